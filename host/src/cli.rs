@@ -1,0 +1,147 @@
+//! The commands. Each is a module; this one knows their arguments and what becomes of their failures.
+
+mod build;
+mod call;
+mod check;
+mod connect;
+mod dev;
+mod inspect;
+mod list;
+mod logging;
+mod new;
+mod output;
+mod reload;
+mod serve;
+mod wait;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::environment::Environment;
+use crate::config::{Config, Invocation, Loaded, Override, Purpose};
+
+/// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
+#[derive(Parser)]
+#[command(name = "tinymcp", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    #[command(after_help = "Example:\n  tinymcp serve --config /etc/tinymcp/tinymcp.toml --listen 127.0.0.1:9000")]
+    Serve(serve::Arguments),
+    /// Build all plugins, serve them on this machine, and rebuild what changes
+    #[command(after_help = "Example:\n  tinymcp dev")]
+    Dev(dev::Arguments),
+    /// Build plugin crates into the plugins directory
+    #[command(after_help = "Example:\n  tinymcp build hello add")]
+    Build(build::Arguments),
+    /// Make a new plugin crate
+    #[command(after_help = "Example:\n  tinymcp new weather")]
+    New(new::Arguments),
+    /// Show the tools of a component, what it imports, and what its author should mend
+    #[command(after_help = "Example:\n  tinymcp inspect plugins/hello.wasm")]
+    Inspect(inspect::Arguments),
+    /// Call one tool here, as the server would
+    #[command(
+        after_help = "Example:\n  tinymcp call add '{\"a\": 2, \"b\": 3}'\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'"
+    )]
+    Call(call::Arguments),
+    /// List the tools that the plugins directory gives
+    #[command(after_help = "Example:\n  tinymcp list --json")]
+    List(list::Arguments),
+    /// Check the configuration, and print what is in force
+    #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
+    Check(check::Arguments),
+    /// Print the JSON schema of tinymcp.toml, for editors
+    #[command(after_help = "Example:\n  tinymcp schema > tinymcp.schema.json")]
+    Schema,
+    /// Print what to put into a client's configuration
+    #[command(after_help = "Example:\n  tinymcp connect claude-code")]
+    Connect(connect::Arguments),
+}
+
+/// Where the configuration is. Every command that reads it has these.
+#[derive(Args)]
+struct ConfigArguments {
+    /// The configuration file [default: tinymcp.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Why a command ends with another code than 0.
+enum Failure {
+    /// It could not begin: the configuration, an address, a directory, the arguments. Exit code 2.
+    Start(String),
+    /// It did what it could, and that came to nothing. Exit code 1.
+    Failed(String),
+    /// The same, and all has been said already.
+    Silent,
+}
+
+impl Failure {
+    fn start(message: impl Display) -> Self {
+        Self::Start(message.to_string())
+    }
+
+    fn failed(message: impl Display) -> Self {
+        Self::Failed(message.to_string())
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Build(arguments) => build::run(arguments),
+        Command::New(arguments) => new::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Call(arguments) => call::run(arguments),
+        Command::List(arguments) => list::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Schema => check::schema(),
+        Command::Connect(arguments) => connect::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Silent) => ExitCode::from(1),
+        Err(Failure::Failed(message)) => {
+            output::error(&message);
+            ExitCode::from(1)
+        }
+        Err(Failure::Start(message)) => {
+            output::error(&message);
+            ExitCode::from(2)
+        }
+    }
+}
+
+impl ConfigArguments {
+    fn invocation(self, purpose: Purpose, overrides: Vec<Override>) -> Invocation {
+        Invocation { file: self.config, overrides, purpose }
+    }
+
+    /// The configuration, for commands that only look.
+    fn look(self) -> Result<Config, Failure> {
+        load(&self.invocation(Purpose::Look, Vec::new())).map(|loaded| loaded.config)
+    }
+}
+
+fn load(invocation: &Invocation) -> Result<Loaded, Failure> {
+    let environment = Environment::read(invocation.directory());
+    Config::load(invocation, &environment).map_err(Failure::start)
+}
+
+/// The runtime that serves requests, or runs a command.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::start(format!("no threads to run on: {error}")))
+}

@@ -1,0 +1,75 @@
+//! `tinymcp list`: the tools that the plugins directory gives, and why other files give none.
+
+use serde_json::json;
+
+use super::wait::loaded_plugins;
+use super::{ConfigArguments, Failure, logging, output, runtime};
+use crate::plugins::catalog::{Catalog, PluginStatus};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    logging::start_quiet();
+    let config = arguments.config.look()?;
+    let plugins = runtime()?.block_on(loaded_plugins(config))?;
+    let catalog = plugins.catalog();
+    if arguments.json {
+        output::json(
+            &json!({ "tools": tools(&catalog), "plugins": catalog.plugins().iter().map(status).collect::<Vec<_>>() }),
+        );
+        return Ok(());
+    }
+    let width = catalog.tools().iter().map(|tool| tool.name.len()).max().unwrap_or_default();
+    for tool in catalog.tools() {
+        let summary = tool.function().summary();
+        output::line(&format!("{}  {}", output::bold(&format!("{:width$}", tool.name)), summary));
+    }
+    for plugin in catalog.plugins() {
+        if let Some(problem) = &plugin.problem {
+            output::line(&format!("{}  {} {problem}", plugin.file, output::bad("not loaded:")));
+        } else if plugin.disabled {
+            output::line(&format!("{}  {}", plugin.file, output::dim("disabled in the configuration")));
+        }
+    }
+    if catalog.plugins().is_empty() {
+        output::note("no plugins: put .wasm components into the plugins directory, or make one with `tinymcp new`");
+    }
+    Ok(())
+}
+
+fn tools(catalog: &Catalog) -> Vec<serde_json::Value> {
+    let tools = catalog.tools().iter().map(|tool| {
+        let function = tool.function();
+        let mut value = json!({
+            "name": tool.name,
+            "plugin": tool.plugin.name,
+            "function": function.name.to_string(),
+            "description": function.docs.description,
+            "inputSchema": *function.input_schema,
+        });
+        if let Some(schema) = &function.output_schema {
+            value["outputSchema"] = json!(**schema);
+        }
+        value
+    });
+    tools.collect()
+}
+
+fn status(plugin: &PluginStatus) -> serde_json::Value {
+    json!({
+        "name": plugin.name,
+        "file": plugin.file,
+        "disabled": plugin.disabled,
+        "problem": plugin.problem,
+        "digest": plugin.serving.as_ref().map(|serving| serving.digest.to_string()),
+        "tools": plugin.serving.as_ref().map(|serving| &serving.tools),
+        "warnings": plugin.serving.as_ref().map(|serving| &serving.warnings),
+    })
+}

@@ -1,0 +1,192 @@
+//! `tinymcp new`: a plugin crate that builds, and is served as soon as it is built.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{ConfigArguments, Failure, output, wait};
+
+/// Words that Rust or WIT reserve: a crate, a world or a function cannot be called so.
+const RESERVED: &[&str] = &[
+    "abstract",
+    "as",
+    "async",
+    "await",
+    "become",
+    "borrow",
+    "box",
+    "bool",
+    "break",
+    "char",
+    "const",
+    "constructor",
+    "continue",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "export",
+    "extern",
+    "f32",
+    "f64",
+    "false",
+    "final",
+    "flags",
+    "fn",
+    "for",
+    "from",
+    "func",
+    "future",
+    "gen",
+    "if",
+    "impl",
+    "import",
+    "in",
+    "include",
+    "interface",
+    "let",
+    "list",
+    "loop",
+    "macro",
+    "map",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "option",
+    "override",
+    "own",
+    "package",
+    "priv",
+    "pub",
+    "record",
+    "ref",
+    "resource",
+    "result",
+    "return",
+    "s16",
+    "s32",
+    "s64",
+    "s8",
+    "self",
+    "static",
+    "stream",
+    "string",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "tuple",
+    "type",
+    "typeof",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "union",
+    "unsafe",
+    "unsized",
+    "use",
+    "variant",
+    "virtual",
+    "where",
+    "while",
+    "with",
+    "world",
+    "yield",
+];
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// The plugin's name, in kebab case
+    name: String,
+}
+
+/// The files of a crate. `NAME` stands for the name in kebab case, `FUNCTION` in snake case.
+const FILES: [(&str, &str); 4] = [
+    ("Cargo.toml", include_str!("../../templates/plugin/Cargo.toml")),
+    (".gitignore", include_str!("../../templates/plugin/gitignore")),
+    ("src/lib.rs", include_str!("../../templates/plugin/lib.rs")),
+    ("wit/world.wit", include_str!("../../templates/plugin/world.wit")),
+];
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let name = &arguments.name;
+    require_name(name).map_err(Failure::start)?;
+    let config = ConfigArguments { config: arguments.config.config.clone() }.look()?;
+    wait::require_directory(&config)?;
+    let directory = config.plugins.dir.join(name);
+    write(&directory, name).map_err(Failure::start)?;
+    output::line(&format!("made {}", directory.display()));
+    output::line(&format!(
+        "  {}  what the tool takes and gives, with its description",
+        directory.join("wit/world.wit").display()
+    ));
+    output::line(&format!("  {}  what it does", directory.join("src/lib.rs").display()));
+    output::line(&format!("\nbuild it with `tinymcp build {name}`; `tinymcp dev` does it whenever a file changes"));
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NewError {
+    #[error(
+        "`{0}` cannot name a plugin: use lower-case letters and digits in words joined by `-`, each beginning with a letter"
+    )]
+    Name(String),
+    #[error("`{0}` is a reserved word of Rust or WIT: choose another name, such as `my-{0}`")]
+    Reserved(String),
+    #[error("`{}` exists already", .0.display())]
+    Exists(PathBuf),
+    #[error("`{}` cannot be written: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Names that are WIT identifiers and crate names at once.
+fn require_name(name: &str) -> Result<(), NewError> {
+    let is_word = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_lowercase())
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    if !name.split('-').all(is_word) || name.len() > 40 {
+        return Err(NewError::Name(name.to_owned()));
+    }
+    if RESERVED.contains(&name) {
+        return Err(NewError::Reserved(name.to_owned()));
+    }
+    Ok(())
+}
+
+fn write(directory: &Path, name: &str) -> Result<(), NewError> {
+    if directory.exists() {
+        return Err(NewError::Exists(directory.to_owned()));
+    }
+    for (file, template) in FILES {
+        let path = directory.join(file);
+        let text = template.replace("NAME", name).replace("FUNCTION", &name.replace('-', "_"));
+        let parent = path.parent().unwrap_or(directory);
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|source| NewError::Io { path: path.clone(), source })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_wit_and_cargo() {
+        for good in ["weather", "my-tool2", "a"] {
+            assert!(require_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Weather", "2fast", "my_tool", "my--tool", "-a", "a-", "a-2", "../x", "list", "match"] {
+            assert!(require_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `tinymcp serve`: from a configuration to a server, and to its orderly end.
+//!
+//! Start: read the configuration, open the state directory, listen, start the plugins, serve.
+//! End: stop accepting, let calls finish within the grace period, then cut what is left.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::logging::{self, LogLevel};
+use super::{ConfigArguments, Failure, load, reload, runtime, wait};
+use crate::auth::Auth;
+use crate::config::{Config, Invocation, Loaded, Override, Purpose};
+use crate::http::server::Limits;
+use crate::http::{self, App};
+use crate::mcp::{Endpoint, Parameters};
+use crate::plugins::Plugins;
+use crate::state::StateDir;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Where to listen, instead of `server.listen`
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let overrides = listen_override(arguments.listen);
+    let invocation = arguments.config.invocation(Purpose::Serve, overrides);
+    let loaded = load(&invocation)?;
+    let log = logging::start(&loaded.config.log);
+    runtime()?.block_on(async {
+        let server = Server::start(invocation, loaded, log).await?;
+        server.run().await
+    })
+}
+
+pub(super) fn listen_override(listen: Option<String>) -> Vec<Override> {
+    let listen = listen.map(|value| Override { key: "server.listen", value, argument: "--listen" });
+    listen.into_iter().collect()
+}
+
+/// A server that listens and has begun to load its plugins.
+pub(super) struct Server {
+    pub(super) plugins: Plugins,
+    pub(super) config: Arc<Config>,
+    listeners: Vec<tokio::net::TcpListener>,
+    router: axum::Router,
+    tasks: TaskTracker,
+    draining: CancellationToken,
+    closed: CancellationToken,
+    signals: Signals,
+}
+
+impl Server {
+    pub(super) async fn start(invocation: Invocation, loaded: Loaded, log: LogLevel) -> Result<Self, Failure> {
+        let Loaded { config, warnings, .. } = loaded;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        raise_descriptor_limit();
+        let signals = Signals::listen().map_err(Failure::start)?;
+        wait::require_directory(&config)?;
+        let state = StateDir::open(&config.state.dir).map_err(Failure::start)?;
+        let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
+            Failure::start(match error.kind() {
+                io::ErrorKind::AddrInUse => format!("cannot listen on {address}: the port is in use: stop the program that has it, or choose another with `--listen` or `server.listen`"),
+                _ => format!("cannot listen on {address}: {error}"),
+            })
+        })?;
+        let mut config = config;
+        if let Some(Ok(bound)) = listeners.first().map(tokio::net::TcpListener::local_addr) {
+            config.server.base_url = config.server.base_url.with_bound_port(bound.port());
+        }
+
+        let (tasks, draining, closed) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let config = Arc::new(config);
+        let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
+        let plugins =
+            Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::start)?;
+        tasks.spawn(reload::watch(invocation, config_sender, log, draining.clone()));
+        let endpoint = Endpoint::start(Parameters {
+            plugins: plugins.clone(),
+            state: &state,
+            max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
+            sessions_per_person: config.server.sessions_per_person.get(),
+            tracker: &tasks,
+            draining: draining.clone(),
+            closed: closed.clone(),
+        });
+        let router = http::router(App {
+            plugins: plugins.clone(),
+            endpoint,
+            auth: Auth::None,
+            server: config.server.clone(),
+            draining: draining.clone(),
+        });
+        Ok(Self { plugins, config, listeners, router, tasks, draining, closed, signals })
+    }
+
+    /// Serves until a signal says stop, and a little longer.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let Self { plugins, config, listeners, router, tasks, draining, closed, mut signals } = self;
+        for listener in &listeners {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, url = config.server.base_url.endpoint(), "listening on {address}");
+            }
+        }
+        let announced = plugins.clone();
+        let announce = async move {
+            announced.ready().await;
+            let catalog = announced.catalog();
+            tracing::info!(plugins = catalog.plugins().len(), tools = catalog.tools().len(), "ready");
+        };
+        let stop_announcing = draining.clone();
+        tasks.spawn(async move { stop_announcing.run_until_cancelled(announce).await });
+        let limits = Limits {
+            connections: config.server.connections.get(),
+            header_timeout: config.server.header_timeout.duration(),
+        };
+        let serving = tokio::spawn(http::server::serve(listeners, router, limits, draining.clone(), closed.clone()));
+        tokio::pin!(serving);
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            _ = &mut serving => return Err(Failure::failed("the server stopped serving")),
+        };
+        let grace = config.server.grace.duration();
+        tracing::info!(signal, "stopping; calls under way may take up to {}", config.server.grace);
+        draining.cancel();
+        tokio::select! {
+            _ = &mut serving => {}
+            () = tokio::time::sleep(grace) => tracing::warn!("the grace period is over; what is still under way is cut"),
+            signal = signals.next() => tracing::warn!(signal, "told to stop at once; what is still under way is cut"),
+        }
+        closed.cancel();
+        tasks.close();
+        tasks.wait().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The signals that mean stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Every connection takes a descriptor, and so does the code of every plugin. Systems give new processes far
+/// fewer than they may have.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

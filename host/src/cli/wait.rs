@@ -1,0 +1,39 @@
+//! Plugins for a command: loaded once, without anything that outlives it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Failure;
+use crate::config::Config;
+use crate::plugins::Plugins;
+use crate::state::StateDir;
+
+/// The plugins of the configured directory, when all that load have been loaded.
+///
+/// The state directory is read if it is there, and never made: a server may be using it.
+pub(super) async fn loaded_plugins(config: Config) -> Result<Plugins, Failure> {
+    require_directory(&config)?;
+    let state = StateDir::open_existing(&config.state.dir).map_err(Failure::start)?;
+    let (_keep, config) = watch::channel(Arc::new(config));
+    let stop = CancellationToken::new();
+    let plugins = Plugins::start(config, state.as_ref(), &TaskTracker::new(), stop.clone()).map_err(Failure::start)?;
+    plugins.ready().await;
+    stop.cancel();
+    Ok(plugins)
+}
+
+/// The directory must be there at the start; later it may come and go.
+pub(super) fn require_directory(config: &Config) -> Result<(), Failure> {
+    let dir = &config.plugins.dir;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let found = if dir.exists() { "is not a directory" } else { "does not exist" };
+    Err(Failure::start(format!(
+        "plugins directory `{}` {found}: create it, or name another with `plugins.dir`",
+        dir.display()
+    )))
+}

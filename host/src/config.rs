@@ -1,0 +1,236 @@
+//! The configuration: `tinymcp.toml`, overridden by variables and by the command line.
+//!
+//! [`Config::load`] reads all of it in one go and gives either plain data or every problem there is. What comes where:
+//!
+//! - `keys`: every key, with its type, default and description; a new one is one line there.
+//! - `address`, `names`, `units`, `template`, `free`: the types of values. `text`: those that are written as strings.
+//! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
+//! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
+//! - `check`: what no single key can know. `problem`: how all of it is said. `in_force`: for `tinymcp check`.
+//!
+//! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
+//! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
+//! single value; what a variable holds is taken literally, while `${…}` in the file is replaced.
+
+pub mod address;
+mod check;
+mod document;
+pub mod environment;
+pub mod free;
+pub mod in_force;
+pub mod key;
+pub mod keys;
+pub mod names;
+pub mod problem;
+mod reader;
+mod settings;
+mod table;
+pub mod template;
+mod text;
+pub mod units;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
+use serde_json::Value as Json;
+
+use self::address::BaseUrl;
+use self::document::Value;
+pub use self::environment::Environment;
+use self::in_force::InForce;
+use self::key::Key;
+pub use self::keys::{Config, Limits, PluginSettings, Server};
+pub use self::problem::ConfigError;
+use self::problem::{Fault, Problem, Source};
+use self::reader::{Reader, Setting};
+use self::template::TemplateError;
+pub use self::units::ByteSize;
+
+/// The file that is read when the command line names none.
+const FILE: &str = "tinymcp.toml";
+
+/// Tables and keys of which a change applies at once.
+const LIVE: [&str; 3] = ["plugin", "limits", "log.level"];
+
+/// What one command line says about the configuration. It is kept, so that a reload reads the same.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The file that was named; without one, `tinymcp.toml` in the working directory, if it is there.
+    pub file: Option<PathBuf>,
+    /// Values that are stronger than those of file and environment.
+    pub overrides: Vec<Override>,
+    /// What the configuration is for.
+    pub purpose: Purpose,
+}
+
+/// One value from the command line.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// The key that it replaces, such as `server.listen`.
+    pub key: &'static str,
+    /// The value, as a variable would hold it.
+    pub value: String,
+    /// Who says so, such as `--listen`.
+    pub argument: &'static str,
+}
+
+/// What a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Serving: people must be able to log in.
+    Serve,
+    /// Looking at plugins, or at the configuration: login may be unfinished.
+    Look,
+}
+
+/// A configuration without problems.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration itself.
+    pub config: Config,
+    /// What is no problem, and yet not what somebody had in mind; a line of the log each.
+    pub warnings: Vec<Problem>,
+    /// Every value with its source, for `tinymcp check`.
+    pub in_force: InForce,
+}
+
+impl Invocation {
+    /// A command line that names no file and overrides nothing.
+    pub fn new(purpose: Purpose) -> Self {
+        Self { file: None, overrides: Vec::new(), purpose }
+    }
+
+    /// The file that is read.
+    pub fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(FILE))
+    }
+
+    /// The directory of that file: of its `.env`, and of relative paths in it. Empty for the working directory.
+    pub fn directory(&self) -> &Path {
+        self.path().parent().unwrap_or(Path::new(""))
+    }
+
+    /// The text of the file; none when no file was named and there is none.
+    fn read(&self) -> Result<Option<String>, ConfigError> {
+        match fs::read_to_string(self.path()) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.file.is_none() => Ok(None),
+            Err(cause) => Err(ConfigError::Unreadable { path: self.path().to_owned(), cause }),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration and checks all of it.
+    ///
+    /// # Errors
+    /// A file that was named and cannot be read; or every problem of file, `.env`, variables and command line.
+    pub fn load(invocation: &Invocation, environment: &Environment) -> Result<Loaded, ConfigError> {
+        let text = invocation.read()?;
+        Self::parse(text.as_deref().unwrap_or_default(), invocation, environment)
+    }
+
+    /// Reads the text of a configuration file, as [`Config::load`] does.
+    fn parse(text: &str, invocation: &Invocation, environment: &Environment) -> Result<Loaded, ConfigError> {
+        let file: Arc<str> = invocation.path().display().to_string().into();
+        let mut reader = Reader::new(environment, &invocation.overrides, invocation.directory());
+        let mut config = match document::parse(&file, text) {
+            Ok(root) => Self::read_root(&root, &mut reader),
+            Err(problems) => {
+                reader.problems.extend(problems);
+                return Err(ConfigError::Problems(listed(reader.problems)));
+            }
+        };
+        config.server.base_url = base_url(&config, &mut reader);
+        check::check(&config, invocation.purpose, &mut reader);
+        reader.expect_overrides_taken();
+        reader.warn_about_variables();
+        reader.problems.retain(|problem| !is_of_disabled_plugin(problem, &config));
+        if !reader.problems.is_empty() {
+            return Err(ConfigError::Problems(listed(reader.problems)));
+        }
+        Ok(Loaded { config, warnings: listed(reader.warnings), in_force: InForce(reader.lines) })
+    }
+
+    /// What a call of this plugin may use. The name may be in kebab case.
+    pub fn limits(&self, plugin: &str) -> Limits {
+        self.limits.replaced_by(&self.plugin(plugin).limits)
+    }
+
+    /// What this plugin may do: nothing beyond the defaults if nobody named it. The name may be in kebab case.
+    pub fn plugin(&self, name: &str) -> &PluginSettings {
+        static DEFAULT: LazyLock<PluginSettings> = LazyLock::new(PluginSettings::default);
+        self.plugin.get(name.replace('-', "_").as_str()).unwrap_or(&DEFAULT)
+    }
+
+    /// The keys in which `new` differs and which only a restart can apply.
+    pub fn restart_needed(&self, new: &Self) -> Vec<Key> {
+        let mut changed = Vec::new();
+        self.changed(new, &Key::default(), &mut changed);
+        let live = LIVE.map(Key::from);
+        changed.retain(|key| !live.iter().any(|table| key.is_within(table)));
+        changed
+    }
+
+    /// The JSON schema of `tinymcp.toml`, in the draft that editors of TOML know, and without references.
+    pub fn schema() -> Schema {
+        let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+        let mut schema = settings.into_generator().into_root_schema_for::<Self>();
+        RecursiveTransform(require_only_what_has_no_default).transform(&mut schema);
+        RecursiveTransform(unwrap_description).transform(&mut schema);
+        schema
+    }
+}
+
+fn require_only_what_has_no_default(schema: &mut Schema) {
+    let Some(mut required) = schema.remove("required") else { return };
+    if let (Some(names), Some(properties)) = (required.as_array_mut(), schema.get("properties")) {
+        names.retain(|name| name.as_str().is_some_and(|name| properties[name].get("default").is_none()));
+        if !names.is_empty() {
+            schema.insert("required".to_owned(), required);
+        }
+    }
+}
+
+/// Comments are wrapped where the source is; editors wrap by themselves.
+fn unwrap_description(schema: &mut Schema) {
+    if let Some(Json::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
+}
+
+/// The URL that was given, or else `localhost` with the listener's port.
+fn base_url(config: &Config, reader: &mut Reader<'_>) -> BaseUrl {
+    let key = Key::from("server.base_url");
+    match reader.lines.iter_mut().find(|line| line.key == key) {
+        Some(line) if line.source == Source::Default => {
+            let url = BaseUrl::localhost(config.server.listen.port());
+            line.shown = Value::Text(url.to_string()).to_string();
+            url
+        }
+        _ => config.server.base_url.clone(),
+    }
+}
+
+/// Whether the problem is a variable that is not set, for a plugin that is not loaded: nobody will ask for it.
+fn is_of_disabled_plugin(problem: &Problem, config: &Config) -> bool {
+    let (Fault::Template(TemplateError::Missing(_)), Some(key)) = (&problem.fault, &problem.key) else {
+        return false;
+    };
+    let mut disabled = config.plugin.iter().filter(|(_, plugin)| !plugin.enabled);
+    disabled.any(|(name, _)| key.is_within(&Key::from("plugin").child(name.as_str())))
+}
+
+/// In the order of the file's lines, variables and command line behind.
+fn listed(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|one, other| one.source.cmp(&other.source));
+    problems
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! Where the server listens, what it is called from outside, and whom it believes.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Deref;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+use super::text::{Text, Unfit, text_schema};
+
+/// Where to listen: `127.0.0.1:8000`, `[::1]:8000`, or `localhost:8000` for both loopback addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// One address; port 0 lets the system choose.
+    Address(SocketAddr),
+    /// This port of 127.0.0.1 and of ::1.
+    Localhost(u16),
+}
+
+impl Listen {
+    /// The addresses to bind, in this order.
+    pub fn addresses(self) -> Vec<SocketAddr> {
+        match self {
+            Self::Address(address) => vec![address],
+            Self::Localhost(port) => {
+                vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))]
+            }
+        }
+    }
+
+    /// The port; 0 lets the system choose.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Localhost(port) => port,
+        }
+    }
+
+    /// Whether only this machine can connect.
+    pub fn is_loopback(self) -> bool {
+        match self {
+            Self::Address(address) => address.ip().to_canonical().is_loopback(),
+            Self::Localhost(_) => true,
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        match text.rsplit_once(':') {
+            Some(("localhost", port)) => match port.parse() {
+                Ok(port) => Ok(Self::Localhost(port)),
+                Err(_) => Err("the port must be between 0 and 65535".into()),
+            },
+            Some((name, _)) if name.contains(|c: char| c.is_ascii_alphabetic()) && !name.contains([':', '/']) => {
+                Err("only `localhost` may be a name; give the address of a network interface".into())
+            }
+            _ => Err("expected an address and a port, such as \"127.0.0.1:8000\"".into()),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Localhost(port) => write!(f, "localhost:{port}"),
+        }
+    }
+}
+
+impl Text for Listen {
+    const WHAT: &'static str = "an address with a port";
+    const EXAMPLE: &'static str = "127.0.0.1:8000";
+    const PATTERN: &'static str = r"(localhost|[0-9.]+|\[[0-9a-fA-F:.%]+\]):[0-9]+";
+}
+
+/// What clients call the server: scheme, host and port, without a path and without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+impl BaseUrl {
+    /// The server on this machine.
+    pub fn localhost(port: u16) -> Self {
+        let text = format!("http://localhost:{port}");
+        Self(text.parse().expect("scheme, host and port are a URL"))
+    }
+
+    /// The same, with the port that the system chose in place of port 0.
+    #[must_use]
+    pub fn with_bound_port(mut self, port: u16) -> Self {
+        if self.0.port() == Some(0) {
+            self.0.set_port(Some(port)).expect("a URL that has a port can have another");
+        }
+        self
+    }
+
+    /// The URL, as every published document spells it.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    /// The MCP endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("{}/mcp", self.as_str())
+    }
+
+    /// Whether clients speak TLS, to this server or to a proxy in front of it.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Whether it names this machine: `localhost`, 127.0.0.0/8 or ::1.
+    pub fn is_loopback(&self) -> bool {
+        match self.0.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+            None => false,
+        }
+    }
+}
+
+impl Deref for BaseUrl {
+    type Target = Url;
+
+    fn deref(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let url = bare_url(text)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err("the scheme must be https or http".into());
+        }
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Text for BaseUrl {
+    const WHAT: &'static str = "a URL";
+    const EXAMPLE: &'static str = "https://mcp.example.com";
+    const PATTERN: &'static str = "https?://[^/?#]+/?";
+}
+
+/// A web origin as browsers send it: scheme, host, and the port unless it is the scheme's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin(String);
+
+impl Origin {
+    /// The origin, spelled as in an `Origin` header.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is reached through TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+impl FromStr for Origin {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let url = bare_url(text)?;
+        Ok(Self(format!("{}://{}", url.scheme(), url.authority())))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Text for Origin {
+    const WHAT: &'static str = "an origin";
+    const EXAMPLE: &'static str = "https://app.example.com";
+    const PATTERN: &'static str = "[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+/?";
+}
+
+/// A host by which clients may call the server, in lower case and without a port: another port is no other host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostName(String);
+
+impl HostName {
+    /// The host, spelled as in a `Host` header without its port.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostName {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let host = Host::parse(text).ok().filter(|_| !text.contains('*'));
+        let host = host.ok_or("expected a host alone, without scheme, port, path or wildcard")?;
+        Ok(Self(host.to_string()))
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Text for HostName {
+    const WHAT: &'static str = "a host";
+    const EXAMPLE: &'static str = "mcp.example.com";
+    const PATTERN: &'static str = r"[^/@?#*:]+|\[[0-9a-fA-F:.]+\]";
+}
+
+/// An address, or all addresses with the same first bits: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix_bits: u8,
+}
+
+impl Network {
+    /// Whether the address is in the network; an IPv4 address that is wrapped in IPv6 counts as what it is.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let differing_bits = match (self.address, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                u128::from(network.to_bits() ^ address.to_bits()) << (u128::BITS - u32::BITS)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => network.to_bits() ^ address.to_bits(),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+        };
+        differing_bits.leading_zeros() >= u32::from(self.prefix_bits)
+    }
+}
+
+impl FromStr for Network {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr =
+            address.parse().map_err(|_| "expected an IP address, or a network such as \"10.0.0.0/8\"")?;
+        let address_bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix_bits = prefix.map_or(Ok(address_bits), |prefix| match prefix.parse() {
+            Ok(bits) if bits <= address_bits => Ok(bits),
+            _ => Err(format!("the prefix must be between 0 and {address_bits}")),
+        })?;
+        Ok(Self { address, prefix_bits })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_bits)
+    }
+}
+
+impl Text for Network {
+    const WHAT: &'static str = "an address or a network";
+    const EXAMPLE: &'static str = "10.0.0.0/8";
+    const PATTERN: &'static str = "[0-9a-fA-F:.]+(/[0-9]+)?";
+}
+
+text_schema!(Listen, BaseUrl, Origin, HostName, Network);
+
+/// A URL of nothing but scheme, host and port; one slash at the end is forgiven.
+fn bare_url(text: &str) -> Result<Url, Unfit> {
+    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("no host".into());
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err("nothing may follow host and port".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("no user name or password may stand before the host".into());
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! What no single key can know: values that do not go together, and keys that have no effect.
+
+use super::Purpose;
+use super::key::Key;
+use super::keys::Config;
+use super::names::PluginName;
+use super::problem::Fault;
+use super::reader::Reader;
+
+/// Where WebAssembly's 32-bit memories end.
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+/// The provider that asks nobody who they are.
+const NONE: &str = "none";
+
+/// Providers that nobody can declare or change: they let in whoever reaches the machine.
+const WITHOUT_LOGIN: [&str; 2] = [NONE, "local"];
+
+/// Runs every check; what they find is in the reader.
+pub(super) fn check(config: &Config, purpose: Purpose, reader: &mut Reader<'_>) {
+    plain_http_stays_on_this_machine(config, reader);
+    whoever_comes_in_comes_from_this_machine(config, reader);
+    providers_keep_their_meaning(config, reader);
+    memory_has_an_end(config, reader);
+    grants_speak_https(config, reader);
+    clients_can_be_sent_back(config, reader);
+    if purpose == Purpose::Serve {
+        login_is_possible(config, reader);
+    }
+    warn_about_what_has_no_effect(config, reader);
+}
+
+/// Whether the chosen provider can be served: the one place that knows how far login has come.
+fn login_is_possible(config: &Config, reader: &mut Reader<'_>) {
+    let provider = config.auth.provider.as_str();
+    if provider != NONE {
+        let message = format!(
+            "login is not in this version yet, so `{provider}` cannot be served: set AUTH_PROVIDER=none, or run `tinymcp dev`"
+        );
+        reader.conflict(&["auth.provider".into()], message);
+    }
+}
+
+/// Clients refuse to log in over plain http to anything but their own machine, and they are right.
+fn plain_http_stays_on_this_machine(config: &Config, reader: &mut Reader<'_>) {
+    let base_url = &config.server.base_url;
+    if !base_url.is_https() && !base_url.is_loopback() {
+        let message = "plain http is for loopback only; write https, with a proxy in front that speaks it";
+        reader.conflict(&["server.base_url".into()], message.to_owned());
+    }
+}
+
+fn whoever_comes_in_comes_from_this_machine(config: &Config, reader: &mut Reader<'_>) {
+    let provider = config.auth.provider.as_str();
+    if !WITHOUT_LOGIN.contains(&provider) {
+        return;
+    }
+    let cure = "choose an address on loopback, or a provider with a login of its own";
+    let message = |what: &str| format!("provider `{provider}` lets everyone in, so {what} must be on loopback; {cure}");
+    if !config.server.listen.is_loopback() {
+        reader.conflict(&["server.listen".into(), "auth.provider".into()], message("the listener"));
+    }
+    if !config.server.base_url.is_loopback() {
+        reader.conflict(&["server.base_url".into(), "auth.provider".into()], message("the URL"));
+    }
+}
+
+fn providers_keep_their_meaning(config: &Config, reader: &mut Reader<'_>) {
+    for name in WITHOUT_LOGIN.iter().filter(|name| config.auth.providers.contains_key(**name)) {
+        let message = format!("`{name}` is built in and takes no keys; choose another name");
+        reader.conflict(&[Key::from("auth.providers").child(name)], message);
+    }
+}
+
+fn memory_has_an_end(config: &Config, reader: &mut Reader<'_>) {
+    let of_all = ("limits.memory".into(), Some(config.limits.memory));
+    let of_plugins = config.plugin.iter().map(|(name, plugin)| (plugin_key(name, "memory"), plugin.limits.memory));
+    for (key, memory) in std::iter::once(of_all).chain(of_plugins) {
+        if memory.is_some_and(|memory| memory.bytes() > MEMORY_BYTES_MAX) {
+            reader.conflict(&[key], "more than the 4GiB that a component can address".to_owned());
+        }
+    }
+}
+
+fn grants_speak_https(config: &Config, reader: &mut Reader<'_>) {
+    for (name, plugin) in &config.plugin {
+        let plain = plugin.http.iter().filter(|origin| !origin.is_https());
+        let plain: Vec<String> = plain.map(|origin| format!("`{origin}`")).collect();
+        if !plain.is_empty() {
+            let message = format!("{}: only https can be granted", plain.join(", "));
+            reader.conflict(&[plugin_key(name, "http")], message);
+        }
+    }
+}
+
+fn clients_can_be_sent_back(config: &Config, reader: &mut Reader<'_>) {
+    for (id, _) in config.auth.clients.iter().filter(|(_, client)| client.redirect_uris.is_empty()) {
+        let key = Key::from("auth.clients").child(id).child("redirect_uris");
+        reader.conflict(&[key], "a client needs at least one".to_owned());
+    }
+}
+
+/// What the host does not offer to plugins yet is checked all the same, so that a file stays good.
+fn warn_about_what_has_no_effect(config: &Config, reader: &mut Reader<'_>) {
+    for (name, plugin) in &config.plugin {
+        for (key, is_given) in [
+            ("http", !plugin.http.is_empty()),
+            ("secrets", !plugin.secrets.is_empty()),
+            ("settings", !plugin.settings.is_empty()),
+        ] {
+            if is_given {
+                reader.warn(&plugin_key(name, key), Fault::NoEffect);
+            }
+        }
+        if !plugin.scopes.is_empty() && config.auth.provider.as_str() == NONE {
+            reader.warn(&plugin_key(name, "scopes"), Fault::NoLogin);
+        }
+    }
+}
+
+fn plugin_key(name: &PluginName, key: &str) -> Key {
+    Key::from("plugin").child(name.as_str()).child(key)
+}

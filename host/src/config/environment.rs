@@ -1,0 +1,235 @@
+//! The environment as a value: the process's variables, and the `.env` file where these are silent.
+//!
+//! Nothing else in the program reads a variable, so that a test needs none.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::problem::{Fault, Problem, Source};
+use super::template::is_variable_name;
+
+/// Name of the file beside the configuration.
+const DOT_ENV: &str = ".env";
+
+/// Variables by name. An empty one counts as not set, so that `.env.example` can list names without values.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, Variable>,
+    /// Lines of `.env` that assign nothing.
+    problems: Vec<Problem>,
+}
+
+#[derive(Clone)]
+struct Variable {
+    value: String,
+    /// The `.env` file and the line in it; none for one of the process.
+    line: Option<(Arc<str>, usize)>,
+}
+
+impl Environment {
+    /// The process's variables, completed by the `.env` of the configuration's directory if there is one.
+    ///
+    /// A file that cannot be read, or a bad line in it, is reported when the configuration is loaded, with
+    /// everything else. Variables that are not UTF-8 are left out.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment; everybody else gets this value"
+    )]
+    pub fn read(directory: &Path) -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let environment: Self = std::env::vars_os().filter_map(text).collect();
+        let path = directory.join(DOT_ENV);
+        let file: Arc<str> = path.display().to_string().into();
+        match fs::read_to_string(&path) {
+            Ok(text) => environment.with_dot_env(&file, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => environment,
+            Err(error) => environment.with_unreadable(file, &error),
+        }
+    }
+
+    /// The same, with the assignments of a `.env` text wherever a variable is not set already.
+    ///
+    /// A line is `NAME=value`, after an optional `export`; `#` begins a comment, within a line after a space. A value
+    /// in single quotes is literal; in double quotes `\n`, `\t`, `\"`, `\\` and `\$` are escapes. The last line wins.
+    #[must_use]
+    pub fn with_dot_env(mut self, file: &Arc<str>, text: &str) -> Self {
+        let mut assigned = BTreeMap::new();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (number, line) in (1..).zip(text.lines()) {
+            match assignment(line.trim()) {
+                Ok(None) => {}
+                Ok(Some((name, value))) => {
+                    let line = Some((Arc::clone(file), number));
+                    assigned.insert(name.to_owned(), Variable { value, line });
+                }
+                Err(reason) => self.problems.push(Problem {
+                    source: Source::line(file, number),
+                    key: None,
+                    fault: Fault::Assignment(reason),
+                }),
+            }
+        }
+        for (name, variable) in assigned {
+            if self.get(&name).is_none() {
+                self.variables.insert(name, variable);
+            }
+        }
+        self
+    }
+
+    fn with_unreadable(mut self, file: Arc<str>, error: &io::Error) -> Self {
+        self.problems.push(Problem {
+            source: Source::File { file, line: None },
+            key: None,
+            fault: Fault::Unreadable(error.to_string()),
+        });
+        self
+    }
+
+    /// The value of a variable; none when it is not set, or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let variable = self.variables.get(name)?;
+        Some(variable.value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Where a variable comes from.
+    pub(super) fn source(&self, name: &str) -> Source {
+        Source::Variable {
+            name: name.to_owned(),
+            line: self.variables.get(name).and_then(|variable| variable.line.clone()),
+        }
+    }
+
+    /// The names of the variables that are set.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str).filter(|name| self.get(name).is_some())
+    }
+
+    /// What was wrong with the `.env` file.
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let variable = |(name, value): (N, V)| {
+            let value = value.into();
+            (name.into(), Variable { value, line: None })
+        };
+        Self { variables: variables.into_iter().map(variable).collect(), problems: Vec::new() }
+    }
+}
+
+/// Names only: what variables hold is nobody's business.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+/// The assignment on one line, if there is one, or why the line is none.
+fn assignment(line: &str) -> Result<Option<(&str, String)>, &'static str> {
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let line = match line.strip_prefix("export") {
+        Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
+        _ => line,
+    };
+    let (name, value) = line.split_once('=').ok_or("no `=`")?;
+    let name = name.trim_end();
+    if !is_variable_name(name) {
+        return Err("a name is made of letters, digits and `_`");
+    }
+    let value = value.trim_start();
+    let (value, rest) = match value.as_bytes().first() {
+        Some(b'\'') => single_quoted(&value[1..])?,
+        Some(b'"') => double_quoted(&value[1..])?,
+        _ => (unquoted(value), ""),
+    };
+    let rest = rest.trim_start();
+    if !rest.is_empty() && !rest.starts_with('#') {
+        return Err("something follows the closing quote");
+    }
+    Ok(Some((name, value)))
+}
+
+fn unquoted(text: &str) -> String {
+    let comment = |(at, _): &(usize, &str)| text[..*at].is_empty() || text[..*at].ends_with([' ', '\t']);
+    let end = text.match_indices('#').find(comment).map_or(text.len(), |(at, _)| at);
+    text[..end].trim_end().to_owned()
+}
+
+fn single_quoted(text: &str) -> Result<(String, &str), &'static str> {
+    let (value, rest) = text.split_once('\'').ok_or("a quote is not closed")?;
+    Ok((value.to_owned(), rest))
+}
+
+fn double_quoted(text: &str) -> Result<(String, &str), &'static str> {
+    let mut value = String::new();
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => return Ok((value, &text[at + 1..])),
+            '\\' => value.push(match letters.next() {
+                Some((_, 'n')) => '\n',
+                Some((_, 't')) => '\t',
+                Some((_, escaped @ ('"' | '\\' | '$'))) => escaped,
+                _ => return Err(r#"in double quotes only \n, \t, \", \\ and \$ are escapes"#),
+            }),
+            other => value.push(other),
+        }
+    }
+    Err("a quote is not closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_dot_env() {
+        for (line, expected) in [
+            ("", Ok(None)),
+            ("# A=b", Ok(None)),
+            ("A=b", Ok(Some(("A", "b")))),
+            ("export A = b c  # comment", Ok(Some(("A", "b c")))),
+            ("exported=1", Ok(Some(("exported", "1")))),
+            ("A=b#c", Ok(Some(("A", "b#c")))),
+            ("A=# nothing", Ok(Some(("A", "")))),
+            ("A='b \"#\" $c' # comment", Ok(Some(("A", "b \"#\" $c")))),
+            (r#"A="b\n\"c\"\\ \$ # '""#, Ok(Some(("A", "b\n\"c\"\\ $ # '")))),
+            ("A=a=b", Ok(Some(("A", "a=b")))),
+            ("A", Err("no `=`")),
+            ("1A=b", Err("a name is made of letters, digits and `_`")),
+            ("A='b", Err("a quote is not closed")),
+            ("A=\"b", Err("a quote is not closed")),
+            ("A='b'c", Err("something follows the closing quote")),
+        ] {
+            let assignment = assignment(line);
+            let found = assignment.as_ref().map(|found| found.as_ref().map(|(name, value)| (*name, value.as_str())));
+            assert_eq!(found.map_err(|reason| *reason), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn dot_env_speaks_only_where_the_process_is_silent() {
+        let process = Environment::from_iter([("A", "process"), ("B", "")]);
+        let environment = process.with_dot_env(&".env".into(), "A=file\nB=file\nC=\nC=last\nnonsense");
+        assert_eq!(environment.get("A"), Some("process"));
+        assert_eq!(environment.get("B"), Some("file"));
+        assert_eq!(environment.get("C"), Some("last"));
+        assert_eq!(environment.source("C").to_string(), ".env:4: C");
+        assert_eq!(environment.source("A").to_string(), "A");
+        let [problem] = environment.problems() else { panic!("one problem") };
+        assert_eq!(problem.to_string(), ".env:5: not a `NAME=value` line: no `=`");
+        assert!(!format!("{environment:?}").contains("process"));
+    }
+}

@@ -1,0 +1,215 @@
+//! Every key of `tinymcp.toml`, by table. A new one is a line here, and one in the shipped file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::address::{BaseUrl, HostName, Listen, Network, Origin};
+use super::document::{Node, Table, Value};
+use super::environment::Environment;
+use super::free::Free;
+use super::key::Key;
+use super::names::{LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who};
+use super::problem::Source;
+use super::reader::{Reader, Setting};
+use super::table::{overridable_table, table};
+use super::template::Template;
+use super::units::{ByteSize, Count, Period, Positive};
+
+table! {
+    /// The configuration: plain data, checked, and resolved but for what may never be used.
+    pub struct Config {
+        /// The listener, and what it takes from whom.
+        server: Server = {},
+        /// Who may log in, and through which provider.
+        auth: Auth = {},
+        /// What the server keeps between two runs.
+        state: State = {},
+        /// Where plugins come from.
+        plugins: Plugins = {},
+        /// What one call of any plugin may use. A change applies at once.
+        limits: Limits = {},
+        /// What all calls share.
+        pool: Pool = {},
+        /// What is written to the log.
+        log: Log = {},
+        /// What single plugins may do; one that is not named here may do nothing beyond computing. A change applies
+        /// at once.
+        plugin: BTreeMap<PluginName, PluginSettings> = {},
+    }
+}
+
+table! {
+    /// `[server]`
+    pub struct Server {
+        /// Where to listen: an address with a port, or `localhost:8000` for both loopback addresses.
+        listen: Listen = "127.0.0.1:8000",
+        /// What clients call the server: scheme, host and port. Every published URL comes from it, never from a
+        /// request. Where it is not given, `localhost` with the port of `listen`. Also BASE_URL.
+        base_url: BaseUrl = "http://localhost:8000",
+        /// Further hosts by which clients may call the server, beside the one of `base_url`.
+        allowed_hosts: Vec<HostName> = [],
+        /// Further origins from which browsers may call the server, beside the one of `base_url`.
+        allowed_origins: Vec<Origin> = [],
+        /// Addresses or networks of the proxies whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<Network> = [],
+        /// Connections that may be open at once; further ones wait to be accepted.
+        connections: Positive<Count> = 1024,
+        /// The largest body of a request.
+        body: Positive<ByteSize> = "4MiB",
+        /// How long a client may take to send the head of a request.
+        header_timeout: Positive<Period> = "10s",
+        /// How long calls may go on once the server has been told to stop.
+        grace: Period = "25s",
+        /// Sessions that one person may have open with clients of the older protocol.
+        sessions_per_person: Positive<Count> = 256,
+    }
+}
+
+table! {
+    /// `[auth]`
+    pub struct Auth {
+        /// The identity provider: a built-in one or one declared below; `none` for no login at all, on loopback only.
+        /// Also AUTH_PROVIDER.
+        provider: ProviderName = "auth0",
+        /// Who may log in: `alice@example.com`, `*@example.com`, `sub:…`, `org:…`; empty for everyone the provider
+        /// knows.
+        allow: Vec<Who> = [],
+        /// How long an access token is good for.
+        access_ttl: Positive<Period> = "1h",
+        /// How long a session lasts after it was last used.
+        refresh_ttl: Positive<Period> = "90d",
+        /// What happens to a client whose id this server never gave out: `refuse`, or `adopt` it as a new one.
+        unknown_clients: UnknownClients = "refuse",
+        /// Who holds a scope that the provider's token does not carry.
+        scopes: BTreeMap<Scope, Vec<Who>> = {},
+        /// Clients that are known beforehand, by their id.
+        clients: BTreeMap<String, Client> = {},
+        /// Providers of one's own, or changes to built-in ones.
+        providers: BTreeMap<ProviderName, BTreeMap<String, Free>> = {},
+    }
+}
+
+table! {
+    /// `[auth.clients.ID]`: a client that need not register.
+    pub struct Client {
+        /// Its name on the consent page; without one, its id.
+        name: Option<String>,
+        /// Where it may be sent back to.
+        redirect_uris: Vec<RedirectUri>,
+        /// Its secret; without one it is a public client.
+        secret: Option<Template>,
+    }
+}
+
+table! {
+    /// `[state]`
+    pub struct State {
+        /// The state directory, private to the server: store, key, compile cache.
+        dir: PathBuf = ".tinymcp",
+    }
+}
+
+table! {
+    /// `[plugins]`
+    pub struct Plugins {
+        /// The directory whose `.wasm` files are the plugins.
+        dir: PathBuf = "plugins",
+        /// How often to look for changes where the file system tells of none, as network file systems do; without
+        /// it, the system's events are relied on.
+        poll: Option<Positive<Period>>,
+        /// How often to look even so, for the case that an event was lost.
+        rescan: Positive<Period> = "30s",
+    }
+}
+
+overridable_table! {
+    /// `[limits]`, each of which may be changed for one plugin in `[plugin.NAME]`.
+    #[derive(Copy)]
+    pub struct Limits, LimitOverrides {
+        /// Wall time of a call from its arrival, waiting included.
+        timeout: Positive<Period> = "30s",
+        /// Memory of one call.
+        memory: Positive<ByteSize> = "64MiB",
+        /// What a call may give back.
+        result: Positive<ByteSize> = "8MiB",
+        /// The largest component that is loaded.
+        file: Positive<ByteSize> = "64MiB",
+        /// Calls of one plugin that may run at once.
+        concurrency: Positive<Count> = 64,
+        /// Calls of one plugin that may wait for their turn; further ones are turned away.
+        queue: Count = 256,
+        /// What one call may print into the log.
+        log: ByteSize = "64KiB",
+    }
+}
+
+table! {
+    /// `[pool]`
+    pub struct Pool {
+        /// Calls that may run at once over all plugins. Address space is reserved for each, memory is not.
+        slots: Positive<Count> = 256,
+    }
+}
+
+table! {
+    /// `[log]`
+    pub struct Log {
+        /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tinymcp=debug`. A
+        /// change applies at once.
+        level: LogFilter = "info",
+        /// How it is written: `text` for people, `json` for machines.
+        format: LogFormat = "text",
+    }
+}
+
+table! {
+    /// `[plugin.NAME]`: what one plugin may do. It names the file `NAME.wasm`; `-` and `_` are the same.
+    pub struct PluginSettings {
+        /// Whether it is loaded at all.
+        enabled: bool = true,
+        /// What the names of its tools begin with, instead of its own name; `""` for nothing.
+        prefix: Option<Prefix>,
+        /// Scopes of which a caller must hold all.
+        scopes: Vec<Scope> = [],
+        /// Origins that it may call, such as `https://api.example.com`.
+        http: Vec<Origin> = [],
+        /// Values that it may ask for by name, and which are shown nowhere.
+        secrets: BTreeMap<String, Template> = {},
+        /// Values that it may ask for by name.
+        settings: BTreeMap<String, Free> = {},
+        ..limits: LimitOverrides,
+    }
+}
+
+impl Config {
+    /// Reads a whole file. Its values are the defaults wherever the reader has found a problem.
+    pub(super) fn read_root(root: &Node, reader: &mut Reader<'_>) -> Self {
+        Self::read(root, &Key::default(), reader).expect("every key of the root has a default")
+    }
+}
+
+/// The values of a table of which nothing is given.
+fn defaults<T: Setting>() -> T {
+    let environment = Environment::default();
+    let mut reader = Reader::new(&environment, &[], Path::new(""));
+    let nothing = Node::new(Value::Table(Table::new()), Source::Default);
+    T::read(&nothing, &Key::default(), &mut reader).expect("every default fits its own key")
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+impl Default for PluginSettings {
+    fn default() -> Self {
+        defaults()
+    }
+}

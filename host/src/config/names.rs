@@ -1,0 +1,292 @@
+//! Names with rules of their own: plugins, providers, scopes, people, redirect URIs, log filters.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use url::Url;
+
+use super::problem::nearest;
+use super::text::{Text, Unfit, choice, text_schema};
+
+/// Declares a name: a text that a function has accepted, and perhaps respelled.
+macro_rules! name {
+    ($(#[$about:meta])* pub struct $name:ident = $accept:path, $what:literal, $example:literal, $pattern:literal) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Unfit;
+
+            fn from_str(text: &str) -> Result<Self, Unfit> {
+                $accept(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Text for $name {
+            const WHAT: &'static str = $what;
+            const EXAMPLE: &'static str = $example;
+            const PATTERN: &'static str = $pattern;
+        }
+
+        text_schema!($name);
+    };
+}
+
+name! {
+    /// The name of a plugin in snake case; `my-tool` and `my_tool` are the same one.
+    pub struct PluginName = plugin_name, "a plugin's name", "weather", "[A-Za-z0-9_-]+"
+}
+name! {
+    /// What the names of a plugin's tools begin with; empty for nothing at all.
+    pub struct Prefix = prefix, "a prefix", "weather", "[A-Za-z0-9_-]*"
+}
+name! {
+    /// The name of an identity provider: a built-in one, or one that `[auth.providers]` declares.
+    pub struct ProviderName = provider_name, "a provider's name", "auth0", "[a-z0-9_-]+"
+}
+name! {
+    /// A scope (RFC 6749 §3.3).
+    pub struct Scope = scope, "a scope", "weather:read", r"[!#-\[\]-~]+"
+}
+name! {
+    /// Where a client may be sent back to (RFC 6749 §3.1.2): absolute, without a fragment.
+    pub struct RedirectUri =
+        redirect_uri, "a redirect URI", "http://localhost:6274/oauth/callback", "[A-Za-z][A-Za-z0-9+.-]*:[^#]+"
+}
+name! {
+    /// Which log lines are written: a level, or `tracing` directives such as `info,tinymcp=debug`.
+    pub struct LogFilter = log_filter, "a level or a filter", "info", ".*"
+}
+
+choice! {
+    /// The shape of log lines.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// One object a line, for machines.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// What happens to a client that presents an id which this server never gave out.
+    pub enum UnknownClients {
+        /// It is told to register.
+        Refuse = "refuse",
+        /// It is taken as a new registration, if its redirect URI is acceptable.
+        Adopt = "adopt",
+    }
+}
+
+/// Plugins are looked up by their name in snake case.
+impl Borrow<str> for PluginName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ProviderName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+fn plugin_name(text: &str) -> Result<String, Unfit> {
+    if text.is_empty() {
+        return Err("a name cannot be empty".into());
+    }
+    prefix(text).map(|name| name.replace('-', "_"))
+}
+
+fn prefix(text: &str) -> Result<String, Unfit> {
+    if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
+        return Err("only letters, digits, `_` and `-` may be used".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn provider_name(text: &str) -> Result<String, Unfit> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    if text.is_empty() || !text.chars().all(fits) {
+        return Err("a provider's name is made of small letters, digits, `_` and `-`".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn scope(text: &str) -> Result<String, Unfit> {
+    let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+    if text.is_empty() || !text.chars().all(fits) {
+        return Err("a scope has no spaces, quotes or backslashes, and only ASCII".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn redirect_uri(text: &str) -> Result<String, Unfit> {
+    let url = Url::parse(text).map_err(|error| format!("not an absolute URI: {error}"))?;
+    if url.fragment().is_some() {
+        return Err("a redirect URI has no fragment".into());
+    }
+    // As it was written: clients' URIs are compared byte by byte (RFC 9700 §4.1.3).
+    Ok(text.to_owned())
+}
+
+/// A directive without `=` or `[` is a level, or else a target, which would let its whole output through; since
+/// nobody means that by `inof`, a target has to be written `target=level`.
+fn log_filter(text: &str) -> Result<String, Unfit> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for directive in text.split(',').map(str::trim) {
+        if directive.contains(['=', '[']) || directive.parse::<LevelFilter>().is_ok() && !directive.is_empty() {
+            continue;
+        }
+        return Err(match nearest(directive, LEVELS) {
+            Some(level) => format!("did you mean {level:?}?"),
+            None => format!("expected {} or `target=level`", LEVELS.join(", ")),
+        }
+        .into());
+    }
+    EnvFilter::try_new(text).map_err(|_| "expected levels, or `target=level`, separated by commas")?;
+    Ok(text.to_owned())
+}
+
+/// A person, or everybody of a kind, as `[auth] allow` and `[auth.scopes]` name them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// `alice@example.com`: a verified address, in lower case.
+    Email(String),
+    /// `*@example.com`: every verified address of this domain, in lower case.
+    Domain(String),
+    /// `sub:…`: the provider's own id of a person.
+    Subject(String),
+    /// `org:…`: everybody whom the provider counts to this organization.
+    Organization(String),
+}
+
+impl FromStr for Who {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let shape = || Unfit::from("expected \"alice@example.com\", \"*@example.com\", \"sub:…\" or \"org:…\"");
+        let filled = |id: &str| if id.is_empty() { Err(shape()) } else { Ok(id.to_owned()) };
+        if let Some(subject) = text.strip_prefix("sub:") {
+            return filled(subject).map(Self::Subject);
+        }
+        if let Some(organization) = text.strip_prefix("org:") {
+            return filled(organization).map(Self::Organization);
+        }
+        let (person, domain) = text.rsplit_once('@').ok_or_else(shape)?;
+        let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == '*');
+        match person {
+            "*" if plain(domain) => Ok(Self::Domain(domain.to_lowercase())),
+            _ if plain(person) && plain(domain) => Ok(Self::Email(text.to_lowercase())),
+            _ => Err(shape()),
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Email(email) => f.write_str(email),
+            Self::Domain(domain) => write!(f, "*@{domain}"),
+            Self::Subject(subject) => write!(f, "sub:{subject}"),
+            Self::Organization(organization) => write!(f, "org:{organization}"),
+        }
+    }
+}
+
+impl Text for Who {
+    const WHAT: &'static str = "a person";
+    const EXAMPLE: &'static str = "*@example.com";
+    const PATTERN: &'static str = "(sub|org):.+|.+@.+";
+}
+
+text_schema!(Who);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Text + fmt::Debug>(cases: &[(&str, Result<&str, &str>)]) {
+        for (text, expected) in cases {
+            let shown = text.parse::<T>().map(|value| value.to_string()).map_err(|error| error.to_string());
+            assert_eq!(shown.as_deref().map_err(String::as_str), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_accepted_by_their_rules() {
+        let letters = Err("only letters, digits, `_` and `-` may be used");
+        check::<PluginName>(&[
+            ("my-tool", Ok("my_tool")),
+            ("", Err("a name cannot be empty")),
+            ("my tool", letters),
+            ("../x", letters),
+        ]);
+        check::<Prefix>(&[("", Ok("")), ("my-tool", Ok("my-tool")), ("a.b", letters)]);
+        check::<Scope>(&[
+            ("weather:read", Ok("weather:read")),
+            ("a b", Err("a scope has no spaces, quotes or backslashes, and only ASCII")),
+        ]);
+        check::<RedirectUri>(&[
+            ("cursor://anysphere.cursor-mcp/oauth/callback", Ok("cursor://anysphere.cursor-mcp/oauth/callback")),
+            ("http://localhost", Ok("http://localhost")),
+            ("http://localhost/#a", Err("a redirect URI has no fragment")),
+            ("/callback", Err("not an absolute URI: relative URL without a base")),
+        ]);
+    }
+
+    #[test]
+    fn people() {
+        let shape = Err("expected \"alice@example.com\", \"*@example.com\", \"sub:…\" or \"org:…\"");
+        check::<Who>(&[
+            ("*@Example.com", Ok("*@example.com")),
+            ("Alice@example.com", Ok("alice@example.com")),
+            ("sub:auth0|1@A", Ok("sub:auth0|1@A")),
+            ("org:Acme", Ok("org:Acme")),
+            ("*", shape),
+            ("sub:", shape),
+            ("a*@example.com", shape),
+            ("*@*", shape),
+            ("example.com", shape),
+        ]);
+    }
+
+    #[test]
+    fn log_filters() {
+        check::<LogFilter>(&[
+            ("info", Ok("info")),
+            ("INFO,tinymcp=debug", Ok("INFO,tinymcp=debug")),
+            ("inof", Err("did you mean \"info\"?")),
+            ("tinymcp", Err("expected off, error, warn, info, debug, trace or `target=level`")),
+            ("tinymcp=loud", Err("expected levels, or `target=level`, separated by commas")),
+            ("", Err("expected off, error, warn, info, debug, trace or `target=level`")),
+        ]);
+        check::<LogFormat>(&[("json", Ok("json")), ("jsno", Err("did you mean \"json\"?"))]);
+    }
+}

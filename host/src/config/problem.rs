@@ -1,0 +1,210 @@
+//! What can be wrong with a configuration, and how it is said: place, key, fault and cure on one line.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::key::Key;
+use super::template::TemplateError;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file that the command line names, or the one in the working directory, cannot be read.
+    #[error("configuration `{}` cannot be read: {cause}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Every problem that was found, one line each, the file's in the order of its lines.
+    #[error("{}", list(.0))]
+    Problems(Vec<Problem>),
+}
+
+fn list(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    lines.join("\n")
+}
+
+/// One problem, or one warning: `tinymcp.toml:12: limits.timout: unknown key; did you mean `timeout`?`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// Where the value comes from.
+    pub source: Source,
+    /// The key that it concerns; none for a line that is no key at all.
+    pub key: Option<Key>,
+    /// What is wrong, and the cure.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.source != Source::Default {
+            write!(f, "{}: ", self.source)?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "{key}: ")?;
+        }
+        self.fault.fmt(f)
+    }
+}
+
+/// Where a value comes from. The order is the one in which problems are listed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A line of a file, counted from 1.
+    File {
+        /// The file as it was named.
+        file: Arc<str>,
+        /// Its line; none for the file as a whole.
+        line: Option<usize>,
+    },
+    /// A variable of the environment, or of the `.env` file.
+    Variable {
+        /// Its name.
+        name: String,
+        /// The `.env` file and the line in it, when it came from there.
+        line: Option<(Arc<str>, usize)>,
+    },
+    /// An argument of the command line, such as `--listen`.
+    CommandLine(&'static str),
+    /// Nobody said anything.
+    Default,
+}
+
+impl Source {
+    /// A line of a file.
+    pub(super) fn line(file: &Arc<str>, line: usize) -> Self {
+        Self::File { file: Arc::clone(file), line: Some(line) }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { file, line: None } => f.write_str(file),
+            Self::File { file, line: Some(line) } => write!(f, "{file}:{line}"),
+            Self::Variable { name, line: None } => f.write_str(name),
+            Self::Variable { name, line: Some((file, line)) } => write!(f, "{file}:{line}: {name}"),
+            Self::CommandLine(argument) => f.write_str(argument),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// What is wrong with one key, line or variable. A value is quoted as it was written, `${…}` and all, since what a
+/// variable holds may be a secret.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// A line that is not TOML.
+    #[error("not valid TOML: {0}")]
+    Syntax(String),
+    /// A line of `.env` that assigns nothing.
+    #[error("not a `NAME=value` line: {0}")]
+    Assignment(&'static str),
+    /// The `.env` file is there and cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// A key that does not exist.
+    #[error("unknown key; {}", instead(.nearest.as_deref(), .known))]
+    UnknownKey {
+        /// The known key that it most likely is.
+        nearest: Option<String>,
+        /// Every key that could stand there.
+        known: Vec<&'static str>,
+    },
+    /// A key whose name is free, but not that free.
+    #[error("{0}")]
+    Name(String),
+    /// A key that has no default and was not given.
+    #[error("missing key `{0}`")]
+    MissingKey(String),
+    /// A key of the command line that does not exist, or is a list or a table.
+    #[error("no key with a single value")]
+    NotScalar,
+    /// The same key under two spellings.
+    #[error("the same as `{0}`, which is given too; keep one of them")]
+    Twice(Key),
+    /// A value of another type.
+    #[error("expected {expected}, got {got}")]
+    Type {
+        /// What fits, with an example.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// A value of the right type that does not fit.
+    #[error("{value}: {reason}")]
+    Value {
+        /// The value as it was written.
+        value: String,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// A `${…}` that gives nothing.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Values that do not go together.
+    #[error("{0}")]
+    Conflict(String),
+    /// A warning: the key is understood, and does nothing yet.
+    #[error("has no effect in this version")]
+    NoEffect,
+    /// A warning: the key does nothing with the login that was chosen.
+    #[error("has no effect with provider `none`: nobody who calls is known")]
+    NoLogin,
+    /// A warning: a variable that looks like ours, and is not.
+    #[error("unknown variable, ignored{}", did_you_mean(.0.as_deref()))]
+    UnknownVariable(Option<String>),
+    /// A warning: a variable that names a list or a table.
+    #[error("ignored: `{0}` is a list or a table, which only the file can set")]
+    NotForVariables(Key),
+}
+
+fn instead(nearest: Option<&str>, known: &[&str]) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
+}
+
+/// The known name that `name` most likely was meant to be, if one is near enough.
+///
+/// Case and dashes count for nothing; beyond that, one letter in three may be wrong.
+pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    let name = plain(name);
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&name, &plain(known)), known))
+        .filter(|(distance, known)| distance * 3 <= known.len().max(name.len()))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let known = ["listen", "base_url", "body", "grace"];
+        for (name, expected) in [
+            ("lisen", Some("listen")),
+            ("lsiten", Some("listen")),
+            ("base-url", Some("base_url")),
+            ("BaseUrl", Some("base_url")),
+            ("gracious", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(name, known), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! From the tree to the types: every key is looked up where it may be given, and every problem is kept.
+//!
+//! A value that does not fit is reported, and its default takes its place, so that reading goes on to the end.
+
+use std::fmt;
+use std::path::Path;
+
+use super::Override;
+use super::document::{Node, Value};
+use super::environment::Environment;
+use super::in_force::Line;
+use super::key::{Key, PREFIX};
+use super::problem::{Fault, Problem, Source, nearest};
+use super::template::Template;
+
+/// Variables that look like keys, and which other parts of the host ask for.
+const RESERVED: [&str; 3] = ["TINYMCP_LOG", "TINYMCP_SECRET", "TINYMCP_SECRET_FILE"];
+
+/// A type that a key can have.
+pub(super) trait Setting: Sized + PartialEq {
+    /// Whether it is one value, which a variable can hold too.
+    const SHAPE: Shape = Shape::Scalar;
+
+    /// Reads the value of `key`; none when it does not fit, which is then among the reader's problems.
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self>;
+
+    /// What a key that is not given stands for, beside its default.
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    /// The text of a variable as the value that the file would hold.
+    fn from_variable(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    /// The value as `tinymcp check` prints it: as it was written, secrets aside.
+    fn shown(node: &Node, _name: &str) -> String {
+        node.value.to_string()
+    }
+
+    /// The keys, from this one down, under which `new` differs.
+    fn changed(&self, new: &Self, key: &Key, changed: &mut Vec<Key>) {
+        if self != new {
+            changed.push(key.clone());
+        }
+    }
+}
+
+/// How much of the configuration one key stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Scalar,
+    List,
+    /// Further keys, each of them read and shown by itself.
+    Table,
+}
+
+/// What reading has found so far.
+pub(super) struct Reader<'a> {
+    environment: &'a Environment,
+    overrides: &'a [Override],
+    /// What relative paths begin at.
+    pub(super) directory: &'a Path,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+    pub(super) lines: Vec<Line>,
+    /// Every variable that was asked for, or could not be since its key is no scalar.
+    variables: Vec<(String, Key, Shape)>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(environment: &'a Environment, overrides: &'a [Override], directory: &'a Path) -> Self {
+        Self {
+            environment,
+            overrides,
+            directory,
+            problems: environment.problems().to_vec(),
+            warnings: Vec::new(),
+            lines: Vec::new(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// Reads one key of a table: from the command line, a variable, the file, or else its default.
+    pub(super) fn field<T: Setting>(&mut self, table: &Node, key: &Key, default: Option<&Node>) -> Option<T> {
+        let value = self.entry(table.get(key.name()).or(default), key);
+        value.or_else(|| T::read(default?, key, self)).or_else(T::absent).or_else(|| {
+            self.missing(table, key);
+            None
+        })
+    }
+
+    /// Reads one key, given what the file says of it.
+    pub(super) fn entry<T: Setting>(&mut self, in_file: Option<&Node>, key: &Key) -> Option<T> {
+        let outside = self.outside::<T>(key);
+        let node = outside.as_ref().or(in_file)?;
+        if T::SHAPE != Shape::Table {
+            self.lines.push(Line { key: key.clone(), shown: T::shown(node, key.name()), source: node.source.clone() });
+        }
+        T::read(node, key, self)
+    }
+
+    /// Reports a key that has no default, unless it was given and did not fit.
+    fn missing(&mut self, table: &Node, key: &Key) {
+        if !self.is_wrong(key) {
+            self.problem(&table.source, &key.table(), Fault::MissingKey(key.name().to_owned()));
+        }
+    }
+
+    /// Whether a problem was found with this key, or with a table that it stands in.
+    fn is_wrong(&self, key: &Key) -> bool {
+        let mut wrong = self.problems.iter().filter_map(|problem| problem.key.as_ref());
+        wrong.any(|wrong| key.is_within(wrong))
+    }
+
+    /// Reports the keys of a table that are not among the known ones; false when it is no table at all.
+    pub(super) fn expect_table(&mut self, node: &Node, key: &Key, known: &[&'static str]) -> bool {
+        let Value::Table(table) = &node.value else {
+            self.wrong_type(node, key, "a table".to_owned());
+            return false;
+        };
+        for (name, entry) in table.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+            let fault = Fault::UnknownKey {
+                nearest: nearest(name, known.iter().copied()).map(str::to_owned),
+                known: known.to_vec(),
+            };
+            self.problem(&entry.source, &key.child(name), fault);
+        }
+        true
+    }
+
+    /// Reports that the values of these keys do not go together, at the first of them.
+    ///
+    /// Where one of them is wrong by itself, that is said already, and its default would speak for it here.
+    pub(super) fn conflict(&mut self, keys: &[Key], message: String) {
+        let Some(first) = keys.first() else { return };
+        if !keys.iter().any(|key| self.is_wrong(key)) {
+            self.problem(&self.source_of(first), first, Fault::Conflict(message));
+        }
+    }
+
+    /// Reports a problem with a key.
+    pub(super) fn problem(&mut self, source: &Source, key: &Key, fault: Fault) {
+        self.problems.push(problem(source, key, fault));
+    }
+
+    /// Warns about a key that was given.
+    pub(super) fn warn(&mut self, key: &Key, fault: Fault) {
+        let warning = problem(&self.source_of(key), key, fault);
+        self.warnings.push(warning);
+    }
+
+    /// Where the value of a key, or of the first key below it, comes from.
+    pub(super) fn source_of(&self, key: &Key) -> Source {
+        let line = self.lines.iter().find(|line| line.key.is_within(key));
+        line.map_or(Source::Default, |line| line.source.clone())
+    }
+
+    /// Warns about every variable that looks like a key's and is none.
+    pub(super) fn warn_about_variables(&mut self) {
+        for name in self.environment.names().filter(|name| name.starts_with(PREFIX)) {
+            let known = self.variables.iter().find(|(known, ..)| known == name);
+            let fault = match known {
+                Some((.., Shape::Scalar)) => continue,
+                None if RESERVED.contains(&name) => continue,
+                Some((_, key, Shape::List | Shape::Table)) => Fault::NotForVariables(key.clone()),
+                None => {
+                    let scalars = self.variables.iter().filter(|(.., shape)| *shape == Shape::Scalar);
+                    let names = scalars.map(|(name, ..)| name.as_str()).chain(RESERVED);
+                    Fault::UnknownVariable(nearest(name, names).map(str::to_owned))
+                }
+            };
+            self.warnings.push(Problem { source: self.environment.source(name), key: None, fault });
+        }
+    }
+
+    /// Reports every value of the command line that was not taken.
+    pub(super) fn expect_overrides_taken(&mut self) {
+        for given in self.overrides {
+            let mut scalars = self.variables.iter().filter(|(.., shape)| *shape == Shape::Scalar);
+            if !scalars.any(|(_, key, _)| key.to_string() == given.key) {
+                self.problem(&Source::CommandLine(given.argument), &Key::from(given.key), Fault::NotScalar);
+            }
+        }
+    }
+
+    /// What the command line or a variable says of a key.
+    fn outside<T: Setting>(&mut self, key: &Key) -> Option<Node> {
+        let path = key.to_string();
+        let names = key.variables();
+        self.variables.extend(names.iter().map(|name| (name.clone(), key.clone(), T::SHAPE)));
+        if T::SHAPE != Shape::Scalar {
+            return None;
+        }
+        if let Some(given) = self.overrides.iter().rfind(|given| given.key == path) {
+            return Some(Node::new(T::from_variable(&given.value), Source::CommandLine(given.argument)));
+        }
+        let (name, value) = names.iter().find_map(|name| Some((name, self.environment.get(name)?)))?;
+        Some(Node::new(T::from_variable(value), self.environment.source(name)))
+    }
+
+    /// Reports a value of another type.
+    pub(super) fn wrong_type(&mut self, node: &Node, key: &Key, expected: String) {
+        let got = node.value.describe();
+        self.problem(&node.source, key, Fault::Type { expected, got });
+    }
+
+    /// The text of a key that is always used, its variables replaced.
+    pub(super) fn text(&mut self, node: &Node, key: &Key, expected: String) -> Option<String> {
+        let Value::Text(written) = &node.value else {
+            self.wrong_type(node, key, expected);
+            return None;
+        };
+        let resolved = match &node.source {
+            Source::File { .. } => Template::parse(written).and_then(|template| template.resolve(self.environment)),
+            Source::Variable { .. } | Source::CommandLine(_) | Source::Default => Ok(written.clone()),
+        };
+        resolved.map_err(|error| self.problem(&node.source, key, error.into())).ok()
+    }
+
+    /// Reports a value of the right type that does not fit.
+    pub(super) fn unfit(&mut self, node: &Node, key: &Key, reason: &dyn fmt::Display) {
+        let value = node.value.to_string();
+        let reason = reason.to_string();
+        self.problem(&node.source, key, Fault::Value { value, reason });
+    }
+}
+
+fn problem(source: &Source, key: &Key, fault: Fault) -> Problem {
+    Problem { source: source.clone(), key: Some(key.clone()).filter(|key| !key.is_root()), fault }
+}

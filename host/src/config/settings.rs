@@ -1,0 +1,165 @@
+//! How each type of value is read: strings, paths, booleans, counts, templates, and lists and tables of them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::document::{Node, Table, Value};
+use super::in_force::REDACTED;
+use super::key::Key;
+use super::problem::{Fault, Source};
+use super::reader::{Reader, Setting, Shape};
+use super::template::Template;
+use super::text::Text;
+use super::units::{Count, Positive, Quantity};
+
+impl<T: Text> Setting for T {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(node, key, T::expected())?;
+        text.parse().map_err(|reason| reader.unfit(node, key, &reason)).ok()
+    }
+}
+
+/// A directory; a relative one begins at the configuration file's.
+impl Setting for PathBuf {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(node, key, "a path".to_owned())?;
+        if text.is_empty() {
+            reader.unfit(node, key, &"a path cannot be empty; write \".\" for the file's own directory");
+            return None;
+        }
+        Some(reader.directory.join(text))
+    }
+}
+
+impl Setting for bool {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.value {
+            Value::Boolean(boolean) => Some(boolean),
+            _ => {
+                reader.wrong_type(node, key, "true or false".to_owned());
+                None
+            }
+        }
+    }
+
+    fn from_variable(text: &str) -> Value {
+        text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Boolean)
+    }
+}
+
+impl Setting for Count {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.value {
+            Value::Integer(number) => Self::try_from(number).map_err(|reason| reader.unfit(node, key, &reason)).ok(),
+            _ => {
+                reader.wrong_type(node, key, "a whole number".to_owned());
+                None
+            }
+        }
+    }
+
+    fn from_variable(text: &str) -> Value {
+        text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer)
+    }
+}
+
+impl<Q: Setting + Quantity> Setting for Positive<Q> {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let quantity = Q::read(node, key, reader)?;
+        Self::new(quantity).map_err(|reason| reader.unfit(node, key, &reason)).ok()
+    }
+
+    fn from_variable(text: &str) -> Value {
+        Q::from_variable(text)
+    }
+}
+
+/// A text that is not resolved before it is used. It may be a secret, so nothing of it is shown.
+impl Setting for Template {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let Value::Text(text) = &node.value else {
+            let expected = "a string".to_owned();
+            let got = node.value.kind().to_owned();
+            reader.problem(&node.source, key, Fault::Type { expected, got });
+            return None;
+        };
+        match &node.source {
+            Source::File { .. } => {
+                Self::parse(text).map_err(|error| reader.problem(&node.source, key, error.into())).ok()
+            }
+            Source::Variable { .. } | Source::CommandLine(_) | Source::Default => Some(Self::literal(text)),
+        }
+    }
+
+    fn shown(_: &Node, _name: &str) -> String {
+        REDACTED.to_owned()
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const SHAPE: Shape = T::SHAPE;
+
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        T::read(node, key, reader).map(Some)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+
+    fn from_variable(text: &str) -> Value {
+        T::from_variable(text)
+    }
+
+    fn shown(node: &Node, name: &str) -> String {
+        T::shown(node, name)
+    }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    const SHAPE: Shape = Shape::List;
+
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            reader.wrong_type(node, key, "a list".to_owned());
+            return None;
+        };
+        // All of them before the first that does not fit ends it.
+        let items: Vec<Option<T>> = items.iter().map(|item| T::read(item, key, reader)).collect();
+        items.into_iter().collect()
+    }
+}
+
+/// A table whose keys are names that the file chooses. Two spellings of one name are refused.
+impl<K: Text + Ord, V: Setting> Setting for BTreeMap<K, V> {
+    const SHAPE: Shape = Shape::Table;
+
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let Value::Table(table) = &node.value else {
+            reader.wrong_type(node, key, "a table".to_owned());
+            return None;
+        };
+        let mut entries = Self::new();
+        let mut spellings: BTreeMap<String, &str> = BTreeMap::new();
+        for (written, entry) in in_file_order(table) {
+            match written.parse::<K>() {
+                Ok(name) => {
+                    let canonical = name.to_string();
+                    let value = reader.entry(Some(entry), &key.child(&canonical));
+                    entries.extend(value.map(|value| (name, value)));
+                    if let Some(other) = spellings.insert(canonical, written) {
+                        reader.problem(&entry.source, &key.child(written), Fault::Twice(key.child(other)));
+                    }
+                }
+                Err(reason) => reader.problem(&entry.source, &key.child(written), Fault::Name(reason.to_string())),
+            }
+        }
+        Some(entries)
+    }
+}
+
+fn in_file_order(table: &Table) -> Vec<(&String, &Node)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(_, entry)| &entry.source);
+    entries
+}

@@ -1,0 +1,158 @@
+//! Text with `${VAR}` in it, kept as it was written until the value is used.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::environment::Environment;
+
+/// A text that may name variables: `${VAR}`, or `${VAR:-default}` for when it is not set or empty.
+///
+/// `$${` stands for a literal `${`; any other `$` is itself. What a variable holds is taken as it is, never looked
+/// into again. `Debug` shows nothing, since a secret may have been written here in plain.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Variable { name: String, default: Option<String> },
+}
+
+/// Why a template gives no text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// A `${` without its end.
+    #[error("`${{` without `}}`; write `$${{` for a literal `${{`")]
+    Unclosed,
+    /// What stands between the braces is no name.
+    #[error(
+        "`${{…}}` without a variable's name, which is made of letters, digits and `_`; write `$${{` for a literal `${{`"
+    )]
+    BadName,
+    /// The variable is not set, or empty, and there is no default.
+    #[error("variable `{0}` is not set; set it in the environment or in `.env`, or write `${{{0}:-default}}`")]
+    Missing(String),
+}
+
+impl Template {
+    /// Reads a text as it stands in the file.
+    ///
+    /// # Errors
+    /// A `${` that is not closed, or that does not name a variable.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            if let Some(before) = rest[..at].strip_suffix('$') {
+                literal.push_str(before);
+                literal.push_str("${");
+                rest = &rest[at + 2..];
+                continue;
+            }
+            let (inside, after) = rest[at + 2..].split_once('}').ok_or(TemplateError::Unclosed)?;
+            let (name, default) = match inside.split_once(":-") {
+                Some((name, default)) => (name, Some(default.to_owned())),
+                None => (inside, None),
+            };
+            if !is_variable_name(name) {
+                return Err(TemplateError::BadName);
+            }
+            literal.push_str(&rest[..at]);
+            parts.push(Part::Literal(std::mem::take(&mut literal)));
+            parts.push(Part::Variable { name: name.to_owned(), default });
+            rest = after;
+        }
+        literal.push_str(rest);
+        parts.push(Part::Literal(literal));
+        Ok(Self(parts))
+    }
+
+    /// A text in which nothing is special, such as one that came out of a variable.
+    pub fn literal(text: impl Into<String>) -> Self {
+        Self(vec![Part::Literal(text.into())])
+    }
+
+    /// The text, with every variable replaced by its value.
+    ///
+    /// # Errors
+    /// [`TemplateError::Missing`] for the first variable that is not set, or empty, and has no default.
+    pub fn resolve(&self, environment: &Environment) -> Result<String, TemplateError> {
+        let text = |part: &Part| match part {
+            Part::Literal(text) => Ok(text.clone()),
+            Part::Variable { name, default } => environment
+                .get(name)
+                .map(str::to_owned)
+                .or_else(|| default.clone())
+                .ok_or_else(|| TemplateError::Missing(name.clone())),
+        };
+        self.0.iter().map(text).collect()
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Template(..)")
+    }
+}
+
+impl JsonSchema for Template {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Template".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// Whether a shell would take this as the name of a variable.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    starts && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let environment = Environment::from_iter([("HOST", "example.com"), ("PORT", "8443"), ("EMPTY", "")]);
+        let resolved = Template::parse(text).and_then(|template| template.resolve(&environment));
+        let resolved = resolved.map_err(|error| error.to_string());
+        assert_eq!(resolved.as_deref().map_err(String::as_str), expected, "{text}");
+    }
+
+    #[test]
+    fn variables_are_replaced() {
+        check("", Ok(""));
+        check("plain $5 and $$", Ok("plain $5 and $$"));
+        check("https://${HOST}:${PORT}/", Ok("https://example.com:8443/"));
+        check("${NONE:-a:-b}${HOST:-unused}", Ok("a:-bexample.com"));
+        check("${EMPTY:-default}", Ok("default"));
+        check("${NONE:-}", Ok(""));
+        check("$${HOST} is ${HOST}", Ok("${HOST} is example.com"));
+    }
+
+    #[test]
+    fn what_gives_no_text_says_why() {
+        let missing = "variable `NONE` is not set; set it in the environment or in `.env`, or write `${NONE:-default}`";
+        check("${HOST}${NONE}", Err(missing));
+        check("${HOST", Err("`${` without `}`; write `$${` for a literal `${`"));
+        let name = "`${…}` without a variable's name, which is made of letters, digits and `_`; write `$${` for a literal `${`";
+        check("${}", Err(name));
+        check("${MY HOST}", Err(name));
+    }
+
+    #[test]
+    fn a_secret_in_plain_does_not_show() {
+        assert_eq!(format!("{:?}", Template::literal("hunter2")), "Template(..)");
+    }
+}

@@ -1,0 +1,89 @@
+//! The files that ship with the project, and the schema.
+
+use serde_json::Value as Json;
+
+use super::*;
+
+const FILE: &str = include_str!("../../../../tinymcp.toml");
+const DOT_ENV: &str = include_str!("../../../../.env.example");
+
+/// The shipped file with its examples in use.
+fn with_examples() -> String {
+    let in_use = |line: &'static str| match line.strip_prefix('#') {
+        Some(example) if !example.is_empty() && !example.starts_with(' ') => example,
+        _ => line,
+    };
+    FILE.lines().map(in_use).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_shipped_file_holds_the_defaults() {
+    let mut expected = Config::default();
+    expected.auth.provider = "none".parse().unwrap();
+    let invocation = Invocation::new(Purpose::Serve);
+    let environment = Environment::default().with_dot_env(&".env".into(), DOT_ENV);
+    for environment in [Environment::default(), environment] {
+        let loaded = Config::parse(FILE, &invocation, &environment).unwrap();
+        assert_eq!(loaded.config, expected);
+        assert_eq!(loaded.warnings, []);
+    }
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    let text = with_examples();
+    load(&text, &[]).unwrap();
+    let file: toml::Table = text.parse().unwrap();
+    let file = serde_json::to_value(file).unwrap();
+    expect_keys(Config::schema().as_value(), &file, "");
+}
+
+/// Every key of the schema is in the value, and in one entry of every table whose names are free.
+fn expect_keys(schema: &Json, value: &Json, path: &str) {
+    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let value = value.get(name).unwrap_or_else(|| panic!("{path}{name} is not in the shipped file"));
+        expect_keys(schema, value, &format!("{path}{name}."));
+    }
+    let entries = schema["patternProperties"].as_object().and_then(|patterns| patterns.values().next());
+    if let Some(entry) = entries.or(Some(&schema["additionalProperties"]).filter(|entry| entry.is_object())) {
+        let (name, value) = value.as_object().and_then(|table| table.iter().next()).expect(path);
+        expect_keys(entry, value, &format!("{path}{name}."));
+    }
+}
+
+#[test]
+fn the_shipped_variables_are_those_of_the_providers() {
+    let names = DOT_ENV.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name);
+    let expected = [
+        "AUTH_PROVIDER",
+        "BASE_URL",
+        "AUTH0_DOMAIN",
+        "AUTH0_CLIENT_ID",
+        "AUTH0_CLIENT_SECRET",
+        "AUTH0_AUDIENCE",
+        "CLERK_CONFIG_URL",
+        "CLERK_CLIENT_ID",
+        "CLERK_CLIENT_SECRET",
+        "CLERK_SCOPES",
+        "CLERK_VERIFY_ID_TOKEN",
+    ];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_schema_describes_every_key() {
+    let schema = Config::schema();
+    assert!(!schema.as_value().to_string().contains("$ref"));
+    let server = &schema.as_value()["properties"]["server"];
+    assert_eq!(server["additionalProperties"], Json::Bool(false));
+    assert_eq!(server.get("required"), None);
+    let timeout = &schema.as_value()["properties"]["limits"]["properties"]["timeout"];
+    let expected = serde_json::json!({
+        "description": "Wall time of a call from its arrival, waiting included.",
+        "type": "string",
+        "examples": ["30s"],
+        "pattern": r"^(?:([0-9]+(d|h|m|s|ms))+)$|\$\{",
+        "default": "30s",
+    });
+    assert_eq!(timeout, &expected);
+}

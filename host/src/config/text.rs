@@ -1,0 +1,124 @@
+//! Values that are written as a string, and what the schema says of them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{Schema, json_schema};
+
+/// Why a text does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(pub(super) Cow<'static, str>);
+
+impl From<&'static str> for Unfit {
+    fn from(reason: &'static str) -> Self {
+        Self(Cow::Borrowed(reason))
+    }
+}
+
+impl From<String> for Unfit {
+    fn from(reason: String) -> Self {
+        Self(Cow::Owned(reason))
+    }
+}
+
+/// A value that is written as a string. Reading what it displays gives it back.
+pub(super) trait Text: FromStr<Err: fmt::Display> + fmt::Display + PartialEq {
+    /// What it is, with its article, for "expected …, got …".
+    const WHAT: &'static str;
+    /// A value that fits.
+    const EXAMPLE: &'static str;
+    /// A regular expression that every fitting text matches whole.
+    const PATTERN: &'static str = ".*";
+
+    /// What to expect, with the example.
+    fn expected() -> String {
+        format!("{} such as {:?}", Self::WHAT, Self::EXAMPLE)
+    }
+}
+
+/// The schema of a string in the file: the pattern, or anything with a `${…}`, which only the host can resolve.
+pub(super) fn schema<T: Text>() -> Schema {
+    let mut schema = json_schema!({ "type": "string", "examples": [T::EXAMPLE] });
+    if T::PATTERN != ".*" {
+        schema.insert("pattern".to_owned(), format!(r"^(?:{})$|\$\{{", T::PATTERN).into());
+    }
+    schema
+}
+
+/// Gives types that are [`Text`] their JSON schema.
+macro_rules! text_schema {
+    ($($type:ident),* $(,)?) => {$(
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::config::text::schema::<Self>()
+            }
+        }
+    )*};
+}
+pub(super) use text_schema;
+
+/// Declares an enum whose cases are written as fixed words.
+macro_rules! choice {
+    ($(#[$about:meta])* pub enum $name:ident { $( $(#[$doc:meta])* $case:ident = $word:literal, )* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $( $(#[$doc])* $case, )* }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $( Self::$case => $word, )* })
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::config::text::Unfit;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $( $word => Ok(Self::$case), )*
+                    other => Err($crate::config::text::not_one_of(other, &[$($word),*])),
+                }
+            }
+        }
+
+        impl $crate::config::text::Text for $name {
+            const WHAT: &'static str = concat!("one of", $(" `", $word, "`",)* ",");
+            const EXAMPLE: &'static str = [$($word),*][0];
+            const PATTERN: &'static str = $crate::config::text::alternatives!($($word),*);
+        }
+        $crate::config::text::text_schema!($name);
+    };
+}
+pub(super) use choice;
+
+macro_rules! alternatives {
+    ($first:literal $(, $more:literal)*) => { concat!($first, $("|", $more),*) };
+}
+pub(super) use alternatives;
+
+/// The reason for a word that is not among the known ones.
+pub(super) fn not_one_of(word: &str, known: &[&str]) -> Unfit {
+    match super::problem::nearest(word, known.iter().copied()) {
+        Some(nearest) => format!("did you mean {nearest:?}?").into(),
+        None => format!("expected one of {}", known.join(", ")).into(),
+    }
+}
+
+impl Text for String {
+    const WHAT: &'static str = "a string";
+    const EXAMPLE: &'static str = "text";
+
+    fn expected() -> String {
+        Self::WHAT.to_owned()
+    }
+}

@@ -1,0 +1,187 @@
+//! Which hosts and origins may talk to this server (2026-07-28, basic/transports/streamable-http, Security Warning).
+//!
+//! A page in a person's browser can send requests to loopback, and with a name that it controls can read the answers
+//! (DNS rebinding). The Host check stops the second, the Origin check both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use url::{Host, Url};
+
+use crate::config::{self, Server};
+use crate::mcp;
+
+/// How long a browser may remember a preflight's answer.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+
+/// Names that `base_url` and the configuration allow.
+pub(super) struct Guard {
+    /// Lower case, without ports: another port is no other host.
+    hosts: Vec<String>,
+    origins: Vec<Origin>,
+    allows_loopback: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// Reads the `Origin` header's form, `scheme://host[:port]` (RFC 6454 §7); `null` is none.
+    fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let host = url.host_str()?.to_ascii_lowercase();
+        Some(Self { scheme: url.scheme().to_owned(), host, port: url.port_or_known_default() })
+    }
+}
+
+impl Guard {
+    pub(super) fn new(server: &Server) -> Self {
+        let base = &server.base_url;
+        let host = base.host_str().unwrap_or_default().to_ascii_lowercase();
+        let allows_loopback = is_loopback(&host);
+        let further = server.allowed_hosts.iter().map(|host| host.as_str().to_ascii_lowercase());
+        let origins =
+            std::iter::once(base.as_str()).chain(server.allowed_origins.iter().map(config::address::Origin::as_str));
+        Self {
+            hosts: std::iter::once(host).chain(further).collect(),
+            origins: origins.filter_map(Origin::parse).collect(),
+            allows_loopback,
+        }
+    }
+
+    fn allows_host(&self, uri: &Uri, host_header: Option<&HeaderValue>) -> bool {
+        let header = host_header.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        // HTTP/2 has the authority in the request's target.
+        let authority = if host_header.is_some() { header } else { uri.authority().cloned() };
+        authority.is_some_and(|authority| {
+            let host = authority.host().to_ascii_lowercase();
+            self.hosts.contains(&host) || (self.allows_loopback && is_loopback(&host))
+        })
+    }
+
+    fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        let origin = origin.to_str().ok().and_then(Origin::parse);
+        origin.is_some_and(|origin| {
+            self.origins.contains(&origin)
+                || (self.allows_loopback
+                    && matches!(origin.scheme.as_str(), "http" | "https")
+                    && is_loopback(&origin.host))
+        })
+    }
+
+    /// CORS for pages of allowed origins. It stands before everything else: a browser shows a page no answer,
+    /// not even a refusal, that lacks these headers.
+    pub(super) fn cors(self: &Arc<Self>) -> CorsLayer {
+        let guard = Arc::clone(self);
+        let exposed = ["mcp-session-id", "mcp-protocol-version"].map(HeaderName::from_static);
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::predicate(move |origin, _| guard.allows_origin(origin)))
+            .allow_methods([Method::GET, Method::POST, Method::DELETE, Method::OPTIONS])
+            // Clients send `Mcp-Param-*` headers that only the tools know.
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER].into_iter().chain(exposed).collect::<Vec<_>>())
+            .max_age(PREFLIGHT_AGE)
+    }
+}
+
+/// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header.
+fn is_loopback(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Domain(name)) => name == "localhost",
+        Ok(Host::Ipv4(address)) => address.is_loopback(),
+        Ok(Host::Ipv6(address)) => address.is_loopback(),
+        Err(_) => false,
+    }
+}
+
+pub(super) async fn require_host(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
+    if guard.allows_host(request.uri(), request.headers().get(HOST)) {
+        return next.run(request).await;
+    }
+    tracing::warn!(host = ?request.headers().get(HOST), "refused a request for another host");
+    let message = "this server does not answer for that Host: set `server.base_url` to the URL that clients use, or add the name to `server.allowed_hosts`";
+    super::error(StatusCode::FORBIDDEN, "host_not_allowed", message)
+}
+
+pub(super) async fn require_origin(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
+    let origin = request.headers().get(ORIGIN);
+    if origin.is_none_or(|origin| guard.allows_origin(origin)) {
+        return next.run(request).await;
+    }
+    tracing::warn!(?origin, "refused a request of another origin");
+    let message = "pages of that Origin may not use this server: add it to `server.allowed_origins`";
+    mcp::error_response(StatusCode::FORBIDDEN, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(base_url: &str) -> Guard {
+        let mut server = crate::config::Config::default().server;
+        server.base_url = base_url.parse().unwrap();
+        server.allowed_hosts = vec!["extra.example".parse().unwrap()];
+        server.allowed_origins = vec!["https://app.example:8443".parse().unwrap()];
+        Guard::new(&server)
+    }
+
+    #[test]
+    fn hosts() {
+        let cases = [
+            ("http://localhost:8000", "localhost:8000", true),
+            ("http://localhost:8000", "127.0.0.1:9", true),
+            ("http://localhost:8000", "[::1]:8000", true),
+            ("http://localhost:8000", "LOCALHOST", true),
+            ("http://localhost:8000", "evil.example", false),
+            ("http://localhost:8000", "localhost.evil.example", false),
+            ("http://localhost:8000", "extra.example:1", true),
+            ("http://localhost:8000", "not a host", false),
+            ("https://mcp.example", "mcp.example", true),
+            ("https://mcp.example", "localhost", false),
+            ("https://mcp.example", "127.0.0.1", false),
+        ];
+        for (base_url, host, expected) in cases {
+            let header = HeaderValue::from_str(host).unwrap();
+            assert_eq!(
+                guard(base_url).allows_host(&Uri::from_static("/"), Some(&header)),
+                expected,
+                "{base_url} {host}"
+            );
+        }
+    }
+
+    #[test]
+    fn origins() {
+        let cases = [
+            ("http://localhost:8000", "http://localhost:8000", true),
+            ("http://localhost:8000", "http://127.0.0.1:6274", true),
+            ("http://localhost:8000", "http://evil.example", false),
+            ("http://localhost:8000", "null", false),
+            ("http://localhost:8000", "https://app.example:8443", true),
+            ("http://localhost:8000", "https://app.example", false),
+            ("https://mcp.example", "https://mcp.example", true),
+            ("https://mcp.example", "https://mcp.example:443", true),
+            ("https://mcp.example", "http://mcp.example", false),
+            ("https://mcp.example", "http://localhost:8000", false),
+        ];
+        for (base_url, origin, expected) in cases {
+            assert_eq!(
+                guard(base_url).allows_origin(&HeaderValue::from_static(origin)),
+                expected,
+                "{base_url} {origin}"
+            );
+        }
+    }
+}

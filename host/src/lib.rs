@@ -1,0 +1,24 @@
+//! TinyMCP: one MCP server that people own. Drop a WebAssembly component into `plugins/`, and its functions are tools.
+//!
+//! The map, from the outside in:
+//!
+//! - [`cli`]: the commands. [`config`]: `tinymcp.toml` and the environment, which no other module reads.
+//! - [`http`]: routes, checks on every request, the accept loop.
+//! - [`auth`]: who is calling, as a [`principal::Principal`].
+//! - [`mcp`]: the protocol; the only module that names rmcp.
+//! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
+//! - [`clients`]: what to paste into Cursor, Claude Code and others.
+//! - [`state`]: the private directory that outlives the process.
+//!
+//! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
+//! `docs/architecture.md` says more, with a walk-through of each flow.
+
+pub mod auth;
+pub mod cli;
+pub mod clients;
+pub mod config;
+pub mod http;
+pub mod mcp;
+pub mod plugins;
+pub mod principal;
+pub mod state;

@@ -1,0 +1,18 @@
+//! The Model Context Protocol: one endpoint for both eras, 2026-07-28 (stateless) and the `initialize` handshake
+//! of 2025-11-25, 2025-06-18 and 2025-03-26.
+//!
+//! This is the only module that names rmcp. rmcp speaks the protocol; what it leaves to its user is here:
+//! [`handler`] answers requests from the catalog, [`listeners`] tells clients of changes, [`session`] makes legacy
+//! sessions that survive a restart, [`exchange`] turns streams of one message into JSON, and [`endpoint`] is lenient
+//! with what clients send and strict with what they get.
+
+mod endpoint;
+mod exchange;
+mod handler;
+mod listeners;
+mod rpc_error;
+mod session;
+mod tools;
+
+pub use self::endpoint::{Endpoint, Parameters};
+pub use self::rpc_error::error_response;

@@ -1,0 +1,287 @@
+//! `/mcp`: lenient with what clients send, strict with what they get.
+//!
+//! rmcp serves every request; this module reads the body once, decides which of rmcp's two services gets it, and
+//! makes JSON of every answer that is one message.
+
+mod peek;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::peek::{Message, Unreadable};
+use super::exchange::Exchange;
+use super::handler::Handler;
+use super::listeners::Listeners;
+use super::rpc_error::{self, Code};
+use super::session::{SessionKey, Sessions};
+use crate::plugins::Plugins;
+use crate::principal::Principal;
+use crate::state::StateDir;
+
+const SESSION_ID: &str = "mcp-session-id";
+const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+
+/// The first protocol version without handshake and sessions. Versions are dates: they order as text.
+const MODERN: &str = "2026-07-28";
+
+/// Time for a client to send its request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What `Accept` must hold for rmcp, whatever the client wrote.
+const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
+type RmcpResponse = Response<BoxBody<Bytes, Infallible>>;
+
+/// The MCP endpoint of a running server.
+pub struct Endpoint {
+    max_body_bytes: usize,
+    sessions: Arc<Sessions>,
+    /// Modern requests, and legacy ones with a session or beginning one.
+    stateful: StreamableHttpService<Handler, Sessions>,
+    /// Legacy requests without a session.
+    stateless: StreamableHttpService<Handler, NeverSessionManager>,
+}
+
+/// What an endpoint is made of.
+pub struct Parameters<'a> {
+    /// The tools.
+    pub plugins: Plugins,
+    /// Holds the key of session ids.
+    pub state: &'a StateDir,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Sessions of one person that are kept in memory.
+    pub sessions_per_person: usize,
+    /// Where tasks run.
+    pub tracker: &'a TaskTracker,
+    /// Streams that only wait for changes end when this is cancelled.
+    pub draining: CancellationToken,
+    /// Everything ends when this is cancelled.
+    pub closed: CancellationToken,
+}
+
+impl Endpoint {
+    /// Starts an endpoint.
+    pub fn start(parameters: Parameters<'_>) -> Self {
+        let Parameters { plugins, state, max_body_bytes, sessions_per_person, tracker, draining, closed } = parameters;
+        let listeners = Listeners::start(&plugins, tracker, draining.clone());
+        let handler = Handler::new(plugins, listeners);
+        let key = SessionKey::of(state);
+        let sessions = Sessions::new(key.clone(), sessions_per_person, draining);
+        let config = || {
+            // Host and Origin are checked for all routes in one place, see `http::guard`.
+            let mut config = StreamableHttpServerConfig::default()
+                .disable_allowed_hosts()
+                .disable_allowed_origins()
+                .with_json_response(true)
+                .with_max_request_body_bytes(max_body_bytes)
+                .with_cancellation_token(closed.clone());
+            config.session_store = Some(Arc::new(key.clone()));
+            config
+        };
+        let service = {
+            let handler = handler.clone();
+            move || Ok(handler.clone())
+        };
+        let stateful = StreamableHttpService::new(service, Arc::clone(&sessions), config());
+        let stateless = StreamableHttpService::new(
+            move || Ok(handler.clone()),
+            Arc::new(NeverSessionManager::default()),
+            config().with_legacy_session_mode(false),
+        );
+        Self { max_body_bytes, sessions, stateful, stateless }
+    }
+
+    /// Serves one request, whose [`Principal`] is in its extensions.
+    pub async fn serve(&self, request: Request<Body>) -> Response {
+        let Some(principal) = request.extensions().get::<Principal>() else {
+            return rpc_error::response(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Code::InternalError,
+                "the request has no principal",
+                None,
+            );
+        };
+        let owner = principal.key();
+        let served = match *request.method() {
+            Method::POST => self.post(owner, request).await,
+            Method::GET => self.get(owner, request).await,
+            Method::DELETE => self.delete(owner, request).await,
+            _ => Err(method_not_allowed()),
+        };
+        served.unwrap_or_else(|refusal| refusal)
+    }
+
+    async fn post(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Response> {
+        require_json_content(request.headers())?;
+        require_acceptable(request.headers())?;
+        let (mut parts, body) = request.into_parts();
+        parts.headers.insert(ACCEPT, ACCEPT_BOTH);
+        let body = self.read(body).await?;
+
+        let is_modern =
+            parts.headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= MODERN.as_bytes());
+        let mut initialize = None;
+        let mut is_stateless = false;
+        if !is_modern {
+            let message = Message::peek(&body).map_err(|unreadable| refuse(&unreadable))?;
+            if message.is_initialize() {
+                // A client that begins anew is done with whatever session it had.
+                parts.headers.remove(SESSION_ID);
+                initialize = message.initialize();
+            } else if parts.headers.contains_key(SESSION_ID) {
+                self.require_own_session(owner, &parts)?;
+            } else {
+                is_stateless = !message.is_modern();
+            }
+        }
+        let exchange = Exchange::new(owner, initialize);
+        let request = Request::from_parts(parts, Full::new(body.clone()));
+        let response = if is_stateless {
+            self.stateless.handle(request).await
+        } else {
+            exchange.run(self.stateful.handle(request)).await
+        };
+        Ok(finish(response, &exchange, Some(&body)).await)
+    }
+
+    async fn get(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Response> {
+        let (mut parts, _) = request.into_parts();
+        if parts.headers.contains_key(SESSION_ID) {
+            self.require_own_session(owner, &parts)?;
+        }
+        let accepts_events =
+            accepted(&parts.headers).is_none_or(|mut types| types.any(|it| it == "text/event-stream" || it == "*/*"));
+        if accepts_events {
+            parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        }
+        let exchange = Exchange::new(owner, None);
+        let request = Request::from_parts(parts, Full::<Bytes>::default());
+        let response = exchange.run(self.stateful.handle(request)).await;
+        Ok(finish(response, &exchange, None).await)
+    }
+
+    async fn delete(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Response> {
+        let (parts, _) = request.into_parts();
+        let id = parts.headers.get(SESSION_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        if id.is_some() {
+            self.require_own_session(owner, &parts)?;
+        }
+        let exchange = Exchange::new(owner, None);
+        let request = Request::from_parts(parts, Full::<Bytes>::default());
+        let response = exchange.run(self.stateful.handle(request)).await;
+        if let Some(id) = id.filter(|_| response.status().is_success()) {
+            self.sessions.end(&id);
+        }
+        Ok(finish(response, &exchange, None).await)
+    }
+
+    /// A session that is another person's is as unknown as one that never was.
+    fn require_own_session(&self, owner: [u8; 32], parts: &Parts) -> Result<(), Response> {
+        let id = parts.headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
+        if id.is_some_and(|id| self.sessions.admits(&owner, id)) {
+            return Ok(());
+        }
+        let message = "session not found: begin a new one with `initialize`";
+        Err(rpc_error::response(StatusCode::NOT_FOUND, Code::InvalidRequest, message, None))
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Response> {
+        let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, self.max_body_bytes).collect()).await;
+        match read {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let message = format!("the request is larger than {} bytes (`server.body`)", self.max_body_bytes);
+                Err(rpc_error::error_response(StatusCode::PAYLOAD_TOO_LARGE, &message))
+            }
+            Ok(Err(_)) => Err(rpc_error::error_response(StatusCode::BAD_REQUEST, "the request's body ended early")),
+            Err(_) => {
+                Err(rpc_error::error_response(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time"))
+            }
+        }
+    }
+}
+
+fn refuse(unreadable: &Unreadable) -> Response {
+    let code = match unreadable {
+        Unreadable::NotJson(_) => Code::ParseError,
+        Unreadable::Batch | Unreadable::NotARequest => Code::InvalidRequest,
+    };
+    rpc_error::response(StatusCode::BAD_REQUEST, code, &unreadable.to_string(), None)
+}
+
+/// Makes JSON of what rmcp answered, unless it is a stream.
+async fn finish(response: RmcpResponse, exchange: &Exchange, request_body: Option<&Bytes>) -> Response {
+    if let Some(reply) = exchange.take_reply() {
+        let (mut parts, _) = response.into_parts();
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = serde_json::to_vec(&reply).expect("messages are JSON");
+        return Response::from_parts(parts, Body::from(body));
+    }
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
+    if is_json || !(response.status().is_client_error() || response.status().is_server_error()) {
+        return response.map(Body::new);
+    }
+    let (parts, body) = response.into_parts();
+    // rmcp's word for a body that is no message of the protocol; the body says which kind of wrong it is.
+    if parts.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        let unreadable = request_body.and_then(|body| Message::peek(body).err()).unwrap_or(Unreadable::NotARequest);
+        return refuse(&unreadable);
+    }
+    let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let code = if parts.status.is_server_error() { Code::InternalError } else { Code::InvalidRequest };
+    let mut answer = rpc_error::response(parts.status, code, &String::from_utf8_lossy(&text), None);
+    for (name, value) in &parts.headers {
+        answer.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
+    answer
+}
+
+fn method_not_allowed() -> Response {
+    let mut response = rpc_error::error_response(StatusCode::METHOD_NOT_ALLOWED, "use POST, GET or DELETE");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
+    response
+}
+
+fn require_json_content(headers: &HeaderMap) -> Result<(), Response> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let essence = content_type.and_then(|it| it.split(';').next()).map(str::trim);
+    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let message = "send the message with `Content-Type: application/json`";
+    Err(rpc_error::error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+}
+
+/// A client that takes JSON, or events, or says nothing, can be answered; which of the two it gets depends on the answer.
+fn require_acceptable(headers: &HeaderMap) -> Result<(), Response> {
+    const TAKEN: [&str; 4] = ["application/json", "text/event-stream", "application/*", "*/*"];
+    let is_acceptable = accepted(headers).is_none_or(|mut types| types.any(|it| TAKEN.contains(&it.as_str())));
+    if is_acceptable {
+        return Ok(());
+    }
+    let message = "answers are `application/json` or `text/event-stream`: accept one of them";
+    Err(rpc_error::error_response(StatusCode::NOT_ACCEPTABLE, message))
+}
+
+/// The media types in `Accept`, in lower case and without parameters; `None` without the header.
+fn accepted(headers: &HeaderMap) -> Option<impl Iterator<Item = String>> {
+    let mut values = headers.get_all(ACCEPT).iter().peekable();
+    values.peek()?;
+    let types = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    Some(types.map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()))
+}

@@ -1,0 +1,71 @@
+//! A look at a message, as far as is needed to know where it goes.
+
+use std::borrow::Cow;
+
+use rmcp::model::InitializeRequestParams;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+/// Why a body is no message.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("the body is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("batches are not supported: send each message in a request of its own")]
+    Batch,
+    #[error("the body is not a JSON-RPC 2.0 message of this protocol")]
+    NotARequest,
+}
+
+/// The parts of a JSON-RPC message that decide how it is served.
+#[derive(Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    #[serde(rename = "_meta")]
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
+    protocol_version: Option<IgnoredAny>,
+}
+
+impl<'a> Message<'a> {
+    /// # Errors
+    /// [`Unreadable`], for what cannot be a message; a message can still turn out to be none of the protocol's.
+    pub(super) fn peek(body: &'a [u8]) -> Result<Self, Unreadable> {
+        serde_json::from_slice(body).map_err(|error| {
+            // Anything is JSON that is JSON; what is wrong with it otherwise is the next question.
+            match serde_json::from_slice::<IgnoredAny>(body) {
+                Err(_) => Unreadable::NotJson(error),
+                Ok(_) if body.trim_ascii_start().starts_with(b"[") => Unreadable::Batch,
+                Ok(_) => Unreadable::NotARequest,
+            }
+        })
+    }
+
+    /// Whether this is the legacy handshake. A modern request for a method of that name has no handshake in it.
+    pub(super) fn is_initialize(&self) -> bool {
+        self.method.as_deref() == Some("initialize") && self.initialize().is_some()
+    }
+
+    /// The handshake's parameters.
+    pub(super) fn initialize(&self) -> Option<InitializeRequestParams> {
+        serde_json::from_str(self.params?.get()).ok()
+    }
+
+    /// Whether the message carries its protocol version itself (2026-07-28, basic: `_meta`).
+    pub(super) fn is_modern(&self) -> bool {
+        let params = self.params.and_then(|params| serde_json::from_str::<Params>(params.get()).ok());
+        params.and_then(|params| params.meta).is_some_and(|meta| meta.protocol_version.is_some())
+    }
+}

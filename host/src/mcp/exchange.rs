@@ -1,0 +1,49 @@
+//! One HTTP exchange with rmcp, as seen from both of its sides.
+//!
+//! rmcp answers requests of legacy sessions with a stream always. Most calls send one message only, and many clients
+//! and proxies prefer plain JSON for it. So the session manager, which sees the messages, leaves a lone response here,
+//! and the endpoint, which sees the HTTP response, sends it as JSON.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rmcp::model::{InitializeRequestParams, ServerJsonRpcMessage};
+
+tokio::task_local! {
+    /// The exchange that the current task is serving.
+    static EXCHANGE: Arc<Exchange>;
+}
+
+/// What the two sides tell each other.
+pub(super) struct Exchange {
+    /// The caller's key, see [`crate::principal::Principal::key`].
+    pub(super) owner: [u8; 32],
+    /// The handshake that the request is, if it is one.
+    pub(super) initialize: Option<InitializeRequestParams>,
+    reply: Mutex<Option<ServerJsonRpcMessage>>,
+}
+
+impl Exchange {
+    pub(super) fn new(owner: [u8; 32], initialize: Option<InitializeRequestParams>) -> Arc<Self> {
+        Arc::new(Self { owner, initialize, reply: Mutex::default() })
+    }
+
+    /// Runs one exchange; [`Exchange::current`] gives it to whatever `serve` calls.
+    pub(super) async fn run<T>(self: &Arc<Self>, serve: impl Future<Output = T>) -> T {
+        EXCHANGE.scope(Arc::clone(self), serve).await
+    }
+
+    /// The exchange that this task serves; `None` outside of one.
+    pub(super) fn current() -> Option<Arc<Self>> {
+        EXCHANGE.try_with(Arc::clone).ok()
+    }
+
+    /// Leaves the only message of the answer.
+    pub(super) fn leave_reply(&self, message: ServerJsonRpcMessage) {
+        *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+    }
+
+    /// Takes the only message of the answer, if it has just one.
+    pub(super) fn take_reply(&self) -> Option<ServerJsonRpcMessage> {
+        self.reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,168 @@
+//! What each request is answered, in both eras.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse,
+    Implementation, InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+    ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
+};
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::{RoleServer, ServerHandler};
+use serde_json::{Map, json};
+
+use super::listeners::Listeners;
+use super::tools;
+use crate::plugins::Plugins;
+use crate::principal::Principal;
+
+const INSTRUCTIONS: &str = "The tools of this server are plugins that can be added, replaced and removed while it runs: \
+    when a tool is missing or behaves differently than described, list the tools again.";
+
+/// Answers requests from the catalog. Cheap to clone: rmcp takes one for every request and session.
+#[derive(Clone)]
+pub(super) struct Handler {
+    plugins: Plugins,
+    listeners: Arc<Listeners>,
+    info: Arc<ServerConfig>,
+}
+
+impl Handler {
+    pub(super) fn new(plugins: Plugins, listeners: Arc<Listeners>) -> Self {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            // Advertised although no plugin gives any yet: clients ask for them anyway, and get empty lists.
+            .enable_prompts()
+            .enable_resources()
+            .build();
+        let implementation = Implementation::new("tinymcp", env!("CARGO_PKG_VERSION")).with_title("TinyMCP");
+        let info = InitializeResult::new(capabilities).with_server_info(implementation).with_instructions(INSTRUCTIONS);
+        Self { plugins, listeners, info: Arc::new(info) }
+    }
+
+    /// `_meta` of a result: who answered (2026-07-28, basic: every result names its server). Older clients know it
+    /// from the handshake.
+    fn meta(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
+        let version = context.protocol_version()?;
+        let is_modern = version.as_str() >= ProtocolVersion::V_2026_07_28.as_str();
+        is_modern.then(|| {
+            let mut meta = MetaObject::default();
+            meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(self.info.server_info));
+            meta
+        })
+    }
+}
+
+/// Who sent the request, as the HTTP side found out. Without that, nobody: an endpoint that was mounted without
+/// the layer that finds out must not serve.
+fn principal(context: &RequestContext<RoleServer>) -> Result<&Principal, ErrorData> {
+    let parts = context.extensions.get::<Parts>();
+    parts
+        .and_then(|parts| parts.extensions.get::<Principal>())
+        .ok_or_else(|| ErrorData::internal_error("the request has no principal", None))
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        (*self.info).clone()
+    }
+
+    async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        Ok(DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info()))
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        principal(&context)?;
+        let catalog = self.plugins.catalog();
+        let mut result =
+            ListToolsResult::with_all_items(catalog.tools().iter().map(|tool| tools::tool(tool)).collect());
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.plugins.catalog().tool(name).map(|tool| tools::tool(tool))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let principal = principal(&context)?;
+        let catalog = self.plugins.catalog();
+        let Some(tool) = catalog.tool(&request.name).filter(|tool| principal.holds(&tool.scopes)) else {
+            return Err(ErrorData::invalid_params(format!("unknown tool `{}`", request.name), None));
+        };
+        let arguments = request.arguments.unwrap_or_else(Map::new);
+        let outcome = tokio::select! {
+            outcome = self.plugins.call(tool, &arguments) => outcome,
+            // The client cancelled or went away; what it is answered reaches nobody.
+            () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+        };
+        let mut result = tools::call_result(outcome);
+        result.meta = self.meta(&context);
+        Ok(result.into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult { meta: self.meta(&context), ..ListPromptsResult::default() })
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        Err(ErrorData::invalid_params(format!("unknown prompt `{}`", request.name), None))
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Ok(ListResourcesResult { meta: self.meta(&context), ..ListResourcesResult::default() })
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult { meta: self.meta(&context), ..ListResourceTemplatesResult::default() })
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let message = format!("resource `{}` not found", request.uri);
+        Err(ErrorData::resource_not_found(message, Some(json!({ "uri": request.uri }))))
+    }
+
+    fn accepted_subscription_filter(&self, _requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(SubscriptionFilter::builder().tools_list_changed().build())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.listeners.listen(&context).await;
+        Ok(())
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        self.listeners.add(context.peer);
+    }
+}

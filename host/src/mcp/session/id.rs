@@ -1,0 +1,150 @@
+//! Session ids that carry their session.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use rmcp::model::{ClientCapabilities, Implementation, InitializeRequestParams};
+use serde::{Deserialize, Serialize};
+
+/// Life of a session id. Clients begin a new session when they are told that theirs is unknown.
+const MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Bytes of capabilities that an id carries. Real clients declare some hundred; what does not fit is not declared.
+const MAX_CAPABILITIES_BYTES: usize = 1024;
+
+/// Characters of a client's name, and of its version, that an id carries.
+const MAX_NAME_CHARS: usize = 64;
+
+/// Distinguishes this form of ids from later ones.
+const VERSION: &str = "s1";
+
+const KEY_PURPOSE: &str = "tinymcp 2026 legacy session ids";
+
+/// What an id says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct SessionId {
+    /// The owner's key, see [`crate::principal::Principal::key`].
+    #[serde(with = "owner")]
+    pub(super) owner: [u8; 32],
+    /// The handshake, without what only decorates it.
+    pub(super) initialize: InitializeRequestParams,
+    issued_s: u64,
+    nonce: u64,
+}
+
+impl SessionId {
+    pub(super) fn new(owner: [u8; 32], initialize: InitializeRequestParams) -> Self {
+        let cut = |text: &str| text.chars().take(MAX_NAME_CHARS).collect::<String>();
+        let client = Implementation::new(cut(&initialize.client_info.name), cut(&initialize.client_info.version));
+        let size = serde_json::to_vec(&initialize.capabilities).map_or(usize::MAX, |json| json.len());
+        let fits = size <= MAX_CAPABILITIES_BYTES;
+        let capabilities = if fits { initialize.capabilities } else { ClientCapabilities::default() };
+        let trimmed =
+            InitializeRequestParams::new(capabilities, client).with_protocol_version(initialize.protocol_version);
+        Self { owner, initialize: trimmed, issued_s: now_s(), nonce: rand::random() }
+    }
+}
+
+/// The owner's key as text: an array of numbers would be three times as long.
+mod owner {
+    use base64::Engine as _;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::BASE64;
+
+    pub(super) fn serialize<S: Serializer>(owner: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64.encode(owner))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = BASE64.decode(text).map_err(D::Error::custom)?;
+        bytes.try_into().map_err(|_| D::Error::custom("an owner has 32 bytes"))
+    }
+}
+
+/// The key that session ids are made and checked with.
+#[derive(Clone)]
+pub(in crate::mcp) struct SessionKey([u8; 32]);
+
+impl std::fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionKey(..)")
+    }
+}
+
+impl SessionKey {
+    /// The key of a state directory.
+    pub(in crate::mcp) fn of(state: &crate::state::StateDir) -> Self {
+        Self(state.key(KEY_PURPOSE))
+    }
+
+    /// Writes an id: visible ASCII only (2025-11-25, basic/transports, Session Management).
+    pub(super) fn seal(&self, session: &SessionId) -> String {
+        let body = BASE64.encode(serde_json::to_vec(session).expect("a session is JSON"));
+        let mac = BASE64.encode(self.mac(&body).as_bytes());
+        format!("{VERSION}.{body}.{mac}")
+    }
+
+    /// Reads an id that this key made, if it is not too old.
+    pub(super) fn open(&self, raw_id: &str) -> Option<SessionId> {
+        let (body, mac) = raw_id.strip_prefix(VERSION)?.strip_prefix('.')?.split_once('.')?;
+        let mac = blake3::Hash::from_slice(&BASE64.decode(mac).ok()?).ok()?;
+        // `blake3::Hash` compares in constant time.
+        if mac != self.mac(body) {
+            return None;
+        }
+        let session: SessionId = serde_json::from_slice(&BASE64.decode(body).ok()?).ok()?;
+        let is_young = now_s().saturating_sub(session.issued_s) <= MAX_AGE.as_secs();
+        is_young.then_some(session)
+    }
+
+    fn mac(&self, body: &str) -> blake3::Hash {
+        blake3::keyed_hash(&self.0, body.as_bytes())
+    }
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> SessionId {
+        let client = Implementation::new("x".repeat(1000), "1");
+        SessionId::new([7; 32], InitializeRequestParams::new(ClientCapabilities::default(), client))
+    }
+
+    #[test]
+    fn an_id_opens_with_its_key_only() {
+        let (key, other) = (SessionKey([1; 32]), SessionKey([2; 32]));
+        let id = key.seal(&session());
+        assert_eq!(key.open(&id).map(|session| session.owner), Some([7; 32]));
+        assert!(other.open(&id).is_none());
+        assert!(id.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(id.len() < 1024, "{}", id.len());
+    }
+
+    #[test]
+    fn a_changed_id_does_not_open() {
+        let key = SessionKey([1; 32]);
+        let id = key.seal(&session());
+        for at in 0..id.len() {
+            let mut changed = id.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            assert!(key.open(&String::from_utf8(changed).unwrap()).is_none(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn an_old_id_does_not_open() {
+        let key = SessionKey([1; 32]);
+        let mut session = session();
+        session.issued_s -= MAX_AGE.as_secs() + 1;
+        assert!(key.open(&key.seal(&session)).is_none());
+    }
+}

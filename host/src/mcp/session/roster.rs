@@ -1,0 +1,112 @@
+//! Which sessions are in memory, and which ids are dead.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rmcp::transport::streamable_http_server::session::SessionId as RmcpId;
+
+use crate::mcp::exchange::Exchange;
+
+/// Ended ids that are remembered. Forgetting one only means that its session could be used again by its owner.
+const MAX_ENDED: usize = 50_000;
+
+/// Counts sessions per person.
+pub(super) struct Roster {
+    per_person: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By owner: each session's id and when it was last used.
+    sessions: HashMap<[u8; 32], HashMap<RmcpId, Instant>>,
+    ended: HashSet<blake3::Hash>,
+    ended_order: VecDeque<blake3::Hash>,
+}
+
+impl Roster {
+    pub(super) fn new(per_person: usize) -> Self {
+        Self { per_person: per_person.max(1), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a session. Returns those of the same person that have to make room, least recently used first.
+    pub(super) fn add(&self, owner: [u8; 32], id: &RmcpId) -> Vec<RmcpId> {
+        let mut state = self.state();
+        let sessions = state.sessions.entry(owner).or_default();
+        sessions.insert(id.clone(), Instant::now());
+        let mut over = Vec::new();
+        while sessions.len() > self.per_person {
+            let oldest = sessions.iter().min_by_key(|(_, used)| **used).map(|(id, _)| id.clone());
+            let Some(oldest) = oldest else { break };
+            sessions.remove(&oldest);
+            over.push(oldest);
+        }
+        over
+    }
+
+    /// A request of the current exchange uses the session.
+    pub(super) fn touch(&self, id: &RmcpId) {
+        let Some(exchange) = Exchange::current() else { return };
+        let mut state = self.state();
+        let used = state.sessions.get_mut(&exchange.owner).and_then(|sessions| sessions.get_mut(id));
+        if let Some(used) = used {
+            *used = Instant::now();
+        }
+    }
+
+    /// The session is no longer in memory.
+    pub(super) fn remove(&self, id: &RmcpId) {
+        let mut state = self.state();
+        state.sessions.retain(|_, sessions| {
+            sessions.remove(id);
+            !sessions.is_empty()
+        });
+    }
+
+    /// The id must not be used again.
+    pub(super) fn end(&self, id: &str) {
+        let hash = blake3::hash(id.as_bytes());
+        let mut state = self.state();
+        if state.ended.insert(hash) {
+            state.ended_order.push_back(hash);
+        }
+        while state.ended_order.len() > MAX_ENDED {
+            let Some(oldest) = state.ended_order.pop_front() else { break };
+            state.ended.remove(&oldest);
+        }
+    }
+
+    pub(super) fn is_ended(&self, id: &str) -> bool {
+        self.state().ended.contains(&blake3::hash(id.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_session_of_the_same_person_makes_room() {
+        let roster = Roster::new(2);
+        let ids: Vec<RmcpId> = ["a", "b", "c", "d"].map(RmcpId::from).to_vec();
+        assert!(roster.add([1; 32], &ids[0]).is_empty());
+        assert!(roster.add([2; 32], &ids[3]).is_empty());
+        assert!(roster.add([1; 32], &ids[1]).is_empty());
+        assert_eq!(roster.add([1; 32], &ids[2]), [ids[0].clone()]);
+        roster.remove(&ids[1]);
+        assert!(roster.add([1; 32], &ids[0]).is_empty());
+    }
+
+    #[test]
+    fn an_ended_id_stays_ended() {
+        let roster = Roster::new(2);
+        roster.end("a");
+        roster.end("a");
+        assert!(roster.is_ended("a") && !roster.is_ended("b"));
+    }
+}

@@ -1,0 +1,129 @@
+//! Plugins: WebAssembly components, from the files of a directory to calls of their functions.
+//!
+//! This is the only module that names wasmtime, and it knows nothing of MCP, HTTP or login. Others see
+//! [`Plugins`]: a channel of immutable catalogs, and a way to call a tool of one.
+//!
+//! A file becomes tools in [`load`] (compile, link, read types and documentation); [`registry`] owns what is loaded and
+//! publishes the [`catalog`]; a call runs in [`call`], on the [`engine`], with what [`guest`] gives it;
+//! [`shape`] is what a WIT type looks like here, [`schema`] and [`codec`] are its two faces in JSON.
+
+pub mod cache;
+pub mod call;
+pub mod catalog;
+pub mod codec;
+mod compilers;
+mod directory;
+mod display;
+pub mod docs;
+pub mod engine;
+mod guest;
+mod ledger;
+pub mod load;
+pub mod names;
+mod registry;
+pub mod schema;
+pub mod shape;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::watch as channel;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::cache::Cache;
+use self::call::CallError;
+use self::catalog::{Catalog, Tool};
+use self::codec::Reply;
+use self::engine::Engine;
+use self::ledger::Ledger;
+use self::registry::Registry;
+use crate::config::Config;
+use crate::state::StateDir;
+
+/// Calls at once for a command, which makes one.
+const COMMAND_SLOTS: u32 = 1;
+
+/// The plugins of a running server. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Plugins {
+    engine: Arc<Engine>,
+    catalog: channel::Receiver<Arc<Catalog>>,
+    ready: channel::Receiver<bool>,
+}
+
+impl Plugins {
+    /// Starts the engine and the task that watches the directory, on `tracker` until `stop`.
+    ///
+    /// Without a state directory nothing is kept: code is compiled at every start, names are remembered until the end.
+    ///
+    /// # Errors
+    /// When the engine cannot run here, or threads cannot be started.
+    pub fn start(
+        config: channel::Receiver<Arc<Config>>,
+        state: Option<&StateDir>,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let slots = u32::from(*config.borrow().pool.slots);
+        let engine = Arc::new(Engine::new(slots).map_err(|error| anyhow::anyhow!("{error:#}"))?);
+        let cache = state.and_then(|state| open_cache(state, &engine));
+        let ledger = Ledger::open(state.map(StateDir::path));
+        let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
+        let (ready_sender, ready) = channel::channel(false);
+        let registry = Registry::new(Arc::clone(&engine), cache, ledger, config, catalog_sender, ready_sender)?;
+        tracker.spawn(registry.run(stop));
+        Ok(Self { engine, catalog, ready })
+    }
+
+    /// The plugins of one file, for commands: nothing is watched, nothing is kept.
+    ///
+    /// # Errors
+    /// Why the file gives no plugin, or the engine cannot run here.
+    pub fn of_file(config: &Config, file: &Path) -> anyhow::Result<Self> {
+        let engine = Engine::new(COMMAND_SLOTS).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let catalog = registry::catalog_of_file(&engine, config, file)?;
+        Ok(Self {
+            engine: Arc::new(engine),
+            catalog: channel::channel(Arc::new(catalog)).1,
+            ready: channel::channel(true).1,
+        })
+    }
+
+    /// All tools now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
+    }
+
+    /// The channel that says when there is a new catalog.
+    pub fn changes(&self) -> channel::Receiver<Arc<Catalog>> {
+        self.catalog.clone()
+    }
+
+    /// Whether the first scan of the directory is done.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Waits until the first scan is done.
+    pub async fn ready(&self) {
+        // An error means that the registry has ended, which it does at shutdown only.
+        let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Calls a tool; see [`call::call`].
+    ///
+    /// # Errors
+    /// [`CallError`]: what to tell the caller.
+    pub async fn call(&self, tool: &Arc<Tool>, arguments: &Map<String, Value>) -> Result<Reply, CallError> {
+        call::call(&self.engine, tool, arguments).await
+    }
+}
+
+/// The compile cache is a saving, never a condition.
+fn open_cache(state: &StateDir, engine: &Engine) -> Option<Cache> {
+    let warn = |error: &std::io::Error| tracing::warn!(%error, "no compile cache; every start compiles all plugins");
+    Cache::open(state, engine).inspect_err(warn).ok()
+}

@@ -1,0 +1,143 @@
+//! Arguments from JSON to the engine's values, and results back, along a [`Signature`].
+//!
+//! What the input schema accepts is decoded, what it refuses is refused, and every encoded result validates against
+//! the output schema; nothing is dropped or rounded silently. Two things differ from the schema on purpose: a `null`
+//! for an optional property is taken as absent, and an integer written as `1e3` is one only up to 2^53.
+//!
+//! Both directions recurse as deep as the shape does, never as deep as the input.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+use wasmtime::component::Val;
+
+use crate::plugins::shape::Signature;
+
+mod arguments;
+mod results;
+mod wording;
+
+/// What a call gave, ready for a client.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// The call went well and gave a value.
+    Structured {
+        /// The structured content: an object that the output schema accepts.
+        value: Value,
+        /// The same for clients that read text: a string as it is, anything else as compact JSON.
+        text: String,
+    },
+    /// The call went well; there is no value to tell of.
+    Nothing,
+    /// The function returned its `err`.
+    Failed {
+        /// The error: a string as it is, anything else as compact JSON.
+        text: String,
+    },
+}
+
+/// What is wrong with a call's arguments: the first problem, with its place in the JSON.
+///
+/// The message quotes what came (shortened). It is for the caller, never for a log.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ArgumentError {
+    /// A value of another type, or out of the type's bounds.
+    #[error("argument `{path}`: expected {expected}, got {got}")]
+    Unexpected {
+        /// Where, from the root `$`.
+        path: String,
+        /// What the type takes, in words.
+        expected: String,
+        /// What came, in words.
+        got: String,
+    },
+    /// A required property is not there.
+    #[error("argument `{path}`: missing; expected {expected}")]
+    Missing {
+        /// Where it should be.
+        path: String,
+        /// What the type takes, in words.
+        expected: String,
+    },
+    /// A property or case that does not exist.
+    #[error("argument `{path}`: unknown; {known}")]
+    Unknown {
+        /// Where it stands.
+        path: String,
+        /// Which ones exist, the most similar name first.
+        known: String,
+    },
+    /// A flag that stood in the array before.
+    #[error("argument `{path}`: repeats `{name}`; each flag may be given once")]
+    Repeated {
+        /// Where it stands for the second time.
+        path: String,
+        /// The flag.
+        name: String,
+    },
+}
+
+/// Why a result cannot be given to a client.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ResultError {
+    /// A NaN or an infinity, for which JSON has no number.
+    #[error("result `{path}`: {number} has no JSON form")]
+    NotFinite {
+        /// Where it stands in the structured content.
+        path: String,
+        /// `NaN`, `inf` or `-inf`.
+        number: String,
+    },
+    /// The value's JSON text is longer than allowed.
+    #[error("result larger than {max_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// The value is not of the type that the component declares, which the engine rules out.
+    #[error("result `{path}`: not a value of its declared type")]
+    Mismatch {
+        /// Where it stands in the structured content.
+        path: String,
+    },
+}
+
+/// Decodes the arguments of a call, in the order of the parameters.
+///
+/// # Errors
+/// The first argument that the input schema refuses.
+pub fn decode_arguments(signature: &Signature, arguments: &Map<String, Value>) -> Result<Vec<Val>, ArgumentError> {
+    arguments::properties(&signature.params, arguments, Path::Root)
+}
+
+/// Encodes what a call returned, of which the JSON text may have `max_bytes` bytes.
+///
+/// # Errors
+/// The first value that has no JSON form; [`ResultError::TooLarge`] as soon as the limit is passed.
+pub fn encode_result(signature: &Signature, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
+    results::reply(&signature.output, results, max_bytes)
+}
+
+/// The way from the root of a JSON document to a value. It lives on the stack of the walk, so that it costs nothing
+/// until an error needs it.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Root,
+    Property(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Root => f.write_str("$"),
+            Path::Property(parent, name) if wording::is_plain(name) => write!(f, "{parent}.{name}"),
+            Path::Property(parent, name) => write!(f, "{parent}[{}]", wording::quoted(name)),
+            Path::Item(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

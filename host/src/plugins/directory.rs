@@ -1,0 +1,167 @@
+//! Looking at the plugins directory, and reading files from it, without trusting what is there.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::config::ByteSize;
+
+/// What tells one state of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified_ns: i128,
+    changed_ns: i128,
+}
+
+/// A `.wasm` file of the directory. Its stamp is that of what a symbolic link names.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) file: String,
+    pub(super) path: PathBuf,
+    pub(super) stamp: Stamp,
+}
+
+/// Why a file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("not a regular file")]
+    NotAFile,
+    #[error("{size} is more than `limits.file` allows ({limit})")]
+    TooLarge { size: ByteSize, limit: ByteSize },
+    #[error("changed while it was read")]
+    Changed,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// The stamp of what a path names now, if it names anything.
+    pub(super) fn of_file(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
+    }
+
+    /// Whether nobody has written to the file for so long. A time in the future counts as long ago:
+    /// a wrong clock must not keep a plugin from loading.
+    pub(super) fn is_quiet_for(&self, quiet: Duration) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let age_ns = now.as_nanos().cast_signed() - self.modified_ns;
+        age_ns < 0 || age_ns >= quiet.as_nanos().cast_signed()
+    }
+}
+
+/// The `.wasm` files of the directory, ordered by name. Hidden files are what editors and copy programs write
+/// before they rename.
+///
+/// # Errors
+/// What the system says when the directory cannot be listed.
+pub(super) fn look(dir: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let Some(file) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
+        if !file.ends_with(".wasm") || file.starts_with('.') {
+            continue;
+        }
+        // A link that names nothing, or a file that is gone again, is no file.
+        if let Ok(metadata) = fs::metadata(&path)
+            && !metadata.is_dir()
+        {
+            found.push(Found { file, path, stamp: Stamp::of(&metadata) });
+        }
+    }
+    found.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(found)
+}
+
+/// Reads a regular file of at most `limit` whole, and says which state of it that was.
+///
+/// # Errors
+/// [`ReadError`]; [`ReadError::Changed`] when somebody wrote to it meanwhile.
+pub(super) fn read(path: &Path, limit: ByteSize) -> Result<(Vec<u8>, Stamp), ReadError> {
+    // Without waiting: opening a FIFO that nobody writes to would block forever.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotAFile);
+    }
+    let size = ByteSize::from_bytes(metadata.size());
+    if size > limit {
+        return Err(ReadError::TooLarge { size, limit });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.size()).unwrap_or_default());
+    (&file).take(limit.bytes()).read_to_end(&mut bytes)?;
+    let stamp = Stamp::of(&metadata);
+    if Stamp::of(&file.metadata()?) != stamp || bytes.len() as u64 != metadata.size() {
+        return Err(ReadError::Changed);
+    }
+    Ok((bytes, stamp))
+}
+
+/// Which directory a path names now: it changes when another one takes its place.
+pub(super) fn identity(dir: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(dir).ok()?;
+    metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
+}
+
+/// The directories in which the files live that links of the directory name.
+pub(super) fn link_targets(found: &[Found]) -> Vec<PathBuf> {
+    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let target_dir =
+        |path: &Path| File::open(path).and_then(|_| fs::canonicalize(path)).ok()?.parent().map(Path::to_owned);
+    let mut dirs: Vec<PathBuf> =
+        found.iter().filter(|found| is_link(&found.path)).filter_map(|found| target_dir(&found.path)).collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_wasm_files_are_found_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.wasm", "a.wasm", ".c.wasm", "d.wasm~", "e.txt"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        fs::create_dir(dir.path().join("f.wasm")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("g.wasm")).unwrap();
+        let found: Vec<String> = look(dir.path()).unwrap().into_iter().map(|found| found.file).collect();
+        assert_eq!(found, ["a.wasm", "b.wasm"]);
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("big.wasm");
+        File::create(&path).unwrap().set_len(200 << 20).unwrap();
+        let error = read(&path, ByteSize::from_bytes(64 << 20)).unwrap_err();
+        assert_eq!(error.to_string(), "200MiB is more than `limits.file` allows (64MiB)");
+    }
+
+    #[test]
+    fn a_fifo_is_refused_without_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo.wasm");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(matches!(read(&path, ByteSize::from_bytes(1024)), Err(ReadError::NotAFile)));
+    }
+}

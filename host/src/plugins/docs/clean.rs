@@ -1,0 +1,43 @@
+//! Authors' text made fit for people and models: without what is invisible, and no longer than it may be.
+
+/// Removes what a reader would not see, or would see elsewhere than it stands; line breaks stay, as `\n`.
+///
+/// A model reads characters that a person reviewing the text does not see: tags, zero-width characters and variation
+/// selectors can carry whole sentences, and direction controls show one text while another stands there
+/// (Unicode TR 36 and 39).
+pub(super) fn clean(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut chars = raw.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '\r' if chars.peek() == Some(&'\n') => {}
+            '\n' | '\r' | '\u{2028}' | '\u{2029}' => text.push('\n'),
+            '\t' => text.push(' '),
+            char if char.is_control() || is_invisible(char) => {}
+            char => text.push(char),
+        }
+    }
+    text
+}
+
+fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}'            // soft hyphen, joiners
+        | '\u{61c}' | '\u{200e}'..='\u{200f}'                      // direction marks
+        | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'        // direction overrides and isolates
+        | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}'        // zero width
+        | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{3164}' | '\u{ffa0}' // fillers
+        | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}'      // variation selectors, tags
+    )
+}
+
+/// The text if it fits, or as much of its start as does, with `…` at the cut.
+pub(super) fn cut(text: &str, max_bytes: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= max_bytes {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max_bytes.saturating_sub(MARK.len()));
+    format!("{}{MARK}", text[..end].trim_end())
+}

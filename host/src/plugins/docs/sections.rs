@@ -1,0 +1,66 @@
+//! The custom sections of a component that hold documentation.
+
+use wasmparser::{CustomSectionReader, Parser, Payload};
+
+/// The WIT text of a plugin, as its author wrote it. A Rust guest puts it into its core module, `tinymcp build` beside
+/// that, so it may stand at any depth.
+pub const WIT_SECTION: &str = "tinymcp-wit";
+
+/// What the WIT tools write: a version byte and JSON.
+const PACKAGE_DOCS_SECTION: &str = "package-docs";
+
+/// How many bytes of documentation are read, in all. The longest known WIT package of one plugin has a tenth of it.
+const MAX_BYTES: usize = 256 << 10;
+
+/// What was found, in the order of the file.
+#[derive(Default)]
+pub(super) struct Sections<'a> {
+    pub(super) texts: Vec<&'a str>,
+    pub(super) package_docs: Option<&'a [u8]>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Whether a component carries its WIT text.
+pub fn has_wit_section(component: &[u8]) -> bool {
+    !Sections::find(component).texts.is_empty()
+}
+
+impl<'a> Sections<'a> {
+    pub(super) fn find(component: &'a [u8]) -> Self {
+        let mut found = Self::default();
+        let mut room = MAX_BYTES;
+        for payload in Parser::new(0).parse_all(component) {
+            match payload {
+                Ok(Payload::CustomSection(section)) => found.add(&section, &mut room),
+                Ok(_) => {}
+                Err(error) => {
+                    found.warnings.push(format!("documentation read in part: {}", error.message()));
+                    break;
+                }
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, section: &CustomSectionReader<'a>, room: &mut usize) {
+        let (name, data) = (section.name(), section.data());
+        // Two modules of one plugin, or its author and `tinymcp build`, may embed the same text.
+        let is_known = self.texts.iter().any(|text| text.as_bytes() == data);
+        if !matches!(name, WIT_SECTION | PACKAGE_DOCS_SECTION) || is_known {
+            return;
+        }
+        let Some(rest) = room.checked_sub(data.len()) else {
+            self.warnings.push(format!("section `{name}` ignored: more than {} KiB of documentation", MAX_BYTES >> 10));
+            return;
+        };
+        *room = rest;
+        if name == PACKAGE_DOCS_SECTION {
+            self.package_docs.get_or_insert(data);
+            return;
+        }
+        match std::str::from_utf8(data) {
+            Ok(text) => self.texts.push(text),
+            Err(error) => self.warnings.push(format!("section `{name}` ignored: {error}")),
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! The documentation in WIT text: worlds, interfaces, functions, types, and the comments on them.
+//!
+//! A parser of its own, since that of the WIT tools has no place for comments on parameters, and refuses a text as a
+//! whole when it uses a package or interface that is not in it, which is the rule here: only one file is embedded. This
+//! one skips what it does not understand. A wrong reading costs a description and nothing else.
+
+use super::lexer::{Kind, Token, tokens};
+
+/// How deep `list<list<…>>` is followed. No type that nests deeper has a JSON form.
+const MAX_TYPE_DEPTH: usize = 64;
+
+/// How many interfaces pass a type on to each other by `use`; a text may close a circle.
+const MAX_USES: usize = 16;
+
+/// How many unreadable places are told of.
+const MAX_WARNINGS: usize = 5;
+
+/// What was read from one text.
+#[derive(Default)]
+pub(super) struct Text {
+    pub(super) blocks: Vec<Block>,
+    pub(super) warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BlockKind {
+    World,
+    Interface,
+}
+
+/// A world or an interface: in both, names stand for types.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) kind: BlockKind,
+    /// `namespace:name`, if the text says so.
+    package: Option<String>,
+    name: String,
+    pub(super) docs: Option<String>,
+    /// The functions of an interface; those that a world exports.
+    pub(super) functions: Vec<Function>,
+    types: Vec<TypeDocs>,
+    uses: Vec<Use>,
+}
+
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) docs: Option<String>,
+    pub(super) params: Vec<Member>,
+    pub(super) result: Option<Type>,
+}
+
+/// A parameter, field, case or flag.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) docs: Option<String>,
+    pub(super) ty: Option<Type>,
+}
+
+/// A type as the text writes it: `list<point>` is `list` with the argument `point`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Type {
+    pub(super) name: String,
+    pub(super) arguments: Vec<Type>,
+}
+
+/// A named type.
+#[derive(Debug)]
+pub(super) struct TypeDocs {
+    name: String,
+    pub(super) docs: Option<String>,
+    pub(super) definition: Definition,
+}
+
+#[derive(Debug)]
+pub(super) enum Definition {
+    /// `type name = …`
+    Alias(Type),
+    /// `record`, `variant`, `enum` or `flags`
+    Members(Vec<Member>),
+}
+
+/// `use interface.{original as name}`
+#[derive(Debug)]
+struct Use {
+    name: String,
+    interface: String,
+    original: String,
+}
+
+impl Block {
+    pub(super) fn new(kind: BlockKind, package: Option<String>, name: &str) -> Self {
+        let name = name.to_owned();
+        Self { kind, package, name, docs: None, functions: Vec::new(), types: Vec::new(), uses: Vec::new() }
+    }
+
+    /// Whether `interface` is this one. A component says `acme:maths/trigonometry@1.0.0`, a text in that package
+    /// `trigonometry`.
+    pub(super) fn is_called(&self, interface: &str) -> bool {
+        let interface = interface.split_once('@').map_or(interface, |(name, _version)| name);
+        match (interface.split_once('/'), &self.package) {
+            (Some((package, name)), Some(own)) => own == package && self.name == name,
+            (Some((_, name)), None) => self.name == name || self.name == interface,
+            (None, _) => self.name == interface,
+        }
+    }
+}
+
+/// Finds what a name in a block means: the type, and the block in whose names it is written.
+pub(super) fn definition<'a>(blocks: &'a [Block], scope: usize, name: &str) -> Option<(usize, &'a TypeDocs)> {
+    let (mut scope, mut name) = (scope, name);
+    for _ in 0..MAX_USES {
+        let block = blocks.get(scope)?;
+        if let Some(found) = block.types.iter().find(|ty| ty.name == name) {
+            return Some((scope, found));
+        }
+        let used = block.uses.iter().find(|used| used.name == name)?;
+        let is_source = |other: &Block| other.kind == BlockKind::Interface && other.is_called(&used.interface);
+        scope = blocks.iter().position(is_source)?;
+        name = &used.original;
+    }
+    None
+}
+
+pub(super) fn parse(text: &str) -> Text {
+    let mut parser = Parser { tokens: tokens(text), at: 0, package: None, outer: Vec::new(), text: Text::default() };
+    while parser.at < parser.tokens.len() {
+        parser.item();
+    }
+    parser.text
+}
+
+struct Parser<'a> {
+    tokens: Vec<Token<'a>>,
+    at: usize,
+    /// The package of what is read now.
+    package: Option<String>,
+    /// Those of the blocks around it.
+    outer: Vec<Option<String>>,
+    text: Text,
+}
+
+impl<'a> Parser<'a> {
+    /// One item outside of worlds and interfaces.
+    fn item(&mut self) {
+        let docs = self.docs_and_gates();
+        match self.word() {
+            Some("package") => {
+                let name = self.path().split('@').next().map(str::to_owned);
+                let around = std::mem::replace(&mut self.package, name);
+                if self.eat('{') {
+                    self.outer.push(around);
+                } else {
+                    self.eat(';');
+                }
+            }
+            Some("interface") => self.block(BlockKind::Interface, docs),
+            Some("world") => self.block(BlockKind::World, docs),
+            // The end of a package block.
+            None if self.eat('}') => {
+                if let Some(around) = self.outer.pop() {
+                    self.package = around;
+                }
+            }
+            _ => self.skip(),
+        }
+    }
+
+    fn block(&mut self, kind: BlockKind, docs: Option<String>) {
+        let name = self.word().unwrap_or_default();
+        let block = Block { docs, ..Block::new(kind, self.package.clone(), name) };
+        self.members_of(block);
+    }
+
+    /// The braces of a world or interface and what they hold.
+    fn members_of(&mut self, mut block: Block) {
+        if !self.eat('{') {
+            return self.give_up("`{`");
+        }
+        while self.at < self.tokens.len() && !self.eat('}') {
+            self.member_of(&mut block);
+        }
+        self.text.blocks.push(block);
+    }
+
+    fn member_of(&mut self, block: &mut Block) {
+        let docs = self.docs_and_gates();
+        let Some(word) = self.word() else { return self.skip() };
+        // A function of an interface may be called like a keyword.
+        if self.is_next(':') {
+            return self.function(word, docs, block);
+        }
+        match word {
+            "export" if block.kind == BlockKind::World => self.export(docs, block),
+            "use" => self.use_types(block),
+            "type" | "record" | "variant" | "enum" | "flags" => self.type_docs(word, docs, block),
+            _ => self.skip(),
+        }
+    }
+
+    /// `export name: func(…)`, `export name: interface {…}`; what is exported by path has its own block.
+    fn export(&mut self, docs: Option<String>, block: &mut Block) {
+        match self.word() {
+            Some(name) if self.is_next(':') && self.is_word_after_colon("interface") => {
+                self.at += 2;
+                self.members_of(Block { docs, ..Block::new(BlockKind::Interface, None, name) });
+            }
+            Some(name) if self.is_next(':') => self.function(name, docs, block),
+            _ => self.skip(),
+        }
+    }
+
+    /// `: async? func(params) -> result;` after the name.
+    fn function(&mut self, name: &str, docs: Option<String>, block: &mut Block) {
+        self.eat(':');
+        self.eat_word("async");
+        if !self.eat_word("func") {
+            // A path, as in `export handler: wasi:http/handler;`.
+            return self.skip();
+        }
+        if !self.eat('(') {
+            return self.give_up("`(`");
+        }
+        let Some(params) = self.members(')') else { return self.skip() };
+        let result = if self.eat_arrow() { self.ty(0) } else { None };
+        block.functions.push(Function { name: name.to_owned(), docs, params, result });
+        if !self.eat(';') {
+            self.give_up("`;`");
+        }
+    }
+
+    /// `name`, `name: type` or `name(type)`, with commas between them, up to the closing sign. `None` if there is
+    /// something else, which is where the parser then stands.
+    fn members(&mut self, close: char) -> Option<Vec<Member>> {
+        let mut members = Vec::new();
+        while self.at < self.tokens.len() && !self.eat(close) {
+            let docs = self.docs_and_gates();
+            let Some(name) = self.word() else {
+                self.warn("a name");
+                return None;
+            };
+            let ty = if self.eat(':') {
+                self.ty(0)
+            } else if self.eat('(') {
+                let ty = self.ty(0);
+                self.eat(')');
+                ty
+            } else {
+                None
+            };
+            members.push(Member { name: name.to_owned(), docs, ty });
+            if !self.eat(',') && !self.is_next(close) {
+                self.warn(&format!("`,` or `{close}`"));
+                return None;
+            }
+        }
+        Some(members)
+    }
+
+    /// `name` or `name<type, …>`. `None` if it is not understood.
+    fn ty(&mut self, depth: usize) -> Option<Type> {
+        let name = self.word()?.to_owned();
+        let mut arguments = Vec::new();
+        if self.eat('<') {
+            while !self.eat('>') {
+                if depth == MAX_TYPE_DEPTH {
+                    return None;
+                }
+                arguments.push(self.ty(depth + 1)?);
+                if !self.eat(',') && !self.is_next('>') {
+                    return None;
+                }
+            }
+        }
+        Some(Type { name, arguments })
+    }
+
+    fn type_docs(&mut self, keyword: &str, docs: Option<String>, block: &mut Block) {
+        let Some(name) = self.word() else { return self.give_up("a name") };
+        let definition = if keyword == "type" {
+            self.eat('=');
+            let Some(ty) = self.ty(0) else { return self.skip() };
+            self.eat(';');
+            Definition::Alias(ty)
+        } else if self.eat('{') {
+            let members = self.members('}');
+            if members.is_none() {
+                // Nothing nests in a type's braces.
+                while self.at < self.tokens.len() && !self.eat('}') {
+                    self.at += 1;
+                }
+            }
+            Definition::Members(members.unwrap_or_default())
+        } else {
+            return self.give_up("`{`");
+        };
+        block.types.push(TypeDocs { name: name.to_owned(), docs, definition });
+    }
+
+    /// `use path.{name, original as name};`
+    fn use_types(&mut self, block: &mut Block) {
+        let interface = self.path();
+        if !(self.eat('.') && self.eat('{')) {
+            return self.skip();
+        }
+        while self.at < self.tokens.len() && !self.eat('}') {
+            let Some(original) = self.word() else { return self.skip() };
+            let name = if self.eat_word("as") { self.word().unwrap_or(original) } else { original };
+            let (name, original) = (name.to_owned(), original.to_owned());
+            block.uses.push(Use { name, interface: interface.clone(), original });
+            self.eat(',');
+        }
+        self.eat(';');
+    }
+
+    /// `name`, `namespace:package/name` or the same with `@1.2.3` behind it.
+    fn path(&mut self) -> String {
+        let mut path = String::new();
+        while let Some(token) = self.tokens.get(self.at) {
+            match token.kind {
+                Kind::Word(word) => path.push_str(word),
+                Kind::Sign(sign @ (':' | '/' | '@' | '+' | '-')) => path.push(sign),
+                Kind::Sign('.') if self.is_sign_at(self.at + 1, '{') => break,
+                Kind::Sign('.') => path.push('.'),
+                Kind::Sign(_) | Kind::Arrow => break,
+            }
+            self.at += 1;
+        }
+        path
+    }
+
+    /// The comment before an item; `@since(…)` and the like between the two say nothing here.
+    fn docs_and_gates(&mut self) -> Option<String> {
+        let docs = self.tokens.get_mut(self.at).and_then(|token| token.docs.take());
+        while self.eat('@') {
+            self.word();
+            if self.eat('(') {
+                while self.at < self.tokens.len() && !self.eat(')') {
+                    self.at += 1;
+                }
+            }
+        }
+        docs
+    }
+
+    /// Goes on behind the item: a `;`, or the end of its braces. Stops before braces that close around it.
+    fn skip(&mut self) {
+        let start = self.at;
+        let mut depth = 0_usize;
+        while let Some(token) = self.tokens.get(self.at) {
+            match token.kind {
+                Kind::Sign('{') => depth += 1,
+                Kind::Sign('}') if depth == 0 => break,
+                Kind::Sign('}') => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            let is_end = matches!(token.kind, Kind::Sign(';' | '}'));
+            if is_end && depth == 0 {
+                // `use a.{b};` ends behind the `;`, a resource at its `}`.
+                self.eat(';');
+                return;
+            }
+        }
+        // Outside of everything, a stray `}` is nobody's to close.
+        if self.at == start {
+            self.at += 1;
+        }
+    }
+
+    fn give_up(&mut self, expected: &str) {
+        self.warn(expected);
+        self.skip();
+    }
+
+    fn warn(&mut self, expected: &str) {
+        if self.text.warnings.len() < MAX_WARNINGS {
+            let line = self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |token| token.line);
+            self.text.warnings.push(format!("WIT text not understood: expected {expected} in line {line}"));
+        }
+    }
+
+    fn word(&mut self) -> Option<&'a str> {
+        match self.tokens.get(self.at)?.kind {
+            Kind::Word(word) => {
+                self.at += 1;
+                Some(word)
+            }
+            Kind::Sign(_) | Kind::Arrow => None,
+        }
+    }
+
+    fn eat(&mut self, sign: char) -> bool {
+        self.advance_if(self.is_next(sign))
+    }
+
+    fn eat_word(&mut self, word: &str) -> bool {
+        self.advance_if(self.is_word_at(self.at, word))
+    }
+
+    fn eat_arrow(&mut self) -> bool {
+        self.advance_if(self.tokens.get(self.at).is_some_and(|token| token.kind == Kind::Arrow))
+    }
+
+    fn advance_if(&mut self, is_match: bool) -> bool {
+        self.at += usize::from(is_match);
+        is_match
+    }
+
+    fn is_next(&self, sign: char) -> bool {
+        self.is_sign_at(self.at, sign)
+    }
+
+    fn is_word_after_colon(&self, word: &str) -> bool {
+        self.is_word_at(self.at + 1, word)
+    }
+
+    fn is_word_at(&self, index: usize, word: &str) -> bool {
+        self.tokens.get(index).is_some_and(|token| token.kind == Kind::Word(word))
+    }
+
+    fn is_sign_at(&self, index: usize, sign: char) -> bool {
+        self.tokens.get(index).is_some_and(|token| token.kind == Kind::Sign(sign))
+    }
+}

@@ -1,0 +1,163 @@
+//! The WebAssembly engine: one per process, with its pool of instances, its clock and its linker.
+//!
+//! Invariant: nothing here knows a plugin. What every call has in common is set up once, so that a
+//! call costs a fresh [`wasmtime::Store`], an instantiation and the guest's own work.
+
+mod clock;
+mod lane;
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use self::clock::Clock;
+pub(super) use self::clock::Ticking;
+pub(super) use self::lane::{Lane, Slow};
+use super::guest::{self, Guest};
+
+/// Stack of a guest's WebAssembly frames. A deeper recursion traps; 1 MiB is what native threads of small programs get.
+const WASM_STACK_BYTES: usize = 1024 * 1024;
+
+/// Stack of the fiber that a call runs on: the guest's frames, and the host functions that it calls beneath them.
+const FIBER_STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Core instances, tables and memories that one component may have. Python's runtime has eleven instances;
+/// the bounds only stop a component that is made of nothing else.
+pub(super) const MAX_INSTANCES: u32 = 128;
+pub(super) const MAX_TABLES: u32 = 64;
+pub(super) const MAX_MEMORIES: u32 = 16;
+
+/// Elements of one table. Tables hold a program's indirectly called functions: large runtimes have some ten thousand.
+pub(super) const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// Tables and memories that the pool holds for each slot. Most components have one memory and up to three tables;
+/// the few with more take those of idle slots.
+const TABLES_PER_SLOT: u32 = 8;
+const MEMORIES_PER_SLOT: u32 = 2;
+
+/// Memory of a pooled slot that stays resident between calls, zeroed by hand instead of by the kernel:
+/// what a small guest touches, so that its next instance takes no page faults.
+const KEEP_RESIDENT_BYTES: usize = 64 * 1024;
+
+/// The engine of this process, and what calls share.
+pub struct Engine {
+    wasm: wasmtime::Engine,
+    linker: Linker<Guest>,
+    clock: Clock,
+    lane: Lane,
+    slots: Arc<Semaphore>,
+}
+
+impl Engine {
+    /// Starts the engine with room for `slots` calls at once.
+    ///
+    /// The pool reserves address space for every slot, some gigabytes each. Where the system does not give so much
+    /// (`ulimit -v`, strict overcommit), instances are allocated on demand, which costs a call some 30 µs.
+    ///
+    /// # Errors
+    /// When the processor or the system cannot run WebAssembly code as configured, or no thread can be started.
+    pub fn new(slots: u32) -> wasmtime::Result<Self> {
+        let wasm = match wasmtime::Engine::new(&config(Some(slots))) {
+            Ok(engine) => engine,
+            Err(error) => {
+                tracing::warn!(
+                    slots,
+                    error = format!("{error:#}"),
+                    "no address space for the instance pool; calls allocate on demand, which is slower: lower `pool.slots`"
+                );
+                wasmtime::Engine::new(&config(None))?
+            }
+        };
+        let linker = guest::linker(&wasm)?;
+        let clock = Clock::start(wasm.clone())?;
+        let lane = Lane::start()?;
+        let slots = Arc::new(Semaphore::new(slots as usize));
+        Ok(Self { wasm, linker, clock, lane, slots })
+    }
+
+    pub(super) fn wasm(&self) -> &wasmtime::Engine {
+        &self.wasm
+    }
+
+    pub(super) fn linker(&self) -> &Linker<Guest> {
+        &self.linker
+    }
+
+    /// Where guests run that need more than a moment.
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// One permit for each call that the pool has room for.
+    pub(super) fn slots(&self) -> &Arc<Semaphore> {
+        &self.slots
+    }
+
+    /// Keeps the clock ticking while the result lives.
+    pub(super) fn tick(&self) -> Ticking {
+        self.clock.tick()
+    }
+
+    /// Names the code that this engine makes: compiled code is only good for an engine of the same name.
+    pub(super) fn code_version(&self) -> String {
+        let mut hasher = Blake3Hasher(blake3::Hasher::new());
+        self.wasm.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.0.finalize().to_hex()[..32].to_owned()
+    }
+}
+
+/// What a component may use, and how its code is made. Everything that changes code is part of the cache's key.
+fn config(pool_slots: Option<u32>) -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    // jco's QuickJS components call `task.cancel`; concurrency itself costs a call nothing that can be measured.
+    config.wasm_component_model_async(true);
+    config.wasm_memory64(false);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(WASM_STACK_BYTES);
+    config.async_stack_size(FIBER_STACK_BYTES);
+    // Only system unwinders and debuggers read it; a tenth of the code's size.
+    config.native_unwind_info(false);
+    if let Some(slots) = pool_slots {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    }
+    config
+}
+
+fn pool(slots: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(MAX_INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES_PER_SLOT))
+        .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
+        .total_stacks(slots)
+        .max_core_instances_per_component(MAX_INSTANCES)
+        .max_memories_per_component(MAX_MEMORIES)
+        .max_tables_per_component(MAX_TABLES)
+        .max_component_instance_size(4 * 1024 * 1024)
+        .max_core_instance_size(4 * 1024 * 1024)
+        .max_tables_per_module(MAX_TABLES)
+        .max_memories_per_module(MAX_MEMORIES)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(KEEP_RESIDENT_BYTES);
+    pool
+}
+
+/// Lets `std::hash::Hash` values be hashed with a function that stays the same over releases of Rust.
+struct Blake3Hasher(blake3::Hasher);
+
+impl Hasher for Blake3Hasher {
+    fn finish(&self) -> u64 {
+        let digest = self.0.finalize();
+        u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+}

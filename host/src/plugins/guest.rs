@@ -1,0 +1,96 @@
+//! What stands behind a guest's imports during one call: limits, and a WASI with nothing in it.
+//!
+//! Invariant: a [`Guest`] is made for one call and dropped with it. It holds no arguments, no environment, no files,
+//! no sockets and no way to reach the network; all of WASI 0.2 and `wasi:http` is linked all the same, since
+//! language runtimes import much that they never use, and what was not granted fails when it is called.
+
+mod limiter;
+mod prints;
+
+use std::future::Future;
+
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+pub(super) use self::limiter::Limiter;
+pub(super) use self::prints::Prints;
+
+/// Resources (streams, pollables, fields) that a guest may hold at once. Real guests hold a few dozen.
+const MAX_RESOURCES: usize = 4096;
+
+/// The host's side of one call.
+pub(super) struct Guest {
+    pub(super) limiter: Limiter,
+    prints: Prints,
+    resources: ResourceTable,
+    /// Made when the guest first asks: it seeds random number generators, and most guests never look.
+    wasi: Option<WasiCtx>,
+    http: WasiHttpCtx,
+    network: NoNetwork,
+}
+
+impl Guest {
+    pub(super) fn new(memory_bytes: u64, prints: Prints) -> Self {
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(MAX_RESOURCES);
+        Self {
+            limiter: Limiter::new(memory_bytes),
+            prints,
+            resources,
+            wasi: None,
+            http: WasiHttpCtx::new(),
+            network: NoNetwork,
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.prints.finish();
+    }
+}
+
+/// Links everything that a guest may import.
+///
+/// # Errors
+/// When two interfaces claim one name, which a test would have met.
+pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    Ok(linker)
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let prints = &self.prints;
+        let ctx =
+            self.wasi.get_or_insert_with(|| WasiCtx::builder().stdout(prints.stdout()).stderr(prints.stderr()).build());
+        WasiCtxView { ctx, table: &mut self.resources }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.network, table: &mut self.resources, ctx: &mut self.http }
+    }
+}
+
+/// The network of a guest that was granted none: every request is denied, before a name is resolved.
+struct NoNetwork;
+
+type Sending<T> = Box<dyn Future<Output = Result<T, HttpError>> + Send>;
+
+impl WasiHttpHooks for NoNetwork {
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _body_sent: Sending<()>,
+    ) -> Sending<(http::Response<WasiBody>, Sending<()>)> {
+        Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)))
+    }
+}

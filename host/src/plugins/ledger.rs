@@ -1,0 +1,91 @@
+//! Whose a tool's name was: kept over restarts, so that no scan order hands it to another file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+const FILE: &str = "names.json";
+
+/// Tool names and the plugins that have them.
+///
+/// A name belongs to the plugin that first published it, for as long as that plugin's file exists.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    path: Option<PathBuf>,
+    owners: BTreeMap<String, String>,
+}
+
+impl Ledger {
+    /// Reads the ledger in a state directory; without one, names are remembered until the process ends.
+    /// A damaged ledger is an empty one, with a warning: it only decides between files that claim one name.
+    pub(super) fn open(state_dir: Option<&std::path::Path>) -> Self {
+        let path = state_dir.map(|dir| dir.join(FILE));
+        let text = path.as_deref().and_then(|path| fs::read_to_string(path).ok());
+        let owners = text.map(|text| serde_json::from_str(&text)).transpose().unwrap_or_else(|error| {
+            tracing::warn!(%error, "`{FILE}` in the state directory is damaged; tool names are remembered anew");
+            None
+        });
+        Self { path, owners: owners.unwrap_or_default() }
+    }
+
+    /// The plugin that this name belongs to.
+    pub(super) fn owner(&self, tool: &str) -> Option<&str> {
+        self.owners.get(tool).map(String::as_str)
+    }
+
+    /// Records who has which names now, and keeps those of plugins whose files exist but do not serve.
+    pub(super) fn update(&mut self, serving: &BTreeMap<String, String>, existing: &BTreeSet<String>) {
+        let mut owners: BTreeMap<String, String> = self
+            .owners
+            .iter()
+            .filter(|(_, plugin)| existing.contains(*plugin))
+            .map(|(tool, plugin)| (tool.clone(), plugin.clone()))
+            .collect();
+        owners.extend(serving.clone());
+        if owners != self.owners {
+            self.owners = owners;
+            self.write();
+        }
+    }
+
+    fn write(&self) {
+        let Some(path) = &self.path else { return };
+        let text = serde_json::to_string_pretty(&self.owners).expect("names are strings");
+        let draft = path.with_extension("draft");
+        if let Err(error) = fs::write(&draft, text).and_then(|()| fs::rename(&draft, path)) {
+            tracing::warn!(%error, "tool names not recorded in the state directory");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_name_is_kept_while_the_file_exists() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(Some(dir.path()));
+        ledger.update(&map(&[("add", "maths")]), &set(&["maths"]));
+        let mut ledger = Ledger::open(Some(dir.path()));
+        ledger.update(&map(&[]), &set(&["maths", "other"]));
+        assert_eq!(ledger.owner("add"), Some("maths"));
+        ledger.update(&map(&[]), &set(&["other"]));
+        assert_eq!(ledger.owner("add"), None);
+    }
+
+    #[test]
+    fn a_damaged_ledger_is_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), "{").unwrap();
+        assert_eq!(Ledger::open(Some(dir.path())).owner("add"), None);
+    }
+}

@@ -1,0 +1,381 @@
+//! From the bytes of a file to a [`Plugin`]: hash, compile or take from the cache, link, and read what it exports.
+//!
+//! Invariant: loading has no effect on what is already loaded, and what it gives is never changed afterwards.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+use super::cache::Cache;
+use super::docs::{Docs, FunctionDocs};
+use super::engine::Engine;
+use super::guest::Guest;
+use super::names::FunctionName;
+use super::schema;
+use super::shape::Signature;
+
+/// Exports that are the host's to call, or other systems', and never tools.
+const FOREIGN_INTERFACES: [&str; 2] = ["wasi:", "tinymcp:plugin/"];
+
+/// Functions that toolchains export to prepare a component while it is built, by their parameters:
+/// componentize-py, and jco with its QuickJS backend.
+const INITIALISERS: [&[&str]; 2] =
+    [&["app-name", "symbols", "stub-wasi"], &["shim", "script", "entry-path", "disable-gc"]];
+
+/// The BLAKE3 digest of a component's file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Hashes a whole file.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A loaded component. What it may do, and what its tools are called, is not its own affair: see the catalog.
+pub struct Plugin {
+    /// The file's name in snake case.
+    pub name: Arc<str>,
+    /// What it was loaded from.
+    pub digest: Digest,
+    /// What its world's documentation says, as the author's claim.
+    pub description: Option<String>,
+    /// The functions that can be tools, in the order of their names.
+    pub functions: Vec<Function>,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// What its author should mend: functions that cannot be tools, missing documentation.
+    pub warnings: Vec<String>,
+    pre: InstancePre<Guest>,
+}
+
+/// An exported function that can be a tool.
+pub struct Function {
+    /// The function and the interface that exports it.
+    pub name: FunctionName,
+    /// What its documentation says, as the author's claim.
+    pub docs: FunctionDocs,
+    /// What it takes and gives.
+    pub signature: Signature,
+    /// JSON Schema of its arguments.
+    pub input_schema: Arc<Map<String, Value>>,
+    /// JSON Schema of its structured content; a function without a result has none.
+    pub output_schema: Option<Arc<Map<String, Value>>>,
+    export: ComponentExportIndex,
+}
+
+/// Why a file gives no plugin. Each message names the cause and, where there is one, the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file has fewer bytes than the shortest component.
+    #[error("the file is empty or cut short ({0} bytes): write it under another name and rename it")]
+    Empty(usize),
+    /// The file is something else.
+    #[error("not a WebAssembly file: it begins with `{0}`")]
+    NotWasm(String),
+    /// A module without interface types.
+    #[error(
+        "a core WebAssembly module, not a component: build it with `--target wasm32-wasip2` or `cargo component build`"
+    )]
+    CoreModule,
+    /// WebAssembly of another binary version.
+    #[error("WebAssembly of an unknown version: expected a component (version 13, layer 1)")]
+    UnknownVersion,
+    /// The file cannot be compiled: cut short, damaged, or using what this host does not have.
+    #[error("not a valid component: {0:#}")]
+    Invalid(wasmtime::Error),
+    /// The component imports what this host does not provide.
+    #[error("imports what this host does not provide: {}; it provides WASI 0.2 and `wasi:http` 0.2", quoted(.0))]
+    UnknownImports(Vec<String>),
+    /// Linking failed although all interfaces are known: another version of one of them.
+    #[error("imports do not fit this host: {0:#}")]
+    Unlinkable(wasmtime::Error),
+    /// There is nothing to call.
+    #[error("no tools: it exports no function{}", because(.0))]
+    NoTools(Vec<String>),
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+fn because(reasons: &[String]) -> String {
+    if reasons.is_empty() { String::new() } else { format!(" that can be a tool ({})", reasons.join("; ")) }
+}
+
+/// Loads a component from the bytes of its file. Takes as long as compiling does: not for async threads.
+///
+/// # Errors
+/// [`LoadError`]; the cache keeps no code of a component that does not load.
+pub fn load(engine: &Engine, cache: Option<&Cache>, name: &str, bytes: &[u8]) -> Result<Plugin, LoadError> {
+    require_component(bytes)?;
+    let digest = Digest::of(bytes);
+    let cached = cache.and_then(|cache| cache.get(engine, &digest));
+    let is_cached = cached.is_some();
+    let component = match cached {
+        Some(component) => component,
+        None => Component::from_binary(engine.wasm(), bytes).map_err(LoadError::Invalid)?,
+    };
+    let imports = imports(engine, &component);
+    let pre = link(engine, &component, &imports)?;
+    let mut docs = Docs::from_component(bytes);
+    let Exports { functions, mut warnings } = exports(engine, &component, &docs);
+    if functions.is_empty() {
+        return Err(LoadError::NoTools(warnings));
+    }
+    warnings.append(&mut docs.take_warnings());
+    let names: Vec<&FunctionName> = functions.iter().map(|function| &function.name).collect();
+    warnings.extend(docs.mismatches(&names));
+    if let Some(cache) = cache.filter(|_| !is_cached)
+        && let Err(error) = cache.put(&digest, &component)
+    {
+        tracing::warn!(plugin = name, %error, "compiled code of plugin `{name}` not kept; the next start compiles it again");
+    }
+    Ok(Plugin {
+        name: name.into(),
+        digest,
+        description: docs.world().map(str::to_owned),
+        functions,
+        imports,
+        warnings,
+        pre,
+    })
+}
+
+impl Plugin {
+    /// The names of its functions, in their order.
+    pub fn function_names(&self) -> Vec<FunctionName> {
+        self.functions.iter().map(|function| function.name.clone()).collect()
+    }
+
+    pub(super) fn instance_pre(&self) -> &InstancePre<Guest> {
+        &self.pre
+    }
+}
+
+impl Function {
+    /// One line about it: the first of its description, or else its signature.
+    pub fn summary(&self) -> String {
+        let first = self.docs.description.as_deref().and_then(|description| description.lines().next());
+        first.map_or_else(|| self.signature.to_string(), str::to_owned)
+    }
+
+    /// Whether its author says the same about it as about `other`.
+    pub(super) fn is_described_like(&self, other: &Self) -> bool {
+        let (this, other) = (&self.docs, &other.docs);
+        this.description == other.description && this.title == other.title && this.hints == other.hints
+    }
+
+    pub(super) fn export(&self) -> &ComponentExportIndex {
+        &self.export
+    }
+}
+
+/// Tells the kinds of files apart by their first bytes, with a message for each.
+fn require_component(bytes: &[u8]) -> Result<(), LoadError> {
+    const MAGIC: &[u8] = b"\0asm";
+    let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else {
+        return Err(LoadError::Empty(bytes.len()));
+    };
+    if magic != MAGIC {
+        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(16)]);
+        return Err(LoadError::NotWasm(start.escape_debug().to_string()));
+    }
+    match rest.first_chunk() {
+        None => Err(LoadError::Empty(bytes.len())),
+        Some([0x0d, 0, 1, 0]) => Ok(()),
+        Some([1, 0, 0, 0]) => Err(LoadError::CoreModule),
+        Some(_) => Err(LoadError::UnknownVersion),
+    }
+}
+
+fn imports(engine: &Engine, component: &Component) -> Vec<String> {
+    let component_type = component.component_type();
+    component_type.imports(engine.wasm()).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn link(engine: &Engine, component: &Component, imports: &[String]) -> Result<InstancePre<Guest>, LoadError> {
+    engine.linker().instantiate_pre(component).map_err(|error| {
+        let unknown: Vec<String> = imports.iter().filter(|name| Import::of(name) == Import::Unknown).cloned().collect();
+        if unknown.is_empty() { LoadError::Unlinkable(error) } else { LoadError::UnknownImports(unknown) }
+    })
+}
+
+/// What stands behind an import, going by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Import {
+    /// Works, and shows nothing of the host but time and chance.
+    Harmless,
+    /// Standard output and error: lines of the log.
+    Log,
+    /// There is no environment and there are no arguments.
+    NoEnvironment,
+    /// There are no directories.
+    NoFiles,
+    /// Every connection is denied.
+    NoNetwork,
+    /// The host does not know it, and loads no component that wants it.
+    Unknown,
+}
+
+impl Import {
+    /// Sorts an import by its interface.
+    pub fn of(name: &str) -> Self {
+        let interface = name.strip_prefix("wasi:").and_then(|rest| rest.split_once("@0.2."));
+        let Some((package, interface)) = interface.and_then(|(path, _)| path.split_once('/')) else {
+            return Self::Unknown;
+        };
+        match (package, interface) {
+            ("cli", "stdout" | "stderr") => Self::Log,
+            ("cli", "environment") => Self::NoEnvironment,
+            ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
+            ("filesystem", _) => Self::NoFiles,
+            ("http" | "sockets", _) => Self::NoNetwork,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The same in words.
+    pub fn what_is_behind(self) -> &'static str {
+        match self {
+            Self::Harmless => "provided",
+            Self::Log => "goes to the log",
+            Self::NoEnvironment => "empty",
+            Self::NoFiles => "not granted: no directories",
+            Self::NoNetwork => "not granted: every connection is denied",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+struct Exports {
+    functions: Vec<Function>,
+    warnings: Vec<String>,
+}
+
+/// Reads the exported functions, in the order of their names, whatever order the component has them in.
+fn exports(engine: &Engine, component: &Component, docs: &Docs) -> Exports {
+    let mut found = Exports { functions: Vec::new(), warnings: Vec::new() };
+    let component_type = component.component_type();
+    for (name, export) in component_type.exports(engine.wasm()) {
+        match export.ty {
+            ComponentItem::ComponentFunc(function) => {
+                let export = component.get_export_index(None, name);
+                found.add(FunctionName { interface: None, function: name.to_owned() }, &function, export, docs);
+            }
+            ComponentItem::ComponentInstance(instance) => {
+                if FOREIGN_INTERFACES.iter().any(|prefix| name.starts_with(prefix)) {
+                    continue;
+                }
+                let interface = component.get_export_index(None, name);
+                for (function_name, export) in instance.exports(engine.wasm()) {
+                    if let ComponentItem::ComponentFunc(function) = export.ty {
+                        let export = component.get_export_index(interface.as_ref(), function_name);
+                        let name =
+                            FunctionName { interface: Some(name.to_owned()), function: function_name.to_owned() };
+                        found.add(name, &function, export, docs);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found.functions.sort_by(|a, b| a.name.cmp(&b.name));
+    found.warnings.sort();
+    found
+}
+
+impl Exports {
+    fn add(&mut self, name: FunctionName, function: &ComponentFunc, export: Option<ComponentExportIndex>, docs: &Docs) {
+        if is_initialiser(&name, function) {
+            return;
+        }
+        // A resource's methods and constructors need a resource to be called on, which JSON cannot hold.
+        if name.function.starts_with('[') {
+            self.warnings.push(format!("function `{name}` is no tool: it belongs to a resource"));
+            return;
+        }
+        let (Some(export), signature) = (export, Signature::from_function(function)) else { return };
+        match signature {
+            Ok(mut signature) => {
+                let docs = docs.function(&name);
+                signature.apply_docs(&docs);
+                self.functions.push(Function {
+                    input_schema: Arc::new(object(schema::input_schema(&signature))),
+                    output_schema: schema::output_schema(&signature).map(|schema| Arc::new(object(schema))),
+                    name,
+                    docs,
+                    signature,
+                    export,
+                });
+            }
+            Err(reason) => self.warnings.push(format!("function `{name}` is no tool: {reason}")),
+        }
+    }
+}
+
+fn is_initialiser(name: &FunctionName, function: &ComponentFunc) -> bool {
+    name.interface.is_none()
+        && name.function == "init"
+        && INITIALISERS.iter().any(|known| function.params().map(|(name, _)| name).eq(known.iter().copied()))
+}
+
+fn object(schema: schemars::Schema) -> Map<String, Value> {
+    match schema.to_value() {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_are_told_apart() {
+        let cases: [(&[u8], &str); 6] = [
+            (b"", "empty or cut short (0 bytes)"),
+            (b"\0asm\x0d\0", "empty or cut short (6 bytes)"),
+            (b"PK\x03\x04 a zip file", "begins with `PK\\u{3}\\u{4} a zip file`"),
+            (b"\0asm\x01\0\0\0", "core WebAssembly module"),
+            (b"\0asm\x02\0\0\0", "unknown version"),
+            (b"<html>", "begins with `<html>`"),
+        ];
+        for (bytes, expected) in cases {
+            let error = require_component(bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(require_component(b"\0asm\x0d\0\x01\0").is_ok());
+    }
+
+    #[test]
+    fn interfaces_of_wasi_0_2_are_provided() {
+        for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10"] {
+            assert_ne!(Import::of(provided), Import::Unknown, "{provided}");
+        }
+        for unknown in ["wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"] {
+            assert_eq!(Import::of(unknown), Import::Unknown, "{unknown}");
+        }
+    }
+}

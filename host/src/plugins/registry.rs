@@ -1,0 +1,470 @@
+//! The owner of all that is loaded: looks at the directory, loads what changed, and publishes catalogs.
+//!
+//! Invariants: one task owns the entries; everybody else sees the last published [`Catalog`]. A file that does not
+//! load, or whose names belong to another, changes nothing but its entry's problem. Loads run beside this task,
+//! so that a runtime that compiles for seconds holds up nobody.
+
+mod entry;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::entry::{Entry, Offer};
+use super::cache::Cache;
+use super::catalog::{Catalog, PluginStatus, Tool};
+use super::compilers::Compilers;
+use super::directory::{self, Found, ReadError, Stamp};
+use super::engine::Engine;
+use super::ledger::Ledger;
+use super::load::{self, Digest, LoadError, Plugin};
+use super::names;
+use super::watch::Watch;
+use crate::config::{ByteSize, Config};
+
+/// Events within so long are looked at together: a copy program makes several for each file.
+const GATHER: Duration = Duration::from_millis(15);
+
+/// A file that was written to within this time, and not renamed into place, may be a part of what it will be:
+/// what looks broken, or has lost tools, is looked at again when it has been quiet for so long.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// How long a change waits for other loads under way, so that many files dropped at once are few changes of the list.
+const PUBLISH_WITHIN: Duration = Duration::from_millis(150);
+
+/// Time between two looks while the directory is missing.
+const MISSING_RETRY: Duration = Duration::from_millis(500);
+
+/// The task's state.
+pub(super) struct Registry {
+    engine: Arc<Engine>,
+    cache: Option<Cache>,
+    compilers: Arc<Compilers>,
+    config: watch::Receiver<Arc<Config>>,
+    ledger: Ledger,
+    /// By file name.
+    entries: BTreeMap<String, Entry>,
+    loads: JoinSet<Loaded>,
+    catalog: watch::Sender<Arc<Catalog>>,
+    ready: watch::Sender<bool>,
+    /// Set while there is something to publish.
+    publish_by: Option<Instant>,
+    is_missing: bool,
+}
+
+/// What a load came to.
+struct Loaded {
+    file: String,
+    /// The state of the file that was read, if it could be read.
+    stamp: Option<Stamp>,
+    digest: Option<Digest>,
+    outcome: Result<Option<Plugin>, String>,
+    /// The file may still be growing: see [`SETTLE`].
+    is_unsettled: bool,
+    elapsed: Duration,
+}
+
+impl Registry {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        cache: Option<Cache>,
+        ledger: Ledger,
+        config: watch::Receiver<Arc<Config>>,
+        catalog: watch::Sender<Arc<Catalog>>,
+        ready: watch::Sender<bool>,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            engine,
+            cache,
+            compilers: Arc::new(Compilers::start()?),
+            config,
+            ledger,
+            entries: BTreeMap::new(),
+            loads: JoinSet::new(),
+            catalog,
+            ready,
+            publish_by: None,
+            is_missing: false,
+        })
+    }
+
+    /// Looks, loads and publishes until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut watch = Watch::new(self.config().plugins.poll.is_none());
+        let mut look_at = Instant::now();
+        loop {
+            if Instant::now() >= look_at {
+                look_at = Instant::now() + self.look(&mut watch).await;
+            }
+            self.settle_first_scan();
+            let publish_at = self.publish_by.map(|by| if self.loads.is_empty() { Instant::now() } else { by });
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(loaded) = self.loads.join_next() => {
+                    if let Ok(loaded) = loaded
+                        && let Some(again_in) = self.finish(loaded)
+                    {
+                        look_at = look_at.min(Instant::now() + again_in);
+                    }
+                }
+                () = sleep_until(publish_at) => self.publish(),
+                () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
+                changed = self.config.changed() => {
+                    if changed.is_err() { break }
+                    self.configure();
+                    look_at = Instant::now();
+                }
+                () = tokio::time::sleep_until(look_at) => {}
+            }
+        }
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// One look at the directory: starts loads for what changed. Returns the time until the next one.
+    async fn look(&mut self, watch: &mut Watch) -> Duration {
+        let config = self.config();
+        let plugins = &config.plugins;
+        let dir = plugins.dir.clone();
+        // Network file systems answer when they like.
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = directory::look(&dir)?;
+            let targets = directory::link_targets(&found);
+            Ok((found, targets))
+        });
+        let looked: std::io::Result<_> = looked.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let (found, link_targets) = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                if !self.is_missing {
+                    tracing::warn!(dir = %plugins.dir.display(), %error, "plugins directory cannot be read; what is loaded goes on");
+                }
+                self.is_missing = true;
+                return MISSING_RETRY;
+            }
+        };
+        self.is_missing = false;
+        let parent = plugins.dir.parent().map(PathBuf::from).filter(|parent| parent.as_os_str() != "");
+        let dirs = [plugins.dir.clone(), parent.unwrap_or_else(|| PathBuf::from("."))];
+        watch.set(dirs.into_iter().chain(link_targets));
+
+        let names: BTreeSet<String> = found.iter().map(|found| found.file.clone()).collect();
+        watch.keep_hints_of(|file| names.contains(file));
+        self.remove_all_but(&names);
+        let mut next = plugins.poll.unwrap_or(plugins.rescan).duration();
+        for found in found {
+            if let Some(wait) = self.look_at(&found, watch, &config) {
+                next = next.min(wait);
+            }
+        }
+        next
+    }
+
+    /// Starts a load if the file is not what it was. Returns how long to wait when it is still being written.
+    fn look_at(&mut self, found: &Found, watch: &Watch, config: &Config) -> Option<Duration> {
+        let is_new = !self.entries.contains_key(&found.file);
+        let entry = self.entries.entry(found.file.clone()).or_insert_with(|| Entry::new(&found.file, config));
+        if is_new {
+            self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+        }
+        if entry.is_loading || entry.is_disabled || entry.stamp == Some(found.stamp) {
+            return None;
+        }
+        let name = match &entry.name {
+            Ok(name) => name.clone(),
+            Err(error) => {
+                entry.stamp = Some(found.stamp);
+                entry.report_problem(error.to_string());
+                return None;
+            }
+        };
+        if let Some(wait) = watch.being_written(&found.file) {
+            return Some(wait);
+        }
+        let is_settled = watch.take_renamed(&found.file) || found.stamp.is_quiet_for(SETTLE);
+        entry.is_loading = true;
+        let job = Job {
+            found: found.clone(),
+            name,
+            limit: *config.limits(&entry.plugin_name()).file,
+            known: entry.digest,
+            is_settled,
+        };
+        self.loads.spawn(job.run(Arc::clone(&self.engine), self.cache.clone(), Arc::clone(&self.compilers)));
+        None
+    }
+
+    fn remove_all_but(&mut self, names: &BTreeSet<String>) {
+        let before = self.entries.len();
+        self.entries.retain(|file, entry| {
+            let stays = names.contains(file);
+            if !stays && entry.offer.is_some() {
+                tracing::info!(plugin = entry.plugin_name(), "plugin `{}` removed", entry.plugin_name());
+            }
+            stays
+        });
+        if self.entries.len() != before {
+            self.names_became_free();
+        }
+    }
+
+    /// Takes what a load came to. Returns when to look at the directory again because of it.
+    fn finish(&mut self, loaded: Loaded) -> Option<Duration> {
+        let Loaded { file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
+        // The file may be gone by now.
+        let entry = self.entries.get_mut(&file)?;
+        entry.is_loading = false;
+        let lost_tools = matches!((&outcome, &entry.offer), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
+        if is_unsettled && (outcome.is_err() || lost_tools) {
+            return Some(SETTLE);
+        }
+        entry.stamp = stamp;
+        if digest.is_some() {
+            entry.digest = digest;
+        }
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(plugin)) => self.accept(&file, Arc::new(plugin), elapsed),
+            Err(problem) => entry.report_problem(problem),
+        }
+        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+        // Whoever wrote while this load was under way was not looked at again until now.
+        let path = self.config().plugins.dir.join(&file);
+        let is_same = Stamp::of_file(&path) == self.entries.get(&file).and_then(|entry| entry.stamp);
+        (!is_same).then_some(Duration::ZERO)
+    }
+
+    /// Puts a loaded plugin in force, unless its names are not its own.
+    fn accept(&mut self, file: &str, plugin: Arc<Plugin>, elapsed: Duration) {
+        let config = self.config();
+        let Some(entry) = self.entries.get(file) else { return };
+        let name = entry.plugin_name();
+        let prefix = config.plugin(&name).prefix.as_deref();
+        let names = match names::tool_names(&name, prefix, &plugin.function_names()) {
+            Ok(names) => names,
+            Err(error) => return self.refuse(file, plugin, error.to_string()),
+        };
+        let rivals = self.rivals(file, &names);
+        if let Some((rival, tool)) = rivals.iter().find(|(rival, tool)| !self.outranks(file, rival, tool)) {
+            let problem = format!(
+                "tool name `{tool}` belongs to plugin `{}`: rename the file, or give it a `prefix` in `[plugin.{name}]`",
+                self.entries[rival].plugin_name(),
+            );
+            return self.refuse(file, plugin, problem);
+        }
+        for (rival, tool) in rivals {
+            let problem =
+                format!("tool name `{tool}` belongs to plugin `{name}`: rename the file, or give it a `prefix`");
+            if let Some(entry) = self.entries.get_mut(&rival)
+                && let Some(offer) = entry.offer.take()
+            {
+                entry.refused = Some(offer.plugin);
+                entry.report_problem(problem);
+            }
+        }
+        let Some(entry) = self.entries.get_mut(file) else { return };
+        tracing::info!(
+            plugin = name,
+            digest = %plugin.digest,
+            tools = names.len(),
+            elapsed_ms = elapsed.as_millis(),
+            "loaded plugin `{name}`: {}",
+            names.join(", "),
+        );
+        for warning in &plugin.warnings {
+            tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
+        }
+        entry.problem = None;
+        entry.refused = None;
+        entry.offer = Some(Offer { plugin, names, since: SystemTime::now() });
+    }
+
+    fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, problem: String) {
+        if let Some(entry) = self.entries.get_mut(file) {
+            entry.refused = Some(plugin);
+            entry.report_problem(problem);
+        }
+    }
+
+    /// The other files that serve a tool of one of these names, each with the first such name.
+    fn rivals(&self, file: &str, names: &[String]) -> Vec<(String, String)> {
+        let others = self.entries.iter().filter(|(other, entry)| *other != file && !entry.is_disabled);
+        let clash = |entry: &Entry| {
+            let offer = entry.offer.as_ref()?;
+            names.iter().find(|name| offer.names.contains(name)).cloned()
+        };
+        others.filter_map(|(other, entry)| Some((other.clone(), clash(entry)?))).collect()
+    }
+
+    /// Whether `file` may take `tool` from `rival`: if the name was its own before, or, in the first scan with nothing
+    /// remembered, by the order of the files' names. Which of them was loaded first never matters.
+    fn outranks(&self, file: &str, rival: &str, tool: &str) -> bool {
+        let owner = self.ledger.owner(tool);
+        if owner.is_some() && owner == self.entries.get(file).map(Entry::plugin_name).as_deref() {
+            return true;
+        }
+        if owner.is_some() && owner == self.entries.get(rival).map(Entry::plugin_name).as_deref() {
+            return false;
+        }
+        !*self.ready.borrow() && file < rival
+    }
+
+    /// Tries again what was refused for its names.
+    fn names_became_free(&mut self) {
+        let refused: Vec<(String, Arc<Plugin>)> =
+            self.entries.iter_mut().filter_map(|(file, entry)| Some((file.clone(), entry.refused.take()?))).collect();
+        self.remember();
+        for (file, plugin) in refused {
+            self.accept(&file, plugin, Duration::ZERO);
+        }
+        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+    }
+
+    /// Applies a changed configuration: what is switched off, limits, prefixes, and files that were too large before.
+    fn configure(&mut self) {
+        let config = self.config();
+        let mut renamed = Vec::new();
+        for (file, entry) in &mut self.entries {
+            entry.configure(&config);
+            let name = entry.plugin_name();
+            let Some(offer) = &entry.offer else { continue };
+            let prefix = config.plugin(&name).prefix.as_deref();
+            let names = names::tool_names(&name, prefix, &offer.plugin.function_names());
+            if names.as_ref() != Ok(&offer.names) {
+                renamed.push((file.clone(), Arc::clone(&offer.plugin)));
+            }
+        }
+        for (file, plugin) in renamed {
+            self.accept(&file, plugin, Duration::ZERO);
+        }
+        self.names_became_free();
+    }
+
+    /// The first scan is done when all that it found has been loaded or refused.
+    fn settle_first_scan(&mut self) {
+        if !*self.ready.borrow() && self.loads.is_empty() && !self.is_missing {
+            self.publish();
+            self.ready.send_replace(true);
+            if let Some(cache) = self.cache.clone() {
+                let used: Vec<Digest> = self.entries.values().filter_map(|entry| entry.digest).collect();
+                tokio::task::spawn_blocking(move || cache.sweep(&used));
+            }
+        }
+    }
+
+    /// Makes a catalog of what is in force, and publishes it.
+    fn publish(&mut self) {
+        self.publish_by = None;
+        self.remember();
+        let config = self.config();
+        let entries = || self.entries.iter().map(|(file, entry)| (file.as_str(), entry));
+        let tools: Vec<Arc<Tool>> = entries().flat_map(|(_, entry)| entry.tools(&config)).collect();
+        let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        self.catalog.send_if_modified(|catalog| {
+            let next = catalog.replaced_by(tools, plugins);
+            let is_new_list = next.revision() != catalog.revision();
+            if is_new_list {
+                tracing::info!(
+                    tools = next.tools().len(),
+                    "list of tools changed; clients that ignore `list_changed` must reconnect"
+                );
+            }
+            *catalog = Arc::new(next);
+            true
+        });
+    }
+
+    /// Writes down whose the names are.
+    fn remember(&mut self) {
+        let serving = self.entries.values().flat_map(Entry::owned_names).collect();
+        let existing = self.entries.values().map(Entry::plugin_name).collect();
+        self.ledger.update(&serving, &existing);
+    }
+}
+
+/// The catalog of one file alone, under the names and limits that it would have in the plugins directory.
+///
+/// # Errors
+/// Why the file gives no plugin.
+pub(super) fn catalog_of_file(engine: &Engine, config: &Config, path: &Path) -> anyhow::Result<Catalog> {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut entry = Entry::new(&file, config);
+    let name = entry.name.clone()?;
+    let (bytes, _) = directory::read(path, *config.limits(&name).file)?;
+    let plugin = Arc::new(load::load(engine, None, &name, &bytes)?);
+    let names = names::tool_names(&name, config.plugin(&name).prefix.as_deref(), &plugin.function_names())?;
+    entry.is_disabled = false;
+    entry.offer = Some(Offer { plugin, names, since: SystemTime::now() });
+    Ok(Catalog::default().replaced_by(entry.tools(config), vec![entry.status(&file)]))
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reading and loading one state of one file.
+struct Job {
+    found: Found,
+    name: String,
+    limit: ByteSize,
+    /// What was last made of this file: the same bytes need no second look.
+    known: Option<Digest>,
+    is_settled: bool,
+}
+
+impl Job {
+    async fn run(self, engine: Arc<Engine>, cache: Option<Cache>, compilers: Arc<Compilers>) -> Loaded {
+        let started = std::time::Instant::now();
+        let Self { found, name, limit, known, is_settled } = self;
+        let path = found.path.clone();
+        let read = compilers
+            .run(0, move || directory::read(&path, limit).map(|(bytes, stamp)| (Digest::of(&bytes), bytes, stamp)))
+            .await;
+        let mut loaded = Loaded {
+            file: found.file,
+            stamp: Some(found.stamp),
+            digest: None,
+            outcome: Ok(None),
+            is_unsettled: !is_settled,
+            elapsed: Duration::ZERO,
+        };
+        let (digest, bytes, stamp) = match read {
+            Some(Ok(read)) => read,
+            Some(Err(error)) => {
+                // What changes under our eyes is not done; looking again is free of charge.
+                loaded.is_unsettled |= matches!(error, ReadError::Changed);
+                loaded.outcome = Err(error.to_string());
+                return loaded;
+            }
+            None => {
+                loaded.outcome = Err("the host failed while it read the file".to_owned());
+                return loaded;
+            }
+        };
+        loaded.stamp = Some(stamp);
+        loaded.digest = Some(digest);
+        if known == Some(digest) {
+            return loaded;
+        }
+        let size = bytes.len();
+        let outcome = compilers.run(size, move || load::load(&engine, cache.as_ref(), &name, &bytes)).await;
+        loaded.outcome = match outcome {
+            Some(outcome) => outcome.map(Some).map_err(|error: LoadError| error.to_string()),
+            None => Err("the host failed while it compiled the file".to_owned()),
+        };
+        loaded.elapsed = started.elapsed();
+        loaded
+    }
+}
