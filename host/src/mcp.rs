@@ -5,7 +5,9 @@
 //! [`handler`] answers requests from the catalog, [`listeners`] tells clients of changes, [`session`] makes legacy
 //! sessions that survive a restart, [`exchange`] turns streams of one message into JSON, and [`endpoint`] is lenient
 //! with what clients send and strict with what they get.
+//! [`direct`] serves the plain call of a typed tool without rmcp, for speed alone.
 
+mod direct;
 mod endpoint;
 mod exchange;
 mod handler;

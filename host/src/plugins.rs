@@ -78,13 +78,14 @@ impl Plugins {
         Ok(Self { engine, catalog, ready })
     }
 
-    /// The plugins of one file, for commands: nothing is watched, nothing is kept.
+    /// The plugins of one file, for commands: nothing is watched. Compiled code is kept if there is a state directory.
     ///
     /// # Errors
     /// Why the file gives no plugin, or the engine cannot run here.
-    pub fn of_file(config: &Config, file: &Path) -> anyhow::Result<Self> {
+    pub fn of_file(config: &Config, state: Option<&StateDir>, file: &Path) -> anyhow::Result<Self> {
         let engine = Engine::new(COMMAND_SLOTS).map_err(|error| anyhow::anyhow!("{error:#}"))?;
-        let catalog = registry::catalog_of_file(&engine, config, file)?;
+        let cache = state.and_then(|state| open_cache(state, &engine));
+        let catalog = registry::catalog_of_file(&engine, cache.as_ref(), config, file)?;
         Ok(Self {
             engine: Arc::new(engine),
             catalog: channel::channel(Arc::new(catalog)).1,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::wait::loaded_plugins;
+use super::wait::{self, loaded_plugins};
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = arguments.config.look()?;
     runtime()?.block_on(async {
         let plugins = match file {
-            Some(file) => Plugins::of_file(&config, &file).map_err(Failure::failed)?,
+            Some(file) => wait::plugins_of_file(&config, &file)?,
             None => loaded_plugins(config).await?,
         };
         call(&plugins, &tool, &tool_arguments).await

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{ConfigArguments, Failure, logging, output};
-use crate::plugins::Plugins;
+use super::{ConfigArguments, Failure, logging, output, wait};
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::load::{Import, Plugin};
 
@@ -24,12 +23,10 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
     let config = arguments.config.look()?;
-    let name = arguments.file.display();
-    let plugins =
-        Plugins::of_file(&config, &arguments.file).map_err(|error| Failure::failed(format!("{name}: {error}")))?;
+    let plugins = wait::plugins_of_file(&config, &arguments.file)?;
     let catalog = plugins.catalog();
     let Some(plugin) = catalog.tools().first().map(|tool| &tool.plugin) else {
-        return Err(Failure::failed(format!("{name}: no tools")));
+        return Err(Failure::failed(format!("{}: no tools", arguments.file.display())));
     };
     if arguments.json {
         output::json(&as_json(plugin, &catalog));

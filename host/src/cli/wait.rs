@@ -1,5 +1,6 @@
 //! Plugins for a command: loaded once, without anything that outlives it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -23,6 +24,13 @@ pub(super) async fn loaded_plugins(config: Config) -> Result<Plugins, Failure> {
     plugins.ready().await;
     stop.cancel();
     Ok(plugins)
+}
+
+/// The plugins of one file.
+pub(super) fn plugins_of_file(config: &Config, file: &Path) -> Result<Plugins, Failure> {
+    let state = StateDir::open_existing(&config.state.dir).map_err(Failure::start)?;
+    let failed = |error| Failure::failed(format!("{}: {error}", file.display()));
+    Plugins::of_file(config, state.as_ref(), file).map_err(failed)
 }
 
 /// The directory must be there at the start; later it may come and go.

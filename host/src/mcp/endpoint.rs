@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::peek::{Message, Unreadable};
+use super::direct::{Direct, Era};
 use super::exchange::Exchange;
 use super::handler::Handler;
 use super::listeners::Listeners;
@@ -50,6 +51,8 @@ type RmcpResponse = Response<BoxBody<Bytes, Infallible>>;
 pub struct Endpoint {
     max_body_bytes: usize,
     sessions: Arc<Sessions>,
+    /// Plain calls of typed tools, of both eras.
+    direct: Direct,
     /// Modern requests, and legacy ones with a session or beginning one.
     stateful: StreamableHttpService<Handler, Sessions>,
     /// Legacy requests without a session.
@@ -79,7 +82,8 @@ impl Endpoint {
     pub fn start(parameters: Parameters<'_>) -> Self {
         let Parameters { plugins, state, max_body_bytes, sessions_per_person, tracker, draining, closed } = parameters;
         let listeners = Listeners::start(&plugins, tracker, draining.clone());
-        let handler = Handler::new(plugins, listeners);
+        let handler = Handler::new(plugins.clone(), listeners);
+        let direct = Direct::new(plugins, handler.server());
         let key = SessionKey::of(state);
         let sessions = Sessions::new(key.clone(), sessions_per_person, draining);
         let config = || {
@@ -103,7 +107,7 @@ impl Endpoint {
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        Self { max_body_bytes, sessions, stateful, stateless }
+        Self { max_body_bytes, sessions, direct, stateful, stateless }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -135,6 +139,9 @@ impl Endpoint {
 
         let is_modern =
             parts.headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= MODERN.as_bytes());
+        if let Some(answer) = self.serve_directly(is_modern, owner, &parts, &body).await {
+            return Ok(answer);
+        }
         let mut initialize = None;
         let mut is_stateless = false;
         if !is_modern {
@@ -143,8 +150,11 @@ impl Endpoint {
                 // A client that begins anew is done with whatever session it had.
                 parts.headers.remove(SESSION_ID);
                 initialize = message.initialize();
-            } else if parts.headers.contains_key(SESSION_ID) {
-                self.require_own_session(owner, &parts)?;
+            } else if let Some(session) = session_id(&parts.headers) {
+                self.require_own_session(owner, session)?;
+                if let Some(id) = message.cancels() {
+                    self.direct.cancel(session, &id);
+                }
             } else {
                 is_stateless = !message.is_modern();
             }
@@ -159,14 +169,24 @@ impl Endpoint {
         Ok(finish(response, &exchange, Some(&body)).await)
     }
 
+    /// The short way, for requests that are plain calls.
+    async fn serve_directly(&self, is_modern: bool, owner: [u8; 32], parts: &Parts, body: &[u8]) -> Option<Response> {
+        let principal = parts.extensions.get::<Principal>()?;
+        let era = match session_id(&parts.headers) {
+            _ if is_modern => Era::Modern,
+            Some(session) if !self.sessions.admits(&owner, session) => return None,
+            session => Era::Legacy { session },
+        };
+        self.direct.serve(era, principal, &parts.headers, body).await
+    }
+
     async fn get(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Response> {
         let (mut parts, _) = request.into_parts();
-        if parts.headers.contains_key(SESSION_ID) {
-            self.require_own_session(owner, &parts)?;
+        if let Some(session) = session_id(&parts.headers) {
+            self.require_own_session(owner, session)?;
         }
-        let accepts_events =
-            accepted(&parts.headers).is_none_or(|mut types| types.any(|it| it == "text/event-stream" || it == "*/*"));
-        if accepts_events {
+        let is_event = |it: String| it == "text/event-stream" || it == "*/*";
+        if accepted(&parts.headers).is_none_or(|mut types| types.any(is_event)) {
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
         let exchange = Exchange::new(owner, None);
@@ -177,23 +197,22 @@ impl Endpoint {
 
     async fn delete(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Response> {
         let (parts, _) = request.into_parts();
-        let id = parts.headers.get(SESSION_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        if id.is_some() {
-            self.require_own_session(owner, &parts)?;
+        let session = session_id(&parts.headers).map(str::to_owned);
+        if let Some(session) = &session {
+            self.require_own_session(owner, session)?;
         }
         let exchange = Exchange::new(owner, None);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
-        if let Some(id) = id.filter(|_| response.status().is_success()) {
-            self.sessions.end(&id);
+        if let Some(session) = session.filter(|_| response.status().is_success()) {
+            self.sessions.end(&session);
         }
         Ok(finish(response, &exchange, None).await)
     }
 
     /// A session that is another person's is as unknown as one that never was.
-    fn require_own_session(&self, owner: [u8; 32], parts: &Parts) -> Result<(), Response> {
-        let id = parts.headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
-        if id.is_some_and(|id| self.sessions.admits(&owner, id)) {
+    fn require_own_session(&self, owner: [u8; 32], session: &str) -> Result<(), Response> {
+        if self.sessions.admits(&owner, session) {
             return Ok(());
         }
         let message = "session not found: begin a new one with `initialize`";
@@ -214,6 +233,11 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// The session that a request names. One that is not text is none that was ever given out.
+fn session_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(SESSION_ID).map(|id| id.to_str().unwrap_or_default())
 }
 
 fn refuse(unreadable: &Unreadable) -> Response {

@@ -43,6 +43,10 @@ impl Handler {
         Self { plugins, listeners, info: Arc::new(info) }
     }
 
+    pub(super) fn server(&self) -> &Implementation {
+        &self.info.server_info
+    }
+
     /// `_meta` of a result: who answered (2026-07-28, basic: every result names its server). Older clients know it
     /// from the handshake.
     fn meta(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {

@@ -57,6 +57,9 @@ pub enum CallError {
     /// What the guest returned cannot be given to a client.
     #[error("the tool's result cannot be returned: {0}")]
     Result(#[from] ResultError),
+    /// The client took its request back.
+    #[error("the call was cancelled")]
+    Cancelled,
     /// The host failed; the guest did nothing wrong.
     #[error("the server failed while it ran the tool")]
     Host(String),
@@ -228,6 +231,7 @@ fn log(tool: &Tool, error: &CallError) {
             tracing::warn!(%plugin, %tool, cause = format!("{cause:#}"), "tool `{tool}` crashed")
         }
         CallError::Host(cause) => tracing::error!(%plugin, %tool, cause, "the host failed in a call of tool `{tool}`"),
+        CallError::Cancelled => {}
         CallError::Timeout(_)
         | CallError::Busy
         | CallError::Memory(_)

@@ -7,6 +7,8 @@ use std::thread;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
+use super::engine::nice;
+
 /// A file of more bytes compiles among its like: a language runtime takes many seconds on every core, and a small tool
 /// that is dropped in meanwhile should not wait for it.
 const LARGE_BYTES: usize = 1024 * 1024;
@@ -27,10 +29,7 @@ impl Compilers {
             ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .thread_name(move |index| format!("{name}-{index}"))
-                // Best effort: where the system refuses, compiling is as important as serving.
-                .start_handler(move |_| {
-                    let _ = rustix::process::setpriority_process(None, niceness);
-                })
+                .start_handler(move |_| nice(niceness))
                 .build()
                 .map_err(io::Error::other)
         };

@@ -4,7 +4,7 @@
 //! custom section `tinymcp-wit`; the section `package-docs` of the WIT tools is read where that is missing.
 //!
 //! All of it is the author's claim. It describes and never decides: types and names come from the component. It goes
-//! to people and models, so it is capped and freed of what they could not see (see [`clean`]). It never fails a load:
+//! to people and models, so it is capped and freed of what they could not see (see `clean`). It never fails a load:
 //! what cannot be read is a warning.
 
 use std::sync::Arc;
@@ -14,15 +14,16 @@ use crate::plugins::names::FunctionName;
 mod attach;
 mod clean;
 mod lexer;
+mod outline;
 mod package;
 mod sections;
 mod tags;
 mod wit;
 
 use self::clean::{clean, cut};
+use self::outline::{Block, BlockKind, Type};
 use self::sections::Sections;
 pub use self::sections::{WIT_SECTION, has_wit_section};
-use self::wit::{Block, BlockKind, Type};
 
 /// How many bytes of a description are kept. A model reads every description of every tool in every conversation.
 const MAX_DESCRIPTION_BYTES: usize = 2 << 10;
@@ -134,8 +135,8 @@ impl Docs {
         std::mem::take(&mut self.warnings)
     }
 
-    /// What its author should mend: functions of the component that nothing is said about, and functions that the text
-    /// says the component exports while it does not.
+    /// What its author should mend: tools that nothing is said about, and functions that the text says its world exports
+    /// while they are no tools.
     pub fn mismatches(&self, exported: &[&FunctionName]) -> Vec<String> {
         let undocumented = exported.iter().filter(|name| {
             self.find(name).is_none_or(|(_, function)| function.docs.as_deref().is_none_or(str::is_empty))
@@ -145,7 +146,7 @@ impl Docs {
             .collect();
         // A text may hold worlds of other plugins; one that shares no export with the component is not its own.
         for world in self.blocks.iter().filter(|block| block.kind == BlockKind::World) {
-            let is_exported = |function: &&wit::Function| {
+            let is_exported = |function: &&outline::Function| {
                 exported.iter().any(|name| name.interface.is_none() && name.function == function.name)
             };
             if !world.functions.iter().any(|function| is_exported(&function)) {
@@ -153,13 +154,13 @@ impl Docs {
             }
             let missing = world.functions.iter().filter(|function| !is_exported(function));
             warnings.extend(missing.map(|function| {
-                format!("documentation of function `{}`, which the component does not export", clean(&function.name))
+                format!("documentation of function `{}`, which is no tool of the component", clean(&function.name))
             }));
         }
         warnings
     }
 
-    fn find(&self, name: &FunctionName) -> Option<(usize, &wit::Function)> {
+    fn find(&self, name: &FunctionName) -> Option<(usize, &outline::Function)> {
         self.blocks
             .iter()
             .enumerate()

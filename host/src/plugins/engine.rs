@@ -15,7 +15,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use self::clock::Clock;
 pub(super) use self::clock::Ticking;
-pub(super) use self::lane::{Lane, Slow};
+pub(super) use self::lane::{Lane, Slow, nice};
 use super::guest::{self, Guest};
 
 /// Stack of a guest's WebAssembly frames. A deeper recursion traps; 1 MiB is what native threads of small programs get.

@@ -335,8 +335,9 @@ impl Exports {
     }
 }
 
+/// componentize-py exports its initialiser from an interface of its own, `exports`.
 fn is_initialiser(name: &FunctionName, function: &ComponentFunc) -> bool {
-    name.interface.is_none()
+    matches!(name.interface.as_deref(), None | Some("exports"))
         && name.function == "init"
         && INITIALISERS.iter().any(|known| function.params().map(|(name, _)| name).eq(known.iter().copied()))
 }

@@ -96,7 +96,10 @@ impl Registry {
 
     /// Looks, loads and publishes until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut watch = Watch::new(self.config().plugins.poll.is_none());
+        let mut watch = {
+            let config = self.config();
+            Watch::new(&config.plugins.dir, config.plugins.poll.is_none())
+        };
         let mut look_at = Instant::now();
         loop {
             if Instant::now() >= look_at {
@@ -231,7 +234,7 @@ impl Registry {
             entry.digest = digest;
         }
         match outcome {
-            Ok(None) => {}
+            Ok(None) => entry.clear_problem_if_serving(digest),
             Ok(Some(plugin)) => self.accept(&file, Arc::new(plugin), elapsed),
             Err(problem) => entry.report_problem(problem),
         }
@@ -395,12 +398,17 @@ impl Registry {
 ///
 /// # Errors
 /// Why the file gives no plugin.
-pub(super) fn catalog_of_file(engine: &Engine, config: &Config, path: &Path) -> anyhow::Result<Catalog> {
+pub(super) fn catalog_of_file(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    config: &Config,
+    path: &Path,
+) -> anyhow::Result<Catalog> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut entry = Entry::new(&file, config);
     let name = entry.name.clone()?;
     let (bytes, _) = directory::read(path, *config.limits(&name).file)?;
-    let plugin = Arc::new(load::load(engine, None, &name, &bytes)?);
+    let plugin = Arc::new(load::load(engine, cache, &name, &bytes)?);
     let names = names::tool_names(&name, config.plugin(&name).prefix.as_deref(), &plugin.function_names())?;
     entry.is_disabled = false;
     entry.offer = Some(Offer { plugin, names, since: SystemTime::now() });

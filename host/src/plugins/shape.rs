@@ -181,13 +181,13 @@ pub enum ShapeError {
         /// Where the outer option stands.
         place: String,
     },
-    /// More than [`MAX_DEPTH`] types inside each other.
+    /// Too many types inside each other.
     #[error("{place}: types nest deeper than {MAX_DEPTH} levels; flatten them")]
     TooDeep {
         /// Where the limit was passed.
         place: String,
     },
-    /// More than [`MAX_NODES`] types and names, or more than [`MAX_NAME_BYTES`] of names.
+    /// Too many types and names, or too many bytes of names.
     #[error("{place}: the signature has more than {MAX_NODES} types and names, or names too long; make it smaller")]
     TooLarge {
         /// Where the limit was passed.

@@ -36,12 +36,13 @@ struct Hints {
 impl Watch {
     /// Starts without watching anything yet. Where the system offers no events, or `use_events` is false,
     /// only the regular looks find changes.
-    pub(super) fn new(use_events: bool) -> Self {
+    pub(super) fn new(dir: &Path, use_events: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let sink = Arc::clone(&shared);
+        let dir = dir.to_owned();
         let watcher = use_events.then(|| {
             notify::recommended_watcher(move |event: notify::Result<Event>| match event {
-                Ok(event) => sink.note(&event),
+                Ok(event) => sink.note(&event, &dir),
                 Err(_lost) => sink.happened.notify_one(),
             })
         });
@@ -108,7 +109,12 @@ impl Shared {
         self.hints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, event: &Event) {
+    fn note(&self, event: &Event, dir: &Path) {
+        // The parent, and directories that links lead to, may be busy with other things.
+        let concerns_us = |path: &PathBuf| path == dir || path.parent() == Some(dir) || file_name(path).is_some();
+        if !event.need_rescan() && !event.paths.iter().any(concerns_us) {
+            return;
+        }
         let files = event.paths.iter().filter_map(|path| file_name(path));
         let mut hints = self.hints();
         match event.kind {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rmcp::model::InitializeRequestParams;
+use rmcp::model::{CancelledNotificationParam, InitializeRequestParams, RequestId};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -61,6 +61,15 @@ impl<'a> Message<'a> {
     /// The handshake's parameters.
     pub(super) fn initialize(&self) -> Option<InitializeRequestParams> {
         serde_json::from_str(self.params?.get()).ok()
+    }
+
+    /// The request that this notification cancels.
+    pub(super) fn cancels(&self) -> Option<RequestId> {
+        if self.method.as_deref() != Some("notifications/cancelled") {
+            return None;
+        }
+        let params: CancelledNotificationParam = serde_json::from_str(self.params?.get()).ok()?;
+        params.request_id
     }
 
     /// Whether the message carries its protocol version itself (2026-07-28, basic: `_meta`).

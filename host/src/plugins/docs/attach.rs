@@ -3,7 +3,7 @@
 //! The engine's types have no names, so what is said about a named type is found by walking the signature and the
 //! text's types side by side. Where the two do not line up, nothing is said.
 
-use super::wit::{Block, Definition, Member, Type, TypeDocs, definition};
+use super::outline::{Block, Definition, Member, Type, TypeDocs, definition};
 use super::{FunctionDocs, TypedText, description};
 use crate::plugins::shape::{Field, Output, Shape, Signature};
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::wit::{Block, BlockKind, Function};
+use super::outline::{Block, BlockKind, Function};
 
 /// The versions that are read; 1 added keys to 0 and changed none.
 const VERSIONS: [u8; 2] = [0, 1];

@@ -22,11 +22,14 @@ pub(super) struct Tagged {
     pub(super) hints: Hints,
 }
 
+/// What a tag without text says.
+type Claim = fn(&mut Hints);
+
 enum Tag<'a> {
     Param(&'a str, String),
     Returns(String),
     Title(String),
-    Hint(fn(&mut Hints)),
+    Hint(Claim),
     /// Not one of ours: text.
     Unknown(String),
 }
@@ -122,7 +125,7 @@ fn split_word(text: &str) -> (&str, &str) {
     text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim_start()))
 }
 
-fn hint(word: &str) -> Option<fn(&mut Hints)> {
+fn hint(word: &str) -> Option<Claim> {
     match word {
         "@read-only" => Some(|hints| hints.read_only = true),
         "@destructive" => Some(|hints| hints.destructive = true),
@@ -133,7 +136,7 @@ fn hint(word: &str) -> Option<fn(&mut Hints)> {
 }
 
 /// A hint behind the last sentence, on the same line: the length of the text before it, and what it says.
-fn last_hint(text: &str) -> Option<(usize, fn(&mut Hints))> {
+fn last_hint(text: &str) -> Option<(usize, Claim)> {
     let start = text.rfind(char::is_whitespace).map_or(0, |space| space + 1);
     let set = hint(text.get(start..)?)?;
     Some((text[..start].trim_end().len(), set))

@@ -364,7 +364,6 @@ fn hostile_text_ends() {
 #[test]
 fn the_words_of_one_signature_are_bounded() {
     let long = "x".repeat(2_000);
-    let docs = docs_of(&format!("interface i {{ record r {{ /// {long}\n f: u8 }} go: func(a: list<r>) }}"));
     let record = || Shape::Record(vec![field("f", Shape::Bool)]);
     let text = format!("interface i {{ record r {{ /// {long}\n f: u8 }} go: func(a: tuple<{}>) }}", "r,".repeat(100));
     let mut signature = Signature {
@@ -372,7 +371,6 @@ fn the_words_of_one_signature_are_bounded() {
         output: Output::Nothing,
         output_docs: None,
     };
-    drop(docs);
     signature.apply_docs(&docs_of(&text).function(&name(Some("i"), "go")));
     let Shape::Tuple(items) = &signature.params[0].shape else { panic!() };
     let described = items.iter().filter(|item| matches!(item, Shape::Record(fields) if fields[0].docs.is_some()));
@@ -404,7 +402,7 @@ fn mismatches_are_told_to_the_author() {
         docs.mismatches(&[&a, &b]),
         [
             "function `b` has no documentation: write a `///` comment above it in the WIT",
-            "documentation of function `c`, which the component does not export",
+            "documentation of function `c`, which is no tool of the component",
         ]
     );
 }

@@ -87,5 +87,13 @@ impl Drop for Lane {
 
 /// Best effort: where the system refuses, the lane still keeps spinning guests off the server's threads.
 fn lower_priority() {
-    let _ = rustix::process::setpriority_process(None, NICENESS);
+    nice(NICENESS);
+}
+
+/// Sets the priority of the current thread, where the system has one for each thread.
+pub(in crate::plugins) fn nice(niceness: i32) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, niceness);
+    #[cfg(not(target_os = "linux"))]
+    let _ = niceness;
 }

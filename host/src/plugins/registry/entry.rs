@@ -99,6 +99,13 @@ impl Entry {
         self.problem = Some(problem);
     }
 
+    /// The file is again what is served, whatever was wrong with it in between.
+    pub(super) fn clear_problem_if_serving(&mut self, digest: Option<Digest>) {
+        if self.offer.as_ref().map(|offer| offer.plugin.digest) == digest {
+            self.problem = None;
+        }
+    }
+
     /// The names that are this plugin's, each with its name.
     pub(super) fn owned_names(&self) -> Vec<(String, String)> {
         let names = self.offer.iter().flat_map(|offer| &offer.names);

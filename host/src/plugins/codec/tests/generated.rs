@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
+use proptest::strategy::Union;
 use serde_json::{Map, Value, json};
 
 use super::{case, field, labels};
@@ -13,9 +14,17 @@ const NAMES: [&str; 5] = ["a", "b-c", "type", "result", "ok"];
 const INTEGERS: [Integer; 8] =
     [Integer::S8, Integer::U8, Integer::S16, Integer::U16, Integer::S32, Integer::U32, Integer::S64, Integer::U64];
 
-pub(super) fn shapes() -> impl Strategy<Value = Shape> {
+/// Whether generated JSON always fits its type, or often misses it by a little.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Aim {
+    Fitting,
+    Near,
+}
+
+/// Types without types inside.
+pub(super) fn leaves() -> impl Strategy<Value = Shape> {
     let some_labels = || subsequence(NAMES.to_vec(), 1..=NAMES.len()).prop_map(|names| labels(&names));
-    let leaf = prop_oneof![
+    prop_oneof![
         Just(Shape::Bool),
         select(&INTEGERS[..]).prop_map(Shape::Integer),
         Just(Shape::F32),
@@ -25,8 +34,11 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
         Just(Shape::Bytes),
         some_labels().prop_map(Shape::Enum),
         some_labels().prop_map(Shape::Flags),
-    ];
-    leaf.prop_recursive(4, 24, 4, |inner| {
+    ]
+}
+
+pub(super) fn shapes() -> impl Strategy<Value = Shape> {
+    leaves().prop_recursive(4, 24, 4, |inner| {
         let payload = || prop::option::of(inner.clone());
         prop_oneof![
             inner
@@ -56,35 +68,33 @@ fn fields(shape: BoxedStrategy<Shape>, least: usize) -> impl Strategy<Value = Ve
 }
 
 /// An object with the properties of the fields: optional ones absent, `null` or there.
-pub(super) fn object(fields: &[Field]) -> BoxedStrategy<Value> {
+pub(super) fn object(fields: &[Field], aim: Aim) -> BoxedStrategy<Value> {
     let properties: Vec<_> = fields
         .iter()
         .map(|field| {
             let name = field.name.clone();
-            let present = value(&field.shape).prop_map(move |value| Some((name.clone(), value)));
+            let present = value(&field.shape, aim).prop_map(move |value| Some((name.clone(), value)));
             if field.is_required() { present.boxed() } else { prop_oneof![Just(None), present].boxed() }
         })
         .collect();
     properties.prop_map(|properties| Value::Object(properties.into_iter().flatten().collect())).boxed()
 }
 
-/// JSON that the shape takes.
-fn value(shape: &Shape) -> BoxedStrategy<Value> {
-    match shape {
+/// JSON that the shape takes, or nearly takes.
+fn value(shape: &Shape, aim: Aim) -> BoxedStrategy<Value> {
+    let fitting = match shape {
         Shape::Bool => any::<bool>().prop_map(Value::from).boxed(),
         Shape::Integer(integer) => {
             let (least, greatest) = (i128::from(integer.minimum()), i128::from(integer.maximum()));
-            let near = -3..=3_i128;
             let small = (-300..=300_i128).prop_filter("in range", move |value| (least..=greatest).contains(value));
             prop_oneof![
                 (least..=greatest).prop_map(exact),
-                small.clone().prop_map(exact),
                 small.prop_map(|value| json!(value as f64)),
-                near.prop_map(move |offset| exact((greatest - offset.abs()).max(least))),
+                select(vec![least, greatest]).prop_map(exact),
             ]
             .boxed()
         }
-        Shape::F32 => any::<f32>()
+        Shape::F32 => prop_oneof![any::<f32>(), select(&[f32::MIN, f32::MAX, -0.0, 0.1][..])]
             .prop_filter("finite", |float| float.is_finite())
             .prop_map(|float| json!(f64::from(float)))
             .boxed(),
@@ -96,27 +106,63 @@ fn value(shape: &Shape) -> BoxedStrategy<Value> {
         Shape::Char => any::<char>().prop_map(|char| Value::from(char.to_string())).boxed(),
         Shape::String => any::<String>().prop_map(Value::from).boxed(),
         Shape::Bytes => vec(any::<u8>(), 0..8).prop_map(|bytes| Value::from(base64(&bytes))).boxed(),
-        Shape::List(item) => vec(value(item), 0..4).prop_map(Value::from).boxed(),
-        Shape::Tuple(items) => items.iter().map(value).collect::<Vec<_>>().prop_map(Value::from).boxed(),
-        Shape::Record(fields) => object(fields),
-        Shape::Variant(cases) => {
-            let cases: Vec<_> = cases.iter().map(|case| one_key(&case.name, case.shape.as_ref())).collect();
-            proptest::strategy::Union::new(cases).boxed()
+        Shape::List(item) => vec(value(item, aim), 0..4).prop_map(Value::from).boxed(),
+        Shape::Tuple(items) => {
+            items.iter().map(|item| value(item, aim)).collect::<Vec<_>>().prop_map(Value::from).boxed()
         }
-        Shape::Result { ok, err } => prop_oneof![one_key("ok", ok.as_deref()), one_key("err", err.as_deref())].boxed(),
+        Shape::Record(fields) => object(fields, aim),
+        Shape::Variant(cases) => {
+            let cases = cases.iter().map(|case| one_key(&case.name, case.shape.as_ref(), aim));
+            Union::new(cases).boxed()
+        }
+        Shape::Result { ok, err } => {
+            prop_oneof![one_key("ok", ok.as_deref(), aim), one_key("err", err.as_deref(), aim)].boxed()
+        }
         Shape::Enum(labels) => select(labels.clone()).prop_map(|label| Value::from(label.name)).boxed(),
         Shape::Flags(labels) => {
             let names: Vec<Value> = labels.iter().map(|label| Value::from(label.name.as_str())).collect();
             let count = names.len();
             subsequence(names, 0..=count).prop_shuffle().prop_map(Value::from).boxed()
         }
-        Shape::Option(inner) => prop_oneof![Just(Value::Null), value(inner)].boxed(),
+        Shape::Option(inner) => prop_oneof![Just(Value::Null), value(inner, aim)].boxed(),
+    };
+    match aim {
+        Aim::Fitting => fitting,
+        Aim::Near => prop_oneof![4 => fitting, 1 => near(shape)].boxed(),
     }
 }
 
-fn one_key(name: &str, shape: Option<&Shape>) -> BoxedStrategy<Value> {
+/// JSON around the borders of what a shape takes, on either side.
+pub(super) fn near(shape: &Shape) -> BoxedStrategy<Value> {
+    match shape {
+        Shape::Integer(integer) => {
+            let (least, greatest) = (i128::from(integer.minimum()), i128::from(integer.maximum()));
+            let border = select(vec![least, greatest]);
+            prop_oneof![
+                (border, -1..=1_i128).prop_map(|(border, offset)| exact(border + offset)),
+                (-600..600_i32).prop_map(|half| json!(f64::from(half) / 2.0)),
+            ]
+            .boxed()
+        }
+        Shape::F32 => {
+            let greatest = f64::from(f32::MAX);
+            let borders = [greatest, greatest.next_up(), -greatest, (-greatest).next_down(), 3.402_823_5e38];
+            select(borders.to_vec()).prop_map(Value::from).boxed()
+        }
+        Shape::Char => select(&["", "a", "é", "ab", "👍🏽"][..]).prop_map(Value::from).boxed(),
+        Shape::Bytes => {
+            let ends =
+                ["", "=", "A", "AA", "AAA", "AA=", "A===", "AA==", "AB==", "Aw==", "AAB=", "AAE=", "A-A=", "AA==A"];
+            (0..3_usize, select(ends.to_vec())).prop_map(|(groups, end)| json!("Ab+/".repeat(groups) + end)).boxed()
+        }
+        Shape::Flags(_) | Shape::List(_) | Shape::Tuple(_) => vec(scalar(), 0..4).prop_map(Value::from).boxed(),
+        _ => scalar().boxed(),
+    }
+}
+
+fn one_key(name: &str, shape: Option<&Shape>, aim: Aim) -> BoxedStrategy<Value> {
     let name = name.to_owned();
-    let payload = shape.map_or_else(|| Just(json!(true)).boxed(), value);
+    let payload = shape.map_or_else(|| Just(json!(true)).boxed(), |shape| value(shape, aim));
     payload.prop_map(move |value| Value::Object(Map::from_iter([(name.clone(), value)]))).boxed()
 }
 
@@ -125,7 +171,12 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn exact(value: i128) -> Value {
-    u64::try_from(value).map_or_else(|_| json!(i64::try_from(value).unwrap()), Value::from)
+    match (u64::try_from(value), i64::try_from(value)) {
+        (Ok(value), _) => value.into(),
+        (_, Ok(value)) => value.into(),
+        // Beyond 64 bits, a JSON number is read as a double.
+        _ => json!(value as f64),
+    }
 }
 
 /// One change somewhere in a document.
