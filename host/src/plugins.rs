@@ -70,7 +70,7 @@ impl Plugins {
         let slots = u32::from(*config.borrow().pool.slots);
         let engine = Arc::new(Engine::new(slots).map_err(|error| anyhow::anyhow!("{error:#}"))?);
         let cache = state.and_then(|state| open_cache(state, &engine));
-        let ledger = Ledger::open(state.map(StateDir::path));
+        let ledger = Ledger::open(state);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
         let registry = Registry::new(Arc::clone(&engine), cache, ledger, config, catalog_sender, ready_sender)?;

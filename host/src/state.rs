@@ -36,6 +36,16 @@ pub enum StateError {
 pub struct StateDir {
     path: PathBuf,
     root: RootKey,
+    access: Access,
+}
+
+/// What may be done with the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It is this server's own.
+    Own,
+    /// A server may be using it: nothing in it may be changed or deleted.
+    Look,
 }
 
 /// The key that all others are derived from. It never leaves this module.
@@ -61,7 +71,7 @@ impl StateDir {
             Some(key) => key,
             None => create_key(path, &key_file).map_err(failed)?,
         };
-        Self::with_key(path, &key_file, &key)
+        Self::with_key(path, &key_file, &key, Access::Own)
     }
 
     /// Opens the directory only if it is there already, and writes nothing: for commands that work beside a server.
@@ -71,12 +81,17 @@ impl StateDir {
     pub fn open_existing(path: &Path) -> Result<Option<Self>, StateError> {
         let key_file = path.join(KEY_FILE);
         let key = read_key(&key_file).map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
-        key.map(|key| Self::with_key(path, &key_file, &key)).transpose()
+        key.map(|key| Self::with_key(path, &key_file, &key, Access::Look)).transpose()
     }
 
-    fn with_key(path: &Path, key_file: &Path, key: &[u8]) -> Result<Self, StateError> {
+    fn with_key(path: &Path, key_file: &Path, key: &[u8], access: Access) -> Result<Self, StateError> {
         let root = key.try_into().map_err(|_| StateError::Key { path: key_file.to_owned(), found: key.len() })?;
-        Ok(Self { path: path.to_owned(), root: RootKey(root) })
+        Ok(Self { path: path.to_owned(), root: RootKey(root), access })
+    }
+
+    /// What may be done with it.
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// The directory itself.

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
     /// A component file [default: the plugins of the configured directory], the tool, and its arguments as JSON
-    #[arg(value_names = ["FILE.wasm] [TOOL", "JSON"], num_args = 1..=3, required = true)]
+    #[arg(value_name = "FILE.wasm|TOOL|JSON", num_args = 1..=3, required = true)]
     what: Vec<String>,
 }
 

@@ -71,7 +71,7 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
     ));
 }
 
-/// Builds crates whenever their sources change, until it is dropped.
+/// Builds crates whenever their sources change, and new ones when they appear, until it is dropped.
 async fn rebuild(config: Arc<Config>) {
     let (changed, mut changes) = mpsc::unbounded_channel();
     let plugins_dir = config.plugins.dir.clone();
@@ -82,63 +82,72 @@ async fn rebuild(config: Arc<Config>) {
         if event.kind.is_access() {
             return;
         }
-        for path in &event.paths {
-            if let Some(name) = changed_crate(&watched, path) {
-                let _ = changed.send(name);
-            }
+        for change in event.paths.iter().filter_map(|path| Change::of(&watched, path)) {
+            let _ = changed.send(change);
         }
     });
-    // Recursive watching takes one watch per directory; the shared target directory has thousands that say nothing.
     let mut watcher = match watcher {
         Ok(watcher) => watcher,
         Err(error) => return output::warning(&format!("sources are not watched: {error}")),
     };
-    loop {
-        watch_sources(&mut watcher, &root);
-        let Some(first) = changes.recv().await else { return };
-        let mut names = BTreeSet::from([first]);
+    let mut known: BTreeSet<String> = watch_sources(&mut watcher, &root);
+    while let Some(first) = changes.recv().await {
+        let mut changed = BTreeSet::from([first]);
         while let Ok(Some(more)) = tokio::time::timeout(GATHER, changes.recv()).await {
-            names.insert(more);
+            changed.insert(more);
         }
+        let now = watch_sources(&mut watcher, &root);
+        let is_due = |name: &String| changed.contains(&Change::Source(name.clone())) || !known.contains(name);
         let crates = crates::choose(&config, &[]).unwrap_or_default();
-        let changed: Vec<PluginCrate> = crates.into_iter().filter(|plugin| names.contains(&plugin.name)).collect();
-        build_all(&config, &changed).await;
+        let due: Vec<PluginCrate> = crates.into_iter().filter(|plugin| is_due(&plugin.name)).collect();
+        build_all(&config, &due).await;
+        known = now;
     }
 }
 
-/// Watches the directory for new crates, and every crate but for what builds write.
-fn watch_sources(watcher: &mut impl Watcher, root: &Path) {
+/// What an event in the plugins directory may mean.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Change {
+    /// A source of this crate changed.
+    Source(String),
+    /// Directories came or went; there may be a new crate among them.
+    Directories,
+}
+
+impl Change {
+    fn of(root: &Path, path: &Path) -> Option<Self> {
+        let inner = path.strip_prefix(root).ok()?;
+        let mut parts = inner.components();
+        let Some(Component::Normal(name)) = parts.next() else { return None };
+        let rest: PathBuf = parts.collect();
+        if is_output(Path::new(name)) || rest.components().any(|part| is_output(part.as_ref())) {
+            return None;
+        }
+        let Some(extension) = path.extension() else { return Some(Self::Directories) };
+        // cargo-component writes bindings while it builds; what they come from is watched.
+        let is_source = SOURCES.iter().any(|source| extension == *source) && !rest.ends_with("src/bindings.rs");
+        (is_source && !rest.as_os_str().is_empty()).then(|| Self::Source(name.to_string_lossy().into_owned()))
+    }
+}
+
+/// Watches the directory for new crates, and every crate but for what builds write: recursive watching would take
+/// the thousands of directories below `target` too. Returns the crates' names.
+fn watch_sources(watcher: &mut impl Watcher, root: &Path) -> BTreeSet<String> {
     let _ = watcher.watch(root, RecursiveMode::NonRecursive);
-    for plugin in crates::all(root).unwrap_or_default() {
-        let mut directories = vec![plugin.directory];
+    let crates = crates::all(root).unwrap_or_default();
+    for plugin in &crates {
+        let mut directories = vec![plugin.directory.clone()];
         while let Some(directory) = directories.pop() {
             let _ = watcher.watch(&directory, RecursiveMode::NonRecursive);
             let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
             directories.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !is_output(path)));
         }
     }
+    crates.into_iter().map(|plugin| plugin.name).collect()
 }
 
 fn is_output(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "target" || name.to_string_lossy().starts_with('.'))
-}
-
-/// The crate to which a changed source belongs.
-fn changed_crate(root: &Path, path: &Path) -> Option<String> {
-    let inner = path.strip_prefix(root).ok()?;
-    let mut parts = inner.components();
-    let Some(Component::Normal(name)) = parts.next() else { return None };
-    let rest: PathBuf = parts.collect();
-    if rest.as_os_str().is_empty() || rest.components().any(|part| is_output(part.as_ref())) {
-        // The crate's directory itself: new, most likely, and then to be watched.
-        return path.join("Cargo.toml").is_file().then(|| name.to_string_lossy().into_owned());
-    }
-    // cargo-component writes bindings while it builds; what they come from is watched.
-    if rest.ends_with("src/bindings.rs") {
-        return None;
-    }
-    let is_source = rest.extension().is_some_and(|extension| SOURCES.iter().any(|source| extension == *source));
-    is_source.then(|| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -148,10 +157,13 @@ mod tests {
     #[test]
     fn only_sources_mean_a_build() {
         let root = Path::new("/plugins");
+        let source = |name: &str| Some(Change::Source(name.to_owned()));
         let cases = [
-            ("/plugins/add/src/lib.rs", Some("add")),
-            ("/plugins/add/wit/world.wit", Some("add")),
-            ("/plugins/add/Cargo.toml", Some("add")),
+            ("/plugins/add/src/lib.rs", source("add")),
+            ("/plugins/add/wit/world.wit", source("add")),
+            ("/plugins/add/Cargo.toml", source("add")),
+            ("/plugins/new-one", Some(Change::Directories)),
+            ("/plugins/new-one/src", Some(Change::Directories)),
             ("/plugins/add/src/bindings.rs", None),
             ("/plugins/add/src/.lib.rs.swp", None),
             ("/plugins/add/target/debug/x.rs", None),
@@ -160,7 +172,7 @@ mod tests {
             ("/elsewhere/add/src/lib.rs", None),
         ];
         for (path, expected) in cases {
-            assert_eq!(changed_crate(root, Path::new(path)).as_deref(), expected, "{path}");
+            assert_eq!(Change::of(root, Path::new(path)), expected, "{path}");
         }
     }
 }

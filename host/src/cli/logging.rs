@@ -11,7 +11,7 @@ use crate::config::keys::Log;
 use crate::config::names::LogFormat;
 
 /// Records of libraries that say what we say better, or say it at every request.
-const QUIET: &str = "rmcp=error,hyper=warn,wasmtime=warn,cranelift_codegen=warn";
+const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn";
 
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";

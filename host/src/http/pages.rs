@@ -48,7 +48,7 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
     let page = Landing {
         cursor_link: clients::cursor_link(&endpoint),
         snippets: clients.map(|(name, client)| (name, client.snippet(&endpoint))).to_vec(),
-        tools: catalog.tools().iter().map(|tool| summary(tool)).collect(),
+        tools: catalog.tools().iter().map(summary).collect(),
         broken: catalog.plugins().iter().filter_map(broken).collect(),
         is_ready: app.plugins.is_ready(),
         version: env!("CARGO_PKG_VERSION"),

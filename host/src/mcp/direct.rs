@@ -137,7 +137,7 @@ impl Direct {
                 }
             }
         };
-        Some(self.answer(&era, &call.id, outcome))
+        Some(self.answer(&era, &call.id, &outcome))
     }
 
     /// Stops a call of this session.
@@ -145,9 +145,9 @@ impl Direct {
         self.running.cancel(session, id);
     }
 
-    fn answer(&self, era: &Era<'_>, id: &RequestId, outcome: Result<Reply, CallError>) -> Response {
+    fn answer(&self, era: &Era<'_>, id: &RequestId, outcome: &Result<Reply, CallError>) -> Response {
         let message;
-        let (text, structured_content, is_error) = match &outcome {
+        let (text, structured_content, is_error) = match outcome {
             Ok(Reply::Structured { value, text }) => (Some(text.as_str()), Some(value), false),
             Ok(Reply::Nothing) => (None, None, false),
             Ok(Reply::Failed { text }) => (Some(text.as_str()), None, true),

@@ -125,12 +125,12 @@ impl Endpoint {
             Method::POST => self.post(owner, request).await,
             Method::GET => self.get(owner, request).await,
             Method::DELETE => self.delete(owner, request).await,
-            _ => Err(method_not_allowed()),
+            _ => Err(Box::new(method_not_allowed())),
         };
-        served.unwrap_or_else(|refusal| refusal)
+        served.unwrap_or_else(|refusal| *refusal)
     }
 
-    async fn post(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Response> {
+    async fn post(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Box<Response>> {
         require_json_content(request.headers())?;
         require_acceptable(request.headers())?;
         let (mut parts, body) = request.into_parts();
@@ -145,7 +145,7 @@ impl Endpoint {
         let mut initialize = None;
         let mut is_stateless = false;
         if !is_modern {
-            let message = Message::peek(&body).map_err(|unreadable| refuse(&unreadable))?;
+            let message = Message::peek(&body).map_err(|unreadable| Box::new(refuse(&unreadable)))?;
             if message.is_initialize() {
                 // A client that begins anew is done with whatever session it had.
                 parts.headers.remove(SESSION_ID);
@@ -180,7 +180,7 @@ impl Endpoint {
         self.direct.serve(era, principal, &parts.headers, body).await
     }
 
-    async fn get(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Response> {
+    async fn get(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Box<Response>> {
         let (mut parts, _) = request.into_parts();
         if let Some(session) = session_id(&parts.headers) {
             self.require_own_session(owner, session)?;
@@ -195,7 +195,7 @@ impl Endpoint {
         Ok(finish(response, &exchange, None).await)
     }
 
-    async fn delete(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Response> {
+    async fn delete(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Box<Response>> {
         let (parts, _) = request.into_parts();
         let session = session_id(&parts.headers).map(str::to_owned);
         if let Some(session) = &session {
@@ -204,33 +204,39 @@ impl Endpoint {
         let exchange = Exchange::new(owner, None);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
-        if let Some(session) = session.filter(|_| response.status().is_success()) {
+        let mut answer = finish(response, &exchange, None).await;
+        if let Some(session) = session.filter(|_| answer.status().is_success()) {
             self.sessions.end(&session);
+            // rmcp says 202, which Python's client takes for a failure.
+            *answer.status_mut() = StatusCode::NO_CONTENT;
         }
-        Ok(finish(response, &exchange, None).await)
+        Ok(answer)
     }
 
     /// A session that is another person's is as unknown as one that never was.
-    fn require_own_session(&self, owner: [u8; 32], session: &str) -> Result<(), Response> {
+    fn require_own_session(&self, owner: [u8; 32], session: &str) -> Result<(), Box<Response>> {
         if self.sessions.admits(&owner, session) {
             return Ok(());
         }
         let message = "session not found: begin a new one with `initialize`";
-        Err(rpc_error::response(StatusCode::NOT_FOUND, Code::InvalidRequest, message, None))
+        Err(Box::new(rpc_error::response(StatusCode::NOT_FOUND, Code::InvalidRequest, message, None)))
     }
 
-    async fn read(&self, body: Body) -> Result<Bytes, Response> {
+    async fn read(&self, body: Body) -> Result<Bytes, Box<Response>> {
         let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, self.max_body_bytes).collect()).await;
         match read {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 let message = format!("the request is larger than {} bytes (`server.body`)", self.max_body_bytes);
-                Err(rpc_error::error_response(StatusCode::PAYLOAD_TOO_LARGE, &message))
+                Err(Box::new(rpc_error::error_response(StatusCode::PAYLOAD_TOO_LARGE, &message)))
             }
-            Ok(Err(_)) => Err(rpc_error::error_response(StatusCode::BAD_REQUEST, "the request's body ended early")),
-            Err(_) => {
-                Err(rpc_error::error_response(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time"))
+            Ok(Err(_)) => {
+                Err(Box::new(rpc_error::error_response(StatusCode::BAD_REQUEST, "the request's body ended early")))
             }
+            Err(_) => Err(Box::new(rpc_error::error_response(
+                StatusCode::REQUEST_TIMEOUT,
+                "the request's body did not arrive in time",
+            ))),
         }
     }
 }
@@ -267,8 +273,13 @@ async fn finish(response: RmcpResponse, exchange: &Exchange, request_body: Optio
         return refuse(&unreadable);
     }
     let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let code = if parts.status.is_server_error() { Code::InternalError } else { Code::InvalidRequest };
-    let mut answer = rpc_error::response(parts.status, code, &String::from_utf8_lossy(&text), None);
+    let text = String::from_utf8_lossy(&text);
+    let is_ours = parts.status.is_server_error();
+    if is_ours {
+        tracing::error!(status = parts.status.as_u16(), "a request failed: {text}");
+    }
+    let code = if is_ours { Code::InternalError } else { Code::InvalidRequest };
+    let mut answer = rpc_error::response(parts.status, code, &text, None);
     for (name, value) in &parts.headers {
         answer.headers_mut().entry(name).or_insert_with(|| value.clone());
     }
@@ -281,25 +292,25 @@ fn method_not_allowed() -> Response {
     response
 }
 
-fn require_json_content(headers: &HeaderMap) -> Result<(), Response> {
+fn require_json_content(headers: &HeaderMap) -> Result<(), Box<Response>> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let essence = content_type.and_then(|it| it.split(';').next()).map(str::trim);
     if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
         return Ok(());
     }
     let message = "send the message with `Content-Type: application/json`";
-    Err(rpc_error::error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+    Err(Box::new(rpc_error::error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)))
 }
 
 /// A client that takes JSON, or events, or says nothing, can be answered; which of the two it gets depends on the answer.
-fn require_acceptable(headers: &HeaderMap) -> Result<(), Response> {
+fn require_acceptable(headers: &HeaderMap) -> Result<(), Box<Response>> {
     const TAKEN: [&str; 4] = ["application/json", "text/event-stream", "application/*", "*/*"];
     let is_acceptable = accepted(headers).is_none_or(|mut types| types.any(|it| TAKEN.contains(&it.as_str())));
     if is_acceptable {
         return Ok(());
     }
     let message = "answers are `application/json` or `text/event-stream`: accept one of them";
-    Err(rpc_error::error_response(StatusCode::NOT_ACCEPTABLE, message))
+    Err(Box::new(rpc_error::error_response(StatusCode::NOT_ACCEPTABLE, message)))
 }
 
 /// The media types in `Accept`, in lower case and without parameters; `None` without the header.

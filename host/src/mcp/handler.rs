@@ -11,7 +11,7 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::listeners::Listeners;
 use super::tools;
@@ -105,7 +105,7 @@ impl ServerHandler for Handler {
         let Some(tool) = catalog.tool(&request.name).filter(|tool| principal.holds(&tool.scopes)) else {
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`", request.name), None));
         };
-        let arguments = request.arguments.unwrap_or_else(Map::new);
+        let arguments = request.arguments.unwrap_or_default();
         let outcome = tokio::select! {
             outcome = self.plugins.call(tool, &arguments) => outcome,
             // The client cancelled or went away; what it is answered reaches nobody.

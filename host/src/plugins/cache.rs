@@ -14,7 +14,7 @@ use wasmtime::component::Component;
 
 use super::engine::Engine;
 use super::load::Digest;
-use crate::state::StateDir;
+use crate::state::{Access, StateDir};
 
 /// Code that no start has used for so long is deleted.
 const UNUSED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -28,23 +28,29 @@ pub struct Cache {
     /// Holds the code of this engine's version only.
     dir: PathBuf,
     key: [u8; 32],
+    access: Access,
 }
 
 impl Cache {
-    /// Opens the cache in `state`, and deletes the code of other engine versions.
+    /// Opens the cache in `state`. In a server's own, the code of other engine versions is deleted; to look, it is
+    /// only read.
     ///
     /// # Errors
     /// What the system says about the directory.
     pub fn open(state: &StateDir, engine: &Engine) -> io::Result<Self> {
-        let all = state.subdirectory(DIRECTORY)?;
         let version = engine.code_version();
+        let (access, key) = (state.access(), state.key(KEY_PURPOSE));
+        if access == Access::Look {
+            return Ok(Self { dir: state.path().join(DIRECTORY).join(version), key, access });
+        }
+        let all = state.subdirectory(DIRECTORY)?;
         for entry in fs::read_dir(&all)?.flatten() {
             if entry.file_name() != version.as_str() {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
         let dir = state.subdirectory(&format!("{DIRECTORY}/{version}"))?;
-        Ok(Self { dir, key: state.key(KEY_PURPOSE) })
+        Ok(Self { dir, key, access })
     }
 
     /// The component for a file's digest, if its code is here and unharmed.
@@ -73,6 +79,9 @@ impl Cache {
     /// # Errors
     /// What the system says: a full disk, most likely. The component is as good without.
     pub(super) fn put(&self, digest: &Digest, component: &Component) -> io::Result<()> {
+        if self.access == Access::Look {
+            return Ok(());
+        }
         let code = component.serialize().map_err(io::Error::other)?;
         let (code_file, mac_file) = self.files(digest);
         write_whole(&code_file, &code)?;

@@ -26,7 +26,7 @@ const QUICK_TICKS: u64 = 2;
 /// Ticks that a guest computes on the slow lane before it lets the next one in.
 const SLOW_TICKS: u64 = 5;
 
-/// Host memory for a result's values, per byte of the JSON text that it may become: a list of bytes takes 32 bytes
+/// Host memory for a result's values, per byte of the JSON text that it may become: a list of bytes takes 40 bytes
 /// for each, and four thirds of a byte in base64.
 const HOST_BYTES_PER_RESULT_BYTE: u64 = 32;
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use crate::state::{Access, StateDir};
+
 const FILE: &str = "names.json";
 
 /// Tool names and the plugins that have them.
@@ -11,6 +13,7 @@ const FILE: &str = "names.json";
 /// A name belongs to the plugin that first published it, for as long as that plugin's file exists.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    /// Where it is written; none to remember names until the process ends.
     path: Option<PathBuf>,
     owners: BTreeMap<String, String>,
 }
@@ -18,9 +21,10 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Reads the ledger in a state directory; without one, names are remembered until the process ends.
     /// A damaged ledger is an empty one, with a warning: it only decides between files that claim one name.
-    pub(super) fn open(state_dir: Option<&std::path::Path>) -> Self {
-        let path = state_dir.map(|dir| dir.join(FILE));
+    pub(super) fn open(state: Option<&StateDir>) -> Self {
+        let path = state.map(|state| state.path().join(FILE));
         let text = path.as_deref().and_then(|path| fs::read_to_string(path).ok());
+        let path = path.filter(|_| state.is_some_and(|state| state.access() == Access::Own));
         let owners = text.map(|text| serde_json::from_str(&text)).transpose().unwrap_or_else(|error| {
             tracing::warn!(%error, "`{FILE}` in the state directory is damaged; tool names are remembered anew");
             None
@@ -73,9 +77,12 @@ mod tests {
     #[test]
     fn a_name_is_kept_while_the_file_exists() {
         let dir = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::open(Some(dir.path()));
+        let state = StateDir::open(dir.path()).unwrap();
+        let mut ledger = Ledger::open(Some(&state));
         ledger.update(&map(&[("add", "maths")]), &set(&["maths"]));
-        let mut ledger = Ledger::open(Some(dir.path()));
+        let look = StateDir::open_existing(dir.path()).unwrap();
+        Ledger::open(look.as_ref()).update(&map(&[]), &set(&[]));
+        let mut ledger = Ledger::open(Some(&state));
         ledger.update(&map(&[]), &set(&["maths", "other"]));
         assert_eq!(ledger.owner("add"), Some("maths"));
         ledger.update(&map(&[]), &set(&["other"]));
@@ -86,6 +93,7 @@ mod tests {
     fn a_damaged_ledger_is_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "{").unwrap();
-        assert_eq!(Ledger::open(Some(dir.path())).owner("add"), None);
+        let state = StateDir::open(dir.path()).unwrap();
+        assert_eq!(Ledger::open(Some(&state)).owner("add"), None);
     }
 }

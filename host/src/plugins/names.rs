@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn tools_are_called_like_plugin_and_function() {
-        let cases: [(&str, Option<&str>, &[FunctionName], &[&str]); 7] = [
+        type Case<'a> = (&'a str, Option<&'a str>, &'a [FunctionName], &'a [&'a str]);
+        let cases: [Case<'_>; 7] = [
             ("add", None, &[of(None, "add")], &["add"]),
             ("maths", None, &[of(None, "square-root")], &["maths_square_root"]),
             ("maths", Some(""), &[of(None, "square-root")], &["square_root"]),

@@ -39,7 +39,8 @@ impl Watch {
     pub(super) fn new(dir: &Path, use_events: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let sink = Arc::clone(&shared);
-        let dir = dir.to_owned();
+        // Events name files by the path that is watched.
+        let dir = absolute(dir);
         let watcher = use_events.then(|| {
             notify::recommended_watcher(move |event: notify::Result<Event>| match event {
                 Ok(event) => sink.note(&event, &dir),
@@ -59,7 +60,7 @@ impl Watch {
     pub(super) fn set(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
         let wanted: BTreeMap<PathBuf, Option<(u64, u64)>> =
-            dirs.into_iter().map(|dir| (dir.clone(), super::directory::identity(&dir))).collect();
+            dirs.into_iter().map(|dir| (absolute(&dir), super::directory::identity(&dir))).collect();
         for (dir, identity) in &self.watched {
             if wanted.get(dir) != Some(identity) {
                 let _ = watcher.unwatch(dir);
@@ -139,6 +140,10 @@ impl Shared {
         drop(hints);
         self.happened.notify_one();
     }
+}
+
+fn absolute(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
 }
 
 fn file_name(path: &Path) -> Option<String> {
