@@ -1,0 +1,136 @@
+// Drives a server with the official TypeScript client, as an editor would.
+//
+//   node typescript.mjs URL [legacy|modern|auto] [--watch]
+//
+// The server has the tools `hello` and `add`. Each check is one line of JSON on stdout:
+//   {"check": "add", "ok": true, "detail": …}
+// The exit code is 0 when all of them are ok. With --watch the line `READY` follows the checks; then the tools may change, and
+// the check `list_changed` gives their names as they are afterwards.
+
+import { createRequire } from "node:module";
+
+// The packages are installed beside this folder and not above it, where an `import` would look for them.
+const require = createRequire(new URL("../.tools/node/", import.meta.url));
+const { Client, StreamableHTTPClientTransport } = require("@modelcontextprotocol/client");
+
+/** The whole run, the wait for a change included. */
+const DEADLINE_MS = 30_000;
+
+/** JSON-RPC "invalid params", which the specification wants for an unknown tool. */
+const INVALID_PARAMS = -32602;
+
+const MODERN_VERSION = "2026-07-28";
+const MODES = { legacy: "legacy", auto: "auto", modern: { pin: MODERN_VERSION } };
+
+const args = process.argv.slice(2);
+const watch = args.includes("--watch");
+const [url, era = "auto"] = args.filter((arg) => arg !== "--watch");
+if (!url || !(era in MODES)) {
+  console.error("usage: typescript.mjs URL [legacy|modern|auto] [--watch]");
+  process.exit(2);
+}
+
+let failed = false;
+
+/** Runs one check and prints what came of it; what it throws is its failure. */
+async function check(name, run) {
+  let ok = true;
+  let detail;
+  try {
+    detail = await run();
+  } catch (error) {
+    ok = false;
+    detail = String(error);
+  }
+  failed ||= !ok;
+  console.log(JSON.stringify({ check: name, ok, detail }));
+  return ok;
+}
+
+function expect(condition, got) {
+  if (!condition) throw new Error(`unexpected: ${JSON.stringify(got)}`);
+}
+
+setTimeout(() => {
+  console.log(JSON.stringify({ check: "deadline", ok: false, detail: `not done within ${DEADLINE_MS} ms` }));
+  process.exit(1);
+}, DEADLINE_MS).unref();
+
+// In the legacy era changes come on a stream that the client opens in the background: READY has to wait for it.
+const eventStream = Promise.withResolvers();
+async function watchedFetch(target, init) {
+  const response = await fetch(target, init);
+  if (init?.method === "GET") eventStream.resolve(response.status);
+  return response;
+}
+
+const client = new Client({ name: "tinymcp-tests", version: "1.0.0" }, { versionNegotiation: { mode: MODES[era] } });
+const changed = Promise.withResolvers();
+client.setNotificationHandler("notifications/tools/list_changed", () => changed.resolve());
+
+const connected = await check("connect", async () => {
+  await client.connect(new StreamableHTTPClientTransport(new URL(url), { fetch: watchedFetch }));
+  const version = client.getNegotiatedProtocolVersion();
+  expect((version === MODERN_VERSION) === (era !== "legacy"), version);
+  return { version, server: client.getServerVersion() };
+});
+if (!connected) process.exit(1);
+
+async function toolNames() {
+  const { tools } = await client.listTools();
+  return tools.map((tool) => tool.name);
+}
+
+await check("tools", async () => {
+  const { tools } = await client.listTools();
+  for (const name of ["hello", "add"]) {
+    const tool = tools.find((tool) => tool.name === name);
+    expect(tool?.description && tool.inputSchema.type === "object", tools);
+  }
+  return tools.map((tool) => tool.name);
+});
+
+await check("hello", async () => {
+  const result = await client.callTool({ name: "hello", arguments: { name: "Ada" } });
+  expect(!result.isError && result.content[0].text.includes("Ada"), result);
+  return result.content[0].text;
+});
+
+await check("add", async () => {
+  const result = await client.callTool({ name: "add", arguments: { a: 2, b: 3 } });
+  expect(!result.isError && result.structuredContent?.result === 5, result);
+  return result.structuredContent;
+});
+
+await check("bad_argument", async () => {
+  const result = await client.callTool({ name: "add", arguments: { a: "two", b: 3 } });
+  expect(result.isError === true && result.content[0].text, result);
+  return result.content[0].text;
+});
+
+await check("unknown_tool", async () => {
+  try {
+    const result = await client.callTool({ name: "no_such_tool", arguments: {} });
+    expect(false, result);
+  } catch (error) {
+    if (error.code === undefined) throw error;
+    expect(error.code === INVALID_PARAMS, error.code);
+    return error.message;
+  }
+});
+
+if (watch) {
+  await check("list_changed", async () => {
+    if (client.getProtocolEra() === "modern") {
+      await client.listen({ toolsListChanged: true });
+    } else {
+      expect((await eventStream.promise) === 200, await eventStream.promise);
+    }
+    console.log("READY");
+    await changed.promise;
+    return toolNames();
+  });
+}
+
+await client.close();
+process.exit(failed ? 1 : 0);
