@@ -102,8 +102,32 @@ fn html(rendered: Result<String, askama::Error>) -> Response {
     response
 }
 
+/// The hash of what stands between the tags: the template engine leaves out the newline at a file's end.
 fn style_hash() -> String {
     use base64::Engine as _;
     use sha2::Digest as _;
-    base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(STYLE))
+    base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(STYLE.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_names_the_style_that_the_page_has() {
+        let page = Landing {
+            endpoint: "http://localhost:8000/mcp".to_owned(),
+            cursor_link: String::new(),
+            snippets: Vec::new(),
+            tools: vec![("add".to_owned(), "<script>".to_owned())],
+            broken: Vec::new(),
+            is_ready: true,
+            version: "0",
+        };
+        let page = page.render().unwrap();
+        let (_, rest) = page.split_once("<style>").unwrap();
+        let (style, _) = rest.split_once("</style>").unwrap();
+        assert_eq!(style, STYLE.trim_end());
+        assert!(!page.contains("<script>"));
+    }
 }
