@@ -30,30 +30,34 @@ pub enum Client {
 }
 
 impl Client {
-    /// What to paste, and where, on a line of its own each.
-    pub fn snippet(self, url: &str) -> String {
-        let pretty = |value: Value| serde_json::to_string_pretty(&value).expect("values are JSON");
-        let servers = |key: &str, entry: Value| pretty(json!({ key: { SERVER_NAME: entry } }));
+    /// Where the snippet goes.
+    pub fn place(self) -> &'static str {
         match self {
-            Self::Cursor => {
-                format!("# .cursor/mcp.json (or ~/.cursor/mcp.json)\n{}", servers("mcpServers", json!({ "url": url })))
-            }
+            Self::Cursor => ".cursor/mcp.json",
+            Self::ClaudeCode => "a terminal",
+            Self::Vscode => ".vscode/mcp.json",
+            Self::Codex => "~/.codex/config.toml",
+            Self::Gemini => "~/.gemini/settings.json",
+            Self::Windsurf => "~/.codeium/windsurf/mcp_config.json",
+            Self::Zed => "~/.config/zed/settings.json",
+            Self::Stdio => "the client's configuration",
+        }
+    }
+
+    /// What to paste there.
+    pub fn snippet(self, url: &str) -> String {
+        let servers = |key: &str, entry: Value| {
+            serde_json::to_string_pretty(&json!({ key: { SERVER_NAME: entry } })).expect("values are JSON")
+        };
+        match self {
+            Self::Cursor => servers("mcpServers", json!({ "url": url })),
             Self::ClaudeCode => format!("claude mcp add --transport http {SERVER_NAME} {url}"),
-            Self::Vscode => {
-                format!("# .vscode/mcp.json\n{}", servers("servers", json!({ "type": "http", "url": url })))
-            }
-            Self::Codex => format!("# ~/.codex/config.toml\n[mcp_servers.{SERVER_NAME}]\nurl = \"{url}\""),
-            Self::Gemini => format!("# ~/.gemini/settings.json\n{}", servers("mcpServers", json!({ "httpUrl": url }))),
-            Self::Windsurf => {
-                format!("# ~/.codeium/windsurf/mcp_config.json\n{}", servers("mcpServers", json!({ "serverUrl": url })))
-            }
-            Self::Zed => {
-                format!("# ~/.config/zed/settings.json\n{}", servers("context_servers", json!({ "url": url })))
-            }
-            Self::Stdio => {
-                let command = json!({ "command": "npx", "args": ["-y", "mcp-remote", url] });
-                servers("mcpServers", command)
-            }
+            Self::Vscode => servers("servers", json!({ "type": "http", "url": url })),
+            Self::Codex => format!("[mcp_servers.{SERVER_NAME}]\nurl = \"{url}\""),
+            Self::Gemini => servers("mcpServers", json!({ "httpUrl": url })),
+            Self::Windsurf => servers("mcpServers", json!({ "serverUrl": url })),
+            Self::Zed => servers("context_servers", json!({ "url": url })),
+            Self::Stdio => servers("mcpServers", json!({ "command": "npx", "args": ["-y", "mcp-remote", url] })),
         }
     }
 }

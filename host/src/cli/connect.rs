@@ -13,6 +13,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = arguments.config.look()?;
+    output::note(&output::dim(&format!("for {}:", arguments.client.place())));
     output::line(&arguments.client.snippet(&config.server.base_url.endpoint()));
     Ok(())
 }

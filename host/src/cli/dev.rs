@@ -63,7 +63,7 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
         output::line(&format!("  {}  {}", output::bold(&tool.name), tool.function().summary()));
     }
     for (name, client) in [("Cursor", Client::Cursor), ("Claude Code", Client::ClaudeCode)] {
-        output::line(&format!("\n{}\n{}", output::bold(name), client.snippet(&endpoint)));
+        output::line(&format!("\n{} ({})\n{}", output::bold(name), client.place(), client.snippet(&endpoint)));
     }
     output::line(&format!(
         "\n{}",

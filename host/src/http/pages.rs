@@ -22,7 +22,8 @@ const STYLE: &str = include_str!("../../templates/style.css");
 struct Landing {
     endpoint: String,
     cursor_link: String,
-    snippets: Vec<(&'static str, String)>,
+    /// Client, place, and what to put there.
+    snippets: Vec<(&'static str, &'static str, String)>,
     tools: Vec<(String, String)>,
     broken: Vec<(String, String, bool)>,
     is_ready: bool,
@@ -47,7 +48,7 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
     ];
     let page = Landing {
         cursor_link: clients::cursor_link(&endpoint),
-        snippets: clients.map(|(name, client)| (name, client.snippet(&endpoint))).to_vec(),
+        snippets: clients.map(|(name, client)| (name, client.place(), client.snippet(&endpoint))).to_vec(),
         tools: catalog.tools().iter().map(summary).collect(),
         broken: catalog.plugins().iter().filter_map(broken).collect(),
         is_ready: app.plugins.is_ready(),
