@@ -68,14 +68,37 @@ impl Plugins {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let slots = u32::from(*config.borrow().pool.slots);
+        let (plugins, registry) = Self::prepare(config, state, slots)?;
+        tracker.spawn(registry.run(stop));
+        Ok(plugins)
+    }
+
+    /// The plugins of the configured directory as it is now, for commands: nothing is watched.
+    ///
+    /// # Errors
+    /// As for [`Plugins::start`].
+    pub async fn of_directory(config: Config, state: Option<&StateDir>) -> anyhow::Result<Self> {
+        let (_sender, config) = channel::channel(Arc::new(config));
+        let (plugins, registry) = Self::prepare(config, state, COMMAND_SLOTS)?;
+        tokio::select! {
+            () = plugins.ready() => {}
+            () = registry.at_once().run(CancellationToken::new()) => {}
+        }
+        Ok(plugins)
+    }
+
+    fn prepare(
+        config: channel::Receiver<Arc<Config>>,
+        state: Option<&StateDir>,
+        slots: u32,
+    ) -> anyhow::Result<(Self, Registry)> {
         let engine = Arc::new(Engine::new(slots).map_err(|error| anyhow::anyhow!("{error:#}"))?);
         let cache = state.and_then(|state| open_cache(state, &engine));
         let ledger = Ledger::open(state);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
         let registry = Registry::new(Arc::clone(&engine), cache, ledger, config, catalog_sender, ready_sender)?;
-        tracker.spawn(registry.run(stop));
-        Ok(Self { engine, catalog, ready })
+        Ok((Self { engine, catalog, ready }, registry))
     }
 
     /// The plugins of one file, for commands: nothing is watched. Compiled code is kept if there is a state directory.

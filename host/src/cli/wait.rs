@@ -1,11 +1,6 @@
 //! Plugins for a command: loaded once, without anything that outlives it.
 
 use std::path::Path;
-use std::sync::Arc;
-
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::Failure;
 use crate::config::Config;
@@ -18,12 +13,7 @@ use crate::state::StateDir;
 pub(super) async fn loaded_plugins(config: Config) -> Result<Plugins, Failure> {
     require_directory(&config)?;
     let state = StateDir::open_existing(&config.state.dir).map_err(Failure::start)?;
-    let (_keep, config) = watch::channel(Arc::new(config));
-    let stop = CancellationToken::new();
-    let plugins = Plugins::start(config, state.as_ref(), &TaskTracker::new(), stop.clone()).map_err(Failure::start)?;
-    plugins.ready().await;
-    stop.cancel();
-    Ok(plugins)
+    Plugins::of_directory(config, state.as_ref()).await.map_err(Failure::start)
 }
 
 /// The plugins of one file.

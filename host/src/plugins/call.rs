@@ -213,7 +213,16 @@ fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError 
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return CallError::Busy;
     }
+    if is_out_of_host_memory(&error) {
+        return CallError::Result(ResultError::TooLarge { max_bytes: limits.result.bytes() });
+    }
     CallError::Trapped(error)
+}
+
+/// Whether the guest wanted to hand over more than [`HOST_BYTES_PER_RESULT_BYTE`] allows. The engine has a type for
+/// this error and keeps it to itself, so its words have to do; a test holds that they are still these.
+fn is_out_of_host_memory(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -56,6 +56,7 @@ pub(super) struct Registry {
     /// Set while there is something to publish.
     publish_by: Option<Instant>,
     is_missing: bool,
+    settle: Duration,
 }
 
 /// What a load came to.
@@ -91,7 +92,15 @@ impl Registry {
             ready,
             publish_by: None,
             is_missing: false,
+            settle: SETTLE,
         })
+    }
+
+    /// For who looks once: takes every file as it is, since nobody waits for the rest of it.
+    #[must_use]
+    pub(super) fn at_once(mut self) -> Self {
+        self.settle = Duration::ZERO;
+        self
     }
 
     /// Looks, loads and publishes until `stop`.
@@ -192,7 +201,7 @@ impl Registry {
         if let Some(wait) = watch.being_written(&found.file) {
             return Some(wait);
         }
-        let is_settled = watch.take_renamed(&found.file) || found.stamp.is_quiet_for(SETTLE);
+        let is_settled = watch.take_renamed(&found.file) || found.stamp.is_quiet_for(self.settle);
         entry.is_loading = true;
         let job = Job {
             found: found.clone(),
@@ -227,7 +236,7 @@ impl Registry {
         entry.is_loading = false;
         let lost_tools = matches!((&outcome, &entry.offer), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
         if is_unsettled && (outcome.is_err() || lost_tools) {
-            return Some(SETTLE);
+            return Some(self.settle);
         }
         entry.stamp = stamp;
         if digest.is_some() {
