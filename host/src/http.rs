@@ -1,6 +1,6 @@
 //! HTTP: every route, and what surrounds them. This is the only module that mounts routes.
 //!
-//! A request passes, from the outside in: CORS, the Host check, its route; at `/mcp` also the Origin check and
+//! A request passes, from the outside in: CORS, the checks of Host and Origin, its route; at `/mcp` also
 //! [`crate::auth`], which says who is calling.
 
 mod guard;
@@ -14,13 +14,14 @@ use axum::Extension;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, ORIGIN};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::guard::Guard;
@@ -44,25 +45,41 @@ pub struct App {
     pub draining: CancellationToken,
 }
 
-/// All routes.
-pub fn router(app: App) -> Router {
-    let guard = Arc::new(Guard::new(&app.server));
-    let app = Arc::new(app);
-    let mcp = any(serve_mcp).layer(from_fn_with_state(Arc::clone(&guard), guard::require_origin));
-    Router::new()
-        .route("/mcp", mcp.clone())
-        .route("/mcp/", mcp)
-        .route("/", get(pages::landing))
-        .route("/llms.txt", get(pages::llms_txt))
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(app)
-        .layer(from_fn_with_state(Arc::clone(&guard), guard::require_host))
-        .layer(guard.cors())
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(server_header))
+/// All routes, in two wrappings.
+#[derive(Clone)]
+pub struct Routes {
+    plain: Router,
+    /// The same with CORS.
+    of_pages: Router,
+}
+
+impl Routes {
+    /// Mounts the routes.
+    pub fn new(app: App) -> Self {
+        let guard = Arc::new(Guard::new(&app.server));
+        // One layer of several, since each costs every request an allocation.
+        let layers = ServiceBuilder::new()
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn_with_state(Arc::clone(&guard), guard::check));
+        let plain = Router::new()
+            .route("/mcp", any(serve_mcp))
+            .route("/mcp/", any(serve_mcp))
+            .route("/", get(pages::landing))
+            .route("/llms.txt", get(pages::llms_txt))
+            .route("/healthz", get(health::live))
+            .route("/readyz", get(health::ready))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(Arc::new(app))
+            .layer(layers);
+        let of_pages = plain.clone().layer(guard.cors());
+        Self { plain, of_pages }
+    }
+
+    /// The routes for a request with these headers: only pages of browsers say which origin they are.
+    pub fn for_request(&self, headers: &HeaderMap) -> Router {
+        if headers.contains_key(ORIGIN) { self.of_pages.clone() } else { self.plain.clone() }
+    }
 }
 
 /// `/mcp`: a person's browser gets the landing page, everything else is for the protocol.
@@ -107,10 +124,4 @@ async fn method_not_allowed() -> Response {
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
     error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed on this request")
-}
-
-async fn server_header(request: Request, next: axum::middleware::Next) -> Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    response
 }

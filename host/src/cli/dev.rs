@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{Event, RecursiveMode, Watcher};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use super::build::crates::{self, PluginCrate};
@@ -42,10 +42,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         require_target().await.map_err(Failure::start)?;
         let config = Arc::new(loaded.config.clone());
         let all = crates::choose(&config, &[]).map_err(Failure::start)?;
+        let sources = Sources::watch(&config);
         build_all(&config, &all).await;
         let server = Server::start(invocation, loaded, log).await?;
         let announced = (server.plugins.clone(), Arc::clone(&server.config));
-        let rebuilding = tokio::spawn(rebuild(config));
+        let rebuilding = tokio::spawn(sources.rebuild(config));
         let announcing = tokio::spawn(async move { announce(&announced.0, &announced.1).await });
         let outcome = server.run().await;
         rebuilding.abort();
@@ -71,37 +72,67 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
     ));
 }
 
-/// Builds crates whenever their sources change, and new ones when they appear, until it is dropped.
-async fn rebuild(config: Arc<Config>) {
-    let (changed, mut changes) = mpsc::unbounded_channel();
-    let plugins_dir = config.plugins.dir.clone();
-    let root = std::fs::canonicalize(&plugins_dir).unwrap_or(plugins_dir);
-    let watched = root.clone();
-    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        let Ok(event) = event else { return };
-        if event.kind.is_access() {
-            return;
+/// The sources of all plugin crates, watched.
+struct Sources {
+    watcher: Option<RecommendedWatcher>,
+    changes: mpsc::UnboundedReceiver<Change>,
+    root: PathBuf,
+    /// The crates that have been built or are about to be.
+    known: BTreeSet<String>,
+}
+
+impl Sources {
+    /// Begins to watch. What changes from now on is built, even while something else is.
+    fn watch(config: &Config) -> Self {
+        let (changed, changes) = mpsc::unbounded_channel();
+        let root = std::fs::canonicalize(&config.plugins.dir).unwrap_or_else(|_| config.plugins.dir.clone());
+        let watched = root.clone();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let Ok(event) = event else { return };
+            if event.kind.is_access() {
+                return;
+            }
+            for change in event.paths.iter().filter_map(|path| Change::of(&watched, path)) {
+                let _ = changed.send(change);
+            }
+        });
+        let warn = |error: &notify::Error| output::warning(&format!("sources are not watched: {error}"));
+        let watcher = watcher.inspect_err(warn).ok();
+        let mut sources = Self { watcher, changes, root, known: BTreeSet::new() };
+        sources.known = sources.watch_crates();
+        sources
+    }
+
+    /// Builds crates whenever their sources change, and new ones when they appear, until it is dropped.
+    async fn rebuild(mut self, config: Arc<Config>) {
+        while let Some(first) = self.changes.recv().await {
+            let mut changed = BTreeSet::from([first]);
+            while let Ok(Some(more)) = tokio::time::timeout(GATHER, self.changes.recv()).await {
+                changed.insert(more);
+            }
+            let now = self.watch_crates();
+            let is_due = |name: &String| changed.contains(&Change::Source(name.clone())) || !self.known.contains(name);
+            let crates = crates::choose(&config, &[]).unwrap_or_default();
+            let due: Vec<PluginCrate> = crates.into_iter().filter(|plugin| is_due(&plugin.name)).collect();
+            build_all(&config, &due).await;
+            self.known = now;
         }
-        for change in event.paths.iter().filter_map(|path| Change::of(&watched, path)) {
-            let _ = changed.send(change);
+    }
+
+    /// Watches the directory for new crates, and every crate but for what builds write: recursive watching would take
+    /// the thousands of directories below `target` too. Returns the crates' names.
+    fn watch_crates(&mut self) -> BTreeSet<String> {
+        let crates = crates::all(&self.root).unwrap_or_default();
+        let mut directories: Vec<PathBuf> = crates.iter().map(|plugin| plugin.directory.clone()).collect();
+        if let Some(watcher) = &mut self.watcher {
+            let _ = watcher.watch(&self.root, RecursiveMode::NonRecursive);
+            while let Some(directory) = directories.pop() {
+                let _ = watcher.watch(&directory, RecursiveMode::NonRecursive);
+                let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+                directories.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !is_output(path)));
+            }
         }
-    });
-    let mut watcher = match watcher {
-        Ok(watcher) => watcher,
-        Err(error) => return output::warning(&format!("sources are not watched: {error}")),
-    };
-    let mut known: BTreeSet<String> = watch_sources(&mut watcher, &root);
-    while let Some(first) = changes.recv().await {
-        let mut changed = BTreeSet::from([first]);
-        while let Ok(Some(more)) = tokio::time::timeout(GATHER, changes.recv()).await {
-            changed.insert(more);
-        }
-        let now = watch_sources(&mut watcher, &root);
-        let is_due = |name: &String| changed.contains(&Change::Source(name.clone())) || !known.contains(name);
-        let crates = crates::choose(&config, &[]).unwrap_or_default();
-        let due: Vec<PluginCrate> = crates.into_iter().filter(|plugin| is_due(&plugin.name)).collect();
-        build_all(&config, &due).await;
-        known = now;
+        crates.into_iter().map(|plugin| plugin.name).collect()
     }
 }
 
@@ -128,22 +159,6 @@ impl Change {
         let is_source = SOURCES.iter().any(|source| extension == *source) && !rest.ends_with("src/bindings.rs");
         (is_source && !rest.as_os_str().is_empty()).then(|| Self::Source(name.to_string_lossy().into_owned()))
     }
-}
-
-/// Watches the directory for new crates, and every crate but for what builds write: recursive watching would take
-/// the thousands of directories below `target` too. Returns the crates' names.
-fn watch_sources(watcher: &mut impl Watcher, root: &Path) -> BTreeSet<String> {
-    let _ = watcher.watch(root, RecursiveMode::NonRecursive);
-    let crates = crates::all(root).unwrap_or_default();
-    for plugin in &crates {
-        let mut directories = vec![plugin.directory.clone()];
-        while let Some(directory) = directories.pop() {
-            let _ = watcher.watch(&directory, RecursiveMode::NonRecursive);
-            let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
-            directories.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !is_output(path)));
-        }
-    }
-    crates.into_iter().map(|plugin| plugin.name).collect()
 }
 
 fn is_output(path: &Path) -> bool {

@@ -16,7 +16,7 @@ use super::{ConfigArguments, Failure, load, reload, runtime, wait};
 use crate::auth::Auth;
 use crate::config::{Config, Invocation, Loaded, Override, Purpose};
 use crate::http::server::Limits;
-use crate::http::{self, App};
+use crate::http::{self, App, Routes};
 use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
 use crate::state::StateDir;
@@ -51,7 +51,7 @@ pub(super) struct Server {
     pub(super) plugins: Plugins,
     pub(super) config: Arc<Config>,
     listeners: Vec<tokio::net::TcpListener>,
-    router: axum::Router,
+    routes: Routes,
     tasks: TaskTracker,
     draining: CancellationToken,
     closed: CancellationToken,
@@ -94,19 +94,19 @@ impl Server {
             draining: draining.clone(),
             closed: closed.clone(),
         });
-        let router = http::router(App {
+        let routes = Routes::new(App {
             plugins: plugins.clone(),
             endpoint,
             auth: Auth::None,
             server: config.server.clone(),
             draining: draining.clone(),
         });
-        Ok(Self { plugins, config, listeners, router, tasks, draining, closed, signals })
+        Ok(Self { plugins, config, listeners, routes, tasks, draining, closed, signals })
     }
 
     /// Serves until a signal says stop, and a little longer.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Self { plugins, config, listeners, router, tasks, draining, closed, mut signals } = self;
+        let Self { plugins, config, listeners, routes, tasks, draining, closed, mut signals } = self;
         for listener in &listeners {
             if let Ok(address) = listener.local_addr() {
                 tracing::info!(%address, url = config.server.base_url.endpoint(), "listening on {address}");
@@ -124,7 +124,7 @@ impl Server {
             connections: config.server.connections.get(),
             header_timeout: config.server.header_timeout.duration(),
         };
-        let serving = tokio::spawn(http::server::serve(listeners, router, limits, draining.clone(), closed.clone()));
+        let serving = tokio::spawn(http::server::serve(listeners, routes, limits, draining.clone(), closed.clone()));
         tokio::pin!(serving);
         let signal = tokio::select! {
             signal = signals.next() => signal,

@@ -3,6 +3,7 @@
 //! A page in a person's browser can send requests to loopback, and with a name that it controls can read the answers
 //! (DNS rebinding). The Host check stops the second, the Origin check both.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use url::{Host, Url};
+use url::Url;
 
 use crate::config::{self, Server};
 use crate::mcp;
@@ -96,33 +97,42 @@ impl Guard {
     }
 }
 
-/// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header.
+/// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header. Other spellings of these addresses are refused.
 fn is_loopback(host: &str) -> bool {
-    match Host::parse(host) {
-        Ok(Host::Domain(name)) => name == "localhost",
-        Ok(Host::Ipv4(address)) => address.is_loopback(),
-        Ok(Host::Ipv6(address)) => address.is_loopback(),
-        Err(_) => false,
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Lets requests through that are meant for this server, and marks every answer as what it says it is.
+pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
+    let mut response = match guard.refuse(&request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+impl Guard {
+    fn refuse(&self, request: &Request<Body>) -> Option<Response> {
+        let (host, origin) = (request.headers().get(HOST), request.headers().get(ORIGIN));
+        if !self.allows_host(request.uri(), host) {
+            tracing::warn!(?host, "refused a request for another host");
+            let message = "this server does not answer for that Host: set `server.base_url` to the URL that clients use, or add the name to `server.allowed_hosts`";
+            return Some(super::error(StatusCode::FORBIDDEN, "host_not_allowed", message));
+        }
+        if is_mcp(request.uri()) && origin.is_some_and(|origin| !self.allows_origin(origin)) {
+            tracing::warn!(?origin, "refused a request of another origin");
+            let message = "pages of that Origin may not use this server: add it to `server.allowed_origins`";
+            return Some(mcp::error_response(StatusCode::FORBIDDEN, message));
+        }
+        None
     }
 }
 
-pub(super) async fn require_host(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
-    if guard.allows_host(request.uri(), request.headers().get(HOST)) {
-        return next.run(request).await;
-    }
-    tracing::warn!(host = ?request.headers().get(HOST), "refused a request for another host");
-    let message = "this server does not answer for that Host: set `server.base_url` to the URL that clients use, or add the name to `server.allowed_hosts`";
-    super::error(StatusCode::FORBIDDEN, "host_not_allowed", message)
-}
-
-pub(super) async fn require_origin(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
-    let origin = request.headers().get(ORIGIN);
-    if origin.is_none_or(|origin| guard.allows_origin(origin)) {
-        return next.run(request).await;
-    }
-    tracing::warn!(?origin, "refused a request of another origin");
-    let message = "pages of that Origin may not use this server: add it to `server.allowed_origins`";
-    mcp::error_response(StatusCode::FORBIDDEN, message)
+/// A link from another site to a page for people is no attack; anything at the endpoint is a request to it.
+fn is_mcp(uri: &Uri) -> bool {
+    uri.path().starts_with("/mcp")
 }
 
 #[cfg(test)]

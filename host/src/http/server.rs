@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+
+use super::Routes;
 
 /// A connection on which no request is under way is closed after so long. Longer than the minute or so that load
 /// balancers keep theirs, so that they close first and never send into a connection that is being closed.
@@ -76,14 +77,14 @@ pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketA
 /// all connections are, unless `closed` ended them.
 pub async fn serve(
     listeners: Vec<TcpListener>,
-    router: Router,
+    routes: Routes,
     limits: Limits,
     draining: CancellationToken,
     closed: CancellationToken,
 ) {
     let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(limits.connections));
-    let connection = Connection { router, limits, draining: draining.clone(), closed };
+    let connection = Connection { routes, limits, draining: draining.clone(), closed };
     let mut loops = JoinSet::new();
     for listener in listeners {
         loops.spawn(accept(listener, connection.clone(), Arc::clone(&slots), connections.clone()));
@@ -118,7 +119,7 @@ async fn accept(listener: TcpListener, connection: Connection, slots: Arc<Semaph
 
 #[derive(Clone)]
 struct Connection {
-    router: Router,
+    routes: Routes,
     limits: Limits,
     draining: CancellationToken,
     closed: CancellationToken,
@@ -150,12 +151,12 @@ impl Connection {
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
 
-        let router = self.router;
+        let routes = self.routes;
         let counting = Arc::clone(&activity);
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
-            let router = router.clone();
+            let router = routes.for_request(request.headers());
             let under_way = UnderWay::new(&counting);
             async move {
                 let response = router.oneshot(request).await;

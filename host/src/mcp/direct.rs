@@ -8,6 +8,7 @@
 mod running;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -27,6 +28,10 @@ use crate::principal::Principal;
 /// The versions of the `initialize` era in which a call looks as it does here.
 const LEGACY_VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
 const MODERN_VERSION: &str = "2026-07-28";
+
+/// Tools that may take longer are rmcp's: proxies give up on an answer that does not begin within a minute or so,
+/// and rmcp begins one, as a stream, before that.
+const SILENCE: Duration = Duration::from_secs(45);
 
 /// Serves calls of typed tools.
 pub(super) struct Direct {
@@ -126,6 +131,9 @@ impl Direct {
         }
         let catalog = self.plugins.catalog();
         let tool = catalog.tool(&call.params.name).filter(|tool| principal.holds(&tool.scopes))?;
+        if tool.timeout() > SILENCE {
+            return None;
+        }
         let arguments = call.params.arguments.unwrap_or_default();
         let outcome = match &era {
             Era::Modern | Era::Legacy { session: None } => self.plugins.call(tool, &arguments).await,

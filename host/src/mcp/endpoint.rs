@@ -175,7 +175,12 @@ impl Endpoint {
         let era = match session_id(&parts.headers) {
             _ if is_modern => Era::Modern,
             Some(session) if !self.sessions.admits(&owner, session) => return None,
-            session => Era::Legacy { session },
+            session => {
+                if let Some(session) = session {
+                    self.sessions.touch(&owner, session);
+                }
+                Era::Legacy { session }
+            }
         };
         self.direct.serve(era, principal, &parts.headers, body).await
     }

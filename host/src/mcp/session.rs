@@ -31,7 +31,10 @@ use super::exchange::Exchange;
 
 /// A session that nobody used for so long is put away. Its client notices nothing but that its event stream,
 /// if it holds one, has to be opened again.
-const IDLE: Duration = Duration::from_secs(30 * 60);
+///
+/// rmcp's clock does not see calls that go the short way, so this is long; what bounds memory is the number of
+/// sessions, see [`Roster`].
+const IDLE: Duration = Duration::from_secs(24 * 3600);
 
 /// A call that has not answered for so long begins a stream, whose comments keep proxies from giving up on it.
 const STREAM_AFTER: Duration = Duration::from_secs(12);
@@ -57,6 +60,11 @@ impl Sessions {
     /// Whether this is an id that a request of `owner` may use.
     pub(super) fn admits(&self, owner: &[u8; 32], id: &str) -> bool {
         self.key.open(id).is_some_and(|session| session.owner == *owner) && !self.roster.is_ended(id)
+    }
+
+    /// A request uses the session, whether or not rmcp sees it.
+    pub(super) fn touch(&self, owner: &[u8; 32], id: &str) {
+        self.roster.touch(owner, id);
     }
 
     /// The client has ended the session: its id is dead from now on.
@@ -100,7 +108,9 @@ impl SessionManager for Sessions {
     }
 
     async fn has_session(&self, id: &RmcpId) -> Result<bool, Self::Error> {
-        self.roster.touch(id);
+        if let Some(exchange) = Exchange::current() {
+            self.touch(&exchange.owner, id);
+        }
         self.inner.has_session(id).await
     }
 

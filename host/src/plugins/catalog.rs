@@ -4,7 +4,7 @@
 //! so that no call sees the tool of one version with the limits of another.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
@@ -100,6 +100,11 @@ impl Tool {
     /// The function behind the tool.
     pub fn function(&self) -> &Function {
         &self.plugin.functions[self.function_index]
+    }
+
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.limits.timeout.duration()
     }
 
     /// JSON Schema of its arguments.

@@ -6,8 +6,6 @@ use std::time::Instant;
 
 use rmcp::transport::streamable_http_server::session::SessionId as RmcpId;
 
-use crate::mcp::exchange::Exchange;
-
 /// Ended ids that are remembered. Forgetting one only means that its session could be used again by its owner.
 const MAX_ENDED: usize = 50_000;
 
@@ -49,11 +47,10 @@ impl Roster {
         over
     }
 
-    /// A request of the current exchange uses the session.
-    pub(super) fn touch(&self, id: &RmcpId) {
-        let Some(exchange) = Exchange::current() else { return };
+    /// A request of its owner uses the session.
+    pub(super) fn touch(&self, owner: &[u8; 32], id: &str) {
         let mut state = self.state();
-        let used = state.sessions.get_mut(&exchange.owner).and_then(|sessions| sessions.get_mut(id));
+        let used = state.sessions.get_mut(owner).and_then(|sessions| sessions.get_mut(id));
         if let Some(used) = used {
             *used = Instant::now();
         }
