@@ -1,0 +1,175 @@
+//! The commands that look at plugins, beside a running server or without one.
+
+use serde_json::{Value, json};
+use tinymcp_tests::guests::guest;
+use tinymcp_tests::server::{Server, Site};
+
+#[test]
+fn every_command_shows_an_example() {
+    let site = Site::new();
+    let help = site.run(&["--help"]);
+    assert_eq!(help.code, 0, "{help:?}");
+    for command in ["serve", "dev", "build", "new", "inspect", "call", "list", "check", "schema", "connect"] {
+        assert!(help.stdout.contains(&format!("  {command} ")), "{command}: {}", help.stdout);
+        let finished = site.run(&[command, "--help"]);
+        assert_eq!(finished.code, 0, "{command}: {finished:?}");
+        assert!(finished.stdout.contains("Example:\n  tinymcp "), "{command}: {}", finished.stdout);
+    }
+    let version = site.run(&["--version"]);
+    assert!(version.stdout.starts_with("tinymcp 0."), "{version:?}");
+}
+
+#[test]
+fn a_wrong_argument_is_exit_code_2() {
+    let site = Site::new();
+    for arguments in [&["serv"][..], &["serve", "--lisen", "x"], &["call"], &["call", "x", "{", "y", "z"], &["inspect"]]
+    {
+        assert_eq!(site.run(arguments).code, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn inspect_shows_tools_imports_and_warnings() {
+    let site = Site::with(&["hostile", "odd", "echo"]);
+    let finished = site.run(&["inspect", "plugins/hostile.wasm"]);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    for part in
+        ["hostile_spin", "(ms: u32) -> u64", "Loop for a time", "wasi:filesystem/", "not granted", "wasi:sockets/"]
+    {
+        assert!(finished.stdout.contains(part), "{part}: {}", finished.stdout);
+    }
+    assert!(!finished.stdout.contains('\u{1b}'), "colours without a terminal");
+    let finished = site.run(&["inspect", "plugins/odd.wasm"]);
+    assert!(finished.stdout.contains("warnings") && finished.stdout.contains("`perhaps-perhaps`"), "{finished:?}");
+}
+
+#[test]
+fn inspect_prints_json() {
+    let site = Site::with(&["greeter-v1"]);
+    let finished = site.run(&["inspect", "--json", "plugins/greeter-v1.wasm"]);
+    let inspected: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(inspected["plugin"], "greeter_v1");
+    assert_eq!(inspected["tools"][0]["name"], "greeter_v1_greet");
+    assert_eq!(inspected["tools"][0]["inputSchema"]["required"], json!(["name"]));
+    assert_eq!(inspected["digest"].as_str().unwrap().len(), 64);
+    assert!(inspected["imports"].as_array().is_some_and(|imports| !imports.is_empty()));
+}
+
+/// Files that are no plugin, and why.
+fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let whole = guest("greeter-v1");
+    vec![
+        ("empty", Vec::new(), "the file is empty or cut short (0 bytes)"),
+        ("text", b"hello there, plugin".to_vec(), "not a WebAssembly file: it begins with `hello there, plu`"),
+        ("cut", whole[..whole.len() / 2].to_vec(), "not a valid component"),
+        (
+            "core-module",
+            guest("core-module"),
+            "a core WebAssembly module, not a component: build it with `--target wasm32-wasip2`",
+        ),
+        ("unknown-import", guest("unknown-import"), "imports what this host does not provide: `example:unknown/thing`"),
+        ("no-tools", guest("no-tools"), "no tools: it exports no function"),
+    ]
+}
+
+#[test]
+fn inspect_and_call_say_why_a_file_is_no_plugin() {
+    for (name, bytes, reason) in broken() {
+        let site = Site::new().plugin(name, &bytes);
+        let file = format!("plugins/{name}.wasm");
+        for arguments in [&["inspect", &file][..], &["inspect", "--json", &file], &["call", &file, "x"]] {
+            let finished = site.run(arguments);
+            assert_eq!((finished.code, finished.stdout.as_str()), (1, ""), "{arguments:?}: {finished:?}");
+            assert!(finished.stderr.contains(reason), "{arguments:?}: {finished:?}");
+        }
+    }
+    let finished = Site::new().run(&["inspect", "plugins/nothing.wasm"]);
+    assert!(finished.code == 1 && finished.stderr.contains("nothing.wasm"), "{finished:?}");
+}
+
+#[test]
+fn list_says_why_a_file_is_no_plugin_and_lists_the_others() {
+    let site =
+        broken().into_iter().fold(Site::with(&["greeter-v1"]), |site, (name, bytes, _)| site.plugin(name, &bytes));
+    let finished = site.run(&["list"]);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert!(finished.stdout.contains("greeter_v1_greet  Greet somebody, version 1"), "{}", finished.stdout);
+    let listed = site.run(&["list", "--json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed["tools"].as_array().unwrap().len(), 2, "{listed}");
+    for (name, _, reason) in broken() {
+        assert!(finished.stdout.contains(&format!("{name}.wasm  not loaded: {reason}")), "{name}: {}", finished.stdout);
+        let plugins = listed["plugins"].as_array().unwrap();
+        let plugin = plugins.iter().find(|plugin| plugin["file"] == format!("{name}.wasm")).unwrap();
+        assert!(plugin["problem"].as_str().unwrap().contains(reason), "{plugin}");
+    }
+}
+
+#[test]
+fn call_prints_what_the_tool_gives() {
+    let site = Site::with(&["echo"]);
+    let finished = site.run(&["call", "echo_echo_list_list", r#"{"value": [[1], []]}"#]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (0, "[[1],[]]\n"), "{finished:?}");
+    let finished = site.run(&["call", "plugins/echo.wasm", "echo_answer"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (0, "42\n"), "{finished:?}");
+}
+
+#[test]
+fn call_fails_where_the_tool_does() {
+    let site = Site::with(&["echo", "hostile"]).config("[limits]\ntimeout = \"300ms\"\n");
+    for (arguments, said) in [
+        (&["call", "echo_outcome", r#"{"value": {"err": "no luck"}}"#][..], "no luck"),
+        (&["call", "echo_echo_u8", r#"{"value": 256}"#], "argument `$.value`: expected an integer from 0 to 255"),
+        (&["call", "hostile_trap"], "the tool crashed"),
+        (&["call", "hostile_spin"], "the tool did not finish within 300ms"),
+        (&["call", "echo_anser"], "did you mean `echo_answer`?"),
+    ] {
+        let finished = site.run(arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (1, ""), "{arguments:?}: {finished:?}");
+        assert!(finished.stderr.contains(said), "{arguments:?}: {finished:?}");
+    }
+    for json in ["{", "[]", "5"] {
+        assert_eq!(site.run(&["call", "echo_answer", json]).code, 2, "{json}");
+    }
+}
+
+#[tokio::test]
+async fn commands_work_beside_a_running_server() {
+    let server = Server::with(&["greeter-v1"]).await;
+    let site = server.site();
+    assert!(site.run(&["list"]).stdout.contains("greeter_v1_greet"));
+    assert_eq!(site.run(&["call", "greeter_v1_greet", r#"{"name": "Ada"}"#]).stdout, "v1 greets Ada\n");
+    assert_eq!(site.run(&["check"]).code, 0);
+    assert_eq!(server.get("/readyz").await.status, 200);
+}
+
+#[test]
+fn commands_leave_no_state_behind() {
+    let site = Site::with(&["greeter-v1"]);
+    site.run(&["list"]);
+    site.run(&["call", "greeter_v1_greet", r#"{"name": "Ada"}"#]);
+    site.run(&["inspect", "plugins/greeter-v1.wasm"]);
+    assert!(!site.path().join(".tinymcp").exists());
+}
+
+#[test]
+fn connect_prints_what_clients_take() {
+    let site = Site::new().config("[server]\nlisten = \"127.0.0.1:9000\"\n");
+    for client in ["cursor", "claude-code", "vscode"] {
+        let finished = site.run(&["connect", client]);
+        assert_eq!(finished.code, 0, "{client}: {finished:?}");
+        assert!(finished.stdout.contains(":9000/mcp"), "{client}: {}", finished.stdout);
+    }
+}
+
+#[test]
+fn new_refuses_names_that_cannot_be_built_and_directories_that_are_there() {
+    let site = Site::new();
+    for name in ["Weather", "2fast", "my_tool", "list", "../x", ""] {
+        let finished = site.run(&["new", name]);
+        assert!(finished.code != 0 && finished.stderr.contains("error:"), "{name}: {finished:?}");
+    }
+    assert_eq!(site.run(&["new", "weather"]).code, 0);
+    let finished = site.run(&["new", "weather"]);
+    assert!(finished.code != 0 && finished.stderr.contains("weather"), "{finished:?}");
+}

@@ -1,0 +1,190 @@
+//! What a guest may use: time, memory, stack, the size of its result, and lines in the log.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tinymcp_tests::client::Client;
+use tinymcp_tests::server::{Server, Site};
+
+use super::hostile;
+
+/// Calls a tool that fails; checks what the caller reads, and what the log says; and that the next call is served.
+async fn fails(limits: &str, tool: &str, arguments: serde_json::Value, said: &str, logged: &str) {
+    let (server, client) = hostile(limits).await;
+    for client in [client, Client::legacy(&server).await] {
+        let mark = server.log.mark();
+        assert_eq!(client.failure(tool, arguments.clone()).await, said, "{tool}");
+        let line = server.log.wait_since(mark, logged).await;
+        assert!(line.contains(tool), "{tool}: {line}");
+        assert!(client.value("hostile_now", json!({})).await.is_u64(), "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn a_spinning_guest_meets_its_deadline() {
+    let said = "the tool did not finish within 300ms";
+    fails("timeout = \"300ms\"", "hostile_spin", json!({}), said, "did not finish within").await;
+}
+
+#[tokio::test]
+async fn a_sleeping_guest_meets_its_deadline() {
+    let said = "the tool did not finish within 300ms";
+    fails("timeout = \"300ms\"", "hostile_sleep_ms", json!({ "ms": 60_000 }), said, "did not finish within").await;
+}
+
+#[tokio::test]
+async fn a_guest_that_spins_while_it_starts_meets_its_deadline() {
+    let server = Site::with(&["start-spin"]).config("[limits]\ntimeout = \"300ms\"\n").start().await;
+    let said = Client::modern(&server).failure("start_spin_hello", json!({})).await;
+    assert_eq!(said, "the tool did not finish within 300ms");
+}
+
+#[tokio::test]
+async fn a_slow_guest_is_given_its_time() {
+    let (_server, client) = hostile("timeout = \"20s\"").await;
+    assert!(client.value("hostile_spin_for", json!({ "ms": 500 })).await.as_u64().unwrap() > 0);
+    assert!(client.value("hostile_sleep_ms", json!({ "ms": 100 })).await.as_u64().unwrap() >= 100);
+}
+
+#[tokio::test]
+async fn memory_ends_at_its_limit() {
+    let said = "the tool needs more memory than its limit of 16MiB";
+    fails("memory = \"16MiB\"", "hostile_eat_memory", json!({}), said, "more memory than its limit").await;
+    let (_server, client) = hostile("memory = \"16MiB\"").await;
+    let had = client.value("hostile_measure_memory", json!({})).await.as_u64().unwrap();
+    assert!((8..=16).contains(&had), "{had} MiB");
+}
+
+#[tokio::test]
+async fn tables_end_at_their_limit() {
+    let server = Server::with(&["eat-table"]).await;
+    let elements = Client::modern(&server).value("eat_table_measure_table", json!({})).await.as_u64().unwrap();
+    assert!(elements < 10_000_000, "{elements} elements");
+}
+
+#[tokio::test]
+async fn recursion_ends() {
+    fails("", "hostile_recurse", json!({}), "the tool recursed too deeply and was stopped", "recursed too deeply")
+        .await;
+}
+
+#[tokio::test]
+async fn a_trap_is_a_tool_error() {
+    fails("", "hostile_trap", json!({}), "the tool crashed", "unreachable").await;
+}
+
+#[tokio::test]
+async fn a_panic_is_a_tool_error_and_its_message_is_logged() {
+    fails("", "hostile_panic", json!({}), "the tool crashed", "`hostile_panic` crashed").await;
+    let (server, client) = hostile("").await;
+    client.failure("hostile_panic", json!({})).await;
+    server.log.wait_for("this guest panics on purpose").await;
+}
+
+#[tokio::test]
+async fn an_exit_is_a_tool_error_even_with_0() {
+    let said = "the tool exited (status 0) instead of returning a result";
+    fails("", "hostile_exit_zero", json!({}), said, "exited (status 0)").await;
+}
+
+#[tokio::test]
+async fn a_result_ends_at_its_limit() {
+    let (_server, client) = hostile("result = \"100KiB\"\nmemory = \"64MiB\"").await;
+    let text = client.value("hostile_huge_string", json!({ "bytes": 90_000 })).await;
+    assert_eq!(text.as_str().unwrap().len(), 90_000);
+    for (tool, arguments) in [
+        ("hostile_huge_string", json!({ "bytes": 110_000 })),
+        ("hostile_huge_string", json!({ "bytes": 2_000_000 })),
+        ("hostile_huge_list", json!({ "length": 50_000 })),
+        ("hostile_huge_list", json!({ "length": 200_000 })),
+    ] {
+        let said = client.failure(tool, arguments.clone()).await;
+        assert_eq!(said, "the tool's result cannot be returned: result larger than 102400 bytes", "{arguments}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_result_within_its_limit_comes_whole() {
+    let (server, _) = hostile("").await;
+    for client in Client::both(&server).await {
+        let text = client.value("hostile_huge_string", json!({ "bytes": 2_000_000 })).await;
+        assert_eq!(text.as_str().unwrap().len(), 2_000_000);
+    }
+}
+
+#[tokio::test]
+async fn prints_go_to_the_log_up_to_a_cap() {
+    let (server, client) = hostile("log = \"2KiB\"").await;
+    assert_eq!(client.value("hostile_print_lines", json!({ "count": 1000 })).await, 1000);
+    let line = server.log.wait_for("printed more than one call may").await;
+    assert!(line.contains("dropped_bytes") && line.contains("limits.log"), "{line}");
+    let lines = server.log.lines("line ").len();
+    assert!((200..=270).contains(&lines), "{lines} lines");
+    assert!(server.log.lines("line 0")[0].contains("hostile"), "{:?}", server.log.lines("line 0"));
+    // The next call has its own share.
+    let mark = server.log.mark();
+    client.value("hostile_print_lines", json!({ "count": 1 })).await;
+    server.log.wait_since(mark, "line 0").await;
+}
+
+#[tokio::test]
+async fn a_long_line_is_cut_into_records() {
+    let (server, client) = hostile("").await;
+    assert_eq!(client.value("hostile_print", json!({ "bytes": 5000 })).await, 5000);
+    server.log.wait_for("xxxx").await;
+    assert!(server.log.lines("xxxx").iter().all(|line| line.len() < 1500));
+}
+
+#[tokio::test]
+async fn what_is_printed_cannot_pose_as_the_log() {
+    let server = Server::with(&["talk"]).await;
+    let client = Client::modern(&server);
+    let text = "\u{1b}[31mred\r2026-01-01T00:00:00Z ERROR forged\nsecond\u{7}\u{0}line";
+    for tool in ["talk_say", "talk_complain"] {
+        let mark = server.log.mark();
+        client.call(tool, json!({ "text": text })).await;
+        let line = server.log.wait_since(mark, "forged").await;
+        assert!(line.contains("talk") && line.contains("INFO"), "{line}");
+    }
+    server.log.wait_for("second").await;
+    assert!(!server.log.text().contains(['\u{1b}', '\r', '\u{7}', '\0']), "{}", server.log.text());
+}
+
+#[tokio::test]
+async fn arguments_are_not_logged() {
+    let (server, client) = hostile("").await;
+    client.failure("hostile_read_file", json!({ "path": "/a/private/path" })).await;
+    client.failure("hostile_read_file", json!({ "path": 5, "secret": "a private word" })).await;
+    assert!(!server.log.text().contains("private"), "{}", server.log.text());
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded() {
+    let (_server, client) = hostile("concurrency = 1\nqueue = 1\ntimeout = \"3s\"").await;
+    let mut calls = Vec::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        calls.push(tokio::spawn(async move { client.failure("hostile_spin", json!({})).await }));
+    }
+    let mut said = Vec::new();
+    for call in calls {
+        said.push(call.await.unwrap());
+    }
+    let busy =
+        said.iter().filter(|said| *said == "the tool is busy: too many calls are waiting, try again in a moment");
+    assert_eq!(busy.count(), 6, "{said:?}");
+    assert_eq!(said.iter().filter(|said| said.contains("did not finish within 3s")).count(), 2, "{said:?}");
+}
+
+#[tokio::test]
+async fn waiting_in_the_queue_counts_into_the_deadline() {
+    let (_server, client) = hostile("concurrency = 1\ntimeout = \"3s\"").await;
+    // One of the two waits for the other, and then has not enough time left.
+    let began = Instant::now();
+    let sleep = || client.call("hostile_sleep_ms", json!({ "ms": 2000 }));
+    let (one, other) = tokio::join!(sleep(), sleep());
+    let (slept, late) = if one.is_error { (other, one) } else { (one, other) };
+    assert!(!slept.is_error, "{slept:?} {late:?}");
+    assert_eq!(late.text, "the tool did not finish within 3s");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}

@@ -1,0 +1,33 @@
+//! A call is contained: whatever a guest does, its caller reads why, the log says the cause, and nobody else notices.
+
+mod cancelled;
+mod grants;
+mod limits;
+mod neighbours;
+mod runtimes;
+
+use std::time::Duration;
+
+use serde_json::json;
+use tinymcp_tests::client::Client;
+use tinymcp_tests::server::{Server, Site};
+use tinymcp_tests::until;
+
+/// A server with the guest `hostile` under these limits.
+async fn hostile(limits: &str) -> (Server, Client) {
+    let server = Site::with(&["hostile"]).config(&format!("[limits]\n{limits}\n")).start().await;
+    let client = Client::modern(&server);
+    (server, client)
+}
+
+/// Waits until the one place of a plugin is taken, or free: a call that finds it taken waits for its turn, and is given up
+/// soon.
+async fn wait_for_place(client: &Client, is_taken: bool) {
+    const SOON: Duration = Duration::from_millis(500);
+    let what = if is_taken { "a call that is under way" } else { "a free place" };
+    until(what, async || tokio::time::timeout(SOON, client.value("hostile_now", json!({}))).await.is_err() == is_taken)
+        .await;
+}
+
+/// Calls that nobody stops go on for longer than any test.
+const ONE_PLACE: &str = "concurrency = 1\ntimeout = \"10m\"";

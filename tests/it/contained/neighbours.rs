@@ -1,0 +1,97 @@
+//! What a guest does to the others: nothing.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tinymcp_tests::client::Client;
+use tinymcp_tests::server::Site;
+
+use super::hostile;
+
+/// Sixteen guests spin on two cores or more; the limits are generous, for the machine may be busy with other things.
+#[tokio::test]
+async fn sixteen_spinning_guests_leave_the_others_their_time() {
+    let site = Site::with(&["hostile", "greeter-v1"]).config("[limits]\ntimeout = \"6s\"\n");
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    client.value("greeter_v1_greet", json!({ "name": "Ada" })).await;
+    let mut spinning = Vec::new();
+    for _ in 0..16 {
+        let client = client.clone();
+        spinning.push(tokio::spawn(async move { client.failure("hostile_spin", json!({})).await }));
+    }
+    // Each spins for a moment before the measuring begins.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (mut health, mut calls) = (Vec::new(), Vec::new());
+    for _ in 0..40 {
+        let began = Instant::now();
+        assert_eq!(server.get("/healthz").await.status, 200);
+        health.push(began.elapsed());
+        let began = Instant::now();
+        client.value("greeter_v1_greet", json!({ "name": "Ada" })).await;
+        calls.push(began.elapsed());
+    }
+    assert!(spinning.iter().all(|call| !call.is_finished()), "the measuring took too long: {health:?}");
+    for latencies in [&mut health, &mut calls] {
+        latencies.sort();
+        let (median, high) = (latencies[20], latencies[37]);
+        assert!(median < Duration::from_millis(40) && high < Duration::from_millis(250), "{latencies:?}");
+    }
+    for call in spinning {
+        assert_eq!(call.await.unwrap(), "the tool did not finish within 6s");
+    }
+}
+
+#[tokio::test]
+async fn every_call_gets_a_fresh_instance() {
+    let (server, _) = hostile("").await;
+    let mut calls = Vec::new();
+    for round in 0..12 {
+        for client in Client::both(&server).await {
+            calls.push(tokio::spawn(async move {
+                // Failing calls in between leave nothing either.
+                if round % 3 == 0 {
+                    client.failure("hostile_trap", json!({})).await;
+                }
+                client.call("hostile_dirty", json!({})).await.structured
+            }));
+        }
+    }
+    for call in calls {
+        assert_eq!(call.await.unwrap(), json!({ "calls": 0, "bytes": 0 }));
+    }
+}
+
+#[tokio::test]
+async fn crashes_beside_good_calls_touch_none_of_them() {
+    let server =
+        Site::with(&["hostile", "greeter-v1"]).config("[limits]\ntimeout = \"1s\"\nmemory = \"16MiB\"\n").start().await;
+    let client = Client::modern(&server);
+    let mut crashes = Vec::new();
+    for tool in ["trap", "panic", "exit_zero", "recurse", "eat_memory", "spin", "nan"] {
+        for _ in 0..3 {
+            let client = client.clone();
+            crashes.push(tokio::spawn(async move { client.failure(&format!("hostile_{tool}"), json!({})).await }));
+        }
+    }
+    while crashes.iter().any(|crash| !crash.is_finished()) {
+        assert_eq!(client.value("greeter_v1_greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
+    }
+    for crash in crashes {
+        assert!(!crash.await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn more_calls_than_places_all_end() {
+    let server = Site::with(&["greeter-v1"]).config("[pool]\nslots = 2\n").start().await;
+    let client = Client::modern(&server);
+    let mut calls = Vec::new();
+    for _ in 0..30 {
+        let client = client.clone();
+        calls.push(tokio::spawn(async move { client.value("greeter_v1_wait", json!({ "ms": 20 })).await }));
+    }
+    for call in calls {
+        assert_eq!(call.await.unwrap(), "v1");
+    }
+}

@@ -1,0 +1,156 @@
+//! From sources to tools: `new`, `build`, and both ways in which authors build.
+//!
+//! The crates are built in a directory that stays, so that their dependencies are compiled once.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tinymcp_tests::client::Client;
+use tinymcp_tests::command::{Finished, finish, suite_path};
+use tinymcp_tests::guests::{copy_changed, kept_dir, tests_dir};
+use tinymcp_tests::server::Site;
+use tinymcp_tests::until;
+
+/// A directory for crates. Their names must be those of no other test: all are built in one target directory, which stays,
+/// so that their dependencies are compiled once.
+fn workshop() -> Site {
+    let site = Site::new();
+    symlink(target_dir(), site.plugin_path("target")).unwrap();
+    site
+}
+
+fn target_dir() -> PathBuf {
+    kept_dir("crates")
+}
+
+fn succeed(finished: Finished) -> String {
+    assert_eq!(finished.code, 0, "{finished:#?}");
+    finished.stdout
+}
+
+/// Runs cargo in the directory of a crate.
+fn cargo(site: &Site, name: &str, arguments: &[&str]) {
+    let mut cargo = Command::new("cargo");
+    cargo.args(arguments).current_dir(site.plugin_path(name));
+    succeed(finish(cargo.env("CARGO_TARGET_DIR", target_dir()).env("PATH", suite_path())));
+}
+
+/// Calls the tool of a crate made by `new`, and checks that its documentation is there.
+fn is_whole(site: &Site, file: &Path, tool: &str) {
+    let file = file.to_str().unwrap();
+    let inspected = succeed(site.run(&["inspect", "--json", file]));
+    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["tools"][0]["name"], tool, "{inspected}");
+    assert!(inspected["tools"][0]["description"].as_str().is_some_and(|text| !text.is_empty()), "{inspected}");
+    assert_eq!(inspected["warnings"], json!([]), "{inspected}");
+    let said = succeed(site.run(&["call", file, tool, r#"{"name": "Ada"}"#]));
+    assert!(said.contains("Ada"), "{said}");
+}
+
+#[test]
+fn a_new_crate_builds_and_its_tool_is_called() {
+    let site = workshop();
+    succeed(site.run(&["new", "my-tool"]));
+    succeed(site.run(&["build"]));
+    is_whole(&site, &site.plugin_path("my-tool.wasm"), "my_tool");
+    assert!(succeed(site.run(&["list"])).starts_with("my_tool  "));
+    let again = site.run(&["build", "my-tool"]);
+    assert!(again.code == 0 && again.stderr.contains("unchanged"), "{again:?}");
+}
+
+#[test]
+fn a_new_crate_builds_with_plain_cargo() {
+    let site = workshop();
+    succeed(site.run(&["new", "plain-tool"]));
+    cargo(&site, "plain-tool", &["build", "--quiet", "--release", "--target", "wasm32-wasip2"]);
+    is_whole(&site, &target_dir().join("wasm32-wasip2/release/plain_tool.wasm"), "plain_tool");
+}
+
+#[test]
+fn a_new_crate_builds_with_cargo_component() {
+    let site = workshop();
+    succeed(site.run(&["new", "component-tool"]));
+    cargo(&site, "component-tool", &["component", "build", "--quiet", "--release"]);
+    is_whole(&site, &target_dir().join("wasm32-wasip1/release/component_tool.wasm"), "component_tool");
+}
+
+#[test]
+fn build_takes_crates_made_for_cargo_component() {
+    let site = workshop();
+    copy_changed(&tests_dir().join("guests/component-made"), &site.plugin_path("older-tool"));
+    succeed(site.run(&["build"]));
+    let order = r#"{"items": [{"name": "a", "count": 2, "price": 1.5}]}"#;
+    assert_eq!(succeed(site.run(&["call", "older_tool_total", order])).trim(), "3.0");
+}
+
+#[test]
+fn build_names_what_does_not_build_and_keeps_what_was_there() {
+    let site = workshop();
+    succeed(site.run(&["new", "fine"]));
+    succeed(site.run(&["new", "half"]));
+    succeed(site.run(&["build"]));
+    let before = fs::read(site.plugin_path("half.wasm")).unwrap();
+    fs::write(site.plugin_path("half/src/lib.rs"), "fn half(").unwrap();
+    let finished = site.run(&["build"]);
+    assert!(finished.code == 1 && finished.stderr.contains("plugin `half` not built"), "{finished:?}");
+    assert!(finished.stderr.contains("fine.wasm"), "{finished:?}");
+    assert_eq!(fs::read(site.plugin_path("half.wasm")).unwrap(), before);
+    let finished = site.run(&["build", "nothing"]);
+    assert!(finished.code == 2 && finished.stderr.contains("no plugin crate `nothing`"), "{finished:?}");
+}
+
+#[tokio::test]
+async fn dev_builds_serves_and_rebuilds() {
+    let site = workshop();
+    succeed(site.run(&["new", "grow"]));
+    let server = site.develop().await;
+    server.ready().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.value("grow", json!({ "name": "Ada" })).await, "Hello, Ada!");
+    let source = server.site().plugin_path("grow/src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    let mark = server.log.mark();
+    fs::write(&source, text.replace("Hello", "Goodbye")).unwrap();
+    server.log.wait_since(mark, "plugin `grow`").await;
+    until("the new code", async || client.value("grow", json!({ "name": "Ada" })).await == "Goodbye, Ada!").await;
+}
+
+#[tokio::test]
+async fn dev_sees_what_changes_while_it_builds() {
+    let site = workshop();
+    succeed(site.run(&["new", "early"]));
+    succeed(site.run(&["new", "later"]));
+    // `early` is built first, and changes while `later` is.
+    let script = r#"fn main() {
+        let source = "../early/src/lib.rs";
+        let text = std::fs::read_to_string(source).unwrap();
+        std::fs::write(source, text.replace("Hello", "Goodbye")).unwrap();
+    }"#;
+    fs::write(site.plugin_path("later/build.rs"), script).unwrap();
+    let server = site.develop().await;
+    server.ready().await;
+    let client = Client::modern(&server);
+    until("the new code", async || client.value("early", json!({ "name": "Ada" })).await == "Goodbye, Ada!").await;
+}
+
+#[tokio::test]
+async fn dev_rebuilds_a_crate_that_did_not_build() {
+    let site = workshop();
+    succeed(site.run(&["new", "mend"]));
+    let source = site.plugin_path("mend/src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, "fn half(").unwrap();
+    let server = site.develop().await;
+    server.ready().await;
+    fs::write(&source, text).unwrap();
+    Client::modern(&server).wait_for_tools(&["mend"]).await;
+}
+
+#[test]
+fn a_directory_without_crates_is_no_failure() {
+    let finished = Site::new().run(&["build"]);
+    assert!(finished.code == 0 && finished.stderr.contains("tinymcp new"), "{finished:?}");
+}

@@ -1,0 +1,17 @@
+//! TinyMCP from outside: its program, its HTTP, its plugins. Each module is a theme; `conformance.md` says which
+//! sentence of which specification each test stands for.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "every function here is a part of a test, which may stop at the first surprise"
+)]
+
+mod clients;
+mod commands;
+mod configuration;
+mod contained;
+mod crates;
+mod protocol;
+mod reload;
+mod shutdown;
+mod typed;

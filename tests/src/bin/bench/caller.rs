@@ -1,0 +1,228 @@
+//! One client, which knows the right answer to each of its calls.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::http::Connection;
+
+const MODERN: &str = "2026-07-28";
+const LEGACY: &str = "2025-11-25";
+
+/// A call that takes longer has failed. Real clients wait for a minute.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The language in which a server is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// MCP 2026-07-28, with all its headers.
+    Modern,
+    /// MCP 2025-11-25, in a session.
+    Legacy,
+    /// The same JSON as the modern one, to a server that gives it back.
+    Echo,
+}
+
+/// A client of `add` with a connection of its own.
+pub(crate) struct Caller {
+    connection: Connection,
+    dialect: Dialect,
+    /// Headers that are the same in every request, the request line before them.
+    head: String,
+    request: Vec<u8>,
+    body: Vec<u8>,
+}
+
+/// What an answer of `add` must have.
+#[derive(Deserialize)]
+struct Answer {
+    id: u64,
+    result: AddResult,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AddResult {
+    structured_content: Sum,
+    #[serde(default)]
+    is_error: bool,
+}
+
+#[derive(Deserialize)]
+struct Sum {
+    result: f64,
+}
+
+/// What an echo must have.
+#[derive(Deserialize)]
+struct Echo {
+    id: u64,
+    params: EchoParams,
+}
+
+#[derive(Deserialize)]
+struct EchoParams {
+    arguments: Addends,
+}
+
+#[derive(Deserialize)]
+struct Addends {
+    a: f64,
+    b: f64,
+}
+
+impl Caller {
+    /// Connects, and begins a session where the dialect has one.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses the handshake.
+    pub(crate) async fn connect(address: SocketAddr, dialect: Dialect) -> anyhow::Result<Self> {
+        let connection = Connection::open(address).await?;
+        let head = match dialect {
+            Dialect::Modern | Dialect::Echo => modern_head(address, "tools/call", Some("add")),
+            Dialect::Legacy => legacy_head(address, None),
+        };
+        let mut caller = Self { connection, dialect, head, request: Vec::new(), body: Vec::new() };
+        if dialect == Dialect::Legacy {
+            caller.begin_session(address).await.context("no session")?;
+        }
+        Ok(caller)
+    }
+
+    async fn begin_session(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let client = json!({ "name": "bench", "version": env!("CARGO_PKG_VERSION") });
+        let initialize = json!({
+            "jsonrpc": "2.0", "id": 0, "method": "initialize",
+            "params": { "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": client },
+        });
+        let (head, _) = self.connection.exchange(&post(&self.head, &initialize)).await?;
+        ensure!(head.status == 200, "`initialize` answered with status {}", head.status);
+        self.head = legacy_head(address, Some(&head.session_id.context("`initialize` gave no session id")?));
+        let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let (head, _) = self.connection.exchange(&post(&self.head, &initialized)).await?;
+        ensure!(head.status == 202, "`notifications/initialized` answered with status {}", head.status);
+        Ok(())
+    }
+
+    /// Calls `add` with numbers that no other call has, and checks its answer.
+    ///
+    /// # Errors
+    /// Any answer but the right one, or none in time.
+    pub(crate) async fn add(&mut self, id: u64) -> anyhow::Result<()> {
+        self.write_request(id)?;
+        let exchange = timeout(PATIENCE, self.connection.exchange(&self.request));
+        let (head, body) = exchange.await.context("no answer in time")??;
+        let is_right = match self.dialect {
+            Dialect::Modern => is_right_answer(id, body),
+            Dialect::Legacy => is_right_answer(id, last_event(body)),
+            Dialect::Echo => is_right_echo(id, body),
+        };
+        ensure!(head.status == 200 && is_right, "status {}: {}", head.status, String::from_utf8_lossy(body));
+        Ok(())
+    }
+
+    fn write_request(&mut self, id: u64) -> std::io::Result<()> {
+        self.body.clear();
+        write!(
+            self.body,
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"add","arguments":{{"a":{id},"b":0.5}}"#
+        )?;
+        if self.dialect != Dialect::Legacy {
+            write!(
+                self.body,
+                r#","_meta":{{"io.modelcontextprotocol/protocolVersion":"{MODERN}","io.modelcontextprotocol/clientInfo":{{"name":"bench","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
+            )?;
+        }
+        self.body.extend_from_slice(b"}}");
+        self.request.clear();
+        write!(self.request, "{}content-length: {}\r\n\r\n", self.head, self.body.len())?;
+        self.request.extend_from_slice(&self.body);
+        Ok(())
+    }
+}
+
+/// A request of the modern era, of any method.
+pub(crate) fn modern_request(address: SocketAddr, method: &str, name: Option<&str>, mut params: Value) -> Vec<u8> {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": { "name": "bench", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    post(&modern_head(address, method, name), &message)
+}
+
+fn post(head: &str, message: &Value) -> Vec<u8> {
+    let body = message.to_string();
+    format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+fn head(address: SocketAddr) -> String {
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\nuser-agent: bench\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+    )
+}
+
+fn modern_head(address: SocketAddr, method: &str, name: Option<&str>) -> String {
+    let name = name.map(|name| format!("mcp-name: {name}\r\n")).unwrap_or_default();
+    format!("{}mcp-protocol-version: {MODERN}\r\nmcp-method: {method}\r\n{name}", head(address))
+}
+
+fn legacy_head(address: SocketAddr, session_id: Option<&str>) -> String {
+    let session = session_id.map(|id| format!("mcp-protocol-version: {LEGACY}\r\nmcp-session-id: {id}\r\n"));
+    format!("{}{}", head(address), session.unwrap_or_default())
+}
+
+/// The data of the last event of a stream; plain JSON is its own.
+fn last_event(body: &[u8]) -> &[u8] {
+    if body.starts_with(b"{") {
+        return body;
+    }
+    body.split(|byte| *byte == b'\n').rev().find_map(|line| line.strip_prefix(b"data: ")).unwrap_or_default()
+}
+
+fn is_right_answer(id: u64, body: &[u8]) -> bool {
+    let answer = serde_json::from_slice::<Answer>(body);
+    answer.is_ok_and(|Answer { id: answered, result }| {
+        answered == id && !result.is_error && result.structured_content.result == id as f64 + 0.5
+    })
+}
+
+fn is_right_echo(id: u64, body: &[u8]) -> bool {
+    let echo = serde_json::from_slice::<Echo>(body);
+    echo.is_ok_and(|Echo { id: echoed, params: EchoParams { arguments } }| {
+        echoed == id && arguments.a == id as f64 && arguments.b == 0.5
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_sum_is_right() {
+        let right = br#"{"jsonrpc":"2.0","id":7,"result":{"structuredContent":{"result":7.5},"isError":false}}"#;
+        assert!(is_right_answer(7, right));
+        assert!(!is_right_answer(8, right));
+        for wrong in [
+            r#"{"jsonrpc":"2.0","id":7,"result":{"structuredContent":{"result":7.4}}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"result":{"structuredContent":{"result":7.5},"isError":true}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"no"}}"#,
+            "",
+        ] {
+            assert!(!is_right_answer(7, wrong.as_bytes()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_answer_is_the_last_event() {
+        assert_eq!(last_event(b"id: 0\nretry: 3000\ndata: \n\ndata: {\"id\":1}\nid: 1\n\n"), br#"{"id":1}"#);
+        assert_eq!(last_event(b"{}"), b"{}");
+        assert_eq!(last_event(b": comment\n\n"), b"");
+    }
+}

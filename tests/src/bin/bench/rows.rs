@@ -1,0 +1,86 @@
+//! What is measured: each row of the table, with what it is to reach (`docs/performance.md` says why).
+
+mod calls;
+mod instance;
+mod many;
+mod reload;
+mod replace;
+mod start;
+
+use clap::ValueEnum;
+
+use super::Plan;
+use super::caller::Dialect;
+use super::site::Workshop;
+use super::table::Line;
+
+/// Clients at once where servers are under load.
+const CONNECTIONS: usize = 8;
+
+/// A row of the table.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Row {
+    /// Calls per second over 8 connections, protocol 2026-07-28
+    Calls,
+    /// Calls per second over 8 connections, protocol 2025-11-25 in sessions
+    Legacy,
+    /// Latency of calls over one connection
+    Latency,
+    /// What a fresh instance adds to a call
+    Instance,
+    /// From a file put in place to the client that hears of it
+    Reload,
+    /// A plugin replaced again and again under load
+    Replace,
+    /// From start to ready, and memory when idle
+    Start,
+    /// A thousand plugins
+    Many,
+}
+
+impl Row {
+    /// In the order of the table.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Calls,
+        Self::Legacy,
+        Self::Latency,
+        Self::Instance,
+        Self::Reload,
+        Self::Replace,
+        Self::Start,
+        Self::Many,
+    ];
+
+    /// The name by which the command line knows it.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Calls => "`tools/call` of `add`, 8 connections, protocol 2026-07-28, JSON answers",
+            Self::Legacy => "the same, protocol 2025-11-25, each connection in a session of its own",
+            Self::Latency => "one call of `add` after the other, 1 connection, protocol 2026-07-28",
+            Self::Instance => "a call of `add` within the process, and the same codec work without a guest",
+            Self::Reload => "a new `hello`, compiled: from its rename to `list_changed` at a client that listens",
+            Self::Replace => "`add` replaced 1,000 times while 8 connections call it",
+            Self::Start => "start with 2 plugins and a warm cache",
+            Self::Many => "1,000 plugins from the compile cache",
+        }
+    }
+
+    /// # Errors
+    /// When it could not be measured; a figure that is missed is none.
+    pub(crate) async fn measure(self, workshop: &Workshop, plan: Plan) -> anyhow::Result<Vec<Line>> {
+        match self {
+            Self::Calls => calls::rates(workshop, plan, Dialect::Modern).await,
+            Self::Legacy => calls::rates(workshop, plan, Dialect::Legacy).await,
+            Self::Latency => calls::latencies(workshop, plan).await,
+            Self::Instance => instance::measure(workshop, plan).await,
+            Self::Reload => reload::measure(workshop, plan).await,
+            Self::Replace => replace::measure(workshop).await,
+            Self::Start => start::measure(workshop, plan).await,
+            Self::Many => many::measure(workshop, plan).await,
+        }
+    }
+}

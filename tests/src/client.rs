@@ -1,0 +1,292 @@
+//! MCP clients of both eras, as small as the tests allow.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::http::{Answer, Events, Request};
+use crate::server::Server;
+use crate::{until, within};
+
+/// The version without handshake and sessions.
+pub const MODERN: &str = "2026-07-28";
+
+/// The versions with a handshake, newest first.
+pub const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+
+/// A client of one server. Clones are the same client.
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    era: Era,
+    next_id: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+enum Era {
+    Modern,
+    Legacy { version: &'static str, session: String },
+}
+
+/// What a call of a tool came to.
+#[derive(Debug, PartialEq)]
+pub struct Called {
+    /// Whether the tool failed.
+    pub is_error: bool,
+    /// The text of its content; empty without any.
+    pub text: String,
+    /// Its structured content; null without any.
+    pub structured: Value,
+}
+
+impl Client {
+    /// A client of 2026-07-28. It sends nothing yet.
+    pub fn modern(server: &Server) -> Self {
+        Self { address: server.address, era: Era::Modern, next_id: Arc::default() }
+    }
+
+    /// A client of 2025-11-25, after its handshake.
+    pub async fn legacy(server: &Server) -> Self {
+        Self::of_version(server, LEGACY[0]).await
+    }
+
+    /// A client of a legacy version, after its handshake.
+    pub async fn of_version(server: &Server, version: &'static str) -> Self {
+        let answer = Request::new(server.address, "POST", "/mcp").json(&initialize(version)).send().await;
+        assert_eq!(answer.json()["result"]["protocolVersion"], version, "{answer:?}");
+        let session = answer.header("mcp-session-id").to_owned();
+        assert!(!session.is_empty(), "{answer:?}");
+        let client = Self { address: server.address, era: Era::Legacy { version, session }, next_id: Arc::default() };
+        let initialized = client.notify("notifications/initialized", json!({})).await;
+        assert_eq!(initialized.status, 202, "{initialized:?}");
+        client
+    }
+
+    /// One client of each era.
+    pub async fn both(server: &Server) -> [Self; 2] {
+        [Self::modern(server), Self::legacy(server).await]
+    }
+
+    /// The same client after its server has moved.
+    #[must_use]
+    pub fn moved_to(mut self, server: &Server) -> Self {
+        self.address = server.address;
+        self
+    }
+
+    /// The session's id.
+    ///
+    /// # Panics
+    /// In the modern era, which has none.
+    pub fn session(&self) -> &str {
+        match &self.era {
+            Era::Legacy { session, .. } => session,
+            Era::Modern => panic!("there are no sessions in {MODERN}"),
+        }
+    }
+
+    /// The request for a method, ready to send, with the id that it carries.
+    pub fn request(&self, method: &str, params: Value) -> (u64, Request) {
+        let message = self.message(method, params);
+        (message["id"].as_u64().expect("it is counted"), self.post(&message))
+    }
+
+    /// The message for a method, with everything that this era wants.
+    pub fn message(&self, method: &str, params: Value) -> Value {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": self.params(params) })
+    }
+
+    /// A message with the headers of this client and its kind.
+    pub fn post(&self, message: &Value) -> Request {
+        let request = Request::new(self.address, "POST", "/mcp").json(message);
+        match &self.era {
+            Era::Modern => modern_headers(request, message),
+            Era::Legacy { .. } => self.with_session(request),
+        }
+    }
+
+    /// A request of this legacy session other than POST.
+    pub fn other(&self, method: &str) -> Request {
+        self.with_session(Request::new(self.address, method, "/mcp"))
+    }
+
+    fn with_session(&self, request: Request) -> Request {
+        match &self.era {
+            Era::Modern => request,
+            Era::Legacy { version, session } => {
+                request.header("mcp-session-id", session).header("mcp-protocol-version", version)
+            }
+        }
+    }
+
+    /// Parameters with what every request of this era carries.
+    fn params(&self, mut params: Value) -> Value {
+        if matches!(self.era, Era::Modern) {
+            for (key, value) in modern_meta().as_object().into_iter().flatten() {
+                params["_meta"][key] = value.clone();
+            }
+        }
+        params
+    }
+
+    /// The JSON-RPC message that answers a request, from JSON or from a stream.
+    ///
+    /// # Errors
+    /// When the connection breaks, or what comes is no answer.
+    pub async fn try_answer(&self, method: &str, params: Value) -> anyhow::Result<Value> {
+        let (id, request) = self.request(method, params);
+        let incomplete = request.try_open().await?;
+        if !incomplete.is_stream() {
+            return Ok(serde_json::from_slice(&incomplete.complete().await?.body)?);
+        }
+        let mut events = incomplete.events();
+        while let Some(message) = events.next().await {
+            if message["id"] == id {
+                return Ok(message);
+            }
+        }
+        anyhow::bail!("the stream ended without an answer")
+    }
+
+    /// The JSON-RPC message that answers a request.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn answer(&self, method: &str, params: Value) -> Value {
+        let answer = within(method, self.try_answer(method, params)).await;
+        answer.unwrap_or_else(|error| panic!("{method}: {error:#}"))
+    }
+
+    /// The result of a request.
+    ///
+    /// # Panics
+    /// When it is an error.
+    pub async fn result(&self, method: &str, params: Value) -> Value {
+        let answer = self.answer(method, params).await;
+        assert!(answer.get("result").is_some(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Sends a notification.
+    pub async fn notify(&self, method: &str, params: Value) -> Answer {
+        self.post(&json!({ "jsonrpc": "2.0", "method": method, "params": self.params(params) })).send().await
+    }
+
+    /// Calls a tool.
+    ///
+    /// # Errors
+    /// When there is no result: the connection breaks, or the answer is an error of the protocol.
+    pub async fn try_call(&self, tool: &str, arguments: Value) -> anyhow::Result<Called> {
+        let answer = self.try_answer("tools/call", json!({ "name": tool, "arguments": arguments })).await?;
+        let result = answer.get("result").ok_or_else(|| anyhow::anyhow!("{answer}"))?;
+        Ok(Called {
+            is_error: result["isError"] == true,
+            text: result["content"][0]["text"].as_str().unwrap_or_default().to_owned(),
+            structured: result["structuredContent"].clone(),
+        })
+    }
+
+    /// Calls a tool.
+    ///
+    /// # Panics
+    /// When there is no result.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Called {
+        let called = within(tool, self.try_call(tool, arguments)).await;
+        called.unwrap_or_else(|error| panic!("{tool}: {error:#}"))
+    }
+
+    /// Calls a tool that succeeds, and returns its `result`.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn value(&self, tool: &str, arguments: Value) -> Value {
+        let called = self.call(tool, arguments).await;
+        assert!(!called.is_error, "{tool}: {called:?}");
+        called.structured["result"].clone()
+    }
+
+    /// Calls a tool that fails, and returns what it says.
+    ///
+    /// # Panics
+    /// When it succeeds.
+    pub async fn failure(&self, tool: &str, arguments: Value) -> String {
+        let called = self.call(tool, arguments).await;
+        assert!(called.is_error, "{tool}: {called:?}");
+        called.text
+    }
+
+    /// The tools as they are listed.
+    pub async fn tools(&self) -> Vec<Value> {
+        let result = self.result("tools/list", json!({})).await;
+        result["tools"].as_array().expect("tools are a list").clone()
+    }
+
+    /// The names of the tools, in the order of the list.
+    pub async fn tool_names(&self) -> Vec<String> {
+        self.tools().await.iter().map(|tool| tool["name"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Waits until the list has exactly these names.
+    ///
+    /// # Panics
+    /// When it has others to the end.
+    pub async fn wait_for_tools(&self, names: &[&str]) {
+        until(&format!("a list of {names:?}"), async || self.tool_names().await == names).await;
+    }
+
+    /// Opens the stream on which changes of the list are told, and waits until it is open.
+    pub async fn listen(&self) -> Events {
+        match &self.era {
+            Era::Modern => {
+                let params = json!({ "notifications": { "toolsListChanged": true } });
+                let mut events = self.request("subscriptions/listen", params).1.open().await.events();
+                let first = events.expect("an acknowledgement").await;
+                assert_eq!(first["method"], "notifications/subscriptions/acknowledged", "{first}");
+                events
+            }
+            Era::Legacy { .. } => {
+                let stream = self.other("GET").header("accept", "text/event-stream").open().await;
+                assert!(stream.status == 200 && stream.is_stream(), "{} {:?}", stream.status, stream.headers);
+                stream.events()
+            }
+        }
+    }
+}
+
+/// The handshake's first message.
+pub fn initialize(version: &str) -> Value {
+    json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize",
+        "params": {
+            "protocolVersion": version, "capabilities": {},
+            "clientInfo": { "name": "tinymcp-tests", "version": "1.0.0" },
+        },
+    })
+}
+
+/// What every modern request says about its sender.
+pub fn modern_meta() -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": { "name": "tinymcp-tests", "version": "1.0.0" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    })
+}
+
+/// Headers that say the same as the message (2026-07-28, basic/transports/streamable-http).
+fn modern_headers(request: Request, message: &Value) -> Request {
+    let method = message["method"].as_str().unwrap_or_default();
+    let request = request.header("mcp-protocol-version", MODERN).header("mcp-method", method);
+    let name = match method {
+        "tools/call" | "prompts/get" => message["params"]["name"].as_str(),
+        "resources/read" => message["params"]["uri"].as_str(),
+        _ => None,
+    };
+    match name {
+        Some(name) => request.header("mcp-name", name),
+        None => request,
+    }
+}

@@ -1,0 +1,79 @@
+//! The program's commands other than `serve`, which end by themselves.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::guests::tests_dir;
+
+/// Variables that would change what is tested.
+const VARIABLES: [&str; 4] = ["AUTH_PROVIDER", "BASE_URL", "TINYMCP_SERVER_LISTEN", "RUST_LOG"];
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code; a signal is -1.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// The program under test: it is built beside the tests.
+///
+/// # Panics
+/// When it is not.
+pub fn program() -> PathBuf {
+    let executable = std::env::current_exe().expect("a program knows where it is");
+    let profile = executable.ancestors().nth(2).expect("tests are at target/debug/deps");
+    let program = profile.join("tinymcp");
+    assert!(program.is_file(), "`{}` is not built: run `cargo build`", program.display());
+    program
+}
+
+/// A command of the program, in a directory, without what the caller's environment says about it.
+/// The tools of the suite, such as cargo-component, are on its path.
+pub fn tinymcp(directory: &Path) -> Command {
+    let mut command = Command::new(program());
+    command.current_dir(directory).stdin(Stdio::null()).env("PATH", suite_path());
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The search path, with what the suite has installed for itself in front.
+pub fn suite_path() -> OsString {
+    #[expect(clippy::disallowed_methods, reason = "what is tested reads its environment; this adds to it")]
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let tools = tests_dir().join(".tools/cargo-component/bin");
+    std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path))).expect("no `:` in our path")
+}
+
+/// Runs a command of the program to its end.
+pub fn run(directory: &Path, arguments: &[&str]) -> Finished {
+    finish(tinymcp(directory).args(arguments))
+}
+
+/// Runs a command to its end.
+pub fn finish(command: &mut Command) -> Finished {
+    let output = command.output().expect("the program starts");
+    Finished {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The names of the checks that a script of `tests/clients` reported: one JSON object a line, each with `check` and `ok`.
+///
+/// # Panics
+/// When one of them is not ok, or there are none.
+pub fn report(finished: &Finished) -> Vec<String> {
+    let reports: Vec<serde_json::Value> =
+        finished.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let failed: Vec<&serde_json::Value> = reports.iter().filter(|report| report["ok"] != true).collect();
+    assert!(failed.is_empty() && !reports.is_empty() && finished.code == 0, "{failed:#?}\n{finished:#?}");
+    reports.iter().map(|report| report["check"].as_str().unwrap_or_default().to_owned()).collect()
+}

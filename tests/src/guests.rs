@@ -1,0 +1,80 @@
+//! Components: the guests of `tests/guests`, and the plugins that the project ships.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The directory of this crate.
+pub fn tests_dir() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The directory of the project.
+pub fn project_dir() -> &'static Path {
+    tests_dir().parent().expect("the tests are in the project")
+}
+
+/// A directory below cargo's target directory that stays from one run to the next.
+pub fn kept_dir(name: &str) -> PathBuf {
+    let executable = std::env::current_exe().expect("a program knows where it is");
+    let target = executable.ancestors().nth(3).expect("tests are at target/debug/deps");
+    let dir = target.join("tmp").join(name);
+    fs::create_dir_all(&dir).expect("cargo's target directory can be written to");
+    dir
+}
+
+/// The bytes of a guest, by the name of its folder in `tests/guests`.
+///
+/// # Panics
+/// When it is not built.
+pub fn guest(name: &str) -> Vec<u8> {
+    let path = tests_dir().join(format!(".guests/{name}.wasm"));
+    fs::read(&path)
+        .unwrap_or_else(|error| panic!("guest `{name}` is not built ({error}): run `tests/run --setup-only`"))
+}
+
+/// The bytes of a plugin that the project ships, built from its sources as `tinymcp build` does it.
+///
+/// # Panics
+/// When it does not build.
+pub fn shipped(name: &str) -> Vec<u8> {
+    // A fixed place: what has not changed is not built again.
+    let dir = kept_dir("shipped");
+    let plugins = dir.join("plugins");
+    copy_changed(&project_dir().join("plugins").join(name), &plugins.join(name));
+    fs::write(dir.join("tinymcp.toml"), "").expect("cargo's target directory can be written to");
+    let built = crate::command::run(&dir, &["build", name]);
+    assert_eq!(built.code, 0, "{built:?}");
+    fs::read(plugins.join(format!("{name}.wasm"))).expect("it was just built")
+}
+
+/// Copies a directory, but for files that are there already: their times say what has to be built.
+///
+/// # Panics
+/// When something cannot be read or written.
+pub fn copy_changed(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("cargo's target directory can be written to");
+    for entry in fs::read_dir(from).expect("sources can be read").flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy_changed(&source, &target);
+        } else {
+            let text = fs::read(&source).expect("sources can be read");
+            if fs::read(&target).ok().as_ref() != Some(&text) {
+                fs::write(&target, text).expect("cargo's target directory can be written to");
+            }
+        }
+    }
+}
+
+/// A component whose file differs from every other one, and which does the same: it has a custom section more.
+/// `mark` tells two of them apart.
+pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
+    const CUSTOM: u8 = 0;
+    const NAME: &[u8] = b"mark";
+    let mut marked = component.to_vec();
+    let size = 1 + NAME.len() + 4;
+    marked.extend([CUSTOM, u8::try_from(size).expect("a few bytes"), u8::try_from(NAME.len()).expect("four")]);
+    marked.extend(NAME);
+    marked.extend(mark.to_le_bytes());
+    marked
+}

@@ -1,0 +1,236 @@
+//! A server in a directory of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::command::{Finished, run, tinymcp};
+use crate::guests::guest;
+use crate::http::{Answer, Request};
+use crate::log::Log;
+use crate::{DEADLINE, until, until_within};
+
+/// Everybody comes in: login has tests of its own.
+const CONFIG: &str = "[auth]\nprovider = \"none\"\n";
+
+/// The directory that a server runs in: `tinymcp.toml`, `plugins/`, and the state that it leaves.
+pub struct Site {
+    dir: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// A server that runs. It is killed when it is dropped.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it says.
+    pub log: Log,
+    site: Option<Site>,
+    child: Child,
+}
+
+impl Site {
+    /// A directory with an empty `plugins/`.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir(dir.path().join("plugins")).expect("a directory of ours");
+        Self { dir, variables: Vec::new() }.config("")
+    }
+
+    /// A directory with these guests under their own names.
+    pub fn with(guests: &[&str]) -> Self {
+        guests.iter().fold(Self::new(), |site, name| site.plugin(name, &guest(name)))
+    }
+
+    /// Adds a plugin.
+    #[must_use]
+    pub fn plugin(self, name: &str, component: &[u8]) -> Self {
+        self.put(&format!("{name}.wasm"), component);
+        self
+    }
+
+    /// Sets the configuration, beyond who may come in.
+    #[must_use]
+    pub fn config(self, text: &str) -> Self {
+        self.configure(text);
+        self
+    }
+
+    /// Sets a variable of the server's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A file of the plugins directory.
+    pub fn plugin_path(&self, file: &str) -> PathBuf {
+        self.path().join("plugins").join(file)
+    }
+
+    /// Puts a file into the plugins directory whole: written beside it, and renamed.
+    pub fn put(&self, file: &str, bytes: &[u8]) {
+        let draft = self.path().join(format!("{file}.draft"));
+        fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, self.plugin_path(file))).expect("a file of ours");
+    }
+
+    /// Takes a file out of the plugins directory.
+    pub fn remove(&self, file: &str) {
+        fs::remove_file(self.plugin_path(file)).expect("a file of ours");
+    }
+
+    /// Writes the configuration, beyond who may come in.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.path().join("tinymcp.toml"), format!("{CONFIG}{text}")).expect("a file of ours");
+    }
+
+    /// Runs a command of the program here.
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        run(self.path(), arguments)
+    }
+
+    /// Starts a server that is expected to refuse.
+    pub fn refusal(&self) -> Finished {
+        self.run(&["serve", "--listen", "127.0.0.1:0"])
+    }
+
+    /// Starts a server, and waits until it is ready.
+    pub async fn start(self) -> Server {
+        let server = self.launch().await;
+        server.ready().await;
+        server
+    }
+
+    /// Starts a server, and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn launch(self) -> Server {
+        self.launch_as("serve").await
+    }
+
+    /// Starts `tinymcp dev`, and waits until it has built the crates and listens.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn develop(self) -> Server {
+        self.launch_as("dev").await
+    }
+
+    async fn launch_as(self, name: &str) -> Server {
+        let mut command = tinymcp(self.path());
+        command.args([name, "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).stdout(Stdio::null());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let mut child = command.spawn().expect("the program starts");
+        let log = Log::collect(child.stderr.take().expect("it was just piped"));
+        let line = log.wait_for("listening on ").await;
+        let (_, rest) = line.split_once("listening on ").expect("it was waited for");
+        let address = rest.split([' ', '"']).next().and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));
+        Server { address, log, site: Some(self), child }
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Server {
+    /// A server with these guests under their own names.
+    pub async fn with(guests: &[&str]) -> Self {
+        Site::with(guests).start().await
+    }
+
+    /// The directory that it runs in.
+    pub fn site(&self) -> &Site {
+        self.site.as_ref().expect("taken at its end only")
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The MCP endpoint.
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// A request to it.
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(self.address, method, path)
+    }
+
+    /// What `GET` of a path answers.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path).send().await
+    }
+
+    /// Waits until the first scan is done.
+    pub async fn ready(&self) {
+        self.ready_within(DEADLINE).await;
+    }
+
+    /// Waits until the first scan is done, for as long as compiling may take.
+    pub async fn ready_within(&self, deadline: Duration) {
+        until_within(deadline, "a server that is ready", async || self.get("/readyz").await.status == 200).await;
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Asks it to stop as Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal(rustix::process::Signal::INT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a process has a number"), signal).expect("it runs");
+    }
+
+    /// Waits for its end. Returns how it ended.
+    ///
+    /// # Panics
+    /// When it goes on.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.log.ended().await;
+        let mut status = None;
+        until("the end of the server", async || {
+            status = self.child.try_wait().expect("a child of ours");
+            status.is_some()
+        })
+        .await;
+        status.expect("it was just waited for")
+    }
+
+    /// Kills it as a power cut would, and leaves its directory.
+    pub fn kill(mut self) -> Site {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.site.take().expect("taken here only")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() && self.site.is_some() {
+            eprintln!("the server's log:\n{}", self.log.text());
+        }
+    }
+}
