@@ -5,6 +5,7 @@
 //! so that a runtime that compiles for seconds holds up nobody.
 
 mod entry;
+mod job;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,16 +18,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::entry::{Entry, Offer};
+use self::job::{Job, Loaded};
 use super::cache::Cache;
 use super::catalog::{Catalog, PluginStatus, Tool};
 use super::compilers::Compilers;
-use super::directory::{self, Found, ReadError, Stamp};
+use super::directory::{self, Found, Stamp};
 use super::engine::Engine;
 use super::ledger::Ledger;
-use super::load::{self, Digest, LoadError, Plugin};
+use super::load::{self, Digest, Plugin};
 use super::names;
 use super::watch::Watch;
-use crate::config::{ByteSize, Config};
+use crate::config::Config;
 
 /// Events within so long are looked at together: a copy program makes several for each file.
 const GATHER: Duration = Duration::from_millis(15);
@@ -57,18 +59,6 @@ pub(super) struct Registry {
     publish_by: Option<Instant>,
     is_missing: bool,
     settle: Duration,
-}
-
-/// What a load came to.
-struct Loaded {
-    file: String,
-    /// The state of the file that was read, if it could be read.
-    stamp: Option<Stamp>,
-    digest: Option<Digest>,
-    outcome: Result<Option<Plugin>, String>,
-    /// The file may still be growing: see [`SETTLE`].
-    is_unsettled: bool,
-    elapsed: Duration,
 }
 
 impl Registry {
@@ -428,60 +418,5 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Reading and loading one state of one file.
-struct Job {
-    found: Found,
-    name: String,
-    limit: ByteSize,
-    /// What was last made of this file: the same bytes need no second look.
-    known: Option<Digest>,
-    is_settled: bool,
-}
-
-impl Job {
-    async fn run(self, engine: Arc<Engine>, cache: Option<Cache>, compilers: Arc<Compilers>) -> Loaded {
-        let started = std::time::Instant::now();
-        let Self { found, name, limit, known, is_settled } = self;
-        let path = found.path.clone();
-        let read = compilers
-            .run(0, move || directory::read(&path, limit).map(|(bytes, stamp)| (Digest::of(&bytes), bytes, stamp)))
-            .await;
-        let mut loaded = Loaded {
-            file: found.file,
-            stamp: Some(found.stamp),
-            digest: None,
-            outcome: Ok(None),
-            is_unsettled: !is_settled,
-            elapsed: Duration::ZERO,
-        };
-        let (digest, bytes, stamp) = match read {
-            Some(Ok(read)) => read,
-            Some(Err(error)) => {
-                // What changes under our eyes is not done; looking again is free of charge.
-                loaded.is_unsettled |= matches!(error, ReadError::Changed);
-                loaded.outcome = Err(error.to_string());
-                return loaded;
-            }
-            None => {
-                loaded.outcome = Err("the host failed while it read the file".to_owned());
-                return loaded;
-            }
-        };
-        loaded.stamp = Some(stamp);
-        loaded.digest = Some(digest);
-        if known == Some(digest) {
-            return loaded;
-        }
-        let size = bytes.len();
-        let outcome = compilers.run(size, move || load::load(&engine, cache.as_ref(), &name, &bytes)).await;
-        loaded.outcome = match outcome {
-            Some(outcome) => outcome.map(Some).map_err(|error: LoadError| error.to_string()),
-            None => Err("the host failed while it compiled the file".to_owned()),
-        };
-        loaded.elapsed = started.elapsed();
-        loaded
     }
 }
