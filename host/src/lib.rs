@@ -3,6 +3,7 @@
 //! The map, from the outside in:
 //!
 //! - [`cli`]: the commands. [`config`]: `tinymcp.toml` and the environment, which no other module reads.
+//! - [`fetch`]: requests that this server makes itself.
 //! - [`http`]: routes, checks on every request, the accept loop.
 //! - [`auth`]: who is calling, as a [`principal::Principal`].
 //! - [`mcp`]: the protocol; the only module that names rmcp.
@@ -17,6 +18,7 @@ pub mod auth;
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod fetch;
 pub mod http;
 pub mod mcp;
 pub mod plugins;
