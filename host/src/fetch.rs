@@ -87,7 +87,7 @@ impl FetchError {
             }
             cause = error.source();
         }
-        if error.is_timeout() { Self::Timeout } else { Self::Unreachable(causes(error.without_url())) }
+        if error.is_timeout() { Self::Timeout } else { Self::Unreachable(causes(&error.without_url())) }
     }
 }
 
@@ -111,7 +111,7 @@ fn builder(connect_timeout: Duration) -> ClientBuilder {
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, FetchError> {
-    builder.build().map_err(|error| FetchError::Setup(causes(error)))
+    builder.build().map_err(|error| FetchError::Setup(causes(&error)))
 }
 
 /// The whole answer, unless it is larger than it may be.
@@ -146,7 +146,7 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// An error and all that caused it, in one line. The most telling part is the innermost one.
-fn causes(error: reqwest::Error) -> String {
+fn causes(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

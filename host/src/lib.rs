@@ -6,6 +6,7 @@
 //! - [`fetch`]: requests that this server makes itself.
 //! - [`http`]: routes, checks on every request, the accept loop.
 //! - [`auth`]: who is calling, as a [`principal::Principal`].
+//! - [`jwks`]: tokens that others have signed, and their keys.
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`clients`]: what to paste into Cursor, Claude Code and others.
@@ -20,6 +21,7 @@ pub mod clients;
 pub mod config;
 pub mod fetch;
 pub mod http;
+pub mod jwks;
 pub mod mcp;
 pub mod plugins;
 pub mod principal;

@@ -88,8 +88,6 @@ fn span_v4(prefix: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     fn is_global(address: &str) -> bool {
         super::is_global(address.parse().unwrap())
     }

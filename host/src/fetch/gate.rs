@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
-use tokio::time::Instant;
 
 use super::{Document, FetchError};
 
@@ -116,55 +116,48 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use tokio::sync::Notify;
+
     use super::*;
 
-    fn at_once() -> Fetch {
-        async { Ok(Document { body: "{}".into(), max_age: None }) }.boxed()
+    #[test]
+    fn a_host_and_all_hosts_have_their_limits() {
+        let mut state = State::default();
+        let start = Instant::now();
+        let mut begins = |host: &str, after: u64| state.count(host, start + Duration::from_secs(after)).is_ok();
+
+        assert_eq!((0..20).filter(|_| begins("a.example", 0)).count(), 10);
+        assert!(begins("b.example", 0));
+        assert!(begins("a.example", 2));
+        assert!(!begins("a.example", 2));
+
+        assert_eq!((0..10_000).filter(|host| begins(&format!("{host}.example"), 2)).count(), 58);
+        assert!(!begins("c.example", 2));
+        assert!(begins("c.example", 3600));
+        assert!(state.hosts.len() <= MAX_HOSTS);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_host_and_all_hosts_have_their_limits() {
-        let gate = Gate::default();
-        let mut begun = 0;
-        while gate.join(&format!("https://a.example/{begun}"), "a.example", at_once).is_ok() {
-            begun += 1;
-        }
-        assert_eq!(begun, 10);
-        assert!(gate.join("https://b.example/", "b.example", at_once).is_ok());
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert!(gate.join("https://a.example/again", "a.example", at_once).is_ok());
-        assert!(gate.join("https://a.example/and-again", "a.example", at_once).is_err());
-
-        let all =
-            (0..10_000).filter(|host| gate.join("https://x/", &format!("{host}.example"), at_once).is_ok()).count();
-        assert!((40..=60).contains(&all), "{all}");
-        assert!(gate.state.lock().unwrap().hosts.len() <= MAX_HOSTS);
-        tokio::time::advance(Duration::from_secs(3600)).await;
-        assert!(gate.join("https://a.example/later", "a.example", at_once).is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_fetch_serves_all_who_wait() {
-        let gate = Gate::default();
-        let count = Arc::new(AtomicUsize::new(0));
-        let slow = || -> Fetch {
-            let count = count.clone();
-            async move {
+        let (gate, count, release) = (Gate::default(), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let join = || {
+            let (count, release) = (count.clone(), release.clone());
+            let fetch = async move {
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                release.notified().await;
                 Ok(Document { body: "{}".into(), max_age: None })
-            }
-            .boxed()
+            };
+            gate.join("https://a.example/c", "a.example", || fetch.boxed()).unwrap()
         };
-        let first = gate.join("https://a.example/c", "a.example", slow).unwrap();
-        let second = gate.join("https://a.example/c", "a.example", slow).unwrap();
+        let (first, second, third) = (join(), join(), join());
         drop(first);
-        assert!(second.await.is_ok());
+        release.notify_one();
+        assert!(second.await.is_ok() && third.await.is_ok());
         assert_eq!(count.load(Ordering::Relaxed), 1);
-        assert!(gate.join("https://a.example/c", "a.example", slow).unwrap().await.is_ok());
+
+        drop(join());
+        release.notify_one();
+        assert!(join().await.is_ok());
         assert_eq!(count.load(Ordering::Relaxed), 2);
-        let abandoned = gate.join("https://a.example/c", "a.example", slow).unwrap();
-        drop(abandoned);
-        assert!(gate.join("https://a.example/c", "a.example", slow).unwrap().await.is_ok());
     }
 }
