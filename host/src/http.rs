@@ -5,6 +5,7 @@
 
 mod guard;
 mod health;
+pub mod html;
 mod pages;
 pub mod server;
 

@@ -11,6 +11,7 @@
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`clients`]: what to paste into Cursor, Claude Code and others.
 //! - [`state`]: the private directory that outlives the process.
+//! - [`visible`]: strangers' text, without what a reader would not see.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` says more, with a walk-through of each flow.
@@ -26,3 +27,4 @@ pub mod mcp;
 pub mod plugins;
 pub mod principal;
 pub mod state;
+pub mod visible;

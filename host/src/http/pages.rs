@@ -5,17 +5,12 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
-};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, Method, StatusCode};
 
-use super::App;
+use super::{App, html};
 use crate::clients::{self, Client};
 use crate::plugins::catalog::{PluginStatus, Tool};
-
-/// The style sheet that pages include. The policy names it by its hash: no other style is applied.
-const STYLE: &str = include_str!("../../templates/style.css");
 
 #[derive(Template)]
 #[template(path = "landing.html")]
@@ -32,8 +27,7 @@ struct Landing {
 
 /// Whether a request at `/mcp` is a person who has put the URL into a browser: it prefers HTML by name.
 pub(super) fn is_wanted(method: &Method, headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    *method == Method::GET && accept.split(',').next().is_some_and(|first| first.trim().starts_with("text/html"))
+    *method == Method::GET && html::is_preferred(headers)
 }
 
 /// `/`: what this is, how to connect to it, and which tools it has.
@@ -55,7 +49,7 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
         version: env!("CARGO_PKG_VERSION"),
         endpoint,
     };
-    html(page.render())
+    html::answer(StatusCode::OK, &page, &app.server.base_url)
 }
 
 /// `/llms.txt`: the same in Markdown (llmstxt.org).
@@ -80,42 +74,12 @@ fn broken(plugin: &PluginStatus) -> Option<(String, String, bool)> {
     Some((plugin.file.clone(), plugin.problem.clone()?, plugin.serving.is_some()))
 }
 
-/// An HTML answer that can run nothing, load nothing and be framed by nobody.
-fn html(rendered: Result<String, askama::Error>) -> Response {
-    let Ok(body) = rendered else {
-        tracing::error!("a page could not be rendered");
-        return super::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the page could not be rendered");
-    };
-    let mut response = body.into_response();
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        style_hash(),
-    );
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(VARY, HeaderValue::from_static("accept"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if let Ok(policy) = HeaderValue::from_str(&policy) {
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
-    }
-    response
-}
-
-/// The hash of what stands between the tags: the template engine leaves out the newline at a file's end.
-fn style_hash() -> String {
-    use base64::Engine as _;
-    use sha2::Digest as _;
-    base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(STYLE.trim_end()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_names_the_style_that_the_page_has() {
+    fn what_plugins_say_is_shown_as_text() {
         let page = Landing {
             endpoint: "http://localhost:8000/mcp".to_owned(),
             cursor_link: String::new(),
@@ -125,10 +89,6 @@ mod tests {
             is_ready: true,
             version: "0",
         };
-        let page = page.render().unwrap();
-        let (_, rest) = page.split_once("<style>").unwrap();
-        let (style, _) = rest.split_once("</style>").unwrap();
-        assert_eq!(style, STYLE.trim_end());
-        assert!(!page.contains("<script>"));
+        assert!(!page.render().unwrap().contains("<script>"));
     }
 }
