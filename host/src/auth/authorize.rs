@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::response::Response;
+use http::header::HOST;
 use http::{HeaderMap, StatusCode};
 
 use super::clients::redirect;
 use super::clients::{Client, Clients, UnknownClient};
 use super::cookies::Cookie;
 use super::explain::Explanation;
-use super::form::Parameters;
+use super::form::{self, FORM_BYTES_MAX, Parameters};
 use super::pages::ConsentPage;
 use super::people::People;
 use super::request::{Form, FreshForm, ValidatedRequest};
@@ -23,7 +25,7 @@ use crate::config::address::BaseUrl;
 
 /// Serves the authorization endpoint. `raw_query` is the query, or the body of a form.
 pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
-    if resource::alias(server.base_url(), headers).is_some() {
+    if resource::alias(server.base_url(), headers.get(HOST)).is_some() {
         // Cookies are the host's, and the provider sends people back to `base_url`.
         return see_other(&format!("{}/authorize?{raw_query}", server.base_url().as_str()));
     }
@@ -44,6 +46,14 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
         Ok(request) => ask(server, headers, &client, request),
         Err(Refused { error, description }) => server.send_error(&back, error, description),
     }
+}
+
+/// The same with the parameters in a form (RFC 6749 §3.1).
+pub(crate) async fn authorize_by_form(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
+    let is_form = form::is_form(headers);
+    let body = form::read(body, FORM_BYTES_MAX).await;
+    let raw = body.ok().filter(|_| is_form).and_then(|body| String::from_utf8(body.to_vec()).ok());
+    authorize(server, headers, raw.as_deref().unwrap_or_default()).await
 }
 
 /// The provider has not been reached since the server was started.

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use self::document::{DocumentError, Documents};
 use self::id::{Method, Registration};
+use super::pages::Asking;
 use crate::config::names::UnknownClients;
 use crate::config::secret::SecretText;
 use crate::vault::Vault;
@@ -46,10 +47,17 @@ pub(super) struct Client {
     pub(super) id: String,
     /// What it says that it is called.
     pub(super) name: Option<String>,
-    /// The host of its metadata document, which nobody else can claim.
-    pub(super) host: Option<String>,
+    standing: Standing,
     redirects: Redirects,
     proof: Proof,
+}
+
+/// Who says what a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Registered,
+    Document,
+    Declared,
 }
 
 #[derive(Debug, Clone)]
@@ -118,9 +126,9 @@ impl Clients {
         if Documents::is_document_url(id) {
             let document = self.documents.client(id).await.map_err(UnknownClient::Document)?;
             return Ok(Client {
-                host: url::Url::parse(id).ok().and_then(|url| url.host_str().map(str::to_owned)),
                 id: document.client_id,
                 name: document.name,
+                standing: Standing::Document,
                 redirects: Redirects::Registered(document.redirect_uris),
                 proof: if document.needs_assertion { Proof::Assertion } else { Proof::Public },
             });
@@ -157,7 +165,7 @@ impl Client {
         Self {
             id: id.to_owned(),
             name: Some(declared.name.clone().unwrap_or_else(|| id.to_owned())),
-            host: None,
+            standing: Standing::Declared,
             redirects: Redirects::Registered(declared.redirect_uris.clone()),
             proof: declared.secret.clone().map_or(Proof::Public, Proof::Declared),
         }
@@ -171,14 +179,20 @@ impl Client {
         Self {
             id: id.to_owned(),
             name: registration.name,
-            host: None,
+            standing: Standing::Registered,
             redirects: Redirects::Registered(registration.redirect_uris),
             proof,
         }
     }
 
     fn adopted(id: &str) -> Self {
-        Self { id: id.to_owned(), name: None, host: None, redirects: Redirects::Acceptable, proof: Proof::Public }
+        Self {
+            id: id.to_owned(),
+            name: None,
+            standing: Standing::Registered,
+            redirects: Redirects::Acceptable,
+            proof: Proof::Public,
+        }
     }
 
     /// Whether it may be sent there.
@@ -195,6 +209,24 @@ impl Client {
         match &self.redirects {
             Redirects::Registered(registered) => registered,
             Redirects::Acceptable => &[],
+        }
+    }
+
+    /// Who it is, for the page that asks.
+    pub(super) fn asking(&self) -> Asking {
+        match self.standing {
+            Standing::Registered => Asking::Registered { name: self.name.clone() },
+            Standing::Document => Asking::Document { client_id: self.id.clone(), name: self.name.clone() },
+            Standing::Declared => Asking::Declared { name: self.name.clone().unwrap_or_else(|| self.id.clone()) },
+        }
+    }
+
+    /// A client that registered these.
+    #[cfg(test)]
+    pub(super) fn for_tests(id: &str, redirect_uris: &[&str]) -> Self {
+        Self {
+            redirects: Redirects::Registered(redirect_uris.iter().map(|uri| (*uri).to_owned()).collect()),
+            ..Self::adopted(id)
         }
     }
 

@@ -1,8 +1,8 @@
 //! The authorization server: what its endpoints share.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
@@ -16,7 +16,7 @@ use super::clients::redirect::{self, Kind};
 use super::clients::{Clients, Declared};
 use super::cookies::Cookies;
 use super::explain::Explanation;
-use super::limits::Limits;
+use super::limits::{Bucket, Limits};
 use super::pages::{Forward, MessagePage, OpenAppPage, Outcome};
 use super::people::People;
 use super::sessions::{Lives, Sessions};
@@ -113,6 +113,14 @@ impl AuthorizationServer {
     /// Whether people can log in: the provider is known.
     pub fn is_ready(&self) -> bool {
         self.upstream.is_known()
+    }
+
+    /// Counts a step of a login in a browser.
+    ///
+    /// # Errors
+    /// Too many from one address: what it is answered.
+    pub(crate) fn count_authorization(&self, address: IpAddr) -> Result<(), Box<Response>> {
+        self.limits.allow(Bucket::Authorize, address)
     }
 
     pub(super) fn people(&self) -> &People {
@@ -212,6 +220,3 @@ pub(super) fn see_other(url: &str) -> Response {
 pub(super) fn reference() -> String {
     format!("{:08x}", rand::random::<u32>())
 }
-
-/// How long a browser is told to wait when the provider cannot be reached.
-pub(super) const PROVIDER_RETRY: Duration = Duration::from_secs(10);

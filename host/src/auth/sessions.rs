@@ -89,8 +89,6 @@ pub(super) enum BearerError {
     Ended,
     /// Its time is over.
     Expired,
-    /// The person may not log in any more.
-    NotAllowed,
     /// The store cannot say.
     Unavailable,
 }
