@@ -6,6 +6,7 @@
 //! - `address`, `names`, `units`, `template`, `free`: the types of values. `text`: those that are written as strings.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
+//! - `provider`: the built-in providers, and the one that is chosen.
 //! - `check`: what no single key can know. `problem`: how all of it is said. `in_force`: for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
@@ -22,6 +23,7 @@ pub mod key;
 pub mod keys;
 pub mod names;
 pub mod problem;
+pub mod provider;
 mod reader;
 mod settings;
 mod table;
@@ -47,6 +49,7 @@ use self::key::Key;
 pub use self::keys::{Config, Limits, PluginSettings, Server};
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
+pub use self::provider::Provider;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
@@ -93,6 +96,9 @@ pub enum Purpose {
 pub struct Loaded {
     /// The configuration itself.
     pub config: Config,
+    /// The identity provider that it chooses, its variables replaced. None for `none` and `local`, and where the
+    /// configuration is for looking only.
+    pub provider: Option<Provider>,
     /// What is no problem, and yet not what somebody had in mind; a line of the log each.
     pub warnings: Vec<Problem>,
     /// Every value with its source, for `tinymcp check`.
@@ -139,22 +145,28 @@ impl Config {
     fn parse(text: &str, invocation: &Invocation, environment: &Environment) -> Result<Loaded, ConfigError> {
         let file: Arc<str> = invocation.path().display().to_string().into();
         let mut reader = Reader::new(environment, &invocation.overrides, invocation.directory());
-        let mut config = match document::parse(&file, text) {
-            Ok(root) => Self::read_root(&root, &mut reader),
+        let root = match document::parse(&file, text) {
+            Ok(root) => root,
             Err(problems) => {
                 reader.problems.extend(problems);
                 return Err(ConfigError::Problems(listed(reader.problems)));
             }
         };
+        let mut config = Self::read_root(&root, &mut reader);
         config.server.base_url = base_url(&config, &mut reader);
-        check::check(&config, invocation.purpose, &mut reader);
+        check::check(&config, &mut reader);
+        provider::check_keys(&root, &mut reader);
+        let provider = match invocation.purpose {
+            Purpose::Serve => provider::choose(&config, &root, &mut reader),
+            Purpose::Look => None,
+        };
         reader.expect_overrides_taken();
         reader.warn_about_variables();
         reader.problems.retain(|problem| !is_of_disabled_plugin(problem, &config));
         if !reader.problems.is_empty() {
             return Err(ConfigError::Problems(listed(reader.problems)));
         }
-        Ok(Loaded { config, warnings: listed(reader.warnings), in_force: InForce(reader.lines) })
+        Ok(Loaded { config, provider, warnings: listed(reader.warnings), in_force: InForce(reader.lines) })
     }
 
     /// What a call of this plugin may use. The name may be in kebab case.

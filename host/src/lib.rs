@@ -3,8 +3,10 @@
 //! The map, from the outside in:
 //!
 //! - [`cli`]: the commands. [`config`]: `tinymcp.toml` and the environment, which no other module reads.
+//! - [`fetch`]: requests that this server makes itself.
 //! - [`http`]: routes, checks on every request, the accept loop.
 //! - [`auth`]: who is calling, as a [`principal::Principal`].
+//! - [`jwks`]: tokens that others have signed, and their keys.
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`clients`]: what to paste into Cursor, Claude Code and others.
@@ -18,7 +20,9 @@ pub mod auth;
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod fetch;
 pub mod http;
+pub mod jwks;
 pub mod mcp;
 pub mod plugins;
 pub mod principal;

@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a problem was found with this key, or with a table that it stands in.
-    fn is_wrong(&self, key: &Key) -> bool {
+    pub(super) fn is_wrong(&self, key: &Key) -> bool {
         let mut wrong = self.problems.iter().filter_map(|problem| problem.key.as_ref());
         wrong.any(|wrong| key.is_within(wrong))
     }
