@@ -168,7 +168,16 @@ impl Local {
             organizations: Vec::new(),
             scopes: vec![EVERY_SCOPE.to_owned()],
         };
-        Login { identity, tokens: UpstreamTokens::default() }
+        // There is nothing to renew or to revoke later.
+        let tokens = UpstreamTokens {
+            access_token: String::new(),
+            refresh_token: None,
+            id_token: None,
+            expires_at: None,
+            scope: Vec::new(),
+            checked_at: 0,
+        };
+        Login { identity, tokens }
     }
 
     fn form(&self, request: &LoginRequest<'_>, name: &str, problem: Option<String>) -> Response {
