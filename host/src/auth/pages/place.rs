@@ -3,17 +3,7 @@
 use url::{Host, Url};
 
 use super::clean_name;
-
-/// Schemes of applications that are known, and whose they are.
-const APPS: [(&str, &str); 7] = [
-    ("cursor", "Cursor"),
-    ("vscode", "VS Code"),
-    ("vscode-insiders", "VS Code Insiders"),
-    ("windsurf", "Windsurf"),
-    ("zed", "Zed"),
-    ("claude", "Claude"),
-    ("goose", "Goose"),
-];
+use crate::auth::clients::redirect;
 
 /// A redirect URI as it is shown.
 pub(super) struct Destination {
@@ -55,8 +45,8 @@ impl Place {
                 // Without a user name, which could look like a host.
                 Self::Host(url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}")))
             }
-            (scheme, _) => match APPS.iter().find(|(known, _)| *known == scheme) {
-                Some((_, app)) => Self::App(app),
+            (scheme, _) => match redirect::app_of(url.as_str()) {
+                Some(app) => Self::App(app),
                 None => Self::OtherApp(scheme.to_owned()),
             },
         }
