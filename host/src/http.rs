@@ -120,7 +120,7 @@ async fn serve_mcp(
         return (StatusCode::NO_CONTENT, [(ALLOW, "GET, POST, DELETE, OPTIONS")]).into_response();
     }
     if pages::is_wanted(request.method(), request.headers()) {
-        return pages::landing(State(app), Extension(peer)).await.into_response();
+        return pages::landing(State(app)).await;
     }
     let host = request.headers().get(HOST).cloned();
     let principal = match app.auth.authenticate(&peer, request.headers()).await {

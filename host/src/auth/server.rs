@@ -110,6 +110,11 @@ impl AuthorizationServer {
         &self.base_url
     }
 
+    /// Who logs people in.
+    pub fn provider(&self) -> &str {
+        self.upstream.display_name()
+    }
+
     /// Whether people can log in: the provider is known.
     pub fn is_ready(&self) -> bool {
         self.upstream.is_known()
