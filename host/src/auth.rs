@@ -2,6 +2,8 @@
 //!
 //! There is one provider so far, `none`: nobody is asked, and everybody on this machine may call.
 
+pub mod clients;
+
 use http::HeaderMap;
 
 use crate::http::server::Peer;

@@ -1,0 +1,3 @@
+//! Who a client is.
+
+pub mod document;
