@@ -112,7 +112,7 @@ impl Auth {
     pub fn admit(&self, peer: &Peer, headers: &HeaderMap) -> Result<(), Refusal> {
         let is_for_this_machine = match self {
             Self::None(_) => true,
-            Self::Login(server) => server.upstream.is_local(),
+            Self::Login(server) => server.is_local(),
         };
         if !is_for_this_machine {
             return Ok(());

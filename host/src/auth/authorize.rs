@@ -40,7 +40,7 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
         client: client.name.as_deref().unwrap_or("the client"),
     };
     if !server.is_ready() {
-        return server.page(headers, provider_unknown(server, back));
+        return server.page(headers, provider_unknown(server, back, "the provider's metadata is not known".to_owned()));
     }
     match validate(&raw, &client, &redirect_uri, server.base_url(), server.people()) {
         Ok(request) => ask(server, headers, &client, request),
@@ -57,7 +57,7 @@ pub(crate) async fn authorize_by_form(server: &Arc<AuthorizationServer>, headers
 }
 
 /// The provider has not been reached since the server was started.
-pub(super) fn provider_unknown<'r>(server: &AuthorizationServer, back: Back<'r>) -> Failure<'r> {
+pub(super) fn provider_unknown<'r>(server: &AuthorizationServer, back: Back<'r>, cause: String) -> Failure<'r> {
     let provider = server.upstream.display_name();
     Failure {
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -70,7 +70,7 @@ pub(super) fn provider_unknown<'r>(server: &AuthorizationServer, back: Back<'r>)
                 "If it goes on, the server's operator finds the reason in its log.",
             ],
         ),
-        cause: "the provider's metadata is not known".to_owned(),
+        cause,
         back: Some(back),
     }
 }
@@ -202,7 +202,7 @@ impl Unproved {
             Self::Unknown { id, why: UnknownClient::Document(error) } => {
                 let explanation = Explanation::new(
                     "The client's description cannot be used",
-                    format!("The client names itself by the URL `{id}`, and what is there cannot be used: {error}."),
+                    format!("The client names itself by the URL `{id}`, and what is there cannot be used: {}.", error.outward()),
                     &[
                         "Try again in a minute, in case the site could not be reached.",
                         "If it goes on, the client's maker has to mend that document.",

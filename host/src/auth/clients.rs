@@ -15,7 +15,7 @@ use self::document::{DocumentError, Documents};
 use self::id::{Method, Registration};
 use super::pages::Asking;
 use crate::config::names::UnknownClients;
-use crate::config::secret::SecretText;
+use crate::config::provider::Secret;
 use crate::vault::Vault;
 
 /// Longest id that is looked at, whoever gave it out.
@@ -38,7 +38,7 @@ pub struct Declared {
     /// Where it may be sent back to.
     pub redirect_uris: Vec<String>,
     /// Its secret; none for a public client.
-    pub secret: Option<SecretText>,
+    pub secret: Option<Secret>,
 }
 
 /// A client that is known.
@@ -75,7 +75,7 @@ enum Proof {
     /// A secret that is a MAC of its id, sent in this way.
     Derived(Method),
     /// A secret from the configuration, sent in either way.
-    Declared(SecretText),
+    Declared(Secret),
     /// An assertion under its own key (RFC 7523).
     Assertion,
 }
@@ -149,7 +149,7 @@ impl Clients {
             }
             (Proof::Declared(expected), Shown::Secret { secret, .. }) => {
                 // Hashes compare in constant time.
-                blake3::hash(expected.expose().as_bytes()) == blake3::hash(secret.as_bytes())
+                blake3::hash(expected.reveal().as_bytes()) == blake3::hash(secret.as_bytes())
             }
             (Proof::Public | Proof::Derived(_) | Proof::Declared(_) | Proof::Assertion, _) => false,
         }
@@ -230,8 +230,8 @@ impl Client {
         }
     }
 
-    /// Whether it proves itself with assertions.
-    pub(super) fn uses_assertions(&self) -> bool {
-        matches!(self.proof, Proof::Assertion)
+    /// Whether it may prove itself with assertions: only a document says which keys are a client's.
+    pub(super) fn may_assert(&self) -> bool {
+        self.standing == Standing::Document
     }
 }

@@ -79,7 +79,7 @@ impl AuthorizationServer {
             parameters;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
-        let people = People::new(config, upstream.is_local());
+        let people = People::new(config, is_local(&upstream));
         let lives = Lives {
             access: auth.access_ttl.duration(),
             refresh: auth.refresh_ttl.duration(),
@@ -118,6 +118,11 @@ impl AuthorizationServer {
     /// Whether people can log in: the provider is known.
     pub fn is_ready(&self) -> bool {
         self.upstream.is_known()
+    }
+
+    /// Whether anybody may log in, and only from this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        is_local(&self.upstream)
     }
 
     /// Counts a step of a login in a browser.
@@ -176,6 +181,10 @@ impl AuthorizationServer {
         let answer: Vec<(&str, &str)> = answer.iter().copied().chain(state).chain([issuer]).collect();
         redirect::with_answer(back.redirect_uri, &answer)
     }
+}
+
+fn is_local(upstream: &Upstream) -> bool {
+    matches!(upstream, Upstream::Local(_))
 }
 
 /// The way back to a client, proved to be its own.
