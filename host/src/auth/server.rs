@@ -143,7 +143,7 @@ impl AuthorizationServer {
     }
 
     /// A page about something that went wrong, and its cause in the log.
-    pub(super) fn page(&self, headers: &HeaderMap, failure: Failure) -> Response {
+    pub(super) fn page(&self, headers: &HeaderMap, failure: Failure<'_>) -> Response {
         let reference = reference();
         let Failure { status, error, explanation, cause, back } = failure;
         tracing::warn!(%reference, status = status.as_u16(), cause, "login: {}", explanation.title);
