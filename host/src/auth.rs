@@ -2,6 +2,9 @@
 //!
 //! There is one provider so far, `none`: nobody is asked, and everybody on this machine may call.
 
+pub mod explain;
+pub mod upstream;
+
 use http::HeaderMap;
 
 use crate::http::server::Peer;
