@@ -70,7 +70,9 @@ pub enum Refusal {
     #[error("with this login (`auth.provider` is `none` or `local`) the server serves its own machine only")]
     NotLocal,
     /// Anybody could log in, and a proxy may be forwarding a stranger.
-    #[error("with this login (`auth.provider` is `none` or `local`) the server takes no request that a proxy has forwarded")]
+    #[error(
+        "with this login (`auth.provider` is `none` or `local`) the server takes no request that a proxy has forwarded"
+    )]
     Forwarded,
     /// There is no bearer token.
     #[error("log in first: this server's authorization server is named in its protected resource metadata")]
@@ -219,8 +221,12 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 fn refused(error: BearerError) -> Refusal {
     let reference = server::reference();
     match error {
-        BearerError::Foreign => tracing::info!(%reference, "a bearer token was refused: it is no access token of this server"),
-        BearerError::Ended => tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced"),
+        BearerError::Foreign => {
+            tracing::info!(%reference, "a bearer token was refused: it is no access token of this server")
+        }
+        BearerError::Ended => {
+            tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced")
+        }
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
         BearerError::Unavailable => {
             tracing::error!(%reference, "a bearer token could not be checked: the store failed");

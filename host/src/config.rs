@@ -55,7 +55,7 @@ use self::provider::Secret;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
-use crate::state::{Secrets, SecretText, ShortSecret};
+use crate::state::{SecretText, Secrets, ShortSecret};
 
 /// The file that is read when the command line names none.
 const FILE: &str = "tinymcp.toml";

@@ -35,9 +35,10 @@ const PROVIDER_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Something that fetches documents: the two clients here, and fakes in tests.
+#[async_trait::async_trait]
 pub trait Fetch: Send + Sync + 'static {
     /// Fetches the document at a URL.
-    fn fetch(&self, url: &Url) -> impl Future<Output = Result<Document, FetchError>> + Send;
+    async fn fetch(&self, url: &Url) -> Result<Document, FetchError>;
 }
 
 /// What was found at a URL.

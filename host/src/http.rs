@@ -132,7 +132,8 @@ async fn serve_mcp(
     match app.endpoint.serve(request).await {
         Ok(response) => end_with_token(&app, authorization, response),
         Err(ScopesNeeded(scopes)) => {
-            let message = "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
+            let message =
+                "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
             let response = mcp::error_response(StatusCode::FORBIDDEN, message);
             app.auth.refuse_for_scopes(host.as_ref(), &scopes, response)
         }

@@ -64,7 +64,9 @@ pub(super) fn provider_unknown<'r>(server: &AuthorizationServer, back: Back<'r>,
         error: "temporarily_unavailable",
         explanation: Explanation::new(
             &format!("{provider} cannot be reached"),
-            format!("This server cannot reach {provider}, who logs people in, at the moment. Whoever is logged in already stays so."),
+            format!(
+                "This server cannot reach {provider}, who logs people in, at the moment. Whoever is logged in already stays so."
+            ),
             &[
                 "Try again in a minute: start the login in your client once more.",
                 "If it goes on, the server's operator finds the reason in its log.",
@@ -112,9 +114,8 @@ fn validate(
     people: &People,
 ) -> Result<ValidatedRequest, Refused> {
     let refused = |error, description| Refused { error, description };
-    let once = |name: &str| {
-        raw.one(name).map_err(|_| refused("invalid_request", "a parameter is given more than once"))
-    };
+    let once =
+        |name: &str| raw.one(name).map_err(|_| refused("invalid_request", "a parameter is given more than once"));
     // RFC 6749 §3.1: nothing may be given twice, whether it is looked at here or not.
     for name in ["scope", "nonce", "response_mode", "code_challenge", "code_challenge_method"] {
         once(name)?;
@@ -202,7 +203,10 @@ impl Unproved {
             Self::Unknown { id, why: UnknownClient::Document(error) } => {
                 let explanation = Explanation::new(
                     "The client's description cannot be used",
-                    format!("The client names itself by the URL `{id}`, and what is there cannot be used: {}.", error.outward()),
+                    format!(
+                        "The client names itself by the URL `{id}`, and what is there cannot be used: {}.",
+                        error.outward()
+                    ),
                     &[
                         "Try again in a minute, in case the site could not be reached.",
                         "If it goes on, the client's maker has to mend that document.",
@@ -251,7 +255,9 @@ fn not_registered<'r>(endpoint: &str) -> Failure<'r> {
             "Claude Code: type `/mcp`, choose the server and Clear authentication; or run `claude mcp logout NAME`.",
             "VS Code: run the command `Authentication: Remove Dynamic Authentication Providers`, and start the server again.",
             "mcp-remote: delete the folder `~/.mcp-auth`.",
-            &format!("The client's configuration needs the address `{endpoint}` and nothing else: no client id, no secret."),
+            &format!(
+                "The client's configuration needs the address `{endpoint}` and nothing else: no client id, no secret."
+            ),
         ],
     );
     Failure::here(StatusCode::BAD_REQUEST, "invalid_client", explanation, "the client id was not given out here")
@@ -262,7 +268,9 @@ fn own_id_pasted<'r>(server: &AuthorizationServer, id: &str) -> Failure<'r> {
     let endpoint = server.base_url().endpoint();
     let explanation = Explanation::new(
         &format!("This is your {provider} application's id"),
-        format!("The client presents `{id}`, which is this server's own id at {provider}. Clients register with this server and get ids of their own."),
+        format!(
+            "The client presents `{id}`, which is this server's own id at {provider}. Clients register with this server and get ids of their own."
+        ),
         &[
             "Remove the `auth` block with the client id and secret from the client's configuration.",
             &format!("What remains is `{{\"mcpServers\": {{\"tinymcp\": {{\"url\": \"{endpoint}\"}}}}}}`."),

@@ -60,11 +60,8 @@ async fn finish(
     id: &TransactionId,
     request: ValidatedRequest,
 ) -> Response {
-    let back = Back {
-        redirect_uri: &request.redirect_uri,
-        state: request.state.as_deref(),
-        client: &request.client_name,
-    };
+    let back =
+        Back { redirect_uri: &request.redirect_uri, state: request.state.as_deref(), client: &request.client_name };
     // Somebody who answers with two codes is not the provider.
     let [Ok(code), Ok(error), Ok(error_description), Ok(iss)] =
         ["code", "error", "error_description", "iss"].map(|name| raw.one(name).map(|value| value.map(str::to_owned)))
@@ -76,7 +73,8 @@ async fn finish(
     let provider = Arc::clone(&server.upstream);
     // A browser that goes away must not leave the provider's tokens with nobody.
     let logging_in = server.tasks.spawn(async move { provider.log_in(&answer, &upstream).await });
-    let outcome = logging_in.await.unwrap_or_else(|_| Err(LoginError::Broken { cause: "the login panicked".to_owned() }));
+    let outcome =
+        logging_in.await.unwrap_or_else(|_| Err(LoginError::Broken { cause: "the login panicked".to_owned() }));
     let Login { identity, tokens } = match outcome {
         Ok(login) => login,
         Err(error) => return failed(server, headers, back, error),
@@ -118,7 +116,8 @@ fn failed(server: &AuthorizationServer, headers: &HeaderMap, back: Back<'_>, err
 fn temporary(server: &AuthorizationServer, back: &Back<'_>, error: &str, cause: &str) -> Response {
     let reference = reference();
     tracing::warn!(%reference, provider = server.upstream.name(), cause, "a login failed at the provider");
-    let what = if error == "server_error" { "the provider's answer was not usable" } else { "the provider cannot be reached" };
+    let what =
+        if error == "server_error" { "the provider's answer was not usable" } else { "the provider cannot be reached" };
     server.send_error(back, error, &format!("{what}; reference {reference}"))
 }
 

@@ -33,7 +33,9 @@ pub(super) async fn authenticate(
     let id_in_form = form.one("client_id")?;
     let (id, shown) = match (&basic, secret, assertion) {
         (Some((id, secret)), None, None) => (id.as_str(), basic_shown(secret)),
-        (None, Some(secret), None) => (id_in_form.ok_or(refused.clone())?, Shown::Secret { method: Method::Post, secret }),
+        (None, Some(secret), None) => {
+            (id_in_form.ok_or(refused.clone())?, Shown::Secret { method: Method::Post, secret })
+        }
         (None, None, Some(assertion)) => {
             if form.one("client_assertion_type")? != Some(JWT_BEARER) {
                 return Err(refused);

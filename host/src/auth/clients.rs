@@ -84,7 +84,6 @@ enum Proof {
 pub(super) enum Shown<'r> {
     Nothing,
     Secret { method: Method, secret: &'r str },
-    Assertion(&'r str),
 }
 
 /// Why there is no such client.

@@ -65,11 +65,6 @@ impl Parameters {
         Ok(first.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty()))
     }
 
-    /// The first value of a parameter, for those of which only the presence matters.
-    pub(super) fn first(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
     /// Every value of a parameter that may be given more than once.
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())

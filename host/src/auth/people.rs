@@ -45,7 +45,9 @@ impl People {
     /// What a scope allows, in words.
     pub(super) fn describe(&self, scope: &str) -> String {
         let config = self.config.borrow();
-        let needs = |plugin: &crate::config::PluginSettings| plugin.enabled && plugin.scopes.iter().any(|it| it.as_str() == scope);
+        let needs = |plugin: &crate::config::PluginSettings| {
+            plugin.enabled && plugin.scopes.iter().any(|it| it.as_str() == scope)
+        };
         let plugins = config.plugin.iter().filter(|(_, plugin)| needs(plugin)).map(|(name, _)| name.as_str());
         match plugins.collect::<Vec<_>>().join(", ") {
             nobody if nobody.is_empty() => "no tool needs it at the moment".to_owned(),

@@ -30,7 +30,8 @@ fn names_us(base_url: &BaseUrl, resource: &str) -> bool {
         && url.fragment().is_none()
         && !resource.contains(['#', '?', '@'])
         && url.username().is_empty();
-    let is_host = url.host_str() == base_url.host_str() || (base_url.is_loopback() && url.host_str().is_some_and(is_alias));
+    let is_host =
+        url.host_str() == base_url.host_str() || (base_url.is_loopback() && url.host_str().is_some_and(is_alias));
     is_bare
         && is_host
         && url.scheme() == base_url.scheme()

@@ -8,7 +8,6 @@ use axum::response::Response;
 use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clients::document::Documents;
@@ -53,8 +52,6 @@ pub struct Parameters<'a> {
     pub store: Store,
     /// Where tasks run.
     pub tasks: &'a TaskTracker,
-    /// Cancelled when the server begins to stop.
-    pub stop: CancellationToken,
 }
 
 /// TinyMCP as the authorization server of its clients (RFC 6749), and as a client of one identity provider.
@@ -69,14 +66,12 @@ pub struct AuthorizationServer {
     pub(super) cookies: Cookies,
     pub(super) limits: Limits,
     pub(super) tasks: TaskTracker,
-    pub(super) stop: CancellationToken,
 }
 
 impl AuthorizationServer {
     /// Puts one together.
     pub fn new(parameters: Parameters<'_>) -> Self {
-        let Parameters { config, clients, upstream, own_id_at_provider, documents, state, store, tasks, stop } =
-            parameters;
+        let Parameters { config, clients, upstream, own_id_at_provider, documents, state, store, tasks } = parameters;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
         let people = People::new(config, is_local(&upstream));
@@ -101,7 +96,6 @@ impl AuthorizationServer {
             requests: Vault::of(state, REQUESTS),
             limits: Limits::new(auth.requests_per_minute.into()),
             tasks: tasks.clone(),
-            stop,
         }
     }
 
@@ -209,7 +203,12 @@ pub(super) struct Failure<'r> {
 
 impl Failure<'_> {
     /// A page for a person alone: nothing goes back to any client.
-    pub(super) fn here(status: StatusCode, error: &'static str, explanation: Explanation, cause: impl Into<String>) -> Self {
+    pub(super) fn here(
+        status: StatusCode,
+        error: &'static str,
+        explanation: Explanation,
+        cause: impl Into<String>,
+    ) -> Self {
         Self { status, error, explanation, cause: cause.into(), back: None }
     }
 }

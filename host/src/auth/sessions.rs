@@ -25,7 +25,7 @@ use self::together::{Answered, Renewed, Turns, Unsaved, now_ms};
 use super::errors::OAuthError;
 use super::people::People;
 use super::tokens::{Family, Kind, Token, TokenHash};
-use super::upstream::{Identity, Refreshed, RefreshError, Upstream, UpstreamTokens};
+use super::upstream::{Identity, RefreshError, Refreshed, Upstream, UpstreamTokens};
 use crate::principal::{Known, Principal};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::Vault;
@@ -305,7 +305,8 @@ impl Sessions {
         match self.upstream.refresh(&record.upstream).await {
             Ok(Refreshed::NotNeeded) => Ok(Renewed::default()),
             Ok(Refreshed::Tokens { tokens, identity }) => {
-                let is_another = |it: &Identity| (&it.issuer, &it.subject) != (&record.identity.issuer, &record.identity.subject);
+                let is_another =
+                    |it: &Identity| (&it.issuer, &it.subject) != (&record.identity.issuer, &record.identity.subject);
                 if identity.as_ref().is_some_and(is_another) {
                     tracing::error!(session = ?family, "the provider refreshed somebody else; the session ends");
                     self.end(family, None).await?;
@@ -497,7 +498,8 @@ impl Sessions {
 
     fn expires(&self, record: &Record) -> SystemTime {
         let sliding = SystemTime::now() + self.lives.refresh;
-        let end = self.lives.session_max.map(|max| SystemTime::UNIX_EPOCH + Duration::from_secs(record.created_s) + max);
+        let end =
+            self.lives.session_max.map(|max| SystemTime::UNIX_EPOCH + Duration::from_secs(record.created_s) + max);
         end.map_or(sliding, |end| end.min(sliding))
     }
 

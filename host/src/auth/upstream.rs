@@ -18,6 +18,7 @@ mod token;
 
 use std::fmt;
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -222,29 +223,39 @@ impl Upstream {
     ///
     /// # Errors
     /// [`LoginError`], which says who has to act.
-    pub async fn log_in(&self, callback: &Callback, request: &UpstreamRequest) -> Result<Login, LoginError> {
-        match self {
-            Self::Remote(remote) => remote.log_in(callback, request).await,
-            Self::Local(local) => local.log_in(callback, request),
-        }
+    pub fn log_in<'a>(
+        &'a self,
+        callback: &'a Callback,
+        request: &'a UpstreamRequest,
+    ) -> BoxFuture<'a, Result<Login, LoginError>> {
+        Box::pin(async move {
+            match self {
+                Self::Remote(remote) => remote.log_in(callback, request).await,
+                Self::Local(local) => local.log_in(callback, request),
+            }
+        })
     }
 
     /// Renews a session upstream. The caller sees to it that one session is renewed once at a time.
     ///
     /// # Errors
     /// [`RefreshError`].
-    pub async fn refresh(&self, tokens: &UpstreamTokens) -> Result<Refreshed, RefreshError> {
-        match self {
-            Self::Remote(remote) => remote.refresh(tokens).await,
-            Self::Local(_) => Ok(Refreshed::NotNeeded),
-        }
+    pub fn refresh<'a>(&'a self, tokens: &'a UpstreamTokens) -> BoxFuture<'a, Result<Refreshed, RefreshError>> {
+        Box::pin(async move {
+            match self {
+                Self::Remote(remote) => remote.refresh(tokens).await,
+                Self::Local(_) => Ok(Refreshed::NotNeeded),
+            }
+        })
     }
 
     /// Ends a session upstream, if the provider has a way for it and can be reached.
-    pub async fn revoke(&self, tokens: &UpstreamTokens) {
-        match self {
-            Self::Remote(remote) => remote.revoke(tokens).await,
-            Self::Local(_) => {}
-        }
+    pub fn revoke<'a>(&'a self, tokens: &'a UpstreamTokens) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            match self {
+                Self::Remote(remote) => remote.revoke(tokens).await,
+                Self::Local(_) => {}
+            }
+        })
     }
 }

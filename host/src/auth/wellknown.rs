@@ -101,10 +101,15 @@ pub(crate) fn challenge(
     match challenge {
         Challenge::NoToken => {}
         Challenge::InvalidToken(why) => {
-            value.push_str(&format!(", error=\"invalid_token\", error_description=\"{}\"", ascii(why).replace(',', ";")));
+            value.push_str(&format!(
+                ", error=\"invalid_token\", error_description=\"{}\"",
+                ascii(why).replace(',', ";")
+            ));
         }
         Challenge::InsufficientScope => {
-            value.push_str(", error=\"insufficient_scope\", error_description=\"the tool needs scopes that the token lacks\"");
+            value.push_str(
+                ", error=\"insufficient_scope\", error_description=\"the tool needs scopes that the token lacks\"",
+            );
         }
     }
     if let Ok(value) = HeaderValue::from_str(&value) {

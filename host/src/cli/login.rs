@@ -65,9 +65,8 @@ impl Login<'_> {
             upstream,
             documents: Documents::new(Strangers::new().context("nothing can be fetched")?),
             state,
-            store: Store::open(state, tasks, stop.clone())?,
+            store: Store::open(state, tasks, stop)?,
             tasks,
-            stop,
             config,
         };
         Ok(Auth::Login(Arc::new(AuthorizationServer::new(parameters))))

@@ -47,6 +47,7 @@ impl ProviderHttp {
     }
 }
 
+#[async_trait::async_trait]
 impl Fetch for ProviderHttp {
     async fn fetch(&self, url: &Url) -> Result<Document, FetchError> {
         let request = http::Request::get(url.as_str()).header(ACCEPT, "application/json");

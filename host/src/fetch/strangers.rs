@@ -44,6 +44,7 @@ impl Strangers {
     }
 }
 
+#[async_trait::async_trait]
 impl Fetch for Strangers {
     async fn fetch(&self, url: &Url) -> Result<Document, FetchError> {
         self.get(url).await

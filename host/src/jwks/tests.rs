@@ -300,6 +300,7 @@ impl Server {
     }
 }
 
+#[async_trait::async_trait]
 impl Fetch for Server {
     async fn fetch(&self, _: &Url) -> Result<Document, FetchError> {
         self.fetches.fetch_add(1, Ordering::Relaxed);

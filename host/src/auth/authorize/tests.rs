@@ -2,7 +2,8 @@ use super::*;
 use crate::config::Config;
 use tokio::sync::watch;
 
-const GOOD: &str = "response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
+const GOOD: &str =
+    "response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
 
 fn check(query: &str) -> Result<ValidatedRequest, Refused> {
     let people = People::new(watch::channel(Arc::new(Config::default())).1, false);
@@ -13,7 +14,9 @@ fn check(query: &str) -> Result<ValidatedRequest, Refused> {
 
 #[test]
 fn a_request_passes_whole() {
-    let request = check(&format!("{GOOD}&state=a%20b%2B&scope=openid&resource=https://mcp.example/mcp&x=1&x=2&prompt=consent&prompt=consent"));
+    let request = check(&format!(
+        "{GOOD}&state=a%20b%2B&scope=openid&resource=https://mcp.example/mcp&x=1&x=2&prompt=consent&prompt=consent"
+    ));
     let request = request.unwrap();
     assert_eq!(request.state.as_deref(), Some("a b+"));
     assert_eq!(check(GOOD).unwrap().state, None);

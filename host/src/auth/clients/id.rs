@@ -108,11 +108,6 @@ impl Registration {
     }
 }
 
-/// Whether an id has the form of those that servers like this one give out.
-pub(super) fn looks_like_ours(id: &str) -> bool {
-    id.starts_with(PREFIX)
-}
-
 /// The secret of a confidential client: a MAC of its id, so that it needs no storing either.
 pub(super) fn secret_of(vault: &Vault, id: &str) -> String {
     format!("tmcp_cs_{}", BASE64.encode(vault.sign(&[SECRET_CONTEXT, id.as_bytes()].concat())))

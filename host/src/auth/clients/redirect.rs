@@ -59,7 +59,8 @@ pub(in crate::auth) fn accept(uri: &str) -> Result<Kind, Unacceptable> {
     if uri.len() > URI_BYTES_MAX {
         return Err(Unacceptable::TooLong);
     }
-    if !uri.bytes().all(|byte| byte.is_ascii_graphic()) || uri.contains(['\\', '"', '<', '>', '^', '`', '{', '|', '}']) {
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic()) || uri.contains(['\\', '"', '<', '>', '^', '`', '{', '|', '}'])
+    {
         return Err(Unacceptable::NotAUri);
     }
     if uri.contains('#') {
@@ -76,7 +77,9 @@ pub(in crate::auth) fn accept(uri: &str) -> Result<Kind, Unacceptable> {
         "http" => Loopback::parse(uri).map(|_| Kind::Loopback).ok_or(Unacceptable::PlainHttp),
         "https" => {
             let is_plain = uri.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
-            let has_host = is_plain && !uri[8..].starts_with(['/', '?', ':']) && url.host_str().is_some_and(|host| !host.is_empty());
+            let has_host = is_plain
+                && !uri[8..].starts_with(['/', '?', ':'])
+                && url.host_str().is_some_and(|host| !host.is_empty());
             if has_host { Ok(Kind::Web) } else { Err(Unacceptable::NoHost) }
         }
         scheme if app_name(scheme).is_some() || is_reverse_domain(scheme) => Ok(Kind::App),
@@ -161,9 +164,8 @@ fn app_name(scheme: &str) -> Option<&'static str> {
 
 /// `com.example.app`: labels of letters, digits and dashes with dots between them (RFC 8252 §7.1).
 fn is_reverse_domain(scheme: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     scheme.contains('.') && scheme.split('.').all(is_label)
 }
 

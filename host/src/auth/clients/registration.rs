@@ -42,13 +42,8 @@ pub(in crate::auth) fn register(clients: &Clients, body: &[u8], now_s: u64) -> R
     let name = name.map(|name| name.chars().take(NAME_CHARS_MAX).collect::<String>());
     let scope = text(&metadata, "scope").filter(|scope| scope.len() <= SCOPE_BYTES_MAX).map(str::to_owned);
     let nonce = (method != Method::None).then(|| format!("{:016x}", rand::random::<u64>()));
-    let registration = Registration {
-        redirect_uris: redirect_uris.clone(),
-        name: name.clone(),
-        method,
-        scope: scope.clone(),
-        nonce,
-    };
+    let registration =
+        Registration { redirect_uris: redirect_uris.clone(), name: name.clone(), method, scope: scope.clone(), nonce };
     let client_id = registration.normal().seal(&clients.vault);
     if client_id.len() > id::ID_BYTES_MAX {
         return Err(invalid("the registration is too long: register fewer or shorter redirect URIs"));
@@ -78,7 +73,9 @@ pub(in crate::auth) fn register(clients: &Clients, body: &[u8], now_s: u64) -> R
 fn redirect_uris(metadata: &Map<String, Value>) -> Result<Vec<String>, OAuthError> {
     let invalid = |what: String| OAuthError::InvalidRedirectUri(what);
     let listed = metadata.get("redirect_uris").and_then(Value::as_array);
-    let listed = listed.filter(|uris| !uris.is_empty()).ok_or_else(|| invalid("register at least one redirect URI".to_owned()))?;
+    let listed = listed
+        .filter(|uris| !uris.is_empty())
+        .ok_or_else(|| invalid("register at least one redirect URI".to_owned()))?;
     if listed.len() > URIS_MAX {
         return Err(invalid(format!("at most {URIS_MAX} redirect URIs can be registered")));
     }

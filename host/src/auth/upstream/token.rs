@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Request, Response};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
 };
 use oauth2::{
-    AuthType, AuthorizationCode, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ExtraTokenFields,
-    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, StandardRevocableToken, StandardTokenResponse,
-    TokenResponse, TokenUrl,
+    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
+    ExtraTokenFields, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, StandardRevocableToken,
+    StandardTokenResponse, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -192,7 +193,7 @@ impl TokenEndpoint<'_> {
             Method::Basic => AuthType::BasicAuth,
             Method::Post => AuthType::RequestBody,
         });
-        let http = |request| self.exchange(request);
+        let http = Http(self);
         let extra = self.extra_params(grant);
         let answer = match grant {
             Grant::Code { code, request } => {
@@ -302,16 +303,14 @@ impl TokenEndpoint<'_> {
     /// # Errors
     /// [`Down`].
     pub(super) async fn send_form(&self, url: &Url, params: &[(&str, &str)]) -> Result<Response<bytes::Bytes>, Down> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(params);
         let is_basic = self.methods().first() == Some(&Method::Basic);
+        let mut params = params.to_vec();
         if !is_basic {
-            form.append_pair("client_id", &self.provider.client_id);
-            if let Some(secret) = self.provider.secret() {
-                form.append_pair("client_secret", secret.reveal());
-            }
+            params.push(("client_id", self.provider.client_id.as_str()));
+            params.extend(self.provider.secret().map(|secret| ("client_secret", secret.reveal())));
         }
-        let mut request = Request::new(form.finish().into_bytes());
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+        let mut request = Request::new(form.into_bytes());
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = url.as_str().parse().map_err(|_| Down::new("an endpoint is no URL"))?;
         request.headers_mut().insert(CONTENT_TYPE, FORM);
@@ -333,6 +332,18 @@ impl TokenEndpoint<'_> {
             return Err(TokenError::Garbage(format!("introspection: status {}", answer.status().as_u16())));
         }
         serde_json::from_slice(answer.body()).map_err(|error| TokenError::Garbage(format!("introspection: {error}")))
+    }
+}
+
+/// The HTTP client that the `oauth2` crate uses.
+struct Http<'e>(&'e TokenEndpoint<'e>);
+
+impl<'c> AsyncHttpClient<'c> for Http<'_> {
+    type Error = ExchangeError;
+    type Future = BoxFuture<'c, Result<Response<Vec<u8>>, ExchangeError>>;
+
+    fn call(&'c self, request: Request<Vec<u8>>) -> Self::Future {
+        Box::pin(self.0.exchange(request))
     }
 }
 

@@ -164,6 +164,11 @@ impl JsonSchema for Words {
 pub struct Secret(String);
 
 impl Secret {
+    /// A text that nobody is to see.
+    pub(in crate::config) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The secret itself, for a request to the provider.
     pub fn reveal(&self) -> &str {
         &self.0

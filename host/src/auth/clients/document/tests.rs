@@ -45,6 +45,7 @@ impl Web {
     }
 }
 
+#[async_trait::async_trait]
 impl Fetch for Web {
     async fn fetch(&self, url: &Url) -> Result<Document, FetchError> {
         let mut pages = self.0.lock().unwrap();

@@ -87,7 +87,10 @@ fn an_answer_joins_the_query_that_was_registered() {
     let answer = [("code", "a b+c"), ("iss", "https://mcp.example")];
     for (uri, expected) in [
         ("http://localhost:1/cb", "http://localhost:1/cb?code=a%20b%2Bc&iss=https%3A%2F%2Fmcp.example"),
-        ("https://a.example/cb?t=1&code=x&%69ss=y", "https://a.example/cb?t=1&code=a%20b%2Bc&iss=https%3A%2F%2Fmcp.example"),
+        (
+            "https://a.example/cb?t=1&code=x&%69ss=y",
+            "https://a.example/cb?t=1&code=a%20b%2Bc&iss=https%3A%2F%2Fmcp.example",
+        ),
         ("https://a.example?", "https://a.example?code=a%20b%2Bc&iss=https%3A%2F%2Fmcp.example"),
     ] {
         assert_eq!(with_answer(uri, &answer), expected);
