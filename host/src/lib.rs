@@ -8,7 +8,8 @@
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`clients`]: what to paste into Cursor, Claude Code and others.
-//! - [`state`]: the private directory that outlives the process.
+//! - [`state`]: the private directory that outlives the process, and its keys. [`vault`]: sealing and signing with them.
+//! - [`store`]: what must outlive the process of logins; the only module that names SQLite.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` says more, with a walk-through of each flow.
@@ -22,3 +23,5 @@ pub mod mcp;
 pub mod plugins;
 pub mod principal;
 pub mod state;
+pub mod store;
+pub mod vault;

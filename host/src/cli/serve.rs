@@ -19,7 +19,7 @@ use crate::http::server::Limits;
 use crate::http::{self, App, Routes};
 use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
-use crate::state::StateDir;
+use crate::state::{Secrets, StateDir};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -67,7 +67,7 @@ impl Server {
         raise_descriptor_limit();
         let signals = Signals::listen().map_err(Failure::start)?;
         wait::require_directory(&config)?;
-        let state = StateDir::open(&config.state.dir).map_err(Failure::start)?;
+        let state = StateDir::open(&config.state.dir, &Secrets::default()).map_err(Failure::start)?;
         let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
             Failure::start(match error.kind() {
                 io::ErrorKind::AddrInUse => format!("cannot listen on {address}: the port is in use: stop the program that has it, or choose another with `--listen` or `server.listen`"),
