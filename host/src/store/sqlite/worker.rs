@@ -29,15 +29,17 @@ pub(super) struct Workers {
     pub(super) readers: Queue,
 }
 
-/// A queue of calls for a thread. The threads end when no queue is left, or when it is closed.
+/// A queue of calls before one thread or several. The threads end when no queue is left, or when it is closed.
 #[derive(Clone)]
 pub(super) struct Queue {
     sender: mpsc::Sender<Message>,
+    threads: usize,
 }
 
 /// A queue that does not keep the threads running.
 pub(super) struct WeakQueue {
     sender: mpsc::WeakSender<Message>,
+    threads: usize,
 }
 
 enum Message {
@@ -45,7 +47,7 @@ enum Message {
     Run(Box<dyn Job>),
     /// Runs outside any transaction.
     RunAlone(Box<dyn Job>),
-    /// Nothing is accepted after this.
+    /// Ends the thread that gets it.
     Close,
 }
 
@@ -84,13 +86,13 @@ impl Workers {
         let failed = |error: io::Error| OpenError::Unusable { path: path.clone(), cause: error.to_string() };
 
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let writer = Queue { sender };
+        let writer = Queue { sender, threads: 1 };
         let mut database_to_write = database(Role::Write, Some(connection));
         let thread = thread::Builder::new().name("store-write".to_owned());
         thread.spawn(move || database_to_write.write(receiver)).map_err(failed)?;
 
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let readers = Queue { sender };
+        let readers = Queue { sender, threads: READERS };
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..READERS {
             let mut database_to_read = database(Role::Read, None);
@@ -121,12 +123,14 @@ impl Queue {
 
     /// Lets what is in the queue finish, and refuses what comes later.
     pub(super) async fn close(&self) {
-        // An error says that it is closed.
-        let _ = self.sender.send(Message::Close).await;
+        for _ in 0..self.threads {
+            // An error says that it is closed.
+            let _ = self.sender.send(Message::Close).await;
+        }
     }
 
     pub(super) fn downgrade(&self) -> WeakQueue {
-        WeakQueue { sender: self.sender.downgrade() }
+        WeakQueue { sender: self.sender.downgrade(), threads: self.threads }
     }
 
     async fn send<T: Send + 'static>(
@@ -144,7 +148,7 @@ impl Queue {
 
 impl WeakQueue {
     pub(super) fn upgrade(&self) -> Option<Queue> {
-        Some(Queue { sender: self.sender.upgrade()? })
+        Some(Queue { sender: self.sender.upgrade()?, threads: self.threads })
     }
 }
 
@@ -168,7 +172,7 @@ struct Database {
 }
 
 impl Database {
-    /// Writes until the queue is closed and empty.
+    /// Writes until told to end, or until no queue is left.
     fn write(&mut self, mut queue: mpsc::Receiver<Message>) {
         let mut next = queue.blocking_recv();
         while let Some(message) = next.take() {
@@ -191,7 +195,7 @@ impl Database {
                     let done = self.attempt(|connection| job.run(connection));
                     job.answer(done);
                 }
-                Message::Close => queue.close(),
+                Message::Close => break,
             }
             next = next.or_else(|| queue.blocking_recv());
         }
@@ -209,7 +213,7 @@ impl Database {
         }
     }
 
-    /// Reads until the queue, which several threads share, is closed and empty.
+    /// Reads until told to end, or until no queue is left. Several threads share the queue.
     fn read(&mut self, queue: &Mutex<mpsc::Receiver<Message>>) {
         loop {
             let message = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
@@ -218,8 +222,7 @@ impl Database {
                     let done = self.attempt(|connection| job.run(connection));
                     job.answer(done);
                 }
-                Some(Message::Close) => queue.lock().unwrap_or_else(PoisonError::into_inner).close(),
-                None => return,
+                Some(Message::Close) | None => return,
             }
         }
     }
