@@ -79,6 +79,15 @@ impl Provider {
         }
     }
 
+    /// The provider that a configuration chooses.
+    #[cfg(test)]
+    pub(crate) fn for_tests(text: &str, variables: &[(&str, &str)]) -> Self {
+        let environment = super::Environment::from_iter(variables.iter().copied());
+        let invocation = super::Invocation::new(super::Purpose::Serve);
+        let loaded = Config::parse(text, &invocation, &environment).unwrap_or_else(|error| panic!("{error}"));
+        loaded.provider.expect("a provider with keys")
+    }
+
     fn key(&self) -> Key {
         key_of(&self.name)
     }
