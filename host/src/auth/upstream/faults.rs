@@ -75,10 +75,10 @@ impl Faults<'_> {
     pub(super) fn identity(&self, error: IdentityError) -> LoginError {
         match error {
             IdentityError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
-            IdentityError::NotAccepted => {
-                LoginError::Broken { cause: "the provider does not take its own access token".to_owned() }
+            IdentityError::NoIdToken => LoginError::Operator(self.no_id_token()),
+            IdentityError::NotAccepted | IdentityError::Forbidden(_) | IdentityError::Wrong(_) => {
+                LoginError::Broken { cause: error.to_string() }
             }
-            IdentityError::Wrong(cause) => LoginError::Broken { cause },
         }
     }
 
@@ -206,6 +206,26 @@ impl Faults<'_> {
             ),
         };
         Explanation { title, happened, steps, quote: Some(quote(error, description)) }
+    }
+
+    /// This server was told to take nobody without an `id_token`.
+    fn no_id_token(&self) -> Explanation {
+        let name = self.provider.display_name();
+        let (wanted, scopes) = (self.provider.setting("verify.id_token"), self.provider.setting("scopes"));
+        let happened =
+            format!("This server takes nobody without a verified id_token ({wanted}), and {name} gave none.");
+        Explanation {
+            title: format!("{name} gave no id_token"),
+            happened,
+            steps: vec![
+                format!(
+                    "Switch the scope openid on for the application `{}` in {name}'s dashboard, and add it to {scopes}.",
+                    self.provider.client_id
+                ),
+                format!("Or set {wanted} to false. Then restart the server."),
+            ],
+            quote: None,
+        }
     }
 
     /// Nothing is known of the provider.

@@ -41,7 +41,7 @@ fn words(explanation: &Explanation) -> String {
     words
 }
 
-fn check(found: (&str, String), kind: &str, parts: &[&str]) {
+fn check(found: &(&str, String), kind: &str, parts: &[&str]) {
     assert_eq!(found.0, kind, "{}", found.1);
     for part in parts {
         assert!(found.1.contains(part), "{part}\nis not in\n{}", found.1);
@@ -58,23 +58,23 @@ fn errors_at_the_callback() {
     let scopes = ["profile".to_owned(), "openid".to_owned()];
     let at_auth0 = |error: &str, words: &str| told(faults(&auth0, &scopes).callback(error, Some(words)));
     let at_clerk = |error: &str, words: &str| told(faults(&clerk, &scopes).callback(error, Some(words)));
-    check(at_auth0("access_denied", "User did not authorize the request"), "denied", &["User did not authorize"]);
+    check(&at_auth0("access_denied", "User did not authorize the request"), "denied", &["User did not authorize"]);
     check(
-        at_auth0("access_denied", "Service not found: https://api"),
+        &at_auth0("access_denied", "Service not found: https://api"),
         "operator",
         &["`https://api`", "tenant.us.auth0.com", "AUTH0_AUDIENCE", "> access_denied: Service not found: https://api"],
     );
     check(
-        at_clerk("invalid_scope", "The OAuth 2.0 Client is not allowed to request scope 'openid'."),
+        &at_clerk("invalid_scope", "The OAuth 2.0 Client is not allowed to request scope 'openid'."),
         "operator",
         &["profile openid", "Clerk dashboard", "CLERK_SCOPES", "not allowed to request scope 'openid'"],
     );
-    check(at_clerk("invalid_scope", "something else"), "operator", &["profile openid", "CLERK_SCOPES"]);
-    check(at_auth0("unauthorized_client", "Grant type not allowed"), "operator", &["Authorization Code", "`id`"]);
-    check(at_auth0("server_error", "oops"), "temporary", &["server_error: oops"]);
-    check(at_auth0("temporarily_unavailable", ""), "temporary", &["temporarily_unavailable"]);
-    check(at_auth0("login_required", ""), "denied", &["login_required"]);
-    check(at_auth0("something_new", "<b>\u{7}"), "operator", &["https://mcp.example.com/auth/callback", "<b>"]);
+    check(&at_clerk("invalid_scope", "something else"), "operator", &["profile openid", "CLERK_SCOPES"]);
+    check(&at_auth0("unauthorized_client", "Grant type not allowed"), "operator", &["Authorization Code", "`id`"]);
+    check(&at_auth0("server_error", "oops"), "temporary", &["server_error: oops"]);
+    check(&at_auth0("temporarily_unavailable", ""), "temporary", &["temporarily_unavailable"]);
+    check(&at_auth0("login_required", ""), "denied", &["login_required"]);
+    check(&at_auth0("something_new", "<b>\u{7}"), "operator", &["https://mcp.example.com/auth/callback", "<b>"]);
 }
 
 #[test]
@@ -82,13 +82,13 @@ fn errors_of_the_token_endpoint() {
     let auth0 = auth0();
     let exchange = |error| told(faults(&auth0, &[]).exchange(error));
     for (error, words) in [("access_denied", "Unauthorized"), ("invalid_client", "Client authentication failed")] {
-        check(exchange(refused(error, words)), "operator", &["AUTH0_CLIENT_SECRET", "restart", words]);
+        check(&exchange(refused(error, words)), "operator", &["AUTH0_CLIENT_SECRET", "restart", words]);
     }
-    check(exchange(refused("invalid_grant", "Invalid authorization code")), "broken", &["Invalid authorization code"]);
-    check(exchange(refused("server_error", "")), "temporary", &[]);
-    check(exchange(TokenError::Down(Down::new("timed out"))), "temporary", &["timed out"]);
-    check(exchange(TokenError::Garbage("no JSON".to_owned())), "broken", &["no JSON"]);
-    check(exchange(refused("redirect_uri_mismatch", "")), "operator", &["https://mcp.example.com/auth/callback"]);
+    check(&exchange(refused("invalid_grant", "Invalid authorization code")), "broken", &["Invalid authorization code"]);
+    check(&exchange(refused("server_error", "")), "temporary", &[]);
+    check(&exchange(TokenError::Down(Down::new("timed out"))), "temporary", &["timed out"]);
+    check(&exchange(TokenError::Garbage("no JSON".to_owned())), "broken", &["no JSON"]);
+    check(&exchange(refused("redirect_uri_mismatch", "")), "operator", &["https://mcp.example.com/auth/callback"]);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Fake {
         jsonwebtoken::encode(&header, claims, &self.key).unwrap()
     }
 
-    fn id_token(&self, further: Value) -> String {
+    fn id_token(&self, further: &Value) -> String {
         let mut claims = json!({
             "iss": format!("{}/", self.url), "sub": "alice", "aud": "us", "exp": now() + 300, "iat": now(), "nonce": "n",
             "email": "alice@example.com", "email_verified": true, "name": "Alice",
@@ -74,7 +74,7 @@ impl Fake {
     }
 
     /// The token endpoint gives these members, besides an access token.
-    fn gives(&self, further: Value) {
+    fn gives(&self, further: &Value) {
         let mut answer = json!({ "access_token": "opaque", "token_type": "Bearer" });
         answer.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         self.says("/token", 200, answer);
@@ -190,9 +190,9 @@ async fn a_person_is_sent_with_everything_that_binds_the_login() {
 async fn a_login_gives_identity_and_tokens() {
     let fake = Fake::start().await;
     let remote = fake.remote("verify = { id_token = true }").await;
-    let hash = { half_hash(&fake.id_token(json!({})), "opaque").unwrap() };
-    let id_token = fake.id_token(json!({ "at_hash": hash }));
-    fake.gives(json!({ "id_token": id_token, "refresh_token": "r", "expires_in": "3600", "scope": "openid read:x" }));
+    let hash = { half_hash(&fake.id_token(&json!({})), "opaque").unwrap() };
+    let id_token = fake.id_token(&json!({ "at_hash": hash }));
+    fake.gives(&json!({ "id_token": id_token, "refresh_token": "r", "expires_in": "3600", "scope": "openid read:x" }));
     let login = fake.log_in(&remote).await.unwrap();
     assert_eq!((login.identity.subject.as_str(), login.identity.email_verified), ("alice", true));
     assert_eq!(login.identity.issuer, format!("{}/", fake.url));
@@ -223,12 +223,13 @@ async fn an_id_token_of_another_login_logs_nobody_in() {
         (json!({ "iss": "https://evil.example" }), "issuer"),
         (json!({ "exp": 1 }), "expired"),
     ] {
-        fake.gives(json!({ "id_token": fake.id_token(claims) }));
+        fake.gives(&json!({ "id_token": fake.id_token(&claims) }));
         broken(fake.log_in(&remote).await, part);
     }
-    fake.gives(json!({}));
-    broken(fake.log_in(&remote).await, "there is no id_token");
-    fake.gives(json!({ "id_token": fake.id_token(json!({})) + "x" }));
+    fake.gives(&json!({}));
+    let Err(LoginError::Operator(explanation)) = fake.log_in(&remote).await else { panic!("an explanation") };
+    assert!(explanation.title.contains("gave no id_token"), "{explanation:?}");
+    fake.gives(&json!({ "id_token": fake.id_token(&json!({})) + "x" }));
     broken(fake.log_in(&remote).await, "the id_token cannot be verified");
 }
 
@@ -236,7 +237,7 @@ async fn an_id_token_of_another_login_logs_nobody_in() {
 async fn the_callback_must_come_from_the_provider() {
     let fake = Fake::start().await;
     let remote = fake.remote("").await;
-    fake.gives(json!({ "id_token": fake.id_token(json!({})) }));
+    fake.gives(&json!({ "id_token": fake.id_token(&json!({})) }));
     for (iss, part) in [(None, "has no `iss`"), (Some("https://evil.example".to_owned()), "another issuer")] {
         let callback = Callback { iss, ..fake.callback() };
         broken(remote.log_in(&callback, &request()).await, part);
@@ -250,13 +251,12 @@ async fn the_callback_must_come_from_the_provider() {
 async fn what_the_id_token_lacks_is_at_the_userinfo_endpoint() {
     let fake = Fake::start().await;
     let remote = fake.remote("").await;
-    fake.gives(json!({ "id_token": fake.id_token(json!({ "email": null, "email_verified": null, "name": null })) }));
     let bare = {
         let claims =
             json!({ "iss": format!("{}/", fake.url), "sub": "alice", "aud": "us", "exp": now() + 300, "nonce": "n" });
         fake.sign(&claims)
     };
-    fake.gives(json!({ "id_token": bare }));
+    fake.gives(&json!({ "id_token": bare }));
     fake.says("/userinfo", 200, json!({ "sub": "alice", "email": "a@example.com", "email_verified": true }));
     let login = fake.log_in(&remote).await.unwrap();
     assert_eq!((login.identity.email.as_deref(), login.identity.email_verified), (Some("a@example.com"), true));
@@ -275,7 +275,7 @@ async fn clerk_is_asked_who_it_is_and_whose_the_token_is() {
     let url = remote.authorize_url(&request()).await.unwrap();
     assert!(url.query().unwrap().contains("scope=profile+email&"), "{url}");
     assert!(!url.query().unwrap().contains("nonce"), "{url}");
-    fake.gives(json!({ "refresh_token": "r" }));
+    fake.gives(&json!({ "refresh_token": "r" }));
     fake.says("/userinfo", 200, json!({ "sub": "user_1", "email": "a@example.com", "email_verified": true }));
     fake.says("/introspect", 200, json!({ "active": true, "client_id": "us", "scope": "profile email" }));
     let login = fake.log_in(&remote).await.unwrap();
@@ -300,12 +300,12 @@ async fn scopes_come_out_of_an_access_token_for_the_audience() {
             "scope": "openid read:x", "permissions": ["write:x"],
         }))
     };
-    let id_token = fake.id_token(json!({}));
+    let id_token = fake.id_token(&json!({}));
     for (audience, expected) in [
         (json!(["https://api", "https://id.example/userinfo"]), vec!["openid", "read:x", "write:x"]),
         (json!("https://other"), vec!["openid"]),
     ] {
-        fake.gives(json!({ "id_token": id_token, "access_token": access_token(audience), "scope": "openid" }));
+        fake.gives(&json!({ "id_token": id_token, "access_token": access_token(audience), "scope": "openid" }));
         assert_eq!(fake.log_in(&remote).await.unwrap().identity.scopes, expected);
     }
 }
@@ -334,20 +334,20 @@ async fn a_refresh_keeps_what_the_provider_does_not_replace() {
         scope: vec!["openid".to_owned(), "read:x".to_owned()],
         checked_at: 0,
     };
-    fake.gives(json!({ "id_token": fake.id_token(json!({ "nonce": null })) }));
     let id_token = {
         let claims = json!({ "iss": format!("{}/", fake.url), "sub": "alice", "aud": "us", "exp": now() + 300, "email": "new@example.com", "name": "A" });
         fake.sign(&claims)
     };
-    fake.gives(json!({ "id_token": id_token }));
+    fake.gives(&json!({ "id_token": id_token }));
     let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&old).await else { panic!("tokens") };
     assert_eq!((tokens.access_token.as_str(), tokens.refresh_token.as_deref()), ("opaque", Some("r1")));
     assert_eq!(tokens.scope, old.scope);
     assert_eq!(identity.unwrap().email.as_deref(), Some("new@example.com"));
-    fake.gives(json!({ "refresh_token": "r2" }));
+    fake.gives(&json!({ "refresh_token": "r2" }));
     let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&tokens).await else { panic!("tokens") };
     assert_eq!(tokens.refresh_token.as_deref(), Some("r2"));
-    assert_eq!(identity, None, "the userinfo endpoint said nothing");
+    assert_eq!(identity, None, "no id_token, no news");
+    assert!(fake.requests("/userinfo").is_empty());
     for (status, body, expected) in [
         (403, json!({ "error": "invalid_grant" }), RefreshError::Ended),
         (200, json!({ "error": "invalid_grant" }), RefreshError::Ended),
@@ -380,8 +380,10 @@ async fn tokens_that_never_end_are_checked_now_and_then() {
     assert!(matches!(remote.refresh(&tokens).await, Ok(Refreshed::NotNeeded)));
     fake.says("/userinfo", 401, json!({}));
     assert_eq!(remote.refresh(&checked(0)).await.err(), Some(RefreshError::Ended));
-    fake.says("/userinfo", 502, json!({}));
-    assert_eq!(remote.refresh(&checked(0)).await.err(), Some(RefreshError::Temporary { retry_after: None }));
+    for status in [403, 502] {
+        fake.says("/userinfo", status, json!({}));
+        assert_eq!(remote.refresh(&checked(0)).await.err(), Some(RefreshError::Temporary { retry_after: None }));
+    }
 }
 
 #[tokio::test]
@@ -402,7 +404,7 @@ async fn revocation_names_the_refresh_token() {
     let fake = Fake::start().await;
     let remote = fake.remote("").await;
     fake.says("/revoke", 200, json!({}));
-    fake.gives(json!({ "id_token": fake.id_token(json!({})), "refresh_token": "r" }));
+    fake.gives(&json!({ "id_token": fake.id_token(&json!({})), "refresh_token": "r" }));
     let login = fake.log_in(&remote).await.unwrap();
     remote.revoke(&login.tokens).await;
     assert!(fake.requests("/revoke")[0].contains("token=r&token_type_hint=refresh_token"));
