@@ -71,6 +71,11 @@ impl Provider {
         self.keys.client_secret.as_ref().filter(|_| self.keys.client_auth != ClientAuth::None)
     }
 
+    /// What RFC 6749 §5.2 calls an error of the token endpoint.
+    pub fn standard_error<'e>(&'e self, error: &'e str) -> &'e str {
+        self.keys.token_errors.get(error).map_or(error, String::as_str)
+    }
+
     /// What an operator changes to change a key, for people: a variable, or the key itself.
     pub fn setting(&self, key: &str) -> String {
         match self.variables.get(key) {

@@ -207,9 +207,10 @@ impl Asking<'_> {
     /// (OpenID Connect Core 1.0 §5.4).
     async fn complete(&self, said: &mut Said) -> Result<(), IdentityError> {
         let claims = &self.provider().claims;
-        let lacks = |path: &str| find(&said.person, path).is_empty();
-        let is_complete = !lacks(&claims.email) && claims.name.iter().any(|path| !lacks(path));
-        let Some(url) = self.known().userinfo_endpoint.as_ref().filter(|_| !is_complete) else { return Ok(()) };
+        let has = |path: &String| !find(&said.person, path).is_empty();
+        let (has_email, has_name) = (has(&claims.email), claims.name.iter().any(has));
+        let url = self.known().userinfo_endpoint.as_ref();
+        let Some(url) = url.filter(|_| !has_email || !has_name) else { return Ok(()) };
         let (headers, userinfo) = match self.get(url).await {
             Ok(answer) => answer,
             Err(IdentityError::NotAccepted | IdentityError::Forbidden(_)) => {
@@ -218,6 +219,8 @@ impl Asking<'_> {
                 );
                 return Ok(());
             }
+            // A name is nice to have.
+            Err(IdentityError::Down(_)) if has_email => return Ok(()),
             Err(error) => return Err(error),
         };
         let path = &self.provider().verify.subject_path;

@@ -153,7 +153,7 @@ impl TokenEndpoint<'_> {
     /// Whether the provider did not take this server for who it is.
     fn is_about_the_client(&self, error: &TokenError) -> bool {
         let TokenError::Refused { error, .. } = error else { return false };
-        error == "invalid_client" || self.provider.wrong_secret_is.has(error)
+        self.provider.standard_error(error) == "invalid_client"
     }
 
     /// What to try, in this order.

@@ -120,7 +120,7 @@ fn what_is_wrong_with_the_address() {
     let auth0 = auth0();
     let url = "https://tenant.us.auth0.com/.well-known/openid-configuration".to_owned();
     let told = |error: Option<DiscoveryError>| words(&faults(&auth0, &[]).unavailable(error.as_ref()).explanation);
-    let missing = told(Some(DiscoveryError::Missing { url: url.clone() }));
+    let missing = told(Some(DiscoveryError::Missing { url: url.clone(), status: 404 }));
     for part in [url.as_str(), "404", "AUTH0_DOMAIN", "without https://", "region", "custom domain"] {
         assert!(missing.contains(part), "{part}\nis not in\n{missing}");
     }

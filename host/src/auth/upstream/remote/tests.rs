@@ -409,3 +409,61 @@ async fn revocation_names_the_refresh_token() {
     remote.revoke(&login.tokens).await;
     assert!(fake.requests("/revoke")[0].contains("token=r&token_type_hint=refresh_token"));
 }
+
+#[tokio::test]
+async fn github_logs_people_in_without_openid() {
+    let fake = Fake::start().await;
+    let at = |path: &str| format!("{}{path}", fake.url);
+    let text = format!(
+        "auth.provider = 'github'\nauth.allow = ['*@example.com']\n[auth.providers.github]\nauthorization_endpoint = '{}'\ntoken_endpoint = '{}'\nuserinfo_endpoint = '{}'\n[auth.providers.github.documents]\nemails = {{ url = '{}' }}\norgs = {{ url = '{}' }}",
+        at("/authorize"),
+        at("/token"),
+        at("/user"),
+        at("/user/emails"),
+        at("/user/orgs")
+    );
+    let variables = [("GITHUB_CLIENT_ID", "us"), ("GITHUB_CLIENT_SECRET", "hunter2")];
+    let remote = fake.start_remote(Provider::for_tests(&text, &variables)).await;
+    assert!(remote.is_known(), "there is nothing to find out");
+    fake.gives(&json!({ "scope": "read:user,user:email" }));
+    fake.says("/user", 200, json!({ "id": 7, "login": "octocat", "email": null }));
+    fake.says("/user/emails", 200, json!([{ "email": "o@example.com", "primary": true, "verified": true }]));
+    let callback = Callback { code: Some("code".to_owned()), ..Callback::default() };
+    let login = remote.log_in(&callback, &request()).await.unwrap();
+    assert_eq!((login.identity.issuer.as_str(), login.identity.subject.as_str()), ("https://github.com", "7"));
+    assert_eq!((login.identity.email.as_deref(), login.identity.email_verified), (Some("o@example.com"), true));
+    assert_eq!(login.identity.scopes, ["read:user", "user:email"]);
+    assert!(fake.requests("/user/orgs").is_empty(), "nobody asked for read:org");
+    assert!(fake.requests("/token")[0].contains("client_secret=hunter2"));
+    fake.says("/token", 200, json!({ "error": "bad_verification_code", "error_description": "The code is incorrect" }));
+    let outcome = remote.log_in(&callback, &request()).await;
+    broken(outcome, "bad_verification_code: The code is incorrect");
+    fake.says("/token", 200, json!({ "error": "incorrect_client_credentials" }));
+    let Err(LoginError::Operator(explanation)) = remote.log_in(&callback, &request()).await else { panic!("a page") };
+    assert!(format!("{explanation:?}").contains("GITHUB_CLIENT_SECRET"), "{explanation:?}");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_asked_again_later() {
+    let fake = Fake::start().await;
+    let remote = fake.remote("").await;
+    fake.says("/token", 503, json!({}));
+    for _ in 0..8 {
+        let outcome = fake.log_in(&remote).await;
+        assert!(matches!(outcome, Err(LoginError::Temporary { .. })), "{outcome:?}");
+    }
+    assert!(fake.requests("/token").len() < 8, "not everybody waits for it");
+}
+
+#[tokio::test]
+async fn a_provider_that_starts_late_becomes_known() {
+    let fake = Fake::start().await;
+    fake.says("/.well-known/openid-configuration", 503, json!({}));
+    let remote = fake.remote("").await;
+    assert!(remote.authorize_url(&request()).await.is_err());
+    fake.says("/.well-known/openid-configuration", 200, fake.document());
+    let mut knowledge = remote.0.knowledge.clone();
+    let becomes = knowledge.wait_for(|knowledge| matches!(knowledge, Knowledge::Known(_)));
+    assert!(tokio::time::timeout(Duration::from_secs(10), becomes).await.is_ok());
+    assert!(remote.authorize_url(&request()).await.is_ok());
+}
