@@ -111,6 +111,7 @@ impl fmt::Debug for UpstreamTokens {
 }
 
 /// What became of a session upstream.
+#[expect(clippy::large_enum_variant, reason = "made once a refresh, and taken apart at once")]
 #[derive(Debug)]
 pub enum Refreshed {
     /// These tokens are in force from now on, in place of the old ones.

@@ -111,12 +111,12 @@ impl Environment {
 
     /// The value of a variable, or of the file that `NAME_FILE` names; none when neither is set, or it is empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.plain(name).or_else(|| self.from_file(name)?.as_deref().ok().filter(|value| !value.is_empty()))
+        self.plain(name).or_else(|| self.file_value(name)?.as_deref().ok().filter(|value| !value.is_empty()))
     }
 
     /// Why the file that `NAME_FILE` names gives no value, if that is why the variable is not set.
     pub(super) fn unreadable(&self, name: &str) -> Option<String> {
-        let reason = match self.from_file(name)? {
+        let reason = match self.file_value(name)? {
             Err(reason) => reason,
             Ok(value) if value.is_empty() => "the file is empty",
             Ok(_) => return None,
@@ -129,7 +129,7 @@ impl Environment {
         Some(variable.value.as_str()).filter(|value| !value.is_empty())
     }
 
-    fn from_file(&self, name: &str) -> Option<&Result<String, String>> {
+    fn file_value(&self, name: &str) -> Option<&Result<String, String>> {
         let file = self.files.get(name)?;
         let variable = self.variables.get(&format!("{name}{FILE_SUFFIX}")).filter(|file| !file.value.is_empty())?;
         Some(file.get_or_init(|| variable.read_file().map_err(|error| error.to_string())))

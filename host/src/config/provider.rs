@@ -71,12 +71,26 @@ impl Provider {
         self.keys.client_secret.as_ref().filter(|_| self.keys.client_auth != ClientAuth::None)
     }
 
+    /// What RFC 6749 §5.2 calls an error of the token endpoint.
+    pub fn standard_error<'e>(&'e self, error: &'e str) -> &'e str {
+        self.keys.token_errors.get(error).map_or(error, String::as_str)
+    }
+
     /// What an operator changes to change a key, for people: a variable, or the key itself.
     pub fn setting(&self, key: &str) -> String {
         match self.variables.get(key) {
             Some(variable) => variable.clone(),
             None => format!("`{}`", self.key().child(key)),
         }
+    }
+
+    /// The provider that a configuration chooses.
+    #[cfg(test)]
+    pub(crate) fn for_tests(text: &str, variables: &[(&str, &str)]) -> Self {
+        let environment = super::Environment::from_iter(variables.iter().copied());
+        let invocation = super::Invocation::new(super::Purpose::Serve);
+        let loaded = Config::parse(text, &invocation, &environment).unwrap_or_else(|error| panic!("{error}"));
+        loaded.provider.expect("a provider with keys")
     }
 
     fn key(&self) -> Key {

@@ -152,10 +152,10 @@ impl<'a> Reader<'a> {
         self.warnings.push(warning);
     }
 
-    /// Where the value of a key, or of the first key below it, comes from.
+    /// Where the value of a key, or of the first key below it that was given, comes from.
     pub(super) fn source_of(&self, key: &Key) -> Source {
-        let line = self.lines.iter().find(|line| line.key.is_within(key));
-        line.map_or(Source::Default, |line| line.source.clone())
+        let mut given = self.lines.iter().filter(|line| line.key.is_within(key) && line.source != Source::Default);
+        given.next().map_or(Source::Default, |line| line.source.clone())
     }
 
     /// Warns about every variable that looks like a key's and is none.

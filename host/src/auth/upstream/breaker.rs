@@ -14,11 +14,11 @@ use super::answer;
 use crate::fetch::{FetchError, ProviderHttp};
 
 /// Failures in a row after which the provider counts as down.
-const FAILURES_MAX: u32 = 3;
+const FAILURES_MAX: u32 = 5;
 
 /// How long requests then fail at once, in milliseconds; servers that start together do not ask together. Below the
 /// ten seconds within which a login must work again.
-const PAUSE_MS: std::ops::Range<u64> = 1_000..3_000;
+const PAUSE_MS: std::ops::Range<u64> = 500..2_000;
 
 /// The longest wait that a provider may ask for.
 const RETRY_AFTER_MAX_S: u32 = 300;

@@ -68,8 +68,8 @@ pub(super) struct Known {
 pub(super) enum DiscoveryError {
     #[error("discovery document {url} cannot be fetched: {cause}")]
     Fetch { url: String, cause: FetchError },
-    #[error("{url} has no discovery document: status 404")]
-    Missing { url: String },
+    #[error("{url} has no discovery document: status {status}")]
+    Missing { url: String, status: u16 },
     #[error("{url} is no discovery document: {reason}")]
     Unreadable { url: String, reason: String },
     #[error("{url} names the issuer {found:?}, expected {expected:?}")]
@@ -181,7 +181,9 @@ impl Discovery {
     async fn look(&self, url: &DiscoveryUrl) -> Result<Known, DiscoveryError> {
         let fetched = self.http.fetch(url.url()).await;
         let body = fetched.map_err(|cause| match cause {
-            FetchError::Status(StatusCode::NOT_FOUND) => DiscoveryError::Missing { url: url.to_string() },
+            FetchError::Status(status) if is_an_answer(status) => {
+                DiscoveryError::Missing { url: url.to_string(), status: status.as_u16() }
+            }
             cause => DiscoveryError::Fetch { url: url.to_string(), cause },
         })?;
         let known = self.read(url, &body.body)?;
@@ -309,6 +311,11 @@ impl Discovery {
             tracing::warn!("what is known of the provider is not kept: {error}");
         }
     }
+}
+
+/// Whether a status says that there is nothing, and not that there is nothing at the moment.
+fn is_an_answer(status: StatusCode) -> bool {
+    (status.is_client_error() || status.is_redirection()) && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 #[cfg(test)]

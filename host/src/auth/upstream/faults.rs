@@ -47,7 +47,7 @@ impl Faults<'_> {
         match error {
             _ if DENIED.contains(&error) => LoginError::Denied { description: words() },
             _ if PASSING.contains(&error) => LoginError::Temporary { cause: words() },
-            _ => LoginError::Operator(self.refused(error, description)),
+            _ => LoginError::Operator(self.refused(error).quoting(words())),
         }
     }
 
@@ -61,11 +61,12 @@ impl Faults<'_> {
                 if let Some(explanation) = self.hint(&error, description) {
                     return LoginError::Operator(explanation);
                 }
-                match error.as_str() {
-                    code if PASSING.contains(&code) => LoginError::Temporary { cause: quote(code, description) },
+                let words = quote(&error, description);
+                match self.provider.standard_error(&error) {
+                    code if PASSING.contains(&code) => LoginError::Temporary { cause: words },
                     // The code has expired or was used, which nobody but the browser can have done.
-                    "invalid_grant" => LoginError::Broken { cause: quote(&error, description) },
-                    _ => LoginError::Operator(self.refused(&error, description)),
+                    "invalid_grant" => LoginError::Broken { cause: words },
+                    code => LoginError::Operator(self.refused(code).quoting(words)),
                 }
             }
         }
@@ -75,19 +76,17 @@ impl Faults<'_> {
     pub(super) fn identity(&self, error: IdentityError) -> LoginError {
         match error {
             IdentityError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
-            IdentityError::NotAccepted => {
-                LoginError::Broken { cause: "the provider does not take its own access token".to_owned() }
+            IdentityError::NoIdToken => LoginError::Operator(self.no_id_token()),
+            IdentityError::NotAccepted | IdentityError::Forbidden(_) | IdentityError::Wrong(_) => {
+                LoginError::Broken { cause: error.to_string() }
             }
-            IdentityError::Wrong(cause) => LoginError::Broken { cause },
         }
     }
 
     /// A session could not be renewed.
     pub(super) fn refresh(&self, error: TokenError) -> RefreshError {
         match error {
-            TokenError::Refused { error, .. }
-                if ENDED.contains(&error.as_str()) || self.provider.refresh_ended_by.has(&error) =>
-            {
+            TokenError::Refused { error, .. } if ENDED.contains(&self.provider.standard_error(&error)) => {
                 RefreshError::Ended
             }
             TokenError::Refused { error, description } => {
@@ -145,12 +144,12 @@ impl Faults<'_> {
     }
 
     /// The provider refuses this server, by the codes of the standards.
-    fn refused(&self, error: &str, description: Option<&str>) -> Explanation {
+    fn refused(&self, code: &str) -> Explanation {
         let provider = self.provider;
         let name = provider.display_name();
         let restart = |key: &str| format!("Set {} to it and restart the server.", provider.setting(key));
-        let (title, happened, steps) = match error {
-            _ if error == "invalid_client" || provider.wrong_secret_is.has(error) => (
+        let (title, happened, steps) = match code {
+            "invalid_client" => (
                 format!("{name} does not take the client secret"),
                 format!(
                     "{name} refuses this server as the application `{}`: its client secret is not right.",
@@ -205,7 +204,27 @@ impl Faults<'_> {
                 ],
             ),
         };
-        Explanation { title, happened, steps, quote: Some(quote(error, description)) }
+        Explanation { title, happened, steps, quote: None }
+    }
+
+    /// This server was told to take nobody without an `id_token`.
+    fn no_id_token(&self) -> Explanation {
+        let name = self.provider.display_name();
+        let (wanted, scopes) = (self.provider.setting("verify.id_token"), self.provider.setting("scopes"));
+        let happened =
+            format!("This server takes nobody without a verified id_token ({wanted}), and {name} gave none.");
+        Explanation {
+            title: format!("{name} gave no id_token"),
+            happened,
+            steps: vec![
+                format!(
+                    "Switch the scope openid on for the application `{}` in {name}'s dashboard, and add it to {scopes}.",
+                    self.provider.client_id
+                ),
+                format!("Or set {wanted} to false. Then restart the server."),
+            ],
+            quote: None,
+        }
     }
 
     /// Nothing is known of the provider.
@@ -229,9 +248,9 @@ impl Faults<'_> {
                 format!("This server has no connection to {url}, so nobody can log in at the moment."),
                 vec![retry, format!("If it stays like this, the operator compares {setting} with {name}'s dashboard.")],
             ),
-            Some(DiscoveryError::Missing { url }) => (
+            Some(DiscoveryError::Missing { url, status }) => (
                 format!("{name} is not at this address"),
-                format!("{url} does not exist (status 404), so {setting} is not the address of {name}."),
+                format!("{url} does not exist (status {status}), so {setting} is not the address of {name}."),
                 vec![
                     format!("The operator opens {url} in a browser: it must show JSON."),
                     format!(

@@ -16,14 +16,23 @@ use crate::config::Provider;
 use crate::config::provider::Method;
 use crate::jwks::{Audience, Issuer, JwtError, Rules};
 
-/// Why it is not known who a person is.
-#[derive(Debug, PartialEq, Eq)]
+/// Why it is not known who a person is. The texts are for the log.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum IdentityError {
     /// The provider cannot be reached, or is busy.
+    #[error("{}", .0.cause)]
     Down(Down),
     /// The provider does not take the token any more.
+    #[error("the provider does not take its own access token")]
     NotAccepted,
-    /// What it says cannot be trusted, or names nobody. For the log.
+    /// The token is good, and not for this: the status.
+    #[error("the provider does not say who the person is: status {0}")]
+    Forbidden(u16),
+    /// An `id_token` is required, and there is none.
+    #[error("there is no id_token, and one is required")]
+    NoIdToken,
+    /// What it says cannot be trusted, or names nobody.
+    #[error("{0}")]
     Wrong(String),
 }
 
@@ -76,6 +85,13 @@ impl Asking<'_> {
         identity(self.provider(), issuer, &self.tokens.scope, &said)
     }
 
+    /// Whether all that a login knows of the person would be known again. Where an `id_token` said it, another one
+    /// must: the other endpoints know nothing of organizations, say.
+    pub(super) fn says_all(&self) -> bool {
+        let by_id_token = self.provider().verify.method == Method::Auto && self.asked_for("openid");
+        self.tokens.id_token.is_some() || !by_id_token
+    }
+
     fn provider(&self) -> &Provider {
         self.endpoint.provider
     }
@@ -97,7 +113,7 @@ impl Asking<'_> {
             self.tokens.id_token.as_ref().filter(|_| verify.method == Method::Auto && self.asked_for("openid"));
         let Some(id_token) = id_token else {
             return match is_required {
-                true => Err(IdentityError::Wrong("there is no id_token, and one is required".to_owned())),
+                true => Err(IdentityError::NoIdToken),
                 false => Ok(None),
             };
         };
@@ -106,7 +122,7 @@ impl Asking<'_> {
         };
         let rules = self.rules(Audience::OneOf(vec![self.provider().client_id.clone()]));
         let claims: Map<String, Value> =
-            keys.verify(id_token, &rules).await.map_err(|error| not_verified("id_token", error))?;
+            keys.verify(id_token, &rules).await.map_err(|error| not_verified("id_token", &error))?;
         let template = self.provider().issuer_template.as_deref().filter(|_| self.known().has_tenants);
         let expected = Expected {
             client_id: &self.provider().client_id,
@@ -155,7 +171,7 @@ impl Asking<'_> {
         };
         let claims: Map<String, Value> = match keys.verify(token, &self.rules(audience)).await {
             Ok(claims) => claims,
-            Err(error) if error.is_temporary() => return Err(not_verified("access token", error)),
+            Err(error) if error.is_temporary() => return Err(not_verified("access token", &error)),
             Err(error) => {
                 tracing::debug!("the access token is not looked into: {error}");
                 return Ok(None);
@@ -191,17 +207,20 @@ impl Asking<'_> {
     /// (OpenID Connect Core 1.0 §5.4).
     async fn complete(&self, said: &mut Said) -> Result<(), IdentityError> {
         let claims = &self.provider().claims;
-        let lacks = |path: &str| find(&said.person, path).is_empty();
-        let is_complete = !lacks(&claims.email) && claims.name.iter().any(|path| !lacks(path));
-        let Some(url) = self.known().userinfo_endpoint.as_ref().filter(|_| !is_complete) else { return Ok(()) };
+        let has = |path: &String| !find(&said.person, path).is_empty();
+        let (has_email, has_name) = (has(&claims.email), claims.name.iter().any(has));
+        let url = self.known().userinfo_endpoint.as_ref();
+        let Some(url) = url.filter(|_| !has_email || !has_name) else { return Ok(()) };
         let (headers, userinfo) = match self.get(url).await {
             Ok(answer) => answer,
-            Err(IdentityError::NotAccepted) => {
+            Err(IdentityError::NotAccepted | IdentityError::Forbidden(_)) => {
                 tracing::warn!(
                     "the userinfo endpoint does not take the access token; the person has no more than the id_token says"
                 );
                 return Ok(());
             }
+            // A name is nice to have.
+            Err(IdentityError::Down(_)) if has_email => return Ok(()),
             Err(error) => return Err(error),
         };
         let path = &self.provider().verify.subject_path;
@@ -269,7 +288,9 @@ impl Asking<'_> {
                     said.person.insert(name.clone(), value);
                 }
                 // The person may have granted less than was asked for.
-                Err(IdentityError::NotAccepted) => tracing::debug!("document `{name}` is not for this token"),
+                Err(IdentityError::NotAccepted | IdentityError::Forbidden(_)) => {
+                    tracing::debug!("document `{name}` is not for this token")
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -305,8 +326,10 @@ impl Asking<'_> {
         let answer = self.endpoint.wire.send(request).await?;
         match answer.status() {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-                return Err(IdentityError::NotAccepted);
+            StatusCode::UNAUTHORIZED => return Err(IdentityError::NotAccepted),
+            // Rates are limited with 403 as well.
+            status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
+                return Err(IdentityError::Forbidden(status.as_u16()));
             }
             status => return Err(IdentityError::Wrong(format!("{}: status {}", url.path(), status.as_u16()))),
         }
@@ -316,7 +339,7 @@ impl Asking<'_> {
     }
 }
 
-fn not_verified(what: &str, error: JwtError) -> IdentityError {
+fn not_verified(what: &str, error: &JwtError) -> IdentityError {
     let cause = format!("the {what} cannot be verified: {error}");
     if error.is_temporary() { IdentityError::Down(Down::new(cause)) } else { IdentityError::Wrong(cause) }
 }

@@ -19,9 +19,7 @@ use super::faults::Faults;
 use super::id_token::fits_template;
 use super::identity::{Asking, IdentityError};
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
-use super::{
-    Callback, Identity, Login, LoginError, RefreshError, Refreshed, Unavailable, UpstreamRequest, UpstreamTokens,
-};
+use super::{Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, UpstreamRequest, UpstreamTokens};
 use crate::config::Provider;
 use crate::config::address::BaseUrl;
 use crate::fetch::{FetchError, ProviderHttp};
@@ -199,15 +197,14 @@ impl Remote {
         let answer = endpoint.request(&Grant::Refresh(refresh_token)).await;
         let answer = answer.map_err(|error| self.faults(endpoint.scopes).refresh(error))?;
         let tokens = kept(answer, Some(old), endpoint.scopes);
-        let identity = Asking { endpoint, tokens: &tokens }.identity(None).await;
-        let identity = match identity {
-            Ok(identity) => Some(identity),
-            Err(error) => {
-                tracing::warn!("a session was renewed, and its person not looked at again: {}", cause(&error));
-                None
-            }
-        };
-        Ok(Refreshed::Tokens { tokens, identity })
+        let asking = Asking { endpoint, tokens: &tokens };
+        if !asking.says_all() {
+            return Ok(Refreshed::Tokens { tokens, identity: None });
+        }
+        let identity = asking.identity(None).await.inspect_err(|error| {
+            tracing::warn!("a session was renewed, and its person not looked at again: {error}");
+        });
+        Ok(Refreshed::Tokens { tokens, identity: identity.ok() })
     }
 
     /// Asks whether a token that is never renewed still is good.
@@ -215,16 +212,18 @@ impl Remote {
         let tokens = UpstreamTokens { checked_at: now(), ..old.clone() };
         // Its id_token is that of the login, and has expired.
         let asked = UpstreamTokens { id_token: None, ..tokens.clone() };
-        let identity: Result<Identity, IdentityError> = Asking { endpoint, tokens: &asked }.identity(None).await;
-        match identity {
-            Ok(identity) => Ok(Refreshed::Tokens { tokens, identity: Some(identity) }),
-            Err(IdentityError::NotAccepted) => Err(RefreshError::Ended),
-            Err(error @ (IdentityError::Down(_) | IdentityError::Wrong(_))) => {
-                tracing::warn!("a session cannot be checked: {}", cause(&error));
-                let retry_after = if let IdentityError::Down(down) = &error { down.retry_after } else { None };
-                Err(RefreshError::Temporary { retry_after })
+        let asking = Asking { endpoint, tokens: &asked };
+        let error = match asking.identity(None).await {
+            Ok(identity) => {
+                let identity = Some(identity).filter(|_| asking.says_all());
+                return Ok(Refreshed::Tokens { tokens, identity });
             }
-        }
+            Err(IdentityError::NotAccepted) => return Err(RefreshError::Ended),
+            Err(error) => error,
+        };
+        tracing::warn!("a session cannot be checked: {error}");
+        let retry_after = if let IdentityError::Down(down) = &error { down.retry_after } else { None };
+        Err(RefreshError::Temporary { retry_after })
     }
 
     fn is_recheck_due(&self, tokens: &UpstreamTokens) -> bool {
@@ -379,14 +378,6 @@ fn kept(answer: Tokens, old: Option<&UpstreamTokens>, asked: &[String]) -> Upstr
         expires_at: answer.expires_in.map(|lifetime| now.saturating_add(lifetime.as_secs())),
         scope: answer.scope.or_else(|| Some(old?.scope.clone())).unwrap_or_else(|| asked.to_vec()),
         checked_at: now,
-    }
-}
-
-fn cause(error: &IdentityError) -> &str {
-    match error {
-        IdentityError::Down(down) => &down.cause,
-        IdentityError::NotAccepted => "the provider does not take the access token",
-        IdentityError::Wrong(cause) => cause,
     }
 }
 

@@ -154,7 +154,7 @@ impl TokenEndpoint<'_> {
     /// Whether the provider did not take this server for who it is.
     fn is_about_the_client(&self, error: &TokenError) -> bool {
         let TokenError::Refused { error, .. } = error else { return false };
-        error == "invalid_client" || self.provider.wrong_secret_is.has(error)
+        self.provider.standard_error(error) == "invalid_client"
     }
 
     /// What to try, in this order.
@@ -218,7 +218,7 @@ impl TokenEndpoint<'_> {
                 exchange.request_async(&http).await
             }
         };
-        self.tokens(answer.map_err(TokenError::of)?)
+        self.tokens(&answer.map_err(TokenError::of)?)
     }
 
     fn extra_params(&self, grant: &Grant<'_>) -> Vec<(String, String)> {
@@ -275,19 +275,17 @@ impl TokenEndpoint<'_> {
         }
     }
 
-    fn tokens(&self, answer: StandardTokenResponse<OpenId, BasicTokenType>) -> Result<Tokens, TokenError> {
+    fn tokens(&self, answer: &StandardTokenResponse<OpenId, BasicTokenType>) -> Result<Tokens, TokenError> {
         let access_token = answer.access_token().secret().clone();
         // It becomes a header.
         if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::Garbage("the access token is no text that a header can carry".to_owned()));
         }
+        // Providers that separate by something else do so within what spaces separate.
         let separator = self.provider.answer_scope_separator.as_str();
-        let split = |scope: &str| scope.split(separator).map(str::to_owned).collect::<Vec<_>>();
         let scope = answer.scopes().map(|scopes| {
-            let words = scopes
-                .iter()
-                .flat_map(|scope| if separator.trim().is_empty() { vec![scope.to_string()] } else { split(scope) });
-            words.filter(|word| !word.is_empty()).collect()
+            let words = scopes.iter().flat_map(|scope| scope.split(separator));
+            words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
         });
         Ok(Tokens {
             access_token,

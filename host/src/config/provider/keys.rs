@@ -69,10 +69,6 @@ table! {
         open_signup: Flag = false,
         /// The same for discovery URLs that begin with one of these.
         open_signup_at: Vec<String> = [],
-        /// Errors by which the provider ends a session, beside `invalid_grant`.
-        refresh_ended_by: Words = [],
-        /// Errors by which the provider refuses the client's secret, beside `invalid_client`.
-        wrong_secret_is: Words = [],
         /// How the provider is asked for a refresh token.
         offline: Offline = {},
         /// How identities and tokens are verified.
@@ -85,6 +81,8 @@ table! {
         token_params: BTreeMap<String, Secret> = {},
         /// Further headers of every token request.
         token_headers: BTreeMap<String, Secret> = {},
+        /// Errors of the token endpoint that have names of their own, and those of RFC 6749 that they are.
+        token_errors: BTreeMap<String, String> = {},
         /// Other names of scopes in the provider's tokens, and what they are called here.
         scope_aliases: BTreeMap<String, String> = {},
         /// Documents about the person that are fetched with the access token, by the name of the claim that each becomes.
