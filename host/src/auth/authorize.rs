@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::response::Response;
+use http::header::HOST;
 use http::{HeaderMap, StatusCode};
 
 use super::clients::redirect;
 use super::clients::{Client, Clients, UnknownClient};
 use super::cookies::Cookie;
 use super::explain::Explanation;
-use super::form::Parameters;
+use super::form::{self, FORM_BYTES_MAX, Parameters};
 use super::pages::ConsentPage;
 use super::people::People;
 use super::request::{Form, FreshForm, ValidatedRequest};
@@ -23,7 +25,7 @@ use crate::config::address::BaseUrl;
 
 /// Serves the authorization endpoint. `raw_query` is the query, or the body of a form.
 pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
-    if resource::alias(server.base_url(), headers).is_some() {
+    if resource::alias(server.base_url(), headers.get(HOST)).is_some() {
         // Cookies are the host's, and the provider sends people back to `base_url`.
         return see_other(&format!("{}/authorize?{raw_query}", server.base_url().as_str()));
     }
@@ -38,7 +40,7 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
         client: client.name.as_deref().unwrap_or("the client"),
     };
     if !server.is_ready() {
-        return server.page(headers, provider_unknown(server, back));
+        return server.page(headers, provider_unknown(server, back, "the provider's metadata is not known".to_owned()));
     }
     match validate(&raw, &client, &redirect_uri, server.base_url(), server.people()) {
         Ok(request) => ask(server, headers, &client, request),
@@ -46,8 +48,16 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
     }
 }
 
+/// The same with the parameters in a form (RFC 6749 §3.1).
+pub(crate) async fn authorize_by_form(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
+    let is_form = form::is_form(headers);
+    let body = form::read(body, FORM_BYTES_MAX).await;
+    let raw = body.ok().filter(|_| is_form).and_then(|body| String::from_utf8(body.to_vec()).ok());
+    authorize(server, headers, raw.as_deref().unwrap_or_default()).await
+}
+
 /// The provider has not been reached since the server was started.
-pub(super) fn provider_unknown<'r>(server: &AuthorizationServer, back: Back<'r>) -> Failure<'r> {
+pub(super) fn provider_unknown<'r>(server: &AuthorizationServer, back: Back<'r>, cause: String) -> Failure<'r> {
     let provider = server.upstream.display_name();
     Failure {
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -60,7 +70,7 @@ pub(super) fn provider_unknown<'r>(server: &AuthorizationServer, back: Back<'r>)
                 "If it goes on, the server's operator finds the reason in its log.",
             ],
         ),
-        cause: "the provider's metadata is not known".to_owned(),
+        cause,
         back: Some(back),
     }
 }
@@ -192,7 +202,7 @@ impl Unproved {
             Self::Unknown { id, why: UnknownClient::Document(error) } => {
                 let explanation = Explanation::new(
                     "The client's description cannot be used",
-                    format!("The client names itself by the URL `{id}`, and what is there cannot be used: {error}."),
+                    format!("The client names itself by the URL `{id}`, and what is there cannot be used: {}.", error.outward()),
                     &[
                         "Try again in a minute, in case the site could not be reached.",
                         "If it goes on, the client's maker has to mend that document.",

@@ -67,7 +67,7 @@ async fn find(server: &AuthorizationServer, id: &str, refused: &OAuthError) -> R
 async fn asserted(server: &AuthorizationServer, id: &str, assertion: &str) -> Result<Client, OAuthError> {
     let refused = OAuthError::InvalidClient { used_basic: false };
     let client = find(server, id, &refused).await?;
-    if !client.uses_assertions() {
+    if !client.may_assert() {
         return Err(refused);
     }
     let base = server.base_url().as_str();

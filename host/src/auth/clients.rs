@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 
 use self::document::{DocumentError, Documents};
 use self::id::{Method, Registration};
+use super::pages::Asking;
 use crate::config::names::UnknownClients;
-use crate::config::secret::SecretText;
+use crate::config::provider::Secret;
 use crate::vault::Vault;
 
 /// Longest id that is looked at, whoever gave it out.
@@ -37,7 +38,7 @@ pub struct Declared {
     /// Where it may be sent back to.
     pub redirect_uris: Vec<String>,
     /// Its secret; none for a public client.
-    pub secret: Option<SecretText>,
+    pub secret: Option<Secret>,
 }
 
 /// A client that is known.
@@ -46,10 +47,17 @@ pub(super) struct Client {
     pub(super) id: String,
     /// What it says that it is called.
     pub(super) name: Option<String>,
-    /// The host of its metadata document, which nobody else can claim.
-    pub(super) host: Option<String>,
+    standing: Standing,
     redirects: Redirects,
     proof: Proof,
+}
+
+/// Who says what a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Registered,
+    Document,
+    Declared,
 }
 
 #[derive(Debug, Clone)]
@@ -67,7 +75,7 @@ enum Proof {
     /// A secret that is a MAC of its id, sent in this way.
     Derived(Method),
     /// A secret from the configuration, sent in either way.
-    Declared(SecretText),
+    Declared(Secret),
     /// An assertion under its own key (RFC 7523).
     Assertion,
 }
@@ -118,9 +126,9 @@ impl Clients {
         if Documents::is_document_url(id) {
             let document = self.documents.client(id).await.map_err(UnknownClient::Document)?;
             return Ok(Client {
-                host: url::Url::parse(id).ok().and_then(|url| url.host_str().map(str::to_owned)),
                 id: document.client_id,
                 name: document.name,
+                standing: Standing::Document,
                 redirects: Redirects::Registered(document.redirect_uris),
                 proof: if document.needs_assertion { Proof::Assertion } else { Proof::Public },
             });
@@ -141,7 +149,7 @@ impl Clients {
             }
             (Proof::Declared(expected), Shown::Secret { secret, .. }) => {
                 // Hashes compare in constant time.
-                blake3::hash(expected.expose().as_bytes()) == blake3::hash(secret.as_bytes())
+                blake3::hash(expected.reveal().as_bytes()) == blake3::hash(secret.as_bytes())
             }
             (Proof::Public | Proof::Derived(_) | Proof::Declared(_) | Proof::Assertion, _) => false,
         }
@@ -157,7 +165,7 @@ impl Client {
         Self {
             id: id.to_owned(),
             name: Some(declared.name.clone().unwrap_or_else(|| id.to_owned())),
-            host: None,
+            standing: Standing::Declared,
             redirects: Redirects::Registered(declared.redirect_uris.clone()),
             proof: declared.secret.clone().map_or(Proof::Public, Proof::Declared),
         }
@@ -171,14 +179,20 @@ impl Client {
         Self {
             id: id.to_owned(),
             name: registration.name,
-            host: None,
+            standing: Standing::Registered,
             redirects: Redirects::Registered(registration.redirect_uris),
             proof,
         }
     }
 
     fn adopted(id: &str) -> Self {
-        Self { id: id.to_owned(), name: None, host: None, redirects: Redirects::Acceptable, proof: Proof::Public }
+        Self {
+            id: id.to_owned(),
+            name: None,
+            standing: Standing::Registered,
+            redirects: Redirects::Acceptable,
+            proof: Proof::Public,
+        }
     }
 
     /// Whether it may be sent there.
@@ -198,8 +212,26 @@ impl Client {
         }
     }
 
-    /// Whether it proves itself with assertions.
-    pub(super) fn uses_assertions(&self) -> bool {
-        matches!(self.proof, Proof::Assertion)
+    /// Who it is, for the page that asks.
+    pub(super) fn asking(&self) -> Asking {
+        match self.standing {
+            Standing::Registered => Asking::Registered { name: self.name.clone() },
+            Standing::Document => Asking::Document { client_id: self.id.clone(), name: self.name.clone() },
+            Standing::Declared => Asking::Declared { name: self.name.clone().unwrap_or_else(|| self.id.clone()) },
+        }
+    }
+
+    /// A client that registered these.
+    #[cfg(test)]
+    pub(super) fn for_tests(id: &str, redirect_uris: &[&str]) -> Self {
+        Self {
+            redirects: Redirects::Registered(redirect_uris.iter().map(|uri| (*uri).to_owned()).collect()),
+            ..Self::adopted(id)
+        }
+    }
+
+    /// Whether it may prove itself with assertions: only a document says which keys are a client's.
+    pub(super) fn may_assert(&self) -> bool {
+        self.standing == Standing::Document
     }
 }

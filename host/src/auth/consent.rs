@@ -18,7 +18,7 @@ use super::explain::Explanation;
 use super::form;
 use super::request::{self, Form, TransactionId, ValidatedRequest};
 use super::server::{AuthorizationServer, Back, Failure, see_other};
-use super::upstream::UpstreamRequest;
+use super::upstream::{Unavailable, UpstreamRequest};
 use crate::store::{Committed, Key, StoreError, Table, Write};
 
 /// An approved authorization in the store, under the hash of the provider's `state`, for ten minutes.
@@ -63,7 +63,10 @@ async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: F
     };
     let url = match server.upstream.authorize_url(&upstream).await {
         Ok(url) => url,
-        Err(_) => return server.page(headers, provider_unknown(server, back)),
+        Err(Unavailable { explanation, cause }) => {
+            let failure = provider_unknown(server, back, cause);
+            return server.page(headers, Failure { explanation, ..failure });
+        }
     };
     let pending = Transaction::Pending { id: form.id.clone(), request: form.request.clone() };
     match begin(server, &upstream, &pending).await {

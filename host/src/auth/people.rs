@@ -42,6 +42,17 @@ impl People {
         of_plugins.chain(self.scopes.keys()).map(|scope| scope.as_str().to_owned()).collect()
     }
 
+    /// What a scope allows, in words.
+    pub(super) fn describe(&self, scope: &str) -> String {
+        let config = self.config.borrow();
+        let needs = |plugin: &crate::config::PluginSettings| plugin.enabled && plugin.scopes.iter().any(|it| it.as_str() == scope);
+        let plugins = config.plugin.iter().filter(|(_, plugin)| needs(plugin)).map(|(name, _)| name.as_str());
+        match plugins.collect::<Vec<_>>().join(", ") {
+            nobody if nobody.is_empty() => "no tool needs it at the moment".to_owned(),
+            plugins => format!("use the tools of {plugins}"),
+        }
+    }
+
     /// The scopes that this person holds: carried by the provider's token, or given in `[auth.scopes]`.
     pub(super) fn held_by(&self, identity: &Identity) -> BTreeSet<String> {
         let mut all = self.all_scopes();

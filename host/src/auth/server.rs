@@ -1,8 +1,8 @@
 //! The authorization server: what its endpoints share.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
@@ -16,7 +16,7 @@ use super::clients::redirect::{self, Kind};
 use super::clients::{Clients, Declared};
 use super::cookies::Cookies;
 use super::explain::Explanation;
-use super::limits::Limits;
+use super::limits::{Bucket, Limits};
 use super::pages::{Forward, MessagePage, OpenAppPage, Outcome};
 use super::people::People;
 use super::sessions::{Lives, Sessions};
@@ -79,7 +79,7 @@ impl AuthorizationServer {
             parameters;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
-        let people = People::new(config, upstream.is_local());
+        let people = People::new(config, is_local(&upstream));
         let lives = Lives {
             access: auth.access_ttl.duration(),
             refresh: auth.refresh_ttl.duration(),
@@ -110,9 +110,27 @@ impl AuthorizationServer {
         &self.base_url
     }
 
+    /// Who logs people in.
+    pub fn provider(&self) -> &str {
+        self.upstream.display_name()
+    }
+
     /// Whether people can log in: the provider is known.
     pub fn is_ready(&self) -> bool {
         self.upstream.is_known()
+    }
+
+    /// Whether anybody may log in, and only from this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        is_local(&self.upstream)
+    }
+
+    /// Counts a step of a login in a browser.
+    ///
+    /// # Errors
+    /// Too many from one address: what it is answered.
+    pub(crate) fn count_authorization(&self, address: IpAddr) -> Result<(), Box<Response>> {
+        self.limits.allow(Bucket::Authorize, address)
     }
 
     pub(super) fn people(&self) -> &People {
@@ -125,7 +143,7 @@ impl AuthorizationServer {
     }
 
     /// A page about something that went wrong, and its cause in the log.
-    pub(super) fn page(&self, headers: &HeaderMap, failure: Failure) -> Response {
+    pub(super) fn page(&self, headers: &HeaderMap, failure: Failure<'_>) -> Response {
         let reference = reference();
         let Failure { status, error, explanation, cause, back } = failure;
         tracing::warn!(%reference, status = status.as_u16(), cause, "login: {}", explanation.title);
@@ -163,6 +181,10 @@ impl AuthorizationServer {
         let answer: Vec<(&str, &str)> = answer.iter().copied().chain(state).chain([issuer]).collect();
         redirect::with_answer(back.redirect_uri, &answer)
     }
+}
+
+fn is_local(upstream: &Upstream) -> bool {
+    matches!(upstream, Upstream::Local(_))
 }
 
 /// The way back to a client, proved to be its own.
@@ -212,6 +234,3 @@ pub(super) fn see_other(url: &str) -> Response {
 pub(super) fn reference() -> String {
     format!("{:08x}", rand::random::<u32>())
 }
-
-/// How long a browser is told to wait when the provider cannot be reached.
-pub(super) const PROVIDER_RETRY: Duration = Duration::from_secs(10);

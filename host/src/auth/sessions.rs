@@ -89,8 +89,6 @@ pub(super) enum BearerError {
     Ended,
     /// Its time is over.
     Expired,
-    /// The person may not log in any more.
-    NotAllowed,
     /// The store cannot say.
     Unavailable,
 }
@@ -142,6 +140,7 @@ impl Sessions {
             client_id: login.client_id,
             approved: login.approved,
             created_s: now_s,
+            changes: 0,
             code: Code {
                 hash: code.hash(),
                 redirect_uri: login.redirect_uri,
@@ -158,7 +157,7 @@ impl Sessions {
         match self.store.commit(vec![insert]).await? {
             Committed::Done => Ok(code.text().to_owned()),
             // 128 random bits that are taken.
-            Committed::Conflict => Err(StoreError::unavailable("a new session's row is taken")),
+            Committed::Conflict => Err(StoreError::Unavailable("a new session's row is taken".to_owned())),
         }
     }
 
@@ -191,16 +190,16 @@ impl Sessions {
             record.code.used_ms = Some(now_ms());
             if !fits(redemption.verifier, &record.code.challenge) {
                 let expires = SystemTime::now() + CODE_REMEMBERED;
-                self.replace(&code.family, &row, &record, expires).await?;
+                self.replace(&code.family, &row, &mut record, expires).await?;
                 return Err(BAD_CODE);
             }
             let granted = self.granted(&record, None);
             let (answer, refresh) = self.mint(code.family, &mut record, granted, 0, now_s);
             record.refresh = Some(Refresh { current: refresh, generation: 0, predecessor: None });
             let expires = self.expires(&record);
-            if self.replace(&code.family, &row, &record, expires).await? == Committed::Done {
+            if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
                 self.answered.note(code.hash());
-                self.remember(code.family, &row, &record);
+                self.remember(code.family, &record);
                 return Ok(answer);
             }
         }
@@ -268,9 +267,9 @@ impl Sessions {
             let expires = self.expires(&record);
             // Until the row has them, the provider's new tokens are nowhere else: its old ones are used up.
             self.unsaved.keep(token.family, renewed);
-            if self.replace(&token.family, &row, &record, expires).await? == Committed::Done {
+            if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
                 self.unsaved.take(&token.family);
-                self.remember(token.family, &row, &record);
+                self.remember(token.family, &record);
                 return Ok(answer);
             }
         }
@@ -346,8 +345,8 @@ impl Sessions {
             }
             record.access.retain(|access| access.hash != hash);
             let expires = row.expires;
-            if self.replace(&token.family, &row, &record, expires).await? == Committed::Done {
-                self.remember(token.family, &row, &record);
+            if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
+                self.remember(token.family, &record);
                 return Ok(());
             }
         }
@@ -408,10 +407,10 @@ impl Sessions {
             let Some(predecessor) = predecessor.filter(|it| it.answer_used_s.is_none()) else { return };
             predecessor.answer_used_s = Some(now_s());
             let expires = row.expires;
-            match self.replace(&family, &row, &record, expires).await {
+            match self.replace(&family, &row, &mut record, expires).await {
                 Ok(Committed::Conflict) => {}
                 Ok(Committed::Done) => {
-                    self.remember(family, &row, &record);
+                    self.remember(family, &record);
                     return;
                 }
                 Err(error) => {
@@ -424,7 +423,7 @@ impl Sessions {
 
     async fn reload(&self, family: Family) -> Result<Option<Arc<Live>>, StoreError> {
         match self.load(&family).await? {
-            Some((row, record)) => Ok(Some(self.remember_as(family, row.revision, &record))),
+            Some((_, record)) => Ok(Some(self.remember(family, &record))),
             None => {
                 self.cache.forget(&family);
                 Ok(None)
@@ -432,12 +431,7 @@ impl Sessions {
         }
     }
 
-    /// Remembers what has just replaced this row.
-    fn remember(&self, family: Family, replaced: &Row, record: &Record) -> Arc<Live> {
-        self.remember_as(family, replaced.revision + 1, record)
-    }
-
-    fn remember_as(&self, family: Family, revision: u64, record: &Record) -> Arc<Live> {
+    fn remember(&self, family: Family, record: &Record) -> Arc<Live> {
         let possible = self.people.held_by(&record.identity);
         let is_allowed = self.people.admits(&record.identity);
         let identity = &record.identity;
@@ -464,7 +458,7 @@ impl Sessions {
         let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
         let generation = record.refresh.as_ref().map(|refresh| refresh.generation).filter(|_| is_unused);
-        self.cache.insert(family, Live::new(revision, grants, generation))
+        self.cache.insert(family, Live::new(record.changes, grants, generation))
     }
 
     /// What an access token holds: what was approved, cut to what the person holds, and to what is asked for now.
@@ -510,7 +504,7 @@ impl Sessions {
     async fn load(&self, family: &Family) -> Result<Option<(Row, Record)>, StoreError> {
         let Some(row) = self.store.get(Table::Session, &key(family)).await? else { return Ok(None) };
         let record = serde_json::from_slice(&row.value)
-            .map_err(|_| StoreError::damaged("a session's row is not what this version writes"))?;
+            .map_err(|_| StoreError::Damaged("a session's row is not what this version writes".to_owned()))?;
         Ok(Some((row, record)))
     }
 
@@ -518,9 +512,10 @@ impl Sessions {
         &self,
         family: &Family,
         row: &Row,
-        record: &Record,
+        record: &mut Record,
         expires: SystemTime,
     ) -> Result<Committed, StoreError> {
+        record.changes += 1;
         let (table, revision, value) = (Table::Session, row.revision, encode(record));
         self.store.commit(vec![Write::Replace { table, key: key(family), revision, value, expires }]).await
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::errors::ascii;
@@ -28,10 +28,10 @@ const ASSERTION_ALGORITHMS: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 /// The metadata of the MCP endpoint.
-pub(crate) fn protected_resource(server: &AuthorizationServer, headers: &HeaderMap) -> Response {
+pub(crate) fn protected_resource(server: &AuthorizationServer, host: Option<&HeaderValue>) -> Response {
     let base_url = server.base_url();
     metadata(&json!({
-        "resource": format!("{}/mcp", resource::base_for(base_url, headers)),
+        "resource": format!("{}/mcp", resource::base_for(base_url, host)),
         "authorization_servers": [base_url.as_str()],
         "scopes_supported": server.people().all_scopes(),
         "bearer_methods_supported": ["header"],
@@ -87,12 +87,12 @@ pub(crate) enum Challenge<'a> {
 /// spelled `Bearer`: some clients compare case.
 pub(crate) fn challenge(
     server: &AuthorizationServer,
-    request_headers: &HeaderMap,
+    host: Option<&HeaderValue>,
     response: &mut Response,
     challenge: Challenge<'_>,
     scopes: &BTreeSet<String>,
 ) {
-    let base = resource::base_for(server.base_url(), request_headers);
+    let base = resource::base_for(server.base_url(), host);
     let mut value = format!("Bearer resource_metadata=\"{base}{RESOURCE_METADATA}\"");
     if !scopes.is_empty() {
         let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();

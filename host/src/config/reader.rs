@@ -14,7 +14,8 @@ use super::problem::{Fault, Problem, Source, nearest};
 use super::template::Template;
 
 /// Variables that look like keys, and which other parts of the host ask for.
-const RESERVED: [&str; 3] = ["TINYMCP_LOG", "TINYMCP_SECRET", "TINYMCP_SECRET_FILE"];
+const RESERVED: [&str; 5] =
+    ["TINYMCP_LOG", "TINYMCP_SECRET", "TINYMCP_SECRET_FILE", "TINYMCP_SECRET_PREVIOUS", "TINYMCP_SECRET_PREVIOUS_FILE"];
 
 /// A type that a key can have.
 pub(super) trait Setting: Sized + PartialEq {

@@ -22,6 +22,10 @@ struct Landing {
     tools: Vec<(String, String)>,
     broken: Vec<(String, String, bool)>,
     is_ready: bool,
+    /// Strangers do not see what there is.
+    is_open: bool,
+    /// Who logs people in.
+    provider: Option<String>,
     version: &'static str,
 }
 
@@ -46,6 +50,8 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
         tools: catalog.tools().iter().map(summary).collect(),
         broken: catalog.plugins().iter().filter_map(broken).collect(),
         is_ready: app.plugins.is_ready(),
+        is_open: is_open(&app),
+        provider: app.auth.server().map(|server| server.provider().to_owned()),
         version: env!("CARGO_PKG_VERSION"),
         endpoint,
     };
@@ -56,14 +62,24 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
 pub(super) async fn llms_txt(State(app): State<Arc<App>>) -> Response {
     let catalog = app.plugins.catalog();
     let mut text = format!(
-        "# TinyMCP\n\n> An MCP server whose tools are WebAssembly plugins. Endpoint: {} (streamable HTTP).\n\n## Tools\n\n",
+        "# TinyMCP\n\n> An MCP server whose tools are WebAssembly plugins. Endpoint: {} (streamable HTTP).\n",
         app.server.base_url.endpoint(),
     );
-    for tool in catalog.tools() {
-        let (name, summary) = summary(tool);
-        text.push_str(&format!("- `{name}`: {summary}\n"));
+    if is_open(&app) {
+        text.push_str("\n## Tools\n\n");
+        for tool in catalog.tools() {
+            let (name, summary) = summary(tool);
+            text.push_str(&format!("- `{name}`: {summary}\n"));
+        }
+    } else {
+        text.push_str("\nTools are listed to clients that have logged in.\n");
     }
     ([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
+}
+
+/// Whether whoever comes here may see the tools: only people of this machine come, or nobody has to log in.
+fn is_open(app: &App) -> bool {
+    app.auth.server().is_none() || app.server.base_url.is_loopback()
 }
 
 fn summary(tool: &Arc<Tool>) -> (String, String) {

@@ -25,8 +25,8 @@ const SESSIONS_MAX: usize = 50_000;
 
 /// One session.
 pub(super) struct Live {
-    /// Of the row that it was read from; a later one is never replaced by an earlier one.
-    revision: u64,
+    /// Counts the changes of the row that it was read from: a later state is never replaced by an earlier one.
+    changes: u64,
     loaded: Instant,
     is_reloading: AtomicBool,
     pub(super) grants: Vec<Grant>,
@@ -61,9 +61,9 @@ struct Sessions {
 }
 
 impl Live {
-    pub(super) fn new(revision: u64, grants: Vec<Grant>, unused_generation: Option<u32>) -> Self {
+    pub(super) fn new(changes: u64, grants: Vec<Grant>, unused_generation: Option<u32>) -> Self {
         Self {
-            revision,
+            changes,
             loaded: Instant::now(),
             is_reloading: AtomicBool::new(false),
             grants,
@@ -102,7 +102,7 @@ impl Cache {
         let new = Arc::new(live);
         let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Sessions { live, ended } = &mut *sessions;
-        let is_outdated = live.get(&family).is_some_and(|known| known.revision > new.revision);
+        let is_outdated = live.get(&family).is_some_and(|known| known.changes > new.changes);
         if is_outdated || ended.contains_key(&family) {
             return new;
         }

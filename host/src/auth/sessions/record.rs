@@ -29,6 +29,8 @@ pub(super) struct Record {
     /// What the person approved.
     pub(super) approved: BTreeSet<String>,
     pub(super) created_s: u64,
+    /// Counts the changes of the row, so that the later of two states is known.
+    pub(super) changes: u64,
     pub(super) code: Code,
     pub(super) upstream: UpstreamTokens,
     pub(super) access: Vec<Access>,

@@ -218,15 +218,20 @@ impl DiscoveryUrl {
         &self.0
     }
 
+    /// The issuer that its document is expected to name.
+    pub fn issuer(&self) -> String {
+        let Some((prefix, well_known)) = self.0.as_str().split_once("/.well-known/") else { return self.0.to_string() };
+        match well_known.split_once('/') {
+            Some((_, path)) if !path.is_empty() => format!("{prefix}/{path}"),
+            _ => prefix.to_owned(),
+        }
+    }
+
     /// Whether a document at this URL may name this issuer: what the URL has beside its well-known part (OpenID
     /// Connect Discovery 1.0 §4.3, RFC 8414 §3.3). A slash at the issuer's end is Auth0's way.
     pub fn may_name(&self, issuer: &str) -> bool {
-        let Some((prefix, well_known)) = self.0.as_str().split_once("/.well-known/") else {
-            return Url::parse(issuer).is_ok_and(|issuer| issuer.origin() == self.0.origin());
-        };
-        let inserted = well_known.split_once('/').map_or("", |(_, path)| path);
-        let plain = if inserted.is_empty() { prefix.to_owned() } else { format!("{prefix}/{inserted}") };
-        issuer == plain || issuer.strip_suffix('/') == Some(&plain)
+        let own = self.issuer();
+        issuer == own || issuer.strip_suffix('/') == Some(&own)
     }
 }
 
