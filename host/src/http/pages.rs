@@ -94,17 +94,30 @@ fn broken(plugin: &PluginStatus) -> Option<(String, String, bool)> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_plugins_say_is_shown_as_text() {
+    fn page(is_open: bool) -> String {
         let page = Landing {
             endpoint: "http://localhost:8000/mcp".to_owned(),
             cursor_link: String::new(),
             snippets: Vec::new(),
             tools: vec![("add".to_owned(), "<script>".to_owned())],
-            broken: Vec::new(),
+            broken: vec![("secret.wasm".to_owned(), "<script>".to_owned(), false)],
             is_ready: true,
+            is_open,
+            provider: Some("Auth0".to_owned()),
             version: "0",
         };
-        assert!(!page.render().unwrap().contains("<script>"));
+        page.render().unwrap()
+    }
+
+    #[test]
+    fn what_plugins_say_is_shown_as_text() {
+        assert!(!page(true).contains("<script>") && page(true).contains("<code>add</code> &#60;script&#62;"));
+    }
+
+    #[test]
+    fn strangers_see_how_to_log_in_and_not_what_there_is() {
+        let page = page(false);
+        assert!(page.contains("People log in with Auth0") && page.contains("http://localhost:8000/mcp"));
+        assert!(!page.contains("<code>add</code>") && !page.contains("secret.wasm"));
     }
 }
