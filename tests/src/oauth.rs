@@ -334,7 +334,8 @@ impl OAuthClient {
     /// # Panics
     /// When it is neither taken nor refused as it should be.
     pub async fn is_live(&self, token: &str) -> bool {
-        let answer = self.request("POST", "/mcp").json(&crate::client::initialize("2025-11-25")).bearer(token).send().await;
+        let answer =
+            self.request("POST", "/mcp").json(&crate::client::initialize("2025-11-25")).bearer(token).send().await;
         match answer.status {
             200 => true,
             401 => {

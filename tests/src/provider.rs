@@ -101,8 +101,7 @@ impl Provider {
     pub async fn start(settings: Settings) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let state =
-            State { settings, grants: Grants::default(), faults: Vec::new(), is_down: false, sent: Vec::new() };
+        let state = State { settings, grants: Grants::default(), faults: Vec::new(), is_down: false, sent: Vec::new() };
         let shared = Arc::new(Shared { url: url.clone(), state: Mutex::new(state) });
         let server = tokio::spawn(wire::serve(listener, Arc::clone(&shared)));
         Self { url, shared, server }
@@ -183,3 +182,6 @@ impl Drop for Provider {
         self.server.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,12 @@ impl World {
         Self { server: site.start().await, base }
     }
 
+    /// The server of a site as soon as it listens, ready or not.
+    pub async fn launched(site: Site) -> Self {
+        let base = site.base();
+        Self { server: site.launch().await, base }
+    }
+
     /// A server whose people log in at a provider.
     pub async fn with(provider: &Provider) -> Self {
         Self::of(behind(provider)).await
@@ -102,14 +108,16 @@ pub fn behind(provider: &Provider) -> Site {
             .auth(&format!(
                 "[auth]\nprovider = \"github\"\nallow = [\"*@example.com\"]\n[auth.providers.github]\n\
                  authorization_endpoint = \"{url}/login/oauth/authorize\"\n\
-                 token_endpoint = \"{url}/login/oauth/access_token\"\nuserinfo_endpoint = \"{url}/user\"\n"
+                 token_endpoint = \"{url}/login/oauth/access_token\"\nuserinfo_endpoint = \"{url}/user\"\n\
+                 [auth.providers.github.documents.emails]\nurl = \"{url}/user/emails\"\n"
             ))
             .variable("GITHUB_CLIENT_ID", &id)
             .variable("GITHUB_CLIENT_SECRET", &secret),
         Flavour::Oidc => site
             .auth(&format!(
                 "[auth]\nprovider = \"{ACME}\"\n[auth.providers.{ACME}]\ndiscovery = \"{discovery}\"\n\
-                 client_id = \"${{ACME_CLIENT_ID}}\"\nclient_secret = \"${{ACME_CLIENT_SECRET}}\"\n"
+                 client_id = \"${{ACME_CLIENT_ID}}\"\nclient_secret = \"${{ACME_CLIENT_SECRET}}\"\n\
+                 scopes = [\"openid\", \"profile\", \"email\", \"offline_access\"]\n"
             ))
             .variable("ACME_CLIENT_ID", &id)
             .variable("ACME_CLIENT_SECRET", &secret),

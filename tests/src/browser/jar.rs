@@ -38,7 +38,8 @@ impl Jar {
         for line in answer.all("set-cookie") {
             self.seen.push(line.to_owned());
             let cookie = parse(url, line);
-            self.cookies.retain(|kept| (&kept.name, &kept.host, &kept.path) != (&cookie.name, &cookie.host, &cookie.path));
+            self.cookies
+                .retain(|kept| (&kept.name, &kept.host, &kept.path) != (&cookie.name, &cookie.host, &cookie.path));
             if cookie.expires.is_none_or(|expires| expires > Instant::now()) {
                 self.cookies.push(cookie);
             }

@@ -47,7 +47,10 @@ impl Page {
     /// What is read on it: without tags, and with single spaces.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let mut rest = self.html.split_once("<body").map_or(self.html.as_str(), |(_, body)| body.split_once('>').map_or("", |(_, body)| body));
+        let mut rest = self
+            .html
+            .split_once("<body")
+            .map_or(self.html.as_str(), |(_, body)| body.split_once('>').map_or("", |(_, body)| body));
         while let Some((before, after)) = rest.split_once('<') {
             text.push_str(before);
             text.push(' ');
@@ -101,8 +104,10 @@ impl Page {
 
     /// Where it leads by itself, and after how many seconds.
     pub fn refresh(&self) -> Option<(u32, Url)> {
-        let is_refresh = |tag: &Tag| tag.attribute("http-equiv").is_some_and(|kind| kind.eq_ignore_ascii_case("refresh"));
-        let content = tags(&self.html).into_iter().find(|tag| tag.name == "meta" && is_refresh(tag))?.attribute("content")?;
+        let is_refresh =
+            |tag: &Tag| tag.attribute("http-equiv").is_some_and(|kind| kind.eq_ignore_ascii_case("refresh"));
+        let content =
+            tags(&self.html).into_iter().find(|tag| tag.name == "meta" && is_refresh(tag))?.attribute("content")?;
         let (seconds, target) = content.split_once(';')?;
         let target = target.trim().strip_prefix("url=").or_else(|| target.trim().strip_prefix("URL="))?;
         Some((seconds.trim().parse().ok()?, Url::parse(target.trim_matches(['\'', '"'])).ok()?))
@@ -222,7 +227,8 @@ mod tests {
 
     #[test]
     fn pages_lead_on() {
-        let page = page("<meta http-equiv=\"refresh\" content=\"0; url=cursor://x/y?code=1&amp;state=2\"><body>A<b>B</b>");
+        let page =
+            page("<meta http-equiv=\"refresh\" content=\"0; url=cursor://x/y?code=1&amp;state=2\"><body>A<b>B</b>");
         let (seconds, url) = page.refresh().unwrap();
         assert_eq!((seconds, url.as_str()), (0, "cursor://x/y?code=1&state=2"));
         assert_eq!(page.text(), "A B");

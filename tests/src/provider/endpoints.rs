@@ -120,14 +120,16 @@ fn refusal(settings: &Settings, query: &Parameters) -> Option<(String, String)> 
         return refuse("invalid_request", "only S256".to_owned());
     }
     if settings.flavour == Flavour::Auth0
-        && let Some(audience) = query.get("audience").filter(|audience| !settings.audiences.iter().any(|known| known == audience))
+        && let Some(audience) =
+            query.get("audience").filter(|audience| !settings.audiences.iter().any(|known| known == audience))
     {
         return refuse("access_denied", format!("Service not found: {audience}"));
     }
     if query.get("resource").is_some() && settings.flavour != Flavour::Auth0 {
         return refuse("invalid_target", "resource indicator is missing, or unknown".to_owned());
     }
-    let not_allowed = scopes(query).into_iter().find(|scope| !settings.scopes.is_empty() && !settings.scopes.contains(scope));
+    let not_allowed =
+        scopes(query).into_iter().find(|scope| !settings.scopes.is_empty() && !settings.scopes.contains(scope));
     if let Some(scope) = not_allowed {
         let words = "The requested scope is invalid, unknown, or malformed. The OAuth 2.0 Client is not allowed to request scope";
         return refuse("invalid_scope", format!("{words} '{scope}'."));
@@ -194,9 +196,10 @@ fn back(settings: &Settings, redirect_uri: &str, state: Option<&str>, parameters
 /// RFC 6749 §2.3.1: Basic, form-encoded before that, or the form; never both.
 fn authenticates(settings: &Settings, asked: &Asked) -> bool {
     let basic = asked.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(basic_credentials);
-    let post = asked.form.get("client_secret").map(|secret| {
-        (asked.form.get("client_id").unwrap_or_default().to_owned(), secret.to_owned())
-    });
+    let post = asked
+        .form
+        .get("client_secret")
+        .map(|secret| (asked.form.get("client_id").unwrap_or_default().to_owned(), secret.to_owned()));
     match (basic, post) {
         (Some((id, secret)), None) | (None, Some((id, secret))) => {
             (id, secret) == (settings.client_id.clone(), settings.client_secret.clone())
@@ -246,7 +249,8 @@ fn token(state: &mut State, url: &str, asked: &Asked) -> Reply {
     if !authenticates(&settings, asked) {
         return token_error(&settings, "invalid_client", "client authentication failed");
     }
-    let granted = match form.get("grant_type").or((settings.flavour == Flavour::GitHub).then_some("authorization_code")) {
+    let granted = match form.get("grant_type").or((settings.flavour == Flavour::GitHub).then_some("authorization_code"))
+    {
         Some("authorization_code") => state.grants.redeem(
             form.get("code").unwrap_or_default(),
             form.get("redirect_uri").unwrap_or_default(),
@@ -377,7 +381,11 @@ fn id_token(
     claims.insert("exp".to_owned(), json!(now(settings) + 3600));
     claims.insert("at_hash".to_owned(), json!(sha256_base64url_half(access_token)));
     let claims = Value::Object(claims);
-    if settings.signature == Signature::Right { keys::sign(settings, &claims) } else { keys::sign_as(settings, settings.signature, &claims) }
+    if settings.signature == Signature::Right {
+        keys::sign(settings, &claims)
+    } else {
+        keys::sign_as(settings, settings.signature, &claims)
+    }
 }
 
 /// What a person's scopes say about them (OpenID Connect Core §5.4).
@@ -400,7 +408,10 @@ fn person_claims(settings: &Settings, authorization: &Authorization) -> Map<Stri
 /// The holder of the bearer token of a request.
 fn holder<'a>(state: &'a State, asked: &Asked) -> Option<&'a Authorization> {
     let header = asked.headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let token = header.strip_prefix("Bearer ").or_else(|| header.strip_prefix("bearer ")).or_else(|| header.strip_prefix("token "))?;
+    let token = header
+        .strip_prefix("Bearer ")
+        .or_else(|| header.strip_prefix("bearer "))
+        .or_else(|| header.strip_prefix("token "))?;
     state.grants.holder(token)
 }
 
@@ -420,7 +431,10 @@ fn userinfo(state: &State, asked: &Asked) -> Reply {
         return json_reply(200, &Value::Object(claims));
     }
     let id: u64 = state.settings.account(&authorization.person).subject.parse().expect("GitHub's ids are numbers");
-    let mut reply = json_reply(200, &json!({ "id": id, "login": authorization.person, "name": authorization.person, "email": null }));
+    let mut reply = json_reply(
+        200,
+        &json!({ "id": id, "login": authorization.person, "name": authorization.person, "email": null }),
+    );
     let scopes = authorization.scopes.join(", ").parse().expect("scopes are visible");
     reply.headers_mut().insert("x-oauth-scopes", scopes);
     reply

@@ -116,12 +116,7 @@ impl Grants {
     ///
     /// # Errors
     /// When it is not good.
-    pub fn renew(
-        &mut self,
-        token: &str,
-        rotates: bool,
-        overlap: Duration,
-    ) -> Result<(Authorization, u64), Refused> {
+    pub fn renew(&mut self, token: &str, rotates: bool, overlap: Duration) -> Result<(Authorization, u64), Refused> {
         let refresh = self.refresh.get_mut(token).ok_or("unknown refresh token")?;
         if refresh.is_revoked {
             return Err("refresh token revoked");

@@ -45,7 +45,8 @@ impl Parameters {
 
     /// A name that is there twice.
     pub(super) fn repeated(&self) -> Option<&str> {
-        let is_repeated = |(at, (name, _)): &(usize, &(String, String))| self.0[..*at].iter().any(|(key, _)| key == name);
+        let is_repeated =
+            |(at, (name, _)): &(usize, &(String, String))| self.0[..*at].iter().any(|(key, _)| key == name);
         self.0.iter().enumerate().find(is_repeated).map(|(_, (name, _))| name.as_str())
     }
 }
