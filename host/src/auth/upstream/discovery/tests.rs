@@ -91,7 +91,7 @@ fn entra_has_an_issuer_for_each_tenant() {
 #[test]
 fn what_was_known_survives_a_restart() {
     let scratch = tempfile::tempdir().unwrap();
-    let state = StateDir::open(scratch.path()).unwrap();
+    let state = StateDir::open(scratch.path(), &crate::state::Secrets::default()).unwrap();
     let text =
         |url: &str| format!("auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'us'\ndiscovery = '{url}'");
     let known = |url: &str| {
