@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,8 +68,8 @@ pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<Opened, OpenErro
         Found::Nothing => create(&directory, &path, sealer)?,
         Found::Database => {}
     }
+    let size = make_private(&path).map_err(|error| unusable(&path, &error))?;
     let connection = open_ours(&path, sealer)?;
-    let size = fs::metadata(&path).map_err(|error| unusable(&path, &error))?.len();
     let is_checked = size <= CHECKED_BEFORE_USE_BYTES;
     if is_checked {
         require_sound(&path, &connection, sealer)?;
@@ -196,6 +196,12 @@ fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Resul
         Some(Fault::WrongKey) => Err(OpenError::WrongKey { path: path() }),
         Some(Fault::Damage(cause)) => Err(OpenError::Damaged { path: path(), cause }),
     }
+}
+
+/// Narrows the file's mode, which that of the log follows; a copy from a backup may have any. Returns the size.
+fn make_private(path: &Path) -> io::Result<u64> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(fs::metadata(path)?.len())
 }
 
 fn log_of(path: &Path) -> PathBuf {
