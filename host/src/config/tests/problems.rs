@@ -216,7 +216,8 @@ fn a_short_secret_is_no_secret() {
 #[test]
 fn a_client_whose_secret_is_not_set_is_a_problem_of_serving() {
     let text = "[auth.clients.ci]\nredirect_uris = ['https://ci.example/cb']\nsecret = '${CI_SECRET}'";
-    let missing = "variable `CI_SECRET` is not set; set it in the environment or in `.env`, or write `${CI_SECRET:-default}`";
+    let missing =
+        "variable `CI_SECRET` is not set; set it in the environment or in `.env`, or write `${CI_SECRET:-default}`";
     check(text, &[NONE], &[&format!("tinymcp.toml:3: auth.clients.ci.secret: {missing}")]);
     load(text, &[]).unwrap();
 }
