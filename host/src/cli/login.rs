@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -68,7 +67,7 @@ impl Login<'_> {
             clients,
             own_id_at_provider: upstream.client_id().map(str::to_owned),
             upstream,
-            documents: Documents::new(Strangers::new().context("nothing can be fetched")?),
+            documents: Documents::new(Strangers::default()),
             state,
             store: Store::open(state, tasks, closed)?,
             tasks,
