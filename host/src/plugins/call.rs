@@ -127,8 +127,9 @@ impl Gate {
 pub async fn call(engine: &Engine, tool: &Arc<Tool>, arguments: &Map<String, Value>) -> Result<Reply, CallError> {
     let deadline = Instant::now() + tool.limits.timeout.duration();
     let contained = async {
-        let arguments = codec::decode_arguments(&tool.function().signature, arguments)?;
         let place = tool.gate.enter(engine).await?;
+        // Not before: as values of the engine, arguments can take forty times the memory that those who wait hold.
+        let arguments = codec::decode_arguments(&tool.function().signature, arguments)?;
         let slow = Slow::default();
         let run = Run {
             tool: Arc::clone(tool),
