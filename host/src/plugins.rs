@@ -41,6 +41,7 @@ use self::engine::{Cleaning, Engine};
 use self::ledger::Ledger;
 use self::registry::Registry;
 use crate::config::Config;
+use crate::principal::Principal;
 use crate::state::StateDir;
 
 /// Calls at once for a command, which makes one.
@@ -145,8 +146,13 @@ impl Plugins {
     ///
     /// # Errors
     /// [`CallError`]: what to tell the caller.
-    pub async fn call(&self, tool: &Arc<Tool>, arguments: &Map<String, Value>) -> Result<Reply, CallError> {
-        call::call(&self.engine, tool, arguments).await
+    pub async fn call(
+        &self,
+        tool: &Arc<Tool>,
+        arguments: &Map<String, Value>,
+        caller: &Arc<Principal>,
+    ) -> Result<Reply, CallError> {
+        call::call(&self.engine, tool, arguments, caller).await
     }
 }
 

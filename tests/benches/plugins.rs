@@ -16,7 +16,8 @@ use tinymcp::plugins::cache::Cache;
 use tinymcp::plugins::catalog::Tool;
 use tinymcp::plugins::engine::{Cleaning, Engine};
 use tinymcp::plugins::{Plugins, codec, load, schema};
-use tinymcp::state::StateDir;
+use tinymcp::principal::Principal;
+use tinymcp::state::{Secrets, StateDir};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,20 +29,25 @@ criterion_main!(benches);
 /// A call as the server makes it: arguments decoded, a fresh instance, the guest's work, the result encoded.
 fn calls(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("threads can be started");
+    let caller = Arc::new(Principal::anonymous());
     let mut group = criterion.benchmark_group("call");
     for (tool, arguments) in [("add", json!({ "a": 2.0, "b": 0.5 })), ("hello", json!({ "name": "bench" }))] {
         let plugins = plugins_of(&shipped(tool));
         let tool = tool_named(&plugins, tool);
         let arguments = object(arguments);
         group.bench_function(&tool.name, |bencher| {
-            bencher.to_async(&runtime).iter(async || plugins.call(&tool, &arguments).await.expect("the tool works"));
+            bencher
+                .to_async(&runtime)
+                .iter(async || plugins.call(&tool, &arguments, &caller).await.expect("the tool works"));
         });
     }
     let plugins = plugins_of(&guest("echo"));
     let tool = tool_named(&plugins, "echo_everything");
     let arguments = everything();
     group.bench_function("echo_everything", |bencher| {
-        bencher.to_async(&runtime).iter(async || plugins.call(&tool, &arguments).await.expect("the tool works"));
+        bencher
+            .to_async(&runtime)
+            .iter(async || plugins.call(&tool, &arguments, &caller).await.expect("the tool works"));
     });
     group.finish();
 }
@@ -74,7 +80,7 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 fn loads(criterion: &mut Criterion) {
     let engine = Engine::new(1, Cleaning::Whole).expect("the engine runs here");
     let directory = tempfile::tempdir().expect("a directory can be made");
-    let state = StateDir::open(directory.path()).expect("a new directory can be opened");
+    let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
     let cache = Cache::open(&state, &engine).expect("a new directory can be opened");
     let mut group = criterion.benchmark_group("load");
     for (name, file) in [("add", shipped("add")), ("hello", shipped("hello")), ("echo", guest("echo"))] {
@@ -136,7 +142,8 @@ impl RunningPlugins {
             let file = config.plugins.dir.join(format!("hello-{number:03}.wasm"));
             fs::write(file, &hello).expect("a new directory can be written to");
         }
-        let state = StateDir::open(&directory.path().join("state")).expect("a new directory can be opened");
+        let state = StateDir::open(&directory.path().join("state"), &Secrets::default())
+            .expect("a new directory can be opened");
         let runtime = Runtime::new().expect("threads can be started");
         let (config, receiver) = watch::channel(Arc::new(config));
         let stop = CancellationToken::new();

@@ -21,6 +21,7 @@ pub const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
 pub struct Client {
     address: SocketAddr,
     era: Era,
+    token: Option<String>,
     next_id: Arc<AtomicU64>,
 }
 
@@ -44,7 +45,7 @@ pub struct Called {
 impl Client {
     /// A client of 2026-07-28. It sends nothing yet.
     pub fn modern(server: &Server) -> Self {
-        Self { address: server.address, era: Era::Modern, next_id: Arc::default() }
+        Self { address: server.address, era: Era::Modern, token: None, next_id: Arc::default() }
     }
 
     /// A client of 2025-11-25, after its handshake.
@@ -54,11 +55,22 @@ impl Client {
 
     /// A client of a legacy version, after its handshake.
     pub async fn of_version(server: &Server, version: &'static str) -> Self {
-        let answer = Request::new(server.address, "POST", "/mcp").json(&initialize(version)).send().await;
+        Self::of_version_with(server, version, None).await
+    }
+
+    /// A client of 2025-11-25 that has a token, after its handshake.
+    pub async fn legacy_with_token(server: &Server, token: &str) -> Self {
+        Self::of_version_with(server, LEGACY[0], Some(token.to_owned())).await
+    }
+
+    async fn of_version_with(server: &Server, version: &'static str, token: Option<String>) -> Self {
+        let request = Request::new(server.address, "POST", "/mcp").json(&initialize(version));
+        let answer = with_token(request, token.as_deref()).send().await;
         assert_eq!(answer.json()["result"]["protocolVersion"], version, "{answer:?}");
         let session = answer.header("mcp-session-id").to_owned();
         assert!(!session.is_empty(), "{answer:?}");
-        let client = Self { address: server.address, era: Era::Legacy { version, session }, next_id: Arc::default() };
+        let era = Era::Legacy { version, session };
+        let client = Self { address: server.address, era, token, next_id: Arc::default() };
         let initialized = client.notify("notifications/initialized", json!({})).await;
         assert_eq!(initialized.status, 202, "{initialized:?}");
         client
@@ -73,6 +85,13 @@ impl Client {
     #[must_use]
     pub fn moved_to(mut self, server: &Server) -> Self {
         self.address = server.address;
+        self
+    }
+
+    /// The same client with a token, or with another one.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
         self
     }
 
@@ -101,7 +120,7 @@ impl Client {
 
     /// A message with the headers of this client and its kind.
     pub fn post(&self, message: &Value) -> Request {
-        let request = Request::new(self.address, "POST", "/mcp").json(message);
+        let request = with_token(Request::new(self.address, "POST", "/mcp").json(message), self.token.as_deref());
         match &self.era {
             Era::Modern => modern_headers(request, message),
             Era::Legacy { .. } => self.with_session(request),
@@ -110,7 +129,8 @@ impl Client {
 
     /// A request of this legacy session other than POST.
     pub fn other(&self, method: &str) -> Request {
-        self.with_session(Request::new(self.address, method, "/mcp"))
+        let request = with_token(Request::new(self.address, method, "/mcp"), self.token.as_deref());
+        self.with_session(request)
     }
 
     fn with_session(&self, request: Request) -> Request {
@@ -253,6 +273,13 @@ impl Client {
                 stream.events()
             }
         }
+    }
+}
+
+fn with_token(request: Request, token: Option<&str>) -> Request {
+    match token {
+        Some(token) => request.bearer(token),
+        None => request,
     }
 }
 

@@ -7,7 +7,22 @@ use std::process::{Command, Stdio};
 use crate::guests::tests_dir;
 
 /// Variables that would change what is tested.
-const VARIABLES: [&str; 4] = ["AUTH_PROVIDER", "BASE_URL", "TINYMCP_SERVER_LISTEN", "RUST_LOG"];
+const VARIABLES: [&str; 14] = [
+    "AUTH_PROVIDER",
+    "BASE_URL",
+    "TINYMCP_SERVER_LISTEN",
+    "TINYMCP_SECRET",
+    "RUST_LOG",
+    "AUTH0_DOMAIN",
+    "AUTH0_CLIENT_ID",
+    "AUTH0_CLIENT_SECRET",
+    "AUTH0_AUDIENCE",
+    "CLERK_CONFIG_URL",
+    "CLERK_CLIENT_ID",
+    "CLERK_CLIENT_SECRET",
+    "CLERK_SCOPES",
+    "CLERK_VERIFY_ID_TOKEN",
+];
 
 /// What a command came to.
 #[derive(Debug)]

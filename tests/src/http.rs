@@ -1,7 +1,7 @@
 //! Raw HTTP/1.1: every request on a connection of its own, so that dropping it is a client that goes away.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use url::{Host, Position, Url, form_urlencoded};
 
 use crate::within;
 
@@ -71,11 +72,35 @@ impl Request {
         Self { address, method, path: path.to_owned(), headers, body: Bytes::new() }
     }
 
+    /// A request to a URL on this machine, with its host as `Host`.
+    ///
+    /// # Panics
+    /// When it is on another machine.
+    pub fn to(url: &Url, method: &str) -> Self {
+        let ip: IpAddr = match url.host() {
+            Some(Host::Ipv4(ip)) => ip.into(),
+            Some(Host::Ipv6(ip)) => ip.into(),
+            Some(Host::Domain("localhost")) => Ipv4Addr::LOCALHOST.into(),
+            other => panic!("{other:?} is not this machine"),
+        };
+        let port = url.port_or_known_default().expect("a URL of HTTP");
+        let target = &url[Position::BeforePath..Position::AfterQuery];
+        Self::new(SocketAddr::new(ip, port), method, target).header("host", url.authority())
+    }
+
     /// Sets a header, in place of one that is there.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name: HeaderName = name.parse().expect("a header's name is a token");
         self.headers.insert(name, HeaderValue::from_str(value).expect("a header's value is visible"));
+        self
+    }
+
+    /// Adds a header beside one that is there.
+    #[must_use]
+    pub fn also(mut self, name: &str, value: &str) -> Self {
+        let name: HeaderName = name.parse().expect("a header's name is a token");
+        self.headers.append(name, HeaderValue::from_str(value).expect("a header's value is visible"));
         self
     }
 
@@ -99,6 +124,19 @@ impl Request {
         self.header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream")
             .body(body.to_string())
+    }
+
+    /// Sets a form as the body.
+    #[must_use]
+    pub fn form(self, parameters: &[(&str, &str)]) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        self.header("content-type", "application/x-www-form-urlencoded").body(body)
+    }
+
+    /// Sets the token of an access as RFC 6750 §2.1 has it.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
     }
 
     /// Sends the request, and waits for the head of the answer.
@@ -183,6 +221,23 @@ impl Answer {
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// All values of a header.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
+    }
+
+    /// Status and `error` of an OAuth error (RFC 6749 §5.2), which must be well formed.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn oauth_error(&self) -> (u16, String) {
+        let body = self.json();
+        assert_eq!(content_type(&self.headers), "application/json", "{self:?}");
+        assert!(body.get("access_token").is_none(), "{self:?}");
+        let error = body["error"].as_str().unwrap_or_else(|| panic!("no error: {self:?}"));
+        (self.status, error.to_owned())
     }
 
     /// A header's value; empty without the header.

@@ -3,15 +3,22 @@
 //! - [`server`]: a directory with a configuration and plugins, and the server that runs in it. [`log`]: what it says.
 //! - [`http`]: raw requests, answers and event streams. [`client`]: MCP, modern and legacy, over them.
 //! - [`guests`]: components for the plugins directory. [`command`]: the program's other commands.
+//! - [`provider`]: an identity provider. [`browser`]: a person in front of it. [`oauth`]: a client that logs in through
+//!   both. [`world`]: all of these together.
 //!
 //! Whoever waits, waits for an event, and gives up after [`DEADLINE`] with what it knows.
 
+pub mod browser;
 pub mod client;
 pub mod command;
+pub mod encoding;
 pub mod guests;
 pub mod http;
 pub mod log;
+pub mod oauth;
+pub mod provider;
 pub mod server;
+pub mod world;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,25 +1,29 @@
 //! A server in a directory of its own.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use url::Url;
 
-use crate::command::{Finished, run, tinymcp};
+use crate::command::{Finished, finish, run, tinymcp};
 use crate::guests::guest;
 use crate::http::{Answer, Request};
 use crate::log::Log;
 use crate::{DEADLINE, until, until_within};
 
 /// Everybody comes in: login has tests of its own.
-const CONFIG: &str = "[auth]\nprovider = \"none\"\n";
+const NO_LOGIN: &str = "[auth]\nprovider = \"none\"\n";
 
 /// The directory that a server runs in: `tinymcp.toml`, `plugins/`, and the state that it leaves.
 pub struct Site {
     dir: TempDir,
+    auth: String,
+    listen: SocketAddr,
     variables: Vec<(String, String)>,
 }
 
@@ -38,7 +42,27 @@ impl Site {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("plugins")).expect("a directory of ours");
-        Self { dir, variables: Vec::new() }.config("")
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { dir, auth: NO_LOGIN.to_owned(), listen, variables: Vec::new() }.config("")
+    }
+
+    /// Chooses a port now, which stays the same for every server that runs here.
+    #[must_use]
+    pub fn fixed(mut self) -> Self {
+        self.listen.set_port(free_port());
+        self
+    }
+
+    /// What the server's URLs begin with, once the port is fixed.
+    pub fn base(&self) -> Url {
+        format!("http://localhost:{}/", self.listen.port()).parse().expect("a URL of ours")
+    }
+
+    /// Says who may come in, and how.
+    #[must_use]
+    pub fn auth(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.auth);
+        self.config("")
     }
 
     /// A directory with these guests under their own names.
@@ -90,7 +114,7 @@ impl Site {
 
     /// Writes the configuration, beyond who may come in.
     pub fn configure(&self, text: &str) {
-        fs::write(self.path().join("tinymcp.toml"), format!("{CONFIG}{text}")).expect("a file of ours");
+        fs::write(self.path().join("tinymcp.toml"), format!("{}{text}", self.auth)).expect("a file of ours");
     }
 
     /// Runs a command of the program here.
@@ -100,7 +124,9 @@ impl Site {
 
     /// Starts a server that is expected to refuse.
     pub fn refusal(&self) -> Finished {
-        self.run(&["serve", "--listen", "127.0.0.1:0"])
+        let mut command = tinymcp(self.path());
+        command.args(["serve", "--listen", &self.listen.to_string()]);
+        finish(command.envs(self.variables.iter().map(|(name, value)| (name, value))))
     }
 
     /// Starts a server, and waits until it is ready.
@@ -128,7 +154,7 @@ impl Site {
 
     async fn launch_as(self, name: &str) -> Server {
         let mut command = tinymcp(self.path());
-        command.args([name, "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).stdout(Stdio::null());
+        command.args([name, "--listen", &self.listen.to_string()]).stderr(Stdio::piped()).stdout(Stdio::null());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().expect("the program starts");
         let log = Log::collect(child.stderr.take().expect("it was just piped"));
@@ -138,6 +164,19 @@ impl Site {
         let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));
         Server { address, log, site: Some(self), child }
     }
+}
+
+/// A port that nobody listens at. Tests run as processes of their own, so that the number of the process keeps them apart, and
+/// it is none that the system hands out.
+///
+/// # Panics
+/// When there is none.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 1200).expect("a small number") * 10;
+    let is_free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut ports = (0..).map(|_| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000);
+    ports.find(is_free).expect("one port of many")
 }
 
 impl Default for Site {

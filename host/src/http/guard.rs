@@ -10,8 +10,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
-use http::header::{HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -22,6 +26,9 @@ use crate::mcp;
 
 /// How long a browser may remember a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+
+/// Longest path and query. Authorization requests of real clients have some 2 KiB.
+const MAX_TARGET_BYTES: usize = 16 * 1024;
 
 /// Names that `base_url` and the configuration allow.
 pub(super) struct Guard {
@@ -97,6 +104,25 @@ impl Guard {
     }
 }
 
+/// CORS for what every page may ask and read: metadata, registration, tokens. No cookie counts there, and the Host
+/// check stands before it.
+pub(super) async fn open_to_every_page(request: Request<Body>, next: Next) -> Response {
+    let is_preflight = request.method() == Method::OPTIONS;
+    let mut response = if is_preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate, Retry-After"));
+    if is_preflight {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Authorization, Content-Type, Accept, MCP-Protocol-Version"),
+        );
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(PREFLIGHT_AGE.as_secs()));
+    }
+    response
+}
+
 /// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header. Other spellings of these addresses are refused.
 fn is_loopback(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -115,6 +141,10 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request<Body
 
 impl Guard {
     fn refuse(&self, request: &Request<Body>) -> Option<Response> {
+        if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+            let message = format!("the request's path and query are longer than {MAX_TARGET_BYTES} bytes");
+            return Some(super::error(StatusCode::URI_TOO_LONG, "uri_too_long", &message));
+        }
         let (host, origin) = (request.headers().get(HOST), request.headers().get(ORIGIN));
         if !self.allows_host(request.uri(), host) {
             tracing::warn!(?host, "refused a request for another host");
@@ -132,7 +162,7 @@ impl Guard {
 
 /// A link from another site to a page for people is no attack; anything at the endpoint is a request to it.
 fn is_mcp(uri: &Uri) -> bool {
-    uri.path().starts_with("/mcp")
+    matches!(uri.path(), "/mcp" | "/mcp/")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod running;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -22,6 +23,7 @@ use serde_json::{Map, Value};
 use self::running::Running;
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
+use crate::plugins::catalog::Catalog;
 use crate::plugins::codec::Reply;
 use crate::principal::Principal;
 
@@ -121,7 +123,7 @@ impl Direct {
     pub(super) async fn serve(
         &self,
         era: Era<'_>,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Option<Response> {
@@ -136,16 +138,21 @@ impl Direct {
         }
         let arguments = call.params.arguments.unwrap_or_default();
         let outcome = match &era {
-            Era::Modern | Era::Legacy { session: None } => self.plugins.call(tool, &arguments).await,
+            Era::Modern | Era::Legacy { session: None } => self.plugins.call(tool, &arguments, principal).await,
             Era::Legacy { session: Some(session) } => {
                 let cancelled = self.running.begin(session, &call.id);
                 tokio::select! {
-                    outcome = self.plugins.call(tool, &arguments) => outcome,
+                    outcome = self.plugins.call(tool, &arguments, principal) => outcome,
                     () = cancelled.cancelled() => Err(CallError::Cancelled),
                 }
             }
         };
         Some(self.answer(&era, &call.id, &outcome))
+    }
+
+    /// All tools now.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        self.plugins.catalog()
     }
 
     /// Stops a call of this session.

@@ -64,6 +64,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Secrets;
 
     fn set(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -76,10 +77,10 @@ mod tests {
     #[test]
     fn a_name_is_kept_while_the_file_exists() {
         let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
+        let state = StateDir::open(dir.path(), &Secrets::default()).unwrap();
         let mut ledger = Ledger::open(Some(&state));
         ledger.update(&map(&[("add", "maths")]), &set(&["maths"]));
-        let look = StateDir::open_existing(dir.path()).unwrap();
+        let look = StateDir::open_existing(dir.path(), &Secrets::default()).unwrap();
         Ledger::open(look.as_ref()).update(&map(&[]), &set(&[]));
         let mut ledger = Ledger::open(Some(&state));
         ledger.update(&map(&[]), &set(&["maths", "other"]));
@@ -92,7 +93,7 @@ mod tests {
     fn a_damaged_ledger_is_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "{").unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
+        let state = StateDir::open(dir.path(), &Secrets::default()).unwrap();
         assert_eq!(Ledger::open(Some(&state)).owner("add"), None);
     }
 }

@@ -1,0 +1,267 @@
+// Drives a real Chromium through logins, by its DevTools protocol over the WebSocket that Node brings.
+//
+//   node chromium.mjs AUTHORIZE_URL ACTION…
+//
+// Goes to the authorization, and does these things one after the other:
+//
+//   click:SELECTOR        clicks the first such element with a real mouse event, as a person does
+//   double:SELECTOR       the same twice, as fast as it goes
+//   type:SELECTOR=TEXT    writes into an element
+//   write:TEXT            writes into the element that has the focus
+//   reach:SELECTOR        presses the Tab key until such an element has the focus
+//   enter                 presses the Enter key
+//   open:URL              goes to a URL in this tab
+//   new:URL               goes to a URL in another tab, which is the current one from then on
+//   switch:N              goes to the N-th tab
+//   back                  the back button
+//   wait:TEXT             waits until the page's URL or text has TEXT
+//   left:PREFIX           waits until the browser has been sent to a URL with this prefix, of which nothing is loaded
+//   page                  reports what is shown
+//
+// Each action is one line of JSON on stdout: {"check": ACTION, "ok": …, "detail": …}. At the end come `console`, which is ok when no page
+// has written an error or broken its content security policy. The exit code is 0 when all of them are ok.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const DEADLINE_MS = 60_000;
+const STEP_MS = 15_000;
+const MAX_TABS = 30;
+
+const [first, ...actions] = process.argv.slice(2);
+if (!first) {
+  console.error("usage: chromium.mjs AUTHORIZE_URL ACTION…");
+  process.exit(2);
+}
+
+const profile = mkdtempSync(join(tmpdir(), "chromium-"));
+const chromium = spawn(
+  "chromium",
+  [
+    "--headless=new",
+    "--no-sandbox", // CI is root in a container, and the only pages are ours.
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+    `--user-data-dir=${profile}`,
+    "about:blank",
+  ],
+  { stdio: ["ignore", "ignore", "pipe"] },
+);
+
+let failed = false;
+function report(check, ok, detail) {
+  failed ||= !ok;
+  console.log(JSON.stringify({ check, ok, detail }));
+}
+
+async function end() {
+  const gone = new Promise((resolve) => chromium.once("exit", resolve));
+  chromium.kill("SIGTERM");
+  await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 3000))]);
+  chromium.kill("SIGKILL");
+  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  process.exit(failed ? 1 : 0);
+}
+
+setTimeout(() => {
+  report("deadline", false, `not done within ${DEADLINE_MS} ms`);
+  end();
+}, DEADLINE_MS).unref();
+
+/** Chromium says on standard error where it listens. */
+const endpoint = await new Promise((resolve, reject) => {
+  let said = "";
+  chromium.stderr.on("data", (chunk) => {
+    said += chunk;
+    const found = said.match(/DevTools listening on (ws:\S+)/);
+    if (found) resolve(found[1]);
+  });
+  chromium.once("error", reject);
+  chromium.once("exit", () => reject(new Error(`chromium ended: ${said}`)));
+}).catch((error) => {
+  report("chromium", false, String(error));
+  process.exit(1);
+});
+
+const socket = new WebSocket(endpoint);
+await new Promise((resolve, reject) => {
+  socket.onopen = resolve;
+  socket.onerror = reject;
+});
+
+let lastId = 0;
+const pending = new Map();
+/** URLs to which pages were sent, with those that no page came of. */
+const requested = [];
+/** What pages complained about. */
+const complaints = [];
+
+function send(method, params = {}, sessionId = undefined) {
+  lastId += 1;
+  const id = lastId;
+  socket.send(JSON.stringify({ id, method, params, sessionId }));
+  return new Promise((resolve, reject) => pending.set(id, { resolve, reject, method }));
+}
+
+socket.onmessage = ({ data }) => {
+  const message = JSON.parse(data);
+  if (message.id) {
+    const { resolve, reject, method } = pending.get(message.id);
+    pending.delete(message.id);
+    if (message.error) reject(new Error(`${method}: ${message.error.message}`));
+    else resolve(message.result);
+    return;
+  }
+  const { method, params } = message;
+  if (method === "Network.requestWillBeSent") requested.push(params.documentURL, params.request.url);
+  if (method === "Page.frameRequestedNavigation" || method === "Page.frameStartedNavigating") requested.push(params.url);
+  if (method === "Log.entryAdded" && ["error", "warning"].includes(params.entry.level)) complaints.push(`${params.entry.source}: ${params.entry.text}`);
+  if (method === "Runtime.consoleAPICalled" && params.type === "error") complaints.push(JSON.stringify(params.args));
+  if (method === "Audits.issueAdded") complaints.push(`issue: ${JSON.stringify(params.issue.details ?? params.issue.code).slice(0, 400)}`);
+};
+
+/** Tabs, in the order in which they were opened. */
+const tabs = [];
+let current;
+
+async function openTab() {
+  const { targetId } = await send("Target.createTarget", { url: "about:blank" });
+  const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
+  for (const domain of ["Page", "Runtime", "Network", "Log", "Audits"]) await send(`${domain}.enable`, {}, sessionId);
+  tabs.push({ targetId, sessionId });
+  await show(tabs.length - 1);
+}
+
+async function show(number) {
+  current = tabs[number];
+  await send("Target.activateTarget", { targetId: current.targetId });
+}
+
+const command = (method, params) => send(method, params, current.sessionId);
+
+async function evaluate(expression) {
+  const { result, exceptionDetails } = await command("Runtime.evaluate", { expression, returnByValue: true });
+  if (exceptionDetails) throw new Error(exceptionDetails.text);
+  return result.value;
+}
+
+/** Asks again and again until it is so; a page that is being replaced answers with an error. */
+async function until(what, isSo) {
+  const deadline = Date.now() + STEP_MS;
+  let last;
+  while (Date.now() < deadline) {
+    try {
+      last = await isSo();
+      if (last) return last;
+    } catch (error) {
+      last = String(error);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  throw new Error(`${what}: not within ${STEP_MS} ms (${JSON.stringify(last)}); at ${JSON.stringify(await shown().catch(String))}; sent to ${JSON.stringify(requested.slice(-4))}`);
+}
+
+const shown = async () =>
+  JSON.parse(await evaluate("JSON.stringify({ url: location.href, title: document.title, text: document.body?.innerText ?? '' })"));
+
+async function goTo(url) {
+  await command("Page.navigate", { url });
+  await until(`load ${url}`, () => evaluate("document.readyState === 'complete' && location.href !== 'about:blank'"));
+}
+
+async function centre(selector) {
+  return until(selector, async () => {
+    const found = await evaluate(`(() => {
+      if (document.readyState === 'loading') return null;
+      const element = document.querySelector(${JSON.stringify(selector)});
+      if (!element) return null;
+      element.scrollIntoView({ block: 'center' });
+      const { x, y, width, height } = element.getBoundingClientRect();
+      return width && height ? JSON.stringify({ x: x + width / 2, y: y + height / 2 }) : null;
+    })()`);
+    return found && JSON.parse(found);
+  });
+}
+
+async function click(selector, times) {
+  const place = await centre(selector);
+  const events = [];
+  for (let count = 1; count <= times; count += 1) {
+    for (const type of ["mousePressed", "mouseReleased"]) {
+      events.push(command("Input.dispatchMouseEvent", { type, ...place, button: "left", clickCount: count }));
+    }
+  }
+  await Promise.allSettled(events);
+}
+
+async function press(key, text) {
+  const virtualKey = key === "Enter" ? 13 : 9;
+  await command("Input.dispatchKeyEvent", { type: "keyDown", key, code: key, text, windowsVirtualKeyCode: virtualKey });
+  await command("Input.dispatchKeyEvent", { type: "keyUp", key, code: key, windowsVirtualKeyCode: virtualKey });
+}
+
+const ACTIONS = {
+  click: (selector) => click(selector, 1),
+  double: (selector) => click(selector, 2),
+  async type(rest) {
+    const [selector, text] = rest.split(/=(?=[^\]]*$)/);
+    await click(selector, 1);
+    await command("Input.insertText", { text });
+  },
+  write: (text) => command("Input.insertText", { text }),
+  async reach(selector) {
+    await centre(selector);
+    for (let presses = 0; presses < MAX_TABS; presses += 1) {
+      if (await evaluate(`document.activeElement?.matches(${JSON.stringify(selector)}) ?? false`)) return presses;
+      await press("Tab");
+    }
+    throw new Error(`no such element within ${MAX_TABS} presses`);
+  },
+  enter: () => press("Enter", "\r"),
+  open: goTo,
+  async new(url) {
+    await openTab();
+    await goTo(url);
+  },
+  switch: (number) => show(Number(number)),
+  async back() {
+    const { currentIndex, entries } = await command("Page.getNavigationHistory");
+    await command("Page.navigateToHistoryEntry", { entryId: entries[currentIndex - 1].id });
+  },
+  wait: (text) =>
+    until(text, async () => {
+      const page = await shown();
+      return page.url.includes(text) || page.text.includes(text);
+    }),
+  left: (prefix) => until(`left for ${prefix}`, async () => requested.find((url) => url?.startsWith(prefix))),
+  page: shown,
+};
+
+try {
+  await openTab();
+  await goTo(first);
+  report("open", true, await shown());
+  for (const action of actions) {
+    const [, name, rest] = action.match(/^([a-z]+):?(.*)$/s);
+    try {
+      report(action, true, (await ACTIONS[name](rest)) ?? null);
+    } catch (error) {
+      report(action, false, String(error));
+      break;
+    }
+  }
+} catch (error) {
+  report("open", false, String(error));
+}
+
+// A client's own page at the end is nobody's here, nor is an icon that it lacks.
+const own = complaints.filter((complaint) => !/favicon|ERR_CONNECTION_REFUSED|ERR_UNKNOWN_URL_SCHEME|Failed to launch/.test(complaint));
+report("console", own.length === 0, own);
+await end();

@@ -1,0 +1,219 @@
+//! `/authorize` (RFC 6749 §4.1.1, RFC 7636 §4.3): before client and redirect URI are proved errors are pages, afterwards they go to
+//! the client.
+
+use tinymcp_tests::browser::page::Page;
+use tinymcp_tests::browser::{Browser, Landing};
+use tinymcp_tests::http::{Request, content_type};
+use tinymcp_tests::oauth::{Authorization, Kind, OAuthClient};
+use tinymcp_tests::world::World;
+
+use super::alice;
+
+async fn client(world: &World) -> OAuthClient {
+    world.register(Kind::Inspector).await
+}
+
+/// The page at which an authorization ends.
+async fn page(authorization: Authorization) -> Page {
+    let page = alice().open(&authorization.url()).await.page();
+    assert_eq!((page.status, page.refresh(), page.asks_for_consent()), (400, None, false), "{page:?}");
+    page
+}
+
+/// The error that the client is told.
+async fn told(client: &OAuthClient, authorization: Authorization) -> String {
+    let has_state = authorization.parameters.iter().any(|(name, _)| name == "state");
+    let landing = alice().open(&authorization.url()).await;
+    let Landing::Client(url) = &landing else { panic!("{landing:?}") };
+    assert!(url.as_str().starts_with(&format!("{}?", client.redirect_uri)), "{url}");
+    let told = landing.told();
+    assert_eq!(told["iss"], client.base.as_str().trim_end_matches('/'), "{told:?}");
+    assert_eq!(told.get("state"), has_state.then_some(&authorization.state), "{told:?}");
+    assert!(told.contains_key("error_description") && !told.contains_key("code"), "{told:?}");
+    told["error"].clone()
+}
+
+#[tokio::test]
+async fn a_good_request_is_asked_about() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let page = alice().open(&client.authorization().url()).await.page();
+    assert!(page.status == 200 && page.asks_for_consent(), "{page:?}");
+    assert_eq!(content_type(&page.headers), "text/html");
+    for part in ["MCP Inspector", "localhost:6274"] {
+        assert!(page.text().contains(part), "{part}: {page:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_client_gets_a_page_that_says_what_to_do() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    for id in ["unknown", "", "a b", "<script>", "https://", "tmcp_client_xxxx"] {
+        let page = page(client.authorization().set("client_id", id)).await;
+        assert!(!page.html.contains("<script>"), "{}", page.html);
+    }
+    page(client.authorization().without("client_id")).await;
+    let text = page(client.authorization().set("client_id", "unknown")).await.text();
+    for part in ["Client Not Registered", "Cursor", "Claude Code", "mcp-remote"] {
+        assert!(text.to_lowercase().contains(&part.to_lowercase()), "{part}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_gets_the_same_in_json() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let url = client.authorization().set("client_id", "unknown").url().parse().unwrap();
+    let answer = Request::to(&url, "GET").header("accept", "application/json").send().await;
+    assert_eq!((answer.status, content_type(&answer.headers)), (400, "application/json"), "{answer:?}");
+    let body = answer.json();
+    assert!(
+        body["error"].is_string() && body["error_description"].is_string() && body["reference"].is_string(),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_uri_that_is_not_registered_is_a_page_with_both_values() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let page = page(client.authorization().set("redirect_uri", "https://evil.example/cb")).await;
+    assert!(page.text().contains("evil.example") && page.text().contains("localhost:6274"), "{page:?}");
+    assert!(!page.links().iter().any(|link| link.contains("evil.example")), "{:?}", page.links());
+}
+
+#[tokio::test]
+async fn later_errors_go_to_the_client_with_state_and_issuer() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let good = || client.authorization();
+    for (authorization, error) in [
+        (good().set("response_type", "token"), "unsupported_response_type"),
+        (good().without("response_type"), "invalid_request"),
+        (good().without("code_challenge"), "invalid_request"),
+        (good().set("code_challenge", "short"), "invalid_request"),
+        (good().set("code_challenge", &"a".repeat(44)), "invalid_request"),
+        (good().set("code_challenge", &format!("{}=", "a".repeat(42))), "invalid_request"),
+        (good().set("code_challenge_method", "plain"), "invalid_request"),
+        (good().set("code_challenge_method", "s256"), "invalid_request"),
+        (good().without("code_challenge_method"), "invalid_request"),
+        (good().set("resource", "https://other.example/mcp"), "invalid_target"),
+        (good().set("resource", "not a url"), "invalid_target"),
+        (good().without("code_challenge").without("state"), "invalid_request"),
+    ] {
+        let parameters = authorization.parameters.clone();
+        assert_eq!(told(&client, authorization).await, error, "{parameters:?}");
+    }
+}
+
+/// RFC 6749 §3.1: parameters must not be included more than once.
+#[tokio::test]
+async fn repeated_parameters_are_refused() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    for name in ["client_id", "redirect_uri"] {
+        let value = client.authorization().parameters.iter().find(|(key, _)| key == name).unwrap().1.clone();
+        page(client.authorization().also(name, &value)).await;
+        page(client.authorization().also(name, "https://evil.example/cb")).await;
+    }
+    for name in ["state", "scope", "code_challenge", "response_type"] {
+        let landing = alice().open(&client.authorization().set(name, "x").also(name, "y").url()).await;
+        match landing {
+            Landing::Page(page) => assert_eq!((page.status, page.refresh()), (400, None), "{name}: {page:?}"),
+            Landing::Client(_) => assert_eq!(landing.told()["error"], "invalid_request", "{name}"),
+        }
+    }
+    let twice = client.authorization().set("prompt", "consent").also("prompt", "consent");
+    assert!(alice().open(&twice.url()).await.page().asks_for_consent(), "VS Code sends it twice");
+}
+
+#[tokio::test]
+async fn unknown_parameters_are_ignored() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let authorization = client.authorization().set("prompt", "consent").set("login_hint", "a@b.example").set("x", "y");
+    client.redeem(&client.code_of(authorization, &mut alice()).await).await;
+}
+
+#[tokio::test]
+async fn state_comes_back_byte_for_byte_or_not_at_all() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    for state in ["a b+c&d=e%20/?#\"'<>\\", "ünïcödé 🦀", &"s".repeat(2000), "{\"json\":[1,2]}"] {
+        let mut authorization = client.authorization().set("state", state);
+        state.clone_into(&mut authorization.state);
+        client.code_of(authorization, &mut alice()).await;
+    }
+    let code = client.code_of(client.authorization().without("state"), &mut alice()).await;
+    assert_eq!(code.told.get("state"), None);
+}
+
+#[tokio::test]
+async fn an_authorization_may_be_posted() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let authorization = client.authorization();
+    let parameters: Vec<_> =
+        authorization.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let answer = client.request("POST", "/authorize").form(&parameters).header("accept", "text/html").send().await;
+    assert_eq!((answer.status, content_type(&answer.headers)), (200, "text/html"), "{answer:?}");
+    let other = client.request("PUT", "/authorize").send().await;
+    assert_eq!(other.status, 405, "{other:?}");
+}
+
+/// Cookies of the consent page must be there at the callback, which has one host.
+#[tokio::test]
+async fn an_alias_of_this_machine_is_sent_to_the_host_of_the_base_url() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let url = client.authorization().url();
+    let alias = url.replacen("http://localhost:", "http://127.0.0.1:", 1);
+    let answer = Request::to(&alias.parse().unwrap(), "GET").send().await;
+    assert!([302, 303, 307].contains(&answer.status), "{answer:?}");
+    assert_eq!(answer.header("location"), url);
+    let code = Browser::of("alice").walk(&alias).await.told();
+    assert!(code.contains_key("code"), "{code:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_the_provider_before_they_approve() {
+    let provider = tinymcp_tests::provider::Provider::start(tinymcp_tests::provider::settings::Settings::auth0()).await;
+    let world = World::with(&provider).await;
+    let client = client(&world).await;
+    let mut alice = alice();
+    let page = alice.open(&client.authorization().url()).await.page();
+    assert!(page.asks_for_consent(), "{page:?}");
+    assert!(provider.sent("/authorize").is_empty(), "{}", provider.transcript());
+    assert!(alice.jar.named("login").is_empty(), "no binding before the approval: {:?}", alice.jar);
+    let page = alice.decide(&page, "approve").await.page();
+    assert_eq!(provider.sent("/authorize").len(), 1);
+    assert!(page.url.as_str().starts_with(&provider.url), "{page:?}");
+    assert_eq!(alice.jar.named("login").len(), 1, "{:?}", alice.jar);
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_fill_the_disk_at_authorize() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let size = || -> u64 {
+        let files = std::fs::read_dir(world.server.site().path().join(".tinymcp")).unwrap().flatten();
+        files.filter_map(|file| file.metadata().ok()).filter(std::fs::Metadata::is_file).map(|file| file.len()).sum()
+    };
+    alice().open(&client.authorization().url()).await;
+    let before = size();
+    for _ in 0..50 {
+        alice().open(&client.authorization().url()).await;
+    }
+    assert_eq!(size(), before);
+}
+
+#[tokio::test]
+async fn an_authorization_that_is_too_long_is_refused() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let answer = Request::to(&client.authorization().set("state", &"s".repeat(20_000)).url().parse().unwrap(), "GET")
+        .send()
+        .await;
+    assert!((400..500).contains(&answer.status), "{answer:?}");
+}

@@ -1,0 +1,110 @@
+//! Clients that were not written here log in end to end: the scripts of `tests/clients`, with a browser that the rig drives.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tinymcp_tests::command::{finish, program, report};
+use tinymcp_tests::guests::{shipped, tests_dir};
+use tinymcp_tests::provider::Provider;
+use tinymcp_tests::provider::settings::Settings;
+use tinymcp_tests::server::{Site, free_port};
+use tinymcp_tests::world::{World, behind, local};
+
+const ERAS: [&str; 3] = ["legacy", "modern", "auto"];
+
+/// A server with `add` whose access tokens live for two seconds, so that clients have to renew them.
+async fn short_lived(site: Site) -> World {
+    World::of(site.variable("TINYMCP_AUTH_ACCESS_TTL", "2s").plugin("add", &shipped("add"))).await
+}
+
+/// The program that clients start as their browser.
+fn browser() -> PathBuf {
+    let browser = program().with_file_name("test-browser");
+    assert!(browser.is_file(), "`{}` is not built: run `cargo build --workspace --bins`", browser.display());
+    browser
+}
+
+fn script(program: &Path, name: &str) -> Command {
+    let mut command = Command::new(program);
+    command.arg(tests_dir().join("clients").join(name)).stdin(Stdio::null());
+    command
+}
+
+fn tool(path: &str) -> PathBuf {
+    let path = tests_dir().join(".tools").join(path);
+    assert!(path.exists(), "`{}` is not installed: run `tests/run --setup-only`", path.display());
+    path
+}
+
+/// Where clients find the server: the name that is in its URLs.
+fn url(world: &World) -> String {
+    format!("{}mcp", world.base)
+}
+
+/// Runs a client beside this task, which plays the provider.
+async fn run(mut command: Command) -> Vec<String> {
+    let finished = tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap();
+    report(&finished)
+}
+
+#[tokio::test]
+async fn the_typescript_client_logs_in_and_renews_in_every_era() {
+    let world = short_lived(local()).await;
+    for era in ERAS {
+        let mut command = script(&tool("node/node_modules/.bin/node"), "login.mjs");
+        command.args([&url(&world), browser().to_str().unwrap(), era]);
+        assert_eq!(run(command).await, ["unauthorized", "connect", "add", "renew"], "{era}");
+    }
+}
+
+#[tokio::test]
+async fn the_python_client_logs_in_and_renews_in_every_era() {
+    let world = short_lived(local()).await;
+    for era in ERAS {
+        let mut command = script(&tool("python/bin/python"), "python_login.py");
+        command.args([&url(&world), browser().to_str().unwrap(), era]);
+        assert_eq!(run(command).await, ["connect", "add", "renew"], "{era}");
+    }
+}
+
+#[tokio::test]
+async fn clients_log_in_through_a_provider() {
+    let provider = Provider::start(Settings::auth0()).await;
+    let world = short_lived(behind(&provider)).await;
+    let mut typescript = script(&tool("node/node_modules/.bin/node"), "login.mjs");
+    typescript.args([&url(&world), browser().to_str().unwrap(), "modern"]);
+    assert_eq!(run(typescript).await, ["unauthorized", "connect", "add", "renew"]);
+    let mut python = script(&tool("python/bin/python"), "python_login.py");
+    python.args([&url(&world), browser().to_str().unwrap(), "legacy"]);
+    assert_eq!(run(python).await, ["connect", "add", "renew"]);
+}
+
+#[tokio::test]
+async fn mcp_remote_logs_in_once() {
+    let world = World::of(local().plugin("add", &shipped("add"))).await;
+    let mut command = script(Path::new("bash"), "login.sh");
+    command.args(["mcp-remote", &url(&world), browser().to_str().unwrap()]);
+    assert_eq!(run(command).await, ["login", "again"]);
+}
+
+#[tokio::test]
+async fn the_inspector_logs_in_once() {
+    let world = World::of(local().plugin("add", &shipped("add"))).await;
+    let mut command = script(Path::new("bash"), "login.sh");
+    command.args(["inspector", &url(&world), browser().to_str().unwrap()]);
+    assert_eq!(run(command).await, ["login", "again"]);
+}
+
+/// The two scenarios that the official suite has for authorization servers.
+#[tokio::test]
+async fn the_official_suite_passes_for_the_authorization_server() {
+    let port = free_port();
+    let config = format!(
+        "[auth.clients.conformance]\nname = \"Conformance suite\"\nredirect_uris = [\"http://127.0.0.1:{port}/callback\"]\n"
+    );
+    let world = World::of(local().config(&config)).await;
+    let issuer = world.base.as_str().trim_end_matches('/').to_owned();
+    let mut command = script(Path::new("bash"), "login.sh");
+    command.args(["conformance", &issuer, browser().to_str().unwrap(), "conformance", &port.to_string()]);
+    assert_eq!(run(command).await, ["authorization-server-metadata-endpoint", "authorization-code-grant"]);
+}

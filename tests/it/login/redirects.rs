@@ -1,0 +1,157 @@
+//! Redirect URIs: byte for byte, but for loopback (RFC 6749 §3.1.2, RFC 8252 §7.3, RFC 9700 §2.1).
+
+use serde_json::json;
+use tinymcp_tests::browser::Browser;
+use tinymcp_tests::oauth::{Kind, OAuthClient, register};
+use tinymcp_tests::world::World;
+
+/// Whether `/authorize` takes a URI from a client that registered another.
+async fn takes(world: &World, registered: &str, offered: &str) -> bool {
+    let answer = register(&world.base, &json!({ "redirect_uris": [registered] })).await;
+    assert_eq!(answer.status, 201, "{registered}: {answer:?}");
+    let id = answer.json()["client_id"].as_str().unwrap().to_owned();
+    let client = OAuthClient::known(&world.base, &id, offered);
+    let page = Browser::of("alice").open(&client.authorization().url()).await.page();
+    if page.asks_for_consent() {
+        return true;
+    }
+    assert_eq!(page.status, 400, "{registered} {offered}: {page:?}");
+    assert_eq!(page.refresh(), None, "a page, and nothing that leads away");
+    false
+}
+
+#[tokio::test]
+async fn on_loopback_the_port_and_the_spelling_of_the_host_are_free() {
+    let world = World::local().await;
+    for (registered, offered) in [
+        ("http://localhost:3118/callback", "http://localhost:3118/callback"),
+        ("http://localhost:3118/callback", "http://localhost:50999/callback"),
+        ("http://localhost:3118/callback", "http://127.0.0.1:50999/callback"),
+        ("http://localhost:3118/callback", "http://[::1]:50999/callback"),
+        ("http://localhost:3118/callback", "http://localhost/callback"),
+        ("http://localhost/callback", "http://localhost:1/callback"),
+        ("http://127.0.0.1/", "http://127.0.0.1:50999/"),
+        ("http://127.0.0.1/", "http://127.0.0.1:50999"),
+        ("http://localhost", "http://localhost:65535/"),
+        ("http://[::1]:9/cb?a=b", "http://127.0.0.1:10/cb?a=b"),
+    ] {
+        assert!(takes(&world, registered, offered).await, "{registered} {offered}");
+    }
+}
+
+#[tokio::test]
+async fn on_loopback_everything_else_is_exact() {
+    let world = World::local().await;
+    let registered = "http://localhost:3118/callback";
+    for offered in [
+        "https://localhost:3118/callback",
+        "http://localhost:3118/callback/",
+        "http://localhost:3118/Callback",
+        "http://localhost:3118/callback/../callback",
+        "http://localhost:3118/callback?a=b",
+        "http://localhost:3118/callback?",
+        "http://localhost:3118/callback#f",
+        "http://localhost:3118/callback%2f",
+        "http://localhost:0/callback",
+        "http://localhost:65536/callback",
+        "http://localhost:/callback",
+        "http://LOCALHOST.evil.example:3118/callback",
+        "http://localhost.:3118/callback",
+        "http://127.0.0.2:3118/callback",
+        "http://127.1:3118/callback",
+        "http://2130706433:3118/callback",
+        "http://0x7f.0.0.1:3118/callback",
+        "http://0.0.0.0:3118/callback",
+        "http://[::ffff:127.0.0.1]:3118/callback",
+        "http://[0:0:0:0:0:0:0:1]:3118/callback",
+        "http://user@localhost:3118/callback",
+        "http://localhost@evil.example/callback",
+        "http://localhost\\@evil.example/callback",
+        "http://localhost:3118\\.evil.example/callback",
+        "http:localhost:3118/callback",
+        "http://lоcalhost:3118/callback",
+        " http://localhost:3118/callback",
+        "http://localhost:3118/callback\n",
+        "http://local\thost:3118/callback",
+    ] {
+        assert!(!takes(&world, registered, offered).await, "{offered:?}");
+    }
+}
+
+#[tokio::test]
+async fn away_from_loopback_it_is_byte_for_byte() {
+    let world = World::local().await;
+    let registered = "https://client.example/cb?a=b";
+    assert!(takes(&world, registered, registered).await);
+    for offered in [
+        "https://client.example/cb",
+        "https://client.example/cb?a=b&c=d",
+        "https://client.example:443/cb?a=b",
+        "https://client.example:8443/cb?a=b",
+        "https://CLIENT.example/cb?a=b",
+        "https://client.example/cb/?a=b",
+        "https://client.example.evil.example/cb?a=b",
+        "https://client.example/%63b?a=b",
+        "http://client.example/cb?a=b",
+        "https://client.example/cb?a=b#",
+        "https://evil.example/cb?a=b",
+    ] {
+        assert!(!takes(&world, registered, offered).await, "{offered}");
+    }
+    assert!(!takes(&world, "cursor://anysphere.cursor-mcp/oauth/callback", "cursor://evil/oauth/callback").await);
+}
+
+#[tokio::test]
+async fn a_query_that_was_registered_stays_and_ours_replaces_its_like() {
+    let world = World::local().await;
+    let uri = "https://client.example/cb?a=b&code=old&state=old&iss=old&error=old";
+    let answer = register(&world.base, &json!({ "redirect_uris": [uri] })).await;
+    let client = OAuthClient::known(&world.base, answer.json()["client_id"].as_str().unwrap(), uri);
+    let landing = Browser::of("alice").walk(&client.authorization().url()).await;
+    let url = landing.client();
+    let values = |name: &str| {
+        url.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(values("a"), ["b"]);
+    for name in ["code", "state", "iss"] {
+        assert!(values(name).len() == 1 && values(name)[0] != "old", "{name}: {url}");
+    }
+    assert!(!values("error").contains(&"old".to_owned()), "{url}");
+}
+
+#[tokio::test]
+async fn a_redirect_uri_must_be_given() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    for authorization in
+        [client.authorization().without("redirect_uri"), client.authorization().set("redirect_uri", "")]
+    {
+        let page = Browser::of("alice").open(&authorization.url()).await.page();
+        assert_eq!((page.status, page.refresh()), (400, None), "{page:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_code_goes_to_the_port_at_which_the_client_waits() {
+    let world = World::local().await;
+    let mut client = world.register(Kind::ClaudeCode).await;
+    client.redirect_uri = "http://127.0.0.1:50777/callback".to_owned();
+    let landing = Browser::of("alice").walk(&client.authorization().url()).await;
+    assert!(landing.client().as_str().starts_with("http://127.0.0.1:50777/callback?"));
+}
+
+#[tokio::test]
+async fn a_private_scheme_is_opened_by_a_link_and_without_a_script() {
+    let world = World::local().await;
+    let client = world.register(Kind::Cursor).await;
+    let authorization = client.authorization();
+    let page = Browser::of("alice").walk(&authorization.url()).await.page();
+    let (seconds, url) = page.refresh().expect("it leads on by itself");
+    assert!(page.status == 200 && seconds <= 3, "{page:?}");
+    assert!(url.as_str().starts_with("cursor://anysphere.cursor-mcp/oauth/callback?"), "{url}");
+    assert!(page.links().contains(&url.to_string()), "{:?}", page.links());
+    assert!(!page.elements().contains(&"script".to_owned()), "{}", page.html);
+    assert!(page.text().contains("Cursor"), "{page:?}");
+    let code = OAuthClient::take(&authorization, tinymcp_tests::browser::Landing::Page(page));
+    assert!(client.is_live(&client.redeem(&code).await.access).await);
+}

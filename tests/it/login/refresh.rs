@@ -1,0 +1,181 @@
+//! Renewing (RFC 6749 §6, RFC 9700 §4.14.2): rotation, the grace for answers that got lost, and the end of stolen families.
+
+use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
+use tinymcp_tests::world::{World, local};
+
+use super::{alice, refused};
+
+fn invalid_grant() -> (u16, String) {
+    (400, "invalid_grant".to_owned())
+}
+
+async fn logged_in() -> (World, OAuthClient, Tokens) {
+    let world = World::local().await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    (world, client, tokens)
+}
+
+#[tokio::test]
+async fn every_renewal_gives_new_tokens() {
+    let (_world, client, first) = logged_in().await;
+    let second = client.renew(&first.refresh).await;
+    assert!(first.refresh != second.refresh && first.access != second.access);
+    assert!(client.is_live(&second.access).await);
+    let third = client.renew(&second.refresh).await;
+    assert!(client.is_live(&third.access).await);
+}
+
+/// The answer was lost on its way: the same question has the same answer.
+#[tokio::test]
+async fn the_immediate_predecessor_gets_the_same_answer() {
+    let (_world, client, first) = logged_in().await;
+    let second = client.renew(&first.refresh).await;
+    for _ in 0..3 {
+        let again = client.renew(&first.refresh).await;
+        assert_eq!((again.access, again.refresh), (second.access.clone(), second.refresh.clone()));
+    }
+    assert!(client.is_live(&second.access).await);
+    client.renew(&second.refresh).await;
+}
+
+#[tokio::test]
+async fn the_same_answer_survives_a_kill() {
+    let (world, client, first) = logged_in().await;
+    let second = client.renew(&first.refresh).await;
+    let world = world.killed().await;
+    let again = client.renew(&first.refresh).await;
+    assert_eq!((again.access, again.refresh), (second.access, second.refresh));
+    drop(world);
+}
+
+#[tokio::test]
+async fn parallel_renewals_have_one_successor() {
+    let (_world, client, first) = logged_in().await;
+    let requests = (0..10).map(|_| {
+        let (client, token) = (client.clone(), first.refresh.clone());
+        tokio::spawn(async move { client.renew(&token).await })
+    });
+    let mut answers = Vec::new();
+    for request in requests.collect::<Vec<_>>() {
+        let tokens = request.await.unwrap();
+        answers.push((tokens.access, tokens.refresh));
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    client.renew(&answers[0].1).await;
+}
+
+#[tokio::test]
+async fn an_older_token_ends_the_whole_family() {
+    let (_world, client, first) = logged_in().await;
+    let second = client.renew(&first.refresh).await;
+    let third = client.renew(&second.refresh).await;
+    assert_eq!(refused(&client.try_renew(&first.refresh).await), invalid_grant());
+    for token in [&second.refresh, &third.refresh] {
+        assert_eq!(refused(&client.try_renew(token).await), invalid_grant());
+    }
+    for token in [&first.access, &second.access, &third.access] {
+        assert!(!client.is_live(token).await);
+    }
+}
+
+#[tokio::test]
+async fn another_family_of_the_same_person_lives_on() {
+    let (_world, client, first) = logged_in().await;
+    let other = client.log_in(&mut alice()).await;
+    let second = client.renew(&first.refresh).await;
+    client.renew(&second.refresh).await;
+    client.try_renew(&first.refresh).await;
+    assert!(client.is_live(&other.access).await);
+    client.renew(&other.refresh).await;
+}
+
+#[tokio::test]
+async fn a_token_of_another_client_is_refused_and_harms_nobody() {
+    let (world, client, tokens) = logged_in().await;
+    let other = world.register(Kind::Gemini).await;
+    assert_eq!(refused(&other.try_renew(&tokens.refresh).await), invalid_grant());
+    let second = client.renew(&tokens.refresh).await;
+    assert_eq!(refused(&other.try_renew(&tokens.refresh).await), invalid_grant());
+    client.renew(&second.refresh).await;
+}
+
+#[tokio::test]
+async fn one_kind_of_token_is_no_other() {
+    let (_world, client, tokens) = logged_in().await;
+    assert_eq!(refused(&client.try_renew(&tokens.access).await), invalid_grant());
+    assert!(!client.is_live(&tokens.refresh).await);
+    assert!(client.is_live(&tokens.access).await);
+    client.renew(&tokens.refresh).await;
+}
+
+#[tokio::test]
+async fn made_up_tokens_are_refused_and_harm_nobody() {
+    let (_world, client, tokens) = logged_in().await;
+    let mut altered = tokens.refresh.clone().into_bytes();
+    let at = altered.len() / 2;
+    altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+    let altered = String::from_utf8(altered).unwrap();
+    let shortened = &tokens.refresh[..tokens.refresh.len() - 1];
+    for token in ["x", "tmcp_rt_", &altered, shortened, &"a".repeat(5000)] {
+        assert_eq!(refused(&client.try_renew(token).await), invalid_grant(), "{token}");
+    }
+    client.renew(&tokens.refresh).await;
+}
+
+#[tokio::test]
+async fn a_refused_renewal_does_not_rotate() {
+    let world =
+        World::of(local().config("[auth.scopes]\n\"a:b\" = [\"*@example.com\"]\n\"c:d\" = [\"*@example.com\"]\n"))
+            .await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code_of(client.authorization().set("scope", "a:b"), &mut alice()).await;
+    let tokens = client.redeem(&code).await;
+    let refresh = tokens.refresh.as_str();
+    for (parameter, status_and_error) in [
+        (("scope", "a:b c:d"), (400, "invalid_scope")),
+        (("resource", "https://other.example/"), (400, "invalid_target")),
+    ] {
+        let answer = client.post("/token", &[&client.renewal(refresh)[..], &[parameter]].concat()).await;
+        assert_eq!(refused(&answer), (status_and_error.0, status_and_error.1.to_owned()));
+    }
+    let renewed = client.renew(refresh).await;
+    assert_eq!(renewed.scopes, ["a:b"]);
+}
+
+#[tokio::test]
+async fn scopes_can_be_narrowed_for_one_access_token() {
+    let world =
+        World::of(local().config("[auth.scopes]\n\"a:b\" = [\"*@example.com\"]\n\"c:d\" = [\"*@example.com\"]\n"))
+            .await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code_of(client.authorization().set("scope", "a:b c:d"), &mut alice()).await;
+    let tokens = client.redeem(&code).await;
+    let narrow = client.post("/token", &[&client.renewal(&tokens.refresh)[..], &[("scope", "c:d")]].concat()).await;
+    let narrow = Tokens::of(&narrow);
+    assert_eq!(narrow.scopes, ["c:d"]);
+    let mut whole = client.renew(&narrow.refresh).await.scopes;
+    whole.sort();
+    assert_eq!(whole, ["a:b", "c:d"], "RFC 6749 §6: absent is the whole grant");
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_used_ends() {
+    let world =
+        World::of(local().auth("[auth]\nprovider = \"local\"\naccess_ttl = \"1s\"\nrefresh_ttl = \"2s\"\n")).await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    let second = client.renew(&tokens.refresh).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert_eq!(refused(&client.try_renew(&second.refresh).await), invalid_grant());
+}
+
+#[tokio::test]
+async fn renewing_keeps_what_was_given_over_a_kill() {
+    let (world, client, tokens) = logged_in().await;
+    let second = client.renew(&tokens.refresh).await;
+    let world = world.killed().await;
+    assert!(client.is_live(&second.access).await);
+    let third = client.renew(&second.refresh).await;
+    assert!(client.is_live(&third.access).await);
+    drop(world);
+}

@@ -1,0 +1,279 @@
+//! `/token` with a code (RFC 6749 §4.1.3, RFC 7636 §4.6): who may redeem what, and how often.
+
+use tinymcp_tests::http::Request;
+use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
+use tinymcp_tests::world::World;
+
+use super::{alice, refused};
+
+fn error(status: u16, error: &str) -> (u16, String) {
+    (status, error.to_owned())
+}
+
+/// A parameter list with one of them changed, or added.
+fn with<'a>(parameters: &[(&'a str, &'a str)], name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
+    let rest = parameters.iter().filter(|(key, _)| *key != name).copied();
+    rest.chain([(name, value)]).collect()
+}
+
+fn without<'a>(parameters: &[(&'a str, &'a str)], name: &str) -> Vec<(&'a str, &'a str)> {
+    parameters.iter().filter(|(key, _)| *key != name).copied().collect()
+}
+
+#[tokio::test]
+async fn a_code_gives_tokens_that_work_at_once() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    let tokens = client.redeem(&code).await;
+    assert_eq!(tokens.answer["expires_in"], 3600);
+    assert!(tokens.answer["scope"].is_string(), "{}", tokens.answer);
+    assert!(tokens.answer.get("id_token").is_none(), "{}", tokens.answer);
+    assert!(client.is_live(&tokens.access).await);
+    let mut kinds = [&tokens.access[..8], &tokens.refresh[..8], &code.code[..8]];
+    kinds.sort_unstable();
+    assert!(kinds.windows(2).all(|pair| pair[0] != pair[1]), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_lifetime_may_be_configured() {
+    let world =
+        World::of(tinymcp_tests::world::local().auth("[auth]\nprovider = \"local\"\naccess_ttl = \"2s\"\n")).await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    assert_eq!(tokens.answer["expires_in"], 2);
+    tinymcp_tests::until("the end of the token", async || !client.is_live(&tokens.access).await).await;
+    assert!(client.is_live(&client.renew(&tokens.refresh).await.access).await);
+}
+
+#[tokio::test]
+async fn a_code_cannot_be_redeemed_twice_and_a_replay_ends_its_tokens() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    let tokens = client.redeem(&code).await;
+    assert_eq!(refused(&client.try_redeem(&code).await), error(400, "invalid_grant"));
+    assert!(!client.is_live(&tokens.access).await);
+    assert_eq!(refused(&client.try_renew(&tokens.refresh).await), error(400, "invalid_grant"));
+}
+
+/// ChatGPT sends two requests at once.
+#[tokio::test]
+async fn parallel_redemptions_have_one_winner_whose_tokens_stay() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    for _ in 0..5 {
+        let code = client.code(&mut alice()).await;
+        let requests = (0..6).map(|_| {
+            let (client, code) = (client.clone(), code.clone());
+            tokio::spawn(async move { client.try_redeem(&code).await })
+        });
+        let mut winners = Vec::new();
+        for request in requests.collect::<Vec<_>>() {
+            let answer = request.await.unwrap();
+            if answer.status == 200 {
+                winners.push(Tokens::of(&answer));
+            } else {
+                assert_eq!(refused(&answer), error(400, "invalid_grant"));
+            }
+        }
+        assert_eq!(winners.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_verifier_uses_the_code_up() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    for verifier in ["another-verifier-that-is-long-enough-to-be-one", ""] {
+        let code = client.code(&mut alice()).await;
+        let answer = client.post("/token", &with(&client.redemption(&code), "code_verifier", verifier)).await;
+        let (status, error_code) = refused(&answer);
+        assert!(status == 400 && ["invalid_grant", "invalid_request"].contains(&error_code.as_str()), "{answer:?}");
+        if error_code == "invalid_grant" {
+            assert_eq!(refused(&client.try_redeem(&code).await), error(400, "invalid_grant"));
+        }
+    }
+    let code = client.code(&mut alice()).await;
+    let answer = client.post("/token", &without(&client.redemption(&code), "code_verifier")).await;
+    assert_eq!(refused(&answer).0, 400);
+}
+
+#[tokio::test]
+async fn whoever_is_not_the_client_does_not_use_the_code_up() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let other = world.register(Kind::Gemini).await;
+    let code = client.code(&mut alice()).await;
+    let redemption = client.redemption(&code);
+    assert_eq!(refused(&other.post("/token", &redemption).await), error(400, "invalid_grant"));
+    let elsewhere = with(&redemption, "redirect_uri", "http://127.0.0.1:1/other");
+    assert_eq!(refused(&client.post("/token", &elsewhere).await), error(400, "invalid_grant"));
+    let resource = with(&redemption, "resource", "https://other.example/mcp");
+    assert_eq!(refused(&client.post("/token", &resource).await), error(400, "invalid_target"));
+    client.redeem(&code).await;
+}
+
+#[tokio::test]
+async fn the_redirect_uri_may_be_left_out_at_the_token_endpoint() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    let answer = client.post("/token", &without(&client.redemption(&code), "redirect_uri")).await;
+    Tokens::of(&answer);
+}
+
+#[tokio::test]
+async fn made_up_codes_are_refused() {
+    let world = World::local().await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    let good = client.code(&mut alice()).await;
+    let altered = format!("{}x", &good.code[..good.code.len() - 1]);
+    for code in ["x", "", "tmcp_ac_", &altered, &tokens.refresh, &tokens.access, &"a".repeat(4000)] {
+        let answer = client.post("/token", &with(&client.redemption(&good), "code", code)).await;
+        let (status, error) = refused(&answer);
+        assert!(
+            status == 400 && (error == "invalid_grant" || (code.is_empty() && error == "invalid_request")),
+            "{answer:?}"
+        );
+    }
+    client.redeem(&good).await;
+}
+
+#[tokio::test]
+async fn malformed_requests_are_invalid() {
+    let world = World::local().await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    let renewal = client.renewal(&tokens.refresh);
+    for parameters in [
+        without(&renewal, "grant_type"),
+        without(&renewal, "refresh_token"),
+        [&renewal[..], &[("refresh_token", "x")]].concat(),
+        [&renewal[..], &[("grant_type", "refresh_token")]].concat(),
+        [&renewal[..], &[("client_id", client.id.as_str())]].concat(),
+    ] {
+        assert_eq!(refused(&client.post("/token", &parameters).await), error(400, "invalid_request"), "{parameters:?}");
+    }
+    for grant in ["client_credentials", "password", "urn:ietf:params:oauth:grant-type:device_code", "implicit"] {
+        let answer = client.post("/token", &with(&renewal, "grant_type", grant)).await;
+        assert_eq!(refused(&answer), error(400, "unsupported_grant_type"), "{grant}");
+    }
+    // Nothing of this has cost the session.
+    client.renew(&tokens.refresh).await;
+}
+
+#[tokio::test]
+async fn only_forms_in_the_body_count() {
+    let world = World::local().await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    let body =
+        serde_json::json!({ "grant_type": "refresh_token", "refresh_token": tokens.refresh, "client_id": client.id });
+    assert_eq!(client.request("POST", "/token").json(&body).send().await.status, 400);
+    let query = format!("/token?grant_type=refresh_token&refresh_token={}&client_id={}", tokens.refresh, client.id);
+    assert_eq!(refused(&client.request("POST", &query).form(&[]).send().await).0, 400);
+    let ignored = client.request("POST", "/token?grant_type=password&client_id=x");
+    let parameters = [&client.renewal(&tokens.refresh)[..], &[("client_id", client.id.as_str())]].concat();
+    Tokens::of(&ignored.form(&parameters).send().await);
+}
+
+#[tokio::test]
+async fn unknown_clients_are_told_so() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    let unknown = OAuthClient::known(&world.base, "unknown", &client.redirect_uri);
+    for path in ["/token", "/revoke"] {
+        let answer = unknown.post(path, &[&unknown.redemption(&code)[..], &[("token", "x")]].concat()).await;
+        assert_eq!(refused(&answer), error(401, "invalid_client"), "{path}");
+        let answer = client
+            .request("POST", path)
+            .form(&[&client.redemption(&code)[..], &[("token", "x")]].concat())
+            .send()
+            .await;
+        let (status, _) = refused(&answer);
+        assert!(status == 400 || status == 401, "{path}: {answer:?}");
+    }
+    client.redeem(&code).await;
+}
+
+/// RFC 6749 §2.3.1, with the encoding that most clients forget.
+#[tokio::test]
+async fn a_secret_comes_the_registered_way() {
+    let world = World::local().await;
+    let register = async |method: &str| {
+        let body = serde_json::json!({ "redirect_uris": ["https://service.example/callback"], "token_endpoint_auth_method": method });
+        let body = tinymcp_tests::oauth::register(&world.base, &body).await.json();
+        let mut client =
+            OAuthClient::known(&world.base, body["client_id"].as_str().unwrap(), "https://service.example/callback");
+        client.secret = body["client_secret"].as_str().map(str::to_owned);
+        client
+    };
+    let basic = |client: &OAuthClient, secret: &str, parameters: &[(&str, &str)]| -> Request {
+        use base64::Engine;
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{}:{secret}", client.id));
+        client.request("POST", "/token").form(parameters).header("authorization", &format!("Basic {pair}"))
+    };
+    let client = register("client_secret_basic").await;
+    let code = client.code(&mut alice()).await;
+    let secret = client.secret.clone().unwrap();
+    let redemption = client.redemption(&code);
+    let answer = basic(&client, "wrong", &redemption).send().await;
+    assert_eq!(refused(&answer), error(401, "invalid_client"));
+    assert!(answer.header("www-authenticate").starts_with("Basic"), "{answer:?}");
+    let both = basic(&client, &secret, &with(&redemption, "client_secret", &secret));
+    assert_eq!(refused(&both.send().await), error(401, "invalid_client"), "two methods at once");
+    let other_id = basic(&client, &secret, &with(&redemption, "client_id", "other"));
+    assert!([400, 401].contains(&other_id.send().await.status));
+    let none = OAuthClient { secret: None, ..client.clone() };
+    assert_eq!(refused(&none.try_redeem(&code).await), error(401, "invalid_client"));
+    Tokens::of(&basic(&client, &secret, &redemption).send().await);
+
+    let client = register("client_secret_post").await;
+    let code = client.code(&mut alice()).await;
+    let wrong = OAuthClient { secret: Some("wrong".to_owned()), ..client.clone() };
+    assert_eq!(refused(&wrong.try_redeem(&code).await), error(401, "invalid_client"));
+    client.redeem(&code).await;
+
+    let public = world.register(Kind::ClaudeCode).await;
+    let code = public.code(&mut alice()).await;
+    let secretive = OAuthClient { secret: Some("surprise".to_owned()), ..public.clone() };
+    assert_eq!(refused(&secretive.try_redeem(&code).await), error(401, "invalid_client"));
+    public.redeem(&code).await;
+}
+
+#[tokio::test]
+async fn a_scheme_that_is_not_known_is_no_authentication() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    for header in ["Digest x", "Basic", "Basic !!!", "Basic OnNlY3JldA=="] {
+        let answer = client.posting("/token", &client.redemption(&code)).header("authorization", header).send().await;
+        let (status, error) = refused(&answer);
+        assert!(
+            status == 401 && error == "invalid_client" || status == 400 && error == "invalid_request",
+            "{header}: {answer:?}"
+        );
+    }
+    client.redeem(&code).await;
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_to_wait() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let (_, tokens) = world.log_in(Kind::Gemini, "alice").await;
+    let mut limited = None;
+    for _ in 0..1200 {
+        let answer =
+            client.post("/token", &[("grant_type", "authorization_code"), ("code", "x"), ("code_verifier", "y")]).await;
+        if answer.status == 429 {
+            limited = Some(answer);
+            break;
+        }
+    }
+    let limited = limited.expect("600 a minute are enough");
+    assert!(limited.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0), "{limited:?}");
+    assert!(limited.json()["error"].is_string(), "{limited:?}");
+    // Renewing has a bucket of its own.
+    let gemini = world.register(Kind::Gemini).await;
+    gemini.renew(&tokens.refresh).await;
+}

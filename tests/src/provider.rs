@@ -1,0 +1,187 @@
+//! A strict stand-in for an identity provider, in this process and on loopback.
+//!
+//! It checks what a real one checks: redirect URIs byte for byte, PKCE, one-use codes, client authentication, scopes. It
+//! remembers everything that it was sent, and fails on demand.
+//!
+//! - [`settings`]: which provider it resembles, and its switches. [`grants`]: codes and tokens, and their rules.
+//! - [`endpoints`]: what it answers. [`wire`]: HTTP, and the faults of a network. [`keys`]: what it signs with.
+
+mod endpoints;
+pub mod grants;
+mod keys;
+pub mod settings;
+mod wire;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use grants::Grants;
+use settings::{Flavour, Settings};
+
+/// What goes wrong on the way to an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// This status with a page that nobody expects.
+    Status(u16),
+    /// 429 with `Retry-After`.
+    TooMany,
+    /// Status 200, and no JSON.
+    Garbage,
+    /// Status 200, and 8 MiB of it.
+    Huge,
+    /// The right answer, late.
+    Slow(Duration),
+    /// The connection is cut.
+    Cut,
+}
+
+/// A request as it came, and the status of its answer.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// The parameters of query and form.
+    pub parameters: Vec<(String, String)>,
+    /// Name and value of each header.
+    pub headers: Vec<(String, String)>,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+impl Sent {
+    /// A parameter; `None` without it.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A header; empty without it.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// The provider. It is gone when it is dropped.
+pub struct Provider {
+    /// Scheme, host and port.
+    pub url: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+/// What its connections share.
+struct Shared {
+    url: String,
+    state: Mutex<State>,
+}
+
+struct State {
+    settings: Settings,
+    grants: Grants,
+    faults: Vec<(String, Fault)>,
+    is_down: bool,
+    sent: Vec<Sent>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Provider {
+    /// Starts it on a port of its own.
+    ///
+    /// # Panics
+    /// When there is no port.
+    pub async fn start(settings: Settings) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let state = State { settings, grants: Grants::default(), faults: Vec::new(), is_down: false, sent: Vec::new() };
+        let shared = Arc::new(Shared { url: url.clone(), state: Mutex::new(state) });
+        let server = tokio::spawn(wire::serve(listener, Arc::clone(&shared)));
+        Self { url, shared, server }
+    }
+
+    /// Its issuer.
+    pub fn issuer(&self) -> String {
+        self.shared.state().settings.issuer(&self.url)
+    }
+
+    /// Its discovery document's URL.
+    pub fn discovery(&self) -> String {
+        format!("{}/.well-known/openid-configuration", self.url)
+    }
+
+    /// Which provider it resembles.
+    pub fn flavour(&self) -> Flavour {
+        self.shared.state().settings.flavour
+    }
+
+    /// Changes its settings from the next request on.
+    pub fn change(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.shared.state().settings);
+    }
+
+    /// Lets everything at paths that begin so fail, until [`Provider::mend`].
+    pub fn fail(&self, path: &str, fault: Fault) {
+        self.shared.state().faults.push((path.to_owned(), fault));
+    }
+
+    /// Cuts every connection, until [`Provider::mend`].
+    pub fn go_down(&self) {
+        self.shared.state().is_down = true;
+    }
+
+    /// Ends all faults.
+    pub fn mend(&self) {
+        let mut state = self.shared.state();
+        state.faults.clear();
+        state.is_down = false;
+    }
+
+    /// What it was sent at paths that begin so.
+    pub fn sent(&self, path: &str) -> Vec<Sent> {
+        self.shared.state().sent.iter().filter(|sent| sent.path.starts_with(path)).cloned().collect()
+    }
+
+    /// What it was sent at the token endpoint with a grant.
+    pub fn token_calls(&self, grant_type: &str) -> Vec<Sent> {
+        let state = self.shared.state();
+        let is_such = |sent: &&Sent| sent.parameter("grant_type") == Some(grant_type);
+        state.sent.iter().filter(is_such).cloned().collect()
+    }
+
+    /// Everything that it was sent, as one text to search.
+    pub fn transcript(&self) -> String {
+        format!("{:#?}", self.shared.state().sent)
+    }
+
+    /// Ends every refresh token, as an administrator does who locks an account.
+    pub fn lock_out(&self) {
+        self.shared.state().grants.revoke_all();
+    }
+
+    /// Every secret that it has given away: codes and tokens.
+    pub fn secrets(&self) -> Vec<String> {
+        self.shared.state().grants.secrets()
+    }
+
+    /// The key set as it is published now.
+    pub fn key_set(&self) -> Value {
+        keys::set(&self.shared.state().settings)
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests;
