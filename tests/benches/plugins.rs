@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tinymcp::config::Config;
 use tinymcp::plugins::cache::Cache;
 use tinymcp::plugins::catalog::Tool;
-use tinymcp::plugins::engine::Engine;
+use tinymcp::plugins::engine::{Cleaning, Engine};
 use tinymcp::plugins::{Plugins, codec, load, schema};
 use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
@@ -78,7 +78,7 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 
 /// From the bytes of a file to a plugin, compiled or with its code from the cache.
 fn loads(criterion: &mut Criterion) {
-    let engine = Engine::new(1).expect("the engine runs here");
+    let engine = Engine::new(1, Cleaning::Whole).expect("the engine runs here");
     let directory = tempfile::tempdir().expect("a directory can be made");
     let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
     let cache = Cache::open(&state, &engine).expect("a new directory can be opened");

@@ -157,6 +157,9 @@ table! {
     pub struct Pool {
         /// Calls that may run at once over all plugins. Address space is reserved for each, memory is not.
         slots: Positive<Count> = 256,
+        /// Whether to clean only those pages of a call's memory that the kernel (Linux 6.7 and later) says it wrote.
+        /// That makes calls cheaper, and is not for machines with swap: see `docs/performance.md`.
+        scan: bool = false,
     }
 }
 

@@ -133,8 +133,9 @@ pub async fn call(
 ) -> Result<Reply, CallError> {
     let deadline = Instant::now() + tool.limits.timeout.duration();
     let contained = async {
-        let arguments = codec::decode_arguments(&tool.function().signature, arguments)?;
         let place = tool.gate.enter(engine).await?;
+        // Not before: as values of the engine, arguments can take forty times the memory that those who wait hold.
+        let arguments = codec::decode_arguments(&tool.function().signature, arguments)?;
         let slow = Slow::default();
         let run = Run {
             tool: Arc::clone(tool),
