@@ -1,9 +1,47 @@
-//! Who may call, and who it is.
+//! Who may call, and who it is: the authorization server of our clients, and the bearer tokens that it gives out.
 //!
-//! There is one provider so far, `none`: nobody is asked, and everybody on this machine may call.
+//! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`], [`callback`],
+//! [`token`], [`revoke`]. What they share is [`server`]; what a login leaves behind is [`sessions`], in tokens that
+//! [`tokens`] makes and rows of the store. [`upstream`] is the identity provider, and the only module that talks to it.
+//! [`people`] says who may log in and which scopes they hold.
+//!
+//! Nothing here knows of plugins: a request leaves this module with a [`Principal`].
 
-use http::HeaderMap;
+pub(crate) mod authorize;
+pub(crate) mod callback;
+mod client_auth;
+pub mod clients;
+pub(crate) mod consent;
+mod cookies;
+mod errors;
+pub mod explain;
+mod form;
+mod limits;
+pub(crate) mod local;
+pub mod pages;
+mod people;
+pub(crate) mod register;
+mod request;
+mod resource;
+pub(crate) mod revoke;
+pub mod server;
+mod sessions;
+pub(crate) mod token;
+mod tokens;
+pub mod upstream;
+pub(crate) mod wellknown;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+pub use self::server::{AuthorizationServer, Parameters};
+use self::sessions::BearerError;
+pub(crate) use self::wellknown::Challenge;
 use crate::http::server::Peer;
 use crate::principal::Principal;
 
@@ -11,42 +49,191 @@ use crate::principal::Principal;
 const FORWARDED: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
 
+/// How often a stream that stays open is asked whether its token still holds.
+const STREAM_CHECK: Duration = Duration::from_secs(10);
+
+/// How long a stream goes on after its token has expired, so that a call under way can finish.
+const STREAM_GRACE: Duration = Duration::from_secs(15);
+
 /// How callers are told apart.
-#[derive(Debug, Clone)]
 pub enum Auth {
-    /// `auth.provider = "none"`.
-    None,
+    /// `auth.provider = "none"`: whoever is on this machine is the same anonymous person.
+    None(Arc<Principal>),
+    /// Whoever has logged in.
+    Login(Arc<AuthorizationServer>),
 }
 
 /// Why a request is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The server has no login and the caller is on another machine.
-    #[error("without login (`auth.provider = \"none\"`) this server serves its own machine only")]
+    /// Anybody could log in, and the caller is on another machine.
+    #[error("with this login (`auth.provider` is `none` or `local`) the server serves its own machine only")]
     NotLocal,
-    /// The server has no login and a proxy may be forwarding a stranger.
-    #[error("without login (`auth.provider = \"none\"`) this server takes no request that a proxy has forwarded")]
+    /// Anybody could log in, and a proxy may be forwarding a stranger.
+    #[error(
+        "with this login (`auth.provider` is `none` or `local`) the server takes no request that a proxy has forwarded"
+    )]
     Forwarded,
+    /// There is no bearer token.
+    #[error("log in first: this server's authorization server is named in its protected resource metadata")]
+    NoToken,
+    /// There are two `Authorization` headers.
+    #[error("more than one Authorization header")]
+    TwoTokens,
+    /// The bearer token is not taken.
+    #[error("the access token is unknown, expired or revoked")]
+    InvalidToken,
+    /// The store cannot say whose the token is.
+    #[error("tokens cannot be checked at the moment: try again")]
+    Unavailable,
 }
 
 impl Auth {
+    /// No login.
+    pub fn none() -> Self {
+        Self::None(Arc::new(Principal::anonymous()))
+    }
+
+    /// The authorization server, if people log in.
+    pub fn server(&self) -> Option<&Arc<AuthorizationServer>> {
+        match self {
+            Self::None(_) => None,
+            Self::Login(server) => Some(server),
+        }
+    }
+
+    /// Whether logins are possible; always so where there are none.
+    pub fn is_ready(&self) -> bool {
+        self.server().is_none_or(|server| server.is_ready())
+    }
+
+    /// Turns away whom a login that asks for nothing must not serve: strangers.
+    ///
+    /// # Errors
+    /// [`Refusal::NotLocal`] or [`Refusal::Forwarded`].
+    pub fn admit(&self, peer: &Peer, headers: &HeaderMap) -> Result<(), Refusal> {
+        let is_for_this_machine = match self {
+            Self::None(_) => true,
+            Self::Login(server) => server.is_local(),
+        };
+        if !is_for_this_machine {
+            return Ok(());
+        }
+        if !peer.address.ip().to_canonical().is_loopback() {
+            return Err(Refusal::NotLocal);
+        }
+        if FORWARDED.iter().any(|name| headers.contains_key(*name)) {
+            return Err(Refusal::Forwarded);
+        }
+        Ok(())
+    }
+
     /// Finds out who sent a request.
     ///
     /// # Errors
     /// [`Refusal`]: the request must not be served.
-    pub fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<Principal, Refusal> {
+    pub async fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
+        self.admit(peer, headers)?;
         match self {
-            Self::None => {
-                if !peer.address.ip().to_canonical().is_loopback() {
-                    return Err(Refusal::NotLocal);
-                }
-                if FORWARDED.iter().any(|name| headers.contains_key(*name)) {
-                    return Err(Refusal::Forwarded);
-                }
-                Ok(Principal::anonymous())
+            Self::None(anonymous) => Ok(Arc::clone(anonymous)),
+            Self::Login(server) => {
+                let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
+                server.sessions.authenticate(token).await.map_err(refused)
             }
         }
     }
+
+    /// Waits until the token of a request is no longer good, for streams that outlast the request.
+    pub async fn ended(&self, authorization: Option<HeaderValue>) {
+        let Self::Login(server) = self else { return std::future::pending().await };
+        let mut headers = HeaderMap::new();
+        headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
+        let Ok(Some(token)) = bearer(&headers) else { return };
+        loop {
+            tokio::time::sleep(STREAM_CHECK).await;
+            match server.sessions.authenticate(token).await {
+                Ok(_) | Err(BearerError::Unavailable) => {}
+                Err(BearerError::Expired) => return tokio::time::sleep(STREAM_GRACE).await,
+                Err(BearerError::Foreign | BearerError::Ended) => return,
+            }
+        }
+    }
+
+    /// Completes the answer to a request that is not served: status, and the challenge that says how to log in.
+    pub fn refuse(
+        &self,
+        refusal: Refusal,
+        host: Option<&HeaderValue>,
+        scopes: &BTreeSet<String>,
+        mut response: Response,
+    ) -> Response {
+        let status = match refusal {
+            Refusal::NotLocal | Refusal::Forwarded => StatusCode::FORBIDDEN,
+            Refusal::NoToken | Refusal::InvalidToken => StatusCode::UNAUTHORIZED,
+            Refusal::TwoTokens => StatusCode::BAD_REQUEST,
+            Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        *response.status_mut() = status;
+        if refusal == Refusal::Unavailable {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if let Self::Login(server) = self
+            && status == StatusCode::UNAUTHORIZED
+        {
+            let text = refusal.to_string();
+            let challenge = match refusal {
+                Refusal::InvalidToken => Challenge::InvalidToken(&text),
+                _ => Challenge::NoToken,
+            };
+            wellknown::challenge(server, host, &mut response, challenge, scopes);
+        }
+        response
+    }
+
+    /// Completes the answer to a call whose token lacks scopes: it names those and the ones that the token has, so that
+    /// the client asks for all at once.
+    pub fn refuse_for_scopes(
+        &self,
+        host: Option<&HeaderValue>,
+        scopes: &BTreeSet<String>,
+        mut response: Response,
+    ) -> Response {
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        if let Self::Login(server) = self {
+            wellknown::challenge(server, host, &mut response, Challenge::InsufficientScope, scopes);
+        }
+        response
+    }
+}
+
+/// The bearer token of a request (RFC 6750 §2.1). Other schemes are none, and a token is looked for nowhere else.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::TwoTokens);
+    }
+    let pair = value.to_str().ok().and_then(|value| value.split_once(' '));
+    Ok(pair.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim()))
+}
+
+/// The inner reason goes to the log: clients are told one thing.
+fn refused(error: BearerError) -> Refusal {
+    let reference = server::reference();
+    match error {
+        BearerError::Foreign => {
+            tracing::info!(%reference, "a bearer token was refused: it is no access token of this server")
+        }
+        BearerError::Ended => {
+            tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced")
+        }
+        BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
+        BearerError::Unavailable => {
+            tracing::error!(%reference, "a bearer token could not be checked: the store failed");
+            return Refusal::Unavailable;
+        }
+    }
+    Refusal::InvalidToken
 }
 
 #[cfg(test)]
@@ -59,9 +246,26 @@ mod tests {
         let plain = HeaderMap::new();
         let mut forwarded = HeaderMap::new();
         forwarded.insert("x-forwarded-for", "127.0.0.1".parse().unwrap());
-        assert!(Auth::None.authenticate(&peer("127.0.0.1:1"), &plain).is_ok());
-        assert!(Auth::None.authenticate(&peer("[::ffff:127.0.0.1]:1"), &plain).is_ok());
-        assert_eq!(Auth::None.authenticate(&peer("192.0.2.1:1"), &plain), Err(Refusal::NotLocal));
-        assert_eq!(Auth::None.authenticate(&peer("[::1]:1"), &forwarded), Err(Refusal::Forwarded));
+        let auth = Auth::none();
+        assert_eq!(auth.admit(&peer("127.0.0.1:1"), &plain), Ok(()));
+        assert_eq!(auth.admit(&peer("[::ffff:127.0.0.1]:1"), &plain), Ok(()));
+        assert_eq!(auth.admit(&peer("192.0.2.1:1"), &plain), Err(Refusal::NotLocal));
+        assert_eq!(auth.admit(&peer("[::1]:1"), &forwarded), Err(Refusal::Forwarded));
+    }
+
+    #[test]
+    fn a_bearer_token_is_in_its_header_once() {
+        let headers = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, value.parse().unwrap());
+            }
+            headers
+        };
+        assert_eq!(bearer(&headers(&[])), Ok(None));
+        assert_eq!(bearer(&headers(&["Basic x"])), Ok(None));
+        assert_eq!(bearer(&headers(&["bEaReR x"])), Ok(Some("x")));
+        assert_eq!(bearer(&headers(&["Bearer"])), Ok(None));
+        assert_eq!(bearer(&headers(&["Bearer x", "Bearer x"])), Err(Refusal::TwoTokens));
     }
 }

@@ -8,6 +8,7 @@ mod dev;
 mod inspect;
 mod list;
 mod logging;
+mod login;
 mod new;
 mod output;
 mod reload;

@@ -6,6 +6,7 @@
 //! - `address`, `names`, `units`, `template`, `free`: the types of values. `text`: those that are written as strings.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
+//! - `provider`: the built-in providers, and the one that is chosen.
 //! - `check`: what no single key can know. `problem`: how all of it is said. `in_force`: for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
@@ -22,6 +23,7 @@ pub mod key;
 pub mod keys;
 pub mod names;
 pub mod problem;
+pub mod provider;
 mod reader;
 mod settings;
 mod table;
@@ -29,6 +31,7 @@ pub mod template;
 mod text;
 pub mod units;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,12 +50,21 @@ use self::key::Key;
 pub use self::keys::{Config, Limits, PluginSettings, Server};
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
+pub use self::provider::Provider;
+use self::provider::Secret;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
+use crate::state::{SecretText, Secrets, ShortSecret};
 
 /// The file that is read when the command line names none.
 const FILE: &str = "tinymcp.toml";
+
+/// What the root key is made of, in place of a file of the state directory.
+const SECRET: &str = "TINYMCP_SECRET";
+
+/// What it was made of before, separated by spaces: what was sealed under these can still be read.
+const PREVIOUS_SECRETS: &str = "TINYMCP_SECRET_PREVIOUS";
 
 /// Tables and keys of which a change applies at once.
 const LIVE: [&str; 3] = ["plugin", "limits", "log.level"];
@@ -93,6 +105,13 @@ pub enum Purpose {
 pub struct Loaded {
     /// The configuration itself.
     pub config: Config,
+    /// The identity provider that it chooses, its variables replaced. None for `none` and `local`, and where the
+    /// configuration is for looking only.
+    pub provider: Option<Provider>,
+    /// The secrets of declared clients, by their ids. Empty where the configuration is for looking only.
+    pub client_secrets: BTreeMap<String, Secret>,
+    /// What the root key is made of, where the environment says.
+    pub secrets: Secrets,
     /// What is no problem, and yet not what somebody had in mind; a line of the log each.
     pub warnings: Vec<Problem>,
     /// Every value with its source, for `tinymcp check`.
@@ -139,22 +158,34 @@ impl Config {
     fn parse(text: &str, invocation: &Invocation, environment: &Environment) -> Result<Loaded, ConfigError> {
         let file: Arc<str> = invocation.path().display().to_string().into();
         let mut reader = Reader::new(environment, &invocation.overrides, invocation.directory());
-        let mut config = match document::parse(&file, text) {
-            Ok(root) => Self::read_root(&root, &mut reader),
+        let root = match document::parse(&file, text) {
+            Ok(root) => root,
             Err(problems) => {
                 reader.problems.extend(problems);
                 return Err(ConfigError::Problems(listed(reader.problems)));
             }
         };
+        let mut config = Self::read_root(&root, &mut reader);
         config.server.base_url = base_url(&config, &mut reader);
-        check::check(&config, invocation.purpose, &mut reader);
+        check::check(&config, &mut reader);
+        provider::check_keys(&root, &mut reader);
+        let provider = match invocation.purpose {
+            Purpose::Serve => provider::choose(&config, &root, &mut reader),
+            Purpose::Look => None,
+        };
+        let client_secrets = match invocation.purpose {
+            Purpose::Serve => client_secrets(&config, environment, &mut reader),
+            Purpose::Look => BTreeMap::new(),
+        };
+        let secrets = root_secrets(environment, &mut reader);
         reader.expect_overrides_taken();
         reader.warn_about_variables();
         reader.problems.retain(|problem| !is_of_disabled_plugin(problem, &config));
         if !reader.problems.is_empty() {
             return Err(ConfigError::Problems(listed(reader.problems)));
         }
-        Ok(Loaded { config, warnings: listed(reader.warnings), in_force: InForce(reader.lines) })
+        let (warnings, in_force) = (listed(reader.warnings), InForce(reader.lines));
+        Ok(Loaded { config, provider, client_secrets, secrets, warnings, in_force })
     }
 
     /// What a call of this plugin may use. The name may be in kebab case.
@@ -215,6 +246,40 @@ fn base_url(config: &Config, reader: &mut Reader<'_>) -> BaseUrl {
         }
         _ => config.server.base_url.clone(),
     }
+}
+
+/// The secrets of declared clients, their variables replaced.
+fn client_secrets(config: &Config, environment: &Environment, reader: &mut Reader<'_>) -> BTreeMap<String, Secret> {
+    let mut secrets = BTreeMap::new();
+    for (id, client) in &config.auth.clients {
+        let Some(template) = &client.secret else { continue };
+        match template.resolve(environment) {
+            Ok(secret) => {
+                secrets.insert(id.clone(), Secret::new(secret));
+            }
+            Err(error) => {
+                let key = Key::from("auth.clients").child(id).child("secret");
+                reader.problem(&reader.source_of(&key), &key, error.into());
+            }
+        }
+    }
+    secrets
+}
+
+/// The variables that the root key is made of; without them it is a file of the state directory.
+fn root_secrets(environment: &Environment, reader: &mut Reader<'_>) -> Secrets {
+    let mut parse = |name: &str, raw: &str| {
+        let problem = |error: ShortSecret| Problem {
+            source: environment.source(name),
+            key: None,
+            fault: Fault::Conflict(error.to_string()),
+        };
+        SecretText::parse(raw).map_err(|error| reader.problems.push(problem(error))).ok()
+    };
+    let current = environment.get(SECRET).and_then(|raw| parse(SECRET, raw));
+    let previous = environment.get(PREVIOUS_SECRETS).unwrap_or_default();
+    let previous = previous.split_whitespace().filter_map(|raw| parse(PREVIOUS_SECRETS, raw)).collect();
+    Secrets { current, previous }
 }
 
 /// Whether the problem is a variable that is not set, for a plugin that is not loaded: nobody will ask for it.

@@ -3,22 +3,27 @@
 //! A request passes, from the outside in: CORS, the checks of Host and Origin, its route; at `/mcp` also
 //! [`crate::auth`], which says who is calling.
 
+mod address;
 mod guard;
 mod health;
+pub mod html;
+mod login;
 mod pages;
 pub mod server;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
-use http::header::{CONTENT_TYPE, ORIGIN};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use axum::routing::{any, get, post};
+use futures::StreamExt as _;
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -26,9 +31,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::guard::Guard;
 use self::server::Peer;
-use crate::auth::Auth;
+use crate::auth::{Auth, Refusal};
 use crate::config::Server;
-use crate::mcp::{self, Endpoint};
+use crate::mcp::{self, Endpoint, ScopesNeeded};
 use crate::plugins::Plugins;
 
 /// What the routes serve from.
@@ -57,11 +62,9 @@ impl Routes {
     /// Mounts the routes.
     pub fn new(app: App) -> Self {
         let guard = Arc::new(Guard::new(&app.server));
-        // One layer of several, since each costs every request an allocation.
-        let layers = ServiceBuilder::new()
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(from_fn_with_state(Arc::clone(&guard), guard::check));
-        let plain = Router::new()
+        let app = Arc::new(app);
+        // The endpoint, and what is neither for clients' logins nor for people's.
+        let mcp = Router::new()
             .route("/mcp", any(serve_mcp))
             .route("/mcp/", any(serve_mcp))
             .route("/", get(pages::landing))
@@ -69,10 +72,34 @@ impl Routes {
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed);
+        // What clients ask before and while they log in: JSON that every page may read, since no cookie counts here.
+        let clients = Router::new()
+            .route("/.well-known/oauth-protected-resource", get(login::protected_resource))
+            .route("/.well-known/oauth-protected-resource/mcp", get(login::protected_resource))
+            .route("/.well-known/oauth-authorization-server", get(login::authorization_server))
+            .route("/.well-known/{*other}", any(not_found))
+            .route("/register", post(login::register))
+            .route("/token", post(login::token))
+            .route("/revoke", post(login::revoke))
             .method_not_allowed_fallback(method_not_allowed)
-            .with_state(Arc::new(app))
-            .layer(layers);
-        let of_pages = plain.clone().layer(guard.cors());
+            .layer(from_fn(guard::open_to_every_page));
+        // Where people's browsers are sent; no page of another site may read these.
+        let people = Router::new()
+            .route("/authorize", get(login::authorize).post(login::authorize))
+            .route("/consent", post(login::consent))
+            .route("/auth/callback", get(login::callback))
+            .route("/local/authorize", get(login::local).post(login::local))
+            .method_not_allowed_fallback(method_not_allowed);
+        // One layer of several, since each costs every request an allocation.
+        let layers = || {
+            ServiceBuilder::new()
+                .layer(CatchPanicLayer::custom(panicked))
+                .layer(from_fn_with_state(Arc::clone(&guard), guard::check))
+        };
+        let (mcp, logins) = (mcp.layer(layers()), clients.merge(people).layer(layers()));
+        let plain = mcp.clone().merge(logins.clone()).with_state(Arc::clone(&app));
+        let of_pages = mcp.layer(guard.cors()).merge(logins).with_state(app);
         Self { plain, of_pages }
     }
 
@@ -88,16 +115,57 @@ async fn serve_mcp(
     Extension(peer): Extension<Peer>,
     mut request: Request<Body>,
 ) -> Response {
+    if request.method() == Method::OPTIONS {
+        // Not a browser's preflight, which CORS answers. No request of this kind ever needs a token.
+        return (StatusCode::NO_CONTENT, [(ALLOW, "GET, POST, DELETE, OPTIONS")]).into_response();
+    }
     if pages::is_wanted(request.method(), request.headers()) {
-        return pages::landing(State(app)).await.into_response();
+        return pages::landing(State(app)).await;
     }
-    match app.auth.authenticate(&peer, request.headers()) {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
-            app.endpoint.serve(request).await
+    let host = request.headers().get(HOST).cloned();
+    let principal = match app.auth.authenticate(&peer, request.headers()).await {
+        Ok(principal) => principal,
+        Err(refusal) => return refuse(&app, refusal, host.as_ref()),
+    };
+    let authorization = request.headers().get(AUTHORIZATION).cloned();
+    request.extensions_mut().insert(principal);
+    match app.endpoint.serve(request).await {
+        Ok(response) => end_with_token(&app, authorization, response),
+        Err(ScopesNeeded(scopes)) => {
+            let message =
+                "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
+            let response = mcp::error_response(StatusCode::FORBIDDEN, message);
+            app.auth.refuse_for_scopes(host.as_ref(), &scopes, response)
         }
-        Err(refusal) => mcp::error_response(StatusCode::FORBIDDEN, &refusal.to_string()),
     }
+}
+
+/// The answer to a request at the endpoint whose sender is not known, or not welcome.
+fn refuse(app: &App, refusal: Refusal, host: Option<&HeaderValue>) -> Response {
+    let response = mcp::error_response(StatusCode::UNAUTHORIZED, &refusal.to_string());
+    let scopes = match refusal {
+        Refusal::NoToken | Refusal::InvalidToken => needed_scopes(&app.plugins),
+        Refusal::NotLocal | Refusal::Forwarded | Refusal::TwoTokens | Refusal::Unavailable => BTreeSet::new(),
+    };
+    app.auth.refuse(refusal, host, &scopes, response)
+}
+
+/// Every scope that a tool needs: whoever logs in is to ask for all of them at once.
+fn needed_scopes(plugins: &Plugins) -> BTreeSet<String> {
+    let catalog = plugins.catalog();
+    catalog.tools().iter().flat_map(|tool| &tool.scopes).map(|scope| scope.as_str().to_owned()).collect()
+}
+
+/// A stream does not outlast the token that it was opened with.
+fn end_with_token(app: &Arc<App>, authorization: Option<HeaderValue>, response: Response) -> Response {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let is_stream = content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
+    if !is_stream || app.auth.server().is_none() {
+        return response;
+    }
+    let app = Arc::clone(app);
+    let ended = async move { app.auth.ended(authorization).await };
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))))
 }
 
 /// An error outside of the protocol, as JSON.
@@ -117,7 +185,7 @@ async fn not_found() -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "use GET")
+    error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the header `Allow` says which methods there are")
 }
 
 /// A bug of ours costs the request that met it, nothing else.

@@ -3,12 +3,16 @@
 //! The map, from the outside in:
 //!
 //! - [`cli`]: the commands. [`config`]: `tinymcp.toml` and the environment, which no other module reads.
+//! - [`fetch`]: requests that this server makes itself.
 //! - [`http`]: routes, checks on every request, the accept loop.
-//! - [`auth`]: who is calling, as a [`principal::Principal`].
+//! - [`auth`]: logins, and who is calling, as a [`principal::Principal`].
+//! - [`jwks`]: tokens that others have signed, and their keys.
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`clients`]: what to paste into Cursor, Claude Code and others.
-//! - [`state`]: the private directory that outlives the process.
+//! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
+//! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
+//! - [`visible`]: strangers' text, without what a reader would not see.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` says more, with a walk-through of each flow.
@@ -17,8 +21,13 @@ pub mod auth;
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod fetch;
 pub mod http;
+pub mod jwks;
 pub mod mcp;
 pub mod plugins;
 pub mod principal;
 pub mod state;
+pub mod store;
+pub mod vault;
+pub mod visible;

@@ -16,5 +16,5 @@ mod rpc_error;
 mod session;
 mod tools;
 
-pub use self::endpoint::{Endpoint, Parameters};
+pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
 pub use self::rpc_error::error_response;

@@ -1,44 +1,183 @@
 //! Who is calling.
 
+use std::collections::BTreeSet;
+
 use crate::config::names::Scope;
 
-/// A person, by the identity provider that vouches for them and the name it gives them.
+/// A person, by the identity provider that vouches for them and the name it gives them, and the client they use.
 ///
-/// State, rates and sessions belong to (issuer, subject); nothing else of a person is an identity.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// State and rates belong to the *person*, (issuer, subject); MCP sessions and tokens to the *session*, the person
+/// through one client. Nothing else of a person is an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// The provider's issuer URL.
     pub issuer: String,
     /// The provider's name for the person.
     pub subject: String,
+    /// An address that the provider has verified.
+    pub email: Option<String>,
+    /// What the person is called.
+    pub name: Option<String>,
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// The client's id; none where nobody logs in.
+    pub client: Option<String>,
     scopes: Scopes,
+    person: [u8; 32],
+    session: [u8; 32],
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Everything of a principal that a login finds out.
+pub struct Known {
+    /// The provider's issuer URL.
+    pub issuer: String,
+    /// The provider's name for the person.
+    pub subject: String,
+    /// An address that the provider has verified.
+    pub email: Option<String>,
+    /// What the person is called.
+    pub name: Option<String>,
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// The client's id.
+    pub client: String,
+    /// What the token holds.
+    pub granted: BTreeSet<String>,
+    /// What a token of this person could hold.
+    pub possible: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Scopes {
     All,
+    Of { granted: BTreeSet<String>, possible: BTreeSet<String> },
+}
+
+/// Whether a principal may use what needs certain scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The token holds them all.
+    Granted,
+    /// The token does not, but another one of the same person could.
+    Possible,
+    /// No token of this person ever will.
+    Never,
 }
 
 impl Principal {
     /// Whoever calls a server that asks nobody who they are, which it does on loopback only.
     pub fn anonymous() -> Self {
-        Self { issuer: "none".to_owned(), subject: "anonymous".to_owned(), scopes: Scopes::All }
+        let (person, session) = keys("none", "anonymous", "");
+        Self {
+            issuer: "none".to_owned(),
+            subject: "anonymous".to_owned(),
+            email: None,
+            name: None,
+            provider: "none".to_owned(),
+            client: None,
+            scopes: Scopes::All,
+            person,
+            session,
+        }
+    }
+
+    /// Somebody who has logged in.
+    pub fn known(known: Known) -> Self {
+        let (person, session) = keys(&known.issuer, &known.subject, &known.client);
+        Self {
+            issuer: known.issuer,
+            subject: known.subject,
+            email: known.email,
+            name: known.name,
+            provider: known.provider,
+            client: Some(known.client),
+            scopes: Scopes::Of { granted: known.granted, possible: known.possible },
+            person,
+            session,
+        }
     }
 
     /// Whether the caller holds every one of these scopes.
-    pub fn holds(&self, _scopes: &[Scope]) -> bool {
-        match self.scopes {
-            Scopes::All => true,
+    pub fn holds(&self, scopes: &[Scope]) -> bool {
+        self.access(scopes) == Access::Granted
+    }
+
+    /// Whether the caller holds every one of these scopes, or could.
+    pub fn access(&self, scopes: &[Scope]) -> Access {
+        let all_in = |set: &BTreeSet<String>| scopes.iter().all(|scope| set.contains(scope.as_str()));
+        match &self.scopes {
+            Scopes::All => Access::Granted,
+            Scopes::Of { granted, .. } if all_in(granted) => Access::Granted,
+            Scopes::Of { possible, .. } if all_in(possible) => Access::Possible,
+            Scopes::Of { .. } => Access::Never,
+        }
+    }
+
+    /// The scopes that the token holds, in order; none where everybody holds every scope.
+    pub fn scopes(&self) -> Vec<&str> {
+        match &self.scopes {
+            Scopes::All => Vec::new(),
+            Scopes::Of { granted, .. } => granted.iter().map(String::as_str).collect(),
         }
     }
 
     /// One name for the person, for keys of state. Not for people to read.
-    pub fn key(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
+    pub fn person(&self) -> [u8; 32] {
+        self.person
+    }
+
+    /// One name for the person through this client, for what belongs to a session.
+    pub fn session(&self) -> [u8; 32] {
+        self.session
+    }
+}
+
+fn keys(issuer: &str, subject: &str, client: &str) -> ([u8; 32], [u8; 32]) {
+    let mut hasher = blake3::Hasher::new();
+    for part in [issuer, subject] {
         // The length keeps (`a`, `bc`) and (`ab`, `c`) apart.
-        hasher.update(&(self.issuer.len() as u64).to_le_bytes());
-        hasher.update(self.issuer.as_bytes());
-        hasher.update(self.subject.as_bytes());
-        *hasher.finalize().as_bytes()
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let person = *hasher.finalize().as_bytes();
+    hasher.update(client.as_bytes());
+    (person, *hasher.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(subject: &str, client: &str, granted: &[&str], possible: &[&str]) -> Principal {
+        let set = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        Principal::known(Known {
+            issuer: "https://id.example".to_owned(),
+            subject: subject.to_owned(),
+            email: None,
+            name: None,
+            provider: "acme".to_owned(),
+            client: client.to_owned(),
+            granted: set(granted),
+            possible: set(possible),
+        })
+    }
+
+    #[test]
+    fn a_person_is_the_same_through_every_client_and_a_session_is_not() {
+        let (one, other) = (principal("alice", "a", &[], &[]), principal("alice", "b", &[], &[]));
+        assert_eq!(one.person(), other.person());
+        assert_ne!(one.session(), other.session());
+        assert_ne!(one.person(), principal("bob", "a", &[], &[]).person());
+    }
+
+    #[test]
+    fn scopes_are_granted_possible_or_never() {
+        let alice = principal("alice", "a", &["r"], &["r", "w"]);
+        let scopes = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<Scope>>();
+        assert_eq!(alice.access(&scopes(&[])), Access::Granted);
+        assert_eq!(alice.access(&scopes(&["r"])), Access::Granted);
+        assert_eq!(alice.access(&scopes(&["r", "w"])), Access::Possible);
+        assert_eq!(alice.access(&scopes(&["r", "x"])), Access::Never);
+        assert!(Principal::anonymous().holds(&scopes(&["x"])));
     }
 }

@@ -1,14 +1,28 @@
-//! The state directory: what the server keeps between two runs, private to the user that it runs as.
+//! The state directory: what the server keeps between two runs, private to the user that it runs as; and its keys.
+//!
+//! Every key is derived from a root key: `TINYMCP_SECRET` where it is set, the file `key` otherwise. New things are made
+//! under that one. Root keys that were in use before form the rest of the ring: what was made under them is still read.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes of the root key. Every other key is derived from it.
 const KEY_BYTES: usize = 32;
 
 const KEY_FILE: &str = "key";
+
+/// How the names of files with previous root keys begin: `key.old`, `key.old-2026`, ...
+const PREVIOUS_KEY_FILES: &str = "key.old";
+
+/// Characters of a secret that an operator hands in. 32 hexadecimal digits are 128 bits; anything shorter can be
+/// guessed, and a guess can be checked at leisure against any token.
+const MIN_SECRET_CHARS: usize = 32;
+
+const SECRET_PURPOSE: &str = "tinymcp 2026 root key from TINYMCP_SECRET";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,11 +45,52 @@ pub enum StateError {
     },
 }
 
+/// A secret that is too easy to guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected at least {MIN_SECRET_CHARS} characters, found {found}: make one with `openssl rand -base64 32`")]
+pub struct ShortSecret {
+    /// Its characters.
+    pub found: usize,
+}
+
+/// A secret that an operator handed in, long enough to derive keys from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Takes any text of at least 32 characters; white space around it does not belong to it.
+    ///
+    /// # Errors
+    /// [`ShortSecret`] if it is shorter.
+    pub fn parse(raw: &str) -> Result<Self, ShortSecret> {
+        let text = raw.trim();
+        match text.chars().count() {
+            found if found < MIN_SECRET_CHARS => Err(ShortSecret { found }),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+/// What the configuration says about root keys; by default nothing, and the key file is used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// `TINYMCP_SECRET`: the root key, instead of the key file's.
+    pub current: Option<SecretText>,
+    /// `TINYMCP_SECRET_PREVIOUS`: earlier ones, for reading.
+    pub previous: Vec<SecretText>,
+}
+
 /// An open state directory.
 #[derive(Debug, Clone)]
 pub struct StateDir {
     path: PathBuf,
-    root: RootKey,
+    ring: KeyRing,
     access: Access,
 }
 
@@ -48,45 +103,49 @@ pub enum Access {
     Look,
 }
 
-/// The key that all others are derived from. It never leaves this module.
+/// Root keys, which all others are derived from: the current one and those before it. They never leave this module.
 #[derive(Clone)]
-struct RootKey([u8; KEY_BYTES]);
+struct KeyRing {
+    current: [u8; KEY_BYTES],
+    previous: Arc<[[u8; KEY_BYTES]]>,
+}
 
-impl std::fmt::Debug for RootKey {
+impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RootKey(..)")
+        f.write_str("KeyRing(..)")
     }
 }
 
 impl StateDir {
-    /// Opens the directory; makes it (mode 0700) and its key (mode 0600) when they are missing.
+    /// Opens the directory; makes it (mode 0700) when it is missing, and its key (mode 0600) when that is missing and
+    /// needed.
     ///
     /// # Errors
-    /// [`StateError`] when it cannot be made, read or written, or its key is damaged.
-    pub fn open(path: &Path) -> Result<Self, StateError> {
-        let failed = |source| StateError::Directory { path: path.to_owned(), source };
-        create_private_dir(path).map_err(failed)?;
-        let key_file = path.join(KEY_FILE);
-        let key = match read_key(&key_file).map_err(failed)? {
-            Some(key) => key,
-            None => create_key(path, &key_file).map_err(failed)?,
+    /// [`StateError`] when it cannot be made, read or written, or a key is damaged.
+    pub fn open(path: &Path, secrets: &Secrets) -> Result<Self, StateError> {
+        create_private_dir(path).map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
+        let current = match &secrets.current {
+            Some(secret) => stretched(secret),
+            None => match read_key(path, KEY_FILE)? {
+                Some(key) => key,
+                None => create_key(path)?,
+            },
         };
-        Self::with_key(path, &key_file, &key, Access::Own)
+        Ok(Self { path: path.to_owned(), ring: KeyRing::read(path, current, secrets)?, access: Access::Own })
     }
 
     /// Opens the directory only if it is there already, and writes nothing: for commands that work beside a server.
     ///
     /// # Errors
-    /// [`StateError`] when it is there and cannot be read, or its key is damaged.
-    pub fn open_existing(path: &Path) -> Result<Option<Self>, StateError> {
-        let key_file = path.join(KEY_FILE);
-        let key = read_key(&key_file).map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
-        key.map(|key| Self::with_key(path, &key_file, &key, Access::Look)).transpose()
-    }
-
-    fn with_key(path: &Path, key_file: &Path, key: &[u8], access: Access) -> Result<Self, StateError> {
-        let root = key.try_into().map_err(|_| StateError::Key { path: key_file.to_owned(), found: key.len() })?;
-        Ok(Self { path: path.to_owned(), root: RootKey(root), access })
+    /// [`StateError`] when it is there and cannot be read, or a key is damaged.
+    pub fn open_existing(path: &Path, secrets: &Secrets) -> Result<Option<Self>, StateError> {
+        let current = match &secrets.current {
+            Some(secret) => path.is_dir().then(|| stretched(secret)),
+            None => read_key(path, KEY_FILE)?,
+        };
+        let Some(current) = current else { return Ok(None) };
+        let ring = KeyRing::read(path, current, secrets)?;
+        Ok(Some(Self { path: path.to_owned(), ring, access: Access::Look }))
     }
 
     /// What may be done with it.
@@ -99,9 +158,15 @@ impl StateDir {
         &self.path
     }
 
-    /// A key for one purpose. Two purposes never share a key; the same purpose always gets the same one.
+    /// The current key for one purpose. Two purposes never share a key; the same purpose gets the same one until the
+    /// root key is changed.
     pub fn key(&self, purpose: &str) -> [u8; KEY_BYTES] {
-        blake3::derive_key(purpose, &self.root.0)
+        blake3::derive_key(purpose, &self.ring.current)
+    }
+
+    /// The keys that [`Self::key`] has given for a purpose before the root key was changed, as far as these are kept.
+    pub fn previous_keys(&self, purpose: &str) -> impl Iterator<Item = [u8; KEY_BYTES]> {
+        self.ring.previous.iter().map(move |root| blake3::derive_key(purpose, root))
     }
 
     /// A private directory within this one, made when missing.
@@ -115,6 +180,23 @@ impl StateDir {
     }
 }
 
+impl KeyRing {
+    /// Adds the previous keys to the current one: those handed in, then those in files.
+    fn read(dir: &Path, current: [u8; KEY_BYTES], secrets: &Secrets) -> Result<Self, StateError> {
+        let mut previous: Vec<_> = secrets.previous.iter().map(stretched).collect();
+        // With a secret that was handed in, the file's key is one that was in use before.
+        previous.extend(read_key(dir, KEY_FILE)?.filter(|key| *key != current));
+        for name in previous_key_files(dir)? {
+            previous.extend(read_key(dir, &name)?);
+        }
+        Ok(Self { current, previous: previous.into() })
+    }
+}
+
+fn stretched(secret: &SecretText) -> [u8; KEY_BYTES] {
+    blake3::derive_key(SECRET_PURPOSE, secret.0.as_bytes())
+}
+
 /// Makes a directory and its parents, for its owner only. One that is there already is narrowed to 0700.
 fn create_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
@@ -125,67 +207,134 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The key file's bytes, at most one more than a key has; `None` when there is no file.
-fn read_key(key_file: &Path) -> io::Result<Option<Vec<u8>>> {
-    match File::open(key_file) {
-        Ok(file) => {
-            let mut key = Vec::new();
-            file.take(KEY_BYTES as u64 + 1).read_to_end(&mut key)?;
-            Ok(Some(key))
-        }
+/// The names of the files with previous keys, in order.
+fn previous_key_files(dir: &Path) -> Result<Vec<String>, StateError> {
+    let failed = |source| StateError::Directory { path: dir.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        names.extend(name.to_str().filter(|name| name.starts_with(PREVIOUS_KEY_FILES)).map(str::to_owned));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The key in a file; `None` when there is no file.
+fn read_key(dir: &Path, name: impl AsRef<OsStr>) -> Result<Option<[u8; KEY_BYTES]>, StateError> {
+    let path = dir.join(name.as_ref());
+    let mut bytes = Vec::new();
+    // One more byte than a key has shows that a file is too long, however long it is.
+    let read = File::open(&path).and_then(|file| file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(found) => bytes.try_into().map(Some).map_err(|_| StateError::Key { path, found }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(source) => Err(StateError::Directory { path: dir.to_owned(), source }),
     }
 }
 
-/// Writes a new key so that it is either there whole, and stays, or not at all; of two servers that start at once
-/// one writes it and both use it.
-fn create_key(dir: &Path, key_file: &Path) -> io::Result<Vec<u8>> {
+/// Writes a new key and reads it back; of two servers that start at once one writes it and both use it.
+fn create_key(dir: &Path) -> Result<[u8; KEY_BYTES], StateError> {
+    let failed = |source| StateError::Directory { path: dir.to_owned(), source };
+    write_new_key(dir).map_err(failed)?;
+    read_key(dir, KEY_FILE)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+}
+
+/// Writes a new key so that it is either there whole, and stays, or not at all. One that is there already stays.
+fn write_new_key(dir: &Path) -> io::Result<()> {
     let mut key = [0; KEY_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
     let draft = dir.join(format!("{KEY_FILE}.{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(&key)?;
     file.sync_all()?;
-    let linked = fs::hard_link(&draft, key_file);
+    let linked = fs::hard_link(&draft, dir.join(KEY_FILE));
     fs::remove_file(&draft)?;
     match linked {
-        Ok(()) => File::open(dir)?.sync_all()?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+        Ok(()) => File::open(dir)?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
-    read_key(key_file)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PURPOSE: &str = "a";
+
+    fn secret(text: &str) -> SecretText {
+        SecretText::parse(&text.repeat(MIN_SECRET_CHARS)).unwrap()
+    }
+
+    fn open(path: &Path) -> StateDir {
+        StateDir::open(path, &Secrets::default()).unwrap()
+    }
+
     #[test]
     fn a_missing_directory_is_made_private_and_keeps_its_key() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("deep/state");
-        let first = StateDir::open(&path).unwrap();
-        let second = StateDir::open(&path).unwrap();
+        let (first, second) = (open(&path), open(&path));
         assert_eq!(first.key("a"), second.key("a"));
         assert_ne!(first.key("a"), first.key("b"));
+        assert_eq!(second.previous_keys(PURPOSE).count(), 0);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.join(KEY_FILE))), (0o700, 0o600));
     }
 
     #[test]
     fn a_damaged_key_is_refused_and_kept() {
-        let scratch = tempfile::tempdir().unwrap();
-        fs::write(scratch.path().join(KEY_FILE), "short").unwrap();
-        let error = StateDir::open(scratch.path()).unwrap_err();
-        assert!(error.to_string().contains("expected 32 bytes, found 5"), "{error}");
-        assert_eq!(fs::read(scratch.path().join(KEY_FILE)).unwrap(), b"short");
+        for name in [KEY_FILE, "key.old-2025"] {
+            let scratch = tempfile::tempdir().unwrap();
+            fs::write(scratch.path().join(name), "short").unwrap();
+            let error = StateDir::open(scratch.path(), &Secrets::default()).unwrap_err().to_string();
+            assert!(error.contains("expected 32 bytes, found 5") && error.contains(name), "{error}");
+            assert_eq!(fs::read(scratch.path().join(name)).unwrap(), b"short");
+        }
     }
 
     #[test]
     fn looking_writes_nothing() {
         let scratch = tempfile::tempdir().unwrap();
-        assert!(StateDir::open_existing(scratch.path()).unwrap().is_none());
+        assert!(StateDir::open_existing(scratch.path(), &Secrets::default()).unwrap().is_none());
+        let missing = scratch.path().join("missing");
+        let secrets = Secrets { current: Some(secret("s")), previous: Vec::new() };
+        assert!(StateDir::open_existing(&missing, &secrets).unwrap().is_none());
+        let looked = StateDir::open_existing(scratch.path(), &secrets).unwrap().unwrap();
+        assert_eq!(looked.access(), Access::Look);
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_key_that_was_renamed_is_a_previous_one() {
+        let scratch = tempfile::tempdir().unwrap();
+        let before = open(scratch.path()).key(PURPOSE);
+        fs::rename(scratch.path().join(KEY_FILE), scratch.path().join("key.old")).unwrap();
+        let after = open(scratch.path());
+        assert_ne!(after.key(PURPOSE), before);
+        assert_eq!(after.previous_keys(PURPOSE).collect::<Vec<_>>(), [before]);
+    }
+
+    #[test]
+    fn a_secret_takes_the_place_of_the_key_file_which_becomes_a_previous_key() {
+        let scratch = tempfile::tempdir().unwrap();
+        let secrets = Secrets { current: Some(secret("s")), previous: vec![secret("p")] };
+        let without_file = StateDir::open(scratch.path(), &secrets).unwrap();
+        assert!(!scratch.path().join(KEY_FILE).exists());
+        let of_file = open(scratch.path()).key(PURPOSE);
+        let with_file = StateDir::open(scratch.path(), &secrets).unwrap();
+        assert_eq!(with_file.key(PURPOSE), without_file.key(PURPOSE));
+        let of_previous = blake3::derive_key(PURPOSE, &stretched(&secret("p")));
+        assert_eq!(with_file.previous_keys(PURPOSE).collect::<Vec<_>>(), [of_previous, of_file]);
+    }
+
+    #[test]
+    fn a_secret_is_long_and_never_shown() {
+        assert_eq!(SecretText::parse(&format!("  {}\n", "x".repeat(31))), Err(ShortSecret { found: 31 }));
+        let secrets = Secrets { current: Some(secret("hush")), previous: vec![secret("hush")] };
+        assert!(!format!("{secrets:?}").contains("hush"));
+        let scratch = tempfile::tempdir().unwrap();
+        let state = StateDir::open(scratch.path(), &secrets).unwrap();
+        assert!(format!("{state:?}").contains("KeyRing(..)"));
     }
 }

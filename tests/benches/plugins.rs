@@ -16,7 +16,7 @@ use tinymcp::plugins::cache::Cache;
 use tinymcp::plugins::catalog::Tool;
 use tinymcp::plugins::engine::Engine;
 use tinymcp::plugins::{Plugins, codec, load, schema};
-use tinymcp::state::StateDir;
+use tinymcp::state::{Secrets, StateDir};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +74,7 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 fn loads(criterion: &mut Criterion) {
     let engine = Engine::new(1).expect("the engine runs here");
     let directory = tempfile::tempdir().expect("a directory can be made");
-    let state = StateDir::open(directory.path()).expect("a new directory can be opened");
+    let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
     let cache = Cache::open(&state, &engine).expect("a new directory can be opened");
     let mut group = criterion.benchmark_group("load");
     for (name, file) in [("add", shipped("add")), ("hello", shipped("hello")), ("echo", guest("echo"))] {
@@ -136,7 +136,8 @@ impl RunningPlugins {
             let file = config.plugins.dir.join(format!("hello-{number:03}.wasm"));
             fs::write(file, &hello).expect("a new directory can be written to");
         }
-        let state = StateDir::open(&directory.path().join("state")).expect("a new directory can be opened");
+        let state = StateDir::open(&directory.path().join("state"), &Secrets::default())
+            .expect("a new directory can be opened");
         let runtime = Runtime::new().expect("threads can be started");
         let (config, receiver) = watch::channel(Arc::new(config));
         let stop = CancellationToken::new();

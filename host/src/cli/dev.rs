@@ -32,8 +32,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut overrides = listen_override(arguments.listen);
-    // Nobody else can reach the server, so nobody needs to log in.
-    overrides.push(Override { key: "auth.provider", value: "none".to_owned(), argument: "dev" });
+    // Only this machine can reach the server, so a name is enough: everything else is as in any login.
+    overrides.push(Override { key: "auth.provider", value: "local".to_owned(), argument: "dev" });
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let loaded = load(&invocation)?;
     wait::require_directory(&loaded.config)?;

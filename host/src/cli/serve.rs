@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::logging::{self, LogLevel};
+use super::login::Login;
 use super::{ConfigArguments, Failure, load, reload, runtime, wait};
-use crate::auth::Auth;
 use crate::config::{Config, Invocation, Loaded, Override, Purpose};
 use crate::http::server::Limits;
 use crate::http::{self, App, Routes};
@@ -60,14 +60,14 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(invocation: Invocation, loaded: Loaded, log: LogLevel) -> Result<Self, Failure> {
-        let Loaded { config, warnings, .. } = loaded;
+        let Loaded { config, provider, client_secrets, secrets, warnings, in_force: _ } = loaded;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         raise_descriptor_limit();
         let signals = Signals::listen().map_err(Failure::start)?;
         wait::require_directory(&config)?;
-        let state = StateDir::open(&config.state.dir).map_err(Failure::start)?;
+        let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::start)?;
         let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
             Failure::start(match error.kind() {
                 io::ErrorKind::AddrInUse => format!("cannot listen on {address}: the port is in use: stop the program that has it, or choose another with `--listen` or `server.listen`"),
@@ -82,9 +82,12 @@ impl Server {
         let (tasks, draining, closed) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
+        let plugins_config = config_receiver.clone();
         let plugins =
             Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::start)?;
         tasks.spawn(reload::watch(invocation, config_sender, log, draining.clone()));
+        let login = Login { config: plugins_config, provider, client_secrets, state: &state };
+        let auth = login.start(&tasks, draining.clone()).map_err(Failure::start)?;
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             state: &state,
@@ -97,7 +100,7 @@ impl Server {
         let routes = Routes::new(App {
             plugins: plugins.clone(),
             endpoint,
-            auth: Auth::None,
+            auth,
             server: config.server.clone(),
             draining: draining.clone(),
         });

@@ -1,44 +1,27 @@
 //! What no single key can know: values that do not go together, and keys that have no effect.
 
-use super::Purpose;
 use super::key::Key;
 use super::keys::Config;
 use super::names::PluginName;
 use super::problem::Fault;
+use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 
 /// Where WebAssembly's 32-bit memories end.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
-/// The provider that asks nobody who they are.
-const NONE: &str = "none";
-
 /// Providers that nobody can declare or change: they let in whoever reaches the machine.
-const WITHOUT_LOGIN: [&str; 2] = [NONE, "local"];
+const WITHOUT_LOGIN: [&str; 2] = [NONE, LOCAL];
 
 /// Runs every check; what they find is in the reader.
-pub(super) fn check(config: &Config, purpose: Purpose, reader: &mut Reader<'_>) {
+pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     plain_http_stays_on_this_machine(config, reader);
     whoever_comes_in_comes_from_this_machine(config, reader);
     providers_keep_their_meaning(config, reader);
     memory_has_an_end(config, reader);
     grants_speak_https(config, reader);
     clients_can_be_sent_back(config, reader);
-    if purpose == Purpose::Serve {
-        login_is_possible(config, reader);
-    }
     warn_about_what_has_no_effect(config, reader);
-}
-
-/// Whether the chosen provider can be served: the one place that knows how far login has come.
-fn login_is_possible(config: &Config, reader: &mut Reader<'_>) {
-    let provider = config.auth.provider.as_str();
-    if provider != NONE {
-        let message = format!(
-            "login is not in this version yet, so `{provider}` cannot be served: set AUTH_PROVIDER=none, or run `tinymcp dev`"
-        );
-        reader.conflict(&["auth.provider".into()], message);
-    }
 }
 
 /// Clients refuse to log in over plain http to anything but their own machine, and they are right.

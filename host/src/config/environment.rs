@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::problem::{Fault, Problem, Source};
 use super::template::is_variable_name;
@@ -15,10 +15,21 @@ use super::template::is_variable_name;
 /// Name of the file beside the configuration.
 const DOT_ENV: &str = ".env";
 
+/// What the name of a variable ends in that names a file instead of holding the value itself.
+const FILE_SUFFIX: &str = "_FILE";
+
+/// The largest file that a variable may name: keys and secrets are small.
+const VALUE_BYTES_MAX: u64 = 64 * 1024;
+
 /// Variables by name. An empty one counts as not set, so that `.env.example` can list names without values.
+///
+/// Where `NAME` is not set and `NAME_FILE` is, the value is the content of that file, as secrets of containers are
+/// handed over. The file is read when its value is first asked for: many programs have variables of such names.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, Variable>,
+    /// What was read for a `NAME_FILE`, by `NAME`, or what the system said instead.
+    files: BTreeMap<String, OnceLock<Result<String, String>>>,
     /// Lines of `.env` that assign nothing.
     problems: Vec<Problem>,
 }
@@ -76,10 +87,16 @@ impl Environment {
             }
         }
         for (name, variable) in assigned {
-            if self.get(&name).is_none() {
+            if self.plain(&name).is_none() && self.plain(&format!("{name}{FILE_SUFFIX}")).is_none() {
                 self.variables.insert(name, variable);
             }
         }
+        self.with_files()
+    }
+
+    fn with_files(mut self) -> Self {
+        let named = self.variables.keys().filter_map(|name| name.strip_suffix(FILE_SUFFIX));
+        self.files = named.map(|name| (name.to_owned(), OnceLock::new())).collect();
         self
     }
 
@@ -92,14 +109,36 @@ impl Environment {
         self
     }
 
-    /// The value of a variable; none when it is not set, or empty.
+    /// The value of a variable, or of the file that `NAME_FILE` names; none when neither is set, or it is empty.
     pub fn get(&self, name: &str) -> Option<&str> {
+        self.plain(name).or_else(|| self.file_value(name)?.as_deref().ok().filter(|value| !value.is_empty()))
+    }
+
+    /// Why the file that `NAME_FILE` names gives no value, if that is why the variable is not set.
+    pub(super) fn unreadable(&self, name: &str) -> Option<String> {
+        let reason = match self.file_value(name)? {
+            Err(reason) => reason,
+            Ok(value) if value.is_empty() => "the file is empty",
+            Ok(_) => return None,
+        };
+        self.plain(name).is_none().then(|| reason.to_owned())
+    }
+
+    fn plain(&self, name: &str) -> Option<&str> {
         let variable = self.variables.get(name)?;
         Some(variable.value.as_str()).filter(|value| !value.is_empty())
     }
 
+    fn file_value(&self, name: &str) -> Option<&Result<String, String>> {
+        let file = self.files.get(name)?;
+        let variable = self.variables.get(&format!("{name}{FILE_SUFFIX}")).filter(|file| !file.value.is_empty())?;
+        Some(file.get_or_init(|| variable.read_file().map_err(|error| error.to_string())))
+    }
+
     /// Where a variable comes from.
     pub(super) fn source(&self, name: &str) -> Source {
+        let named = format!("{name}{FILE_SUFFIX}");
+        let name = if self.plain(name).is_none() && self.files.contains_key(name) { &named } else { name };
         Source::Variable {
             name: name.to_owned(),
             line: self.variables.get(name).and_then(|variable| variable.line.clone()),
@@ -108,7 +147,7 @@ impl Environment {
 
     /// The names of the variables that are set.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.variables.keys().map(String::as_str).filter(|name| self.get(name).is_some())
+        self.variables.keys().map(String::as_str).filter(|name| self.plain(name).is_some())
     }
 
     /// What was wrong with the `.env` file.
@@ -123,7 +162,21 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
             let value = value.into();
             (name.into(), Variable { value, line: None })
         };
-        Self { variables: variables.into_iter().map(variable).collect(), problems: Vec::new() }
+        let variables = variables.into_iter().map(variable).collect();
+        Self { variables, files: BTreeMap::new(), problems: Vec::new() }.with_files()
+    }
+}
+
+impl Variable {
+    /// The content of the file that this variable names, without the end of its last line. A relative path of a
+    /// `.env` begins where that stands.
+    fn read_file(&self) -> io::Result<String> {
+        let directory = self.line.as_ref().and_then(|(file, _)| Path::new(&**file).parent());
+        let path = directory.unwrap_or(Path::new("")).join(&self.value);
+        let mut text = String::new();
+        fs::File::open(path)?.take(VALUE_BYTES_MAX).read_to_string(&mut text)?;
+        text.truncate(text.trim_end_matches(['\r', '\n']).len());
+        Ok(text)
     }
 }
 
@@ -231,5 +284,24 @@ mod tests {
         let [problem] = environment.problems() else { panic!("one problem") };
         assert_eq!(problem.to_string(), ".env:5: not a `NAME=value` line: no `=`");
         assert!(!format!("{environment:?}").contains("process"));
+    }
+
+    #[test]
+    fn a_file_stands_for_a_variable_that_is_not_set() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("secret"), "hunter2\n").unwrap();
+        let absolute = directory.path().join("secret").display().to_string();
+        let missing = directory.path().join("missing").display().to_string();
+        let process =
+            [("A_FILE", absolute.as_str()), ("B", "plain"), ("B_FILE", missing.as_str()), ("C_FILE", missing.as_str())];
+        let dot_env = directory.path().join(".env").display().to_string().into();
+        let environment = Environment::from_iter(process).with_dot_env(&dot_env, "D_FILE=secret");
+        assert_eq!(environment.get("A"), Some("hunter2"));
+        assert_eq!(environment.get("B"), Some("plain"));
+        assert_eq!(environment.get("C"), None);
+        assert_eq!(environment.get("D"), Some("hunter2"));
+        assert_eq!(environment.unreadable("B"), None);
+        assert!(environment.unreadable("C").unwrap().starts_with("No such file"));
+        assert_eq!(environment.source("A").to_string(), "A_FILE");
     }
 }

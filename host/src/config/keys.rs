@@ -78,6 +78,13 @@ table! {
         access_ttl: Positive<Period> = "1h",
         /// How long a session lasts after it was last used.
         refresh_ttl: Positive<Period> = "90d",
+        /// How long a session lasts at most, however often it is used; without it, for as long as it is used.
+        session_max: Option<Positive<Period>>,
+        /// How long a refresh token that has just been replaced is answered as before, once its successor was used:
+        /// clients send one twice. Any later use of it ends the session.
+        refresh_grace: Period = "60s",
+        /// Requests a minute that one address may make to each of the login's endpoints.
+        requests_per_minute: Positive<Count> = 600,
         /// What happens to a client whose id this server never gave out: `refuse`, or `adopt` it as a new one.
         unknown_clients: UnknownClients = "refuse",
         /// Who holds a scope that the provider's token does not carry.

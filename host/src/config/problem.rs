@@ -147,6 +147,16 @@ pub enum Fault {
     /// A `${…}` that gives nothing.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// A variable that a built-in provider needs.
+    #[error("not set, and provider `{provider}` needs it{}; set it in the environment or in `.env`{}", colon(.what.as_deref()), try_dev(*.has_quick_start))]
+    MissingVariable {
+        /// The provider.
+        provider: String,
+        /// What to set it to, and where that is found.
+        what: Option<String>,
+        /// Whether newcomers begin with this provider, who may not have an account there yet.
+        has_quick_start: bool,
+    },
     /// Values that do not go together.
     #[error("{0}")]
     Conflict(String),
@@ -169,6 +179,14 @@ fn instead(nearest: Option<&str>, known: &[&str]) -> String {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("known here: {}", known.join(", ")),
     }
+}
+
+fn colon(what: Option<&str>) -> String {
+    what.map_or_else(String::new, |what| format!(": {what}"))
+}
+
+fn try_dev(has_quick_start: bool) -> &'static str {
+    if has_quick_start { ", or run `tinymcp dev`, which needs no account" } else { "" }
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

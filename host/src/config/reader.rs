@@ -14,7 +14,8 @@ use super::problem::{Fault, Problem, Source, nearest};
 use super::template::Template;
 
 /// Variables that look like keys, and which other parts of the host ask for.
-const RESERVED: [&str; 3] = ["TINYMCP_LOG", "TINYMCP_SECRET", "TINYMCP_SECRET_FILE"];
+const RESERVED: [&str; 5] =
+    ["TINYMCP_LOG", "TINYMCP_SECRET", "TINYMCP_SECRET_FILE", "TINYMCP_SECRET_PREVIOUS", "TINYMCP_SECRET_PREVIOUS_FILE"];
 
 /// A type that a key can have.
 pub(super) trait Setting: Sized + PartialEq {
@@ -109,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a problem was found with this key, or with a table that it stands in.
-    fn is_wrong(&self, key: &Key) -> bool {
+    pub(super) fn is_wrong(&self, key: &Key) -> bool {
         let mut wrong = self.problems.iter().filter_map(|problem| problem.key.as_ref());
         wrong.any(|wrong| key.is_within(wrong))
     }
@@ -151,10 +152,10 @@ impl<'a> Reader<'a> {
         self.warnings.push(warning);
     }
 
-    /// Where the value of a key, or of the first key below it, comes from.
+    /// Where the value of a key, or of the first key below it that was given, comes from.
     pub(super) fn source_of(&self, key: &Key) -> Source {
-        let line = self.lines.iter().find(|line| line.key.is_within(key));
-        line.map_or(Source::Default, |line| line.source.clone())
+        let mut given = self.lines.iter().filter(|line| line.key.is_within(key) && line.source != Source::Default);
+        given.next().map_or(Source::Default, |line| line.source.clone())
     }
 
     /// Warns about every variable that looks like a key's and is none.

@@ -23,7 +23,7 @@ macro_rules! table {
         }
 
         impl $name {
-            fn keys() -> Vec<&'static str> {
+            pub(super) fn keys() -> Vec<&'static str> {
                 [vec![$(stringify!($field)),*] $(, <$flat_type>::keys())?].concat()
             }
 

@@ -34,6 +34,14 @@ pub enum TemplateError {
     /// The variable is not set, or empty, and there is no default.
     #[error("variable `{0}` is not set; set it in the environment or in `.env`, or write `${{{0}:-default}}`")]
     Missing(String),
+    /// The variable names a file, which gives nothing.
+    #[error("the file that `{name}_FILE` names cannot be used: {reason}")]
+    Unreadable {
+        /// The variable, without its `_FILE`.
+        name: String,
+        /// What the system said.
+        reason: String,
+    },
 }
 
 impl Template {
@@ -78,17 +86,26 @@ impl Template {
     /// The text, with every variable replaced by its value.
     ///
     /// # Errors
-    /// [`TemplateError::Missing`] for the first variable that is not set, or empty, and has no default.
+    /// [`TemplateError::Missing`] for the first variable that is not set, or empty, and has no default, or
+    /// [`TemplateError::Unreadable`] for one that names a file which gives nothing.
     pub fn resolve(&self, environment: &Environment) -> Result<String, TemplateError> {
         let text = |part: &Part| match part {
             Part::Literal(text) => Ok(text.clone()),
-            Part::Variable { name, default } => environment
-                .get(name)
-                .map(str::to_owned)
-                .or_else(|| default.clone())
-                .ok_or_else(|| TemplateError::Missing(name.clone())),
+            Part::Variable { name, default } => match (environment.get(name), environment.unreadable(name)) {
+                (Some(value), _) => Ok(value.to_owned()),
+                (None, Some(reason)) => Err(TemplateError::Unreadable { name: name.clone(), reason }),
+                (None, None) => default.clone().ok_or_else(|| TemplateError::Missing(name.clone())),
+            },
         };
         self.0.iter().map(text).collect()
+    }
+
+    /// The variables that it names.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Variable { name, .. } => Some(name.as_str()),
+            Part::Literal(_) => None,
+        })
     }
 }
 

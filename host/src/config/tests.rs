@@ -161,7 +161,7 @@ secret = "hunter2"
 [auth.providers.acme]
 client_id = "${ACME_ID}"
 client_secret = "hunter2"
-extra = { api_password = "hunter2", audience = "x" }
+authorize_params = { api_password = "hunter2", hd = "x" }
 [plugin.my-tool]
 secrets = { "API KEY" = "hunter2", OTHER = "${OTHER}" }
 settings = { password = "hunter2" }
@@ -177,7 +177,7 @@ settings = { password = "hunter2" }
         "\n[auth.clients.ci]\nredirect_uris = [\"http://localhost:1/callback\"]  # tinymcp.toml:5\n",
         "secret = \"***\"  # tinymcp.toml:6\n",
         "client_id = \"${ACME_ID}\"  # tinymcp.toml:8\n",
-        "extra = { api_password = \"***\", audience = \"x\" }  # tinymcp.toml:10\n",
+        "authorize_params = { api_password = \"***\", hd = \"x\" }  # tinymcp.toml:10\n",
         "queue = 7  # .env:2: TINYMCP_LIMITS_QUEUE\n",
         "[plugin.my_tool.secrets]\n\"API KEY\" = \"***\"  # tinymcp.toml:12\n",
         "OTHER = \"***\"  # TINYMCP_PLUGIN_MY_TOOL_SECRETS_OTHER\n",

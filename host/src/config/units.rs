@@ -159,6 +159,12 @@ impl From<Count> for u32 {
     }
 }
 
+impl From<Positive<Count>> for u32 {
+    fn from(count: Positive<Count>) -> Self {
+        (*count).into()
+    }
+}
+
 impl TryFrom<i64> for Count {
     type Error = Unfit;
 

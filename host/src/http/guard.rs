@@ -10,8 +10,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
-use http::header::{HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse, Response};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -95,6 +99,25 @@ impl Guard {
             .expose_headers([WWW_AUTHENTICATE, RETRY_AFTER].into_iter().chain(exposed).collect::<Vec<_>>())
             .max_age(PREFLIGHT_AGE)
     }
+}
+
+/// CORS for what every page may ask and read: metadata, registration, tokens. No cookie counts there, and the Host
+/// check stands before it.
+pub(super) async fn open_to_every_page(request: Request<Body>, next: Next) -> Response {
+    let is_preflight = request.method() == Method::OPTIONS;
+    let mut response = if is_preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate, Retry-After"));
+    if is_preflight {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Authorization, Content-Type, Accept, MCP-Protocol-Version"),
+        );
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(PREFLIGHT_AGE.as_secs()));
+    }
+    response
 }
 
 /// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header. Other spellings of these addresses are refused.

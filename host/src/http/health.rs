@@ -14,15 +14,18 @@ pub(super) async fn live() -> Response {
     json_response(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// `/readyz`: 200 once the first scan of the plugins is done, 503 before that and while the server stops.
+/// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known, 503 before that and
+/// while the server stops.
 /// Broken plugins do not hold it: the working ones are served.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let (status, text) = if app.draining.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else if app.plugins.is_ready() {
-        (StatusCode::OK, "ready")
-    } else {
+    } else if !app.plugins.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "loading plugins")
+    } else if !app.auth.is_ready() {
+        (StatusCode::SERVICE_UNAVAILABLE, "the identity provider is not known yet")
+    } else {
+        (StatusCode::OK, "ready")
     };
     json_response(status, &json!({ "status": text }))
 }

@@ -8,6 +8,7 @@
 mod running;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -22,6 +23,7 @@ use serde_json::{Map, Value};
 use self::running::Running;
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
+use crate::plugins::catalog::Catalog;
 use crate::plugins::codec::Reply;
 use crate::principal::Principal;
 
@@ -146,6 +148,11 @@ impl Direct {
             }
         };
         Some(self.answer(&era, &call.id, &outcome))
+    }
+
+    /// All tools now.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        self.plugins.catalog()
     }
 
     /// Stops a call of this session.

@@ -5,6 +5,7 @@
 
 mod peek;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use super::listeners::Listeners;
 use super::rpc_error::{self, Code};
 use super::session::{SessionKey, Sessions};
 use crate::plugins::Plugins;
-use crate::principal::Principal;
+use crate::principal::{Access, Principal};
 use crate::state::StateDir;
 
 const SESSION_ID: &str = "mcp-session-id";
@@ -77,6 +78,30 @@ pub struct Parameters<'a> {
     pub closed: CancellationToken,
 }
 
+/// The scopes with which a call could be made: those that the tool needs, and those that the token has already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopesNeeded(pub BTreeSet<String>);
+
+/// Why a request does not get to rmcp.
+enum Refused {
+    /// This is the answer.
+    With(Box<Response>),
+    /// Somebody who knows of logins has to answer.
+    ForScopes(ScopesNeeded),
+}
+
+impl Refused {
+    fn with(response: Response) -> Self {
+        Self::With(Box::new(response))
+    }
+}
+
+impl From<Box<Response>> for Refused {
+    fn from(response: Box<Response>) -> Self {
+        Self::With(response)
+    }
+}
+
 impl Endpoint {
     /// Starts an endpoint.
     pub fn start(parameters: Parameters<'_>) -> Self {
@@ -111,26 +136,33 @@ impl Endpoint {
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
-    pub async fn serve(&self, request: Request<Body>) -> Response {
-        let Some(principal) = request.extensions().get::<Principal>() else {
-            return rpc_error::response(
+    ///
+    /// # Errors
+    /// [`ScopesNeeded`] for a call that the person may make, but not with this token.
+    pub async fn serve(&self, request: Request<Body>) -> Result<Response, ScopesNeeded> {
+        let Some(principal) = request.extensions().get::<Arc<Principal>>().cloned() else {
+            return Ok(rpc_error::response(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Code::InternalError,
                 "the request has no principal",
                 None,
-            );
+            ));
         };
-        let owner = principal.key();
         let served = match *request.method() {
-            Method::POST => self.post(owner, request).await,
-            Method::GET => self.get(owner, request).await,
-            Method::DELETE => self.delete(owner, request).await,
-            _ => Err(Box::new(method_not_allowed())),
+            Method::POST => self.post(&principal, request).await,
+            Method::GET => self.get(&principal, request).await,
+            Method::DELETE => self.delete(&principal, request).await,
+            _ => Err(Refused::with(method_not_allowed())),
         };
-        served.unwrap_or_else(|refusal| *refusal)
+        match served {
+            Ok(response) => Ok(response),
+            Err(Refused::With(response)) => Ok(*response),
+            Err(Refused::ForScopes(needed)) => Err(needed),
+        }
     }
 
-    async fn post(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Box<Response>> {
+    async fn post(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Refused> {
+        let owner = principal.session();
         require_json_content(request.headers())?;
         require_acceptable(request.headers())?;
         let (mut parts, body) = request.into_parts();
@@ -139,13 +171,13 @@ impl Endpoint {
 
         let is_modern =
             parts.headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= MODERN.as_bytes());
-        if let Some(answer) = self.serve_directly(is_modern, owner, &parts, &body).await {
+        if let Some(answer) = self.serve_directly(is_modern, principal, &parts, &body).await {
             return Ok(answer);
         }
         let mut initialize = None;
         let mut is_stateless = false;
         if !is_modern {
-            let message = Message::peek(&body).map_err(|unreadable| Box::new(refuse(&unreadable)))?;
+            let message = Message::peek(&body).map_err(|unreadable| Refused::with(refuse(&unreadable)))?;
             if message.is_initialize() {
                 // A client that begins anew is done with whatever session it had.
                 parts.headers.remove(SESSION_ID);
@@ -159,7 +191,8 @@ impl Endpoint {
                 is_stateless = !message.is_modern();
             }
         }
-        let exchange = Exchange::new(owner, initialize);
+        self.require_scopes(principal, &body)?;
+        let exchange = Exchange::new(principal, initialize);
         let request = Request::from_parts(parts, Full::new(body.clone()));
         let response = if is_stateless {
             self.stateless.handle(request).await
@@ -170,14 +203,20 @@ impl Endpoint {
     }
 
     /// The short way, for requests that are plain calls.
-    async fn serve_directly(&self, is_modern: bool, owner: [u8; 32], parts: &Parts, body: &[u8]) -> Option<Response> {
-        let principal = parts.extensions.get::<Principal>()?;
+    async fn serve_directly(
+        &self,
+        is_modern: bool,
+        principal: &Arc<Principal>,
+        parts: &Parts,
+        body: &[u8],
+    ) -> Option<Response> {
+        let owner = principal.session();
         let era = match session_id(&parts.headers) {
             _ if is_modern => Era::Modern,
             Some(session) if !self.sessions.admits(&owner, session) => return None,
             session => {
                 if let Some(session) = session {
-                    self.sessions.touch(&owner, session);
+                    self.sessions.touch(&principal.person(), session);
                 }
                 Era::Legacy { session }
             }
@@ -185,7 +224,24 @@ impl Endpoint {
         self.direct.serve(era, principal, &parts.headers, body).await
     }
 
-    async fn get(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Box<Response>> {
+    /// A tool that the person could call with another token is answered in HTTP, so that the client can ask for one.
+    fn require_scopes(&self, principal: &Principal, body: &[u8]) -> Result<(), Refused> {
+        let catalog = self.direct.catalog();
+        let needed = peek::called_tool(body).and_then(|name| {
+            let tool = catalog.tool(&name)?;
+            (principal.access(&tool.scopes) == Access::Possible).then_some(&tool.scopes)
+        });
+        match needed {
+            None => Ok(()),
+            Some(scopes) => {
+                let needed = scopes.iter().map(|scope| scope.as_str()).chain(principal.scopes());
+                Err(Refused::ForScopes(ScopesNeeded(needed.map(str::to_owned).collect())))
+            }
+        }
+    }
+
+    async fn get(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Refused> {
+        let owner = principal.session();
         let (mut parts, _) = request.into_parts();
         if let Some(session) = session_id(&parts.headers) {
             self.require_own_session(owner, session)?;
@@ -194,19 +250,20 @@ impl Endpoint {
         if accepted(&parts.headers).is_none_or(|mut types| types.any(is_event)) {
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
-        let exchange = Exchange::new(owner, None);
+        let exchange = Exchange::new(principal, None);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
         Ok(finish(response, &exchange, None).await)
     }
 
-    async fn delete(&self, owner: [u8; 32], request: Request<Body>) -> Result<Response, Box<Response>> {
+    async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Refused> {
+        let owner = principal.session();
         let (parts, _) = request.into_parts();
         let session = session_id(&parts.headers).map(str::to_owned);
         if let Some(session) = &session {
             self.require_own_session(owner, session)?;
         }
-        let exchange = Exchange::new(owner, None);
+        let exchange = Exchange::new(principal, None);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
         let mut answer = finish(response, &exchange, None).await;

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::model::{InitializeRequestParams, ServerJsonRpcMessage};
 
+use crate::principal::Principal;
+
 tokio::task_local! {
     /// The exchange that the current task is serving.
     static EXCHANGE: Arc<Exchange>;
@@ -15,16 +17,19 @@ tokio::task_local! {
 
 /// What the two sides tell each other.
 pub(super) struct Exchange {
-    /// The caller's key, see [`crate::principal::Principal::key`].
+    /// Whose session it is or begins, see [`Principal::session`].
     pub(super) owner: [u8; 32],
+    /// The person behind it, see [`Principal::person`].
+    pub(super) person: [u8; 32],
     /// The handshake that the request is, if it is one.
     pub(super) initialize: Option<InitializeRequestParams>,
     reply: Mutex<Option<ServerJsonRpcMessage>>,
 }
 
 impl Exchange {
-    pub(super) fn new(owner: [u8; 32], initialize: Option<InitializeRequestParams>) -> Arc<Self> {
-        Arc::new(Self { owner, initialize, reply: Mutex::default() })
+    pub(super) fn new(principal: &Principal, initialize: Option<InitializeRequestParams>) -> Arc<Self> {
+        let (owner, person) = (principal.session(), principal.person());
+        Arc::new(Self { owner, person, initialize, reply: Mutex::default() })
     }
 
     /// Runs one exchange; [`Exchange::current`] gives it to whatever `serve` calls.

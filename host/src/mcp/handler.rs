@@ -16,7 +16,7 @@ use serde_json::json;
 use super::listeners::Listeners;
 use super::tools;
 use crate::plugins::Plugins;
-use crate::principal::Principal;
+use crate::principal::{Access, Principal};
 
 const INSTRUCTIONS: &str = "The tools of this server are plugins that can be added, replaced and removed while it runs: \
     when a tool is missing or behaves differently than described, list the tools again.";
@@ -62,10 +62,10 @@ impl Handler {
 
 /// Who sent the request, as the HTTP side found out. Without that, nobody: an endpoint that was mounted without
 /// the layer that finds out must not serve.
-fn principal(context: &RequestContext<RoleServer>) -> Result<&Principal, ErrorData> {
+fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Principal>, ErrorData> {
     let parts = context.extensions.get::<Parts>();
     parts
-        .and_then(|parts| parts.extensions.get::<Principal>())
+        .and_then(|parts| parts.extensions.get::<Arc<Principal>>())
         .ok_or_else(|| ErrorData::internal_error("the request has no principal", None))
 }
 
@@ -83,10 +83,11 @@ impl ServerHandler for Handler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        principal(&context)?;
+        let principal = principal(&context)?;
         let catalog = self.plugins.catalog();
-        let mut result =
-            ListToolsResult::with_all_items(catalog.tools().iter().map(|tool| tools::tool(tool)).collect());
+        // What the person could call by granting more is shown: calling it tells the client to ask for more.
+        let visible = catalog.tools().iter().filter(|tool| principal.access(&tool.scopes) != Access::Never);
+        let mut result = ListToolsResult::with_all_items(visible.map(|tool| tools::tool(tool)).collect());
         result.meta = self.meta(&context);
         Ok(result)
     }
@@ -167,6 +168,10 @@ impl ServerHandler for Handler {
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        self.listeners.add(context.peer);
+        let parts = context.extensions.get::<Parts>();
+        let id = parts.and_then(|parts| parts.headers.get("mcp-session-id")).and_then(|id| id.to_str().ok());
+        if let Some(id) = id {
+            self.listeners.add(id, context.peer.clone());
+        }
     }
 }

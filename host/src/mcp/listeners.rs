@@ -1,5 +1,6 @@
 //! Telling clients that the list of tools changed: once per change of the list, and never when it stays the same.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// in one list with one task for all, so that a session that ends leaves nothing behind that waits for a change.
 pub(super) struct Listeners {
     changes: watch::Receiver<Arc<Catalog>>,
-    sessions: Mutex<Vec<Peer<RoleServer>>>,
+    /// By session id: a client that says twice that it is initialized is told once.
+    sessions: Mutex<HashMap<String, Peer<RoleServer>>>,
     draining: CancellationToken,
 }
 
@@ -36,10 +38,10 @@ impl Listeners {
     }
 
     /// Adds a legacy session that has finished its handshake.
-    pub(super) fn add(&self, session: Peer<RoleServer>) {
+    pub(super) fn add(&self, id: &str, session: Peer<RoleServer>) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|session| !session.is_transport_closed());
-        sessions.push(session);
+        sessions.retain(|_, session| !session.is_transport_closed());
+        sessions.insert(id.to_owned(), session);
     }
 
     /// Tells one modern client of changes until it goes away or the server stops.
@@ -71,8 +73,8 @@ impl Listeners {
             seen = revision;
             let sessions = {
                 let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-                sessions.retain(|session| !session.is_transport_closed());
-                sessions.clone()
+                sessions.retain(|_, session| !session.is_transport_closed());
+                sessions.values().cloned().collect::<Vec<_>>()
             };
             let sends =
                 sessions.iter().map(|session| tokio::time::timeout(SEND_TIMEOUT, session.notify_tool_list_changed()));

@@ -63,8 +63,8 @@ impl Sessions {
     }
 
     /// A request uses the session, whether or not rmcp sees it.
-    pub(super) fn touch(&self, owner: &[u8; 32], id: &str) {
-        self.roster.touch(owner, id);
+    pub(super) fn touch(&self, person: &[u8; 32], id: &str) {
+        self.roster.touch(person, id);
     }
 
     /// The client has ended the session: its id is dead from now on.
@@ -109,7 +109,7 @@ impl SessionManager for Sessions {
 
     async fn has_session(&self, id: &RmcpId) -> Result<bool, Self::Error> {
         if let Some(exchange) = Exchange::current() {
-            self.touch(&exchange.owner, id);
+            self.touch(&exchange.person, id);
         }
         self.inner.has_session(id).await
     }
@@ -173,7 +173,9 @@ impl SessionManager for Sessions {
 
     async fn restore_session(&self, id: RmcpId) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
         let Some(session) = self.key.open(&id) else { return Ok(RestoreOutcome::NotSupported) };
-        let over = self.roster.add(session.owner, &id);
+        // Sessions count by person, whichever client they go through.
+        let person = Exchange::current().map_or(session.owner, |exchange| exchange.person);
+        let over = self.roster.add(person, &id);
         self.put_away(over).await;
         self.inner.restore_session(id).await
     }

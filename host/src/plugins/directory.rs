@@ -1,6 +1,6 @@
 //! Looking at the plugins directory, and reading files from it, without trusting what is there.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -105,9 +105,13 @@ pub(super) fn read(path: &Path, limit: ByteSize) -> Result<(Vec<u8>, Stamp), Rea
     if size > limit {
         return Err(ReadError::TooLarge { size, limit });
     }
+    let stamp = Stamp::of(&metadata);
+    if metadata.size() == 0 {
+        // Nothing to read, and files of the kernel's own that have no size may have no end either.
+        return Ok((Vec::new(), stamp));
+    }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.size()).unwrap_or_default());
     (&file).take(limit.bytes()).read_to_end(&mut bytes)?;
-    let stamp = Stamp::of(&metadata);
     if Stamp::of(&file.metadata()?) != stamp || bytes.len() as u64 != metadata.size() {
         return Err(ReadError::Changed);
     }
@@ -123,8 +127,8 @@ pub(super) fn identity(dir: &Path) -> Option<(u64, u64)> {
 /// The directories in which the files live that links of the directory name.
 pub(super) fn link_targets(found: &[Found]) -> Vec<PathBuf> {
     let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    let target_dir =
-        |path: &Path| File::open(path).and_then(|_| fs::canonicalize(path)).ok()?.parent().map(Path::to_owned);
+    // Without opening anything: a link may lead to a FIFO, or to a device that does something when it is opened.
+    let target_dir = |path: &Path| fs::canonicalize(path).ok()?.parent().map(Path::to_owned);
     let mut dirs: Vec<PathBuf> =
         found.iter().filter(|found| is_link(&found.path)).filter_map(|found| target_dir(&found.path)).collect();
     dirs.sort();
@@ -134,6 +138,8 @@ pub(super) fn link_targets(found: &[Found]) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -155,6 +161,24 @@ mod tests {
         File::create(&path).unwrap().set_len(200 << 20).unwrap();
         let error = read(&path, ByteSize::from_bytes(64 << 20)).unwrap_err();
         assert_eq!(error.to_string(), "200MiB is more than `limits.file` allows (64MiB)");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_without_a_size_is_empty_whatever_it_gives() {
+        // One of the kernel's own: what it gives is never as long as its size, at any time.
+        let (bytes, _) = read(Path::new("/proc/self/maps"), ByteSize::from_bytes(1024)).unwrap();
+        assert!(bytes.is_empty());
+    }
+
+    #[test]
+    fn a_link_to_a_fifo_is_looked_at_without_waiting() {
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let fifo = elsewhere.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        std::os::unix::fs::symlink(&fifo, dir.path().join("fifo.wasm")).unwrap();
+        let found = look(dir.path()).unwrap();
+        assert_eq!(link_targets(&found), [fs::canonicalize(elsewhere.path()).unwrap()]);
     }
 
     #[test]

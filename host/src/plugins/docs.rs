@@ -4,15 +4,15 @@
 //! custom section `tinymcp-wit`; the section `package-docs` of the WIT tools is read where that is missing.
 //!
 //! All of it is the author's claim. It describes and never decides: types and names come from the component. It goes
-//! to people and models, so it is capped and freed of what they could not see (see `clean`). It never fails a load:
+//! to people and models, so it is capped and freed of what they could not see (see [`clean`]). It never fails a load:
 //! what cannot be read is a warning.
 
 use std::sync::Arc;
 
 use crate::plugins::names::FunctionName;
+use crate::visible::{clean, cut};
 
 mod attach;
-mod clean;
 mod lexer;
 mod outline;
 mod package;
@@ -20,7 +20,6 @@ mod sections;
 mod tags;
 mod wit;
 
-use self::clean::{clean, cut};
 use self::outline::{Block, BlockKind, Type};
 use self::sections::Sections;
 pub use self::sections::{WIT_SECTION, has_wit_section};

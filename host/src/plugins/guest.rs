@@ -21,6 +21,13 @@ pub(super) use self::prints::Prints;
 /// Resources (streams, pollables, fields) that a guest may hold at once. Real guests hold a few dozen.
 const MAX_RESOURCES: usize = 4096;
 
+/// Bytes of headers that one resource may hold. Servers take 8 KiB; the engine counts its own structures too.
+const MAX_FIELDS_BYTES: usize = 16 * 1024;
+
+/// What the host keeps of a request's body before it is sent: two such chunks for each body. Together with
+/// [`MAX_RESOURCES`] it bounds what a guest can make the host hold, beyond its own memory, to some dozen megabytes.
+const BODY_CHUNK_BYTES: usize = 8 * 1024;
+
 /// The host's side of one call.
 pub(super) struct Guest {
     pub(super) limiter: Limiter,
@@ -36,14 +43,9 @@ impl Guest {
     pub(super) fn new(memory_bytes: u64, prints: Prints) -> Self {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
-        Self {
-            limiter: Limiter::new(memory_bytes),
-            prints,
-            resources,
-            wasi: None,
-            http: WasiHttpCtx::new(),
-            network: NoNetwork,
-        }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELDS_BYTES);
+        Self { limiter: Limiter::new(memory_bytes), prints, resources, wasi: None, http, network: NoNetwork }
     }
 }
 
@@ -92,5 +94,9 @@ impl WasiHttpHooks for NoNetwork {
         _body_sent: Sending<()>,
     ) -> Sending<(http::Response<WasiBody>, Sending<()>)> {
         Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)))
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
     }
 }

@@ -1,4 +1,4 @@
-//! Whose a tool's name was: kept over restarts, so that no scan order hands it to another file.
+//! Whose a name was: kept over restarts, so that no scan order hands it to another file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,9 +8,9 @@ use crate::state::{Access, StateDir};
 
 const FILE: &str = "names.json";
 
-/// Tool names and the plugins that have them.
+/// Claims (see `registry::entry::claims`) and the files that hold them.
 ///
-/// A name belongs to the plugin that first published it, for as long as that plugin's file exists.
+/// A claim belongs to the file that first published it, for as long as that file exists and is not switched off.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// Where it is written; none to remember names until the process ends.
@@ -32,20 +32,19 @@ impl Ledger {
         Self { path, owners: owners.unwrap_or_default() }
     }
 
-    /// The plugin that this name belongs to.
-    pub(super) fn owner(&self, tool: &str) -> Option<&str> {
-        self.owners.get(tool).map(String::as_str)
+    /// The file that this claim belongs to.
+    pub(super) fn owner(&self, claim: &str) -> Option<&str> {
+        self.owners.get(claim).map(String::as_str)
     }
 
-    /// Records who has which names now, and keeps those of plugins whose files exist but do not serve.
-    pub(super) fn update(&mut self, serving: &BTreeMap<String, String>, existing: &BTreeSet<String>) {
-        let mut owners: BTreeMap<String, String> = self
-            .owners
-            .iter()
-            .filter(|(_, plugin)| existing.contains(*plugin))
-            .map(|(tool, plugin)| (tool.clone(), plugin.clone()))
-            .collect();
-        owners.extend(serving.clone());
+    /// Records what each file holds now, and keeps what those held that exist but do not serve.
+    pub(super) fn update(&mut self, holding: &BTreeMap<String, Vec<String>>, existing: &BTreeSet<String>) {
+        let is_kept = |file: &String| existing.contains(file) && !holding.contains_key(file);
+        let mut owners = self.owners.clone();
+        owners.retain(|_, file| is_kept(file));
+        for (file, claims) in holding {
+            owners.extend(claims.iter().map(|claim| (claim.clone(), file.clone())));
+        }
         if owners != self.owners {
             self.owners = owners;
             self.write();
@@ -65,22 +64,23 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Secrets;
 
     fn set(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, Vec<String>> {
+        pairs.iter().map(|(claim, file)| ((*file).to_owned(), vec![(*claim).to_owned()])).collect()
     }
 
     #[test]
     fn a_name_is_kept_while_the_file_exists() {
         let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
+        let state = StateDir::open(dir.path(), &Secrets::default()).unwrap();
         let mut ledger = Ledger::open(Some(&state));
         ledger.update(&map(&[("add", "maths")]), &set(&["maths"]));
-        let look = StateDir::open_existing(dir.path()).unwrap();
+        let look = StateDir::open_existing(dir.path(), &Secrets::default()).unwrap();
         Ledger::open(look.as_ref()).update(&map(&[]), &set(&[]));
         let mut ledger = Ledger::open(Some(&state));
         ledger.update(&map(&[]), &set(&["maths", "other"]));
@@ -93,7 +93,7 @@ mod tests {
     fn a_damaged_ledger_is_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE), "{").unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
+        let state = StateDir::open(dir.path(), &Secrets::default()).unwrap();
         assert_eq!(Ledger::open(Some(&state)).owner("add"), None);
     }
 }

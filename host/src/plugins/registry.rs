@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::entry::{Entry, Offer};
+use self::entry::{Entry, LoadId, Offer, Refused};
 use self::job::{Job, Loaded};
 use super::cache::Cache;
 use super::catalog::{Catalog, PluginStatus, Tool};
@@ -53,11 +53,16 @@ pub(super) struct Registry {
     /// By file name.
     entries: BTreeMap<String, Entry>,
     loads: JoinSet<Loaded>,
+    last_load: LoadId,
     catalog: watch::Sender<Arc<Catalog>>,
     ready: watch::Sender<bool>,
     /// Set while there is something to publish.
     publish_by: Option<Instant>,
     is_missing: bool,
+    /// The first scan is done.
+    is_settled: bool,
+    /// Claims may have become free since the last catalog.
+    retry_refused: bool,
     settle: Duration,
 }
 
@@ -78,10 +83,13 @@ impl Registry {
             ledger,
             entries: BTreeMap::new(),
             loads: JoinSet::new(),
+            last_load: 0,
             catalog,
             ready,
             publish_by: None,
             is_missing: false,
+            is_settled: false,
+            retry_refused: false,
             settle: SETTLE,
         })
     }
@@ -177,7 +185,7 @@ impl Registry {
         if is_new {
             self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         }
-        if entry.is_loading || entry.is_disabled || entry.stamp == Some(found.stamp) {
+        if entry.load.is_some() || entry.is_disabled || entry.stamp == Some(found.stamp) {
             return None;
         }
         let name = match &entry.name {
@@ -192,8 +200,10 @@ impl Registry {
             return Some(wait);
         }
         let is_settled = watch.take_renamed(&found.file) || found.stamp.is_quiet_for(self.settle);
-        entry.is_loading = true;
+        self.last_load += 1;
+        entry.load = Some(self.last_load);
         let job = Job {
+            id: self.last_load,
             found: found.clone(),
             name,
             limit: *config.limits(&entry.plugin_name()).file,
@@ -214,28 +224,30 @@ impl Registry {
             stays
         });
         if self.entries.len() != before {
-            self.names_became_free();
+            self.claims_became_free();
         }
     }
 
     /// Takes what a load came to. Returns when to look at the directory again because of it.
     fn finish(&mut self, loaded: Loaded) -> Option<Duration> {
-        let Loaded { file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
-        // The file may be gone by now.
-        let entry = self.entries.get_mut(&file)?;
-        entry.is_loading = false;
+        let Loaded { id, file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
+        // The file may be gone by now, or switched off.
+        let entry = self.entries.get_mut(&file).filter(|entry| entry.load == Some(id))?;
+        entry.load = None;
         let lost_tools = matches!((&outcome, &entry.offer), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
         if is_unsettled && (outcome.is_err() || lost_tools) {
             return Some(self.settle);
         }
         entry.stamp = stamp;
-        if digest.is_some() {
-            entry.digest = digest;
-        }
+        entry.digest = digest;
         match outcome {
             Ok(None) => entry.clear_problem_if_serving(digest),
             Ok(Some(plugin)) => self.accept(&file, Arc::new(plugin), elapsed),
-            Err(problem) => entry.report_problem(problem),
+            Err(problem) => {
+                // What waited for its names is not what the file holds any more.
+                entry.refused = None;
+                entry.report_problem(problem);
+            }
         }
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         // Whoever wrote while this load was under way was not looked at again until now.
@@ -252,26 +264,20 @@ impl Registry {
         let prefix = config.plugin(&name).prefix.as_deref();
         let names = match names::tool_names(&name, prefix, &plugin.function_names()) {
             Ok(names) => names,
-            Err(error) => return self.refuse(file, plugin, error.to_string()),
+            Err(error) => return self.refuse(file, plugin, Vec::new(), error.to_string()),
         };
-        let rivals = self.rivals(file, &names);
-        if let Some((rival, tool)) = rivals.iter().find(|(rival, tool)| !self.outranks(file, rival, tool)) {
-            let problem = format!(
-                "tool name `{tool}` belongs to plugin `{}`: rename the file, or give it a `prefix` in `[plugin.{name}]`",
-                self.entries[rival].plugin_name(),
-            );
-            return self.refuse(file, plugin, problem);
+        let claims = entry::claims(&name, &names);
+        let rivals = self.rivals(file, &claims);
+        if let Some((rival, claim)) = rivals.iter().find(|(rival, claim)| !self.outranks(file, rival, claim)) {
+            let problem = entry::taken(claim, rival);
+            return self.refuse(file, plugin, claims, problem);
         }
-        for (rival, tool) in rivals {
-            let problem =
-                format!("tool name `{tool}` belongs to plugin `{name}`: rename the file, or give it a `prefix`");
-            if let Some(entry) = self.entries.get_mut(&rival)
-                && let Some(offer) = entry.offer.take()
-            {
-                entry.refused = Some(offer.plugin);
-                entry.report_problem(problem);
+        for (rival, claim) in rivals {
+            if let Some(entry) = self.entries.get_mut(&rival) {
+                entry.give_way(entry::taken(&claim, file));
             }
         }
+        self.claims_became_free();
         let Some(entry) = self.entries.get_mut(file) else { return };
         tracing::info!(
             plugin = name,
@@ -284,50 +290,58 @@ impl Registry {
         for warning in &plugin.warnings {
             tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
         }
-        entry.problem = None;
-        entry.refused = None;
-        entry.offer = Some(Offer { plugin, names, since: SystemTime::now() });
+        entry.serve(Offer { plugin, names, since: SystemTime::now() });
     }
 
-    fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, problem: String) {
+    fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, claims: Vec<String>, problem: String) {
         if let Some(entry) = self.entries.get_mut(file) {
-            entry.refused = Some(plugin);
+            entry.wait(Refused { plugin, claims });
             entry.report_problem(problem);
         }
     }
 
-    /// The other files that serve a tool of one of these names, each with the first such name.
-    fn rivals(&self, file: &str, names: &[String]) -> Vec<(String, String)> {
+    /// Which of these claims other files hold: files that serve them, and files that served them last, are there, and
+    /// may do so again.
+    fn rivals(&self, file: &str, claims: &[String]) -> Vec<(String, String)> {
         let others = self.entries.iter().filter(|(other, entry)| *other != file && !entry.is_disabled);
-        let clash = |entry: &Entry| {
-            let offer = entry.offer.as_ref()?;
-            names.iter().find(|name| offer.names.contains(name)).cloned()
+        let clashes = |(other, entry): (&String, &Entry)| {
+            let serves = entry.claims();
+            let is_held = |claim: &&String| match &serves {
+                Some(serves) => serves.contains(*claim),
+                None => self.ledger.owner(claim) == Some(other) && entry.may_want(claim),
+            };
+            claims.iter().filter(is_held).map(|claim| (other.clone(), claim.clone())).collect::<Vec<_>>()
         };
-        others.filter_map(|(other, entry)| Some((other.clone(), clash(entry)?))).collect()
+        others.flat_map(clashes).collect()
     }
 
-    /// Whether `file` may take `tool` from `rival`: if the name was its own before, or, in the first scan with nothing
+    /// Whether `file` may take a claim from `rival`: in the first scan, if it was its own before, or, with nothing
     /// remembered, by the order of the files' names. Which of them was loaded first never matters.
-    fn outranks(&self, file: &str, rival: &str, tool: &str) -> bool {
-        let owner = self.ledger.owner(tool);
-        if owner.is_some() && owner == self.entries.get(file).map(Entry::plugin_name).as_deref() {
-            return true;
+    fn outranks(&self, file: &str, rival: &str, claim: &str) -> bool {
+        let is_there = |owner: &&str| self.entries.get(*owner).is_some_and(|entry| !entry.is_disabled);
+        match self.ledger.owner(claim).filter(is_there) {
+            _ if self.is_settled => false,
+            Some(owner) => owner == file,
+            None => file < rival,
         }
-        if owner.is_some() && owner == self.entries.get(rival).map(Entry::plugin_name).as_deref() {
-            return false;
-        }
-        !*self.ready.borrow() && file < rival
     }
 
-    /// Tries again what was refused for its names.
-    fn names_became_free(&mut self) {
-        let refused: Vec<(String, Arc<Plugin>)> =
-            self.entries.iter_mut().filter_map(|(file, entry)| Some((file.clone(), entry.refused.take()?))).collect();
+    /// What was refused for its names is tried again before the next catalog.
+    fn claims_became_free(&mut self) {
+        self.retry_refused = true;
+        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+    }
+
+    fn try_refused_again(&mut self) {
         self.remember();
+        let waiting = |(file, entry): (&String, &Entry)| {
+            let refused = entry.refused.as_ref()?;
+            Some((file.clone(), Arc::clone(&refused.plugin)))
+        };
+        let refused: Vec<(String, Arc<Plugin>)> = self.entries.iter().filter_map(waiting).collect();
         for (file, plugin) in refused {
             self.accept(&file, plugin, Duration::ZERO);
         }
-        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
     }
 
     /// Applies a changed configuration: what is switched off, limits, prefixes, and files that were too large before.
@@ -347,12 +361,13 @@ impl Registry {
         for (file, plugin) in renamed {
             self.accept(&file, plugin, Duration::ZERO);
         }
-        self.names_became_free();
+        self.claims_became_free();
     }
 
     /// The first scan is done when all that it found has been loaded or refused.
     fn settle_first_scan(&mut self) {
-        if !*self.ready.borrow() && self.loads.is_empty() && !self.is_missing {
+        if !self.is_settled && self.loads.is_empty() && !self.is_missing {
+            self.is_settled = true;
             self.publish();
             self.ready.send_replace(true);
             if let Some(cache) = self.cache.clone() {
@@ -364,7 +379,10 @@ impl Registry {
 
     /// Makes a catalog of what is in force, and publishes it.
     fn publish(&mut self) {
-        self.publish_by = None;
+        if std::mem::take(&mut self.retry_refused) {
+            self.try_refused_again();
+        }
+        self.publish_by = self.retry_refused.then(|| Instant::now() + PUBLISH_WITHIN);
         self.remember();
         let config = self.config();
         let entries = || self.entries.iter().map(|(file, entry)| (file.as_str(), entry));
@@ -385,11 +403,15 @@ impl Registry {
         });
     }
 
-    /// Writes down whose the names are.
+    /// Writes down who holds which claims; not before all files had their say.
     fn remember(&mut self) {
-        let serving = self.entries.values().flat_map(Entry::owned_names).collect();
-        let existing = self.entries.values().map(Entry::plugin_name).collect();
-        self.ledger.update(&serving, &existing);
+        if !self.is_settled {
+            return;
+        }
+        let enabled = || self.entries.iter().filter(|(_, entry)| !entry.is_disabled);
+        let holding = enabled().filter_map(|(file, entry)| Some((file.clone(), entry.claims()?))).collect();
+        let existing = enabled().map(|(file, _)| file.clone()).collect();
+        self.ledger.update(&holding, &existing);
     }
 }
 
@@ -420,3 +442,6 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,18 @@ async fn memory_ends_at_its_limit() {
 }
 
 #[tokio::test]
+async fn what_the_host_keeps_for_a_guest_is_bounded_too() {
+    const MIB: u64 = 1024 * 1024;
+    let server = Server::with(&["http-fetch"]).await;
+    let client = Client::modern(&server);
+    let bytes = client.value("http_fetch_hoard_bodies", json!({})).await.as_u64().unwrap();
+    assert!((1..64 * MIB).contains(&bytes), "{bytes} bytes of bodies");
+    let headers = async |bytes: u32| client.call("http_fetch_hoard_headers", json!({ "bytes": bytes })).await;
+    assert!(!headers(8 * 1024).await.is_error);
+    assert_eq!(headers(64 * 1024).await.text, "the tool crashed");
+}
+
+#[tokio::test]
 async fn tables_end_at_their_limit() {
     let server = Server::with(&["eat-table"]).await;
     let elements = Client::modern(&server).value("eat_table_measure_table", json!({})).await.as_u64().unwrap();

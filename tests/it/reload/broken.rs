@@ -1,21 +1,14 @@
-//! Files that are no plugin, names that belong to others: nothing of it takes a working tool away.
+//! Files that are no plugin: none of them takes a working tool away.
 
 use std::fs::File;
+use std::os::unix::fs::symlink;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tinymcp_tests::client::Client;
-use tinymcp_tests::guests::{guest, marked};
-use tinymcp_tests::server::{Server, Site};
+use tinymcp_tests::guests::guest;
+use tinymcp_tests::server::Site;
 
-use super::{V1, V2, greeter};
-
-/// Why the file is not served, as `tinymcp list` says it beside the running server.
-fn problem(server: &Server, file: &str) -> String {
-    let listed: Value = serde_json::from_str(&server.site().run(&["list", "--json"]).stdout).unwrap();
-    let plugins = listed["plugins"].as_array().unwrap();
-    let plugin = plugins.iter().find(|plugin| plugin["file"] == file).unwrap();
-    plugin["problem"].as_str().unwrap_or_default().to_owned()
-}
+use super::{V1, V2, greeter, problem};
 
 /// Replaces version 1 with bytes that are no plugin: it goes on, the reason is in the log, in `list` and on the page,
 /// and a good file is served again.
@@ -110,6 +103,36 @@ async fn a_fifo_blocks_nobody() {
 }
 
 #[tokio::test]
+async fn a_link_to_a_fifo_blocks_nobody() {
+    let (server, client) = greeter().await;
+    let pipe = server.site().path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    symlink(&pipe, server.site().plugin_path("pipe.wasm")).unwrap();
+    server.log.wait_for("plugin `pipe` not loaded: not a regular file").await;
+    server.site().put("greeter.wasm", &guest("greeter-v2"));
+    client.wait_for_tools(&V2).await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_file_of_the_kernels_own_is_told_once() {
+    let (server, _) = greeter().await;
+    symlink("/proc/self/maps", server.site().plugin_path("maps.wasm")).unwrap();
+    server.log.wait_for("plugin `maps` not loaded: the file is empty").await;
+}
+
+#[tokio::test]
+async fn a_broken_file_stays_told_while_the_version_before_gets_another_prefix() {
+    let (server, client) = greeter().await;
+    server.site().put("greeter.wasm", b"broken");
+    server.log.wait_for("plugin `greeter` not reloaded").await;
+    server.site().configure("[plugin.greeter]\nprefix = \"g\"\n");
+    client.wait_for_tools(&["g_greet", "g_wait"]).await;
+    let page = server.get("/").await.text();
+    assert!(page.contains("not a WebAssembly file"), "{page}");
+}
+
+#[tokio::test]
 async fn an_unusable_file_name_is_refused_by_name() {
     let (server, client) = greeter().await;
     server.site().put("weather.v2.wasm", &guest("greeter-v2"));
@@ -126,45 +149,6 @@ async fn a_tool_name_that_is_too_long_is_refused() {
     let line = server.log.wait_for(&format!("plugin `{stem}` not loaded")).await;
     assert!(line.contains("characters, clients take 64"), "{line}");
     assert_eq!(client.tool_names().await, V1);
-}
-
-/// Two plugins without prefixes, which export the same names.
-const BARE: &str = "[plugin.first]\nprefix = \"\"\n[plugin.second]\nprefix = \"\"\n";
-
-#[tokio::test]
-async fn a_name_that_is_taken_is_refused_to_the_newcomer_and_after_a_restart_too() {
-    // The newcomer's file comes first by name, so that no order of files explains the outcome.
-    let site = Site::new().config(BARE).plugin("second", &guest("greeter-v1"));
-    let server = site.start().await;
-    let client = Client::modern(&server);
-    server.site().put("first.wasm", &guest("greeter-v2"));
-    let line = server.log.wait_for("plugin `first` not loaded").await;
-    assert!(line.contains("tool name `greet` belongs to plugin `second`"), "{line}");
-    assert_eq!(client.value("greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
-    assert_eq!(client.tool_names().await, ["greet", "wait"]);
-
-    let server = server.kill().start().await;
-    let client = Client::modern(&server);
-    assert_eq!(client.value("greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
-    assert!(problem(&server, "first.wasm").contains("belongs to plugin `second`"));
-
-    // The name is free once its owner has gone.
-    server.site().remove("second.wasm");
-    client.wait_for_tools(&["greet", "part", "wait"]).await;
-    assert_eq!(client.value("greet", json!({ "name": "Ada" })).await, "v2 greets Ada");
-}
-
-#[tokio::test]
-async fn a_replaced_owner_keeps_its_names() {
-    let site = Site::new().config(BARE).plugin("second", &guest("greeter-v1"));
-    let server = site.start().await;
-    let client = Client::modern(&server);
-    server.site().put("first.wasm", &guest("greeter-v2"));
-    server.log.wait_for("plugin `first` not loaded").await;
-    let mark = server.log.mark();
-    server.site().put("second.wasm", &marked(&guest("greeter-v1"), 1));
-    server.log.wait_since(mark, "plugin `second`").await;
-    assert_eq!(client.value("greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
 }
 
 #[tokio::test]

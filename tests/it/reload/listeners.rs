@@ -1,6 +1,6 @@
 //! Who is told of a changed list: listeners of both eras, once for each change, and never without one.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
 use tinymcp_tests::guests::{guest, marked};
 use tinymcp_tests::server::{Server, Site};
@@ -94,6 +94,21 @@ async fn a_changed_description_is_a_change_of_the_list() {
     }
     let greet = &client.tools().await[0];
     assert_eq!(greet["description"], "Greet somebody, version 2");
+}
+
+#[tokio::test]
+async fn a_client_that_says_twice_that_it_is_initialized_is_told_once() {
+    let (server, _) = greeter().await;
+    let client = Client::legacy(&server).await;
+    for _ in 0..2 {
+        assert_eq!(client.notify("notifications/initialized", json!({})).await.status, 202);
+    }
+    let stream = client.listen().await;
+    // Answered by the session, so the notifications before it have been heard.
+    client.result("ping", json!({})).await;
+    server.site().put("greeter.wasm", &guest("greeter-v2"));
+    client.wait_for_tools(&super::V2).await;
+    assert_eq!(told(&server, vec![stream]).await, [1]);
 }
 
 #[tokio::test]

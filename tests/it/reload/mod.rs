@@ -1,10 +1,12 @@
 //! Hot reload: files come, change and go while the server serves.
 
 mod broken;
+mod claims;
 mod files;
 mod listeners;
 mod versions;
 
+use serde_json::Value;
 use tinymcp_tests::client::Client;
 use tinymcp_tests::guests::guest;
 use tinymcp_tests::server::{Server, Site};
@@ -19,4 +21,12 @@ async fn greeter() -> (Server, Client) {
     let client = Client::modern(&server);
     assert_eq!(client.tool_names().await, V1);
     (server, client)
+}
+
+/// Why the file is not served, as `tinymcp list` says it beside the running server.
+fn problem(server: &Server, file: &str) -> String {
+    let listed: Value = serde_json::from_str(&server.site().run(&["list", "--json"]).stdout).unwrap();
+    let plugins = listed["plugins"].as_array().unwrap();
+    let plugin = plugins.iter().find(|plugin| plugin["file"] == file).unwrap();
+    plugin["problem"].as_str().unwrap_or_default().to_owned()
 }

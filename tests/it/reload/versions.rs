@@ -66,5 +66,7 @@ async fn no_call_fails_while_plugins_are_replaced() {
         caller.await.unwrap();
     }
     assert!(calls.load(Ordering::Relaxed) > 100, "{calls:?} calls");
+    // What was loaded last is in force a moment after the log says so.
+    client.wait_for_tools(&V2).await;
     assert_eq!(client.value("greeter_greet", json!({ "name": "Ada" })).await, "v2 greets Ada");
 }

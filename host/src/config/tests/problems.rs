@@ -60,11 +60,7 @@ timeout = "0s"
 }
 
 #[test]
-fn login_is_not_in_this_version() {
-    let cure =
-        "login is not in this version yet, so `auth0` cannot be served: set AUTH_PROVIDER=none, or run `tinymcp dev`";
-    check("", &[], &[&format!("auth.provider: {cure}")]);
-    check("[auth]\nprovider = 'auth0'", &[], &[&format!("tinymcp.toml:2: auth.provider: {cure}")]);
+fn a_provider_that_cannot_be_read_is_no_other_one() {
     check(
         "auth.provider = 3",
         &[],

@@ -39,6 +39,21 @@ struct Meta {
     protocol_version: Option<IgnoredAny>,
 }
 
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// The tool that a `tools/call` is for; none of any other message.
+pub(super) fn called_tool(body: &[u8]) -> Option<String> {
+    let message: Message<'_> = serde_json::from_slice(body).ok()?;
+    if message.method.as_deref() != Some("tools/call") {
+        return None;
+    }
+    let named: Named = serde_json::from_str(message.params?.get()).ok()?;
+    Some(named.name)
+}
+
 impl<'a> Message<'a> {
     /// # Errors
     /// [`Unreadable`], for what cannot be a message; a message can still turn out to be none of the protocol's.

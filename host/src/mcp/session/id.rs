@@ -24,7 +24,7 @@ const KEY_PURPOSE: &str = "tinymcp 2026 legacy session ids";
 /// What an id says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SessionId {
-    /// The owner's key, see [`crate::principal::Principal::key`].
+    /// The owner's key, see [`crate::principal::Principal::session`].
     #[serde(with = "owner")]
     pub(super) owner: [u8; 32],
     /// The handshake, without what only decorates it.

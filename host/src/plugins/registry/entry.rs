@@ -10,18 +10,22 @@ use crate::plugins::directory::Stamp;
 use crate::plugins::load::{Digest, Plugin};
 use crate::plugins::names::{self, NameError};
 
+/// Tells loads apart: a file that went and came back must not get what the old one was.
+pub(super) type LoadId = u64;
+
 /// One file of the directory: what was last made of it, and what is in force.
 pub(super) struct Entry {
     pub(super) name: Result<String, NameError>,
     /// The state of the file that was last dealt with.
     pub(super) stamp: Option<Stamp>,
     pub(super) digest: Option<Digest>,
-    pub(super) is_loading: bool,
+    /// The load that is under way, if it is still wanted.
+    pub(super) load: Option<LoadId>,
     pub(super) is_disabled: bool,
     /// What is served: of the file as it is, or of an older state if that could not be loaded.
     pub(super) offer: Option<Offer>,
-    /// Loaded, but its names belong to others; tried again when names become free.
-    pub(super) refused: Option<Arc<Plugin>>,
+    /// Loaded, but its names belong to others, or are unusable; tried again when names become free.
+    pub(super) refused: Option<Refused>,
     pub(super) problem: Option<String>,
     limits: Limits,
     gate: Arc<Gate>,
@@ -32,6 +36,26 @@ pub(super) struct Offer {
     pub(super) plugin: Arc<Plugin>,
     pub(super) names: Vec<String>,
     pub(super) since: SystemTime,
+}
+
+/// A plugin that waits for names.
+pub(super) struct Refused {
+    pub(super) plugin: Arc<Plugin>,
+    /// What it asks for; nothing if its names are unusable.
+    pub(super) claims: Vec<String>,
+}
+
+/// What a plugin claims for itself: its own name, and those of its tools. A tool's name has no slash.
+pub(super) fn claims(plugin: &str, tools: &[String]) -> Vec<String> {
+    std::iter::once(format!("{plugin}/")).chain(tools.iter().cloned()).collect()
+}
+
+/// Why a file is refused whose claim another one holds.
+pub(super) fn taken(claim: &str, holder: &str) -> String {
+    match claim.strip_suffix('/') {
+        Some(plugin) => format!("plugin name `{plugin}` belongs to `{holder}`: rename one of the files"),
+        None => format!("tool name `{claim}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`"),
+    }
 }
 
 impl Offer {
@@ -51,7 +75,7 @@ impl Entry {
         Self {
             stamp: None,
             digest: None,
-            is_loading: false,
+            load: None,
             is_disabled: !config.plugin(plugin_name).enabled,
             offer: None,
             refused: None,
@@ -75,6 +99,12 @@ impl Entry {
     pub(super) fn configure(&mut self, config: &Config) {
         let name = self.plugin_name();
         self.is_disabled = !config.plugin(&name).enabled;
+        if self.is_disabled {
+            // Others may take its names now. When it is switched on again, it is read anew and asks for them like a
+            // newcomer: what the file was before it was switched off must not come back for a moment.
+            (self.offer, self.refused, self.problem) = (None, None, None);
+            (self.stamp, self.digest, self.load) = (None, None, None);
+        }
         let limits = config.limits(&name);
         if (limits.concurrency, limits.queue) != (self.limits.concurrency, self.limits.queue) {
             self.gate = Arc::new(Gate::new(&limits));
@@ -106,10 +136,45 @@ impl Entry {
         }
     }
 
-    /// The names that are this plugin's, each with its name.
-    pub(super) fn owned_names(&self) -> Vec<(String, String)> {
-        let names = self.offer.iter().flat_map(|offer| &offer.names);
-        names.map(|tool| (tool.clone(), self.plugin_name())).collect()
+    /// Puts a plugin in force. What is wrong with the file stays wrong when it is an older state of it that gets other
+    /// names.
+    pub(super) fn serve(&mut self, offer: Offer) {
+        let waited = self.refused.as_ref().is_some_and(|refused| Arc::ptr_eq(&refused.plugin, &offer.plugin));
+        if waited || self.is_of_file(&offer.plugin) {
+            self.refused = None;
+            self.problem = None;
+        }
+        self.offer = Some(offer);
+    }
+
+    /// Keeps a plugin until its names are free, unless a newer one waits already.
+    pub(super) fn wait(&mut self, refused: Refused) {
+        if self.refused.is_none() || self.is_of_file(&refused.plugin) {
+            self.refused = Some(refused);
+        }
+    }
+
+    fn is_of_file(&self, plugin: &Plugin) -> bool {
+        self.digest == Some(plugin.digest)
+    }
+
+    /// Another file takes one of its claims: it waits until they are free again.
+    pub(super) fn give_way(&mut self, problem: String) {
+        let Some(offer) = self.offer.take() else { return };
+        let claims = claims(&self.plugin_name(), &offer.names);
+        self.refused = Some(Refused { plugin: offer.plugin, claims });
+        self.report_problem(problem);
+    }
+
+    /// Whether it could still serve what it served last. What is loaded and refused says what it asks for.
+    pub(super) fn may_want(&self, claim: &str) -> bool {
+        self.refused.as_ref().is_none_or(|refused| refused.claims.iter().any(|asked| asked == claim))
+    }
+
+    /// What it holds while it serves.
+    pub(super) fn claims(&self) -> Option<Vec<String>> {
+        let offer = self.offer.as_ref()?;
+        Some(claims(&self.plugin_name(), &offer.names))
     }
 
     pub(super) fn tools(&self, config: &Config) -> Vec<Arc<Tool>> {

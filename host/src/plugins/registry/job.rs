@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::entry::LoadId;
 use crate::config::ByteSize;
 use crate::plugins::cache::Cache;
 use crate::plugins::compilers::Compilers;
@@ -12,6 +13,7 @@ use crate::plugins::load::{self, Digest, LoadError, Plugin};
 
 /// What a load came to.
 pub(super) struct Loaded {
+    pub(super) id: LoadId,
     pub(super) file: String,
     /// The state of the file that was read, if it could be read.
     pub(super) stamp: Option<Stamp>,
@@ -24,6 +26,7 @@ pub(super) struct Loaded {
 
 /// Reading and loading one state of one file.
 pub(super) struct Job {
+    pub(super) id: LoadId,
     pub(super) found: Found,
     pub(super) name: String,
     pub(super) limit: ByteSize,
@@ -36,12 +39,13 @@ impl Job {
     /// Reads and loads, on the compilers' threads.
     pub(super) async fn run(self, engine: Arc<Engine>, cache: Option<Cache>, compilers: Arc<Compilers>) -> Loaded {
         let started = Instant::now();
-        let Self { found, name, limit, known, is_settled } = self;
+        let Self { id, found, name, limit, known, is_settled } = self;
         let path = found.path.clone();
         let read = compilers
             .run(0, move || directory::read(&path, limit).map(|(bytes, stamp)| (Digest::of(&bytes), bytes, stamp)))
             .await;
         let mut loaded = Loaded {
+            id,
             file: found.file,
             stamp: Some(found.stamp),
             digest: None,

@@ -1,11 +1,11 @@
-//! Authors' text made fit for people and models: without what is invisible, and no longer than it may be.
+//! Strangers' text made fit for people and models: without what is invisible, and no longer than it may be.
 
 /// Removes what a reader would not see, or would see elsewhere than it stands; line breaks stay, as `\n`.
 ///
 /// A model reads characters that a person reviewing the text does not see: tags, zero-width characters and variation
 /// selectors can carry whole sentences, and direction controls show one text while another stands there
 /// (Unicode TR 36 and 39).
-pub(super) fn clean(raw: &str) -> String {
+pub fn clean(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     let mut chars = raw.chars().peekable();
     while let Some(char) = chars.next() {
@@ -33,7 +33,7 @@ fn is_invisible(char: char) -> bool {
 }
 
 /// The text if it fits, or as much of its start as does, with `…` at the cut.
-pub(super) fn cut(text: &str, max_bytes: usize) -> String {
+pub fn cut(text: &str, max_bytes: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= max_bytes {
         return text.to_owned();

@@ -1,0 +1,236 @@
+//! Who a client is: registered with us, described by a document of its own, or declared in `tinymcp.toml`.
+//!
+//! - [`registration`]: `POST /register`. [`id`]: the ids that it gives out, which are the registration itself.
+//! - [`document`]: clients whose id is the URL of their metadata.
+//! - [`redirect`]: where any of them may be sent back to.
+
+pub mod document;
+pub(in crate::auth) mod id;
+pub(in crate::auth) mod redirect;
+pub(in crate::auth) mod registration;
+
+use std::collections::BTreeMap;
+
+use self::document::{DocumentError, Documents};
+use self::id::{Method, Registration};
+use super::pages::Asking;
+use crate::config::names::UnknownClients;
+use crate::config::provider::Secret;
+use crate::vault::Vault;
+
+/// Longest id that is looked at, whoever gave it out.
+const ID_BYTES_MAX: usize = 4096;
+
+/// Every client that can be known.
+pub(super) struct Clients {
+    vault: Vault,
+    documents: Documents,
+    declared: BTreeMap<String, Declared>,
+    /// Our own id at the provider, which people paste into their client's configuration.
+    own_id_at_provider: Option<String>,
+    unknown: UnknownClients,
+}
+
+/// A client of `[auth.clients.ID]`.
+pub struct Declared {
+    /// Its name on the consent page.
+    pub name: Option<String>,
+    /// Where it may be sent back to.
+    pub redirect_uris: Vec<String>,
+    /// Its secret; none for a public client.
+    pub secret: Option<Secret>,
+}
+
+/// A client that is known.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) id: String,
+    /// What it says that it is called.
+    pub(super) name: Option<String>,
+    standing: Standing,
+    redirects: Redirects,
+    proof: Proof,
+}
+
+/// Who says what a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Registered,
+    Document,
+    Declared,
+}
+
+#[derive(Debug, Clone)]
+enum Redirects {
+    Registered(Vec<String>),
+    /// Whatever may be registered: the client's registration is not known (`unknown_clients = "adopt"`).
+    Acceptable,
+}
+
+/// How a client proves that it is itself.
+#[derive(Debug, Clone)]
+enum Proof {
+    /// It has nothing to prove it with (RFC 6749 §2.1, public clients).
+    Public,
+    /// A secret that is a MAC of its id, sent in this way.
+    Derived(Method),
+    /// A secret from the configuration, sent in either way.
+    Declared(Secret),
+    /// An assertion under its own key (RFC 7523).
+    Assertion,
+}
+
+/// What a client showed at the token endpoint.
+pub(super) enum Shown<'r> {
+    Nothing,
+    Secret { method: Method, secret: &'r str },
+}
+
+/// Why there is no such client.
+#[derive(Debug)]
+pub(super) enum UnknownClient {
+    /// The id was never given out here, or its key is gone.
+    NotRegistered,
+    /// The id is ours, at the provider.
+    OwnIdAtProvider,
+    /// The id is a URL without a usable document behind it.
+    Document(DocumentError),
+}
+
+impl Clients {
+    pub(super) fn new(
+        vault: Vault,
+        documents: Documents,
+        declared: BTreeMap<String, Declared>,
+        own_id_at_provider: Option<String>,
+        unknown: UnknownClients,
+    ) -> Self {
+        Self { vault, documents, declared, own_id_at_provider, unknown }
+    }
+
+    /// Finds a client by its id.
+    pub(super) async fn find(&self, id: &str) -> Result<Client, UnknownClient> {
+        if id.is_empty() || id.len() > ID_BYTES_MAX {
+            return Err(UnknownClient::NotRegistered);
+        }
+        if let Some(declared) = self.declared.get(id) {
+            return Ok(Client::declared(id, declared));
+        }
+        if let Some(registration) = Registration::open(&self.vault, id) {
+            return Ok(Client::registered(id, registration));
+        }
+        if self.own_id_at_provider.as_deref() == Some(id) {
+            return Err(UnknownClient::OwnIdAtProvider);
+        }
+        if Documents::is_document_url(id) {
+            let document = self.documents.client(id).await.map_err(UnknownClient::Document)?;
+            return Ok(Client {
+                id: document.client_id,
+                name: document.name,
+                standing: Standing::Document,
+                redirects: Redirects::Registered(document.redirect_uris),
+                proof: if document.needs_assertion { Proof::Assertion } else { Proof::Public },
+            });
+        }
+        match self.unknown {
+            UnknownClients::Adopt if id.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Client::adopted(id)),
+            UnknownClients::Adopt | UnknownClients::Refuse => Err(UnknownClient::NotRegistered),
+        }
+    }
+
+    /// Whether what a client showed is what it registered to show. A public client shows nothing; a secret of
+    /// a client that has none is a mistake of its configuration, and refused.
+    pub(super) fn has_proved(&self, client: &Client, shown: &Shown<'_>) -> bool {
+        match (&client.proof, shown) {
+            (Proof::Public, Shown::Nothing) => true,
+            (Proof::Derived(method), Shown::Secret { method: used, secret }) => {
+                method == used && id::is_secret_of(&self.vault, &client.id, secret)
+            }
+            (Proof::Declared(expected), Shown::Secret { secret, .. }) => {
+                // Hashes compare in constant time.
+                blake3::hash(expected.reveal().as_bytes()) == blake3::hash(secret.as_bytes())
+            }
+            (Proof::Public | Proof::Derived(_) | Proof::Declared(_) | Proof::Assertion, _) => false,
+        }
+    }
+
+    pub(super) fn documents(&self) -> &Documents {
+        &self.documents
+    }
+}
+
+impl Client {
+    fn declared(id: &str, declared: &Declared) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: Some(declared.name.clone().unwrap_or_else(|| id.to_owned())),
+            standing: Standing::Declared,
+            redirects: Redirects::Registered(declared.redirect_uris.clone()),
+            proof: declared.secret.clone().map_or(Proof::Public, Proof::Declared),
+        }
+    }
+
+    fn registered(id: &str, registration: Registration) -> Self {
+        let proof = match registration.method {
+            Method::None => Proof::Public,
+            method @ (Method::Post | Method::Basic) => Proof::Derived(method),
+        };
+        Self {
+            id: id.to_owned(),
+            name: registration.name,
+            standing: Standing::Registered,
+            redirects: Redirects::Registered(registration.redirect_uris),
+            proof,
+        }
+    }
+
+    fn adopted(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: None,
+            standing: Standing::Registered,
+            redirects: Redirects::Acceptable,
+            proof: Proof::Public,
+        }
+    }
+
+    /// Whether it may be sent there.
+    pub(super) fn may_be_sent_to(&self, uri: &str) -> bool {
+        let is_acceptable = redirect::accept(uri).is_ok();
+        match &self.redirects {
+            Redirects::Registered(registered) => is_acceptable && redirect::matches(registered, uri),
+            Redirects::Acceptable => is_acceptable,
+        }
+    }
+
+    /// The URIs that it registered.
+    pub(super) fn redirect_uris(&self) -> &[String] {
+        match &self.redirects {
+            Redirects::Registered(registered) => registered,
+            Redirects::Acceptable => &[],
+        }
+    }
+
+    /// Who it is, for the page that asks.
+    pub(super) fn asking(&self) -> Asking {
+        match self.standing {
+            Standing::Registered => Asking::Registered { name: self.name.clone() },
+            Standing::Document => Asking::Document { client_id: self.id.clone(), name: self.name.clone() },
+            Standing::Declared => Asking::Declared { name: self.name.clone().unwrap_or_else(|| self.id.clone()) },
+        }
+    }
+
+    /// A client that registered these.
+    #[cfg(test)]
+    pub(super) fn for_tests(id: &str, redirect_uris: &[&str]) -> Self {
+        Self {
+            redirects: Redirects::Registered(redirect_uris.iter().map(|uri| (*uri).to_owned()).collect()),
+            ..Self::adopted(id)
+        }
+    }
+
+    /// Whether it may prove itself with assertions: only a document says which keys are a client's.
+    pub(super) fn may_assert(&self) -> bool {
+        self.standing == Standing::Document
+    }
+}

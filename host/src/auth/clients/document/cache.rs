@@ -1,0 +1,135 @@
+//! What is known of metadata documents, and for how long.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::{Client, DocumentError};
+use crate::fetch::FetchError;
+
+/// Documents that are remembered, failures included. Each may hold 64 KiB; real ones are 1 KiB.
+const MAX_ENTRIES: usize = 256;
+
+/// Bounds of what a document's server says about its age. A document is never asked for more often, so that
+/// `/authorize` is no means to make requests, and its changes are seen within a day.
+const FRESH: [Duration; 2] = [Duration::from_secs(5 * 60), Duration::from_secs(24 * 60 * 60)];
+
+/// The same where the server says nothing.
+const FRESH_BY_DEFAULT: Duration = Duration::from_secs(60 * 60);
+
+/// How long a document is used beyond that while it cannot be had.
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Wait after a fetch that failed, when there is a document to go on with.
+const RETRY_BEHIND_COPY: Duration = Duration::from_secs(5 * 60);
+
+/// The same when there is none. Short, since somebody is trying to log in.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Outcomes by client id.
+pub(super) struct Cache<F>(HashMap<String, Entry<F>>);
+
+struct Entry<F> {
+    outcome: Result<Arc<Client<F>>, DocumentError>,
+    /// Until then there is no reason to fetch.
+    fresh_until: Instant,
+    /// Until then it may be used if a fetch fails.
+    stale_until: Instant,
+    used: Instant,
+}
+
+impl<F> Default for Cache<F> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<F> Cache<F> {
+    /// What is known and needs no fetch.
+    pub(super) fn fresh(&mut self, client_id: &str, now: Instant) -> Option<Result<Arc<Client<F>>, DocumentError>> {
+        let entry = self.0.get_mut(client_id).filter(|entry| now < entry.fresh_until)?;
+        entry.used = now;
+        Some(entry.outcome.clone())
+    }
+
+    /// The last good document, however old.
+    pub(super) fn last_good(&self, client_id: &str) -> Option<Arc<Client<F>>> {
+        self.0.get(client_id).and_then(|entry| entry.outcome.as_ref().ok()).cloned()
+    }
+
+    /// Takes a document that was just fetched.
+    pub(super) fn keep(&mut self, client_id: &str, client: Arc<Client<F>>, max_age: Option<Duration>, now: Instant) {
+        let [shortest, longest] = FRESH;
+        let fresh_until = now + max_age.unwrap_or(FRESH_BY_DEFAULT).clamp(shortest, longest);
+        let entry = Entry { outcome: Ok(client), fresh_until, stale_until: fresh_until + STALE, used: now };
+        self.insert(client_id, entry);
+    }
+
+    /// Takes note of a failed fetch, and says what to go on with: the last good document, `copy`, or the failure.
+    pub(super) fn fail(
+        &mut self,
+        client_id: &str,
+        failure: DocumentError,
+        copy: impl FnOnce() -> Option<Arc<Client<F>>>,
+        now: Instant,
+    ) -> Result<Arc<Client<F>>, DocumentError> {
+        if let Some(entry) = self.0.get_mut(client_id)
+            && let Ok(client) = &entry.outcome
+            && now < entry.stale_until
+            && !ends_document(&failure)
+        {
+            entry.fresh_until = now + RETRY_BEHIND_COPY;
+            entry.used = now;
+            return Ok(client.clone());
+        }
+        let copy = if matches!(failure, DocumentError::Invalid(_)) { None } else { copy() };
+        // Not asked: the next one may be.
+        if matches!(failure, DocumentError::Fetch(FetchError::Limited)) {
+            return copy.ok_or(failure);
+        }
+        let fresh_until = now + if copy.is_some() { RETRY_BEHIND_COPY } else { RETRY };
+        let outcome = copy.ok_or(failure);
+        self.insert(client_id, Entry { outcome: outcome.clone(), fresh_until, stale_until: now, used: now });
+        outcome
+    }
+
+    /// Makes room by forgetting the least recently used failure, or document if there is no failure: naming documents
+    /// that are not there pushes out none that are.
+    fn insert(&mut self, client_id: &str, entry: Entry<F>) {
+        if self.0.len() >= MAX_ENTRIES && !self.0.contains_key(client_id) {
+            let oldest = self.0.iter().min_by_key(|(_, entry)| (entry.outcome.is_ok(), entry.used));
+            if let Some(oldest) = oldest.map(|(client_id, _)| client_id.clone()) {
+                self.0.remove(&oldest);
+            }
+        }
+        self.0.insert(client_id.to_owned(), entry);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Makes everything older.
+    #[cfg(test)]
+    pub(super) fn age(&mut self, time: Duration) {
+        for entry in self.0.values_mut() {
+            entry.fresh_until -= time;
+            entry.stale_until -= time;
+            entry.used -= time;
+        }
+    }
+}
+
+/// True if the document's server says that there is no such document any more, or not this one.
+fn ends_document(failure: &DocumentError) -> bool {
+    match failure {
+        DocumentError::Fetch(FetchError::Status(status)) => {
+            matches!(*status, StatusCode::NOT_FOUND | StatusCode::GONE)
+        }
+        DocumentError::Invalid(_) => true,
+        _ => false,
+    }
+}

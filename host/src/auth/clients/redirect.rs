@@ -1,0 +1,185 @@
+//! Where a client may be sent back to (RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §4.1).
+//!
+//! Invariant: whatever [`matches`] says yes to is a registered URI byte by byte, or a loopback URI that differs from
+//! one in its port and in how it spells this machine, and in nothing else.
+
+use url::Url;
+
+/// Longest URI that is taken.
+const URI_BYTES_MAX: usize = 2048;
+
+/// Schemes of applications that are known, though they have no dot (RFC 8252 §7.1 wants a domain's name, reversed).
+const KNOWN_APPS: [(&str, &str); 7] = [
+    ("cursor", "Cursor"),
+    ("vscode", "Visual Studio Code"),
+    ("vscode-insiders", "Visual Studio Code Insiders"),
+    ("windsurf", "Windsurf"),
+    ("zed", "Zed"),
+    ("claude", "Claude"),
+    ("goose", "Goose"),
+];
+
+/// How this machine may be written; no other spelling counts, whatever URL parsers make of it.
+const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// What becomes of the browser at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::auth) enum Kind {
+    /// A page on the web.
+    Web,
+    /// A program that listens on this machine.
+    Loopback,
+    /// An application that has this scheme to itself.
+    App,
+}
+
+/// Why a URI is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(in crate::auth) enum Unacceptable {
+    #[error("it is not an absolute URI of visible ASCII characters")]
+    NotAUri,
+    #[error("it is longer than 2048 characters")]
+    TooLong,
+    #[error("it has a fragment")]
+    Fragment,
+    #[error("it has a user name or a password")]
+    UserInfo,
+    #[error("its path has `.` or `..` segments")]
+    DotSegments,
+    #[error("plain http is taken for `localhost`, `127.0.0.1` and `[::1]` only")]
+    PlainHttp,
+    #[error("its scheme is no known application's and no domain name in reverse")]
+    Scheme,
+    #[error("it has no host")]
+    NoHost,
+}
+
+/// Whether a URI may be registered, and what kind it is.
+pub(in crate::auth) fn accept(uri: &str) -> Result<Kind, Unacceptable> {
+    if uri.len() > URI_BYTES_MAX {
+        return Err(Unacceptable::TooLong);
+    }
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic()) || uri.contains(['\\', '"', '<', '>', '^', '`', '{', '|', '}'])
+    {
+        return Err(Unacceptable::NotAUri);
+    }
+    if uri.contains('#') {
+        return Err(Unacceptable::Fragment);
+    }
+    let url = Url::parse(uri).map_err(|_| Unacceptable::NotAUri)?;
+    if !url.username().is_empty() || url.password().is_some() || has_user_info(uri) {
+        return Err(Unacceptable::UserInfo);
+    }
+    if has_dot_segments(uri) {
+        return Err(Unacceptable::DotSegments);
+    }
+    match url.scheme() {
+        "http" => Loopback::parse(uri).map(|_| Kind::Loopback).ok_or(Unacceptable::PlainHttp),
+        "https" => {
+            let is_plain = uri.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+            let has_host = is_plain
+                && !uri[8..].starts_with(['/', '?', ':'])
+                && url.host_str().is_some_and(|host| !host.is_empty());
+            if has_host { Ok(Kind::Web) } else { Err(Unacceptable::NoHost) }
+        }
+        scheme if app_name(scheme).is_some() || is_reverse_domain(scheme) => Ok(Kind::App),
+        _ => Err(Unacceptable::Scheme),
+    }
+}
+
+/// Whether a client that has registered these URIs may be sent to `offered`.
+pub(in crate::auth) fn matches(registered: &[String], offered: &str) -> bool {
+    registered.iter().any(|uri| {
+        uri == offered
+            || matches!((Loopback::parse(uri), Loopback::parse(offered)), (Some(one), Some(other)) if one.rest == other.rest)
+    })
+}
+
+/// The URI as registrations keep it: a loopback one without its port, which clients choose anew each time.
+pub(in crate::auth) fn without_port(uri: &str) -> String {
+    match Loopback::parse(uri) {
+        Some(loopback) => format!("http://{}{}", loopback.host, loopback.rest),
+        None => uri.to_owned(),
+    }
+}
+
+/// The application that a private-use scheme belongs to, if it is a known one.
+pub(in crate::auth) fn app_of(uri: &str) -> Option<&'static str> {
+    app_name(&uri.split_once(':')?.0.to_ascii_lowercase())
+}
+
+/// The URI with our answer in its query: a registered query is kept, but for members of the same names.
+pub(in crate::auth) fn with_answer(uri: &str, answer: &[(&str, &str)]) -> String {
+    const OURS: [&str; 6] = ["code", "state", "iss", "error", "error_description", "error_uri"];
+    let (base, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let is_kept = |member: &&str| {
+        let name = url::form_urlencoded::parse(member.as_bytes()).next();
+        !member.is_empty() && !name.is_some_and(|(name, _)| OURS.contains(&name.as_ref()))
+    };
+    let mut members: Vec<String> = query.split('&').filter(is_kept).map(str::to_owned).collect();
+    members.extend(answer.iter().map(|(name, value)| {
+        let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        // Some clients decode `+` as itself.
+        format!("{name}={}", value.replace('+', "%20"))
+    }));
+    format!("{base}?{}", members.join("&"))
+}
+
+/// A plain http URI of this machine, in the parts that count.
+struct Loopback<'u> {
+    host: &'u str,
+    /// Path and query; an empty path is `/`.
+    rest: String,
+}
+
+impl<'u> Loopback<'u> {
+    /// Compares what is written: URL parsers turn other spellings of an address into these.
+    fn parse(uri: &'u str) -> Option<Self> {
+        let after = uri.strip_prefix("http://")?;
+        let host = LOOPBACK_HOSTS.iter().find_map(|host| after.get(..host.len()).filter(|start| start == host))?;
+        let after = &after[host.len()..];
+        let end = after.find(['/', '?']).unwrap_or(after.len());
+        let (port, rest) = after.split_at(end);
+        if !port.is_empty() {
+            let digits = port.strip_prefix(':')?;
+            let is_port = !digits.is_empty()
+                && digits.bytes().all(|byte| byte.is_ascii_digit())
+                && !digits.starts_with('0')
+                && digits.parse::<u16>().is_ok();
+            if !is_port {
+                return None;
+            }
+        }
+        if rest.contains('#') {
+            return None;
+        }
+        let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+        Some(Self { host, rest })
+    }
+}
+
+fn app_name(scheme: &str) -> Option<&'static str> {
+    KNOWN_APPS.iter().find(|(known, _)| *known == scheme).map(|(_, name)| *name)
+}
+
+/// `com.example.app`: labels of letters, digits and dashes with dots between them (RFC 8252 §7.1).
+fn is_reverse_domain(scheme: &str) -> bool {
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    scheme.contains('.') && scheme.split('.').all(is_label)
+}
+
+fn has_user_info(uri: &str) -> bool {
+    let Some((_, after)) = uri.split_once("://") else { return false };
+    let end = after.find(['/', '?']).unwrap_or(after.len());
+    after[..end].contains('@')
+}
+
+/// In plain or percent-encoded.
+fn has_dot_segments(uri: &str) -> bool {
+    let path = uri.split('?').next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".");
+    path.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+#[cfg(test)]
+mod tests;

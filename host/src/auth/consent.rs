@@ -1,0 +1,198 @@
+//! `POST /consent`: a person's decision (MCP Security Best Practices, Confused Deputy).
+//!
+//! Only here does an authorization leave the browser: it is written down, bound to the browser that approved it by
+//! a cookie, and sent to the provider. The same form sent twice gives the same answer twice.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::ORIGIN;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::authorize::provider_unknown;
+use super::cookies::{Cookie, LIFE_S};
+use super::explain::Explanation;
+use super::form;
+use super::request::{self, Form, TransactionId, ValidatedRequest};
+use super::server::{AuthorizationServer, Back, Failure, see_other};
+use super::upstream::{Unavailable, UpstreamRequest};
+use crate::store::{Committed, Key, StoreError, Table, Write};
+
+/// An approved authorization in the store, under the hash of the provider's `state`, for ten minutes.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Transaction {
+    /// The provider has not answered yet.
+    Pending { id: TransactionId, request: ValidatedRequest },
+    /// It has. The row stays until its time is over, so that nothing brings the transaction back.
+    Used,
+}
+
+/// What a page is looked up by that the provider sends back.
+pub(super) fn key(state: &str) -> Key {
+    Key::of(state.as_bytes())
+}
+
+/// Takes the consent form.
+pub(crate) async fn decide(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
+    let parameters = match form::read_form(headers, body).await {
+        Ok(parameters) => parameters,
+        Err(error) => return server.page(headers, broken_form(error.status(), error.message())),
+    };
+    let sealed = parameters.one("request").ok().flatten().unwrap_or_default();
+    let Some(form) = Form::open(&server.requests, sealed) else { return server.page(headers, expired()) };
+    let csrf = server.cookies.get(headers, Cookie::Csrf, &form.id);
+    if !is_from_our_page(headers, server.base_url().as_str()) || !csrf.is_some_and(|cookie| form.belongs_to(cookie)) {
+        return server.page(headers, other_browser("the consent form came without its cookie, or from another site"));
+    }
+    match parameters.one("decision").ok().flatten() {
+        Some("approve") => approve(server, headers, form).await,
+        Some("deny") => deny(server, &form),
+        _ => server.page(headers, broken_form(StatusCode::BAD_REQUEST, "the form has no decision")),
+    }
+}
+
+async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: Form) -> Response {
+    let upstream = request::upstream_request(&server.requests, &form.id, server.callback_url());
+    let back = Back {
+        redirect_uri: &form.request.redirect_uri,
+        state: form.request.state.as_deref(),
+        client: &form.request.client_name,
+    };
+    let url = match server.upstream.authorize_url(&upstream).await {
+        Ok(url) => url,
+        Err(Unavailable { explanation, cause }) => {
+            let failure = provider_unknown(server, back, cause);
+            return server.page(headers, Failure { explanation, ..failure });
+        }
+    };
+    let pending = Transaction::Pending { id: form.id.clone(), request: form.request.clone() };
+    match begin(server, &upstream, &pending).await {
+        Ok(true) => {}
+        Ok(false) => return server.page(headers, expired()),
+        Err(error) => return server.page(headers, store_failed(&error, Some(back))),
+    }
+    let mut response = see_other(url.as_str());
+    let binding = request::binding(&server.requests, &form.id);
+    server.cookies.set(&mut response, Cookie::Login, &form.id, &binding);
+    response
+}
+
+/// Writes the transaction down, unless that was done already; false if it is over.
+async fn begin(
+    server: &Arc<AuthorizationServer>,
+    upstream: &UpstreamRequest,
+    pending: &Transaction,
+) -> Result<bool, StoreError> {
+    let (table, key) = (Table::Transaction, key(&upstream.state));
+    let value = serde_json::to_vec(pending).expect("a transaction is JSON");
+    let expires = SystemTime::now() + Duration::from_secs(LIFE_S);
+    match server.store.commit(vec![Write::Insert { table, key, value, expires }]).await? {
+        Committed::Done => Ok(true),
+        Committed::Conflict => {
+            let row = server.store.get(table, &key).await?;
+            let transaction = row.and_then(|row| serde_json::from_slice(&row.value).ok());
+            Ok(matches!(transaction, Some(Transaction::Pending { .. })))
+        }
+    }
+}
+
+/// Tells the client. Nothing was stored, so nothing has to be removed.
+fn deny(server: &AuthorizationServer, form: &Form) -> Response {
+    let back = Back {
+        redirect_uri: &form.request.redirect_uri,
+        state: form.request.state.as_deref(),
+        client: &form.request.client_name,
+    };
+    let mut response = server.send_error(&back, "access_denied", "the person did not approve the login");
+    server.cookies.clear(&mut response, &form.id);
+    response
+}
+
+/// Whether a form was sent from a page of ours, as far as the browser says. With our referrer policy it says `null` for
+/// the origin of our own pages, but it also says `same-origin`, which no other site can make it say.
+fn is_from_our_page(headers: &HeaderMap, base_url: &str) -> bool {
+    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    match (site, origin) {
+        (Some("same-origin"), Some(origin)) => origin == "null" || origin == base_url,
+        (Some("same-origin") | None, None) => true,
+        (Some(_), _) => false,
+        (None, Some(origin)) => origin == "null" || origin == base_url,
+    }
+}
+
+fn broken_form<'r>(status: StatusCode, what: &str) -> Failure<'r> {
+    let explanation = Explanation::new(
+        "The form did not arrive",
+        format!("The answer to the question could not be read: {what}."),
+        &["Start the login again in your client."],
+    );
+    Failure::here(status, "invalid_request", explanation, what)
+}
+
+/// The form, or the provider's answer, belongs to nothing that is under way.
+pub(super) fn expired<'r>() -> Failure<'r> {
+    let explanation = Explanation::new(
+        "This login is over",
+        "The login was finished already, or more than ten minutes have passed since it began.",
+        &["Start the login again in your client. If the client says that it is connected, there is nothing to do."],
+    );
+    Failure::here(StatusCode::BAD_REQUEST, "invalid_request", explanation, "the login is unknown, expired or used")
+}
+
+/// The browser is not the one that the login began in.
+pub(super) fn other_browser<'r>(cause: &str) -> Failure<'r> {
+    let explanation = Explanation::new(
+        "This browser did not begin the login",
+        "For your safety a login can be finished only in the browser in which it was begun, and this one did not send the cookie that says so.",
+        &[
+            "Start the login again in your client, and finish it in the browser window that opens.",
+            "If cookies are blocked for this site, allow them.",
+            "If a proxy stands in front of this server, its operator makes sure that it does not add a `Domain` to cookies: browsers drop `__Host-` cookies that have one.",
+        ],
+    );
+    Failure::here(StatusCode::FORBIDDEN, "access_denied", explanation, cause)
+}
+
+/// Nothing could be read or written; nothing was changed.
+pub(super) fn store_failed<'r>(error: &StoreError, back: Option<Back<'r>>) -> Failure<'r> {
+    let explanation = Explanation::new(
+        "The server cannot remember logins at the moment",
+        "Its store does not take anything, so the login cannot go on. Whoever is logged in already stays so.",
+        &["Try again in a minute.", "If it goes on, the server's operator finds the reason in its log."],
+    );
+    let cause = error.to_string();
+    Failure { status: StatusCode::SERVICE_UNAVAILABLE, error: "temporarily_unavailable", explanation, cause, back }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_other_sites_are_not_taken() {
+        for (site, origin, expected) in [
+            (None, None, true),
+            (Some("same-origin"), Some("null"), true),
+            (Some("same-origin"), Some("https://mcp.example"), true),
+            (Some("same-origin"), Some("https://evil.example"), false),
+            (Some("same-site"), Some("null"), false),
+            (Some("cross-site"), Some("null"), false),
+            (Some("cross-site"), None, false),
+            (Some("none"), None, false),
+            (None, Some("https://mcp.example"), true),
+            (None, Some("https://evil.example"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("sec-fetch-site", site), ("origin", origin)] {
+                if let Some(value) = value {
+                    headers.insert(name, value.parse().unwrap());
+                }
+            }
+            assert_eq!(is_from_our_page(&headers, "https://mcp.example"), expected, "{site:?} {origin:?}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Errors that clients get as JSON (RFC 6749 §5.2, RFC 7591 §3.2.2, RFC 7009 §2.2.1), in few outer codes.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::store::StoreError;
+
+/// When a client should ask again after something was unavailable.
+const RETRY_AFTER_S: u32 = 5;
+
+/// An error of `/token`, `/revoke` or `/register`. What a client is told is fixed words; what led to it is logged
+/// where it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::auth) enum OAuthError {
+    /// Malformed, repeated or missing parameters.
+    InvalidRequest(String),
+    /// Unknown client, wrong secret, or another way to authenticate than the registered one.
+    InvalidClient { used_basic: bool },
+    /// The code or token is unknown, expired, used, or somebody else's: the client is not told which.
+    InvalidGrant(&'static str),
+    /// A scope beyond what was granted.
+    InvalidScope,
+    /// Another resource than this server (RFC 8707 §2).
+    InvalidTarget,
+    /// A grant type that is not offered.
+    UnsupportedGrantType,
+    /// RFC 7591.
+    InvalidRedirectUri(String),
+    /// RFC 7591.
+    InvalidClientMetadata(String),
+    /// A body beyond its limit.
+    TooLarge,
+    /// Too many requests.
+    SlowDown { retry_after_s: u32 },
+    /// The store or the provider cannot be reached; nothing was changed.
+    Unavailable { retry_after_s: u32 },
+}
+
+impl OAuthError {
+    /// The code, its status, and what to say.
+    fn outside(&self) -> (StatusCode, &'static str, &str) {
+        let bad = StatusCode::BAD_REQUEST;
+        match self {
+            Self::InvalidRequest(what) => (bad, "invalid_request", what),
+            Self::InvalidClient { .. } => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                "the client is not known here, or did not authenticate as it registered: register again",
+            ),
+            Self::InvalidGrant(what) => (bad, "invalid_grant", what),
+            Self::InvalidScope => (bad, "invalid_scope", "the scope is wider than what was granted"),
+            Self::InvalidTarget => (bad, "invalid_target", "this server gives tokens for its own MCP endpoint only"),
+            Self::UnsupportedGrantType => {
+                (bad, "unsupported_grant_type", "grant_type must be authorization_code or refresh_token")
+            }
+            Self::InvalidRedirectUri(what) => (bad, "invalid_redirect_uri", what),
+            Self::InvalidClientMetadata(what) => (bad, "invalid_client_metadata", what),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "the request's body is too large"),
+            Self::SlowDown { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", "too many requests: wait and try again")
+            }
+            Self::Unavailable { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "this cannot be done at the moment; nothing was changed: try again",
+            ),
+        }
+    }
+
+    /// The answer that the client gets.
+    pub(in crate::auth) fn response(&self) -> Response {
+        let (status, code, description) = self.outside();
+        let mut response = json(status, &json!({ "error": code, "error_description": ascii(description) }));
+        let headers = response.headers_mut();
+        match self {
+            Self::InvalidClient { used_basic: true } => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"tinymcp\""));
+            }
+            Self::SlowDown { retry_after_s } | Self::Unavailable { retry_after_s } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_s));
+            }
+            Self::InvalidRequest(_)
+            | Self::InvalidClient { used_basic: false }
+            | Self::InvalidGrant(_)
+            | Self::InvalidScope
+            | Self::InvalidTarget
+            | Self::UnsupportedGrantType
+            | Self::InvalidRedirectUri(_)
+            | Self::InvalidClientMetadata(_)
+            | Self::TooLarge => {}
+        }
+        response
+    }
+
+    /// Something that was not there at the moment.
+    pub(in crate::auth) fn unavailable() -> Self {
+        Self::Unavailable { retry_after_s: RETRY_AFTER_S }
+    }
+}
+
+/// Logged here, where it is known; the client hears that it may try again.
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Self::unavailable()
+    }
+}
+
+impl From<super::form::Repeated> for OAuthError {
+    fn from(super::form::Repeated(name): super::form::Repeated) -> Self {
+        Self::InvalidRequest(format!("parameter `{name}` is given more than once"))
+    }
+}
+
+/// JSON that nobody may keep (RFC 6749 §5.1).
+pub(in crate::auth) fn json(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// `error_description` takes printable ASCII without quotes and backslashes (RFC 6749 §5.2).
+pub(in crate::auth) fn ascii(text: &str) -> String {
+    let fits = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+    text.chars().map(|c| if fits(c) { c } else { '\'' }).collect()
+}

@@ -1,0 +1,98 @@
+//! How often one address may ask. A ceiling far above what people do, so that nobody keeps the server busy alone.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use axum::response::Response;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::errors::OAuthError;
+
+/// Addresses that are remembered before those are forgotten that have not asked for a while.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// What is counted apart, so that one does not use up the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bucket {
+    /// `/register`: clients register often, and hosted ones share addresses.
+    Register,
+    /// `/authorize`, `/consent`, the provider's answers.
+    Authorize,
+    /// Codes at `/token`, and `/revoke`.
+    Token,
+    /// Refresh tokens at `/token`: being turned away there must not look like being logged out.
+    Refresh,
+}
+
+/// The ceilings.
+pub(super) struct Limits {
+    register: DefaultKeyedRateLimiter<IpAddr>,
+    authorize: DefaultKeyedRateLimiter<IpAddr>,
+    token: DefaultKeyedRateLimiter<IpAddr>,
+    refresh: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+impl Limits {
+    /// Each bucket takes so many requests a minute from one address.
+    pub(super) fn new(per_minute: u32) -> Self {
+        let per_minute = NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN);
+        let limiter = || RateLimiter::keyed(Quota::per_minute(per_minute));
+        Self { register: limiter(), authorize: limiter(), token: limiter(), refresh: limiter() }
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// Too many: when to come again.
+    pub(super) fn count(&self, bucket: Bucket, address: IpAddr) -> Result<(), OAuthError> {
+        let limiter = match bucket {
+            Bucket::Register => &self.register,
+            Bucket::Authorize => &self.authorize,
+            Bucket::Token => &self.token,
+            Bucket::Refresh => &self.refresh,
+        };
+        if limiter.len() > ADDRESSES_MAX {
+            limiter.retain_recent();
+        }
+        limiter.check_key(&network(address)).map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            let wait = wait.max(Duration::from_secs(1)).as_secs_f64().ceil();
+            tracing::warn!(?bucket, "an address asks too often");
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a minute at most")]
+            OAuthError::SlowDown { retry_after_s: wait as u32 }
+        })
+    }
+
+    /// The same, with the answer for who is over it.
+    pub(super) fn allow(&self, bucket: Bucket, address: IpAddr) -> Result<(), Box<Response>> {
+        self.count(bucket, address).map_err(|error| Box::new(error.response()))
+    }
+}
+
+/// What counts as one: a whole IPv6 network of 64 bits, of which one machine has all addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_turned_away_and_others_are_not() {
+        let limits = Limits::new(3);
+        let ask = |address: &str| limits.count(Bucket::Token, address.parse().unwrap());
+        for _ in 0..3 {
+            assert_eq!(ask("2001:db8::1"), Ok(()));
+        }
+        assert_eq!(ask("2001:db8::2"), Err(OAuthError::SlowDown { retry_after_s: 20 }));
+        assert_eq!(ask("2001:db8:1::1"), Ok(()));
+        assert_eq!(ask("192.0.2.1"), Ok(()));
+        assert_eq!(limits.count(Bucket::Refresh, "2001:db8::1".parse().unwrap()), Ok(()));
+    }
+}

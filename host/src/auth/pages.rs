@@ -1,0 +1,278 @@
+//! The pages of a login: what people are asked, told, and sent on with.
+//!
+//! No page has a script. What a client or a provider says about itself is shown as text, freed of what is invisible,
+//! and as the claim that it is; hosts are shown in ASCII.
+
+mod names;
+mod place;
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::json;
+use url::Url;
+
+pub use self::names::clean_name;
+use self::names::mixes_scripts;
+use self::place::{Destination, Place};
+use super::explain::Explanation;
+use crate::config::address::BaseUrl;
+use crate::http::html;
+use crate::visible::{clean, cut};
+
+/// How much of a provider's words is quoted.
+const MAX_QUOTE_BYTES: usize = 1 << 10;
+
+/// Asks whether a client may have access. The answer is a form that is sent to `/consent`, with the fields `request`
+/// and `decision` (`approve` or `deny`).
+#[derive(Debug)]
+pub struct ConsentPage {
+    /// The validated request, sealed; it comes back with the answer.
+    pub sealed_request: String,
+    /// Who asks.
+    pub client: Asking,
+    /// Where the client wants the person sent back to, as it was written.
+    pub redirect_uri: String,
+    /// The scopes asked for, and what each allows, in words.
+    pub scopes: Vec<(String, String)>,
+    /// Who logs people in.
+    pub provider: String,
+    /// What the provider is asked for.
+    pub provider_scopes: Vec<String>,
+}
+
+/// A client that asks for access, and whose word its name is.
+#[derive(Debug)]
+pub enum Asking {
+    /// It registered itself: the name is its own claim.
+    Registered {
+        /// As it calls itself.
+        name: Option<String>,
+    },
+    /// Its id is the URL of a document, which was fetched from there.
+    Document {
+        /// The URL.
+        client_id: String,
+        /// As the document calls it.
+        name: Option<String>,
+    },
+    /// It is declared in `tinymcp.toml`.
+    Declared {
+        /// As the operator calls it, or else its id.
+        name: String,
+    },
+}
+
+/// Tells of something that a person must know, mostly a failure.
+#[derive(Debug)]
+pub struct MessagePage {
+    /// The status.
+    pub status: StatusCode,
+    /// The error's code (RFC 6749 §4.1.2.1, §5.2), for the page's twin in JSON.
+    pub error: &'static str,
+    /// What to tell.
+    pub explanation: Explanation,
+    /// Finds the cause in the log.
+    pub reference: String,
+    /// Where the person is taken afterwards.
+    pub forward: Option<Forward>,
+}
+
+/// The way back to a client that is to learn of an error, too.
+#[derive(Debug)]
+pub struct Forward {
+    /// The client's validated redirect URI, with the error in its query.
+    pub url: String,
+    /// The client's name.
+    pub client: String,
+    /// How long the page can be read before the browser goes on.
+    pub after_s: u32,
+}
+
+/// The last step to an application that is opened by a scheme of its own, such as `cursor:`. Browsers follow such a
+/// redirect unreliably and without a word; a page can tell how to go on.
+#[derive(Debug)]
+pub struct OpenAppPage {
+    /// The client's validated redirect URI, with the answer in its query.
+    pub url: String,
+    /// What the application is told.
+    pub outcome: Outcome,
+}
+
+/// How a login ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// With access for the client.
+    LoggedIn {
+        /// How the person is called.
+        person: Option<String>,
+    },
+    /// The person said no.
+    Denied,
+    /// It did not work.
+    Failed,
+}
+
+impl ConsentPage {
+    /// The page as an answer.
+    pub fn response(&self, base_url: &BaseUrl) -> Response {
+        html::answer(StatusCode::OK, &self.view(base_url), base_url)
+    }
+
+    fn view<'a>(&'a self, base_url: &'a BaseUrl) -> ConsentView<'a> {
+        let (name, vouched_by) = match &self.client {
+            Asking::Registered { name } => (name.as_deref(), VouchedBy::Nobody),
+            Asking::Document { client_id, name } => (name.as_deref(), VouchedBy::Domain(host_of(client_id))),
+            Asking::Declared { name } => (Some(name.as_str()), VouchedBy::Operator),
+        };
+        let name = name.map(clean_name).filter(|name| !name.is_empty());
+        let heading = match (&name, &vouched_by) {
+            (Some(name), _) => format!("“{name}”"),
+            (None, VouchedBy::Domain(host)) => host.clone(),
+            (None, VouchedBy::Nobody | VouchedBy::Operator) => "an application".to_owned(),
+        };
+        ConsentView {
+            server: base_url.authority(),
+            heading,
+            is_mixed: name.as_deref().is_some_and(mixes_scripts),
+            name,
+            vouched_by,
+            destination: Destination::of(&self.redirect_uri),
+            scopes: &self.scopes,
+            provider: &self.provider,
+            provider_scopes: &self.provider_scopes,
+            sealed_request: &self.sealed_request,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentView<'a> {
+    server: &'a str,
+    heading: String,
+    is_mixed: bool,
+    name: Option<String>,
+    vouched_by: VouchedBy,
+    destination: Destination,
+    scopes: &'a [(String, String)],
+    provider: &'a str,
+    provider_scopes: &'a [String],
+    sealed_request: &'a str,
+}
+
+/// Who says what a client is.
+enum VouchedBy {
+    Nobody,
+    Domain(String),
+    Operator,
+}
+
+impl MessagePage {
+    /// The page for a browser, and the same as JSON for everybody else.
+    pub fn respond(&self, headers: &HeaderMap, base_url: &BaseUrl) -> Response {
+        if html::is_preferred(headers) { self.response(base_url) } else { self.json() }
+    }
+
+    /// The page as an answer.
+    pub fn response(&self, base_url: &BaseUrl) -> Response {
+        html::answer(self.status, &self.view(base_url), base_url)
+    }
+
+    fn view<'a>(&'a self, base_url: &'a BaseUrl) -> MessageView<'a> {
+        let Explanation { title, happened, steps, quote } = &self.explanation;
+        MessageView {
+            server: base_url.authority(),
+            title: clean(title),
+            happened: passages(happened),
+            steps: steps.iter().map(|step| passages(step)).collect(),
+            quote: quote.as_deref().map(|quote| cut(clean(quote).trim(), MAX_QUOTE_BYTES)),
+            reference: &self.reference,
+            forward: self.forward.as_ref(),
+        }
+    }
+
+    fn json(&self) -> Response {
+        let Explanation { title, happened, steps, quote: _ } = &self.explanation;
+        let description = clean(&format!("{title}: {happened} {}", steps.join(" ")));
+        let body = json!({
+            "error": self.error,
+            "error_description": description.trim_end(),
+            "reference": self.reference,
+        });
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (VARY, HeaderValue::from_static("accept")),
+        ];
+        (self.status, headers, body.to_string()).into_response()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessageView<'a> {
+    server: &'a str,
+    title: String,
+    happened: Vec<Passage>,
+    steps: Vec<Vec<Passage>>,
+    quote: Option<String>,
+    reference: &'a str,
+    forward: Option<&'a Forward>,
+}
+
+/// A piece of a text.
+enum Passage {
+    Plain(String),
+    Code(String),
+    /// Code of several lines.
+    Block(String),
+}
+
+/// Splits a text at its backticks.
+fn passages(text: &str) -> Vec<Passage> {
+    let passage = |(place, piece): (usize, &str)| match place % 2 {
+        0 => Passage::Plain(clean(piece)),
+        _ if piece.contains('\n') => Passage::Block(clean(piece)),
+        _ => Passage::Code(clean(piece)),
+    };
+    text.split('`').enumerate().map(passage).collect()
+}
+
+impl OpenAppPage {
+    /// The page as an answer.
+    pub fn response(&self, base_url: &BaseUrl) -> Response {
+        html::answer(StatusCode::OK, &self.view(base_url), base_url)
+    }
+
+    fn view<'a>(&'a self, base_url: &'a BaseUrl) -> OpenAppView<'a> {
+        let app = match Destination::of(&self.url).place {
+            Place::App(name) => name,
+            Place::Host(_) | Place::ThisComputer | Place::OtherApp(_) => "the application",
+        };
+        OpenAppView { server: base_url.authority(), url: &self.url, app, outcome: &self.outcome }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "open_app.html")]
+struct OpenAppView<'a> {
+    server: &'a str,
+    url: &'a str,
+    app: &'static str,
+    outcome: &'a Outcome,
+}
+
+/// The host of a URL, in ASCII; the URL itself where it has none.
+fn host_of(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(parsed) => parsed.host_str().unwrap_or(url).to_owned(),
+        Err(_) => clean_name(url),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! An authorization under way: the validated request, and what is derived from its id.
+//!
+//! Invariant: until a person approves, nothing of it is stored. The request travels in the consent form, sealed; what
+//! the provider and the browser are given afterwards is derived from its id, so that a second click gives the same.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use super::cookies::LIFE_S;
+use super::sessions::now_s;
+use super::upstream::UpstreamRequest;
+use crate::vault::Vault;
+
+/// What the consent form's seal is for.
+const FORM: &[u8] = b"consent form";
+
+/// Names an authorization: the time in hexadecimal, so that ids order by age, and 128 random bits.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TransactionId(String);
+
+impl TransactionId {
+    pub(super) fn new(now_s: u64) -> Self {
+        Self(format!("{now_s:010x}{:032x}", rand::random::<u128>()))
+    }
+}
+
+impl fmt::Display for TransactionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An authorization request of which every part was checked.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct ValidatedRequest {
+    pub(super) client_id: String,
+    /// What the client is called on pages.
+    pub(super) client_name: String,
+    pub(super) redirect_uri: String,
+    /// The client's own state, byte by byte as it came.
+    pub(super) state: Option<String>,
+    /// RFC 7636, S256.
+    pub(super) code_challenge: String,
+    pub(super) scopes: BTreeSet<String>,
+}
+
+/// A request that waits for a person's decision.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Form {
+    pub(super) id: TransactionId,
+    pub(super) request: ValidatedRequest,
+    /// What the cookie that was set with the form must hash to.
+    csrf: [u8; 32],
+    expires_s: u64,
+}
+
+/// A form, and the value of the cookie that goes with it.
+pub(super) struct FreshForm {
+    pub(super) form: Form,
+    pub(super) csrf: String,
+}
+
+impl Form {
+    pub(super) fn new(request: ValidatedRequest) -> FreshForm {
+        let now_s = now_s();
+        let csrf = BASE64.encode(rand::random::<[u8; 32]>());
+        let form = Self {
+            id: TransactionId::new(now_s),
+            request,
+            csrf: *blake3::hash(csrf.as_bytes()).as_bytes(),
+            expires_s: now_s + LIFE_S,
+        };
+        FreshForm { form, csrf }
+    }
+
+    pub(super) fn seal(&self, vault: &Vault) -> String {
+        BASE64.encode(vault.seal(FORM, &serde_json::to_vec(self).expect("a form is JSON")))
+    }
+
+    /// Reads a form that this server made less than ten minutes ago.
+    pub(super) fn open(vault: &Vault, sealed: &str) -> Option<Self> {
+        let plain = vault.open(FORM, &BASE64.decode(sealed).ok()?)?;
+        let form: Self = serde_json::from_slice(&plain).ok()?;
+        (form.expires_s > now_s()).then_some(form)
+    }
+
+    /// Whether the browser has the cookie that was set with this very form.
+    pub(super) fn belongs_to(&self, cookie: &str) -> bool {
+        blake3::hash(cookie.as_bytes()) == blake3::Hash::from_bytes(self.csrf)
+    }
+}
+
+/// What the browser that approved gets, to be known again by.
+pub(super) fn binding(vault: &Vault, id: &TransactionId) -> String {
+    derived(vault, "binding", id)
+}
+
+/// What the provider gets: all of it is known to this server alone.
+pub(super) fn upstream_request(vault: &Vault, id: &TransactionId, redirect_uri: String) -> UpstreamRequest {
+    UpstreamRequest {
+        state: derived(vault, "state", id),
+        verifier: derived(vault, "verifier", id),
+        nonce: derived(vault, "nonce", id),
+        redirect_uri,
+    }
+}
+
+/// 43 characters (RFC 7636 §4.1 wants as many of a verifier).
+fn derived(vault: &Vault, what: &str, id: &TransactionId) -> String {
+    BASE64.encode(vault.derive(format!("{what}\0{id}").as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form() -> FreshForm {
+        Form::new(ValidatedRequest {
+            client_id: "c".to_owned(),
+            client_name: "Client".to_owned(),
+            redirect_uri: "http://localhost/cb".to_owned(),
+            state: Some("s\u{e9} +&".to_owned()),
+            code_challenge: "x".repeat(43),
+            scopes: BTreeSet::new(),
+        })
+    }
+
+    #[test]
+    fn a_form_comes_back_whole_or_not_at_all() {
+        let vault = Vault::for_tests(1);
+        let FreshForm { form, csrf } = form();
+        let sealed = form.seal(&vault);
+        let opened = Form::open(&vault, &sealed).unwrap();
+        assert_eq!(opened.request.state, form.request.state);
+        assert!(opened.belongs_to(&csrf) && !opened.belongs_to("") && !opened.belongs_to("x"));
+        assert!(Form::open(&Vault::for_tests(2), &sealed).is_none());
+        assert!(Form::open(&vault, &sealed[1..]).is_none());
+        let late = Form { expires_s: now_s(), ..form };
+        assert!(Form::open(&vault, &late.seal(&vault)).is_none());
+    }
+
+    #[test]
+    fn what_is_derived_is_the_same_twice_and_differs_by_purpose_and_id() {
+        let vault = Vault::for_tests(1);
+        let (id, other) = (TransactionId::new(1), TransactionId::new(1));
+        let request = |id| upstream_request(&vault, id, String::new());
+        assert_eq!(request(&id).state, request(&id).state);
+        assert_ne!(request(&id).state, request(&other).state);
+        let UpstreamRequest { state, verifier, nonce, .. } = request(&id);
+        let all = BTreeSet::from([state, verifier, nonce, binding(&vault, &id)]);
+        assert_eq!(all.len(), 4);
+        assert!(all.iter().all(|text| text.len() == 43));
+    }
+}

@@ -1,0 +1,118 @@
+//! The resource that tokens are for: this server's MCP endpoint and no other (RFC 8707, RFC 9728).
+
+use http::HeaderValue;
+use http::uri::Authority;
+use url::Url;
+
+use super::errors::OAuthError;
+use crate::config::address::BaseUrl;
+
+/// How a loopback server may be called.
+const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Checks the `resource` parameters of a request. Clients write the endpoint or the whole server, with and without a
+/// slash at the end; none at all means the endpoint.
+///
+/// # Errors
+/// `invalid_target` for anything else, and for more than one.
+pub(super) fn accept<'r>(base_url: &BaseUrl, resources: impl Iterator<Item = &'r str>) -> Result<(), OAuthError> {
+    let mut resources = resources.filter(|resource| !resource.is_empty());
+    let Some(resource) = resources.next() else { return Ok(()) };
+    if resources.next().is_some() || !names_us(base_url, resource) {
+        return Err(OAuthError::InvalidTarget);
+    }
+    Ok(())
+}
+
+fn names_us(base_url: &BaseUrl, resource: &str) -> bool {
+    let Ok(url) = Url::parse(resource) else { return false };
+    let is_bare = url.query().is_none()
+        && url.fragment().is_none()
+        && !resource.contains(['#', '?', '@'])
+        && url.username().is_empty();
+    let is_host =
+        url.host_str() == base_url.host_str() || (base_url.is_loopback() && url.host_str().is_some_and(is_alias));
+    is_bare
+        && is_host
+        && url.scheme() == base_url.scheme()
+        && url.port_or_known_default() == base_url.port_or_known_default()
+        && matches!(url.path(), "" | "/" | "/mcp" | "/mcp/")
+}
+
+/// The server's URL as the request's client spells it: on loopback the name that the client uses, since strict clients
+/// compare; otherwise, and in whatever else is published, `base_url`.
+pub(super) fn base_for(base_url: &BaseUrl, host: Option<&HeaderValue>) -> String {
+    match alias(base_url, host) {
+        Some(alias) => format!("{}://{alias}", base_url.scheme()),
+        None => base_url.as_str().to_owned(),
+    }
+}
+
+/// The host and port of a request that calls a loopback server by another name of this machine.
+pub(super) fn alias(base_url: &BaseUrl, host: Option<&HeaderValue>) -> Option<String> {
+    if !base_url.is_loopback() {
+        return None;
+    }
+    let authority = Authority::try_from(host?.as_bytes()).ok()?;
+    let host = authority.host().to_ascii_lowercase();
+    let is_other = is_alias(&host) && Some(host.as_str()) != base_url.host_str();
+    is_other.then(|| match base_url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    })
+}
+
+fn is_alias(host: &str) -> bool {
+    LOOPBACK_HOSTS.contains(&host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_server_is_a_target() {
+        let public: BaseUrl = "https://mcp.example".parse().unwrap();
+        let local: BaseUrl = "http://localhost:8000".parse().unwrap();
+        for (base_url, resource, expected) in [
+            (&public, "https://mcp.example", true),
+            (&public, "https://mcp.example/", true),
+            (&public, "https://mcp.example/mcp", true),
+            (&public, "https://mcp.example/mcp/", true),
+            (&public, "HTTPS://MCP.example:443/mcp", true),
+            (&public, "http://mcp.example/mcp", false),
+            (&public, "https://mcp.example/other", false),
+            (&public, "https://mcp.example/mcp#x", false),
+            (&public, "https://mcp.example/mcp#", false),
+            (&public, "https://mcp.example/mcp?x", false),
+            (&public, "https://u@mcp.example/mcp", false),
+            (&public, "https://mcp.example.evil/mcp", false),
+            (&public, "https://mcp.example:8443/mcp", false),
+            (&public, "https://localhost/mcp", false),
+            (&public, "mcp", false),
+            (&local, "http://localhost:8000/mcp", true),
+            (&local, "http://127.0.0.1:8000/mcp", true),
+            (&local, "http://[::1]:8000", true),
+            (&local, "http://127.0.0.1:8001/mcp", false),
+        ] {
+            assert_eq!(accept(base_url, std::iter::once(resource)).is_ok(), expected, "{base_url} {resource}");
+        }
+        assert!(accept(&public, std::iter::empty()).is_ok());
+        assert!(accept(&public, ["https://mcp.example", "https://mcp.example"].into_iter()).is_err());
+    }
+
+    #[test]
+    fn a_loopback_server_answers_to_the_name_that_it_was_called_by() {
+        let local: BaseUrl = "http://localhost:8000".parse().unwrap();
+        let public: BaseUrl = "https://mcp.example".parse().unwrap();
+        for (base_url, host, expected) in [
+            (&local, "localhost:8000", "http://localhost:8000"),
+            (&local, "127.0.0.1:8000", "http://127.0.0.1:8000"),
+            (&local, "[::1]:8000", "http://[::1]:8000"),
+            (&local, "extra.example", "http://localhost:8000"),
+            (&public, "127.0.0.1", "https://mcp.example"),
+        ] {
+            assert_eq!(base_for(base_url, Some(&host.parse().unwrap())), expected);
+        }
+    }
+}

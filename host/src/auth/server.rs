@@ -1,0 +1,235 @@
+//! The authorization server: what its endpoints share.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::clients::document::Documents;
+use super::clients::redirect::{self, Kind};
+use super::clients::{Clients, Declared};
+use super::cookies::Cookies;
+use super::explain::Explanation;
+use super::limits::{Bucket, Limits};
+use super::pages::{Forward, MessagePage, OpenAppPage, Outcome};
+use super::people::People;
+use super::sessions::{Lives, Sessions};
+use super::upstream::Upstream;
+use crate::config::Config;
+use crate::config::address::BaseUrl;
+use crate::state::StateDir;
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// How long a page can be read before the browser goes on to the client that has to learn of the error too.
+const FORWARD_AFTER_S: u32 = 30;
+
+/// The purposes of keys. Changing one voids what was made with it.
+const CLIENT_IDS: &str = "tinymcp 2026 client ids";
+const TOKENS: &str = "tinymcp 2026 tokens";
+const REQUESTS: &str = "tinymcp 2026 authorization requests";
+
+/// What an authorization server is made of.
+pub struct Parameters<'a> {
+    /// The configuration; scopes of plugins change while the server runs.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Clients of `[auth.clients]`, their secrets resolved.
+    pub clients: BTreeMap<String, Declared>,
+    /// Who logs people in.
+    pub upstream: Arc<Upstream>,
+    /// Our id there.
+    pub own_id_at_provider: Option<String>,
+    /// What fetches the metadata documents of clients.
+    pub documents: Documents,
+    /// Holds the keys.
+    pub state: &'a StateDir,
+    /// Where sessions are kept.
+    pub store: Store,
+    /// Where tasks run.
+    pub tasks: &'a TaskTracker,
+}
+
+/// TinyMCP as the authorization server of its clients (RFC 6749), and as a client of one identity provider.
+pub struct AuthorizationServer {
+    base_url: BaseUrl,
+    pub(super) clients: Clients,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) store: Store,
+    /// Of authorizations under way.
+    pub(super) requests: Vault,
+    pub(super) cookies: Cookies,
+    pub(super) limits: Limits,
+    pub(super) tasks: TaskTracker,
+}
+
+impl AuthorizationServer {
+    /// Puts one together.
+    pub fn new(parameters: Parameters<'_>) -> Self {
+        let Parameters { config, clients, upstream, own_id_at_provider, documents, state, store, tasks } = parameters;
+        let current = Arc::clone(&config.borrow());
+        let auth = &current.auth;
+        let people = People::new(config, is_local(&upstream));
+        let lives = Lives {
+            access: auth.access_ttl.duration(),
+            refresh: auth.refresh_ttl.duration(),
+            session_max: auth.session_max.map(|max| max.duration()),
+            grace: auth.refresh_grace.duration(),
+        };
+        let vault = Vault::of(state, TOKENS);
+        let sessions = Sessions::new(store.clone(), vault, people, Arc::clone(&upstream), lives, tasks.clone());
+        let clients =
+            Clients::new(Vault::of(state, CLIENT_IDS), documents, clients, own_id_at_provider, auth.unknown_clients);
+        let base_url = current.server.base_url.clone();
+        Self {
+            cookies: Cookies { is_https: base_url.is_https() },
+            base_url,
+            clients,
+            sessions,
+            upstream,
+            store,
+            requests: Vault::of(state, REQUESTS),
+            limits: Limits::new(auth.requests_per_minute.into()),
+            tasks: tasks.clone(),
+        }
+    }
+
+    /// The issuer, and what every published URL begins with.
+    pub fn base_url(&self) -> &BaseUrl {
+        &self.base_url
+    }
+
+    /// Who logs people in.
+    pub fn provider(&self) -> &str {
+        self.upstream.display_name()
+    }
+
+    /// Whether people can log in: the provider is known.
+    pub fn is_ready(&self) -> bool {
+        self.upstream.is_known()
+    }
+
+    /// Whether anybody may log in, and only from this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        is_local(&self.upstream)
+    }
+
+    /// Counts a step of a login in a browser.
+    ///
+    /// # Errors
+    /// Too many from one address: what it is answered.
+    pub(crate) fn count_authorization(&self, address: IpAddr) -> Result<(), Box<Response>> {
+        self.limits.allow(Bucket::Authorize, address)
+    }
+
+    pub(super) fn people(&self) -> &People {
+        self.sessions.people()
+    }
+
+    /// Where the provider sends people back to.
+    pub(super) fn callback_url(&self) -> String {
+        format!("{}/auth/callback", self.base_url.as_str())
+    }
+
+    /// A page about something that went wrong, and its cause in the log.
+    pub(super) fn page(&self, headers: &HeaderMap, failure: Failure<'_>) -> Response {
+        let reference = reference();
+        let Failure { status, error, explanation, cause, back } = failure;
+        tracing::warn!(%reference, status = status.as_u16(), cause, "login: {}", explanation.title);
+        let forward = back.map(|back| Forward {
+            url: self.error_url(&back, error, &explanation.title),
+            client: back.client.to_owned(),
+            after_s: FORWARD_AFTER_S,
+        });
+        MessagePage { status, error, explanation, reference, forward }.respond(headers, &self.base_url)
+    }
+
+    /// Sends the browser back to its client with an answer (RFC 6749 §4.1.2, RFC 9207 §2).
+    pub(super) fn send_back(&self, back: &Back<'_>, answer: &[(&str, &str)], outcome: Outcome) -> Response {
+        let url = self.answer_url(back, answer);
+        if redirect::accept(back.redirect_uri) == Ok(Kind::App) {
+            return OpenAppPage { url, outcome }.response(&self.base_url);
+        }
+        see_other(&url)
+    }
+
+    /// Sends the browser back to its client with an error (RFC 6749 §4.1.2.1).
+    pub(super) fn send_error(&self, back: &Back<'_>, error: &str, description: &str) -> Response {
+        let outcome = if error == "access_denied" { Outcome::Denied } else { Outcome::Failed };
+        let description = super::errors::ascii(description);
+        self.send_back(back, &[("error", error), ("error_description", &description)], outcome)
+    }
+
+    fn error_url(&self, back: &Back<'_>, error: &str, description: &str) -> String {
+        self.answer_url(back, &[("error", error), ("error_description", &super::errors::ascii(description))])
+    }
+
+    fn answer_url(&self, back: &Back<'_>, answer: &[(&str, &str)]) -> String {
+        let state = back.state.map(|state| ("state", state));
+        let issuer = ("iss", self.base_url.as_str());
+        let answer: Vec<(&str, &str)> = answer.iter().copied().chain(state).chain([issuer]).collect();
+        redirect::with_answer(back.redirect_uri, &answer)
+    }
+}
+
+fn is_local(upstream: &Upstream) -> bool {
+    matches!(upstream, Upstream::Local(_))
+}
+
+/// The way back to a client, proved to be its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Back<'r> {
+    pub(super) redirect_uri: &'r str,
+    pub(super) state: Option<&'r str>,
+    pub(super) client: &'r str,
+}
+
+/// What a page is about.
+pub(super) struct Failure<'r> {
+    pub(super) status: StatusCode,
+    /// The code, for the page's twin in JSON and for the client.
+    pub(super) error: &'static str,
+    pub(super) explanation: Explanation,
+    /// For the log.
+    pub(super) cause: String,
+    /// The client that learns of it after the person.
+    pub(super) back: Option<Back<'r>>,
+}
+
+impl Failure<'_> {
+    /// A page for a person alone: nothing goes back to any client.
+    pub(super) fn here(
+        status: StatusCode,
+        error: &'static str,
+        explanation: Explanation,
+        cause: impl Into<String>,
+    ) -> Self {
+        Self { status, error, explanation, cause: cause.into(), back: None }
+    }
+}
+
+/// A redirect after which a POST is not repeated (RFC 9700 §4.12).
+pub(super) fn see_other(url: &str) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    match HeaderValue::from_str(url) {
+        Ok(url) => {
+            headers.insert(LOCATION, url);
+        }
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    response
+}
+
+/// Finds a page's cause in the log.
+pub(super) fn reference() -> String {
+    format!("{:08x}", rand::random::<u32>())
+}

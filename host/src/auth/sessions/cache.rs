@@ -1,0 +1,131 @@
+//! Sessions in memory: who is behind an access token, without a look into the store.
+//!
+//! What is here may be some seconds older than the store, never longer: a session that another replica ended is dead
+//! here soon, one that this process ended at once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::auth::tokens::{Family, TokenHash};
+use crate::principal::Principal;
+
+/// After so long a session is read again beside the request that uses it.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// After so long a request waits until its session was read again.
+const USABLE: Duration = Duration::from_secs(15);
+
+/// How long the end of a session is remembered, so that nobody who read its row before brings it back.
+const ENDED: Duration = Duration::from_secs(60);
+
+/// Sessions that are kept. More are read again and again, which costs each request a look into the store.
+const SESSIONS_MAX: usize = 50_000;
+
+/// One session.
+pub(super) struct Live {
+    /// Counts the changes of the row that it was read from: a later state is never replaced by an earlier one.
+    changes: u64,
+    loaded: Instant,
+    is_reloading: AtomicBool,
+    pub(super) grants: Vec<Grant>,
+    /// The rotation of which no token has been seen yet; its first use is noted.
+    pub(super) unused_generation: Option<u32>,
+    is_noted: AtomicBool,
+}
+
+/// One access token.
+pub(super) struct Grant {
+    pub(super) hash: TokenHash,
+    pub(super) expires_s: u64,
+    pub(super) generation: u32,
+    pub(super) principal: Arc<Principal>,
+}
+
+/// How good what is here is.
+pub(super) enum Freshness {
+    Fresh,
+    /// Usable; the caller should read the session again beside the request.
+    Reload,
+    Stale,
+}
+
+#[derive(Default)]
+pub(super) struct Cache(RwLock<Sessions>);
+
+#[derive(Default)]
+struct Sessions {
+    live: HashMap<Family, Arc<Live>>,
+    ended: HashMap<Family, Instant>,
+}
+
+impl Live {
+    pub(super) fn new(changes: u64, grants: Vec<Grant>, unused_generation: Option<u32>) -> Self {
+        Self {
+            changes,
+            loaded: Instant::now(),
+            is_reloading: AtomicBool::new(false),
+            grants,
+            unused_generation,
+            is_noted: AtomicBool::new(false),
+        }
+    }
+
+    /// Exactly one caller is told to reload.
+    pub(super) fn freshness(&self) -> Freshness {
+        match self.loaded.elapsed() {
+            age if age <= FRESH => Freshness::Fresh,
+            age if age > USABLE => Freshness::Stale,
+            _ if self.is_reloading.swap(true, Ordering::Relaxed) => Freshness::Fresh,
+            _ => Freshness::Reload,
+        }
+    }
+
+    /// Whether this use is the first that has to be noted; true once.
+    pub(super) fn is_first_use(&self, grant: &Grant) -> bool {
+        self.unused_generation == Some(grant.generation) && !self.is_noted.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn grant(&self, hash: &TokenHash) -> Option<&Grant> {
+        self.grants.iter().find(|grant| grant.hash == *hash)
+    }
+}
+
+impl Cache {
+    pub(super) fn get(&self, family: &Family) -> Option<Arc<Live>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).live.get(family).cloned()
+    }
+
+    /// Keeps a session, unless a later state of it is known or it has ended. Returns what was given.
+    pub(super) fn insert(&self, family: Family, live: Live) -> Arc<Live> {
+        let new = Arc::new(live);
+        let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Sessions { live, ended } = &mut *sessions;
+        let is_outdated = live.get(&family).is_some_and(|known| known.changes > new.changes);
+        if is_outdated || ended.contains_key(&family) {
+            return new;
+        }
+        if live.len() >= SESSIONS_MAX {
+            live.retain(|_, live| live.loaded.elapsed() <= USABLE);
+        }
+        if live.len() >= SESSIONS_MAX {
+            live.clear();
+        }
+        live.insert(family, Arc::clone(&new));
+        new
+    }
+
+    /// The row is gone.
+    pub(super) fn forget(&self, family: &Family) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).live.remove(family);
+    }
+
+    /// This process has ended the session.
+    pub(super) fn end(&self, family: Family) {
+        let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        sessions.live.remove(&family);
+        sessions.ended.retain(|_, at| at.elapsed() < ENDED);
+        sessions.ended.insert(family, Instant::now());
+    }
+}

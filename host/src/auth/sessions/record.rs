@@ -1,0 +1,136 @@
+//! What the store holds of a session: one row, so that every change of it is one compare-and-swap.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use chacha20poly1305::aead::{Aead as _, KeyInit as _};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::auth::tokens::{Token, TokenHash};
+use crate::auth::upstream::{Identity, UpstreamTokens};
+
+/// Access tokens of one session that are good at once. Clients have one, or two for a moment; the oldest goes.
+const ACCESS_TOKENS_MAX: usize = 16;
+
+/// An answer that is repeated after less than this says the same of the token's life.
+const SAME_ANSWER_S: u64 = 5;
+
+const ANSWER_KEY: &str = "tinymcp 2026 answer to a refresh, for who presents the token again";
+
+/// A session, from its authorization code to its end. The row expires with the code until that is redeemed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) identity: Identity,
+    pub(super) provider: String,
+    pub(super) client_id: String,
+    /// What the person approved.
+    pub(super) approved: BTreeSet<String>,
+    pub(super) created_s: u64,
+    /// Counts the changes of the row, so that the later of two states is known.
+    pub(super) changes: u64,
+    pub(super) code: Code,
+    pub(super) upstream: UpstreamTokens,
+    pub(super) access: Vec<Access>,
+    pub(super) refresh: Option<Refresh>,
+}
+
+/// The authorization code, which stays known so that its second use is noticed (RFC 6749 §4.1.2).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Code {
+    pub(super) hash: TokenHash,
+    pub(super) redirect_uri: String,
+    pub(super) challenge: String,
+    pub(super) expires_s: u64,
+    pub(super) used_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Access {
+    pub(super) hash: TokenHash,
+    pub(super) expires_s: u64,
+    pub(super) scopes: BTreeSet<String>,
+    /// Which rotation it came with.
+    pub(super) generation: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Refresh {
+    pub(super) current: TokenHash,
+    pub(super) generation: u32,
+    pub(super) predecessor: Option<Predecessor>,
+}
+
+/// The refresh token before the current one, and what its use was answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Predecessor {
+    pub(super) hash: TokenHash,
+    /// Sealed under a key that only the presented token gives.
+    answer: String,
+    pub(super) rotated_s: u64,
+    /// When a token of that answer was first seen.
+    pub(super) answer_used_s: Option<u64>,
+}
+
+/// What a client gets for a code or a refresh token.
+#[derive(Clone, Serialize, Deserialize)]
+pub(in crate::auth) struct Answer {
+    pub(super) access_token: String,
+    pub(super) refresh_token: String,
+    pub(super) scopes: BTreeSet<String>,
+    pub(super) issued_s: u64,
+    pub(super) expires_s: u64,
+}
+
+impl Answer {
+    /// The JSON of RFC 6749 §5.1. `expires_in` is there always, since clients guess without it.
+    pub(in crate::auth) fn json(&self, now_s: u64) -> Value {
+        let passed_s = now_s.saturating_sub(self.issued_s) / SAME_ANSWER_S * SAME_ANSWER_S;
+        let life_s = self.expires_s.saturating_sub(self.issued_s);
+        let mut answer = json!({
+            "access_token": self.access_token,
+            "token_type": "Bearer",
+            "expires_in": life_s.saturating_sub(passed_s),
+            "refresh_token": self.refresh_token,
+        });
+        if !self.scopes.is_empty() {
+            answer["scope"] = self.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ").into();
+        }
+        answer
+    }
+}
+
+impl Predecessor {
+    pub(super) fn new(presented: &Token, answer: &Answer, rotated_s: u64) -> Self {
+        let nonce: [u8; 24] = rand::random();
+        let plain = serde_json::to_vec(answer).expect("an answer is JSON");
+        let sealed = cipher(presented).encrypt(&XNonce::from(nonce), plain.as_slice()).expect("an answer is short");
+        let answer = BASE64.encode([nonce.as_slice(), &sealed].concat());
+        Self { hash: presented.hash(), answer, rotated_s, answer_used_s: None }
+    }
+
+    /// What the presented token was answered when it was first presented.
+    pub(super) fn answer(&self, presented: &Token) -> Option<Answer> {
+        let sealed = BASE64.decode(&self.answer).ok()?;
+        let (nonce, sealed) = sealed.split_first_chunk::<24>()?;
+        let plain = cipher(presented).decrypt(&XNonce::from(*nonce), sealed).ok()?;
+        serde_json::from_slice(&plain).ok()
+    }
+}
+
+fn cipher(presented: &Token) -> XChaCha20Poly1305 {
+    let key = blake3::derive_key(ANSWER_KEY, presented.text().as_bytes());
+    XChaCha20Poly1305::new(&Key::from(key))
+}
+
+impl Record {
+    /// Adds an access token, and forgets what has expired.
+    pub(super) fn add_access(&mut self, access: Access, now_s: u64) {
+        self.access.retain(|other| other.expires_s > now_s);
+        self.access.push(access);
+        let over = self.access.len().saturating_sub(ACCESS_TOKENS_MAX);
+        self.access.drain(..over);
+    }
+}

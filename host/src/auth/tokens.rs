@@ -1,0 +1,159 @@
+//! Tokens and codes: opaque texts that name their session, and of which the store knows hashes only.
+//!
+//! Invariant: a text opens only as the kind that it was made as, and only if this server made it; what was made up
+//! costs no look into the store.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::vault::Vault;
+
+const FAMILY_BYTES: usize = 16;
+const RANDOM_BYTES: usize = 32;
+const SIGNATURE_BYTES: usize = 20;
+const TOKEN_BYTES: usize = FAMILY_BYTES + RANDOM_BYTES + SIGNATURE_BYTES;
+
+/// What a text is good for. One kind is never taken for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A bearer token for `/mcp`.
+    Access,
+    /// What gets the next access token.
+    Refresh,
+    /// An authorization code.
+    Code,
+}
+
+impl Kind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Access => "tmcp_at_",
+            Self::Refresh => "tmcp_rt_",
+            Self::Code => "tmcp_ac_",
+        }
+    }
+}
+
+/// Names a session: everything that came from one login through one client, RFC 9700's token family.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Family([u8; FAMILY_BYTES]);
+
+impl Family {
+    pub(super) fn new() -> Self {
+        Self(rand::random())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Enough to tell sessions apart in a log, and no more.
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hash = blake3::hash(&self.0).to_hex();
+        write!(f, "{}", &hash[..8])
+    }
+}
+
+/// SHA-256 of a token or code.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct TokenHash([u8; 32]);
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(..)")
+    }
+}
+
+/// A token that this server made, or a new one. There is no `Display`; [`Token::text`] is for answers alone.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) family: Family,
+    text: String,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token(of {:?})", self.family)
+    }
+}
+
+impl Token {
+    /// Makes a token of a session.
+    pub(super) fn new(vault: &Vault, kind: Kind, family: Family) -> Self {
+        let mut bytes = Vec::with_capacity(TOKEN_BYTES);
+        bytes.extend_from_slice(&family.0);
+        bytes.extend_from_slice(&rand::random::<[u8; RANDOM_BYTES]>());
+        let signature = vault.sign(&message(kind, &bytes));
+        bytes.extend_from_slice(&signature);
+        Self { family, text: format!("{}{}", kind.prefix(), BASE64.encode(bytes)) }
+    }
+
+    /// Reads a token of this kind, if this server made it.
+    pub(super) fn open(vault: &Vault, kind: Kind, raw: &str) -> Option<Self> {
+        let encoded = raw.strip_prefix(kind.prefix())?;
+        let mut bytes = [0; TOKEN_BYTES];
+        let length = BASE64.decode_slice(encoded, &mut bytes).ok()?;
+        let (body, signature) = bytes.get(..length)?.split_at_checked(FAMILY_BYTES + RANDOM_BYTES)?;
+        if length != TOKEN_BYTES || !vault.verify(&message(kind, body), signature) {
+            return None;
+        }
+        let family = Family(body.first_chunk().copied()?);
+        Some(Self { family, text: raw.to_owned() })
+    }
+
+    /// The token itself, for the client that gets it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.text.as_bytes()).into())
+    }
+}
+
+fn message(kind: Kind, body: &[u8]) -> Vec<u8> {
+    [kind.prefix().as_bytes(), body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_opens_as_what_it_is_and_nothing_else() {
+        let vault = Vault::for_tests(1);
+        let family = Family::new();
+        for kind in [Kind::Access, Kind::Refresh, Kind::Code] {
+            let token = Token::new(&vault, kind, family);
+            let opened = Token::open(&vault, kind, token.text()).unwrap();
+            assert_eq!((opened.family, opened.hash()), (family, token.hash()));
+            assert!(Token::open(&Vault::for_tests(2), kind, token.text()).is_none());
+            for other in [Kind::Access, Kind::Refresh, Kind::Code].into_iter().filter(|other| *other != kind) {
+                assert!(Token::open(&vault, other, token.text()).is_none());
+                let renamed = token.text().replacen(kind.prefix(), other.prefix(), 1);
+                assert!(Token::open(&vault, other, &renamed).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_token_does_not_open() {
+        let vault = Vault::for_tests(1);
+        let token = Token::new(&vault, Kind::Access, Family::new());
+        for at in 0..token.text().len() {
+            let mut changed = token.text().as_bytes().to_vec();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            assert!(Token::open(&vault, Kind::Access, &String::from_utf8(changed).unwrap()).is_none(), "byte {at}");
+        }
+        for raw in ["", "tmcp_at_", "tmcp_at_AAAA", &format!("{}AAAA", token.text())] {
+            assert!(Token::open(&vault, Kind::Access, raw).is_none(), "{raw}");
+        }
+        assert!(!format!("{token:?}").contains(token.text()));
+    }
+}

@@ -1,0 +1,262 @@
+//! Logging people in at the provider: the one module that talks to it.
+//!
+//! - [`remote`]: a provider elsewhere, as its data says. [`local`]: the built-in page, for development.
+//! - `discovery`: how the provider describes itself; `breaker`: what is sent there, and when nothing is.
+//! - `token`, `answer`: codes and refresh tokens for tokens. `id_token`, `claims`, `identity`: whose tokens they are.
+//! - `faults`: what went wrong there, for whom.
+
+mod answer;
+mod breaker;
+mod claims;
+mod discovery;
+mod faults;
+mod id_token;
+mod identity;
+pub mod local;
+pub mod remote;
+mod token;
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use self::local::Local;
+use self::remote::Remote;
+use super::explain::Explanation;
+
+/// The provider through which people log in.
+pub enum Upstream {
+    /// A provider elsewhere.
+    Remote(Remote),
+    /// The built-in login page.
+    Local(Local),
+}
+
+/// What ties a login at the provider to one transaction here. All of it is derived from that.
+pub struct UpstreamRequest {
+    /// `state`, which the provider hands back.
+    pub state: String,
+    /// The verifier (RFC 7636) of this login.
+    pub verifier: String,
+    /// `nonce`, which the `id_token` must carry.
+    pub nonce: String,
+    /// This server's callback.
+    pub redirect_uri: String,
+}
+
+/// What came back to the callback; none of it is verified.
+#[derive(Default)]
+pub struct Callback {
+    /// The code.
+    pub code: Option<String>,
+    /// The error's code, in place of a code.
+    pub error: Option<String>,
+    /// The error in words.
+    pub error_description: Option<String>,
+    /// Who answers (RFC 9207).
+    pub iss: Option<String>,
+}
+
+/// A login that has worked.
+#[derive(Debug)]
+pub struct Login {
+    /// Who logged in.
+    pub identity: Identity,
+    /// What the provider gave for later.
+    pub tokens: UpstreamTokens,
+}
+
+/// Who a person is, as the provider says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Who says so.
+    pub issuer: String,
+    /// The provider's name for the person, which never changes.
+    pub subject: String,
+    /// Their address.
+    pub email: Option<String>,
+    /// Whether the provider has verified it. An address that was not verified may be somebody else's.
+    pub email_verified: bool,
+    /// What they are called.
+    pub name: Option<String>,
+    /// What they belong to.
+    pub organizations: Vec<String>,
+    /// The scopes, permissions and roles that the provider's token carries.
+    pub scopes: Vec<String>,
+}
+
+/// The provider's tokens for one session. They are kept sealed, and go nowhere but to the provider.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamTokens {
+    /// The access token.
+    pub access_token: String,
+    /// The refresh token, if there is one.
+    pub refresh_token: Option<String>,
+    /// The last `id_token`, if there was one.
+    pub id_token: Option<String>,
+    /// When the access token ends, in seconds since 1970, if the provider says so.
+    pub expires_at: Option<u64>,
+    /// The scopes that were granted.
+    pub scope: Vec<String>,
+    /// When the provider last said that all is well, in seconds since 1970.
+    pub checked_at: u64,
+}
+
+impl fmt::Debug for UpstreamTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UpstreamTokens(..)")
+    }
+}
+
+/// What became of a session upstream.
+#[expect(clippy::large_enum_variant, reason = "made once a refresh, and taken apart at once")]
+#[derive(Debug)]
+pub enum Refreshed {
+    /// These tokens are in force from now on, in place of the old ones.
+    Tokens {
+        /// The tokens.
+        tokens: UpstreamTokens,
+        /// The person as they are now, if the provider said anything about them.
+        identity: Option<Identity>,
+    },
+    /// There is nothing to renew.
+    NotNeeded,
+}
+
+/// Why a session could not be renewed upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefreshError {
+    /// The provider has ended it.
+    Ended,
+    /// The provider cannot tell at the moment; everything stays as it is.
+    Temporary {
+        /// Seconds after which it may be worth asking again.
+        retry_after: Option<u32>,
+    },
+}
+
+/// Why a login failed.
+#[derive(Debug)]
+pub enum LoginError {
+    /// The person said no, or the provider did for them.
+    Denied {
+        /// The provider's words.
+        description: String,
+    },
+    /// Something is set up wrong, which only the operator can change.
+    Operator(Explanation),
+    /// The provider cannot be reached, or is busy.
+    Temporary {
+        /// For the log.
+        cause: String,
+    },
+    /// What the provider said cannot be trusted, or cannot be understood.
+    Broken {
+        /// For the log.
+        cause: String,
+    },
+}
+
+/// Nobody can be sent to the provider at the moment.
+#[derive(Debug)]
+pub struct Unavailable {
+    /// For the person, who waits in front of a browser.
+    pub explanation: Explanation,
+    /// For the log.
+    pub cause: String,
+}
+
+impl Upstream {
+    /// The provider's name in the configuration, such as `auth0`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Remote(remote) => remote.name(),
+            Self::Local(_) => "local",
+        }
+    }
+
+    /// Its name for people, such as `Auth0`.
+    pub fn display_name(&self) -> &str {
+        match self {
+            Self::Remote(remote) => remote.display_name(),
+            Self::Local(_) => "this server",
+        }
+    }
+
+    /// The id under which it knows this server; clients must not use it as theirs.
+    pub fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::Remote(remote) => Some(remote.client_id()),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// Whether people can be sent there: its discovery document has been read, now or in an earlier run.
+    pub fn is_known(&self) -> bool {
+        match self {
+            Self::Remote(remote) => remote.is_known(),
+            Self::Local(_) => true,
+        }
+    }
+
+    /// The scopes that are asked for there.
+    pub fn scopes(&self) -> Vec<String> {
+        match self {
+            Self::Remote(remote) => remote.scopes(),
+            Self::Local(_) => Vec::new(),
+        }
+    }
+
+    /// Where to send a person.
+    ///
+    /// # Errors
+    /// [`Unavailable`] after ten seconds at most, while nothing is known of the provider.
+    pub async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Unavailable> {
+        match self {
+            Self::Remote(remote) => remote.authorize_url(request).await,
+            Self::Local(local) => Ok(local.authorize_url(request)),
+        }
+    }
+
+    /// Finishes a login with what came back to the callback.
+    ///
+    /// # Errors
+    /// [`LoginError`], which says who has to act.
+    pub fn log_in<'a>(
+        &'a self,
+        callback: &'a Callback,
+        request: &'a UpstreamRequest,
+    ) -> BoxFuture<'a, Result<Login, LoginError>> {
+        Box::pin(async move {
+            match self {
+                Self::Remote(remote) => remote.log_in(callback, request).await,
+                Self::Local(local) => local.log_in(callback, request),
+            }
+        })
+    }
+
+    /// Renews a session upstream. The caller sees to it that one session is renewed once at a time.
+    ///
+    /// # Errors
+    /// [`RefreshError`].
+    pub fn refresh<'a>(&'a self, tokens: &'a UpstreamTokens) -> BoxFuture<'a, Result<Refreshed, RefreshError>> {
+        Box::pin(async move {
+            match self {
+                Self::Remote(remote) => remote.refresh(tokens).await,
+                Self::Local(_) => Ok(Refreshed::NotNeeded),
+            }
+        })
+    }
+
+    /// Ends a session upstream, if the provider has a way for it and can be reached.
+    pub fn revoke<'a>(&'a self, tokens: &'a UpstreamTokens) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            match self {
+                Self::Remote(remote) => remote.revoke(tokens).await,
+                Self::Local(_) => {}
+            }
+        })
+    }
+}

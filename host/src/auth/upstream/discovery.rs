@@ -1,0 +1,322 @@
+//! How the provider describes itself (OpenID Connect Discovery 1.0, RFC 8414), kept up to date in the background.
+//!
+//! The server starts without it. The last good document is kept in the state directory, so that a provider which is
+//! down when the server starts costs nobody a login. A document that names another issuer, or endpoints without TLS,
+//! is never used.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::id_token::fits_template;
+use crate::config::Provider;
+use crate::config::provider::{DiscoveryUrl, Endpoint, is_loopback};
+use crate::fetch::{Fetch, FetchError, ProviderHttp};
+use crate::jwks::KeySet;
+use crate::state::StateDir;
+
+/// How often a known document is read again; endpoints hardly ever change, and keys have a cache of their own.
+const REFRESH_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// The first wait after a failure, and the longest: a login must work ten seconds after the provider is back.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Wait after a failed refresh of what is known: nobody waits for it.
+const RETRY_KNOWN: Duration = Duration::from_secs(60);
+
+/// What is known of the provider.
+#[derive(Clone)]
+pub(super) enum Knowledge {
+    /// Nothing yet; the first look is under way.
+    Looking,
+    /// All that logins need.
+    Known(Arc<Known>),
+    /// Nothing, since this is wrong.
+    Failed(Arc<DiscoveryError>),
+}
+
+/// A provider that people can be sent to.
+pub(super) struct Known {
+    pub(super) issuer: String,
+    /// The issuer is a template: each token names that of its own tenant.
+    pub(super) has_tenants: bool,
+    pub(super) authorization_endpoint: Url,
+    pub(super) token_endpoint: Url,
+    pub(super) userinfo_endpoint: Option<Url>,
+    pub(super) introspection_endpoint: Option<Url>,
+    pub(super) revocation_endpoint: Option<Url>,
+    pub(super) scopes_supported: Vec<String>,
+    pub(super) auth_methods: Option<Vec<String>>,
+    /// It names itself at the callback (RFC 9207).
+    pub(super) names_itself: bool,
+    pub(super) keys: Option<Arc<KeySet<ProviderHttp>>>,
+}
+
+/// Why nothing is known of the provider.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DiscoveryError {
+    #[error("discovery document {url} cannot be fetched: {cause}")]
+    Fetch { url: String, cause: FetchError },
+    #[error("{url} has no discovery document: status {status}")]
+    Missing { url: String, status: u16 },
+    #[error("{url} is no discovery document: {reason}")]
+    Unreadable { url: String, reason: String },
+    #[error("{url} names the issuer {found:?}, expected {expected:?}")]
+    Issuer { url: String, found: String, expected: String },
+    #[error("{url} names an endpoint without TLS: {member} {endpoint:?}")]
+    Plain { url: String, member: &'static str, endpoint: String },
+}
+
+/// The members of a document that logins need.
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    authorization_endpoint: Option<String>,
+    token_endpoint: Option<String>,
+    jwks_uri: Option<String>,
+    userinfo_endpoint: Option<String>,
+    introspection_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
+    scopes_supported: Option<Vec<String>>,
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    authorization_response_iss_parameter_supported: Option<bool>,
+}
+
+/// A document as it is kept, and where it came from.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    url: String,
+    document: Box<RawValue>,
+}
+
+/// Finds out about the provider, again and again.
+pub(super) struct Discovery {
+    provider: Arc<Provider>,
+    http: ProviderHttp,
+    allow_plain: bool,
+    file: Option<PathBuf>,
+    knowledge: watch::Sender<Knowledge>,
+}
+
+impl Discovery {
+    /// Begins with what an earlier run has kept, or with what the provider's data says where there is no document.
+    pub(super) fn new(
+        provider: Arc<Provider>,
+        http: ProviderHttp,
+        allow_plain: bool,
+        state: Option<&StateDir>,
+    ) -> (Self, watch::Receiver<Knowledge>) {
+        let file = state.and_then(|state| {
+            let directory = state.subdirectory("providers").inspect_err(|error| {
+                tracing::warn!("what is known of the provider is not kept: {error}");
+            });
+            Some(directory.ok()?.join(format!("{}.json", provider.name())))
+        });
+        let (knowledge, receiver) = watch::channel(Knowledge::Looking);
+        let discovery = Self { provider, http, allow_plain, file, knowledge };
+        let known = match discovery.provider.discovery() {
+            Some(url) => discovery.kept(&url),
+            None => discovery.without_document(),
+        };
+        if let Some(known) = known {
+            discovery.knowledge.send_replace(Knowledge::Known(Arc::new(known)));
+        }
+        (discovery, receiver)
+    }
+
+    /// Looks until `stop`. Without a discovery URL there is nothing to look at.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let Some(url) = self.provider.discovery() else { return };
+        let mut failures = 0;
+        loop {
+            let Some(found) = stop.run_until_cancelled(self.look(&url)).await else { return };
+            let wait = match found {
+                Ok(known) => {
+                    if failures > 0 {
+                        tracing::info!("provider `{}` is back", self.provider.name());
+                    }
+                    failures = 0;
+                    self.knowledge.send_replace(Knowledge::Known(Arc::new(known)));
+                    REFRESH_EVERY
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.failed(error, failures)
+                }
+            };
+            // Servers that start together do not ask together.
+            let wait = wait.mul_f64(rand::random_range(0.5..1.0));
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Notes a failure, and says how long to wait. What is known stays known.
+    fn failed(&self, error: DiscoveryError, failures: u32) -> Duration {
+        let is_known = matches!(*self.knowledge.borrow(), Knowledge::Known(_));
+        if failures == 1 {
+            tracing::warn!("provider `{}`: {error}", self.provider.name());
+        } else {
+            tracing::debug!("provider `{}`: {error}", self.provider.name());
+        }
+        if is_known {
+            return RETRY_KNOWN;
+        }
+        self.knowledge.send_replace(Knowledge::Failed(Arc::new(error)));
+        RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX)
+    }
+
+    async fn look(&self, url: &DiscoveryUrl) -> Result<Known, DiscoveryError> {
+        let fetched = self.http.fetch(url.url()).await;
+        let body = fetched.map_err(|cause| match cause {
+            FetchError::Status(status) if is_an_answer(status) => {
+                DiscoveryError::Missing { url: url.to_string(), status: status.as_u16() }
+            }
+            cause => DiscoveryError::Fetch { url: url.to_string(), cause },
+        })?;
+        let known = self.read(url, &body.body)?;
+        self.keep(url, &body.body);
+        Ok(known)
+    }
+
+    /// Reads a document, as it comes from the provider or from the state directory.
+    fn read(&self, url: &DiscoveryUrl, body: &[u8]) -> Result<Known, DiscoveryError> {
+        let unreadable = |reason: String| DiscoveryError::Unreadable { url: url.to_string(), reason };
+        let document: Document = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+        let has_tenants = self.check_issuer(url, &document.issuer)?;
+        let own = |configured: &Option<Endpoint>, member: &'static str, found: Option<String>| {
+            if let Some(endpoint) = configured {
+                return Ok(Some(endpoint.url().clone()));
+            }
+            let Some(found) = found else { return Ok(None) };
+            let endpoint = Url::parse(&found).map_err(|error| unreadable(format!("{member}: {error}")))?;
+            let is_allowed = endpoint.scheme() == "https"
+                || (endpoint.scheme() == "http" && self.allow_plain && is_loopback(&endpoint));
+            if !is_allowed {
+                return Err(DiscoveryError::Plain { url: url.to_string(), member, endpoint: found });
+            }
+            Ok(Some(endpoint))
+        };
+        let keys = &self.provider;
+        let needed = |member: &str| unreadable(format!("`{member}` is missing"));
+        let authorization =
+            own(&keys.authorization_endpoint, "authorization_endpoint", document.authorization_endpoint)?;
+        let token = own(&keys.token_endpoint, "token_endpoint", document.token_endpoint)?;
+        let jwks_uri = own(&keys.jwks_uri, "jwks_uri", document.jwks_uri)?;
+        Ok(Known {
+            issuer: document.issuer,
+            has_tenants,
+            authorization_endpoint: authorization.ok_or_else(|| needed("authorization_endpoint"))?,
+            token_endpoint: token.ok_or_else(|| needed("token_endpoint"))?,
+            userinfo_endpoint: own(&keys.userinfo_endpoint, "userinfo_endpoint", document.userinfo_endpoint)?,
+            introspection_endpoint: own(
+                &keys.introspection_endpoint,
+                "introspection_endpoint",
+                document.introspection_endpoint,
+            )?,
+            revocation_endpoint: own(&keys.revocation_endpoint, "revocation_endpoint", document.revocation_endpoint)?,
+            scopes_supported: document.scopes_supported.unwrap_or_default(),
+            auth_methods: document.token_endpoint_auth_methods_supported,
+            names_itself: document.authorization_response_iss_parameter_supported.unwrap_or(false),
+            keys: jwks_uri.map(|url| self.key_set(url)),
+        })
+    }
+
+    /// Whether the issuer is the one that was configured, or the one that the document's URL belongs to, or a tenant's.
+    fn check_issuer(&self, url: &DiscoveryUrl, found: &str) -> Result<bool, DiscoveryError> {
+        let wrong = |expected: &str| DiscoveryError::Issuer {
+            url: url.to_string(),
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        };
+        if let Some(expected) = &self.provider.issuer {
+            return if found == expected { Ok(false) } else { Err(wrong(expected)) };
+        }
+        if let Some(template) = self.provider.issuer_template.as_deref().filter(|_| self.provider.discovery.is_some()) {
+            // Entra names its own placeholder where one document stands for many tenants.
+            let has_tenants = found.replace("{tenantid}", "{tid}") == template;
+            if has_tenants || fits_template(found, template) {
+                return Ok(has_tenants);
+            }
+        }
+        if url.may_name(found) { Ok(false) } else { Err(wrong(&url.issuer())) }
+    }
+
+    fn without_document(&self) -> Option<Known> {
+        let keys = &self.provider;
+        let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.url().clone());
+        Some(Known {
+            issuer: keys.issuer.clone()?,
+            has_tenants: false,
+            authorization_endpoint: url(&keys.authorization_endpoint)?,
+            token_endpoint: url(&keys.token_endpoint)?,
+            userinfo_endpoint: url(&keys.userinfo_endpoint),
+            introspection_endpoint: url(&keys.introspection_endpoint),
+            revocation_endpoint: url(&keys.revocation_endpoint),
+            scopes_supported: Vec::new(),
+            auth_methods: None,
+            names_itself: false,
+            keys: url(&keys.jwks_uri).map(|url| self.key_set(url)),
+        })
+    }
+
+    /// The key set at a URL, with what is already in it if the URL is the same as before.
+    fn key_set(&self, url: Url) -> Arc<KeySet<ProviderHttp>> {
+        if let Knowledge::Known(known) = &*self.knowledge.borrow()
+            && let Some(keys) = known.keys.as_ref().filter(|keys| *keys.url() == url)
+        {
+            return Arc::clone(keys);
+        }
+        Arc::new(KeySet::new(url, self.http.clone()))
+    }
+
+    /// What an earlier run has read from the same place.
+    fn kept(&self, url: &DiscoveryUrl) -> Option<Known> {
+        let text = fs::read(self.file.as_ref()?).ok()?;
+        let kept: Kept = serde_json::from_slice(&text).ok()?;
+        if kept.url != url.to_string() {
+            return None;
+        }
+        self.read(url, kept.document.get().as_bytes()).ok()
+    }
+
+    /// Keeps a good document; by rename, so that there is always a whole one.
+    fn keep(&self, url: &DiscoveryUrl, body: &[u8]) {
+        let Some(file) = &self.file else { return };
+        let write = || -> io::Result<()> {
+            let kept = Kept { url: url.to_string(), document: serde_json::from_slice(body)? };
+            let text = serde_json::to_vec(&kept)?;
+            if fs::read(file).is_ok_and(|old| old == text) {
+                return Ok(());
+            }
+            let draft = file.with_extension(format!("{}.draft", std::process::id()));
+            let mut open = fs::OpenOptions::new();
+            open.write(true).create(true).truncate(true).mode(0o600);
+            open.open(&draft)?.write_all(&text)?;
+            fs::rename(&draft, file)
+        };
+        if let Err(error) = write() {
+            tracing::warn!("what is known of the provider is not kept: {error}");
+        }
+    }
+}
+
+/// Whether a status says that there is nothing, and not that there is nothing at the moment.
+fn is_an_answer(status: StatusCode) -> bool {
+    (status.is_client_error() || status.is_redirection()) && status != StatusCode::TOO_MANY_REQUESTS
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! What went wrong at the provider, and who has to act: the person, the operator, or nobody but time.
+//!
+//! A provider's own words are matched against the hints of its data first; what they do not know is told by the codes
+//! of RFC 6749 and OpenID Connect.
+
+use url::Url;
+
+use super::LoginError;
+use super::breaker::Down;
+use super::discovery::DiscoveryError;
+use super::identity::IdentityError;
+use super::token::TokenError;
+use super::{RefreshError, Unavailable};
+use crate::auth::explain::Explanation;
+use crate::config::Provider;
+use crate::config::provider::Hint;
+use crate::fetch::FetchError;
+
+/// Answers by which a provider ends a session: the person has to log in again.
+const ENDED: [&str; 4] = ["invalid_grant", "interaction_required", "login_required", "consent_required"];
+
+/// Errors that go away by themselves.
+const PASSING: [&str; 2] = ["server_error", "temporarily_unavailable"];
+
+/// Errors for which the person, or the provider's policy for them, is the reason.
+const DENIED: [&str; 5] =
+    ["access_denied", "login_required", "interaction_required", "consent_required", "account_selection_required"];
+
+/// The longest quote of a provider.
+const QUOTE_CHARS_MAX: usize = 500;
+
+/// Explains a provider's errors.
+pub(super) struct Faults<'a> {
+    pub(super) provider: &'a Provider,
+    /// This server's callback.
+    pub(super) callback: &'a str,
+    pub(super) scopes: &'a [String],
+}
+
+impl Faults<'_> {
+    /// The provider has sent the person back with an error.
+    pub(super) fn callback(&self, error: &str, description: Option<&str>) -> LoginError {
+        if let Some(explanation) = self.hint(error, description) {
+            return LoginError::Operator(explanation);
+        }
+        let words = || quote(error, description);
+        match error {
+            _ if DENIED.contains(&error) => LoginError::Denied { description: words() },
+            _ if PASSING.contains(&error) => LoginError::Temporary { cause: words() },
+            _ => LoginError::Operator(self.refused(error).quoting(words())),
+        }
+    }
+
+    /// The provider has not taken the code.
+    pub(super) fn exchange(&self, error: TokenError) -> LoginError {
+        match error {
+            TokenError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
+            TokenError::Garbage(cause) => LoginError::Broken { cause: format!("token endpoint: {cause}") },
+            TokenError::Refused { error, description } => {
+                let description = description.as_deref();
+                if let Some(explanation) = self.hint(&error, description) {
+                    return LoginError::Operator(explanation);
+                }
+                let words = quote(&error, description);
+                match self.provider.standard_error(&error) {
+                    code if PASSING.contains(&code) => LoginError::Temporary { cause: words },
+                    // The code has expired or was used, which nobody but the browser can have done.
+                    "invalid_grant" => LoginError::Broken { cause: words },
+                    code => LoginError::Operator(self.refused(code).quoting(words)),
+                }
+            }
+        }
+    }
+
+    /// It is not known who the person is.
+    pub(super) fn identity(&self, error: IdentityError) -> LoginError {
+        match error {
+            IdentityError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
+            IdentityError::NoIdToken => LoginError::Operator(self.no_id_token()),
+            IdentityError::NotAccepted | IdentityError::Forbidden(_) | IdentityError::Wrong(_) => {
+                LoginError::Broken { cause: error.to_string() }
+            }
+        }
+    }
+
+    /// A session could not be renewed.
+    pub(super) fn refresh(&self, error: TokenError) -> RefreshError {
+        match error {
+            TokenError::Refused { error, .. } if ENDED.contains(&self.provider.standard_error(&error)) => {
+                RefreshError::Ended
+            }
+            TokenError::Refused { error, description } => {
+                let words = quote(&error, description.as_deref());
+                tracing::error!("provider `{}` refuses to renew sessions: {words}", self.provider.name());
+                RefreshError::Temporary { retry_after: None }
+            }
+            TokenError::Down(Down { cause, retry_after }) => {
+                tracing::warn!("provider `{}` cannot renew sessions: {cause}", self.provider.name());
+                RefreshError::Temporary { retry_after }
+            }
+            TokenError::Garbage(cause) => {
+                tracing::warn!("provider `{}` cannot renew sessions: {cause}", self.provider.name());
+                RefreshError::Temporary { retry_after: None }
+            }
+        }
+    }
+
+    /// What the provider's data says of an error.
+    pub(super) fn hint(&self, error: &str, description: Option<&str>) -> Option<Explanation> {
+        let words = quote(error, description);
+        let lower = words.to_lowercase();
+        let hint = self.provider.hints.values().find(|hint| lower.contains(&hint.when.to_lowercase()))?;
+        Some(self.filled(hint).quoting(words))
+    }
+
+    fn filled(&self, hint: &Hint) -> Explanation {
+        Explanation {
+            title: self.fill(&hint.title),
+            happened: self.fill(&hint.happened),
+            steps: hint.steps.iter().map(|step| self.fill(step)).collect(),
+            quote: None,
+        }
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let provider = self.provider;
+        let discovery = provider.discovery().map(|discovery| discovery.url().clone());
+        let host = discovery.as_ref().and_then(Url::host_str).unwrap_or_else(|| provider.display_name()).to_owned();
+        let mut text = text.to_owned();
+        for (name, value) in [
+            ("audience", provider.audience.clone().unwrap_or_default()),
+            ("client_id", provider.client_id.clone()),
+            ("scopes", self.scopes.join(" ")),
+            ("callback", self.callback.to_owned()),
+            ("discovery", discovery.map(String::from).unwrap_or_default()),
+            ("provider_host", host),
+        ] {
+            text = text.replace(&format!("{{{name}}}"), &value);
+        }
+        for key in ["audience", "client_id", "client_secret", "scopes", "discovery"] {
+            text = text.replace(&format!("{{{key}_setting}}"), &provider.setting(key));
+        }
+        text
+    }
+
+    /// The provider refuses this server, by the codes of the standards.
+    fn refused(&self, code: &str) -> Explanation {
+        let provider = self.provider;
+        let name = provider.display_name();
+        let restart = |key: &str| format!("Set {} to it and restart the server.", provider.setting(key));
+        let (title, happened, steps) = match code {
+            "invalid_client" => (
+                format!("{name} does not take the client secret"),
+                format!(
+                    "{name} refuses this server as the application `{}`: its client secret is not right.",
+                    provider.client_id
+                ),
+                vec![
+                    format!("Copy the client secret of this very application from {name}'s dashboard."),
+                    restart("client_secret"),
+                ],
+            ),
+            "invalid_scope" => (
+                format!("{name} refuses a scope"),
+                format!(
+                    "This server asks {name} for `{}`, and the application `{}` does not have all of them.",
+                    self.scopes.join(" "),
+                    provider.client_id
+                ),
+                vec![
+                    format!("Switch the scope on for the application in {name}'s dashboard."),
+                    format!("Or leave it out of {} and restart the server.", provider.setting("scopes")),
+                ],
+            ),
+            "invalid_target" => (
+                format!("{name} does not know the audience"),
+                format!(
+                    "This server asks {name} for tokens of `{}`.",
+                    provider.audience.as_deref().unwrap_or_default()
+                ),
+                vec![format!("Copy the API's identifier from {name}'s dashboard."), restart("audience")],
+            ),
+            "redirect_uri_mismatch" => (
+                format!("{name} does not know the callback URL"),
+                format!("The application `{}` does not allow this server's callback URL.", provider.client_id),
+                vec![format!("Add {} to the callback URLs of the application in {name}'s dashboard.", self.callback)],
+            ),
+            "unauthorized_client" => (
+                format!("{name} does not let the application log people in"),
+                format!("The application `{}` may not use the authorization code grant.", provider.client_id),
+                vec![format!(
+                    "In {name}'s dashboard, switch on Authorization Code among the grant types of the application, which must be a web application."
+                )],
+            ),
+            _ => (
+                format!("{name} refuses the login"),
+                format!("{name} has answered this server's request with an error."),
+                vec![
+                    format!(
+                        "Compare the application `{}` in {name}'s dashboard with this server's settings.",
+                        provider.client_id
+                    ),
+                    format!("Its callback URL is {}.", self.callback),
+                ],
+            ),
+        };
+        Explanation { title, happened, steps, quote: None }
+    }
+
+    /// This server was told to take nobody without an `id_token`.
+    fn no_id_token(&self) -> Explanation {
+        let name = self.provider.display_name();
+        let (wanted, scopes) = (self.provider.setting("verify.id_token"), self.provider.setting("scopes"));
+        let happened =
+            format!("This server takes nobody without a verified id_token ({wanted}), and {name} gave none.");
+        Explanation {
+            title: format!("{name} gave no id_token"),
+            happened,
+            steps: vec![
+                format!(
+                    "Switch the scope openid on for the application `{}` in {name}'s dashboard, and add it to {scopes}.",
+                    self.provider.client_id
+                ),
+                format!("Or set {wanted} to false. Then restart the server."),
+            ],
+            quote: None,
+        }
+    }
+
+    /// Nothing is known of the provider.
+    pub(super) fn unavailable(&self, error: Option<&DiscoveryError>) -> Unavailable {
+        let cause = error.map_or_else(|| "the provider has not answered yet".to_owned(), ToString::to_string);
+        Unavailable { explanation: self.unknown(error), cause }
+    }
+
+    fn unknown(&self, error: Option<&DiscoveryError>) -> Explanation {
+        let name = self.provider.display_name();
+        let setting = self.provider.setting("discovery");
+        let retry = "Nothing is lost: who is logged in stays so. Try again in a moment.".to_owned();
+        let (title, happened, steps) = match error {
+            None | Some(DiscoveryError::Fetch { cause: FetchError::Timeout | FetchError::Status(_), .. }) => (
+                format!("{name} does not answer"),
+                format!("{name} cannot be reached at the moment, so nobody can log in."),
+                vec![retry],
+            ),
+            Some(DiscoveryError::Fetch { url, .. }) => (
+                format!("{name} cannot be reached"),
+                format!("This server has no connection to {url}, so nobody can log in at the moment."),
+                vec![retry, format!("If it stays like this, the operator compares {setting} with {name}'s dashboard.")],
+            ),
+            Some(DiscoveryError::Missing { url, status }) => (
+                format!("{name} is not at this address"),
+                format!("{url} does not exist (status {status}), so {setting} is not the address of {name}."),
+                vec![
+                    format!("The operator opens {url} in a browser: it must show JSON."),
+                    format!(
+                        "Copy the domain from {name}'s dashboard into {setting}, without https:// and with its region, such as tenant.us.auth0.com; a custom domain goes there as it is. Then restart the server."
+                    ),
+                ],
+            ),
+            Some(DiscoveryError::Unreadable { url, .. }) => (
+                format!("{name} is not at this address"),
+                format!("{url} shows something else than a provider's description of itself."),
+                vec![format!(
+                    "The operator compares {setting} with {name}'s dashboard; opened in a browser, the URL must show JSON."
+                )],
+            ),
+            Some(DiscoveryError::Issuer { url, found, expected }) => (
+                format!("{name} says that it is somebody else"),
+                format!("{url} names the issuer {found}, and this server expects {expected}; it trusts neither."),
+                vec![format!(
+                    "The operator compares {setting} with {name}'s dashboard. For a custom domain, that domain is the issuer."
+                )],
+            ),
+            Some(DiscoveryError::Plain { url, member, endpoint }) => (
+                format!("{name} names an endpoint without TLS"),
+                format!("{url} names {endpoint} as its `{member}`. Nothing secret is sent there."),
+                vec![format!("The operator sets the provider up with https, or corrects {setting}.")],
+            ),
+        };
+        Explanation { title, happened, steps, quote: None }
+    }
+}
+
+/// A provider's words, cut where they get long.
+fn quote(error: &str, description: Option<&str>) -> String {
+    let words = match description {
+        Some(description) if !description.is_empty() => format!("{error}: {description}"),
+        _ => error.to_owned(),
+    };
+    let words = words.chars().filter(|letter| !letter.is_control());
+    words.take(QUOTE_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests;

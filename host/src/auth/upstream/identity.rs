@@ -1,0 +1,447 @@
+//! Who a person is: what the provider says in its `id_token` and at its other endpoints, made into an [`Identity`].
+
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
+use jsonwebtoken::Algorithm;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::breaker::Down;
+use super::claims::{find, text, texts, words};
+use super::discovery::Known;
+use super::id_token::{self, Expected, fits_template};
+use super::token::{TokenEndpoint, TokenError};
+use super::{Identity, UpstreamTokens};
+use crate::config::Provider;
+use crate::config::provider::Method;
+use crate::jwks::{Audience, Issuer, JwtError, Rules};
+
+/// Why it is not known who a person is. The texts are for the log.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum IdentityError {
+    /// The provider cannot be reached, or is busy.
+    #[error("{}", .0.cause)]
+    Down(Down),
+    /// The provider does not take the token any more.
+    #[error("the provider does not take its own access token")]
+    NotAccepted,
+    /// The token is good, and not for this: the status.
+    #[error("the provider does not say who the person is: status {0}")]
+    Forbidden(u16),
+    /// An `id_token` is required, and there is none.
+    #[error("there is no id_token, and one is required")]
+    NoIdToken,
+    /// What it says cannot be trusted, or names nobody.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl From<Down> for IdentityError {
+    fn from(down: Down) -> Self {
+        Self::Down(down)
+    }
+}
+
+/// What the provider says of one person and their tokens.
+#[derive(Default)]
+struct Said {
+    /// Who they are.
+    person: Map<String, Value>,
+    /// What the tokens are good for, one after the other: the claims of each.
+    tokens: Vec<Map<String, Value>>,
+    /// The scopes that a header of an answer lists.
+    header_scopes: Vec<String>,
+}
+
+/// Asks a provider about its tokens.
+pub(super) struct Asking<'a> {
+    pub(super) endpoint: &'a TokenEndpoint<'a>,
+    pub(super) tokens: &'a UpstreamTokens,
+}
+
+impl Asking<'_> {
+    /// Finds out whose the tokens are. The nonce is that of the login; a refresh has none.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub(super) async fn identity(&self, nonce: Option<&str>) -> Result<Identity, IdentityError> {
+        let mut said = Said::default();
+        let id_claims = self.id_token(nonce).await?;
+        let is_verified = id_claims.is_some();
+        let issuer = id_claims.as_ref().and_then(|claims| self.issuer_of(claims));
+        match id_claims {
+            Some(claims) => {
+                said.tokens.push(claims.clone());
+                said.person = claims;
+                self.complete(&mut said).await?;
+            }
+            None => self.ask(&mut said).await?,
+        }
+        self.check_whose_token(&mut said, is_verified).await?;
+        said.tokens.extend(self.access_token().await?);
+        self.fetch_documents(&mut said).await?;
+        self.check_paths(&said)?;
+        let issuer = issuer.unwrap_or_else(|| self.known().issuer.clone());
+        identity(self.provider(), issuer, &self.tokens.scope, &said)
+    }
+
+    /// Whether all that a login knows of the person would be known again. Where an `id_token` said it, another one
+    /// must: the other endpoints know nothing of organizations, say.
+    pub(super) fn says_all(&self) -> bool {
+        let by_id_token = self.provider().verify.method == Method::Auto && self.asked_for("openid");
+        self.tokens.id_token.is_some() || !by_id_token
+    }
+
+    fn provider(&self) -> &Provider {
+        self.endpoint.provider
+    }
+
+    fn known(&self) -> &Known {
+        self.endpoint.known
+    }
+
+    fn asked_for(&self, scope: &str) -> bool {
+        self.endpoint.scopes.iter().any(|asked| asked == scope)
+    }
+
+    /// The claims of the `id_token`, verified; none where people are identified in another way.
+    async fn id_token(&self, nonce: Option<&str>) -> Result<Option<Map<String, Value>>, IdentityError> {
+        let verify = &self.provider().verify;
+        // A refresh need not bring one (OpenID Connect Core 1.0 §12.2).
+        let is_required = *verify.id_token && nonce.is_some();
+        let id_token =
+            self.tokens.id_token.as_ref().filter(|_| verify.method == Method::Auto && self.asked_for("openid"));
+        let Some(id_token) = id_token else {
+            return match is_required {
+                true => Err(IdentityError::NoIdToken),
+                false => Ok(None),
+            };
+        };
+        let Some(keys) = &self.known().keys else {
+            return Err(IdentityError::Wrong("there is an id_token, and no `jwks_uri` to verify it with".to_owned()));
+        };
+        let rules = self.rules(Audience::OneOf(vec![self.provider().client_id.clone()]));
+        let claims: Map<String, Value> =
+            keys.verify(id_token, &rules).await.map_err(|error| not_verified("id_token", &error))?;
+        let template = self.provider().issuer_template.as_deref().filter(|_| self.known().has_tenants);
+        let expected = Expected {
+            client_id: &self.provider().client_id,
+            nonce: nonce.map(|nonce| (nonce, self.provider().nonce)),
+            access_token: &self.tokens.access_token,
+            issuer_template: template,
+        };
+        id_token::check(id_token, &claims, &expected).map_err(IdentityError::Wrong)?;
+        Ok(Some(claims))
+    }
+
+    fn rules(&self, audience: Audience) -> Rules {
+        let algorithms = self.provider().verify.algorithms.iter();
+        Rules {
+            algorithms: algorithms.filter_map(|name| name.parse::<Algorithm>().ok()).collect(),
+            issuer: self.issuer(),
+            audience,
+            types: &[],
+            leeway: self.provider().verify.leeway.duration(),
+        }
+    }
+
+    fn issuer(&self) -> Issuer {
+        let own = self.known().issuer.clone();
+        let further = self.provider().issuers.clone();
+        let template = self.provider().issuer_template.clone().filter(|_| self.known().has_tenants);
+        Issuer::Where(Box::new(move |issuer| match &template {
+            Some(template) => fits_template(issuer, template),
+            None => issuer == own || further.iter().any(|other| other == issuer),
+        }))
+    }
+
+    /// The issuer that names the person: a tenant's own, and otherwise the one name of the provider.
+    fn issuer_of(&self, claims: &Map<String, Value>) -> Option<String> {
+        text(claims, "iss").filter(|_| self.known().has_tenants)
+    }
+
+    /// What the access token says of itself, if it is a JWT that this server can verify. Nobody promises that: it is
+    /// meant for an API, and often opaque.
+    async fn access_token(&self) -> Result<Option<Map<String, Value>>, IdentityError> {
+        let token = &self.tokens.access_token;
+        let Some(keys) = self.known().keys.as_ref().filter(|_| token.split('.').count() == 3) else { return Ok(None) };
+        let audience = match &self.provider().audience {
+            Some(audience) => Audience::OneOf(vec![audience.clone()]),
+            None => Audience::Unchecked,
+        };
+        let claims: Map<String, Value> = match keys.verify(token, &self.rules(audience)).await {
+            Ok(claims) => claims,
+            Err(error) if error.is_temporary() => return Err(not_verified("access token", &error)),
+            Err(error) => {
+                tracing::debug!("the access token is not looked into: {error}");
+                return Ok(None);
+            }
+        };
+        let is_ours = self.provider().audience.is_some() || names_client(&claims, &self.provider().client_id);
+        Ok(Some(claims).filter(|_| is_ours))
+    }
+
+    /// Asks who the person is, where no `id_token` says so.
+    async fn ask(&self, said: &mut Said) -> Result<(), IdentityError> {
+        let method = self.provider().verify.method;
+        let userinfo = self.known().userinfo_endpoint.as_ref();
+        let introspection = self.known().introspection_endpoint.as_ref();
+        let token_info = self.provider().token_info_endpoint.as_ref();
+        match (method, userinfo, introspection, token_info) {
+            (Method::Auto | Method::Userinfo, Some(url), ..) => {
+                let (headers, claims) = self.get(url).await?;
+                said.header_scopes = self.header_scopes(&headers);
+                said.person = claims;
+            }
+            (Method::Auto | Method::Introspection, _, Some(url), _) => said.person = self.introspection(url).await?,
+            (Method::Auto | Method::TokenInfo, _, _, Some(url)) => said.person = self.token_info(url.url()).await?,
+            _ => {
+                let cause = "there is no id_token, and no endpoint that says whose a token is".to_owned();
+                return Err(IdentityError::Wrong(cause));
+            }
+        }
+        Ok(())
+    }
+
+    /// Many providers leave address and name out of the `id_token` and have them at the userinfo endpoint only
+    /// (OpenID Connect Core 1.0 §5.4).
+    async fn complete(&self, said: &mut Said) -> Result<(), IdentityError> {
+        let claims = &self.provider().claims;
+        let has = |path: &String| !find(&said.person, path).is_empty();
+        let (has_email, has_name) = (has(&claims.email), claims.name.iter().any(has));
+        let url = self.known().userinfo_endpoint.as_ref();
+        let Some(url) = url.filter(|_| !has_email || !has_name) else { return Ok(()) };
+        let (headers, userinfo) = match self.get(url).await {
+            Ok(answer) => answer,
+            Err(IdentityError::NotAccepted | IdentityError::Forbidden(_)) => {
+                tracing::warn!(
+                    "the userinfo endpoint does not take the access token; the person has no more than the id_token says"
+                );
+                return Ok(());
+            }
+            // A name is nice to have.
+            Err(IdentityError::Down(_)) if has_email => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let path = &self.provider().verify.subject_path;
+        if text(&userinfo, path) != text(&said.person, path) {
+            return Err(IdentityError::Wrong(
+                "the userinfo endpoint speaks of another person than the id_token".to_owned(),
+            ));
+        }
+        said.header_scopes = self.header_scopes(&headers);
+        said.person = combined(std::mem::take(&mut said.person), userinfo, &claims.email, &claims.email_verified);
+        Ok(())
+    }
+
+    /// An access token of another application must not log anybody in here.
+    async fn check_whose_token(&self, said: &mut Said, is_verified: bool) -> Result<(), IdentityError> {
+        let own = &self.provider().client_id;
+        if let Some(url) = self.known().introspection_endpoint.as_ref().filter(|_| *self.provider().verify.introspect) {
+            let claims = self.introspection(url).await?;
+            if !names_client(&claims, own) {
+                return Err(IdentityError::Wrong("the access token is one of another application".to_owned()));
+            }
+            said.tokens.push(claims);
+        }
+        if let Some(url) = self.provider().token_info_endpoint.as_ref().filter(|_| !is_verified) {
+            let claims = self.token_info(url.url()).await?;
+            if !names_client(&claims, own) {
+                return Err(IdentityError::Wrong("the access token is one of another application".to_owned()));
+            }
+            said.tokens.push(claims);
+        }
+        Ok(())
+    }
+
+    async fn introspection(&self, url: &Url) -> Result<Map<String, Value>, IdentityError> {
+        let claims = self.endpoint.introspect(url, &self.tokens.access_token).await.map_err(|error| match error {
+            TokenError::Down(down) => IdentityError::Down(down),
+            TokenError::Garbage(cause) => IdentityError::Wrong(cause),
+            TokenError::Refused { error, .. } => IdentityError::Wrong(error),
+        })?;
+        if claims.get("active") != Some(&Value::Bool(true)) {
+            return Err(IdentityError::NotAccepted);
+        }
+        Ok(claims)
+    }
+
+    async fn token_info(&self, url: &Url) -> Result<Map<String, Value>, IdentityError> {
+        let mut url = url.clone();
+        url.query_pairs_mut().append_pair("access_token", &self.tokens.access_token);
+        Ok(self.get(&url).await?.1)
+    }
+
+    fn header_scopes(&self, headers: &HeaderMap) -> Vec<String> {
+        let name = self.provider().verify.scopes_header.as_deref();
+        let value = name.and_then(|name| headers.get(name)?.to_str().ok()).unwrap_or_default();
+        value.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
+
+    async fn fetch_documents(&self, said: &mut Said) -> Result<(), IdentityError> {
+        for (name, document) in &self.provider().documents {
+            if document.for_scope.as_ref().is_some_and(|scope| !self.asked_for(scope)) {
+                continue;
+            }
+            match self.get_any(document.url.url()).await {
+                Ok((_, value)) => {
+                    said.person.insert(name.clone(), value);
+                }
+                // The person may have granted less than was asked for.
+                Err(IdentityError::NotAccepted | IdentityError::Forbidden(_)) => {
+                    tracing::debug!("document `{name}` is not for this token")
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_paths(&self, said: &Said) -> Result<(), IdentityError> {
+        for (path, expected) in &self.provider().verify.check_paths {
+            if text(&said.person, path).as_ref() != Some(expected) {
+                return Err(IdentityError::Wrong(format!("`{path}` is not what `check_paths` wants")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn get(&self, url: &Url) -> Result<(HeaderMap, Map<String, Value>), IdentityError> {
+        match self.get_any(url).await? {
+            (headers, Value::Object(claims)) => Ok((headers, claims)),
+            _ => Err(IdentityError::Wrong(format!("{}: no JSON object", url.path()))),
+        }
+    }
+
+    /// Fetches a JSON document with the access token.
+    async fn get_any(&self, url: &Url) -> Result<(HeaderMap, Value), IdentityError> {
+        let mut request = Request::new(Vec::new());
+        *request.uri_mut() =
+            url.as_str().parse().map_err(|_| IdentityError::Wrong("an endpoint is no URL".to_owned()))?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", self.tokens.access_token))
+            .map_err(|_| IdentityError::Wrong("the access token fits into no header".to_owned()))?;
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let answer = self.endpoint.wire.send(request).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED => return Err(IdentityError::NotAccepted),
+            // Rates are limited with 403 as well.
+            status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
+                return Err(IdentityError::Forbidden(status.as_u16()));
+            }
+            status => return Err(IdentityError::Wrong(format!("{}: status {}", url.path(), status.as_u16()))),
+        }
+        let value = serde_json::from_slice(answer.body())
+            .map_err(|error| IdentityError::Wrong(format!("{}: no JSON: {error}", url.path())))?;
+        Ok((answer.headers().clone(), value))
+    }
+}
+
+fn not_verified(what: &str, error: &JwtError) -> IdentityError {
+    let cause = format!("the {what} cannot be verified: {error}");
+    if error.is_temporary() { IdentityError::Down(Down::new(cause)) } else { IdentityError::Wrong(cause) }
+}
+
+/// Whether a token says that it was given to this client: in `azp` or `client_id`, or in `cid` as Okta has it, or else
+/// by its audience.
+fn names_client(claims: &Map<String, Value>, client_id: &str) -> bool {
+    for name in ["azp", "client_id", "cid"] {
+        if let Some(client) = claims.get(name) {
+            return client.as_str() == Some(client_id);
+        }
+    }
+    texts(claims, "aud").iter().any(|audience| audience == client_id)
+}
+
+/// The claims of the `id_token`, and what userinfo has beyond them. An address and whether it was verified are taken
+/// from the same place.
+fn combined(
+    id_claims: Map<String, Value>,
+    userinfo: Map<String, Value>,
+    email: &str,
+    email_verified: &str,
+) -> Map<String, Value> {
+    let has_email = !find(&id_claims, email).is_empty();
+    let belongs_to_email = |name: &str| [email, email_verified].iter().any(|path| path.split('.').next() == Some(name));
+    let mut claims = userinfo;
+    if has_email {
+        claims.retain(|name, _| !belongs_to_email(name));
+    }
+    claims.extend(id_claims.into_iter().filter(|(name, _)| has_email || !belongs_to_email(name)));
+    claims
+}
+
+/// Takes an identity out of what was said.
+fn identity(provider: &Provider, issuer: String, granted: &[String], said: &Said) -> Result<Identity, IdentityError> {
+    let names = &provider.claims;
+    let subject = text(&said.person, &provider.verify.subject_path)
+        .ok_or_else(|| IdentityError::Wrong(format!("nobody is named: no `{}`", provider.verify.subject_path)))?;
+    let (email, email_verified) = match &names.emails {
+        Some(path) => primary_email(&said.person, path),
+        None => (text(&said.person, &names.email), is_verified(provider, &said.person)),
+    };
+    let mut organizations = Vec::new();
+    for path in &names.organizations {
+        add_new(&mut organizations, texts(&said.person, path));
+    }
+    let mut scopes = Vec::new();
+    let claimed =
+        said.tokens.iter().flat_map(|claims| provider.verify.scope_claims.iter().flat_map(|path| words(claims, path)));
+    let all = granted.iter().cloned().chain(claimed).chain(said.header_scopes.iter().cloned());
+    add_new(&mut scopes, all.map(|scope| local_name(provider, scope)));
+    Ok(Identity {
+        issuer,
+        subject,
+        email_verified: email.is_some() && email_verified,
+        email,
+        name: names.name.iter().find_map(|path| text(&said.person, path)),
+        organizations,
+        scopes,
+    })
+}
+
+fn add_new(list: &mut Vec<String>, items: impl IntoIterator<Item = String>) {
+    for item in items {
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+}
+
+/// Whether the address counts: the boolean `true`, and a string only where the provider is known to write one.
+fn is_verified(provider: &Provider, person: &Map<String, Value>) -> bool {
+    if *provider.claims.trust_email {
+        return true;
+    }
+    find(person, &provider.claims.email_verified).into_iter().any(|value| match value {
+        Value::Bool(verified) => *verified,
+        Value::String(text) => *provider.claims.email_verified_as_text && text == "true",
+        _ => false,
+    })
+}
+
+/// The primary one of a list of addresses, and whether it was verified.
+fn primary_email(person: &Map<String, Value>, path: &str) -> (Option<String>, bool) {
+    let is = |entry: &Value, name: &str| entry.get(name) == Some(&Value::Bool(true));
+    let lists = find(person, path).into_iter().filter_map(Value::as_array);
+    let Some(primary) = lists.flatten().find(|entry| is(entry, "primary")) else { return (None, false) };
+    let email = primary.get("email").and_then(Value::as_str).map(str::to_owned);
+    (email, is(primary, "verified"))
+}
+
+/// What a scope of the provider's tokens is called here.
+fn local_name(provider: &Provider, scope: String) -> String {
+    if let Some(name) = provider.scope_aliases.get(&scope) {
+        return name.clone();
+    }
+    let prefix = provider.scope_prefix.as_deref().unwrap_or_default();
+    match scope.strip_prefix(prefix) {
+        Some(rest) if !rest.is_empty() => rest.to_owned(),
+        _ => scope,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! A provider elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::breaker::Wire;
+use super::discovery::{Discovery, Knowledge, Known};
+use super::faults::Faults;
+use super::id_token::fits_template;
+use super::identity::{Asking, IdentityError};
+use super::token::{Grant, Preference, TokenEndpoint, Tokens};
+use super::{Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, UpstreamRequest, UpstreamTokens};
+use crate::config::Provider;
+use crate::config::address::BaseUrl;
+use crate::fetch::{FetchError, ProviderHttp};
+use crate::state::StateDir;
+
+/// The path of this server's callback.
+const CALLBACK_PATH: &str = "/auth/callback";
+
+/// How long a person is kept waiting for the first look at the provider.
+const FIRST_LOOK: Duration = Duration::from_secs(8);
+
+/// When a login that has not come back is remarkable: a provider that does not know the callback URL keeps the person.
+const CALLBACK_DUE: Duration = Duration::from_secs(120);
+
+/// What is asked of a provider that cannot be reached, in seconds.
+const RETRY_AFTER_S: u32 = 5;
+
+/// A provider elsewhere. Cheap to clone.
+#[derive(Clone)]
+pub struct Remote(Arc<Inner>);
+
+struct Inner {
+    provider: Arc<Provider>,
+    callback: String,
+    wire: Wire,
+    preference: Preference,
+    knowledge: watch::Receiver<Knowledge>,
+    /// A login has come back from the provider, so it knows the callback URL.
+    has_come_back: AtomicBool,
+    /// Somebody waits to see whether one comes back.
+    is_awaited: AtomicBool,
+    /// It was said that refresh tokens are missing.
+    has_warned: AtomicBool,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Remote {
+    /// Begins to find out about the provider, in the background and until `stop`.
+    ///
+    /// # Errors
+    /// [`FetchError::Setup`] if there is no TLS to be had.
+    pub fn start(
+        provider: Provider,
+        base_url: &BaseUrl,
+        state: Option<&StateDir>,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, FetchError> {
+        let http = ProviderHttp::new(base_url.is_loopback())?;
+        let provider = Arc::new(provider);
+        let (discovery, knowledge) = Discovery::new(Arc::clone(&provider), http.clone(), base_url.is_loopback(), state);
+        tracker.spawn(discovery.run(stop.clone()));
+        Ok(Self(Arc::new(Inner {
+            provider,
+            callback: format!("{}{CALLBACK_PATH}", base_url.as_str()),
+            wire: Wire::new(http),
+            preference: Preference::default(),
+            knowledge,
+            has_come_back: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
+            tracker: tracker.clone(),
+            stop,
+        })))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.0.provider.name()
+    }
+
+    pub(super) fn display_name(&self) -> &str {
+        self.0.provider.display_name()
+    }
+
+    pub(super) fn client_id(&self) -> &str {
+        &self.0.provider.client_id
+    }
+
+    /// This server's callback, as it has to be entered at the provider.
+    pub fn callback(&self) -> &str {
+        &self.0.callback
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.known().is_some()
+    }
+
+    pub(super) fn scopes(&self) -> Vec<String> {
+        scopes(&self.0.provider, self.known().as_deref())
+    }
+
+    pub(super) async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Unavailable> {
+        let mut knowledge = self.0.knowledge.clone();
+        let looked = knowledge.wait_for(|knowledge| !matches!(knowledge, Knowledge::Looking));
+        let looked = tokio::time::timeout(FIRST_LOOK, looked).await;
+        let found = looked.ok().and_then(Result::ok).map(|found| found.clone());
+        let scopes = self.scopes();
+        match found {
+            Some(Knowledge::Known(known)) => {
+                self.await_callback();
+                Ok(authorize_url(&self.0.provider, &known, &scopes, request))
+            }
+            Some(Knowledge::Failed(error)) => Err(self.faults(&scopes).unavailable(Some(&error))),
+            Some(Knowledge::Looking) | None => Err(self.faults(&scopes).unavailable(None)),
+        }
+    }
+
+    pub(super) async fn log_in(&self, callback: &Callback, request: &UpstreamRequest) -> Result<Login, LoginError> {
+        self.0.has_come_back.store(true, Ordering::Relaxed);
+        let Some(known) = self.known() else {
+            return Err(LoginError::Temporary { cause: "nothing is known of the provider".to_owned() });
+        };
+        let scopes = scopes(&self.0.provider, Some(&known));
+        let faults = self.faults(&scopes);
+        check_issuer(&self.0.provider, &known, callback)?;
+        if let Some(error) = &callback.error {
+            return Err(faults.callback(error, callback.error_description.as_deref()));
+        }
+        let Some(code) = &callback.code else {
+            return Err(LoginError::Broken { cause: "the callback has neither code nor error".to_owned() });
+        };
+        let endpoint = self.token_endpoint(&known, &scopes);
+        let answer = endpoint.request(&Grant::Code { code, request }).await;
+        let tokens = kept(answer.map_err(|error| faults.exchange(error))?, None, &scopes);
+        if tokens.refresh_token.is_none() {
+            self.warn_of_no_refresh_token(&faults, &scopes);
+        }
+        let asking = Asking { endpoint: &endpoint, tokens: &tokens };
+        let identity = asking.identity(Some(&request.nonce)).await.map_err(|error| faults.identity(error))?;
+        Ok(Login { identity, tokens })
+    }
+
+    pub(super) async fn refresh(&self, tokens: &UpstreamTokens) -> Result<Refreshed, RefreshError> {
+        let is_due = tokens.refresh_token.is_some() || self.is_recheck_due(tokens);
+        if !is_due {
+            return Ok(Refreshed::NotNeeded);
+        }
+        let Some(known) = self.known() else {
+            return Err(RefreshError::Temporary { retry_after: Some(RETRY_AFTER_S) });
+        };
+        let scopes = scopes(&self.0.provider, Some(&known));
+        let endpoint = self.token_endpoint(&known, &scopes);
+        match &tokens.refresh_token {
+            Some(refresh_token) => self.renew(&endpoint, refresh_token, tokens).await,
+            None => self.recheck(&endpoint, tokens).await,
+        }
+    }
+
+    pub(super) async fn revoke(&self, tokens: &UpstreamTokens) {
+        let Some(known) = self.known() else { return };
+        let Some(url) = &known.revocation_endpoint else { return };
+        let scopes = scopes(&self.0.provider, Some(&known));
+        let endpoint = self.token_endpoint(&known, &scopes);
+        let (token, kind) = match &tokens.refresh_token {
+            Some(token) => (token, "refresh_token"),
+            None => (&tokens.access_token, "access_token"),
+        };
+        let params = [("token", token.as_str()), ("token_type_hint", kind)];
+        match endpoint.send_form(url, &params).await {
+            Ok(answer) if answer.status().is_success() => {}
+            Ok(answer) => tracing::warn!("the provider has not revoked a token: status {}", answer.status().as_u16()),
+            Err(down) => tracing::warn!("the provider has not revoked a token: {}", down.cause),
+        }
+    }
+
+    /// Exchanges a refresh token. Once that has worked the old one is spent, so whatever fails after it costs no
+    /// session: the person stays who they were.
+    async fn renew(
+        &self,
+        endpoint: &TokenEndpoint<'_>,
+        refresh_token: &str,
+        old: &UpstreamTokens,
+    ) -> Result<Refreshed, RefreshError> {
+        let answer = endpoint.request(&Grant::Refresh(refresh_token)).await;
+        let answer = answer.map_err(|error| self.faults(endpoint.scopes).refresh(error))?;
+        let tokens = kept(answer, Some(old), endpoint.scopes);
+        let asking = Asking { endpoint, tokens: &tokens };
+        if !asking.says_all() {
+            return Ok(Refreshed::Tokens { tokens, identity: None });
+        }
+        let identity = asking.identity(None).await.inspect_err(|error| {
+            tracing::warn!("a session was renewed, and its person not looked at again: {error}");
+        });
+        Ok(Refreshed::Tokens { tokens, identity: identity.ok() })
+    }
+
+    /// Asks whether a token that is never renewed still is good.
+    async fn recheck(&self, endpoint: &TokenEndpoint<'_>, old: &UpstreamTokens) -> Result<Refreshed, RefreshError> {
+        let tokens = UpstreamTokens { checked_at: now(), ..old.clone() };
+        // Its id_token is that of the login, and has expired.
+        let asked = UpstreamTokens { id_token: None, ..tokens.clone() };
+        let asking = Asking { endpoint, tokens: &asked };
+        let error = match asking.identity(None).await {
+            Ok(identity) => {
+                let identity = Some(identity).filter(|_| asking.says_all());
+                return Ok(Refreshed::Tokens { tokens, identity });
+            }
+            Err(IdentityError::NotAccepted) => return Err(RefreshError::Ended),
+            Err(error) => error,
+        };
+        tracing::warn!("a session cannot be checked: {error}");
+        let retry_after = if let IdentityError::Down(down) = &error { down.retry_after } else { None };
+        Err(RefreshError::Temporary { retry_after })
+    }
+
+    fn is_recheck_due(&self, tokens: &UpstreamTokens) -> bool {
+        let Some(every) = &self.0.provider.verify.recheck else { return false };
+        let now = now();
+        let is_expired = tokens.expires_at.is_some_and(|expires_at| expires_at <= now);
+        !is_expired && now.saturating_sub(tokens.checked_at) >= every.duration().as_secs()
+    }
+
+    fn known(&self) -> Option<Arc<Known>> {
+        match &*self.0.knowledge.borrow() {
+            Knowledge::Known(known) => Some(Arc::clone(known)),
+            Knowledge::Looking | Knowledge::Failed(_) => None,
+        }
+    }
+
+    fn token_endpoint<'a>(&'a self, known: &'a Known, scopes: &'a [String]) -> TokenEndpoint<'a> {
+        let Inner { provider, wire, preference, .. } = &*self.0;
+        TokenEndpoint { provider, known, wire, preference, scopes }
+    }
+
+    fn faults<'a>(&'a self, scopes: &'a [String]) -> Faults<'a> {
+        Faults { provider: &self.0.provider, callback: &self.0.callback, scopes }
+    }
+
+    /// Says what to do if nobody ever comes back: a provider that does not know the callback URL shows a page of its
+    /// own, and this server learns nothing.
+    fn await_callback(&self) {
+        let inner = &self.0;
+        if inner.has_come_back.load(Ordering::Relaxed) || inner.is_awaited.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let inner = Arc::clone(inner);
+        let stop = inner.stop.clone();
+        self.0.tracker.spawn(async move {
+            if stop.run_until_cancelled(tokio::time::sleep(CALLBACK_DUE)).await.is_none() {
+                return;
+            }
+            inner.is_awaited.store(false, Ordering::Relaxed);
+            if !inner.has_come_back.load(Ordering::Relaxed) {
+                let name = inner.provider.display_name();
+                tracing::warn!(
+                    "somebody was sent to {name} two minutes ago and nobody has come back yet; if {name} showed an error about the callback or redirect URL, add exactly {} to the allowed callback URLs of the application `{}`",
+                    inner.callback,
+                    inner.provider.client_id
+                );
+            }
+        });
+    }
+
+    /// Once, since it will not be otherwise for the next login.
+    fn warn_of_no_refresh_token(&self, faults: &Faults<'_>, scopes: &[String]) {
+        let provider = &self.0.provider;
+        let was_asked = scopes.iter().any(|scope| scope == "offline_access") || !provider.offline.params.is_empty();
+        if !was_asked || self.0.has_warned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match faults.hint("no refresh token", None) {
+            Some(hint) => tracing::warn!("{} {}", hint.happened, hint.steps.join(" ")),
+            None => tracing::warn!(
+                "{} gave no refresh token, so it is not asked again while a session lasts",
+                provider.display_name()
+            ),
+        }
+    }
+}
+
+/// What is asked for: the scopes of the data, and those that the provider is known to have.
+fn scopes(provider: &Provider, known: Option<&Known>) -> Vec<String> {
+    let supported = known.map_or(&[][..], |known| &known.scopes_supported);
+    let optional = provider.optional_scopes.iter().filter(|scope| supported.contains(scope));
+    let offline = provider.offline.scope.iter().filter(|scope| !scope.is_empty());
+    let mut scopes: Vec<String> = Vec::new();
+    for scope in provider.scopes.iter().chain(offline).chain(optional) {
+        let prefix = provider.scope_prefix.as_deref().filter(|_| !provider.scope_prefix_except.has(scope));
+        let scope = format!("{}{scope}", prefix.filter(|_| !scope.contains("://")).unwrap_or_default());
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    scopes
+}
+
+fn authorize_url(provider: &Provider, known: &Known, scopes: &[String], request: &UpstreamRequest) -> Url {
+    let mut params: Vec<(&str, &str)> = vec![
+        ("response_type", "code"),
+        ("client_id", &provider.client_id),
+        ("redirect_uri", &request.redirect_uri),
+        ("state", &request.state),
+    ];
+    let scope = scopes.join(&provider.scope_separator);
+    if !scope.is_empty() {
+        params.push(("scope", &scope));
+    }
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&request.verifier));
+    if *provider.pkce {
+        params.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
+    }
+    if scopes.iter().any(|scope| scope == "openid") {
+        params.push(("nonce", &request.nonce));
+    }
+    if let Some(audience) = &provider.audience {
+        params.push((&provider.audience_param, audience));
+        if *provider.send_resource {
+            params.push(("resource", audience));
+        }
+    }
+    let further: BTreeMap<&str, &str> = provider
+        .offline
+        .params
+        .iter()
+        .chain(&provider.authorize_params)
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    // What the login hangs on cannot be replaced.
+    let further = further.into_iter().filter(|(name, _)| !params.iter().any(|(own, _)| own == name));
+    let further: Vec<_> = further.collect();
+    let mut url = known.authorization_endpoint.clone();
+    url.query_pairs_mut().extend_pairs(params).extend_pairs(further);
+    url
+}
+
+/// The answer must come from the provider to which the person was sent (RFC 9207 §2.4). One that says that it names
+/// itself must do so with a code.
+fn check_issuer(provider: &Provider, known: &Known, callback: &Callback) -> Result<(), LoginError> {
+    let Some(issuer) = &callback.iss else {
+        return match known.names_itself && callback.error.is_none() {
+            true => {
+                Err(LoginError::Broken { cause: "the callback has no `iss`, which the provider promises".to_owned() })
+            }
+            false => Ok(()),
+        };
+    };
+    let template = provider.issuer_template.as_deref().filter(|_| known.has_tenants);
+    let is_known = *issuer == known.issuer
+        || provider.issuers.contains(issuer)
+        || template.is_some_and(|template| fits_template(issuer, template));
+    match is_known {
+        true => Ok(()),
+        false => Err(LoginError::Broken { cause: format!("the callback names another issuer: {issuer:?}") }),
+    }
+}
+
+/// What is kept of an answer. A provider that gives no new refresh token leaves the old one in force (RFC 6749 §6),
+/// and one that names no scopes has granted those that were asked for (§5.1).
+fn kept(answer: Tokens, old: Option<&UpstreamTokens>, asked: &[String]) -> UpstreamTokens {
+    let now = now();
+    UpstreamTokens {
+        access_token: answer.access_token,
+        refresh_token: answer.refresh_token.or_else(|| old?.refresh_token.clone()),
+        id_token: answer.id_token,
+        expires_at: answer.expires_in.map(|lifetime| now.saturating_add(lifetime.as_secs())),
+        scope: answer.scope.or_else(|| Some(old?.scope.clone())).unwrap_or_else(|| asked.to_vec()),
+        checked_at: now,
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! The provider's token endpoint (RFC 6749 §4.1.3, §6), and the two beside it that take the same authentication.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::BoxFuture;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Request, Response};
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
+};
+use oauth2::{
+    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
+    ExtraTokenFields, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, StandardRevocableToken,
+    StandardTokenResponse, TokenResponse, TokenUrl,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
+
+use super::UpstreamRequest;
+use super::answer::normalised;
+use super::breaker::{Down, Wire};
+use super::discovery::Known;
+use crate::config::Provider;
+use crate::config::provider::{BasicEncoding, ClientAuth};
+
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What the token endpoint gave.
+pub(super) struct Tokens {
+    pub(super) access_token: String,
+    pub(super) refresh_token: Option<String>,
+    pub(super) id_token: Option<String>,
+    pub(super) expires_in: Option<Duration>,
+    /// The scopes that were granted, if they are not those that were asked for.
+    pub(super) scope: Option<Vec<String>>,
+}
+
+/// What the token endpoint is asked for.
+pub(super) enum Grant<'a> {
+    /// Tokens for a code.
+    Code { code: &'a str, request: &'a UpstreamRequest },
+    /// New tokens for a refresh token.
+    Refresh(&'a str),
+}
+
+/// Why there are no tokens.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum TokenError {
+    /// It cannot be reached, or is busy.
+    Down(Down),
+    /// It said no, in the words of RFC 6749 §5.2.
+    Refused { error: String, description: Option<String> },
+    /// What it said makes no sense.
+    Garbage(String),
+}
+
+/// The members of an answer beyond RFC 6749.
+#[derive(Debug, Serialize, Deserialize)]
+struct OpenId {
+    id_token: Option<String>,
+}
+
+impl ExtraTokenFields for OpenId {}
+
+type TokenClient = Client<
+    BasicErrorResponse,
+    StandardTokenResponse<OpenId, BasicTokenType>,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// Why an exchange gave nothing that the `oauth2` crate could look at.
+#[derive(Debug, thiserror::Error)]
+enum ExchangeError {
+    #[error("{}", .0.cause)]
+    Down(Down),
+    #[error("{0}")]
+    Garbage(String),
+}
+
+/// How this server says who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Basic,
+    Post,
+}
+
+/// Which of two possible methods the provider was found to take, where it does not say.
+#[derive(Default)]
+pub(super) struct Preference(AtomicU8);
+
+impl Preference {
+    fn get(&self) -> Option<Method> {
+        match self.0.load(Ordering::Relaxed) {
+            1 => Some(Method::Basic),
+            2 => Some(Method::Post),
+            _ => None,
+        }
+    }
+
+    fn set(&self, method: Method) {
+        let number = match method {
+            Method::Basic => 1,
+            Method::Post => 2,
+        };
+        self.0.store(number, Ordering::Relaxed);
+    }
+}
+
+/// The token endpoint of a provider.
+pub(super) struct TokenEndpoint<'a> {
+    pub(super) provider: &'a Provider,
+    pub(super) known: &'a Known,
+    pub(super) wire: &'a Wire,
+    pub(super) preference: &'a Preference,
+    /// The scopes of the login.
+    pub(super) scopes: &'a [String],
+}
+
+impl TokenEndpoint<'_> {
+    /// Exchanges a code or a refresh token. Where a provider takes several kinds of authentication, the application
+    /// that is registered there may still take only one: the other is tried when the first is refused.
+    ///
+    /// # Errors
+    /// [`TokenError`]; of two refusals, the first.
+    pub(super) async fn request(&self, grant: &Grant<'_>) -> Result<Tokens, TokenError> {
+        let methods = self.methods();
+        let mut first = None;
+        for method in &methods {
+            match self.request_as(*method, grant).await {
+                Ok(tokens) => {
+                    self.preference.set(*method);
+                    return Ok(tokens);
+                }
+                Err(error) if self.is_about_the_client(&error) => first = first.or(Some(error)),
+                Err(error) => return Err(first.unwrap_or(error)),
+            }
+        }
+        Err(first.unwrap_or_else(|| TokenError::Garbage("no authentication method".to_owned())))
+    }
+
+    /// Whether the provider did not take this server for who it is.
+    fn is_about_the_client(&self, error: &TokenError) -> bool {
+        let TokenError::Refused { error, .. } = error else { return false };
+        self.provider.standard_error(error) == "invalid_client"
+    }
+
+    /// What to try, in this order.
+    fn methods(&self) -> Vec<Method> {
+        if self.provider.secret().is_none() {
+            return vec![Method::Post];
+        }
+        match self.provider.client_auth {
+            ClientAuth::Basic => vec![Method::Basic],
+            ClientAuth::Post | ClientAuth::None => vec![Method::Post],
+            ClientAuth::Auto => match (&self.known.auth_methods, self.preference.get()) {
+                (_, Some(Method::Basic)) => vec![Method::Basic],
+                (_, Some(Method::Post)) => vec![Method::Post],
+                (None, None) => vec![Method::Basic, Method::Post],
+                (Some(supported), None) => {
+                    let has = |name: &str| supported.iter().any(|method| method == name);
+                    match (has("client_secret_basic"), has("client_secret_post")) {
+                        (false, true) => vec![Method::Post],
+                        (true, false) => vec![Method::Basic],
+                        (true, true) | (false, false) => vec![Method::Basic, Method::Post],
+                    }
+                }
+            },
+        }
+    }
+
+    async fn request_as(&self, method: Method, grant: &Grant<'_>) -> Result<Tokens, TokenError> {
+        let garbage = |error: url::ParseError| TokenError::Garbage(error.to_string());
+        let token_url = TokenUrl::new(self.known.token_endpoint.to_string()).map_err(garbage)?;
+        let mut client: TokenClient =
+            Client::new(ClientId::new(self.provider.client_id.clone())).set_token_uri(token_url);
+        if let Some(secret) = self.provider.secret() {
+            client = client.set_client_secret(ClientSecret::new(secret.reveal().to_owned()));
+        }
+        client = client.set_auth_type(match method {
+            Method::Basic => AuthType::BasicAuth,
+            Method::Post => AuthType::RequestBody,
+        });
+        let http = Http(self);
+        let extra = self.extra_params(grant);
+        let answer = match grant {
+            Grant::Code { code, request } => {
+                let redirect = RedirectUrl::new(request.redirect_uri.clone()).map_err(garbage)?;
+                let mut exchange = client
+                    .exchange_code(AuthorizationCode::new((*code).to_owned()))
+                    .set_redirect_uri(Cow::Owned(redirect));
+                if *self.provider.pkce {
+                    exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(request.verifier.clone()));
+                }
+                for (name, value) in extra {
+                    exchange = exchange.add_extra_param(name, value);
+                }
+                exchange.request_async(&http).await
+            }
+            Grant::Refresh(token) => {
+                let token = RefreshToken::new((*token).to_owned());
+                let mut exchange = client.exchange_refresh_token(&token);
+                for (name, value) in extra {
+                    exchange = exchange.add_extra_param(name, value);
+                }
+                exchange.request_async(&http).await
+            }
+        };
+        self.tokens(&answer.map_err(TokenError::of)?)
+    }
+
+    fn extra_params(&self, grant: &Grant<'_>) -> Vec<(String, String)> {
+        let provider = self.provider;
+        let params = provider.token_params.iter();
+        let mut params: Vec<_> = params.map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect();
+        let request = match grant {
+            Grant::Code { .. } => {
+                params.extend(provider.audience.iter().map(|id| (provider.audience_param.clone(), id.clone())));
+                "token"
+            }
+            Grant::Refresh(_) => "refresh",
+        };
+        if let Some(audience) = provider.audience.as_ref().filter(|_| *provider.send_resource) {
+            params.push(("resource".to_owned(), audience.clone()));
+        }
+        if provider.send_scope_on.has(request) {
+            params.push(("scope".to_owned(), self.scopes.join(&provider.scope_separator)));
+        }
+        params
+    }
+
+    /// One exchange for the `oauth2` crate, which wants JSON as RFC 6749 has it, and encodes a Basic header in one way.
+    async fn exchange(&self, mut request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ExchangeError> {
+        if request.headers().contains_key(AUTHORIZATION) {
+            self.authorize(&mut request);
+        }
+        self.add_headers(&mut request);
+        let answer = self.wire.send(request).await.map_err(ExchangeError::Down)?;
+        normalised(answer.status(), answer.headers(), answer.body()).map_err(ExchangeError::Garbage)
+    }
+
+    /// Sets the Basic header, encoded as the provider wants it.
+    fn authorize(&self, request: &mut Request<Vec<u8>>) {
+        let (id, secret) =
+            (self.provider.client_id.as_str(), self.provider.secret().map_or("", |secret| secret.reveal()));
+        let encode = |text: &str| match self.provider.basic_encoding {
+            BasicEncoding::Rfc6749 => form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+            BasicEncoding::Raw => text.to_owned(),
+        };
+        let credentials = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
+        if let Ok(mut value) = HeaderValue::from_str(&format!("Basic {credentials}")) {
+            value.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+    }
+
+    fn add_headers(&self, request: &mut Request<Vec<u8>>) {
+        for (name, value) in &self.provider.token_headers {
+            if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::from_str(value.reveal())) {
+                value.set_sensitive(true);
+                request.headers_mut().insert(name, value);
+            }
+        }
+    }
+
+    fn tokens(&self, answer: &StandardTokenResponse<OpenId, BasicTokenType>) -> Result<Tokens, TokenError> {
+        let access_token = answer.access_token().secret().clone();
+        // It becomes a header.
+        if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TokenError::Garbage("the access token is no text that a header can carry".to_owned()));
+        }
+        // Providers that separate by something else do so within what spaces separate.
+        let separator = self.provider.answer_scope_separator.as_str();
+        let scope = answer.scopes().map(|scopes| {
+            let words = scopes.iter().flat_map(|scope| scope.split(separator));
+            words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        });
+        Ok(Tokens {
+            access_token,
+            refresh_token: answer.refresh_token().map(|token| token.secret().clone()),
+            id_token: answer.extra_fields().id_token.clone(),
+            expires_in: answer.expires_in(),
+            scope,
+        })
+    }
+
+    /// Sends a form with this server's authentication to one of the endpoints beside the token endpoint.
+    ///
+    /// # Errors
+    /// [`Down`].
+    pub(super) async fn send_form(&self, url: &Url, params: &[(&str, &str)]) -> Result<Response<bytes::Bytes>, Down> {
+        let is_basic = self.methods().first() == Some(&Method::Basic);
+        let mut params = params.to_vec();
+        if !is_basic {
+            params.push(("client_id", self.provider.client_id.as_str()));
+            params.extend(self.provider.secret().map(|secret| ("client_secret", secret.reveal())));
+        }
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+        let mut request = Request::new(form.into_bytes());
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = url.as_str().parse().map_err(|_| Down::new("an endpoint is no URL"))?;
+        request.headers_mut().insert(CONTENT_TYPE, FORM);
+        request.headers_mut().insert(ACCEPT, JSON);
+        if is_basic {
+            self.authorize(&mut request);
+        }
+        self.wire.send(request).await
+    }
+
+    /// What the introspection endpoint says of an access token (RFC 7662 §2.2).
+    ///
+    /// # Errors
+    /// The provider is down; or why the answer is none, for the log.
+    pub(super) async fn introspect(&self, url: &Url, access_token: &str) -> Result<Map<String, Value>, TokenError> {
+        let params = [("token", access_token), ("token_type_hint", "access_token")];
+        let answer = self.send_form(url, &params).await.map_err(TokenError::Down)?;
+        if !answer.status().is_success() {
+            return Err(TokenError::Garbage(format!("introspection: status {}", answer.status().as_u16())));
+        }
+        serde_json::from_slice(answer.body()).map_err(|error| TokenError::Garbage(format!("introspection: {error}")))
+    }
+}
+
+/// The HTTP client that the `oauth2` crate uses.
+struct Http<'e>(&'e TokenEndpoint<'e>);
+
+impl<'c> AsyncHttpClient<'c> for Http<'_> {
+    type Error = ExchangeError;
+    type Future = BoxFuture<'c, Result<Response<Vec<u8>>, ExchangeError>>;
+
+    fn call(&'c self, request: Request<Vec<u8>>) -> Self::Future {
+        Box::pin(self.0.exchange(request))
+    }
+}
+
+impl TokenError {
+    fn of(error: RequestTokenError<ExchangeError, BasicErrorResponse>) -> Self {
+        match error {
+            RequestTokenError::ServerResponse(response) => Self::Refused {
+                error: response.error().as_ref().to_owned(),
+                description: response.error_description().cloned(),
+            },
+            RequestTokenError::Request(ExchangeError::Down(down)) => Self::Down(down),
+            RequestTokenError::Request(ExchangeError::Garbage(reason)) => Self::Garbage(reason),
+            // The body may hold tokens: it goes nowhere.
+            RequestTokenError::Parse(error, _) => Self::Garbage(format!("not as expected at `{}`", error.path())),
+            RequestTokenError::Other(reason) => Self::Garbage(reason),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Putting login together: from a configuration to an [`Auth`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::clients::Declared;
+use crate::auth::clients::document::Documents;
+use crate::auth::upstream::Upstream;
+use crate::auth::upstream::local::Local;
+use crate::auth::upstream::remote::Remote;
+use crate::auth::{Auth, AuthorizationServer, Parameters};
+use crate::config::provider::{LOCAL, NONE, Secret};
+use crate::config::{Config, Provider};
+use crate::fetch::Strangers;
+use crate::state::StateDir;
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// The purpose of the built-in login's key.
+const LOCAL_CODES: &str = "tinymcp 2026 built-in login";
+
+/// What login is made of.
+pub(super) struct Login<'a> {
+    pub(super) config: watch::Receiver<Arc<Config>>,
+    /// The provider that was chosen; none for those that are built in.
+    pub(super) provider: Option<Provider>,
+    pub(super) client_secrets: BTreeMap<String, Secret>,
+    pub(super) state: &'a StateDir,
+}
+
+impl Login<'_> {
+    /// Opens the store and begins to get to know the provider, unless nobody has to log in.
+    pub(super) fn start(self, tasks: &TaskTracker, stop: CancellationToken) -> anyhow::Result<Auth> {
+        let Self { config, provider, mut client_secrets, state } = self;
+        let current = Arc::clone(&config.borrow());
+        let base_url = &current.server.base_url;
+        let upstream = match (current.auth.provider.as_str(), provider) {
+            (NONE, _) => return Ok(Auth::none()),
+            (LOCAL, _) => Upstream::Local(Local::new(base_url, Vault::of(state, LOCAL_CODES))),
+            (_, Some(provider)) => {
+                tracing::info!(
+                    "allow the callback URL {}/auth/callback in the application at {}",
+                    base_url.as_str(),
+                    provider.display_name(),
+                );
+                Upstream::Remote(Remote::start(provider, base_url, Some(state), tasks, stop.clone())?)
+            }
+            (name, None) => anyhow::bail!("provider `{name}` was not read"),
+        };
+        let upstream = Arc::new(upstream);
+        let declared = |(id, client): (&String, &crate::config::keys::Client)| {
+            let redirect_uris = client.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect();
+            let declared = Declared { name: client.name.clone(), redirect_uris, secret: client_secrets.remove(id) };
+            (id.clone(), declared)
+        };
+        let clients = current.auth.clients.iter().map(declared).collect();
+        let parameters = Parameters {
+            clients,
+            own_id_at_provider: upstream.client_id().map(str::to_owned),
+            upstream,
+            documents: Documents::new(Strangers::new().context("nothing can be fetched")?),
+            state,
+            store: Store::open(state, tasks, stop)?,
+            tasks,
+            config,
+        };
+        Ok(Auth::Login(Arc::new(AuthorizationServer::new(parameters))))
+    }
+}

@@ -1,0 +1,356 @@
+//! Identity providers as data: the files under `host/providers/`, and `[auth.providers.NAME]` over them.
+//!
+//! Only the chosen provider's variables are resolved. Everything else that a file says of providers is only looked at
+//! for keys that do not exist.
+
+mod keys;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use url::Url;
+
+pub use self::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
+pub(crate) use self::values::is_loopback;
+pub use self::values::{BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Secret, Words};
+use super::document::{self, Node, Table, Value};
+use super::key::Key;
+use super::keys::Config;
+use super::problem::{Fault, Problem, Source, nearest};
+use super::reader::{Reader, Setting};
+use super::template::{Template, TemplateError};
+
+/// The provider that asks nobody who they are.
+pub(crate) const NONE: &str = "none";
+
+/// The built-in login page, for development.
+pub(crate) const LOCAL: &str = "local";
+
+/// The providers that ship, by name.
+const BUILT_IN: [(&str, &str); 11] = [
+    ("auth0", include_str!("../../providers/auth0.toml")),
+    ("clerk", include_str!("../../providers/clerk.toml")),
+    ("cognito", include_str!("../../providers/cognito.toml")),
+    ("discord", include_str!("../../providers/discord.toml")),
+    ("entra", include_str!("../../providers/entra.toml")),
+    ("github", include_str!("../../providers/github.toml")),
+    ("google", include_str!("../../providers/google.toml")),
+    ("keycloak", include_str!("../../providers/keycloak.toml")),
+    ("oidc", include_str!("../../providers/oidc.toml")),
+    ("okta", include_str!("../../providers/okta.toml")),
+    ("workos", include_str!("../../providers/workos.toml")),
+];
+
+/// The providers of which the quick start tells.
+const QUICK_START: [&str; 2] = ["auth0", "clerk"];
+
+/// An identity provider: its keys, all variables replaced, checked against each other.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    name: String,
+    keys: ProviderKeys,
+    /// The variable that sets a key, where one does.
+    variables: BTreeMap<String, String>,
+}
+
+impl Provider {
+    /// The name under which it was chosen, such as `auth0`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its name for people, such as `Auth0`.
+    pub fn display_name(&self) -> &str {
+        self.keys.display_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The client's secret, unless it is a public client.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.keys.client_secret.as_ref().filter(|_| self.keys.client_auth != ClientAuth::None)
+    }
+
+    /// What RFC 6749 §5.2 calls an error of the token endpoint.
+    pub fn standard_error<'e>(&'e self, error: &'e str) -> &'e str {
+        self.keys.token_errors.get(error).map_or(error, String::as_str)
+    }
+
+    /// What an operator changes to change a key, for people: a variable, or the key itself.
+    pub fn setting(&self, key: &str) -> String {
+        match self.variables.get(key) {
+            Some(variable) => variable.clone(),
+            None => format!("`{}`", self.key().child(key)),
+        }
+    }
+
+    /// The provider that a configuration chooses.
+    #[cfg(test)]
+    pub(crate) fn for_tests(text: &str, variables: &[(&str, &str)]) -> Self {
+        let environment = super::Environment::from_iter(variables.iter().copied());
+        let invocation = super::Invocation::new(super::Purpose::Serve);
+        let loaded = Config::parse(text, &invocation, &environment).unwrap_or_else(|error| panic!("{error}"));
+        loaded.provider.expect("a provider with keys")
+    }
+
+    fn key(&self) -> Key {
+        key_of(&self.name)
+    }
+
+    /// An empty variable is no value.
+    fn without_empty_values(mut self) -> Self {
+        let filled = |text: &String| !text.is_empty();
+        self.keys.audience = self.keys.audience.filter(filled);
+        self.keys.issuer = self.keys.issuer.filter(filled);
+        self.keys.scope_prefix = self.keys.scope_prefix.filter(filled);
+        self.keys.client_secret = self.keys.client_secret.filter(|secret| !secret.reveal().is_empty());
+        self
+    }
+
+    /// Where the discovery document is; none if the endpoints are given instead.
+    pub fn discovery(&self) -> Option<DiscoveryUrl> {
+        let has_endpoints = self.keys.authorization_endpoint.is_some() && self.keys.token_endpoint.is_some();
+        let of_issuer = || self.keys.issuer.as_ref().filter(|_| !has_endpoints)?.parse().ok();
+        self.keys.discovery.clone().or_else(of_issuer)
+    }
+
+    /// Every URL that the keys give, with its key.
+    fn urls(&self) -> Vec<(&'static str, &Url)> {
+        let keys = &self.keys;
+        let endpoints = [
+            ("authorization_endpoint", &keys.authorization_endpoint),
+            ("token_endpoint", &keys.token_endpoint),
+            ("jwks_uri", &keys.jwks_uri),
+            ("userinfo_endpoint", &keys.userinfo_endpoint),
+            ("introspection_endpoint", &keys.introspection_endpoint),
+            ("token_info_endpoint", &keys.token_info_endpoint),
+            ("revocation_endpoint", &keys.revocation_endpoint),
+        ];
+        let endpoints = endpoints.into_iter().filter_map(|(key, endpoint)| Some((key, endpoint.as_ref()?.url())));
+        let documents = keys.documents.values().map(|document| ("documents", document.url.url()));
+        let discovery = keys.discovery.iter().map(|discovery| ("discovery", discovery.url()));
+        discovery.chain(endpoints).chain(documents).collect()
+    }
+}
+
+impl Deref for Provider {
+    type Target = ProviderKeys;
+
+    fn deref(&self) -> &ProviderKeys {
+        &self.keys
+    }
+}
+
+/// Looks for keys that do not exist, in every table of providers.
+pub(super) fn check_keys(root: &Node, reader: &mut Reader<'_>) {
+    let Some(Node { value: Value::Table(tables), .. }) = declared(root) else { return };
+    let known = ProviderKeys::keys();
+    for (name, node) in tables.iter().filter(|(_, node)| matches!(node.value, Value::Table(_))) {
+        reader.expect_table(node, &key_of(name), &known);
+    }
+}
+
+/// Reads the provider that the configuration chooses; none for those without keys, and where there are problems.
+pub(super) fn choose(config: &Config, root: &Node, reader: &mut Reader<'_>) -> Option<Provider> {
+    let name = config.auth.provider.as_str();
+    let chosen = Key::from("auth.provider");
+    if [NONE, LOCAL].contains(&name) || reader.is_wrong(&chosen) {
+        return None;
+    }
+    let own = declared(root).and_then(|providers| providers.get(name));
+    let tree = match (built_in(name), own) {
+        (None, None) => {
+            let message = unknown(name, config);
+            reader.conflict(&[chosen], message);
+            return None;
+        }
+        (Some(built_in), None) => built_in,
+        (Some(built_in), Some(own)) => merged(built_in, own),
+        (None, Some(own)) => own.clone(),
+    };
+    let provider = read(name, &tree, reader);
+    require_allow(name, &tree, provider.as_ref(), config, reader);
+    let provider = provider?;
+    check(&provider, config, reader);
+    warn(&provider, &tree, config, reader);
+    Some(provider)
+}
+
+fn key_of(name: &str) -> Key {
+    Key::from("auth.providers").child(name)
+}
+
+fn declared(root: &Node) -> Option<&Node> {
+    root.get("auth")?.get("providers")
+}
+
+fn built_in(name: &str) -> Option<Node> {
+    let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+    let file: Arc<str> = format!("providers/{name}.toml").into();
+    Some(document::parse(&file, text).expect("a test reads every built-in file"))
+}
+
+/// The keys of `over`, and those of `base` that it does not give; tables key by key.
+fn merged(base: Node, over: &Node) -> Node {
+    match (base.value, &over.value) {
+        (Value::Table(mut base), Value::Table(table)) => {
+            for (name, node) in table {
+                let node = match base.remove(name) {
+                    Some(beneath) => merged(beneath, node),
+                    None => node.clone(),
+                };
+                base.insert(name.clone(), node);
+            }
+            Node::new(Value::Table(base), over.source.clone())
+        }
+        _ => over.clone(),
+    }
+}
+
+fn unknown(name: &str, config: &Config) -> String {
+    let declared = config.auth.providers.keys().map(|name| name.as_str());
+    let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).chain([LOCAL, NONE]).chain(declared).collect();
+    match nearest(name, known.iter().copied()) {
+        Some(nearest) => format!("unknown provider `{name}`; did you mean `{nearest}`?"),
+        None => format!("unknown provider `{name}`; known are {}", known.join(", ")),
+    }
+}
+
+/// Reads a provider's tree, which shows up in what is in force in place of what the file alone says.
+fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> Option<Provider> {
+    let key = key_of(name);
+    let others = std::mem::take(&mut reader.problems);
+    reader.lines.retain(|line| !line.key.is_within(&key));
+    let keys = ProviderKeys::read(tree, &key, reader);
+    let found = std::mem::replace(&mut reader.problems, others);
+    for problem in found.into_iter().map(|problem| naming_the_variable(problem, name, tree)) {
+        if !reader.problems.contains(&problem) {
+            reader.problems.push(problem);
+        }
+    }
+    Some(Provider { name: name.to_owned(), keys: keys?, variables: variables(tree) }.without_empty_values())
+}
+
+/// What a built-in file lacks is a variable, whatever line asks for it.
+fn naming_the_variable(problem: Problem, provider: &str, tree: &Node) -> Problem {
+    let is_built_in = matches!(&problem.source, Source::File { file, .. } if file.starts_with("providers/"));
+    let Fault::Template(TemplateError::Missing(variable)) = &problem.fault else { return problem };
+    if !is_built_in {
+        return problem;
+    }
+    let what = tree.get("variables").and_then(|variables| variables.get(variable));
+    let what = what.and_then(|node| if let Value::Text(text) = &node.value { Some(text.clone()) } else { None });
+    let fault = Fault::MissingVariable {
+        provider: provider.to_owned(),
+        what,
+        has_quick_start: QUICK_START.contains(&provider),
+    };
+    Problem { source: Source::Variable { name: variable.clone(), line: None }, key: None, fault }
+}
+
+/// The first variable that each key of the tree names; keys of tables within are `table.key`.
+fn variables(tree: &Node) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    if let Value::Table(table) = &tree.value {
+        collect_variables(table, "", &mut variables);
+    }
+    variables
+}
+
+fn collect_variables(table: &Table, prefix: &str, variables: &mut BTreeMap<String, String>) {
+    for (name, node) in table {
+        match &node.value {
+            Value::Text(text) => {
+                let template = Template::parse(text).ok();
+                let variable = template.as_ref().and_then(|template| template.variables().next());
+                variables.extend(variable.map(|variable| (format!("{prefix}{name}"), variable.to_owned())));
+            }
+            Value::Table(inner) => collect_variables(inner, &format!("{prefix}{name}."), variables),
+            _ => {}
+        }
+    }
+}
+
+/// Where anybody can get an account, an empty list of people would let anybody in.
+fn require_allow(name: &str, tree: &Node, provider: Option<&Provider>, config: &Config, reader: &mut Reader<'_>) {
+    let by_url = |provider: &Provider| {
+        let url = provider.discovery()?.url().to_string();
+        Some(provider.open_signup_at.iter().any(|start| url.starts_with(start.as_str())))
+    };
+    let is_open = match provider {
+        Some(provider) => *provider.open_signup || by_url(provider).unwrap_or(false),
+        None => matches!(tree.get("open_signup").map(|node| &node.value), Some(Value::Boolean(true))),
+    };
+    if is_open && config.auth.allow.is_empty() {
+        let message = format!(
+            "anybody can have an account at `{name}`, so this list must say who may log in: `allow = [\"*@example.com\"]`, \"alice@example.com\", \"sub:…\" or \"org:…\""
+        );
+        reader.conflict(&["auth.allow".into()], message);
+    }
+}
+
+fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
+    let key = provider.key();
+    if provider.discovery().is_none()
+        && (provider.authorization_endpoint.is_none() || provider.token_endpoint.is_none())
+    {
+        let message =
+            "`discovery` is missing; without it, `issuer`, `authorization_endpoint` and `token_endpoint` are needed";
+        reader.conflict(std::slice::from_ref(&key), message.to_owned());
+    }
+    if provider.discovery().is_none() && provider.issuer.is_none() {
+        reader.conflict(std::slice::from_ref(&key), "without `discovery`, `issuer` is needed".to_owned());
+    }
+    for (name, url) in provider.urls() {
+        if url.scheme() != "https" && !(is_loopback(url) && config.server.base_url.is_loopback()) {
+            let message = format!(
+                "{url}: plain http is taken only where the provider and `server.base_url` are both on loopback; write https"
+            );
+            reader.conflict(&[key.child(name)], message);
+        }
+    }
+    if provider.client_auth != ClientAuth::None
+        && provider.client_auth != ClientAuth::Auto
+        && provider.secret().is_none()
+    {
+        reader.conflict(&[key.child("client_auth")], "needs a `client_secret`".to_owned());
+    }
+    let verify = key.child("verify");
+    for algorithm in provider.verify.algorithms.iter() {
+        if !ALGORITHMS.contains(&algorithm.as_str()) {
+            let message = format!("`{algorithm}` is none of {}", ALGORITHMS.join(", "));
+            reader.conflict(&[verify.child("algorithms")], message);
+        }
+    }
+    if provider.verify.leeway.duration().as_secs() > 60 {
+        reader.conflict(&[verify.child("leeway")], "more than a minute".to_owned());
+    }
+}
+
+/// The algorithms of signatures that are verified: those of private keys that only the provider has.
+const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+/// What starts, and yet does not do what somebody had in mind.
+fn warn(provider: &Provider, tree: &Node, config: &Config, reader: &mut Reader<'_>) {
+    let key = provider.key();
+    if *provider.verify.id_token && !provider.scopes.has("openid") {
+        let message = format!(
+            "every login needs an id_token ({}), and `openid` is not among the scopes ({}), so none will come and every login will fail: add it to both the provider's application and the scopes",
+            provider.setting("verify.id_token"),
+            provider.setting("scopes")
+        );
+        reader.warn(&key.child("verify").child("id_token"), Fault::Conflict(message));
+    }
+    let asks_for_scopes = config.plugin.values().any(|plugin| !plugin.scopes.is_empty());
+    if tree.get("audience").is_some() && provider.audience.is_none() && asks_for_scopes {
+        let message = format!(
+            "{} is not set, so {}'s tokens carry no permissions; scopes of plugins are held only by those whom `auth.scopes` names",
+            provider.setting("audience"),
+            provider.display_name()
+        );
+        reader.warn(&key.child("audience"), Fault::Conflict(message));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,376 @@
+//! The types of values that only providers have.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use url::{Host, Url};
+
+use crate::config::document::{Node, Value};
+use crate::config::in_force::REDACTED;
+use crate::config::key::Key;
+use crate::config::problem::Fault;
+use crate::config::reader::{Reader, Setting};
+use crate::config::text::{Text, Unfit, choice, text_schema};
+
+/// Where a provider's configuration is, relative to its issuer (OpenID Connect Discovery 1.0 §4).
+const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+
+choice! {
+    /// How this server proves who it is at the token endpoint.
+    pub enum ClientAuth {
+        /// As the provider's discovery document says; `basic` if it says nothing.
+        Auto = "auto",
+        /// `client_secret_basic`
+        Basic = "basic",
+        /// `client_secret_post`
+        Post = "post",
+        /// Not at all: a public client.
+        None = "none",
+    }
+}
+
+choice! {
+    /// How id and secret are written in a Basic header.
+    pub enum BasicEncoding {
+        /// Encoded as in a form first (RFC 6749 §2.3.1).
+        Rfc6749 = "rfc6749",
+        /// As they are.
+        Raw = "raw",
+    }
+}
+
+choice! {
+    /// Whether something must be there.
+    pub enum Presence {
+        /// It must.
+        Required = "required",
+        /// It is checked if it is there.
+        Optional = "optional",
+    }
+}
+
+choice! {
+    /// Where a person's identity comes from.
+    pub enum Method {
+        /// A verified `id_token` if `openid` is asked for, else the userinfo endpoint, else introspection.
+        Auto = "auto",
+        /// The userinfo endpoint.
+        Userinfo = "userinfo",
+        /// The introspection endpoint (RFC 7662).
+        Introspection = "introspection",
+        /// The endpoint that says what a token is, as Google has it.
+        TokenInfo = "token_info",
+    }
+}
+
+/// `true` or `false`, which a string may say too, so that a variable can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flag(bool);
+
+impl Deref for Flag {
+    type Target = bool;
+
+    fn deref(&self) -> &bool {
+        &self.0
+    }
+}
+
+impl Setting for Flag {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        if let Value::Boolean(boolean) = node.value {
+            return Some(Self(boolean));
+        }
+        match reader.text(node, key, "true or false".to_owned())?.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(Self(true)),
+            "false" | "0" | "no" | "off" => Some(Self(false)),
+            _ => {
+                reader.unfit(node, key, &"expected true or false");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for Flag {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Flag".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["boolean", "string"] })
+    }
+}
+
+/// Words without spaces or commas: a list of them, or one string that separates them by either.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words(Vec<String>);
+
+impl Deref for Words {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl Words {
+    /// Whether the word is among them.
+    pub fn has(&self, word: &str) -> bool {
+        self.0.iter().any(|own| own == word)
+    }
+}
+
+impl Setting for Words {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        let texts: Vec<Option<String>> = match &node.value {
+            Value::List(items) => items.iter().map(|item| reader.text(item, key, "a string".to_owned())).collect(),
+            _ => vec![reader.text(node, key, "a list, or a string with spaces or commas".to_owned())],
+        };
+        let mut words: Vec<String> = Vec::new();
+        for text in texts {
+            for word in text?.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
+                if !words.iter().any(|known| known == word) {
+                    words.push(word.to_owned());
+                }
+            }
+        }
+        Some(Self(words))
+    }
+}
+
+impl JsonSchema for Words {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Words".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["array", "string"], "items": { "type": "string" } })
+    }
+}
+
+/// A text that is shown nowhere, and always used: its variables are replaced.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A text that nobody is to see.
+    pub(in crate::config) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself, for a request to the provider.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl Setting for Secret {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(node.value, Value::Text(_)) {
+            let fault = Fault::Type { expected: "a string".to_owned(), got: node.value.kind().to_owned() };
+            reader.problem(&node.source, key, fault);
+            return None;
+        }
+        reader.text(node, key, "a string".to_owned()).map(Self)
+    }
+
+    fn shown(_: &Node, _name: &str) -> String {
+        REDACTED.to_owned()
+    }
+}
+
+impl JsonSchema for Secret {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// Where a provider describes itself: the document's URL, the issuer, or a bare domain.
+///
+/// A scheme that was pasted in front of a domain which has one already (`https://https://tenant.example/`) is dropped,
+/// so that a variable may hold the one or the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryUrl(Url);
+
+impl DiscoveryUrl {
+    /// The URL of the document.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// The issuer that its document is expected to name.
+    pub fn issuer(&self) -> String {
+        let Some((prefix, well_known)) = self.0.as_str().split_once("/.well-known/") else { return self.0.to_string() };
+        match well_known.split_once('/') {
+            Some((_, path)) if !path.is_empty() => format!("{prefix}/{path}"),
+            _ => prefix.to_owned(),
+        }
+    }
+
+    /// Whether a document at this URL may name this issuer: what the URL has beside its well-known part (OpenID
+    /// Connect Discovery 1.0 §4.3, RFC 8414 §3.3). A slash at the issuer's end is Auth0's way.
+    pub fn may_name(&self, issuer: &str) -> bool {
+        let own = self.issuer();
+        issuer == own || issuer.strip_suffix('/') == Some(&own)
+    }
+}
+
+impl FromStr for DiscoveryUrl {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let text = text.trim();
+        let inner = text.strip_prefix("https://").filter(|rest| rest.contains("://"));
+        let text = match inner.and_then(|inner| inner.split_once("://")) {
+            Some(("http", rest)) if is_on_this_machine(rest) => format!("http://{rest}"),
+            Some((_, rest)) => format!("https://{rest}"),
+            None if text.contains("://") => text.to_owned(),
+            None => format!("https://{text}"),
+        };
+        let mut url = endpoint(&text)?;
+        if !url.path().contains("/.well-known/") {
+            let path = format!("{}{DISCOVERY_PATH}", url.path().trim_end_matches('/'));
+            url.set_path(&path);
+        }
+        Ok(Self(url))
+    }
+}
+
+fn is_on_this_machine(rest: &str) -> bool {
+    Url::parse(&format!("http://{rest}")).is_ok_and(|url| is_loopback(&url))
+}
+
+impl fmt::Display for DiscoveryUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Text for DiscoveryUrl {
+    const WHAT: &'static str = "a discovery URL, an issuer or a domain";
+    const EXAMPLE: &'static str = "https://id.example.com/.well-known/openid-configuration";
+}
+
+/// One of a provider's endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint(Url);
+
+impl Endpoint {
+    /// The URL itself.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        endpoint(text).map(Self)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Text for Endpoint {
+    const WHAT: &'static str = "a URL";
+    const EXAMPLE: &'static str = "https://id.example.com/oauth/token";
+}
+
+text_schema!(DiscoveryUrl, Endpoint);
+
+fn endpoint(text: &str) -> Result<Url, Unfit> {
+    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err("the scheme must be https".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("no user name or password may stand before the host".into());
+    }
+    if url.fragment().is_some() {
+        return Err("nothing may follow a `#`".into());
+    }
+    Ok(url)
+}
+
+/// Whether a URL names this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_discovery_url_may_be_a_domain_or_an_issuer() {
+        for (text, expected) in [
+            ("tenant.us.auth0.com", "https://tenant.us.auth0.com/.well-known/openid-configuration"),
+            ("https://tenant.us.auth0.com", "https://tenant.us.auth0.com/.well-known/openid-configuration"),
+            ("https://https://login.example.com//", "https://login.example.com/.well-known/openid-configuration"),
+            ("https://http://login.example.com", "https://login.example.com/.well-known/openid-configuration"),
+            ("https://http://127.0.0.1:9", "http://127.0.0.1:9/.well-known/openid-configuration"),
+            ("http://localhost:9/realms/a", "http://localhost:9/realms/a/.well-known/openid-configuration"),
+            (" a.clerk.accounts.dev/ ", "https://a.clerk.accounts.dev/.well-known/openid-configuration"),
+            (
+                "https://id.example/.well-known/oauth-authorization-server",
+                "https://id.example/.well-known/oauth-authorization-server",
+            ),
+        ] {
+            assert_eq!(text.parse::<DiscoveryUrl>().unwrap().to_string(), expected, "{text}");
+        }
+        for text in ["ftp://id.example", "https://user@id.example", "https://", "id.example#x"] {
+            assert!(text.parse::<DiscoveryUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_document_names_the_issuer_of_its_url() {
+        for (url, issuer, expected) in [
+            ("https://tenant.example", "https://tenant.example/", true),
+            ("https://tenant.example", "https://tenant.example", true),
+            ("https://tenant.example", "https://other.example/", false),
+            ("https://tenant.example", "https://tenant.example//", false),
+            ("https://id.example/realms/a", "https://id.example/realms/a", true),
+            ("https://id.example/realms/a", "https://id.example", false),
+            ("https://id.example/.well-known/oauth-authorization-server/a", "https://id.example/a", true),
+            ("https://id.example/.well-known/oauth-authorization-server/a", "https://id.example", false),
+        ] {
+            assert_eq!(url.parse::<DiscoveryUrl>().unwrap().may_name(issuer), expected, "{url} {issuer}");
+        }
+    }
+}

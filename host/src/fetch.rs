@@ -1,0 +1,159 @@
+//! Requests that this server makes: to what strangers name, and to the provider.
+//!
+//! Two clients with the same rules: TLS by rustls with aws-lc-rs (the one provider that is compiled in) and the
+//! system's root certificates, no redirects, no proxy, no decompression, a limit on size that counts while bytes
+//! arrive, and a deadline. What strangers name is fetched from public addresses only, see [`Strangers`].
+
+mod address;
+mod gate;
+mod provider;
+mod resolver;
+mod strangers;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, HeaderMap};
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder};
+use url::Url;
+
+pub use provider::ProviderHttp;
+pub use strangers::Strangers;
+
+/// Time for name, connection and TLS with a client's host, which may be far away and behind a cold cache.
+const STRANGER_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same with the provider.
+const PROVIDER_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time for a whole exchange, body included: a person is waiting for it in front of a browser.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Something that fetches documents: the two clients here, and fakes in tests.
+#[async_trait::async_trait]
+pub trait Fetch: Send + Sync + 'static {
+    /// Fetches the document at a URL.
+    async fn fetch(&self, url: &Url) -> Result<Document, FetchError>;
+}
+
+/// What was found at a URL.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The bytes, as many as the fetcher allows.
+    pub body: Bytes,
+    /// How long the server says that they may be kept; zero if it says that they may not.
+    pub max_age: Option<Duration>,
+}
+
+/// Why nothing was fetched. The texts are for the log; who asked for the fetch gets [`FetchError::OUTWARD`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// A rule forbids the request.
+    #[error("not allowed: {0}")]
+    Refused(&'static str),
+    /// There were too many requests lately.
+    #[error("too many fetches")]
+    Limited,
+    /// No connection, no TLS, or it broke off: the cause in words.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// It took too long.
+    #[error("timed out")]
+    Timeout,
+    /// The answer is larger than it may be.
+    #[error("the answer is too large")]
+    TooLarge,
+    /// The answer is not 200.
+    #[error("status {}", .0.as_u16())]
+    Status(StatusCode),
+    /// The client could not be made, at the start.
+    #[error("no TLS client: {0}")]
+    Setup(String),
+}
+
+impl FetchError {
+    /// All that a stranger learns: more would make this server a means to look around.
+    pub const OUTWARD: &'static str = "the document could not be fetched";
+
+    fn of(error: reqwest::Error) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<resolver::NotPublic>() {
+                return Self::Refused("only hosts with public addresses");
+            }
+            cause = error.source();
+        }
+        if error.is_timeout() { Self::Timeout } else { Self::Unreachable(causes(&error.without_url())) }
+    }
+}
+
+impl Document {
+    fn of(answer: http::Response<Bytes>) -> Result<Self, FetchError> {
+        match answer.status() {
+            StatusCode::OK => Ok(Self { max_age: max_age(answer.headers()), body: answer.into_body() }),
+            status => Err(FetchError::Status(status)),
+        }
+    }
+}
+
+fn builder(connect_timeout: Duration) -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("TinyMCP/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(connect_timeout)
+        .timeout(TOTAL_TIMEOUT)
+}
+
+fn built(builder: ClientBuilder) -> Result<Client, FetchError> {
+    builder.build().map_err(|error| FetchError::Setup(causes(&error)))
+}
+
+/// The whole answer, unless it is larger than it may be.
+async fn answer(mut response: reqwest::Response, max_bytes: usize) -> Result<http::Response<Bytes>, FetchError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(FetchError::of)? {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(FetchError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let mut answer = http::Response::new(body.freeze());
+    *answer.status_mut() = response.status();
+    *answer.headers_mut() = std::mem::take(response.headers_mut());
+    Ok(answer)
+}
+
+/// `max-age` of `Cache-Control` (RFC 9111 §5.2.2); `no-store` and `no-cache` count as zero.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
+    let directives = lines.flat_map(|line| line.split(',')).map(str::trim);
+    let mut found = None;
+    for directive in directives {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-store" | "no-cache" => return Some(Duration::ZERO),
+            "max-age" => found = value.trim().trim_matches('"').parse().ok().map(Duration::from_secs).or(found),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// An error and all that caused it, in one line. The most telling part is the innermost one.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,66 @@
+//! Talking to the configured provider.
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use reqwest::Client;
+use url::{Host, Url};
+
+use super::{Document, Fetch, FetchError, PROVIDER_CONNECT_TIMEOUT, answer, builder, built};
+
+/// Size of a provider's answer: discovery, tokens, claims of a person in many groups.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// Sends requests to the provider that the operator has configured. It may be on a private network. It speaks https,
+/// or plain http where both it and this server are on loopback.
+#[derive(Clone)]
+pub struct ProviderHttp {
+    client: Client,
+    allow_plain_loopback: bool,
+}
+
+impl ProviderHttp {
+    /// Makes the client. `allow_plain_loopback` is for a server whose own `base_url` is on loopback.
+    ///
+    /// # Errors
+    /// [`FetchError::Setup`] if there is no TLS to be had.
+    pub fn new(allow_plain_loopback: bool) -> Result<Self, FetchError> {
+        Ok(Self { client: built(builder(PROVIDER_CONNECT_TIMEOUT))?, allow_plain_loopback })
+    }
+
+    /// Sends a request. Every status is an answer, redirects too: they are not followed.
+    ///
+    /// # Errors
+    /// [`FetchError`] if there is no answer, or one that is too large.
+    pub async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Bytes>, FetchError> {
+        let request = reqwest::Request::try_from(request).map_err(FetchError::of)?;
+        self.check(request.url())?;
+        answer(self.client.execute(request).await.map_err(FetchError::of)?, MAX_BYTES).await
+    }
+
+    fn check(&self, url: &Url) -> Result<(), FetchError> {
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if self.allow_plain_loopback && is_loopback(url) => Ok(()),
+            "http" => Err(FetchError::Refused("plain http only where provider and base_url are both on loopback")),
+            _ => Err(FetchError::Refused("only https")),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Fetch for ProviderHttp {
+    async fn fetch(&self, url: &Url) -> Result<Document, FetchError> {
+        let request = http::Request::get(url.as_str()).header(ACCEPT, "application/json");
+        let request = request.body(Vec::new()).map_err(|_| FetchError::Refused("only URLs"))?;
+        Document::of(self.send(request).await?)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(host)) => host == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

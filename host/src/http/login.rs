@@ -1,0 +1,134 @@
+//! The routes of [`crate::auth`]: each hands its endpoint what it needs of the request, and nothing more.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::HOST;
+use http::{Method, StatusCode};
+
+use super::server::Peer;
+use super::{App, address, error, not_found};
+use crate::auth::AuthorizationServer;
+use crate::auth::{authorize as authorizing, callback as calling_back, consent as consenting};
+use crate::auth::{local as at_built_in, register as registering, revoke as revoking, token as exchanging, wellknown};
+
+/// A request to one of the routes, and the authorization server that answers it.
+struct Login {
+    server: Arc<AuthorizationServer>,
+    address: IpAddr,
+    request: Request<Body>,
+}
+
+impl Login {
+    /// Without logins there is nothing here; with one that asks for nothing, nothing for strangers.
+    async fn new(app: &App, peer: &Peer, request: Request<Body>) -> Result<Self, Response> {
+        let Some(server) = app.auth.server() else { return Err(not_found().await) };
+        if let Err(refusal) = app.auth.admit(peer, request.headers()) {
+            return Err(error(StatusCode::FORBIDDEN, "access_denied", &refusal.to_string()));
+        }
+        let address = address::of(peer, request.headers(), &app.server.trusted_proxies);
+        Ok(Self { server: Arc::clone(server), address, request })
+    }
+
+    fn query(&self) -> &str {
+        self.request.uri().query().unwrap_or_default()
+    }
+}
+
+/// Declares a route: the request's [`Login`], or the answer that there is none.
+macro_rules! route {
+    ($(#[$doc:meta])* $name:ident: $login:ident => $answer:expr) => {
+        $(#[$doc])*
+        pub(super) async fn $name(
+            State(app): State<Arc<App>>,
+            Extension(peer): Extension<Peer>,
+            request: Request<Body>,
+        ) -> Response {
+            match Login::new(&app, &peer, request).await {
+                Ok($login) => $answer,
+                Err(refusal) => refusal,
+            }
+        }
+    };
+}
+
+route! {
+    /// `/.well-known/oauth-protected-resource`, also with `/mcp` behind it.
+    protected_resource: login => wellknown::protected_resource(&login.server, login.request.headers().get(HOST))
+}
+route! {
+    /// `/.well-known/oauth-authorization-server`
+    authorization_server: login => wellknown::authorization_server(&login.server)
+}
+route! {
+    /// `/register`
+    register: login => registering::register(&login.server, login.address, login.request.into_body()).await
+}
+route! {
+    /// `/token`
+    token: login => {
+        let (parts, body) = login.request.into_parts();
+        exchanging::token(&login.server, login.address, &parts.headers, body).await
+    }
+}
+route! {
+    /// `/revoke`
+    revoke: login => {
+        let (parts, body) = login.request.into_parts();
+        revoking::revoke(&login.server, login.address, &parts.headers, body).await
+    }
+}
+route! {
+    /// `/authorize`, by GET or with a form (RFC 6749 §3.1).
+    authorize: login => {
+        if let Err(slow_down) = login.server.count_authorization(login.address) {
+            return *slow_down;
+        }
+        match *login.request.method() {
+            Method::POST => {
+                let (parts, body) = login.request.into_parts();
+                authorizing::authorize_by_form(&login.server, &parts.headers, body).await
+            }
+            _ => authorizing::authorize(&login.server, login.request.headers(), login.query()).await,
+        }
+    }
+}
+route! {
+    /// `/consent`
+    consent: login => {
+        if let Err(slow_down) = login.server.count_authorization(login.address) {
+            return *slow_down;
+        }
+        let (parts, body) = login.request.into_parts();
+        consenting::decide(&login.server, &parts.headers, body).await
+    }
+}
+route! {
+    /// `/auth/callback`
+    callback: login => {
+        if let Err(slow_down) = login.server.count_authorization(login.address) {
+            return *slow_down;
+        }
+        calling_back::callback(&login.server, login.request.headers(), login.query()).await
+    }
+}
+route! {
+    /// `/local/authorize`, the page of the built-in login.
+    local: login => {
+        let page = match *login.request.method() {
+            Method::POST => {
+                let (parts, body) = login.request.into_parts();
+                at_built_in::submit(&login.server, &parts.headers, body).await
+            }
+            _ => at_built_in::page(&login.server, login.request.headers(), login.query()),
+        };
+        match page {
+            Some(page) => page,
+            None => not_found().await,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Tokens that others have signed: the provider's (OIDC Core 3.1.3.7) and clients' assertions (RFC 7523).
+//!
+//! What a token says of itself is never what makes it valid. Algorithms come from the configuration and from the key,
+//! keys from a URL that is known beforehand; the token only names one of them.
+
+mod keys;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use url::Url;
+
+use crate::fetch::{Fetch, FetchError};
+
+pub use keys::Keys;
+use token::Unverified;
+
+/// Every algorithm that is ever accepted: asymmetric ones only. With a shared secret, whoever can check a token can
+/// also make one.
+pub const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+
+/// How long a key set is used without asking for it again. Also how long a key is trusted that was taken out of it.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
+/// How long a key set is used while it cannot be had again.
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Wait after a key set was had, until an unknown `kid` is reason to ask again: `kid`s can be made up.
+const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+
+/// The same after it could not be had. Short, as somebody is waiting to log in.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a token must be to be accepted.
+pub struct Rules {
+    /// The algorithms that were agreed on. Symmetric ones in it are ignored.
+    pub algorithms: Vec<Algorithm>,
+    /// Who must have issued it.
+    pub issuer: Issuer,
+    /// For whom it must be.
+    pub audience: Audience,
+    /// Values of the header's `typ` that are accepted, without `application/`; none means any. A token may lack it.
+    pub types: &'static [&'static str],
+    /// How far clocks may differ.
+    pub leeway: Duration,
+}
+
+/// Who must have issued a token.
+pub enum Issuer {
+    /// Exactly this one, byte for byte.
+    Is(String),
+    /// One for which this is true: providers with an issuer for each tenant.
+    Where(Box<dyn Fn(&str) -> bool + Send + Sync>),
+}
+
+/// For whom a token must be.
+pub enum Audience {
+    /// `aud` must be there and name one of these.
+    OneOf(Vec<String>),
+    /// `aud` is not looked at: the caller has to check another claim in its place, such as `azp` or `client_id`.
+    Unchecked,
+}
+
+/// Why a token is not accepted. For the log: the client is not told which.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JwtError {
+    /// It is larger than any real one.
+    #[error("token too large")]
+    TooLarge,
+    /// It is no JWT.
+    #[error("not a signed JWT")]
+    Malformed,
+    /// Its header has a member that is not allowed, or not like this.
+    #[error("header member not accepted: {0}")]
+    Header(&'static str),
+    /// It is signed with an algorithm that was not agreed on.
+    #[error("algorithm not accepted")]
+    Algorithm,
+    /// Its key is not in the key set.
+    #[error("unknown key")]
+    UnknownKey,
+    /// Its signature is not that of the key.
+    #[error("wrong signature")]
+    Signature,
+    /// It has expired.
+    #[error("expired")]
+    Expired,
+    /// It is not valid yet: the clocks differ.
+    #[error("not valid yet: check the clock")]
+    NotYetValid,
+    /// Somebody else has issued it.
+    #[error("unexpected issuer: {0:?}")]
+    Issuer(String),
+    /// It is for somebody else.
+    #[error("not for this audience")]
+    Audience,
+    /// A claim is missing or of the wrong type.
+    #[error("claims not as expected: {0}")]
+    Claims(String),
+    /// The key set cannot be had.
+    #[error("no keys: {0}")]
+    NoKeys(FetchError),
+    /// There is no usable key in what was fetched.
+    #[error("no keys: what was fetched has no usable key in it")]
+    NoUsableKeys,
+}
+
+impl JwtError {
+    /// True if the same token may be accepted a little later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::NoKeys(_) | Self::NoUsableKeys)
+    }
+}
+
+impl Keys {
+    /// Verifies a token with these keys, and takes its claims.
+    ///
+    /// # Errors
+    /// [`JwtError`].
+    pub fn verify<T: DeserializeOwned>(&self, token: &str, rules: &Rules) -> Result<T, JwtError> {
+        Unverified::read(token, rules)?.verify(self, rules)
+    }
+}
+
+/// A key set behind a URL.
+pub struct KeySet<F> {
+    url: Url,
+    fetch: F,
+    state: Mutex<State>,
+    /// Held by the one who fetches.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last good set, and when it was fetched.
+    keys: Option<(Arc<Keys>, Instant)>,
+    /// The end of the last fetch, and how it failed if it did.
+    last: Option<(Instant, Option<JwtError>)>,
+}
+
+impl<F: Fetch> KeySet<F> {
+    /// A key set that is fetched when it is first needed.
+    pub fn new(url: Url, fetch: F) -> Self {
+        Self { url, fetch, state: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    }
+
+    /// Where the keys are.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Verifies a token with the keys of this set, and takes its claims.
+    ///
+    /// # Errors
+    /// [`JwtError`]; [`JwtError::is_temporary`] if the reason is that there are no keys.
+    pub async fn verify<T: DeserializeOwned>(&self, token: &str, rules: &Rules) -> Result<T, JwtError> {
+        let token = Unverified::read(token, rules)?;
+        let keys = self.keys_for(&token).await?;
+        token.verify(&keys, rules)
+    }
+
+    /// Keys among which the token's is. A token whose key is held never waits for a fetch that others have caused.
+    async fn keys_for(&self, token: &Unverified<'_>) -> Result<Arc<Keys>, JwtError> {
+        let held = self.held(token);
+        let turn = match held {
+            Held { keys: Some(keys), due: false } => return Ok(keys),
+            Held { keys: Some(keys), due: true } => match self.turn.try_lock() {
+                Ok(turn) => turn,
+                Err(_) => return Ok(keys),
+            },
+            Held { keys: None, due: _ } => self.turn.lock().await,
+        };
+        // Somebody else may have fetched while this one waited.
+        if self.held(token).due {
+            self.refresh().await;
+        }
+        drop(turn);
+        self.held(token).keys.ok_or_else(|| {
+            let failure = self.state().last.as_ref().and_then(|(_, failure)| failure.clone());
+            failure.unwrap_or(JwtError::UnknownKey)
+        })
+    }
+
+    fn held(&self, token: &Unverified<'_>) -> Held {
+        let now = Instant::now();
+        let state = self.state();
+        let keys = state.keys.as_ref().filter(|(_, fetched)| now - *fetched < STALE);
+        let is_fresh = keys.is_some_and(|(_, fetched)| now - *fetched < FRESH);
+        let keys = keys.map(|(keys, _)| keys).filter(|keys| keys.candidates(token).next().is_some()).cloned();
+        let may_ask = match &state.last {
+            None => true,
+            Some((end, None)) => now - *end >= REFRESH_PAUSE,
+            Some((end, Some(_))) => now - *end >= RETRY_PAUSE,
+        };
+        Held { due: may_ask && (keys.is_none() || !is_fresh), keys }
+    }
+
+    /// Fetches the set. A failed fetch leaves the last good one; one that was given up leaves no trace.
+    async fn refresh(&self) {
+        let fetched = match self.fetch.fetch(&self.url).await {
+            Ok(document) => Keys::read(&document.body).ok_or(JwtError::NoUsableKeys),
+            Err(error) => Err(JwtError::NoKeys(error)),
+        };
+        let now = Instant::now();
+        let mut state = self.state();
+        let failure = match fetched {
+            Ok(keys) => {
+                state.keys = Some((Arc::new(keys), now));
+                None
+            }
+            Err(failure) => {
+                tracing::warn!(url = %self.url, "key set not refreshed: {failure}");
+                Some(failure)
+            }
+        };
+        state.last = Some((now, failure));
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What there is for one token.
+struct Held {
+    /// The keys, if the token's is among them.
+    keys: Option<Arc<Keys>>,
+    /// It is time to fetch the set.
+    due: bool,
+}
+
+/// The left half of a value's hash, as `at_hash` and `c_hash` of an ID token have it (OIDC Core 3.1.3.6). The hash is
+/// that of the algorithm with which `token`, a verified one, is signed; `None` if it is no token.
+pub fn half_hash(token: &str, value: &str) -> Option<String> {
+    let digest = match jsonwebtoken::decode_header(token).ok()?.alg {
+        Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => Sha256::digest(value).to_vec(),
+        Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => Sha384::digest(value).to_vec(),
+        Algorithm::RS512 | Algorithm::PS512 | Algorithm::EdDSA => Sha512::digest(value).to_vec(),
+        _ => return None,
+    };
+    Some(URL_SAFE_NO_PAD.encode(&digest[..digest.len() / 2]))
+}

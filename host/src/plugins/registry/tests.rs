@@ -1,0 +1,51 @@
+//! What the task does in moments that no test from outside can choose.
+
+use super::*;
+
+const FILE: &str = "greeter.wasm";
+
+fn registry() -> Registry {
+    let engine = Arc::new(Engine::new(1).unwrap());
+    let config = watch::channel(Arc::new(Config::default())).1;
+    let (catalog, ready) = (watch::channel(Arc::default()).0, watch::channel(false).0);
+    let mut registry = Registry::new(engine, None, Ledger::default(), config, catalog, ready).unwrap();
+    registry.entries.insert(FILE.to_owned(), Entry::new(FILE, &Config::default()));
+    registry
+}
+
+/// A load that failed.
+fn failed(id: LoadId) -> Loaded {
+    let outcome = Err("failed".to_owned());
+    let (stamp, digest, elapsed) = (None, None, Duration::ZERO);
+    Loaded { id, file: FILE.to_owned(), stamp, digest, outcome, is_unsettled: false, elapsed }
+}
+
+#[test]
+fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
+    let mut registry = registry();
+    let mut finish = |wanted, came| {
+        let entry = registry.entries.get_mut(FILE).unwrap();
+        entry.load = wanted;
+        registry.finish(failed(came));
+        let entry = &registry.entries[FILE];
+        (entry.load, entry.problem.clone())
+    };
+    assert_eq!(finish(Some(2), 1), (Some(2), None));
+    // Switched off meanwhile.
+    assert_eq!(finish(None, 1), (None, None));
+    assert_eq!(finish(Some(2), 2), (None, Some("failed".to_owned())));
+}
+
+#[test]
+fn a_name_whose_owner_is_gone_goes_to_the_first_file_in_order() {
+    let mut registry = registry();
+    let other = "other.wasm";
+    registry.entries.insert(other.to_owned(), Entry::new(other, &Config::default()));
+    let mut owned_by = |owner: &str, files: &[&str]| {
+        let holding = BTreeMap::from([(owner.to_owned(), vec!["greet".to_owned()])]);
+        registry.ledger.update(&holding, &files.iter().map(|file| (*file).to_owned()).collect());
+        [(FILE, other), (other, FILE)].map(|(file, rival)| registry.outranks(file, rival, "greet"))
+    };
+    assert_eq!(owned_by(other, &[FILE, other]), [false, true]);
+    assert_eq!(owned_by("gone.wasm", &[FILE, other]), [true, false]);
+}

@@ -1,0 +1,114 @@
+//! The store of one server: a SQLite file in the state directory.
+//!
+//! One thread writes, others read; no call of SQLite is made on a thread of the async runtime. What waits to be written
+//! is written in one transaction, and each caller gets its own answer once that is on the disk (write-ahead log,
+//! `synchronous = FULL`).
+//!
+//! Invariant: an answer is sent only after the transaction that it tells of was committed.
+
+mod check;
+mod lock;
+mod log;
+mod open;
+mod rows;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::open::Opened;
+use self::worker::{Queue, WeakQueue, Workers};
+use super::seal::Sealer;
+use super::{Backend, Committed, Key, Millis, OpenError, SealedRow, SealedWrite, StoreError, Table, now};
+use crate::state::StateDir;
+
+/// Time between two sweeps. Expired rows are misses at once; only their space waits.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Time between two batches of a sweep, in which others write.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+
+/// The SQLite backend.
+pub(super) struct Sqlite {
+    writer: Queue,
+    readers: Queue,
+}
+
+impl Sqlite {
+    /// Opens or makes the file, and starts its threads and its sweeper.
+    pub(super) fn open(
+        state: &StateDir,
+        sealer: &Sealer,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, OpenError> {
+        let opened = open::open(state, sealer)?;
+        let sqlite = Self::start(opened, tracker)?;
+        tracker.spawn(keep(sqlite.writer.downgrade(), sqlite.readers.downgrade(), stop));
+        Ok(sqlite)
+    }
+
+    fn start(opened: Opened, tracker: &TaskTracker) -> Result<Self, OpenError> {
+        let Workers { writer, readers } = Workers::start(opened, tracker)?;
+        Ok(Self { writer, readers })
+    }
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    async fn get(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError> {
+        self.readers.run(move |connection| rows::get(connection, table, &key, now)).await
+    }
+
+    async fn take(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError> {
+        self.writer.run(move |connection| rows::take(connection, table, &key, now)).await
+    }
+
+    async fn commit(&self, writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError> {
+        self.writer.run(move |connection| rows::commit(connection, &writes, now)).await
+    }
+}
+
+/// Sweeps from time to time until the store is closed, and closes it when told to.
+async fn keep(writer: WeakQueue, readers: WeakQueue, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(jittered(SWEEP_INTERVAL))).await.is_some() {
+        // No handle is left: the threads end by themselves.
+        let Some(writer) = writer.upgrade() else { return };
+        if let Some(Err(error)) = stop.run_until_cancelled(sweep(&writer)).await {
+            tracing::warn!(%error, "expired rows not removed from the store");
+        }
+    }
+    for queue in [writer, readers] {
+        if let Some(queue) = queue.upgrade() {
+            queue.close().await;
+        }
+    }
+}
+
+/// Removes expired rows in small transactions, and gives the space that they took back to the system.
+async fn sweep(writer: &Queue) -> Result<(), StoreError> {
+    let mut is_changed = false;
+    loop {
+        let swept = writer.run(|connection| rows::sweep(connection, now())).await?;
+        is_changed |= swept.is_changed;
+        if !swept.has_more {
+            break;
+        }
+        tokio::time::sleep(jittered(SWEEP_PAUSE)).await;
+    }
+    match is_changed {
+        true => writer.run_alone(rows::checkpoint).await,
+        false => Ok(()),
+    }
+}
+
+/// Up to a quarter more or less, so that several servers on one machine do not sweep in step.
+fn jittered(duration: Duration) -> Duration {
+    duration.mul_f64(rand::random_range(0.75..1.25))
+}

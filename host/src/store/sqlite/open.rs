@@ -1,0 +1,203 @@
+//! Opening the file: making it whole or not at all, and refusing one that is not as it was left.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+
+use super::check::{self, Fault};
+use super::lock::{Left, Lock};
+use super::log;
+use super::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
+use crate::state::StateDir;
+use crate::store::seal::{Seal, Sealer};
+use crate::store::{OpenError, now};
+
+/// A directory of its own, so that a backup, or a new beginning, is that of one directory.
+const DIRECTORY: &str = "store";
+
+const FILE: &str = "store.db";
+
+/// What SQLite adds to the name of its write-ahead log.
+const LOG_SUFFIX: &str = "-wal";
+
+const LOG_MISSING: &str = "its write-ahead log is missing, and what was written last is in it (if another program has \
+                           opened the store since, and so taken the log in, delete the file `lock` beside it)";
+
+/// How long a statement waits for a lock. No server holds one for long; a backup program may.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What each connection keeps of the file in memory. The system keeps more.
+const CACHE_KIB: i64 = 2048;
+
+/// What the write-ahead log is cut to when a burst of writes is over.
+const LOG_BYTES: i64 = 4 * 1024 * 1024;
+
+/// An open database.
+pub(super) struct Opened {
+    pub(super) path: PathBuf,
+    pub(super) lock: Lock,
+    /// It may write.
+    pub(super) connection: Connection,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Read,
+    Write,
+}
+
+/// Opens the database of a state directory, or makes it if there never was one.
+pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<Opened, OpenError> {
+    let parent = state.path().join(DIRECTORY);
+    let directory = state.subdirectory(DIRECTORY).map_err(|error| unusable(&parent, &error))?;
+    let lock = Lock::take(&directory)?;
+    let path = directory.join(FILE);
+    match find(&path, lock.left()?)? {
+        Found::Nothing => create(&directory, &path, sealer)?,
+        Found::Database => {}
+    }
+    let connection = open_sound(&path, sealer)?;
+    lock.mark_in_use()?;
+    Ok(Opened { path, lock, connection })
+}
+
+/// What is in the directory.
+enum Found {
+    Nothing,
+    Database,
+}
+
+/// Looks for the database, and for the traces of one that was there.
+fn find(path: &Path, left: Left) -> Result<Found, OpenError> {
+    let damaged = |cause: &str| Err(OpenError::Damaged { path: path.to_owned(), cause: cause.to_owned() });
+    let log = log_of(path);
+    let log_bytes = match fs::metadata(&log) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(unusable(&log, &error)),
+    };
+    match fs::metadata(path) {
+        Ok(file) if file.len() == 0 => return damaged("it is empty"),
+        Ok(_) if left == Left::InUse && log_bytes == 0 => return damaged(LOG_MISSING),
+        Ok(_) => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(path, &error)),
+        Err(_) if left != Left::Nothing || log_bytes > 0 => return damaged("it is missing"),
+        Err(_) => return Ok(Found::Nothing),
+    }
+    match log::find_damage(&log).map_err(|error| unusable(&log, &error))? {
+        Some(cause) => damaged(&cause),
+        None => Ok(Found::Database),
+    }
+}
+
+/// Opens a connection with the settings that every connection has.
+pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // The log goes only when the store is closed: see `close`.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.query_row(&format!("PRAGMA journal_size_limit = {LOG_BYTES}"), [], |_| Ok(()))?;
+    connection.pragma_update(None, "query_only", role == Role::Read)?;
+    Ok(connection)
+}
+
+/// Closes the connection that wrote, and puts what is in the log into the file, if no other connection is left.
+pub(super) fn close(connection: Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+/// Whether an error says that the file is not what was written.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    let is_code = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+    is_code || matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))
+}
+
+/// Makes the database under another name and renames it: under its own name it is whole, always.
+fn create(directory: &Path, path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
+    let draft = path.with_extension("draft");
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
+    drop(file.map_err(|error| unusable(&draft, &error))?);
+    write_schema(&draft, sealer).map_err(|error| failure(&draft, &error))?;
+    let renamed = fs::rename(&draft, path).and_then(|()| File::open(directory)?.sync_all());
+    renamed.map_err(|error| unusable(path, &error))
+}
+
+fn write_schema(draft: &Path, sealer: &Sealer) -> rusqlite::Result<()> {
+    let connection = connect(draft, Role::Write)?;
+    // Both can be set before anything else is written, and never after.
+    connection.pragma_update(None, "page_size", 4096)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.execute_batch(SCHEMA)?;
+    connection.execute("INSERT INTO meta (name, value) VALUES ('check', ?1)", params![sealer.check_value()])?;
+    connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+/// Opens the file for writing if it is ours, whole, of a schema that is known, and sealed under our key.
+fn open_sound(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
+    let failed = |error: rusqlite::Error| failure(path, &error);
+    let damaged = |cause: String| OpenError::Damaged { path: path.to_owned(), cause };
+    let connection = connect(path, Role::Write).map_err(failed)?;
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
+    if pragma("application_id")? != APPLICATION_ID {
+        return Err(damaged("it is not a store of this program".to_owned()));
+    }
+    match pragma("user_version")? {
+        SCHEMA_VERSION => {}
+        found if found > SCHEMA_VERSION => {
+            return Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION });
+        }
+        found => return Err(damaged(format!("there is no schema {found}"))),
+    }
+    let check: Vec<u8> =
+        connection.query_row("SELECT value FROM meta WHERE name = 'check'", [], |row| row.get(0)).map_err(failed)?;
+    let wrong_key = || OpenError::WrongKey { path: path.to_owned() };
+    match sealer.check(&check) {
+        Seal::Current | Seal::Previous => {}
+        Seal::UnknownKey => return Err(wrong_key()),
+        Seal::Broken => return Err(damaged("its check value is not what was written".to_owned())),
+    }
+    match check::find_fault(&connection, sealer, now()).map_err(failed)? {
+        None => {}
+        Some(Fault::WrongKey) => return Err(wrong_key()),
+        Some(Fault::Damage(cause)) => return Err(damaged(cause)),
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    // Under the current key from now on. And the log is not empty while the store is in use, so that it can be missed.
+    let update = "UPDATE meta SET value = ?1 WHERE name = 'check'";
+    connection.execute(update, params![sealer.check_value()]).map_err(failed)?;
+    Ok(connection)
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(LOG_SUFFIX);
+    name.into()
+}
+
+fn unusable(path: &Path, error: &io::Error) -> OpenError {
+    OpenError::Unusable { path: path.to_owned(), cause: error.to_string() }
+}
+
+fn failure(path: &Path, error: &rusqlite::Error) -> OpenError {
+    let (path, cause) = (path.to_owned(), error.to_string());
+    match is_damage(error) {
+        true => OpenError::Damaged { path, cause },
+        false => OpenError::Unusable { path, cause },
+    }
+}

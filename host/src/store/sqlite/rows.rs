@@ -1,0 +1,132 @@
+//! The schema, and each thing that is done with rows. Whoever calls these decides on the transaction.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use crate::store::{Committed, Condition, Key, Millis, SealedRow, SealedWrite, Table};
+
+/// Version of the schema below, kept as `user_version`. A change of it comes with a migration in `open`.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+
+/// Tells our files from other SQLite files: "tMCP".
+pub(super) const APPLICATION_ID: i64 = 0x744d_4350;
+
+/// `meta` has one row, `check`: a sealed value by which a wrong key is seen. A row's `value` is sealed, its `key` a
+/// hash. Rows are found by their table and key, and by their expiry.
+///
+/// `rows` has row ids although its key is unique: values of a kilobyte and more would not fit the pages of a table
+/// without, and each would take a page of its own.
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+    CREATE TABLE rows (
+        id INTEGER PRIMARY KEY,
+        kind INTEGER NOT NULL,
+        key BLOB NOT NULL,
+        value BLOB NOT NULL,
+        revision INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL,
+        UNIQUE (kind, key)
+    ) STRICT;
+    CREATE INDEX rows_by_expiry ON rows (expires_ms);
+";
+
+/// Rows that one transaction of a sweep removes at most, so that nobody waits long for it.
+const SWEEP_ROWS: usize = 500;
+
+/// Pages that one transaction of a sweep gives back at most.
+const SWEEP_PAGES: i64 = 256;
+
+/// Free pages that the file keeps, 1 MiB: they are soon used again.
+const SPARE_PAGES: i64 = 256;
+
+/// What one transaction of a sweep did.
+pub(super) struct Swept {
+    pub(super) is_changed: bool,
+    pub(super) has_more: bool,
+}
+
+pub(super) fn get(connection: &Connection, table: Table, key: &Key, now: Millis) -> Result<Option<SealedRow>> {
+    connection
+        .prepare_cached(
+            "SELECT value, revision, expires_ms FROM rows WHERE kind = ?1 AND key = ?2 AND expires_ms > ?3",
+        )?
+        .query_row(params![table.id(), key.0, now], sealed_row)
+        .optional()
+}
+
+pub(super) fn take(connection: &Connection, table: Table, key: &Key, now: Millis) -> Result<Option<SealedRow>> {
+    connection
+        .prepare_cached(
+            "DELETE FROM rows WHERE kind = ?1 AND key = ?2 AND expires_ms > ?3 RETURNING value, revision, expires_ms",
+        )?
+        .query_row(params![table.id(), key.0, now], sealed_row)
+        .optional()
+}
+
+/// Makes all changes, or none and says so: every condition is checked before anything is written.
+pub(super) fn commit(connection: &Connection, writes: &[SealedWrite], now: Millis) -> Result<Committed> {
+    for SealedWrite { table, key, condition, row: _ } in writes {
+        let holds = match condition {
+            Condition::Anything => true,
+            Condition::Nothing => revision(connection, *table, key, now)?.is_none(),
+            Condition::Revision(expected) => revision(connection, *table, key, now)? == Some(*expected),
+        };
+        if !holds {
+            return Ok(Committed::Conflict);
+        }
+    }
+    for SealedWrite { table, key, condition: _, row } in writes {
+        match row {
+            Some(row) => put(connection, *table, key, row)?,
+            None => remove(connection, *table, key)?,
+        }
+    }
+    Ok(Committed::Done)
+}
+
+/// Removes some expired rows, and gives back some of the pages that are free.
+pub(super) fn sweep(connection: &Connection, now: Millis) -> Result<Swept> {
+    let removed = connection
+        .prepare_cached("DELETE FROM rows WHERE id IN (SELECT id FROM rows WHERE expires_ms <= ?1 LIMIT ?2)")?
+        .execute(params![now, i64::try_from(SWEEP_ROWS).expect("a small number")])?;
+    let free: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+    let surplus = free - SPARE_PAGES;
+    if surplus > 0 {
+        // Each step gives back one page.
+        let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({})", surplus.min(SWEEP_PAGES)))?;
+        let mut steps = statement.query([])?;
+        while steps.next()?.is_some() {}
+    }
+    Ok(Swept { is_changed: removed > 0 || surplus > 0, has_more: removed == SWEEP_ROWS || surplus > SWEEP_PAGES })
+}
+
+/// Moves what is in the write-ahead log into the file, as far as no reader is in the way. The file's size changes here.
+pub(super) fn checkpoint(connection: &Connection) -> Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+fn revision(connection: &Connection, table: Table, key: &Key, now: Millis) -> Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT revision FROM rows WHERE kind = ?1 AND key = ?2 AND expires_ms > ?3")?
+        .query_row(params![table.id(), key.0, now], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
+        .optional()
+}
+
+fn put(connection: &Connection, table: Table, key: &Key, row: &SealedRow) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO rows (kind, key, value, revision, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (kind, key) DO UPDATE
+         SET value = excluded.value, revision = excluded.revision, expires_ms = excluded.expires_ms",
+    )?;
+    statement.execute(params![table.id(), key.0, row.sealed, row.revision.cast_signed(), row.expires])?;
+    Ok(())
+}
+
+fn remove(connection: &Connection, table: Table, key: &Key) -> Result<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM rows WHERE kind = ?1 AND key = ?2")?;
+    statement.execute(params![table.id(), key.0])?;
+    Ok(())
+}
+
+fn sealed_row(row: &Row<'_>) -> Result<SealedRow> {
+    Ok(SealedRow { sealed: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), expires: row.get(2)? })
+}

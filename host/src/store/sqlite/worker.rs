@@ -1,0 +1,279 @@
+//! The threads that SQLite runs on, and the queues before them.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::lock::Lock;
+use super::open::{self, Opened, Role, connect, is_damage};
+use crate::store::{OpenError, StoreError};
+
+/// Calls that wait in a queue; further ones wait for room in it.
+const QUEUE: usize = 1024;
+
+/// Writes that share a transaction at most, so that the first does not wait long for the last.
+const GROUP: usize = 64;
+
+/// Reads are short, and mostly answered from memory.
+const READERS: usize = 2;
+
+/// The queues of a running database.
+pub(super) struct Workers {
+    pub(super) writer: Queue,
+    pub(super) readers: Queue,
+}
+
+/// A queue of calls before one thread or several. The threads end when no queue is left, or when it is closed.
+#[derive(Clone)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Message>,
+    threads: usize,
+}
+
+/// A queue that does not keep the threads running.
+pub(super) struct WeakQueue {
+    sender: mpsc::WeakSender<Message>,
+    threads: usize,
+}
+
+enum Message {
+    /// May share its transaction with others.
+    Run(Box<dyn Job>),
+    /// Runs outside any transaction.
+    RunAlone(Box<dyn Job>),
+    /// Ends the thread that gets it.
+    Close,
+}
+
+/// A call under way: first it runs, then its answer is sent.
+trait Job: Send {
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    fn answer(self: Box<Self>, done: Result<(), StoreError>);
+}
+
+struct Call<T, F> {
+    operation: Option<F>,
+    outcome: Option<T>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Call<T, F> {
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let operation = self.operation.take().expect("a call runs once");
+        self.outcome = Some(operation(connection)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, done: Result<(), StoreError>) {
+        let Self { operation: _, outcome, caller } = *self;
+        // The caller may have gone away.
+        let _ = caller.send(done.map(|()| outcome.expect("a call that was done has run")));
+    }
+}
+
+impl Workers {
+    pub(super) fn start(opened: Opened, tracker: &TaskTracker) -> Result<Self, OpenError> {
+        let Opened { path, lock, connection } = opened;
+        let shared = Arc::new(Shared { path: path.clone(), damage: OnceLock::new(), lock });
+        let database =
+            |role, connection| Database { role, connection, shared: Arc::clone(&shared), _running: tracker.token() };
+        let failed = |error: io::Error| OpenError::Unusable { path: path.clone(), cause: error.to_string() };
+
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let writer = Queue { sender, threads: 1 };
+        let mut database_to_write = database(Role::Write, Some(connection));
+        let thread = thread::Builder::new().name("store-write".to_owned());
+        thread.spawn(move || database_to_write.write(receiver)).map_err(failed)?;
+
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let readers = Queue { sender, threads: READERS };
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..READERS {
+            let mut database_to_read = database(Role::Read, None);
+            let receiver = Arc::clone(&receiver);
+            let thread = thread::Builder::new().name(format!("store-read-{number}"));
+            thread.spawn(move || database_to_read.read(&receiver)).map_err(failed)?;
+        }
+        Ok(Self { writer, readers })
+    }
+}
+
+impl Queue {
+    /// Runs an operation on a thread of the database, in a transaction if that thread writes.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.send(operation, Message::Run).await
+    }
+
+    /// Runs an operation outside any transaction.
+    pub(super) async fn run_alone<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.send(operation, Message::RunAlone).await
+    }
+
+    /// Lets what is in the queue finish, and refuses what comes later.
+    pub(super) async fn close(&self) {
+        for _ in 0..self.threads {
+            // An error says that it is closed.
+            let _ = self.sender.send(Message::Close).await;
+        }
+    }
+
+    pub(super) fn downgrade(&self) -> WeakQueue {
+        WeakQueue { sender: self.sender.downgrade(), threads: self.threads }
+    }
+
+    async fn send<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        message: fn(Box<dyn Job>) -> Message,
+    ) -> Result<T, StoreError> {
+        let closed = || StoreError::Unavailable("it is closed".to_owned());
+        let (caller, answer) = oneshot::channel();
+        let call = Call { operation: Some(operation), outcome: None, caller };
+        self.sender.send(message(Box::new(call))).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+impl WeakQueue {
+    pub(super) fn upgrade(&self) -> Option<Queue> {
+        Some(Queue { sender: self.sender.upgrade()?, threads: self.threads })
+    }
+}
+
+/// What the threads of one database have in common.
+struct Shared {
+    path: PathBuf,
+    /// Set at the first sign of damage. From then on nothing is read or written: what is read may be wrong, and what
+    /// is written may make it worse.
+    damage: OnceLock<StoreError>,
+    /// Held until the last thread has closed its connection.
+    lock: Lock,
+}
+
+/// One thread's connection.
+struct Database {
+    role: Role,
+    /// None until it is needed, and after an error.
+    connection: Option<Connection>,
+    shared: Arc<Shared>,
+    _running: TaskTrackerToken,
+}
+
+impl Database {
+    /// Writes until told to end, or until no queue is left.
+    fn write(&mut self, mut queue: mpsc::Receiver<Message>) {
+        let mut next = queue.blocking_recv();
+        while let Some(message) = next.take() {
+            match message {
+                Message::Run(first) => {
+                    let mut jobs = vec![first];
+                    while jobs.len() < GROUP && next.is_none() {
+                        match queue.try_recv() {
+                            Ok(Message::Run(job)) => jobs.push(job),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    let done = self.attempt(|connection| run_in_transaction(connection, &mut jobs));
+                    for job in jobs {
+                        job.answer(done.clone());
+                    }
+                }
+                Message::RunAlone(mut job) => {
+                    let done = self.attempt(|connection| job.run(connection));
+                    job.answer(done);
+                }
+                Message::Close => break,
+            }
+            next = next.or_else(|| queue.blocking_recv());
+        }
+        self.close();
+    }
+
+    /// Says first that nothing more is written: from then on the log may be missing.
+    fn close(&mut self) {
+        if let Err(error) = self.shared.lock.mark_closed() {
+            tracing::warn!(%error, "the store is closed, and its lock file does not say so");
+            return;
+        }
+        if let Some(Err(error)) = self.connection.take().map(open::close) {
+            tracing::warn!(%error, "the store's write-ahead log is left as it is");
+        }
+    }
+
+    /// Reads until told to end, or until no queue is left. Several threads share the queue.
+    fn read(&mut self, queue: &Mutex<mpsc::Receiver<Message>>) {
+        loop {
+            let message = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+            match message {
+                Some(Message::Run(mut job) | Message::RunAlone(mut job)) => {
+                    let done = self.attempt(|connection| job.run(connection));
+                    job.answer(done);
+                }
+                Some(Message::Close) | None => return,
+            }
+        }
+    }
+
+    /// Runs an operation with the connection. One that fails is closed, and a new one made for the next operation: that
+    /// is how the database recovers from whatever happened to its files.
+    fn attempt(&mut self, operation: impl FnOnce(&mut Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
+        if let Some(damage) = self.shared.damage.get() {
+            return Err(damage.clone());
+        }
+        let done = self.connection().and_then(operation);
+        done.map_err(|error| {
+            if !is_passing(&error) {
+                self.connection = None;
+            }
+            self.shared.failure(&error)
+        })
+    }
+
+    fn connection(&mut self) -> rusqlite::Result<&mut Connection> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            missing => Ok(missing.insert(connect(&self.shared.path, self.role)?)),
+        }
+    }
+}
+
+impl Shared {
+    fn failure(&self, error: &rusqlite::Error) -> StoreError {
+        if !is_damage(error) {
+            return StoreError::Unavailable(error.to_string());
+        }
+        let report = || {
+            let path = self.path.display();
+            tracing::error!(%error, "store `{path}` is damaged and not used any more; a restart says more");
+            StoreError::Damaged(error.to_string())
+        };
+        self.damage.get_or_init(report).clone()
+    }
+}
+
+/// Runs all jobs in one transaction, and commits it. When one of them fails, all do, and nothing is written.
+fn run_in_transaction(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in jobs {
+        job.run(&transaction)?;
+    }
+    transaction.commit()
+}
+
+/// Whether an error leaves the connection as good as it was.
+fn is_passing(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy))
+}
