@@ -79,6 +79,7 @@ impl Routes {
             .route("/.well-known/oauth-protected-resource/mcp", get(login::protected_resource))
             .route("/.well-known/oauth-authorization-server", get(login::authorization_server))
             .route("/.well-known/{*other}", any(not_found))
+            .route("/mcp/.well-known/{*other}", any(not_found))
             .route("/register", post(login::register))
             .route("/token", post(login::token))
             .route("/revoke", post(login::revoke))

@@ -37,10 +37,11 @@ use self::cache::Cache;
 use self::call::CallError;
 use self::catalog::{Catalog, Tool};
 use self::codec::Reply;
-use self::engine::Engine;
+use self::engine::{Cleaning, Engine};
 use self::ledger::Ledger;
 use self::registry::Registry;
 use crate::config::Config;
+use crate::principal::Principal;
 use crate::state::StateDir;
 
 /// Calls at once for a command, which makes one.
@@ -67,8 +68,12 @@ impl Plugins {
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let slots = u32::from(*config.borrow().pool.slots);
-        let (plugins, registry) = Self::prepare(config, state, slots)?;
+        let engine = {
+            let pool = &config.borrow().pool;
+            let cleaning = if pool.scan { Cleaning::Scan } else { Cleaning::Whole };
+            Engine::new(u32::from(*pool.slots), cleaning).map_err(unusable)?
+        };
+        let (plugins, registry) = Self::prepare(config, state, engine)?;
         tracker.spawn(registry.run(stop));
         Ok(plugins)
     }
@@ -79,7 +84,7 @@ impl Plugins {
     /// As for [`Plugins::start`].
     pub async fn of_directory(config: Config, state: Option<&StateDir>) -> anyhow::Result<Self> {
         let (_sender, config) = channel::channel(Arc::new(config));
-        let (plugins, registry) = Self::prepare(config, state, COMMAND_SLOTS)?;
+        let (plugins, registry) = Self::prepare(config, state, command_engine()?)?;
         tokio::select! {
             () = plugins.ready() => {}
             () = registry.at_once().run(CancellationToken::new()) => {}
@@ -90,9 +95,9 @@ impl Plugins {
     fn prepare(
         config: channel::Receiver<Arc<Config>>,
         state: Option<&StateDir>,
-        slots: u32,
+        engine: Engine,
     ) -> anyhow::Result<(Self, Registry)> {
-        let engine = Arc::new(Engine::new(slots).map_err(|error| anyhow::anyhow!("{error:#}"))?);
+        let engine = Arc::new(engine);
         let cache = state.and_then(|state| open_cache(state, &engine));
         let ledger = Ledger::open(state);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
@@ -106,7 +111,7 @@ impl Plugins {
     /// # Errors
     /// Why the file gives no plugin, or the engine cannot run here.
     pub fn of_file(config: &Config, state: Option<&StateDir>, file: &Path) -> anyhow::Result<Self> {
-        let engine = Engine::new(COMMAND_SLOTS).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        let engine = command_engine()?;
         let cache = state.and_then(|state| open_cache(state, &engine));
         let catalog = registry::catalog_of_file(&engine, cache.as_ref(), config, file)?;
         Ok(Self {
@@ -141,9 +146,23 @@ impl Plugins {
     ///
     /// # Errors
     /// [`CallError`]: what to tell the caller.
-    pub async fn call(&self, tool: &Arc<Tool>, arguments: &Map<String, Value>) -> Result<Reply, CallError> {
-        call::call(&self.engine, tool, arguments).await
+    pub async fn call(
+        &self,
+        tool: &Arc<Tool>,
+        arguments: &Map<String, Value>,
+        caller: &Arc<Principal>,
+    ) -> Result<Reply, CallError> {
+        call::call(&self.engine, tool, arguments, caller).await
     }
+}
+
+fn command_engine() -> anyhow::Result<Engine> {
+    Engine::new(COMMAND_SLOTS, Cleaning::Whole).map_err(unusable)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]
+fn unusable(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}")
 }
 
 /// The compile cache is a saving, never a condition.

@@ -126,6 +126,11 @@ impl Principal {
         self.person
     }
 
+    /// Enough to tell people apart in a log, and no more.
+    pub fn label(&self) -> String {
+        blake3::Hash::from_bytes(self.person).to_hex()[..8].to_owned()
+    }
+
     /// One name for the person through this client, for what belongs to a session.
     pub fn session(&self) -> [u8; 32] {
         self.session

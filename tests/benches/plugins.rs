@@ -14,8 +14,9 @@ use tempfile::TempDir;
 use tinymcp::config::Config;
 use tinymcp::plugins::cache::Cache;
 use tinymcp::plugins::catalog::Tool;
-use tinymcp::plugins::engine::Engine;
+use tinymcp::plugins::engine::{Cleaning, Engine};
 use tinymcp::plugins::{Plugins, codec, load, schema};
+use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -28,20 +29,25 @@ criterion_main!(benches);
 /// A call as the server makes it: arguments decoded, a fresh instance, the guest's work, the result encoded.
 fn calls(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("threads can be started");
+    let caller = Arc::new(Principal::anonymous());
     let mut group = criterion.benchmark_group("call");
     for (tool, arguments) in [("add", json!({ "a": 2.0, "b": 0.5 })), ("hello", json!({ "name": "bench" }))] {
         let plugins = plugins_of(&shipped(tool));
         let tool = tool_named(&plugins, tool);
         let arguments = object(arguments);
         group.bench_function(&tool.name, |bencher| {
-            bencher.to_async(&runtime).iter(async || plugins.call(&tool, &arguments).await.expect("the tool works"));
+            bencher
+                .to_async(&runtime)
+                .iter(async || plugins.call(&tool, &arguments, &caller).await.expect("the tool works"));
         });
     }
     let plugins = plugins_of(&guest("echo"));
     let tool = tool_named(&plugins, "echo_everything");
     let arguments = everything();
     group.bench_function("echo_everything", |bencher| {
-        bencher.to_async(&runtime).iter(async || plugins.call(&tool, &arguments).await.expect("the tool works"));
+        bencher
+            .to_async(&runtime)
+            .iter(async || plugins.call(&tool, &arguments, &caller).await.expect("the tool works"));
     });
     group.finish();
 }
@@ -72,7 +78,7 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 
 /// From the bytes of a file to a plugin, compiled or with its code from the cache.
 fn loads(criterion: &mut Criterion) {
-    let engine = Engine::new(1).expect("the engine runs here");
+    let engine = Engine::new(1, Cleaning::Whole).expect("the engine runs here");
     let directory = tempfile::tempdir().expect("a directory can be made");
     let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
     let cache = Cache::open(&state, &engine).expect("a new directory can be opened");

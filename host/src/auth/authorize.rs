@@ -162,7 +162,7 @@ fn validate(
 fn ask(server: &AuthorizationServer, headers: &HeaderMap, client: &Client, request: ValidatedRequest) -> Response {
     let scopes = request.scopes.iter().map(|scope| (scope.clone(), server.people().describe(scope))).collect();
     let redirect_uri = request.redirect_uri.clone();
-    let FreshForm { form, csrf } = Form::new(request);
+    let FreshForm { form, csrf } = Form::fresh(request);
     let page = ConsentPage {
         sealed_request: form.seal(&server.requests),
         client: client.asking(),

@@ -29,6 +29,7 @@ pub(super) struct Clients {
     /// Our own id at the provider, which people paste into their client's configuration.
     own_id_at_provider: Option<String>,
     unknown: UnknownClients,
+    denied: Vec<String>,
 }
 
 /// A client of `[auth.clients.ID]`.
@@ -104,13 +105,14 @@ impl Clients {
         declared: BTreeMap<String, Declared>,
         own_id_at_provider: Option<String>,
         unknown: UnknownClients,
+        denied: Vec<String>,
     ) -> Self {
-        Self { vault, documents, declared, own_id_at_provider, unknown }
+        Self { vault, documents, declared, own_id_at_provider, unknown, denied }
     }
 
     /// Finds a client by its id.
     pub(super) async fn find(&self, id: &str) -> Result<Client, UnknownClient> {
-        if id.is_empty() || id.len() > ID_BYTES_MAX {
+        if id.is_empty() || id.len() > ID_BYTES_MAX || self.denied.iter().any(|denied| denied == id) {
             return Err(UnknownClient::NotRegistered);
         }
         if let Some(declared) = self.declared.get(id) {

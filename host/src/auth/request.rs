@@ -65,7 +65,7 @@ pub(super) struct FreshForm {
 }
 
 impl Form {
-    pub(super) fn new(request: ValidatedRequest) -> FreshForm {
+    pub(super) fn fresh(request: ValidatedRequest) -> FreshForm {
         let now_s = now_s();
         let csrf = BASE64.encode(rand::random::<[u8; 32]>());
         let form = Self {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn form() -> FreshForm {
-        Form::new(ValidatedRequest {
+        Form::fresh(ValidatedRequest {
             client_id: "c".to_owned(),
             client_name: "Client".to_owned(),
             redirect_uri: "http://localhost/cb".to_owned(),

@@ -36,7 +36,13 @@ fn names_us(base_url: &BaseUrl, resource: &str) -> bool {
         && is_host
         && url.scheme() == base_url.scheme()
         && url.port_or_known_default() == base_url.port_or_known_default()
-        && matches!(url.path(), "" | "/" | "/mcp" | "/mcp/")
+        && matches!(written_path(resource), Some("" | "/" | "/mcp" | "/mcp/"))
+}
+
+/// The path as it is written: URL parsers make the same of many spellings.
+fn written_path(url: &str) -> Option<&str> {
+    let (_, after) = url.split_once("://")?;
+    Some(after.find('/').map_or("", |at| &after[at..]))
 }
 
 /// The server's URL as the request's client spells it: on loopback the name that the client uses, since strict clients
@@ -82,6 +88,8 @@ mod tests {
             (&public, "HTTPS://MCP.example:443/mcp", true),
             (&public, "http://mcp.example/mcp", false),
             (&public, "https://mcp.example/other", false),
+            (&public, "https://mcp.example/mcp/../mcp", false),
+            (&public, "https:\\\\mcp.example\\mcp", false),
             (&public, "https://mcp.example/mcp#x", false),
             (&public, "https://mcp.example/mcp#", false),
             (&public, "https://mcp.example/mcp?x", false),

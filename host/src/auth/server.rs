@@ -83,8 +83,14 @@ impl AuthorizationServer {
         };
         let vault = Vault::of(state, TOKENS);
         let sessions = Sessions::new(store.clone(), vault, people, Arc::clone(&upstream), lives, tasks.clone());
-        let clients =
-            Clients::new(Vault::of(state, CLIENT_IDS), documents, clients, own_id_at_provider, auth.unknown_clients);
+        let clients = Clients::new(
+            Vault::of(state, CLIENT_IDS),
+            documents,
+            clients,
+            own_id_at_provider,
+            auth.unknown_clients,
+            auth.denied_clients.clone(),
+        );
         let base_url = current.server.base_url.clone();
         Self {
             cookies: Cookies { is_https: base_url.is_https() },

@@ -43,6 +43,10 @@ const UNSEEN_ANSWER_S: u64 = 24 * 3600;
 /// Tries of a compare-and-swap. Each loss means that somebody else has won, so more than a few are a fault.
 const TRIES: usize = 32;
 
+/// Scopes that clients ask for by habit, and which mean nothing here: a refresh token goes to everybody, and who
+/// somebody is concerns the provider.
+const INERT_SCOPES: [&str; 4] = ["offline_access", "openid", "profile", "email"];
+
 const GONE: OAuthError =
     OAuthError::InvalidGrant("the token is not valid any more, or was never given to this client: log in again");
 const BAD_CODE: OAuthError = OAuthError::InvalidGrant(
@@ -247,8 +251,10 @@ impl Sessions {
                 return self.repeat_or_end(token, record, &refresh, now_s).await;
             }
             let granted = self.granted(&record, None);
-            // `offline_access` is inert, and so is what this server has never heard of.
-            let known = scope.as_ref().map(|scope| scope & &self.people.all_scopes());
+            // Clients repeat what they asked for at first, of which the identity scopes were never granted.
+            let is_inert = |scope: &String| INERT_SCOPES.contains(&scope.as_str());
+            let known: Option<BTreeSet<String>> =
+                scope.as_ref().map(|scope| scope.iter().filter(|scope| !is_inert(scope)).cloned().collect());
             if known.as_ref().is_some_and(|scope| !scope.is_subset(&granted)) {
                 return Err(OAuthError::InvalidScope);
             }

@@ -181,7 +181,7 @@ impl Upstream {
     pub fn display_name(&self) -> &str {
         match self {
             Self::Remote(remote) => remote.display_name(),
-            Self::Local(_) => "this server",
+            Self::Local(_) => "the built-in login",
         }
     }
 

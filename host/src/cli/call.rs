@@ -10,6 +10,7 @@ use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::codec::Reply;
+use crate::principal::Principal;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -44,7 +45,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> Result<(), Failure> {
     let catalog = plugins.catalog();
     let tool = catalog.tool(name).ok_or_else(|| unknown(name, &catalog))?;
-    match plugins.call(&Arc::clone(tool), arguments).await {
+    match plugins.call(&Arc::clone(tool), arguments, &Arc::new(Principal::anonymous())).await {
         Ok(Reply::Structured { text, .. }) => output::line(&text),
         Ok(Reply::Nothing) => {}
         Ok(Reply::Failed { text }) => return Err(Failure::failed(text)),

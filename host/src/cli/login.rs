@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,12 +30,17 @@ pub(super) struct Login<'a> {
     pub(super) provider: Option<Provider>,
     pub(super) client_secrets: BTreeMap<String, Secret>,
     pub(super) state: &'a StateDir,
+    pub(super) tasks: &'a TaskTracker,
+    /// Cancelled when the server begins to stop: nobody is asked anything any more.
+    pub(super) draining: CancellationToken,
+    /// Cancelled when it has stopped: the last requests still need the store.
+    pub(super) closed: CancellationToken,
 }
 
 impl Login<'_> {
     /// Opens the store and begins to get to know the provider, unless nobody has to log in.
-    pub(super) fn start(self, tasks: &TaskTracker, stop: CancellationToken) -> anyhow::Result<Auth> {
-        let Self { config, provider, mut client_secrets, state } = self;
+    pub(super) fn start(self) -> anyhow::Result<Auth> {
+        let Self { config, provider, mut client_secrets, state, tasks, draining, closed } = self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
         let upstream = match (current.auth.provider.as_str(), provider) {
@@ -48,7 +52,7 @@ impl Login<'_> {
                     base_url.as_str(),
                     provider.display_name(),
                 );
-                Upstream::Remote(Remote::start(provider, base_url, Some(state), tasks, stop.clone())?)
+                Upstream::Remote(Remote::start(provider, base_url, Some(state), tasks, draining)?)
             }
             (name, None) => anyhow::bail!("provider `{name}` was not read"),
         };
@@ -63,9 +67,9 @@ impl Login<'_> {
             clients,
             own_id_at_provider: upstream.client_id().map(str::to_owned),
             upstream,
-            documents: Documents::new(Strangers::new().context("nothing can be fetched")?),
+            documents: Documents::new(Strangers::default()),
             state,
-            store: Store::open(state, tasks, stop)?,
+            store: Store::open(state, tasks, closed)?,
             tasks,
             config,
         };

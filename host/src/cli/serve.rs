@@ -82,12 +82,20 @@ impl Server {
         let (tasks, draining, closed) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
-        let plugins_config = config_receiver.clone();
+        let login_config = config_receiver.clone();
         let plugins =
             Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::start)?;
         tasks.spawn(reload::watch(invocation, config_sender, log, draining.clone()));
-        let login = Login { config: plugins_config, provider, client_secrets, state: &state };
-        let auth = login.start(&tasks, draining.clone()).map_err(Failure::start)?;
+        let login = Login {
+            config: login_config,
+            provider,
+            client_secrets,
+            state: &state,
+            tasks: &tasks,
+            draining: draining.clone(),
+            closed: closed.clone(),
+        };
+        let auth = login.start().map_err(Failure::start)?;
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             state: &state,

@@ -85,9 +85,6 @@ fn clients_can_be_sent_back(config: &Config, reader: &mut Reader<'_>) {
 
 /// What the host does not offer to plugins yet is checked all the same, so that a file stays good.
 fn warn_about_what_has_no_effect(config: &Config, reader: &mut Reader<'_>) {
-    if !config.server.trusted_proxies.is_empty() {
-        reader.warn(&"server.trusted_proxies".into(), Fault::NoEffect);
-    }
     for (name, plugin) in &config.plugin {
         for (key, is_given) in [
             ("http", !plugin.http.is_empty()),

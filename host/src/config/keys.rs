@@ -87,6 +87,8 @@ table! {
         requests_per_minute: Positive<Count> = 600,
         /// What happens to a client whose id this server never gave out: `refuse`, or `adopt` it as a new one.
         unknown_clients: UnknownClients = "refuse",
+        /// Ids of clients that are turned away as if they had never registered.
+        denied_clients: Vec<String> = [],
         /// Who holds a scope that the provider's token does not carry.
         scopes: BTreeMap<Scope, Vec<Who>> = {},
         /// Clients that are known beforehand, by their id.
@@ -155,6 +157,9 @@ table! {
     pub struct Pool {
         /// Calls that may run at once over all plugins. Address space is reserved for each, memory is not.
         slots: Positive<Count> = 256,
+        /// Whether to clean only those pages of a call's memory that the kernel (Linux 6.7 and later) says it wrote.
+        /// That makes calls cheaper, and is not for machines with swap: see `docs/performance.md`.
+        scan: bool = false,
     }
 }
 

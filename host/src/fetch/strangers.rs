@@ -1,6 +1,6 @@
 //! Fetching what strangers name.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
 use reqwest::Client;
@@ -16,21 +16,22 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// Fetches client metadata documents and clients' keys: https on port 443, public addresses only, no redirects,
 /// no proxy, bounded in size, time and number.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Strangers {
-    client: Client,
+    /// Made when something is first fetched: it reads the system's certificates, which takes a while, and which a
+    /// machine may not have that nobody asks to fetch anything.
+    client: Arc<OnceLock<Result<Client, FetchError>>>,
     gate: Arc<Gate>,
 }
 
 impl Strangers {
-    /// Makes the fetcher. Connections are not kept: each one goes to an address that was just checked.
-    ///
-    /// # Errors
-    /// [`FetchError::Setup`] if there is no TLS to be had.
-    pub fn new() -> Result<Self, FetchError> {
-        let client =
-            builder(STRANGER_CONNECT_TIMEOUT).https_only(true).pool_max_idle_per_host(0).dns_resolver(PublicOnly);
-        Ok(Self { client: built(client)?, gate: Arc::default() })
+    /// Connections are not kept: each one goes to an address that was just checked.
+    fn client(&self) -> Result<Client, FetchError> {
+        let made = self.client.get_or_init(|| {
+            let client = builder(STRANGER_CONNECT_TIMEOUT).https_only(true);
+            built(client.pool_max_idle_per_host(0).dns_resolver(PublicOnly))
+        });
+        made.clone()
     }
 
     /// Fetches one document. Concurrent calls for one URL share a fetch.
@@ -39,7 +40,8 @@ impl Strangers {
     /// [`FetchError`], among them every answer but 200.
     pub async fn get(&self, url: &Url) -> Result<Document, FetchError> {
         let host = public_host(url)?;
-        let fetch = || fetch(self.client.clone(), url.clone()).boxed();
+        let client = self.client()?;
+        let fetch = || fetch(client, url.clone()).boxed();
         self.gate.join(url.as_str(), host, fetch)?.await
     }
 }

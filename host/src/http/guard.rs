@@ -27,6 +27,9 @@ use crate::mcp;
 /// How long a browser may remember a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
+/// Longest path and query. Authorization requests of real clients have some 2 KiB.
+const MAX_TARGET_BYTES: usize = 16 * 1024;
+
 /// Names that `base_url` and the configuration allow.
 pub(super) struct Guard {
     /// Lower case, without ports: another port is no other host.
@@ -138,6 +141,10 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request<Body
 
 impl Guard {
     fn refuse(&self, request: &Request<Body>) -> Option<Response> {
+        if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
+            let message = format!("the request's path and query are longer than {MAX_TARGET_BYTES} bytes");
+            return Some(super::error(StatusCode::URI_TOO_LONG, "uri_too_long", &message));
+        }
         let (host, origin) = (request.headers().get(HOST), request.headers().get(ORIGIN));
         if !self.allows_host(request.uri(), host) {
             tracing::warn!(?host, "refused a request for another host");
@@ -155,7 +162,7 @@ impl Guard {
 
 /// A link from another site to a page for people is no attack; anything at the endpoint is a request to it.
 fn is_mcp(uri: &Uri) -> bool {
-    uri.path().starts_with("/mcp")
+    matches!(uri.path(), "/mcp" | "/mcp/")
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl Direct {
     pub(super) async fn serve(
         &self,
         era: Era<'_>,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Option<Response> {
@@ -138,11 +138,11 @@ impl Direct {
         }
         let arguments = call.params.arguments.unwrap_or_default();
         let outcome = match &era {
-            Era::Modern | Era::Legacy { session: None } => self.plugins.call(tool, &arguments).await,
+            Era::Modern | Era::Legacy { session: None } => self.plugins.call(tool, &arguments, principal).await,
             Era::Legacy { session: Some(session) } => {
                 let cancelled = self.running.begin(session, &call.id);
                 tokio::select! {
-                    outcome = self.plugins.call(tool, &arguments) => outcome,
+                    outcome = self.plugins.call(tool, &arguments, principal) => outcome,
                     () = cancelled.cancelled() => Err(CallError::Cancelled),
                 }
             }

@@ -108,7 +108,7 @@ impl ServerHandler for Handler {
         };
         let arguments = request.arguments.unwrap_or_default();
         let outcome = tokio::select! {
-            outcome = self.plugins.call(tool, &arguments) => outcome,
+            outcome = self.plugins.call(tool, &arguments, principal) => outcome,
             // The client cancelled or went away; what it is answered reaches nobody.
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
         };

@@ -19,6 +19,7 @@ use super::engine::{Engine, Slow, Ticking};
 use super::guest::{Guest, Prints};
 use crate::config::Limits;
 use crate::config::units::Period;
+use crate::principal::Principal;
 
 /// Ticks that a call may compute on the thread that serves its request, before it moves to the slow lane.
 const QUICK_TICKS: u64 = 2;
@@ -124,14 +125,21 @@ impl Gate {
 ///
 /// # Errors
 /// [`CallError`], each logged here with its cause. Nothing that a guest does makes this panic or outlast the deadline.
-pub async fn call(engine: &Engine, tool: &Arc<Tool>, arguments: &Map<String, Value>) -> Result<Reply, CallError> {
+pub async fn call(
+    engine: &Engine,
+    tool: &Arc<Tool>,
+    arguments: &Map<String, Value>,
+    caller: &Arc<Principal>,
+) -> Result<Reply, CallError> {
     let deadline = Instant::now() + tool.limits.timeout.duration();
     let contained = async {
-        let arguments = codec::decode_arguments(&tool.function().signature, arguments)?;
         let place = tool.gate.enter(engine).await?;
+        // Not before: as values of the engine, arguments can take forty times the memory that those who wait hold.
+        let arguments = codec::decode_arguments(&tool.function().signature, arguments)?;
         let slow = Slow::default();
         let run = Run {
             tool: Arc::clone(tool),
+            caller: Arc::clone(caller),
             wasm: engine.wasm().clone(),
             slow: slow.clone(),
             ticking: engine.tick(),
@@ -151,12 +159,13 @@ pub async fn call(engine: &Engine, tool: &Arc<Tool>, arguments: &Map<String, Val
         Ok(Err(_elapsed)) => Err(CallError::Timeout(tool.limits.timeout.duration())),
         Err(panic) => Err(CallError::Host(panic_message(panic.as_ref()).to_owned())),
     };
-    outcome.inspect_err(|error| log(tool, error))
+    outcome.inspect_err(|error| log(tool, caller, error))
 }
 
 /// A guest under way, with all that it needs: it moves between threads as one.
 struct Run {
     tool: Arc<Tool>,
+    caller: Arc<Principal>,
     wasm: wasmtime::Engine,
     slow: Slow,
     ticking: Ticking,
@@ -165,9 +174,9 @@ struct Run {
 
 impl Run {
     async fn guest(self, arguments: Vec<Val>) -> Result<Reply, CallError> {
-        let Self { tool, wasm, slow, ticking, place } = self;
+        let Self { tool, caller, wasm, slow, ticking, place } = self;
         let limits = &tool.limits;
-        let prints = Prints::new(Arc::clone(&tool.plugin.name), limits.log.bytes());
+        let prints = Prints::new(Arc::clone(&tool.plugin.name), caller, limits.log.bytes());
         let mut store = Store::new(&wasm, Guest::new(limits.memory.bytes(), prints));
         store.limiter(|guest| &mut guest.limiter);
         let host_bytes = limits.result.bytes().saturating_mul(HOST_BYTES_PER_RESULT_BYTE);
@@ -230,22 +239,24 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
 }
 
-/// Each failure once, with its cause, and never with a person's arguments.
-fn log(tool: &Tool, error: &CallError) {
-    let (plugin, tool) = (&tool.plugin.name, &tool.name);
+/// Each failure once, with its cause, and never with a person's arguments or name.
+fn log(tool: &Tool, caller: &Principal, error: &CallError) {
+    let (plugin, tool, person) = (&tool.plugin.name, &tool.name, caller.label());
     match error {
         // The caller's own mistake: the message quotes the arguments, so it is not logged.
-        CallError::Arguments(_) => tracing::debug!(%plugin, %tool, "arguments do not fit tool `{tool}`"),
+        CallError::Arguments(_) => tracing::debug!(%plugin, %tool, person, "arguments do not fit tool `{tool}`"),
         CallError::Trapped(cause) => {
-            tracing::warn!(%plugin, %tool, cause = format!("{cause:#}"), "tool `{tool}` crashed")
+            tracing::warn!(%plugin, %tool, person, cause = format!("{cause:#}"), "tool `{tool}` crashed")
         }
-        CallError::Host(cause) => tracing::error!(%plugin, %tool, cause, "the host failed in a call of tool `{tool}`"),
+        CallError::Host(cause) => {
+            tracing::error!(%plugin, %tool, person, cause, "the host failed in a call of tool `{tool}`")
+        }
         CallError::Cancelled => {}
         CallError::Timeout(_)
         | CallError::Busy
         | CallError::Memory(_)
         | CallError::StackOverflow
         | CallError::Exited(_)
-        | CallError::Result(_) => tracing::warn!(%plugin, %tool, "call of tool `{tool}` failed: {error}"),
+        | CallError::Result(_) => tracing::warn!(%plugin, %tool, person, "call of tool `{tool}` failed: {error}"),
     }
 }

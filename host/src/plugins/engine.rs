@@ -6,12 +6,13 @@
 mod clock;
 mod lane;
 
+use std::fs;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use self::clock::Clock;
 pub(super) use self::clock::Ticking;
@@ -42,6 +43,15 @@ const MEMORIES_PER_SLOT: u32 = 2;
 /// what a small guest touches, so that its next instance takes no page faults.
 const KEEP_RESIDENT_BYTES: usize = 64 * 1024;
 
+/// How the memory of a call is made clean for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleaning {
+    /// All of it goes back to the kernel, but for [`KEEP_RESIDENT_BYTES`].
+    Whole,
+    /// Only what the kernel says was written is set back, where it can tell and what it says is true.
+    Scan,
+}
+
 /// The engine of this process, and what calls share.
 pub struct Engine {
     wasm: wasmtime::Engine,
@@ -59,8 +69,8 @@ impl Engine {
     ///
     /// # Errors
     /// When the processor or the system cannot run WebAssembly code as configured, or no thread can be started.
-    pub fn new(slots: u32) -> wasmtime::Result<Self> {
-        let wasm = match wasmtime::Engine::new(&config(Some(slots))) {
+    pub fn new(slots: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
+        let wasm = match wasmtime::Engine::new(&config(Some(pool(slots, cleaning.possible())))) {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::warn!(
@@ -110,7 +120,7 @@ impl Engine {
 }
 
 /// What a component may use, and how its code is made. Everything that changes code is part of the cache's key.
-fn config(pool_slots: Option<u32>) -> Config {
+fn config(pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     // jco's QuickJS components call `task.cancel`; concurrency itself costs a call nothing that can be measured.
@@ -121,13 +131,13 @@ fn config(pool_slots: Option<u32>) -> Config {
     config.async_stack_size(FIBER_STACK_BYTES);
     // Only system unwinders and debuggers read it; a tenth of the code's size.
     config.native_unwind_info(false);
-    if let Some(slots) = pool_slots {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    if let Some(pool) = pool {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }
     config
 }
 
-fn pool(slots: u32) -> PoolingAllocationConfig {
+fn pool(slots: u32, cleaning: Cleaning) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(MAX_INSTANCES))
@@ -144,8 +154,43 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         .table_elements(MAX_TABLE_ELEMENTS)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
-        .async_stack_keep_resident(KEEP_RESIDENT_BYTES);
+        .async_stack_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(match cleaning {
+            Cleaning::Whole => Enabled::No,
+            Cleaning::Scan => Enabled::Auto,
+        });
     pool
+}
+
+impl Cleaning {
+    /// Falls back where a scan is impossible, or would miss something.
+    ///
+    /// The scan of wasmtime 48 looks for pages that are present. One that was swapped out meanwhile is not, and the next
+    /// call in this slot would read what the last one wrote (bytecodealliance/wasmtime#14357).
+    fn possible(self) -> Self {
+        if self == Self::Whole {
+            return self;
+        }
+        let obstacle = if !PoolingAllocationConfig::is_pagemap_scan_available() {
+            "this kernel cannot tell which pages were written"
+        } else if may_swap() {
+            "this machine has swap, and a page that was swapped out would be missed"
+        } else {
+            return self;
+        };
+        tracing::warn!("`pool.scan` is on and has no effect: {obstacle}");
+        Self::Whole
+    }
+}
+
+/// Whether the kernel swaps to anything. What cannot be read may swap.
+fn may_swap() -> bool {
+    fs::read_to_string("/proc/swaps").map_or(true, |swaps| lists_swap(&swaps))
+}
+
+/// `/proc/swaps` is one line of headings, and one for each device or file.
+fn lists_swap(swaps: &str) -> bool {
+    swaps.lines().skip(1).any(|line| !line.trim().is_empty())
 }
 
 /// Lets `std::hash::Hash` values be hashed with a function that stays the same over releases of Rust.
@@ -159,5 +204,17 @@ impl Hasher for Blake3Hasher {
 
     fn write(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swap_is_a_line_below_the_headings() {
+        let headings = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+        assert!(!lists_swap(headings) && !lists_swap(""));
+        assert!(lists_swap(&format!("{headings}/swapfile file\t\t524284\t\t0\t\t-2\n")));
     }
 }

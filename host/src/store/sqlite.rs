@@ -22,7 +22,6 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::open::Opened;
 use self::worker::{Queue, WeakQueue, Workers};
 use super::seal::Sealer;
 use super::{Backend, Committed, Key, Millis, OpenError, SealedRow, SealedWrite, StoreError, Table, now};
@@ -48,14 +47,8 @@ impl Sqlite {
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, OpenError> {
-        let opened = open::open(state, sealer)?;
-        let sqlite = Self::start(opened, tracker)?;
-        tracker.spawn(keep(sqlite.writer.downgrade(), sqlite.readers.downgrade(), stop));
-        Ok(sqlite)
-    }
-
-    fn start(opened: Opened, tracker: &TaskTracker) -> Result<Self, OpenError> {
-        let Workers { writer, readers } = Workers::start(opened, tracker)?;
+        let Workers { writer, readers } = Workers::start(open::open(state, sealer)?, sealer, tracker)?;
+        tracker.spawn(keep(writer.downgrade(), readers.downgrade(), stop));
         Ok(Self { writer, readers })
     }
 }

@@ -62,6 +62,25 @@ async fn every_call_gets_a_fresh_instance() {
     }
 }
 
+/// With one slot, each instance gets what the one before had: memory and table, touched a little or all over.
+async fn a_slot_is_clean(pool: &str) {
+    let server = Site::with(&["leftovers"]).config(&format!("[pool]\nslots = 1\n{pool}")).start().await;
+    let client = Client::modern(&server);
+    for pages in [1, 15, 16, 17, 64].repeat(4) {
+        assert_eq!(client.value("leftovers_count", json!({ "pages": pages })).await, 0, "{pages} pages");
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_is_used_again_is_clean() {
+    a_slot_is_clean("").await;
+}
+
+#[tokio::test]
+async fn a_slot_that_is_cleaned_by_a_scan_is_clean() {
+    a_slot_is_clean("scan = true\n").await;
+}
+
 #[tokio::test]
 async fn crashes_beside_good_calls_touch_none_of_them() {
     let server =

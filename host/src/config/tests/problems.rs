@@ -206,6 +206,23 @@ fn what_is_not_toml_is_named_by_its_line() {
 }
 
 #[test]
+fn a_short_secret_is_no_secret() {
+    let problem = "expected at least 32 characters, found 5: make one with `openssl rand -base64 32`";
+    check("", &[NONE, ("TINYMCP_SECRET", "short")], &[&format!("TINYMCP_SECRET: {problem}")]);
+    let variables = [NONE, ("TINYMCP_SECRET_PREVIOUS", "short")];
+    check("", &variables, &[&format!("TINYMCP_SECRET_PREVIOUS: {problem}")]);
+}
+
+#[test]
+fn a_client_whose_secret_is_not_set_is_a_problem_of_serving() {
+    let text = "[auth.clients.ci]\nredirect_uris = ['https://ci.example/cb']\nsecret = '${CI_SECRET}'";
+    let missing =
+        "variable `CI_SECRET` is not set; set it in the environment or in `.env`, or write `${CI_SECRET:-default}`";
+    check(text, &[NONE], &[&format!("tinymcp.toml:3: auth.clients.ci.secret: {missing}")]);
+    load(text, &[]).unwrap();
+}
+
+#[test]
 fn warnings_are_no_problems() {
     let text = "[plugin.my-tool]\nhttp = ['https://a.example']\nsecrets = { KEY = '${KEY}' }\nsettings = { a = 1 }\nscopes = ['a']";
     let variables = [
@@ -213,7 +230,7 @@ fn warnings_are_no_problems() {
         ("TINYMCP_LIMIT_TIMEOUT", "1s"),
         ("TINYMCP_SERVER_ALLOWED_HOSTS", "a.example"),
         ("TINYMCP_NONSENSE_OF_ANOTHER_KIND", "1"),
-        ("TINYMCP_SECRET", "1"),
+        ("TINYMCP_SECRET", "a secret of thirty-two characters"),
     ];
     let warnings = load(text, &variables).unwrap().warnings;
     let expected = [

@@ -8,6 +8,8 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::principal::Principal;
+
 /// Bytes of one line that go into one record; a longer line continues in the next.
 const LINE_BYTES: usize = 1024;
 
@@ -20,6 +22,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub(in crate::plugins) struct Prints {
     plugin: Arc<str>,
+    caller: Arc<Principal>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -37,9 +40,9 @@ enum Stream {
 }
 
 impl Prints {
-    pub(in crate::plugins) fn new(plugin: Arc<str>, cap_bytes: u64) -> Self {
+    pub(in crate::plugins) fn new(plugin: Arc<str>, caller: Arc<Principal>, cap_bytes: u64) -> Self {
         let shared = Shared { left_bytes: cap_bytes, dropped_bytes: 0, stdout: Vec::new(), stderr: Vec::new() };
-        Self { plugin, shared: Arc::new(Mutex::new(shared)) }
+        Self { plugin, caller, shared: Arc::new(Mutex::new(shared)) }
     }
 
     pub(super) fn stdout(&self) -> Pipe {
@@ -63,6 +66,7 @@ impl Prints {
             let dropped_bytes = std::mem::take(&mut shared.dropped_bytes);
             tracing::warn!(
                 plugin = %self.plugin,
+                person = self.caller.label(),
                 dropped_bytes,
                 "plugin `{}` printed more than one call may; the rest was dropped (see `limits.log`)",
                 self.plugin,
@@ -93,10 +97,11 @@ impl Prints {
     fn log(&self, stream: Stream, line: &[u8]) {
         for part in line.chunks(LINE_BYTES) {
             let text: String = String::from_utf8_lossy(part).chars().flat_map(printable).collect();
-            match stream {
-                Stream::Stdout => tracing::info!(target: "guest", plugin = %self.plugin, stream = "stdout", "{text}"),
-                Stream::Stderr => tracing::info!(target: "guest", plugin = %self.plugin, stream = "stderr", "{text}"),
-            }
+            let stream = match stream {
+                Stream::Stdout => "stdout",
+                Stream::Stderr => "stderr",
+            };
+            tracing::info!(target: "guest", plugin = %self.plugin, person = self.caller.label(), stream, "{text}");
         }
     }
 }

@@ -6,11 +6,12 @@ use crate::store::seal::{Seal, Sealer};
 use crate::store::{Key, Millis};
 
 /// Why a file may not be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
-    /// A live row is sealed under a key that is not in the ring.
+    #[error("a row is sealed under a key that is gone")]
     WrongKey,
     /// Something is not what was written.
+    #[error("{0}")]
     Damage(String),
 }
 

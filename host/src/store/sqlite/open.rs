@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +28,10 @@ const LOG_SUFFIX: &str = "-wal";
 const LOG_MISSING: &str = "its write-ahead log is missing, and what was written last is in it (if another program has \
                            opened the store since, and so taken the log in, delete the file `lock` beside it)";
 
+/// A file up to this size, some ten thousand sessions, is read whole before it is used, in a tenth of a second. A larger
+/// one is read while it is used, so that a start does not wait for the disk.
+const CHECKED_BEFORE_USE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// How long a statement waits for a lock. No server holds one for long; a backup program may.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -43,6 +47,8 @@ pub(super) struct Opened {
     pub(super) lock: Lock,
     /// It may write.
     pub(super) connection: Connection,
+    /// Whether all of the file has been looked at.
+    pub(super) is_checked: bool,
 }
 
 /// What a connection is for.
@@ -62,9 +68,14 @@ pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<Opened, OpenErro
         Found::Nothing => create(&directory, &path, sealer)?,
         Found::Database => {}
     }
-    let connection = open_sound(&path, sealer)?;
+    let size = make_private(&path).map_err(|error| unusable(&path, &error))?;
+    let connection = open_ours(&path, sealer)?;
+    let is_checked = size <= CHECKED_BEFORE_USE_BYTES;
+    if is_checked {
+        require_sound(&path, &connection, sealer)?;
+    }
     lock.mark_in_use()?;
-    Ok(Opened { path, lock, connection })
+    Ok(Opened { path, lock, connection, is_checked })
 }
 
 /// What is in the directory.
@@ -148,8 +159,8 @@ fn write_schema(draft: &Path, sealer: &Sealer) -> rusqlite::Result<()> {
     connection.close().map_err(|(_, error)| error)
 }
 
-/// Opens the file for writing if it is ours, whole, of a schema that is known, and sealed under our key.
-fn open_sound(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
+/// Opens the file for writing if it is ours, of a schema that is known, and sealed under our key.
+fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| failure(path, &error);
     let damaged = |cause: String| OpenError::Damaged { path: path.to_owned(), cause };
     let connection = connect(path, Role::Write).map_err(failed)?;
@@ -166,22 +177,31 @@ fn open_sound(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
     }
     let check: Vec<u8> =
         connection.query_row("SELECT value FROM meta WHERE name = 'check'", [], |row| row.get(0)).map_err(failed)?;
-    let wrong_key = || OpenError::WrongKey { path: path.to_owned() };
     match sealer.check(&check) {
         Seal::Current | Seal::Previous => {}
-        Seal::UnknownKey => return Err(wrong_key()),
+        Seal::UnknownKey => return Err(OpenError::WrongKey { path: path.to_owned() }),
         Seal::Broken => return Err(damaged("its check value is not what was written".to_owned())),
-    }
-    match check::find_fault(&connection, sealer, now()).map_err(failed)? {
-        None => {}
-        Some(Fault::WrongKey) => return Err(wrong_key()),
-        Some(Fault::Damage(cause)) => return Err(damaged(cause)),
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     // Under the current key from now on. And the log is not empty while the store is in use, so that it can be missed.
     let update = "UPDATE meta SET value = ?1 WHERE name = 'check'";
     connection.execute(update, params![sealer.check_value()]).map_err(failed)?;
     Ok(connection)
+}
+
+fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Result<(), OpenError> {
+    let path = || path.to_owned();
+    match check::find_fault(connection, sealer, now()).map_err(|error| failure(&path(), &error))? {
+        None => Ok(()),
+        Some(Fault::WrongKey) => Err(OpenError::WrongKey { path: path() }),
+        Some(Fault::Damage(cause)) => Err(OpenError::Damaged { path: path(), cause }),
+    }
+}
+
+/// Narrows the file's mode, which that of the log follows; a copy from a backup may have any. Returns the size.
+fn make_private(path: &Path) -> io::Result<u64> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(fs::metadata(path)?.len())
 }
 
 fn log_of(path: &Path) -> PathBuf {

@@ -1,20 +1,29 @@
 //! The SQLite backend's own rules: files, locks, keys, damage, space.
 
+mod crash;
+mod damage;
+mod space;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Sqlite;
+use super::worker::{Queue, WeakQueue};
 use crate::state::{Secrets, StateDir};
 use crate::store::conformance::{self, commit, put, value};
+use crate::store::seal::Sealer;
 use crate::store::{Committed, Key, OpenError, Store, StoreError, Table};
 
 /// A store that is open, and can be closed so that another can be opened.
 struct Running {
     store: Store,
+    writer: WeakQueue,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -23,7 +32,14 @@ impl Running {
     fn open(dir: &Path) -> Result<Self, OpenError> {
         let state = StateDir::open(dir, &Secrets::default()).unwrap();
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        Ok(Self { store: Store::open(&state, &tracker, stop.clone())?, tracker, stop })
+        let sealer = Sealer::of(&state);
+        let sqlite = Sqlite::open(&state, &sealer, &tracker, stop.clone())?;
+        let writer = sqlite.writer.downgrade();
+        Ok(Self { store: Store { backend: Arc::new(sqlite), sealer }, writer, tracker, stop })
+    }
+
+    fn writer(&self) -> Queue {
+        self.writer.upgrade().unwrap()
     }
 
     async fn close(self) {
@@ -72,7 +88,7 @@ async fn rows_outlive_a_restart() {
 #[tokio::test]
 async fn a_handle_that_is_dropped_ends_the_threads() {
     let dir = tempfile::tempdir().unwrap();
-    let Running { store, tracker, stop } = Running::open(dir.path()).unwrap();
+    let Running { store, writer: _, tracker, stop } = Running::open(dir.path()).unwrap();
     commit(&store, [put(key("kept"), "kept")]).await;
     drop(store);
     stop.cancel();

@@ -1,5 +1,6 @@
 //! The threads that SQLite runs on, and the queues before them.
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,9 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::check;
 use super::lock::Lock;
 use super::open::{self, Opened, Role, connect, is_damage};
-use crate::store::{OpenError, StoreError};
+use crate::store::seal::Sealer;
+use crate::store::{OpenError, StoreError, now};
 
 /// Calls that wait in a queue; further ones wait for room in it.
 const QUEUE: usize = 1024;
@@ -78,11 +81,15 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Call
 }
 
 impl Workers {
-    pub(super) fn start(opened: Opened, tracker: &TaskTracker) -> Result<Self, OpenError> {
-        let Opened { path, lock, connection } = opened;
+    pub(super) fn start(opened: Opened, sealer: &Sealer, tracker: &TaskTracker) -> Result<Self, OpenError> {
+        let Opened { path, lock, connection, is_checked } = opened;
         let shared = Arc::new(Shared { path: path.clone(), damage: OnceLock::new(), lock });
-        let database =
-            |role, connection| Database { role, connection, shared: Arc::clone(&shared), _running: tracker.token() };
+        let database = |role, connection| Database {
+            role,
+            connection,
+            shared: Arc::clone(&shared),
+            _running: Some(tracker.token()),
+        };
         let failed = |error: io::Error| OpenError::Unusable { path: path.clone(), cause: error.to_string() };
 
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -99,6 +106,12 @@ impl Workers {
             let receiver = Arc::clone(&receiver);
             let thread = thread::Builder::new().name(format!("store-read-{number}"));
             thread.spawn(move || database_to_read.read(&receiver)).map_err(failed)?;
+        }
+        if !is_checked {
+            let mut database_to_check = Database { _running: None, ..database(Role::Read, None) };
+            let sealer = sealer.clone();
+            let thread = thread::Builder::new().name("store-check".to_owned());
+            thread.spawn(move || database_to_check.check(&sealer)).map_err(failed)?;
         }
         Ok(Self { writer, readers })
     }
@@ -168,7 +181,8 @@ struct Database {
     /// None until it is needed, and after an error.
     connection: Option<Connection>,
     shared: Arc<Shared>,
-    _running: TaskTrackerToken,
+    /// None for a thread that nobody waits for.
+    _running: Option<TaskTrackerToken>,
 }
 
 impl Database {
@@ -227,6 +241,20 @@ impl Database {
         }
     }
 
+    /// Looks at the whole file, and puts it out of use if something is wrong.
+    fn check(&mut self, sealer: &Sealer) {
+        let mut fault = None;
+        let looked = self.attempt(|connection| {
+            fault = check::find_fault(connection, sealer, now())?;
+            Ok(())
+        });
+        match (looked, fault) {
+            (Ok(()), Some(fault)) => drop(self.shared.damage(&fault)),
+            (Err(StoreError::Unavailable(cause)), _) => tracing::warn!(cause, "the store was not checked for damage"),
+            (Ok(()), None) | (Err(StoreError::Damaged(_)), _) => {}
+        }
+    }
+
     /// Runs an operation with the connection. One that fails is closed, and a new one made for the next operation: that
     /// is how the database recovers from whatever happened to its files.
     fn attempt(&mut self, operation: impl FnOnce(&mut Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
@@ -252,13 +280,18 @@ impl Database {
 
 impl Shared {
     fn failure(&self, error: &rusqlite::Error) -> StoreError {
-        if !is_damage(error) {
-            return StoreError::Unavailable(error.to_string());
+        match is_damage(error) {
+            true => self.damage(error),
+            false => StoreError::Unavailable(error.to_string()),
         }
+    }
+
+    /// Puts the database out of use.
+    fn damage(&self, cause: &dyn Display) -> StoreError {
         let report = || {
-            let path = self.path.display();
-            tracing::error!(%error, "store `{path}` is damaged and not used any more; a restart says more");
-            StoreError::Damaged(error.to_string())
+            let damaged = OpenError::Damaged { path: self.path.clone(), cause: cause.to_string() };
+            tracing::error!("{damaged}; it is not used any more");
+            StoreError::Damaged(cause.to_string())
         };
         self.damage.get_or_init(report).clone()
     }

@@ -2,6 +2,7 @@
 //! same arguments through the codec alone.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use serde_json::{Map, json};
 use tinymcp::config::Config;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::codec;
+use tinymcp::principal::Principal;
 
 use crate::Plan;
 use crate::figures::{Figures, Goal, Unit};
@@ -58,11 +60,12 @@ async fn round(plugins: &Plugins) -> anyhow::Result<Round> {
     let tool = catalog.tool("add").context("the plugin has no tool `add`")?;
     let arguments = Map::from_iter([("a".to_owned(), json!(2.0)), ("b".to_owned(), json!(0.5))]);
     let signature = &tool.function().signature;
+    let caller = Arc::new(Principal::anonymous());
     let (mut sandboxed, mut native) = (Vec::with_capacity(CALLS), Vec::with_capacity(CALLS));
     // In turn, so that whatever slows the machine down slows both.
     for number in 0..CALLS {
         let began = Instant::now();
-        black_box(plugins.call(tool, black_box(&arguments)).await?);
+        black_box(plugins.call(tool, black_box(&arguments), &caller).await?);
         let call = began.elapsed();
         let began = Instant::now();
         let values = codec::decode_arguments(signature, black_box(&arguments))?;
