@@ -30,6 +30,9 @@ const DEADLINE_MS = 60_000;
 const STEP_MS = 15_000;
 const MAX_TABS = 30;
 
+/** What a page of ours must not be the reason for; the rest of Chromium's advice is about autofill and the like. */
+const ISSUES = ["ContentSecurityPolicyIssue", "CookieIssue", "MixedContentIssue", "BlockedByResponseIssue"];
+
 const [first, ...actions] = process.argv.slice(2);
 if (!first) {
   console.error("usage: chromium.mjs AUTHORIZE_URL ACTION…");
@@ -122,9 +125,9 @@ socket.onmessage = ({ data }) => {
   const { method, params } = message;
   if (method === "Network.requestWillBeSent") requested.push(params.documentURL, params.request.url);
   if (method === "Page.frameRequestedNavigation" || method === "Page.frameStartedNavigating") requested.push(params.url);
-  if (method === "Log.entryAdded" && ["error", "warning"].includes(params.entry.level)) complaints.push(`${params.entry.source}: ${params.entry.text}`);
+  if (method === "Log.entryAdded" && ["error", "warning"].includes(params.entry.level)) complaints.push(`${params.entry.source}: ${params.entry.text} ${params.entry.url ?? ""}`);
   if (method === "Runtime.consoleAPICalled" && params.type === "error") complaints.push(JSON.stringify(params.args));
-  if (method === "Audits.issueAdded") complaints.push(`issue: ${JSON.stringify(params.issue.details ?? params.issue.code).slice(0, 400)}`);
+  if (method === "Audits.issueAdded" && ISSUES.includes(params.issue.code)) complaints.push(`issue: ${JSON.stringify(params.issue.details ?? params.issue.code).slice(0, 400)}`);
 };
 
 /** Tabs, in the order in which they were opened. */

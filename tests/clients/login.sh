@@ -23,6 +23,10 @@ ln -s "$BROWSER" "$HOME/bin/xdg-open"
 PATH=$HOME/bin:$PATH
 export HOME BROWSER PATH
 
+# mcp-remote ends with its standard input.
+mkfifo "$HOME/silence"
+exec 3<>"$HOME/silence"
+
 failed=0
 
 # Prints whether what a command said has all of `$2`.
@@ -36,10 +40,10 @@ report() {
 mcp_remote() {
     local said
     export MCP_REMOTE_CONFIG_DIR=$HOME/mcp-auth
-    said=$(timeout 60 mcp-remote-client "$url" --allow-http 2>&1 </dev/null) || true
+    said=$(timeout 60 mcp-remote-client "$url" --allow-http 2>&1 <&3) || true
     report login '"name": "add"' "$said"
     # The second run has its tokens.
-    said=$(BROWSER=/bin/false timeout 60 mcp-remote-client "$url" --allow-http 2>&1 </dev/null) || true
+    said=$(BROWSER=/bin/false timeout 60 mcp-remote-client "$url" --allow-http 2>&1 <&3) || true
     report again '"name": "add"' "$said"
 }
 

@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
 use tinymcp_tests::command::{Finished, finish, suite_path};
 use tinymcp_tests::guests::{copy_changed, kept_dir, tests_dir};
+use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::server::Site;
 use tinymcp_tests::until;
+use tinymcp_tests::world::World;
 
 /// A directory for crates. Their names must be those of no other test: all are built in one target directory, which stays,
 /// so that their dependencies are compiled once.
@@ -102,13 +104,20 @@ fn build_names_what_does_not_build_and_keeps_what_was_there() {
     assert!(finished.code == 2 && finished.stderr.contains("no plugin crate `nothing`"), "{finished:?}");
 }
 
+/// `tinymcp dev`, and a client after the built-in login.
+async fn developed(site: Site) -> (World, Client) {
+    let world = World::at(site.develop().await);
+    world.server.ready().await;
+    let (_, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    let client = world.modern(&tokens.access);
+    (world, client)
+}
+
 #[tokio::test]
 async fn dev_builds_serves_and_rebuilds() {
     let site = workshop();
     succeed(site.run(&["new", "grow"]));
-    let server = site.develop().await;
-    server.ready().await;
-    let client = Client::modern(&server);
+    let (World { server, .. }, client) = developed(site).await;
     assert_eq!(client.value("grow", json!({ "name": "Ada" })).await, "Hello, Ada!");
     let source = server.site().plugin_path("grow/src/lib.rs");
     let text = fs::read_to_string(&source).unwrap();
@@ -130,9 +139,7 @@ async fn dev_sees_what_changes_while_it_builds() {
         std::fs::write(source, text.replace("Hello", "Goodbye")).unwrap();
     }"#;
     fs::write(site.plugin_path("later/build.rs"), script).unwrap();
-    let server = site.develop().await;
-    server.ready().await;
-    let client = Client::modern(&server);
+    let (_world, client) = developed(site).await;
     until("the new code", async || client.value("early", json!({ "name": "Ada" })).await == "Goodbye, Ada!").await;
 }
 
@@ -143,10 +150,9 @@ async fn dev_rebuilds_a_crate_that_did_not_build() {
     let source = site.plugin_path("mend/src/lib.rs");
     let text = fs::read_to_string(&source).unwrap();
     fs::write(&source, "fn half(").unwrap();
-    let server = site.develop().await;
-    server.ready().await;
+    let (_world, client) = developed(site).await;
     fs::write(&source, text).unwrap();
-    Client::modern(&server).wait_for_tools(&["mend"]).await;
+    client.wait_for_tools(&["mend"]).await;
 }
 
 #[test]

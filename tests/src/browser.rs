@@ -108,7 +108,8 @@ impl Browser {
                 value.clone_from(&self.name);
             }
         }
-        let button = form.buttons.iter().find(|(_, value)| self.logs_in || value == "cancel");
+        // To go on comes first, everywhere.
+        let button = if self.logs_in { form.buttons.first() } else { form.buttons.last() };
         parameters.extend(button.cloned());
         self.submit(page, &form, &parameters).await
     }
@@ -118,12 +119,12 @@ impl Browser {
     /// # Errors
     /// The page, when it wants nothing.
     pub async fn answer(&mut self, page: Page) -> Result<Landing, Page> {
-        if page.forms().iter().any(|form| form.buttons.iter().any(|(name, _)| name == "decision")) {
+        if page.asks_for_a_name() {
+            return Ok(self.log_in(&page).await);
+        }
+        if page.asks_for_consent() {
             let decision = if self.approves { "approve" } else { "deny" };
             return Ok(self.decide(&page, decision).await);
-        }
-        if page.forms().iter().any(|form| !form.texts.is_empty()) {
-            return Ok(self.log_in(&page).await);
         }
         Err(page)
     }

@@ -38,6 +38,12 @@ impl World {
         Self { server: site.launch().await, base }
     }
 
+    /// A server that runs already, at the port that it has found.
+    pub fn at(server: Server) -> Self {
+        let base = format!("http://localhost:{}/", server.address.port()).parse().expect("a URL of ours");
+        Self { server, base }
+    }
+
     /// A server whose people log in at a provider.
     pub async fn with(provider: &Provider) -> Self {
         Self::of(behind(provider)).await
@@ -94,7 +100,7 @@ pub fn behind(provider: &Provider) -> Site {
     let (url, discovery) = (&provider.url, provider.discovery());
     match provider.flavour() {
         Flavour::Auth0 => site
-            .auth(&format!("[auth]\nprovider = \"auth0\"\n[auth.providers.auth0]\ndiscovery = \"{discovery}\"\n"))
+            .auth("[auth]\nprovider = \"auth0\"\n[auth.providers.auth0]\ndiscovery = \"http://${AUTH0_DOMAIN}\"\n")
             .variable("AUTH0_DOMAIN", url.trim_start_matches("http://"))
             .variable("AUTH0_CLIENT_ID", &id)
             .variable("AUTH0_CLIENT_SECRET", &secret)

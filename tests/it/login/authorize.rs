@@ -79,7 +79,7 @@ async fn a_redirect_uri_that_is_not_registered_is_a_page_with_both_values() {
     let world = World::local().await;
     let client = client(&world).await;
     let page = page(client.authorization().set("redirect_uri", "https://evil.example/cb")).await;
-    assert!(page.text().contains("evil.example") && page.text().contains("localhost:6274"), "{page:?}");
+    assert!(page.text().contains("evil.example") && page.text().contains("localhost/oauth/callback"), "{page:?}");
     assert!(!page.links().iter().any(|link| link.contains("evil.example")), "{:?}", page.links());
 }
 
@@ -197,7 +197,7 @@ async fn a_stranger_cannot_fill_the_disk_at_authorize() {
     let world = World::local().await;
     let client = client(&world).await;
     let size = || -> u64 {
-        let files = std::fs::read_dir(world.server.site().path().join(".tinymcp")).unwrap().flatten();
+        let files = std::fs::read_dir(world.server.site().path().join(".tinymcp/store")).unwrap().flatten();
         files.filter_map(|file| file.metadata().ok()).filter(std::fs::Metadata::is_file).map(|file| file.len()).sum()
     };
     alice().open(&client.authorization().url()).await;

@@ -11,6 +11,8 @@ use tinymcp_tests::server::{Site, free_port};
 use tinymcp_tests::world::{World, behind, local};
 
 const ERAS: [&str; 3] = ["legacy", "modern", "auto"];
+const NODE: &str = "node/node_modules/.bin/node";
+const PYTHON: &str = "python/bin/python";
 
 /// A server with `add` whose access tokens live for two seconds, so that clients have to renew them.
 async fn short_lived(site: Site) -> World {
@@ -47,34 +49,38 @@ async fn run(mut command: Command) -> Vec<String> {
     report(&finished)
 }
 
+/// Runs a script of a client in every era, at once: most of its time it waits for its tokens to end.
+async fn in_every_era(world: &World, program: &str, name: &str, checks: &[&str]) {
+    let running = ERAS.map(|era| {
+        let mut command = script(&tool(program), name);
+        command.args([&url(world), browser().to_str().unwrap(), era]);
+        tokio::spawn(run(command))
+    });
+    for (client, era) in running.into_iter().zip(ERAS) {
+        assert_eq!(client.await.unwrap(), checks, "{era}");
+    }
+}
+
 #[tokio::test]
 async fn the_typescript_client_logs_in_and_renews_in_every_era() {
     let world = short_lived(local()).await;
-    for era in ERAS {
-        let mut command = script(&tool("node/node_modules/.bin/node"), "login.mjs");
-        command.args([&url(&world), browser().to_str().unwrap(), era]);
-        assert_eq!(run(command).await, ["unauthorized", "connect", "add", "renew"], "{era}");
-    }
+    in_every_era(&world, NODE, "login.mjs", &["unauthorized", "connect", "add", "renew"]).await;
 }
 
 #[tokio::test]
 async fn the_python_client_logs_in_and_renews_in_every_era() {
     let world = short_lived(local()).await;
-    for era in ERAS {
-        let mut command = script(&tool("python/bin/python"), "python_login.py");
-        command.args([&url(&world), browser().to_str().unwrap(), era]);
-        assert_eq!(run(command).await, ["connect", "add", "renew"], "{era}");
-    }
+    in_every_era(&world, PYTHON, "python_login.py", &["connect", "add", "renew"]).await;
 }
 
 #[tokio::test]
 async fn clients_log_in_through_a_provider() {
     let provider = Provider::start(Settings::auth0()).await;
     let world = short_lived(behind(&provider)).await;
-    let mut typescript = script(&tool("node/node_modules/.bin/node"), "login.mjs");
+    let mut typescript = script(&tool(NODE), "login.mjs");
     typescript.args([&url(&world), browser().to_str().unwrap(), "modern"]);
     assert_eq!(run(typescript).await, ["unauthorized", "connect", "add", "renew"]);
-    let mut python = script(&tool("python/bin/python"), "python_login.py");
+    let mut python = script(&tool(PYTHON), "python_login.py");
     python.args([&url(&world), browser().to_str().unwrap(), "legacy"]);
     assert_eq!(run(python).await, ["connect", "add", "renew"]);
 }

@@ -280,12 +280,11 @@ async fn a_page_whose_server_restarts_still_works() {
 
 #[tokio::test]
 async fn over_https_cookies_are_bound_to_the_host() {
-    // A proxy terminates TLS: the server itself speaks plain HTTP.
+    // A proxy terminates TLS: the server itself speaks plain HTTP. GitHub is known without being asked.
     let site = Site::new()
-        .auth("[server]\nbase_url = \"https://mcp.example\"\n[auth]\nprovider = \"auth0\"\n")
-        .variable("AUTH0_DOMAIN", "tenant.invalid")
-        .variable("AUTH0_CLIENT_ID", "id")
-        .variable("AUTH0_CLIENT_SECRET", "secret");
+        .auth("[server]\nbase_url = \"https://mcp.example\"\n[auth]\nprovider = \"github\"\nallow = [\"*@example.com\"]\n")
+        .variable("GITHUB_CLIENT_ID", "id")
+        .variable("GITHUB_CLIENT_SECRET", "secret");
     let server = site.launch().await;
     let request = |method: &str, path: &str| server.request(method, path).header("host", "mcp.example");
     let body = Kind::Inspector.registration();

@@ -47,7 +47,6 @@ async fn try_code(client: &OAuthClient, name: &str) -> Option<Code> {
 
 #[tokio::test]
 async fn kills_lose_no_login_and_let_nothing_be_used_twice() {
-    std::panic::set_hook(Box::new(|_| {}));
     let provider = Provider::start(Settings::oidc()).await;
     let mut world = World::with(&provider).await;
     let client = world.register(Kind::ClaudeCode).await;
@@ -61,7 +60,6 @@ async fn kills_lose_no_login_and_let_nothing_be_used_twice() {
             logins += hold(&client, person.await.unwrap()).await;
         }
     }
-    let _ = std::panic::take_hook();
     assert!(logins >= KILLS, "{logins} logins");
 }
 

@@ -339,7 +339,7 @@ async fn the_providers_own_client_id_gets_its_own_page() {
     let page = alice().open(&client.authorization().url()).await.page();
     assert_eq!((page.status, page.refresh()), (400, None), "{page:?}");
     let text = page.text();
-    for part in ["Auth0", "mcp.json", &format!("{}mcp", world.base)] {
+    for part in ["Auth0", "mcpServers", &format!("{}mcp", world.base)] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

@@ -126,7 +126,6 @@ async fn without_an_acceptable_redirect_uri_there_is_no_client() {
         json!(["https://a.example/c b"]),
         json!(["https://a.example/\ncb"]),
         json!(["*"]),
-        json!(["https://*.example/cb"]),
         json!([""]),
         json!([7]),
     ] {
@@ -190,7 +189,7 @@ async fn an_id_survives_a_restart_and_is_good_for_ever() {
 async fn a_registration_writes_nothing() {
     let world = World::local().await;
     let size = || -> u64 {
-        let files = std::fs::read_dir(world.server.site().path().join(".tinymcp")).unwrap().flatten();
+        let files = std::fs::read_dir(world.server.site().path().join(".tinymcp/store")).unwrap().flatten();
         files.filter_map(|file| file.metadata().ok()).filter(std::fs::Metadata::is_file).map(|file| file.len()).sum()
     };
     world.register(Kind::Cursor).await;

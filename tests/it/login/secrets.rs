@@ -1,13 +1,27 @@
 //! No secret of anybody is in the log, in the state's files, or in the answer to somebody else.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::provider::settings::Settings;
 use tinymcp_tests::provider::{Fault, Provider};
+use tinymcp_tests::server::Site;
 use tinymcp_tests::world::{World, behind};
 
 use super::{alice, mallory};
+
+/// All files of a server's state.
+fn files(site: &Site) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![site.path().join(".tinymcp")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
 
 /// A life full of logins, renewals, mistakes and attacks, with every secret that occurred in it.
 async fn lived(world: &World, provider: &Provider) -> Vec<String> {
@@ -71,11 +85,10 @@ async fn the_state_has_no_secret_in_the_clear() {
     let (_, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     secrets.extend([tokens.access, tokens.refresh, "alice@example.com".to_owned()]);
     secrets.extend(provider.secrets());
-    let state = world.server.site().path().join(".tinymcp");
     let mut read = 0;
-    for entry in fs::read_dir(&state).unwrap().flatten() {
-        let name = entry.file_name().into_string().unwrap();
-        let Ok(bytes) = fs::read(entry.path()) else { continue };
+    for path in files(world.server.site()) {
+        let name = path.display().to_string();
+        let bytes = fs::read(&path).unwrap();
         read += bytes.len();
         for secret in secrets.iter().filter(|secret| secret.len() >= 8) {
             let is_there = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
@@ -90,11 +103,10 @@ async fn files_of_the_state_are_private() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::local().await;
     world.log_in(Kind::ClaudeCode, "alice").await;
-    let state = world.server.site().path().join(".tinymcp");
-    assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
-    for entry in fs::read_dir(&state).unwrap().flatten() {
-        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode & 0o077, 0, "{:?} has {mode:o}", entry.file_name());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&world.server.site().path().join(".tinymcp")), 0o700);
+    for path in files(world.server.site()) {
+        assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());
     }
 }
 
@@ -116,13 +128,13 @@ async fn check_and_health_have_no_secret() {
 
 #[tokio::test]
 async fn a_key_of_the_configuration_takes_the_place_of_the_file() {
-    let secret = "a secret that was made for this server";
+    let secret = "a-secret-that-was-made-for-this-server";
     let site = tinymcp_tests::world::local().variable("TINYMCP_SECRET", secret);
     let world = World::of(site).await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     let site = world.server.kill();
     // The old key still reads, and the new one writes.
-    let next = "another secret that was made for this server";
+    let next = "another-secret-that-was-made-for-this-server";
     let world = World::of(site.variable("TINYMCP_SECRET", next).variable("TINYMCP_SECRET_PREVIOUS", secret)).await;
     assert!(client.is_live(&tokens.access).await || client.try_renew(&tokens.refresh).await.status == 200);
     assert!(client.is_live(&client.log_in(&mut alice()).await.access).await, "ids outlive a rotation");
@@ -148,10 +160,8 @@ async fn a_damaged_store_is_named_and_never_taken_for_empty() {
     let world = World::local().await;
     world.log_in(Kind::ClaudeCode, "alice").await;
     let site = world.server.kill();
-    let state = site.path().join(".tinymcp");
-    let store = fs::read_dir(&state).unwrap().flatten().map(|entry| entry.path());
-    let store = store.filter(|path| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3")));
-    let stores: Vec<_> = store.collect();
+    let mut stores = files(&site);
+    stores.retain(|path| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3")));
     assert_eq!(stores.len(), 1, "{stores:?}");
     let bytes = fs::read(&stores[0]).unwrap();
     fs::write(&stores[0], vec![b'x'; bytes.len()]).unwrap();

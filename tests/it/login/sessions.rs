@@ -58,17 +58,15 @@ async fn a_session_goes_on_with_the_next_token_and_after_a_restart() {
 }
 
 #[tokio::test]
-async fn the_cap_of_sessions_is_each_persons_own() {
-    let world = World::of(local().config("[server]\nsessions_per_person = 2\n")).await;
+async fn somebody_elses_many_sessions_take_none_away() {
+    let site = local().config("[server]\nsessions_per_person = 1\n").plugin("greeter", &guest("greeter-v1"));
+    let world = World::of(site).await;
     let (client, alices) = world.log_in(Kind::ClaudeCode, "alice").await;
     let mallorys = client.log_in(&mut super::mallory()).await;
-    let open = async |token: &str| {
-        let request = world.server.request("POST", "/mcp").bearer(token);
-        request.json(&tinymcp_tests::client::initialize("2025-11-25")).send().await.status
-    };
-    for _ in 0..2 {
-        assert_eq!(open(&mallorys.access).await, 200);
+    let mut events = Client::legacy_with_token(&world.server, &alices.access).await.listen().await;
+    for _ in 0..4 {
+        Client::legacy_with_token(&world.server, &mallorys.access).await;
     }
-    assert_eq!(open(&mallorys.access).await, 429);
-    assert_eq!(open(&alices.access).await, 200);
+    world.server.site().remove("greeter.wasm");
+    assert_eq!(events.expect("a change").await["method"], "notifications/tools/list_changed");
 }

@@ -97,9 +97,15 @@ impl Page {
         self.forms().into_iter().find(has).unwrap_or_else(|| panic!("nothing to fill in: {self:#?}"))
     }
 
+    /// Whether it asks who somebody is.
+    pub fn asks_for_a_name(&self) -> bool {
+        self.forms().iter().any(|form| !form.texts.is_empty())
+    }
+
     /// Whether it asks for a decision.
     pub fn asks_for_consent(&self) -> bool {
-        self.forms().iter().any(|form| form.buttons.iter().any(|(name, _)| name == "decision"))
+        let decides = |form: &Form| form.buttons.iter().any(|(name, _)| name == "decision");
+        !self.asks_for_a_name() && self.forms().iter().any(decides)
     }
 
     /// Where it leads by itself, and after how many seconds.
