@@ -17,6 +17,26 @@ const LEGACY: &str = "2025-11-25";
 /// A call that takes longer has failed. Real clients wait for a minute.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whom to call, and as whom.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    /// The access token, where somebody has logged in.
+    pub(crate) token: Option<String>,
+}
+
+impl Target {
+    /// A server that asks nobody who they are.
+    pub(crate) fn open(address: SocketAddr) -> Self {
+        Self { address, token: None }
+    }
+
+    fn authorization(&self) -> String {
+        let header = |token: &String| format!("authorization: Bearer {token}\r\n");
+        self.token.as_ref().map(header).unwrap_or_default()
+    }
+}
+
 /// The language in which a server is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -81,20 +101,20 @@ impl Caller {
     ///
     /// # Errors
     /// When the server cannot be reached or refuses the handshake.
-    pub(crate) async fn connect(address: SocketAddr, dialect: Dialect) -> anyhow::Result<Self> {
-        let connection = Connection::open(address).await?;
+    pub(crate) async fn connect(target: &Target, dialect: Dialect) -> anyhow::Result<Self> {
+        let connection = Connection::open(target.address).await?;
         let head = match dialect {
-            Dialect::Modern | Dialect::Echo => modern_head(address, "tools/call", Some("add")),
-            Dialect::Legacy => legacy_head(address, None),
+            Dialect::Modern | Dialect::Echo => modern_head(target, "tools/call", Some("add")),
+            Dialect::Legacy => legacy_head(target, None),
         };
         let mut caller = Self { connection, dialect, head, request: Vec::new(), body: Vec::new() };
         if dialect == Dialect::Legacy {
-            caller.begin_session(address).await.context("no session")?;
+            caller.begin_session(target).await.context("no session")?;
         }
         Ok(caller)
     }
 
-    async fn begin_session(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+    async fn begin_session(&mut self, target: &Target) -> anyhow::Result<()> {
         let client = json!({ "name": "bench", "version": env!("CARGO_PKG_VERSION") });
         let initialize = json!({
             "jsonrpc": "2.0", "id": 0, "method": "initialize",
@@ -102,7 +122,7 @@ impl Caller {
         });
         let (head, _) = self.connection.exchange(&post(&self.head, &initialize)).await?;
         ensure!(head.status == 200, "`initialize` answered with status {}", head.status);
-        self.head = legacy_head(address, Some(&head.session_id.context("`initialize` gave no session id")?));
+        self.head = legacy_head(target, Some(&head.session_id.context("`initialize` gave no session id")?));
         let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         let (head, _) = self.connection.exchange(&post(&self.head, &initialized)).await?;
         ensure!(head.status == 202, "`notifications/initialized` answered with status {}", head.status);
@@ -154,7 +174,7 @@ pub(crate) fn modern_request(address: SocketAddr, method: &str, name: Option<&st
         "io.modelcontextprotocol/clientCapabilities": {},
     });
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    post(&modern_head(address, method, name), &message)
+    post(&modern_head(&Target::open(address), method, name), &message)
 }
 
 fn post(head: &str, message: &Value) -> Vec<u8> {
@@ -162,20 +182,22 @@ fn post(head: &str, message: &Value) -> Vec<u8> {
     format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-fn head(address: SocketAddr) -> String {
+fn head(target: &Target) -> String {
     format!(
-        "POST /mcp HTTP/1.1\r\nhost: {address}\r\nuser-agent: bench\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+        "POST /mcp HTTP/1.1\r\nhost: {}\r\nuser-agent: bench\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n{}",
+        target.address,
+        target.authorization(),
     )
 }
 
-fn modern_head(address: SocketAddr, method: &str, name: Option<&str>) -> String {
+fn modern_head(target: &Target, method: &str, name: Option<&str>) -> String {
     let name = name.map(|name| format!("mcp-name: {name}\r\n")).unwrap_or_default();
-    format!("{}mcp-protocol-version: {MODERN}\r\nmcp-method: {method}\r\n{name}", head(address))
+    format!("{}mcp-protocol-version: {MODERN}\r\nmcp-method: {method}\r\n{name}", head(target))
 }
 
-fn legacy_head(address: SocketAddr, session_id: Option<&str>) -> String {
+fn legacy_head(target: &Target, session_id: Option<&str>) -> String {
     let session = session_id.map(|id| format!("mcp-protocol-version: {LEGACY}\r\nmcp-session-id: {id}\r\n"));
-    format!("{}{}", head(address), session.unwrap_or_default())
+    format!("{}{}", head(target), session.unwrap_or_default())
 }
 
 /// The data of the last event of a stream; plain JSON is its own.

@@ -1,13 +1,12 @@
 //! Many clients at once, each with one call under way at any time.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::caller::{Caller, Dialect};
+use super::caller::{Caller, Dialect, Target};
 use super::figures::Figures;
 
 /// Calls under way, until they are told to end.
@@ -32,17 +31,17 @@ impl Load {
     ///
     /// # Errors
     /// When one cannot connect or begin its session.
-    pub(crate) async fn begin(address: SocketAddr, dialect: Dialect, connections: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn begin(target: &Target, dialect: Dialect, connections: usize) -> anyhow::Result<Self> {
         let mut callers = Vec::with_capacity(connections);
         for _ in 0..connections {
-            callers.push(Caller::connect(address, dialect).await?);
+            callers.push(Caller::connect(target, dialect).await?);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for (index, caller) in callers.into_iter().enumerate() {
             // Numbers of a million of its own, so that no client could take another's answer for its own.
             let first_id = 1_000_000 * (index as u64 + 1);
-            clients.spawn(call(caller, address, dialect, first_id, Arc::clone(&stop)));
+            clients.spawn(call(caller, target.clone(), dialect, first_id, Arc::clone(&stop)));
         }
         Ok(Self { clients, stop, began: Instant::now() })
     }
@@ -52,12 +51,12 @@ impl Load {
     /// # Errors
     /// As [`Load::begin`].
     pub(crate) async fn run(
-        address: SocketAddr,
+        target: &Target,
         dialect: Dialect,
         connections: usize,
         length: Duration,
     ) -> anyhow::Result<Tally> {
-        let load = Self::begin(address, dialect, connections).await?;
+        let load = Self::begin(target, dialect, connections).await?;
         tokio::time::sleep(length).await;
         Ok(load.end().await)
     }
@@ -93,13 +92,7 @@ impl Tally {
     }
 }
 
-async fn call(
-    mut caller: Caller,
-    address: SocketAddr,
-    dialect: Dialect,
-    first_id: u64,
-    stop: Arc<AtomicBool>,
-) -> Tally {
+async fn call(mut caller: Caller, target: Target, dialect: Dialect, first_id: u64, stop: Arc<AtomicBool>) -> Tally {
     let mut tally = Tally::default();
     let mut id = first_id;
     while !stop.load(Ordering::Relaxed) {
@@ -111,7 +104,7 @@ async fn call(
                 tally.failed += 1;
                 tally.first_failure.get_or_insert_with(|| format!("{error:#}"));
                 // The connection may be broken, or in the middle of an answer.
-                match Caller::connect(address, dialect).await {
+                match Caller::connect(&target, dialect).await {
                     Ok(fresh) => caller = fresh,
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }

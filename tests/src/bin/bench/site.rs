@@ -65,6 +65,16 @@ impl Workshop {
         Ok(site)
     }
 
+    /// The same, where people log in.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn site_with_login(&self) -> anyhow::Result<Site> {
+        let site = self.site()?;
+        fs::write(site.config(), "[auth]\nprovider = \"local\"\n")?;
+        Ok(site)
+    }
+
     /// A site without plugins.
     ///
     /// # Errors

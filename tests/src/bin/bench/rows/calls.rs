@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use tinymcp_tests::browser::Browser;
+use tinymcp_tests::oauth::{Kind, OAuthClient};
+
 use super::CONNECTIONS;
 use crate::Plan;
-use crate::caller::Dialect;
+use crate::caller::{Dialect, Target};
 use crate::figures::{Figures, Goal, Unit};
 use crate::load::{Load, Tally};
 use crate::server::Server;
@@ -47,6 +50,17 @@ impl Contestant {
             Self::Rmcp => workshop.baseline("baseline-rmcp").await,
             Self::Echo => workshop.baseline("baseline-echo").await,
         }
+    }
+
+    /// Whom to call. TinyMCP is measured as people use it: logged in.
+    async fn target(self, server: &Server) -> anyhow::Result<Target> {
+        let mut target = Target::open(server.address);
+        if self == Self::Tinymcp {
+            let base = format!("http://localhost:{}", server.address.port()).parse()?;
+            let client = OAuthClient::register(&base, Kind::ClaudeCode).await;
+            target.token = Some(client.log_in(&mut Browser::of("alice")).await.access);
+        }
+        Ok(target)
     }
 }
 
@@ -104,7 +118,7 @@ async fn rounds(
     dialect: Dialect,
     connections: usize,
 ) -> anyhow::Result<Vec<Round>> {
-    let site = workshop.site()?;
+    let site = workshop.site_with_login()?;
     let mut rounds = Vec::new();
     for number in 0..plan.rounds {
         // Nobody is always the first, or always behind the same other.
@@ -128,9 +142,10 @@ async fn round(
 ) -> anyhow::Result<Round> {
     let dialect = if contestant == Contestant::Echo { Dialect::Echo } else { dialect };
     let server = contestant.start(workshop, site).await?;
-    Load::run(server.address, dialect, connections, WARM_UP).await?;
+    let target = contestant.target(&server).await?;
+    Load::run(&target, dialect, connections, WARM_UP).await?;
     let cpu_before = server.cpu_time()?;
-    let tally = Load::run(server.address, dialect, connections, plan.round).await?;
+    let tally = Load::run(&target, dialect, connections, plan.round).await?;
     let cpu = server.cpu_time()?.saturating_sub(cpu_before);
     server.end().await?;
     if let Some(failure) = &tally.first_failure {
