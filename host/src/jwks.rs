@@ -43,10 +43,10 @@ const FRESH: Duration = Duration::from_secs(60 * 60);
 /// How long a key set is used while it cannot be had again.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Wait after a key set was had, until an unknown `kid` is reason to ask again: `kid`s can be made up.
+/// Wait between two times that an unknown `kid` is reason to ask again: `kid`s can be made up.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
-/// The same after it could not be had. Short, as somebody is waiting to log in.
+/// Wait after a key set could not be had. Short, as somebody is waiting to log in.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a token must be to be accepted.
@@ -155,6 +155,8 @@ struct State {
     keys: Option<(Arc<Keys>, Instant)>,
     /// The end of the last fetch, and how it failed if it did.
     last: Option<(Instant, Option<JwtError>)>,
+    /// When an unknown `kid` was last reason to fetch.
+    forced: Option<Instant>,
 }
 
 impl<F: Fetch> KeySet<F> {
@@ -206,12 +208,10 @@ impl<F: Fetch> KeySet<F> {
         let keys = state.keys.as_ref().filter(|(_, fetched)| now - *fetched < STALE);
         let is_fresh = keys.is_some_and(|(_, fetched)| now - *fetched < FRESH);
         let keys = keys.map(|(keys, _)| keys).filter(|keys| keys.candidates(token).next().is_some()).cloned();
-        let may_ask = match &state.last {
-            None => true,
-            Some((end, None)) => now - *end >= REFRESH_PAUSE,
-            Some((end, Some(_))) => now - *end >= RETRY_PAUSE,
-        };
-        Held { due: may_ask && (keys.is_none() || !is_fresh), keys }
+        let has_just_failed = matches!(&state.last, Some((end, Some(_))) if now - *end < RETRY_PAUSE);
+        // A set that is fresh is asked for again for the sake of a key alone.
+        let is_too_soon = is_fresh && state.forced.is_some_and(|forced| now - forced < REFRESH_PAUSE);
+        Held { due: !has_just_failed && !is_too_soon && (keys.is_none() || !is_fresh), keys }
     }
 
     /// Fetches the set. A failed fetch leaves the last good one; one that was given up leaves no trace.
@@ -222,6 +222,9 @@ impl<F: Fetch> KeySet<F> {
         };
         let now = Instant::now();
         let mut state = self.state();
+        if state.keys.as_ref().is_some_and(|(_, fetched)| now - *fetched < FRESH) {
+            state.forced = Some(now);
+        }
         let failure = match fetched {
             Ok(keys) => {
                 state.keys = Some((Arc::new(keys), now));

@@ -21,6 +21,7 @@ use super::people::People;
 use super::request::{Form, FreshForm, ValidatedRequest};
 use super::resource;
 use super::server::{AuthorizationServer, Back, Failure, see_other};
+use super::upstream::Unavailable;
 use crate::config::address::BaseUrl;
 
 /// Serves the authorization endpoint. `raw_query` is the query, or the body of a form.
@@ -39,8 +40,8 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
         state: raw.one("state").ok().flatten(),
         client: client.name.as_deref().unwrap_or("the client"),
     };
-    if !server.is_ready() {
-        return server.page(headers, provider_unknown(server, back, "the provider's metadata is not known".to_owned()));
+    if let Err(unavailable) = server.upstream.ready().await {
+        return server.page(headers, provider_unavailable(unavailable, back));
     }
     match validate(&raw, &client, &redirect_uri, server.base_url(), server.people()) {
         Ok(request) => ask(server, headers, &client, request),
@@ -56,25 +57,11 @@ pub(crate) async fn authorize_by_form(server: &Arc<AuthorizationServer>, headers
     authorize(server, headers, raw.as_deref().unwrap_or_default()).await
 }
 
-/// The provider has not been reached since the server was started.
-pub(super) fn provider_unknown<'r>(server: &AuthorizationServer, back: Back<'r>, cause: String) -> Failure<'r> {
-    let provider = server.upstream.display_name();
-    Failure {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        error: "temporarily_unavailable",
-        explanation: Explanation::new(
-            &format!("{provider} cannot be reached"),
-            format!(
-                "This server cannot reach {provider}, who logs people in, at the moment. Whoever is logged in already stays so."
-            ),
-            &[
-                "Try again in a minute: start the login in your client once more.",
-                "If it goes on, the server's operator finds the reason in its log.",
-            ],
-        ),
-        cause,
-        back: Some(back),
-    }
+/// Nobody can be sent to the provider at the moment.
+pub(super) fn provider_unavailable(unavailable: Unavailable, back: Back<'_>) -> Failure<'_> {
+    let Unavailable { explanation, cause } = unavailable;
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Failure { status, error: "temporarily_unavailable", explanation, cause, back: Some(back) }
 }
 
 /// Why a request cannot even be answered to its client.

@@ -12,13 +12,13 @@ use http::header::ORIGIN;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::authorize::provider_unknown;
+use super::authorize::provider_unavailable;
 use super::cookies::{Cookie, LIFE_S};
 use super::explain::Explanation;
 use super::form;
 use super::request::{self, Form, TransactionId, ValidatedRequest};
 use super::server::{AuthorizationServer, Back, Failure, see_other};
-use super::upstream::{Unavailable, UpstreamRequest};
+use super::upstream::UpstreamRequest;
 use crate::store::{Committed, Key, StoreError, Table, Write};
 
 /// An approved authorization in the store, under the hash of the provider's `state`, for ten minutes.
@@ -63,10 +63,7 @@ async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: F
     };
     let url = match server.upstream.authorize_url(&upstream).await {
         Ok(url) => url,
-        Err(Unavailable { explanation, cause }) => {
-            let failure = provider_unknown(server, back, cause);
-            return server.page(headers, Failure { explanation, ..failure });
-        }
+        Err(unavailable) => return server.page(headers, provider_unavailable(unavailable, back)),
     };
     let pending = Transaction::Pending { id: form.id.clone(), request: form.request.clone() };
     match begin(server, &upstream, &pending).await {

@@ -209,6 +209,17 @@ impl Upstream {
         }
     }
 
+    /// Waits until people can be sent there.
+    ///
+    /// # Errors
+    /// [`Unavailable`] after ten seconds at most, while nothing is known of the provider.
+    pub async fn ready(&self) -> Result<(), Unavailable> {
+        match self {
+            Self::Remote(remote) => remote.ready().await.map(drop),
+            Self::Local(_) => Ok(()),
+        }
+    }
+
     /// Where to send a person.
     ///
     /// # Errors

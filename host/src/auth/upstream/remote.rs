@@ -57,6 +57,12 @@ struct Inner {
     stop: CancellationToken,
 }
 
+/// An access token that ends within so long is renewed at the next occasion.
+const ENDING_S: u64 = 60;
+
+/// How long an access token is taken to be good whose provider does not say.
+const LIFE_UNKNOWN_S: u64 = 3600;
+
 impl Remote {
     /// Begins to find out about the provider, in the background and until `stop`.
     ///
@@ -112,20 +118,22 @@ impl Remote {
         scopes(&self.0.provider, self.known().as_deref())
     }
 
-    pub(super) async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Unavailable> {
+    /// What is known of the provider, or why nothing is, after ten seconds at most.
+    pub(super) async fn ready(&self) -> Result<Arc<Known>, Unavailable> {
         let mut knowledge = self.0.knowledge.clone();
         let looked = knowledge.wait_for(|knowledge| !matches!(knowledge, Knowledge::Looking));
         let looked = tokio::time::timeout(FIRST_LOOK, looked).await;
-        let found = looked.ok().and_then(Result::ok).map(|found| found.clone());
-        let scopes = self.scopes();
-        match found {
-            Some(Knowledge::Known(known)) => {
-                self.await_callback();
-                Ok(authorize_url(&self.0.provider, &known, &scopes, request))
-            }
-            Some(Knowledge::Failed(error)) => Err(self.faults(&scopes).unavailable(Some(&error))),
-            Some(Knowledge::Looking) | None => Err(self.faults(&scopes).unavailable(None)),
+        match looked.ok().and_then(Result::ok).map(|found| found.clone()) {
+            Some(Knowledge::Known(known)) => Ok(known),
+            Some(Knowledge::Failed(error)) => Err(self.faults(&self.scopes()).unavailable(Some(&error))),
+            Some(Knowledge::Looking) | None => Err(self.faults(&self.scopes()).unavailable(None)),
         }
+    }
+
+    pub(super) async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Unavailable> {
+        let known = self.ready().await?;
+        self.await_callback();
+        Ok(authorize_url(&self.0.provider, &known, &self.scopes(), request))
     }
 
     pub(super) async fn log_in(&self, callback: &Callback, request: &UpstreamRequest) -> Result<Login, LoginError> {
@@ -154,7 +162,7 @@ impl Remote {
     }
 
     pub(super) async fn refresh(&self, tokens: &UpstreamTokens) -> Result<Refreshed, RefreshError> {
-        let is_due = tokens.refresh_token.is_some() || self.is_recheck_due(tokens);
+        let is_due = (tokens.refresh_token.is_some() && is_ending(tokens)) || self.is_recheck_due(tokens);
         if !is_due {
             return Ok(Refreshed::NotNeeded);
         }
@@ -289,6 +297,13 @@ impl Remote {
             ),
         }
     }
+}
+
+/// Whether the access token has to be renewed. Providers take a refresh token once, and count how often they are asked,
+/// so that is not done before it is due.
+fn is_ending(tokens: &UpstreamTokens) -> bool {
+    let ends_at = tokens.expires_at.unwrap_or(tokens.checked_at + LIFE_UNKNOWN_S);
+    ends_at <= now() + ENDING_S
 }
 
 /// What is asked for: the scopes of the data, and those that the provider is known to have.
