@@ -343,11 +343,14 @@ async fn a_refresh_keeps_what_the_provider_does_not_replace() {
     assert_eq!((tokens.access_token.as_str(), tokens.refresh_token.as_deref()), ("opaque", Some("r1")));
     assert_eq!(tokens.scope, old.scope);
     assert_eq!(identity.unwrap().email.as_deref(), Some("new@example.com"));
+    assert!(matches!(remote.refresh(&tokens).await, Ok(Refreshed::NotNeeded)), "an hour is left of these");
+    let ended = |tokens: UpstreamTokens| UpstreamTokens { expires_at: Some(now()), ..tokens };
     fake.gives(&json!({ "refresh_token": "r2" }));
-    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&tokens).await else { panic!("tokens") };
+    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&ended(tokens)).await else { panic!("tokens") };
     assert_eq!(tokens.refresh_token.as_deref(), Some("r2"));
     assert_eq!(identity, None, "no id_token, no news");
     assert!(fake.requests("/userinfo").is_empty());
+    let tokens = ended(tokens);
     for (status, body, expected) in [
         (403, json!({ "error": "invalid_grant" }), RefreshError::Ended),
         (200, json!({ "error": "invalid_grant" }), RefreshError::Ended),
