@@ -1,4 +1,4 @@
-//! What must outlive the process: logins under way, authorization codes, sessions, and what may happen only once.
+//! What must outlive the process: logins under way, sessions, and what may happen only once.
 //!
 //! One contract, for every backend: rows by table and key, each with an expiry; [`Store::commit`] changes several of
 //! them together under conditions, or none; [`Store::take`] gives a row to one caller only. Both are durable when they
@@ -32,14 +32,10 @@ use crate::state::StateDir;
 pub enum Table {
     /// An authorization under way, from the consent to the provider's answer.
     Transaction,
-    /// An authorization code that was handed out.
-    Code,
     /// A person through one client: tokens, and what the provider gave.
     Session,
     /// What has been used and may not be used again.
     Once,
-    /// What has been revoked and must stay so.
-    Revoked,
 }
 
 impl Table {
@@ -47,10 +43,8 @@ impl Table {
     fn id(self) -> u8 {
         match self {
             Self::Transaction => 1,
-            Self::Code => 2,
-            Self::Session => 3,
-            Self::Once => 4,
-            Self::Revoked => 5,
+            Self::Session => 2,
+            Self::Once => 3,
         }
     }
 }

@@ -101,7 +101,7 @@ async fn take_gives_a_row_once(store: &Store) {
 async fn tables_are_apart(store: &Store) {
     let key = Key::of(b"tables");
     commit(store, [put(key, "session")]).await;
-    for table in [Table::Transaction, Table::Code, Table::Once, Table::Revoked] {
+    for table in [Table::Transaction, Table::Once] {
         assert_eq!(store.get(table, &key).await, Ok(None));
         assert_eq!(store.take(table, &key).await, Ok(None));
         commit(store, [Write::Remove { table, key }]).await;
@@ -126,9 +126,9 @@ async fn an_expired_row_is_a_miss(store: &Store) {
 async fn any_bytes_are_a_value(store: &Store) {
     let key = Key::of(b"bytes");
     for value in [Vec::new(), vec![0; 3], (0..=255).cycle().take(100_000).collect::<Vec<u8>>()] {
-        let write = Write::Put { table: Table::Code, key, value: value.clone(), expires: soon() };
+        let write = Write::Put { table: Table::Once, key, value: value.clone(), expires: soon() };
         commit(store, [write]).await;
-        let row = store.get(Table::Code, &key).await.unwrap().unwrap();
+        let row = store.get(Table::Once, &key).await.unwrap().unwrap();
         assert!(row.value == value);
     }
 }

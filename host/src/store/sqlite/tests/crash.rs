@@ -48,7 +48,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_taken_comes_back() {
                 assert_eq!(value(&running.store, key(name)).await.as_ref(), Some(name));
             }
             for name in &taken {
-                assert_eq!(running.store.take(Table::Code, &key(name)).await, Ok(None), "{name}");
+                assert_eq!(running.store.take(Table::Once, &key(name)).await, Ok(None), "{name}");
             }
             running.close().await;
         }
@@ -101,14 +101,14 @@ async fn child() {
             for count in 0.. {
                 let name = format!("{number}-{task}-{count}");
                 let once = crate::store::Write::Insert {
-                    table: Table::Code,
+                    table: Table::Once,
                     key: key(&name),
                     value: Vec::new(),
                     expires: crate::store::conformance::soon(),
                 };
                 assert_eq!(commit(&store, [put(key(&name), &name), once]).await, Committed::Done);
                 say(&format!("kept {name}"));
-                if store.take(Table::Code, &key(&name)).await.unwrap().is_some() {
+                if store.take(Table::Once, &key(&name)).await.unwrap().is_some() {
                     say(&format!("taken {name}"));
                 }
             }
