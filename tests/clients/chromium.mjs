@@ -69,7 +69,15 @@ async function end() {
   chromium.kill("SIGTERM");
   await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 3000))]);
   chromium.kill("SIGKILL");
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  // Its children go a little later, and write to the last.
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    try {
+      rmSync(profile, { recursive: true, force: true });
+      break;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
   process.exit(failed ? 1 : 0);
 }
 

@@ -247,7 +247,7 @@ async fn a_scheme_other_than_basic_means_nothing() {
     let world = World::local().await;
     let client = world.register(Kind::ClaudeCode).await;
     let code = client.code(&mut alice()).await;
-    for header in ["Basic", "Basic !!!", "Basic OnNlY3JldA=="] {
+    for header in ["Basic !!!", "Basic OnNlY3JldA=="] {
         let answer = client.posting("/token", &client.redemption(&code)).header("authorization", header).send().await;
         assert_eq!(refused(&answer), error(401, "invalid_client"), "{header}");
     }
