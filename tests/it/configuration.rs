@@ -176,6 +176,29 @@ async fn a_bad_edit_keeps_the_old_configuration() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_gone_takes_nothing_out_of_force() {
+    let (server, client) = greeter().await;
+    configure(&server, "[plugin.greeter_v1]\nprefix = \"g\"\n").await;
+    fs::remove_file(server.site().path().join("tinymcp.toml")).unwrap();
+    server.log.wait_for("`tinymcp.toml` is gone; what was read last stays in force").await;
+    assert_eq!(client.tool_names().await, ["g_greet", "g_wait"]);
+    configure(&server, "[plugin.greeter_v1]\nprefix = \"h\"\n").await;
+    client.wait_for_tools(&["h_greet", "h_wait"]).await;
+}
+
+#[tokio::test]
+async fn a_fifo_in_the_files_place_blocks_nobody() {
+    let (mut server, client) = greeter().await;
+    let file = server.site().path().join("tinymcp.toml");
+    fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    server.log.wait_for("`tinymcp.toml` is no regular file").await;
+    assert_eq!(client.tool_names().await, ["greeter_v1_greet", "greeter_v1_wait"]);
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_change_that_needs_a_restart_says_so() {
     let (server, client) = greeter().await;
     server.site().configure("[server]\nbody = \"1MiB\"\n[plugin.greeter_v1]\nprefix = \"g\"\n");

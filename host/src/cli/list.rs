@@ -33,9 +33,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     for plugin in catalog.plugins() {
         if let Some(problem) = &plugin.problem {
-            output::line(&format!("{}  {} {problem}", plugin.file, output::bad("not loaded:")));
+            output::line(&format!("{}  {} {problem}", plugin.file.escape_debug(), output::bad("not loaded:")));
         } else if plugin.disabled {
-            output::line(&format!("{}  {}", plugin.file, output::dim("disabled in the configuration")));
+            output::line(&format!("{}  {}", plugin.file.escape_debug(), output::dim("disabled in the configuration")));
         }
     }
     if catalog.plugins().is_empty() {

@@ -1,5 +1,6 @@
 //! Applying a changed configuration to a running server.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
 use crate::config::environment::Environment;
-use crate::config::{Config, Invocation};
+use crate::config::{Config, Invocation, Loaded};
 
 /// How often the files are looked at: two calls of `stat`. Editors, `ConfigMap` mounts and network file systems replace
 /// files in so many ways that looking is simpler than being told, and this is soon enough for a person.
@@ -24,28 +25,50 @@ pub(super) async fn watch(
     stop: CancellationToken,
 ) {
     let files = [invocation.path().to_owned(), invocation.directory().join(".env")];
-    let mut seen = files.each_ref().map(|file| stamp(file));
+    let mut seen = files.each_ref().map(|file| State::of(file));
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        let now = files.each_ref().map(|file: &PathBuf| stamp(file));
+        let now = files.each_ref().map(|file: &PathBuf| State::of(file));
         if now == seen {
             continue;
         }
-        seen = now;
-        apply(&invocation, &config, &log);
+        let before = std::mem::replace(&mut seen, now);
+        if let Some(problem) = obstacle(&files, &before, &now) {
+            tracing::error!("configuration not reloaded: {problem}");
+            continue;
+        }
+        match stop.run_until_cancelled(load(invocation.clone())).await {
+            Some(Ok(loaded)) => apply(loaded, &config, &log),
+            Some(Err(problems)) => {
+                for problem in problems.lines() {
+                    tracing::error!("configuration not reloaded: {problem}");
+                }
+            }
+            None => return,
+        }
     }
 }
 
-fn apply(invocation: &Invocation, config: &watch::Sender<Arc<Config>>, log: &LogLevel) {
-    let environment = Environment::read(invocation.directory());
-    let loaded = match Config::load(invocation, &environment) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            for problem in error.to_string().lines() {
-                tracing::error!("configuration not reloaded: {problem}");
-            }
-            return;
-        }
+/// Why the files are not even read.
+fn obstacle(files: &[PathBuf; 2], before: &[State; 2], now: &[State; 2]) -> Option<String> {
+    if let Some((file, _)) = files.iter().zip(now).find(|(_, state)| **state == State::Other) {
+        return Some(format!("`{}` is no regular file", file.display()));
+    }
+    // Without the file, all that it grants and limits would go back to the defaults: more likely somebody is about to
+    // put another one in its place.
+    let is_gone = matches!((before[0], now[0]), (State::File { .. }, State::Absent));
+    is_gone.then(|| format!("`{}` is gone; what was read last stays in force", files[0].display()))
+}
+
+/// Reads away from the threads that serve requests: network file systems answer when they like.
+async fn load(invocation: Invocation) -> Result<Loaded, String> {
+    let load = move || {
+        let environment = Environment::read(invocation.directory());
+        Config::load(&invocation, &environment).map_err(|error| error.to_string())
     };
+    tokio::task::spawn_blocking(load).await.unwrap_or_else(|failed| Err(failed.to_string()))
+}
+
+fn apply(loaded: Loaded, config: &watch::Sender<Arc<Config>>, log: &LogLevel) {
     let old = Arc::clone(&config.borrow());
     let mut new = loaded.config;
     let waiting = old.restart_needed(&new);
@@ -66,7 +89,28 @@ fn apply(invocation: &Invocation, config: &watch::Sender<Arc<Config>>, log: &Log
     tracing::info!("configuration reloaded");
 }
 
-fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+/// What tells one state of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Absent,
+    /// A regular file, or a link to one.
+    File {
+        inode: u64,
+        bytes: u64,
+        modified: Option<SystemTime>,
+    },
+    /// A pipe, a directory, a device: reading it could take forever.
+    Other,
+}
+
+impl State {
+    fn of(file: &Path) -> Self {
+        match std::fs::metadata(file) {
+            Err(_) => Self::Absent,
+            Ok(metadata) if metadata.is_file() => {
+                Self::File { inode: metadata.ino(), bytes: metadata.len(), modified: metadata.modified().ok() }
+            }
+            Ok(_) => Self::Other,
+        }
+    }
 }

@@ -285,13 +285,18 @@ impl Endpoint {
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Box<Response>> {
+        let too_large = || {
+            let message = format!("the request is larger than {} bytes (`server.body`)", self.max_body_bytes);
+            Box::new(rpc_error::error_response(StatusCode::PAYLOAD_TOO_LARGE, &message))
+        };
+        // A request that says so itself need not be waited for.
+        if http_body::Body::size_hint(&body).lower() > self.max_body_bytes as u64 {
+            return Err(too_large());
+        }
         let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, self.max_body_bytes).collect()).await;
         match read {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let message = format!("the request is larger than {} bytes (`server.body`)", self.max_body_bytes);
-                Err(Box::new(rpc_error::error_response(StatusCode::PAYLOAD_TOO_LARGE, &message)))
-            }
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(_)) => {
                 Err(Box::new(rpc_error::error_response(StatusCode::BAD_REQUEST, "the request's body ended early")))
             }
@@ -331,7 +336,7 @@ async fn finish(response: RmcpResponse, exchange: &Exchange, request_body: Optio
     let (parts, body) = response.into_parts();
     // rmcp's word for a body that is no message of the protocol; the body says which kind of wrong it is.
     if parts.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        let unreadable = request_body.and_then(|body| Message::peek(body).err()).unwrap_or(Unreadable::NotARequest);
+        let unreadable = request_body.map_or(Unreadable::NotARequest, |body| Unreadable::of(body));
         return refuse(&unreadable);
     }
     let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, DiscoverResult, ErrorData, GetPromptRequestParams, GetPromptResponse,
-    Implementation, InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
-    ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
+    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData,
+    GetPromptRequestParams, GetPromptResponse, Implementation, InitializeResult, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+    SubscriptionFilter, Tool,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -17,6 +18,19 @@ use super::listeners::Listeners;
 use super::tools;
 use crate::plugins::Plugins;
 use crate::principal::{Access, Principal};
+
+/// What requests can ask of this server, as far as they carry parameters. rmcp takes one whose parameters do not fit for
+/// one of an unknown method.
+const METHODS: [&str; 8] = [
+    "tools/list",
+    "tools/call",
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "subscriptions/listen",
+];
 
 const INSTRUCTIONS: &str = "The tools of this server are plugins that can be added, replaced and removed while it runs: \
     when a tool is missing or behaves differently than described, list the tools again.";
@@ -50,14 +64,17 @@ impl Handler {
     /// `_meta` of a result: who answered (2026-07-28, basic: every result names its server). Older clients know it
     /// from the handshake.
     fn meta(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
-        let version = context.protocol_version()?;
-        let is_modern = version.as_str() >= ProtocolVersion::V_2026_07_28.as_str();
-        is_modern.then(|| {
+        is_modern(context).then(|| {
             let mut meta = MetaObject::default();
             meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(self.info.server_info));
             meta
         })
     }
+}
+
+fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
 }
 
 /// Who sent the request, as the HTTP side found out. Without that, nobody: an endpoint that was mounted without
@@ -165,6 +182,19 @@ impl ServerHandler for Handler {
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         self.listeners.listen(&context).await;
         Ok(())
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method;
+        let is_handshake = method == "initialize" && !is_modern(&context);
+        if is_handshake || METHODS.contains(&method.as_str()) {
+            return Err(ErrorData::invalid_params(format!("the parameters do not fit `{method}`"), None));
+        }
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {

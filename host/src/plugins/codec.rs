@@ -2,7 +2,7 @@
 //!
 //! What the input schema accepts is decoded, what it refuses is refused, and every encoded result validates against
 //! the output schema; nothing is dropped or rounded silently. Two things differ from the schema on purpose: a `null`
-//! for an optional property is taken as absent, and an integer written as `1e3` is one only up to 2^53.
+//! for an optional property is taken as absent, and an integer written as `1e3` is one only below 2^53.
 //!
 //! Both directions recurse as deep as the shape does, never as deep as the input.
 

@@ -43,7 +43,7 @@ pub enum NameError {
         "`{stem}` cannot name a plugin: rename the file so that it has only letters, digits, `-` and `_` before `.wasm`"
     )]
     PluginName {
-        /// The file name without `.wasm`.
+        /// The file name without `.wasm`, and without line breaks and other controls: it goes into the log.
         stem: String,
     },
     /// Clients refuse longer names.
@@ -71,7 +71,7 @@ pub enum NameError {
 pub fn plugin_name(stem: &str) -> Result<String, NameError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if stem.is_empty() || !stem.bytes().all(fits) {
-        return Err(NameError::PluginName { stem: stem.to_owned() });
+        return Err(NameError::PluginName { stem: stem.escape_debug().to_string() });
     }
     Ok(snake(stem))
 }
@@ -156,6 +156,8 @@ mod tests {
         assert!(matches!(plugin_name("weather.v2"), Err(NameError::PluginName { .. })));
         assert!(matches!(plugin_name(""), Err(NameError::PluginName { .. })));
         assert_eq!(plugin_name("my-tool").unwrap(), "my_tool");
+        let forged = plugin_name("a\n2026-01-01T00:00:00Z ERROR b\u{1b}[31m").unwrap_err().to_string();
+        assert!(!forged.contains(char::is_control), "{forged:?}");
         let long = of(None, &"x".repeat(60));
         assert!(matches!(tool_names("plugin", None, &[long]), Err(NameError::ToolTooLong { .. })));
     }

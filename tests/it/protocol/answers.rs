@@ -11,9 +11,10 @@ const PARSE_ERROR: i64 = -32700;
 const INVALID_REQUEST: i64 = -32600;
 
 /// Sends a body as three clients would: of no version, of a legacy one in a session, and of the modern one.
-async fn is_refused(body: &str, code: i64) {
+async fn is_refused(body: impl AsRef<[u8]>, code: i64) {
+    let body = body.as_ref();
     let server = Server::with(&["greeter-v1"]).await;
-    let post = || server.request("POST", "/mcp").json(&json!(null)).body(body.to_owned());
+    let post = || server.request("POST", "/mcp").json(&json!(null)).body(body.to_vec());
     let session = Client::legacy(&server).await;
     let requests: [(&str, Request); 4] = [
         ("plain", post()),
@@ -23,6 +24,7 @@ async fn is_refused(body: &str, code: i64) {
     ];
     for (who, request) in requests {
         let answer = request.send().await;
+        let body = String::from_utf8_lossy(body);
         assert_eq!(refusal(&answer), (400, code, None), "{who}: {body}: {answer:?}");
         assert_eq!(content_type(&answer.headers), "application/json", "{who}: {body}");
     }
@@ -35,6 +37,35 @@ async fn what_is_not_json_is_a_parse_error() {
     {
         is_refused(body, PARSE_ERROR).await;
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_as_json_is_a_parse_error_wherever_it_stands() {
+    let call = |name: &[u8], argument: &str| {
+        let arguments = format!(r#"","arguments":{{"name":{argument}}}}}}}"#);
+        [br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":""#, name, arguments.as_bytes()].concat()
+    };
+    is_refused(call(b"\xff\xfe", "1"), PARSE_ERROR).await;
+    is_refused(call(br"\ud83d", "1"), PARSE_ERROR).await;
+    is_refused(call(b"greeter_v1_greet", "1e999"), PARSE_ERROR).await;
+    is_refused(call(b"greeter_v1_greet", r#""\ud83d""#), PARSE_ERROR).await;
+}
+
+#[tokio::test]
+async fn parameters_that_do_not_fit_are_told_from_an_unknown_method() {
+    let server = Server::with(&["greeter-v1"]).await;
+    for client in Client::both(&server).await {
+        for arguments in [json!([]), json!("x"), json!(5)] {
+            let answer =
+                client.answer("tools/call", json!({ "name": "greeter_v1_greet", "arguments": arguments })).await;
+            assert_eq!(answer["error"]["code"], -32602, "{answer}");
+            assert_eq!(answer["error"]["message"], "the parameters do not fit `tools/call`");
+        }
+        assert_eq!(client.answer("tools/cull", json!({})).await["error"]["code"], -32601);
+    }
+    let handshake = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {} });
+    let answer = server.request("POST", "/mcp").json(&handshake).send().await;
+    assert_eq!(answer.json()["error"]["code"], -32602, "{answer:?}");
 }
 
 #[tokio::test]
@@ -57,7 +88,7 @@ async fn batches_are_refused() {
 
 #[tokio::test]
 async fn deep_json_is_refused_and_hurts_nobody() {
-    is_refused(&format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), INVALID_REQUEST).await;
+    is_refused(&format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), PARSE_ERROR).await;
     let server = Server::with(&["greeter-v1"]).await;
     let deep = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"greeter_v1_greet","arguments":{{"name":{}1{}}}}}}}"#,

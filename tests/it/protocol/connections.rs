@@ -32,6 +32,15 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_body_that_says_that_it_is_too_large_is_not_waited_for() {
+    let server = Server::with(&[]).await;
+    let head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+        content-length: 99999999999\r\n\r\n";
+    let answer = exchange(&server, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("server.body"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_connection_in_use_is_kept() {
     let server = impatient().await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();

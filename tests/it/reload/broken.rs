@@ -142,6 +142,17 @@ async fn an_unusable_file_name_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_file_name_cannot_pose_as_the_log() {
+    let (server, _) = greeter().await;
+    server.site().put("a\n2026-01-01T00:00:00Z ERROR forged\u{1b}[31m.wasm", &guest("greeter-v2"));
+    let line = server.log.wait_for("forged").await;
+    assert!(line.contains("cannot name a plugin"), "{line}");
+    assert!(!server.log.text().contains('\u{1b}'), "{}", server.log.text());
+    let listed = server.site().run(&["list"]).stdout;
+    assert!(listed.contains("forged") && !listed.contains('\u{1b}'), "{listed}");
+}
+
+#[tokio::test]
 async fn a_tool_name_that_is_too_long_is_refused() {
     let (server, client) = greeter().await;
     let stem = "x".repeat(63);

@@ -74,7 +74,8 @@ async fn a_broken_owner_keeps_its_names_over_a_restart() {
 async fn names_that_an_owner_gives_up_are_free() {
     let (server, client) = rivals().await;
     server.site().put("second.wasm", &guest("conformance"));
-    server.log.wait_for("loaded plugin `first`").await;
+    let gives = ["test_error_handling", "test_logging_tool", "test_simple_text", "test_streaming_elicitation"];
+    client.wait_for_tools(&[&BARE_V2[..2], &gives[..], &BARE_V2[2..]].concat()).await;
     assert_eq!(greeting(&client).await, V2_GREETS);
     // The new owner keeps them when the old one wants them back, now and after a restart.
     server.site().put("second.wasm", &guest("greeter-v1"));

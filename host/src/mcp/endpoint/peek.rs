@@ -5,17 +5,32 @@ use std::borrow::Cow;
 use rmcp::model::{CancelledNotificationParam, InitializeRequestParams, RequestId};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Why a body is no message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("the body is not JSON: {0}")]
+    #[error("the body cannot be read as JSON: {0}")]
     NotJson(serde_json::Error),
     #[error("batches are not supported: send each message in a request of its own")]
     Batch,
     #[error("the body is not a JSON-RPC 2.0 message of this protocol")]
     NotARequest,
+}
+
+impl Unreadable {
+    /// What is wrong with a body that could not be read as a message.
+    ///
+    /// It is read whole, to its last string and number: text that is not UTF-8, half a surrogate pair, a number that
+    /// no double holds and nesting without end are all found by who reads them only.
+    pub(super) fn of(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Err(error) => Self::NotJson(error),
+            Ok(Value::Array(_)) => Self::Batch,
+            Ok(_) => Self::NotARequest,
+        }
+    }
 }
 
 /// The parts of a JSON-RPC message that decide how it is served.
@@ -58,14 +73,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// [`Unreadable`], for what cannot be a message; a message can still turn out to be none of the protocol's.
     pub(super) fn peek(body: &'a [u8]) -> Result<Self, Unreadable> {
-        serde_json::from_slice(body).map_err(|error| {
-            // Anything is JSON that is JSON; what is wrong with it otherwise is the next question.
-            match serde_json::from_slice::<IgnoredAny>(body) {
-                Err(_) => Unreadable::NotJson(error),
-                Ok(_) if body.trim_ascii_start().starts_with(b"[") => Unreadable::Batch,
-                Ok(_) => Unreadable::NotARequest,
-            }
-        })
+        serde_json::from_slice(body).map_err(|_| Unreadable::of(body))
     }
 
     /// Whether this is the legacy handshake. A modern request for a method of that name has no handshake in it.

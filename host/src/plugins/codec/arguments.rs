@@ -9,9 +9,9 @@ use super::wording::{description, expectation, listed, names, unknown_property};
 use super::{ArgumentError, Path};
 use crate::plugins::shape::{Case, Field, Integer, Label, Shape};
 
-/// The largest whole number that a JSON number with a fraction or exponent may stand for, 2^53. Beyond it, neighbouring
-/// integers read as the same double, so the one that was meant is not known.
-const MAX_WHOLE_FLOAT: f64 = 9_007_199_254_740_992.0;
+/// What a JSON number with a fraction or exponent must stay below to stand for a whole number: 2^53. From there on,
+/// neighbouring integers read as the same double (`9007199254740993.0` as 2^53), so the one that was meant is not known.
+const WHOLE_FLOATS_END: f64 = 9_007_199_254_740_992.0;
 
 /// Decodes an object's properties, in the order of the fields: the arguments of a call, or a record.
 pub(super) fn properties(
@@ -115,7 +115,7 @@ fn whole(number: &Number) -> Option<i128> {
         return Some(exact.into());
     }
     let float = number.as_f64()?;
-    (float.fract() == 0.0 && float.abs() <= MAX_WHOLE_FLOAT).then_some(float as i128)
+    (float.fract() == 0.0 && float.abs() < WHOLE_FLOATS_END).then_some(float as i128)
 }
 
 /// The nearest `f32` to a number within the type's bounds.
@@ -215,9 +215,9 @@ fn unexpected(shape: &Shape, value: &Value, at: Path<'_>) -> ArgumentError {
     let mut expected = expectation(shape);
     if let (Shape::Integer(Integer::S64 | Integer::U64), Value::Number(number)) = (shape, value)
         && number.is_f64()
-        && number.as_f64().is_some_and(|float| float.abs() > MAX_WHOLE_FLOAT)
+        && number.as_f64().is_some_and(|float| float.abs() >= WHOLE_FLOATS_END)
     {
-        expected.push_str(", beyond 2^53 without fraction or exponent");
+        expected.push_str(", from 2^53 on without fraction or exponent");
     }
     ArgumentError::Unexpected { path: at.to_string(), expected, got: description(value) }
 }

@@ -20,7 +20,8 @@ pub(super) fn expectation(shape: &Shape) -> String {
     match shape {
         Shape::Bool => "true or false".to_owned(),
         Shape::Integer(integer) => integer_expectation(*integer),
-        Shape::F32 => format!("a number from {:e} to {:e}", f32::MIN, f32::MAX),
+        // As the schema has them: `f32::MAX` itself prints as a number that lies above it.
+        Shape::F32 => format!("a number from {:e} to {:e}", f64::from(f32::MIN), f64::from(f32::MAX)),
         Shape::F64 => "a number".to_owned(),
         Shape::Char => "a string of one character".to_owned(),
         Shape::String => "a string".to_owned(),

@@ -1,7 +1,7 @@
 //! Schema and codec agree, for any types and any JSON.
 //!
 //! Before validation, an optional property with the value `null` is removed wherever the codec reads an object as a
-//! record (the two differ there on purpose). The other difference, integers written as floats beyond 2^53, is left out
+//! record (the two differ there on purpose). The other difference, integers written as floats from 2^53 on, is left out
 //! by asking only that what the codec takes is valid.
 
 use jsonschema::Validator;
@@ -64,7 +64,7 @@ fn inside(shape: &Shape, value: &Value) -> Value {
 
 fn has_large_float(value: &Value) -> bool {
     match value {
-        Value::Number(number) => number.is_f64() && number.as_f64().unwrap().abs() > 9_007_199_254_740_992.0,
+        Value::Number(number) => number.is_f64() && number.as_f64().unwrap().abs() >= 9_007_199_254_740_992.0,
         Value::Array(items) => items.iter().any(has_large_float),
         Value::Object(object) => object.values().any(has_large_float),
         _ => false,
