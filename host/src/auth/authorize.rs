@@ -16,7 +16,7 @@ use super::clients::{Client, Clients, UnknownClient};
 use super::cookies::Cookie;
 use super::explain::Explanation;
 use super::form::{self, FORM_BYTES_MAX, Parameters};
-use super::pages::ConsentPage;
+use super::pages::{ConsentPage, clean_name};
 use super::people::People;
 use super::request::{Form, FreshForm, ValidatedRequest};
 use super::resource;
@@ -137,7 +137,7 @@ fn validate(
     }
     Ok(ValidatedRequest {
         client_id: client.id.clone(),
-        client_name: client.name.clone().unwrap_or_else(|| "the client".to_owned()),
+        client_name: client.name.as_deref().map_or_else(|| "the client".to_owned(), clean_name),
         redirect_uri: redirect_uri.to_owned(),
         state: state.map(str::to_owned),
         code_challenge: challenge.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -12,6 +13,9 @@ use super::errors::OAuthError;
 
 /// Addresses that are remembered before those are forgotten that have not asked for a while.
 const ADDRESSES_MAX: usize = 10_000;
+
+/// Requests between two times of forgetting, which looks at every address.
+const FORGET_EVERY: u32 = 1_024;
 
 /// What is counted apart, so that one does not use up the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +36,7 @@ pub(super) struct Limits {
     authorize: DefaultKeyedRateLimiter<IpAddr>,
     token: DefaultKeyedRateLimiter<IpAddr>,
     refresh: DefaultKeyedRateLimiter<IpAddr>,
+    requests: AtomicU32,
 }
 
 impl Limits {
@@ -39,7 +44,13 @@ impl Limits {
     pub(super) fn new(per_minute: u32) -> Self {
         let per_minute = NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN);
         let limiter = || RateLimiter::keyed(Quota::per_minute(per_minute));
-        Self { register: limiter(), authorize: limiter(), token: limiter(), refresh: limiter() }
+        Self {
+            register: limiter(),
+            authorize: limiter(),
+            token: limiter(),
+            refresh: limiter(),
+            requests: AtomicU32::new(0),
+        }
     }
 
     /// Counts a request.
@@ -53,7 +64,8 @@ impl Limits {
             Bucket::Token => &self.token,
             Bucket::Refresh => &self.refresh,
         };
-        if limiter.len() > ADDRESSES_MAX {
+        let is_time = self.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0;
+        if is_time && limiter.len() > ADDRESSES_MAX {
             limiter.retain_recent();
         }
         limiter.check_key(&network(address)).map_err(|not_until| {

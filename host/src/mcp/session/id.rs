@@ -7,6 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use rmcp::model::{ClientCapabilities, Implementation, InitializeRequestParams};
 use serde::{Deserialize, Serialize};
 
+use crate::vault::Vault;
+
 /// Life of a session id. Clients begin a new session when they are told that theirs is unknown.
 const MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -17,7 +19,7 @@ const MAX_CAPABILITIES_BYTES: usize = 1024;
 const MAX_NAME_CHARS: usize = 64;
 
 /// Distinguishes this form of ids from later ones.
-const VERSION: &str = "s1";
+const VERSION: &str = "s2";
 
 const KEY_PURPOSE: &str = "tinymcp 2026 legacy session ids";
 
@@ -65,9 +67,9 @@ mod owner {
     }
 }
 
-/// The key that session ids are made and checked with.
+/// What session ids are made and checked with: also under a key that has been replaced.
 #[derive(Clone)]
-pub(in crate::mcp) struct SessionKey([u8; 32]);
+pub(in crate::mcp) struct SessionKey(Vault);
 
 impl std::fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -78,31 +80,25 @@ impl std::fmt::Debug for SessionKey {
 impl SessionKey {
     /// The key of a state directory.
     pub(in crate::mcp) fn of(state: &crate::state::StateDir) -> Self {
-        Self(state.key(KEY_PURPOSE))
+        Self(Vault::of(state, KEY_PURPOSE))
     }
 
     /// Writes an id: visible ASCII only (2025-11-25, basic/transports, Session Management).
     pub(super) fn seal(&self, session: &SessionId) -> String {
         let body = BASE64.encode(serde_json::to_vec(session).expect("a session is JSON"));
-        let mac = BASE64.encode(self.mac(&body).as_bytes());
-        format!("{VERSION}.{body}.{mac}")
+        let signature = BASE64.encode(self.0.sign(body.as_bytes()));
+        format!("{VERSION}.{body}.{signature}")
     }
 
     /// Reads an id that this key made, if it is not too old.
     pub(super) fn open(&self, raw_id: &str) -> Option<SessionId> {
-        let (body, mac) = raw_id.strip_prefix(VERSION)?.strip_prefix('.')?.split_once('.')?;
-        let mac = blake3::Hash::from_slice(&BASE64.decode(mac).ok()?).ok()?;
-        // `blake3::Hash` compares in constant time.
-        if mac != self.mac(body) {
+        let (body, signature) = raw_id.strip_prefix(VERSION)?.strip_prefix('.')?.split_once('.')?;
+        if !self.0.verify(body.as_bytes(), &BASE64.decode(signature).ok()?) {
             return None;
         }
         let session: SessionId = serde_json::from_slice(&BASE64.decode(body).ok()?).ok()?;
         let is_young = now_s().saturating_sub(session.issued_s) <= MAX_AGE.as_secs();
         is_young.then_some(session)
-    }
-
-    fn mac(&self, body: &str) -> blake3::Hash {
-        blake3::keyed_hash(&self.0, body.as_bytes())
     }
 }
 
@@ -121,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_id_opens_with_its_key_only() {
-        let (key, other) = (SessionKey([1; 32]), SessionKey([2; 32]));
+        let (key, other) = (SessionKey(Vault::for_tests(1)), SessionKey(Vault::for_tests(2)));
         let id = key.seal(&session());
         assert_eq!(key.open(&id).map(|session| session.owner), Some([7; 32]));
         assert!(other.open(&id).is_none());
@@ -131,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_changed_id_does_not_open() {
-        let key = SessionKey([1; 32]);
+        let key = SessionKey(Vault::for_tests(1));
         let id = key.seal(&session());
         for at in 0..id.len() {
             let mut changed = id.clone().into_bytes();
@@ -142,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_old_id_does_not_open() {
-        let key = SessionKey([1; 32]);
+        let key = SessionKey(Vault::for_tests(1));
         let mut session = session();
         session.issued_s -= MAX_AGE.as_secs() + 1;
         assert!(key.open(&key.seal(&session)).is_none());
