@@ -24,13 +24,16 @@ use super::server::{AuthorizationServer, Back, Failure, see_other};
 use super::upstream::Unavailable;
 use crate::config::address::BaseUrl;
 
+/// Longest request that is sent on to the server's own name: it becomes a URL, of which 16 KiB are taken.
+const ALIAS_QUERY_BYTES_MAX: usize = 8 * 1024;
+
 /// Serves the authorization endpoint. `raw_query` is the query, or the body of a form.
 pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
-    if resource::alias(server.base_url(), headers.get(HOST)).is_some() {
-        // Cookies are the host's, and the provider sends people back to `base_url`.
-        return see_other(&format!("{}/authorize?{raw_query}", server.base_url().as_str()));
-    }
     let raw = Parameters::parse(raw_query.as_bytes());
+    if resource::alias(server.base_url(), headers.get(HOST)).is_some() && raw_query.len() <= ALIAS_QUERY_BYTES_MAX {
+        // Cookies are the host's, and the provider sends people back to `base_url`.
+        return see_other(&format!("{}/authorize?{}", server.base_url().as_str(), raw.encode()));
+    }
     let (client, redirect_uri) = match proved_client(&server.clients, &raw).await {
         Ok(proved) => proved,
         Err(failure) => return server.page(headers, failure.into_failure(server)),
@@ -103,10 +106,9 @@ fn validate(
     let refused = |error, description| Refused { error, description };
     let once =
         |name: &str| raw.one(name).map_err(|_| refused("invalid_request", "a parameter is given more than once"));
-    // RFC 6749 §3.1: nothing may be given twice, whether it is looked at here or not.
-    for name in ["scope", "nonce", "response_mode", "code_challenge", "code_challenge_method"] {
-        once(name)?;
-    }
+    // Two resources, and a prompt that differs, have answers of their own below.
+    raw.expect_single(&["resource", "prompt"])
+        .map_err(|_| refused("invalid_request", "a parameter is given more than once"))?;
     let state = once("state")?;
     if state.is_some_and(|state| state.contains(char::REPLACEMENT_CHARACTER)) {
         return Err(refused("invalid_request", "state is not UTF-8, so it could not be given back as it came"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
-use super::consent::{Transaction, expired, key, other_browser, store_failed};
+use super::consent::{expired, other_browser, store_failed, use_up};
 use super::cookies::Cookie;
 use super::explain::Explanation;
 use super::form::Parameters;
@@ -17,13 +17,12 @@ use super::request::{self, TransactionId, ValidatedRequest};
 use super::server::{AuthorizationServer, Back, Failure, reference};
 use super::sessions::NewSession;
 use super::upstream::{Callback, Identity, Login, LoginError};
-use crate::store::{Committed, StoreError, Table, Write};
 
 /// Takes the provider's answer.
 pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
     let raw = Parameters::parse(raw_query.as_bytes());
     let Ok(Some(state)) = raw.one("state") else { return server.page(headers, expired()) };
-    let (id, request) = match take(server, state).await {
+    let (id, request) = match use_up(server, state).await {
         Ok(Some(taken)) => taken,
         Ok(None) => return server.page(headers, expired()),
         Err(error) => return server.page(headers, store_failed(&error, None)),
@@ -37,20 +36,6 @@ pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &Header
     };
     server.cookies.clear(&mut response, &id);
     response
-}
-
-/// Uses the transaction up. Of two answers at once one gets it.
-async fn take(
-    server: &AuthorizationServer,
-    state: &str,
-) -> Result<Option<(TransactionId, ValidatedRequest)>, StoreError> {
-    let (table, key) = (Table::Transaction, key(state));
-    let Some(row) = server.store.get(table, &key).await? else { return Ok(None) };
-    let Ok(Transaction::Pending { id, request }) = serde_json::from_slice(&row.value) else { return Ok(None) };
-    let value = serde_json::to_vec(&Transaction::Used).expect("a transaction is JSON");
-    let used = Write::Replace { table, key, revision: row.revision, value, expires: row.expires };
-    let is_ours = server.store.commit(vec![used]).await? == Committed::Done;
-    Ok(is_ours.then_some((id, request)))
 }
 
 async fn finish(

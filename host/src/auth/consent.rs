@@ -23,7 +23,7 @@ use crate::store::{Committed, Key, StoreError, Table, Write};
 
 /// An approved authorization in the store, under the hash of the provider's `state`, for ten minutes.
 #[derive(Serialize, Deserialize)]
-pub(super) enum Transaction {
+enum Transaction {
     /// The provider has not answered yet.
     Pending { id: TransactionId, request: ValidatedRequest },
     /// It has. The row stays until its time is over, so that nothing brings the transaction back.
@@ -31,7 +31,7 @@ pub(super) enum Transaction {
 }
 
 /// What a page is looked up by that the provider sends back.
-pub(super) fn key(state: &str) -> Key {
+fn key(state: &str) -> Key {
     Key::of(state.as_bytes())
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn decide(server: &Arc<AuthorizationServer>, headers: &HeaderMa
     }
     match parameters.one("decision").ok().flatten() {
         Some("approve") => approve(server, headers, form).await,
-        Some("deny") => deny(server, &form),
+        Some("deny") => deny(server, &form).await,
         _ => server.page(headers, broken_form(StatusCode::BAD_REQUEST, "the form has no decision")),
     }
 }
@@ -96,8 +96,12 @@ async fn begin(
     }
 }
 
-/// Tells the client. Nothing was stored, so nothing has to be removed.
-fn deny(server: &AuthorizationServer, form: &Form) -> Response {
+/// Tells the client. Who has approved before, in another tab say, takes that back.
+async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
+    let upstream = request::upstream_request(&server.requests, &form.id, server.callback_url());
+    if let Err(error) = use_up(server, &upstream.state).await {
+        tracing::warn!(%error, "a login that was denied could not be ended; it ends by itself");
+    }
     let back = Back {
         redirect_uri: &form.request.redirect_uri,
         state: form.request.state.as_deref(),
@@ -106,6 +110,20 @@ fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     let mut response = server.send_error(&back, "access_denied", "the person did not approve the login");
     server.cookies.clear(&mut response, &form.id);
     response
+}
+
+/// Uses a transaction up, for the one caller who gets it. Whoever comes later, or at the same time, finds it used.
+pub(super) async fn use_up(
+    server: &AuthorizationServer,
+    state: &str,
+) -> Result<Option<(TransactionId, ValidatedRequest)>, StoreError> {
+    let (table, key) = (Table::Transaction, key(state));
+    let Some(row) = server.store.get(table, &key).await? else { return Ok(None) };
+    let Ok(Transaction::Pending { id, request }) = serde_json::from_slice(&row.value) else { return Ok(None) };
+    let value = serde_json::to_vec(&Transaction::Used).expect("a transaction is JSON");
+    let used = Write::Replace { table, key, revision: row.revision, value, expires: row.expires };
+    let is_ours = server.store.commit(vec![used]).await? == Committed::Done;
+    Ok(is_ours.then_some((id, request)))
 }
 
 /// Whether a form was sent from a page of ours, as far as the browser says. With our referrer policy it says `null` for

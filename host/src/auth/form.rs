@@ -1,11 +1,13 @@
 //! Parameters of OAuth requests: a query or a form in which nothing is given twice (RFC 6749 §3.1, §3.2).
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use std::time::Duration;
 
 /// Time for a client to send its request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,6 +67,21 @@ impl Parameters {
         Ok(first.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty()))
     }
 
+    /// Checks that nothing is given twice, read or not (RFC 6749 §3.1, §3.2), but for these.
+    ///
+    /// # Errors
+    /// [`Repeated`] with the first name that is.
+    pub(super) fn expect_single(&self, except: &[&str]) -> Result<(), Repeated> {
+        let mut seen = BTreeSet::new();
+        let mut names = self.0.iter().map(|(name, _)| name.as_str()).filter(|name| !except.contains(name));
+        names.find(|name| !seen.insert(*name)).map_or(Ok(()), |name| Err(Repeated(name.to_owned())))
+    }
+
+    /// The parameters as a query again.
+    pub(super) fn encode(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
     /// Every value of a parameter that may be given more than once.
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -108,5 +125,8 @@ mod tests {
         assert_eq!(parameters.one("d"), Err(Repeated("d".to_owned())));
         assert_eq!(parameters.one("e"), Ok(None));
         assert_eq!(parameters.all("d").count(), 2);
+        assert_eq!(parameters.expect_single(&[]), Err(Repeated("d".to_owned())));
+        assert_eq!(parameters.expect_single(&["d"]), Ok(()));
+        assert_eq!(Parameters::parse(b"a=\r\n&b=\xff").encode(), "a=%0D%0A&b=%EF%BF%BD");
     }
 }

@@ -64,7 +64,7 @@ impl Limits {
             Bucket::Token => &self.token,
             Bucket::Refresh => &self.refresh,
         };
-        let is_time = self.requests.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == 0;
+        let is_time = self.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY);
         if is_time && limiter.len() > ADDRESSES_MAX {
             limiter.retain_recent();
         }

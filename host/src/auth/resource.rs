@@ -26,7 +26,8 @@ pub(super) fn accept<'r>(base_url: &BaseUrl, resources: impl Iterator<Item = &'r
 
 fn names_us(base_url: &BaseUrl, resource: &str) -> bool {
     let Ok(url) = Url::parse(resource) else { return false };
-    let is_bare = url.query().is_none()
+    let is_bare = resource.bytes().all(|byte| byte.is_ascii_graphic())
+        && url.query().is_none()
         && url.fragment().is_none()
         && !resource.contains(['#', '?', '@'])
         && url.username().is_empty();
@@ -90,6 +91,7 @@ mod tests {
             (&public, "https://mcp.example/other", false),
             (&public, "https://mcp.example/mcp/../mcp", false),
             (&public, "https:\\\\mcp.example\\mcp", false),
+            (&public, " https://mcp.example/mcp", false),
             (&public, "https://mcp.example/mcp#x", false),
             (&public, "https://mcp.example/mcp#", false),
             (&public, "https://mcp.example/mcp?x", false),

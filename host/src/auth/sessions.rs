@@ -511,8 +511,12 @@ impl Sessions {
 
     async fn load(&self, family: &Family) -> Result<Option<(Row, Record)>, StoreError> {
         let Some(row) = self.store.get(Table::Session, &key(family)).await? else { return Ok(None) };
-        let record = serde_json::from_slice(&row.value)
+        let record: Record = serde_json::from_slice(&row.value)
             .map_err(|_| StoreError::Damaged("a session's row is not what this version writes".to_owned()))?;
+        if !self.upstream.vouches_for(&record.provider, &record.identity) {
+            tracing::info!(session = ?family, "a session of another provider is not continued");
+            return Ok(None);
+        }
         Ok(Some((row, record)))
     }
 

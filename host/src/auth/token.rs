@@ -68,10 +68,13 @@ async fn answer(
 
 /// The parameters of a request to one of the endpoints for clients.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, OAuthError> {
-    form::read_form(headers, body).await.map_err(|error| match error {
+    let form = form::read_form(headers, body).await.map_err(|error| match error {
         BodyError::TooLarge => OAuthError::TooLarge,
         BodyError::Incomplete | BodyError::NotAForm => OAuthError::InvalidRequest(error.message().to_owned()),
-    })
+    })?;
+    // Two resources are an error of their own (RFC 8707 §2).
+    form.expect_single(&["resource"])?;
+    Ok(form)
 }
 
 pub(super) fn missing(name: &str) -> OAuthError {

@@ -209,6 +209,16 @@ impl Upstream {
         }
     }
 
+    /// Whether somebody who logged in earlier did so here: another provider's people are not this one's, whatever they
+    /// are called.
+    pub fn vouches_for(&self, provider: &str, identity: &Identity) -> bool {
+        provider == self.name()
+            && match self {
+                Self::Remote(remote) => remote.issues(&identity.issuer),
+                Self::Local(local) => identity.issuer == local.issuer(),
+            }
+    }
+
     /// Waits until people can be sent there.
     ///
     /// # Errors

@@ -74,6 +74,9 @@ impl Guard {
         // HTTP/2 has the authority in the request's target.
         let authority = if host_header.is_some() { header } else { uri.authority().cloned() };
         authority.is_some_and(|authority| {
+            if authority.as_str().contains('@') {
+                return false;
+            }
             let host = authority.host().to_ascii_lowercase();
             self.hosts.contains(&host) || (self.allows_loopback && is_loopback(&host))
         })
@@ -145,6 +148,10 @@ impl Guard {
             let message = format!("the request's path and query are longer than {MAX_TARGET_BYTES} bytes");
             return Some(super::error(StatusCode::URI_TOO_LONG, "uri_too_long", &message));
         }
+        // RFC 9112 §3.2: somebody on the way may have believed the other one.
+        if request.headers().get_all(HOST).iter().nth(1).is_some() {
+            return Some(super::error(StatusCode::BAD_REQUEST, "bad_request", "the request has more than one Host"));
+        }
         let (host, origin) = (request.headers().get(HOST), request.headers().get(ORIGIN));
         if !self.allows_host(request.uri(), host) {
             tracing::warn!(?host, "refused a request for another host");
@@ -188,6 +195,7 @@ mod tests {
             ("http://localhost:8000", "localhost.evil.example", false),
             ("http://localhost:8000", "extra.example:1", true),
             ("http://localhost:8000", "not a host", false),
+            ("http://localhost:8000", "evil@localhost:8000", false),
             ("https://mcp.example", "mcp.example", true),
             ("https://mcp.example", "localhost", false),
             ("https://mcp.example", "127.0.0.1", false),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
-use http::header::HOST;
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, HOST};
 use http::{Method, StatusCode};
 
 use super::server::Peer;
@@ -110,6 +110,10 @@ route! {
 route! {
     /// `/auth/callback`
     callback: login => {
+        // It uses a login up, so it is nothing for those who only look (RFC 9110 §9.2.1).
+        if *login.request.method() == Method::HEAD {
+            return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response();
+        }
         if let Err(slow_down) = login.server.count_authorization(login.address) {
             return *slow_down;
         }

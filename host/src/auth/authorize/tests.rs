@@ -15,7 +15,7 @@ fn check(query: &str) -> Result<ValidatedRequest, Refused> {
 #[test]
 fn a_request_passes_whole() {
     let request = check(&format!(
-        "{GOOD}&state=a%20b%2B&scope=openid&resource=https://mcp.example/mcp&x=1&x=2&prompt=consent&prompt=consent"
+        "{GOOD}&state=a%20b%2B&scope=openid&resource=https://mcp.example/mcp&x=1&prompt=consent&prompt=consent"
     ));
     let request = request.unwrap();
     assert_eq!(request.state.as_deref(), Some("a b+"));
@@ -37,6 +37,7 @@ fn every_other_request_is_refused_with_its_code() {
         (GOOD.replace("-cM", "-c"), "invalid_request"),
         (GOOD.replace("-cM", "-c."), "invalid_request"),
         (with("state=a&state=a"), "invalid_request"),
+        (with("x=1&x=2"), "invalid_request"),
         (with("scope=a&scope=b"), "invalid_request"),
         (with("state=%FF"), "invalid_request"),
         (with("resource=https://other.example/mcp"), "invalid_target"),

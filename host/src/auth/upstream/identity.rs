@@ -149,10 +149,7 @@ impl Asking<'_> {
         let own = self.known().issuer.clone();
         let further = self.provider().issuers.clone();
         let template = self.provider().issuer_template.clone().filter(|_| self.known().has_tenants);
-        Issuer::Where(Box::new(move |issuer| match &template {
-            Some(template) => fits_template(issuer, template),
-            None => issuer == own || further.iter().any(|other| other == issuer),
-        }))
+        Issuer::Where(Box::new(move |issuer| is_one_of(issuer, &own, &further, template.as_deref())))
     }
 
     /// The issuer that names the person: a tenant's own, and otherwise the one name of the provider.
@@ -336,6 +333,19 @@ impl Asking<'_> {
         let value = serde_json::from_slice(answer.body())
             .map_err(|error| IdentityError::Wrong(format!("{}: no JSON: {error}", url.path())))?;
         Ok((answer.headers().clone(), value))
+    }
+}
+
+/// Whether the provider names itself so.
+pub(super) fn names_provider(provider: &Provider, known: &Known, issuer: &str) -> bool {
+    let template = provider.issuer_template.as_deref().filter(|_| known.has_tenants);
+    is_one_of(issuer, &known.issuer, &provider.issuers, template)
+}
+
+fn is_one_of(issuer: &str, own: &str, further: &[String], template: Option<&str>) -> bool {
+    match template {
+        Some(template) => fits_template(issuer, template),
+        None => issuer == own || further.iter().any(|other| other == issuer),
     }
 }
 

@@ -17,7 +17,7 @@ use super::breaker::Wire;
 use super::discovery::{Discovery, Knowledge, Known};
 use super::faults::Faults;
 use super::id_token::fits_template;
-use super::identity::{Asking, IdentityError};
+use super::identity::{Asking, IdentityError, names_provider};
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
 use super::{Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, UpstreamRequest, UpstreamTokens};
 use crate::config::Provider;
@@ -118,6 +118,11 @@ impl Remote {
         scopes(&self.0.provider, self.known().as_deref())
     }
 
+    /// Whether the provider names itself so. While nothing is known of it, its name in the configuration has to do.
+    pub(super) fn issues(&self, issuer: &str) -> bool {
+        self.known().is_none_or(|known| names_provider(&self.0.provider, &known, issuer))
+    }
+
     /// What is known of the provider, or why nothing is, after ten seconds at most.
     pub(super) async fn ready(&self) -> Result<Arc<Known>, Unavailable> {
         let mut knowledge = self.0.knowledge.clone();
@@ -209,10 +214,18 @@ impl Remote {
         if !asking.says_all() {
             return Ok(Refreshed::Tokens { tokens, identity: None });
         }
-        let identity = asking.identity(None).await.inspect_err(|error| {
-            tracing::warn!("a session was renewed, and its person not looked at again: {error}");
-        });
-        Ok(Refreshed::Tokens { tokens, identity: identity.ok() })
+        match asking.identity(None).await {
+            Ok(identity) => Ok(Refreshed::Tokens { tokens, identity: Some(identity) }),
+            // What came may be somebody else's (OpenID Connect Core 1.0 §12.2).
+            Err(IdentityError::Wrong(cause)) => {
+                tracing::error!("a session was renewed with tokens that are not its person's: {cause}");
+                Err(RefreshError::Ended)
+            }
+            Err(error) => {
+                tracing::warn!("a session was renewed, and its person not looked at again: {error}");
+                Ok(Refreshed::Tokens { tokens, identity: None })
+            }
+        }
     }
 
     /// Asks whether a token that is never renewed still is good.
