@@ -8,6 +8,7 @@ mod chromium;
 mod clients;
 mod consent;
 mod discovery;
+mod documents;
 mod faults;
 mod killed;
 mod people;

@@ -228,7 +228,7 @@ mod tests {
         let form = page.form_with_button("decision", "approve");
         assert_eq!((form.action.as_str(), form.field("request")), ("/go?a=1&b=2", "a&b\""));
         assert_eq!(form.texts, ["name"]);
-        assert!(page.asks_for_consent());
+        assert!(page.asks_for_a_name() && !page.asks_for_consent());
     }
 
     #[test]
