@@ -1,11 +1,15 @@
 //! Sessions: what one person's login through one client has given out, and what becomes of it.
 //!
+//! [`refresh`] and [`bearer`] are what becomes of the two kinds of tokens; here are the code, the end, and the row.
+//!
 //! Invariant: a session is one row of the store ([`record`]), and every change of it is a compare-and-swap on that
 //! row. Two redemptions of a code, two refreshes, or a refresh and a revocation therefore have one winner, whichever
 //! process they reach; the loser reads the row again and sees what became of it.
 
+mod bearer;
 mod cache;
 mod record;
+mod refresh;
 mod together;
 
 use std::collections::BTreeSet;
@@ -17,16 +21,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
-use self::cache::{Cache, Freshness, Grant, Live};
+pub(super) use self::bearer::BearerError;
+use self::cache::Cache;
 pub(super) use self::record::Answer;
-use self::record::{Access, Code, Predecessor, Record, Refresh};
+use self::record::{Access, Code, Record, Refresh};
 pub(super) use self::together::Began;
-use self::together::{Answered, Renewed, Turns, Unsaved, now_ms};
+use self::together::{Answered, Turns, Unsaved, now_ms};
 use super::errors::OAuthError;
 use super::people::People;
 use super::tokens::{Family, Kind, Token, TokenHash};
-use super::upstream::{Identity, RefreshError, Refreshed, Upstream, UpstreamTokens};
-use crate::principal::{Known, Principal};
+use super::upstream::{Identity, Upstream, UpstreamTokens};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::Vault;
 
@@ -36,16 +40,8 @@ const CODE_TTL: Duration = Duration::from_secs(60);
 /// How long the row of a used or refused code is kept, so that its second use is noticed.
 const CODE_REMEMBERED: Duration = Duration::from_secs(600);
 
-/// How long the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept before the
-/// answer arrived is not logged out.
-const UNSEEN_ANSWER_S: u64 = 24 * 3600;
-
 /// Tries of a compare-and-swap. Each loss means that somebody else has won, so more than a few are a fault.
 const TRIES: usize = 32;
-
-/// Scopes that clients ask for by habit, and which mean nothing here: a refresh token goes to everybody, and who
-/// somebody is concerns the provider.
-const INERT_SCOPES: [&str; 4] = ["offline_access", "openid", "profile", "email"];
 
 const GONE: OAuthError =
     OAuthError::InvalidGrant("the token is not valid any more, or was never given to this client: log in again");
@@ -82,19 +78,6 @@ pub(super) struct Redemption<'r> {
     pub(super) redirect_uri: Option<&'r str>,
     pub(super) verifier: &'r str,
     pub(super) began: Began,
-}
-
-/// Why a bearer token is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BearerError {
-    /// It is no access token of this server.
-    Foreign,
-    /// Its session has ended, or it was revoked.
-    Ended,
-    /// Its time is over.
-    Expired,
-    /// The store cannot say.
-    Unavailable,
 }
 
 /// All sessions. Everything here works on handles, so that one `Arc` serves every request.
@@ -210,128 +193,6 @@ impl Sessions {
         Err(OAuthError::unavailable())
     }
 
-    /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14).
-    ///
-    /// The immediate predecessor of the current token gets the answer that it got before, for as long as nobody has
-    /// used that, and a moment longer. Anything older is theft, and ends the session.
-    ///
-    /// # Errors
-    /// Whatever is refused changes nothing, but for theft.
-    pub(super) async fn refresh(
-        self: &Arc<Self>,
-        raw_token: &str,
-        client_id: &str,
-        raw_scope: Option<&str>,
-    ) -> Result<Answer, OAuthError> {
-        let token = Token::open(&self.vault, Kind::Refresh, raw_token).ok_or(GONE)?;
-        let (sessions, client_id) = (Arc::clone(self), client_id.to_owned());
-        let scope = raw_scope.map(|scope| scope.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>());
-        // A client that goes away must not take the provider's new tokens with it.
-        let work = async move {
-            let family = token.family;
-            sessions.turns.take(family, sessions.refresh_in_turn(&token, &client_id, scope)).await
-        };
-        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
-    }
-
-    async fn refresh_in_turn(
-        &self,
-        token: &Token,
-        client_id: &str,
-        scope: Option<BTreeSet<String>>,
-    ) -> Result<Answer, OAuthError> {
-        for _ in 0..TRIES {
-            let (row, mut record) = self.load(&token.family).await?.ok_or(GONE)?;
-            if record.client_id != client_id {
-                return Err(GONE);
-            }
-            let Some(refresh) = record.refresh.clone() else { return Err(GONE) };
-            let now_s = now_s();
-            if token.hash() != refresh.current {
-                return self.repeat_or_end(token, record, &refresh, now_s).await;
-            }
-            let granted = self.granted(&record, None);
-            // Clients repeat what they asked for at first, of which the identity scopes were never granted.
-            let is_inert = |scope: &String| INERT_SCOPES.contains(&scope.as_str());
-            let known: Option<BTreeSet<String>> =
-                scope.as_ref().map(|scope| scope.iter().filter(|scope| !is_inert(scope)).cloned().collect());
-            if known.as_ref().is_some_and(|scope| !scope.is_subset(&granted)) {
-                return Err(OAuthError::InvalidScope);
-            }
-            let renewed = self.renewed(&token.family, &record).await?;
-            renewed.apply(&mut record);
-            if !self.people.admits(&record.identity) {
-                tracing::warn!(session = ?token.family, "the person may not log in any more; the session ends");
-                self.end(&token.family, Some(record)).await?;
-                return Err(GONE);
-            }
-            let granted = self.granted(&record, known.as_ref().filter(|scope| !scope.is_empty()));
-            let generation = refresh.generation.saturating_add(1);
-            let (answer, current) = self.mint(token.family, &mut record, granted, generation, now_s);
-            let predecessor = Some(Predecessor::new(token, &answer, now_s));
-            record.refresh = Some(Refresh { current, generation, predecessor });
-            let expires = self.expires(&record);
-            // Until the row has them, the provider's new tokens are nowhere else: its old ones are used up.
-            self.unsaved.keep(token.family, renewed);
-            if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
-                self.unsaved.take(&token.family);
-                self.remember(token.family, &record);
-                return Ok(answer);
-            }
-        }
-        Err(OAuthError::unavailable())
-    }
-
-    /// A refresh token that is not the current one: a retry, or theft.
-    async fn repeat_or_end(
-        &self,
-        token: &Token,
-        record: Record,
-        refresh: &Refresh,
-        now_s: u64,
-    ) -> Result<Answer, OAuthError> {
-        let predecessor = refresh.predecessor.as_ref().filter(|predecessor| predecessor.hash == token.hash());
-        let is_in_grace = |predecessor: &Predecessor| match predecessor.answer_used_s {
-            Some(used_s) => now_s <= used_s + self.lives.grace.as_secs(),
-            None => now_s <= predecessor.rotated_s + UNSEEN_ANSWER_S,
-        };
-        if let Some(answer) = predecessor.filter(|it| is_in_grace(it)).and_then(|it| it.answer(token)) {
-            return Ok(answer);
-        }
-        tracing::warn!(session = ?token.family, "an old refresh token was used again; its session ends");
-        self.end(&token.family, Some(record)).await?;
-        Err(GONE)
-    }
-
-    /// Renews what the provider gave, if that is due.
-    async fn renewed(&self, family: &Family, record: &Record) -> Result<Renewed, OAuthError> {
-        if let Some(unsaved) = self.unsaved.take(family) {
-            return Ok(unsaved);
-        }
-        match self.upstream.refresh(&record.upstream).await {
-            Ok(Refreshed::NotNeeded) => Ok(Renewed::default()),
-            Ok(Refreshed::Tokens { tokens, identity }) => {
-                let is_another =
-                    |it: &Identity| (&it.issuer, &it.subject) != (&record.identity.issuer, &record.identity.subject);
-                if identity.as_ref().is_some_and(is_another) {
-                    tracing::error!(session = ?family, "the provider refreshed somebody else; the session ends");
-                    self.end(family, None).await?;
-                    return Err(GONE);
-                }
-                Ok(Renewed { tokens: Some(tokens), identity })
-            }
-            Err(RefreshError::Ended) => {
-                tracing::info!(session = ?family, "the provider has ended the login; the session ends");
-                self.end(family, None).await?;
-                Err(GONE)
-            }
-            Err(RefreshError::Temporary { retry_after }) => Err(match retry_after {
-                Some(retry_after_s) => OAuthError::Unavailable { retry_after_s },
-                None => OAuthError::unavailable(),
-            }),
-        }
-    }
-
     /// Revokes a token of this client (RFC 7009): a refresh token with its whole session, an access token alone.
     /// What is unknown, or another client's, is left as it is, and nobody is told.
     pub(super) async fn revoke(&self, raw_token: &str, client_id: &str) -> Result<(), OAuthError> {
@@ -358,114 +219,6 @@ impl Sessions {
             }
         }
         Err(OAuthError::unavailable())
-    }
-
-    /// Who is behind an access token.
-    pub(super) async fn authenticate(self: &Arc<Self>, raw_token: &str) -> Result<Arc<Principal>, BearerError> {
-        let token = Token::open(&self.vault, Kind::Access, raw_token).ok_or(BearerError::Foreign)?;
-        let hash = token.hash();
-        let cached = self.cache.get(&token.family);
-        if let Some(live) = &cached
-            && let Some(grant) = live.grant(&hash)
-        {
-            match live.freshness() {
-                Freshness::Fresh => return self.use_grant(token.family, live, grant),
-                Freshness::Reload => {
-                    let (sessions, family) = (Arc::clone(self), token.family);
-                    self.tasks.spawn(async move { sessions.reload(family).await });
-                    return self.use_grant(token.family, live, grant);
-                }
-                Freshness::Stale => {}
-            }
-        }
-        // Not here, or too old: another replica may have given it out, or ended it.
-        match self.reload(token.family).await {
-            Ok(live) => {
-                let live = live.ok_or(BearerError::Ended)?;
-                let grant = live.grant(&hash).ok_or(BearerError::Ended)?;
-                self.use_grant(token.family, &live, grant)
-            }
-            // Logins that are known go on while the store is away.
-            Err(_) => {
-                let grant = cached.as_ref().and_then(|live| Some((live, live.grant(&hash)?)));
-                let (live, grant) = grant.ok_or(BearerError::Unavailable)?;
-                self.use_grant(token.family, live, grant)
-            }
-        }
-    }
-
-    fn use_grant(self: &Arc<Self>, family: Family, live: &Live, grant: &Grant) -> Result<Arc<Principal>, BearerError> {
-        if grant.expires_s <= now_s() {
-            return Err(BearerError::Expired);
-        }
-        if live.is_first_use(grant) {
-            let (sessions, generation) = (Arc::clone(self), grant.generation);
-            self.tasks.spawn(async move { sessions.note_first_use(family, generation).await });
-        }
-        Ok(Arc::clone(&grant.principal))
-    }
-
-    /// Writes down that a token of the latest rotation has arrived, which begins the end of the grace.
-    async fn note_first_use(&self, family: Family, generation: u32) {
-        for _ in 0..TRIES {
-            let Ok(Some((row, mut record))) = self.load(&family).await else { return };
-            let refresh = record.refresh.as_mut().filter(|refresh| refresh.generation == generation);
-            let predecessor = refresh.and_then(|refresh| refresh.predecessor.as_mut());
-            let Some(predecessor) = predecessor.filter(|it| it.answer_used_s.is_none()) else { return };
-            predecessor.answer_used_s = Some(now_s());
-            let expires = row.expires;
-            match self.replace(&family, &row, &mut record, expires).await {
-                Ok(Committed::Conflict) => {}
-                Ok(Committed::Done) => {
-                    self.remember(family, &record);
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!(?error, "the first use of a token could not be noted");
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn reload(&self, family: Family) -> Result<Option<Arc<Live>>, StoreError> {
-        match self.load(&family).await? {
-            Some((_, record)) => Ok(Some(self.remember(family, &record))),
-            None => {
-                self.cache.forget(&family);
-                Ok(None)
-            }
-        }
-    }
-
-    fn remember(&self, family: Family, record: &Record) -> Arc<Live> {
-        let possible = self.people.held_by(&record.identity);
-        let is_allowed = self.people.admits(&record.identity);
-        let identity = &record.identity;
-        let principal = |access: &Access| {
-            Principal::known(Known {
-                issuer: identity.issuer.clone(),
-                subject: identity.subject.clone(),
-                email: identity.email.clone().filter(|_| identity.email_verified),
-                name: identity.name.clone(),
-                provider: record.provider.clone(),
-                client: record.client_id.clone(),
-                granted: &access.scopes & &possible,
-                possible: possible.clone(),
-            })
-        };
-        let grant = |access: &Access| Grant {
-            hash: access.hash,
-            expires_s: access.expires_s,
-            generation: access.generation,
-            principal: Arc::new(principal(access)),
-        };
-        // Whoever was taken from `[auth] allow` is out with the restart that this takes.
-        let grants = record.access.iter().filter(|_| is_allowed).map(grant).collect();
-        let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
-        let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
-        let generation = record.refresh.as_ref().map(|refresh| refresh.generation).filter(|_| is_unused);
-        self.cache.insert(family, Live::new(record.changes, grants, generation))
     }
 
     /// What an access token holds: what was approved, cut to what the person holds, and to what is asked for now.

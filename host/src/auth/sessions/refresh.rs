@@ -1,0 +1,144 @@
+//! Refresh tokens: rotation, retries, and theft.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::record::{Answer, Predecessor, Record, Refresh};
+use super::together::Renewed;
+use super::{GONE, Sessions, TRIES, now_s};
+use crate::auth::errors::OAuthError;
+use crate::auth::tokens::{Family, Kind, Token};
+use crate::auth::upstream::{Identity, RefreshError, Refreshed};
+use crate::store::Committed;
+
+/// How long the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept before the
+/// answer arrived is not logged out.
+const UNSEEN_ANSWER_S: u64 = 24 * 3600;
+
+/// Scopes that clients ask for by habit, and which mean nothing here: a refresh token goes to everybody, and who
+/// somebody is concerns the provider.
+const INERT_SCOPES: [&str; 4] = ["offline_access", "openid", "profile", "email"];
+
+impl Sessions {
+    /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14).
+    ///
+    /// The immediate predecessor of the current token gets the answer that it got before, for as long as nobody has
+    /// used that, and a moment longer. Anything older is theft, and ends the session.
+    ///
+    /// # Errors
+    /// Whatever is refused changes nothing, but for theft.
+    pub(in crate::auth) async fn refresh(
+        self: &Arc<Self>,
+        raw_token: &str,
+        client_id: &str,
+        raw_scope: Option<&str>,
+    ) -> Result<Answer, OAuthError> {
+        let token = Token::open(&self.vault, Kind::Refresh, raw_token).ok_or(GONE)?;
+        let (sessions, client_id) = (Arc::clone(self), client_id.to_owned());
+        let scope = raw_scope.map(|scope| scope.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>());
+        // A client that goes away must not take the provider's new tokens with it.
+        let work = async move {
+            let family = token.family;
+            sessions.turns.take(family, sessions.refresh_in_turn(&token, &client_id, scope)).await
+        };
+        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
+    }
+
+    async fn refresh_in_turn(
+        &self,
+        token: &Token,
+        client_id: &str,
+        scope: Option<BTreeSet<String>>,
+    ) -> Result<Answer, OAuthError> {
+        for _ in 0..TRIES {
+            let (row, mut record) = self.load(&token.family).await?.ok_or(GONE)?;
+            if record.client_id != client_id {
+                return Err(GONE);
+            }
+            let Some(refresh) = record.refresh.clone() else { return Err(GONE) };
+            let now_s = now_s();
+            if token.hash() != refresh.current {
+                return self.repeat_or_end(token, record, &refresh, now_s).await;
+            }
+            let granted = self.granted(&record, None);
+            // Clients repeat what they asked for at first, of which the identity scopes were never granted.
+            let is_inert = |scope: &String| INERT_SCOPES.contains(&scope.as_str());
+            let known: Option<BTreeSet<String>> =
+                scope.as_ref().map(|scope| scope.iter().filter(|scope| !is_inert(scope)).cloned().collect());
+            if known.as_ref().is_some_and(|scope| !scope.is_subset(&granted)) {
+                return Err(OAuthError::InvalidScope);
+            }
+            let renewed = self.renewed(&token.family, &record).await?;
+            renewed.apply(&mut record);
+            if !self.people.admits(&record.identity) {
+                tracing::warn!(session = ?token.family, "the person may not log in any more; the session ends");
+                self.end(&token.family, Some(record)).await?;
+                return Err(GONE);
+            }
+            let granted = self.granted(&record, known.as_ref().filter(|scope| !scope.is_empty()));
+            let generation = refresh.generation.saturating_add(1);
+            let (answer, current) = self.mint(token.family, &mut record, granted, generation, now_s);
+            let predecessor = Some(Predecessor::new(token, &answer, now_s));
+            record.refresh = Some(Refresh { current, generation, predecessor });
+            let expires = self.expires(&record);
+            // Until the row has them, the provider's new tokens are nowhere else: its old ones are used up.
+            self.unsaved.keep(token.family, renewed);
+            if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
+                self.unsaved.take(&token.family);
+                self.remember(token.family, &record);
+                return Ok(answer);
+            }
+        }
+        Err(OAuthError::unavailable())
+    }
+
+    /// A refresh token that is not the current one: a retry, or theft.
+    async fn repeat_or_end(
+        &self,
+        token: &Token,
+        record: Record,
+        refresh: &Refresh,
+        now_s: u64,
+    ) -> Result<Answer, OAuthError> {
+        let predecessor = refresh.predecessor.as_ref().filter(|predecessor| predecessor.hash == token.hash());
+        let is_in_grace = |predecessor: &Predecessor| match predecessor.answer_used_s {
+            Some(used_s) => now_s <= used_s + self.lives.grace.as_secs(),
+            None => now_s <= predecessor.rotated_s + UNSEEN_ANSWER_S,
+        };
+        if let Some(answer) = predecessor.filter(|it| is_in_grace(it)).and_then(|it| it.answer(token)) {
+            return Ok(answer);
+        }
+        tracing::warn!(session = ?token.family, "an old refresh token was used again; its session ends");
+        self.end(&token.family, Some(record)).await?;
+        Err(GONE)
+    }
+
+    /// Renews what the provider gave, if that is due.
+    async fn renewed(&self, family: &Family, record: &Record) -> Result<Renewed, OAuthError> {
+        if let Some(unsaved) = self.unsaved.take(family) {
+            return Ok(unsaved);
+        }
+        match self.upstream.refresh(&record.upstream).await {
+            Ok(Refreshed::NotNeeded) => Ok(Renewed::default()),
+            Ok(Refreshed::Tokens { tokens, identity }) => {
+                let is_another =
+                    |it: &Identity| (&it.issuer, &it.subject) != (&record.identity.issuer, &record.identity.subject);
+                if identity.as_ref().is_some_and(is_another) {
+                    tracing::error!(session = ?family, "the provider refreshed somebody else; the session ends");
+                    self.end(family, None).await?;
+                    return Err(GONE);
+                }
+                Ok(Renewed { tokens: Some(tokens), identity })
+            }
+            Err(RefreshError::Ended) => {
+                tracing::info!(session = ?family, "the provider has ended the login; the session ends");
+                self.end(family, None).await?;
+                Err(GONE)
+            }
+            Err(RefreshError::Temporary { retry_after }) => Err(match retry_after {
+                Some(retry_after_s) => OAuthError::Unavailable { retry_after_s },
+                None => OAuthError::unavailable(),
+            }),
+        }
+    }
+}
