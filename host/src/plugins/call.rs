@@ -1,8 +1,8 @@
 //! One call of one tool, contained: a fresh instance with a deadline, limits, and nothing that was not granted.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -26,6 +26,9 @@ const QUICK_TICKS: u64 = 2;
 
 /// Ticks that a guest computes on the slow lane before it lets the next one in.
 const SLOW_TICKS: u64 = 5;
+
+/// A turn on the slow lane is [`SLOW_TICKS`] long, 10 ms; one of this length had something else in it.
+const LONG_TURN: Duration = Duration::from_millis(30);
 
 /// Host memory for a result's values, per byte of the JSON text that it may become: a list of bytes takes 40 bytes
 /// for each, and four thirds of a byte in base64.
@@ -135,7 +138,9 @@ pub async fn call(
     let contained = async {
         let place = tool.gate.enter(engine).await?;
         // Not before: as values of the engine, arguments can take forty times the memory that those who wait hold.
-        let arguments = codec::decode_arguments(&tool.function().signature, arguments)?;
+        let signature = &tool.function().signature;
+        let memory = engine.values().hold(codec::weigh_arguments(signature, arguments)).await;
+        let arguments = codec::decode_arguments(signature, arguments)?;
         let slow = Slow::default();
         let run = Run {
             tool: Arc::clone(tool),
@@ -144,6 +149,7 @@ pub async fn call(
             slow: slow.clone(),
             ticking: engine.tick(),
             place,
+            memory,
         };
         let run = AssertUnwindSafe(run.guest(arguments)).catch_unwind();
         match engine.lane().run(slow, Box::pin(run)).await {
@@ -170,11 +176,32 @@ struct Run {
     slow: Slow,
     ticking: Ticking,
     place: Place,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+/// When a guest on the slow lane was last given its thread.
+#[derive(Clone, Default)]
+struct Turn(Arc<Mutex<Option<Instant>>>);
+
+impl Turn {
+    /// Whether the turn was so much longer than a guest's that the host must have worked in it: it took over a large
+    /// result, most likely. All that the guest does then is to free its memory; if it passed its thread on first, the
+    /// result would be held while all others take over theirs. So it goes on, once.
+    fn was_the_hosts(&self) -> bool {
+        let began = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        began.is_some_and(|began| began.elapsed() > LONG_TURN)
+    }
+
+    /// A plain yield would be resumed at once; this one lets every other task of the thread go first.
+    async fn pass_on(self) {
+        tokio::task::yield_now().await;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
 }
 
 impl Run {
     async fn guest(self, arguments: Vec<Val>) -> Result<Reply, CallError> {
-        let Self { tool, caller, wasm, slow, ticking, place } = self;
+        let Self { tool, caller, wasm, slow, ticking, place, memory } = self;
         let limits = &tool.limits;
         let prints = Prints::new(Arc::clone(&tool.plugin.name), caller, limits.log.bytes());
         let mut store = Store::new(&wasm, Guest::new(limits.memory.bytes(), prints));
@@ -182,10 +209,13 @@ impl Run {
         let host_bytes = limits.result.bytes().saturating_mul(HOST_BYTES_PER_RESULT_BYTE);
         store.set_hostcall_fuel(usize::try_from(host_bytes).unwrap_or(usize::MAX));
         store.set_epoch_deadline(QUICK_TICKS);
+        let turn = Turn::default();
         store.epoch_deadline_callback(move |_| {
             slow.set();
-            // A plain yield would be resumed at once; this one lets every other task of the thread go first.
-            Ok(UpdateDeadline::YieldCustom(SLOW_TICKS, Box::pin(tokio::task::yield_now())))
+            if turn.was_the_hosts() {
+                return Ok(UpdateDeadline::Continue(SLOW_TICKS));
+            }
+            Ok(UpdateDeadline::YieldCustom(SLOW_TICKS, Box::pin(turn.clone().pass_on())))
         });
 
         let function = tool.function();
@@ -203,7 +233,8 @@ impl Run {
             Err(error) => Err(explain(error, store.data(), limits)),
         };
         drop(store);
-        drop((ticking, place));
+        drop(arguments);
+        drop((ticking, place, memory));
         outcome
     }
 }

@@ -5,6 +5,7 @@
 
 mod clock;
 mod lane;
+mod values;
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -17,6 +18,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use self::clock::Clock;
 pub(super) use self::clock::Ticking;
 pub(super) use self::lane::{Lane, Slow, nice};
+pub(super) use self::values::Values;
 use super::guest::{self, Guest};
 
 /// Stack of a guest's WebAssembly frames. A deeper recursion traps; 1 MiB is what native threads of small programs get.
@@ -59,6 +61,7 @@ pub struct Engine {
     clock: Clock,
     lane: Lane,
     slots: Arc<Semaphore>,
+    values: Values,
 }
 
 impl Engine {
@@ -85,7 +88,7 @@ impl Engine {
         let clock = Clock::start(wasm.clone())?;
         let lane = Lane::start()?;
         let slots = Arc::new(Semaphore::new(slots as usize));
-        Ok(Self { wasm, linker, clock, lane, slots })
+        Ok(Self { wasm, linker, clock, lane, slots, values: Values::new() })
     }
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
@@ -104,6 +107,11 @@ impl Engine {
     /// One permit for each call that the pool has room for.
     pub(super) fn slots(&self) -> &Arc<Semaphore> {
         &self.slots
+    }
+
+    /// The memory for arguments.
+    pub(super) fn values(&self) -> &Values {
+        &self.values
     }
 
     /// Keeps the clock ticking while the result lives.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use tinymcp_tests::client::Client;
-use tinymcp_tests::server::Site;
+use serde_json::{Value, json};
+use tinymcp_tests::client::{Called, Client};
+use tinymcp_tests::server::{Server, Site};
 
 use super::hostile;
 
@@ -79,6 +79,44 @@ async fn a_slot_that_is_used_again_is_clean() {
 #[tokio::test]
 async fn a_slot_that_is_cleaned_by_a_scan_is_clean() {
     a_slot_is_clean("scan = true\n").await;
+}
+
+/// The most memory that the server has had, in megabytes.
+fn peak_mib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test]
+async fn large_values_of_many_calls_wait_for_each_other() {
+    let server = Site::with(&["hostile", "echo"]).config("[limits]\ntimeout = \"10m\"\n").start().await;
+    let client = Client::modern(&server);
+    // As values, each result takes 120 MB, and so does each argument.
+    for called in sixteen(&client, "hostile_huge_list", json!({ "length": 3_000_000 })).await {
+        assert!(called.text.contains("result larger than"), "{called:?}");
+    }
+    assert!(peak_mib(&server) < 1100, "{} MiB for results", peak_mib(&server));
+    let bytes = "A".repeat(3_900_000);
+    for called in sixteen(&client, "echo_echo_bytes", json!({ "value": bytes })).await {
+        assert_eq!(called.text.len(), bytes.len());
+    }
+    assert!(peak_mib(&server) < 2200, "{} MiB for arguments", peak_mib(&server));
+}
+
+/// Sixteen calls at once.
+async fn sixteen(client: &Client, tool: &'static str, arguments: Value) -> Vec<Called> {
+    let calls: Vec<_> = (0..16)
+        .map(|_| {
+            let (client, arguments) = (client.clone(), arguments.clone());
+            tokio::spawn(async move { client.try_call(tool, arguments).await })
+        })
+        .collect();
+    let mut called = Vec::new();
+    for call in calls {
+        called.push(call.await.unwrap().unwrap());
+    }
+    called
 }
 
 #[tokio::test]
