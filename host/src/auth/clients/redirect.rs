@@ -1,6 +1,6 @@
 //! Where a client may be sent back to (RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §4.1).
 //!
-//! Invariant: whatever [`matches`] says yes to is a registered URI byte by byte, or a loopback URI that differs from
+//! Invariant: whatever [`matches()`] says yes to is a registered URI byte by byte, or a loopback URI that differs from
 //! one in its port and in how it spells this machine, and in nothing else.
 
 use url::Url;
