@@ -26,6 +26,9 @@ use super::Routes;
 /// balancers keep theirs, so that they close first and never send into a connection that is being closed.
 const IDLE: Duration = Duration::from_secs(75);
 
+/// Time for the first byte of a connection, if `header_timeout` is not shorter: who connects has something to say.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
+
 /// Wait after the system could not accept a connection: it is out of descriptors, and asking at once would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -47,7 +50,7 @@ pub struct Peer {
 pub struct Limits {
     /// Open connections; further ones wait in the system's queue.
     pub connections: usize,
-    /// Time for the head of a request, and for the first byte of a connection.
+    /// Time for the head of a request.
     pub header_timeout: Duration,
 }
 
@@ -138,6 +141,16 @@ impl Connection {
     async fn serve(self, stream: TcpStream, peer: Peer, slot: OwnedSemaphorePermit) {
         // Without it an answer in two writes waits for the client's delayed acknowledgement, some 40 ms.
         let _ = stream.set_nodelay(true);
+        // hyper's own deadline begins with the first byte.
+        let first_byte = tokio::time::timeout(FIRST_BYTE.min(self.limits.header_timeout), stream.peek(&mut [0]));
+        tokio::select! {
+            begun = first_byte => {
+                if !matches!(begun, Ok(Ok(1..))) {
+                    return;
+                }
+            }
+            () = self.draining.cancelled() => return,
+        }
         let activity = Arc::new(Activity::default());
         let mut builder = Builder::new(TokioExecutor::new());
         builder
