@@ -142,7 +142,8 @@ impl Connection {
         // Without it an answer in two writes waits for the client's delayed acknowledgement, some 40 ms.
         let _ = stream.set_nodelay(true);
         // hyper's own deadline begins with the first byte.
-        let first_byte = tokio::time::timeout(FIRST_BYTE.min(self.limits.header_timeout), stream.peek(&mut [0]));
+        let mut first = [0];
+        let first_byte = tokio::time::timeout(FIRST_BYTE.min(self.limits.header_timeout), stream.peek(&mut first));
         tokio::select! {
             begun = first_byte => {
                 if !matches!(begun, Ok(Ok(1..))) {
