@@ -81,7 +81,7 @@ pub enum Refusal {
     #[error("more than one Authorization header")]
     TwoTokens,
     /// The bearer token is not taken.
-    #[error("the access token is unknown, expired or revoked")]
+    #[error("the access token is not valid or not any more")]
     InvalidToken,
     /// The store cannot say whose the token is.
     #[error("tokens cannot be checked at the moment: try again")]

@@ -240,7 +240,7 @@ fn not_registered<'r>(endpoint: &str) -> Failure<'r> {
         "Client Not Registered",
         "The client presents an id that this server did not give out: it comes from another server, or from before this server's key was replaced.",
         &[
-            "Cursor: in Settings, MCP, choose Logout or Clear authentication for this server, and log in again.",
+            "Have your client forget this server's authentication and log in again; how depends on the client. Cursor: in Settings, MCP, choose Logout or Clear authentication for this server, and log in again.",
             "Claude Code: type `/mcp`, choose the server and Clear authentication; or run `claude mcp logout NAME`.",
             "VS Code: run the command `Authentication: Remove Dynamic Authentication Providers`, and start the server again.",
             "mcp-remote: delete the folder `~/.mcp-auth`.",

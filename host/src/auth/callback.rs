@@ -114,7 +114,7 @@ fn not_allowed<'r>(server: &AuthorizationServer, back: Back<'r>, identity: &Iden
         (None, _) => format!("as `{}`", identity.subject),
     };
     let provider = server.upstream.display_name();
-    let explanation = Explanation::new(
+    let mut explanation = Explanation::new(
         "You may not use this server",
         format!("{provider} knows you {who}. The operator of this server has not allowed you to log in."),
         &[
@@ -122,6 +122,9 @@ fn not_allowed<'r>(server: &AuthorizationServer, back: Back<'r>, identity: &Iden
             "Otherwise ask whoever runs this server to add you: `[auth] allow` in `tinymcp.toml` says who may log in.",
         ],
     );
+    if identity.email.is_some() && !identity.email_verified {
+        explanation.steps.insert(0, format!("Have your address verified at {provider}, then log in again: one that is not verified counts for nothing."));
+    }
     let cause = "the person is not among those of `auth.allow`".to_owned();
     Failure { status: StatusCode::FORBIDDEN, error: "access_denied", explanation, cause, back: Some(back) }
 }

@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use axum::response::Response;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
@@ -75,11 +74,6 @@ impl Limits {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a minute at most")]
             OAuthError::SlowDown { retry_after_s: wait as u32 }
         })
-    }
-
-    /// The same, with the answer for who is over it.
-    pub(super) fn allow(&self, bucket: Bucket, address: IpAddr) -> Result<(), Box<Response>> {
-        self.count(bucket, address).map_err(|error| Box::new(error.response()))
     }
 }
 

@@ -111,7 +111,10 @@ pub enum Outcome {
     /// The person said no.
     Denied,
     /// It did not work.
-    Failed,
+    Failed {
+        /// What the client is told, with a reference to the log where that says more.
+        why: String,
+    },
 }
 
 impl ConsentPage {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
+use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -22,12 +22,16 @@ use super::sessions::{Lives, Sessions};
 use super::upstream::Upstream;
 use crate::config::Config;
 use crate::config::address::BaseUrl;
+use crate::http::html;
 use crate::state::StateDir;
 use crate::store::Store;
 use crate::vault::Vault;
 
 /// How long a page can be read before the browser goes on to the client that has to learn of the error too.
 const FORWARD_AFTER_S: u32 = 30;
+
+/// When a browser, or whoever acts for one, should ask again after something was unavailable.
+const RETRY_AFTER_S: u32 = 10;
 
 /// The purposes of keys. Changing one voids what was made with it.
 const CLIENT_IDS: &str = "tinymcp 2026 client ids";
@@ -129,8 +133,24 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// Too many from one address: what it is answered.
-    pub(crate) fn count_authorization(&self, address: IpAddr) -> Result<(), Box<Response>> {
-        self.limits.allow(Bucket::Authorize, address)
+    pub(crate) fn count_authorization(&self, address: IpAddr, headers: &HeaderMap) -> Result<(), Box<Response>> {
+        self.limits.count(Bucket::Authorize, address).map_err(|too_many| {
+            if !html::is_preferred(headers) {
+                return Box::new(too_many.response());
+            }
+            let explanation = Explanation::new(
+                "Too many logins at once",
+                "So many logins were begun from your address lately that this server takes a break.",
+                &["Wait a minute, then start the login again in your client."],
+            );
+            let failure =
+                Failure::here(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", explanation, "too many logins");
+            let mut page = self.page(headers, failure);
+            if let Some(retry_after) = too_many.response().headers().get(RETRY_AFTER) {
+                page.headers_mut().insert(RETRY_AFTER, retry_after.clone());
+            }
+            Box::new(page)
+        })
     }
 
     pub(super) fn people(&self) -> &People {
@@ -152,7 +172,12 @@ impl AuthorizationServer {
             client: back.client.to_owned(),
             after_s: FORWARD_AFTER_S,
         });
-        MessagePage { status, error, explanation, reference, forward }.respond(headers, &self.base_url)
+        let mut response =
+            MessagePage { status, error, explanation, reference, forward }.respond(headers, &self.base_url);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        response
     }
 
     /// Sends the browser back to its client with an answer (RFC 6749 §4.1.2, RFC 9207 §2).
@@ -166,8 +191,11 @@ impl AuthorizationServer {
 
     /// Sends the browser back to its client with an error (RFC 6749 §4.1.2.1).
     pub(super) fn send_error(&self, back: &Back<'_>, error: &str, description: &str) -> Response {
-        let outcome = if error == "access_denied" { Outcome::Denied } else { Outcome::Failed };
         let description = super::errors::ascii(description);
+        let outcome = match error {
+            "access_denied" => Outcome::Denied,
+            _ => Outcome::Failed { why: description.clone() },
+        };
         self.send_back(back, &[("error", error), ("error_description", &description)], outcome)
     }
 

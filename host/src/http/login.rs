@@ -85,7 +85,7 @@ route! {
 route! {
     /// `/authorize`, by GET or with a form (RFC 6749 §3.1).
     authorize: login => {
-        if let Err(slow_down) = login.server.count_authorization(login.address) {
+        if let Err(slow_down) = login.server.count_authorization(login.address, login.request.headers()) {
             return *slow_down;
         }
         match *login.request.method() {
@@ -100,7 +100,7 @@ route! {
 route! {
     /// `/consent`
     consent: login => {
-        if let Err(slow_down) = login.server.count_authorization(login.address) {
+        if let Err(slow_down) = login.server.count_authorization(login.address, login.request.headers()) {
             return *slow_down;
         }
         let (parts, body) = login.request.into_parts();
@@ -114,7 +114,7 @@ route! {
         if *login.request.method() == Method::HEAD {
             return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response();
         }
-        if let Err(slow_down) = login.server.count_authorization(login.address) {
+        if let Err(slow_down) = login.server.count_authorization(login.address, login.request.headers()) {
             return *slow_down;
         }
         calling_back::callback(&login.server, login.request.headers(), login.query()).await

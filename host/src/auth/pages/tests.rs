@@ -238,7 +238,10 @@ fn an_application_is_opened_by_a_link_and_by_the_browser() {
         &["You are logged in", "As Ada.", "You can close this tab; if Cursor still waits, quit it fully"],
     );
     assert_says(&open_app_html(&open_app(Outcome::Denied)), &["Access denied", "Cursor gets no access."]);
-    assert_says(&open_app_html(&open_app(Outcome::Failed)), &["The login did not work"]);
+    assert_says(
+        &open_app_html(&open_app(Outcome::Failed { why: "the provider is down".to_owned() })),
+        &["The login did not work"],
+    );
 }
 
 #[test]

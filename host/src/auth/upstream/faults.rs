@@ -77,9 +77,10 @@ impl Faults<'_> {
         match error {
             IdentityError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
             IdentityError::NoIdToken => LoginError::Operator(self.no_id_token()),
-            IdentityError::NotAccepted | IdentityError::Forbidden(_) | IdentityError::Wrong(_) => {
-                LoginError::Broken { cause: error.to_string() }
-            }
+            IdentityError::NotAccepted
+            | IdentityError::Forbidden(_)
+            | IdentityError::SomebodyElse(_)
+            | IdentityError::Wrong(_) => LoginError::Broken { cause: error.to_string() },
         }
     }
 

@@ -31,7 +31,10 @@ pub(super) enum IdentityError {
     /// An `id_token` is required, and there is none.
     #[error("there is no id_token, and one is required")]
     NoIdToken,
-    /// What it says cannot be trusted, or names nobody.
+    /// What came is another person's, another application's or another issuer's, or was made up.
+    #[error("{0}")]
+    SomebodyElse(String),
+    /// What it says cannot be understood, or not be verified now, or names nobody.
     #[error("{0}")]
     Wrong(String),
 }
@@ -130,7 +133,7 @@ impl Asking<'_> {
             access_token: &self.tokens.access_token,
             issuer_template: template,
         };
-        id_token::check(id_token, &claims, &expected).map_err(IdentityError::Wrong)?;
+        id_token::check(id_token, &claims, &expected).map_err(IdentityError::SomebodyElse)?;
         Ok(Some(claims))
     }
 
@@ -222,7 +225,7 @@ impl Asking<'_> {
         };
         let path = &self.provider().verify.subject_path;
         if text(&userinfo, path) != text(&said.person, path) {
-            return Err(IdentityError::Wrong(
+            return Err(IdentityError::SomebodyElse(
                 "the userinfo endpoint speaks of another person than the id_token".to_owned(),
             ));
         }
@@ -237,14 +240,14 @@ impl Asking<'_> {
         if let Some(url) = self.known().introspection_endpoint.as_ref().filter(|_| *self.provider().verify.introspect) {
             let claims = self.introspection(url).await?;
             if !names_client(&claims, own) {
-                return Err(IdentityError::Wrong("the access token is one of another application".to_owned()));
+                return Err(IdentityError::SomebodyElse("the access token is one of another application".to_owned()));
             }
             said.tokens.push(claims);
         }
         if let Some(url) = self.provider().token_info_endpoint.as_ref().filter(|_| !is_verified) {
             let claims = self.token_info(url.url()).await?;
             if !names_client(&claims, own) {
-                return Err(IdentityError::Wrong("the access token is one of another application".to_owned()));
+                return Err(IdentityError::SomebodyElse("the access token is one of another application".to_owned()));
             }
             said.tokens.push(claims);
         }
@@ -351,7 +354,14 @@ fn is_one_of(issuer: &str, own: &str, further: &[String], template: Option<&str>
 
 fn not_verified(what: &str, error: &JwtError) -> IdentityError {
     let cause = format!("the {what} cannot be verified: {error}");
-    if error.is_temporary() { IdentityError::Down(Down::new(cause)) } else { IdentityError::Wrong(cause) }
+    match error {
+        _ if error.is_temporary() => IdentityError::Down(Down::new(cause)),
+        JwtError::Header(_) | JwtError::Algorithm | JwtError::Signature | JwtError::Issuer(_) | JwtError::Audience => {
+            IdentityError::SomebodyElse(cause)
+        }
+        // Clocks differ, and keys rotate.
+        _ => IdentityError::Wrong(cause),
+    }
 }
 
 /// Whether a token says that it was given to this client: in `azp` or `client_id`, or in `cid` as Okta has it, or else

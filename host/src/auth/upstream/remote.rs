@@ -217,7 +217,7 @@ impl Remote {
         match asking.identity(None).await {
             Ok(identity) => Ok(Refreshed::Tokens { tokens, identity: Some(identity) }),
             // What came may be somebody else's (OpenID Connect Core 1.0 §12.2).
-            Err(IdentityError::Wrong(cause)) => {
+            Err(IdentityError::SomebodyElse(cause)) => {
                 tracing::error!("a session was renewed with tokens that are not its person's: {cause}");
                 Err(RefreshError::Ended)
             }
