@@ -69,7 +69,7 @@ enum Command {
 }
 
 /// Where the configuration is. Every command that reads it has these.
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct ConfigArguments {
     /// The configuration file [default: tinymcp.toml, if it is there]
     #[arg(long, value_name = "FILE")]

@@ -44,14 +44,17 @@ impl Client {
         }
     }
 
-    /// What to paste there.
-    pub fn snippet(self, url: &str) -> String {
+    /// What to paste there. Most clients open a browser by themselves where people have to log in.
+    pub fn snippet(self, url: &str, has_login: bool) -> String {
         let servers = |key: &str, entry: Value| {
             serde_json::to_string_pretty(&json!({ key: { SERVER_NAME: entry } })).expect("values are JSON")
         };
         match self {
             Self::Cursor => servers("mcpServers", json!({ "url": url })),
-            Self::ClaudeCode => format!("claude mcp add --transport http {SERVER_NAME} {url}"),
+            Self::ClaudeCode => {
+                let add = format!("claude mcp add --transport http {SERVER_NAME} {url}");
+                if has_login { format!("{add}\nclaude mcp login {SERVER_NAME}") } else { add }
+            }
             Self::Vscode => servers("servers", json!({ "type": "http", "url": url })),
             Self::Codex => format!("[mcp_servers.{SERVER_NAME}]\nurl = \"{url}\""),
             Self::Gemini => servers("mcpServers", json!({ "httpUrl": url })),

@@ -224,7 +224,12 @@ fn read_key(dir: &Path, name: impl AsRef<OsStr>) -> Result<Option<[u8; KEY_BYTES
     let path = dir.join(name.as_ref());
     let mut bytes = Vec::new();
     // One more byte than a key has shows that a file is too long, however long it is.
-    let read = File::open(&path).and_then(|file| file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes));
+    let read = File::open(&path).and_then(|file| {
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            tracing::warn!("others may read the key file `{0}`: `chmod 600 {0}`", path.display());
+        }
+        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)
+    });
     match read {
         Ok(found) => bytes.try_into().map(Some).map_err(|_| StateError::Key { path, found }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -258,7 +258,7 @@ fn own_id_pasted<'r>(server: &AuthorizationServer, id: &str) -> Failure<'r> {
     let explanation = Explanation::new(
         &format!("This is your {provider} application's id"),
         format!(
-            "The client presents `{id}`, which is this server's own id at {provider}. Clients register with this server and get ids of their own."
+            "The client presents `{id}`, which is this server's own id at {provider} and no client's: here it is \"Client Not Registered\". Clients register with this server and get ids of their own."
         ),
         &[
             "Remove the `auth` block with the client id and secret from the client's configuration.",

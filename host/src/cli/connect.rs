@@ -2,6 +2,7 @@
 
 use super::{ConfigArguments, Failure, output};
 use crate::clients::Client;
+use crate::config::provider::NONE;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -14,6 +15,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = arguments.config.look()?;
     output::note(&output::dim(&format!("for {}:", arguments.client.place())));
-    output::line(&arguments.client.snippet(&config.server.base_url.endpoint()));
+    let has_login = config.auth.provider.as_str() != NONE;
+    output::line(&arguments.client.snippet(&config.server.base_url.endpoint(), has_login));
     Ok(())
 }

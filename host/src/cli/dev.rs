@@ -13,6 +13,7 @@ use super::build::{build_all, require_target};
 use super::serve::{Server, listen_override};
 use super::{ConfigArguments, Failure, load, logging, output, runtime, wait};
 use crate::clients::Client;
+use crate::config::address::BaseUrl;
 use crate::config::{Config, Override, Purpose};
 
 /// Editors save several files in a row, and formatters once more.
@@ -32,6 +33,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut overrides = listen_override(arguments.listen);
+    overrides.extend(base_url_override(&arguments.config, &overrides)?);
     // Only this machine can reach the server, so a name is enough: everything else is as in any login.
     overrides.push(Override { key: "auth.provider", value: "local".to_owned(), argument: "dev" });
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
@@ -55,6 +57,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
+/// On this machine the server is called by this machine's name, whatever it is called where it is deployed.
+fn base_url_override(config: &ConfigArguments, overrides: &[Override]) -> Result<Option<Override>, Failure> {
+    let deployed = load(&config.clone().invocation(Purpose::Look, overrides.to_vec()))?.config.server;
+    if deployed.base_url.is_loopback() {
+        return Ok(None);
+    }
+    let value = BaseUrl::localhost(deployed.listen.port()).to_string();
+    output::note(&format!("`dev` is for this machine: it is called {value} here, and not {}", deployed.base_url));
+    Ok(Some(Override { key: "server.base_url", value, argument: "dev" }))
+}
+
 /// Prints the tools, and what to put into clients.
 async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
     plugins.ready().await;
@@ -64,7 +77,7 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
         output::line(&format!("  {}  {}", output::bold(&tool.name), tool.function().summary()));
     }
     for (name, client) in [("Cursor", Client::Cursor), ("Claude Code", Client::ClaudeCode)] {
-        output::line(&format!("\n{} ({})\n{}", output::bold(name), client.place(), client.snippet(&endpoint)));
+        output::line(&format!("\n{} ({})\n{}", output::bold(name), client.place(), client.snippet(&endpoint, true)));
     }
     output::line(&format!(
         "\n{}",

@@ -70,16 +70,19 @@ impl Guard {
     }
 
     fn allows_host(&self, uri: &Uri, host_header: Option<&HeaderValue>) -> bool {
-        let header = host_header.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        // HTTP/2 has the authority in the request's target.
-        let authority = if host_header.is_some() { header } else { uri.authority().cloned() };
-        authority.is_some_and(|authority| {
-            if authority.as_str().contains('@') {
-                return false;
-            }
-            let host = authority.host().to_ascii_lowercase();
-            self.hosts.contains(&host) || (self.allows_loopback && is_loopback(&host))
-        })
+        // HTTP/2, and requests in absolute form, have the authority in their target (RFC 9112 §3.2.2): it counts too.
+        let target = uri.authority().cloned().map(Some);
+        let header = host_header.map(|host| Authority::try_from(host.as_bytes()).ok());
+        let mut authorities = target.into_iter().chain(header).peekable();
+        authorities.peek().is_some() && authorities.all(|authority| authority.is_some_and(|it| self.is_ours(&it)))
+    }
+
+    fn is_ours(&self, authority: &Authority) -> bool {
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        let host = authority.host().to_ascii_lowercase();
+        self.hosts.contains(&host) || (self.allows_loopback && is_loopback(&host))
     }
 
     fn allows_origin(&self, origin: &HeaderValue) -> bool {
@@ -207,6 +210,21 @@ mod tests {
                 expected,
                 "{base_url} {host}"
             );
+        }
+    }
+
+    #[test]
+    fn a_host_in_the_target_counts_too() {
+        let guard = guard("http://localhost:8000");
+        let (ours, others) = (HeaderValue::from_static("localhost:8000"), HeaderValue::from_static("evil.example"));
+        for (target, header, expected) in [
+            ("http://localhost:8000/", None, true),
+            ("http://evil.example/", Some(&ours), false),
+            ("http://localhost:8000/", Some(&others), false),
+            ("http://localhost:8000/", Some(&ours), true),
+            ("/", None, false),
+        ] {
+            assert_eq!(guard.allows_host(&target.parse().unwrap(), header), expected, "{target} {header:?}");
         }
     }
 

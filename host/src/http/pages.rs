@@ -46,7 +46,9 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
     ];
     let page = Landing {
         cursor_link: clients::cursor_link(&endpoint),
-        snippets: clients.map(|(name, client)| (name, client.place(), client.snippet(&endpoint))).to_vec(),
+        snippets: clients
+            .map(|(name, client)| (name, client.place(), client.snippet(&endpoint, app.auth.server().is_some())))
+            .to_vec(),
         tools: catalog.tools().iter().map(summary).collect(),
         broken: catalog.plugins().iter().filter_map(broken).collect(),
         is_ready: app.plugins.is_ready(),
