@@ -177,6 +177,19 @@ async fn an_alias_of_this_machine_is_sent_to_the_host_of_the_base_url() {
 }
 
 #[tokio::test]
+async fn a_post_at_an_alias_is_no_reason_to_fail() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    let host = format!("127.0.0.1:{}", world.server.address.port());
+    for body in ["client_id=a\nb&x=\r\ny", &"x=".repeat(20_000)] {
+        let request = client.request("POST", "/authorize").header("host", &host);
+        let answer =
+            request.header("content-type", "application/x-www-form-urlencoded").body(body.to_owned()).send().await;
+        assert!(answer.status < 500 && answer.header("location").len() < 16_384, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_sent_to_the_provider_before_they_approve() {
     let provider = tinymcp_tests::provider::Provider::start(tinymcp_tests::provider::settings::Settings::auth0()).await;
     let world = World::with(&provider).await;

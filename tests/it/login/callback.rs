@@ -211,7 +211,12 @@ async fn state_verifier_and_nonce_are_new_for_every_login() {
 
 #[tokio::test]
 async fn only_get_comes_back() {
-    let pending = pending().await;
-    let answer = Request::to(&pending.callback, "POST").send().await;
-    assert_eq!(answer.status, 405, "{answer:?}");
+    let mut pending = pending().await;
+    let cookies = pending.alice.jar.header(&pending.callback);
+    for method in ["POST", "HEAD", "PUT"] {
+        let answer = Request::to(&pending.callback, method).header("cookie", &cookies).send().await;
+        assert_eq!(answer.status, 405, "{method}: {answer:?}");
+    }
+    assert!(pending.provider.token_calls("authorization_code").is_empty());
+    assert!(pending.alice.open(pending.callback.as_str()).await.told().contains_key("code"));
 }

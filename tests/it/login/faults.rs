@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tinymcp_tests::browser::Landing;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
-use tinymcp_tests::provider::settings::{Flavour, Settings};
+use tinymcp_tests::provider::settings::{Claim, Flavour, Settings, Signature};
 use tinymcp_tests::provider::{Fault, Provider};
 use tinymcp_tests::world::{World, behind};
 
@@ -262,4 +262,33 @@ async fn a_known_provider_may_be_down_at_the_next_start() {
     provider.fail("/.well-known/openid-configuration", Fault::Cut);
     let world = world.killed().await;
     world.log_in(Kind::ClaudeCode, "alice").await;
+}
+
+/// OpenID Connect Core §12.2: what comes with a renewal is about the same person, and proves it.
+#[tokio::test]
+async fn a_renewal_that_is_about_somebody_else_is_none() {
+    let wrong: [fn(&mut Settings); 6] = [
+        |settings| settings.signature = Signature::Foreign,
+        |settings| settings.signature = Signature::Symmetric,
+        |settings| settings.signature = Signature::None,
+        |settings| settings.audience = Claim::Wrong,
+        |settings| settings.token_issuer = Claim::Wrong,
+        |settings| settings.subject = Claim::Wrong,
+    ];
+    let usual = Settings { access_seconds: 1, ..Settings::oidc() };
+    let provider = Provider::start(usual.clone()).await;
+    let world = World::with(&provider).await;
+    let mut logins = Vec::new();
+    for _ in &wrong {
+        logins.push(world.log_in(Kind::ClaudeCode, "alice").await);
+    }
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    for (number, ((client, tokens), change)) in logins.into_iter().zip(wrong).enumerate() {
+        provider.change(|settings| {
+            *settings = Settings { redirect_uris: settings.redirect_uris.clone(), ..usual.clone() };
+            change(settings);
+        });
+        let answer = client.try_renew(&tokens.refresh).await;
+        assert!([400, 503].contains(&answer.status), "{number}: {answer:?}");
+    }
 }

@@ -121,6 +121,22 @@ async fn whoever_is_taken_off_the_list_loses_what_they_have() {
     drop(world);
 }
 
+/// `tinymcp dev` and `tinymcp serve` share a directory: whoever made up a name in the one is nobody in the other.
+#[tokio::test]
+async fn sessions_of_another_provider_end() {
+    let provider = Provider::start(Settings::auth0()).await;
+    let world = World::of(behind(&provider).auth("[auth]\nprovider = \"local\"\n")).await;
+    let (client, tokens) = world.log_in(Kind::Inspector, "auth0|alice").await;
+    let auth = format!(
+        "[auth]\nprovider = \"auth0\"\nallow = [\"sub:auth0|alice\"]\n[auth.providers.auth0]\ndiscovery = \"{}\"\n",
+        provider.discovery()
+    );
+    let world = World::of(world.server.kill().auth(&auth)).await;
+    assert!(!client.is_live(&tokens.access).await);
+    assert_eq!(client.try_renew(&tokens.refresh).await.oauth_error(), (400, "invalid_grant".to_owned()));
+    assert!(enters(&world, "alice").await.is_ok());
+}
+
 #[test]
 fn where_anybody_can_sign_up_a_list_is_demanded() {
     for provider in ["google", "github", "discord"] {

@@ -24,6 +24,15 @@ async fn other_hosts_are_refused_on_every_route() {
 }
 
 #[tokio::test]
+async fn two_hosts_are_one_too_many() {
+    let server = Server::with(&[]).await;
+    for other in ["evil.example", "localhost"] {
+        let status = handshake(&server).also("host", other).send().await.status;
+        assert!(status == 400 || status == 403, "{other}: {status}");
+    }
+}
+
+#[tokio::test]
 async fn hosts_of_this_machine_and_configured_ones_are_served() {
     let server = Site::new().config("[server]\nallowed_hosts = [\"mcp.example\"]\n").start().await;
     let port = server.address.port();
