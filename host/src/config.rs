@@ -257,9 +257,10 @@ fn client_secrets(config: &Config, environment: &Environment, reader: &mut Reade
             Ok(secret) => {
                 secrets.insert(id.clone(), Secret::new(secret));
             }
-            Err(error) => {
+            Err(errors) => {
                 let key = Key::from("auth.clients").child(id).child("secret");
-                reader.problem(&reader.source_of(&key), &key, error.into());
+                let source = reader.source_of(&key);
+                errors.into_iter().for_each(|error| reader.problem(&source, &key, error.into()));
             }
         }
     }

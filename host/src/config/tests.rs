@@ -105,7 +105,7 @@ fn what_is_not_used_needs_no_variable() {
     let key = &config.plugin("weather").secrets["API_KEY"];
     let environment = Environment::from_iter([("WEATHER_KEY", "${not} looked into")]);
     assert_eq!(key.resolve(&environment).unwrap(), "${not} looked into");
-    assert_eq!(key.resolve(&Environment::default()), Err(TemplateError::Missing("WEATHER_KEY".to_owned())));
+    assert_eq!(key.resolve(&Environment::default()), Err(vec![TemplateError::Missing("WEATHER_KEY".to_owned())]));
 }
 
 #[test]

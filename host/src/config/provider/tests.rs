@@ -142,6 +142,19 @@ fn missing_variables_are_listed_with_their_cure() {
             "OKTA_CLIENT_SECRET: not set, and provider `okta` needs it: the client secret of the app integration; set it in the environment or in `.env`",
         ],
     );
+    let message = |name: &str, what: &str| {
+        format!("{name}: not set, and provider `cognito` needs it: the {what}; set it in the environment or in `.env`")
+    };
+    check(
+        "",
+        &[("AUTH_PROVIDER", "cognito")],
+        &[
+            &message("COGNITO_CLIENT_ID", "Client ID of the app client"),
+            &message("COGNITO_CLIENT_SECRET", "Client secret of the app client"),
+            &message("COGNITO_REGION", "region of the user pool, such as eu-central-1"),
+            &message("COGNITO_USER_POOL_ID", "User pool ID, such as eu-central-1_AbCdEf123"),
+        ],
+    );
     check(
         "",
         &with(&AUTH0[..3], &[("AUTH0_CLIENT_SECRET_FILE", "/nowhere/secret")]),

@@ -201,6 +201,16 @@ fn a_problem_shows_neither_secrets_nor_what_variables_hold() {
 }
 
 #[test]
+fn every_variable_of_a_string_is_named() {
+    let missing = |name| {
+        format!(
+            "tinymcp.toml:1: server.base_url: variable `{name}` is not set; set it in the environment or in `.env`, or write `${{{name}:-default}}`"
+        )
+    };
+    check("server.base_url = 'https://${HOST}:${PORT}'", &[NONE], &[&missing("HOST"), &missing("PORT")]);
+}
+
+#[test]
 fn what_is_not_toml_is_named_by_its_line() {
     check("[server]\nlisten = 'x'\nlisten = 'y'", &[NONE], &["tinymcp.toml:3: not valid TOML: duplicate key"]);
 }
