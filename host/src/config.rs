@@ -6,12 +6,13 @@
 //! - `address`, `names`, `units`, `template`, `free`: the types of values. `text`: those that are written as strings.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
-//! - `provider`: the built-in providers, and the one that is chosen.
+//! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `check`: what no single key can know. `problem`: how all of it is said. `in_force`: for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
-//! single value; what a variable holds is taken literally, while `${…}` in the file is replaced.
+//! single value; what a variable holds is taken literally, without the white space around it, while `${…}` in the file
+//! is replaced.
 
 pub mod address;
 mod check;
