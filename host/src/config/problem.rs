@@ -69,6 +69,8 @@ pub enum Source {
         /// The `.env` file and the line in it, when it came from there.
         line: Option<(Arc<str>, usize)>,
     },
+    /// Variables of one string.
+    Several(Vec<Source>),
     /// An argument of the command line, such as `--listen`.
     CommandLine(&'static str),
     /// Nobody said anything.
@@ -89,6 +91,10 @@ impl fmt::Display for Source {
             Self::File { file, line: Some(line) } => write!(f, "{file}:{line}"),
             Self::Variable { name, line: None } => f.write_str(name),
             Self::Variable { name, line: Some((file, line)) } => write!(f, "{file}:{line}: {name}"),
+            Self::Several(sources) => {
+                let sources: Vec<String> = sources.iter().map(Self::to_string).collect();
+                f.write_str(&sources.join(", "))
+            }
             Self::CommandLine(argument) => f.write_str(argument),
             Self::Default => f.write_str("default"),
         }
@@ -96,7 +102,7 @@ impl fmt::Display for Source {
 }
 
 /// What is wrong with one key, line or variable. A value is quoted as it was written, `${…}` and all, since what a
-/// variable holds may be a secret.
+/// variable holds may be a secret. Only the chosen provider's values are known not to be, unless their names say so.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Fault {
     /// A line that is not TOML.

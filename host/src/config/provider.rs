@@ -5,6 +5,7 @@
 
 mod keys;
 mod values;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -15,12 +16,11 @@ use url::Url;
 pub use self::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
 pub(crate) use self::values::is_loopback;
 pub use self::values::{BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Secret, Words};
-use super::document::{self, Node, Table, Value};
+use super::document::{self, Node, Value};
 use super::key::Key;
 use super::keys::Config;
-use super::problem::{Fault, Problem, Source, nearest};
+use super::problem::{Fault, nearest};
 use super::reader::{Reader, Setting};
-use super::template::{Template, TemplateError};
 
 /// The provider that asks nobody who they are.
 pub(crate) const NONE: &str = "none";
@@ -168,9 +168,10 @@ pub(super) fn choose(config: &Config, root: &Node, reader: &mut Reader<'_>) -> O
         (Some(built_in), Some(own)) => merged(built_in, own),
         (None, Some(own)) => own.clone(),
     };
-    let provider = read(name, &tree, reader);
+    let (provider, is_whole) = read(name, &tree, reader);
     require_allow(name, &tree, provider.as_ref(), config, reader);
-    let provider = provider?;
+    // What could not be read is not missing.
+    let provider = provider.filter(|_| is_whole)?;
     check(&provider, config, reader);
     warn(&provider, &tree, config, reader);
     Some(provider)
@@ -216,59 +217,24 @@ fn unknown(name: &str, config: &Config) -> String {
     }
 }
 
-/// Reads a provider's tree, which shows up in what is in force in place of what the file alone says.
-fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> Option<Provider> {
+/// Reads a provider's tree, which shows up in what is in force in place of what the file alone says. The second value
+/// is whether all of it could be read.
+fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> (Option<Provider>, bool) {
     let key = key_of(name);
     let others = std::mem::take(&mut reader.problems);
     reader.lines.retain(|line| !line.key.is_within(&key));
-    let keys = ProviderKeys::read(tree, &key, reader);
+    let (resolved, variables) = variables::resolve(tree, name, reader.environment);
+    let keys = ProviderKeys::read(&resolved, &key, reader);
+    reader.lines.iter_mut().filter(|line| line.key.is_within(&key)).for_each(variables::redact);
     let found = std::mem::replace(&mut reader.problems, others);
-    for problem in found.into_iter().map(|problem| naming_the_variable(problem, name, tree)) {
+    let is_whole = found.is_empty();
+    for problem in found.into_iter().map(|problem| variables.tell(problem)) {
         if !reader.problems.contains(&problem) {
             reader.problems.push(problem);
         }
     }
-    Some(Provider { name: name.to_owned(), keys: keys?, variables: variables(tree) }.without_empty_values())
-}
-
-/// What a built-in file lacks is a variable, whatever line asks for it.
-fn naming_the_variable(problem: Problem, provider: &str, tree: &Node) -> Problem {
-    let is_built_in = matches!(&problem.source, Source::File { file, .. } if file.starts_with("providers/"));
-    let Fault::Template(TemplateError::Missing(variable)) = &problem.fault else { return problem };
-    if !is_built_in {
-        return problem;
-    }
-    let what = tree.get("variables").and_then(|variables| variables.get(variable));
-    let what = what.and_then(|node| if let Value::Text(text) = &node.value { Some(text.clone()) } else { None });
-    let fault = Fault::MissingVariable {
-        provider: provider.to_owned(),
-        what,
-        has_quick_start: QUICK_START.contains(&provider),
-    };
-    Problem { source: Source::Variable { name: variable.clone(), line: None }, key: None, fault }
-}
-
-/// The first variable that each key of the tree names; keys of tables within are `table.key`.
-fn variables(tree: &Node) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::new();
-    if let Value::Table(table) = &tree.value {
-        collect_variables(table, "", &mut variables);
-    }
-    variables
-}
-
-fn collect_variables(table: &Table, prefix: &str, variables: &mut BTreeMap<String, String>) {
-    for (name, node) in table {
-        match &node.value {
-            Value::Text(text) => {
-                let template = Template::parse(text).ok();
-                let variable = template.as_ref().and_then(|template| template.variables().next());
-                variables.extend(variable.map(|variable| (format!("{prefix}{name}"), variable.to_owned())));
-            }
-            Value::Table(inner) => collect_variables(inner, &format!("{prefix}{name}."), variables),
-            _ => {}
-        }
-    }
+    let provider = |keys| Provider { name: name.to_owned(), keys, variables: variables::by_key(tree) };
+    (keys.map(provider).map(Provider::without_empty_values), is_whole)
 }
 
 /// Where anybody can get an account, an empty list of people would let anybody in.

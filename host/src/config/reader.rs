@@ -59,7 +59,7 @@ pub(super) enum Shape {
 
 /// What reading has found so far.
 pub(super) struct Reader<'a> {
-    environment: &'a Environment,
+    pub(super) environment: &'a Environment,
     overrides: &'a [Override],
     /// What relative paths begin at.
     pub(super) directory: &'a Path,
@@ -215,7 +215,9 @@ impl<'a> Reader<'a> {
         };
         let template = match &node.source {
             Source::File { .. } => Template::parse(written),
-            Source::Variable { .. } | Source::CommandLine(_) | Source::Default => return Some(written.clone()),
+            Source::Variable { .. } | Source::Several(_) | Source::CommandLine(_) | Source::Default => {
+                return Some(written.clone());
+            }
         };
         let resolved = template.map_err(|error| vec![error]).and_then(|template| template.resolve(self.environment));
         match resolved {

@@ -89,10 +89,22 @@ impl Template {
     /// [`TemplateError::Missing`] for every variable that is not set, or empty, and has no default, and
     /// [`TemplateError::Unreadable`] for every one that names a file which gives nothing.
     pub fn resolve(&self, environment: &Environment) -> Result<String, Vec<TemplateError>> {
+        self.resolve_by(environment, |value| value)
+    }
+
+    /// The same, without the white space around the value of each variable, which comes from copying it.
+    ///
+    /// # Errors
+    /// As for [`Template::resolve`].
+    pub(super) fn resolve_trimmed(&self, environment: &Environment) -> Result<String, Vec<TemplateError>> {
+        self.resolve_by(environment, str::trim)
+    }
+
+    fn resolve_by(&self, environment: &Environment, taken: fn(&str) -> &str) -> Result<String, Vec<TemplateError>> {
         let mut resolved = String::new();
         let mut errors = Vec::new();
         for part in &self.0 {
-            match part.text(environment) {
+            match part.text(environment, taken) {
                 Ok(text) => resolved.push_str(&text),
                 Err(error) => errors.extend(Some(error).filter(|error| !errors.contains(error))),
             }
@@ -110,11 +122,15 @@ impl Template {
 }
 
 impl Part {
-    fn text<'t>(&'t self, environment: &'t Environment) -> Result<Cow<'t, str>, TemplateError> {
+    fn text<'t>(
+        &'t self,
+        environment: &'t Environment,
+        taken: fn(&str) -> &str,
+    ) -> Result<Cow<'t, str>, TemplateError> {
         match self {
             Self::Literal(text) => Ok(text.into()),
             Self::Variable { name, default } => match (environment.get(name), environment.unreadable(name)) {
-                (Some(value), _) => Ok(value.into()),
+                (Some(value), _) => Ok(taken(value).into()),
                 (None, Some(reason)) => Err(TemplateError::Unreadable { name: name.clone(), reason }),
                 (None, None) => match default {
                     Some(default) => Ok(default.into()),

@@ -113,7 +113,7 @@ fn an_id_token_that_nobody_asks_for_is_warned_of() {
     let warnings = serve("", &with(&CLERK, &[("CLERK_VERIFY_ID_TOKEN", "true")])).unwrap().warnings;
     let [warning] = warnings.as_slice() else { panic!("one warning") };
     let warning = warning.to_string();
-    assert!(warning.starts_with("providers/clerk.toml:"), "{warning}");
+    assert!(warning.starts_with("CLERK_VERIFY_ID_TOKEN: "), "{warning}");
     for name in ["CLERK_VERIFY_ID_TOKEN", "CLERK_SCOPES", "openid"] {
         assert!(warning.contains(name), "{warning}");
     }
@@ -158,10 +158,82 @@ fn missing_variables_are_listed_with_their_cure() {
     check(
         "",
         &with(&AUTH0[..3], &[("AUTH0_CLIENT_SECRET_FILE", "/nowhere/secret")]),
+        &["AUTH0_CLIENT_SECRET_FILE: the file that it names cannot be used: No such file or directory (os error 2)"],
+    );
+}
+
+#[test]
+fn a_bad_value_is_told_of_its_variable_and_of_nothing_else() {
+    for (variables, name, value, told) in [
+        (&AUTH0, "AUTH0_DOMAIN", "my tenant", r#""my tenant": not a host name"#),
+        (&AUTH0, "AUTH0_DOMAIN", "https://my tenant/", r#""https://my tenant/": not a host name"#),
+        (
+            &AUTH0,
+            "AUTH0_DOMAIN",
+            "user:hunter2@t.us.auth0.com",
+            r#""…@t.us.auth0.com": no user name or password may stand before the host"#,
+        ),
+        (&CLERK, "CLERK_CONFIG_URL", "not a url", r#""not a url": neither a URL nor a host name"#),
+        (&CLERK, "CLERK_CONFIG_URL", "ftp://a.example", r#""ftp://a.example": the scheme must be https"#),
+        (&CLERK, "CLERK_VERIFY_ID_TOKEN", "maybe", r#""maybe": expected true or false"#),
+    ] {
+        check("", &with(variables, &[(name, value)]), &[&format!("{name}: {told}")]);
+    }
+    let environment = Environment::from_iter(with(&AUTH0[..1], &AUTH0[2..]));
+    let environment = environment.with_dot_env(&".env".into(), "# Auth0\nAUTH0_DOMAIN='my tenant'");
+    let error = Config::parse("", &Invocation::new(Purpose::Serve), &environment).unwrap_err();
+    assert_eq!(error.to_string(), r#".env:2: AUTH0_DOMAIN: "my tenant": not a host name"#);
+    let cognito = [
+        ("AUTH_PROVIDER", "cognito"),
+        ("COGNITO_REGION", "eu central"),
+        ("COGNITO_USER_POOL_ID", "pool"),
+        ("COGNITO_CLIENT_ID", "id"),
+        ("COGNITO_CLIENT_SECRET", "hunter2"),
+    ];
+    let told =
+        r#"COGNITO_REGION, COGNITO_USER_POOL_ID: "https://cognito-idp.eu central.amazonaws.com/pool": not a host name"#;
+    check("", &cognito, &[told]);
+}
+
+#[test]
+fn a_value_in_ones_own_table_is_told_with_its_key() {
+    check(
+        "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\ndiscovery = 'https://${ACME_HOST}/#x'",
+        &[("ACME_HOST", "id.acme.example")],
+        &[r#"ACME_HOST: auth.providers.acme.discovery: "https://id.acme.example/#x": nothing may follow a `#`"#],
+    );
+}
+
+#[test]
+fn what_needs_a_missing_variable_is_not_missing_too() {
+    check(
+        "auth.allow = ['*@example.com']",
+        &[("AUTH_PROVIDER", "github"), ("GITHUB_CLIENT_ID", "id")],
         &[
-            "providers/auth0.toml:5: auth.providers.auth0.client_secret: the file that `AUTH0_CLIENT_SECRET_FILE` names cannot be used: No such file or directory (os error 2)",
+            "GITHUB_CLIENT_SECRET: not set, and provider `github` needs it: a client secret that was generated in the app's settings; set it in the environment or in `.env`",
         ],
     );
+}
+
+#[test]
+fn white_space_around_a_value_counts_only_in_secrets() {
+    let copied =
+        [("AUTH0_DOMAIN", " t.us.auth0.com\t"), ("AUTH0_CLIENT_ID", " id "), ("AUTH0_CLIENT_SECRET", " hunter2")];
+    let copied = provider("", &with(&AUTH0, &copied));
+    assert_eq!(copied.discovery().unwrap().issuer(), "https://t.us.auth0.com");
+    assert_eq!((copied.client_id.as_str(), copied.secret().unwrap().reveal()), ("id", " hunter2"));
+    let clerk = [("CLERK_VERIFY_ID_TOKEN", "true "), ("CLERK_SCOPES", " openid ")];
+    assert!(*provider("", &with(&CLERK, &clerk)).verify.id_token);
+    let error = serve("", &with(&AUTH0, &[("AUTH0_CLIENT_ID", "  ")])).unwrap_err().to_string();
+    assert!(error.starts_with("AUTH0_CLIENT_ID: not set"), "{error}");
+}
+
+#[test]
+fn a_dollar_that_means_itself_stays_one() {
+    let text = "[auth.providers.auth0]\ndisplay_name = '$${A} ${B:-b}'\nauthorize_params = { x = '${C}' }";
+    let provider = provider(text, &with(&AUTH0, &[("C", "${A}")]));
+    assert_eq!(provider.display_name(), "${A} b");
+    assert_eq!(provider.authorize_params["x"], "${A}");
 }
 
 #[test]
@@ -267,12 +339,16 @@ fn plain_http_stays_on_this_machine() {
 
 #[test]
 fn what_is_in_force_shows_the_whole_provider_without_secrets() {
-    let text = "[auth.providers.auth0]\naudience = 'https://api'\ntoken_headers = { X-Key = 'hunter2' }";
-    let in_force = serve(text, &AUTH0).unwrap().in_force.to_string();
+    let text = r#"[auth.providers.auth0]
+audience = 'https://api'
+token_headers = { X-Key = 'hunter2' }
+authorize_params = { password = 'hunter2', a = '${MY_SECRET}' }
+"#;
+    let in_force = serve(text, &with(&AUTH0, &[("MY_SECRET", "hunter2")])).unwrap().in_force.to_string();
     assert!(!in_force.contains("hunter2"), "{in_force}");
     for expected in [
-        "client_id = \"${AUTH0_CLIENT_ID}\"  # providers/auth0.toml:4\n",
-        "client_secret = \"***\"  # providers/auth0.toml:5\n",
+        "client_id = \"id\"  # AUTH0_CLIENT_ID\n",
+        "client_secret = \"***\"  # AUTH0_CLIENT_SECRET\n",
         "audience = \"https://api\"  # tinymcp.toml:2\n",
         "X-Key = \"***\"  # tinymcp.toml:3\n",
     ] {
