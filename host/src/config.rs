@@ -185,7 +185,9 @@ impl Config {
         if !reader.problems.is_empty() {
             return Err(ConfigError::Problems(listed(reader.problems)));
         }
-        let (warnings, in_force) = (listed(reader.warnings), InForce(reader.lines));
+        let at_provider = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
+        let in_force = InForce { lines: reader.lines, at_provider };
+        let warnings = listed(reader.warnings);
         Ok(Loaded { config, provider, client_secrets, secrets, warnings, in_force })
     }
 

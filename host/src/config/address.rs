@@ -111,6 +111,11 @@ impl BaseUrl {
         format!("{}/mcp", self.as_str())
     }
 
+    /// Where the identity provider sends people back to.
+    pub fn callback(&self) -> String {
+        format!("{}/auth/callback", self.as_str())
+    }
+
     /// Whether clients speak TLS, to this server or to a proxy in front of it.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"

@@ -16,7 +16,9 @@ use url::Url;
 pub use self::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
 pub(crate) use self::values::is_loopback;
 pub use self::values::{BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Secret, Words};
+use super::address::BaseUrl;
 use super::document::{self, Node, Value};
+use super::in_force::{AtProvider, Line};
 use super::key::Key;
 use super::keys::Config;
 use super::problem::{Fault, nearest};
@@ -112,6 +114,11 @@ impl Provider {
         let has_endpoints = self.keys.authorization_endpoint.is_some() && self.keys.token_endpoint.is_some();
         let of_issuer = || self.keys.issuer.as_ref().filter(|_| !has_endpoints)?.parse().ok();
         self.keys.discovery.clone().or_else(of_issuer)
+    }
+
+    pub(super) fn urls_to_compare(&self, base_url: &BaseUrl) -> AtProvider {
+        let discovery = self.discovery().map(|discovery| discovery.to_string());
+        AtProvider { name: self.display_name().to_owned(), discovery, callback: base_url.callback() }
     }
 
     /// Every URL that the keys give, with its key.
@@ -217,14 +224,19 @@ fn unknown(name: &str, config: &Config) -> String {
     }
 }
 
-/// Reads a provider's tree, which shows up in what is in force in place of what the file alone says. The second value
-/// is whether all of it could be read.
+/// Reads a provider's tree, which shows up in what is in force in place of what the file alone says, but for the texts
+/// that ship. The second value is whether all of it could be read.
 fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> (Option<Provider>, bool) {
     let key = key_of(name);
     let others = std::mem::take(&mut reader.problems);
     reader.lines.retain(|line| !line.key.is_within(&key));
     let (resolved, variables) = variables::resolve(tree, name, reader.environment);
     let keys = ProviderKeys::read(&resolved, &key, reader);
+    let shipped_texts = [key.child("hints"), key.child("variables")];
+    let is_shipped_text = |line: &Line| {
+        shipped_texts.iter().any(|table| line.key.is_within(table)) && variables::is_built_in(&line.source, name)
+    };
+    reader.lines.retain(|line| !is_shipped_text(line));
     reader.lines.iter_mut().filter(|line| line.key.is_within(&key)).for_each(variables::redact);
     let found = std::mem::replace(&mut reader.problems, others);
     let is_whole = found.is_empty();

@@ -359,6 +359,31 @@ authorize_params = { password = 'hunter2', a = '${MY_SECRET}' }
 }
 
 #[test]
+fn what_is_in_force_shows_what_the_provider_is_asked_and_told() {
+    let environment = Environment::from_iter(CLERK).with_dot_env(&".env".into(), "\nCLERK_SCOPES=openid email");
+    let text = "server.base_url = 'https://mcp.example.com'\n[auth.providers.clerk.hints.own]\nwhen = 'x'\ntitle = 't'\nhappened = 'h'";
+    let in_force = Config::parse(text, &Invocation::new(Purpose::Serve), &environment).unwrap().in_force.to_string();
+    for expected in [
+        "discovery = \"https://a.clerk.accounts.dev/.well-known/openid-configuration\"  # CLERK_CONFIG_URL\n",
+        "scopes = \"openid email\"  # .env:2: CLERK_SCOPES\n",
+        "id_token = \"false\"  # providers/clerk.toml:12\n",
+        "[auth.providers.clerk.hints.own]\nwhen = \"x\"  # tinymcp.toml:3\n",
+        "\n\n# The discovery document of Clerk: https://a.clerk.accounts.dev/.well-known/openid-configuration\n# The callback URL to enter at Clerk: https://mcp.example.com/auth/callback\n",
+    ] {
+        assert!(in_force.contains(expected), "{expected}\nis not in\n{in_force}");
+    }
+    for shipped in ["hints.openid", "clerk.variables", "${"] {
+        assert!(!in_force.contains(shipped), "{shipped} is in\n{in_force}");
+    }
+    let github = [("AUTH_PROVIDER", "github"), ("GITHUB_CLIENT_ID", "id"), ("GITHUB_CLIENT_SECRET", "hunter2")];
+    let in_force = serve("auth.allow = ['alice@example.com']", &github).unwrap().in_force.to_string();
+    assert!(!in_force.contains("discovery document"), "{in_force}");
+    assert!(in_force.ends_with("\n# The callback URL to enter at GitHub: http://localhost:8000/auth/callback\n"));
+    let none = serve("", &[("AUTH_PROVIDER", "none")]).unwrap().in_force.to_string();
+    assert!(!none.contains("callback"), "{none}");
+}
+
+#[test]
 fn algorithms_with_shared_secrets_are_refused() {
     check(
         "[auth.providers.auth0]\nverify = { algorithms = ['RS256', 'HS256'] }",
