@@ -319,6 +319,7 @@ fn where_anybody_can_sign_up_the_file_says_who_may_log_in() {
     for tenant in ["common", "organizations", "consumers"] {
         check("", &with(&entra, &[("ENTRA_TENANT_ID", tenant)]), &[&message("entra")]);
     }
+    check("", &[("AUTH_PROVIDER", "Auth0")], &[r#"AUTH_PROVIDER: auth.provider: "Auth0": did you mean "auth0"?"#]);
     assert!(serve("", &with(&entra, &[("ENTRA_TENANT_ID", "00000000-0000-0000-0000-000000000001")])).is_ok());
 }
 
