@@ -359,6 +359,14 @@ audience = 'https://api'
 token_headers = { X-Key = 'hunter2' }
 authorize_params = { password = 'hunter2', a = '${MY_SECRET}' }
 "#;
+    let issuer = "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\nissuer = 'http://id.acme.example'";
+    check(
+        issuer,
+        &[],
+        &[
+            "tinymcp.toml:4: auth.providers.acme.issuer: http://id.acme.example/: plain http is taken only where the provider and `server.base_url` are both on loopback; write https",
+        ],
+    );
     let in_force = serve(text, &with(&AUTH0, &[("MY_SECRET", "hunter2")])).unwrap().in_force.to_string();
     assert!(!in_force.contains("hunter2"), "{in_force}");
     for expected in [
