@@ -121,7 +121,7 @@ fn an_id_token_that_nobody_asks_for_is_warned_of() {
 
 #[test]
 fn missing_variables_are_listed_with_their_cure() {
-    let ways = "set it in the environment or in `.env`, or run `tinymcp dev`, which needs no account";
+    let ways = "set it in the environment or in `.env`";
     check(
         "",
         &[("AUTH0_CLIENT_SECRET", "hunter2")],
@@ -132,6 +132,7 @@ fn missing_variables_are_listed_with_their_cure() {
             &format!(
                 "AUTH0_DOMAIN: not set, and provider `auth0` needs it: the Domain in the application's settings, such as tenant.us.auth0.com; {ways}"
             ),
+            "auth.provider: `auth0` is only the default; `AUTH_PROVIDER` chooses another, and `tinymcp dev` needs none",
         ],
     );
     check(
@@ -196,7 +197,6 @@ fn a_bad_value_is_told_of_its_variable_and_of_nothing_else() {
 }
 
 #[test]
-#[test]
 fn scopes_have_no_quotes() {
     let told = "only spaces or commas separate words, and no quotes or brackets surround them";
     for (scopes, shown) in [
@@ -210,6 +210,7 @@ fn scopes_have_no_quotes() {
     check(text, &AUTH0, &[&format!("tinymcp.toml:2: auth.providers.auth0.scopes: [\"openid\", '\"email\"']: {told}")]);
 }
 
+#[test]
 fn a_value_in_ones_own_table_is_told_with_its_key() {
     check(
         "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\ndiscovery = 'https://${ACME_HOST}/#x'",
@@ -226,6 +227,16 @@ fn what_needs_a_missing_variable_is_not_missing_too() {
         &[
             "GITHUB_CLIENT_SECRET: not set, and provider `github` needs it: a client secret that was generated in the app's settings; set it in the environment or in `.env`",
         ],
+    );
+}
+
+#[test]
+fn a_variable_of_nearly_the_right_name_is_pointed_out() {
+    let message = "AUTH0_CLIENT_SECRET: not set, and provider `auth0` needs it: the Client Secret in the application's settings; did you mean it by `AUTH0_CLIENT_SECRT`, which is set?";
+    check(
+        "",
+        &with(&AUTH0[..3], &[("AUTH0_CLIENT_SECRT", "hunter2")]),
+        &[message, "auth.provider: `auth0` was chosen; `tinymcp dev` needs no account at a provider"],
     );
 }
 
@@ -308,6 +319,7 @@ fn providers_and_keys_that_do_not_exist_are_named() {
         &[("AUTH_PROVIDER", "something-else")],
         &[&format!("AUTH_PROVIDER: auth.provider: unknown provider `something-else`; known are {known}")],
     );
+    check("", &[("AUTH_PROVIDER", "Auth0")], &[r#"AUTH_PROVIDER: auth.provider: "Auth0": did you mean "auth0"?"#]);
     check(
         "[auth.providers.acme]\nclient-id = 'id'\n[auth.providers.auth0]\naudiense = 'x'\nverify = { leway = '1s' }",
         &AUTH0,
@@ -333,7 +345,6 @@ fn where_anybody_can_sign_up_the_file_says_who_may_log_in() {
     for tenant in ["common", "organizations", "consumers"] {
         check("", &with(&entra, &[("ENTRA_TENANT_ID", tenant)]), &[&message("entra")]);
     }
-    check("", &[("AUTH_PROVIDER", "Auth0")], &[r#"AUTH_PROVIDER: auth.provider: "Auth0": did you mean "auth0"?"#]);
     assert!(serve("", &with(&entra, &[("ENTRA_TENANT_ID", "00000000-0000-0000-0000-000000000001")])).is_ok());
 }
 
@@ -348,6 +359,14 @@ fn plain_http_stays_on_this_machine() {
         )
     };
     check(&text("http://id.example"), &AUTH0, &[&refused("http://id.example")]);
+    let issuer = "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\nissuer = 'http://id.acme.example'";
+    check(
+        issuer,
+        &[],
+        &[
+            "tinymcp.toml:4: auth.providers.acme.issuer: http://id.acme.example/: plain http is taken only where the provider and `server.base_url` are both on loopback; write https",
+        ],
+    );
     let public = with(&AUTH0, &[("BASE_URL", "https://mcp.example.com")]);
     check(&text("http://127.0.0.1:9"), &public, &[&refused("http://127.0.0.1:9")]);
 }
@@ -359,14 +378,6 @@ audience = 'https://api'
 token_headers = { X-Key = 'hunter2' }
 authorize_params = { password = 'hunter2', a = '${MY_SECRET}' }
 "#;
-    let issuer = "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\nissuer = 'http://id.acme.example'";
-    check(
-        issuer,
-        &[],
-        &[
-            "tinymcp.toml:4: auth.providers.acme.issuer: http://id.acme.example/: plain http is taken only where the provider and `server.base_url` are both on loopback; write https",
-        ],
-    );
     let in_force = serve(text, &with(&AUTH0, &[("MY_SECRET", "hunter2")])).unwrap().in_force.to_string();
     assert!(!in_force.contains("hunter2"), "{in_force}");
     for expected in [
