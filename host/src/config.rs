@@ -6,12 +6,13 @@
 //! - `address`, `names`, `units`, `template`, `free`: the types of values. `text`: those that are written as strings.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
-//! - `provider`: the built-in providers, and the one that is chosen.
+//! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `check`: what no single key can know. `problem`: how all of it is said. `in_force`: for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
-//! single value; what a variable holds is taken literally, while `${…}` in the file is replaced.
+//! single value; what a variable holds is taken literally, without the white space around it, while `${…}` in the file
+//! is replaced.
 
 pub mod address;
 mod check;
@@ -184,7 +185,9 @@ impl Config {
         if !reader.problems.is_empty() {
             return Err(ConfigError::Problems(listed(reader.problems)));
         }
-        let (warnings, in_force) = (listed(reader.warnings), InForce(reader.lines));
+        let at_provider = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
+        let in_force = InForce { lines: reader.lines, at_provider };
+        let warnings = listed(reader.warnings);
         Ok(Loaded { config, provider, client_secrets, secrets, warnings, in_force })
     }
 
@@ -257,9 +260,10 @@ fn client_secrets(config: &Config, environment: &Environment, reader: &mut Reade
             Ok(secret) => {
                 secrets.insert(id.clone(), Secret::new(secret));
             }
-            Err(error) => {
+            Err(errors) => {
                 let key = Key::from("auth.clients").child(id).child("secret");
-                reader.problem(&reader.source_of(&key), &key, error.into());
+                let source = reader.source_of(&key);
+                errors.into_iter().for_each(|error| reader.problem(&source, &key, error.into()));
             }
         }
     }

@@ -159,7 +159,7 @@ impl AuthorizationServer {
 
     /// Where the provider sends people back to.
     pub(super) fn callback_url(&self) -> String {
-        format!("{}/auth/callback", self.base_url.as_str())
+        self.base_url.callback()
     }
 
     /// A page about something that went wrong, and its cause in the log.

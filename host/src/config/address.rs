@@ -111,6 +111,11 @@ impl BaseUrl {
         format!("{}/mcp", self.as_str())
     }
 
+    /// Where the identity provider sends people back to.
+    pub fn callback(&self) -> String {
+        format!("{}/auth/callback", self.as_str())
+    }
+
     /// Whether clients speak TLS, to this server or to a proxy in front of it.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
@@ -139,6 +144,9 @@ impl FromStr for BaseUrl {
     type Err = Unfit;
 
     fn from_str(text: &str) -> Result<Self, Unfit> {
+        if !text.contains("://") {
+            return Err("it must begin with http:// or https://".into());
+        }
         let url = bare_url(text)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the scheme must be https or http".into());

@@ -21,7 +21,7 @@ const FILE_SUFFIX: &str = "_FILE";
 /// The largest file that a variable may name: keys and secrets are small.
 const VALUE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Variables by name. An empty one counts as not set, so that `.env.example` can list names without values.
+/// Variables by name. An empty one, or one of white space alone, counts as not set, so that `.env.example` can list names without values.
 ///
 /// Where `NAME` is not set and `NAME_FILE` is, the value is the content of that file, as secrets of containers are
 /// handed over. The file is read when its value is first asked for: many programs have variables of such names.
@@ -111,14 +111,14 @@ impl Environment {
 
     /// The value of a variable, or of the file that `NAME_FILE` names; none when neither is set, or it is empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.plain(name).or_else(|| self.file_value(name)?.as_deref().ok().filter(|value| !value.is_empty()))
+        self.plain(name).or_else(|| self.file_value(name)?.as_deref().ok().filter(|value| !is_blank(value)))
     }
 
     /// Why the file that `NAME_FILE` names gives no value, if that is why the variable is not set.
     pub(super) fn unreadable(&self, name: &str) -> Option<String> {
         let reason = match self.file_value(name)? {
             Err(reason) => reason,
-            Ok(value) if value.is_empty() => "the file is empty",
+            Ok(value) if is_blank(value) => "the file is empty",
             Ok(_) => return None,
         };
         self.plain(name).is_none().then(|| reason.to_owned())
@@ -126,7 +126,7 @@ impl Environment {
 
     fn plain(&self, name: &str) -> Option<&str> {
         let variable = self.variables.get(name)?;
-        Some(variable.value.as_str()).filter(|value| !value.is_empty())
+        Some(variable.value.as_str()).filter(|value| !is_blank(value))
     }
 
     fn file_value(&self, name: &str) -> Option<&Result<String, String>> {
@@ -185,6 +185,10 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
     }
+}
+
+fn is_blank(value: &str) -> bool {
+    value.trim().is_empty()
 }
 
 /// The assignment on one line, if there is one, or why the line is none.

@@ -87,7 +87,7 @@ impl JsonSchema for Free {
 }
 
 /// Whether a value of this name is not for anybody's eyes.
-fn is_secret(name: &str) -> bool {
+pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    ["secret", "password", "private_key"].iter().any(|word| name.contains(word))
+    ["secret", "password", "private_key", "api_key"].iter().any(|word| name.contains(word))
 }

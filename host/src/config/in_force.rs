@@ -8,9 +8,24 @@ use super::problem::Source;
 /// What stands in place of a secret.
 pub(super) const REDACTED: &str = "\"***\"";
 
-/// Every value that was read, in the order in which the keys are declared. It displays as TOML without secrets.
+/// Every value that was read, in the order in which the keys are declared, and what follows from them for the provider.
+/// It displays as TOML without secrets.
 #[derive(Clone, Debug)]
-pub struct InForce(pub(super) Vec<Line>);
+pub struct InForce {
+    pub(super) lines: Vec<Line>,
+    pub(super) at_provider: Option<AtProvider>,
+}
+
+/// The URLs that an operator compares with what the provider says.
+#[derive(Clone, Debug)]
+pub(super) struct AtProvider {
+    /// The provider's name for people.
+    pub(super) name: String,
+    /// Where its discovery document is fetched from; none if its endpoints are given.
+    pub(super) discovery: Option<String>,
+    /// Where it sends people back to.
+    pub(super) callback: String,
+}
 
 /// One key with its value.
 #[derive(Clone, Debug)]
@@ -24,7 +39,7 @@ pub(super) struct Line {
 impl fmt::Display for InForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Key::default();
-        for line in &self.0 {
+        for line in &self.lines {
             if line.key.table() != table {
                 let gap = if table.is_root() { "" } else { "\n" };
                 table = line.key.table();
@@ -32,6 +47,11 @@ impl fmt::Display for InForce {
             }
             writeln!(f, "{} = {}  # {}", quoted(line.key.name()), line.shown, line.source)?;
         }
-        Ok(())
+        let Some(AtProvider { name, discovery, callback }) = &self.at_provider else { return Ok(()) };
+        writeln!(f)?;
+        if let Some(discovery) = discovery {
+            writeln!(f, "# The discovery document of {name}: {discovery}")?;
+        }
+        writeln!(f, "# The callback URL to enter at {name}: {callback}")
     }
 }

@@ -69,6 +69,8 @@ pub enum Source {
         /// The `.env` file and the line in it, when it came from there.
         line: Option<(Arc<str>, usize)>,
     },
+    /// Variables of one string.
+    Several(Vec<Source>),
     /// An argument of the command line, such as `--listen`.
     CommandLine(&'static str),
     /// Nobody said anything.
@@ -89,6 +91,10 @@ impl fmt::Display for Source {
             Self::File { file, line: Some(line) } => write!(f, "{file}:{line}"),
             Self::Variable { name, line: None } => f.write_str(name),
             Self::Variable { name, line: Some((file, line)) } => write!(f, "{file}:{line}: {name}"),
+            Self::Several(sources) => {
+                let sources: Vec<String> = sources.iter().map(Self::to_string).collect();
+                f.write_str(&sources.join(", "))
+            }
             Self::CommandLine(argument) => f.write_str(argument),
             Self::Default => f.write_str("default"),
         }
@@ -96,7 +102,7 @@ impl fmt::Display for Source {
 }
 
 /// What is wrong with one key, line or variable. A value is quoted as it was written, `${…}` and all, since what a
-/// variable holds may be a secret.
+/// variable holds may be a secret. Only the chosen provider's values are known not to be, unless their names say so.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Fault {
     /// A line that is not TOML.
@@ -148,14 +154,14 @@ pub enum Fault {
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// A variable that a built-in provider needs.
-    #[error("not set, and provider `{provider}` needs it{}; set it in the environment or in `.env`{}", colon(.what.as_deref()), try_dev(*.has_quick_start))]
+    #[error("not set, and provider `{provider}` needs it{}; {}", colon(.what.as_deref()), set_or_rename(.similar.as_deref()))]
     MissingVariable {
         /// The provider.
         provider: String,
         /// What to set it to, and where that is found.
         what: Option<String>,
-        /// Whether newcomers begin with this provider, who may not have an account there yet.
-        has_quick_start: bool,
+        /// A variable of nearly this name, which is set and which nobody asks for.
+        similar: Option<String>,
     },
     /// Values that do not go together.
     #[error("{0}")]
@@ -185,8 +191,11 @@ fn colon(what: Option<&str>) -> String {
     what.map_or_else(String::new, |what| format!(": {what}"))
 }
 
-fn try_dev(has_quick_start: bool) -> &'static str {
-    if has_quick_start { ", or run `tinymcp dev`, which needs no account" } else { "" }
+fn set_or_rename(similar: Option<&str>) -> String {
+    match similar {
+        Some(similar) => format!("did you mean it by `{similar}`, which is set?"),
+        None => "set it in the environment or in `.env`".to_owned(),
+    }
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

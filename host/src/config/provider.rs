@@ -5,6 +5,7 @@
 
 mod keys;
 mod values;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -15,12 +16,13 @@ use url::Url;
 pub use self::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
 pub(crate) use self::values::is_loopback;
 pub use self::values::{BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Secret, Words};
-use super::document::{self, Node, Table, Value};
+use super::address::BaseUrl;
+use super::document::{self, Node, Value};
+use super::in_force::{AtProvider, Line};
 use super::key::Key;
 use super::keys::Config;
-use super::problem::{Fault, Problem, Source, nearest};
+use super::problem::{Fault, Source, nearest};
 use super::reader::{Reader, Setting};
-use super::template::{Template, TemplateError};
 
 /// The provider that asks nobody who they are.
 pub(crate) const NONE: &str = "none";
@@ -114,6 +116,11 @@ impl Provider {
         self.keys.discovery.clone().or_else(of_issuer)
     }
 
+    pub(super) fn urls_to_compare(&self, base_url: &BaseUrl) -> AtProvider {
+        let discovery = self.discovery().map(|discovery| discovery.to_string());
+        AtProvider { name: self.display_name().to_owned(), discovery, callback: base_url.callback() }
+    }
+
     /// Every URL that the keys give, with its key.
     fn urls(&self) -> Vec<(&'static str, &Url)> {
         let keys = &self.keys;
@@ -168,9 +175,13 @@ pub(super) fn choose(config: &Config, root: &Node, reader: &mut Reader<'_>) -> O
         (Some(built_in), Some(own)) => merged(built_in, own),
         (None, Some(own)) => own.clone(),
     };
-    let provider = read(name, &tree, reader);
+    let (provider, is_whole) = read(name, &tree, reader);
     require_allow(name, &tree, provider.as_ref(), config, reader);
-    let provider = provider?;
+    if !is_whole {
+        point_newcomers_the_way(name, reader);
+    }
+    // What could not be read is not missing.
+    let provider = provider.filter(|_| is_whole)?;
     check(&provider, config, reader);
     warn(&provider, &tree, config, reader);
     Some(provider)
@@ -216,59 +227,45 @@ fn unknown(name: &str, config: &Config) -> String {
     }
 }
 
-/// Reads a provider's tree, which shows up in what is in force in place of what the file alone says.
-fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> Option<Provider> {
+/// Reads a provider's tree, which shows up in what is in force in place of what the file alone says, but for the texts
+/// that ship. The second value is whether all of it could be read.
+fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> (Option<Provider>, bool) {
     let key = key_of(name);
     let others = std::mem::take(&mut reader.problems);
     reader.lines.retain(|line| !line.key.is_within(&key));
-    let keys = ProviderKeys::read(tree, &key, reader);
+    let (resolved, variables) = variables::resolve(tree, name, reader.environment);
+    let keys = ProviderKeys::read(&resolved, &key, reader);
+    let shipped_texts = [key.child("hints"), key.child("variables")];
+    let is_shipped_text = |line: &Line| {
+        shipped_texts.iter().any(|table| line.key.is_within(table)) && variables::is_built_in(&line.source, name)
+    };
+    reader.lines.retain(|line| !is_shipped_text(line));
+    reader.lines.iter_mut().filter(|line| line.key.is_within(&key)).for_each(variables::redact);
     let found = std::mem::replace(&mut reader.problems, others);
-    for problem in found.into_iter().map(|problem| naming_the_variable(problem, name, tree)) {
+    let is_whole = found.is_empty();
+    for problem in found.into_iter().map(|problem| variables.tell(problem)) {
         if !reader.problems.contains(&problem) {
             reader.problems.push(problem);
         }
     }
-    Some(Provider { name: name.to_owned(), keys: keys?, variables: variables(tree) }.without_empty_values())
+    let provider = |keys| Provider { name: name.to_owned(), keys, variables: variables::by_key(tree) };
+    (keys.map(provider).map(Provider::without_empty_values), is_whole)
 }
 
-/// What a built-in file lacks is a variable, whatever line asks for it.
-fn naming_the_variable(problem: Problem, provider: &str, tree: &Node) -> Problem {
-    let is_built_in = matches!(&problem.source, Source::File { file, .. } if file.starts_with("providers/"));
-    let Fault::Template(TemplateError::Missing(variable)) = &problem.fault else { return problem };
-    if !is_built_in {
-        return problem;
+/// Whoever lacks the variables of a provider of the quick start may not have wanted it, or may have no account yet.
+fn point_newcomers_the_way(name: &str, reader: &mut Reader<'_>) {
+    let lacks_variables = reader.problems.iter().any(|problem| matches!(problem.fault, Fault::MissingVariable { .. }));
+    if !lacks_variables || !QUICK_START.contains(&name) {
+        return;
     }
-    let what = tree.get("variables").and_then(|variables| variables.get(variable));
-    let what = what.and_then(|node| if let Value::Text(text) = &node.value { Some(text.clone()) } else { None });
-    let fault = Fault::MissingVariable {
-        provider: provider.to_owned(),
-        what,
-        has_quick_start: QUICK_START.contains(&provider),
-    };
-    Problem { source: Source::Variable { name: variable.clone(), line: None }, key: None, fault }
-}
-
-/// The first variable that each key of the tree names; keys of tables within are `table.key`.
-fn variables(tree: &Node) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::new();
-    if let Value::Table(table) = &tree.value {
-        collect_variables(table, "", &mut variables);
-    }
-    variables
-}
-
-fn collect_variables(table: &Table, prefix: &str, variables: &mut BTreeMap<String, String>) {
-    for (name, node) in table {
-        match &node.value {
-            Value::Text(text) => {
-                let template = Template::parse(text).ok();
-                let variable = template.as_ref().and_then(|template| template.variables().next());
-                variables.extend(variable.map(|variable| (format!("{prefix}{name}"), variable.to_owned())));
-            }
-            Value::Table(inner) => collect_variables(inner, &format!("{prefix}{name}."), variables),
-            _ => {}
+    let key = Key::from("auth.provider");
+    let message = match reader.source_of(&key) {
+        Source::Default => {
+            format!("`{name}` is only the default; `AUTH_PROVIDER` chooses another, and `tinymcp dev` needs none")
         }
-    }
+        _ => format!("`{name}` was chosen; `tinymcp dev` needs no account at a provider"),
+    };
+    reader.problem(&Source::Default, &key, Fault::Conflict(message));
 }
 
 /// Where anybody can get an account, an empty list of people would let anybody in.
@@ -301,7 +298,8 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
     if provider.discovery().is_none() && provider.issuer.is_none() {
         reader.conflict(std::slice::from_ref(&key), "without `discovery`, `issuer` is needed".to_owned());
     }
-    for (name, url) in provider.urls() {
+    let issuer = provider.issuer.as_ref().and_then(|issuer| Url::parse(issuer).ok());
+    for (name, url) in provider.urls().into_iter().chain(issuer.iter().map(|issuer| ("issuer", issuer))) {
         if url.scheme() != "https" && !(is_loopback(url) && config.server.base_url.is_loopback()) {
             let message = format!(
                 "{url}: plain http is taken only where the provider and `server.base_url` are both on loopback; write https"

@@ -59,7 +59,7 @@ pub(super) enum Shape {
 
 /// What reading has found so far.
 pub(super) struct Reader<'a> {
-    environment: &'a Environment,
+    pub(super) environment: &'a Environment,
     overrides: &'a [Override],
     /// What relative paths begin at.
     pub(super) directory: &'a Path,
@@ -213,11 +213,20 @@ impl<'a> Reader<'a> {
             self.wrong_type(node, key, expected);
             return None;
         };
-        let resolved = match &node.source {
-            Source::File { .. } => Template::parse(written).and_then(|template| template.resolve(self.environment)),
-            Source::Variable { .. } | Source::CommandLine(_) | Source::Default => Ok(written.clone()),
+        let template = match &node.source {
+            Source::File { .. } => Template::parse(written),
+            Source::Variable { .. } | Source::Several(_) | Source::CommandLine(_) | Source::Default => {
+                return Some(written.clone());
+            }
         };
-        resolved.map_err(|error| self.problem(&node.source, key, error.into())).ok()
+        let resolved = template.map_err(|error| vec![error]).and_then(|template| template.resolve(self.environment));
+        match resolved {
+            Ok(text) => Some(text),
+            Err(errors) => {
+                self.problems.extend(errors.into_iter().map(|error| problem(&node.source, key, error.into())));
+                None
+            }
+        }
     }
 
     /// Reports a value of the right type that does not fit.

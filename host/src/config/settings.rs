@@ -17,6 +17,10 @@ impl<T: Text> Setting for T {
         let text = reader.text(node, key, T::expected())?;
         text.parse().map_err(|reason| reader.unfit(node, key, &reason)).ok()
     }
+
+    fn from_variable(text: &str) -> Value {
+        Value::Text(if T::IS_VERBATIM { text } else { text.trim() }.to_owned())
+    }
 }
 
 /// A directory; a relative one begins at the configuration file's.
@@ -43,7 +47,7 @@ impl Setting for bool {
     }
 
     fn from_variable(text: &str) -> Value {
-        text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Boolean)
+        text.trim().parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Boolean)
     }
 }
 
@@ -59,7 +63,7 @@ impl Setting for Count {
     }
 
     fn from_variable(text: &str) -> Value {
-        text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer)
+        text.trim().parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Integer)
     }
 }
 
@@ -87,7 +91,9 @@ impl Setting for Template {
             Source::File { .. } => {
                 Self::parse(text).map_err(|error| reader.problem(&node.source, key, error.into())).ok()
             }
-            Source::Variable { .. } | Source::CommandLine(_) | Source::Default => Some(Self::literal(text)),
+            Source::Variable { .. } | Source::Several(_) | Source::CommandLine(_) | Source::Default => {
+                Some(Self::literal(text))
+            }
         }
     }
 

@@ -86,18 +86,30 @@ impl Template {
     /// The text, with every variable replaced by its value.
     ///
     /// # Errors
-    /// [`TemplateError::Missing`] for the first variable that is not set, or empty, and has no default, or
-    /// [`TemplateError::Unreadable`] for one that names a file which gives nothing.
-    pub fn resolve(&self, environment: &Environment) -> Result<String, TemplateError> {
-        let text = |part: &Part| match part {
-            Part::Literal(text) => Ok(text.clone()),
-            Part::Variable { name, default } => match (environment.get(name), environment.unreadable(name)) {
-                (Some(value), _) => Ok(value.to_owned()),
-                (None, Some(reason)) => Err(TemplateError::Unreadable { name: name.clone(), reason }),
-                (None, None) => default.clone().ok_or_else(|| TemplateError::Missing(name.clone())),
-            },
-        };
-        self.0.iter().map(text).collect()
+    /// [`TemplateError::Missing`] for every variable that is not set, or empty, and has no default, and
+    /// [`TemplateError::Unreadable`] for every one that names a file which gives nothing.
+    pub fn resolve(&self, environment: &Environment) -> Result<String, Vec<TemplateError>> {
+        self.resolve_by(environment, |value| value)
+    }
+
+    /// The same, without the white space around the value of each variable, which comes from copying it.
+    ///
+    /// # Errors
+    /// As for [`Template::resolve`].
+    pub(super) fn resolve_trimmed(&self, environment: &Environment) -> Result<String, Vec<TemplateError>> {
+        self.resolve_by(environment, str::trim)
+    }
+
+    fn resolve_by(&self, environment: &Environment, taken: fn(&str) -> &str) -> Result<String, Vec<TemplateError>> {
+        let mut resolved = String::new();
+        let mut errors = Vec::new();
+        for part in &self.0 {
+            match part.text(environment, taken) {
+                Ok(text) => resolved.push_str(&text),
+                Err(error) => errors.extend(Some(error).filter(|error| !errors.contains(error))),
+            }
+        }
+        if errors.is_empty() { Ok(resolved) } else { Err(errors) }
     }
 
     /// The variables that it names.
@@ -106,6 +118,26 @@ impl Template {
             Part::Variable { name, .. } => Some(name.as_str()),
             Part::Literal(_) => None,
         })
+    }
+}
+
+impl Part {
+    fn text<'t>(
+        &'t self,
+        environment: &'t Environment,
+        taken: fn(&str) -> &str,
+    ) -> Result<Cow<'t, str>, TemplateError> {
+        match self {
+            Self::Literal(text) => Ok(text.into()),
+            Self::Variable { name, default } => match (environment.get(name), environment.unreadable(name)) {
+                (Some(value), _) => Ok(taken(value).into()),
+                (None, Some(reason)) => Err(TemplateError::Unreadable { name: name.clone(), reason }),
+                (None, None) => match default {
+                    Some(default) => Ok(default.into()),
+                    None => Err(TemplateError::Missing(name.clone())),
+                },
+            },
+        }
     }
 }
 
@@ -142,8 +174,10 @@ mod tests {
 
     fn check(text: &str, expected: Result<&str, &str>) {
         let environment = Environment::from_iter([("HOST", "example.com"), ("PORT", "8443"), ("EMPTY", "")]);
-        let resolved = Template::parse(text).and_then(|template| template.resolve(&environment));
-        let resolved = resolved.map_err(|error| error.to_string());
+        let resolved = Template::parse(text).map_err(|error| vec![error]);
+        let resolved = resolved.and_then(|template| template.resolve(&environment));
+        let resolved =
+            resolved.map_err(|errors| errors.iter().map(TemplateError::to_string).collect::<Vec<_>>().join("\n"));
         assert_eq!(resolved.as_deref().map_err(String::as_str), expected, "{text}");
     }
 
@@ -166,6 +200,16 @@ mod tests {
         let name = "`${…}` without a variable's name, which is made of letters, digits and `_`; write `$${` for a literal `${`";
         check("${}", Err(name));
         check("${MY HOST}", Err(name));
+    }
+
+    #[test]
+    fn every_variable_that_is_not_set_is_named_once() {
+        let missing = |name| {
+            format!(
+                "variable `{name}` is not set; set it in the environment or in `.env`, or write `${{{name}:-default}}`"
+            )
+        };
+        check("${NONE}/${HOST}/${EMPTY}/${NONE}", Err(&format!("{}\n{}", missing("NONE"), missing("EMPTY"))));
     }
 
     #[test]

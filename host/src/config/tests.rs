@@ -57,12 +57,12 @@ fn the_stronger_source_wins() {
 fn every_key_with_one_value_has_a_variable() {
     let variables = [
         ("BASE_URL", "http://localhost:1"),
-        ("AUTH_PROVIDER", "clerk"),
-        ("TINYMCP_LIMITS_TIMEOUT", "1s"),
-        ("TINYMCP_LIMITS_CONCURRENCY", "3"),
-        ("TINYMCP_PLUGIN_MY_TOOL_ENABLED", "false"),
+        ("AUTH_PROVIDER", " clerk"),
+        ("TINYMCP_LIMITS_TIMEOUT", "1s "),
+        ("TINYMCP_LIMITS_CONCURRENCY", "3 "),
+        ("TINYMCP_PLUGIN_MY_TOOL_ENABLED", "false\t"),
         ("TINYMCP_PLUGINS_POLL", "2s"),
-        ("TINYMCP_STATE_DIR", ""),
+        ("TINYMCP_STATE_DIR", " "),
     ];
     let Loaded { config, warnings, .. } = load("[plugin.my-tool]", &variables).unwrap();
     assert_eq!(warnings, []);
@@ -72,7 +72,7 @@ fn every_key_with_one_value_has_a_variable() {
     assert_eq!(config.limits.concurrency.get(), 3);
     assert!(!config.plugin("my_tool").enabled);
     assert_eq!(config.plugins.poll.map(|poll| poll.to_string()).as_deref(), Some("2s"));
-    assert_eq!(config.state.dir, Path::new(".tinymcp"), "an empty variable is not set");
+    assert_eq!(config.state.dir, Path::new(".tinymcp"), "a blank variable is not set");
     let rule_first = [("BASE_URL", "http://localhost:1"), ("TINYMCP_SERVER_BASE_URL", "http://localhost:2")];
     assert_eq!(loaded("", &rule_first).server.base_url, BaseUrl::localhost(2));
 }
@@ -105,7 +105,7 @@ fn what_is_not_used_needs_no_variable() {
     let key = &config.plugin("weather").secrets["API_KEY"];
     let environment = Environment::from_iter([("WEATHER_KEY", "${not} looked into")]);
     assert_eq!(key.resolve(&environment).unwrap(), "${not} looked into");
-    assert_eq!(key.resolve(&Environment::default()), Err(TemplateError::Missing("WEATHER_KEY".to_owned())));
+    assert_eq!(key.resolve(&Environment::default()), Err(vec![TemplateError::Missing("WEATHER_KEY".to_owned())]));
 }
 
 #[test]

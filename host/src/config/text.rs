@@ -31,6 +31,8 @@ pub(super) trait Text: FromStr<Err: fmt::Display> + fmt::Display + PartialEq {
     const EXAMPLE: &'static str;
     /// A regular expression that every fitting text matches whole.
     const PATTERN: &'static str = ".*";
+    /// Whether white space at the ends of a variable counts; otherwise it comes from copying the value.
+    const IS_VERBATIM: bool = false;
 
     /// What to expect, with the example.
     fn expected() -> String {
@@ -117,6 +119,7 @@ pub(super) fn not_one_of(word: &str, known: &[&str]) -> Unfit {
 impl Text for String {
     const WHAT: &'static str = "a string";
     const EXAMPLE: &'static str = "text";
+    const IS_VERBATIM: bool = true;
 
     fn expected() -> String {
         Self::WHAT.to_owned()

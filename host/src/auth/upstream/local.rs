@@ -187,7 +187,7 @@ impl Local {
     }
 
     fn redirect_uri(&self) -> String {
-        format!("{}/auth/callback", self.base_url.as_str())
+        self.base_url.callback()
     }
 
     fn callback_url(&self, request: &LoginRequest<'_>, answer: &str, value: &str) -> Url {

@@ -25,9 +25,6 @@ use crate::config::address::BaseUrl;
 use crate::fetch::{FetchError, ProviderHttp};
 use crate::state::StateDir;
 
-/// The path of this server's callback.
-const CALLBACK_PATH: &str = "/auth/callback";
-
 /// How long a person is kept waiting for the first look at the provider.
 const FIRST_LOOK: Duration = Duration::from_secs(8);
 
@@ -81,7 +78,7 @@ impl Remote {
         tracker.spawn(discovery.run(stop.clone()));
         Ok(Self(Arc::new(Inner {
             provider,
-            callback: format!("{}{CALLBACK_PATH}", base_url.as_str()),
+            callback: base_url.callback(),
             wire: Wire::new(http),
             preference: Preference::default(),
             knowledge,

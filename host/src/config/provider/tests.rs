@@ -113,7 +113,7 @@ fn an_id_token_that_nobody_asks_for_is_warned_of() {
     let warnings = serve("", &with(&CLERK, &[("CLERK_VERIFY_ID_TOKEN", "true")])).unwrap().warnings;
     let [warning] = warnings.as_slice() else { panic!("one warning") };
     let warning = warning.to_string();
-    assert!(warning.starts_with("providers/clerk.toml:"), "{warning}");
+    assert!(warning.starts_with("CLERK_VERIFY_ID_TOKEN: "), "{warning}");
     for name in ["CLERK_VERIFY_ID_TOKEN", "CLERK_SCOPES", "openid"] {
         assert!(warning.contains(name), "{warning}");
     }
@@ -121,7 +121,7 @@ fn an_id_token_that_nobody_asks_for_is_warned_of() {
 
 #[test]
 fn missing_variables_are_listed_with_their_cure() {
-    let ways = "set it in the environment or in `.env`, or run `tinymcp dev`, which needs no account";
+    let ways = "set it in the environment or in `.env`";
     check(
         "",
         &[("AUTH0_CLIENT_SECRET", "hunter2")],
@@ -132,6 +132,7 @@ fn missing_variables_are_listed_with_their_cure() {
             &format!(
                 "AUTH0_DOMAIN: not set, and provider `auth0` needs it: the Domain in the application's settings, such as tenant.us.auth0.com; {ways}"
             ),
+            "auth.provider: `auth0` is only the default; `AUTH_PROVIDER` chooses another, and `tinymcp dev` needs none",
         ],
     );
     check(
@@ -142,13 +143,122 @@ fn missing_variables_are_listed_with_their_cure() {
             "OKTA_CLIENT_SECRET: not set, and provider `okta` needs it: the client secret of the app integration; set it in the environment or in `.env`",
         ],
     );
+    let message = |name: &str, what: &str| {
+        format!("{name}: not set, and provider `cognito` needs it: the {what}; set it in the environment or in `.env`")
+    };
+    check(
+        "",
+        &[("AUTH_PROVIDER", "cognito")],
+        &[
+            &message("COGNITO_CLIENT_ID", "Client ID of the app client"),
+            &message("COGNITO_CLIENT_SECRET", "Client secret of the app client"),
+            &message("COGNITO_REGION", "region of the user pool, such as eu-central-1"),
+            &message("COGNITO_USER_POOL_ID", "User pool ID, such as eu-central-1_AbCdEf123"),
+        ],
+    );
     check(
         "",
         &with(&AUTH0[..3], &[("AUTH0_CLIENT_SECRET_FILE", "/nowhere/secret")]),
+        &["AUTH0_CLIENT_SECRET_FILE: the file that it names cannot be used: No such file or directory (os error 2)"],
+    );
+}
+
+#[test]
+fn a_bad_value_is_told_of_its_variable_and_of_nothing_else() {
+    for (variables, name, value, told) in [
+        (&AUTH0, "AUTH0_DOMAIN", "my tenant", r#""my tenant": not a host name"#),
+        (&AUTH0, "AUTH0_DOMAIN", "https://my tenant/", r#""https://my tenant/": not a host name"#),
+        (
+            &AUTH0,
+            "AUTH0_DOMAIN",
+            "user:hunter2@t.us.auth0.com",
+            r#""…@t.us.auth0.com": no user name or password may stand before the host"#,
+        ),
+        (&CLERK, "CLERK_CONFIG_URL", "not a url", r#""not a url": neither a URL nor a host name"#),
+        (&CLERK, "CLERK_CONFIG_URL", "ftp://a.example", r#""ftp://a.example": the scheme must be https"#),
+        (&CLERK, "CLERK_VERIFY_ID_TOKEN", "maybe", r#""maybe": expected true or false"#),
+    ] {
+        check("", &with(variables, &[(name, value)]), &[&format!("{name}: {told}")]);
+    }
+    let environment = Environment::from_iter(with(&AUTH0[..1], &AUTH0[2..]));
+    let environment = environment.with_dot_env(&".env".into(), "# Auth0\nAUTH0_DOMAIN='my tenant'");
+    let error = Config::parse("", &Invocation::new(Purpose::Serve), &environment).unwrap_err();
+    assert_eq!(error.to_string(), r#".env:2: AUTH0_DOMAIN: "my tenant": not a host name"#);
+    let cognito = [
+        ("AUTH_PROVIDER", "cognito"),
+        ("COGNITO_REGION", "eu central"),
+        ("COGNITO_USER_POOL_ID", "pool"),
+        ("COGNITO_CLIENT_ID", "id"),
+        ("COGNITO_CLIENT_SECRET", "hunter2"),
+    ];
+    let told =
+        r#"COGNITO_REGION, COGNITO_USER_POOL_ID: "https://cognito-idp.eu central.amazonaws.com/pool": not a host name"#;
+    check("", &cognito, &[told]);
+}
+
+#[test]
+fn scopes_have_no_quotes() {
+    let told = "only spaces or commas separate words, and no quotes or brackets surround them";
+    for (scopes, shown) in [
+        (r#""openid profile""#, r#"'"openid profile"'"#),
+        ("profile;email", r#""profile;email""#),
+        ("['profile']", r#""['profile']""#),
+    ] {
+        check("", &with(&CLERK, &[("CLERK_SCOPES", scopes)]), &[&format!("CLERK_SCOPES: {shown}: {told}")]);
+    }
+    let text = "[auth.providers.auth0]\nscopes = ['openid', '\"email\"']";
+    check(text, &AUTH0, &[&format!("tinymcp.toml:2: auth.providers.auth0.scopes: [\"openid\", '\"email\"']: {told}")]);
+}
+
+#[test]
+fn a_value_in_ones_own_table_is_told_with_its_key() {
+    check(
+        "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\ndiscovery = 'https://${ACME_HOST}/#x'",
+        &[("ACME_HOST", "id.acme.example")],
+        &[r#"ACME_HOST: auth.providers.acme.discovery: "https://id.acme.example/#x": nothing may follow a `#`"#],
+    );
+}
+
+#[test]
+fn what_needs_a_missing_variable_is_not_missing_too() {
+    check(
+        "auth.allow = ['*@example.com']",
+        &[("AUTH_PROVIDER", "github"), ("GITHUB_CLIENT_ID", "id")],
         &[
-            "providers/auth0.toml:5: auth.providers.auth0.client_secret: the file that `AUTH0_CLIENT_SECRET_FILE` names cannot be used: No such file or directory (os error 2)",
+            "GITHUB_CLIENT_SECRET: not set, and provider `github` needs it: a client secret that was generated in the app's settings; set it in the environment or in `.env`",
         ],
     );
+}
+
+#[test]
+fn a_variable_of_nearly_the_right_name_is_pointed_out() {
+    let message = "AUTH0_CLIENT_SECRET: not set, and provider `auth0` needs it: the Client Secret in the application's settings; did you mean it by `AUTH0_CLIENT_SECRT`, which is set?";
+    check(
+        "",
+        &with(&AUTH0[..3], &[("AUTH0_CLIENT_SECRT", "hunter2")]),
+        &[message, "auth.provider: `auth0` was chosen; `tinymcp dev` needs no account at a provider"],
+    );
+}
+
+#[test]
+fn white_space_around_a_value_counts_only_in_secrets() {
+    let copied =
+        [("AUTH0_DOMAIN", " t.us.auth0.com\t"), ("AUTH0_CLIENT_ID", " id "), ("AUTH0_CLIENT_SECRET", " hunter2")];
+    let copied = provider("", &with(&AUTH0, &copied));
+    assert_eq!(copied.discovery().unwrap().issuer(), "https://t.us.auth0.com");
+    assert_eq!((copied.client_id.as_str(), copied.secret().unwrap().reveal()), ("id", " hunter2"));
+    let clerk = [("CLERK_VERIFY_ID_TOKEN", "true "), ("CLERK_SCOPES", " openid ")];
+    assert!(*provider("", &with(&CLERK, &clerk)).verify.id_token);
+    let error = serve("", &with(&AUTH0, &[("AUTH0_CLIENT_ID", "  ")])).unwrap_err().to_string();
+    assert!(error.starts_with("AUTH0_CLIENT_ID: not set"), "{error}");
+}
+
+#[test]
+fn a_dollar_that_means_itself_stays_one() {
+    let text = "[auth.providers.auth0]\ndisplay_name = '$${A} ${B:-b}'\nauthorize_params = { x = '${C}' }";
+    let provider = provider(text, &with(&AUTH0, &[("C", "${A}")]));
+    assert_eq!(provider.display_name(), "${A} b");
+    assert_eq!(provider.authorize_params["x"], "${A}");
 }
 
 #[test]
@@ -209,6 +319,7 @@ fn providers_and_keys_that_do_not_exist_are_named() {
         &[("AUTH_PROVIDER", "something-else")],
         &[&format!("AUTH_PROVIDER: auth.provider: unknown provider `something-else`; known are {known}")],
     );
+    check("", &[("AUTH_PROVIDER", "Auth0")], &[r#"AUTH_PROVIDER: auth.provider: "Auth0": did you mean "auth0"?"#]);
     check(
         "[auth.providers.acme]\nclient-id = 'id'\n[auth.providers.auth0]\naudiense = 'x'\nverify = { leway = '1s' }",
         &AUTH0,
@@ -248,18 +359,30 @@ fn plain_http_stays_on_this_machine() {
         )
     };
     check(&text("http://id.example"), &AUTH0, &[&refused("http://id.example")]);
+    let issuer = "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\nissuer = 'http://id.acme.example'";
+    check(
+        issuer,
+        &[],
+        &[
+            "tinymcp.toml:4: auth.providers.acme.issuer: http://id.acme.example/: plain http is taken only where the provider and `server.base_url` are both on loopback; write https",
+        ],
+    );
     let public = with(&AUTH0, &[("BASE_URL", "https://mcp.example.com")]);
     check(&text("http://127.0.0.1:9"), &public, &[&refused("http://127.0.0.1:9")]);
 }
 
 #[test]
 fn what_is_in_force_shows_the_whole_provider_without_secrets() {
-    let text = "[auth.providers.auth0]\naudience = 'https://api'\ntoken_headers = { X-Key = 'hunter2' }";
-    let in_force = serve(text, &AUTH0).unwrap().in_force.to_string();
+    let text = r#"[auth.providers.auth0]
+audience = 'https://api'
+token_headers = { X-Key = 'hunter2' }
+authorize_params = { password = 'hunter2', a = '${MY_SECRET}' }
+"#;
+    let in_force = serve(text, &with(&AUTH0, &[("MY_SECRET", "hunter2")])).unwrap().in_force.to_string();
     assert!(!in_force.contains("hunter2"), "{in_force}");
     for expected in [
-        "client_id = \"${AUTH0_CLIENT_ID}\"  # providers/auth0.toml:4\n",
-        "client_secret = \"***\"  # providers/auth0.toml:5\n",
+        "client_id = \"id\"  # AUTH0_CLIENT_ID\n",
+        "client_secret = \"***\"  # AUTH0_CLIENT_SECRET\n",
         "audience = \"https://api\"  # tinymcp.toml:2\n",
         "X-Key = \"***\"  # tinymcp.toml:3\n",
     ] {
@@ -267,6 +390,31 @@ fn what_is_in_force_shows_the_whole_provider_without_secrets() {
     }
     let again: toml::Table = in_force.parse().unwrap();
     assert!(again.contains_key("auth"));
+}
+
+#[test]
+fn what_is_in_force_shows_what_the_provider_is_asked_and_told() {
+    let environment = Environment::from_iter(CLERK).with_dot_env(&".env".into(), "\nCLERK_SCOPES=openid email");
+    let text = "server.base_url = 'https://mcp.example.com'\n[auth.providers.clerk.hints.own]\nwhen = 'x'\ntitle = 't'\nhappened = 'h'";
+    let in_force = Config::parse(text, &Invocation::new(Purpose::Serve), &environment).unwrap().in_force.to_string();
+    for expected in [
+        "discovery = \"https://a.clerk.accounts.dev/.well-known/openid-configuration\"  # CLERK_CONFIG_URL\n",
+        "scopes = \"openid email\"  # .env:2: CLERK_SCOPES\n",
+        "id_token = \"false\"  # providers/clerk.toml:12\n",
+        "[auth.providers.clerk.hints.own]\nwhen = \"x\"  # tinymcp.toml:3\n",
+        "\n\n# The discovery document of Clerk: https://a.clerk.accounts.dev/.well-known/openid-configuration\n# The callback URL to enter at Clerk: https://mcp.example.com/auth/callback\n",
+    ] {
+        assert!(in_force.contains(expected), "{expected}\nis not in\n{in_force}");
+    }
+    for shipped in ["hints.openid", "clerk.variables", "${"] {
+        assert!(!in_force.contains(shipped), "{shipped} is in\n{in_force}");
+    }
+    let github = [("AUTH_PROVIDER", "github"), ("GITHUB_CLIENT_ID", "id"), ("GITHUB_CLIENT_SECRET", "hunter2")];
+    let in_force = serve("auth.allow = ['alice@example.com']", &github).unwrap().in_force.to_string();
+    assert!(!in_force.contains("discovery document"), "{in_force}");
+    assert!(in_force.ends_with("\n# The callback URL to enter at GitHub: http://localhost:8000/auth/callback\n"));
+    let none = serve("", &[("AUTH_PROVIDER", "none")]).unwrap().in_force.to_string();
+    assert!(!none.contains("callback"), "{none}");
 }
 
 #[test]

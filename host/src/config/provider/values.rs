@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
 use crate::config::document::{Node, Value};
 use crate::config::in_force::REDACTED;
@@ -83,7 +83,7 @@ impl Setting for Flag {
         if let Value::Boolean(boolean) = node.value {
             return Some(Self(boolean));
         }
-        match reader.text(node, key, "true or false".to_owned())?.to_ascii_lowercase().as_str() {
+        match reader.text(node, key, "true or false".to_owned())?.trim().to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Some(Self(true)),
             "false" | "0" | "no" | "off" => Some(Self(false)),
             _ => {
@@ -107,6 +107,9 @@ impl JsonSchema for Flag {
         json_schema!({ "type": ["boolean", "string"] })
     }
 }
+
+/// What comes of quoting twice, as where a `.env` is read by something that keeps quotes, or of another separator.
+const NOT_IN_WORDS: [char; 6] = ['"', '\'', '\\', ';', '[', ']'];
 
 /// Words without spaces or commas: a list of them, or one string that separates them by either.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,6 +137,10 @@ impl Setting for Words {
             _ => vec![reader.text(node, key, "a list, or a string with spaces or commas".to_owned())],
         };
         let mut words: Vec<String> = Vec::new();
+        if texts.iter().flatten().any(|text| text.contains(NOT_IN_WORDS)) {
+            reader.unfit(node, key, &"only spaces or commas separate words, and no quotes or brackets surround them");
+            return None;
+        }
         for text in texts {
             for word in text?.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
                 if !words.iter().any(|known| known == word) {
@@ -245,6 +252,7 @@ impl FromStr for DiscoveryUrl {
 
     fn from_str(text: &str) -> Result<Self, Unfit> {
         let text = text.trim();
+        let no_host = if text.contains("://") { "not a host name" } else { "neither a URL nor a host name" };
         let inner = text.strip_prefix("https://").filter(|rest| rest.contains("://"));
         let text = match inner.and_then(|inner| inner.split_once("://")) {
             Some(("http", rest)) if is_on_this_machine(rest) => format!("http://{rest}"),
@@ -252,6 +260,9 @@ impl FromStr for DiscoveryUrl {
             None if text.contains("://") => text.to_owned(),
             None => format!("https://{text}"),
         };
+        if Url::parse(&text).is_err_and(is_of_host) {
+            return Err(no_host.into());
+        }
         let mut url = endpoint(&text)?;
         if !url.path().contains("/.well-known/") {
             let path = format!("{}{DISCOVERY_PATH}", url.path().trim_end_matches('/'));
@@ -259,6 +270,11 @@ impl FromStr for DiscoveryUrl {
         }
         Ok(Self(url))
     }
+}
+
+fn is_of_host(error: ParseError) -> bool {
+    use ParseError::{EmptyHost, IdnaError, InvalidDomainCharacter, InvalidIpv4Address, InvalidIpv6Address};
+    matches!(error, EmptyHost | IdnaError | InvalidDomainCharacter | InvalidIpv4Address | InvalidIpv6Address)
 }
 
 fn is_on_this_machine(rest: &str) -> bool {

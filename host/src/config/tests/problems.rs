@@ -193,11 +193,21 @@ fn a_problem_shows_neither_secrets_nor_what_variables_hold() {
         text,
         &[NONE, ("URL", "hunter2")],
         &[
-            r#"tinymcp.toml:2: server.base_url: "${URL}": not a URL: relative URL without a base"#,
+            r#"tinymcp.toml:2: server.base_url: "${URL}": it must begin with http:// or https://"#,
             "tinymcp.toml:4: plugin.a.secrets.KEY: expected a string, got integer",
             "tinymcp.toml:4: plugin.a.secrets.OTHER: `${` without `}`; write `$${` for a literal `${`",
         ],
     );
+}
+
+#[test]
+fn every_variable_of_a_string_is_named() {
+    let missing = |name| {
+        format!(
+            "tinymcp.toml:1: server.base_url: variable `{name}` is not set; set it in the environment or in `.env`, or write `${{{name}:-default}}`"
+        )
+    };
+    check("server.base_url = 'https://${HOST}:${PORT}'", &[NONE], &[&missing("HOST"), &missing("PORT")]);
 }
 
 #[test]
