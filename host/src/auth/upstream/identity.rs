@@ -359,7 +359,7 @@ fn not_verified(what: &str, error: &JwtError) -> IdentityError {
         JwtError::Header(_) | JwtError::Algorithm | JwtError::Signature | JwtError::Issuer(_) | JwtError::Audience => {
             IdentityError::SomebodyElse(cause)
         }
-        // Clocks differ, and keys rotate.
+        // Clocks differ, keys rotate, and what is no token at all says nothing of anybody.
         _ => IdentityError::Wrong(cause),
     }
 }
