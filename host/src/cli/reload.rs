@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
 use crate::config::environment::Environment;
-use crate::config::{Config, Invocation, Loaded};
+use crate::config::{Config, Invocation, Loaded, Provider};
 
 /// How often the files are looked at: two calls of `stat`. Editors, `ConfigMap` mounts and network file systems replace
 /// files in so many ways that looking is simpler than being told, and this is soon enough for a person.
@@ -21,6 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(super) async fn watch(
     invocation: Invocation,
     config: watch::Sender<Arc<Config>>,
+    provider: Option<Provider>,
     log: LogLevel,
     stop: CancellationToken,
 ) {
@@ -37,7 +38,7 @@ pub(super) async fn watch(
             continue;
         }
         match stop.run_until_cancelled(load(invocation.clone())).await {
-            Some(Ok(loaded)) => apply(loaded, &config, &log),
+            Some(Ok(loaded)) => apply(loaded, &config, provider.as_ref(), &log),
             Some(Err(problems)) => {
                 for problem in problems.lines() {
                     tracing::error!("configuration not reloaded: {problem}");
@@ -68,13 +69,17 @@ async fn load(invocation: Invocation) -> Result<Loaded, String> {
     tokio::task::spawn_blocking(load).await.unwrap_or_else(|failed| Err(failed.to_string()))
 }
 
-fn apply(loaded: Loaded, config: &watch::Sender<Arc<Config>>, log: &LogLevel) {
+fn apply(loaded: Loaded, config: &watch::Sender<Arc<Config>>, provider: Option<&Provider>, log: &LogLevel) {
     let old = Arc::clone(&config.borrow());
     let mut new = loaded.config;
     let waiting = old.restart_needed(&new);
     if !waiting.is_empty() {
         let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();
         tracing::warn!("changed keys that need a restart: {}", keys.join(", "));
+    }
+    // Also where its variables have changed, and no key.
+    if loaded.provider.as_ref() != provider && waiting.is_empty() {
+        tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
     // What needs a restart stays as it was, so that the next change is compared with what is in force.
     new = Config { limits: new.limits, plugin: new.plugin, log: new.log, ..(*old).clone() };

@@ -85,7 +85,7 @@ impl Server {
         let login_config = config_receiver.clone();
         let plugins =
             Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::start)?;
-        tasks.spawn(reload::watch(invocation, config_sender, log, draining.clone()));
+        tasks.spawn(reload::watch(invocation, config_sender, provider.clone(), log, draining.clone()));
         let login = Login {
             config: login_config,
             provider,

@@ -49,7 +49,7 @@ const BUILT_IN: [(&str, &str); 11] = [
 const QUICK_START: [&str; 2] = ["auth0", "clerk"];
 
 /// An identity provider: its keys, all variables replaced, checked against each other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Provider {
     name: String,
     keys: ProviderKeys,
