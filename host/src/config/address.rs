@@ -144,6 +144,9 @@ impl FromStr for BaseUrl {
     type Err = Unfit;
 
     fn from_str(text: &str) -> Result<Self, Unfit> {
+        if !text.contains("://") {
+            return Err("it must begin with http:// or https://".into());
+        }
         let url = bare_url(text)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the scheme must be https or http".into());

@@ -133,6 +133,10 @@ fn prefix(text: &str) -> Result<String, Unfit> {
 
 fn provider_name(text: &str) -> Result<String, Unfit> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    let in_small_letters = text.to_ascii_lowercase();
+    if text != in_small_letters && in_small_letters.chars().all(fits) {
+        return Err(format!("did you mean {in_small_letters:?}?").into());
+    }
     if text.is_empty() || !text.chars().all(fits) {
         return Err("a provider's name is made of small letters, digits, `_` and `-`".into());
     }

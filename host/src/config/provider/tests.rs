@@ -294,6 +294,7 @@ fn providers_and_keys_that_do_not_exist_are_named() {
         &[("AUTH_PROVIDER", "something-else")],
         &[&format!("AUTH_PROVIDER: auth.provider: unknown provider `something-else`; known are {known}")],
     );
+    check("", &[("AUTH_PROVIDER", "Auth0")], &[r#"AUTH_PROVIDER: auth.provider: "Auth0": did you mean "auth0"?"#]);
     check(
         "[auth.providers.acme]\nclient-id = 'id'\n[auth.providers.auth0]\naudiense = 'x'\nverify = { leway = '1s' }",
         &AUTH0,

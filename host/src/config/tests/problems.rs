@@ -193,7 +193,7 @@ fn a_problem_shows_neither_secrets_nor_what_variables_hold() {
         text,
         &[NONE, ("URL", "hunter2")],
         &[
-            r#"tinymcp.toml:2: server.base_url: "${URL}": not a URL: relative URL without a base"#,
+            r#"tinymcp.toml:2: server.base_url: "${URL}": it must begin with http:// or https://"#,
             "tinymcp.toml:4: plugin.a.secrets.KEY: expected a string, got integer",
             "tinymcp.toml:4: plugin.a.secrets.OTHER: `${` without `}`; write `$${` for a literal `${`",
         ],
