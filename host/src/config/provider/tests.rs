@@ -196,6 +196,20 @@ fn a_bad_value_is_told_of_its_variable_and_of_nothing_else() {
 }
 
 #[test]
+fn scopes_have_no_quotes() {
+    let told = "only spaces or commas separate words, and no quotes or brackets surround them";
+    for (scopes, shown) in [
+        (r#""openid profile""#, r#"'"openid profile"'"#),
+        ("profile;email", r#""profile;email""#),
+        ("['profile']", r#""['profile']""#),
+    ] {
+        check("", &with(&CLERK, &[("CLERK_SCOPES", scopes)]), &[&format!("CLERK_SCOPES: {shown}: {told}")]);
+    }
+    let text = "[auth.providers.auth0]\nscopes = ['openid', '\"email\"']";
+    check(text, &AUTH0, &[&format!("tinymcp.toml:2: auth.providers.auth0.scopes: [\"openid\", '\"email\"']: {told}")]);
+}
+
+#[test]
 fn a_value_in_ones_own_table_is_told_with_its_key() {
     check(
         "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\ndiscovery = 'https://${ACME_HOST}/#x'",

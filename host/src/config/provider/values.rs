@@ -108,6 +108,9 @@ impl JsonSchema for Flag {
     }
 }
 
+/// What comes of quoting twice, as where a `.env` is read by something that keeps quotes, or of another separator.
+const NOT_IN_WORDS: [char; 6] = ['"', '\'', '\\', ';', '[', ']'];
+
 /// Words without spaces or commas: a list of them, or one string that separates them by either.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words(Vec<String>);
@@ -134,6 +137,10 @@ impl Setting for Words {
             _ => vec![reader.text(node, key, "a list, or a string with spaces or commas".to_owned())],
         };
         let mut words: Vec<String> = Vec::new();
+        if texts.iter().flatten().any(|text| text.contains(NOT_IN_WORDS)) {
+            reader.unfit(node, key, &"only spaces or commas separate words, and no quotes or brackets surround them");
+            return None;
+        }
         for text in texts {
             for word in text?.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
                 if !words.iter().any(|known| known == word) {
