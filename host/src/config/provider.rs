@@ -279,7 +279,8 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
     if provider.discovery().is_none() && provider.issuer.is_none() {
         reader.conflict(std::slice::from_ref(&key), "without `discovery`, `issuer` is needed".to_owned());
     }
-    for (name, url) in provider.urls() {
+    let issuer = provider.issuer.as_ref().and_then(|issuer| Url::parse(issuer).ok());
+    for (name, url) in provider.urls().into_iter().chain(issuer.iter().map(|issuer| ("issuer", issuer))) {
         if url.scheme() != "https" && !(is_loopback(url) && config.server.base_url.is_loopback()) {
             let message = format!(
                 "{url}: plain http is taken only where the provider and `server.base_url` are both on loopback; write https"

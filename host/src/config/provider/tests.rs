@@ -348,6 +348,14 @@ fn plain_http_stays_on_this_machine() {
         )
     };
     check(&text("http://id.example"), &AUTH0, &[&refused("http://id.example")]);
+    let issuer = "auth.provider = 'acme'\n[auth.providers.acme]\nclient_id = 'id'\nissuer = 'http://id.acme.example'";
+    check(
+        issuer,
+        &[],
+        &[
+            "tinymcp.toml:4: auth.providers.acme.issuer: http://id.acme.example/: plain http is taken only where the provider and `server.base_url` are both on loopback; write https",
+        ],
+    );
     let public = with(&AUTH0, &[("BASE_URL", "https://mcp.example.com")]);
     check(&text("http://127.0.0.1:9"), &public, &[&refused("http://127.0.0.1:9")]);
 }
