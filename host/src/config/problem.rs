@@ -154,14 +154,14 @@ pub enum Fault {
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// A variable that a built-in provider needs.
-    #[error("not set, and provider `{provider}` needs it{}; set it in the environment or in `.env`{}", colon(.what.as_deref()), try_dev(*.has_quick_start))]
+    #[error("not set, and provider `{provider}` needs it{}; {}", colon(.what.as_deref()), set_or_rename(.similar.as_deref()))]
     MissingVariable {
         /// The provider.
         provider: String,
         /// What to set it to, and where that is found.
         what: Option<String>,
-        /// Whether newcomers begin with this provider, who may not have an account there yet.
-        has_quick_start: bool,
+        /// A variable of nearly this name, which is set and which nobody asks for.
+        similar: Option<String>,
     },
     /// Values that do not go together.
     #[error("{0}")]
@@ -191,8 +191,11 @@ fn colon(what: Option<&str>) -> String {
     what.map_or_else(String::new, |what| format!(": {what}"))
 }
 
-fn try_dev(has_quick_start: bool) -> &'static str {
-    if has_quick_start { ", or run `tinymcp dev`, which needs no account" } else { "" }
+fn set_or_rename(similar: Option<&str>) -> String {
+    match similar {
+        Some(similar) => format!("did you mean it by `{similar}`, which is set?"),
+        None => "set it in the environment or in `.env`".to_owned(),
+    }
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

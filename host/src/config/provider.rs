@@ -21,7 +21,7 @@ use super::document::{self, Node, Value};
 use super::in_force::{AtProvider, Line};
 use super::key::Key;
 use super::keys::Config;
-use super::problem::{Fault, nearest};
+use super::problem::{Fault, Source, nearest};
 use super::reader::{Reader, Setting};
 
 /// The provider that asks nobody who they are.
@@ -177,6 +177,9 @@ pub(super) fn choose(config: &Config, root: &Node, reader: &mut Reader<'_>) -> O
     };
     let (provider, is_whole) = read(name, &tree, reader);
     require_allow(name, &tree, provider.as_ref(), config, reader);
+    if !is_whole {
+        point_newcomers_the_way(name, reader);
+    }
     // What could not be read is not missing.
     let provider = provider.filter(|_| is_whole)?;
     check(&provider, config, reader);
@@ -247,6 +250,22 @@ fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> (Option<Provider>, 
     }
     let provider = |keys| Provider { name: name.to_owned(), keys, variables: variables::by_key(tree) };
     (keys.map(provider).map(Provider::without_empty_values), is_whole)
+}
+
+/// Whoever lacks the variables of a provider of the quick start may not have wanted it, or may have no account yet.
+fn point_newcomers_the_way(name: &str, reader: &mut Reader<'_>) {
+    let lacks_variables = reader.problems.iter().any(|problem| matches!(problem.fault, Fault::MissingVariable { .. }));
+    if !lacks_variables || !QUICK_START.contains(&name) {
+        return;
+    }
+    let key = Key::from("auth.provider");
+    let message = match reader.source_of(&key) {
+        Source::Default => {
+            format!("`{name}` is only the default; `AUTH_PROVIDER` chooses another, and `tinymcp dev` needs none")
+        }
+        _ => format!("`{name}` was chosen; `tinymcp dev` needs no account at a provider"),
+    };
+    reader.problem(&Source::Default, &key, Fault::Conflict(message));
 }
 
 /// Where anybody can get an account, an empty list of people would let anybody in.

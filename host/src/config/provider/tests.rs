@@ -121,7 +121,7 @@ fn an_id_token_that_nobody_asks_for_is_warned_of() {
 
 #[test]
 fn missing_variables_are_listed_with_their_cure() {
-    let ways = "set it in the environment or in `.env`, or run `tinymcp dev`, which needs no account";
+    let ways = "set it in the environment or in `.env`";
     check(
         "",
         &[("AUTH0_CLIENT_SECRET", "hunter2")],
@@ -132,6 +132,7 @@ fn missing_variables_are_listed_with_their_cure() {
             &format!(
                 "AUTH0_DOMAIN: not set, and provider `auth0` needs it: the Domain in the application's settings, such as tenant.us.auth0.com; {ways}"
             ),
+            "auth.provider: `auth0` is only the default; `AUTH_PROVIDER` chooses another, and `tinymcp dev` needs none",
         ],
     );
     check(
@@ -226,6 +227,16 @@ fn what_needs_a_missing_variable_is_not_missing_too() {
         &[
             "GITHUB_CLIENT_SECRET: not set, and provider `github` needs it: a client secret that was generated in the app's settings; set it in the environment or in `.env`",
         ],
+    );
+}
+
+#[test]
+fn a_variable_of_nearly_the_right_name_is_pointed_out() {
+    let message = "AUTH0_CLIENT_SECRET: not set, and provider `auth0` needs it: the Client Secret in the application's settings; did you mean it by `AUTH0_CLIENT_SECRT`, which is set?";
+    check(
+        "",
+        &with(&AUTH0[..3], &[("AUTH0_CLIENT_SECRT", "hunter2")]),
+        &[message, "auth.provider: `auth0` was chosen; `tinymcp dev` needs no account at a provider"],
     );
 }
 

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use super::QUICK_START;
 use crate::config::document::{Node, Table, Value};
 use crate::config::environment::Environment;
 use crate::config::free::is_secret;
@@ -17,6 +16,9 @@ use crate::config::template::{Template, TemplateError};
 /// Keys in whose values white space at the ends may be meant: secrets, and what separates scopes.
 const VERBATIM: [&str; 5] =
     ["client_secret", "token_params", "token_headers", "scope_separator", "answer_scope_separator"];
+
+/// How many letters of a variable's name may be wrong for it to be recognized.
+const TYPING_ERRORS: usize = 2;
 
 /// What the strings of a provider's tree were before their variables had values.
 pub(super) struct Variables<'a> {
@@ -101,7 +103,7 @@ impl Variables<'_> {
                 fault: Fault::MissingVariable {
                     provider: self.provider.to_owned(),
                     what: self.what(&variable),
-                    has_quick_start: QUICK_START.contains(&self.provider),
+                    similar: self.similar(&variable),
                 },
             },
             Fault::Template(TemplateError::Unreadable { name, reason }) if self.is_built_in(&problem.source) => {
@@ -121,6 +123,16 @@ impl Variables<'_> {
             }
             _ => problem,
         }
+    }
+
+    /// The variable that is set and has nearly this name, unless the provider knows it too.
+    fn similar(&self, variable: &str) -> Option<String> {
+        let known = self.written.get("variables");
+        let is_known = |name: &str| known.is_some_and(|known| known.get(name).is_some());
+        let others = self.environment.names().filter(|name| !is_known(name));
+        let others = others.map(|name| (strsim::damerau_levenshtein(name, variable), name));
+        let (_, nearest) = others.filter(|(distance, _)| *distance <= TYPING_ERRORS).min()?;
+        Some(nearest.to_owned())
     }
 
     /// What to set a variable to, in the words of the built-in file.
