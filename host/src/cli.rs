@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod connect;
 mod dev;
+mod doctor;
 mod inspect;
 mod list;
 mod logging;
@@ -60,6 +61,9 @@ enum Command {
     /// Check the configuration, and print what is in force
     #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
     Check(check::Arguments),
+    /// Check the configuration against the real provider, and say what to click there
+    #[command(after_help = "Example:\n  tinymcp doctor --config /etc/tinymcp/tinymcp.toml")]
+    Doctor(doctor::Arguments),
     /// Print the JSON schema of tinymcp.toml, for editors
     #[command(after_help = "Example:\n  tinymcp schema > tinymcp.schema.json")]
     Schema,
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),
         Command::Connect(arguments) => connect::run(arguments),
     };

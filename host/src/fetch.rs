@@ -8,11 +8,15 @@ mod address;
 mod gate;
 mod provider;
 mod resolver;
+#[cfg(test)]
+pub(crate) mod site;
 mod strangers;
 #[cfg(test)]
 mod tests;
 
 use std::error::Error;
+use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,7 +24,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
-use url::Url;
+use url::{Host, Url};
 
 pub use provider::ProviderHttp;
 pub use strangers::Strangers;
@@ -93,11 +97,32 @@ impl FetchError {
 }
 
 impl Document {
-    fn of(answer: http::Response<Bytes>) -> Result<Self, FetchError> {
+    /// The document in an answer.
+    ///
+    /// # Errors
+    /// [`FetchError::Status`] if the answer is not 200.
+    pub(crate) fn of(answer: http::Response<Bytes>) -> Result<Self, FetchError> {
         match answer.status() {
             StatusCode::OK => Ok(Self { max_age: max_age(answer.headers()), body: answer.into_body() }),
             status => Err(FetchError::Status(status)),
         }
+    }
+}
+
+/// Whether everybody can reach a URL's host: whether all of its addresses, as this machine sees them, are public.
+///
+/// # Errors
+/// The host has no address.
+pub async fn is_public(url: &Url) -> io::Result<bool> {
+    let addresses: Vec<IpAddr> = match url.host() {
+        Some(Host::Ipv4(address)) => vec![address.into()],
+        Some(Host::Ipv6(address)) => vec![address.into()],
+        Some(Host::Domain(name)) => tokio::net::lookup_host((name, 443)).await?.map(|found| found.ip()).collect(),
+        None => Vec::new(),
+    };
+    match addresses.is_empty() {
+        true => Err(io::ErrorKind::NotFound.into()),
+        false => Ok(addresses.into_iter().all(address::is_global)),
     }
 }
 

@@ -9,7 +9,7 @@
 //! - [`jwks`]: tokens that others have signed, and their keys.
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
-//! - [`clients`]: what to paste into Cursor, Claude Code and others.
+//! - [`clients`]: what to paste into Cursor, Claude Code and others. [`finding`]: what `tinymcp doctor` has found.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
 //! - [`visible`]: strangers' text, without what a reader would not see.
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod clients;
 pub mod config;
 pub mod fetch;
+pub mod finding;
 pub mod http;
 pub mod jwks;
 pub mod mcp;

@@ -3,10 +3,11 @@
 //! - [`remote`]: a provider elsewhere, as its data says. [`local`]: the built-in page, for development.
 //! - `discovery`: how the provider describes itself; `breaker`: what is sent there, and when nothing is.
 //! - `token`, `answer`: codes and refresh tokens for tokens. `id_token`, `claims`, `identity`: whose tokens they are.
-//! - `faults`: what went wrong there, for whom.
+//! - `faults`: what went wrong there, for whom. [`checkup`]: whether the configuration fits it, for `tinymcp doctor`.
 
 mod answer;
 mod breaker;
+pub mod checkup;
 mod claims;
 mod discovery;
 mod faults;

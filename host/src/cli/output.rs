@@ -31,7 +31,7 @@ pub(super) fn error(message: &str) {
 
 /// Writes what should be looked at.
 pub(super) fn warning(message: &str) {
-    note(&format!("{} {message}", paint(YELLOW, "warning:")));
+    note(&format!("{} {message}", notable("warning:")));
 }
 
 pub(super) fn bold(text: &str) -> String {
@@ -44,6 +44,10 @@ pub(super) fn dim(text: &str) -> String {
 
 pub(super) fn good(text: &str) -> String {
     paint(GREEN, text)
+}
+
+pub(super) fn notable(text: &str) -> String {
+    paint(YELLOW, text)
 }
 
 pub(super) fn bad(text: &str) -> String {

@@ -78,10 +78,15 @@ impl Provider {
         self.keys.token_errors.get(error).map_or(error, String::as_str)
     }
 
+    /// The variable that sets a key, if one does.
+    pub fn variable(&self, key: &str) -> Option<&str> {
+        self.variables.get(key).map(String::as_str)
+    }
+
     /// What an operator changes to change a key, for people: a variable, or the key itself.
     pub fn setting(&self, key: &str) -> String {
-        match self.variables.get(key) {
-            Some(variable) => variable.clone(),
+        match self.variable(key) {
+            Some(variable) => variable.to_owned(),
             None => format!("`{}`", self.key().child(key)),
         }
     }

@@ -58,6 +58,8 @@ pub(super) struct Known {
     pub(super) revocation_endpoint: Option<Url>,
     pub(super) scopes_supported: Vec<String>,
     pub(super) auth_methods: Option<Vec<String>>,
+    /// The methods of PKCE (RFC 7636), if it names any.
+    pub(super) challenge_methods: Option<Vec<String>>,
     /// It names itself at the callback (RFC 9207).
     pub(super) names_itself: bool,
     pub(super) keys: Option<Arc<KeySet<ProviderHttp>>>,
@@ -78,6 +80,17 @@ pub(super) enum DiscoveryError {
     Plain { url: String, member: &'static str, endpoint: String },
 }
 
+impl DiscoveryError {
+    pub(super) fn of(url: &DiscoveryUrl, cause: FetchError) -> Self {
+        match cause {
+            FetchError::Status(status) if is_an_answer(status) => {
+                Self::Missing { url: url.to_string(), status: status.as_u16() }
+            }
+            cause => Self::Fetch { url: url.to_string(), cause },
+        }
+    }
+}
+
 /// The members of a document that logins need.
 #[derive(Deserialize)]
 struct Document {
@@ -90,6 +103,7 @@ struct Document {
     revocation_endpoint: Option<String>,
     scopes_supported: Option<Vec<String>>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    code_challenge_methods_supported: Option<Vec<String>>,
     authorization_response_iss_parameter_supported: Option<bool>,
 }
 
@@ -180,19 +194,14 @@ impl Discovery {
 
     async fn look(&self, url: &DiscoveryUrl) -> Result<Known, DiscoveryError> {
         let fetched = self.http.fetch(url.url()).await;
-        let body = fetched.map_err(|cause| match cause {
-            FetchError::Status(status) if is_an_answer(status) => {
-                DiscoveryError::Missing { url: url.to_string(), status: status.as_u16() }
-            }
-            cause => DiscoveryError::Fetch { url: url.to_string(), cause },
-        })?;
-        let known = self.read(url, &body.body)?;
-        self.keep(url, &body.body);
+        let document = fetched.map_err(|cause| DiscoveryError::of(url, cause))?;
+        let known = self.read(url, &document.body)?;
+        self.keep(url, &document.body);
         Ok(known)
     }
 
     /// Reads a document, as it comes from the provider or from the state directory.
-    fn read(&self, url: &DiscoveryUrl, body: &[u8]) -> Result<Known, DiscoveryError> {
+    pub(super) fn read(&self, url: &DiscoveryUrl, body: &[u8]) -> Result<Known, DiscoveryError> {
         let unreadable = |reason: String| DiscoveryError::Unreadable { url: url.to_string(), reason };
         let document: Document = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
         let has_tenants = self.check_issuer(url, &document.issuer)?;
@@ -229,6 +238,7 @@ impl Discovery {
             revocation_endpoint: own(&keys.revocation_endpoint, "revocation_endpoint", document.revocation_endpoint)?,
             scopes_supported: document.scopes_supported.unwrap_or_default(),
             auth_methods: document.token_endpoint_auth_methods_supported,
+            challenge_methods: document.code_challenge_methods_supported,
             names_itself: document.authorization_response_iss_parameter_supported.unwrap_or(false),
             keys: jwks_uri.map(|url| self.key_set(url)),
         })
@@ -254,7 +264,7 @@ impl Discovery {
         if url.may_name(found) { Ok(false) } else { Err(wrong(&url.issuer())) }
     }
 
-    fn without_document(&self) -> Option<Known> {
+    pub(super) fn without_document(&self) -> Option<Known> {
         let keys = &self.provider;
         let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.url().clone());
         Some(Known {
@@ -267,6 +277,7 @@ impl Discovery {
             revocation_endpoint: url(&keys.revocation_endpoint),
             scopes_supported: Vec::new(),
             auth_methods: None,
+            challenge_methods: None,
             names_itself: false,
             keys: url(&keys.jwks_uri).map(|url| self.key_set(url)),
         })

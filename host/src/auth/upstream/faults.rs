@@ -115,10 +115,13 @@ impl Faults<'_> {
     }
 
     fn filled(&self, hint: &Hint) -> Explanation {
+        // There is nothing to do about an audience that is not asked for.
+        let has_audience = self.provider.audience.is_some();
+        let steps = hint.steps.iter().filter(|step| has_audience || !step.contains("{audience}"));
         Explanation {
             title: self.fill(&hint.title),
             happened: self.fill(&hint.happened),
-            steps: hint.steps.iter().map(|step| self.fill(step)).collect(),
+            steps: steps.map(|step| self.fill(step)).collect(),
             quote: None,
         }
     }
@@ -234,7 +237,7 @@ impl Faults<'_> {
         Unavailable { explanation: self.unknown(error), cause }
     }
 
-    fn unknown(&self, error: Option<&DiscoveryError>) -> Explanation {
+    pub(super) fn unknown(&self, error: Option<&DiscoveryError>) -> Explanation {
         let name = self.provider.display_name();
         let setting = self.provider.setting("discovery");
         let retry = "Nothing is lost: who is logged in stays so. Try again in a moment.".to_owned();

@@ -317,7 +317,7 @@ fn is_ending(tokens: &UpstreamTokens) -> bool {
 }
 
 /// What is asked for: the scopes of the data, and those that the provider is known to have.
-fn scopes(provider: &Provider, known: Option<&Known>) -> Vec<String> {
+pub(super) fn scopes(provider: &Provider, known: Option<&Known>) -> Vec<String> {
     let supported = known.map_or(&[][..], |known| &known.scopes_supported);
     let optional = provider.optional_scopes.iter().filter(|scope| supported.contains(scope));
     let offline = provider.offline.scope.iter().filter(|scope| !scope.is_empty());
@@ -332,7 +332,8 @@ fn scopes(provider: &Provider, known: Option<&Known>) -> Vec<String> {
     scopes
 }
 
-fn authorize_url(provider: &Provider, known: &Known, scopes: &[String], request: &UpstreamRequest) -> Url {
+/// Where a person is sent to log in.
+pub(super) fn authorize_url(provider: &Provider, known: &Known, scopes: &[String], request: &UpstreamRequest) -> Url {
     let mut params: Vec<(&str, &str)> = vec![
         ("response_type", "code"),
         ("client_id", &provider.client_id),

@@ -151,6 +151,27 @@ impl TokenEndpoint<'_> {
         Err(first.unwrap_or_else(|| TokenError::Garbage("no authentication method".to_owned())))
     }
 
+    /// Finds out whether the endpoint takes this server for who it is, by asking for the tokens of a code that nobody
+    /// gave out.
+    ///
+    /// # Errors
+    /// [`TokenError`], if it says anything but that the code is no good.
+    pub(super) async fn introduce(&self, request: &UpstreamRequest) -> Result<(), TokenError> {
+        let grant = Grant::Code { code: "tinymcp-doctor", request };
+        let mut first = None;
+        for method in &self.methods() {
+            match self.request_as(*method, &grant).await {
+                Ok(_) => return Ok(()),
+                Err(error) if self.is_about_the_client(&error) => first = first.or(Some(error)),
+                Err(TokenError::Refused { error, .. }) if self.provider.standard_error(&error) == "invalid_grant" => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(first.unwrap_or_else(|| TokenError::Garbage("no authentication method".to_owned())))
+    }
+
     /// Whether the provider did not take this server for who it is.
     fn is_about_the_client(&self, error: &TokenError) -> bool {
         let TokenError::Refused { error, .. } = error else { return false };

@@ -11,6 +11,8 @@ table! {
     pub struct ProviderKeys {
         /// Its name on pages; without one, the name of the table.
         display_name: Option<String>,
+        /// Where in its dashboard the callback URLs of an application are listed.
+        callback_place: Option<String>,
         /// Its discovery document, its issuer, or its bare domain. Endpoints that are given below replace those in it.
         discovery: Option<DiscoveryUrl>,
         /// Its issuer, which a discovery document must name exactly.

@@ -400,7 +400,7 @@ fn what_is_in_force_shows_what_the_provider_is_asked_and_told() {
     for expected in [
         "discovery = \"https://a.clerk.accounts.dev/.well-known/openid-configuration\"  # CLERK_CONFIG_URL\n",
         "scopes = \"openid email\"  # .env:2: CLERK_SCOPES\n",
-        "id_token = \"false\"  # providers/clerk.toml:12\n",
+        "id_token = \"false\"  # providers/clerk.toml:13\n",
         "[auth.providers.clerk.hints.own]\nwhen = \"x\"  # tinymcp.toml:3\n",
         "\n\n# The discovery document of Clerk: https://a.clerk.accounts.dev/.well-known/openid-configuration\n# The callback URL to enter at Clerk: https://mcp.example.com/auth/callback\n",
     ] {

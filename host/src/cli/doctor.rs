@@ -1,0 +1,139 @@
+//! `tinymcp doctor`: whether a server with this configuration would work, seen from where it would run, and what to do
+//! where it would not.
+//!
+//! Nothing is changed: the state directory is neither made nor narrowed, and the store is not opened. So it works
+//! beside a running server.
+
+mod directories;
+mod reach;
+
+use super::{ConfigArguments, Failure, output, runtime};
+use crate::auth::upstream::checkup;
+use crate::config::provider::{LOCAL, NONE};
+use crate::config::{Config, Environment, Invocation, Loaded, Purpose};
+use crate::fetch::ProviderHttp;
+use crate::finding::{Finding, Verdict};
+use crate::visible;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut report = Report::default();
+    if let Some(loaded) = configuration(arguments.config, &mut report) {
+        runtime()?.block_on(look(loaded, &mut report))?;
+    }
+    report.end()
+}
+
+/// Reads the configuration. One that lacks only what a login needs is good enough for the other checks.
+fn configuration(arguments: ConfigArguments, report: &mut Report) -> Option<Loaded> {
+    let subject = "configuration";
+    let invocation = arguments.invocation(Purpose::Serve, Vec::new());
+    let environment = Environment::read(invocation.directory());
+    match Config::load(&invocation, &environment) {
+        Ok(loaded) => {
+            report.add(loaded.warnings.iter().map(|warning| Finding::note(subject, warning.to_string())));
+            let file = match invocation.path().exists() {
+                true => invocation.path().display().to_string(),
+                false => "no file, so variables and defaults".to_owned(),
+            };
+            let provider = loaded.config.auth.provider.as_str();
+            report.add([Finding::good(subject, format!("{file}; provider `{provider}`"))]);
+            Some(loaded)
+        }
+        Err(error) => {
+            report.add(error.to_string().lines().map(|problem| Finding::bad(subject, problem)));
+            let invocation = Invocation { purpose: Purpose::Look, ..invocation };
+            let loaded = Config::load(&invocation, &environment).ok();
+            if loaded.is_none() {
+                report.add([Finding::note(subject, "the other checks wait until it can be read")]);
+            }
+            loaded
+        }
+    }
+}
+
+async fn look(loaded: Loaded, report: &mut Report) -> Result<(), Failure> {
+    let Loaded { config, provider, secrets, .. } = loaded;
+    let base_url = &config.server.base_url;
+    let http = ProviderHttp::new(base_url.is_loopback()).map_err(Failure::start)?;
+    match (provider, config.auth.provider.as_str()) {
+        (Some(provider), _) => {
+            report.add(checkup::look(provider, base_url, http.clone()).await);
+            report.add(people(&config));
+        }
+        (None, LOCAL) => report.add([Finding::good("provider", "the built-in login, which believes every name")]),
+        (None, NONE) => report.add([Finding::good("provider", "none: nobody has to log in")]),
+        (None, name) => report.add([
+            Finding::note("provider", format!("`{name}` is not asked until the configuration is complete")),
+            Finding::note("callback URL", base_url.callback())
+                .step("The provider's application must list exactly this one."),
+        ]),
+    }
+    report.add(reach::look(&config, &http).await);
+    report.add(directories::state(&config.state.dir, &secrets));
+    report.add([directories::plugins(&config.plugins.dir)]);
+    Ok(())
+}
+
+/// An empty list is no fault where the provider's accounts are the operator's own.
+fn people(config: &Config) -> Option<Finding> {
+    let finding = Finding::note("people", "everybody whom the provider knows may log in");
+    config.auth.allow.is_empty().then(|| finding.step("If strangers can sign up there, name in `auth.allow` who may."))
+}
+
+/// What has been printed so far.
+#[derive(Default)]
+struct Report {
+    checks: usize,
+    notes: usize,
+    failed: usize,
+}
+
+impl Report {
+    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            self.checks += 1;
+            let mark = match finding.verdict {
+                Verdict::Good => output::good("ok  "),
+                Verdict::Note => {
+                    self.notes += 1;
+                    output::notable("note")
+                }
+                Verdict::Bad => {
+                    self.failed += 1;
+                    output::bad("fail")
+                }
+            };
+            output::line(&format!("{mark}  {}: {}", finding.subject, printable(&finding.seen)));
+            for step in &finding.steps {
+                output::line(&format!("      - {}", printable(step)));
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        match self.failed {
+            0 => {
+                output::line(match self.notes {
+                    0 => "all is well",
+                    _ => "nothing failed; only you can tell what the notes are about",
+                });
+                Ok(())
+            }
+            failed => {
+                output::line(&format!("{failed} of {} checks failed", self.checks));
+                Err(Failure::Silent)
+            }
+        }
+    }
+}
+
+/// One line, and nothing that a terminal would act upon: some of it is the provider's words.
+fn printable(text: &str) -> String {
+    visible::clean(text).replace('\n', " ")
+}
