@@ -134,7 +134,7 @@ impl TokenEndpoint<'_> {
     /// that is registered there may still take only one: the other is tried when the first is refused.
     ///
     /// # Errors
-    /// [`TokenError`]; of two refusals, the first.
+    /// [`TokenError`]; of two refusals of this server itself, the first.
     pub(super) async fn request(&self, grant: &Grant<'_>) -> Result<Tokens, TokenError> {
         let methods = self.methods();
         let mut first = None;
@@ -145,7 +145,8 @@ impl TokenEndpoint<'_> {
                     return Ok(tokens);
                 }
                 Err(error) if self.is_about_the_client(&error) => first = first.or(Some(error)),
-                Err(error) => return Err(first.unwrap_or(error)),
+                // Whatever else it says, it says to an application that it has recognised.
+                Err(error) => return Err(error),
             }
         }
         Err(first.unwrap_or_else(|| TokenError::Garbage("no authentication method".to_owned())))
