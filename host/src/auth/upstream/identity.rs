@@ -356,9 +356,12 @@ fn not_verified(what: &str, error: &JwtError) -> IdentityError {
     let cause = format!("the {what} cannot be verified: {error}");
     match error {
         _ if error.is_temporary() => IdentityError::Down(Down::new(cause)),
-        JwtError::Header(_) | JwtError::Algorithm | JwtError::Signature | JwtError::Issuer(_) | JwtError::Audience => {
-            IdentityError::SomebodyElse(cause)
-        }
+        JwtError::Header(_)
+        | JwtError::Algorithm
+        | JwtError::Signature
+        | JwtError::Issuer(_)
+        | JwtError::Audience
+        | JwtError::Claims(_) => IdentityError::SomebodyElse(cause),
         // Clocks differ, keys rotate, and what is no token at all says nothing of anybody.
         _ => IdentityError::Wrong(cause),
     }
