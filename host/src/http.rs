@@ -151,10 +151,10 @@ fn refuse(app: &App, refusal: Refusal, host: Option<&HeaderValue>) -> Response {
     app.auth.refuse(refusal, host, &scopes, response)
 }
 
-/// Every scope that a tool needs: whoever logs in is to ask for all of them at once.
+/// Every scope that a plugin needs: whoever logs in is to ask for all of them at once.
 fn needed_scopes(plugins: &Plugins) -> BTreeSet<String> {
     let catalog = plugins.catalog();
-    catalog.tools().iter().flat_map(|tool| &tool.scopes).map(|scope| scope.as_str().to_owned()).collect()
+    catalog.served().flat_map(|served| served.scopes()).map(|scope| scope.as_str().to_owned()).collect()
 }
 
 /// A stream does not outlast the token that it was opened with.

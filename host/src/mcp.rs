@@ -5,15 +5,23 @@
 //! [`handler`] answers requests from the catalog, [`listeners`] tells clients of changes, [`session`] makes legacy
 //! sessions that survive a restart, [`exchange`] turns streams of one message into JSON, and [`endpoint`] is lenient
 //! with what clients send and strict with what they get.
+//! [`rounds`] is the conversation between a call and its client: messages, and questions with their answers.
 //! [`direct`] serves the plain call of a typed tool without rmcp, for speed alone.
 
+mod content;
 mod direct;
+mod discovery;
 mod endpoint;
 mod exchange;
 mod handler;
+mod input;
 mod listeners;
+mod request_state;
+mod rounds;
 mod rpc_error;
 mod session;
+mod session_state;
+mod tasks;
 mod tools;
 
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};

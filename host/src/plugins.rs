@@ -10,38 +10,50 @@
 pub mod cache;
 pub mod call;
 pub mod catalog;
+mod changed;
 pub mod codec;
 mod compilers;
+pub mod conversation;
 mod directory;
 mod display;
 pub mod docs;
 pub mod engine;
 mod guest;
 mod ledger;
+pub mod lists;
 pub mod load;
 pub mod names;
 mod registry;
 pub mod schema;
 pub mod shape;
+mod validator;
+pub mod visits;
+mod warm;
 mod watch;
+pub mod wit;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokio::sync::watch as channel;
+use tokio::sync::{broadcast, watch as channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::cache::Cache;
 use self::call::CallError;
-use self::catalog::{Catalog, Tool};
+use self::catalog::{Catalog, Prompt, Served, Tool};
+pub use self::changed::Updated;
 use self::codec::Reply;
+use self::conversation::Conversation;
 use self::engine::{Cleaning, Engine};
 use self::ledger::Ledger;
 use self::registry::Registry;
+use self::visits::{Answered, Wanted};
+use self::wit::completions::Suggestions;
+use self::wit::content::Contents;
+use self::wit::prompts::Conversation as Conversed;
 use crate::config::Config;
-use crate::principal::Principal;
 use crate::state::StateDir;
 
 /// Calls at once for a command, which makes one.
@@ -71,7 +83,7 @@ impl Plugins {
         let engine = {
             let pool = &config.borrow().pool;
             let cleaning = if pool.scan { Cleaning::Scan } else { Cleaning::Whole };
-            Engine::new(u32::from(*pool.slots), cleaning).map_err(unusable)?
+            Engine::new(u32::from(*pool.slots), u32::from(pool.warm), cleaning).map_err(unusable)?
         };
         let (plugins, registry) = Self::prepare(config, state, engine)?;
         tracker.spawn(registry.run(stop));
@@ -150,14 +162,58 @@ impl Plugins {
         &self,
         tool: &Arc<Tool>,
         arguments: &Map<String, Value>,
-        caller: &Arc<Principal>,
+        conversation: Conversation,
     ) -> Result<Reply, CallError> {
-        call::call(&self.engine, tool, arguments, caller).await
+        call::call(&self.engine, tool, arguments, conversation).await
+    }
+
+    /// Reads a resource of a plugin; none if there is no such.
+    ///
+    /// # Errors
+    /// [`CallError`]: what to tell the caller.
+    pub async fn read_resource(
+        &self,
+        of: &Served,
+        uri: &str,
+        conversation: Conversation,
+    ) -> Result<Answered<Vec<Contents>>, CallError> {
+        visits::read_resource(&self.engine, of, uri, conversation).await
+    }
+
+    /// Fills a prompt in.
+    ///
+    /// # Errors
+    /// [`CallError`]: what to tell the caller.
+    pub async fn get_prompt(
+        &self,
+        prompt: &Prompt,
+        arguments: Vec<(String, String)>,
+        conversation: Conversation,
+    ) -> Result<Answered<Conversed>, CallError> {
+        visits::get_prompt(&self.engine, prompt, arguments, conversation).await
+    }
+
+    /// Suggests values for an argument; nothing if the plugin does not do that.
+    ///
+    /// # Errors
+    /// [`CallError`]: what to tell the caller.
+    pub async fn complete(
+        &self,
+        of: &Served,
+        wanted: Wanted,
+        conversation: Conversation,
+    ) -> Result<Suggestions, CallError> {
+        visits::complete(&self.engine, of, wanted, conversation).await
+    }
+
+    /// Resources that hold something else, from now on.
+    pub fn updates(&self) -> broadcast::Receiver<Updated> {
+        self.engine.changed().updates()
     }
 }
 
 fn command_engine() -> anyhow::Result<Engine> {
-    Engine::new(COMMAND_SLOTS, Cleaning::Whole).map_err(unusable)
+    Engine::new(COMMAND_SLOTS, 0, Cleaning::Whole).map_err(unusable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]

@@ -81,6 +81,11 @@ impl Principal {
         }
     }
 
+    /// Whether nobody was asked who this is.
+    pub fn is_anonymous(&self) -> bool {
+        self.client.is_none()
+    }
+
     /// Somebody who has logged in.
     pub fn known(known: Known) -> Self {
         let (person, session) = keys(&known.issuer, &known.subject, &known.client);

@@ -150,6 +150,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     let (tasks, never) = (TaskTracker::new(), CancellationToken::new());
     let plugins = Plugins::of_directory(config.clone(), None).await.expect("the engine runs here");
     let endpoint = Endpoint::start(mcp::Parameters {
+        discovery_tools: false,
         plugins: plugins.clone(),
         state: &state,
         max_body_bytes: 1 << 20,

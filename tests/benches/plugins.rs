@@ -14,7 +14,9 @@ use tempfile::TempDir;
 use tinymcp::config::Config;
 use tinymcp::plugins::cache::Cache;
 use tinymcp::plugins::catalog::Tool;
+use tinymcp::plugins::conversation::Conversation;
 use tinymcp::plugins::engine::{Cleaning, Engine};
+use tinymcp::plugins::load::Kind;
 use tinymcp::plugins::{Plugins, codec, load, schema};
 use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
@@ -36,9 +38,9 @@ fn calls(criterion: &mut Criterion) {
         let tool = tool_named(&plugins, tool);
         let arguments = object(arguments);
         group.bench_function(&tool.name, |bencher| {
-            bencher
-                .to_async(&runtime)
-                .iter(async || plugins.call(&tool, &arguments, &caller).await.expect("the tool works"));
+            bencher.to_async(&runtime).iter(async || {
+                plugins.call(&tool, &arguments, Conversation::with(&caller)).await.expect("the tool works")
+            });
         });
     }
     let plugins = plugins_of(&guest("echo"));
@@ -47,7 +49,7 @@ fn calls(criterion: &mut Criterion) {
     group.bench_function("echo_everything", |bencher| {
         bencher
             .to_async(&runtime)
-            .iter(async || plugins.call(&tool, &arguments, &caller).await.expect("the tool works"));
+            .iter(async || plugins.call(&tool, &arguments, Conversation::with(&caller)).await.expect("the tool works"));
     });
     group.finish();
 }
@@ -60,7 +62,7 @@ fn schemas_and_codec(criterion: &mut Criterion) {
         [("echo_f64", object(json!({ "value": 0.5 }))), ("echo_record", person()), ("echo_everything", everything())]
     {
         let tool = tool_named(&plugins, name);
-        let signature = &tool.function().signature;
+        let Kind::Typed { signature, .. } = &tool.function().kind else { unreachable!("`add` is a function") };
         group.bench_function(BenchmarkId::new("schemas", name), |bencher| {
             bencher.iter(|| (schema::input_schema(black_box(signature)), schema::output_schema(black_box(signature))));
         });
@@ -78,7 +80,7 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 
 /// From the bytes of a file to a plugin, compiled or with its code from the cache.
 fn loads(criterion: &mut Criterion) {
-    let engine = Engine::new(1, Cleaning::Whole).expect("the engine runs here");
+    let engine = Engine::new(1, 0, Cleaning::Whole).expect("the engine runs here");
     let directory = tempfile::tempdir().expect("a directory can be made");
     let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
     let cache = Cache::open(&state, &engine).expect("a new directory can be opened");

@@ -9,7 +9,9 @@ use super::wait::{self, loaded_plugins};
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
-use crate::plugins::codec::Reply;
+use crate::plugins::codec::{Reply, Rich};
+use crate::plugins::conversation::Conversation;
+use crate::plugins::wit::content::{Block, Body};
 use crate::principal::Principal;
 
 #[derive(clap::Args)]
@@ -45,12 +47,41 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> Result<(), Failure> {
     let catalog = plugins.catalog();
     let tool = catalog.tool(name).ok_or_else(|| unknown(name, &catalog))?;
-    match plugins.call(&Arc::clone(tool), arguments, &Arc::new(Principal::anonymous())).await {
+    let nobody = Conversation::with(&Arc::new(Principal::anonymous()));
+    match plugins.call(&Arc::clone(tool), arguments, nobody).await {
         Ok(Reply::Structured { text, .. }) => output::line(&text),
         Ok(Reply::Nothing) => {}
-        Ok(Reply::Failed { text }) => return Err(Failure::failed(text)),
+        Ok(Reply::Failed { text } | Reply::Invalid { text }) => return Err(Failure::failed(text)),
+        Ok(Reply::Rich(rich)) => return show(&rich),
+        Ok(Reply::Asks(request)) => {
+            let keys: Vec<String> = request.questions.iter().map(|(key, _)| format!("`{key}`")).collect();
+            let asked = keys.join(", ");
+            return Err(Failure::failed(format!("the tool asks its client ({asked}), and a command is none")));
+        }
         Err(error) => return Err(Failure::failed(error)),
     }
+    Ok(())
+}
+
+/// The text of a result, and what else is in it.
+fn show(rich: &Rich) -> Result<(), Failure> {
+    let lines = rich.blocks.iter().map(|block| match block {
+        Block::Text(text) => text.clone(),
+        Block::AnnotatedText(text) => text.text.clone(),
+        Block::Image(media) => format!("(image, {}, {} bytes)", media.mime_type, media.data.len()),
+        Block::Audio(media) => format!("(sound, {}, {} bytes)", media.mime_type, media.data.len()),
+        Block::ResourceLink(link) => format!("(resource {})", link.uri),
+        Block::Resource(resource) => match &resource.contents.body {
+            Body::Text(text) => text.clone(),
+            Body::Blob(bytes) => format!("(resource {}, {} bytes)", resource.contents.uri, bytes.len()),
+        },
+    });
+    let structured = rich.structured.iter().map(Value::to_string);
+    let text = lines.chain(structured).collect::<Vec<_>>().join("\n");
+    if rich.is_error {
+        return Err(Failure::failed(text));
+    }
+    output::line(&text);
     Ok(())
 }
 

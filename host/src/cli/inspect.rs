@@ -25,8 +25,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = arguments.config.look()?;
     let plugins = wait::plugins_of_file(&config, &arguments.file)?;
     let catalog = plugins.catalog();
-    let Some(plugin) = catalog.tools().first().map(|tool| &tool.plugin) else {
-        return Err(Failure::failed(format!("{}: no tools", arguments.file.display())));
+    let Some(plugin) = catalog.served().next().map(|served| &served.plugin) else {
+        return Err(Failure::failed(format!("{}: it gives nothing", arguments.file.display())));
     };
     if arguments.json {
         output::json(&as_json(plugin, &catalog));
@@ -45,6 +45,8 @@ fn print(plugin: &Plugin, catalog: &Catalog) {
     for tool in catalog.tools() {
         print_tool(tool);
     }
+    print_names("prompts", catalog.prompts().iter().map(|prompt| prompt.name.as_str()));
+    print_names("resources", resources(catalog));
     output::line("\nimports");
     if plugin.imports.is_empty() {
         output::line("  none");
@@ -52,17 +54,25 @@ fn print(plugin: &Plugin, catalog: &Catalog) {
     for import in &plugin.imports {
         output::line(&format!("  {}  {}", import, output::dim(Import::of(import).what_is_behind())));
     }
-    if !plugin.warnings.is_empty() {
-        output::line("\nwarnings");
-        for warning in &plugin.warnings {
-            output::line(&format!("  {warning}"));
-        }
+    print_names("warnings", plugin.warnings().map(String::as_str));
+}
+
+/// A list under a heading, if there is anything in it.
+fn print_names<'a>(heading: &str, names: impl Iterator<Item = &'a str>) {
+    let lines: Vec<String> = names.map(|name| format!("  {name}")).collect();
+    if !lines.is_empty() {
+        output::line(&format!("\n{heading}\n{}", lines.join("\n")));
     }
+}
+
+fn resources(catalog: &Catalog) -> impl Iterator<Item = &str> {
+    let templates = catalog.templates().iter().map(|template| template.uri_template());
+    catalog.resources().iter().map(|resource| resource.uri()).chain(templates)
 }
 
 fn print_tool(tool: &Tool) {
     let function = tool.function();
-    output::line(&format!("  {}  {}", output::bold(&tool.name), output::dim(&function.signature.to_string())));
+    output::line(&format!("  {}  {}", output::bold(&tool.name), output::dim(&function.form())));
     if let Some(description) = &function.docs.description {
         output::line(&indented(description, 6));
     }
@@ -103,7 +113,10 @@ fn as_json(plugin: &Plugin, catalog: &Catalog) -> serde_json::Value {
         "digest": plugin.digest.to_string(),
         "description": plugin.description,
         "tools": tools,
+        "prompts": catalog.prompts().iter().map(|prompt| prompt.name.as_str()).collect::<Vec<_>>(),
+        "resources": resources(catalog).collect::<Vec<_>>(),
+        "keepWarm": plugin.keep_warm,
         "imports": imports,
-        "warnings": plugin.warnings,
+        "warnings": plugin.warnings().collect::<Vec<_>>(),
     })
 }

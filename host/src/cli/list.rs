@@ -49,7 +49,7 @@ fn tools(catalog: &Catalog) -> Vec<serde_json::Value> {
         let function = tool.function();
         let mut value = json!({
             "name": tool.name,
-            "plugin": tool.plugin.name,
+            "plugin": tool.served.plugin.name,
             "function": function.name.to_string(),
             "description": function.docs.description,
             "inputSchema": *function.input_schema,

@@ -99,6 +99,7 @@ impl Server {
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             state: &state,
+            discovery_tools: config.server.discovery_tools,
             max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
             sessions_per_person: config.server.sessions_per_person.get(),
             tracker: &tasks,

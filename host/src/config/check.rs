@@ -86,11 +86,7 @@ fn clients_can_be_sent_back(config: &Config, reader: &mut Reader<'_>) {
 /// What the host does not offer to plugins yet is checked all the same, so that a file stays good.
 fn warn_about_what_has_no_effect(config: &Config, reader: &mut Reader<'_>) {
     for (name, plugin) in &config.plugin {
-        for (key, is_given) in [
-            ("http", !plugin.http.is_empty()),
-            ("secrets", !plugin.secrets.is_empty()),
-            ("settings", !plugin.settings.is_empty()),
-        ] {
+        for (key, is_given) in [("http", !plugin.http.is_empty()), ("secrets", !plugin.secrets.is_empty())] {
             if is_given {
                 reader.warn(&plugin_key(name, key), Fault::NoEffect);
             }

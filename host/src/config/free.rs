@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Number, Value as Json};
 
 use super::document::{Node, Value};
 use super::in_force::REDACTED;
@@ -70,6 +71,73 @@ impl Setting for Free {
             scalar => scalar.to_string(),
         }
     }
+}
+
+/// A setting of a plugin as the plugin gets it: a string as it is, its variables replaced, and anything else as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginSetting(String);
+
+impl PluginSetting {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Setting for PluginSetting {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        match json(node, key, reader)? {
+            Json::String(text) => Some(Self(text)),
+            other => Some(Self(other.to_string())),
+        }
+    }
+
+    fn shown(node: &Node, name: &str) -> String {
+        Free::shown(node, name)
+    }
+}
+
+impl JsonSchema for PluginSetting {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PluginSetting".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Free::json_schema(generator)
+    }
+}
+
+/// A value with its variables replaced.
+fn json(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Json> {
+    Some(match &node.value {
+        Value::Text(_) => Json::String(reader.text(node, key, "a value".to_owned())?),
+        Value::Integer(integer) => Json::from(*integer),
+        Value::Float(float) => match Number::from_f64(*float) {
+            Some(number) => Json::Number(number),
+            None => {
+                reader.unfit(node, key, &"a plugin gets it as JSON, which has no such number");
+                return None;
+            }
+        },
+        Value::Boolean(boolean) => Json::Bool(*boolean),
+        Value::Datetime(_) => {
+            reader.wrong_type(node, key, "anything but a datetime; write it as a string".to_owned());
+            return None;
+        }
+        Value::List(items) => {
+            let items: Vec<Option<Json>> = items.iter().map(|item| json(item, key, reader)).collect();
+            Json::Array(items.into_iter().collect::<Option<_>>()?)
+        }
+        Value::Table(table) => {
+            let entries: Vec<Option<(String, Json)>> =
+                table.iter().map(|(name, node)| Some((name.clone(), json(node, &key.child(name), reader)?))).collect();
+            Json::Object(entries.into_iter().collect::<Option<_>>()?)
+        }
+    })
 }
 
 impl JsonSchema for Free {

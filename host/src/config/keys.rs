@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::address::{BaseUrl, HostName, Listen, Network, Origin};
 use super::document::{Node, Table, Value};
 use super::environment::Environment;
-use super::free::Free;
+use super::free::{Free, PluginSetting};
 use super::key::Key;
 use super::names::{LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who};
 use super::problem::Source;
@@ -60,6 +60,9 @@ table! {
         header_timeout: Positive<Period> = "10s",
         /// How long calls may go on once the server has been told to stop.
         grace: Period = "25s",
+        /// Whether clients are offered two further tools, `find_tools` and `call_tool`, by which they can use a tool that
+        /// was not there when they asked for the list.
+        discovery_tools: bool = false,
         /// Sessions that one person may have open with clients of the older protocol.
         sessions_per_person: Positive<Count> = 256,
     }
@@ -157,6 +160,9 @@ table! {
     pub struct Pool {
         /// Calls that may run at once over all plugins. Address space is reserved for each, memory is not.
         slots: Positive<Count> = 256,
+        /// Instances that are kept for their person's next call, over all plugins whose authors ask for it; each keeps
+        /// its memory for up to five minutes.
+        warm: Count = 16,
         /// Whether to clean only those pages of a call's memory that the kernel (Linux 6.7 and later) says it wrote.
         /// That makes calls cheaper, and is not for machines with swap: see `docs/performance.md`.
         scan: bool = false,
@@ -187,8 +193,8 @@ table! {
         http: Vec<Origin> = [],
         /// Values that it may ask for by name, and which are shown nowhere.
         secrets: BTreeMap<String, Template> = {},
-        /// Values that it may ask for by name.
-        settings: BTreeMap<String, Free> = {},
+        /// Values that it may ask for by name: strings as they are, anything else as JSON.
+        settings: BTreeMap<String, PluginSetting> = {},
         ..limits: LimitOverrides,
     }
 }

@@ -25,6 +25,7 @@ use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::codec::Reply;
+use crate::plugins::conversation::Conversation;
 use crate::principal::Principal;
 
 /// The versions of the `initialize` era in which a call looks as it does here.
@@ -132,17 +133,19 @@ impl Direct {
             return None;
         }
         let catalog = self.plugins.catalog();
-        let tool = catalog.tool(&call.params.name).filter(|tool| principal.holds(&tool.scopes))?;
-        if tool.timeout() > SILENCE {
+        let tool = catalog.tool(&call.params.name).filter(|tool| principal.holds(tool.served.scopes()))?;
+        if !tool.is_plain() || tool.served.timeout() > SILENCE {
             return None;
         }
         let arguments = call.params.arguments.unwrap_or_default();
         let outcome = match &era {
-            Era::Modern | Era::Legacy { session: None } => self.plugins.call(tool, &arguments, principal).await,
+            Era::Modern | Era::Legacy { session: None } => {
+                self.plugins.call(tool, &arguments, Conversation::with(principal)).await
+            }
             Era::Legacy { session: Some(session) } => {
                 let cancelled = self.running.begin(session, &call.id);
                 tokio::select! {
-                    outcome = self.plugins.call(tool, &arguments, principal) => outcome,
+                    outcome = self.plugins.call(tool, &arguments, Conversation::with(principal)) => outcome,
                     () = cancelled.cancelled() => Err(CallError::Cancelled),
                 }
             }
@@ -165,7 +168,9 @@ impl Direct {
         let (text, structured_content, is_error) = match outcome {
             Ok(Reply::Structured { value, text }) => (Some(text.as_str()), Some(value), false),
             Ok(Reply::Nothing) => (None, None, false),
-            Ok(Reply::Failed { text }) => (Some(text.as_str()), None, true),
+            Ok(Reply::Failed { text } | Reply::Invalid { text }) => (Some(text.as_str()), None, true),
+            // A plain tool gives neither.
+            Ok(Reply::Rich(_) | Reply::Asks(_)) => (None, None, true),
             Err(error) => {
                 message = error.to_string();
                 (Some(message.as_str()), None, true)

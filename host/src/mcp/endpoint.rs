@@ -23,13 +23,15 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::peek::{Message, Unreadable};
+use self::peek::{Message, Unreadable, Wanted};
 use super::direct::{Direct, Era};
+use super::discovery::Discovery;
 use super::exchange::Exchange;
 use super::handler::Handler;
 use super::listeners::Listeners;
 use super::rpc_error::{self, Code};
 use super::session::{SessionKey, Sessions};
+use super::tasks::Tasks;
 use crate::plugins::Plugins;
 use crate::principal::{Access, Principal};
 use crate::state::StateDir;
@@ -54,6 +56,7 @@ pub struct Endpoint {
     sessions: Arc<Sessions>,
     /// Plain calls of typed tools, of both eras.
     direct: Direct,
+    discovery: Discovery,
     /// Modern requests, and legacy ones with a session or beginning one.
     stateful: StreamableHttpService<Handler, Sessions>,
     /// Legacy requests without a session.
@@ -68,6 +71,8 @@ pub struct Parameters<'a> {
     pub state: &'a StateDir,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// Whether there are `find_tools` and `call_tool`.
+    pub discovery_tools: bool,
     /// Sessions of one person that are kept in memory.
     pub sessions_per_person: usize,
     /// Where tasks run.
@@ -105,9 +110,26 @@ impl From<Box<Response>> for Refused {
 impl Endpoint {
     /// Starts an endpoint.
     pub fn start(parameters: Parameters<'_>) -> Self {
-        let Parameters { plugins, state, max_body_bytes, sessions_per_person, tracker, draining, closed } = parameters;
+        let Parameters {
+            plugins,
+            state,
+            max_body_bytes,
+            discovery_tools,
+            sessions_per_person,
+            tracker,
+            draining,
+            closed,
+        } = parameters;
         let listeners = Listeners::start(&plugins, tracker, draining.clone());
-        let handler = Handler::new(plugins.clone(), listeners);
+        let tasks = Tasks::default();
+        let ending = tasks.clone();
+        let end = closed.clone();
+        tracker.spawn(async move {
+            end.cancelled().await;
+            ending.close();
+        });
+        let discovery = Discovery::from(discovery_tools);
+        let handler = Handler::new(plugins.clone(), listeners, state, tasks, discovery);
         let direct = Direct::new(plugins, handler.server());
         let key = SessionKey::of(state);
         let sessions = Sessions::new(key.clone(), sessions_per_person, draining);
@@ -124,7 +146,7 @@ impl Endpoint {
         };
         let service = {
             let handler = handler.clone();
-            move || Ok(handler.clone())
+            move || Ok(handler.for_session())
         };
         let stateful = StreamableHttpService::new(service, Arc::clone(&sessions), config());
         let stateless = StreamableHttpService::new(
@@ -132,7 +154,7 @@ impl Endpoint {
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        Self { max_body_bytes, sessions, direct, stateful, stateless }
+        Self { max_body_bytes, sessions, direct, discovery, stateful, stateless }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -224,13 +246,18 @@ impl Endpoint {
         self.direct.serve(era, principal, &parts.headers, body).await
     }
 
-    /// A tool that the person could call with another token is answered in HTTP, so that the client can ask for one.
+    /// What the person could use with another token is answered in HTTP, so that the client can ask for one.
     fn require_scopes(&self, principal: &Principal, body: &[u8]) -> Result<(), Refused> {
         let catalog = self.direct.catalog();
-        let needed = peek::called_tool(body).and_then(|name| {
-            let tool = catalog.tool(&name)?;
-            (principal.access(&tool.scopes) == Access::Possible).then_some(&tool.scopes)
+        let served = peek::wanted(body).and_then(|wanted| match wanted {
+            Wanted::Tool(name, inner) => {
+                let name = inner.filter(|_| self.discovery.calls(&name)).unwrap_or(name);
+                catalog.tool(&name).map(|tool| &tool.served)
+            }
+            Wanted::Prompt(name) => catalog.prompt(&name).map(|prompt| &prompt.served),
+            Wanted::Resource(uri) => catalog.owner_of(&uri),
         });
+        let needed = served.map(|served| served.scopes()).filter(|scopes| principal.access(scopes) == Access::Possible);
         match needed {
             None => Ok(()),
             Some(scopes) => {

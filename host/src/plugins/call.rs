@@ -1,4 +1,9 @@
-//! One call of one tool, contained: a fresh instance with a deadline, limits, and nothing that was not granted.
+//! One call of one plugin, contained: an instance with a deadline, limits, and nothing that was not granted.
+//!
+//! The instance is a fresh one, or one that the same person has used before if the plugin is kept warm ([`warm`]). What
+//! is called in it, a typed function or one of `tinymcp:plugin`, is a [`Work`].
+//!
+//! [`warm`]: super::warm
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +14,19 @@ use futures::FutureExt;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use wasmtime::component::Val;
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Val};
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
-use super::catalog::Tool;
+use super::catalog::{Served, Tool};
 use super::codec::{self, ArgumentError, Reply, ResultError};
+use super::conversation::Conversation;
 use super::engine::{Engine, Slow, Ticking};
-use super::guest::{Guest, Prints};
+use super::guest::{Guest, Surroundings};
+use super::load::Kind;
+use super::shape::Signature;
+use super::warm::{Live, Owner, Warm};
+use super::wit::tools::GuestIndices as Tools;
 use crate::config::Limits;
 use crate::config::units::Period;
 use crate::principal::Principal;
@@ -121,6 +131,19 @@ impl Gate {
     }
 }
 
+/// What is called in an instance.
+pub(super) trait Work: Send + 'static {
+    /// What comes of it.
+    type Output: Send + 'static;
+
+    /// Calls it.
+    fn run(
+        self,
+        store: &mut Store<Guest>,
+        instance: &Instance,
+    ) -> impl Future<Output = wasmtime::Result<Self::Output>> + Send;
+}
+
 /// Calls a tool and returns its reply.
 ///
 /// The deadline counts from now, waiting for a place included. When the returned future is dropped, the guest stops:
@@ -132,51 +155,171 @@ pub async fn call(
     engine: &Engine,
     tool: &Arc<Tool>,
     arguments: &Map<String, Value>,
-    caller: &Arc<Principal>,
+    conversation: Conversation,
 ) -> Result<Reply, CallError> {
-    let deadline = Instant::now() + tool.limits.timeout.duration();
-    let contained = async {
-        let place = tool.gate.enter(engine).await?;
-        // Not before: as values of the engine, arguments can take forty times the memory that those who wait hold.
-        let signature = &tool.function().signature;
-        let memory = engine.values().hold(codec::weigh_arguments(signature, arguments)).await;
-        let arguments = codec::decode_arguments(signature, arguments)?;
-        let slow = Slow::default();
-        let run = Run {
-            tool: Arc::clone(tool),
-            caller: Arc::clone(caller),
-            wasm: engine.wasm().clone(),
-            slow: slow.clone(),
-            ticking: engine.tick(),
-            place,
-            memory,
-        };
-        let run = AssertUnwindSafe(run.guest(arguments)).catch_unwind();
-        match engine.lane().run(slow, Box::pin(run)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => Err(CallError::Host(panic_message(panic.as_ref()).to_owned())),
-            Err(stopped) => Err(CallError::Host(stopped.to_string())),
+    let served = &tool.served;
+    let caller = conversation.caller.clone();
+    let work = async {
+        let place = served.terms.gate.enter(engine).await?;
+        let max_bytes = served.terms.limits.result.bytes();
+        match &tool.function().kind {
+            Kind::Typed { signature, export } => {
+                // Not before: as values of the engine, arguments can take forty times the memory that those who wait
+                // hold.
+                let memory = engine.values().hold(codec::weigh_arguments(signature, arguments)).await;
+                let arguments = codec::decode_arguments(signature, arguments)?;
+                let work = Typed { signature: Arc::clone(signature), export: export.0, arguments, max_bytes };
+                run(engine, served, conversation, (place, memory), work).await?.map_err(CallError::Result)
+            }
+            Kind::Listed(listed) => {
+                let arguments = Value::Object(arguments.clone());
+                let checked = Arc::clone(listed);
+                let json = engine
+                    .lane()
+                    .compute(move || checked.arguments.check(&arguments).map(|()| arguments.to_string()))
+                    .await
+                    .map_err(CallError::Host)?
+                    .map_err(ArgumentError::from)?;
+                let Some(tools) = served.plugin.interfaces.tools.clone() else {
+                    return Err(CallError::Host("the plugin has lost its tools".to_owned()));
+                };
+                let work = ByName { tools, name: listed.name.clone(), arguments: json, max_bytes };
+                let reply = run(engine, served, conversation, (place, None), work).await??;
+                let Reply::Rich(rich) = &reply else { return Ok(reply) };
+                let Some(structured) = rich.structured.clone().filter(|_| !rich.is_error) else { return Ok(reply) };
+                let checked = Arc::clone(listed);
+                let check = move || checked.structured.as_ref().map_or(Ok(()), |schema| schema.check(&structured));
+                let fits = engine.lane().compute(check).await.map_err(CallError::Host)?;
+                fits.map_err(|misfit| CallError::Result(ResultError::Schema(misfit.to_string())))?;
+                Ok(reply)
+            }
         }
     };
+    contain(served, &tool.name, caller.as_ref(), work).await
+}
+
+/// Calls something of a plugin that is no tool; `what` is for the log.
+///
+/// # Errors
+/// As for [`call`].
+pub(super) async fn visit<W: Work>(
+    engine: &Engine,
+    served: &Served,
+    what: &str,
+    conversation: Conversation,
+    work: W,
+) -> Result<W::Output, CallError> {
+    let caller = conversation.caller.clone();
+    let work = async {
+        let place = served.terms.gate.enter(engine).await?;
+        run(engine, served, conversation, (place, None), work).await
+    };
+    contain(served, what, caller.as_ref(), work).await
+}
+
+/// Ends work at the deadline, and with a panic of the host.
+async fn contain<T>(
+    served: &Served,
+    what: &str,
+    caller: Option<&Arc<Principal>>,
+    work: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let deadline = Instant::now() + served.timeout();
     // The codec's own panics are caught as well: a tool's types must not be able to take a connection down.
-    let contained = AssertUnwindSafe(tokio::time::timeout_at(deadline, contained)).catch_unwind();
-    let outcome = match contained.await {
+    let outcome = match AssertUnwindSafe(tokio::time::timeout_at(deadline, work)).catch_unwind().await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(_elapsed)) => Err(CallError::Timeout(tool.limits.timeout.duration())),
+        Ok(Err(_elapsed)) => Err(CallError::Timeout(served.timeout())),
         Err(panic) => Err(CallError::Host(panic_message(panic.as_ref()).to_owned())),
     };
-    outcome.inspect_err(|error| log(tool, caller, error))
+    outcome.inspect_err(|error| log(&served.plugin.name, what, caller, error))
+}
+
+/// Runs work in an instance: on this thread, and on the slow lane when it takes longer than a moment.
+async fn run<W: Work>(
+    engine: &Engine,
+    served: &Served,
+    conversation: Conversation,
+    held: (Place, Option<OwnedSemaphorePermit>),
+    work: W,
+) -> Result<W::Output, CallError> {
+    let slow = Slow::default();
+    let run = Run {
+        pre: served.plugin.instance_pre().clone(),
+        limits: served.terms.limits,
+        surroundings: Surroundings {
+            plugin: Arc::clone(&served.plugin.name),
+            settings: Arc::clone(&served.terms.settings),
+            changed: engine.changed().clone(),
+        },
+        owner: served.owner_for(conversation.caller.as_deref()),
+        warm: engine.warm().clone(),
+        conversation,
+        wasm: engine.wasm().clone(),
+        slow: slow.clone(),
+        ticking: engine.tick(),
+        held,
+    };
+    let run = AssertUnwindSafe(run.guest(work)).catch_unwind();
+    match engine.lane().run(slow, Box::pin(run)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(CallError::Host(panic_message(panic.as_ref()).to_owned())),
+        Err(stopped) => Err(CallError::Host(stopped.to_string())),
+    }
+}
+
+/// A call of a typed function.
+struct Typed {
+    signature: Arc<Signature>,
+    export: ComponentExportIndex,
+    arguments: Vec<Val>,
+    max_bytes: u64,
+}
+
+impl Work for Typed {
+    type Output = Result<Reply, ResultError>;
+
+    async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
+        let Self { signature, export, arguments, max_bytes } = self;
+        let mut results = vec![Val::Bool(false); signature.result_count()];
+        let function = instance.get_func(&mut *store, export);
+        let function = function.ok_or_else(|| wasmtime::Error::msg("exported function is gone"))?;
+        function.call_async(&mut *store, &arguments, &mut results).await?;
+        Ok(codec::encode_result(&signature, &results, max_bytes))
+    }
+}
+
+/// A call of a tool that the plugin names itself.
+struct ByName {
+    tools: Tools,
+    name: String,
+    arguments: String,
+    max_bytes: u64,
+}
+
+impl Work for ByName {
+    type Output = Result<Reply, ResultError>;
+
+    async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
+        let tools = self.tools.load(&mut *store, instance)?;
+        Ok(match tools.call_call_tool(&mut *store, &self.name, &self.arguments).await? {
+            Ok(output) => codec::encode_output(output, self.max_bytes),
+            Err(stop) => codec::encode_stop(stop, self.max_bytes),
+        })
+    }
 }
 
 /// A guest under way, with all that it needs: it moves between threads as one.
 struct Run {
-    tool: Arc<Tool>,
-    caller: Arc<Principal>,
+    pre: InstancePre<Guest>,
+    limits: Limits,
+    surroundings: Surroundings,
+    owner: Option<Owner>,
+    warm: Warm,
+    conversation: Conversation,
     wasm: wasmtime::Engine,
     slow: Slow,
     ticking: Ticking,
-    place: Place,
-    memory: Option<OwnedSemaphorePermit>,
+    held: (Place, Option<OwnedSemaphorePermit>),
 }
 
 /// When a guest on the slow lane was last given its thread.
@@ -200,11 +343,15 @@ impl Turn {
 }
 
 impl Run {
-    async fn guest(self, arguments: Vec<Val>) -> Result<Reply, CallError> {
-        let Self { tool, caller, wasm, slow, ticking, place, memory } = self;
-        let limits = &tool.limits;
-        let prints = Prints::new(Arc::clone(&tool.plugin.name), caller, limits.log.bytes());
-        let mut store = Store::new(&wasm, Guest::new(limits.memory.bytes(), prints));
+    async fn guest<W: Work>(self, work: W) -> Result<W::Output, CallError> {
+        let Self { pre, limits, surroundings, owner, warm, conversation, wasm, slow, ticking, held } = self;
+        let (mut store, kept) = match owner.as_ref().and_then(|owner| warm.take(owner)) {
+            Some(Live { mut store, instance }) => {
+                store.data_mut().begin(&limits, conversation);
+                (store, Some(instance))
+            }
+            None => (Store::new(&wasm, Guest::new(surroundings, &limits, conversation)), None),
+        };
         store.limiter(|guest| &mut guest.limiter);
         let host_bytes = limits.result.bytes().saturating_mul(HOST_BYTES_PER_RESULT_BYTE);
         store.set_hostcall_fuel(usize::try_from(host_bytes).unwrap_or(usize::MAX));
@@ -218,23 +365,32 @@ impl Run {
             Ok(UpdateDeadline::YieldCustom(SLOW_TICKS, Box::pin(turn.clone().pass_on())))
         });
 
-        let function = tool.function();
-        let mut results = vec![Val::Bool(false); function.signature.result_count()];
-        let called = async {
-            let instance = tool.plugin.instance_pre().instantiate_async(&mut store).await?;
-            let export = instance.get_func(&mut store, function.export());
-            let export = export.ok_or_else(|| wasmtime::Error::msg("exported function is gone"))?;
-            export.call_async(&mut store, &arguments, &mut results).await
+        let worked = async {
+            let instance = match kept {
+                Some(instance) => instance,
+                None => pre.instantiate_async(&mut store).await?,
+            };
+            let output = work.run(&mut store, &instance).await?;
+            Ok((instance, output))
         };
-        let outcome = match called.await {
-            Ok(()) => {
-                codec::encode_result(&function.signature, &results, limits.result.bytes()).map_err(CallError::Result)
+        let outcome = match worked.await {
+            Ok((instance, output)) => {
+                match owner {
+                    Some(owner) => {
+                        store.data_mut().end();
+                        warm.put(owner, Live { store, instance });
+                    }
+                    None => drop(store),
+                }
+                Ok(output)
             }
-            Err(error) => Err(explain(error, store.data(), limits)),
+            Err(error) => {
+                let error = explain(error, store.data(), &limits);
+                drop(store);
+                Err(error)
+            }
         };
-        drop(store);
-        drop(arguments);
-        drop((ticking, place, memory));
+        drop((ticking, held));
         outcome
     }
 }
@@ -271,16 +427,16 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 /// Each failure once, with its cause, and never with a person's arguments or name.
-fn log(tool: &Tool, caller: &Principal, error: &CallError) {
-    let (plugin, tool, person) = (&tool.plugin.name, &tool.name, caller.label());
+fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallError) {
+    let person = caller.map(|caller| caller.label());
     match error {
         // The caller's own mistake: the message quotes the arguments, so it is not logged.
-        CallError::Arguments(_) => tracing::debug!(%plugin, %tool, person, "arguments do not fit tool `{tool}`"),
+        CallError::Arguments(_) => tracing::debug!(plugin, tool, person, "arguments do not fit tool `{tool}`"),
         CallError::Trapped(cause) => {
-            tracing::warn!(%plugin, %tool, person, cause = format!("{cause:#}"), "tool `{tool}` crashed")
+            tracing::warn!(plugin, tool, person, cause = format!("{cause:#}"), "tool `{tool}` crashed")
         }
         CallError::Host(cause) => {
-            tracing::error!(%plugin, %tool, person, cause, "the host failed in a call of tool `{tool}`")
+            tracing::error!(plugin, tool, person, cause, "the host failed in a call of tool `{tool}`")
         }
         CallError::Cancelled => {}
         CallError::Timeout(_)
@@ -288,6 +444,6 @@ fn log(tool: &Tool, caller: &Principal, error: &CallError) {
         | CallError::Memory(_)
         | CallError::StackOverflow
         | CallError::Exited(_)
-        | CallError::Result(_) => tracing::warn!(%plugin, %tool, person, "call of tool `{tool}` failed: {error}"),
+        | CallError::Result(_) => tracing::warn!(plugin, tool, person, "call of tool `{tool}` failed: {error}"),
     }
 }

@@ -1,39 +1,119 @@
-//! All tools now: one immutable value that calls use and lists are made from.
+//! All that plugins give now: one immutable value that calls use and lists are made from.
 //!
 //! Invariant: a [`Catalog`] is never changed, only replaced. Tools, grants and limits are replaced together,
 //! so that no call sees the tool of one version with the limits of another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
 use super::call::Gate;
-use super::load::{Digest, Function, Plugin};
+use super::changed::List;
+use super::guest::Settings;
+use super::lists::{self, Listed};
+use super::load::{Digest, Function, Kind, Plugin};
+use super::shape::Output;
+use super::warm::Owner;
 use crate::config::Limits;
 use crate::config::names::Scope;
+use crate::principal::Principal;
 
-/// The tools of all plugins, and what became of each file.
+/// What all plugins give, and what became of each file.
 #[derive(Default)]
 pub struct Catalog {
     /// Ordered by name, so that lists are the same every time.
     tools: Vec<Arc<Tool>>,
     /// Ordered by name.
+    prompts: Vec<Arc<Prompt>>,
+    /// Ordered by URI.
+    resources: Vec<Arc<Resource>>,
+    /// Ordered by URI template.
+    templates: Vec<Arc<Template>>,
+    /// Ordered by name.
     plugins: Vec<PluginStatus>,
-    revision: u64,
+    revisions: Revisions,
+}
+
+/// Each changes exactly when its list does, in anything that a client can see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Revisions {
+    /// Of the list of tools.
+    pub tools: u64,
+    /// Of the list of prompts.
+    pub prompts: u64,
+    /// Of the lists of resources and of their templates.
+    pub resources: u64,
+}
+
+/// A plugin in force, with the terms under which it is served.
+#[derive(Clone)]
+pub struct Served {
+    /// The component.
+    pub plugin: Arc<Plugin>,
+    /// What it may do, and who may call it.
+    pub terms: Arc<Terms>,
+}
+
+/// The terms under which a plugin is served: all that is said of it outside its file.
+pub struct Terms {
+    /// What a caller's token must hold.
+    pub scopes: Vec<Scope>,
+    pub(super) limits: Limits,
+    pub(super) settings: Arc<Settings>,
+    /// It outlives the terms, with those who wait in it, unless its size changes.
+    pub(super) gate: Arc<Gate>,
 }
 
 /// A tool that can be called.
 pub struct Tool {
     /// The name by which clients call it.
     pub name: String,
-    /// The component that it belongs to.
-    pub plugin: Arc<Plugin>,
-    /// What the caller's token must hold.
-    pub scopes: Vec<Scope>,
-    pub(super) limits: Limits,
-    pub(super) gate: Arc<Gate>,
+    /// The plugin that it belongs to.
+    pub served: Served,
     pub(super) function_index: usize,
+}
+
+/// A prompt that can be filled in.
+pub struct Prompt {
+    /// The name by which clients ask for it.
+    pub name: String,
+    /// The plugin that it belongs to.
+    pub served: Served,
+    pub(super) index: usize,
+}
+
+/// A resource that can be read.
+pub struct Resource {
+    /// The plugin that it belongs to.
+    pub served: Served,
+    pub(super) index: usize,
+}
+
+/// Many resources that can be read.
+pub struct Template {
+    /// The plugin that it belongs to.
+    pub served: Served,
+    pub(super) index: usize,
+}
+
+/// Everything that a plugin gives, under the names that it has here.
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) tools: Vec<Arc<Tool>>,
+    pub(super) prompts: Vec<Arc<Prompt>>,
+    pub(super) resources: Vec<Arc<Resource>>,
+    pub(super) templates: Vec<Arc<Template>>,
+}
+
+impl Given {
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.tools.append(&mut other.tools);
+        self.prompts.append(&mut other.prompts);
+        self.resources.append(&mut other.resources);
+        self.templates.append(&mut other.templates);
+    }
 }
 
 /// What became of one file of the plugins directory.
@@ -60,18 +140,38 @@ pub struct Serving {
     pub since: SystemTime,
     /// Its tools' names.
     pub tools: Vec<String>,
+    /// Its prompts' names.
+    pub prompts: Vec<String>,
+    /// The URIs of its resources, and those of its templates.
+    pub resources: Vec<String>,
     /// What its author should mend.
     pub warnings: Vec<String>,
 }
 
 impl Catalog {
-    /// The catalog that follows `self`: its revision is a new one only if clients would see another list.
-    pub(super) fn replaced_by(&self, mut tools: Vec<Arc<Tool>>, plugins: Vec<PluginStatus>) -> Self {
+    /// The catalog that follows `self`: a revision is a new one only if clients would see another list, or if a plugin
+    /// `said` so.
+    pub(super) fn replaced_by(&self, given: Given, plugins: Vec<PluginStatus>, said: &BTreeSet<List>) -> Self {
+        let Given { mut tools, mut prompts, mut resources, mut templates } = given;
         tools.sort_by(|a, b| a.name.cmp(&b.name));
-        let is_same_list =
-            tools.len() == self.tools.len() && tools.iter().zip(&self.tools).all(|(new, old)| new.looks_like(old));
-        let revision = if is_same_list { self.revision } else { self.revision + 1 };
-        Self { tools, plugins, revision }
+        prompts.sort_by(|a, b| a.name.cmp(&b.name));
+        resources.sort_by(|a, b| a.uri().cmp(b.uri()));
+        templates.sort_by(|a, b| a.uri_template().cmp(b.uri_template()));
+        let next = |revision: u64, is_same: bool, list: List| {
+            if is_same && !said.contains(&list) { revision } else { revision + 1 }
+        };
+        let before = self.revisions;
+        let revisions = Revisions {
+            tools: next(before.tools, is_same(&tools, &self.tools, Tool::looks_like), List::Tools),
+            prompts: next(before.prompts, is_same(&prompts, &self.prompts, Prompt::looks_like), List::Prompts),
+            resources: next(
+                before.resources,
+                is_same(&resources, &self.resources, Resource::looks_like)
+                    && is_same(&templates, &self.templates, Template::looks_like),
+                List::Resources,
+            ),
+        };
+        Self { tools, prompts, resources, templates, plugins, revisions }
     }
 
     /// All tools, ordered by name.
@@ -85,26 +185,96 @@ impl Catalog {
         self.tools.get(index)
     }
 
+    /// All prompts, ordered by name.
+    pub fn prompts(&self) -> &[Arc<Prompt>] {
+        &self.prompts
+    }
+
+    /// The prompt of this name.
+    pub fn prompt(&self, name: &str) -> Option<&Arc<Prompt>> {
+        let index = self.prompts.binary_search_by(|prompt| prompt.name.as_str().cmp(name)).ok()?;
+        self.prompts.get(index)
+    }
+
+    /// All resources, ordered by URI.
+    pub fn resources(&self) -> &[Arc<Resource>] {
+        &self.resources
+    }
+
+    /// All resource templates, ordered by themselves.
+    pub fn templates(&self) -> &[Arc<Template>] {
+        &self.templates
+    }
+
+    /// The plugin whose resource this is: one that names it, or else one with a template that fits.
+    pub fn owner_of(&self, uri: &str) -> Option<&Served> {
+        if let Ok(index) = self.resources.binary_search_by(|resource| resource.uri().cmp(uri)) {
+            return self.resources.get(index).map(|resource| &resource.served);
+        }
+        self.templates.iter().find(|template| template.template().fits(uri)).map(|template| &template.served)
+    }
+
+    /// The template of exactly this text.
+    pub fn template(&self, uri_template: &str) -> Option<&Arc<Template>> {
+        self.templates.iter().find(|template| template.uri_template() == uri_template)
+    }
+
+    /// The plugin of each thing there is; a plugin that gives several things comes several times.
+    pub fn served(&self) -> impl Iterator<Item = &Served> {
+        let tools = self.tools.iter().map(|tool| &tool.served);
+        let prompts = self.prompts.iter().map(|prompt| &prompt.served);
+        let resources = self.resources.iter().map(|resource| &resource.served);
+        tools.chain(prompts).chain(resources).chain(self.templates.iter().map(|template| &template.served))
+    }
+
     /// What became of each file, ordered by name.
     pub fn plugins(&self) -> &[PluginStatus] {
         &self.plugins
     }
 
-    /// Changes exactly when the list of tools does, in anything that a client can see.
-    pub fn revision(&self) -> u64 {
-        self.revision
+    /// Which lists these are.
+    pub fn revisions(&self) -> Revisions {
+        self.revisions
+    }
+}
+
+fn is_same<T>(new: &[Arc<T>], old: &[Arc<T>], looks_like: impl Fn(&T, &T) -> bool) -> bool {
+    new.len() == old.len() && new.iter().zip(old).all(|(new, old)| looks_like(new, old))
+}
+
+impl Terms {
+    /// Whether a call under these is the same as under the others.
+    pub(super) fn are_like(&self, other: &Self) -> bool {
+        self.scopes == other.scopes
+            && self.limits == other.limits
+            && self.settings == other.settings
+            && Arc::ptr_eq(&self.gate, &other.gate)
+    }
+}
+
+impl Served {
+    /// Whose the instance of a call is, if it is kept warm.
+    pub(super) fn owner_for(&self, caller: Option<&Principal>) -> Option<Owner> {
+        let caller = caller.filter(|_| self.plugin.keep_warm)?;
+        let (plugin, terms) = (Arc::downgrade(&self.plugin), Arc::downgrade(&self.terms));
+        Some(Owner { plugin, terms, person: caller.person() })
+    }
+
+    /// What a caller's token must hold.
+    pub fn scopes(&self) -> &[Scope] {
+        &self.terms.scopes
+    }
+
+    /// How long a call may take.
+    pub fn timeout(&self) -> Duration {
+        self.terms.limits.timeout.duration()
     }
 }
 
 impl Tool {
     /// The function behind the tool.
     pub fn function(&self) -> &Function {
-        &self.plugin.functions[self.function_index]
-    }
-
-    /// How long a call may take.
-    pub fn timeout(&self) -> Duration {
-        self.limits.timeout.duration()
+        &self.served.plugin.functions[self.function_index]
     }
 
     /// JSON Schema of its arguments.
@@ -112,13 +282,83 @@ impl Tool {
         &self.function().input_schema
     }
 
+    /// Whether a call can do nothing but answer: it sends no messages, asks nothing, and gives no content blocks.
+    pub fn is_plain(&self) -> bool {
+        let is_value = match &self.function().kind {
+            Kind::Typed { signature, .. } => !matches!(signature.output, Output::Rich { .. }),
+            Kind::Listed(_) => false,
+        };
+        is_value && !self.served.plugin.talks
+    }
+
+    /// What only a tool that the plugin names itself can say.
+    pub fn listed(&self) -> Option<&Listed> {
+        match &self.function().kind {
+            Kind::Typed { .. } => None,
+            Kind::Listed(listed) => Some(listed),
+        }
+    }
+
     /// Whether a client would see the same tool.
     fn looks_like(&self, other: &Self) -> bool {
         let (new, old) = (self.function(), other.function());
+        let listed = |tool: &Self| {
+            tool.listed().map(|listed| (listed.icons.clone(), listed.needs, listed.tasks, listed.meta.clone()))
+        };
         self.name == other.name
-            && self.scopes == other.scopes
+            && self.served.scopes() == other.served.scopes()
             && new.is_described_like(old)
             && new.input_schema == old.input_schema
             && new.output_schema == old.output_schema
+            && listed(self) == listed(other)
+    }
+}
+
+impl Prompt {
+    /// What the plugin says of it.
+    pub fn prompt(&self) -> &lists::Prompt {
+        &self.served.plugin.prompts[self.index]
+    }
+
+    fn looks_like(&self, other: &Self) -> bool {
+        let (new, old) = (self.prompt(), other.prompt());
+        self.name == other.name
+            && self.served.scopes() == other.served.scopes()
+            && new.prompt == old.prompt
+            && new.meta == old.meta
+    }
+}
+
+impl Resource {
+    /// What the plugin says of it.
+    pub fn resource(&self) -> &lists::Resource {
+        &self.served.plugin.resources[self.index]
+    }
+
+    /// Its URI.
+    pub fn uri(&self) -> &str {
+        &self.resource().resource.uri
+    }
+
+    fn looks_like(&self, other: &Self) -> bool {
+        let (new, old) = (self.resource(), other.resource());
+        self.served.scopes() == other.served.scopes() && new.resource == old.resource && new.meta == old.meta
+    }
+}
+
+impl Template {
+    /// What the plugin says of it.
+    pub fn template(&self) -> &lists::Template {
+        &self.served.plugin.templates[self.index]
+    }
+
+    /// What its URIs look like.
+    pub fn uri_template(&self) -> &str {
+        &self.template().template.uri_template
+    }
+
+    fn looks_like(&self, other: &Self) -> bool {
+        let (new, old) = (self.template(), other.template());
+        self.served.scopes() == other.served.scopes() && new.template == old.template && new.meta == old.meta
     }
 }

@@ -13,9 +13,15 @@ use thiserror::Error;
 use wasmtime::component::Val;
 
 use crate::plugins::shape::Signature;
+use crate::plugins::validator::Misfit;
+use crate::plugins::wit::content::Block;
+use crate::plugins::wit::input::{Request, Stop};
+use crate::plugins::wit::tools::Output;
 
 mod arguments;
+mod lift;
 mod results;
+mod rich;
 mod weight;
 mod wording;
 
@@ -36,6 +42,28 @@ pub enum Reply {
         /// The error: a string as it is, anything else as compact JSON.
         text: String,
     },
+    /// Content blocks, and what else only `tinymcp:plugin` can say.
+    Rich(Box<Rich>),
+    /// The client's request asks for what cannot be.
+    Invalid {
+        /// Why.
+        text: String,
+    },
+    /// The plugin needs answers before it can go on.
+    Asks(Box<Request>),
+}
+
+/// A result of a tool that is more than a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rich {
+    /// What there is to see.
+    pub blocks: Vec<Block>,
+    /// The structured content.
+    pub structured: Option<Value>,
+    /// Whether this is the account of a failure.
+    pub is_error: bool,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
 }
 
 /// What is wrong with a call's arguments: the first problem, with its place in the JSON.
@@ -69,6 +97,14 @@ pub enum ArgumentError {
         /// Which ones exist, the most similar name first.
         known: String,
     },
+    /// What the tool's own schema does not accept.
+    #[error("argument `{path}`: {problem}")]
+    Schema {
+        /// Where, from the root `$`.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A flag that stood in the array before.
     #[error("argument `{path}`: repeats `{name}`; each flag may be given once")]
     Repeated {
@@ -77,6 +113,12 @@ pub enum ArgumentError {
         /// The flag.
         name: String,
     },
+}
+
+impl From<Misfit> for ArgumentError {
+    fn from(Misfit { pointer, problem }: Misfit) -> Self {
+        Self::Schema { path: format!("${}", pointer.replace('/', ".")), problem }
+    }
 }
 
 /// Why a result cannot be given to a client.
@@ -90,6 +132,17 @@ pub enum ResultError {
         /// `NaN`, `inf` or `-inf`.
         number: String,
     },
+    /// A text that should be JSON is none, or not of the right kind.
+    #[error("{what} is no JSON: {problem}")]
+    NotJson {
+        /// What should be JSON.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The structured result is not what the tool's own output schema says.
+    #[error("it does not fit the tool's own output schema: {0}")]
+    Schema(String),
     /// The value's JSON text is longer than allowed.
     #[error("result larger than {max_bytes} bytes")]
     TooLarge {
@@ -124,6 +177,25 @@ pub fn weigh_arguments(signature: &Signature, arguments: &Map<String, Value>) ->
 pub fn encode_result(signature: &Signature, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
     results::reply(&signature.output, results, max_bytes)
 }
+
+/// What a tool of `tools` gave, of which the bytes may be `max_bytes`.
+///
+/// # Errors
+/// As for [`encode_result`]; texts that should be JSON and are not.
+pub fn encode_output(output: Output, max_bytes: u64) -> Result<Reply, ResultError> {
+    rich::output(output, max_bytes)
+}
+
+/// What a call that stopped comes to.
+///
+/// # Errors
+/// As for [`encode_result`].
+pub fn encode_stop(stop: Stop, max_bytes: u64) -> Result<Reply, ResultError> {
+    rich::stop(stop, max_bytes)
+}
+
+pub(super) use self::rich::{of_block, of_contents};
+pub use self::rich::{parse_object, require_size};
 
 /// The way from the root of a JSON document to a value. It lives on the stack of the walk, so that it costs nothing
 /// until an error needs it.

@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::shape::{Integer, Output, Shape, Signature};
+use super::shape::{Given, Integer, Output, Refusal, Shape, Signature};
 
 impl Display for Signature {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -18,8 +18,27 @@ impl Display for Signature {
                 f.write_str(" -> ")?;
                 result(f, ok.as_ref(), err.as_ref())
             }
+            Output::Rich { ok, err } => rich(f, ok, err),
         }
     }
+}
+
+/// The types of `tinymcp:plugin` go by their names: written out they would fill a page.
+fn rich(f: &mut Formatter<'_>, ok: &Given, err: &Refusal) -> fmt::Result {
+    let ok = match ok {
+        Given::Nothing => None,
+        Given::Value(shape) => Some(shape.to_string()),
+        Given::Block => Some("block".to_owned()),
+        Given::Blocks => Some("list<block>".to_owned()),
+    };
+    let err = match err {
+        Refusal::Impossible => return write!(f, " -> {}", ok.unwrap_or_default()),
+        Refusal::Nothing => None,
+        Refusal::Value(shape) => Some(shape.to_string()),
+        Refusal::Stop => Some("stop".to_owned()),
+    };
+    f.write_str(" -> ")?;
+    result(f, ok.as_ref(), err.as_ref())
 }
 
 impl Display for Shape {
@@ -76,7 +95,7 @@ impl Display for Shape {
     }
 }
 
-fn result(f: &mut Formatter<'_>, ok: Option<&Shape>, err: Option<&Shape>) -> fmt::Result {
+fn result<T: Display>(f: &mut Formatter<'_>, ok: Option<&T>, err: Option<&T>) -> fmt::Result {
     match (ok, err) {
         (None, None) => f.write_str("result"),
         (Some(ok), None) => write!(f, "result<{ok}>"),

@@ -35,6 +35,7 @@ const MAX_TITLE_BYTES: usize = 100;
 pub struct Docs {
     blocks: Arc<[Block]>,
     world: Option<String>,
+    keep_warm: bool,
     warnings: Vec<String>,
 }
 
@@ -54,17 +55,17 @@ pub struct FunctionDocs {
     types: Option<TypedText>,
 }
 
-/// The tags without text: the author's claims about a tool's behaviour, each `false` if it is not made.
+/// The author's claims about a tool's behaviour, where there are any: the tags without text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hints {
     /// `@read-only`: changes nothing.
-    pub read_only: bool,
+    pub read_only: Option<bool>,
     /// `@destructive`: may delete or overwrite.
-    pub destructive: bool,
+    pub destructive: Option<bool>,
     /// `@idempotent`: a second call with the same arguments changes nothing more.
-    pub idempotent: bool,
+    pub idempotent: Option<bool>,
     /// `@open-world`: deals with systems outside.
-    pub open_world: bool,
+    pub open_world: Option<bool>,
 }
 
 /// The types of a function as the text names them, from which the documentation of types is found.
@@ -75,6 +76,14 @@ struct TypedText {
     scope: usize,
     params: Vec<(String, Option<Type>)>,
     result: Option<Type>,
+}
+
+impl FunctionDocs {
+    /// Documentation that does not come from a WIT text.
+    pub(super) fn said(description: Option<String>, title: Option<String>, hints: Hints) -> Self {
+        let description = description.filter(|description| !description.is_empty());
+        Self { description, title, hints, ..Self::default() }
+    }
 }
 
 impl Docs {
@@ -95,9 +104,17 @@ impl Docs {
                 Err(error) => warnings.push(format!("section `package-docs` not read: {error}")),
             }
         }
-        let mut worlds = blocks.iter().filter(|block| block.kind == BlockKind::World);
-        let world = worlds.find_map(|world| description(world.docs.as_deref()?));
-        Self { blocks: blocks.into(), world, warnings }
+        let worlds = blocks.iter().filter(|block| block.kind == BlockKind::World);
+        let said: Vec<_> = worlds.filter_map(|world| world.docs.as_deref()).map(tags::parse).collect();
+        let world = said.iter().find_map(|world| description(&world.description));
+        let keep_warm = said.iter().any(|world| world.keep_warm);
+        Self { blocks: blocks.into(), world, keep_warm, warnings }
+    }
+
+    /// `@keep-warm` of the world: its start is expensive, and what one call leaves in memory may be there for the same
+    /// person's next.
+    pub fn keep_warm(&self) -> bool {
+        self.keep_warm
     }
 
     /// What the world's comment says, for a description of the whole plugin.

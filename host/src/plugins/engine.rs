@@ -19,7 +19,9 @@ use self::clock::Clock;
 pub(super) use self::clock::Ticking;
 pub(super) use self::lane::{Lane, Slow, nice};
 pub(super) use self::values::Values;
+use super::changed::Changed;
 use super::guest::{self, Guest};
+use super::warm::Warm;
 
 /// Stack of a guest's WebAssembly frames. A deeper recursion traps; 1 MiB is what native threads of small programs get.
 const WASM_STACK_BYTES: usize = 1024 * 1024;
@@ -65,18 +67,20 @@ pub struct Engine {
     lane: Lane,
     slots: Arc<Semaphore>,
     values: Values,
+    warm: Warm,
+    changed: Changed,
 }
 
 impl Engine {
-    /// Starts the engine with room for `slots` calls at once.
+    /// Starts the engine with room for `slots` calls at once, and `warm` instances that are kept for further ones.
     ///
     /// The pool reserves address space for every slot, some gigabytes each. Where the system does not give so much
     /// (`ulimit -v`, strict overcommit), instances are allocated on demand, which costs a call some 30 µs.
     ///
     /// # Errors
     /// When the processor or the system cannot run WebAssembly code as configured, or no thread can be started.
-    pub fn new(slots: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
-        let wasm = match wasmtime::Engine::new(&config(Some(pool(slots, cleaning.possible())))) {
+    pub fn new(slots: u32, warm: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
+        let wasm = match wasmtime::Engine::new(&config(Some(pool(slots.saturating_add(warm), cleaning.possible())))) {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::warn!(
@@ -91,7 +95,8 @@ impl Engine {
         let clock = Clock::start(wasm.clone())?;
         let lane = Lane::start()?;
         let slots = Arc::new(Semaphore::new(slots as usize));
-        Ok(Self { wasm, linker, clock, lane, slots, values: Values::new() })
+        let warm = Warm::new(warm as usize);
+        Ok(Self { wasm, linker, clock, lane, slots, values: Values::new(), warm, changed: Changed::new() })
     }
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
@@ -110,6 +115,16 @@ impl Engine {
     /// One permit for each call that the pool has room for.
     pub(super) fn slots(&self) -> &Arc<Semaphore> {
         &self.slots
+    }
+
+    /// Instances that are kept for further calls.
+    pub(super) fn warm(&self) -> &Warm {
+        &self.warm
+    }
+
+    /// Takes what plugins say has changed.
+    pub(super) fn changed(&self) -> &Changed {
+        &self.changed
     }
 
     /// The memory for arguments.

@@ -1,13 +1,25 @@
-//! What stands behind a guest's imports during one call: limits, and a WASI with nothing in it.
+//! What stands behind a guest's imports during one call: limits, a WASI with nothing in it, and `tinymcp:plugin`.
 //!
-//! Invariant: a [`Guest`] is made for one call and dropped with it. It holds no arguments, no environment, no files,
-//! no sockets and no way to reach the network; all of WASI 0.2 and `wasi:http` is linked all the same, since
-//! language runtimes import much that they never use, and what was not granted fails when it is called.
+//! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
+//! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network; all of WASI 0.2
+//! and `wasi:http` is linked all the same, since language runtimes import much that they never use, and what was not
+//! granted fails when it is called.
+//!
+//! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest is
+//! what it does. A new one is a module, and a line in [`CAPABILITIES`].
 
+mod caller;
+mod changes;
+mod input;
 mod limiter;
+mod log;
 mod prints;
+mod progress;
+mod settings;
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -16,7 +28,10 @@ use wasmtime_wasi_http::{
 };
 
 pub(super) use self::limiter::Limiter;
-pub(super) use self::prints::Prints;
+use self::prints::Prints;
+use super::changed::Changed;
+use super::conversation::Conversation;
+use crate::config::Limits;
 
 /// Resources (streams, pollables, fields) that a guest may hold at once. Real guests hold a few dozen.
 const MAX_RESOURCES: usize = 4096;
@@ -28,9 +43,34 @@ const MAX_FIELDS_BYTES: usize = 16 * 1024;
 /// [`MAX_RESOURCES`] it bounds what a guest can make the host hold, beyond its own memory, to some dozen megabytes.
 const BODY_CHUNK_BYTES: usize = 8 * 1024;
 
+/// Puts an interface into the linker.
+type Link = fn(&mut Linker<Guest>) -> wasmtime::Result<()>;
+
+/// What a plugin may import of `tinymcp:plugin`, beside its types.
+const CAPABILITIES: [Link; 6] = [progress::link, log::link, caller::link, settings::link, changes::link, input::link];
+
+/// A plugin's settings, by name.
+pub(super) type Settings = BTreeMap<String, String>;
+
+/// What is the same for all calls of a plugin.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    /// The plugin's name.
+    pub(super) plugin: Arc<str>,
+    /// What its operator has written for it.
+    pub(super) settings: Arc<Settings>,
+    /// Where it says what has changed.
+    pub(super) changed: Changed,
+}
+
 /// The host's side of one call.
 pub(super) struct Guest {
     pub(super) limiter: Limiter,
+    plugin: Arc<str>,
+    settings: Arc<Settings>,
+    changed: Changed,
+    conversation: Conversation,
+    reported: progress::Reported,
     prints: Prints,
     resources: ResourceTable,
     /// Made when the guest first asks: it seeds random number generators, and most guests never look.
@@ -40,12 +80,42 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(memory_bytes: u64, prints: Prints) -> Self {
+    pub(super) fn new(surroundings: Surroundings, limits: &Limits, conversation: Conversation) -> Self {
+        let Surroundings { plugin, settings, changed } = surroundings;
+        let prints = Prints::new(Arc::clone(&plugin), conversation.caller.clone(), limits.log.bytes());
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELDS_BYTES);
-        Self { limiter: Limiter::new(memory_bytes), prints, resources, wasi: None, http, network: NoNetwork }
+        Self {
+            limiter: Limiter::new(limits.memory.bytes()),
+            plugin,
+            settings,
+            changed,
+            conversation,
+            reported: progress::Reported::default(),
+            prints,
+            resources,
+            wasi: None,
+            http,
+            network: NoNetwork,
+        }
+    }
+}
+
+impl Guest {
+    /// Makes a guest that is kept ready for its person's next call. Its memory stays, and with it what that takes of
+    /// the limit.
+    pub(super) fn begin(&mut self, limits: &Limits, conversation: Conversation) {
+        self.prints.begin(conversation.caller.clone(), limits.log.bytes());
+        self.reported = progress::Reported::default();
+        self.conversation = conversation;
+    }
+
+    /// Lets go of all that was for one call.
+    pub(super) fn end(&mut self) {
+        self.prints.finish();
+        self.conversation = Conversation::default();
     }
 }
 
@@ -63,6 +133,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    CAPABILITIES.iter().try_for_each(|link| link(&mut linker))?;
     Ok(linker)
 }
 

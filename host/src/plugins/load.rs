@@ -13,12 +13,23 @@ use super::cache::Cache;
 use super::docs::{Docs, FunctionDocs};
 use super::engine::Engine;
 use super::guest::Guest;
+use super::lists::{Listed, Prompt, Resource, Template};
 use super::names::FunctionName;
 use super::schema;
-use super::shape::Signature;
+use super::shape::{KnownTypes, Signature};
+use super::wit::{VERSION, completions, prompts, resources, tools};
 
 /// Exports that are the host's to call, or other systems', and never tools.
-const FOREIGN_INTERFACES: [&str; 2] = ["wasi:", "tinymcp:plugin/"];
+const FOREIGN_INTERFACES: [&str; 2] = ["wasi:", OURS];
+
+/// The package whose interfaces mean something here.
+const OURS: &str = "tinymcp:plugin/";
+
+/// What a plugin may import of that package: its types, and what the host provides.
+const PLUGIN_IMPORTS: [&str; 7] = ["content", "input", "progress", "log", "caller", "settings", "changes"];
+
+/// Interfaces by whose import a call can reach its client before it is done.
+const TALKING: [&str; 4] = ["progress", "log", "input", "changes"];
 
 /// Functions that toolchains export to prepare a component while it is built, by their parameters:
 /// componentize-py, and jco with its QuickJS backend.
@@ -53,6 +64,9 @@ impl fmt::Debug for Digest {
 }
 
 /// A loaded component. What it may do, and what its tools are called, is not its own affair: see the catalog.
+///
+/// Cheap to clone, but for the list of its functions: a plugin whose lists change is replaced by another one.
+#[derive(Clone)]
 pub struct Plugin {
     /// The file's name in snake case.
     pub name: Arc<str>,
@@ -60,29 +74,70 @@ pub struct Plugin {
     pub digest: Digest,
     /// What its world's documentation says, as the author's claim.
     pub description: Option<String>,
-    /// The functions that can be tools, in the order of their names.
+    /// The functions that can be tools, and the tools that it names itself, in the order of their names.
     pub functions: Vec<Function>,
+    /// The prompts that it names.
+    pub prompts: Arc<[Prompt]>,
+    /// The resources that it names.
+    pub resources: Arc<[Resource]>,
+    /// The resource templates that it names.
+    pub templates: Arc<[Template]>,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
     /// What its author should mend: functions that cannot be tools, missing documentation.
     pub warnings: Vec<String>,
+    /// The same of its lists.
+    pub(super) list_warnings: Vec<String>,
+    /// What it exports of `tinymcp:plugin`.
+    pub(super) interfaces: Interfaces,
+    /// Its author says that its start is expensive, and that its memory may be one person's.
+    pub keep_warm: bool,
+    /// Its calls may send messages or ask their client.
+    pub(super) talks: bool,
     pre: InstancePre<Guest>,
 }
 
-/// An exported function that can be a tool.
+/// What a plugin exports of `tinymcp:plugin`.
+#[derive(Clone)]
+pub(super) struct Interfaces {
+    pub(super) tools: Option<tools::GuestIndices>,
+    pub(super) resources: Option<resources::GuestIndices>,
+    pub(super) prompts: Option<prompts::GuestIndices>,
+    pub(super) completions: Option<completions::GuestIndices>,
+}
+
+/// Something that can be a tool.
+#[derive(Clone)]
 pub struct Function {
-    /// The function and the interface that exports it.
+    /// The function and the interface that exports it; the tool's own name, if the plugin lists it.
     pub name: FunctionName,
     /// What its documentation says, as the author's claim.
     pub docs: FunctionDocs,
-    /// What it takes and gives.
-    pub signature: Signature,
     /// JSON Schema of its arguments.
     pub input_schema: Arc<Map<String, Value>>,
     /// JSON Schema of its structured content; a function without a result has none.
     pub output_schema: Option<Arc<Map<String, Value>>>,
-    export: ComponentExportIndex,
+    /// How it is called.
+    pub kind: Kind,
 }
+
+/// The two kinds of tools.
+#[derive(Clone)]
+pub enum Kind {
+    /// An exported function.
+    Typed {
+        /// What it takes and gives.
+        signature: Arc<Signature>,
+        /// Where it is.
+        export: Export,
+    },
+    /// A tool that the plugin names itself, and calls by that name.
+    Listed(Arc<Listed>),
+}
+
+/// Where a function is in its component.
+#[derive(Clone)]
+pub struct Export(pub(super) ComponentExportIndex);
 
 /// Why a file gives no plugin. Each message names the cause and, where there is one, the cure.
 #[derive(Debug, thiserror::Error)]
@@ -105,8 +160,16 @@ pub enum LoadError {
     #[error("not a valid component: {0:#}")]
     Invalid(wasmtime::Error),
     /// The component imports what this host does not provide.
-    #[error("imports what this host does not provide: {}; it provides WASI 0.2 and `wasi:http` 0.2", quoted(.0))]
+    #[error("imports what this host does not provide: {}; it provides WASI 0.2, `wasi:http` 0.2 and `tinymcp:plugin` {VERSION}", quoted(.0))]
     UnknownImports(Vec<String>),
+    /// The component was built for another version of `tinymcp:plugin`.
+    #[error(
+        "built for `tinymcp:plugin@{0}`, and this host has `{VERSION}`: build it again with the WIT of this version"
+    )]
+    OtherVersion(String),
+    /// What it exports of `tinymcp:plugin` does not fit.
+    #[error("what it exports of `tinymcp:plugin` does not fit this host: {0:#}")]
+    Misfit(wasmtime::Error),
     /// Linking failed although all interfaces are known: another version of one of them.
     #[error("imports do not fit this host: {0:#}")]
     Unlinkable(wasmtime::Error),
@@ -138,10 +201,14 @@ pub fn load(engine: &Engine, cache: Option<&Cache>, name: &str, bytes: &[u8]) ->
         None => Component::from_binary(engine.wasm(), bytes).map_err(LoadError::Invalid)?,
     };
     let imports = imports(engine, &component);
+    let component_type = component.component_type();
+    let exported = component_type.exports(engine.wasm()).map(|(name, _)| name);
+    require_version(imports.iter().map(String::as_str).chain(exported))?;
     let pre = link(engine, &component, &imports)?;
+    let interfaces = Interfaces::of(engine, &component, &pre)?;
     let mut docs = Docs::from_component(bytes);
-    let Exports { functions, mut warnings } = exports(engine, &component, &docs);
-    if functions.is_empty() {
+    let Exports { functions, mut warnings, .. } = exports(engine, &component, &docs);
+    if functions.is_empty() && interfaces.are_none() {
         return Err(LoadError::NoTools(warnings));
     }
     warnings.append(&mut docs.take_warnings());
@@ -157,16 +224,43 @@ pub fn load(engine: &Engine, cache: Option<&Cache>, name: &str, bytes: &[u8]) ->
         digest,
         description: docs.world().map(str::to_owned),
         functions,
+        prompts: Arc::default(),
+        resources: Arc::default(),
+        templates: Arc::default(),
+        talks: imports.iter().any(|import| TALKING.iter().any(|interface| is_ours(import, interface))),
+        keep_warm: docs.keep_warm(),
         imports,
         warnings,
+        list_warnings: Vec::new(),
+        interfaces,
         pre,
     })
+}
+
+/// Whether an import or export is this interface of `tinymcp:plugin`, in the version of this host.
+fn is_ours(name: &str, interface: &str) -> bool {
+    let rest = name.strip_prefix(OURS).and_then(|rest| rest.strip_prefix(interface));
+    rest.and_then(|rest| rest.strip_prefix('@')) == Some(VERSION)
+}
+
+/// While the package is 0.x, there is one version of it at a time.
+fn require_version<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), LoadError> {
+    let other = names.find_map(|name| {
+        let version = name.strip_prefix(OURS)?.split_once('@').map_or("(none)", |(_, version)| version);
+        (version != VERSION).then(|| version.to_owned())
+    });
+    other.map_or(Ok(()), |version| Err(LoadError::OtherVersion(version)))
 }
 
 impl Plugin {
     /// The names of its functions, in their order.
     pub fn function_names(&self) -> Vec<FunctionName> {
         self.functions.iter().map(|function| function.name.clone()).collect()
+    }
+
+    /// What its author should mend: of its code and its documentation, and of its lists.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.warnings.iter().chain(&self.list_warnings)
     }
 
     pub(super) fn instance_pre(&self) -> &InstancePre<Guest> {
@@ -178,17 +272,21 @@ impl Function {
     /// One line about it: the first of its description, or else its signature.
     pub fn summary(&self) -> String {
         let first = self.docs.description.as_deref().and_then(|description| description.lines().next());
-        first.map_or_else(|| self.signature.to_string(), str::to_owned)
+        first.map_or_else(|| self.form(), str::to_owned)
+    }
+
+    /// What it takes and gives, for people; nothing of a tool whose schemas say it.
+    pub fn form(&self) -> String {
+        match &self.kind {
+            Kind::Typed { signature, .. } => signature.to_string(),
+            Kind::Listed(_) => String::new(),
+        }
     }
 
     /// Whether its author says the same about it as about `other`.
     pub(super) fn is_described_like(&self, other: &Self) -> bool {
         let (this, other) = (&self.docs, &other.docs);
         this.description == other.description && this.title == other.title && this.hints == other.hints
-    }
-
-    pub(super) fn export(&self) -> &ComponentExportIndex {
-        &self.export
     }
 }
 
@@ -233,6 +331,8 @@ pub enum Import {
     NoEnvironment,
     /// There are no directories.
     NoFiles,
+    /// An interface of `tinymcp:plugin`.
+    Plugin,
     /// Every connection is denied.
     NoNetwork,
     /// The host does not know it, and loads no component that wants it.
@@ -242,6 +342,10 @@ pub enum Import {
 impl Import {
     /// Sorts an import by its interface.
     pub fn of(name: &str) -> Self {
+        if name.starts_with(OURS) {
+            let is_known = PLUGIN_IMPORTS.iter().any(|interface| is_ours(name, interface));
+            return if is_known { Self::Plugin } else { Self::Unknown };
+        }
         let interface = name.strip_prefix("wasi:").and_then(|rest| rest.split_once("@0.2."));
         let Some((package, interface)) = interface.and_then(|(path, _)| path.split_once('/')) else {
             return Self::Unknown;
@@ -263,6 +367,7 @@ impl Import {
             Self::Log => "goes to the log",
             Self::NoEnvironment => "empty",
             Self::NoFiles => "not granted: no directories",
+            Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
             Self::Unknown => "unknown",
         }
@@ -272,11 +377,57 @@ impl Import {
 struct Exports {
     functions: Vec<Function>,
     warnings: Vec<String>,
+    known: KnownTypes,
+}
+
+impl Interfaces {
+    /// Finds what the component exports of `tinymcp:plugin`.
+    fn of(engine: &Engine, component: &Component, pre: &InstancePre<Guest>) -> Result<Self, LoadError> {
+        let component_type = component.component_type();
+        let exports = |interface: &str| {
+            component_type.exports(engine.wasm()).any(|(name, _)| is_ours(name, interface)).then_some(pre)
+        };
+        Ok(Self {
+            tools: exports("tools").map(tools::GuestIndices::new).transpose().map_err(LoadError::Misfit)?,
+            resources: exports("resources").map(resources::GuestIndices::new).transpose().map_err(LoadError::Misfit)?,
+            prompts: exports("prompts").map(prompts::GuestIndices::new).transpose().map_err(LoadError::Misfit)?,
+            completions: exports("completions")
+                .map(completions::GuestIndices::new)
+                .transpose()
+                .map_err(LoadError::Misfit)?,
+        })
+    }
+
+    fn are_none(&self) -> bool {
+        !self.give_lists() && self.completions.is_none()
+    }
+
+    /// Whether there is anything to ask for when the plugin is loaded.
+    pub(super) fn give_lists(&self) -> bool {
+        self.tools.is_some() || self.resources.is_some() || self.prompts.is_some()
+    }
+}
+
+/// The types of `tinymcp:plugin` that the component imports, and that mean something in a result.
+fn known_types(engine: &Engine, component: &Component) -> KnownTypes {
+    let component_type = component.component_type();
+    let named = |interface: &str, name: &str| {
+        let mut imports = component_type.imports(engine.wasm());
+        let (_, import) = imports.find(|(import, _)| is_ours(import, interface))?;
+        match import.ty {
+            ComponentItem::ComponentInstance(instance) => match instance.get_export(engine.wasm(), name)?.ty {
+                ComponentItem::Type(ty) => Some(ty),
+                _ => None,
+            },
+            _ => None,
+        }
+    };
+    KnownTypes { block: named("content", "block"), stop: named("input", "stop") }
 }
 
 /// Reads the exported functions, in the order of their names, whatever order the component has them in.
 fn exports(engine: &Engine, component: &Component, docs: &Docs) -> Exports {
-    let mut found = Exports { functions: Vec::new(), warnings: Vec::new() };
+    let mut found = Exports { functions: Vec::new(), warnings: Vec::new(), known: known_types(engine, component) };
     let component_type = component.component_type();
     for (name, export) in component_type.exports(engine.wasm()) {
         match export.ty {
@@ -316,7 +467,7 @@ impl Exports {
             self.warnings.push(format!("function `{name}` is no tool: it belongs to a resource"));
             return;
         }
-        let (Some(export), signature) = (export, Signature::from_function(function)) else { return };
+        let (Some(export), signature) = (export, Signature::from_function(function, &self.known)) else { return };
         match signature {
             Ok(mut signature) => {
                 let docs = docs.function(&name);
@@ -326,8 +477,7 @@ impl Exports {
                     output_schema: schema::output_schema(&signature).map(|schema| Arc::new(object(schema))),
                     name,
                     docs,
-                    signature,
-                    export,
+                    kind: Kind::Typed { signature: Arc::new(signature), export: Export(export) },
                 });
             }
             Err(reason) => self.warnings.push(format!("function `{name}` is no tool: {reason}")),

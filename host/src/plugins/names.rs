@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 /// Longest tool name that every client takes (Claude's API and VS Code: 64).
 const MAX_TOOL_NAME: usize = 64;
 
+/// Names of the server's own tools, with `server.discovery_tools`.
+pub const FIND_TOOLS: &str = "find_tools";
+/// See [`FIND_TOOLS`].
+pub const CALL_TOOL: &str = "call_tool";
+
 /// An exported function, by the interface that exports it, if it is not the world itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FunctionName {

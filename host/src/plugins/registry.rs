@@ -17,10 +17,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::entry::{Entry, LoadId, Offer, Refused};
+use self::entry::{Entry, LoadId, Names, Offer, Refused};
 use self::job::{Job, Loaded};
 use super::cache::Cache;
-use super::catalog::{Catalog, PluginStatus, Tool};
+use super::catalog::{Catalog, Given, PluginStatus};
+use super::changed::List;
 use super::compilers::Compilers;
 use super::directory::{self, Found, Stamp};
 use super::engine::Engine;
@@ -40,6 +41,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// How long a change waits for other loads under way, so that many files dropped at once are few changes of the list.
 const PUBLISH_WITHIN: Duration = Duration::from_millis(150);
 
+/// Between two times that one plugin is asked for its lists: whoever says with every call that they changed makes work
+/// for every client.
+const RELIST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Time between two looks while the directory is missing.
 const MISSING_RETRY: Duration = Duration::from_millis(500);
 
@@ -53,6 +58,12 @@ pub(super) struct Registry {
     /// By file name.
     entries: BTreeMap<String, Entry>,
     loads: JoinSet<Loaded>,
+    /// Lists that are asked for again, and which of them their plugins say are new.
+    relists: JoinSet<Relisted>,
+    /// Plugins by when their lists may be asked for again.
+    relisted: BTreeMap<Arc<str>, Instant>,
+    /// Lists that plugins say are new, since the last catalog.
+    said: BTreeSet<List>,
     last_load: LoadId,
     catalog: watch::Sender<Arc<Catalog>>,
     ready: watch::Sender<bool>,
@@ -64,6 +75,16 @@ pub(super) struct Registry {
     /// Claims may have become free since the last catalog.
     retry_refused: bool,
     settle: Duration,
+}
+
+/// Lists that were asked for again.
+struct Relisted {
+    /// The plugin as it was.
+    of: Arc<Plugin>,
+    /// The lists that it says are new.
+    lists: BTreeSet<List>,
+    /// The plugin as it is now, or why not.
+    read: Result<Plugin, String>,
 }
 
 impl Registry {
@@ -83,6 +104,9 @@ impl Registry {
             ledger,
             entries: BTreeMap::new(),
             loads: JoinSet::new(),
+            relists: JoinSet::new(),
+            relisted: BTreeMap::new(),
+            said: BTreeSet::new(),
             last_load: 0,
             catalog,
             ready,
@@ -107,6 +131,7 @@ impl Registry {
             let config = self.config();
             Watch::new(&config.plugins.dir, config.plugins.poll.is_none())
         };
+        let engine = Arc::clone(&self.engine);
         let mut look_at = Instant::now();
         loop {
             if Instant::now() >= look_at {
@@ -123,6 +148,10 @@ impl Registry {
                         look_at = look_at.min(Instant::now() + again_in);
                     }
                 }
+                Some(relisted) = self.relists.join_next() => {
+                    if let Ok(relisted) = relisted { self.take_lists(relisted) }
+                }
+                () = engine.changed().said() => self.list_again(),
                 () = sleep_until(publish_at) => self.publish(),
                 () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
                 changed = self.config.changed() => {
@@ -206,12 +235,54 @@ impl Registry {
             id: self.last_load,
             found: found.clone(),
             name,
-            limit: *config.limits(&entry.plugin_name()).file,
+            terms: Arc::clone(entry.terms()),
             known: entry.digest,
             is_settled,
         };
         self.loads.spawn(job.run(Arc::clone(&self.engine), self.cache.clone(), Arc::clone(&self.compilers)));
         None
+    }
+
+    /// Asks plugins for their lists that say that these changed, each at most once in [`RELIST_PAUSE`].
+    fn list_again(&mut self) {
+        let mut said: BTreeMap<Arc<str>, BTreeSet<List>> = BTreeMap::new();
+        for (plugin, list) in self.engine.changed().take_lists() {
+            said.entry(plugin).or_default().insert(list);
+        }
+        let now = Instant::now();
+        self.relisted.retain(|_, again_at| *again_at > now);
+        for (name, lists) in said {
+            let again_at = self.relisted.get(&name).copied().unwrap_or(now);
+            self.relisted.insert(Arc::clone(&name), again_at + RELIST_PAUSE);
+            let offered = self.entries.values().filter_map(|entry| Some((entry, entry.offer.as_ref()?)));
+            let Some((entry, offer)) = offered.into_iter().find(|(_, offer)| offer.plugin.name == name) else {
+                continue;
+            };
+            let (engine, plugin, terms) = (Arc::clone(&self.engine), Arc::clone(&offer.plugin), entry.terms());
+            let terms = Arc::clone(terms);
+            self.relists.spawn(async move {
+                tokio::time::sleep_until(again_at).await;
+                let read = job::with_lists(&engine, Arc::clone(&plugin), terms).await;
+                Relisted { of: plugin, lists, read }
+            });
+        }
+    }
+
+    /// Puts a plugin with new lists in force, if it is still the one that is served.
+    fn take_lists(&mut self, relisted: Relisted) {
+        let Relisted { of, lists, read } = relisted;
+        let is_served = |entry: &Entry| entry.offer.as_ref().is_some_and(|offer| Arc::ptr_eq(&offer.plugin, &of));
+        let Some(file) = self.entries.iter().find(|(_, entry)| is_served(entry)).map(|(file, _)| file.clone()) else {
+            return;
+        };
+        match read {
+            Ok(plugin) => {
+                self.said.extend(lists);
+                self.accept(&file, Arc::new(plugin), Duration::ZERO);
+                self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+            }
+            Err(problem) => tracing::warn!(plugin = %of.name, "plugin `{}` keeps its lists: {problem}", of.name),
+        }
     }
 
     fn remove_all_but(&mut self, names: &BTreeSet<String>) {
@@ -261,12 +332,15 @@ impl Registry {
         let config = self.config();
         let Some(entry) = self.entries.get(file) else { return };
         let name = entry.plugin_name();
-        let prefix = config.plugin(&name).prefix.as_deref();
-        let names = match names::tool_names(&name, prefix, &plugin.function_names()) {
+        let names = match Names::of(&plugin, &name, &config) {
             Ok(names) => names,
             Err(error) => return self.refuse(file, plugin, Vec::new(), error.to_string()),
         };
-        let claims = entry::claims(&name, &names);
+        let claims = entry::claims(&name, &plugin, &names);
+        let own = |name: &&String| [names::FIND_TOOLS, names::CALL_TOOL].contains(&name.as_str());
+        if let Some(own) = names.tools.iter().find(own).filter(|_| config.server.discovery_tools) {
+            return self.refuse(file, plugin, Vec::new(), entry::taken(own, "server.discovery_tools"));
+        }
         let rivals = self.rivals(file, &claims);
         if let Some((rival, claim)) = rivals.iter().find(|(rival, claim)| !self.outranks(file, rival, claim)) {
             let problem = entry::taken(claim, rival);
@@ -282,12 +356,14 @@ impl Registry {
         tracing::info!(
             plugin = name,
             digest = %plugin.digest,
-            tools = names.len(),
+            tools = names.tools.len(),
+            prompts = names.prompts.len(),
+            resources = plugin.resources.len() + plugin.templates.len(),
             elapsed_ms = elapsed.as_millis(),
             "loaded plugin `{name}`: {}",
-            names.join(", "),
+            names.tools.join(", "),
         );
-        for warning in &plugin.warnings {
+        for warning in plugin.warnings() {
             tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
         }
         entry.serve(Offer { plugin, names, since: SystemTime::now() });
@@ -352,8 +428,7 @@ impl Registry {
             entry.configure(&config);
             let name = entry.plugin_name();
             let Some(offer) = &entry.offer else { continue };
-            let prefix = config.plugin(&name).prefix.as_deref();
-            let names = names::tool_names(&name, prefix, &offer.plugin.function_names());
+            let names = Names::of(&offer.plugin, &name, &config);
             if names.as_ref() != Ok(&offer.names) {
                 renamed.push((file.clone(), Arc::clone(&offer.plugin)));
             }
@@ -384,14 +459,15 @@ impl Registry {
         }
         self.publish_by = self.retry_refused.then(|| Instant::now() + PUBLISH_WITHIN);
         self.remember();
-        let config = self.config();
         let entries = || self.entries.iter().map(|(file, entry)| (file.as_str(), entry));
-        let tools: Vec<Arc<Tool>> = entries().flat_map(|(_, entry)| entry.tools(&config)).collect();
+        let mut given = Given::default();
+        entries().for_each(|(_, entry)| given.append(entry.gives()));
+        let said = std::mem::take(&mut self.said);
         let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
         self.catalog.send_if_modified(|catalog| {
-            let next = catalog.replaced_by(tools, plugins);
-            let is_new_list = next.revision() != catalog.revision();
+            let next = catalog.replaced_by(given, plugins, &said);
+            let is_new_list = next.revisions().tools != catalog.revisions().tools;
             if is_new_list {
                 tracing::info!(
                     tools = next.tools().len(),
@@ -401,6 +477,7 @@ impl Registry {
             *catalog = Arc::new(next);
             true
         });
+        self.engine.warm().sweep();
     }
 
     /// Writes down who holds which claims; not before all files had their say.
@@ -430,10 +507,12 @@ pub(super) fn catalog_of_file(
     let name = entry.name.clone()?;
     let (bytes, _) = directory::read(path, *config.limits(&name).file)?;
     let plugin = Arc::new(load::load(engine, cache, &name, &bytes)?);
-    let names = names::tool_names(&name, config.plugin(&name).prefix.as_deref(), &plugin.function_names())?;
+    let with_lists = job::with_lists(engine, plugin, Arc::clone(entry.terms()));
+    let plugin = Arc::new(engine.lane().block_on(with_lists).flatten().map_err(anyhow::Error::msg)?);
+    let names = Names::of(&plugin, &name, config)?;
     entry.is_disabled = false;
     entry.offer = Some(Offer { plugin, names, since: SystemTime::now() });
-    Ok(Catalog::default().replaced_by(entry.tools(config), vec![entry.status(&file)]))
+    Ok(Catalog::default().replaced_by(entry.gives(), vec![entry.status(&file)], &BTreeSet::new()))
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -9,7 +9,7 @@ use std::iter;
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::plugins::shape::{Case, Field, Label, Output, Shape, Signature};
+use crate::plugins::shape::{Case, Field, Given, Label, Output, Shape, Signature};
 
 /// Canonical base64 with padding (RFC 4648 §4): the last sextet's unused bits are zero, so that each byte string has
 /// one spelling. Only what ECMA-262, RE2 and Rust read alike.
@@ -28,7 +28,11 @@ pub fn input_schema(signature: &Signature) -> Schema {
 pub fn output_schema(signature: &Signature) -> Option<Schema> {
     let shape = match &signature.output {
         Output::Nothing | Output::Fallible { ok: None, .. } => return None,
-        Output::Value(shape) | Output::Fallible { ok: Some(shape), .. } => shape,
+        // Content blocks are for reading; there is no structured content beside them.
+        Output::Rich { ok: Given::Nothing | Given::Block | Given::Blocks, .. } => return None,
+        Output::Value(shape)
+        | Output::Fallible { ok: Some(shape), .. }
+        | Output::Rich { ok: Given::Value(shape), .. } => shape,
     };
     let result = described(schema(shape), signature.output_docs.as_deref());
     if is_object_result(shape) {

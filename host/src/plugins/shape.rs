@@ -43,6 +43,62 @@ pub enum Output {
         /// What a failed call says.
         err: Option<Shape>,
     },
+    /// The same with types of `tinymcp:plugin` in it.
+    Rich {
+        /// The value of a call that went well.
+        ok: Given,
+        /// What any other call gives.
+        err: Refusal,
+    },
+}
+
+/// What a call that went well gives, where types of `tinymcp:plugin` are about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given {
+    /// No value.
+    Nothing,
+    /// A value as everywhere.
+    Value(Shape),
+    /// A `block`.
+    Block,
+    /// A `list<block>`.
+    Blocks,
+}
+
+/// What a call that did not go well gives, where types of `tinymcp:plugin` are about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// The function's result type is no `result`.
+    Impossible,
+    /// An error without a word.
+    Nothing,
+    /// An error as everywhere.
+    Value(Shape),
+    /// A `stop`: an error, or questions.
+    Stop,
+}
+
+/// The types of `tinymcp:plugin` that mean something in a function's result, as far as a component imports them.
+#[derive(Default)]
+pub struct KnownTypes {
+    /// `content.block`
+    pub block: Option<Type>,
+    /// `input.stop`
+    pub stop: Option<Type>,
+}
+
+impl KnownTypes {
+    fn is_block(&self, ty: &Type) -> bool {
+        self.block.as_ref() == Some(ty)
+    }
+
+    fn given(&self, ty: &Type) -> Option<Given> {
+        match ty {
+            ty if self.is_block(ty) => Some(Given::Block),
+            Type::List(list) if self.is_block(&list.ty()) => Some(Given::Blocks),
+            _ => None,
+        }
+    }
 }
 
 /// A value type of WIT that has a JSON form.
@@ -204,7 +260,7 @@ impl Signature {
     ///
     /// # Errors
     /// The first type that cannot be a tool's, with its place.
-    pub fn from_function(function: &ComponentFunc) -> Result<Self, ShapeError> {
+    pub fn from_function(function: &ComponentFunc, known: &KnownTypes) -> Result<Self, ShapeError> {
         let mut reader = Reader::default();
         let mut params = Vec::new();
         for (name, ty) in function.params() {
@@ -215,11 +271,11 @@ impl Signature {
         reader.place = Place::Result;
         let output = match function.results().next() {
             None => Output::Nothing,
-            Some(Type::Result(ty)) => Output::Fallible {
-                ok: ty.ok().map(|ty| reader.inside("ok", |reader| reader.shape(&ty, 2))).transpose()?,
-                err: ty.err().map(|ty| reader.inside("err", |reader| reader.shape(&ty, 2))).transpose()?,
+            Some(Type::Result(ty)) => reader.fallible(ty.ok().as_ref(), ty.err().as_ref(), known)?,
+            Some(ty) => match known.given(&ty) {
+                Some(ok) => Output::Rich { ok, err: Refusal::Impossible },
+                None => Output::Value(reader.shape(&ty, 1)?),
             },
-            Some(ty) => Output::Value(reader.shape(&ty, 1)?),
         };
         Ok(Self { params, output, output_docs: None })
     }
@@ -228,7 +284,7 @@ impl Signature {
     pub fn result_count(&self) -> usize {
         match self.output {
             Output::Nothing => 0,
-            Output::Value(_) | Output::Fallible { .. } => 1,
+            Output::Value(_) | Output::Fallible { .. } | Output::Rich { .. } => 1,
         }
     }
 }
@@ -251,6 +307,26 @@ enum Place {
 }
 
 impl Reader {
+    /// A function's own `result<ok, err>`.
+    fn fallible(&mut self, ok: Option<&Type>, err: Option<&Type>, known: &KnownTypes) -> Result<Output, ShapeError> {
+        let given = ok.and_then(|ty| known.given(ty));
+        let is_stop = err.is_some() && err == known.stop.as_ref();
+        let ok = match ok.filter(|_| given.is_none()) {
+            Some(ty) => Some(self.inside("ok", |reader| reader.shape(ty, 2))?),
+            None => None,
+        };
+        let err = match err.filter(|_| !is_stop) {
+            Some(ty) => Some(self.inside("err", |reader| reader.shape(ty, 2))?),
+            None => None,
+        };
+        if given.is_none() && !is_stop {
+            return Ok(Output::Fallible { ok, err });
+        }
+        let ok = given.unwrap_or_else(|| ok.map_or(Given::Nothing, Given::Value));
+        let err = if is_stop { Refusal::Stop } else { err.map_or(Refusal::Nothing, Refusal::Value) };
+        Ok(Output::Rich { ok, err })
+    }
+
     fn shape(&mut self, ty: &Type, depth: usize) -> Result<Shape, ShapeError> {
         if depth > MAX_DEPTH {
             return Err(ShapeError::TooDeep { place: self.place() });

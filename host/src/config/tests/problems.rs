@@ -246,7 +246,6 @@ fn warnings_are_no_problems() {
     let expected = [
         "tinymcp.toml:2: plugin.my_tool.http: has no effect in this version",
         "tinymcp.toml:3: plugin.my_tool.secrets: has no effect in this version",
-        "tinymcp.toml:4: plugin.my_tool.settings: has no effect in this version",
         "tinymcp.toml:5: plugin.my_tool.scopes: has no effect with provider `none`: nobody who calls is known",
         "TINYMCP_LIMIT_TIMEOUT: unknown variable, ignored; did you mean `TINYMCP_LIMITS_TIMEOUT`?",
         "TINYMCP_NONSENSE_OF_ANOTHER_KIND: unknown variable, ignored",

@@ -56,17 +56,39 @@ struct Meta {
 
 #[derive(Deserialize)]
 struct Named {
-    name: String,
+    name: Option<String>,
+    uri: Option<String>,
+    arguments: Option<Arguments>,
 }
 
-/// The tool that a `tools/call` is for; none of any other message.
-pub(super) fn called_tool(body: &[u8]) -> Option<String> {
+/// Those of the server's own tool `call_tool`, if they are that.
+#[derive(Deserialize)]
+struct Arguments {
+    name: Option<Value>,
+}
+
+/// What a request is for, as far as it takes scopes.
+pub(super) enum Wanted {
+    /// A tool. The second name is that of the tool to call if the first is `call_tool`.
+    Tool(String, Option<String>),
+    Prompt(String),
+    Resource(String),
+}
+
+/// What a request is for; nothing that takes scopes, of any other message.
+pub(super) fn wanted(body: &[u8]) -> Option<Wanted> {
     let message: Message<'_> = serde_json::from_slice(body).ok()?;
-    if message.method.as_deref() != Some("tools/call") {
-        return None;
+    let named = || serde_json::from_str::<Named>(message.params?.get()).ok();
+    match message.method.as_deref()? {
+        "tools/call" => {
+            let Named { name, arguments, .. } = named()?;
+            let inner = arguments.and_then(|arguments| arguments.name?.as_str().map(str::to_owned));
+            Some(Wanted::Tool(name?, inner))
+        }
+        "prompts/get" => Some(Wanted::Prompt(named()?.name?)),
+        "resources/read" | "resources/subscribe" => Some(Wanted::Resource(named()?.uri?)),
+        _ => None,
     }
-    let named: Named = serde_json::from_str(message.params?.get()).ok()?;
-    Some(named.name)
 }
 
 impl<'a> Message<'a> {

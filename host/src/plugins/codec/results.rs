@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
 
-use super::{Path, Reply, ResultError};
+use super::{Path, Reply, ResultError, lift, rich};
 use crate::plugins::schema::{RESULT_PROPERTY, is_object_result};
-use crate::plugins::shape::{Case, Field, Integer, Label, Output, Shape};
+use crate::plugins::shape::{Case, Field, Given, Integer, Label, Output, Refusal, Shape};
 
 /// What a caller reads when a tool fails without a word.
 const SILENT_FAILURE: &str = "the tool failed and gave no reason";
@@ -29,6 +29,30 @@ pub(super) fn reply(output: &Output, results: &[Val], max_bytes: u64) -> Result<
             (_, None, Err(None)) => Ok(Reply::Failed { text: SILENT_FAILURE.to_owned() }),
             _ => Err(mismatch(Path::Root)),
         },
+        (Output::Rich { ok, err: Refusal::Impossible }, [val]) => given(ok, Some(val), max_bytes),
+        (Output::Rich { ok, err }, [Val::Result(result)]) => match result {
+            Ok(val) => given(ok, val.as_deref(), max_bytes),
+            Err(val) => refused(err, val.as_deref(), max_bytes),
+        },
+        _ => Err(mismatch(Path::Root)),
+    }
+}
+
+fn given(ok: &Given, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
+    match (ok, val) {
+        (Given::Nothing, None) => Ok(Reply::Nothing),
+        (Given::Value(shape), Some(val)) => structured(shape, val, max_bytes),
+        (Given::Block, Some(val)) => rich::blocks(vec![lift::block(val)?], max_bytes),
+        (Given::Blocks, Some(val)) => rich::blocks(lift::blocks(val)?, max_bytes),
+        _ => Err(mismatch(Path::Root)),
+    }
+}
+
+fn refused(err: &Refusal, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
+    match (err, val) {
+        (Refusal::Nothing, None) => Ok(Reply::Failed { text: SILENT_FAILURE.to_owned() }),
+        (Refusal::Value(shape), Some(val)) => failed(shape, val, max_bytes),
+        (Refusal::Stop, Some(val)) => rich::stop(lift::stop(val)?, max_bytes),
         _ => Err(mismatch(Path::Root)),
     }
 }

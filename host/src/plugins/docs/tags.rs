@@ -20,10 +20,12 @@ pub(super) struct Tagged {
     /// From `@param`, then from lines ``- `name`: text`` of the description, which keeps these.
     pub(super) params: Vec<(String, String)>,
     pub(super) hints: Hints,
+    /// `@keep-warm`, of a world: see [`super::Docs::keep_warm`].
+    pub(super) keep_warm: bool,
 }
 
 /// What a tag without text says.
-type Claim = fn(&mut Hints);
+type Claim = fn(&mut Tagged);
 
 enum Tag<'a> {
     Param(&'a str, String),
@@ -54,13 +56,13 @@ pub(super) fn parse(comment: &str) -> Tagged {
             Tag::Param(name, text) => tagged.params.push((name.to_owned(), text)),
             Tag::Returns(text) => tagged.returns = Some(text),
             Tag::Title(text) => tagged.title = Some(text),
-            Tag::Hint(set) => set(&mut tagged.hints),
+            Tag::Hint(set) => set(&mut tagged),
             Tag::Unknown(text) => description.push(text),
         }
     }
     let mut description = description.join("\n").trim().to_owned();
     while let Some((text, set)) = last_hint(&description) {
-        set(&mut tagged.hints);
+        set(&mut tagged);
         description.truncate(text);
     }
     tagged.params.extend(listed_params(&description));
@@ -127,10 +129,11 @@ fn split_word(text: &str) -> (&str, &str) {
 
 fn hint(word: &str) -> Option<Claim> {
     match word {
-        "@read-only" => Some(|hints| hints.read_only = true),
-        "@destructive" => Some(|hints| hints.destructive = true),
-        "@idempotent" => Some(|hints| hints.idempotent = true),
-        "@open-world" => Some(|hints| hints.open_world = true),
+        "@read-only" => Some(|tagged| tagged.hints.read_only = Some(true)),
+        "@destructive" => Some(|tagged| tagged.hints.destructive = Some(true)),
+        "@idempotent" => Some(|tagged| tagged.hints.idempotent = Some(true)),
+        "@open-world" => Some(|tagged| tagged.hints.open_world = Some(true)),
+        "@keep-warm" => Some(|tagged| tagged.keep_warm = true),
         _ => None,
     }
 }

@@ -135,7 +135,7 @@ fn a_function_is_described() {
     );
     assert_eq!(forecast.title.as_deref(), Some("Weather"));
     assert_eq!(forecast.returns.as_deref(), Some("what to expect"));
-    assert_eq!(forecast.hints, Hints { read_only: true, open_world: true, ..Hints::default() });
+    assert_eq!(forecast.hints, Hints { read_only: Some(true), open_world: Some(true), ..Hints::default() });
     let params =
         [("person", "For whom."), ("place", "where\nit is asked for"), ("days", "how far to look, from 1\nto 14")];
     assert_eq!(forecast.params, params.map(|(name, text)| (name.to_owned(), text.to_owned())));
@@ -250,11 +250,11 @@ fn tags_end_a_comment() {
         assert_eq!((docs.description.as_deref(), docs.hints), (description, hints), "{comment}");
     };
     let none = Hints::default();
-    let read_only = Hints { read_only: true, ..none };
+    let read_only = Hints { read_only: Some(true), ..none };
     check("Reads. @read-only", Some("Reads."), read_only);
     check("Reads.\n@read-only", Some("Reads."), read_only);
-    check("@read-only @idempotent", None, Hints { idempotent: true, ..read_only });
-    check("Drops all.\n\n@destructive\n\n", Some("Drops all."), Hints { destructive: true, ..none });
+    check("@read-only @idempotent", None, Hints { idempotent: Some(true), ..read_only });
+    check("Drops all.\n\n@destructive\n\n", Some("Drops all."), Hints { destructive: Some(true), ..none });
     check("@read-only tools are fine.", Some("@read-only tools are fine."), none);
     check("@read-only\nThis is text.", Some("@read-only\nThis is text."), none);
     check("Write to a@read-only.example", Some("Write to a@read-only.example"), none);

@@ -71,6 +71,26 @@ impl Lane {
         }
     }
 
+    /// Computes something that takes a while and cannot be interrupted, on a thread of low priority.
+    ///
+    /// # Errors
+    /// The panic's message.
+    pub(in crate::plugins) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        self.handle().spawn_blocking(work).await.map_err(|error| error.to_string())
+    }
+
+    /// Waits for something, for who cannot be asynchronous; whether this thread is one of a runtime does not matter.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub(in crate::plugins) fn block_on<T: Send>(&self, work: impl Future<Output = T> + Send) -> Result<T, String> {
+        let waiting = || self.handle().block_on(work);
+        thread::scope(|scope| scope.spawn(waiting).join()).map_err(|_| "the host failed".to_owned())
+    }
+
     fn handle(&self) -> &Handle {
         self.runtime.as_ref().expect("taken by drop only").handle()
     }

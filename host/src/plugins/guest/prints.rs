@@ -20,13 +20,14 @@ const WRITE_BYTES: usize = 64 * 1024;
 ///
 /// A write always succeeds: a tool must not fail because it talks too much.
 #[derive(Clone)]
-pub(in crate::plugins) struct Prints {
+pub(super) struct Prints {
     plugin: Arc<str>,
-    caller: Arc<Principal>,
     shared: Arc<Mutex<Shared>>,
 }
 
 struct Shared {
+    /// Nobody while lists are made.
+    caller: Option<Arc<Principal>>,
     left_bytes: u64,
     dropped_bytes: u64,
     stdout: Vec<u8>,
@@ -40,9 +41,15 @@ enum Stream {
 }
 
 impl Prints {
-    pub(in crate::plugins) fn new(plugin: Arc<str>, caller: Arc<Principal>, cap_bytes: u64) -> Self {
-        let shared = Shared { left_bytes: cap_bytes, dropped_bytes: 0, stdout: Vec::new(), stderr: Vec::new() };
-        Self { plugin, caller, shared: Arc::new(Mutex::new(shared)) }
+    pub(super) fn new(plugin: Arc<str>, caller: Option<Arc<Principal>>, cap_bytes: u64) -> Self {
+        let shared = Shared { caller, left_bytes: cap_bytes, dropped_bytes: 0, stdout: Vec::new(), stderr: Vec::new() };
+        Self { plugin, shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// The same for the next call of a guest that is kept: its streams stay.
+    pub(super) fn begin(&self, caller: Option<Arc<Principal>>, cap_bytes: u64) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        (shared.caller, shared.left_bytes) = (caller, cap_bytes);
     }
 
     pub(super) fn stdout(&self) -> Pipe {
@@ -56,21 +63,37 @@ impl Prints {
     /// Logs what is left of unfinished lines, and how much was dropped.
     pub(super) fn finish(&self) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let person = shared.person();
         for stream in [Stream::Stdout, Stream::Stderr] {
             let rest = std::mem::take(shared.buffer(stream));
             if !rest.is_empty() {
-                self.log(stream, &rest);
+                self.log(person.as_deref(), stream, &rest);
             }
         }
         if shared.dropped_bytes > 0 {
             let dropped_bytes = std::mem::take(&mut shared.dropped_bytes);
             tracing::warn!(
                 plugin = %self.plugin,
-                person = self.caller.label(),
+                person,
                 dropped_bytes,
                 "plugin `{}` printed more than one call may; the rest was dropped (see `limits.log`)",
                 self.plugin,
             );
+        }
+    }
+
+    /// Whether so many bytes may still be said; then they count as said.
+    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match shared.left_bytes.checked_sub(bytes as u64) {
+            Some(left) => {
+                shared.left_bytes = left;
+                true
+            }
+            None => {
+                shared.dropped_bytes += bytes as u64;
+                false
+            }
         }
     }
 
@@ -79,29 +102,30 @@ impl Prints {
         let kept = usize::try_from(shared.left_bytes).unwrap_or(usize::MAX).min(bytes.len());
         shared.left_bytes -= kept as u64;
         shared.dropped_bytes += (bytes.len() - kept) as u64;
+        let person = shared.person();
         let buffer = shared.buffer(stream);
         for piece in bytes[..kept].split_inclusive(|byte| *byte == b'\n') {
             buffer.extend_from_slice(piece);
             if buffer.ends_with(b"\n") {
-                self.log(stream, &buffer[..buffer.len() - 1]);
+                self.log(person.as_deref(), stream, &buffer[..buffer.len() - 1]);
                 buffer.clear();
             }
         }
         while buffer.len() > LINE_BYTES {
             let line: Vec<u8> = buffer.drain(..LINE_BYTES).collect();
-            self.log(stream, &line);
+            self.log(person.as_deref(), stream, &line);
         }
     }
 
     /// One record per line, with nothing in it that could end the line or colour a terminal.
-    fn log(&self, stream: Stream, line: &[u8]) {
+    fn log(&self, person: Option<&str>, stream: Stream, line: &[u8]) {
         for part in line.chunks(LINE_BYTES) {
             let text: String = String::from_utf8_lossy(part).chars().flat_map(printable).collect();
             let stream = match stream {
                 Stream::Stdout => "stdout",
                 Stream::Stderr => "stderr",
             };
-            tracing::info!(target: "guest", plugin = %self.plugin, person = self.caller.label(), stream, "{text}");
+            tracing::info!(target: "guest", plugin = %self.plugin, person, stream, "{text}");
         }
     }
 }
@@ -113,6 +137,10 @@ fn printable(character: char) -> impl Iterator<Item = char> {
 }
 
 impl Shared {
+    fn person(&self) -> Option<String> {
+        self.caller.as_ref().map(|caller| caller.label())
+    }
+
     fn buffer(&mut self, stream: Stream) -> &mut Vec<u8> {
         match stream {
             Stream::Stdout => &mut self.stdout,

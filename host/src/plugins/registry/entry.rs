@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::plugins::call::Gate;
-use crate::plugins::catalog::{PluginStatus, Serving, Tool};
+use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Served, Serving, Template, Terms, Tool};
 use crate::plugins::directory::Stamp;
 use crate::plugins::load::{Digest, Plugin};
-use crate::plugins::names::{self, NameError};
+use crate::plugins::names::{self, FunctionName, NameError};
 
 /// Tells loads apart: a file that went and came back must not get what the old one was.
 pub(super) type LoadId = u64;
@@ -27,15 +27,36 @@ pub(super) struct Entry {
     /// Loaded, but its names belong to others, or are unusable; tried again when names become free.
     pub(super) refused: Option<Refused>,
     pub(super) problem: Option<String>,
-    limits: Limits,
-    gate: Arc<Gate>,
+    terms: Arc<Terms>,
 }
 
-/// A plugin in force, with its tools' names in the order of its functions.
+/// A plugin in force.
 pub(super) struct Offer {
     pub(super) plugin: Arc<Plugin>,
-    pub(super) names: Vec<String>,
+    pub(super) names: Names,
     pub(super) since: SystemTime,
+}
+
+/// What clients call what a plugin gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Of its tools, in the order of its functions.
+    pub(super) tools: Vec<String>,
+    /// Of its prompts, in their order.
+    pub(super) prompts: Vec<String>,
+}
+
+impl Names {
+    /// The names of all that a plugin gives.
+    pub(super) fn of(plugin: &Plugin, name: &str, config: &Config) -> Result<Self, NameError> {
+        let prefix = config.plugin(name).prefix.as_deref();
+        let prompts =
+            plugin.prompts.iter().map(|prompt| FunctionName { interface: None, function: prompt.prompt.name.clone() });
+        Ok(Self {
+            tools: names::tool_names(name, prefix, &plugin.function_names())?,
+            prompts: names::tool_names(name, prefix, &prompts.collect::<Vec<_>>())?,
+        })
+    }
 }
 
 /// A plugin that waits for names.
@@ -45,15 +66,32 @@ pub(super) struct Refused {
     pub(super) claims: Vec<String>,
 }
 
-/// What a plugin claims for itself: its own name, and those of its tools. A tool's name has no slash.
-pub(super) fn claims(plugin: &str, tools: &[String]) -> Vec<String> {
-    std::iter::once(format!("{plugin}/")).chain(tools.iter().cloned()).collect()
+/// What a plugin claims for itself: its own name, the names of its tools and prompts, and its resources' URIs.
+///
+/// A tool's name has neither slash nor space, so that no claim of one kind is like one of another.
+pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names) -> Vec<String> {
+    let tools = names.tools.iter().cloned();
+    let prompts = names.prompts.iter().map(|prompt| format!("{PROMPT} {prompt}"));
+    let resources = plugin.resources.iter().map(|resource| format!("{RESOURCE} {}", resource.resource.uri));
+    let templates = plugin.templates.iter().map(|template| format!("{RESOURCE} {}", template.template.uri_template));
+    std::iter::once(format!("{name}/")).chain(tools).chain(prompts).chain(resources).chain(templates).collect()
 }
+
+const PROMPT: &str = "prompt";
+const RESOURCE: &str = "resource";
 
 /// Why a file is refused whose claim another one holds.
 pub(super) fn taken(claim: &str, holder: &str) -> String {
-    match claim.strip_suffix('/') {
-        Some(plugin) => format!("plugin name `{plugin}` belongs to `{holder}`: rename one of the files"),
+    if let Some(plugin) = claim.strip_suffix('/').filter(|name| !name.contains(' ')) {
+        return format!("plugin name `{plugin}` belongs to `{holder}`: rename one of the files");
+    }
+    match claim.split_once(' ') {
+        Some((RESOURCE, uri)) => {
+            format!("resource `{uri}` belongs to `{holder}`: give one of the plugins other URIs, or switch it off")
+        }
+        Some((_, prompt)) => {
+            format!("prompt name `{prompt}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`")
+        }
         None => format!("tool name `{claim}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`"),
     }
 }
@@ -71,7 +109,8 @@ impl Entry {
         let stem = file.strip_suffix(".wasm").unwrap_or(file);
         let name = names::plugin_name(stem);
         let plugin_name = name.as_ref().map_or(stem, String::as_str);
-        let limits = config.limits(plugin_name);
+        let gate = Arc::new(Gate::new(&config.limits(plugin_name)));
+        let terms = Arc::new(terms(config, plugin_name, gate));
         Self {
             stamp: None,
             digest: None,
@@ -80,8 +119,7 @@ impl Entry {
             offer: None,
             refused: None,
             problem: None,
-            gate: Arc::new(Gate::new(&limits)),
-            limits,
+            terms,
             name,
         }
     }
@@ -105,14 +143,22 @@ impl Entry {
             (self.offer, self.refused, self.problem) = (None, None, None);
             (self.stamp, self.digest, self.load) = (None, None, None);
         }
+        let before = &self.terms.limits;
         let limits = config.limits(&name);
-        if (limits.concurrency, limits.queue) != (self.limits.concurrency, self.limits.queue) {
-            self.gate = Arc::new(Gate::new(&limits));
-        }
-        if limits.file != self.limits.file && self.problem.is_some() {
+        if limits.file != before.file && self.problem.is_some() {
             self.stamp = None;
         }
-        self.limits = limits;
+        let is_same_gate = (limits.concurrency, limits.queue) == (before.concurrency, before.queue);
+        let gate = if is_same_gate { Arc::clone(&self.terms.gate) } else { Arc::new(Gate::new(&limits)) };
+        let terms = terms(config, &name, gate);
+        if !terms.are_like(&self.terms) {
+            self.terms = Arc::new(terms);
+        }
+    }
+
+    /// What a plugin would be served under.
+    pub(super) fn terms(&self) -> &Arc<Terms> {
+        &self.terms
     }
 
     /// Says once, in the log, why the file is not served.
@@ -161,7 +207,7 @@ impl Entry {
     /// Another file takes one of its claims: it waits until they are free again.
     pub(super) fn give_way(&mut self, problem: String) {
         let Some(offer) = self.offer.take() else { return };
-        let claims = claims(&self.plugin_name(), &offer.names);
+        let claims = claims(&self.plugin_name(), &offer.plugin, &offer.names);
         self.refused = Some(Refused { plugin: offer.plugin, claims });
         self.report_problem(problem);
     }
@@ -174,31 +220,49 @@ impl Entry {
     /// What it holds while it serves.
     pub(super) fn claims(&self) -> Option<Vec<String>> {
         let offer = self.offer.as_ref()?;
-        Some(claims(&self.plugin_name(), &offer.names))
+        Some(claims(&self.plugin_name(), &offer.plugin, &offer.names))
     }
 
-    pub(super) fn tools(&self, config: &Config) -> Vec<Arc<Tool>> {
-        let Some(offer) = self.offer.as_ref().filter(|_| !self.is_disabled) else { return Vec::new() };
-        let scopes = &config.plugin(&self.plugin_name()).scopes;
-        let tools = offer.names.iter().enumerate().map(|(function_index, name)| {
-            Arc::new(Tool {
-                name: name.clone(),
-                plugin: Arc::clone(&offer.plugin),
-                scopes: scopes.clone(),
-                limits: self.limits,
-                gate: Arc::clone(&self.gate),
-                function_index,
-            })
-        });
-        tools.collect()
+    /// All that it gives.
+    pub(super) fn gives(&self) -> Given {
+        let Some(offer) = self.offer.as_ref().filter(|_| !self.is_disabled) else { return Given::default() };
+        let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
+        let named = |names: &[String]| names.iter().cloned().enumerate().collect::<Vec<_>>();
+        let tools = named(&offer.names.tools).into_iter();
+        let prompts = named(&offer.names.prompts).into_iter();
+        let (served, plugin) = (|| served.clone(), &offer.plugin);
+        Given {
+            tools: tools
+                .map(|(function_index, name)| Arc::new(Tool { name, served: served(), function_index }))
+                .collect(),
+            prompts: prompts.map(|(index, name)| Arc::new(Prompt { name, served: served(), index })).collect(),
+            resources: (0..plugin.resources.len())
+                .map(|index| Arc::new(Resource { served: served(), index }))
+                .collect(),
+            templates: (0..plugin.templates.len())
+                .map(|index| Arc::new(Template { served: served(), index }))
+                .collect(),
+        }
     }
 
     pub(super) fn status(&self, file: &str) -> PluginStatus {
         let offer = self.offer.as_ref().filter(|_| !self.is_disabled);
         let serving = offer.map(|offer| {
-            let mut tools = offer.names.clone();
-            tools.sort();
-            Serving { digest: offer.plugin.digest, since: offer.since, tools, warnings: offer.plugin.warnings.clone() }
+            let sorted = |mut names: Vec<String>| {
+                names.sort();
+                names
+            };
+            let plugin = &offer.plugin;
+            let resources = plugin.resources.iter().map(|resource| resource.resource.uri.clone());
+            let templates = plugin.templates.iter().map(|template| template.template.uri_template.clone());
+            Serving {
+                digest: plugin.digest,
+                since: offer.since,
+                tools: sorted(offer.names.tools.clone()),
+                prompts: sorted(offer.names.prompts.clone()),
+                resources: sorted(resources.chain(templates).collect()),
+                warnings: plugin.warnings().cloned().collect(),
+            }
         });
         PluginStatus {
             name: self.plugin_name(),
@@ -208,4 +272,11 @@ impl Entry {
             disabled: self.is_disabled,
         }
     }
+}
+
+/// What the configuration says of a plugin.
+fn terms(config: &Config, plugin: &str, gate: Arc<Gate>) -> Terms {
+    let said = config.plugin(plugin);
+    let settings = said.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
+    Terms { scopes: said.scopes.clone(), limits: config.limits(plugin), settings: Arc::new(settings.collect()), gate }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::entry::LoadId;
-use crate::config::ByteSize;
 use crate::plugins::cache::Cache;
+use crate::plugins::catalog::{Served, Terms};
 use crate::plugins::compilers::Compilers;
 use crate::plugins::directory::{self, Found, ReadError, Stamp};
 use crate::plugins::engine::Engine;
+use crate::plugins::lists;
 use crate::plugins::load::{self, Digest, LoadError, Plugin};
 
 /// What a load came to.
@@ -29,7 +30,8 @@ pub(super) struct Job {
     pub(super) id: LoadId,
     pub(super) found: Found,
     pub(super) name: String,
-    pub(super) limit: ByteSize,
+    /// What it would be served under.
+    pub(super) terms: Arc<Terms>,
     /// What was last made of this file: the same bytes need no second look.
     pub(super) known: Option<Digest>,
     pub(super) is_settled: bool,
@@ -39,7 +41,8 @@ impl Job {
     /// Reads and loads, on the compilers' threads.
     pub(super) async fn run(self, engine: Arc<Engine>, cache: Option<Cache>, compilers: Arc<Compilers>) -> Loaded {
         let started = Instant::now();
-        let Self { id, found, name, limit, known, is_settled } = self;
+        let Self { id, found, name, terms, known, is_settled } = self;
+        let limit = *terms.limits.file;
         let path = found.path.clone();
         let read = compilers
             .run(0, move || directory::read(&path, limit).map(|(bytes, stamp)| (Digest::of(&bytes), bytes, stamp)))
@@ -72,12 +75,24 @@ impl Job {
             return loaded;
         }
         let size = bytes.len();
-        let outcome = compilers.run(size, move || load::load(&engine, cache.as_ref(), &name, &bytes)).await;
+        let compiling = Arc::clone(&engine);
+        let outcome = compilers.run(size, move || load::load(&compiling, cache.as_ref(), &name, &bytes)).await;
         loaded.outcome = match outcome {
-            Some(outcome) => outcome.map(Some).map_err(|error: LoadError| error.to_string()),
+            Some(Ok(plugin)) => with_lists(&engine, Arc::new(plugin), terms).await.map(Some),
+            Some(Err(error)) => Err(LoadError::to_string(&error)),
             None => Err("the host failed while it compiled the file".to_owned()),
         };
         loaded.elapsed = started.elapsed();
         loaded
     }
+}
+
+/// The plugin with the lists that it gives now.
+///
+/// # Errors
+/// Why it gives none.
+pub(super) async fn with_lists(engine: &Engine, plugin: Arc<Plugin>, terms: Arc<Terms>) -> Result<Plugin, String> {
+    let served = Served { plugin, terms };
+    let read = lists::read(engine, &served).await;
+    read.map_err(|error| format!("it gives no lists of its tools, prompts or resources: {error}"))
 }

@@ -6,7 +6,7 @@ use crate::plugins::engine::Cleaning;
 const FILE: &str = "greeter.wasm";
 
 fn registry() -> Registry {
-    let engine = Arc::new(Engine::new(1, Cleaning::Whole).unwrap());
+    let engine = Arc::new(Engine::new(1, 0, Cleaning::Whole).unwrap());
     let config = watch::channel(Arc::new(Config::default())).1;
     let (catalog, ready) = (watch::channel(Arc::default()).0, watch::channel(false).0);
     let mut registry = Registry::new(engine, None, Ledger::default(), config, catalog, ready).unwrap();

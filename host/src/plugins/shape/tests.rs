@@ -27,7 +27,7 @@ fn read(types: &str, function: &str) -> Result<Signature, ShapeError> {
     let Some(ComponentItem::ComponentFunc(function)) = ty.get_export(&engine, "it").map(|export| export.ty) else {
         panic!("no function `it`");
     };
-    Signature::from_function(&function)
+    Signature::from_function(&function, &KnownTypes::default())
 }
 
 /// Every type that the text defines, for a `use`.

@@ -10,6 +10,8 @@ use serde_json::{Map, json};
 use tinymcp::config::Config;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::codec;
+use tinymcp::plugins::conversation::Conversation;
+use tinymcp::plugins::load::Kind;
 use tinymcp::principal::Principal;
 
 use crate::Plan;
@@ -59,13 +61,13 @@ async fn round(plugins: &Plugins) -> anyhow::Result<Round> {
     let catalog = plugins.catalog();
     let tool = catalog.tool("add").context("the plugin has no tool `add`")?;
     let arguments = Map::from_iter([("a".to_owned(), json!(2.0)), ("b".to_owned(), json!(0.5))]);
-    let signature = &tool.function().signature;
+    let Kind::Typed { signature, .. } = &tool.function().kind else { unreachable!("`add` is a function") };
     let caller = Arc::new(Principal::anonymous());
     let (mut sandboxed, mut native) = (Vec::with_capacity(CALLS), Vec::with_capacity(CALLS));
     // In turn, so that whatever slows the machine down slows both.
     for number in 0..CALLS {
         let began = Instant::now();
-        black_box(plugins.call(tool, black_box(&arguments), &caller).await?);
+        black_box(plugins.call(tool, black_box(&arguments), Conversation::with(&caller)).await?);
         let call = began.elapsed();
         let began = Instant::now();
         let values = codec::decode_arguments(signature, black_box(&arguments))?;

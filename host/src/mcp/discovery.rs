@@ -1,0 +1,173 @@
+//! `find_tools` and `call_tool`: two tools of the server's own, for clients that never ask for the list again.
+//!
+//! Their own definitions never change, so that a tool which was dropped in a moment ago can be used in a conversation that
+//! began before. Off unless `server.discovery_tools` says so.
+
+use std::sync::Arc;
+
+use rmcp::model::{CallToolResult, ContentBlock, Tool, ToolAnnotations};
+use serde_json::{Map, Value, json};
+
+use super::tools;
+use crate::plugins::catalog::Catalog;
+use crate::plugins::names::{CALL_TOOL, FIND_TOOLS};
+use crate::principal::{Access, Principal};
+
+/// Tools that one search tells of. A model reads all of it.
+const MAX_FOUND: usize = 20;
+
+/// Whether the two are there.
+#[derive(Clone, Copy)]
+pub(super) enum Discovery {
+    On,
+    Off,
+}
+
+impl Discovery {
+    pub(super) fn from(is_on: bool) -> Self {
+        if is_on { Self::On } else { Self::Off }
+    }
+
+    /// The two tools as clients see them.
+    pub(super) fn tools(self) -> impl Iterator<Item = Tool> {
+        let both = match self {
+            Self::On => vec![find_tools(), call_tool()],
+            Self::Off => Vec::new(),
+        };
+        both.into_iter()
+    }
+
+    /// Whether the tool of this name calls others.
+    pub(super) fn calls(self, name: &str) -> bool {
+        matches!(self, Self::On) && name == CALL_TOOL
+    }
+
+    /// The answer to a call of `find_tools`, or to a call of `call_tool` that names no tool.
+    pub(super) fn answer(
+        self,
+        name: &str,
+        arguments: &Map<String, Value>,
+        catalog: &Catalog,
+        principal: &Principal,
+    ) -> Option<CallToolResult> {
+        match (self, name) {
+            (Self::On, FIND_TOOLS) => Some(found(arguments, catalog, principal)),
+            (Self::On, CALL_TOOL) => unnamed(arguments, catalog, principal),
+            _ => None,
+        }
+    }
+
+    /// The tool that a call of `call_tool` is for, and its arguments.
+    pub(super) fn unwrap(self, name: &str, arguments: &mut Map<String, Value>) -> Option<(String, Map<String, Value>)> {
+        match (self, name) {
+            (Self::On, CALL_TOOL) => {
+                let name = arguments.get("name")?.as_str()?.to_owned();
+                let arguments = match arguments.remove("arguments") {
+                    Some(Value::Object(arguments)) => arguments,
+                    _ => Map::new(),
+                };
+                Some((name, arguments))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn find_tools() -> Tool {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "query": {
+                "type": "string",
+                "description": "Words that the tool's name or description has; left out, all tools are listed",
+            },
+        },
+        "additionalProperties": false,
+    });
+    let description = "Find tools that this server has now, also those that were added after this conversation began. \
+        Returns their names, descriptions and JSON Schemas; call them by `call_tool`.";
+    own(FIND_TOOLS, description, schema, ToolAnnotations::new().read_only(true).open_world(false))
+}
+
+fn call_tool() -> Tool {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string", "description": "The tool's name, as `find_tools` gives it" },
+            "arguments": { "type": "object", "description": "The tool's arguments, as its schema wants them" },
+        },
+        "required": ["name"],
+        "additionalProperties": false,
+    });
+    let description = "Call a tool that is not in your list of tools, by its name. `find_tools` tells which there are \
+        and what they take.";
+    own(CALL_TOOL, description, schema, ToolAnnotations::new())
+}
+
+fn own(name: &'static str, description: &'static str, schema: Value, annotations: ToolAnnotations) -> Tool {
+    let schema = match schema {
+        Value::Object(schema) => schema,
+        _ => Map::new(),
+    };
+    let mut tool = Tool::new(name, description, Arc::new(schema));
+    tool.annotations = Some(annotations);
+    tool
+}
+
+/// What the caller could call, the best matches first.
+fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principal) -> CallToolResult {
+    if let Some(other) = arguments.keys().find(|name| *name != "query") {
+        return failure(format!("argument `$.{other}`: unknown; this tool takes `query`"));
+    }
+    let query = match arguments.get("query") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(query)) => query.to_lowercase(),
+        Some(_) => return failure("argument `$.query`: expected a string".to_owned()),
+    };
+    let words: Vec<&str> = query.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let visible = catalog.tools().iter().filter(|tool| principal.access(tool.served.scopes()) != Access::Never);
+    let mut ranked: Vec<(usize, Tool)> = visible
+        .map(|tool| tools::tool(tool))
+        .map(|tool| (matches(&tool, &words), tool))
+        .filter(|(matches, _)| words.is_empty() || *matches > 0)
+        .collect();
+    // Stable: equals stay in the order of their names.
+    ranked.sort_by_key(|(matches, _)| std::cmp::Reverse(*matches));
+    let total = ranked.len();
+    let shown: Vec<Value> = ranked
+        .into_iter()
+        .take(MAX_FOUND)
+        .map(|(_, tool)| {
+            json!({ "name": tool.name, "description": tool.description, "inputSchema": *tool.input_schema })
+        })
+        .collect();
+    let structured = json!({ "tools": shown, "total": total });
+    let mut result = CallToolResult::success(vec![ContentBlock::text(structured.to_string())]);
+    result.structured_content = Some(structured);
+    result
+}
+
+/// How many words a tool has; one in its name counts double.
+fn matches(tool: &Tool, words: &[&str]) -> usize {
+    let name = tool.name.to_lowercase();
+    let said = [tool.title.as_deref(), tool.description.as_deref()];
+    let said = said.into_iter().flatten().collect::<Vec<_>>().join(" ").to_lowercase();
+    words.iter().map(|word| 2 * usize::from(name.contains(word)) + usize::from(said.contains(word))).sum()
+}
+
+/// What a call of `call_tool` is told that does not name a tool of this caller's.
+fn unnamed(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principal) -> Option<CallToolResult> {
+    let Some(name) = arguments.get("name").and_then(Value::as_str) else {
+        return Some(failure("argument `$.name`: missing; expected a tool's name".to_owned()));
+    };
+    if !arguments.get("arguments").is_none_or(Value::is_object) {
+        return Some(failure("argument `$.arguments`: expected an object".to_owned()));
+    }
+    let is_there = catalog.tool(name).is_some_and(|tool| principal.holds(tool.served.scopes()));
+    // An error of the protocol would be about `call_tool`, which exists.
+    (!is_there).then(|| failure(format!("there is no tool `{name}`; `{FIND_TOOLS}` tells which there are")))
+}
+
+fn failure(text: String) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(text)])
+}

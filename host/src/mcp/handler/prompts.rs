@@ -1,0 +1,91 @@
+//! `prompts/list` and `prompts/get`.
+
+use rmcp::RoleServer;
+use rmcp::model::{ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Prompt};
+use rmcp::service::RequestContext;
+use serde_json::{Map, Value, json};
+
+use super::{Handler, principal, shows};
+use crate::mcp::request_state::Purpose;
+use crate::mcp::rounds::{CameBack, Ended, Round};
+use crate::mcp::{content, tools};
+use crate::plugins::catalog;
+use crate::plugins::wit::input::Stop;
+use crate::plugins::wit::prompts::Conversation;
+use crate::principal::Principal;
+
+pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Prompt>, ErrorData> {
+    let catalog = handler.catalog();
+    let visible = catalog.prompts().iter().filter(|prompt| shows(&prompt.served, principal));
+    visible.map(|prompt| tools::prompt(prompt)).collect()
+}
+
+pub(super) async fn get(
+    handler: &Handler,
+    request: GetPromptRequestParams,
+    context: &RequestContext<RoleServer>,
+) -> Result<GetPromptResponse, ErrorData> {
+    let principal = principal(context)?;
+    let catalog = handler.catalog();
+    let GetPromptRequestParams { name, arguments, input_responses, request_state, .. } = request;
+    let Some(prompt) = catalog.prompt(&name).filter(|prompt| principal.holds(prompt.served.scopes())) else {
+        return Err(ErrorData::invalid_params(format!("unknown prompt `{name}`"), None));
+    };
+    let arguments = arguments.unwrap_or_default();
+    let filled_in = filled_in(prompt, &arguments)?;
+    let purpose = Purpose::new(principal, "prompts/get", &name, &arguments);
+    let exchange = handler.exchange(context, principal);
+    let round = |conversation| async {
+        match handler.plugins.get_prompt(prompt, filled_in.clone(), conversation).await {
+            Ok(Ok(conversation)) => Ok(Round::Done(result(&conversation)?)),
+            Ok(Err(Stop::InputRequired(request))) => Ok(Round::Asks(request)),
+            Ok(Err(Stop::Invalid(why))) => Err(ErrorData::invalid_params(why, None)),
+            Ok(Err(Stop::Failed(why))) => Err(ErrorData::internal_error(why, None)),
+            Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
+        }
+    };
+    let came_back = CameBack { responses: input_responses, state: request_state };
+    match exchange.run(&purpose, came_back, round).await? {
+        Ended::Done(mut result) => {
+            result.meta = handler.meta(context);
+            Ok(result.into())
+        }
+        Ended::InputRequired(mut required) => {
+            required.meta = handler.meta(context);
+            Ok(required.into())
+        }
+        Ended::CannotAsk(why) => Err(ErrorData::internal_error(why, None)),
+    }
+}
+
+/// The arguments as the plugin gets them.
+fn filled_in(prompt: &catalog::Prompt, arguments: &Map<String, Value>) -> Result<Vec<(String, String)>, ErrorData> {
+    let known = &prompt.prompt().prompt.arguments;
+    let invalid = |message: String| Err(ErrorData::invalid_params(message, None));
+    for argument in known.iter().filter(|argument| argument.required) {
+        if !arguments.contains_key(&argument.name) {
+            return invalid(format!("argument `{}` of prompt `{}` is missing", argument.name, prompt.name));
+        }
+    }
+    let mut filled_in = Vec::with_capacity(arguments.len());
+    for (name, value) in arguments {
+        let Some(text) = value.as_str() else {
+            return invalid(format!("argument `{name}` of prompt `{}` is not a string", prompt.name));
+        };
+        if !known.iter().any(|argument| argument.name == *name) {
+            return invalid(format!("prompt `{}` has no argument `{name}`", prompt.name));
+        }
+        filled_in.push((name.clone(), text.to_owned()));
+    }
+    Ok(filled_in)
+}
+
+fn result(conversation: &Conversation) -> Result<GetPromptResult, ErrorData> {
+    let messages = conversation
+        .messages
+        .iter()
+        .map(|message| json!({ "role": content::role(message.role), "content": content::block(&message.content) }));
+    let mut result = GetPromptResult::new(content::read("prompt", messages.collect())?);
+    result.description.clone_from(&conversation.description);
+    Ok(result)
+}

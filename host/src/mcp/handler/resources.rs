@@ -1,0 +1,104 @@
+//! `resources/list`, `resources/templates/list`, `resources/read` and `resources/directory/read`.
+
+use std::collections::BTreeMap;
+
+use rmcp::RoleServer;
+use rmcp::model::{
+    ErrorData, ReadResourceDirectoryResult, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+    Resource, ResourceTemplate,
+};
+use rmcp::service::RequestContext;
+use serde_json::{Map, json};
+
+use super::{Handler, principal, shows};
+use crate::mcp::request_state::Purpose;
+use crate::mcp::rounds::{CameBack, Ended, Round};
+use crate::mcp::{content, tools};
+use crate::plugins::wit::input::Stop;
+use crate::principal::Principal;
+
+/// Media type of what is only a path to other resources (SEP-2640).
+const DIRECTORY: &str = "inode/directory";
+
+pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Resource>, ErrorData> {
+    let catalog = handler.catalog();
+    let visible = catalog.resources().iter().filter(|resource| shows(&resource.served, principal));
+    visible.map(|resource| tools::resource(resource)).collect()
+}
+
+pub(super) fn list_templates(handler: &Handler, principal: &Principal) -> Result<Vec<ResourceTemplate>, ErrorData> {
+    let catalog = handler.catalog();
+    let visible = catalog.templates().iter().filter(|template| shows(&template.served, principal));
+    visible.map(|template| tools::template(template)).collect()
+}
+
+pub(super) async fn read(
+    handler: &Handler,
+    request: ReadResourceRequestParams,
+    context: &RequestContext<RoleServer>,
+) -> Result<ReadResourceResponse, ErrorData> {
+    let principal = principal(context)?;
+    let catalog = handler.catalog();
+    let ReadResourceRequestParams { uri, input_responses, request_state, .. } = request;
+    let Some(served) = catalog.owner_of(&uri).filter(|served| principal.holds(served.scopes())) else {
+        return Err(not_found(&uri));
+    };
+    let purpose = Purpose::new(principal, "resources/read", &uri, &Map::new());
+    let exchange = handler.exchange(context, principal);
+    let round = |conversation| async {
+        match handler.plugins.read_resource(served, &uri, conversation).await {
+            Ok(Ok(contents)) if contents.is_empty() => Err(not_found(&uri)),
+            Ok(Ok(contents)) => {
+                let contents = content::read("resource", contents.iter().map(content::contents).collect())?;
+                Ok(Round::Done(ReadResourceResult::new(contents)))
+            }
+            Ok(Err(Stop::InputRequired(request))) => Ok(Round::Asks(request)),
+            Ok(Err(Stop::Invalid(why))) => Err(ErrorData::invalid_params(why, None)),
+            Ok(Err(Stop::Failed(why))) => Err(ErrorData::internal_error(why, None)),
+            Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
+        }
+    };
+    let came_back = CameBack { responses: input_responses, state: request_state };
+    match exchange.run(&purpose, came_back, round).await? {
+        Ended::Done(mut result) => {
+            result.meta = handler.meta(context);
+            Ok(result.into())
+        }
+        Ended::InputRequired(mut required) => {
+            required.meta = handler.meta(context);
+            Ok(required.into())
+        }
+        Ended::CannotAsk(why) => Err(ErrorData::internal_error(why, None)),
+    }
+}
+
+/// What lies directly beneath a path: resources, and paths to further ones.
+pub(super) fn read_directory(
+    handler: &Handler,
+    uri: &str,
+    principal: &Principal,
+) -> Result<ReadResourceDirectoryResult, ErrorData> {
+    let directory = format!("{}/", uri.trim_end_matches('/'));
+    let mut beneath = BTreeMap::new();
+    for resource in list(handler, principal)? {
+        let Some(rest) = resource.uri.strip_prefix(&directory).filter(|rest| !rest.is_empty()) else { continue };
+        match rest.split_once('/') {
+            None => {
+                beneath.insert(resource.uri.clone(), resource);
+            }
+            Some((name, _)) => {
+                let uri = format!("{directory}{name}");
+                let json = json!({ "uri": uri, "name": name, "mimeType": DIRECTORY });
+                beneath.insert(uri, content::read("resource", json)?);
+            }
+        }
+    }
+    if beneath.is_empty() {
+        return Err(ErrorData::invalid_params(format!("there is no directory `{uri}`"), Some(json!({ "uri": uri }))));
+    }
+    Ok(ReadResourceDirectoryResult::with_all_items(beneath.into_values().collect()))
+}
+
+pub(super) fn not_found(uri: &str) -> ErrorData {
+    ErrorData::resource_not_found(format!("resource `{uri}` not found"), Some(json!({ "uri": uri })))
+}

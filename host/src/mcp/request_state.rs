@@ -1,0 +1,96 @@
+//! `requestState`: what a plugin wants to have when it is called again, on its way through a client.
+//!
+//! A client gets it as a text that only this server can read, and that is good for one person through one client, one
+//! request and an hour. Anything else that comes back is refused.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use rmcp::ErrorData;
+use serde_json::{Map, Value};
+
+use crate::principal::Principal;
+use crate::state::StateDir;
+use crate::vault::Vault;
+
+/// How long a person may take to answer.
+const TTL: Duration = Duration::from_secs(3600);
+
+/// Bytes that a plugin may want to have again. They travel with every request.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Seals states.
+pub(super) struct RequestStates(Vault);
+
+/// What a state is for: the same request must bring it back.
+pub(super) struct Purpose {
+    context: Vec<u8>,
+}
+
+impl Purpose {
+    /// A request of this method for a thing of this name, with these arguments.
+    pub(super) fn new(principal: &Principal, method: &str, name: &str, arguments: &Map<String, Value>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&principal.session());
+        // Members of an object have no order, though the text has one.
+        let arguments = canonical(&Value::Object(arguments.clone())).to_string();
+        for part in [method, name, &arguments] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        Self { context: hasher.finalize().as_bytes().to_vec() }
+    }
+}
+
+impl RequestStates {
+    pub(super) fn new(state: &StateDir) -> Self {
+        Self(Vault::of(state, "request state"))
+    }
+
+    /// Seals what a plugin wants to have again.
+    ///
+    /// # Errors
+    /// More than [`MAX_BYTES`].
+    pub(super) fn seal(&self, purpose: &Purpose, state: &[u8]) -> Result<String, ErrorData> {
+        if state.len() > MAX_BYTES {
+            let message = format!("the plugin's state has more than {MAX_BYTES} bytes");
+            return Err(ErrorData::internal_error(message, None));
+        }
+        let expires = now().saturating_add(TTL).as_secs();
+        let plain = [&expires.to_le_bytes(), state].concat();
+        Ok(BASE64.encode(self.0.seal(&purpose.context, &plain)))
+    }
+
+    /// Opens a state that came back.
+    ///
+    /// # Errors
+    /// -32602 for one that was not made here, for this request and this caller, or is too old; which of these it is, is
+    /// nobody's business.
+    pub(super) fn open(&self, purpose: &Purpose, sealed: &str) -> Result<Vec<u8>, ErrorData> {
+        let refused = || ErrorData::invalid_params("`requestState` is not one of this request, or has expired", None);
+        let sealed = BASE64.decode(sealed).map_err(|_| refused())?;
+        let plain = self.0.open(&purpose.context, &sealed).ok_or_else(refused)?;
+        let (expires, state) = plain.split_first_chunk().ok_or_else(refused)?;
+        if now().as_secs() >= u64::from_le_bytes(*expires) {
+            return Err(refused());
+        }
+        Ok(state.to_vec())
+    }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut members: Vec<(&String, &Value)> = object.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            members.into_iter().map(|(name, value)| (name.clone(), canonical(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,90 @@
+//! What passes between one call and its client beside arguments and result.
+//!
+//! A call that needs an answer ends with its questions, and is made again with the answers: nothing of a plugin waits
+//! for a person.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::wit::input::{Answer, Capabilities};
+use super::wit::log::Level;
+use crate::principal::Principal;
+
+/// One call's side of the conversation.
+#[derive(Default)]
+pub struct Conversation {
+    /// Who calls; nobody while lists are made.
+    pub caller: Option<Arc<Principal>>,
+    /// What the client can be asked.
+    pub askable: Option<Capabilities>,
+    /// What the client answered, by the keys of the questions.
+    pub answers: Vec<(String, Answer)>,
+    /// What the plugin wanted to have when it is called again.
+    pub state: Option<Vec<u8>>,
+    /// Where messages go, if the client wants any.
+    pub outbox: Option<Outbox>,
+}
+
+/// Takes messages for the client of one call.
+#[derive(Clone)]
+pub struct Outbox {
+    /// The client asked how far the call has come.
+    pub wants_progress: bool,
+    /// The least level of messages that the client wants, if it wants any.
+    pub least_level: Option<Level>,
+    /// The messages. A call waits while it is full.
+    pub messages: mpsc::Sender<Message>,
+}
+
+/// Something for the client to know while the call goes on.
+#[derive(Debug)]
+pub enum Message {
+    /// How far it has come.
+    Progress {
+        /// So far; grows from message to message.
+        done: f64,
+        /// Where it ends.
+        total: Option<f64>,
+        /// In words.
+        message: Option<String>,
+    },
+    /// A message of the plugin.
+    Log {
+        /// How bad it is.
+        level: Level,
+        /// The part of the plugin that says so; none for the plugin itself.
+        logger: Option<String>,
+        /// What it says.
+        data: Value,
+    },
+}
+
+impl Conversation {
+    /// A call by somebody whose client cannot be asked anything and wants no messages.
+    pub fn with(caller: &Arc<Principal>) -> Self {
+        Self { caller: Some(Arc::clone(caller)), ..Self::default() }
+    }
+}
+
+impl Outbox {
+    /// Whether the client wants messages of this level.
+    pub(super) fn wants(&self, level: Level) -> bool {
+        self.least_level.is_some_and(|least| severity(level) >= severity(least))
+    }
+}
+
+/// The order of RFC 5424, the least first.
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::Debug => 0,
+        Level::Info => 1,
+        Level::Notice => 2,
+        Level::Warning => 3,
+        Level::Error => 4,
+        Level::Critical => 5,
+        Level::Alert => 6,
+        Level::Emergency => 7,
+    }
+}

@@ -1,0 +1,322 @@
+//! What a plugin gives beyond its functions: the lists of its tools, prompts, resources and templates, as it names them.
+//!
+//! They are asked for once, when the plugin is loaded, and again when it says that they changed; nobody calls then, so
+//! that they are the same for everybody. An entry that cannot be served costs itself and a warning, not the others.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+use wasmtime::component::Instance;
+use wasmtime::{AsContextMut, Store};
+
+use super::call::{self, CallError, Work};
+use super::catalog::Served;
+use super::codec::parse_object;
+use super::conversation::Conversation;
+use super::docs::{FunctionDocs, Hints};
+use super::engine::Engine;
+use super::guest::Guest;
+use super::load::{Function, Interfaces, Kind, Plugin};
+use super::names::FunctionName;
+use super::validator::Validator;
+use super::wit::content::Icon;
+use super::wit::input::Capabilities;
+use super::wit::{prompts, resources, tools};
+use crate::visible::{clean, cut};
+
+/// Bytes that are kept of a description, and of a title; as for those of functions.
+const MAX_DESCRIPTION_BYTES: usize = 2 << 10;
+const MAX_TITLE_BYTES: usize = 100;
+
+/// Entries of one list. A client gets all of them at once.
+const MAX_ENTRIES: usize = 1000;
+
+/// Bytes of a URI.
+const MAX_URI_BYTES: usize = 2048;
+
+/// A tool that a plugin names itself.
+#[derive(Debug)]
+pub struct Listed {
+    /// What the plugin calls it.
+    pub name: String,
+    /// Pictures.
+    pub icons: Vec<Icon>,
+    /// What it will ask its client for.
+    pub needs: Capabilities,
+    /// Whether calls may be tasks.
+    pub tasks: tools::Tasks,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
+    pub(super) arguments: Validator,
+    pub(super) structured: Option<Validator>,
+}
+
+/// A prompt.
+#[derive(Debug)]
+pub struct Prompt {
+    /// As the plugin gave it, made fit for clients.
+    pub prompt: prompts::Prompt,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
+}
+
+/// A resource.
+#[derive(Debug)]
+pub struct Resource {
+    /// As the plugin gave it, made fit for clients.
+    pub resource: resources::Resource,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
+}
+
+/// Many resources.
+#[derive(Debug)]
+pub struct Template {
+    /// As the plugin gave it, made fit for clients.
+    pub template: resources::Template,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
+    /// What its URIs look like.
+    pattern: Regex,
+}
+
+impl Template {
+    /// Whether this could be one of its URIs.
+    pub fn fits(&self, uri: &str) -> bool {
+        self.pattern.is_match(uri)
+    }
+}
+
+/// What a plugin said.
+struct Said {
+    tools: Vec<tools::Tool>,
+    prompts: Vec<prompts::Prompt>,
+    resources: Vec<resources::Resource>,
+    templates: Vec<resources::Template>,
+}
+
+/// Asks for all lists.
+struct Ask(Interfaces);
+
+impl Work for Ask {
+    type Output = Said;
+
+    async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Said> {
+        let mut said = Said { tools: Vec::new(), prompts: Vec::new(), resources: Vec::new(), templates: Vec::new() };
+        if let Some(tools) = self.0.tools {
+            said.tools = tools.load(store.as_context_mut(), instance)?.call_list_tools(&mut *store).await?;
+        }
+        if let Some(prompts) = self.0.prompts {
+            said.prompts = prompts.load(store.as_context_mut(), instance)?.call_list_prompts(&mut *store).await?;
+        }
+        if let Some(resources) = self.0.resources {
+            let resources = resources.load(store.as_context_mut(), instance)?;
+            said.resources = resources.call_list_resources(&mut *store).await?;
+            said.templates = resources.call_list_templates(&mut *store).await?;
+        }
+        Ok(said)
+    }
+}
+
+/// The plugin of `served` with the lists that it gives now.
+///
+/// # Errors
+/// The call that asks for them failed; the plugin is as it was.
+pub(super) async fn read(engine: &Engine, served: &Served) -> Result<Plugin, CallError> {
+    let plugin = &served.plugin;
+    if !plugin.interfaces.give_lists() {
+        return Ok(Plugin::clone(plugin));
+    }
+    let said =
+        call::visit(engine, served, "its lists", Conversation::default(), Ask(plugin.interfaces.clone())).await?;
+    Ok(with(plugin, said))
+}
+
+/// The plugin with other lists; its functions stay.
+fn with(plugin: &Plugin, said: Said) -> Plugin {
+    let mut plugin = plugin.clone();
+    let mut warnings = Warnings(Vec::new());
+    plugin.functions.retain(|function| matches!(function.kind, Kind::Typed { .. }));
+    let tools = warnings.all("tool", said.tools, |tool| tool.name.clone(), self::tool);
+    plugin.functions.extend(tools);
+    plugin.functions.sort_by(|a, b| a.name.cmp(&b.name));
+    plugin.prompts = warnings.all("prompt", said.prompts, |prompt| prompt.name.clone(), prompt).into();
+    plugin.resources = warnings.all("resource", said.resources, |resource| resource.uri.clone(), resource).into();
+    let name = |template: &resources::Template| template.uri_template.clone();
+    plugin.templates = warnings.all("resource template", said.templates, name, template).into();
+    plugin.list_warnings = warnings.0;
+    plugin
+}
+
+/// What an author should mend in the lists.
+struct Warnings(Vec<String>);
+
+impl Warnings {
+    /// What can be served of a list, each name once.
+    fn all<S, T>(
+        &mut self,
+        kind: &str,
+        said: Vec<S>,
+        name: impl Fn(&S) -> String,
+        read: impl Fn(S) -> Result<T, String>,
+    ) -> Vec<T> {
+        if said.len() > MAX_ENTRIES {
+            self.0.push(format!("of {} {kind}s only the first {MAX_ENTRIES} are served", said.len()));
+        }
+        let mut seen = HashSet::new();
+        let mut all = Vec::new();
+        for entry in said.into_iter().take(MAX_ENTRIES) {
+            let name = name(&entry);
+            let shown = cut(&clean(&name), MAX_TITLE_BYTES);
+            if !seen.insert(name) {
+                self.0.push(format!("{kind} `{shown}` is there twice; the second is not served"));
+                continue;
+            }
+            match read(entry) {
+                Ok(entry) => all.push(entry),
+                Err(problem) => self.0.push(format!("{kind} `{shown}` is not served: {problem}")),
+            }
+        }
+        all
+    }
+}
+
+fn tool(said: tools::Tool) -> Result<Function, String> {
+    require_name(&said.name)?;
+    let input = parse_object("the input schema", &said.input_schema).map_err(|error| error.to_string())?;
+    // Clients refuse whole lists for one root that is no object.
+    if input.get("type").and_then(Value::as_str) != Some("object") {
+        return Err("the root of its input schema is not of type `object`".to_owned());
+    }
+    let arguments = Validator::new(&input).map_err(|problem| format!("its input schema: {problem}"))?;
+    let output = said.output_schema.as_deref().map(|text| parse_object("the output schema", text)).transpose();
+    let output = output.map_err(|error| error.to_string())?;
+    let structured = output.as_ref().map(Validator::new).transpose();
+    let structured = structured.map_err(|problem| format!("its output schema: {problem}"))?;
+    let hints = Hints {
+        read_only: said.hints.read_only,
+        destructive: said.hints.destructive,
+        idempotent: said.hints.idempotent,
+        open_world: said.hints.open_world,
+    };
+    Ok(Function {
+        name: FunctionName { interface: None, function: said.name.clone() },
+        docs: FunctionDocs::said(Some(described(&said.description)), said.title.as_deref().map(titled), hints),
+        input_schema: Arc::new(input),
+        output_schema: output.map(Arc::new),
+        kind: Kind::Listed(Arc::new(Listed {
+            name: said.name,
+            icons: said.icons,
+            needs: said.needs,
+            tasks: said.tasks,
+            meta: meta(said.meta.as_deref())?,
+            arguments,
+            structured,
+        })),
+    })
+}
+
+fn prompt(mut said: prompts::Prompt) -> Result<Prompt, String> {
+    require_name(&said.name)?;
+    let meta = meta(said.meta.take().as_deref())?;
+    said.title = said.title.as_deref().map(titled);
+    said.description = said.description.as_deref().map(described);
+    for argument in &mut said.arguments {
+        argument.title = argument.title.as_deref().map(titled);
+        argument.description = argument.description.as_deref().map(described);
+    }
+    Ok(Prompt { prompt: said, meta })
+}
+
+fn resource(mut said: resources::Resource) -> Result<Resource, String> {
+    let meta = meta(said.meta.take().as_deref())?;
+    require_uri(&said.uri)?;
+    url::Url::parse(&said.uri).map_err(|error| format!("its URI cannot be read: {error}"))?;
+    said.name = titled(&said.name);
+    said.title = said.title.as_deref().map(titled);
+    said.description = said.description.as_deref().map(described);
+    Ok(Resource { resource: said, meta })
+}
+
+fn template(mut said: resources::Template) -> Result<Template, String> {
+    let meta = meta(said.meta.take().as_deref())?;
+    require_uri(&said.uri_template)?;
+    let pattern = pattern(&said.uri_template)?;
+    said.name = titled(&said.name);
+    said.title = said.title.as_deref().map(titled);
+    said.description = said.description.as_deref().map(described);
+    Ok(Template { template: said, meta, pattern })
+}
+
+/// What the URIs of a template look like (RFC 6570): `{name}` is anything without a slash, and any other expression
+/// anything at all. The plugin decides, this only finds it.
+fn pattern(template: &str) -> Result<Regex, String> {
+    let mut pattern = String::from("^");
+    let mut rest = template;
+    while let Some((literal, expression)) = rest.split_once('{') {
+        let Some((expression, after)) = expression.split_once('}') else {
+            return Err("a `{` without its `}`".to_owned());
+        };
+        pattern.push_str(&regex::escape(literal));
+        let is_simple = !expression.is_empty()
+            && expression.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.');
+        pattern.push_str(if is_simple { "[^/]+" } else { ".*" });
+        rest = after;
+    }
+    pattern.push_str(&regex::escape(rest));
+    pattern.push('$');
+    Regex::new(&pattern).map_err(|error| error.to_string())
+}
+
+fn require_name(name: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if name.is_empty() || !name.bytes().all(fits) {
+        return Err("a name has letters, digits, `-` and `_` only".to_owned());
+    }
+    Ok(())
+}
+
+fn require_uri(uri: &str) -> Result<(), String> {
+    if uri.len() > MAX_URI_BYTES {
+        return Err(format!("its URI has more than {MAX_URI_BYTES} bytes"));
+    }
+    if uri.chars().any(|char| char.is_control() || char.is_whitespace()) {
+        return Err("its URI has white space in it".to_owned());
+    }
+    Ok(())
+}
+
+fn meta(text: Option<&str>) -> Result<Option<Map<String, Value>>, String> {
+    text.map(|text| parse_object("`meta`", text)).transpose().map_err(|error| error.to_string())
+}
+
+fn described(text: &str) -> String {
+    cut(clean(text).trim(), MAX_DESCRIPTION_BYTES)
+}
+
+fn titled(text: &str) -> String {
+    cut(clean(text).replace('\n', " ").trim(), MAX_TITLE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_find_their_uris() {
+        let cases = [
+            ("test://template/{id}/data", "test://template/123/data", true),
+            ("test://template/{id}/data", "test://template/1/2/data", false),
+            ("test://template/{id}/data", "test://template//data", false),
+            ("files://{+path}", "files://a/b/c", true),
+            ("a://b.c/{x}", "a://bxc/1", false),
+            ("a://b{?q}", "a://b?q=1", true),
+        ];
+        for (template, uri, fits) in cases {
+            assert_eq!(pattern(template).unwrap().is_match(uri), fits, "{template} {uri}");
+        }
+        assert!(pattern("a://{b").is_err());
+    }
+}

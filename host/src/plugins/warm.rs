@@ -1,0 +1,101 @@
+//! Instances that are kept for the next call, for plugins whose start is expensive and whose author says so.
+//!
+//! Invariant: an instance only ever serves one person, by the version of the plugin and under the terms with which it was
+//! made. It is put here only after a call that went well; an error, a deadline, a cancelled call, a reload or changed
+//! terms end it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use super::catalog::Terms;
+use super::guest::Guest;
+use super::load::Plugin;
+
+/// How long an instance waits for its person to call again.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Whose an instance is. It is good for as long as version and terms are in force.
+pub(super) struct Owner {
+    pub(super) plugin: Weak<Plugin>,
+    pub(super) terms: Weak<Terms>,
+    /// See [`crate::principal::Principal::person`].
+    pub(super) person: [u8; 32],
+}
+
+/// An instance that has done its last call well.
+pub(super) struct Live {
+    pub(super) store: Store<Guest>,
+    pub(super) instance: Instance,
+}
+
+struct Kept {
+    owner: Owner,
+    live: Live,
+    since: Instant,
+}
+
+/// All instances that are kept. The longest unused makes room for the next.
+#[derive(Clone)]
+pub(super) struct Warm {
+    kept: Arc<Mutex<VecDeque<Kept>>>,
+    capacity: usize,
+}
+
+impl Warm {
+    /// Room for so many instances.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { kept: Arc::default(), capacity }
+    }
+
+    /// An instance of this owner, the one that was used last.
+    pub(super) fn take(&self, owner: &Owner) -> Option<Live> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = kept.iter().rposition(|kept| kept.owner.is(owner))?;
+        kept.remove(index).filter(|kept| kept.since.elapsed() < IDLE).map(|kept| kept.live)
+    }
+
+    /// Keeps an instance for its owner's next call.
+    pub(super) fn put(&self, owner: Owner, live: Live) {
+        // Freeing an instance takes a while, and others wait for the lock.
+        let mut freed = Vec::new();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back(Kept { owner, live, since: Instant::now() });
+        while kept.len() > self.capacity {
+            freed.extend(kept.pop_front());
+        }
+        drop(kept);
+        drop(freed);
+    }
+
+    /// Frees what nobody can use any more, or has not used for long.
+    pub(super) fn sweep(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stay, freed): (VecDeque<Kept>, Vec<Kept>) =
+            kept.drain(..).fold(Default::default(), |(mut stay, mut freed), kept| {
+                if kept.owner.is_in_force() && kept.since.elapsed() < IDLE {
+                    stay.push_back(kept);
+                } else {
+                    freed.push(kept);
+                }
+                (stay, freed)
+            });
+        *kept = stay;
+        drop(kept);
+        drop(freed);
+    }
+}
+
+impl Owner {
+    fn is(&self, other: &Self) -> bool {
+        self.person == other.person && self.plugin.ptr_eq(&other.plugin) && self.terms.ptr_eq(&other.terms)
+    }
+
+    fn is_in_force(&self) -> bool {
+        self.plugin.strong_count() > 0 && self.terms.strong_count() > 0
+    }
+}
