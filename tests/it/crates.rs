@@ -80,6 +80,31 @@ fn a_new_crate_builds_with_cargo_component() {
 }
 
 #[test]
+fn a_new_crate_imports_from_the_host_with_either() {
+    let site = workshop();
+    succeed(site.run(&["new", "polite-tool"]));
+    let dir = site.plugin_path("polite-tool");
+    let change = |file: &str, old: &str, new: &str| {
+        let text = fs::read_to_string(dir.join(file)).unwrap();
+        assert!(text.contains(old), "{text}");
+        fs::write(dir.join(file), text.replace(old, new)).unwrap();
+    };
+    change("wit/world.wit", "world polite-tool {", "world polite-tool {\n    import tinymcp:plugin/settings@0.1.0;\n");
+    let greeting = r#"tinymcp::plugin::settings::get("greeting").unwrap_or_default() + ", " + &name"#;
+    change("src/lib.rs", r#"format!("Hello, {name}!")"#, greeting);
+    site.configure("[plugin.polite_tool]\nsettings = { greeting = \"Dear\" }\n");
+    let is_polite = |file: &Path| {
+        is_whole(&site, file, "polite_tool");
+        let said = succeed(site.run(&["call", file.to_str().unwrap(), "polite_tool", r#"{"name": "Ada"}"#]));
+        assert_eq!(said.trim(), "Dear, Ada");
+    };
+    cargo(&site, "polite-tool", &["build", "--quiet", "--release", "--target", "wasm32-wasip2"]);
+    is_polite(&target_dir().join("wasm32-wasip2/release/polite_tool.wasm"));
+    cargo(&site, "polite-tool", &["component", "build", "--quiet", "--release"]);
+    is_polite(&target_dir().join("wasm32-wasip1/release/polite_tool.wasm"));
+}
+
+#[test]
 fn build_takes_crates_made_for_cargo_component() {
     let site = workshop();
     copy_changed(&tests_dir().join("guests/component-made"), &site.plugin_path("older-tool"));

@@ -115,6 +115,21 @@ const FILES: [(&str, &str); 4] = [
     ("wit/world.wit", include_str!("../../templates/plugin/world.wit")),
 ];
 
+/// Where a crate has the WIT of the host: both ways to build look for packages here.
+const DEPS: &str = "wit/deps/tinymcp-plugin";
+
+/// The WIT of the host, `tinymcp:plugin`. It is copied as it is, so that a world only needs a line to import from it.
+const WIT: [(&str, &str); 8] = [
+    ("completions.wit", include_str!("../../../wit/completions.wit")),
+    ("content.wit", include_str!("../../../wit/content.wit")),
+    ("host.wit", include_str!("../../../wit/host.wit")),
+    ("input.wit", include_str!("../../../wit/input.wit")),
+    ("prompts.wit", include_str!("../../../wit/prompts.wit")),
+    ("resources.wit", include_str!("../../../wit/resources.wit")),
+    ("tools.wit", include_str!("../../../wit/tools.wit")),
+    ("world.wit", include_str!("../../../wit/world.wit")),
+];
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let name = &arguments.name;
     require_name(name).map_err(Failure::start)?;
@@ -128,6 +143,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         directory.join("wit/world.wit").display()
     ));
     output::line(&format!("  {}  what it does", directory.join("src/lib.rs").display()));
+    output::line(&format!("  {}  what it may import from this host", directory.join(DEPS).display()));
     output::line(&format!("\nbuild it with `tinymcp build {name}`; `tinymcp dev` does it whenever a file changes"));
     Ok(())
 }
@@ -166,19 +182,31 @@ fn write(directory: &Path, name: &str) -> Result<(), NewError> {
         return Err(NewError::Exists(directory.to_owned()));
     }
     for (file, template) in FILES {
-        let path = directory.join(file);
         let text = template.replace("NAME", name).replace("FUNCTION", &name.replace('-', "_"));
-        let parent = path.parent().unwrap_or(directory);
-        fs::create_dir_all(parent)
-            .and_then(|()| fs::write(&path, text))
-            .map_err(|source| NewError::Io { path: path.clone(), source })?;
+        write_file(directory.join(file), &text)?;
     }
-    Ok(())
+    let deps = directory.join(DEPS);
+    WIT.iter().try_for_each(|(file, text)| write_file(deps.join(file), text))
+}
+
+fn write_file(path: PathBuf, text: &str) -> Result<(), NewError> {
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    made.and_then(|()| fs::write(&path, text)).map_err(|source| NewError::Io { path, source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crate_gets_the_whole_wit_of_the_host() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let files = fs::read_dir(directory).unwrap().flatten().map(|entry| entry.path());
+        let mut wit: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|it| it == "wit")).collect();
+        wit.sort();
+        let names: Vec<_> = wit.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+        assert_eq!(WIT.map(|(file, _)| file), names.as_slice());
+    }
 
     #[test]
     fn names_fit_wit_and_cargo() {

@@ -1,6 +1,6 @@
 //! The functions that `wit/world.wit` promises.
 
-wit_bindgen::generate!({ world: "NAME", path: "wit" });
+wit_bindgen::generate!({ world: "NAME", path: "wit", generate_all });
 
 /// Carries the WIT text into the component, so that its comments become the tools' descriptions.
 #[cfg(target_arch = "wasm32")]
