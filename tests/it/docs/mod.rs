@@ -1,0 +1,79 @@
+//! What `docs/plugins.md` shows: its listings compile, and what comes of them does what the guide says.
+
+mod asking;
+mod effects;
+mod guide;
+mod workshop;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tinymcp_tests::command::finish;
+use tinymcp_tests::guests::tests_dir;
+use tinymcp_tests::http::Request;
+use tinymcp_tests::server::{Server, Site};
+
+use self::guide::Guide;
+
+/// A site with these plugins of the guide, and with the settings that the guide writes for them.
+fn site(names: &[&str]) -> Site {
+    let guide = Guide::read();
+    let components = workshop::build(&guide);
+    let component = |name: &str| fs::read(components.join(format!("{}.wasm", guide.a_crate(name).name))).unwrap();
+    let site = names.iter().fold(Site::new(), |site, name| site.plugin(name, &component(name)));
+    site.config(&guide.settings.concat())
+}
+
+/// A server with these plugins of the guide.
+async fn serve(names: &[&str]) -> Server {
+    site(names).start().await
+}
+
+/// All messages that a request brings: notifications, and the answer at last.
+async fn all_messages(request: Request) -> Vec<Value> {
+    let opened = request.open().await;
+    if opened.is_stream() { opened.events().rest().await } else { vec![opened.complete().await.unwrap().json()] }
+}
+
+#[test]
+fn every_listing_gives_what_its_section_says() {
+    let guide = Guide::read();
+    let names: Vec<&str> = guide.crates.iter().map(|listed| listed.name.as_str()).collect();
+    let site = site(&names);
+    for listed in &guide.crates {
+        let name = &listed.name;
+        let finished = site.run(&["inspect", "--json", &format!("plugins/{name}.wasm")]);
+        assert_eq!(finished.code, 0, "{name}: {finished:#?}");
+        let inspected: Value = serde_json::from_str(&finished.stdout).unwrap();
+        let tools = inspected["tools"].as_array().into_iter().flatten().map(|tool| &tool["name"]);
+        let others =
+            ["prompts", "resources"].into_iter().flat_map(|list| inspected[list].as_array().into_iter().flatten());
+        let mut given: Vec<&str> = tools.chain(others).filter_map(Value::as_str).collect();
+        given.sort_unstable();
+        assert_eq!(given, listed.gives, "{name}");
+        assert_eq!(inspected["warnings"], json!([]), "{name}");
+        assert_eq!(inspected["keepWarm"], listed.wit.contains("@keep-warm"), "{name}");
+    }
+}
+
+#[test]
+fn settings_of_the_guide_are_known() {
+    let guide = Guide::read();
+    let finished = Site::new().config(&guide.settings.concat()).run(&["check"]);
+    assert!(finished.code == 0 && finished.stderr.is_empty(), "{finished:#?}");
+    assert!(finished.stdout.contains("fahrenheit"), "settings are shown: {}", finished.stdout);
+}
+
+#[test]
+fn the_script_adds_what_the_wit_says() {
+    let site = Site::with(&["talk"]);
+    fs::write(site.path().join("add-wit.py"), Guide::read().script).unwrap();
+    let mut python = std::process::Command::new(tests_dir().join(".tools/python/bin/python3"));
+    python.arg("add-wit.py").arg(tests_dir().join("guests/talk/wit/world.wit")).arg("plugins/talk.wasm");
+    let added = finish(python.current_dir(site.path()));
+    assert_eq!(added.code, 0, "{added:#?}");
+    let finished = site.run(&["inspect", "--json", "plugins/talk.wasm"]);
+    let inspected: Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(inspected["tools"][1]["description"], "Print a text to stdout", "{inspected}");
+    assert_eq!(inspected["warnings"], json!([]));
+}
