@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::peek::{Message, Unreadable, Wanted};
+use super::detached::Detached;
 use super::direct::{Direct, Era};
 use super::discovery::Discovery;
 use super::exchange::Exchange;
@@ -129,10 +130,11 @@ impl Endpoint {
             ending.close();
         });
         let discovery = Discovery::from(discovery_tools);
-        let handler = Handler::new(plugins.clone(), listeners, state, tasks, discovery);
+        let detached = Detached::default();
+        let handler = Handler::new(plugins.clone(), listeners, state, tasks, discovery, detached.clone());
         let direct = Direct::new(plugins, handler.server());
         let key = SessionKey::of(state);
-        let sessions = Sessions::new(key.clone(), sessions_per_person, draining);
+        let sessions = Sessions::new(key.clone(), sessions_per_person, detached, draining);
         let config = || {
             // Host and Origin are checked for all routes in one place, see `http::guard`.
             let mut config = StreamableHttpServerConfig::default()
