@@ -7,6 +7,7 @@
 mod id;
 mod roster;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,6 +140,11 @@ impl SessionManager for Sessions {
         };
         let detached = stream.as_ref().map(Stream::detached).unwrap_or_default();
         let mut messages = Box::pin(self.inner.create_stream(id, message).await?);
+        let exchange = Exchange::current();
+        if exchange.as_ref().is_some_and(|exchange| exchange.prefers_streams()) {
+            abandoned.disarm();
+            return Ok(stream::iter(Vec::new()).chain(until_detached(messages, stream, detached)));
+        }
         let stream_at = tokio::time::Instant::now() + STREAM_AFTER;
         let mut seen = Vec::new();
         loop {
@@ -155,7 +161,7 @@ impl SessionManager for Sessions {
                 None => {}
                 Some(true) => {
                     let reply = seen.pop().and_then(|event| event.message).map(Arc::unwrap_or_clone);
-                    if let (Some(exchange), Some(reply)) = (Exchange::current(), reply) {
+                    if let (Some(exchange), Some(reply)) = (&exchange, reply) {
                         exchange.leave_reply(reply);
                     }
                     seen.clear();
@@ -165,12 +171,7 @@ impl SessionManager for Sessions {
             }
         }
         abandoned.disarm();
-        // The rest is kept for whoever comes back for it.
-        let rest = messages.take_until(async move {
-            detached.cancelled().await;
-            drop(stream);
-        });
-        Ok(stream::iter(seen).chain(rest))
+        Ok(stream::iter(seen).chain(until_detached(messages, stream, detached)))
     }
 
     async fn accept_message(&self, id: &RmcpId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
@@ -202,6 +203,18 @@ impl SessionManager for Sessions {
         self.put_away(over).await;
         self.inner.restore_session(id).await
     }
+}
+
+/// Messages until the stream is let go; the rest is kept for whoever comes back for it.
+fn until_detached(
+    messages: Pin<Box<impl Events<Item = ServerSseMessage> + Send + Sync + 'static>>,
+    stream: Option<Stream>,
+    detached: CancellationToken,
+) -> impl Events<Item = ServerSseMessage> + Send + Sync + 'static {
+    messages.take_until(async move {
+        detached.cancelled().await;
+        drop(stream);
+    })
 }
 
 fn is_response(message: &ServerJsonRpcMessage) -> bool {
