@@ -11,6 +11,7 @@ mod commands;
 mod configuration;
 mod contained;
 mod crates;
+mod languages;
 mod login;
 mod protocol;
 mod reload;
