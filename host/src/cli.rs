@@ -41,7 +41,7 @@ enum Command {
     /// Build all plugins, serve them on this machine, and rebuild what changes
     #[command(after_help = "Example:\n  tinymcp dev")]
     Dev(dev::Arguments),
-    /// Build plugin crates into the plugins directory
+    /// Build plugins from their sources, in Rust, Python or JavaScript
     #[command(after_help = "Example:\n  tinymcp build hello add")]
     Build(build::Arguments),
     /// Make a new plugin crate

@@ -9,6 +9,7 @@
 //! [`direct`] serves the plain call of a typed tool without rmcp, for speed alone.
 
 mod content;
+mod detached;
 mod direct;
 mod discovery;
 mod endpoint;

@@ -126,7 +126,7 @@ fn build_names_what_does_not_build_and_keeps_what_was_there() {
     assert!(finished.stderr.contains("fine.wasm"), "{finished:?}");
     assert_eq!(fs::read(site.plugin_path("half.wasm")).unwrap(), before);
     let finished = site.run(&["build", "nothing"]);
-    assert!(finished.code == 2 && finished.stderr.contains("no plugin crate `nothing`"), "{finished:?}");
+    assert!(finished.code == 2 && finished.stderr.contains("no sources of a plugin `nothing`"), "{finished:?}");
 }
 
 /// `tinymcp dev`, and a client after the built-in login.

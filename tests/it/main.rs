@@ -12,6 +12,7 @@ mod configuration;
 mod contained;
 mod crates;
 mod docs;
+mod languages;
 mod login;
 mod protocol;
 mod reload;

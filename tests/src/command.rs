@@ -24,6 +24,9 @@ const VARIABLES: [&str; 14] = [
     "CLERK_VERIFY_ID_TOKEN",
 ];
 
+/// Where the suite has the toolchains that plugins are built with, other than Rust's own.
+const TOOLS: [&str; 3] = [".tools/cargo-component/bin", ".tools/node/node_modules/.bin", ".tools/python/bin"];
+
 /// What a command came to.
 #[derive(Debug)]
 pub struct Finished {
@@ -48,7 +51,7 @@ pub fn program() -> PathBuf {
 }
 
 /// A command of the program, in a directory, without what the caller's environment says about it.
-/// The tools of the suite, such as cargo-component, are on its path.
+/// The tools of the suite, such as cargo-component and jco, are on its path.
 pub fn tinymcp(directory: &Path) -> Command {
     let mut command = Command::new(program());
     command.current_dir(directory).stdin(Stdio::null()).env("PATH", suite_path());
@@ -62,8 +65,8 @@ pub fn tinymcp(directory: &Path) -> Command {
 pub fn suite_path() -> OsString {
     #[expect(clippy::disallowed_methods, reason = "what is tested reads its environment; this adds to it")]
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let tools = tests_dir().join(".tools/cargo-component/bin");
-    std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path))).expect("no `:` in our path")
+    let tools = TOOLS.map(|tools| tests_dir().join(tools));
+    std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&path))).expect("no `:` in our path")
 }
 
 /// Runs a command of the program to its end.

@@ -1,62 +1,66 @@
-//! `tinymcp build`: from plugin crates to components in the plugins directory.
+//! `tinymcp build`: from sources to components in the plugins directory.
 
-pub(super) mod crates;
+mod anew;
+mod language;
+pub(super) mod sources;
+mod toolchain;
 mod wit_section;
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Instant;
 
-use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
-
-use self::crates::PluginCrate;
+pub(super) use self::language::Language;
+use self::language::TargetError;
+use self::sources::Source;
 use super::{ConfigArguments, Failure, output, runtime, wait};
 use crate::config::Config;
-
-/// The target whose linker makes components directly.
-const TARGET: &str = "wasm32-wasip2";
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// The plugins to build [default: all crates of the plugins directory that are not disabled]
+    /// The plugins to build [default: all in the plugins directory that have sources and are not disabled]
     names: Vec<String>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = arguments.config.look()?;
     wait::require_directory(&config)?;
-    let crates = crates::choose(&config, &arguments.names).map_err(Failure::start)?;
-    if crates.is_empty() {
+    let sources = sources::choose(&config, &arguments.names).map_err(Failure::start)?;
+    if sources.is_empty() {
         output::note(&format!(
-            "no plugin crates in `{}`: make one with `tinymcp new NAME`",
+            "no plugins to build in `{}`: make one with `tinymcp new NAME`",
             config.plugins.dir.display()
         ));
     }
-    runtime()?.block_on(async {
-        require_target().await.map_err(Failure::start)?;
-        if build_all(&config, &crates).await { Ok(()) } else { Err(Failure::Silent) }
-    })
+    let missing = if arguments.names.is_empty() { Missing::Skipped } else { Missing::Failure };
+    let all_built = runtime()?.block_on(build_all(&config, &sources, missing));
+    if all_built { Ok(()) } else { Err(Failure::Silent) }
 }
 
-/// Builds these crates, one after the other; the one that fails is reported and does not stop the others.
-/// Returns whether all were built.
-pub(super) async fn build_all(config: &Config, crates: &[PluginCrate]) -> bool {
+/// What becomes of a source whose toolchain is not installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// A line says so: nobody has every toolchain, and nobody asked for this plugin.
+    Skipped,
+    /// Somebody asked for this plugin.
+    Failure,
+}
+
+/// Builds these sources, one after the other; the one that fails is reported and does not stop the others.
+/// Returns whether none failed.
+pub(super) async fn build_all(config: &Config, sources: &[Source], missing: Missing) -> bool {
     let mut all_built = true;
-    for (index, plugin) in crates.iter().enumerate() {
-        let started = Instant::now();
-        output::note(&format!("{} {} ({}/{})", output::dim("building"), plugin.name, index + 1, crates.len()));
-        match build(&config.plugins.dir, plugin).await {
-            Ok(built) => {
-                let what = if built.is_new { "built" } else { "unchanged" };
-                let seconds = started.elapsed().as_secs_f32();
-                output::note(&format!("{} {} in {seconds:.1} s", output::good(what), built.path.display()));
+    for (index, source) in sources.iter().enumerate() {
+        let progress = format!("({}/{})", index + 1, sources.len());
+        match build(&config.plugins.dir, source, &progress).await {
+            Ok(()) => {}
+            Err(error @ BuildError::Missing { .. }) if missing == Missing::Skipped => {
+                output::note(&format!("{} {} {progress}: {error}", output::notable("skipped"), source.name));
             }
             Err(error) => {
-                output::error(&format!("plugin `{}` not built: {error}", plugin.name));
+                output::error(&format!("plugin `{}` not built: {error}", source.name));
                 all_built = false;
             }
         }
@@ -64,114 +68,52 @@ pub(super) async fn build_all(config: &Config, crates: &[PluginCrate]) -> bool {
     all_built
 }
 
-/// A component that was put into the plugins directory.
-struct Built {
-    path: PathBuf,
-    /// Whether it differs from what was there.
-    is_new: bool,
-}
-
+/// Why a plugin is not built.
 #[derive(Debug, thiserror::Error)]
 enum BuildError {
-    #[error("cargo cannot be started: {0}: install Rust from https://rustup.rs")]
-    NoCargo(std::io::Error),
-    #[error("cargo reported errors, see above")]
-    Cargo,
+    #[error("{program} is not installed: {install}")]
+    Missing { program: &'static str, install: String },
+    #[error("`{}` cannot be started: {source}", program.display())]
+    Start { program: PathBuf, source: io::Error },
+    #[error("`{} --version` failed: {said}", program.display())]
+    Broken { program: PathBuf, said: String },
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("`{}` reported errors, see above", program.display())]
+    Reported { program: PathBuf },
     #[error("the crate gives no component: its `Cargo.toml` needs `crate-type = [\"cdylib\"]` in `[lib]`")]
     NoComponent,
     #[error("`{}`: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io { path: PathBuf, source: io::Error },
 }
 
-/// What cargo says of each artifact, one JSON object per line (`--message-format=json`).
-#[derive(Deserialize)]
-struct CargoMessage {
-    reason: String,
-    #[serde(default)]
-    filenames: Vec<PathBuf>,
-    manifest_path: Option<PathBuf>,
-}
-
-async fn build(plugins_dir: &Path, plugin: &PluginCrate) -> Result<Built, BuildError> {
-    let artifact = cargo(plugins_dir, plugin).await?;
-    let io = |path: &Path| {
+impl BuildError {
+    /// What a failure to read or write this path becomes.
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| BuildError::Io { path, source }
-    };
-    let mut component = std::fs::read(&artifact).map_err(io(&artifact))?;
-    wit_section::add(&mut component, &plugin.directory);
-    let path = plugins_dir.join(format!("{}.wasm", plugin.name));
-    if std::fs::read(&path).is_ok_and(|old| old == component) {
-        return Ok(Built { path, is_new: false });
+        move |source| Self::Io { path, source }
     }
-    // A running server must never see half a file.
-    let draft = plugins_dir.join(format!(".{}.wasm.draft", plugin.name));
-    std::fs::write(&draft, component).and_then(|()| std::fs::rename(&draft, &path)).map_err(io(&path))?;
-    Ok(Built { path, is_new: true })
 }
 
-/// Runs cargo, and returns the component that it made.
-async fn cargo(plugins_dir: &Path, plugin: &PluginCrate) -> Result<PathBuf, BuildError> {
-    let mut command = Command::new("cargo");
-    if plugin.needs_cargo_component {
-        command.args(["component", "build", "--release"]);
-    } else {
-        command.args(["build", "--release", "--target", TARGET]);
+/// Builds one source, says so, and puts the component into the plugins directory.
+async fn build(plugins_dir: &Path, source: &Source, progress: &str) -> Result<(), BuildError> {
+    let tool = source.language.toolchain().find(&source.directory).await?;
+    let started = Instant::now();
+    output::note(&format!("{} {} {progress}", output::dim("building"), source.name));
+    let artifact = source.language.build(&tool, source, &plugins_dir.join("target")).await?;
+    let mut component = std::fs::read(&artifact).map_err(BuildError::io(&artifact))?;
+    wit_section::add(&mut component, &source.directory);
+    let path = plugins_dir.join(format!("{}.wasm", source.name));
+    let is_new = !std::fs::read(&path).is_ok_and(|old| old == component);
+    if is_new {
+        // A running server must never see half a file, and `build` and `dev` may run at once.
+        let draft = plugins_dir.join(format!(".{}.wasm.{}.draft", source.name, std::process::id()));
+        std::fs::write(&draft, component)
+            .and_then(|()| std::fs::rename(&draft, &path))
+            .map_err(BuildError::io(&path))?;
     }
-    command
-        .arg("--message-format=json-render-diagnostics")
-        .arg("--manifest-path")
-        .arg(plugin.directory.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(plugins_dir.join("target"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(BuildError::NoCargo)?;
-    let mut component = None;
-    if let Some(stdout) = child.stdout.take() {
-        let mut lines = BufReader::new(stdout).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            let Ok(message) = serde_json::from_str::<CargoMessage>(&line) else { continue };
-            let is_ours = message.manifest_path.as_deref().is_some_and(|path| plugin.is_manifest(path));
-            if message.reason == "compiler-artifact" && is_ours {
-                let mut wasm =
-                    message.filenames.into_iter().filter(|file| file.extension().is_some_and(|it| it == "wasm"));
-                component = wasm.next().or(component);
-            }
-        }
-    }
-    let status = child.wait().await.map_err(BuildError::NoCargo)?;
-    if !status.success() {
-        return Err(BuildError::Cargo);
-    }
-    component.ok_or(BuildError::NoComponent)
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(super) enum TargetError {
-    #[error("no Rust toolchain: install it from https://rustup.rs")]
-    NoRust,
-    #[error(
-        "the target {TARGET} is missing and there is no rustup to add it: install it the way this Rust was installed"
-    )]
-    NoRustup,
-    #[error("rustup could not add the target {TARGET}, see above")]
-    Refused,
-}
-
-/// Adds the target for components if it is missing.
-pub(super) async fn require_target() -> Result<(), TargetError> {
-    let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output().await;
-    let libraries = libraries.map_err(|_| TargetError::NoRust)?;
-    if Path::new(String::from_utf8_lossy(&libraries.stdout).trim()).is_dir() {
-        return Ok(());
-    }
-    output::note(&format!("adding the target {TARGET}"));
-    let added = Command::new("rustup").args(["target", "add", TARGET]).status().await;
-    match added {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(TargetError::Refused),
-        Err(_) => Err(TargetError::NoRustup),
-    }
+    let what = if is_new { "built" } else { "unchanged" };
+    let seconds = started.elapsed().as_secs_f32();
+    output::note(&format!("{} {} in {seconds:.1} s", output::good(what), path.display()));
+    Ok(())
 }

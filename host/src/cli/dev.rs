@@ -8,8 +8,8 @@ use std::time::Duration;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use super::build::crates::{self, PluginCrate};
-use super::build::{build_all, require_target};
+use super::build::sources::{self, Source, is_output};
+use super::build::{Language, Missing, build_all};
 use super::serve::{Server, listen_override};
 use super::{ConfigArguments, Failure, load, logging, output, runtime, wait};
 use crate::clients::Client;
@@ -18,9 +18,6 @@ use crate::config::{Config, Override, Purpose};
 
 /// Editors save several files in a row, and formatters once more.
 const GATHER: Duration = Duration::from_millis(200);
-
-/// Files whose change means a build.
-const SOURCES: [&str; 3] = ["rs", "toml", "wit"];
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -41,14 +38,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     wait::require_directory(&loaded.config)?;
     let log = logging::start(&loaded.config.log);
     runtime()?.block_on(async {
-        require_target().await.map_err(Failure::start)?;
         let config = Arc::new(loaded.config.clone());
-        let all = crates::choose(&config, &[]).map_err(Failure::start)?;
-        let sources = Sources::watch(&config);
-        build_all(&config, &all).await;
+        let all = sources::choose(&config, &[]).map_err(Failure::start)?;
+        let watched = Sources::watch(&config);
+        build_all(&config, &all, Missing::Skipped).await;
         let server = Server::start(invocation, loaded, log).await?;
         let announced = (server.plugins.clone(), Arc::clone(&server.config));
-        let rebuilding = tokio::spawn(sources.rebuild(config));
+        let rebuilding = tokio::spawn(watched.rebuild(config));
         let announcing = tokio::spawn(async move { announce(&announced.0, &announced.1).await });
         let outcome = server.run().await;
         rebuilding.abort();
@@ -85,12 +81,12 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
     ));
 }
 
-/// The sources of all plugin crates, watched.
+/// The sources of all plugins, watched.
 struct Sources {
     watcher: Option<RecommendedWatcher>,
     changes: mpsc::UnboundedReceiver<Change>,
     root: PathBuf,
-    /// The crates that have been built or are about to be.
+    /// The plugins that have been built or are about to be.
     known: BTreeSet<String>,
 }
 
@@ -112,31 +108,31 @@ impl Sources {
         let warn = |error: &notify::Error| output::warning(&format!("sources are not watched: {error}"));
         let watcher = watcher.inspect_err(warn).ok();
         let mut sources = Self { watcher, changes, root, known: BTreeSet::new() };
-        sources.known = sources.watch_crates();
+        sources.known = sources.watch_all();
         sources
     }
 
-    /// Builds crates whenever their sources change, and new ones when they appear, until it is dropped.
+    /// Builds plugins whenever their sources change, and new ones when they appear, until it is dropped.
     async fn rebuild(mut self, config: Arc<Config>) {
         while let Some(first) = self.changes.recv().await {
             let mut changed = BTreeSet::from([first]);
             while let Ok(Some(more)) = tokio::time::timeout(GATHER, self.changes.recv()).await {
                 changed.insert(more);
             }
-            let now = self.watch_crates();
+            let now = self.watch_all();
             let is_due = |name: &String| changed.contains(&Change::Source(name.clone())) || !self.known.contains(name);
-            let crates = crates::choose(&config, &[]).unwrap_or_default();
-            let due: Vec<PluginCrate> = crates.into_iter().filter(|plugin| is_due(&plugin.name)).collect();
-            build_all(&config, &due).await;
+            let sources = sources::choose(&config, &[]).unwrap_or_default();
+            let due: Vec<Source> = sources.into_iter().filter(|source| is_due(&source.name)).collect();
+            build_all(&config, &due, Missing::Skipped).await;
             self.known = now;
         }
     }
 
-    /// Watches the directory for new crates, and every crate but for what builds write: recursive watching would take
-    /// the thousands of directories below `target` too. Returns the crates' names.
-    fn watch_crates(&mut self) -> BTreeSet<String> {
-        let crates = crates::all(&self.root).unwrap_or_default();
-        let mut directories: Vec<PathBuf> = crates.iter().map(|plugin| plugin.directory.clone()).collect();
+    /// Watches the directory for new sources, and all that are there but for what builds write: recursive watching would
+    /// take the thousands of directories below `target` too. Returns the plugins' names.
+    fn watch_all(&mut self) -> BTreeSet<String> {
+        let sources = sources::all(&self.root).unwrap_or_default();
+        let mut directories: Vec<PathBuf> = sources.iter().map(|source| source.directory.clone()).collect();
         if let Some(watcher) = &mut self.watcher {
             let _ = watcher.watch(&self.root, RecursiveMode::NonRecursive);
             while let Some(directory) = directories.pop() {
@@ -145,16 +141,16 @@ impl Sources {
                 directories.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !is_output(path)));
             }
         }
-        crates.into_iter().map(|plugin| plugin.name).collect()
+        sources.into_iter().map(|source| source.name).collect()
     }
 }
 
 /// What an event in the plugins directory may mean.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
-    /// A source of this crate changed.
+    /// A source of this plugin changed.
     Source(String),
-    /// Directories came or went; there may be a new crate among them.
+    /// Directories came or went; there may be a new plugin among them.
     Directories,
 }
 
@@ -167,15 +163,13 @@ impl Change {
         if is_output(Path::new(name)) || rest.components().any(|part| is_output(part.as_ref())) {
             return None;
         }
-        let Some(extension) = path.extension() else { return Some(Self::Directories) };
+        if path.extension().is_none() {
+            return Some(Self::Directories);
+        }
         // cargo-component writes bindings while it builds; what they come from is watched.
-        let is_source = SOURCES.iter().any(|source| extension == *source) && !rest.ends_with("src/bindings.rs");
+        let is_source = Language::is_source_file(path) && !rest.ends_with("src/bindings.rs");
         (is_source && !rest.as_os_str().is_empty()).then(|| Self::Source(name.to_string_lossy().into_owned()))
     }
-}
-
-fn is_output(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "target" || name.to_string_lossy().starts_with('.'))
 }
 
 #[cfg(test)]
@@ -190,11 +184,17 @@ mod tests {
             ("/plugins/add/src/lib.rs", source("add")),
             ("/plugins/add/wit/world.wit", source("add")),
             ("/plugins/add/Cargo.toml", source("add")),
+            ("/plugins/mean/app.py", source("mean")),
+            ("/plugins/slug/plugin.js", source("slug")),
+            ("/plugins/slug/package.json", source("slug")),
             ("/plugins/new-one", Some(Change::Directories)),
             ("/plugins/new-one/src", Some(Change::Directories)),
             ("/plugins/add/src/bindings.rs", None),
             ("/plugins/add/src/.lib.rs.swp", None),
             ("/plugins/add/target/debug/x.rs", None),
+            ("/plugins/mean/.venv/lib/x.py", None),
+            ("/plugins/mean/__pycache__/app.pyc", None),
+            ("/plugins/slug/node_modules/jco/x.js", None),
             ("/plugins/target/release/x.rs", None),
             ("/plugins/add.wasm", None),
             ("/elsewhere/add/src/lib.rs", None),

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::peek::{Message, Unreadable, Wanted};
+use super::detached::Detached;
 use super::direct::{Direct, Era};
 use super::discovery::Discovery;
 use super::exchange::Exchange;
@@ -59,6 +60,8 @@ pub struct Endpoint {
     discovery: Discovery,
     /// Modern requests, and legacy ones with a session or beginning one.
     stateful: StreamableHttpService<Handler, Sessions>,
+    /// Modern requests of clients that would rather have streams.
+    streaming: StreamableHttpService<Handler, Sessions>,
     /// Legacy requests without a session.
     stateless: StreamableHttpService<Handler, NeverSessionManager>,
 }
@@ -129,10 +132,11 @@ impl Endpoint {
             ending.close();
         });
         let discovery = Discovery::from(discovery_tools);
-        let handler = Handler::new(plugins.clone(), listeners, state, tasks, discovery);
+        let detached = Detached::default();
+        let handler = Handler::new(plugins.clone(), listeners, state, tasks, discovery, detached.clone());
         let direct = Direct::new(plugins, handler.server());
         let key = SessionKey::of(state);
-        let sessions = Sessions::new(key.clone(), sessions_per_person, draining);
+        let sessions = Sessions::new(key.clone(), sessions_per_person, detached, draining);
         let config = || {
             // Host and Origin are checked for all routes in one place, see `http::guard`.
             let mut config = StreamableHttpServerConfig::default()
@@ -148,13 +152,15 @@ impl Endpoint {
             let handler = handler.clone();
             move || Ok(handler.for_session())
         };
+        let streaming =
+            StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config().with_json_response(false));
         let stateful = StreamableHttpService::new(service, Arc::clone(&sessions), config());
         let stateless = StreamableHttpService::new(
             move || Ok(handler.clone()),
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        Self { max_body_bytes, sessions, direct, discovery, stateful, stateless }
+        Self { max_body_bytes, sessions, direct, discovery, stateful, streaming, stateless }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -188,12 +194,13 @@ impl Endpoint {
         require_json_content(request.headers())?;
         require_acceptable(request.headers())?;
         let (mut parts, body) = request.into_parts();
+        let prefers_streams = prefers_streams(&parts.headers);
         parts.headers.insert(ACCEPT, ACCEPT_BOTH);
         let body = self.read(body).await?;
 
         let is_modern =
             parts.headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= MODERN.as_bytes());
-        if let Some(answer) = self.serve_directly(is_modern, principal, &parts, &body).await {
+        if !prefers_streams && let Some(answer) = self.serve_directly(is_modern, principal, &parts, &body).await {
             return Ok(answer);
         }
         let mut initialize = None;
@@ -214,10 +221,15 @@ impl Endpoint {
             }
         }
         self.require_scopes(principal, &body)?;
-        let exchange = Exchange::new(principal, initialize);
+        let exchange = match initialize {
+            None if prefers_streams => Exchange::streaming(principal),
+            initialize => Exchange::new(principal, initialize),
+        };
         let request = Request::from_parts(parts, Full::new(body.clone()));
         let response = if is_stateless {
             self.stateless.handle(request).await
+        } else if is_modern && prefers_streams {
+            exchange.run(self.streaming.handle(request)).await
         } else {
             exchange.run(self.stateful.handle(request)).await
         };
@@ -405,6 +417,12 @@ fn require_acceptable(headers: &HeaderMap) -> Result<(), Box<Response>> {
     }
     let message = "answers are `application/json` or `text/event-stream`: accept one of them";
     Err(Box::new(rpc_error::error_response(StatusCode::NOT_ACCEPTABLE, message)))
+}
+
+/// Whether the client names streams before JSON. Most name JSON first, and get it wherever one message is the answer.
+fn prefers_streams(headers: &HeaderMap) -> bool {
+    let mut types = accepted(headers).into_iter().flatten();
+    types.find(|it| it == "text/event-stream" || it == "application/json").is_some_and(|it| it == "text/event-stream")
 }
 
 /// The media types in `Accept`, in lower case and without parameters; `None` without the header.

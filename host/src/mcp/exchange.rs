@@ -23,13 +23,26 @@ pub(super) struct Exchange {
     pub(super) person: [u8; 32],
     /// The handshake that the request is, if it is one.
     pub(super) initialize: Option<InitializeRequestParams>,
+    /// The client would rather have streams.
+    prefers_streams: bool,
     reply: Mutex<Option<ServerJsonRpcMessage>>,
 }
 
 impl Exchange {
     pub(super) fn new(principal: &Principal, initialize: Option<InitializeRequestParams>) -> Arc<Self> {
         let (owner, person) = (principal.session(), principal.person());
-        Arc::new(Self { owner, person, initialize, reply: Mutex::default() })
+        Arc::new(Self { owner, person, initialize, prefers_streams: false, reply: Mutex::default() })
+    }
+
+    /// The same for a client that would rather have streams.
+    pub(super) fn streaming(principal: &Principal) -> Arc<Self> {
+        let (owner, person) = (principal.session(), principal.person());
+        Arc::new(Self { owner, person, initialize: None, prefers_streams: true, reply: Mutex::default() })
+    }
+
+    /// Whether an answer of one message is still to be a stream.
+    pub(super) fn prefers_streams(&self) -> bool {
+        self.prefers_streams
     }
 
     /// Runs one exchange; [`Exchange::current`] gives it to whatever `serve` calls.

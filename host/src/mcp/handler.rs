@@ -25,6 +25,7 @@ use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::json;
 
+use super::detached::Detached;
 use super::discovery::Discovery;
 use super::listeners::Listeners;
 use super::request_state::RequestStates;
@@ -75,6 +76,7 @@ pub(super) struct Handler {
     states: Arc<RequestStates>,
     tasks: Tasks,
     discovery: Discovery,
+    detached: Detached,
     /// What the client of this session has said. Who has no session has said nothing.
     session: Arc<SessionState>,
 }
@@ -86,6 +88,7 @@ impl Handler {
         state: &StateDir,
         tasks: Tasks,
         discovery: Discovery,
+        detached: Detached,
     ) -> Self {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
@@ -110,6 +113,7 @@ impl Handler {
             states: Arc::new(RequestStates::new(state)),
             tasks,
             discovery,
+            detached,
             session: Arc::default(),
         }
     }
@@ -148,6 +152,12 @@ fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Principal>, Er
         .ok_or_else(|| ErrorData::internal_error("the request has no principal", None))
 }
 
+/// The session that a request belongs to, if it has one.
+pub(super) fn session_of(context: &RequestContext<RoleServer>) -> Option<&str> {
+    let parts = context.extensions.get::<Parts>()?;
+    parts.headers.get("mcp-session-id")?.to_str().ok()
+}
+
 /// Whether somebody gets to see what a plugin gives: what they could use by granting more is shown, and using it tells
 /// the client to ask for more.
 fn shows(served: &Served, principal: &Principal) -> bool {
@@ -161,7 +171,14 @@ impl Handler {
 
     fn exchange<'a>(&'a self, context: &'a RequestContext<RoleServer>, principal: &'a Arc<Principal>) -> Exchange<'a> {
         let is_modern = is_modern(context);
-        Exchange { context, principal, session: &self.session, states: &self.states, is_modern }
+        Exchange {
+            context,
+            principal,
+            session: &self.session,
+            states: &self.states,
+            detached: &self.detached,
+            is_modern,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use rmcp::model::{
     ErrorData, InputRequest, InputRequiredResult, InputResponses, LoggingLevel, LoggingMessageNotificationParam,
-    ProgressNotificationParam, ProgressToken,
+    ProgressNotificationParam, ProgressToken, ProtocolVersion,
 };
 use rmcp::service::{Peer, RequestContext};
 use rmcp::{RoleServer, ServiceError};
@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::content;
+use super::detached::Detached;
+use super::handler::session_of;
 use super::input;
 use super::request_state::{Purpose, RequestStates};
 use super::session_state::SessionState;
@@ -63,12 +65,20 @@ pub(super) struct CameBack {
     pub(super) state: Option<String>,
 }
 
+impl CameBack {
+    /// Whether this is a request that was made before, with what it lacked.
+    pub(super) fn has_answers(&self) -> bool {
+        self.responses.is_some()
+    }
+}
+
 /// Everything about a request that does not depend on what it asks for.
 pub(super) struct Exchange<'a> {
     pub(super) context: &'a RequestContext<RoleServer>,
     pub(super) principal: &'a Arc<Principal>,
     pub(super) session: &'a SessionState,
     pub(super) states: &'a RequestStates,
+    pub(super) detached: &'a Detached,
     pub(super) is_modern: bool,
 }
 
@@ -77,6 +87,19 @@ impl Exchange<'_> {
     pub(super) fn askable(&self) -> Capabilities {
         let client = self.context.client_capabilities();
         client.map_or_else(Capabilities::empty, |client| input::askable(&client))
+    }
+
+    /// What a client has brought back, as the plugin gets it.
+    ///
+    /// # Errors
+    /// -32602 for a state that is not this request's.
+    pub(super) fn open(
+        &self,
+        purpose: &Purpose,
+        came_back: CameBack,
+    ) -> Result<(Vec<(String, Answer)>, Option<Vec<u8>>), ErrorData> {
+        let state = came_back.state.as_deref().map(|state| self.states.open(purpose, state)).transpose()?;
+        Ok((answers_in(came_back.responses.unwrap_or_default()), state))
     }
 
     /// Runs rounds until there is a result, or until the client has to come back.
@@ -93,9 +116,7 @@ impl Exchange<'_> {
     where
         F: Future<Output = Result<Round<T>, ErrorData>>,
     {
-        let state = came_back.state.as_deref().map(|state| self.states.open(purpose, state)).transpose()?;
-        let mut answers = answers_in(came_back.responses.unwrap_or_default());
-        let mut state = state;
+        let (mut answers, mut state) = self.open(purpose, came_back)?;
         let mut post = Post::of(self);
         for _ in 0..MAX_ROUNDS {
             let conversation = Conversation {
@@ -159,7 +180,8 @@ async fn ask(peer: &Peer<RoleServer>, request: InputRequest) -> Result<Value, Se
 
 /// Messages of a call, on their way to its client.
 struct Post<'a> {
-    peer: &'a Peer<RoleServer>,
+    context: &'a RequestContext<RoleServer>,
+    detached: &'a Detached,
     token: Option<ProgressToken>,
     least_level: Option<Level>,
     /// What was reported last: a plugin begins anew in each round, and its client must not see that.
@@ -171,7 +193,7 @@ impl<'a> Post<'a> {
         let context = exchange.context;
         let least_level =
             if exchange.is_modern { context.meta.log_level().map(level) } else { Some(exchange.session.least_level()) };
-        Self { peer: &context.peer, token: context.meta.get_progress_token(), least_level, done: None }
+        Self { context, detached: exchange.detached, token: context.meta.get_progress_token(), least_level, done: None }
     }
 
     async fn deliver_while<T, F>(
@@ -210,13 +232,21 @@ impl<'a> Post<'a> {
                 self.done = Some(done);
                 let mut params = ProgressNotificationParam::new(token, done);
                 (params.total, params.message) = (total, message);
-                let _ = self.peer.notify_progress(params).await;
+                let _ = self.context.peer.notify_progress(params).await;
+            }
+            Message::Detach => {
+                let version = self.context.protocol_version();
+                if let Some(session) = session_of(self.context)
+                    && version.is_some_and(|version| version == ProtocolVersion::V_2025_11_25)
+                {
+                    self.detached.detach(session, &self.context.id);
+                }
             }
             Message::Log { level, logger, data } => {
                 let mut params = json!({ "level": level_name(level), "data": data });
                 content::set(&mut params, "logger", logger.map(Value::String));
                 let Ok(params) = content::read::<LoggingMessageNotificationParam>("message", params) else { return };
-                let _ = self.peer.notify_logging_message(params).await;
+                let _ = self.context.peer.notify_logging_message(params).await;
             }
         }
     }

@@ -7,10 +7,11 @@
 mod id;
 mod roster;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream as Events, StreamExt, stream};
 use rmcp::model::{
     CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientNotification, RequestId,
     ServerJsonRpcMessage,
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use self::id::SessionId;
 pub(super) use self::id::SessionKey;
 use self::roster::Roster;
+use super::detached::{Detached, Stream};
 use super::exchange::Exchange;
 
 /// A session that nobody used for so long is put away. Its client notices nothing but that its event stream,
@@ -44,17 +46,23 @@ pub(super) struct Sessions {
     inner: LocalSessionManager,
     key: SessionKey,
     roster: Roster,
+    detached: Detached,
     draining: CancellationToken,
 }
 
 impl Sessions {
     /// At most `per_person` sessions of one person are kept in memory; the least recently used make room.
-    pub(super) fn new(key: SessionKey, per_person: usize, draining: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(
+        key: SessionKey,
+        per_person: usize,
+        detached: Detached,
+        draining: CancellationToken,
+    ) -> Arc<Self> {
         let mut inner = LocalSessionManager::default();
         let mut config = SessionConfig::default();
         config.keep_alive = Some(IDLE);
         inner.session_config = config;
-        Arc::new(Self { inner, key, roster: Roster::new(per_person), draining })
+        Arc::new(Self { inner, key, roster: Roster::new(per_person), detached, draining })
     }
 
     /// Whether this is an id that a request of `owner` may use.
@@ -123,13 +131,29 @@ impl SessionManager for Sessions {
         &self,
         id: &RmcpId,
         message: ClientJsonRpcMessage,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+    ) -> Result<impl Events<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let session = self.inner.sessions.read().await.get(id).cloned();
         let mut abandoned = CancelIfAbandoned::new(session, &message);
+        let stream = match &message {
+            ClientJsonRpcMessage::Request(request) => Some(self.detached.begin(id, &request.id)),
+            _ => None,
+        };
+        let detached = stream.as_ref().map(Stream::detached).unwrap_or_default();
         let mut messages = Box::pin(self.inner.create_stream(id, message).await?);
+        let exchange = Exchange::current();
+        if exchange.as_ref().is_some_and(|exchange| exchange.prefers_streams()) {
+            abandoned.disarm();
+            return Ok(stream::iter(Vec::new()).chain(until_detached(messages, stream, detached)));
+        }
         let stream_at = tokio::time::Instant::now() + STREAM_AFTER;
         let mut seen = Vec::new();
-        while let Ok(Some(event)) = tokio::time::timeout_at(stream_at, messages.next()).await {
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = tokio::time::timeout_at(stream_at, messages.next()) => event,
+                () = detached.cancelled() => break,
+            };
+            let Ok(Some(event)) = event else { break };
             let is_answer = event.message.as_deref().map(is_response);
             seen.push(event);
             match is_answer {
@@ -137,7 +161,7 @@ impl SessionManager for Sessions {
                 None => {}
                 Some(true) => {
                     let reply = seen.pop().and_then(|event| event.message).map(Arc::unwrap_or_clone);
-                    if let (Some(exchange), Some(reply)) = (Exchange::current(), reply) {
+                    if let (Some(exchange), Some(reply)) = (&exchange, reply) {
                         exchange.leave_reply(reply);
                     }
                     seen.clear();
@@ -147,7 +171,7 @@ impl SessionManager for Sessions {
             }
         }
         abandoned.disarm();
-        Ok(stream::iter(seen).chain(messages))
+        Ok(stream::iter(seen).chain(until_detached(messages, stream, detached)))
     }
 
     async fn accept_message(&self, id: &RmcpId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
@@ -157,7 +181,7 @@ impl SessionManager for Sessions {
     async fn create_standalone_stream(
         &self,
         id: &RmcpId,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+    ) -> Result<impl Events<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let stream = self.inner.create_standalone_stream(id).await?;
         Ok(stream.take_until(self.draining.clone().cancelled_owned()))
     }
@@ -166,7 +190,7 @@ impl SessionManager for Sessions {
         &self,
         id: &RmcpId,
         last_event_id: String,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+    ) -> Result<impl Events<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let stream = self.inner.resume(id, last_event_id).await?;
         Ok(stream.take_until(self.draining.clone().cancelled_owned()))
     }
@@ -179,6 +203,18 @@ impl SessionManager for Sessions {
         self.put_away(over).await;
         self.inner.restore_session(id).await
     }
+}
+
+/// Messages until the stream is let go; the rest is kept for whoever comes back for it.
+fn until_detached(
+    messages: Pin<Box<impl Events<Item = ServerSseMessage> + Send + Sync + 'static>>,
+    stream: Option<Stream>,
+    detached: CancellationToken,
+) -> impl Events<Item = ServerSseMessage> + Send + Sync + 'static {
+    messages.take_until(async move {
+        detached.cancelled().await;
+        drop(stream);
+    })
 }
 
 fn is_response(message: &ServerJsonRpcMessage) -> bool {

@@ -21,7 +21,7 @@ use crate::plugins::Plugins;
 use crate::plugins::catalog::Tool;
 use crate::plugins::codec::Reply;
 use crate::plugins::conversation::{Conversation, Message, Outbox};
-use crate::plugins::wit::input::{Capabilities, Request};
+use crate::plugins::wit::input::{Answer, Capabilities, Request};
 use crate::principal::Principal;
 
 /// How long a task may go on, and how long its result is kept afterwards.
@@ -48,6 +48,9 @@ pub(super) struct Call {
     pub(super) arguments: Map<String, Value>,
     pub(super) principal: Arc<Principal>,
     pub(super) askable: Capabilities,
+    /// What the client answered before it became a task.
+    pub(super) answers: Vec<(String, Answer)>,
+    pub(super) state: Option<Vec<u8>>,
 }
 
 impl Tasks {
@@ -111,16 +114,18 @@ impl Tasks {
 }
 
 impl Call {
-    async fn run(self, context: TaskContext) -> Result<CallToolResult, TaskExit> {
+    async fn run(mut self, context: TaskContext) -> Result<CallToolResult, TaskExit> {
+        let mut conversation = Conversation::with(&self.principal);
+        conversation.answers = std::mem::take(&mut self.answers);
+        conversation.state = self.state.take();
         tokio::select! {
-            done = self.rounds(&context) => done,
+            done = self.rounds(&context, conversation) => done,
             // Dropping the call stops its guest.
             () = context.cancelled() => Err(TaskExit::Cancelled),
         }
     }
 
-    async fn rounds(&self, context: &TaskContext) -> Result<CallToolResult, TaskExit> {
-        let mut conversation = Conversation::with(&self.principal);
+    async fn rounds(&self, context: &TaskContext, mut conversation: Conversation) -> Result<CallToolResult, TaskExit> {
         for round in 0..MAX_ROUNDS {
             conversation.askable = Some(self.askable);
             let request = match self.round(context, conversation).await {

@@ -50,6 +50,8 @@ pub enum Message {
         /// In words.
         message: Option<String>,
     },
+    /// The client's connection may go.
+    Detach,
     /// A message of the plugin.
     Log {
         /// How bad it is.

@@ -43,7 +43,7 @@ const PUBLISH_WITHIN: Duration = Duration::from_millis(150);
 
 /// Between two times that one plugin is asked for its lists: whoever says with every call that they changed makes work
 /// for every client.
-const RELIST_PAUSE: Duration = Duration::from_secs(1);
+const RELIST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Time between two looks while the directory is missing.
 const MISSING_RETRY: Duration = Duration::from_millis(500);

@@ -13,7 +13,7 @@ mod generated {
         path: "../wit",
         world: "everything",
         imports: {
-            "tinymcp:plugin/progress.report": async | trappable,
+            "tinymcp:plugin/progress": async | trappable,
             "tinymcp:plugin/log": async | trappable,
             default: trappable,
         },

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use crate::plugins::docs;
 
-/// Adds the text of the crate's `wit/world.wit` unless the component carries one already.
-pub(super) fn add(component: &mut Vec<u8>, crate_dir: &Path) {
-    let Ok(text) = fs::read(crate_dir.join("wit/world.wit")) else { return };
+/// Adds the text of the source's `wit/world.wit` unless the component carries one already.
+pub(super) fn add(component: &mut Vec<u8>, source_dir: &Path) {
+    let Ok(text) = fs::read(source_dir.join("wit/world.wit")) else { return };
     if !docs::has_wit_section(component) {
         push_section(component, docs::WIT_SECTION, &text);
     }

@@ -16,9 +16,12 @@ fn with_examples() -> String {
     FILE.lines().map(in_use).collect::<Vec<_>>().join("\n")
 }
 
+/// The one plugin that the file names beyond the defaults, to keep it out of sight.
+const NOT_FOR_PEOPLE: &str = "[plugin.everything]\nenabled = false\n";
+
 #[test]
 fn the_shipped_file_holds_the_defaults() {
-    let expected = Config::default();
+    let expected = load(NOT_FOR_PEOPLE, &[]).unwrap().config;
     let invocation = Invocation::new(Purpose::Look);
     let environment = Environment::default().with_dot_env(&".env".into(), DOT_ENV);
     for environment in [Environment::default(), environment] {
@@ -37,7 +40,7 @@ fn the_shipped_file_names_every_key() {
     expect_keys(Config::schema().as_value(), &file, "");
 }
 
-/// Every key of the schema is in the value, and in one entry of every table whose names are free.
+/// Every key of the schema is in the value, and in the fullest entry of every table whose names are free.
 fn expect_keys(schema: &Json, value: &Json, path: &str) {
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
         let value = value.get(name).unwrap_or_else(|| panic!("{path}{name} is not in the shipped file"));
@@ -45,7 +48,9 @@ fn expect_keys(schema: &Json, value: &Json, path: &str) {
     }
     let entries = schema["patternProperties"].as_object().and_then(|patterns| patterns.values().next());
     if let Some(entry) = entries.or(Some(&schema["additionalProperties"]).filter(|entry| entry.is_object())) {
-        let (name, value) = value.as_object().and_then(|table| table.iter().next()).expect(path);
+        let keys = |entry: &Json| entry.as_object().map_or(0, serde_json::Map::len);
+        let entries = value.as_object().expect(path).iter();
+        let (name, value) = entries.max_by_key(|(_, entry)| keys(entry)).expect(path);
         expect_keys(entry, value, &format!("{path}{name}."));
     }
 }

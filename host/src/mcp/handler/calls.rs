@@ -41,20 +41,24 @@ pub(super) async fn call(
     if let Some(refused) = require_capabilities(&exchange, tool)? {
         return Ok(with_meta(refused, handler.meta(context)).into());
     }
-    if is_task(context, tool)? {
+    let came_back = CameBack { responses: input_responses, state: request_state };
+    let purpose = Purpose::new(principal, "tools/call", &tool.name, &arguments);
+    if is_task(context, tool, &came_back)? {
+        let (answers, state) = exchange.open(&purpose, came_back)?;
         let call = tasks::Call {
             plugins: handler.plugins.clone(),
             tool: Arc::clone(tool),
             arguments,
             principal: Arc::clone(principal),
             askable: exchange.askable(),
+            answers,
+            state,
         };
         let mut created = handler.tasks.begin(call)?;
         created.meta = handler.meta(context);
         return Ok(created.into());
     }
-    let came_back = CameBack { responses: input_responses, state: request_state };
-    let result = match rounds(handler, &exchange, tool, &arguments, came_back).await? {
+    let result = match rounds(handler, &exchange, tool, &arguments, (&purpose, came_back)).await? {
         Ended::Done(result) => result,
         Ended::InputRequired(mut required) => {
             required.meta = handler.meta(context);
@@ -70,16 +74,15 @@ async fn rounds(
     exchange: &Exchange<'_>,
     tool: &Arc<Tool>,
     arguments: &Map<String, Value>,
-    came_back: CameBack,
+    (purpose, came_back): (&Purpose, CameBack),
 ) -> Result<Ended<CallToolResult>, ErrorData> {
-    let purpose = Purpose::new(exchange.principal, "tools/call", &tool.name, arguments);
     let round = |conversation| async {
         match handler.plugins.call(tool, arguments, conversation).await {
             Ok(Reply::Asks(request)) => Ok(Round::Asks(*request)),
             outcome => tools::call_result(outcome).map(Round::Done),
         }
     };
-    exchange.run(&purpose, came_back, round).await
+    exchange.run(purpose, came_back, round).await
 }
 
 /// What a tool says it needs is asked of the client before anything runs. A legacy client gets it as a result, since it
@@ -96,12 +99,13 @@ fn require_capabilities(exchange: &Exchange<'_>, tool: &Tool) -> Result<Option<C
     Ok(Some(failure(format!("this tool needs {}, which the client does not offer", input::named(lacking)))))
 }
 
-fn is_task(context: &RequestContext<RoleServer>, tool: &Tool) -> Result<bool, ErrorData> {
+fn is_task(context: &RequestContext<RoleServer>, tool: &Tool, came_back: &CameBack) -> Result<bool, ErrorData> {
     let Some(listed) = tool.listed() else { return Ok(false) };
     let knows_tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
     match listed.tasks {
         Support::Never => Ok(false),
         Support::Possible => Ok(knows_tasks),
+        Support::AfterInput => Ok(knows_tasks && came_back.has_answers()),
         Support::Required if knows_tasks => Ok(true),
         Support::Required => {
             let needed = ClientCapabilities::builder().enable_tasks().build();

@@ -35,6 +35,13 @@ impl progress::Host for Guest {
             outbox.messages.send(Message::Progress { done, total, message: message.as_deref().map(shortened) }).await;
         Ok(())
     }
+
+    async fn detach(&mut self) -> wasmtime::Result<()> {
+        if let Some(outbox) = self.conversation.outbox.clone() {
+            let _ = outbox.messages.send(Message::Detach).await;
+        }
+        Ok(())
+    }
 }
 
 impl Reported {

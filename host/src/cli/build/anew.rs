@@ -1,0 +1,127 @@
+//! Components of toolchains that make everything anew each time, which takes seconds: here they are asked only when
+//! something has changed.
+//!
+//! What is made stays in a file that is named by all that went into it, so that its being there says that it is complete
+//! and of these very sources.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::BuildError;
+use super::sources::{Source, is_output};
+use super::toolchain::Tool;
+
+/// Returns the component of a source; where it is not there yet, it is made by the command, which is given the file to
+/// write.
+pub(super) async fn make(
+    tool: &Tool,
+    source: &Source,
+    target_dir: &Path,
+    command: impl FnOnce(&Path) -> Command,
+) -> Result<PathBuf, BuildError> {
+    let fingerprint = fingerprint(tool, &source.directory).map_err(BuildError::io(&source.directory))?;
+    let kept = target_dir.join("components").join(&source.name);
+    let component = kept.join(fingerprint).with_extension("wasm");
+    if component.is_file() {
+        return Ok(component);
+    }
+    fs::create_dir_all(&kept).map_err(BuildError::io(&kept))?;
+    // Of this process: `build` and `dev` may run at once.
+    let draft = component.with_extension(format!("{}.draft", std::process::id()));
+    let mut command = command(&draft);
+    // What tools say when all is well is of no interest; what is wrong goes to standard error.
+    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).status().await;
+    let status = started.map_err(|error| BuildError::Start { program: tool.program.clone(), source: error })?;
+    if !status.success() {
+        return Err(BuildError::Reported { program: tool.program.clone() });
+    }
+    fs::rename(&draft, &component).map_err(BuildError::io(&draft))?;
+    remove_older(&kept, &component);
+    Ok(component)
+}
+
+/// What was made of earlier sources is of no use any more. That it cannot be removed is no failure of this build.
+fn remove_older(kept: &Path, component: &Path) {
+    let entries = fs::read_dir(kept).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in entries.filter(|path| path != component && path.extension().is_some_and(|it| it == "wasm")) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// One hash over all that a component is made of: this program, the tool, and names and contents of all files.
+fn fingerprint(tool: &Tool, directory: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(blake3::hash(bytes).as_bytes());
+    };
+    add(env!("CARGO_PKG_VERSION").as_bytes());
+    add(tool.version.as_bytes());
+    let mut files = files(directory)?;
+    files.sort();
+    for file in files {
+        let name = file.strip_prefix(directory).unwrap_or(&file);
+        add(name.as_os_str().as_encoded_bytes());
+        add(&fs::read(&file)?);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// All regular files below a folder, but for what builds leave there.
+fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let (mut files, mut directories) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            let path = entry.path();
+            if is_output(&path) {
+                continue;
+            }
+            // A link to a directory is not followed: it may lead in a circle.
+            if entry.file_type()?.is_dir() {
+                directories.push(path);
+            } else if path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_counts_and_no_output_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |file: &str, text: &str| {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let now = |version: &str| {
+            let tool = Tool { program: "tool".into(), version: version.to_owned() };
+            fingerprint(&tool, dir.path()).unwrap()
+        };
+        put("app.py", "a");
+        put("wit/world.wit", "b");
+        let first = now("1");
+        for output in ["__pycache__/app.pyc", ".venv/bin/python", "node_modules/jco/x.js", "target/x", ".app.py.swp"] {
+            put(output, "x");
+            assert_eq!(now("1"), first, "{output}");
+        }
+        assert_ne!(now("2"), first);
+        for (file, text) in [("app.py", "ab"), ("more.py", ""), ("wit/world.wit", "")] {
+            let before = now("1");
+            put(file, text);
+            assert_ne!(now("1"), before, "{file}");
+        }
+        let before = now("1");
+        fs::rename(dir.path().join("more.py"), dir.path().join("most.py")).unwrap();
+        assert_ne!(now("1"), before);
+    }
+}

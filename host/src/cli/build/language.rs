@@ -1,0 +1,101 @@
+//! The languages that plugins are built from, one module each.
+//!
+//! A language knows its folders, its files, its toolchain, and how that makes a component. All else is the same for
+//! every language.
+
+mod javascript;
+mod python;
+mod rust;
+
+use std::path::{Path, PathBuf};
+
+pub(super) use self::rust::TargetError;
+use super::BuildError;
+use super::sources::Source;
+use super::toolchain::{Tool, Toolchain};
+
+/// A language that plugins are built from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Language {
+    Rust,
+    Python,
+    JavaScript,
+}
+
+impl Language {
+    /// In the order in which they are looked for: a crate is one, whatever else lies in its folder.
+    const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::JavaScript];
+
+    /// The language of a folder, if it holds the sources of a plugin.
+    pub(super) fn of(directory: &Path) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| match language {
+            Self::Rust => rust::is_source(directory),
+            Self::Python => python::is_source(directory),
+            Self::JavaScript => javascript::is_source(directory),
+        })
+    }
+
+    /// Whether a change of such a file means a build, by its extension.
+    pub(in crate::cli) fn is_source_file(path: &Path) -> bool {
+        let mut extensions = Self::ALL.into_iter().flat_map(Self::extensions).copied().chain(["wit"]);
+        path.extension().is_some_and(|extension| extensions.any(|known| extension == known))
+    }
+
+    /// The extensions of its files, beside those of WIT.
+    const fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::Rust => &rust::EXTENSIONS,
+            Self::Python => &python::EXTENSIONS,
+            Self::JavaScript => &javascript::EXTENSIONS,
+        }
+    }
+
+    /// The program that makes components of it.
+    pub(super) const fn toolchain(self) -> Toolchain {
+        match self {
+            Self::Rust => rust::TOOLCHAIN,
+            Self::Python => python::TOOLCHAIN,
+            Self::JavaScript => javascript::TOOLCHAIN,
+        }
+    }
+
+    /// Builds a source of this language below `target_dir`, and returns the component's file.
+    pub(super) async fn build(self, tool: &Tool, source: &Source, target_dir: &Path) -> Result<PathBuf, BuildError> {
+        match self {
+            Self::Rust => rust::build(tool, source, target_dir).await,
+            Self::Python => python::build(tool, source, target_dir).await,
+            Self::JavaScript => javascript::build(tool, source, target_dir).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_tells_its_language_by_its_files() {
+        let cases: [(&[&str], Option<Language>); 9] = [
+            (&["Cargo.toml", "src/lib.rs"], Some(Language::Rust)),
+            (&["Cargo.toml", "wit/world.wit", "app.py"], Some(Language::Rust)),
+            (&["wit/world.wit", "app.py"], Some(Language::Python)),
+            (&["wit/world.wit", "plugin.js"], Some(Language::JavaScript)),
+            (&["wit/world.wit", "package.json", "src/main.mjs"], Some(Language::JavaScript)),
+            (&["wit/world.wit", "package.json"], None),
+            (&["app.py"], None),
+            (&["plugin.js"], None),
+            (&["wit/world.wit"], None),
+        ];
+        for (files, expected) in cases {
+            let dir = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = dir.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, if *file == "package.json" { r#"{"main": "src/main.mjs"}"# } else { "" }).unwrap();
+            }
+            assert_eq!(Language::of(dir.path()), expected, "{files:?}");
+        }
+    }
+}

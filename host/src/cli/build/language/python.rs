@@ -1,0 +1,48 @@
+//! Python, by componentize-py: `app.py` with a class `WitWorld`, beside `wit/`.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::{BuildError, Source, Tool, Toolchain};
+use crate::cli::build::anew;
+
+/// The module that has the world's functions; its name is the one in componentize-py's own examples.
+const MODULE: &str = "app";
+
+/// A virtual environment in the plugin's folder: its packages are the plugin's.
+const ENVIRONMENT: &str = ".venv";
+
+/// The files whose change means a build, beside those of WIT.
+pub(super) const EXTENSIONS: [&str; 2] = ["py", "toml"];
+
+/// The program that makes components of it.
+pub(super) const TOOLCHAIN: Toolchain = Toolchain {
+    program: "componentize-py",
+    local: Some(".venv/bin/componentize-py"),
+    install: |directory| {
+        let environment = directory.join(ENVIRONMENT);
+        format!("run `pip install componentize-py`, or install it into `{}`", environment.display())
+    },
+};
+
+/// Whether this folder holds the sources of such a plugin.
+pub(super) fn is_source(directory: &Path) -> bool {
+    directory.join(MODULE).with_extension("py").is_file() && directory.join("wit").is_dir()
+}
+
+/// Builds the component where its sources have changed, and returns its file.
+pub(super) async fn build(tool: &Tool, source: &Source, target_dir: &Path) -> Result<PathBuf, BuildError> {
+    let directory = &source.directory;
+    let command = |out: &Path| {
+        let mut command = Command::new(&tool.program);
+        command.arg("--quiet").arg("--wit-path").arg(directory.join("wit"));
+        command.args(["componentize", MODULE, "--python-path"]).arg(directory).arg("--output").arg(out);
+        let environment = directory.join(ENVIRONMENT);
+        if environment.is_dir() {
+            command.env("VIRTUAL_ENV", environment);
+        }
+        command
+    };
+    anew::make(tool, source, target_dir, command).await
+}

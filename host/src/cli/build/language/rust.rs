@@ -1,0 +1,125 @@
+//! Rust, by cargo or cargo-component: a crate.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use super::{BuildError, Source, Tool, Toolchain};
+use crate::cli::output;
+
+/// The target whose linker makes components directly.
+const TARGET: &str = "wasm32-wasip2";
+
+/// The files whose change means a build, beside those of WIT.
+pub(super) const EXTENSIONS: [&str; 2] = ["rs", "toml"];
+
+/// The program that makes components of it.
+pub(super) const TOOLCHAIN: Toolchain =
+    Toolchain { program: "cargo", local: None, install: |_| "get Rust from https://rustup.rs".to_owned() };
+
+/// Whether this folder holds the sources of such a plugin.
+pub(super) fn is_source(directory: &Path) -> bool {
+    directory.join("Cargo.toml").is_file()
+}
+
+/// Whether the crate wants bindings that only cargo-component writes.
+fn needs_cargo_component(directory: &Path) -> bool {
+    let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
+    let manifest: toml::Table = manifest.parse().unwrap_or_default();
+    let metadata = manifest.get("package").and_then(|package| package.get("metadata"));
+    let is_component = metadata.is_some_and(|metadata| metadata.get("component").is_some());
+    let source = fs::read_to_string(directory.join("src/lib.rs")).unwrap_or_default();
+    is_component && source.lines().any(|line| line.trim_start().starts_with("mod bindings"))
+}
+
+/// What cargo says of each artifact, one JSON object per line (`--message-format=json`).
+#[derive(Deserialize)]
+struct CargoMessage {
+    reason: String,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+    manifest_path: Option<PathBuf>,
+}
+
+/// Runs cargo, which knows itself what has changed, and returns the component that it made.
+pub(super) async fn build(tool: &Tool, source: &Source, target_dir: &Path) -> Result<PathBuf, BuildError> {
+    require_target().await?;
+    let manifest = source.directory.join("Cargo.toml");
+    let mut command = Command::new(&tool.program);
+    if needs_cargo_component(&source.directory) {
+        command.args(["component", "build", "--release"]);
+    } else {
+        command.args(["build", "--release", "--target", TARGET]);
+    }
+    command
+        .arg("--message-format=json-render-diagnostics")
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(target_dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    let not_started = |error| BuildError::Start { program: tool.program.clone(), source: error };
+    let mut child = command.spawn().map_err(not_started)?;
+    let own = fs::canonicalize(&manifest).map_err(BuildError::io(&manifest))?;
+    let mut component = None;
+    if let Some(stdout) = child.stdout.take() {
+        let mut lines = BufReader::new(stdout).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Ok(message) = serde_json::from_str::<CargoMessage>(&line) else { continue };
+            let is_ours =
+                message.manifest_path.is_some_and(|path| fs::canonicalize(path).is_ok_and(|path| path == own));
+            if message.reason == "compiler-artifact" && is_ours {
+                let mut wasm =
+                    message.filenames.into_iter().filter(|file| file.extension().is_some_and(|it| it == "wasm"));
+                component = wasm.next().or(component);
+            }
+        }
+    }
+    let status = child.wait().await.map_err(not_started)?;
+    if !status.success() {
+        return Err(BuildError::Reported { program: tool.program.clone() });
+    }
+    component.ok_or(BuildError::NoComponent)
+}
+
+/// Why there is no target for components.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli::build) enum TargetError {
+    #[error("no Rust toolchain: install it from https://rustup.rs")]
+    NoRust,
+    #[error(
+        "the target {TARGET} is missing and there is no rustup to add it: install it the way this Rust was installed"
+    )]
+    NoRustup,
+    #[error("rustup could not add the target {TARGET}, see above")]
+    Refused,
+}
+
+/// Adds the target for components if it is missing. Once it is there it stays for as long as this process runs.
+async fn require_target() -> Result<(), TargetError> {
+    static TARGET_IS_THERE: OnceCell<()> = OnceCell::const_new();
+    TARGET_IS_THERE.get_or_try_init(add_target).await.copied()
+}
+
+/// Has rustup add the target for components, unless rustc has it already.
+async fn add_target() -> Result<(), TargetError> {
+    let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output().await;
+    let libraries = libraries.map_err(|_| TargetError::NoRust)?;
+    if Path::new(String::from_utf8_lossy(&libraries.stdout).trim()).is_dir() {
+        return Ok(());
+    }
+    output::note(&format!("adding the target {TARGET}"));
+    let added = Command::new("rustup").args(["target", "add", TARGET]).status().await;
+    match added {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(TargetError::Refused),
+        Err(_) => Err(TargetError::NoRustup),
+    }
+}

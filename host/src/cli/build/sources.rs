@@ -1,0 +1,74 @@
+//! The sources of plugins in a plugins directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::language::Language;
+use crate::config::Config;
+
+/// A folder of the plugins directory from which a plugin can be built.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Source {
+    /// The folder's name, which becomes the plugin's.
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) directory: PathBuf,
+    pub(super) language: Language,
+}
+
+/// Why what is to be built cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum SourcesError {
+    #[error("plugins directory `{}` cannot be read: {source}", path.display())]
+    Directory { path: PathBuf, source: std::io::Error },
+    #[error("no sources of a plugin `{name}` in `{}`: there {}", directory.display(), names(.known))]
+    Unknown { name: String, directory: PathBuf, known: Vec<String> },
+}
+
+/// The end of a sentence that says of which plugins there are sources.
+fn names(names: &[String]) -> String {
+    if names.is_empty() { "are none".to_owned() } else { format!("are those of {}", names.join(", ")) }
+}
+
+impl Source {
+    /// The source in this folder, if it is one.
+    fn open(directory: PathBuf) -> Option<Self> {
+        let language = Language::of(&directory)?;
+        let name = directory.file_name()?.to_str()?.to_owned();
+        Some(Self { name, directory, language })
+    }
+}
+
+/// All sources in the plugins directory, ordered by name, whatever their state: what is broken is the toolchain's to
+/// report.
+pub(in crate::cli) fn all(plugins_dir: &Path) -> Result<Vec<Source>, SourcesError> {
+    let failed = |source| SourcesError::Directory { path: plugins_dir.to_owned(), source };
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(plugins_dir).map_err(failed)? {
+        sources.extend(Source::open(entry.map_err(failed)?.path()));
+    }
+    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(sources)
+}
+
+/// The sources with these names, or all that are not disabled.
+pub(in crate::cli) fn choose(config: &Config, names: &[String]) -> Result<Vec<Source>, SourcesError> {
+    let directory = &config.plugins.dir;
+    let sources = all(directory)?;
+    if names.is_empty() {
+        return Ok(sources.into_iter().filter(|source| config.plugin(&source.name).enabled).collect());
+    }
+    let chosen = names.iter().map(|name| {
+        sources.iter().find(|source| source.name == *name).cloned().ok_or_else(|| SourcesError::Unknown {
+            name: name.clone(),
+            directory: directory.clone(),
+            known: sources.iter().map(|source| source.name.clone()).collect(),
+        })
+    });
+    chosen.collect()
+}
+
+/// Whether this is what toolchains and package managers leave beside sources, by its name.
+pub(in crate::cli) fn is_output(path: &Path) -> bool {
+    let Some(name) = path.file_name() else { return false };
+    name == "target" || name == "node_modules" || name == "__pycache__" || name.to_string_lossy().starts_with('.')
+}
