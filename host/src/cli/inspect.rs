@@ -41,7 +41,12 @@ fn print(plugin: &Plugin, catalog: &Catalog) {
     if let Some(description) = &plugin.description {
         output::line(&indented(description, 2));
     }
-    output::line("\ntools");
+    if plugin.keep_warm {
+        output::line("  kept warm: an instance serves one person's calls one after the other");
+    }
+    if !catalog.tools().is_empty() {
+        output::line("\ntools");
+    }
     for tool in catalog.tools() {
         print_tool(tool);
     }

@@ -40,6 +40,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 /// Messages on their way to the client; a call that has more waits.
 const OUTBOX: usize = 16;
 
+/// Answers by the keys of their questions.
+type Answers = Vec<(String, Answer)>;
+
 /// What came of one round.
 pub(super) enum Round<T> {
     /// The result.
@@ -93,11 +96,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// -32602 for a state that is not this request's.
-    pub(super) fn open(
-        &self,
-        purpose: &Purpose,
-        came_back: CameBack,
-    ) -> Result<(Vec<(String, Answer)>, Option<Vec<u8>>), ErrorData> {
+    pub(super) fn open(&self, purpose: &Purpose, came_back: CameBack) -> Result<(Answers, Option<Vec<u8>>), ErrorData> {
         let state = came_back.state.as_deref().map(|state| self.states.open(purpose, state)).transpose()?;
         Ok((answers_in(came_back.responses.unwrap_or_default()), state))
     }
@@ -164,7 +163,7 @@ impl Exchange<'_> {
 }
 
 /// Answers as plugins get them. What is none is left out, so that the plugin asks again.
-pub(super) fn answers_in(responses: InputResponses) -> Vec<(String, Answer)> {
+pub(super) fn answers_in(responses: InputResponses) -> Answers {
     responses.into_iter().filter_map(|(key, response)| Some((key, input::answer(&response)?))).collect()
 }
 

@@ -206,12 +206,14 @@ impl Catalog {
         &self.templates
     }
 
-    /// The plugin whose resource this is: one that names it, or else one with a template that fits.
+    /// The plugin whose resource this is: one that names it, or else the one whose template fits most closely, so that
+    /// `{+anything}` of one plugin does not take what another one says more of.
     pub fn owner_of(&self, uri: &str) -> Option<&Served> {
         if let Ok(index) = self.resources.binary_search_by(|resource| resource.uri().cmp(uri)) {
             return self.resources.get(index).map(|resource| &resource.served);
         }
-        self.templates.iter().find(|template| template.template().fits(uri)).map(|template| &template.served)
+        let fitting = self.templates.iter().filter(|template| template.template().fits(uri));
+        fitting.max_by_key(|template| template.template().literal_bytes).map(|template| &template.served)
     }
 
     /// The template of exactly this text.

@@ -78,6 +78,8 @@ pub struct Template {
     pub template: resources::Template,
     /// `_meta`
     pub meta: Option<Map<String, Value>>,
+    /// How much of its URIs is always the same.
+    pub(super) literal_bytes: usize,
     /// What its URIs look like.
     pattern: Regex,
 }
@@ -185,6 +187,9 @@ impl Warnings {
 
 fn tool(said: tools::Tool) -> Result<Function, String> {
     require_name(&said.name)?;
+    if said.description.trim().is_empty() {
+        return Err("it has no description, and models decide by that".to_owned());
+    }
     let input = parse_object("the input schema", &said.input_schema).map_err(|error| error.to_string())?;
     // Clients refuse whole lists for one root that is no object.
     if input.get("type").and_then(Value::as_str) != Some("object") {
@@ -247,7 +252,7 @@ fn template(mut said: resources::Template) -> Result<Template, String> {
     said.name = titled(&said.name);
     said.title = said.title.as_deref().map(titled);
     said.description = said.description.as_deref().map(described);
-    Ok(Template { template: said, meta, pattern })
+    Ok(Template { literal_bytes: literal_bytes(&said.uri_template), template: said, meta, pattern })
 }
 
 /// What the URIs of a template look like (RFC 6570): `{name}` is anything without a slash, and any other expression
@@ -268,6 +273,10 @@ fn pattern(template: &str) -> Result<Regex, String> {
     pattern.push_str(&regex::escape(rest));
     pattern.push('$');
     Regex::new(&pattern).map_err(|error| error.to_string())
+}
+
+fn literal_bytes(template: &str) -> usize {
+    template.split('{').map(|part| part.split_once('}').map_or(part.len(), |(_, literal)| literal.len())).sum()
 }
 
 fn require_name(name: &str) -> Result<(), String> {
@@ -318,5 +327,6 @@ mod tests {
             assert_eq!(pattern(template).unwrap().is_match(uri), fits, "{template} {uri}");
         }
         assert!(pattern("a://{b").is_err());
+        assert!(literal_bytes("a://b/{c}/d") > literal_bytes("a://{+all}"));
     }
 }

@@ -249,29 +249,37 @@ impl Registry {
         for (plugin, list) in self.engine.changed().take_lists() {
             said.entry(plugin).or_default().insert(list);
         }
+        for (name, lists) in said {
+            let file = self.entries.iter().find(|(_, entry)| entry.is_serving(&name)).map(|(file, _)| file.clone());
+            if let Some(file) = file {
+                self.relist(&file, lists);
+            }
+        }
+    }
+
+    /// Asks the plugin of a file for its lists again; `lists` are those that it says are new.
+    fn relist(&mut self, file: &str, lists: BTreeSet<List>) {
+        let Some(entry) = self.entries.get(file) else { return };
+        let Some(offer) = entry.offer.as_ref().filter(|offer| offer.plugin.interfaces.give_lists()) else { return };
         let now = Instant::now();
         self.relisted.retain(|_, again_at| *again_at > now);
-        for (name, lists) in said {
-            let again_at = self.relisted.get(&name).copied().unwrap_or(now);
-            self.relisted.insert(Arc::clone(&name), again_at + RELIST_PAUSE);
-            let offered = self.entries.values().filter_map(|entry| Some((entry, entry.offer.as_ref()?)));
-            let Some((entry, offer)) = offered.into_iter().find(|(_, offer)| offer.plugin.name == name) else {
-                continue;
-            };
-            let (engine, plugin, terms) = (Arc::clone(&self.engine), Arc::clone(&offer.plugin), entry.terms());
-            let terms = Arc::clone(terms);
-            self.relists.spawn(async move {
-                tokio::time::sleep_until(again_at).await;
-                let read = job::with_lists(&engine, Arc::clone(&plugin), terms).await;
-                Relisted { of: plugin, lists, read }
-            });
-        }
+        let again_at = self.relisted.get(&offer.plugin.name).copied().unwrap_or(now);
+        self.relisted.insert(Arc::clone(&offer.plugin.name), again_at + RELIST_PAUSE);
+        let (engine, plugin, terms) = (Arc::clone(&self.engine), Arc::clone(&offer.plugin), Arc::clone(entry.terms()));
+        self.relists.spawn(async move {
+            tokio::time::sleep_until(again_at).await;
+            let read = job::with_lists(&engine, Arc::clone(&plugin), terms).await;
+            Relisted { of: plugin, lists, read }
+        });
     }
 
     /// Puts a plugin with new lists in force, if it is still the one that is served.
     fn take_lists(&mut self, relisted: Relisted) {
         let Relisted { of, lists, read } = relisted;
-        let is_served = |entry: &Entry| entry.offer.as_ref().is_some_and(|offer| Arc::ptr_eq(&offer.plugin, &of));
+        // The same file, though its lists may have been asked for once more meanwhile.
+        let is_served = |entry: &Entry| {
+            entry.offer.as_ref().is_some_and(|offer| offer.plugin.digest == of.digest && offer.plugin.name == of.name)
+        };
         let Some(file) = self.entries.iter().find(|(_, entry)| is_served(entry)).map(|(file, _)| file.clone()) else {
             return;
         };
@@ -360,8 +368,8 @@ impl Registry {
             prompts = names.prompts.len(),
             resources = plugin.resources.len() + plugin.templates.len(),
             elapsed_ms = elapsed.as_millis(),
-            "loaded plugin `{name}`: {}",
-            names.tools.join(", "),
+            "loaded plugin `{name}`{}",
+            names.summary(),
         );
         for warning in plugin.warnings() {
             tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
@@ -424,8 +432,13 @@ impl Registry {
     fn configure(&mut self) {
         let config = self.config();
         let mut renamed = Vec::new();
+        let mut set_anew = Vec::new();
         for (file, entry) in &mut self.entries {
+            let settings = Arc::clone(&entry.terms().settings);
             entry.configure(&config);
+            if entry.terms().settings != settings {
+                set_anew.push(file.clone());
+            }
             let name = entry.plugin_name();
             let Some(offer) = &entry.offer else { continue };
             let names = Names::of(&offer.plugin, &name, &config);
@@ -435,6 +448,9 @@ impl Registry {
         }
         for (file, plugin) in renamed {
             self.accept(&file, plugin, Duration::ZERO);
+        }
+        for file in set_anew {
+            self.relist(&file, BTreeSet::new());
         }
         self.claims_became_free();
     }

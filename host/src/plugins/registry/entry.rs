@@ -47,6 +47,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// What there is, for the log.
+    pub(super) fn summary(&self) -> String {
+        if self.tools.is_empty() { String::new() } else { format!(": {}", self.tools.join(", ")) }
+    }
+
     /// The names of all that a plugin gives.
     pub(super) fn of(plugin: &Plugin, name: &str, config: &Config) -> Result<Self, NameError> {
         let prefix = config.plugin(name).prefix.as_deref();
@@ -154,6 +159,11 @@ impl Entry {
         if !terms.are_like(&self.terms) {
             self.terms = Arc::new(terms);
         }
+    }
+
+    /// Whether it serves the plugin of this name.
+    pub(super) fn is_serving(&self, name: &str) -> bool {
+        self.offer.as_ref().is_some_and(|offer| *offer.plugin.name == *name)
     }
 
     /// What a plugin would be served under.
