@@ -8,8 +8,6 @@
 # conformance.mjs makes one table of it, and says what counts as passed: the exit code is 0 when everything does.
 set -euo pipefail
 
-usage='usage: conformance.sh URL 2025-11-25|2026-07-28…
-       conformance.sh --table'
 tests=$(cd "$(dirname "$0")/.." && pwd)
 results=$tests/.results/conformance
 PATH=$tests/.tools/node/node_modules/.bin:$PATH
@@ -21,6 +19,11 @@ LIMIT=600
 # than the version, and the extension of tasks. It leaves out skills alone, which are run here by name and without a version: the
 # suite then speaks the one that has extensions, 2026-07-28.
 SKILLS=(sep-2640-skills-enumeration sep-2640-skills-manifest sep-2640-skills-directory)
+
+usage() {
+    printf 'usage: conformance.sh URL 2025-11-25|2026-07-28…\n       conformance.sh --table\n' >&2
+    exit 2
+}
 
 # The suite ends with 0 or 1 for what it scores itself; it is judged by what it has written. Anything else is an accident of its own.
 suite() {
@@ -36,17 +39,11 @@ suite() {
 
 if [[ ${1-} == --table ]]; then exec node "$tests/clients/conformance.mjs" "$results"; fi
 
-url=${1:?$usage}
+(($# >= 2)) || usage
+url=$1
 shift
-: "${1:?$usage}"
 for version; do
-    case $version in
-    2025-11-25 | 2026-07-28) ;;
-    *)
-        printf '%s\n' "$usage" >&2
-        exit 2
-        ;;
-    esac
+    [[ $version == 2025-11-25 || $version == 2026-07-28 ]] || usage
 done
 
 for version; do

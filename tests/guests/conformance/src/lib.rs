@@ -1,4 +1,4 @@
-//! The tools of the conformance suite that need nothing but texts; served with an empty prefix.
+//! Tools that answer with texts, some of them with an error, under names of the conformance suite.
 
 wit_bindgen::generate!({ world: "conformance", path: "wit" });
 
