@@ -81,6 +81,7 @@ function passes({ id, status }) {
 
 // What is to be said about a version as a whole.
 function judgeTotal(version, scenarios) {
+  if (scenarios.length === 0) return ["no scenario has run, see suite.log"];
   return Object.entries(LEAST[version]).flatMap(([part, least]) => {
     const { passed } = sum(scenarios.filter(({ name }) => SKILLS.test(name) === (part === "skills")));
     return passed < least ? [`${passed} checks of the ${part} passed, of at least ${least}`] : [];
