@@ -16,5 +16,6 @@ mod languages;
 mod login;
 mod protocol;
 mod reload;
+mod rich;
 mod shutdown;
 mod typed;

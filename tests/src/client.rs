@@ -257,6 +257,14 @@ impl Client {
         until(&format!("a list of {names:?}"), async || self.tool_names().await == names).await;
     }
 
+    /// Waits until the list has this name among others.
+    ///
+    /// # Panics
+    /// When it has not, to the end.
+    pub async fn wait_for_tool(&self, name: &str) {
+        until(&format!("a list with {name}"), async || self.tool_names().await.iter().any(|it| it == name)).await;
+    }
+
     /// Opens the stream on which changes of the list are told, and waits until it is open.
     pub async fn listen(&self) -> Events {
         match &self.era {
