@@ -27,7 +27,7 @@ use super::input;
 use super::request_state::{Purpose, RequestStates};
 use super::session_state::SessionState;
 use crate::plugins::conversation::{Conversation, Message, Outbox};
-use crate::plugins::wit::input::{Answer, Capabilities, Request};
+use crate::plugins::wit::input::{Answer, Capabilities, Request, Stop};
 use crate::plugins::wit::log::Level;
 use crate::principal::Principal;
 
@@ -49,6 +49,20 @@ pub(super) enum Round<T> {
     Done(T),
     /// Questions.
     Asks(Request),
+}
+
+impl<T> Round<T> {
+    /// What a stop comes to where there is no result that could tell of a failure.
+    ///
+    /// # Errors
+    /// Everything but questions.
+    pub(super) fn of_stop(stop: Stop) -> Result<Self, ErrorData> {
+        match stop {
+            Stop::InputRequired(request) => Ok(Self::Asks(request)),
+            Stop::Invalid(why) => Err(ErrorData::invalid_params(why, None)),
+            Stop::Failed(why) => Err(ErrorData::internal_error(why, None)),
+        }
+    }
 }
 
 /// What came of a request.

@@ -30,15 +30,22 @@ const TTL_MS: u64 = 300_000;
 /// How often a client should ask.
 const POLL_MS: u64 = 500;
 
-/// Tasks of one session that are kept, done or not. The calls behind them count for `limits.concurrency` as well.
-const MAX_PER_SESSION: usize = 64;
+/// Tasks of one person that are kept, done or not, through whichever clients. The calls behind them count for
+/// `limits.concurrency` as well.
+const MAX_PER_PERSON: usize = 64;
 
 /// All tasks.
 #[derive(Clone, Default)]
 pub(super) struct Tasks {
     manager: TaskManager,
     /// Whose each task is.
-    owners: Arc<Mutex<HashMap<String, [u8; 32]>>>,
+    owners: Arc<Mutex<HashMap<String, Owner>>>,
+}
+
+/// See [`Principal::session`] and [`Principal::person`].
+struct Owner {
+    session: [u8; 32],
+    person: [u8; 32],
 }
 
 /// A call that becomes a task.
@@ -57,13 +64,13 @@ impl Tasks {
     /// Begins a task.
     ///
     /// # Errors
-    /// The session has too many.
+    /// The person has too many.
     pub(super) fn begin(&self, call: Call) -> Result<CreateTaskResult, ErrorData> {
-        let owner = call.principal.session();
+        let owner = Owner { session: call.principal.session(), person: call.principal.person() };
         let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         owners.retain(|id, _| self.manager.get_task(id).is_ok());
-        if owners.values().filter(|of| **of == owner).count() >= MAX_PER_SESSION {
-            let message = format!("there are {MAX_PER_SESSION} tasks already: wait until some are forgotten");
+        if owners.values().filter(|other| other.person == owner.person).count() >= MAX_PER_PERSON {
+            let message = format!("there are {MAX_PER_PERSON} tasks already: wait until some are forgotten");
             return Err(ErrorData::internal_error(message, None));
         }
         let options = TaskOptions::new().with_ttl_ms(TTL_MS).with_poll_interval_ms(POLL_MS);
@@ -106,7 +113,7 @@ impl Tasks {
 
     fn require_own(&self, id: &str, principal: &Principal) -> Result<(), ErrorData> {
         let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        if owners.get(id) == Some(&principal.session()) {
+        if owners.get(id).is_some_and(|owner| owner.session == principal.session()) {
             return Ok(());
         }
         Err(ErrorData::invalid_params(format!("unknown task: {id}"), None))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock, ErrorData, MetaObject,
+    ProtocolVersion,
 };
 use rmcp::service::RequestContext;
 use serde_json::{Map, Value};
@@ -59,7 +60,7 @@ pub(super) async fn call(
         return Ok(created.into());
     }
     let result = match rounds(handler, &exchange, tool, &arguments, (&purpose, came_back)).await? {
-        Ended::Done(result) => result,
+        Ended::Done(result) => for_version(result, context.protocol_version().as_ref()),
         Ended::InputRequired(mut required) => {
             required.meta = handler.meta(context);
             return Ok(required.into());
@@ -112,6 +113,18 @@ fn is_task(context: &RequestContext<RoleServer>, tool: &Tool, came_back: &CameBa
             Err(ErrorData::missing_required_client_capability(needed))
         }
     }
+}
+
+/// Clients of 2025-03-26 know no links to resources, and refuse a result with something unknown in it.
+fn for_version(mut result: CallToolResult, version: Option<&ProtocolVersion>) -> CallToolResult {
+    if version.is_some_and(|version| version.as_str() < ProtocolVersion::V_2025_06_18.as_str()) {
+        for block in &mut result.content {
+            if let ContentBlock::ResourceLink(link) = block {
+                *block = ContentBlock::text(format!("{}: {}", link.name, link.uri));
+            }
+        }
+    }
+    result
 }
 
 fn failure(text: String) -> CallToolResult {

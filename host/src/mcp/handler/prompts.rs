@@ -10,7 +10,6 @@ use crate::mcp::request_state::Purpose;
 use crate::mcp::rounds::{CameBack, Ended, Round};
 use crate::mcp::{content, tools};
 use crate::plugins::catalog;
-use crate::plugins::wit::input::Stop;
 use crate::plugins::wit::prompts::Conversation;
 use crate::principal::Principal;
 
@@ -38,9 +37,7 @@ pub(super) async fn get(
     let round = |conversation| async {
         match handler.plugins.get_prompt(prompt, filled_in.clone(), conversation).await {
             Ok(Ok(conversation)) => Ok(Round::Done(result(&conversation)?)),
-            Ok(Err(Stop::InputRequired(request))) => Ok(Round::Asks(request)),
-            Ok(Err(Stop::Invalid(why))) => Err(ErrorData::invalid_params(why, None)),
-            Ok(Err(Stop::Failed(why))) => Err(ErrorData::internal_error(why, None)),
+            Ok(Err(stop)) => Round::of_stop(stop),
             Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
         }
     };

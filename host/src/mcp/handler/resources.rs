@@ -14,7 +14,6 @@ use super::{Handler, principal, shows};
 use crate::mcp::request_state::Purpose;
 use crate::mcp::rounds::{CameBack, Ended, Round};
 use crate::mcp::{content, tools};
-use crate::plugins::wit::input::Stop;
 use crate::principal::Principal;
 
 /// Media type of what is only a path to other resources (SEP-2640).
@@ -52,9 +51,7 @@ pub(super) async fn read(
                 let contents = content::read("resource", contents.iter().map(content::contents).collect())?;
                 Ok(Round::Done(ReadResourceResult::new(contents)))
             }
-            Ok(Err(Stop::InputRequired(request))) => Ok(Round::Asks(request)),
-            Ok(Err(Stop::Invalid(why))) => Err(ErrorData::invalid_params(why, None)),
-            Ok(Err(Stop::Failed(why))) => Err(ErrorData::internal_error(why, None)),
+            Ok(Err(stop)) => Round::of_stop(stop),
             Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
         }
     };
