@@ -58,6 +58,14 @@ fn line<'a>(finished: &'a Finished, start: &str) -> &'a str {
     finished.stderr.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{finished:#?}"))
 }
 
+/// What `inspect` says of a plugin of this server: it is kept warm, and its description is these words alone.
+fn is_kept_warm(server: &Server, name: &str, description: &str) {
+    let file = server.site().plugin_path(&format!("{name}.wasm"));
+    let inspected = server.site().run(&["inspect", "--json", path_text(&file)]);
+    let inspected: Value = serde_json::from_str(&inspected.stdout).unwrap_or_else(|_| panic!("{inspected:#?}"));
+    assert_eq!((&inspected["keepWarm"], &inspected["description"]), (&json!(true), &json!(description)));
+}
+
 async fn tool(client: &Client, name: &str) -> Value {
     let tools = client.tools().await;
     tools.into_iter().find(|tool| tool["name"] == name).unwrap_or_else(|| panic!("no tool `{name}`"))
@@ -65,7 +73,8 @@ async fn tool(client: &Client, name: &str) -> Value {
 
 #[tokio::test]
 async fn a_shipped_python_plugin_is_served() {
-    let (_server, client) = serve("statistics").await;
+    let (server, client) = serve("statistics").await;
+    is_kept_warm(&server, "statistics", "Exact statistics of numbers.");
     assert_eq!(client.tool_names().await, ["statistics_describe", "statistics_fit_line"]);
     let tool = tool(&client, "statistics_describe").await;
     assert!(tool["description"].as_str().unwrap().starts_with("Describe a list of numbers"), "{tool}");
@@ -102,7 +111,8 @@ async fn a_shipped_python_plugin_is_served() {
 
 #[tokio::test]
 async fn a_shipped_javascript_plugin_is_served() {
-    let (_server, client) = serve("text").await;
+    let (server, client) = serve("text").await;
+    is_kept_warm(&server, "text", "Exact work on texts.");
     assert_eq!(client.tool_names().await, ["text_measure", "text_slugify"]);
     let tool = tool(&client, "text_slugify").await;
     assert!(tool["description"].as_str().unwrap().starts_with("Make a slug of a title"), "{tool}");
