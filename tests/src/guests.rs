@@ -78,3 +78,20 @@ pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
     marked.extend(mark.to_le_bytes());
     marked
 }
+
+/// The same component without `@keep-warm`: every call is in a fresh instance.
+///
+/// # Panics
+/// When its author does not ask for anything else.
+pub fn never_warm(component: &[u8]) -> Vec<u8> {
+    const TAG: &[u8] = b"@keep-warm";
+    // Of the same length, so that the section is as long as it says.
+    const WORD: &[u8] = b"keep cold.";
+    let mut cold = component.to_vec();
+    let tags: Vec<usize> = (0..cold.len()).filter(|start| cold[*start..].starts_with(TAG)).collect();
+    assert!(!tags.is_empty(), "the component has no `@keep-warm`");
+    for start in tags {
+        cold[start..start + TAG.len()].copy_from_slice(WORD);
+    }
+    cold
+}

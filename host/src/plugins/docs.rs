@@ -201,4 +201,4 @@ fn some_text(text: String) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -107,6 +107,7 @@ impl Guest {
     /// Makes a guest that is kept ready for its person's next call. Its memory stays, and with it what that takes of
     /// the limit.
     pub(super) fn begin(&mut self, limits: &Limits, conversation: Conversation) {
+        self.limiter.begin();
         self.prints.begin(conversation.caller.clone(), limits.log.bytes());
         self.reported = progress::Reported::default();
         self.conversation = conversation;

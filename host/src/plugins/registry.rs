@@ -170,6 +170,8 @@ impl Registry {
 
     /// One look at the directory: starts loads for what changed. Returns the time until the next one.
     async fn look(&mut self, watch: &mut Watch) -> Duration {
+        // Where nothing changes, this is the only thing that happens from time to time.
+        self.engine.warm().sweep();
         let config = self.config();
         let plugins = &config.plugins;
         let dir = plugins.dir.clone();

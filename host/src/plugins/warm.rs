@@ -99,3 +99,68 @@ impl Owner {
         self.plugin.strong_count() > 0 && self.terms.strong_count() > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::plugins::Plugins;
+    use crate::plugins::conversation::Conversation;
+    use crate::plugins::docs::WIT_SECTION;
+    use crate::plugins::docs::tests::component;
+    use crate::plugins::guest::Surroundings;
+    use crate::principal::Principal;
+
+    const WIT: &str = "package test:test;\n/// @keep-warm\nworld test { export it: func(); }";
+
+    #[tokio::test]
+    async fn what_nobody_uses_is_freed_even_where_nothing_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("test.wasm"), component(&[(WIT_SECTION, WIT.as_bytes())])).unwrap();
+        let mut config = Config::default();
+        config.plugins.dir = dir.path().to_owned();
+        config.plugins.rescan = "20ms".parse().unwrap();
+        let (_sender, config) = watch::channel(Arc::new(config));
+        let stop = CancellationToken::new();
+        let _stopped = stop.clone().drop_guard();
+        let plugins = Plugins::start(config, None, &TaskTracker::new(), stop).unwrap();
+        plugins.ready().await;
+        let warm = plugins.engine.warm();
+        warm.put(owner(&plugins), live(&plugins).await);
+        warm.sweep();
+        let kept = || warm.kept.lock().unwrap();
+        assert_eq!(kept().len(), 1);
+
+        kept()[0].since = Instant::now() - IDLE;
+        let freed = async {
+            while !kept().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), freed).await.unwrap();
+    }
+
+    fn owner(plugins: &Plugins) -> Owner {
+        plugins.catalog().tools()[0].served.owner_for(Some(&Principal::anonymous())).unwrap()
+    }
+
+    async fn live(plugins: &Plugins) -> Live {
+        let served = plugins.catalog().tools()[0].served.clone();
+        let surroundings = Surroundings {
+            plugin: Arc::clone(&served.plugin.name),
+            settings: Arc::clone(&served.terms.settings),
+            changed: plugins.engine.changed().clone(),
+        };
+        let guest = Guest::new(surroundings, &served.terms.limits, Conversation::default());
+        let mut store = Store::new(plugins.engine.wasm(), guest);
+        store.set_epoch_deadline(u64::MAX / 2);
+        let instance = served.plugin.instance_pre().instantiate_async(&mut store).await.unwrap();
+        Live { store, instance }
+    }
+}

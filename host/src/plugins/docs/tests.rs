@@ -92,7 +92,7 @@ fn with_section(mut wasm: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
 }
 
 /// A component without a function that has the sections in its core module.
-fn component(sections: &[(&str, &[u8])]) -> Vec<u8> {
+pub(in crate::plugins) fn component(sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("test.wit", "package test:test; world test { export it: func(); }").unwrap();
     let world = resolve.select_world(&[package], None).unwrap();

@@ -17,6 +17,11 @@ impl Limiter {
         Self { limit_bytes, used_bytes: 0, refused: false }
     }
 
+    /// For the next call of a guest that is kept: its memory stays, what it was refused before does not count.
+    pub(super) fn begin(&mut self) {
+        self.refused = false;
+    }
+
     /// Whether the guest wanted more memory, or larger tables, than it may have.
     pub(in crate::plugins) fn refused(&self) -> bool {
         self.refused

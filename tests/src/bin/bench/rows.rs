@@ -6,6 +6,7 @@ mod many;
 mod reload;
 mod replace;
 mod start;
+mod warm;
 
 use clap::ValueEnum;
 
@@ -28,6 +29,8 @@ pub(crate) enum Row {
     Latency,
     /// What a fresh instance adds to a call
     Instance,
+    /// What keeping instances brings plugins in Python and JavaScript
+    Warm,
     /// From a file put in place to the client that hears of it
     Reload,
     /// A plugin replaced again and again under load
@@ -40,11 +43,12 @@ pub(crate) enum Row {
 
 impl Row {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Calls,
         Self::Legacy,
         Self::Latency,
         Self::Instance,
+        Self::Warm,
         Self::Reload,
         Self::Replace,
         Self::Start,
@@ -62,6 +66,7 @@ impl Row {
             Self::Legacy => "the same, protocol 2025-11-25, each connection in a session of its own",
             Self::Latency => "one call of `add` after the other, 1 connection, protocol 2026-07-28",
             Self::Instance => "a call of `add` within the process, and the same codec work without a guest",
+            Self::Warm => "a call within the process, in a fresh instance and in one that is kept warm",
             Self::Reload => "a new `hello`, compiled: from its rename to `list_changed` at a client that listens",
             Self::Replace => "`add` replaced 1,000 times while 8 connections call it",
             Self::Start => "start with 2 plugins and a warm cache",
@@ -77,6 +82,7 @@ impl Row {
             Self::Legacy => calls::rates(workshop, plan, Dialect::Legacy).await,
             Self::Latency => calls::latencies(workshop, plan).await,
             Self::Instance => instance::measure(workshop, plan).await,
+            Self::Warm => warm::measure(workshop, plan).await,
             Self::Reload => reload::measure(workshop, plan).await,
             Self::Replace => replace::measure(workshop).await,
             Self::Start => start::measure(workshop, plan).await,

@@ -19,6 +19,8 @@ pub(crate) struct Workshop {
     programs: PathBuf,
     /// Everything that the bench writes.
     scratch: PathBuf,
+    /// Where the plugins are that the project ships.
+    plugins: PathBuf,
     /// The plugin `add`.
     pub(crate) add: Vec<u8>,
     /// The plugin `hello`.
@@ -41,12 +43,26 @@ impl Workshop {
         let scratch = programs.parent().context("the bench is in no target directory")?.join("bench");
         fs::create_dir_all(&scratch)?;
         let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("plugins");
-        let plugin = |file: &str| {
-            let path = plugins.join(file);
-            fs::read(&path)
-                .with_context(|| format!("`{}` is missing: run `tests/bench`, which builds it", path.display()))
-        };
-        Ok(Self { programs, scratch, add: plugin("add.wasm")?, hello: plugin("hello.wasm")? })
+        let (add, hello) = (plugin(&plugins, "add")?, plugin(&plugins, "hello")?);
+        Ok(Self { programs, scratch, plugins, add, hello })
+    }
+
+    /// A plugin of the project, for which not every machine has the toolchain.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub(crate) fn plugin(&self, name: &str) -> anyhow::Result<Vec<u8>> {
+        plugin(&self.plugins, name)
+    }
+
+    /// A directory that is kept from run to run.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn kept_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let dir = self.scratch.join(name);
+        fs::create_dir_all(&dir)?;
+        Ok(dir)
     }
 
     /// The path of a program of this workspace.
@@ -165,6 +181,12 @@ impl Site {
         fs::write(&draft, bytes)?;
         Ok(Draft { draft, path })
     }
+}
+
+fn plugin(plugins: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
+    let path = plugins.join(format!("{name}.wasm"));
+    let missing = || format!("`{}` is missing: run `tests/bench`, which builds it", path.display());
+    fs::read(&path).with_context(missing)
 }
 
 /// A file that is written and not yet in its place.
