@@ -160,6 +160,9 @@ fn unnamed(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Princi
     let Some(name) = arguments.get("name").and_then(Value::as_str) else {
         return Some(failure("argument `$.name`: missing; expected a tool's name".to_owned()));
     };
+    if let Some(other) = arguments.keys().find(|member| !["name", "arguments"].contains(&member.as_str())) {
+        return Some(failure(format!("argument `$.{other}`: unknown; this tool takes `name`, `arguments`")));
+    }
     if !arguments.get("arguments").is_none_or(Value::is_object) {
         return Some(failure("argument `$.arguments`: expected an object".to_owned()));
     }

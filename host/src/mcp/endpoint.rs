@@ -156,7 +156,7 @@ impl Endpoint {
             StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config().with_json_response(false));
         let stateful = StreamableHttpService::new(service, Arc::clone(&sessions), config());
         let stateless = StreamableHttpService::new(
-            move || Ok(handler.clone()),
+            move || Ok(handler.for_session()),
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );

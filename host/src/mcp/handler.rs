@@ -35,6 +35,7 @@ use super::tasks::Tasks;
 use super::tools;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::{Catalog, Served};
+use crate::plugins::lists::MAX_URI_BYTES;
 use crate::principal::{Access, Principal};
 use crate::state::StateDir;
 
@@ -371,7 +372,8 @@ impl ServerHandler for Handler {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        let resources = requested.resource_subscriptions.iter().flatten().take(MAX_SUBSCRIPTIONS).cloned();
+        let resources = requested.resource_subscriptions.iter().flatten().filter(|uri| uri.len() <= MAX_URI_BYTES);
+        let resources = resources.take(MAX_SUBSCRIPTIONS).cloned();
         let lists = SubscriptionFilter::builder().tools_list_changed().prompts_list_changed().resources_list_changed();
         Some(lists.resource_subscriptions(resources).build())
     }

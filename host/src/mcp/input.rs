@@ -9,6 +9,9 @@ use crate::plugins::wit::input::{
     Answer, Capabilities, Form, Link, Question, Reaction, Request, Root, Sample, Sampling, Value as Field,
 };
 
+/// Questions that a plugin may ask at once: a person has to answer them.
+const MAX_QUESTIONS: usize = 16;
+
 /// What a client that has these capabilities can be asked.
 pub(super) fn askable(client: &ClientCapabilities) -> Capabilities {
     let elicitation = client.elicitation.as_ref();
@@ -71,7 +74,18 @@ pub(super) fn named(needed: Capabilities) -> String {
 /// # Errors
 /// A question in a form that MCP has not.
 pub(super) fn requests(request: &Request) -> Result<InputRequests, ErrorData> {
-    request.questions.iter().map(|(key, question)| Ok((key.clone(), question_request(question)?))).collect()
+    if request.questions.len() > MAX_QUESTIONS {
+        let message = format!("the plugin asks more than {MAX_QUESTIONS} questions at once");
+        return Err(ErrorData::internal_error(message, None));
+    }
+    let mut requests = InputRequests::new();
+    for (key, question) in &request.questions {
+        if requests.insert(key.clone(), question_request(question)?).is_some() {
+            let message = format!("the plugin asks two questions under the key `{key}`");
+            return Err(ErrorData::internal_error(message, None));
+        }
+    }
+    Ok(requests)
 }
 
 fn question_request(question: &Question) -> Result<InputRequest, ErrorData> {
@@ -130,7 +144,8 @@ pub(super) fn answer(json: &Value) -> Option<Answer> {
 
 fn fields(content: Option<&Value>) -> Option<Vec<(String, Field)>> {
     let Some(content) = content.filter(|content| !content.is_null()) else { return Some(Vec::new()) };
-    content.as_object()?.iter().map(|(name, value)| Some((name.clone(), field(value)?))).collect()
+    let given = content.as_object()?.iter().filter(|(_, value)| !value.is_null());
+    given.map(|(name, value)| Some((name.clone(), field(value)?))).collect()
 }
 
 fn field(value: &Value) -> Option<Field> {

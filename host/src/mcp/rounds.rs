@@ -43,6 +43,9 @@ const OUTBOX: usize = 16;
 /// Answers by the keys of their questions.
 type Answers = Vec<(String, Answer)>;
 
+/// How long a client may leave a message unread. The call's own clock stands still meanwhile.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What came of one round.
 pub(super) enum Round<T> {
     /// The result.
@@ -199,6 +202,8 @@ struct Post<'a> {
     least_level: Option<Level>,
     /// What was reported last: a plugin begins anew in each round, and its client must not see that.
     done: Option<f64>,
+    /// The client does not read: it gets nothing more.
+    is_stuck: bool,
 }
 
 impl<'a> Post<'a> {
@@ -206,7 +211,14 @@ impl<'a> Post<'a> {
         let context = exchange.context;
         let least_level =
             if exchange.is_modern { context.meta.log_level().map(level) } else { Some(exchange.session.least_level()) };
-        Self { context, detached: exchange.detached, token: context.meta.get_progress_token(), least_level, done: None }
+        Self {
+            context,
+            detached: exchange.detached,
+            token: context.meta.get_progress_token(),
+            least_level,
+            done: None,
+            is_stuck: false,
+        }
     }
 
     async fn deliver_while<T, F>(
@@ -224,14 +236,21 @@ impl<'a> Post<'a> {
         loop {
             tokio::select! {
                 biased;
-                Some(message) = delivered.recv() => self.deliver(message).await,
+                Some(message) = delivered.recv() => self.try_deliver(message).await,
                 ended = &mut round => {
                     while let Ok(message) = delivered.try_recv() {
-                        self.deliver(message).await;
+                        self.try_deliver(message).await;
                     }
                     return ended;
                 }
             }
+        }
+    }
+
+    /// The call waits for its messages, so a client that does not read gets a moment, once.
+    async fn try_deliver(&mut self, message: Message) {
+        if !self.is_stuck {
+            self.is_stuck = tokio::time::timeout(SEND_TIMEOUT, self.deliver(message)).await.is_err();
         }
     }
 

@@ -174,19 +174,21 @@ pub async fn call(
             Kind::Listed(listed) => {
                 let arguments = Value::Object(arguments.clone());
                 let checked = Arc::clone(listed);
-                let json = engine
-                    .lane()
-                    .compute(move || checked.arguments.check(&arguments).map(|()| arguments.to_string()))
-                    .await
-                    .map_err(CallError::Host)?
-                    .map_err(ArgumentError::from)?;
+                // The place stays taken for as long as the check goes on, whoever waits for it.
+                let check = move || (checked.arguments.check(&arguments).map(|()| arguments.to_string()), place);
+                let (json, place) = engine.lane().compute(check).await.map_err(CallError::Host)?;
+                let json = json.map_err(ArgumentError::from)?;
                 let Some(tools) = served.plugin.interfaces.tools.clone() else {
                     return Err(CallError::Host("the plugin has lost its tools".to_owned()));
                 };
                 let work = ByName { tools, name: listed.name.clone(), arguments: json, max_bytes };
                 let reply = run(engine, served, conversation, (place, None), work).await??;
                 let Reply::Rich(rich) = &reply else { return Ok(reply) };
-                let Some(structured) = rich.structured.clone().filter(|_| !rich.is_error) else { return Ok(reply) };
+                if rich.is_error || listed.structured.is_none() {
+                    return Ok(reply);
+                }
+                let missing = || ResultError::Schema("there is no structured result".to_owned());
+                let structured = rich.structured.clone().ok_or_else(missing)?;
                 let checked = Arc::clone(listed);
                 let check = move || checked.structured.as_ref().map_or(Ok(()), |schema| schema.check(&structured));
                 let fits = engine.lane().compute(check).await.map_err(CallError::Host)?;

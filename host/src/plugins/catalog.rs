@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::call::Gate;
 use super::changed::List;
 use super::guest::Settings;
-use super::lists::{self, Listed};
+use super::lists::{self, Listed, MAX_URI_BYTES};
 use super::load::{Digest, Function, Kind, Plugin};
 use super::shape::Output;
 use super::warm::Owner;
@@ -209,6 +209,9 @@ impl Catalog {
     /// The plugin whose resource this is: one that names it, or else the one whose template fits most closely, so that
     /// `{+anything}` of one plugin does not take what another one says more of.
     pub fn owner_of(&self, uri: &str) -> Option<&Served> {
+        if uri.len() > MAX_URI_BYTES {
+            return None;
+        }
         if let Ok(index) = self.resources.binary_search_by(|resource| resource.uri().cmp(uri)) {
             return self.resources.get(index).map(|resource| &resource.served);
         }

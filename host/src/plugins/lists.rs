@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 use wasmtime::component::Instance;
 use wasmtime::{AsContextMut, Store};
@@ -33,8 +33,12 @@ const MAX_TITLE_BYTES: usize = 100;
 /// Entries of one list. A client gets all of them at once.
 const MAX_ENTRIES: usize = 1000;
 
-/// Bytes of a URI.
-const MAX_URI_BYTES: usize = 2048;
+/// Bytes of a URI, of plugins and of clients alike.
+pub const MAX_URI_BYTES: usize = 2048;
+
+/// Expressions of one template, and the bytes of the automaton that finds its URIs.
+const MAX_EXPRESSIONS: usize = 8;
+const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
 /// A tool that a plugin names itself.
 #[derive(Debug)]
@@ -272,7 +276,11 @@ fn pattern(template: &str) -> Result<Regex, String> {
     }
     pattern.push_str(&regex::escape(rest));
     pattern.push('$');
-    Regex::new(&pattern).map_err(|error| error.to_string())
+    if template.matches('{').count() > MAX_EXPRESSIONS {
+        return Err(format!("more than {MAX_EXPRESSIONS} expressions"));
+    }
+    let built = RegexBuilder::new(&pattern).size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES).build();
+    built.map_err(|error| error.to_string())
 }
 
 fn literal_bytes(template: &str) -> usize {

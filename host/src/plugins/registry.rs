@@ -59,7 +59,11 @@ pub(super) struct Registry {
     entries: BTreeMap<String, Entry>,
     loads: JoinSet<Loaded>,
     /// Lists that are asked for again, and which of them their plugins say are new.
-    relists: JoinSet<Relisted>,
+    relists: JoinSet<Relist>,
+    /// Plugins that wait to be asked, and what they say is new.
+    pending: BTreeMap<Arc<str>, BTreeSet<List>>,
+    /// Plugins that are being asked.
+    listing: BTreeSet<Arc<str>>,
     /// Plugins by when their lists may be asked for again.
     relisted: BTreeMap<Arc<str>, Instant>,
     /// Lists that plugins say are new, since the last catalog.
@@ -75,6 +79,14 @@ pub(super) struct Registry {
     /// Claims may have become free since the last catalog.
     retry_refused: bool,
     settle: Duration,
+}
+
+/// A step of asking for lists again.
+enum Relist {
+    /// The time for this plugin has come.
+    Due(Arc<str>),
+    /// A plugin has answered.
+    Done(Box<Relisted>),
 }
 
 /// Lists that were asked for again.
@@ -105,6 +117,8 @@ impl Registry {
             entries: BTreeMap::new(),
             loads: JoinSet::new(),
             relists: JoinSet::new(),
+            pending: BTreeMap::new(),
+            listing: BTreeSet::new(),
             relisted: BTreeMap::new(),
             said: BTreeSet::new(),
             last_load: 0,
@@ -149,7 +163,11 @@ impl Registry {
                     }
                 }
                 Some(relisted) = self.relists.join_next() => {
-                    if let Ok(relisted) = relisted { self.take_lists(relisted) }
+                    match relisted {
+                        Ok(Relist::Due(name)) => self.relist_now(name),
+                        Ok(Relist::Done(relisted)) => self.take_lists(*relisted),
+                        Err(_) => self.listing.clear(),
+                    }
                 }
                 () = engine.changed().said() => self.list_again(),
                 () = sleep_until(publish_at) => self.publish(),
@@ -263,21 +281,46 @@ impl Registry {
     fn relist(&mut self, file: &str, lists: BTreeSet<List>) {
         let Some(entry) = self.entries.get(file) else { return };
         let Some(offer) = entry.offer.as_ref().filter(|offer| offer.plugin.interfaces.give_lists()) else { return };
+        let name = Arc::clone(&offer.plugin.name);
+        if let Some(pending) = self.pending.get_mut(&name) {
+            pending.extend(lists);
+            return;
+        }
         let now = Instant::now();
         self.relisted.retain(|_, again_at| *again_at > now);
-        let again_at = self.relisted.get(&offer.plugin.name).copied().unwrap_or(now);
-        self.relisted.insert(Arc::clone(&offer.plugin.name), again_at + RELIST_PAUSE);
-        let (engine, plugin, terms) = (Arc::clone(&self.engine), Arc::clone(&offer.plugin), Arc::clone(entry.terms()));
+        let again_at = self.relisted.get(&name).copied().unwrap_or(now);
+        self.relisted.insert(Arc::clone(&name), again_at.max(now) + RELIST_PAUSE);
+        self.pending.insert(Arc::clone(&name), lists);
         self.relists.spawn(async move {
             tokio::time::sleep_until(again_at).await;
+            Relist::Due(name)
+        });
+    }
+
+    /// Asks a plugin for its lists whose time has come, as it is now; one after the other.
+    fn relist_now(&mut self, name: Arc<str>) {
+        if self.listing.contains(&name) {
+            self.relists.spawn(async move {
+                tokio::time::sleep(RELIST_PAUSE).await;
+                Relist::Due(name)
+            });
+            return;
+        }
+        let Some(lists) = self.pending.remove(&name) else { return };
+        let Some(entry) = self.entries.values().find(|entry| entry.is_serving(&name)) else { return };
+        let Some(offer) = &entry.offer else { return };
+        let (engine, plugin, terms) = (Arc::clone(&self.engine), Arc::clone(&offer.plugin), Arc::clone(entry.terms()));
+        self.listing.insert(name);
+        self.relists.spawn(async move {
             let read = job::with_lists(&engine, Arc::clone(&plugin), terms).await;
-            Relisted { of: plugin, lists, read }
+            Relist::Done(Box::new(Relisted { of: plugin, lists, read }))
         });
     }
 
     /// Puts a plugin with new lists in force, if it is still the one that is served.
     fn take_lists(&mut self, relisted: Relisted) {
         let Relisted { of, lists, read } = relisted;
+        self.listing.remove(&of.name);
         // The same file, though its lists may have been asked for once more meanwhile.
         let is_served = |entry: &Entry| {
             entry.offer.as_ref().is_some_and(|offer| offer.plugin.digest == of.digest && offer.plugin.name == of.name)

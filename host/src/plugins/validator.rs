@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
+use std::thread;
 
 use jsonschema::{Keyword, PatternOptions, ValidationError};
 use serde_json::{Map, Value};
@@ -16,6 +17,19 @@ use crate::visible::cut;
 /// Subschemas that one value may be held against: some tenths of a second at the worst, where an honest schema and a
 /// request of four megabytes take a fraction.
 const MAX_STEPS: u32 = 2_000_000;
+
+/// Subschemas of one schema. A chain of references makes as many levels of recursion of them.
+const MAX_SUBSCHEMAS: usize = 2000;
+
+/// Patterns of one schema, and the bytes of the automaton of each: a short one with `\\pL{25}` in it takes megabytes.
+const MAX_PATTERNS: usize = 64;
+const MAX_PATTERN_BYTES: usize = 256 * 1024;
+
+/// Stack of the thread that reads a schema: some kilobytes for each level.
+const BUILD_STACK_BYTES: usize = 64 << 20;
+
+/// Stack that holding a value against a schema may take; threads have twice that.
+const CHECK_STACK_BYTES: usize = 1 << 20;
 
 /// Bytes of one schema. A model reads it in every conversation.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
@@ -34,6 +48,8 @@ const MAPS: [&str; 6] = ["properties", "patternProperties", "dependentSchemas", 
 
 thread_local! {
     static STEPS: Cell<u32> = const { Cell::new(0) };
+    /// Where the stack was when the check began.
+    static BASE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A schema in force.
@@ -71,11 +87,19 @@ struct Step;
 
 impl Step {
     fn count(&self) {
-        STEPS.with(|steps| {
-            let Some(left) = steps.get().checked_sub(1) else { panic::resume_unwind(Box::new(Exhausted)) };
-            steps.set(left);
-        });
+        let is_too_deep = stack_address().abs_diff(BASE.get()) > CHECK_STACK_BYTES;
+        match STEPS.get().checked_sub(1).filter(|_| !is_too_deep) {
+            Some(left) => STEPS.set(left),
+            None => panic::resume_unwind(Box::new(Exhausted)),
+        }
     }
+}
+
+/// About where the stack is.
+#[inline(never)]
+fn stack_address() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(&here) as usize
 }
 
 impl<'i> Keyword<'i> for Step {
@@ -100,16 +124,26 @@ impl Validator {
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("it has more than {MAX_SCHEMA_BYTES} bytes"));
         }
+        let (subschemas, patterns) = size(&schema);
+        if subschemas > MAX_SUBSCHEMAS || patterns > MAX_PATTERNS {
+            return Err(format!("it has more than {MAX_SUBSCHEMAS} subschemas or {MAX_PATTERNS} patterns"));
+        }
         let counting = counting(&schema);
-        let built = panic::catch_unwind(AssertUnwindSafe(|| {
+        let build = || {
             jsonschema::options()
-                .with_pattern_options(PatternOptions::regex())
+                .with_pattern_options(
+                    PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
+                )
                 .with_keyword(STEP, |_, _, _| Ok(Box::new(Step)))
                 .build(&counting)
-                .map_err(|error| cut(&error.to_string(), MAX_MESSAGE_BYTES))
-        }));
-        // Not even a mistake of the library may end a load.
-        built.unwrap_or_else(|_| Err("it cannot be read".to_owned())).map(Self)
+                .map_err(|error| without_step(&error.to_string()))
+        };
+        let built = thread::scope(|scope| {
+            let reading = thread::Builder::new().stack_size(BUILD_STACK_BYTES).spawn_scoped(scope, build);
+            // Not even a mistake of the library may end a load.
+            reading.map_err(|error| error.to_string())?.join().unwrap_or_else(|_| Err("it cannot be read".to_owned()))
+        });
+        built.map(Self)
     }
 
     /// Holds a value against the schema.
@@ -118,6 +152,7 @@ impl Validator {
     /// The first thing that does not fit.
     pub(super) fn check(&self, value: &Value) -> Result<(), Misfit> {
         STEPS.set(MAX_STEPS);
+        BASE.set(stack_address());
         let checked = panic::catch_unwind(AssertUnwindSafe(|| {
             if self.0.is_valid(value) {
                 return Ok(());
@@ -131,7 +166,30 @@ impl Validator {
             Ok(Err(None)) => (String::new(), "it does not fit the schema".to_owned()),
             Err(_) => (String::new(), "too much to check against this tool's schema".to_owned()),
         };
-        Err(Misfit { pointer, problem: cut(&problem, MAX_MESSAGE_BYTES) })
+        Err(Misfit { pointer, problem: without_step(&problem) })
+    }
+}
+
+/// A message without what only this module knows of, and not too long.
+fn without_step(message: &str) -> String {
+    let step = format!("\"{STEP}\":true");
+    cut(&message.replace(&format!(",{step}"), "").replace(&step, ""), MAX_MESSAGE_BYTES)
+}
+
+/// How many objects and patterns there are, about: more than there are subschemas.
+fn size(schema: &Value) -> (usize, usize) {
+    let add = |sum: (usize, usize), one: (usize, usize)| (sum.0 + one.0, sum.1 + one.1);
+    match schema {
+        Value::Object(members) => members.iter().fold((1, 0), |sum, (name, value)| {
+            let patterns = match (name.as_str(), value) {
+                ("pattern", _) => 1,
+                ("patternProperties", Value::Object(patterns)) => patterns.len(),
+                _ => 0,
+            };
+            add(add(sum, size(value)), (0, patterns))
+        }),
+        Value::Array(items) => items.iter().map(size).fold((0, 0), add),
+        _ => (0, 0),
     }
 }
 
@@ -202,6 +260,36 @@ mod tests {
         ] {
             assert!(validator(&schema).is_err(), "{}", cut(&schema.to_string(), 100));
         }
+    }
+
+    /// References in a row, each within a hundred `not`.
+    fn chain(levels: usize) -> Value {
+        let mut defs = Map::new();
+        for level in 0..levels {
+            let mut schema = json!({ "$ref": format!("#/$defs/{}", level + 1) });
+            for _ in 0..50 {
+                schema = json!({ "not": schema });
+            }
+            defs.insert(level.to_string(), schema);
+        }
+        defs.insert(levels.to_string(), json!({}));
+        json!({ "$defs": defs, "$ref": "#/$defs/0" })
+    }
+
+    #[test]
+    fn deep_schemas_and_costly_patterns_are_refused_or_stopped() {
+        // Whatever becomes of it, the stack holds.
+        if let Ok(validator) = validator(&chain(38)) {
+            let _ = validator.check(&json!({}));
+        }
+        assert!(validator(&chain(100)).is_err());
+        assert!(validator(&json!({ "properties": { "a": { "pattern": "\\pL{2500}" } } })).is_err());
+        let same = json!({ "properties": { "a": { "$ref": "#" } } });
+        let mut deep = json!({});
+        for _ in 0..100 {
+            deep = json!({ "a": deep });
+        }
+        assert_eq!(validator(&same).unwrap().check(&deep), Ok(()));
     }
 
     #[test]

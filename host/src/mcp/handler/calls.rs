@@ -44,7 +44,11 @@ pub(super) async fn call(
     }
     let came_back = CameBack { responses: input_responses, state: request_state };
     let purpose = Purpose::new(principal, "tools/call", &tool.name, &arguments);
-    if is_task(context, tool, &came_back)? {
+    if !exchange.is_modern && tool.listed().is_some_and(|listed| listed.tasks == Support::Required) {
+        let refused = failure("this tool works in the background, which the client does not know".to_owned());
+        return Ok(with_meta(refused, handler.meta(context)).into());
+    }
+    if exchange.is_modern && is_task(context, tool, &came_back)? {
         let (answers, state) = exchange.open(&purpose, came_back)?;
         let call = tasks::Call {
             plugins: handler.plugins.clone(),

@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How much the system prefers the server's threads to these (`nice`): a request that arrives is served at once
@@ -20,6 +21,8 @@ const NICENESS: i32 = 10;
 
 pub(in crate::plugins) struct Lane {
     runtime: Option<Runtime>,
+    /// One for each thread that may compute what cannot be interrupted.
+    turns: Arc<Semaphore>,
 }
 
 /// Set by a guest's epoch callback: it has computed for longer than a moment.
@@ -45,7 +48,7 @@ impl Lane {
             .on_thread_start(lower_priority)
             .enable_all()
             .build()?;
-        Ok(Self { runtime: Some(runtime) })
+        Ok(Self { runtime: Some(runtime), turns: Arc::new(Semaphore::new(threads)) })
     }
 
     /// Runs `call` on the caller's thread, and from the moment that it sets `slow` on this lane's.
@@ -79,6 +82,13 @@ impl Lane {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
+        // Whoever waited for it may be gone; its thread is busy all the same.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|error| error.to_string())?;
+        let work = move || {
+            let worked = work();
+            drop(turn);
+            worked
+        };
         self.handle().spawn_blocking(work).await.map_err(|error| error.to_string())
     }
 

@@ -4,6 +4,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::Guest;
 use crate::plugins::changed::List;
+use crate::plugins::lists::MAX_URI_BYTES;
 use crate::plugins::wit::changes;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -28,7 +29,7 @@ impl changes::Host for Guest {
 
     fn updated(&mut self, uri: String) -> wasmtime::Result<()> {
         // Nobody calls while lists are made, and a list that changes something would be made again without end.
-        if self.conversation.caller.is_some() {
+        if self.conversation.caller.is_some() && uri.len() <= MAX_URI_BYTES {
             self.changed.resource(&self.plugin, uri);
         }
         Ok(())
