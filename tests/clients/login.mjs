@@ -13,7 +13,7 @@ const require = createRequire(new URL("../.tools/node/", import.meta.url));
 const { Client, StreamableHTTPClientTransport, UnauthorizedError } = require("@modelcontextprotocol/client");
 
 const DEADLINE_MS = 30_000;
-const TOKEN_LIFE_MS = 2_000;
+const TOKEN_LIFE_MS = 5_000;
 const MODES = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } };
 
 const [url, browser, era = "auto"] = process.argv.slice(2);

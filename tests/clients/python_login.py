@@ -21,7 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
 DEADLINE_SECONDS = 30
-TOKEN_LIFE_SECONDS = 2
+TOKEN_LIFE_SECONDS = 5
 MODES = {"legacy": "legacy", "auto": "auto", "modern": "2026-07-28"}
 
 

@@ -16,7 +16,7 @@ const PYTHON: &str = "python/bin/python";
 
 /// A server with `add` whose access tokens live for two seconds, so that clients have to renew them.
 async fn short_lived(site: Site) -> World {
-    World::of(site.variable("TINYMCP_AUTH_ACCESS_TTL", "2s").plugin("add", &shipped("add"))).await
+    World::of(site.variable("TINYMCP_AUTH_ACCESS_TTL", "5s").plugin("add", &shipped("add"))).await
 }
 
 /// The program that clients start as their browser.
