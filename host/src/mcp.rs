@@ -9,7 +9,6 @@
 //! [`direct`] serves the plain call of a typed tool without rmcp, for speed alone.
 
 mod content;
-mod detached;
 mod direct;
 mod discovery;
 mod endpoint;
@@ -22,6 +21,7 @@ mod rounds;
 mod rpc_error;
 mod session;
 mod session_state;
+mod signals;
 mod tasks;
 mod tools;
 

@@ -175,6 +175,18 @@ impl Request {
         within(&what, self.try_open()).await.unwrap_or_else(|error| panic!("{what}: {error:#}"))
     }
 
+    /// Sends the request, and waits for all messages that it brings: notifications, and the answer at last.
+    ///
+    /// # Panics
+    /// When there is none, or it ends early.
+    pub async fn messages(self) -> Vec<Value> {
+        let opened = self.open().await;
+        if opened.is_stream() {
+            return opened.events().rest().await;
+        }
+        vec![opened.complete().await.expect("the whole answer").json()]
+    }
+
     /// Sends the request, and waits for the whole answer.
     ///
     /// # Panics

@@ -5,8 +5,6 @@
 //! not exactly such a call, in form or in headers, is left to rmcp, whose answer to the same request is the same:
 //! a test compares both.
 
-mod running;
-
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use self::running::Running;
+use super::signals::Signals;
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
 use crate::plugins::catalog::Catalog;
@@ -39,7 +37,7 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// Serves calls of typed tools.
 pub(super) struct Direct {
     plugins: Plugins,
-    running: Running,
+    cancelled: Signals,
     /// `_meta` of modern results, as JSON.
     meta: Box<RawValue>,
 }
@@ -115,7 +113,7 @@ impl Direct {
     pub(super) fn new(plugins: Plugins, server: &Implementation) -> Self {
         let meta = serde_json::json!({ "io.modelcontextprotocol/serverInfo": server });
         let meta = RawValue::from_string(meta.to_string()).expect("printed JSON is JSON");
-        Self { plugins, running: Running::default(), meta }
+        Self { plugins, cancelled: Signals::default(), meta }
     }
 
     /// Answers the request if it is a call of a typed tool in its plainest form.
@@ -143,10 +141,10 @@ impl Direct {
                 self.plugins.call(tool, &arguments, Conversation::with(principal)).await
             }
             Era::Legacy { session: Some(session) } => {
-                let cancelled = self.running.begin(session, &call.id);
+                let under_way = self.cancelled.begin(session, &call.id);
                 tokio::select! {
                     outcome = self.plugins.call(tool, &arguments, Conversation::with(principal)) => outcome,
-                    () = cancelled.cancelled() => Err(CallError::Cancelled),
+                    () = under_way.given().cancelled() => Err(CallError::Cancelled),
                 }
             }
         };
@@ -160,7 +158,7 @@ impl Direct {
 
     /// Stops a call of this session.
     pub(super) fn cancel(&self, session: &str, id: &RequestId) {
-        self.running.cancel(session, id);
+        self.cancelled.give(session, id);
     }
 
     fn answer(&self, era: &Era<'_>, id: &RequestId, outcome: &Result<Reply, CallError>) -> Response {

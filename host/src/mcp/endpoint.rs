@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::peek::{Message, Unreadable, Wanted};
-use super::detached::Detached;
 use super::direct::{Direct, Era};
 use super::discovery::Discovery;
 use super::exchange::Exchange;
@@ -32,6 +31,7 @@ use super::handler::Handler;
 use super::listeners::Listeners;
 use super::rpc_error::{self, Code};
 use super::session::{SessionKey, Sessions};
+use super::signals::Signals;
 use super::tasks::Tasks;
 use crate::plugins::Plugins;
 use crate::principal::{Access, Principal};
@@ -132,7 +132,7 @@ impl Endpoint {
             ending.close();
         });
         let discovery = Discovery::from(discovery_tools);
-        let detached = Detached::default();
+        let detached = Signals::default();
         let handler = Handler::new(plugins.clone(), listeners, state, tasks, discovery, detached.clone());
         let direct = Direct::new(plugins, handler.server());
         let key = SessionKey::of(state);

@@ -25,12 +25,12 @@ use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::json;
 
-use super::detached::Detached;
 use super::discovery::Discovery;
 use super::listeners::Listeners;
 use super::request_state::RequestStates;
 use super::rounds::{self, Exchange};
 use super::session_state::SessionState;
+use super::signals::Signals;
 use super::tasks::Tasks;
 use super::tools;
 use crate::plugins::Plugins;
@@ -77,7 +77,7 @@ pub(super) struct Handler {
     states: Arc<RequestStates>,
     tasks: Tasks,
     discovery: Discovery,
-    detached: Detached,
+    detached: Signals,
     /// What the client of this session has said. Who has no session has said nothing.
     session: Arc<SessionState>,
 }
@@ -89,7 +89,7 @@ impl Handler {
         state: &StateDir,
         tasks: Tasks,
         discovery: Discovery,
-        detached: Detached,
+        detached: Signals,
     ) -> Self {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use rmcp::model::{
     ErrorData, InputRequest, InputRequiredResult, InputResponses, LoggingLevel, LoggingMessageNotificationParam,
-    ProgressNotificationParam, ProgressToken, ProtocolVersion,
+    MetaObject, ProgressNotificationParam, ProgressToken, ProtocolVersion,
 };
 use rmcp::service::{Peer, RequestContext};
 use rmcp::{RoleServer, ServiceError};
@@ -21,11 +21,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::content;
-use super::detached::Detached;
 use super::handler::session_of;
 use super::input;
 use super::request_state::{Purpose, RequestStates};
 use super::session_state::SessionState;
+use super::signals::Signals;
 use crate::plugins::conversation::{Conversation, Message, Outbox};
 use crate::plugins::wit::input::{Answer, Capabilities, Request, Stop};
 use crate::plugins::wit::log::Level;
@@ -78,8 +78,34 @@ pub(super) enum Ended<T> {
     CannotAsk(String),
 }
 
+impl<T> Ended<T> {
+    /// The response, where there is no result that could tell of a failure; `name_server` says in the result who answered.
+    ///
+    /// # Errors
+    /// The questions cannot be asked.
+    pub(super) fn into_response<R>(
+        self,
+        server: Option<MetaObject>,
+        name_server: impl FnOnce(&mut T, Option<MetaObject>),
+    ) -> Result<R, ErrorData>
+    where
+        R: From<T> + From<InputRequiredResult>,
+    {
+        match self {
+            Self::Done(mut result) => {
+                name_server(&mut result, server);
+                Ok(result.into())
+            }
+            Self::InputRequired(mut required) => {
+                required.meta = server;
+                Ok(required.into())
+            }
+            Self::CannotAsk(why) => Err(ErrorData::internal_error(why, None)),
+        }
+    }
+}
+
 /// What a modern client brings back.
-#[derive(Default)]
 pub(super) struct CameBack {
     pub(super) responses: Option<InputResponses>,
     pub(super) state: Option<String>,
@@ -98,7 +124,7 @@ pub(super) struct Exchange<'a> {
     pub(super) principal: &'a Arc<Principal>,
     pub(super) session: &'a SessionState,
     pub(super) states: &'a RequestStates,
-    pub(super) detached: &'a Detached,
+    pub(super) detached: &'a Signals,
     pub(super) is_modern: bool,
 }
 
@@ -197,7 +223,7 @@ async fn ask(peer: &Peer<RoleServer>, request: InputRequest) -> Result<Value, Se
 /// Messages of a call, on their way to its client.
 struct Post<'a> {
     context: &'a RequestContext<RoleServer>,
-    detached: &'a Detached,
+    detached: &'a Signals,
     token: Option<ProgressToken>,
     least_level: Option<Level>,
     /// What was reported last: a plugin begins anew in each round, and its client must not see that.
@@ -271,7 +297,7 @@ impl<'a> Post<'a> {
                 if let Some(session) = session_of(self.context)
                     && version.is_some_and(|version| version == ProtocolVersion::V_2025_11_25)
                 {
-                    self.detached.detach(session, &self.context.id);
+                    self.detached.give(session, &self.context.id);
                 }
             }
             Message::Log { level, logger, data } => {

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream as Events, StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use rmcp::model::{
     CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientNotification, RequestId,
     ServerJsonRpcMessage,
@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use self::id::SessionId;
 pub(super) use self::id::SessionKey;
 use self::roster::Roster;
-use super::detached::{Detached, Stream};
 use super::exchange::Exchange;
+use super::signals::{Signals, UnderWay};
 
 /// A session that nobody used for so long is put away. Its client notices nothing but that its event stream,
 /// if it holds one, has to be opened again.
@@ -46,18 +46,13 @@ pub(super) struct Sessions {
     inner: LocalSessionManager,
     key: SessionKey,
     roster: Roster,
-    detached: Detached,
+    detached: Signals,
     draining: CancellationToken,
 }
 
 impl Sessions {
     /// At most `per_person` sessions of one person are kept in memory; the least recently used make room.
-    pub(super) fn new(
-        key: SessionKey,
-        per_person: usize,
-        detached: Detached,
-        draining: CancellationToken,
-    ) -> Arc<Self> {
+    pub(super) fn new(key: SessionKey, per_person: usize, detached: Signals, draining: CancellationToken) -> Arc<Self> {
         let mut inner = LocalSessionManager::default();
         let mut config = SessionConfig::default();
         config.keep_alive = Some(IDLE);
@@ -131,19 +126,19 @@ impl SessionManager for Sessions {
         &self,
         id: &RmcpId,
         message: ClientJsonRpcMessage,
-    ) -> Result<impl Events<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let session = self.inner.sessions.read().await.get(id).cloned();
         let mut abandoned = CancelIfAbandoned::new(session, &message);
-        let stream = match &message {
+        let under_way = match &message {
             ClientJsonRpcMessage::Request(request) => Some(self.detached.begin(id, &request.id)),
             _ => None,
         };
-        let detached = stream.as_ref().map(Stream::detached).unwrap_or_default();
+        let detached = under_way.as_ref().map(|it| it.given().clone()).unwrap_or_default();
         let mut messages = Box::pin(self.inner.create_stream(id, message).await?);
         let exchange = Exchange::current();
         if exchange.as_ref().is_some_and(|exchange| exchange.prefers_streams()) {
             abandoned.disarm();
-            return Ok(stream::iter(Vec::new()).chain(until_detached(messages, stream, detached)));
+            return Ok(stream::iter(Vec::new()).chain(until_detached(messages, under_way, detached)));
         }
         let stream_at = tokio::time::Instant::now() + STREAM_AFTER;
         let mut seen = Vec::new();
@@ -171,7 +166,7 @@ impl SessionManager for Sessions {
             }
         }
         abandoned.disarm();
-        Ok(stream::iter(seen).chain(until_detached(messages, stream, detached)))
+        Ok(stream::iter(seen).chain(until_detached(messages, under_way, detached)))
     }
 
     async fn accept_message(&self, id: &RmcpId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
@@ -181,7 +176,7 @@ impl SessionManager for Sessions {
     async fn create_standalone_stream(
         &self,
         id: &RmcpId,
-    ) -> Result<impl Events<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let stream = self.inner.create_standalone_stream(id).await?;
         Ok(stream.take_until(self.draining.clone().cancelled_owned()))
     }
@@ -190,7 +185,7 @@ impl SessionManager for Sessions {
         &self,
         id: &RmcpId,
         last_event_id: String,
-    ) -> Result<impl Events<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let stream = self.inner.resume(id, last_event_id).await?;
         Ok(stream.take_until(self.draining.clone().cancelled_owned()))
     }
@@ -207,13 +202,13 @@ impl SessionManager for Sessions {
 
 /// Messages until the stream is let go; the rest is kept for whoever comes back for it.
 fn until_detached(
-    messages: Pin<Box<impl Events<Item = ServerSseMessage> + Send + Sync + 'static>>,
-    stream: Option<Stream>,
+    messages: Pin<Box<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static>>,
+    under_way: Option<UnderWay>,
     detached: CancellationToken,
-) -> impl Events<Item = ServerSseMessage> + Send + Sync + 'static {
+) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
     messages.take_until(async move {
         detached.cancelled().await;
-        drop(stream);
+        drop(under_way);
     })
 }
 

@@ -28,7 +28,7 @@ pub use self::sections::{WIT_SECTION, has_wit_section};
 const MAX_DESCRIPTION_BYTES: usize = 2 << 10;
 
 /// How many bytes of a title are kept: it is one line in a list.
-const MAX_TITLE_BYTES: usize = 100;
+pub(super) const MAX_TITLE_BYTES: usize = 100;
 
 /// The documentation of one component.
 #[derive(Debug, Default)]
@@ -81,7 +81,6 @@ struct TypedText {
 impl FunctionDocs {
     /// Documentation that does not come from a WIT text.
     pub(super) fn said(description: Option<String>, title: Option<String>, hints: Hints) -> Self {
-        let description = description.filter(|description| !description.is_empty());
         Self { description, title, hints, ..Self::default() }
     }
 }
@@ -192,7 +191,7 @@ impl Docs {
 }
 
 /// A comment as a description: readable, capped, and `None` if nothing is left of it.
-fn description(raw: &str) -> Option<String> {
+pub(super) fn description(raw: &str) -> Option<String> {
     some_text(cut(clean(raw).trim(), MAX_DESCRIPTION_BYTES))
 }
 

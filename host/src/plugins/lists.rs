@@ -15,20 +15,16 @@ use super::call::{self, CallError, Work};
 use super::catalog::Served;
 use super::codec::parse_object;
 use super::conversation::Conversation;
-use super::docs::{FunctionDocs, Hints};
+use super::docs::{FunctionDocs, Hints, MAX_TITLE_BYTES, description};
 use super::engine::Engine;
 use super::guest::Guest;
 use super::load::{Function, Interfaces, Kind, Plugin};
-use super::names::FunctionName;
+use super::names::{FunctionName, is_plain};
 use super::validator::Validator;
 use super::wit::content::Icon;
 use super::wit::input::Capabilities;
 use super::wit::{prompts, resources, tools};
 use crate::visible::{clean, cut};
-
-/// Bytes that are kept of a description, and of a title; as for those of functions.
-const MAX_DESCRIPTION_BYTES: usize = 2 << 10;
-const MAX_TITLE_BYTES: usize = 100;
 
 /// Entries of one list. A client gets all of them at once.
 const MAX_ENTRIES: usize = 1000;
@@ -212,7 +208,7 @@ fn tool(said: tools::Tool) -> Result<Function, String> {
     };
     Ok(Function {
         name: FunctionName { interface: None, function: said.name.clone() },
-        docs: FunctionDocs::said(Some(described(&said.description)), said.title.as_deref().map(titled), hints),
+        docs: FunctionDocs::said(description(&said.description), said.title.as_deref().map(titled), hints),
         input_schema: Arc::new(input),
         output_schema: output.map(Arc::new),
         kind: Kind::Listed(Arc::new(Listed {
@@ -288,8 +284,7 @@ fn literal_bytes(template: &str) -> usize {
 }
 
 fn require_name(name: &str) -> Result<(), String> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if name.is_empty() || !name.bytes().all(fits) {
+    if !is_plain(name) {
         return Err("a name has letters, digits, `-` and `_` only".to_owned());
     }
     Ok(())
@@ -310,7 +305,7 @@ fn meta(text: Option<&str>) -> Result<Option<Map<String, Value>>, String> {
 }
 
 fn described(text: &str) -> String {
-    cut(clean(text).trim(), MAX_DESCRIPTION_BYTES)
+    description(text).unwrap_or_default()
 }
 
 fn titled(text: &str) -> String {

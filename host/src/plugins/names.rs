@@ -74,11 +74,15 @@ pub enum NameError {
 /// # Errors
 /// [`NameError::PluginName`] for anything but `[A-Za-z0-9_-]+`.
 pub fn plugin_name(stem: &str) -> Result<String, NameError> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if stem.is_empty() || !stem.bytes().all(fits) {
+    if !is_plain(stem) {
         return Err(NameError::PluginName { stem: stem.escape_debug().to_string() });
     }
     Ok(snake(stem))
+}
+
+/// Whether a name is `[A-Za-z0-9_-]+`, which every client takes.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// The tools' names for a plugin's functions, in the order of `functions`.

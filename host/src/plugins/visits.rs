@@ -5,7 +5,7 @@ use wasmtime::component::Instance;
 
 use super::call::{self, CallError, Work};
 use super::catalog::{Prompt, Served};
-use super::codec::{ResultError, of_contents, require_size};
+use super::codec::{of_block, of_contents, require_size};
 use super::conversation::Conversation;
 use super::engine::Engine;
 use super::guest::Guest;
@@ -80,7 +80,7 @@ pub(super) async fn get_prompt(
     let work = Get(prompts, prompt.prompt().prompt.name.clone(), arguments);
     let got = call::visit(engine, &prompt.served, "a prompt", conversation, work).await?;
     if let Ok(got) = &got {
-        let size = got.messages.iter().map(|message| super::codec::of_block(&message.content)).sum();
+        let size = got.messages.iter().map(|message| of_block(&message.content)).sum();
         require_size(size, prompt.served.terms.limits.result.bytes())?;
     }
     Ok(got)
@@ -112,7 +112,6 @@ pub(super) async fn complete(
         suggestions.values.truncate(MAX_SUGGESTIONS);
         suggestions.has_more = true;
     }
-    require_size(suggestions.values.iter().map(String::len).sum(), of.terms.limits.result.bytes())
-        .map_err(|error: ResultError| CallError::Result(error))?;
+    require_size(suggestions.values.iter().map(String::len).sum(), of.terms.limits.result.bytes())?;
     Ok(suggestions)
 }

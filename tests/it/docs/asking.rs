@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
 
-use super::{all_messages, serve};
+use super::serve;
 
 /// A call that is made again and again, until there is a result.
 struct Asked<'a> {
@@ -22,7 +22,7 @@ impl<'a> Asked<'a> {
     async fn answer(&self) -> Value {
         let mut message = self.client.message("tools/call", self.call.clone());
         message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
-        all_messages(self.client.post(&message)).await.pop().unwrap()
+        self.client.post(&message).messages().await.pop().unwrap()
     }
 
     /// The questions, which are asked now.

@@ -8,10 +8,10 @@ use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::until;
 use tinymcp_tests::world::{World, local};
 
-use super::{all_messages, serve, site};
+use super::{serve, site};
 
 async fn messages(client: &Client, method: &str, params: Value) -> Vec<Value> {
-    all_messages(client.request(method, params).1).await
+    client.request(method, params).1.messages().await
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ use std::fs;
 use serde_json::{Value, json};
 use tinymcp_tests::command::finish;
 use tinymcp_tests::guests::tests_dir;
-use tinymcp_tests::http::Request;
 use tinymcp_tests::server::{Server, Site};
 
 use self::guide::Guide;
@@ -27,12 +26,6 @@ fn site(names: &[&str]) -> Site {
 /// A server with these plugins of the guide.
 async fn serve(names: &[&str]) -> Server {
     site(names).start().await
-}
-
-/// All messages that a request brings: notifications, and the answer at last.
-async fn all_messages(request: Request) -> Vec<Value> {
-    let opened = request.open().await;
-    if opened.is_stream() { opened.events().rest().await } else { vec![opened.complete().await.unwrap().json()] }
 }
 
 #[test]

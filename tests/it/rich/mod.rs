@@ -44,12 +44,7 @@ fn capable(client: &Client, method: &str, params: Value, capabilities: &Value) -
 
 /// The answer to such a request.
 async fn answer(client: &Client, method: &str, params: Value, capabilities: &Value) -> Value {
-    let opened = capable(client, method, params, capabilities).open().await;
-    if opened.is_stream() {
-        opened.events().rest().await.pop().unwrap()
-    } else {
-        opened.complete().await.unwrap().json()
-    }
+    capable(client, method, params, capabilities).messages().await.pop().unwrap()
 }
 
 fn forms() -> Value {

@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 
 use super::{Handler, principal, shows};
 use crate::mcp::request_state::Purpose;
-use crate::mcp::rounds::{CameBack, Ended, Round};
+use crate::mcp::rounds::{CameBack, Round};
 use crate::mcp::{content, tools};
 use crate::principal::Principal;
 
@@ -56,17 +56,8 @@ pub(super) async fn read(
         }
     };
     let came_back = CameBack { responses: input_responses, state: request_state };
-    match exchange.run(&purpose, came_back, round).await? {
-        Ended::Done(mut result) => {
-            result.meta = handler.meta(context);
-            Ok(result.into())
-        }
-        Ended::InputRequired(mut required) => {
-            required.meta = handler.meta(context);
-            Ok(required.into())
-        }
-        Ended::CannotAsk(why) => Err(ErrorData::internal_error(why, None)),
-    }
+    let ended = exchange.run(&purpose, came_back, round).await?;
+    ended.into_response(handler.meta(context), |result, meta| result.meta = meta)
 }
 
 /// What lies directly beneath a path: resources, and paths to further ones.
