@@ -26,7 +26,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 180_000;
 const STEP_MS = 15_000;
 const MAX_TABS = 30;
 

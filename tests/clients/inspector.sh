@@ -23,7 +23,7 @@ failed=0
 check() {
     local name=$1 wanted=$2 answer ok=true
     shift 2
-    answer=$(timeout 30 mcp-inspector --cli "$url" --transport http --protocol-era "$era" --stored-auth-only \
+    answer=$(timeout 180 mcp-inspector --cli "$url" --transport http --protocol-era "$era" --stored-auth-only \
         --format json --quiet "$@" 2>&1) || ok=false
     [[ $answer =~ $wanted ]] || ok=false
     [[ $ok == true ]] || failed=1

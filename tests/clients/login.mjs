@@ -12,7 +12,7 @@ import { createRequire } from "node:module";
 const require = createRequire(new URL("../.tools/node/", import.meta.url));
 const { Client, StreamableHTTPClientTransport, UnauthorizedError } = require("@modelcontextprotocol/client");
 
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 180_000;
 const TOKEN_LIFE_MS = 5_000;
 const MODES = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } };
 

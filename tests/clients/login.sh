@@ -40,20 +40,20 @@ report() {
 mcp_remote() {
     local said
     export MCP_REMOTE_CONFIG_DIR=$HOME/mcp-auth
-    said=$(timeout 60 mcp-remote-client "$url" --allow-http 2>&1 <&3) || true
+    said=$(timeout 180 mcp-remote-client "$url" --allow-http 2>&1 <&3) || true
     report login '"name": "add"' "$said"
     # The second run has its tokens.
-    said=$(BROWSER=/bin/false timeout 60 mcp-remote-client "$url" --allow-http 2>&1 <&3) || true
+    said=$(BROWSER=/bin/false timeout 180 mcp-remote-client "$url" --allow-http 2>&1 <&3) || true
     report again '"name": "add"' "$said"
 }
 
 inspector() {
     local said
     export MCP_AUTO_OPEN_ENABLED=true MCP_INSPECTOR_SECRET_STORE=file
-    said=$(timeout 60 mcp-inspector --cli "$url" --transport http --format json --quiet --method tools/call \
+    said=$(timeout 180 mcp-inspector --cli "$url" --transport http --format json --quiet --method tools/call \
         --tool-name add --tool-args-json '{"a":2,"b":3}' 2>&1 </dev/null) || true
     report login '"result": ?5' "$said"
-    said=$(timeout 60 mcp-inspector --cli "$url" --transport http --stored-auth-only --format json --quiet \
+    said=$(timeout 180 mcp-inspector --cli "$url" --transport http --stored-auth-only --format json --quiet \
         --method tools/list 2>&1 </dev/null) || true
     report again '"name": ?"add"' "$said"
 }
@@ -64,7 +64,7 @@ conformance_suite() {
     while IFS= read -r line; do
         echo "$line" >>"$HOME/said"
         if [[ $line == http*client_id=* ]]; then "$BROWSER" "$line" </dev/null >/dev/null; fi
-    done < <(timeout 60 conformance authorization --url "$url" --client-id "$id" --resource "$url/mcp" -p "$port" \
+    done < <(timeout 180 conformance authorization --url "$url" --client-id "$id" --resource "$url/mcp" -p "$port" \
         --output-dir "$HOME/results" 2>&1)
     local scenario file
     for scenario in authorization-server-metadata-endpoint authorization-code-grant; do

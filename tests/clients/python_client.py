@@ -20,7 +20,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
 # The whole run, the wait for a change included.
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 
 # JSON-RPC "invalid params", which the specification wants for an unknown tool.
 INVALID_PARAMS = -32602

@@ -20,7 +20,7 @@ from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 TOKEN_LIFE_SECONDS = 5
 MODES = {"legacy": "legacy", "auto": "auto", "modern": "2026-07-28"}
 

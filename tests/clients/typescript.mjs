@@ -14,7 +14,7 @@ const require = createRequire(new URL("../.tools/node/", import.meta.url));
 const { Client, StreamableHTTPClientTransport } = require("@modelcontextprotocol/client");
 
 /** The whole run, the wait for a change included. */
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 180_000;
 
 /** JSON-RPC "invalid params", which the specification wants for an unknown tool. */
 const INVALID_PARAMS = -32602;

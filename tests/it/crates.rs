@@ -13,8 +13,8 @@ use tinymcp_tests::command::{Finished, finish, suite_path};
 use tinymcp_tests::guests::{copy_changed, kept_dir, tests_dir};
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::server::Site;
-use tinymcp_tests::until;
 use tinymcp_tests::world::World;
+use tinymcp_tests::{BUILDING, until_within};
 
 /// A directory for crates. Their names must be those of no other test: all are built in one target directory, which stays,
 /// so that their dependencies are compiled once.
@@ -148,8 +148,11 @@ async fn dev_builds_serves_and_rebuilds() {
     let text = fs::read_to_string(&source).unwrap();
     let mark = server.log.mark();
     fs::write(&source, text.replace("Hello", "Goodbye")).unwrap();
-    server.log.wait_since(mark, "plugin `grow`").await;
-    until("the new code", async || client.value("grow", json!({ "name": "Ada" })).await == "Goodbye, Ada!").await;
+    server.log.wait_within(BUILDING, mark, "plugin `grow`").await;
+    until_within(BUILDING, "the new code", async || {
+        client.value("grow", json!({ "name": "Ada" })).await == "Goodbye, Ada!"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -165,7 +168,10 @@ async fn dev_sees_what_changes_while_it_builds() {
     }"#;
     fs::write(site.plugin_path("later/build.rs"), script).unwrap();
     let (_world, client) = developed(site).await;
-    until("the new code", async || client.value("early", json!({ "name": "Ada" })).await == "Goodbye, Ada!").await;
+    until_within(BUILDING, "the new code", async || {
+        client.value("early", json!({ "name": "Ada" })).await == "Goodbye, Ada!"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -177,7 +183,7 @@ async fn dev_rebuilds_a_crate_that_did_not_build() {
     fs::write(&source, "fn half(").unwrap();
     let (_world, client) = developed(site).await;
     fs::write(&source, text).unwrap();
-    client.wait_for_tools(&["mend"]).await;
+    until_within(BUILDING, "the tool", async || client.tool_names().await == ["mend"]).await;
 }
 
 #[test]

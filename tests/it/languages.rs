@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,17 +11,14 @@ use tinymcp_tests::command::{Finished, finish, tinymcp};
 use tinymcp_tests::guests::{copy_changed, kept_dir, project_dir, shipped, tests_dir};
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::server::{Server, Site};
-use tinymcp_tests::until_within;
 use tinymcp_tests::world::World;
-
-/// Compiling a whole language takes many seconds; `serve` keeps the state directory, so that it is done once for all runs.
-const COMPILE: Duration = Duration::from_secs(120);
+use tinymcp_tests::{BUILDING, until_within};
 
 async fn serve(name: &str) -> (Server, Client) {
     let state = kept_dir(&format!("state-{name}"));
     let site = Site::new().config(&format!("[state]\ndir = \"{}\"\n", state.display()));
     let server = site.plugin(name, &shipped(name)).launch().await;
-    server.ready_within(COMPILE).await;
+    server.ready_within(BUILDING).await;
     let client = Client::modern(&server);
     (server, client)
 }
@@ -202,7 +198,7 @@ async fn dev_rebuilds_javascript_and_goes_on_without_python() {
     let tools = path_with(&["jco", "node"]);
     let site = site.variable("PATH", path_text(tools.path()));
     let world = World::at(site.develop().await);
-    world.server.ready_within(COMPILE).await;
+    world.server.ready_within(BUILDING).await;
     world.server.log.wait_for("skipped statistics").await;
     let (_, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     let client = world.modern(&tokens.access);
@@ -211,7 +207,7 @@ async fn dev_rebuilds_javascript_and_goes_on_without_python() {
     let text = fs::read_to_string(&source).unwrap();
     fs::write(&source, text.replace("${slug}-${word}", "${slug}_${word}")).unwrap();
     let is_new = async || client.value("text_slugify", json!({ "title": "a b" })).await == "a_b";
-    until_within(COMPILE, "the new code", is_new).await;
+    until_within(BUILDING, "the new code", is_new).await;
 }
 
 fn path_text(path: &Path) -> &str {

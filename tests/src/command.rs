@@ -24,8 +24,9 @@ const VARIABLES: [&str; 14] = [
     "CLERK_VERIFY_ID_TOKEN",
 ];
 
-/// Where the suite has the toolchains that plugins are built with, other than Rust's own.
-const TOOLS: [&str; 3] = [".tools/cargo-component/bin", ".tools/node/node_modules/.bin", ".tools/python/bin"];
+/// Where the suite has the toolchains that plugins are built with, other than Rust's own, and the proxies of the documents.
+const TOOLS: [&str; 4] =
+    [".tools/cargo-component/bin", ".tools/node/node_modules/.bin", ".tools/python/bin", ".tools/proxies/bin"];
 
 /// What a command came to.
 #[derive(Debug)]

@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::within;
+use crate::{DEADLINE, within};
 
 /// The lines so far. Clones see the same.
 #[derive(Clone)]
@@ -14,6 +15,11 @@ pub struct Log(watch::Receiver<Vec<String>>);
 /// A place in the log: what comes after it is new.
 #[derive(Clone, Copy)]
 pub struct Mark(usize);
+
+impl Mark {
+    /// The beginning of the log.
+    pub const START: Self = Self(0);
+}
 
 impl Log {
     /// Collects lines until the stream ends.
@@ -39,7 +45,7 @@ impl Log {
 
     /// The lines that hold a text.
     pub fn lines(&self, text: &str) -> Vec<String> {
-        self.lines_since(Mark(0), text)
+        self.lines_since(Mark::START, text)
     }
 
     /// The end of the log as it is now.
@@ -52,7 +58,7 @@ impl Log {
     /// # Panics
     /// When there is none in time, or the log has ended without it.
     pub async fn wait_for(&self, text: &str) -> String {
-        self.wait_since(Mark(0), text).await
+        self.wait_since(Mark::START, text).await
     }
 
     /// Waits for a line after a mark that holds a text.
@@ -60,9 +66,17 @@ impl Log {
     /// # Panics
     /// When there is none in time, or the log has ended without it.
     pub async fn wait_since(&self, mark: Mark, text: &str) -> String {
+        self.wait_within(DEADLINE, mark, text).await
+    }
+
+    /// The same with a deadline of one's own.
+    ///
+    /// # Panics
+    /// When there is none in time, or the log has ended without it.
+    pub async fn wait_within(&self, deadline: Duration, mark: Mark, text: &str) -> String {
         let mut lines = self.0.clone();
         let found = |lines: &Vec<String>| lines[mark.0..].iter().any(|line| line.contains(text));
-        let waited = tokio::time::timeout(crate::DEADLINE, lines.wait_for(found)).await;
+        let waited = tokio::time::timeout(deadline, lines.wait_for(found)).await;
         match waited {
             Ok(Ok(lines)) => {
                 let line = lines[mark.0..].iter().find(|line| line.contains(text));

@@ -13,8 +13,8 @@ use url::Url;
 use crate::command::{Finished, finish, run, tinymcp};
 use crate::guests::guest;
 use crate::http::{Answer, Request};
-use crate::log::Log;
-use crate::{DEADLINE, until, until_within};
+use crate::log::{Log, Mark};
+use crate::{BUILDING, DEADLINE, until, until_within};
 
 /// Everybody comes in: login has tests of its own.
 const NO_LOGIN: &str = "[auth]\nprovider = \"none\"\n";
@@ -141,7 +141,7 @@ impl Site {
     /// # Panics
     /// When it does not.
     pub async fn launch(self) -> Server {
-        self.launch_as("serve").await
+        self.launch_as("serve", DEADLINE).await
     }
 
     /// Starts `tinymcp dev`, and waits until it has built the crates and listens.
@@ -149,16 +149,16 @@ impl Site {
     /// # Panics
     /// When it does not.
     pub async fn develop(self) -> Server {
-        self.launch_as("dev").await
+        self.launch_as("dev", BUILDING).await
     }
 
-    async fn launch_as(self, name: &str) -> Server {
+    async fn launch_as(self, name: &str, deadline: Duration) -> Server {
         let mut command = tinymcp(self.path());
         command.args([name, "--listen", &self.listen.to_string()]).stderr(Stdio::piped()).stdout(Stdio::null());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().expect("the program starts");
         let log = Log::collect(child.stderr.take().expect("it was just piped"));
-        let line = log.wait_for("listening on ").await;
+        let line = log.wait_within(deadline, Mark::START, "listening on ").await;
         let (_, rest) = line.split_once("listening on ").expect("it was waited for");
         let address = rest.split([' ', '"']).next().and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));

@@ -1,20 +1,17 @@
 //! Guests with a whole language inside: they are large, start slowly, and import what they never use.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
+use tinymcp_tests::BUILDING;
 use tinymcp_tests::client::Client;
 use tinymcp_tests::guests::kept_dir;
 use tinymcp_tests::server::{Server, Site};
 
-/// Compiling one of these takes many seconds; the state directory is kept, so that it is done once for all runs.
-const COMPILE: Duration = Duration::from_secs(120);
-
+/// A server with one of these. Compiling it takes many seconds; the state directory is kept, so that it is done once for all runs.
 async fn serve(name: &str) -> (Server, Client) {
     let state = kept_dir(&format!("state-{name}"));
     let site = Site::with(&[name]).config(&format!("[state]\ndir = \"{}\"\n", state.display()));
     let server = site.launch().await;
-    server.ready_within(COMPILE).await;
+    server.ready_within(BUILDING).await;
     let client = Client::modern(&server);
     (server, client)
 }

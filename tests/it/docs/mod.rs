@@ -1,8 +1,10 @@
-//! What `docs/plugins.md` shows: its listings compile, and what comes of them does what the guide says.
+//! What the documents show: the listings of `docs/plugins.md` compile, and what comes of them does what the guide says; the
+//! proxies of `docs/operations.md` run.
 
 mod asking;
 mod effects;
 mod guide;
+mod proxies;
 mod workshop;
 
 use std::fs;
