@@ -135,7 +135,7 @@ async fn serves(proxy: fn(&Path, SocketAddr) -> Proxy) {
     let mut events = mcp.listen().await;
     world.server.site().put("greeter.wasm", &guest("greeter-v1"));
     assert_eq!(events.expect("a change").await["method"], "notifications/tools/list_changed");
-    assert_eq!(mcp.value("greeter_greet", json!({ "name": "Ada" })).await, "Hello, Ada!");
+    assert_eq!(mcp.value("greeter_greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
 
     // A server that is gone is what proxies write about.
     let address = world.server.address;
