@@ -135,6 +135,7 @@ impl Server {
         let limits = Limits {
             connections: config.server.connections.get(),
             header_timeout: config.server.header_timeout.duration(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
         };
         let serving = tokio::spawn(http::server::serve(listeners, routes, limits, draining.clone(), closed.clone()));
         tokio::pin!(serving);
