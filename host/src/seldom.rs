@@ -38,7 +38,7 @@ impl Seldom {
             None => {
                 // Its own task would have said so, unless the runtime is gone.
                 let new = Window { ends: now + self.length, said: 0, unsaid: 0 };
-                self.tell(window.replace(new));
+                self.tell(window.replace(new).as_ref());
                 window.as_mut().expect("it was just set")
             }
         };
@@ -54,12 +54,13 @@ impl Seldom {
             let ends = current.ends;
             runtime.spawn(async move {
                 tokio::time::sleep_until(ends).await;
-                self.tell(self.window.lock().unwrap_or_else(PoisonError::into_inner).take_if(|it| it.ends <= ends));
+                let ended = self.window.lock().unwrap_or_else(PoisonError::into_inner).take_if(|it| it.ends <= ends);
+                self.tell(ended.as_ref());
             });
         }
     }
 
-    fn tell(&self, window: Option<Window>) {
+    fn tell(&self, window: Option<&Window>) {
         if let Some(Window { unsaid: unsaid @ 1.., .. }) = window {
             tracing::warn!(repeated = unsaid, "{unsaid} more within a minute: {}", self.what);
         }

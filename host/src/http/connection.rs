@@ -48,8 +48,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WITHIN: Duration = Duration::from_secs(20);
 
-/// Concurrent requests on one HTTP/2 connection; RFC 9113 §6.5.2 wants no fewer.
-const MAX_STREAMS: u32 = 100;
+/// Concurrent requests on one HTTP/2 connection. RFC 9113 §6.5.2 wants a hundred, and a proxy with many people behind it
+/// needs them. All heads that are on their way are unpacked before the first is looked at, so others get fewer.
+const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS_OF_PROXY: u32 = 100;
 
 /// What an HTTP/2 client may send ahead, on a stream and on the connection: it is held in memory until it is read.
 const WINDOW_BYTES: u32 = 65_535;
@@ -108,7 +110,7 @@ impl Connection {
         let clock = Clock::start();
         let entrance = Arc::new(Entrance::new(place, Arc::clone(&clock), Arc::clone(&self.strangers)));
         let place = &entrance.place;
-        let builder = builder();
+        let builder = builder(if place.is_proxys() { MAX_STREAMS_OF_PROXY } else { MAX_STREAMS });
         let of_service = Arc::clone(&entrance);
         let service = hyper::service::service_fn(move |request| self.answer(request, peer, &of_service));
         let connection = builder.serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&clock))), service);
@@ -167,7 +169,7 @@ impl Connection {
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn builder(max_streams: u32) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -183,7 +185,7 @@ fn builder() -> Builder<TokioExecutor> {
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_send_buf_size(SEND_BYTES)
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(max_streams)
         .max_header_list_size(MAX_HEADER_LIST_BYTES);
     builder
 }

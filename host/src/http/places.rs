@@ -20,6 +20,9 @@ const STRANGERS_MAX: usize = 256;
 /// A connection younger than this is left alone: its client may be about to say who it is.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
+/// A stranger whose request takes longer gives way to others from the same address too.
+const SLOW_AFTER: Duration = Duration::from_secs(3);
+
 /// How often a newcomer looks for a place that nobody has told it of: what others hold settles without a word.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -103,7 +106,7 @@ struct Occupant {
     party: Party,
     used: Use,
     is_strangers: bool,
-    /// Since when it is used so little; for one in use, since it was opened.
+    /// Since when it is used so little, or strangers ask; for one that a person uses, since it was opened.
     since: Instant,
 }
 
@@ -291,7 +294,12 @@ impl Shared {
             (_, Some(person), _) => Party::Person(person),
             (origin, None, _) => origin,
         };
-        let since = usage.idle_since.filter(|_| used == Use::Idle).unwrap_or(self.entered);
+        let since = match used {
+            Use::Idle => usage.idle_since,
+            Use::Asking => usage.strangers_since,
+            Use::Silent | Use::Busy => None,
+        };
+        let since = since.unwrap_or(self.entered);
         Occupant { id, party, used, is_strangers: self.is_strangers(&usage), since }
     }
 }
@@ -299,7 +307,8 @@ impl Shared {
 /// Which connection gives way to a newcomer, if any does.
 ///
 /// One that is in use goes only if its party holds at least two more than the newcomer's, so that two parties do not
-/// take one place from each other; an idle one already if it holds more, or is the newcomer's own. The largest parties
+/// take one place from each other; an idle one already if it holds more, or is the newcomer's own, and of its own also what
+/// is slow. The largest parties
 /// (by powers of two, so that a call is not cut for one place more or less) lose first, and what is used least.
 fn choose(occupants: &[Occupant], newcomer: Party, now: Instant, of_strangers_only: bool) -> Option<u64> {
     let mut held: HashMap<Party, u32> = HashMap::new();
@@ -309,15 +318,17 @@ fn choose(occupants: &[Occupant], newcomer: Party, now: Instant, of_strangers_on
     // A proxy brings somebody who is not known yet.
     let own = if newcomer == Party::Proxy { 0 } else { held.get(&newcomer).copied().unwrap_or_default() };
     let may_go = |occupant: &&Occupant| {
-        let count = held[&occupant.party];
+        let (count, is_own) = (held[&occupant.party], occupant.party == newcomer);
+        let age = now.duration_since(occupant.since);
         let is_fair = match occupant.used {
-            Use::Silent | Use::Idle => occupant.party == newcomer || count > own,
-            Use::Asking | Use::Busy => occupant.party != newcomer && count > own + 1,
+            Use::Silent | Use::Idle => is_own || count > own,
+            Use::Asking if is_own => age >= SLOW_AFTER,
+            Use::Asking | Use::Busy => !is_own && count > own + 1,
         };
         is_fair
             && occupant.party != Party::Proxy
             && (occupant.is_strangers || !of_strangers_only)
-            && now.duration_since(occupant.since) >= SETTLED_AFTER
+            && age >= SETTLED_AFTER
     };
     let rank = |occupant: &&Occupant| (std::cmp::Reverse(held[&occupant.party].ilog2()), occupant.used, occupant.since);
     occupants.iter().filter(may_go).min_by_key(rank).map(|occupant| occupant.id)
@@ -357,7 +368,9 @@ mod tests {
             // From the same address too, for its own are silent.
             (&[(one, Silent), (one, Silent)], one, Some(0)),
             // What is in use is not taken by its own, nor if that only turns the shares around.
-            (&[(one, Asking), (one, Asking)], one, None),
+            (&[(one, Asking)], one, None),
+            // Unless it is slow.
+            (&[(one, Asking), (one, Asking), (one, Asking)], one, Some(0)),
             (&[(one, Busy), (two, Busy)], two, None),
             (&[(alice, Busy), (alice, Busy)], one, Some(0)),
             (&[(alice, Busy), (bob, Busy)], one, None),
@@ -365,7 +378,7 @@ mod tests {
             (&[(bob, Idle), (alice, Busy), (alice, Busy), (alice, Busy), (alice, Busy)], one, Some(1)),
             (&[(alice, Busy), (alice, Idle), (alice, Busy)], one, Some(1)),
             // A flood does not take what others hold idle.
-            (&[(alice, Idle), (one, Asking), (one, Asking), (one, Asking)], one, None),
+            (&[(alice, Idle), (one, Busy), (one, Busy), (one, Busy)], one, None),
             // With one place each, the one that was silent longest goes.
             (&[(alice, Busy), (one, Silent), (two, Silent)], network(3), Some(1)),
             // A proxy's own are not taken; for whom it asks counts.
