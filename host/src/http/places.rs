@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Connections on which nobody has logged in yet. Each may hold two buffers of a head's size.
-const STRANGERS_MAX: usize = 256;
+/// Connections on which nobody has logged in yet. Each may hold two buffers of a head's size, and on HTTP/2
+/// what h2 keeps for thirty streams: some 200 KiB at most.
+const STRANGERS_MAX: usize = 192;
 
 /// A connection younger than this is left alone: its client may be about to say who it is.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
