@@ -286,11 +286,8 @@ mod tests {
 
     #[test]
     fn what_is_logged_of_a_header_is_short_and_on_one_line() {
-        let bytes = [b"x\x1b\xe2\x80\xae\xe2\x80\xa8".as_slice(), &[b'y'; 60_000]].concat();
-        // No parser of heads lets the first of these through.
-        let text = logged(
-            &HeaderValue::from_bytes(&bytes.iter().copied().filter(|it| *it != 0x1b).collect::<Vec<_>>()).unwrap(),
-        );
+        let bytes = [b"x\xe2\x80\xae\xe2\x80\xa8".as_slice(), &[b'y'; 60_000]].concat();
+        let text = logged(&HeaderValue::from_bytes(&bytes).unwrap());
         assert!(text.starts_with("x\\u{202e}\\u{2028}y") && text.len() <= LOGGED_BYTES, "{text}");
     }
 
