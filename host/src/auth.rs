@@ -44,10 +44,14 @@ use self::sessions::BearerError;
 pub(crate) use self::wellknown::Challenge;
 use crate::http::server::Peer;
 use crate::principal::Principal;
+use crate::seldom::Seldom;
 
 /// Headers by which a proxy says that it forwards somebody else's request.
 const FORWARDED: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
+
+static FOREIGN_TOKENS: Seldom = Seldom::new("bearer tokens that are none of this server");
+static ENDED_TOKENS: Seldom = Seldom::new("bearer tokens whose session has ended, or that were revoked or replaced");
 
 /// How often a stream that stays open is asked whether its token still holds.
 const STREAM_CHECK: Duration = Duration::from_secs(10);
@@ -221,12 +225,12 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 fn refused(error: BearerError) -> Refusal {
     let reference = server::reference();
     match error {
-        BearerError::Foreign => {
-            tracing::info!(%reference, "a bearer token was refused: it is no access token of this server")
-        }
-        BearerError::Ended => {
-            tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced")
-        }
+        BearerError::Foreign => FOREIGN_TOKENS.say(|| {
+            tracing::info!(%reference, "a bearer token was refused: it is no access token of this server");
+        }),
+        BearerError::Ended => ENDED_TOKENS.say(|| {
+            tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced");
+        }),
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
         BearerError::Unavailable => {
             tracing::error!(%reference, "a bearer token could not be checked: the store failed");

@@ -84,6 +84,14 @@ impl FetchError {
     /// All that a stranger learns: more would make this server a means to look around.
     pub const OUTWARD: &'static str = "the document could not be fetched";
 
+    /// What an operator does about [`Self::is_untrusted`].
+    pub const TRUST: &'static str = "If an authority of your own issued the certificate, set SSL_CERT_FILE to a file with all authorities to trust (PEM), that one among them, for the server and for this command. Otherwise let the other side send its whole chain, for this name, and renew it in time.";
+
+    /// Whether somebody answers there, with a certificate that this machine does not trust.
+    pub fn is_untrusted(&self) -> bool {
+        matches!(self, Self::Unreachable(cause) if cause.contains("certificate"))
+    }
+
     fn of(error: reqwest::Error) -> Self {
         let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
         while let Some(error) = cause {

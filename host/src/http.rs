@@ -3,13 +3,18 @@
 //! A request passes, from the outside in: CORS, the checks of Host and Origin, its route; at `/mcp` also
 //! [`crate::auth`], which says who is calling.
 
-mod address;
+pub(crate) mod address;
+mod body;
+mod connection;
 mod guard;
 mod health;
 pub mod html;
 mod login;
 mod pages;
+mod places;
 pub mod server;
+mod transport;
+mod visit;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +36,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::guard::Guard;
 use self::server::Peer;
+pub(crate) use self::visit::Crowded;
+use self::visit::Visit;
 use crate::auth::{Auth, Refusal};
 use crate::config::Server;
 use crate::mcp::{self, Endpoint, ScopesNeeded};
@@ -69,8 +76,6 @@ impl Routes {
             .route("/mcp/", any(serve_mcp))
             .route("/", get(pages::landing))
             .route("/llms.txt", get(pages::llms_txt))
-            .route("/healthz", get(health::live))
-            .route("/readyz", get(health::ready))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
         // What clients ask before and while they log in: JSON that every page may read, since no cookie counts here.
@@ -92,13 +97,19 @@ impl Routes {
             .route("/auth/callback", get(login::callback))
             .route("/local/authorize", get(login::local).post(login::local))
             .method_not_allowed_fallback(method_not_allowed);
+        // Supervisors ask by whatever address they have, and learn nothing that anybody may not know.
+        let health = Router::new()
+            .route("/healthz", get(health::live))
+            .route("/readyz", get(health::ready))
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(from_fn(guard::mark));
         // One layer of several, since each costs every request an allocation.
         let layers = || {
             ServiceBuilder::new()
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(from_fn_with_state(Arc::clone(&guard), guard::check))
         };
-        let (mcp, logins) = (mcp.layer(layers()), clients.merge(people).layer(layers()));
+        let (mcp, logins) = (mcp.layer(layers()).merge(health), clients.merge(people).layer(layers()));
         let plain = mcp.clone().merge(logins.clone()).with_state(Arc::clone(&app));
         let of_pages = mcp.layer(guard.cors()).merge(logins).with_state(app);
         Self { plain, of_pages }
@@ -128,6 +139,10 @@ async fn serve_mcp(
         Ok(principal) => principal,
         Err(refusal) => return refuse(&app, refusal, host.as_ref()),
     };
+    // Whoever keeps the request's head, as a task in the background does, must not keep the visit.
+    if let Some(visit) = request.extensions_mut().remove::<Arc<Visit>>() {
+        visit.know(principal.person());
+    }
     let authorization = request.headers().get(AUTHORIZATION).cloned();
     request.extensions_mut().insert(principal);
     match app.endpoint.serve(request).await {

@@ -12,7 +12,7 @@
 //! - [`clients`]: what to paste into Cursor, Claude Code and others. [`finding`]: what `tinymcp doctor` has found.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
-//! - [`visible`]: strangers' text, without what a reader would not see.
+//! - [`visible`]: strangers' text, without what a reader would not see. [`seldom`]: records that strangers can cause.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` says more, with a walk-through of each flow.
@@ -28,6 +28,7 @@ pub mod jwks;
 pub mod mcp;
 pub mod plugins;
 pub mod principal;
+pub mod seldom;
 pub mod state;
 pub mod store;
 pub mod vault;

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,12 +119,13 @@ impl std::fmt::Debug for KeyRing {
 
 impl StateDir {
     /// Opens the directory; makes it (mode 0700) when it is missing, and its key (mode 0600) when that is missing and
-    /// needed.
+    /// needed. What others may read in it is narrowed.
     ///
     /// # Errors
     /// [`StateError`] when it cannot be made, read or written, or a key is damaged.
     pub fn open(path: &Path, secrets: &Secrets) -> Result<Self, StateError> {
         create_private_dir(path).map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
+        narrow_ours(path);
         let current = match &secrets.current {
             Some(secret) => stretched(secret),
             None => match read_key(path, KEY_FILE)? {
@@ -207,6 +209,60 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a file that nobody but its owner may read, whatever the process's umask, and whatever was there.
+///
+/// # Errors
+/// What the system says.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(bytes)
+}
+
+/// Narrows what an earlier version, a restored backup or a generous hand has left of ours: files to 0600, directories to
+/// 0700. Only what has a name of ours, for the directory may be one that holds other things too.
+fn narrow_ours(dir: &Path) {
+    let is_ours =
+        |name: &str| name == KEY_FILE || name.starts_with("key.") || ["names.json", "names.draft"].contains(&name);
+    for entry in entries(dir) {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(is_ours) {
+            narrow(&entry.path());
+        }
+    }
+    for ours in ["code", "store", "providers"] {
+        narrow(&dir.join(ours));
+    }
+}
+
+/// Narrows a file, or a directory with all that is in it. Links are left alone, and so is what is gone meanwhile.
+fn narrow(path: &Path) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    let mode = match metadata.file_type() {
+        kind if kind.is_dir() => 0o700,
+        kind if kind.is_file() => 0o600,
+        _ => return,
+    };
+    if metadata.permissions().mode() & 0o077 != 0 {
+        match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
+            Ok(()) if path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"key")) => tracing::warn!(
+                "others could read the key file `{}` until now; if somebody may have, change the key: docs/operations.md, Keys",
+                path.display()
+            ),
+            Ok(()) => {}
+            Err(error) => tracing::warn!("others may read `{0}`: {error}: `chmod go= {0}`", path.display()),
+        }
+    }
+    if metadata.is_dir() {
+        entries(path).for_each(|entry| narrow(&entry.path()));
+    }
+}
+
+/// What is in a directory, as far as it can be read.
+fn entries(dir: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(dir).into_iter().flatten().flatten()
+}
+
 /// The names of the files with previous keys, in order.
 fn previous_key_files(dir: &Path) -> Result<Vec<String>, StateError> {
     let failed = |source| StateError::Directory { path: dir.to_owned(), source };
@@ -249,9 +305,8 @@ fn write_new_key(dir: &Path) -> io::Result<()> {
     let mut key = [0; KEY_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
     let draft = dir.join(format!("{KEY_FILE}.{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
+    write_private(&draft, &key)?;
+    File::open(&draft)?.sync_all()?;
     let linked = fs::hard_link(&draft, dir.join(KEY_FILE));
     fs::remove_file(&draft)?;
     match linked {
@@ -295,6 +350,31 @@ mod tests {
             let error = StateDir::open(scratch.path(), &Secrets::default()).unwrap_err().to_string();
             assert!(error.contains("expected 32 bytes, found 5") && error.contains(name), "{error}");
             assert_eq!(fs::read(scratch.path().join(name)).unwrap(), b"short");
+        }
+    }
+
+    #[test]
+    fn what_others_could_read_is_narrowed_and_what_is_not_ours_left_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name: &str| scratch.path().join(name);
+        open(scratch.path());
+        fs::create_dir_all(path("store/deep")).unwrap();
+        for name in ["names.json", "key.old-1", "store/store.db-wal", "store/deep/x", "program"] {
+            fs::write(path(name), [0; KEY_BYTES]).unwrap();
+            fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        write_private(&path("names.json"), b"{}").unwrap();
+        let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("names.json"), 0o600, "a file that was there is narrowed as it is written");
+        open(scratch.path());
+        for (name, expected) in [
+            ("key.old-1", 0o600),
+            ("store", 0o700),
+            ("store/store.db-wal", 0o600),
+            ("store/deep/x", 0o600),
+            ("program", 0o755),
+        ] {
+            assert_eq!(mode(name), expected, "{name}");
         }
     }
 

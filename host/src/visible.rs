@@ -1,4 +1,5 @@
-//! Strangers' text made fit for people and models: without what is invisible, and no longer than it may be.
+//! Strangers' text made fit for people, models and logs: without what is invisible, or with it written out, and no longer
+//! than it may be.
 
 /// Removes what a reader would not see, or would see elsewhere than it stands; line breaks stay, as `\n`.
 ///
@@ -18,6 +19,25 @@ pub fn clean(raw: &str) -> String {
         }
     }
     text
+}
+
+/// Writes out what would end a line of a log, move it, hide in it, or colour a terminal: `\u{202e}`.
+pub fn escape(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    for char in raw.chars() {
+        match char.is_control() || misleads(char) {
+            true => text.extend(char.escape_default()),
+            false => text.push(char),
+        }
+    }
+    text
+}
+
+/// Whether a log with this character shows something else than it says: direction controls, further ends of lines,
+/// what is not seen, and the controls that some terminals take for an escape. What joins and colours emoji is none.
+pub fn misleads(char: char) -> bool {
+    let is_of_emoji = matches!(char, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
+    matches!(char, '\u{2028}' | '\u{2029}' | '\u{80}'..='\u{9f}') || (is_invisible(char) && !is_of_emoji)
 }
 
 fn is_invisible(char: char) -> bool {
@@ -40,4 +60,20 @@ pub fn cut(text: &str, max_bytes: usize) -> String {
     }
     let end = text.floor_char_boundary(max_bytes.saturating_sub(MARK.len()));
     format!("{}{MARK}", text[..end].trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_or_ends_a_line_is_written_out() {
+        let raw = "a\u{1b}[31m\n\u{85}\u{202e}b\u{2066}\u{2028}\u{2029}\u{200f}\u{61c}\u{feff} é日👩\u{200d}🚀⚠\u{fe0f}\u{e0041}";
+        let expected = concat!(
+            r"a\u{1b}[31m\n\u{85}\u{202e}b\u{2066}\u{2028}\u{2029}\u{200f}\u{61c}\u{feff} é日",
+            "👩\u{200d}🚀⚠\u{fe0f}",
+            r"\u{e0041}"
+        );
+        assert_eq!(escape(raw), expected);
+    }
 }

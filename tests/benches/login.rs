@@ -178,7 +178,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         server: server_settings,
         draining: never.clone(),
     });
-    let limits = Limits { connections: 16, header_timeout: Duration::from_secs(10) };
+    let limits = Limits { connections: 16, header_timeout: Duration::from_secs(10), trusted_proxies: Vec::new() };
     tokio::spawn(server::serve(listeners, routes, limits, never.clone(), never));
     (Auth::Login(authorization_server), address)
 }

@@ -14,6 +14,7 @@ mod crates;
 mod docs;
 mod languages;
 mod login;
+mod logs;
 mod protocol;
 mod reload;
 mod rich;

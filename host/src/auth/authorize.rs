@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::HOST;
 use http::{HeaderMap, StatusCode};
+use serde_json::json;
 
 use super::clients::redirect;
 use super::clients::{Client, Clients, UnknownClient};
@@ -26,6 +27,10 @@ use crate::config::address::BaseUrl;
 
 /// Longest request that is sent on to the server's own name: it becomes a URL, of which 16 KiB are taken.
 const ALIAS_QUERY_BYTES_MAX: usize = 8 * 1024;
+
+/// Longest `state`, as JSON has it. It comes back to the client in a URL, and waits in the store for a person who has
+/// approved and may never log in; those of real clients have a few hundred bytes, and some put a small document there.
+const STATE_BYTES_MAX: usize = 4 * 1024;
 
 /// Serves the authorization endpoint. `raw_query` is the query, or the body of a form.
 pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
@@ -112,6 +117,9 @@ fn validate(
     let state = once("state")?;
     if state.is_some_and(|state| state.contains(char::REPLACEMENT_CHARACTER)) {
         return Err(refused("invalid_request", "state is not UTF-8, so it could not be given back as it came"));
+    }
+    if state.is_some_and(|state| json!(state).to_string().len() > STATE_BYTES_MAX) {
+        return Err(refused("invalid_request", "state is longer than the 4 KiB that can be given back"));
     }
     match once("response_type")? {
         Some("code") => {}

@@ -9,8 +9,10 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-/// Time for a client to send its request's body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::http::Crowded;
+
+/// Time for a client to send its request's body, of which nobody knows yet whose it is.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The largest form: a consent form with a sealed request of a long registration has some 20 KiB.
 pub(super) const FORM_BYTES_MAX: usize = 64 * 1024;
@@ -29,6 +31,8 @@ pub(super) enum BodyError {
     TooLarge,
     Incomplete,
     NotAForm,
+    /// Too much is being sent by others who have not logged in either.
+    Crowded,
 }
 
 impl BodyError {
@@ -36,6 +40,7 @@ impl BodyError {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete | Self::NotAForm => StatusCode::BAD_REQUEST,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -43,6 +48,7 @@ impl BodyError {
         match self {
             Self::TooLarge => "the request's body is too large",
             Self::Incomplete => "the request's body did not arrive whole",
+            Self::Crowded => "too much is being sent to this server at the moment: try again",
             Self::NotAForm => "send the parameters as `application/x-www-form-urlencoded` in the body",
         }
     }
@@ -100,6 +106,7 @@ pub(super) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyErro
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Ok(Err(error)) if Crowded::is_cause_of(&*error) => Err(BodyError::Crowded),
         Ok(Err(_)) | Err(_) => Err(BodyError::Incomplete),
     }
 }

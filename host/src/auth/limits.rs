@@ -1,6 +1,6 @@
 //! How often one address may ask. A ceiling far above what people do, so that nobody keeps the server busy alone.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,12 +9,16 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::errors::OAuthError;
+use crate::http::address::network;
+use crate::seldom::Seldom;
 
 /// Addresses that are remembered before those are forgotten that have not asked for a while.
 const ADDRESSES_MAX: usize = 10_000;
 
 /// Requests between two times of forgetting, which looks at every address.
 const FORGET_EVERY: u32 = 1_024;
+
+static TOO_OFTEN: Seldom = Seldom::new("requests of addresses that ask too often");
 
 /// What is counted apart, so that one does not use up the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,18 +74,10 @@ impl Limits {
         limiter.check_key(&network(address)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             let wait = wait.max(Duration::from_secs(1)).as_secs_f64().ceil();
-            tracing::warn!(?bucket, "an address asks too often");
+            TOO_OFTEN.say(|| tracing::warn!(?bucket, "an address asks too often"));
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a minute at most")]
             OAuthError::SlowDown { retry_after_s: wait as u32 }
         })
-    }
-}
-
-/// What counts as one: a whole IPv6 network of 64 bits, of which one machine has all addresses.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

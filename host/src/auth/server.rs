@@ -26,9 +26,13 @@ use crate::http::html;
 use crate::state::StateDir;
 use crate::store::Store;
 use crate::vault::Vault;
+use crate::visible::cut;
 
 /// How long a page can be read before the browser goes on to the client that has to learn of the error too.
 const FORWARD_AFTER_S: u32 = 30;
+
+/// What is logged of a cause, which may quote a stranger or the provider.
+const CAUSE_BYTES: usize = 1024;
 
 /// When a browser, or whoever acts for one, should ask again after something was unavailable.
 const RETRY_AFTER_S: u32 = 10;
@@ -166,6 +170,7 @@ impl AuthorizationServer {
     pub(super) fn page(&self, headers: &HeaderMap, failure: Failure<'_>) -> Response {
         let reference = reference();
         let Failure { status, error, explanation, cause, back } = failure;
+        let cause = cut(&cause, CAUSE_BYTES);
         tracing::warn!(%reference, status = status.as_u16(), cause, "login: {}", explanation.title);
         let forward = back.map(|back| Forward {
             url: self.error_url(&back, error, &explanation.title),

@@ -1,6 +1,9 @@
 //! The log: to standard error, as text for people or JSON for machines.
+//!
+//! Much of it is what strangers and guests have written. The formatter escapes what colours a terminal; here the rest is
+//! written out that would show a reader something else than there is.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Stderr, Write};
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -9,9 +12,11 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::keys::Log;
 use crate::config::names::LogFormat;
+use crate::visible;
 
-/// Records of libraries that say what we say better, or say it at every request.
-const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn";
+/// Records of libraries that say what we say better, or say it at every request. notify would tell of each record that it
+/// is written, where the log is a file in a directory that is watched: one that tells of itself never ends.
+const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,notify=info,inotify=info,mio=info";
 
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
@@ -30,10 +35,10 @@ impl LogLevel {
 pub(super) fn start(log: &Log) -> LogLevel {
     let (filter, handle) = reload::Layer::new(filter(log));
     let layer = match log.format {
-        LogFormat::Json => fmt::layer().json().with_writer(std::io::stderr).boxed(),
+        LogFormat::Json => fmt::layer().json().with_writer(|| Plain::new(LogFormat::Json)).boxed(),
         LogFormat::Text => {
             let is_terminal = std::io::stderr().is_terminal();
-            fmt::layer().with_target(false).with_ansi(is_terminal).with_writer(std::io::stderr).boxed()
+            fmt::layer().with_target(false).with_ansi(is_terminal).with_writer(|| Plain::new(LogFormat::Text)).boxed()
         }
     };
     tracing_subscriber::registry().with(filter).with(layer).init();
@@ -42,11 +47,73 @@ pub(super) fn start(log: &Log) -> LogLevel {
 
 /// Starts the log of a command that only looks.
 pub(super) fn start_quiet() {
-    let layer = fmt::layer().with_target(false).without_time().with_ansi(false).with_writer(std::io::stderr);
+    let writer = || Plain::new(LogFormat::Text);
+    let layer = fmt::layer().with_target(false).without_time().with_ansi(false).with_writer(writer);
     tracing_subscriber::registry().with(EnvFilter::new(GUESTS_ONLY)).with(layer).init();
+}
+
+/// Standard error, without what misleads.
+struct Plain {
+    format: LogFormat,
+    stderr: Stderr,
+}
+
+impl Plain {
+    fn new(format: LogFormat) -> Self {
+        Self { format, stderr: io::stderr() }
+    }
+}
+
+/// Each write is a whole record.
+impl Write for Plain {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(record) {
+            Ok(text) if text.chars().any(visible::misleads) => {
+                self.stderr.write_all(written_out(text, self.format).as_bytes())?;
+            }
+            _ => self.stderr.write_all(record)?,
+        }
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stderr.flush()
+    }
+}
+
+/// The record with every such character as an escape. In JSON all of them are within strings, where the escape says the
+/// same.
+fn written_out(record: &str, format: LogFormat) -> String {
+    let mut text = String::with_capacity(record.len());
+    for char in record.chars() {
+        match format {
+            _ if !visible::misleads(char) => text.push(char),
+            LogFormat::Text => text.extend(char.escape_unicode()),
+            LogFormat::Json => {
+                let units =
+                    char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+                text.push_str(&units);
+            }
+        }
+    }
+    text
 }
 
 /// The configured directives come last: they are stronger.
 fn filter(log: &Log) -> EnvFilter {
     EnvFilter::new(format!("{QUIET},{}", log.level.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_misleads_is_written_out() {
+        let record = "a\u{202e}b\u{2028}\u{e0041}\n";
+        assert_eq!(written_out(record, LogFormat::Text), "a\\u{202e}b\\u{2028}\\u{e0041}\n");
+        let json = written_out(&serde_json::json!({ "m": record }).to_string(), LogFormat::Json);
+        assert!(json.is_ascii(), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["m"], record);
+    }
 }

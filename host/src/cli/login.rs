@@ -43,8 +43,12 @@ impl Login<'_> {
         let Self { config, provider, mut client_secrets, state, tasks, draining, closed } = self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
+        if current.auth.provider.as_str() == NONE {
+            return Ok(Auth::none());
+        }
+        // First, since it is refused while another server has it: then nothing else may have begun.
+        let store = Store::open(state, tasks, closed)?;
         let upstream = match (current.auth.provider.as_str(), provider) {
-            (NONE, _) => return Ok(Auth::none()),
             (LOCAL, _) => Upstream::Local(Local::new(base_url, Vault::of(state, LOCAL_CODES))),
             (_, Some(provider)) => {
                 tracing::info!(
@@ -69,7 +73,7 @@ impl Login<'_> {
             upstream,
             documents: Documents::new(Strangers::default()),
             state,
-            store: Store::open(state, tasks, closed)?,
+            store,
             tasks,
             config,
         };

@@ -83,12 +83,9 @@ impl Server {
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         let login_config = config_receiver.clone();
-        let plugins =
-            Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::start)?;
-        tasks.spawn(reload::watch(invocation, config_sender, provider.clone(), log, draining.clone()));
         let login = Login {
             config: login_config,
-            provider,
+            provider: provider.clone(),
             client_secrets,
             state: &state,
             tasks: &tasks,
@@ -96,6 +93,9 @@ impl Server {
             closed: closed.clone(),
         };
         let auth = login.start().map_err(Failure::start)?;
+        let plugins =
+            Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::start)?;
+        tasks.spawn(reload::watch(invocation, config_sender, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             state: &state,
@@ -135,6 +135,7 @@ impl Server {
         let limits = Limits {
             connections: config.server.connections.get(),
             header_timeout: config.server.header_timeout.duration(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
         };
         let serving = tokio::spawn(http::server::serve(listeners, routes, limits, draining.clone(), closed.clone()));
         tokio::pin!(serving);

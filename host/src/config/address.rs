@@ -289,7 +289,45 @@ impl Text for Network {
     const PATTERN: &'static str = "[0-9a-fA-F:.]+(/[0-9]+)?";
 }
 
-text_schema!(Listen, BaseUrl, Origin, HostName, Network);
+/// What clients may call the server: a name or an address, or whatever addresses are in a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedHost {
+    /// One host.
+    Name(HostName),
+    /// All addresses in it, where a request calls the server by its address.
+    Network(Network),
+}
+
+impl FromStr for AllowedHost {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        match text.rsplit_once('/') {
+            Some((address, _)) if address.parse::<IpAddr>().is_ok() => text.parse().map(Self::Network),
+            _ => text
+                .parse()
+                .map(Self::Name)
+                .map_err(|Unfit(why)| format!("{why}; or a network of addresses, such as \"10.0.0.0/8\"").into()),
+        }
+    }
+}
+
+impl fmt::Display for AllowedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Network(network) => network.fmt(f),
+        }
+    }
+}
+
+impl Text for AllowedHost {
+    const WHAT: &'static str = "a host or a network";
+    const EXAMPLE: &'static str = "mcp.example.com";
+    const PATTERN: &'static str = r"[^/@?#*:]+|\[[0-9a-fA-F:.]+\]|[0-9a-fA-F:.]+/[0-9]+";
+}
+
+text_schema!(Listen, BaseUrl, Origin, HostName, AllowedHost, Network);
 
 /// A URL of nothing but scheme, host and port; one slash at the end is forgiven.
 fn bare_url(text: &str) -> Result<Url, Unfit> {

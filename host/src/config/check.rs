@@ -1,5 +1,10 @@
 //! What no single key can know: values that do not go together, and keys that have no effect.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use url::Host;
+
+use super::address::{BaseUrl, Listen};
 use super::key::Key;
 use super::keys::Config;
 use super::names::PluginName;
@@ -21,6 +26,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     memory_has_an_end(config, reader);
     grants_speak_https(config, reader);
     clients_can_be_sent_back(config, reader);
+    clients_come_to_the_listener(config, reader);
     warn_about_what_has_no_effect(config, reader);
 }
 
@@ -83,6 +89,42 @@ fn clients_can_be_sent_back(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
+/// Whether `base_url` leads to `listen`. A tunnel or a published port may stand between, which nothing here shows.
+fn clients_come_to_the_listener(config: &Config, reader: &mut Reader<'_>) {
+    if let Some(message) = misfit(&config.server.base_url, config.server.listen) {
+        reader.warn(&"server.base_url".into(), Fault::Conflict(message));
+    }
+}
+
+fn misfit(base_url: &BaseUrl, listen: Listen) -> Option<String> {
+    let port = base_url.port_or_known_default().filter(|port| *port != 0 && listen.port() != 0)?;
+    if base_url.is_https() {
+        let is_own_port = port == listen.port() && (base_url.is_loopback() || !listen.is_loopback());
+        return is_own_port.then(|| {
+            format!("https at the port where the server listens without TLS ({listen}, `server.listen`): put a proxy that speaks TLS at another port, and write that one")
+        });
+    }
+    if port != listen.port() {
+        return Some(format!(
+            "clients call port {port}, and the server listens on {listen} (`server.listen`): make the ports the same, unless something between them forwards one to the other"
+        ));
+    }
+    let Listen::Address(address) = listen else { return None };
+    let address = address.ip().to_canonical();
+    let is_reached = match (base_url.host()?, address) {
+        (Host::Ipv6(host), address) if address.is_unspecified() => address.is_ipv6() || host.to_ipv4_mapped().is_some(),
+        (_, address) if address.is_unspecified() => true,
+        (Host::Domain(_), address) => {
+            address == IpAddr::from(Ipv4Addr::LOCALHOST) || address == IpAddr::from(Ipv6Addr::LOCALHOST)
+        }
+        (Host::Ipv4(host), address) => address == IpAddr::from(host),
+        (Host::Ipv6(host), address) => address == IpAddr::from(host).to_canonical(),
+    };
+    (!is_reached).then(|| {
+        format!("clients call {base_url}, and the server listens on {listen} (`server.listen`): let one name what the other does")
+    })
+}
+
 /// What the host does not offer to plugins yet is checked all the same, so that a file stays good.
 fn warn_about_what_has_no_effect(config: &Config, reader: &mut Reader<'_>) {
     for (name, plugin) in &config.plugin {
@@ -99,4 +141,38 @@ fn warn_about_what_has_no_effect(config: &Config, reader: &mut Reader<'_>) {
 
 fn plugin_key(name: &PluginName, key: &str) -> Key {
     Key::from("plugin").child(name.as_str()).child(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_led_to_where_the_server_listens() {
+        for (base_url, listen, expected) in [
+            ("http://localhost:8000", "127.0.0.1:8000", None),
+            ("http://localhost:8000", "[::1]:8000", None),
+            ("http://localhost:8000", "localhost:8000", None),
+            ("http://localhost:8000", "0.0.0.0:8000", None),
+            ("http://[::1]:8000", "[::]:8000", None),
+            ("http://localhost:9000", "127.0.0.1:0", None),
+            ("http://localhost:0", "127.0.0.1:8000", None),
+            ("https://mcp.example.com", "127.0.0.1:8000", None),
+            ("https://mcp.example.com", "127.0.0.1:443", None),
+            ("http://localhost:9000", "127.0.0.1:8000", Some("clients call port 9000")),
+            ("http://localhost", "127.0.0.1:8000", Some("clients call port 80,")),
+            ("http://127.0.0.1:8000", "[::1]:8000", Some("clients call http://127.0.0.1:8000,")),
+            ("http://[::1]:8000", "0.0.0.0:8000", Some("clients call http://[::1]:8000,")),
+            ("http://localhost:8000", "192.0.2.1:8000", Some("clients call http://localhost:8000,")),
+            ("https://localhost:8000", "127.0.0.1:8000", Some("https at the port")),
+            ("https://mcp.example.com:8000", "0.0.0.0:8000", Some("https at the port")),
+        ] {
+            let found = misfit(&base_url.parse().unwrap(), listen.parse().unwrap());
+            let is_expected = match (&found, expected) {
+                (Some(found), Some(expected)) => found.starts_with(expected),
+                (found, expected) => found.is_none() && expected.is_none(),
+            };
+            assert!(is_expected, "{base_url} {listen}: {found:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::address::{BaseUrl, HostName, Listen, Network, Origin};
+use super::address::{AllowedHost, BaseUrl, Listen, Network, Origin};
 use super::document::{Node, Table, Value};
 use super::environment::Environment;
 use super::free::{Free, PluginSetting};
@@ -46,13 +46,15 @@ table! {
         /// What clients call the server: scheme, host and port. Every published URL comes from it, never from a
         /// request. Where it is not given, `localhost` with the port of `listen`. Also BASE_URL.
         base_url: BaseUrl = "http://localhost:8000",
-        /// Further hosts by which clients may call the server, beside the one of `base_url`.
-        allowed_hosts: Vec<HostName> = [],
+        /// Further hosts by which clients may call the server, beside the one of `base_url`; a network, such as
+        /// `10.0.0.0/8`, for requests that call it by an address.
+        allowed_hosts: Vec<AllowedHost> = [],
         /// Further origins from which browsers may call the server, beside the one of `base_url`.
         allowed_origins: Vec<Origin> = [],
         /// Addresses or networks of the proxies whose `X-Forwarded-For` is believed.
         trusted_proxies: Vec<Network> = [],
-        /// Connections that may be open at once; further ones wait to be accepted.
+        /// Connections that may be open at once. In a full house a further one takes the place of one that its client
+        /// does not use, or of whoever has most; otherwise it waits.
         connections: Positive<Count> = 1024,
         /// The largest body of a request.
         body: Positive<ByteSize> = "4MiB",

@@ -1,6 +1,6 @@
 //! Which address a request comes from, past the proxies that are configured and no others.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::HeaderMap;
 
@@ -12,8 +12,11 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The address that counts for limits: the connection's, or, where a trusted proxy holds that, the nearest address in
 /// `X-Forwarded-For` that is no trusted proxy. Whatever stands before it was written by whoever asks.
 pub(super) fn of(peer: &Peer, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let is_trusted = |address: IpAddr| is_in(address, trusted);
     let mut address = peer.address.ip().to_canonical();
+    if !is_trusted(address) {
+        return address;
+    }
     let lines: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
     let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
     while is_trusted(address) {
@@ -21,6 +24,19 @@ pub(super) fn of(peer: &Peer, headers: &HeaderMap, trusted: &[Network]) -> IpAdd
         address = hop.to_canonical();
     }
     address
+}
+
+/// Whether an address is in one of these networks.
+pub(super) fn is_in(address: IpAddr, networks: &[Network]) -> bool {
+    networks.iter().any(|network| network.contains(address))
+}
+
+/// What counts as one: a whole IPv6 network of 64 bits, of which one machine has all addresses.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
 }
 
 #[cfg(test)]

@@ -12,17 +12,20 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CONTENT_ENCODING, HOST, ORIGIN, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use url::Url;
 
+use crate::config::address::{AllowedHost, Network};
 use crate::config::{self, Server};
 use crate::mcp;
+use crate::seldom::Seldom;
+use crate::visible;
 
 /// How long a browser may remember a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
@@ -30,10 +33,18 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 /// Longest path and query. Authorization requests of real clients have some 2 KiB.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
 
+/// What is logged of a header that is refused.
+const LOGGED_BYTES: usize = 256;
+
+static OTHER_HOST: Seldom = Seldom::new("requests for another host");
+static OTHER_ORIGIN: Seldom = Seldom::new("requests of another origin");
+
 /// Names that `base_url` and the configuration allow.
 pub(super) struct Guard {
     /// Lower case, without ports: another port is no other host.
     hosts: Vec<String>,
+    /// Whose addresses are allowed where a request calls the server by one.
+    networks: Vec<Network>,
     origins: Vec<Origin>,
     allows_loopback: bool,
 }
@@ -59,14 +70,16 @@ impl Guard {
         let base = &server.base_url;
         let host = base.host_str().unwrap_or_default().to_ascii_lowercase();
         let allows_loopback = is_loopback(&host);
-        let further = server.allowed_hosts.iter().map(|host| host.as_str().to_ascii_lowercase());
+        let (mut hosts, mut networks) = (vec![host], Vec::new());
+        for allowed in &server.allowed_hosts {
+            match allowed {
+                AllowedHost::Name(name) => hosts.push(name.as_str().to_ascii_lowercase()),
+                AllowedHost::Network(network) => networks.push(*network),
+            }
+        }
         let origins =
             std::iter::once(base.as_str()).chain(server.allowed_origins.iter().map(config::address::Origin::as_str));
-        Self {
-            hosts: std::iter::once(host).chain(further).collect(),
-            origins: origins.filter_map(Origin::parse).collect(),
-            allows_loopback,
-        }
+        Self { hosts, networks, origins: origins.filter_map(Origin::parse).collect(), allows_loopback }
     }
 
     fn allows_host(&self, uri: &Uri, host_header: Option<&HeaderValue>) -> bool {
@@ -82,7 +95,9 @@ impl Guard {
             return false;
         }
         let host = authority.host().to_ascii_lowercase();
-        self.hosts.contains(&host) || (self.allows_loopback && is_loopback(&host))
+        self.hosts.contains(&host)
+            || (self.allows_loopback && is_loopback(&host))
+            || literal(&host).is_some_and(|address| self.networks.iter().any(|network| network.contains(address)))
     }
 
     fn allows_origin(&self, origin: &HeaderValue) -> bool {
@@ -131,16 +146,31 @@ pub(super) async fn open_to_every_page(request: Request<Body>, next: Next) -> Re
 
 /// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header. Other spellings of these addresses are refused.
 fn is_loopback(host: &str) -> bool {
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    host == "localhost" || literal(host).is_some_and(|address| address.is_loopback())
+}
+
+/// The address that stands in the place of a host, in its usual spelling. Names are never looked up.
+fn literal(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok().map(IpAddr::V4),
+    }
 }
 
 /// Lets requests through that are meant for this server, and marks every answer as what it says it is.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
-    let mut response = match guard.refuse(&request) {
-        Some(refusal) => refusal,
-        None => next.run(request).await,
-    };
+    match guard.refuse(&request) {
+        Some(refusal) => marked(refusal),
+        None => marked(next.run(request).await),
+    }
+}
+
+/// Marks every answer as what it says it is, whoever asks.
+pub(super) async fn mark(request: Request<Body>, next: Next) -> Response {
+    marked(next.run(request).await)
+}
+
+fn marked(mut response: Response) -> Response {
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
@@ -157,17 +187,47 @@ impl Guard {
         }
         let (host, origin) = (request.headers().get(HOST), request.headers().get(ORIGIN));
         if !self.allows_host(request.uri(), host) {
-            tracing::warn!(?host, "refused a request for another host");
+            let host = host.map_or_else(String::new, logged);
+            OTHER_HOST.say(|| tracing::warn!(host, "refused a request for another host"));
             let message = "this server does not answer for that Host: set `server.base_url` to the URL that clients use, or add the name to `server.allowed_hosts`";
             return Some(super::error(StatusCode::FORBIDDEN, "host_not_allowed", message));
         }
-        if is_mcp(request.uri()) && origin.is_some_and(|origin| !self.allows_origin(origin)) {
-            tracing::warn!(?origin, "refused a request of another origin");
+        if let Some(origin) = origin.filter(|origin| is_mcp(request.uri()) && !self.allows_origin(origin)) {
+            let origin = logged(origin);
+            OTHER_ORIGIN.say(|| tracing::warn!(origin, "refused a request of another origin"));
             let message = "pages of that Origin may not use this server: add it to `server.allowed_origins`";
             return Some(mcp::error_response(StatusCode::FORBIDDEN, message));
         }
+        if is_encoded(request) {
+            return Some(not_encoded(request.uri()));
+        }
         None
     }
+}
+
+/// Whether the body is compressed, or so its headers say. None is ever unpacked: a few bytes could become any number.
+fn is_encoded(request: &Request<Body>) -> bool {
+    let codings = request.headers().get_all(CONTENT_ENCODING).iter();
+    let mut codings = codings.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// The answer says what is taken instead (RFC 9110 §15.5.16).
+fn not_encoded(uri: &Uri) -> Response {
+    let message = "the request's body has a Content-Encoding: send it as it is, without compression";
+    let mut response = match is_mcp(uri) {
+        true => mcp::error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, message),
+        false => super::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", message),
+    };
+    response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    response
+}
+
+/// A header for the log: strangers write it.
+fn logged(value: &HeaderValue) -> String {
+    let bytes = value.as_bytes();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(2 * LOGGED_BYTES)]);
+    visible::cut(&visible::escape(&text), LOGGED_BYTES)
 }
 
 /// A link from another site to a page for people is no attack; anything at the endpoint is a request to it.
@@ -182,7 +242,8 @@ mod tests {
     fn guard(base_url: &str) -> Guard {
         let mut server = crate::config::Config::default().server;
         server.base_url = base_url.parse().unwrap();
-        server.allowed_hosts = vec!["extra.example".parse().unwrap()];
+        server.allowed_hosts =
+            ["extra.example", "10.0.0.0/8", "fd00::/8", "192.0.2.7"].map(|host| host.parse().unwrap()).to_vec();
         server.allowed_origins = vec!["https://app.example:8443".parse().unwrap()];
         Guard::new(&server)
     }
@@ -200,6 +261,16 @@ mod tests {
             ("http://localhost:8000", "not a host", false),
             ("http://localhost:8000", "evil@localhost:8000", false),
             ("https://mcp.example", "mcp.example", true),
+            ("https://mcp.example", "10.1.2.3:8000", true),
+            ("https://mcp.example", "[fd00::1]", true),
+            ("https://mcp.example", "192.0.2.7", true),
+            // Names are names, whatever they look like, and addresses have one spelling.
+            ("https://mcp.example", "10.1.2.3.nip.io", false),
+            ("https://mcp.example", "10.1", false),
+            ("https://mcp.example", "0x0a010203", false),
+            ("https://mcp.example", "[::ffff:11.0.0.1]", false),
+            ("https://mcp.example", "fd00::1", false),
+            ("https://mcp.example", "11.1.2.3", false),
             ("https://mcp.example", "localhost", false),
             ("https://mcp.example", "127.0.0.1", false),
         ];
@@ -210,6 +281,23 @@ mod tests {
                 expected,
                 "{base_url} {host}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_logged_of_a_header_is_short_and_on_one_line() {
+        let bytes = [b"x\xe2\x80\xae\xe2\x80\xa8".as_slice(), &[b'y'; 60_000]].concat();
+        let text = logged(&HeaderValue::from_bytes(&bytes).unwrap());
+        assert!(text.starts_with("x\\u{202e}\\u{2028}y") && text.len() <= LOGGED_BYTES, "{text}");
+    }
+
+    #[test]
+    fn compressed_bodies_are_told_from_plain_ones() {
+        for (coding, expected) in
+            [("", false), ("identity", false), ("Identity, ", false), ("gzip", true), ("identity, br", true)]
+        {
+            let request = Request::post("/mcp").header(CONTENT_ENCODING, coding).body(Body::empty()).unwrap();
+            assert_eq!(is_encoded(&request), expected, "{coding}");
         }
     }
 

@@ -4,9 +4,8 @@
 //! directory only, never from the plugins directory, and only under a MAC that ties it to the component's bytes and
 //! to the engine that made it. What does not match is compiled anew.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +13,7 @@ use wasmtime::component::Component;
 
 use super::engine::Engine;
 use super::load::Digest;
-use crate::state::{Access, StateDir};
+use crate::state::{self, Access, StateDir};
 
 /// Code that no start has used for so long is deleted.
 const UNUSED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -124,14 +123,7 @@ impl Cache {
 /// Writes a file under another name and renames it: a reader sees the old one or the new one.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension(format!("draft-{}-{:?}", std::process::id(), std::thread::current().id()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&draft, path));
+    let written = state::write_private(&draft, bytes).and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
         let _ = fs::remove_file(&draft);
     }

@@ -118,6 +118,13 @@ pub(super) fn read(path: &Path, limit: ByteSize) -> Result<(Vec<u8>, Stamp), Rea
     Ok((bytes, stamp))
 }
 
+/// Whether what was read is the directory's own file: no link of either kind led to what is kept elsewhere, such as a key.
+pub(super) fn is_own(path: &Path, read: &Stamp) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| {
+        metadata.is_file() && metadata.nlink() == 1 && (metadata.dev(), metadata.ino()) == (read.device, read.inode)
+    })
+}
+
 /// Which directory a path names now: it changes when another one takes its place.
 pub(super) fn identity(dir: &Path) -> Option<(u64, u64)> {
     let metadata = fs::metadata(dir).ok()?;
@@ -179,6 +186,18 @@ mod tests {
         std::os::unix::fs::symlink(&fifo, dir.path().join("fifo.wasm")).unwrap();
         let found = look(dir.path()).unwrap();
         assert_eq!(link_targets(&found), [fs::canonicalize(elsewhere.path()).unwrap()]);
+    }
+
+    #[test]
+    fn links_lead_to_what_is_not_the_directorys_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, soft, hard] = ["file", "soft", "hard"].map(|name| dir.path().join(name));
+        fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, &soft).unwrap();
+        let stamp = Stamp::of_file(&file).unwrap();
+        assert!(is_own(&file, &stamp) && !is_own(&soft, &stamp));
+        fs::hard_link(&file, &hard).unwrap();
+        assert!(!is_own(&hard, &stamp));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use crate::state::{Access, StateDir};
+use crate::state::{self, Access, StateDir};
 
 const FILE: &str = "names.json";
 
@@ -55,7 +55,7 @@ impl Ledger {
         let Some(path) = &self.path else { return };
         let text = serde_json::to_string_pretty(&self.owners).expect("names are strings");
         let draft = path.with_extension("draft");
-        if let Err(error) = fs::write(&draft, text).and_then(|()| fs::rename(&draft, path)) {
+        if let Err(error) = state::write_private(&draft, text.as_bytes()).and_then(|()| fs::rename(&draft, path)) {
             tracing::warn!(%error, "tool names not recorded in the state directory");
         }
     }

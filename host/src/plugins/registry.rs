@@ -566,8 +566,9 @@ pub(super) fn catalog_of_file(
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut entry = Entry::new(&file, config);
     let name = entry.name.clone()?;
-    let (bytes, _) = directory::read(path, *config.limits(&name).file)?;
-    let plugin = Arc::new(load::load(engine, cache, &name, &bytes)?);
+    let (bytes, stamp) = directory::read(path, *config.limits(&name).file)?;
+    let in_words = |error| anyhow::Error::msg(job::in_words(&error, directory::is_own(path, &stamp)));
+    let plugin = Arc::new(load::load(engine, cache, &name, &bytes).map_err(in_words)?);
     let with_lists = job::with_lists(engine, plugin, Arc::clone(entry.terms()));
     let plugin = Arc::new(engine.lane().block_on(with_lists).flatten().map_err(anyhow::Error::msg)?);
     let names = Names::of(&plugin, &name, config)?;

@@ -151,7 +151,7 @@ async fn a_long_line_is_cut_into_records() {
 async fn what_is_printed_cannot_pose_as_the_log() {
     let server = Server::with(&["talk"]).await;
     let client = Client::modern(&server);
-    let text = "\u{1b}[31mred\r2026-01-01T00:00:00Z ERROR forged\nsecond\u{7}\u{0}line";
+    let text = "\u{1b}[31mred\r2026-01-01T00:00:00Z ERROR forged\nsecond\u{7}\u{0}line\u{2028}third\u{202e}\u{2066}";
     for tool in ["talk_say", "talk_complain"] {
         let mark = server.log.mark();
         client.call(tool, json!({ "text": text })).await;
@@ -159,7 +159,8 @@ async fn what_is_printed_cannot_pose_as_the_log() {
         assert!(line.contains("talk") && line.contains("INFO"), "{line}");
     }
     server.log.wait_for("second").await;
-    assert!(!server.log.text().contains(['\u{1b}', '\r', '\u{7}', '\0']), "{}", server.log.text());
+    let misleading = ['\u{1b}', '\r', '\u{7}', '\0', '\u{2028}', '\u{202e}', '\u{2066}'];
+    assert!(!server.log.text().contains(misleading), "{}", server.log.text());
 }
 
 #[tokio::test]

@@ -83,6 +83,12 @@ async fn a_redirect_uri_that_is_not_registered_is_a_page_with_both_values() {
     assert!(!page.links().iter().any(|link| link.contains("evil.example")), "{:?}", page.links());
 }
 
+/// The same with another state, of which JSON and quotes have to fit into 4 KiB.
+fn with_state(mut authorization: Authorization, state: &str) -> Authorization {
+    state.clone_into(&mut authorization.state);
+    authorization.set("state", state)
+}
+
 #[tokio::test]
 async fn later_errors_go_to_the_client_with_state_and_issuer() {
     let world = World::local().await;
@@ -101,6 +107,8 @@ async fn later_errors_go_to_the_client_with_state_and_issuer() {
         (good().set("resource", "https://other.example/mcp"), "invalid_target"),
         (good().set("resource", "not a url"), "invalid_target"),
         (good().without("code_challenge").without("state"), "invalid_request"),
+        (with_state(good(), &"s".repeat(4096)), "invalid_request"),
+        (with_state(good(), &"\u{1}".repeat(700)), "invalid_request"),
     ] {
         let parameters = authorization.parameters.clone();
         assert_eq!(told(&client, authorization).await, error, "{parameters:?}");
@@ -140,7 +148,7 @@ async fn unknown_parameters_are_ignored() {
 async fn state_comes_back_byte_for_byte_or_not_at_all() {
     let world = World::local().await;
     let client = client(&world).await;
-    for state in ["a b+c&d=e%20/?#\"'<>\\", "ünïcödé 🦀", &"s".repeat(2000), "{\"json\":[1,2]}"] {
+    for state in ["a b+c&d=e%20/?#\"'<>\\", "ünïcödé 🦀", &"s".repeat(4000), "{\"json\":[1,2]}"] {
         let mut authorization = client.authorization().set("state", state);
         state.clone_into(&mut authorization.state);
         client.code_of(authorization, &mut alice()).await;

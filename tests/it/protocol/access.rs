@@ -13,7 +13,7 @@ fn handshake(server: &Server) -> Request {
 #[tokio::test]
 async fn other_hosts_are_refused_on_every_route() {
     let server = Server::with(&[]).await;
-    for path in ["/", "/mcp", "/healthz", "/readyz", "/llms.txt", "/nothing"] {
+    for path in ["/", "/mcp", "/llms.txt", "/nothing"] {
         for host in ["evil.example.com", "evil.example.com:80", "localhost.evil.example", "127.0.0.1.nip.io"] {
             let answer = server.request("GET", path).header("host", host).send().await;
             assert_eq!(answer.status, 403, "{path} {host}");
@@ -21,6 +21,37 @@ async fn other_hosts_are_refused_on_every_route() {
         }
     }
     assert_eq!(handshake(&server).header("host", "evil.example.com").send().await.status, 403);
+}
+
+#[tokio::test]
+async fn health_is_told_by_whatever_name_and_says_nothing_else() {
+    let server = Site::new().variable("BASE_URL", "https://mcp.example").auth(ELSEWHERE).launch().await;
+    for (path, expected) in [("/healthz", json!({ "status": "ok" })), ("/readyz", json!({ "status": "not ready" }))] {
+        for host in ["10.1.2.3:8000", "[fd00::1]", "lb.internal", "mcp.example"] {
+            let get = server.request("GET", path).header("host", host).send().await;
+            assert_eq!(get.json(), expected, "{host}");
+            assert_eq!(get.header("x-content-type-options"), "nosniff");
+            let head = server.request("HEAD", path).header("host", host).send().await;
+            assert_eq!((head.status, head.body.len()), (get.status, 0), "{host}");
+        }
+        assert_eq!(server.get(path).await.json(), expected);
+    }
+    assert_eq!(server.request("GET", "/").header("host", "10.1.2.3:8000").send().await.status, 403);
+}
+
+/// A provider that is not there, so that the server may be called by a name that is not loopback's.
+const ELSEWHERE: &str = "[auth]\nprovider = \"acme\"\nallow = [\"alice@example.com\"]\n[auth.providers.acme]\n\
+    discovery = \"https://127.0.0.1:9/x\"\nclient_id = \"x\"\nclient_secret = \"y\"\n";
+
+#[tokio::test]
+async fn addresses_of_allowed_networks_are_served() {
+    let config = "[server]\nallowed_hosts = [\"10.0.0.0/8\", \"fd00::/8\"]\n";
+    let server = Site::new().config(config).start().await;
+    for (host, expected) in
+        [("10.1.2.3:8000", 200), ("[fd00::1]:8000", 200), ("10.1.2.3.nip.io", 403), ("11.0.0.1", 403), ("10.1", 403)]
+    {
+        assert_eq!(handshake(&server).header("host", host).send().await.status, expected, "{host}");
+    }
 }
 
 #[tokio::test]

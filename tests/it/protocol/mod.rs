@@ -2,10 +2,12 @@
 
 mod access;
 mod answers;
+mod bodies;
 mod connections;
 mod eras;
 mod modern;
 mod sessions;
+mod strangers;
 
 use tinymcp_tests::http::Answer;
 

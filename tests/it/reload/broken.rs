@@ -122,6 +122,23 @@ async fn a_link_to_a_file_of_the_kernels_own_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_link_shows_nothing_of_what_it_leads_to() {
+    let (server, _) = greeter().await;
+    let key = server.site().path().join("key");
+    std::fs::write(&key, "hush-hush-hush-hush").unwrap();
+    symlink(&key, server.site().plugin_path("soft.wasm")).unwrap();
+    std::fs::hard_link(&key, server.site().plugin_path("hard.wasm")).unwrap();
+    for name in ["soft", "hard"] {
+        server.log.wait_for(&format!("plugin `{name}` not loaded: a link to what is not a WebAssembly file")).await;
+    }
+    let inspected = server.site().run(&["inspect", "plugins/soft.wasm"]);
+    let listed = server.site().run(&["list"]);
+    for shown in [server.log.text(), server.get("/").await.text(), format!("{inspected:?}"), format!("{listed:?}")] {
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_file_stays_told_while_the_version_before_gets_another_prefix() {
     let (server, client) = greeter().await;
     server.site().put("greeter.wasm", b"broken");
@@ -144,10 +161,10 @@ async fn an_unusable_file_name_is_refused_by_name() {
 #[tokio::test]
 async fn a_file_name_cannot_pose_as_the_log() {
     let (server, _) = greeter().await;
-    server.site().put("a\n2026-01-01T00:00:00Z ERROR forged\u{1b}[31m.wasm", &guest("greeter-v2"));
+    server.site().put("a\n2026-01-01T00:00:00Z ERROR forged\u{1b}[31m\u{202e}.wasm", &guest("greeter-v2"));
     let line = server.log.wait_for("forged").await;
     assert!(line.contains("cannot name a plugin"), "{line}");
-    assert!(!server.log.text().contains('\u{1b}'), "{}", server.log.text());
+    assert!(!server.log.text().contains(['\u{1b}', '\u{202e}']), "{}", server.log.text());
     let listed = server.site().run(&["list"]).stdout;
     assert!(listed.contains("forged") && !listed.contains('\u{1b}'), "{listed}");
 }

@@ -75,11 +75,14 @@ impl Checkup<'_> {
                 }
                 Err(error) => {
                     let explanation = self.faults(&[]).unknown(Some(&error));
-                    let seen = match error {
-                        DiscoveryError::Fetch { url, cause } => format!("{url} cannot be fetched: {cause}"),
-                        _ => explanation.happened,
+                    let finding = match error {
+                        DiscoveryError::Fetch { url, cause } => {
+                            let trust = cause.is_untrusted().then(|| FetchError::TRUST.to_owned());
+                            Finding::bad("discovery", format!("{url} cannot be fetched: {cause}")).steps(trust)
+                        }
+                        _ => Finding::bad("discovery", explanation.happened),
                     };
-                    (None, vec![Finding::bad("discovery", seen).steps(explanation.steps), clock])
+                    (None, vec![finding.steps(explanation.steps), clock])
                 }
             };
         }

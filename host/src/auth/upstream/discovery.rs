@@ -5,8 +5,7 @@
 //! is never used.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +22,7 @@ use crate::config::Provider;
 use crate::config::provider::{DiscoveryUrl, Endpoint, is_loopback};
 use crate::fetch::{Fetch, FetchError, ProviderHttp};
 use crate::jwks::KeySet;
-use crate::state::StateDir;
+use crate::state::{self, StateDir};
 
 /// How often a known document is read again; endpoints hardly ever change, and keys have a cache of their own.
 const REFRESH_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -313,9 +312,7 @@ impl Discovery {
                 return Ok(());
             }
             let draft = file.with_extension(format!("{}.draft", std::process::id()));
-            let mut open = fs::OpenOptions::new();
-            open.write(true).create(true).truncate(true).mode(0o600);
-            open.open(&draft)?.write_all(&text)?;
+            state::write_private(&draft, &text)?;
             fs::rename(&draft, file)
         };
         if let Err(error) = write() {

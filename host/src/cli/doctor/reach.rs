@@ -93,19 +93,20 @@ async fn alive(config: &Config, http: &ProviderHttp) -> Finding {
 /// Nothing answers. On this machine that only means that the server has not been started.
 fn unreachable(config: &Config, url: &str, error: &FetchError) -> Finding {
     const SUBJECT: &str = "server";
+    if error.is_untrusted() {
+        let finding =
+            Finding::bad(SUBJECT, format!("{url}: something answers, and its certificate is refused: {error}"));
+        return finding.step(FetchError::TRUST).step(
+            "Clients need to trust it too, each in its own way: claude.ai and ChatGPT take only authorities that everybody knows.",
+        );
+    }
     let seen = format!("{url}: {error}; not running?");
     if config.server.base_url.is_loopback() {
         return Finding::note(SUBJECT, seen).step(start(config));
     }
-    let finding = Finding::bad(SUBJECT, seen).step(start(config)).step(
+    Finding::bad(SUBJECT, seen).step(start(config)).step(
         "If it runs, DNS, proxy and firewall must lead this URL to it. Some networks do not let a machine call itself by its public address: then open the URL from elsewhere.",
-    );
-    match error.to_string().contains("certificate") {
-        true => {
-            finding.step("The proxy needs the certificate of an authority that everybody knows, with its whole chain.")
-        }
-        false => finding,
-    }
+    )
 }
 
 fn start(config: &Config) -> String {

@@ -81,6 +81,22 @@ fn origins_and_hosts() {
 }
 
 #[test]
+fn allowed_hosts() {
+    let neither = Err(
+        "expected a host alone, without scheme, port, path or wildcard; or a network of addresses, such as \"10.0.0.0/8\"",
+    );
+    check::<AllowedHost>(&[
+        ("MCP.example.com", Ok("mcp.example.com")),
+        ("10.0.0.7", Ok("10.0.0.7")),
+        ("10.0.0.0/8", Ok("10.0.0.0/8")),
+        ("fd00::/8", Ok("fd00::/8")),
+        ("10.0.0.0/40", Err("the prefix must be between 0 and 32")),
+        ("mcp.example.com/8", neither),
+        ("mcp.example.com:8443", neither),
+    ]);
+}
+
+#[test]
 fn networks() {
     check::<Network>(&[
         ("10.0.0.7", Ok("10.0.0.7/32")),

@@ -9,6 +9,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::principal::Principal;
+use crate::visible;
 
 /// Bytes of one line that go into one record; a longer line continues in the next.
 const LINE_BYTES: usize = 1024;
@@ -120,7 +121,7 @@ impl Prints {
     /// One record per line, with nothing in it that could end the line or colour a terminal.
     fn log(&self, person: Option<&str>, stream: Stream, line: &[u8]) {
         for part in line.chunks(LINE_BYTES) {
-            let text: String = String::from_utf8_lossy(part).chars().flat_map(printable).collect();
+            let text = visible::escape(&String::from_utf8_lossy(part));
             let stream = match stream {
                 Stream::Stdout => "stdout",
                 Stream::Stderr => "stderr",
@@ -128,12 +129,6 @@ impl Prints {
             tracing::info!(target: "guest", plugin = %self.plugin, person, stream, "{text}");
         }
     }
-}
-
-fn printable(character: char) -> impl Iterator<Item = char> {
-    let escaped = character.is_control().then(|| character.escape_default());
-    let plain = escaped.is_none().then_some(character);
-    escaped.into_iter().flatten().chain(plain)
 }
 
 impl Shared {

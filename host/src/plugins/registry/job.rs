@@ -44,8 +44,9 @@ impl Job {
         let Self { id, found, name, terms, known, is_settled } = self;
         let limit = *terms.limits.file;
         let path = found.path.clone();
+        let reading = path.clone();
         let read = compilers
-            .run(0, move || directory::read(&path, limit).map(|(bytes, stamp)| (Digest::of(&bytes), bytes, stamp)))
+            .run(0, move || directory::read(&reading, limit).map(|(bytes, stamp)| (Digest::of(&bytes), bytes, stamp)))
             .await;
         let mut loaded = Loaded {
             id,
@@ -75,15 +76,24 @@ impl Job {
             return loaded;
         }
         let size = bytes.len();
+        let is_own = directory::is_own(&path, &stamp);
         let compiling = Arc::clone(&engine);
         let outcome = compilers.run(size, move || load::load(&compiling, cache.as_ref(), &name, &bytes)).await;
         loaded.outcome = match outcome {
             Some(Ok(plugin)) => with_lists(&engine, Arc::new(plugin), terms).await.map(Some),
-            Some(Err(error)) => Err(LoadError::to_string(&error)),
+            Some(Err(error)) => Err(in_words(&error, is_own)),
             None => Err("the host failed while it compiled the file".to_owned()),
         };
         loaded.elapsed = started.elapsed();
         loaded
+    }
+}
+
+/// Why a file gives no plugin. Of what a link leads to nothing is shown, not even how it begins: it may be a key.
+pub(super) fn in_words(error: &LoadError, is_own: bool) -> String {
+    match error {
+        LoadError::NotWasm(..) if !is_own => "a link to what is not a WebAssembly file".to_owned(),
+        error => error.to_string(),
     }
 }
 

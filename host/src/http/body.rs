@@ -1,0 +1,185 @@
+//! The body of a request: counted while it is a stranger's, and read to its end, within bounds, when nobody wants it.
+//!
+//! A server that answers before it has the whole body, and closes, takes its answer back: what it has not read makes the
+//! system reset the connection, and the client throws away what it has not read yet (RFC 9112 §9.6). So on HTTP/1 the
+//! rest is read for a while. HTTP/2 has streams that end apart.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::{Request, Version};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::visit::Visit;
+
+/// What is read of a body that nobody wants.
+const UNWANTED_BYTES: u64 = 8 << 20;
+
+/// Time for that, and for the client to read the answer.
+const UNWANTED_FOR: Duration = Duration::from_secs(3);
+
+/// Bodies of one address that are read so at once, and of all.
+const PER_ADDRESS: usize = 4;
+const IN_ALL: usize = 64;
+
+/// What one piece of a body costs beside its bytes.
+const PIECE_BYTES: usize = 64;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request's body.
+pub(super) struct RequestBody {
+    /// Until it has failed or ended.
+    incoming: Option<Incoming>,
+    visit: Arc<Visit>,
+    drains: Arc<Drains>,
+    /// Whether what is left has to be read.
+    is_owed: bool,
+    /// Whether the client sends nothing before it is asked to (RFC 9110 §10.1.1).
+    waits: bool,
+}
+
+impl RequestBody {
+    /// Puts this in the place of a request's body.
+    pub(super) fn of(request: Request<Incoming>, visit: &Arc<Visit>, drains: &Arc<Drains>) -> Request<Self> {
+        let is_owed = request.version() < Version::HTTP_2;
+        let waits = request.headers().contains_key(EXPECT);
+        let (visit, drains) = (Arc::clone(visit), Arc::clone(drains));
+        request.map(|incoming| Self { incoming: Some(incoming), visit, drains, is_owed, waits })
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.waits = false;
+        let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
+        match Pin::new(incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len) + PIECE_BYTES;
+                Poll::Ready(Some(self.visit.receive(bytes).map(|()| frame).map_err(Into::into)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.incoming = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                self.incoming = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let is_owed = self.is_owed && !self.waits;
+        if let Some(rest) = self.incoming.take().filter(|rest| is_owed && !rest.is_end_stream())
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Some(turn) = Turn::take(&self.drains, self.visit.address)
+        {
+            runtime.spawn(drain(rest, turn));
+        }
+    }
+}
+
+/// Reads what is left. If that is too much the client may still read its answer, before the connection is reset.
+async fn drain(mut rest: Incoming, turn: Turn) {
+    let deadline = Instant::now() + UNWANTED_FOR;
+    let mut bytes = 0;
+    while bytes < UNWANTED_BYTES {
+        match tokio::time::timeout_at(deadline, rest.frame()).await {
+            Ok(Some(Ok(frame))) => bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Ok(Some(Err(_)) | None) | Err(_) => return,
+        }
+    }
+    tokio::time::sleep_until(deadline).await;
+    drop(turn);
+}
+
+/// How many bodies are read that nobody wants.
+#[derive(Default)]
+pub(super) struct Drains(Mutex<Turns>);
+
+#[derive(Default)]
+struct Turns {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One of those, until it is dropped.
+struct Turn {
+    drains: Arc<Drains>,
+    address: IpAddr,
+}
+
+impl Drains {
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    fn take(drains: &Arc<Drains>, address: IpAddr) -> Option<Self> {
+        let mut turns = drains.turns();
+        let of_address = turns.by_address.get(&address).copied().unwrap_or_default();
+        if turns.total >= IN_ALL || of_address >= PER_ADDRESS {
+            return None;
+        }
+        turns.total += 1;
+        turns.by_address.insert(address, of_address + 1);
+        Some(Self { drains: Arc::clone(drains), address })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = self.drains.turns();
+        turns.total -= 1;
+        if let Some(count) = turns.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                turns.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_few_turns_and_all_have_some_more() {
+        let drains = Arc::new(Drains::default());
+        let take = |last: u8| Turn::take(&drains, IpAddr::from([192, 0, 2, last]));
+        let mut turns: Vec<Turn> = std::iter::from_fn(|| take(0)).collect();
+        assert_eq!(turns.len(), PER_ADDRESS);
+        for address in 1..=255 {
+            turns.extend(std::iter::from_fn(|| take(address)));
+        }
+        assert_eq!(turns.len(), IN_ALL);
+        turns.clear();
+        assert!(drains.turns().by_address.is_empty());
+    }
+}

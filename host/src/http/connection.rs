@@ -1,0 +1,242 @@
+//! One connection, from its first byte to its end: deadlines on what its client can stretch, on both protocols.
+//!
+//! hyper has a deadline for heads on HTTP/1 alone, counts idle time as part of it, and on HTTP/2 waits forever for a
+//! client that has sent the preface and says no more. So the clocks are here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, Version};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::body::{Drains, RequestBody};
+use super::places::Place;
+use super::server::{Limits, Peer};
+use super::transport::{Clock, Watched};
+use super::visit::{Entrance, Strangers, Visit};
+use super::{Routes, address};
+
+/// A connection on which no request is under way is closed after so long. Longer than the minute or so that load
+/// balancers keep theirs, so that they close first and never send into a connection that is being closed.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// Time for the first byte of a connection, if `header_timeout` is not shorter: who connects has something to say.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
+
+/// A client that takes no byte of its answer for so long is gone.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// Time for strangers' requests on a connection, bodies and answers included: the provider has ten seconds of it.
+const STRANGERS: Duration = Duration::from_secs(60);
+
+/// How long a connection that is to end may take to do so in order, if no request is under way.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// How often a connection is looked at, if no deadline is nearer: one that begins now is longer.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// An HTTP/2 client is asked whether it lives, and has so long to say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_WITHIN: Duration = Duration::from_secs(20);
+
+/// Concurrent requests on one HTTP/2 connection. RFC 9113 §6.5.2 wants a hundred, and a proxy with many people behind it
+/// needs them. All heads that are on their way are unpacked before the first is looked at, so others get fewer.
+const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS_OF_PROXY: u32 = 100;
+
+/// What an HTTP/2 client may send ahead, on a stream and on the connection: it is held in memory until it is read.
+const WINDOW_BYTES: u32 = 65_535;
+
+/// What is kept of an answer on one HTTP/2 stream until the client takes it.
+const SEND_BYTES: usize = 64 * 1024;
+
+/// Size of a request's head on HTTP/1. hyper answers 431 beyond it.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// The same on HTTP/2, unpacked, with the 32 bytes for each field of RFC 9113 §6.5.2: a few bytes of a compressed head
+/// stand for any number of fields.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Fields of a request. hyper has the same bound on HTTP/1, by itself.
+const MAX_FIELDS: usize = 100;
+
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) routes: Routes,
+    pub(super) limits: Arc<Limits>,
+    pub(super) strangers: Arc<Strangers>,
+    pub(super) drains: Arc<Drains>,
+    pub(super) draining: CancellationToken,
+    pub(super) closed: CancellationToken,
+}
+
+/// Why a connection is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing is under way on it.
+    InOrder,
+    /// The server stops: what is under way may finish, and a head that has begun may come.
+    Draining,
+    /// What is under way does not get on.
+    Now,
+}
+
+impl Connection {
+    pub(super) async fn serve(self, stream: TcpStream, peer: Peer, place: Place) {
+        // Without it an answer in two writes waits for the client's delayed acknowledgement, some 40 ms.
+        let _ = stream.set_nodelay(true);
+        let mut first = [0];
+        let first_byte = tokio::time::timeout(FIRST_BYTE.min(self.limits.header_timeout), stream.peek(&mut first));
+        tokio::select! {
+            begun = first_byte => {
+                if !matches!(begun, Ok(Ok(1..))) {
+                    return;
+                }
+            }
+            () = place.taken_away() => return,
+            () = self.draining.cancelled() => return,
+        }
+        let (limits, draining, closed) = (Arc::clone(&self.limits), self.draining.clone(), self.closed.clone());
+        let clock = Clock::start();
+        let entrance = Arc::new(Entrance::new(place, Arc::clone(&clock), Arc::clone(&self.strangers)));
+        let place = &entrance.place;
+        let builder = builder(if place.is_proxys() { MAX_STREAMS_OF_PROXY } else { MAX_STREAMS });
+        let of_service = Arc::clone(&entrance);
+        let service = hyper::service::service_fn(move |request| self.answer(request, peer, &of_service));
+        let connection = builder.serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&clock))), service);
+        tokio::pin!(connection);
+        let end = tokio::select! {
+            _ = connection.as_mut() => return,
+            end = overdue(place, &clock, &limits) => end,
+            () = draining.cancelled() => End::Draining,
+            () = place.taken_away() => return,
+            () = closed.cancelled() => return,
+        };
+        let leave = match end {
+            End::Now => return,
+            End::InOrder => LEAVE,
+            End::Draining => LEAVE.max(limits.header_timeout),
+        };
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ = connection => {}
+            () = abandoned(place, &clock, leave) => {}
+            () = place.taken_away() => {}
+            () = closed.cancelled() => {}
+        }
+    }
+
+    /// Answers one request. An error ends its stream.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        entrance: &Arc<Entrance>,
+    ) -> impl Future<Output = Result<Response, h2::Error>> + use<> {
+        let is_stream = request.version() >= Version::HTTP_2;
+        let has_too_many_fields = request.headers().len() > MAX_FIELDS;
+        let from = address::of(&peer, request.headers(), &self.limits.trusted_proxies);
+        let begun = Visit::begin(entrance, &peer, from, is_stream).map(|visit| {
+            if has_too_many_fields {
+                return (visit, None);
+            }
+            let mut request = RequestBody::of(request, &visit, &self.drains).map(Body::new);
+            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(Arc::clone(&visit));
+            let router = self.routes.for_request(request.headers());
+            (visit, Some(router.oneshot(request)))
+        });
+        async move {
+            // Only on HTTP/2; its client may try again (RFC 9113 §8.7).
+            let (visit, answer) = begun.map_err(|_crowded| h2::Error::from(h2::Reason::REFUSED_STREAM))?;
+            let response = match answer {
+                Some(answer) => answer.await.unwrap_or_else(|never| match never {}),
+                None => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),
+            };
+            // A response that streams is under way until its body ends.
+            Ok(response.map(|body| Body::new(keep(visit, body))))
+        }
+    }
+}
+
+fn builder(max_streams: u32) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // See `overdue`.
+        .header_read_timeout(None::<Duration>)
+        .max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WITHIN)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_send_buf_size(SEND_BYTES)
+        .max_concurrent_streams(max_streams)
+        .max_header_list_size(MAX_HEADER_LIST_BYTES);
+    builder
+}
+
+/// The body, which holds the visit until it is sent or dropped.
+fn keep(visit: Arc<Visit>, body: Body) -> impl http_body::Body<Data = bytes::Bytes, Error = axum::Error> {
+    use http_body_util::BodyExt as _;
+    body.map_frame(move |frame| {
+        let _under_way = &visit;
+        frame
+    })
+}
+
+/// Returns when a connection is over for what its client does not do.
+async fn overdue(place: &Place, clock: &Clock, limits: &Limits) -> End {
+    loop {
+        let now = Instant::now();
+        let (deadline, end) = deadline(place, clock, limits, now);
+        if deadline <= now {
+            return end;
+        }
+        tokio::time::sleep_until(deadline.min(now + LOOK_EVERY.min(limits.header_timeout))).await;
+    }
+}
+
+/// The next time at which it will be over, if nothing happens.
+fn deadline(place: &Place, clock: &Clock, limits: &Limits, now: Instant) -> (Instant, End) {
+    let first = (!place.has_served()).then(|| (place.entered() + limits.header_timeout, End::InOrder));
+    let idle_since = place.idle_since();
+    let idle = idle_since.map(|since| (since + IDLE, End::InOrder));
+    // Bytes of HTTP/2 need not be a request's.
+    let heard = clock.heard().filter(|_| clock.is_http1());
+    let head = idle_since.and(heard).map(|since| (since + limits.header_timeout, End::InOrder));
+    let strangers = place.strangers_since().map(|since| (since + STRANGERS, End::Now));
+    let stuck = clock.stuck().map(|since| (since + STUCK, End::Now));
+    let all = [first, idle, head, strangers, stuck];
+    all.into_iter().flatten().min_by_key(|(deadline, _)| *deadline).unwrap_or((now + IDLE, End::InOrder))
+}
+
+/// Returns when a connection that is to end has had no request under way for so long, or does not get on.
+async fn abandoned(place: &Place, clock: &Clock, leave: Duration) {
+    let mut quiet_since = Instant::now();
+    loop {
+        let now = Instant::now();
+        if place.is_in_use() {
+            quiet_since = now;
+        }
+        let is_stuck = clock.stuck().is_some_and(|since| now >= since + STUCK);
+        if is_stuck || now >= quiet_since + leave {
+            return;
+        }
+        tokio::time::sleep_until((quiet_since + leave).min(now + LEAVE)).await;
+    }
+}

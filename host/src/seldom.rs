@@ -1,0 +1,95 @@
+//! Log records that strangers can cause: so many a minute, and the rest counted.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Records of one kind within [`WINDOW`]: enough to see what is going on.
+const RECORDS_MAX: u32 = 10;
+
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// One kind of record.
+pub struct Seldom {
+    what: &'static str,
+    length: Duration,
+    window: Mutex<Option<Window>>,
+}
+
+struct Window {
+    ends: Instant,
+    said: u32,
+    unsaid: u64,
+}
+
+impl Seldom {
+    /// A kind of record, and what its records are about, in the plural.
+    pub const fn new(what: &'static str) -> Self {
+        Self { what, length: WINDOW, window: Mutex::new(None) }
+    }
+
+    /// Logs with `record`, or counts, and says at the end of the minute how many there were.
+    pub fn say(&'static self, record: impl FnOnce()) {
+        let now = Instant::now();
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = match window.as_mut().filter(|window| now < window.ends) {
+            Some(current) => current,
+            None => {
+                // Its own task would have said so, unless the runtime is gone.
+                let new = Window { ends: now + self.length, said: 0, unsaid: 0 };
+                self.tell(window.replace(new).as_ref());
+                window.as_mut().expect("it was just set")
+            }
+        };
+        if current.said < RECORDS_MAX {
+            current.said += 1;
+            drop(window);
+            return record();
+        }
+        current.unsaid += 1;
+        if current.unsaid == 1
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let ends = current.ends;
+            runtime.spawn(async move {
+                tokio::time::sleep_until(ends).await;
+                let ended = self.window.lock().unwrap_or_else(PoisonError::into_inner).take_if(|it| it.ends <= ends);
+                self.tell(ended.as_ref());
+            });
+        }
+    }
+
+    fn tell(&self, window: Option<&Window>) {
+        if let Some(Window { unsaid: unsaid @ 1.., .. }) = window {
+            tracing::warn!(repeated = unsaid, "{unsaid} more within a minute: {}", self.what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_rest_of_a_minute_is_counted() {
+        static KIND: Seldom = Seldom { what: "things", length: Duration::from_secs(1), window: Mutex::new(None) };
+        let said = AtomicU32::new(0);
+        let say = || {
+            KIND.say(|| {
+                said.fetch_add(1, Ordering::Relaxed);
+            });
+        };
+        (0..100).for_each(|_| say());
+        assert_eq!(said.load(Ordering::Relaxed), RECORDS_MAX);
+        assert_eq!(KIND.window.lock().unwrap().as_ref().unwrap().unsaid, 90);
+        while KIND.window.lock().unwrap().is_some() {
+            // What was counted is told by itself.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        say();
+        assert_eq!(said.load(Ordering::Relaxed), RECORDS_MAX + 1);
+    }
+}

@@ -1,0 +1,75 @@
+//! The log and the state directory: what is written where, and who may read it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Child;
+use std::time::Duration;
+
+use tinymcp_tests::command::tinymcp;
+use tinymcp_tests::oauth::Kind;
+use tinymcp_tests::server::Site;
+use tinymcp_tests::until;
+use tinymcp_tests::world::{World, local};
+
+/// Kills its process when dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_everything_beside_the_configuration_does_not_tell_of_itself() {
+    let site = Site::with(&["greeter-v1"]).config("[log]\nlevel = \"trace\"\n");
+    let log = site.path().join("tinymcp.log");
+    let mut command = tinymcp(site.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(File::create(&log).unwrap());
+    let _server = Killed(command.spawn().unwrap());
+    let said = || fs::read_to_string(&log).unwrap();
+    until("a server that is ready", async || said().contains(" ready")).await;
+    // What begins to tell of itself doubles with every look.
+    let mut sizes = Vec::new();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sizes.push(said().len());
+    }
+    assert!(sizes[3] - sizes[0] < 64 * 1024, "{sizes:?}");
+}
+
+fn modes(dir: &Path, found: &mut Vec<(String, u32)>) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+        let expected = if metadata.is_dir() { 0o700 } else { 0o600 };
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode != expected {
+            found.push((path.display().to_string(), mode));
+        }
+        if metadata.is_dir() {
+            modes(&path, found);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_what_the_server_keeps() {
+    let world = World::of(local().plugin("greeter", &tinymcp_tests::guests::guest("greeter-v1"))).await;
+    world.log_in(Kind::ALL[0], "alice").await;
+    let state = world.server.site().path().join(".tinymcp");
+    let mut found = Vec::new();
+    modes(&state, &mut found);
+    assert_eq!(found, []);
+    assert!(state.join("names.json").exists() && state.join("code").exists() && state.join("store").exists());
+    // What others have left open is closed at the next start.
+    let site = world.server.kill();
+    for name in ["key", "names.json", "store/store.db", "store/lock"] {
+        fs::set_permissions(state.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let server = site.start().await;
+    modes(&state, &mut found);
+    assert_eq!(found, []);
+    assert_eq!(server.log.lines("others could read the key file").len(), 1, "{}", server.log.text());
+}
