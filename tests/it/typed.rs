@@ -47,7 +47,21 @@ async fn comes_back(tool_name: &str, values: &[&str]) {
 async fn booleans_characters_and_texts_come_back() {
     comes_back("echo_bool", &["true", "false"]).await;
     comes_back("echo_char", &[r#""a""#, r#""é""#, r#""🦀""#, r#""\u0000""#]).await;
-    comes_back("echo_string", &[r#""""#, r#""line\nbreak \"quoted\" \u0000 𝄞""#]).await;
+}
+
+#[tokio::test]
+async fn a_text_is_a_text_and_nothing_else() {
+    let server = echo().await;
+    for client in Client::both(&server).await {
+        assert_eq!(tool(&client, "echo_string").await.get("outputSchema"), None);
+        let text = "line\nbreak \"quoted\" \u{0} 𝄞";
+        for (sent, shown) in [(text, text), ("", "(empty)"), (" ", " "), ("null", "null"), ("5", "5")] {
+            let arguments = json!({ "name": "echo_string", "arguments": { "value": sent } });
+            let result = client.result("tools/call", arguments).await;
+            assert_eq!(result["content"], json!([{ "type": "text", "text": shown }]));
+            assert_eq!((result.get("structuredContent"), &result["isError"]), (None, &json!(false)), "{result}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -168,19 +182,24 @@ async fn what_the_tool_returns_as_an_error_is_a_tool_error() {
     assert_eq!(client.failure("outcome_variant", refusal).await, r#"{"too-large":9}"#);
     let address = json!({ "value": { "err": { "street-name": "Elm" } } });
     assert_eq!(client.failure("outcome_record", address).await, r#"{"street-name":"Elm"}"#);
-    assert!(!client.failure("outcome_bare", json!({ "fail": true })).await.is_empty());
+    let silent = "the tool failed and gave no reason";
+    assert_eq!(client.failure("outcome_bare", json!({ "fail": true })).await, silent);
+    for blank in ["", " \n"] {
+        assert_eq!(client.failure("outcome", json!({ "value": { "err": blank } })).await, silent, "{blank:?}");
+    }
     assert_eq!(client.value("outcome_option", json!({ "value": { "ok": null } })).await, Value::Null);
 }
 
 #[tokio::test]
-async fn a_tool_without_a_result_gives_no_content() {
+async fn a_tool_without_a_result_says_that_it_is_done() {
     let server = echo().await;
     for client in Client::both(&server).await {
         for (tool, arguments) in
             [("silence", json!({})), ("nothing", json!({ "value": "x" })), ("outcome_bare", json!({ "fail": false }))]
         {
             let result = client.result("tools/call", json!({ "name": tool, "arguments": arguments })).await;
-            assert_eq!((&result["content"], result.get("structuredContent")), (&json!([]), None), "{tool}: {result}");
+            let done = json!([{ "type": "text", "text": "done" }]);
+            assert_eq!((&result["content"], result.get("structuredContent")), (&done, None), "{tool}: {result}");
         }
     }
 }
@@ -302,7 +321,6 @@ async fn documentation_reaches_the_list() {
             "Echo a text.\n\nThe text comes back as it went in,\nwhatever its script."
         );
         assert_eq!(echo_string["inputSchema"]["properties"]["value"]["description"], "the text to give back");
-        assert_eq!(echo_string["outputSchema"]["properties"]["result"]["description"], "the same text");
         let annotations = &echo_string["annotations"];
         assert_eq!((&annotations["readOnlyHint"], &annotations["idempotentHint"]), (&json!(true), &json!(true)));
 
