@@ -215,6 +215,49 @@ async fn structured_content_has_a_text_copy() {
 }
 
 #[tokio::test]
+async fn what_clients_put_in_quotes_is_taken() {
+    let server = echo().await;
+    for client in Client::both(&server).await {
+        for (tool, sent, meant) in [
+            ("echo_u64", json!("9007199254740993"), json!(9_007_199_254_740_993_u64)),
+            ("echo_bool", json!("true"), json!(true)),
+            ("echo_f64", json!("0.5"), json!(0.5)),
+            ("echo_list_list", json!("[[1, 2], []]"), json!([[1, 2], []])),
+            ("echo_list_list", json!([["1"], "[2]"]), json!([[1], [2]])),
+            ("echo_flags", json!("[\"read\"]"), json!(["read"])),
+            ("echo_option", json!("5"), json!(5)),
+        ] {
+            assert_eq!(client.value(tool, json!({ "value": sent })).await, meant, "{tool} {sent}");
+        }
+        for (tool, sent) in [
+            ("echo_u64", " 1"),
+            ("echo_u64", "010"),
+            ("echo_u64", "18446744073709551616"),
+            ("echo_bool", "True"),
+            ("echo_list_list", "[\"[1]\"]"),
+            ("echo_option", "null"),
+        ] {
+            let said = client.failure(tool, json!({ "value": sent })).await;
+            assert!(said.ends_with("; send it without quotes"), "{tool} {sent}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_the_codec_bounds_is_refused() {
+    let server = echo().await;
+    let client = Client::modern(&server);
+    for (tool, value, expected) in [
+        ("echo_s64", json!(u64::MAX), "expected an integer from -9223372036854775808 to 9223372036854775807"),
+        ("echo_f32", json!(1e39), "expected a number from -3.4028234663852886e38 to 3.4028234663852886e38"),
+        ("echo_flags", json!(["read", "read"]), "repeats `read`"),
+    ] {
+        let said = client.failure(tool, json!({ "value": value })).await;
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn functions_of_interfaces_are_tools() {
     let server = echo().await;
     let client = Client::modern(&server);
@@ -241,8 +284,8 @@ async fn a_wrong_argument_names_path_expectation_and_what_came() {
         ("echo_u8", json!({ "value": 1.5 }), "argument `$.value`: expected an integer from 0 to 255, got number 1.5"),
         (
             "echo_u8",
-            json!({ "value": "1" }),
-            r#"argument `$.value`: expected an integer from 0 to 255, got string "1""#,
+            json!({ "value": "+1" }),
+            r#"argument `$.value`: expected an integer from 0 to 255, got string "+1"; send it without quotes"#,
         ),
         ("echo_u8", json!({ "value": null }), "argument `$.value`: expected an integer from 0 to 255, got null"),
         ("echo_bool", json!({ "value": 1 }), "argument `$.value`: expected true or false, got number 1"),
@@ -366,6 +409,19 @@ fn keywords(schema: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Whether no bound is beyond 2^53 - 1, no array is without an `items` object and no constant without a type.
+fn is_bearable(schema: &Value) -> bool {
+    let Value::Object(object) = schema else {
+        return schema.as_array().is_none_or(|items| items.iter().all(is_bearable));
+    };
+    let is_safe = |bound: &Value| bound.as_f64().is_none_or(|bound| bound.abs() < 9_007_199_254_740_992.0);
+    let is_array = object.get("type").is_some_and(|ty| ty == "array" || ty[0] == "array");
+    ["minimum", "maximum"].into_iter().filter_map(|bound| object.get(bound)).all(is_safe)
+        && (!is_array || object.get("items").is_some_and(Value::is_object))
+        && (object.contains_key("type") || !object.contains_key("const"))
+        && object.values().all(is_bearable)
+}
+
 #[tokio::test]
 async fn schemas_stay_in_the_subset_that_every_client_takes() {
     let server = Site::with(&["echo", "hostile", "greeter-v1", "component-made", "conformance"]).start().await;
@@ -379,9 +435,10 @@ async fn schemas_stay_in_the_subset_that_every_client_takes() {
             assert_eq!(schema["type"], "object", "{name} {kind}");
             let mut found = Vec::new();
             keywords(schema, &mut found);
-            for composed in ["$ref", "oneOf", "anyOf", "allOf", "not", "if", "$defs"] {
+            for composed in ["$ref", "oneOf", "anyOf", "allOf", "not", "if", "$defs", "uniqueItems"] {
                 assert!(!found.iter().any(|keyword| keyword == composed), "{name} {kind} has `{composed}`");
             }
+            assert!(is_bearable(schema), "{name} {kind}: {schema}");
         }
         assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
     }
