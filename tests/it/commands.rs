@@ -44,6 +44,25 @@ fn inspect_shows_tools_imports_and_warnings() {
 }
 
 #[test]
+fn inspect_names_what_clients_cannot_be_told_and_what_they_round() {
+    let site = Site::with(&["echo"]);
+    let finished = site.run(&["inspect", "--json", "plugins/echo.wasm"]);
+    let inspected: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let beyond = inspected["beyondClients"].as_array().unwrap();
+    let is_named = |client: &str, tool: &str, ty: &str| {
+        beyond.iter().any(|found| found["client"] == client && found["tool"] == tool && found["type"] == ty)
+    };
+    assert!(is_named("Gemini", "echo_echo_tuple", "tuple of several types"), "{beyond:?}");
+    assert!(is_named("OpenAI (strict)", "echo_echo_variant", "variant"), "{beyond:?}");
+    assert!(!beyond.iter().any(|found| found["tool"] == "echo_echo_u64"), "{beyond:?}");
+    let warnings = inspected["warnings"].to_string();
+    assert!(warnings.contains("tool `echo_echo_u64`: parameter `value` has a `u64`"), "{warnings}");
+    assert!(warnings.contains("tool `echo_echo_s64`: the result has a `s64`"), "{warnings}");
+    let finished = site.run(&["inspect", "plugins/echo.wasm"]);
+    assert!(finished.stdout.contains("Gemini: `tuple of several types` in `value` of tool"), "{}", finished.stdout);
+}
+
+#[test]
 fn inspect_prints_json() {
     let site = Site::with(&["greeter-v1"]);
     let finished = site.run(&["inspect", "--json", "plugins/greeter-v1.wasm"]);

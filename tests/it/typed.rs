@@ -47,7 +47,21 @@ async fn comes_back(tool_name: &str, values: &[&str]) {
 async fn booleans_characters_and_texts_come_back() {
     comes_back("echo_bool", &["true", "false"]).await;
     comes_back("echo_char", &[r#""a""#, r#""é""#, r#""🦀""#, r#""\u0000""#]).await;
-    comes_back("echo_string", &[r#""""#, r#""line\nbreak \"quoted\" \u0000 𝄞""#]).await;
+}
+
+#[tokio::test]
+async fn a_text_is_a_text_and_nothing_else() {
+    let server = echo().await;
+    for client in Client::both(&server).await {
+        assert_eq!(tool(&client, "echo_string").await.get("outputSchema"), None);
+        let text = "line\nbreak \"quoted\" \u{0} 𝄞";
+        for (sent, shown) in [(text, text), ("", "(empty)"), (" ", " "), ("null", "null"), ("5", "5")] {
+            let arguments = json!({ "name": "echo_string", "arguments": { "value": sent } });
+            let result = client.result("tools/call", arguments).await;
+            assert_eq!(result["content"], json!([{ "type": "text", "text": shown }]));
+            assert_eq!((result.get("structuredContent"), &result["isError"]), (None, &json!(false)), "{result}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -168,19 +182,24 @@ async fn what_the_tool_returns_as_an_error_is_a_tool_error() {
     assert_eq!(client.failure("outcome_variant", refusal).await, r#"{"too-large":9}"#);
     let address = json!({ "value": { "err": { "street-name": "Elm" } } });
     assert_eq!(client.failure("outcome_record", address).await, r#"{"street-name":"Elm"}"#);
-    assert!(!client.failure("outcome_bare", json!({ "fail": true })).await.is_empty());
+    let silent = "the tool failed and gave no reason";
+    assert_eq!(client.failure("outcome_bare", json!({ "fail": true })).await, silent);
+    for blank in ["", " \n"] {
+        assert_eq!(client.failure("outcome", json!({ "value": { "err": blank } })).await, silent, "{blank:?}");
+    }
     assert_eq!(client.value("outcome_option", json!({ "value": { "ok": null } })).await, Value::Null);
 }
 
 #[tokio::test]
-async fn a_tool_without_a_result_gives_no_content() {
+async fn a_tool_without_a_result_says_that_it_is_done() {
     let server = echo().await;
     for client in Client::both(&server).await {
         for (tool, arguments) in
             [("silence", json!({})), ("nothing", json!({ "value": "x" })), ("outcome_bare", json!({ "fail": false }))]
         {
             let result = client.result("tools/call", json!({ "name": tool, "arguments": arguments })).await;
-            assert_eq!((&result["content"], result.get("structuredContent")), (&json!([]), None), "{tool}: {result}");
+            let done = json!([{ "type": "text", "text": "done" }]);
+            assert_eq!((&result["content"], result.get("structuredContent")), (&done, None), "{tool}: {result}");
         }
     }
 }
@@ -193,6 +212,49 @@ async fn structured_content_has_a_text_copy() {
     assert_eq!((called.text.as_str(), called.structured), ("[[1,2]]", json!({ "result": [[1, 2]] })));
     let called = client.call("echo_string", json!({ "value": "plain" })).await;
     assert_eq!(called.text, "plain");
+}
+
+#[tokio::test]
+async fn what_clients_put_in_quotes_is_taken() {
+    let server = echo().await;
+    for client in Client::both(&server).await {
+        for (tool, sent, meant) in [
+            ("echo_u64", json!("9007199254740993"), json!(9_007_199_254_740_993_u64)),
+            ("echo_bool", json!("true"), json!(true)),
+            ("echo_f64", json!("0.5"), json!(0.5)),
+            ("echo_list_list", json!("[[1, 2], []]"), json!([[1, 2], []])),
+            ("echo_list_list", json!([["1"], "[2]"]), json!([[1], [2]])),
+            ("echo_flags", json!("[\"read\"]"), json!(["read"])),
+            ("echo_option", json!("5"), json!(5)),
+        ] {
+            assert_eq!(client.value(tool, json!({ "value": sent })).await, meant, "{tool} {sent}");
+        }
+        for (tool, sent) in [
+            ("echo_u64", " 1"),
+            ("echo_u64", "010"),
+            ("echo_u64", "18446744073709551616"),
+            ("echo_bool", "True"),
+            ("echo_list_list", "[\"[1]\"]"),
+            ("echo_option", "null"),
+        ] {
+            let said = client.failure(tool, json!({ "value": sent })).await;
+            assert!(said.ends_with("; send it without quotes"), "{tool} {sent}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_the_codec_bounds_is_refused() {
+    let server = echo().await;
+    let client = Client::modern(&server);
+    for (tool, value, expected) in [
+        ("echo_s64", json!(u64::MAX), "expected an integer from -9223372036854775808 to 9223372036854775807"),
+        ("echo_f32", json!(1e39), "expected a number from -3.4028234663852886e38 to 3.4028234663852886e38"),
+        ("echo_flags", json!(["read", "read"]), "repeats `read`"),
+    ] {
+        let said = client.failure(tool, json!({ "value": value })).await;
+        assert!(said.contains(expected), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -222,8 +284,8 @@ async fn a_wrong_argument_names_path_expectation_and_what_came() {
         ("echo_u8", json!({ "value": 1.5 }), "argument `$.value`: expected an integer from 0 to 255, got number 1.5"),
         (
             "echo_u8",
-            json!({ "value": "1" }),
-            r#"argument `$.value`: expected an integer from 0 to 255, got string "1""#,
+            json!({ "value": "+1" }),
+            r#"argument `$.value`: expected an integer from 0 to 255, got string "+1"; send it without quotes"#,
         ),
         ("echo_u8", json!({ "value": null }), "argument `$.value`: expected an integer from 0 to 255, got null"),
         ("echo_bool", json!({ "value": 1 }), "argument `$.value`: expected true or false, got number 1"),
@@ -302,7 +364,6 @@ async fn documentation_reaches_the_list() {
             "Echo a text.\n\nThe text comes back as it went in,\nwhatever its script."
         );
         assert_eq!(echo_string["inputSchema"]["properties"]["value"]["description"], "the text to give back");
-        assert_eq!(echo_string["outputSchema"]["properties"]["result"]["description"], "the same text");
         let annotations = &echo_string["annotations"];
         assert_eq!((&annotations["readOnlyHint"], &annotations["idempotentHint"]), (&json!(true), &json!(true)));
 
@@ -348,6 +409,19 @@ fn keywords(schema: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Whether no bound is beyond 2^53 - 1, no array is without an `items` object and no constant without a type.
+fn is_bearable(schema: &Value) -> bool {
+    let Value::Object(object) = schema else {
+        return schema.as_array().is_none_or(|items| items.iter().all(is_bearable));
+    };
+    let is_safe = |bound: &Value| bound.as_f64().is_none_or(|bound| bound.abs() < 9_007_199_254_740_992.0);
+    let is_array = object.get("type").is_some_and(|ty| ty == "array" || ty[0] == "array");
+    ["minimum", "maximum"].into_iter().filter_map(|bound| object.get(bound)).all(is_safe)
+        && (!is_array || object.get("items").is_some_and(Value::is_object))
+        && (object.contains_key("type") || !object.contains_key("const"))
+        && object.values().all(is_bearable)
+}
+
 #[tokio::test]
 async fn schemas_stay_in_the_subset_that_every_client_takes() {
     let server = Site::with(&["echo", "hostile", "greeter-v1", "component-made", "conformance"]).start().await;
@@ -361,9 +435,10 @@ async fn schemas_stay_in_the_subset_that_every_client_takes() {
             assert_eq!(schema["type"], "object", "{name} {kind}");
             let mut found = Vec::new();
             keywords(schema, &mut found);
-            for composed in ["$ref", "oneOf", "anyOf", "allOf", "not", "if", "$defs"] {
+            for composed in ["$ref", "oneOf", "anyOf", "allOf", "not", "if", "$defs", "uniqueItems"] {
                 assert!(!found.iter().any(|keyword| keyword == composed), "{name} {kind} has `{composed}`");
             }
+            assert!(is_bearable(schema), "{name} {kind}: {schema}");
         }
         assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
     }

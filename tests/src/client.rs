@@ -218,14 +218,14 @@ impl Client {
         called.unwrap_or_else(|error| panic!("{tool}: {error:#}"))
     }
 
-    /// Calls a tool that succeeds, and returns its `result`.
+    /// Calls a tool that succeeds, and returns its `result`; of a tool that gives a text, the text.
     ///
     /// # Panics
     /// When it fails.
     pub async fn value(&self, tool: &str, arguments: Value) -> Value {
         let called = self.call(tool, arguments).await;
         assert!(!called.is_error, "{tool}: {called:?}");
-        called.structured["result"].clone()
+        if called.structured.is_null() { called.text.into() } else { called.structured["result"].clone() }
     }
 
     /// Calls a tool that fails, and returns what it says.

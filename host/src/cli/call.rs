@@ -49,7 +49,7 @@ async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> 
     let tool = catalog.tool(name).ok_or_else(|| unknown(name, &catalog))?;
     let nobody = Conversation::with(&Arc::new(Principal::anonymous()));
     match plugins.call(&Arc::clone(tool), arguments, nobody).await {
-        Ok(Reply::Structured { text, .. }) => output::line(&text),
+        Ok(Reply::Structured { text, .. } | Reply::Text(text)) => output::line(&text),
         Ok(Reply::Nothing) => {}
         Ok(Reply::Failed { text } | Reply::Invalid { text }) => return Err(Failure::failed(text)),
         Ok(Reply::Rich(rich)) => return show(&rich),

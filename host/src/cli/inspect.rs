@@ -6,7 +6,11 @@ use serde_json::json;
 
 use super::{ConfigArguments, Failure, logging, output, wait};
 use crate::plugins::catalog::{Catalog, Tool};
-use crate::plugins::load::{Import, Plugin};
+use crate::plugins::load::{Import, Kind, Plugin};
+use crate::plugins::schema::{Unsayable, advice, unsayable};
+
+/// How many places of one type are shown.
+const MAX_PLACES: usize = 3;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -59,7 +63,39 @@ fn print(plugin: &Plugin, catalog: &Catalog) {
     for import in &plugin.imports {
         output::line(&format!("  {}  {}", import, output::dim(Import::of(import).what_is_behind())));
     }
-    print_names("warnings", plugin.warnings().map(String::as_str));
+    let beyond = beyond_clients(catalog);
+    let lines: Vec<String> = beyond.iter().map(|(tool, found)| told(tool, found)).collect();
+    print_names(
+        "not for every model (their clients leave such a tool out, or send less of its schema)",
+        lines.iter().map(String::as_str),
+    );
+    print_names("warnings", warnings(plugin, catalog).iter().map(String::as_str));
+}
+
+/// What the author should mend, and what may surprise a tool's callers.
+fn warnings(plugin: &Plugin, catalog: &Catalog) -> Vec<String> {
+    let of_tools = catalog
+        .tools()
+        .iter()
+        .flat_map(|tool| advice(tool.function()).into_iter().map(|advice| format!("tool `{}`: {advice}", tool.name)));
+    plugin.warnings().cloned().chain(of_tools).collect()
+}
+
+/// The types of parameters for which some client's API has no words, by tool.
+fn beyond_clients(catalog: &Catalog) -> Vec<(&str, Unsayable)> {
+    let of = |tool: &'_ Tool| match &tool.function().kind {
+        Kind::Typed { signature, .. } => unsayable(signature),
+        Kind::Listed(_) => Vec::new(),
+    };
+    catalog.tools().iter().flat_map(|tool| of(tool).into_iter().map(|found| (tool.name.as_str(), found))).collect()
+}
+
+fn told(tool: &str, found: &Unsayable) -> String {
+    let Unsayable { client, ty, places, reason } = found;
+    let shown: Vec<String> = places.iter().take(MAX_PLACES).map(|place| format!("`{place}`")).collect();
+    let more = places.len().saturating_sub(MAX_PLACES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{client}: `{ty}` in {}{more} of tool `{tool}`: {reason}", shown.join(", "))
 }
 
 /// A list under a heading, if there is anything in it.
@@ -113,6 +149,13 @@ fn as_json(plugin: &Plugin, catalog: &Catalog) -> serde_json::Value {
         .iter()
         .map(|import| json!({ "name": import, "behind": Import::of(import).what_is_behind() }))
         .collect();
+    let beyond: Vec<serde_json::Value> = beyond_clients(catalog)
+        .iter()
+        .map(|(tool, found)| {
+            let Unsayable { client, ty, places, reason } = found;
+            json!({ "client": client, "tool": tool, "type": ty, "parameters": places, "reason": reason })
+        })
+        .collect();
     json!({
         "plugin": *plugin.name,
         "digest": plugin.digest.to_string(),
@@ -122,6 +165,7 @@ fn as_json(plugin: &Plugin, catalog: &Catalog) -> serde_json::Value {
         "resources": resources(catalog).collect::<Vec<_>>(),
         "keepWarm": plugin.keep_warm,
         "imports": imports,
-        "warnings": plugin.warnings().collect::<Vec<_>>(),
+        "beyondClients": beyond,
+        "warnings": warnings(plugin, catalog),
     })
 }

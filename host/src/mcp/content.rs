@@ -20,11 +20,22 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, json: Value) -> Result<T, Er
         .map_err(|error| ErrorData::internal_error(format!("the plugin's {what} does not fit MCP: {error}"), None))
 }
 
+/// What a call that went well and gave no value says.
+pub(super) const DONE: &str = "done";
+
+/// What a text of nothing says.
+pub(super) const EMPTY: &str = "(empty)";
+
+/// A text as a block has it: models' APIs refuse requests with an empty one in them.
+pub(super) fn shown(text: &str) -> &str {
+    if text.is_empty() { EMPTY } else { text }
+}
+
 pub(super) fn block(block: &Block) -> Value {
     match block {
-        Block::Text(text) => json!({ "type": "text", "text": text }),
+        Block::Text(text) => json!({ "type": "text", "text": shown(text) }),
         Block::AnnotatedText(text) => {
-            json!({ "type": "text", "text": text.text, "annotations": annotations(&text.annotations) })
+            json!({ "type": "text", "text": shown(&text.text), "annotations": annotations(&text.annotations) })
         }
         Block::Image(media) => with_annotations(
             json!({ "type": "image", "data": BASE64.encode(&media.data), "mimeType": media.mime_type }),

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::content::{DONE, shown};
 use super::signals::Signals;
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
@@ -95,7 +96,7 @@ struct Answer<'a> {
 struct CallResult<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     result_type: Option<&'static str>,
-    content: Vec<Text<'a>>,
+    content: [Text<'a>; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     structured_content: Option<&'a Value>,
     is_error: bool,
@@ -164,14 +165,15 @@ impl Direct {
     fn answer(&self, era: &Era<'_>, id: &RequestId, outcome: &Result<Reply, CallError>) -> Response {
         let message;
         let (text, structured_content, is_error) = match outcome {
-            Ok(Reply::Structured { value, text }) => (Some(text.as_str()), Some(value), false),
-            Ok(Reply::Nothing) => (None, None, false),
-            Ok(Reply::Failed { text } | Reply::Invalid { text }) => (Some(text.as_str()), None, true),
+            Ok(Reply::Structured { value, text }) => (text.as_str(), Some(value), false),
+            Ok(Reply::Text(text)) => (text.as_str(), None, false),
+            Ok(Reply::Nothing) => (DONE, None, false),
+            Ok(Reply::Failed { text } | Reply::Invalid { text }) => (text.as_str(), None, true),
             // A plain tool gives neither.
-            Ok(Reply::Rich(_) | Reply::Asks(_)) => (None, None, true),
+            Ok(Reply::Rich(_) | Reply::Asks(_)) => ("", None, true),
             Err(error) => {
                 message = error.to_string();
-                (Some(message.as_str()), None, true)
+                (message.as_str(), None, true)
             }
         };
         let is_modern = matches!(era, Era::Modern);
@@ -180,7 +182,7 @@ impl Direct {
             id,
             result: CallResult {
                 result_type: is_modern.then_some("complete"),
-                content: text.map(|text| Text { r#type: "text", text }).into_iter().collect(),
+                content: [Text { r#type: "text", text: shown(text) }],
                 structured_content,
                 is_error,
                 meta: is_modern.then_some(&self.meta),

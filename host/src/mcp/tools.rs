@@ -103,11 +103,12 @@ pub(super) fn call_result(outcome: Result<Reply, CallError>) -> Result<CallToolR
     let failed = |text: String| CallToolResult::error(vec![ContentBlock::text(text)]);
     Ok(match outcome {
         Ok(Reply::Structured { value, text }) => {
-            let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+            let mut result = CallToolResult::success(vec![ContentBlock::text(content::shown(&text))]);
             result.structured_content = Some(value);
             result
         }
-        Ok(Reply::Nothing) => CallToolResult::success(Vec::new()),
+        Ok(Reply::Text(text)) => CallToolResult::success(vec![ContentBlock::text(content::shown(&text))]),
+        Ok(Reply::Nothing) => CallToolResult::success(vec![ContentBlock::text(content::DONE)]),
         Ok(Reply::Failed { text }) => failed(text),
         Ok(Reply::Rich(rich)) => rich_result(*rich)?,
         Ok(Reply::Invalid { text }) => return Err(ErrorData::invalid_params(text, None)),
@@ -119,9 +120,11 @@ pub(super) fn call_result(outcome: Result<Reply, CallError>) -> Result<CallToolR
 fn rich_result(rich: Rich) -> Result<CallToolResult, ErrorData> {
     let Rich { blocks, structured, is_error, meta } = rich;
     let mut content: Vec<ContentBlock> = content::read("content", blocks.iter().map(content::block).collect())?;
-    // Clients that read text only find the structured content there (MCP, server/tools).
-    if let (true, Some(structured)) = (content.is_empty(), &structured) {
-        content.push(ContentBlock::text(structured.to_string()));
+    // Clients that read text only find the structured content there (MCP, server/tools), and none at all is an empty
+    // message to models' APIs.
+    if content.is_empty() {
+        content
+            .push(ContentBlock::text(structured.as_ref().map_or_else(|| content::EMPTY.to_owned(), Value::to_string)));
     }
     let mut result = if is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
     result.structured_content = structured;

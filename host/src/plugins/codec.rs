@@ -1,8 +1,10 @@
 //! Arguments from JSON to the engine's values, and results back, along a [`Signature`].
 //!
 //! What the input schema accepts is decoded, what it refuses is refused, and every encoded result validates against
-//! the output schema; nothing is dropped or rounded silently. Two things differ from the schema on purpose: a `null`
-//! for an optional property is taken as absent, and an integer written as `1e3` is one only below 2^53.
+//! the output schema; nothing is dropped or rounded silently. Some things differ from the schema on purpose: a `null`
+//! for an optional property is taken as absent, a value that its client has sent as JSON text in a string is taken all
+//! the same (`spoilt`), the range of 64-bit integers and of `f32` and the repetition of flags are held here alone, and an
+//! integer written as `1e3` is one only below 2^53.
 //!
 //! Both directions recurse as deep as the shape does, never as deep as the input.
 
@@ -12,6 +14,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 use wasmtime::component::Val;
 
+use self::spoilt::Reading;
 use crate::plugins::shape::Signature;
 use crate::plugins::validator::Misfit;
 use crate::plugins::wit::content::Block;
@@ -22,6 +25,7 @@ mod arguments;
 mod lift;
 mod results;
 mod rich;
+mod spoilt;
 mod weight;
 mod wording;
 
@@ -35,6 +39,8 @@ pub enum Reply {
         /// The same for clients that read text: a string as it is, anything else as compact JSON.
         text: String,
     },
+    /// The call went well and gave a text, which is all there is to show.
+    Text(String),
     /// The call went well; there is no value to tell of.
     Nothing,
     /// The function returned its `err`.
@@ -74,6 +80,16 @@ pub enum ArgumentError {
     /// A value of another type, or out of the type's bounds.
     #[error("argument `{path}`: expected {expected}, got {got}")]
     Unexpected {
+        /// Where, from the root `$`.
+        path: String,
+        /// What the type takes, in words.
+        expected: String,
+        /// What came, in words.
+        got: String,
+    },
+    /// A string where the type takes none, and its text is not the JSON of that type either.
+    #[error("argument `{path}`: expected {expected}, got {got}; send it without quotes")]
+    Quoted {
         /// Where, from the root `$`.
         path: String,
         /// What the type takes, in words.
@@ -162,12 +178,12 @@ pub enum ResultError {
 /// # Errors
 /// The first argument that the input schema refuses.
 pub fn decode_arguments(signature: &Signature, arguments: &Map<String, Value>) -> Result<Vec<Val>, ArgumentError> {
-    arguments::properties(&signature.params, arguments, Path::Root)
+    arguments::properties(&signature.params, arguments, Path::Root, Reading::AsSent)
 }
 
 /// The bytes of memory that [`decode_arguments`] takes for its values, about: up to forty times those of their JSON.
 pub fn weigh_arguments(signature: &Signature, arguments: &Map<String, Value>) -> usize {
-    weight::of_properties(&signature.params, arguments)
+    weight::of_properties(&signature.params, arguments, Reading::AsSent)
 }
 
 /// Encodes what a call returned, of which the JSON text may have `max_bytes` bytes.
@@ -218,4 +234,4 @@ impl fmt::Display for Path<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

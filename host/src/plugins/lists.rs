@@ -20,6 +20,7 @@ use super::engine::Engine;
 use super::guest::Guest;
 use super::load::{Function, Interfaces, Kind, Plugin};
 use super::names::{FunctionName, is_plain};
+use super::schema::lint;
 use super::validator::Validator;
 use super::wit::content::Icon;
 use super::wit::input::Capabilities;
@@ -142,6 +143,7 @@ fn with(plugin: &Plugin, said: Said) -> Plugin {
     let mut warnings = Warnings(Vec::new());
     plugin.functions.retain(|function| matches!(function.kind, Kind::Typed { .. }));
     let tools = warnings.all("tool", said.tools, |tool| tool.name.clone(), self::tool);
+    warnings.of_schemas(&tools);
     plugin.functions.extend(tools);
     plugin.functions.sort_by(|a, b| a.name.cmp(&b.name));
     plugin.prompts = warnings.all("prompt", said.prompts, |prompt| prompt.name.clone(), prompt).into();
@@ -182,6 +184,21 @@ impl Warnings {
             }
         }
         all
+    }
+}
+
+impl Warnings {
+    /// What clients do not bear in the schemas, which are served as they are.
+    fn of_schemas(&mut self, tools: &[Function]) {
+        for tool in tools {
+            let schemas = [("input", Some(&tool.input_schema)), ("output", tool.output_schema.as_ref())];
+            for (kind, schema) in schemas {
+                let problems = schema.map(|schema| lint(schema)).unwrap_or_default();
+                let name = &tool.name.function;
+                self.0
+                    .extend(problems.into_iter().map(|problem| format!("tool `{name}`: its {kind} schema, {problem}")));
+            }
+        }
     }
 }
 

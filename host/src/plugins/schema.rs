@@ -2,14 +2,33 @@
 //!
 //! The root is an object; objects are closed (`additionalProperties: false`); there is no `$ref`, no `oneOf`, `anyOf`
 //! or `allOf`. What a schema accepts the codec accepts, and every encoded result validates: a property test in
-//! `codec` holds the two together. A `null` for an optional property is the one thing that only the codec takes.
+//! `codec` holds the two together. Four things differ on purpose:
+//!
+//! - `null` for an optional property, and values that a client has sent as JSON text in a string, are taken by the codec
+//!   alone;
+//! - the range of 64-bit integers and of `f32`, and that no flag comes twice, are held by the codec alone. JavaScript
+//!   clients round a bound beyond 2^53, past the range of 64-bit integers, and a model's API then refuses every request
+//!   of the conversation.
+//!
+//! `clients` has what clients make of schemas, `lint` what they do not bear in those of plugins.
 
 use std::iter;
 
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::plugins::shape::{Case, Field, Given, Label, Output, Shape, Signature};
+use crate::plugins::shape::{Case, Field, Given, Integer, Label, Output, Shape, Signature};
+
+mod advice;
+mod clients;
+mod lint;
+
+pub use self::advice::advice;
+pub use self::clients::{Unsayable, unsayable};
+pub(super) use self::lint::lint;
+
+/// The greatest integer that JavaScript clients pass on as it is: 2^53 - 1.
+const MAX_SAFE: u64 = (1 << 53) - 1;
 
 /// Canonical base64 with padding (RFC 4648 §4): the last sextet's unused bits are zero, so that each byte string has
 /// one spelling. Only what ECMA-262, RE2 and Rust read alike.
@@ -24,12 +43,16 @@ pub fn input_schema(signature: &Signature) -> Schema {
 }
 
 /// The schema of a call's structured content: of the record or variant itself, and of `{"result": …}` for anything
-/// else. `None` for a function that gives nothing.
+/// else. `None` for a function that gives nothing, and for one that gives a text: several clients show a model the
+/// structured content alone, and `{"result": "…"}` is a text that is hard to read.
 pub fn output_schema(signature: &Signature) -> Option<Schema> {
     let shape = match &signature.output {
         Output::Nothing | Output::Fallible { ok: None, .. } => return None,
         // Content blocks are for reading; there is no structured content beside them.
         Output::Rich { ok: Given::Nothing | Given::Block | Given::Blocks, .. } => return None,
+        Output::Value(Shape::String)
+        | Output::Fallible { ok: Some(Shape::String), .. }
+        | Output::Rich { ok: Given::Value(Shape::String), .. } => return None,
         Output::Value(shape)
         | Output::Fallible { ok: Some(shape), .. }
         | Output::Rich { ok: Given::Value(shape), .. } => shape,
@@ -54,23 +77,13 @@ pub fn is_object_result(shape: &Shape) -> bool {
 fn schema(shape: &Shape) -> Schema {
     match shape {
         Shape::Bool => json_schema!({ "type": "boolean" }),
-        Shape::Integer(integer) => {
-            json_schema!({ "type": "integer", "minimum": integer.minimum(), "maximum": integer.maximum() })
-        }
-        Shape::F32 => {
-            json_schema!({ "type": "number", "minimum": f64::from(f32::MIN), "maximum": f64::from(f32::MAX) })
-        }
-        Shape::F64 => json_schema!({ "type": "number" }),
+        Shape::Integer(integer) => self::integer(*integer),
+        Shape::F32 | Shape::F64 => json_schema!({ "type": "number" }),
         Shape::Char => json_schema!({ "type": "string", "minLength": 1, "maxLength": 1 }),
         Shape::String => json_schema!({ "type": "string" }),
         Shape::Bytes => json_schema!({ "type": "string", "contentEncoding": "base64", "pattern": BASE64_PATTERN }),
         Shape::List(item) => json_schema!({ "type": "array", "items": schema(item) }),
-        Shape::Tuple(items) => json_schema!({
-            "type": "array",
-            "prefixItems": items.iter().map(schema).collect::<Vec<_>>(),
-            "minItems": items.len(),
-            "maxItems": items.len(),
-        }),
+        Shape::Tuple(items) => tuple(items),
         Shape::Record(fields) => object(fields),
         Shape::Variant(cases) => {
             one_of(cases.iter().map(|case: &Case| (case.name.as_str(), case.shape.as_ref(), case.docs.as_deref())))
@@ -78,8 +91,40 @@ fn schema(shape: &Shape) -> Schema {
         Shape::Enum(labels) => label(labels),
         Shape::Option(value) => or_null(schema(value)),
         Shape::Result { ok, err } => one_of([("ok", ok.as_deref(), None), ("err", err.as_deref(), None)].into_iter()),
-        Shape::Flags(labels) => json_schema!({ "type": "array", "items": label(labels), "uniqueItems": true }),
+        Shape::Flags(labels) => json_schema!({ "type": "array", "items": label(labels) }),
     }
+}
+
+/// The bounds are there as far as every client keeps them.
+fn integer(integer: Integer) -> Schema {
+    let mut schema = json_schema!({ "type": "integer" });
+    if integer.minimum().unsigned_abs() <= MAX_SAFE {
+        schema.insert("minimum".to_owned(), integer.minimum().into());
+    }
+    if integer.maximum() <= MAX_SAFE {
+        schema.insert("maximum".to_owned(), integer.maximum().into());
+    }
+    schema
+}
+
+/// Clients refuse arrays without an `items` object. Where all members look alike it says all there is to say.
+fn tuple(members: &[Shape]) -> Schema {
+    let members: Vec<Schema> = members.iter().map(schema).collect();
+    let mut schema = json_schema!({ "type": "array" });
+    if is_uniform(&members) {
+        schema
+            .insert("items".to_owned(), members.first().map_or_else(|| json!({}), |member| member.clone().to_value()));
+    } else {
+        schema.insert("prefixItems".to_owned(), members.iter().map(|member| member.clone().to_value()).collect());
+        schema.insert("items".to_owned(), json!({}));
+    }
+    schema.insert("minItems".to_owned(), members.len().into());
+    schema.insert("maxItems".to_owned(), members.len().into());
+    schema
+}
+
+fn is_uniform(members: &[Schema]) -> bool {
+    members.iter().all(|member| Some(member) == members.first())
 }
 
 fn object(fields: &[Field]) -> Schema {
@@ -102,11 +147,12 @@ fn property(field: &Field) -> Schema {
     described(schema(shape), field.docs.as_deref())
 }
 
-/// An object with exactly one of the keys; a key without payload has the value `true`.
+/// An object with exactly one of the keys; a key without payload has the value `true`, and the type that clients want
+/// everywhere.
 fn one_of<'a>(cases: impl Iterator<Item = (&'a str, Option<&'a Shape>, Option<&'a str>)>) -> Schema {
     let properties: Map<_, _> = cases
         .map(|(name, shape, docs)| {
-            let payload = shape.map_or_else(|| json_schema!({ "const": true }), schema);
+            let payload = shape.map_or_else(|| json_schema!({ "type": "boolean", "const": true }), schema);
             (name.to_owned(), described(payload, docs).to_value())
         })
         .collect();

@@ -18,6 +18,10 @@ const MAX_NODES: usize = 10_000;
 /// How many bytes the names in one signature may have together, for the same reason: one name may have 100,000.
 const MAX_NAME_BYTES: usize = 1 << 20;
 
+/// How many characters the name of a property may have. Anthropic's API refuses every request of a conversation in
+/// which one tool has a longer one (`^[a-zA-Z0-9_.-]{1,64}$`).
+pub const MAX_PROPERTY_CHARS: usize = 64;
+
 /// What a tool takes and gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signature {
@@ -141,6 +145,35 @@ pub enum Shape {
     Flags(Vec<Label>),
 }
 
+impl Shape {
+    /// The shapes directly inside this one, each with the step to it as it stands in a path.
+    pub fn parts(&self) -> Vec<(String, &Self)> {
+        match self {
+            Self::Bool
+            | Self::Integer(_)
+            | Self::F32
+            | Self::F64
+            | Self::Char
+            | Self::String
+            | Self::Bytes
+            | Self::Enum(_)
+            | Self::Flags(_) => Vec::new(),
+            Self::List(item) => vec![("[]".to_owned(), item)],
+            Self::Tuple(items) => items.iter().enumerate().map(|(index, item)| (format!("[{index}]"), item)).collect(),
+            Self::Record(fields) => fields.iter().map(|field| (format!(".{}", field.name), &field.shape)).collect(),
+            Self::Variant(cases) => {
+                cases.iter().filter_map(|case| Some((format!(".{}", case.name), case.shape.as_ref()?))).collect()
+            }
+            Self::Option(some) => vec![(String::new(), some)],
+            Self::Result { ok, err } => {
+                let ok = ok.as_deref().map(|shape| (".ok".to_owned(), shape));
+                let err = err.as_deref().map(|shape| (".err".to_owned(), shape));
+                ok.into_iter().chain(err).collect()
+            }
+        }
+    }
+}
+
 /// The integer types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in WIT")]
@@ -243,6 +276,17 @@ pub enum ShapeError {
         /// Where the limit was passed.
         place: String,
     },
+    /// A property's name that models' APIs refuse.
+    #[error(
+        "{place}: its name has {chars} characters, and models' APIs refuse every request with a property name of more \
+         than {MAX_PROPERTY_CHARS}; shorten it"
+    )]
+    NameTooLong {
+        /// What is called so.
+        place: String,
+        /// The characters of its name.
+        chars: usize,
+    },
     /// Too many types and names, or too many bytes of names.
     #[error("{place}: the signature has more than {MAX_NODES} types and names, or names too long; make it smaller")]
     TooLarge {
@@ -265,7 +309,7 @@ impl Signature {
         let mut params = Vec::new();
         for (name, ty) in function.params() {
             reader.place = Place::Parameter;
-            let shape = reader.inside(name, |reader| reader.shape(&ty, 1))?;
+            let shape = reader.property(name, |reader| reader.shape(&ty, 1))?;
             params.push(Field { name: reader.name(name)?, shape, docs: None });
         }
         reader.place = Place::Result;
@@ -360,7 +404,7 @@ impl Reader {
             Type::Record(record) => {
                 let mut fields = Vec::new();
                 for field in record.fields() {
-                    let shape = self.inside(field.name, |reader| reader.shape(&field.ty, deeper))?;
+                    let shape = self.property(field.name, |reader| reader.shape(&field.ty, deeper))?;
                     fields.push(Field { name: self.name(field.name)?, shape, docs: None });
                 }
                 Shape::Record(fields)
@@ -368,7 +412,9 @@ impl Reader {
             Type::Variant(variant) => {
                 let mut cases = Vec::new();
                 for case in variant.cases() {
-                    let shape = self.payload(case.name, case.ty.as_ref(), deeper)?;
+                    let shape = self.property(case.name, |reader| {
+                        case.ty.as_ref().map(|ty| reader.shape(ty, deeper)).transpose()
+                    })?;
                     cases.push(Case { name: self.name(case.name)?, shape, docs: None });
                 }
                 Shape::Variant(cases)
@@ -412,6 +458,21 @@ impl Reader {
             return Err(ShapeError::TooLarge { place: self.place() });
         }
         Ok(())
+    }
+
+    /// Reads what a property of an object holds.
+    fn property<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Self) -> Result<T, ShapeError>,
+    ) -> Result<T, ShapeError> {
+        self.inside(name, |reader| {
+            let chars = name.chars().count();
+            if chars > MAX_PROPERTY_CHARS {
+                return Err(ShapeError::NameTooLong { place: reader.place(), chars });
+            }
+            read(reader)
+        })
     }
 
     /// Reads what stands one step further inside: a name, or an index in brackets.

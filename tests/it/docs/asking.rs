@@ -43,7 +43,9 @@ impl<'a> Asked<'a> {
     async fn value(&self) -> Value {
         let answer = self.answer().await;
         assert_ne!(answer["result"]["isError"], true, "{answer}");
-        answer["result"]["structuredContent"]["result"].clone()
+        let result = &answer["result"];
+        let value = result.get("structuredContent").map(|structured| &structured["result"]);
+        value.unwrap_or(&result["content"][0]["text"]).clone()
     }
 
     /// What the tool says when it fails.

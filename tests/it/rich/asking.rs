@@ -30,7 +30,7 @@ async fn a_state_is_good_for_its_own_request_alone() {
     let client = Client::modern(&server);
     let state = state(&client, TOOL).await;
     let done = brought(&client, TOOL, &state).await;
-    assert_eq!(done["result"]["structuredContent"]["result"], "state-ok", "{done}");
+    assert_eq!(done["result"]["content"][0]["text"], "state-ok", "{done}");
     let elsewhere = brought(&client, OTHER_TOOL, &state).await;
     assert_eq!(elsewhere["error"]["code"], INVALID_PARAMS, "{elsewhere}");
     for position in [0, 3, state.len() / 2, state.len() - 1] {
@@ -67,7 +67,7 @@ async fn a_state_survives_a_restart() {
     let state = state(&client, TOOL).await;
     let server = server.kill().start().await;
     let done = brought(&client.moved_to(&server), TOOL, &state).await;
-    assert_eq!(done["result"]["structuredContent"]["result"], "state-ok", "{done}");
+    assert_eq!(done["result"]["content"][0]["text"], "state-ok", "{done}");
 }
 
 #[tokio::test]

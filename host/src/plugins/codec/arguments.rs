@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
 
+use super::spoilt::{self, Reading};
 use super::wording::{description, expectation, listed, names, unknown_property};
 use super::{ArgumentError, Path};
 use crate::plugins::shape::{Case, Field, Integer, Label, Shape};
@@ -18,6 +19,7 @@ pub(super) fn properties(
     fields: &[Field],
     object: &Map<String, Value>,
     at: Path<'_>,
+    reading: Reading,
 ) -> Result<Vec<Val>, ArgumentError> {
     let mut known = 0;
     let mut vals = Vec::with_capacity(fields.len());
@@ -26,7 +28,7 @@ pub(super) fn properties(
         let val = match object.get(&field.name) {
             Some(value) => {
                 known += 1;
-                value_of(&field.shape, value, path)?
+                value_of(&field.shape, value, path, reading)?
             }
             None if !field.is_required() => Val::Option(None),
             None => return Err(missing_or_misspelt(field, fields, object, at)),
@@ -42,7 +44,7 @@ pub(super) fn properties(
     Ok(vals)
 }
 
-fn value_of(shape: &Shape, value: &Value, at: Path<'_>) -> Result<Val, ArgumentError> {
+fn value_of(shape: &Shape, value: &Value, at: Path<'_>, reading: Reading) -> Result<Val, ArgumentError> {
     let val = match (shape, value) {
         (Shape::Bool, Value::Bool(value)) => Some(Val::Bool(*value)),
         (Shape::Integer(integer), Value::Number(number)) => integer_of(*integer, number),
@@ -53,24 +55,24 @@ fn value_of(shape: &Shape, value: &Value, at: Path<'_>) -> Result<Val, ArgumentE
         (Shape::Bytes, Value::String(text)) => bytes_of(text),
         (Shape::List(item), Value::Array(items)) => {
             let vals = items.iter().enumerate();
-            let vals = vals.map(|(index, value)| value_of(item, value, Path::Item(&at, index)));
+            let vals = vals.map(|(index, value)| value_of(item, value, Path::Item(&at, index), reading));
             Some(Val::List(vals.collect::<Result<_, _>>()?))
         }
         (Shape::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
             let vals = shapes.iter().zip(items).enumerate();
-            let vals = vals.map(|(index, (shape, value))| value_of(shape, value, Path::Item(&at, index)));
+            let vals = vals.map(|(index, (shape, value))| value_of(shape, value, Path::Item(&at, index), reading));
             Some(Val::Tuple(vals.collect::<Result<_, _>>()?))
         }
         (Shape::Record(fields), Value::Object(object)) => {
             let names = fields.iter().map(|field| field.name.clone());
-            Some(Val::Record(names.zip(properties(fields, object, at)?).collect()))
+            Some(Val::Record(names.zip(properties(fields, object, at, reading)?).collect()))
         }
         (Shape::Variant(cases), Value::Object(object)) => match only_property(object) {
-            Some((name, payload)) => Some(variant_of(cases, name, payload, at)?),
+            Some((name, payload)) => Some(variant_of(cases, name, payload, at, reading)?),
             None => None,
         },
         (Shape::Result { ok, err }, Value::Object(object)) => match only_property(object) {
-            Some((name, payload)) => Some(result_of(ok.as_deref(), err.as_deref(), name, payload, at)?),
+            Some((name, payload)) => Some(result_of(ok.as_deref(), err.as_deref(), name, payload, at, reading)?),
             None => None,
         },
         (Shape::Enum(labels), Value::String(name)) => {
@@ -83,12 +85,19 @@ fn value_of(shape: &Shape, value: &Value, at: Path<'_>) -> Result<Val, ArgumentE
         (Shape::Option(_), Value::Null) => Some(Val::Option(None)),
         (Shape::Option(some), value) => {
             // The inner type's words alone: that `null` would do as well is no help to who sent something else.
-            Some(Val::Option(Some(Box::new(value_of(some, value, at)?))))
+            Some(Val::Option(Some(Box::new(value_of(some, value, at, reading)?))))
         }
         (Shape::Flags(labels), Value::Array(items)) => Some(flags_of(labels, items, at)?),
         _ => None,
     };
-    val.ok_or_else(|| unexpected(shape, value, at))
+    val.or_else(|| unquoted(shape, value, at, reading)).ok_or_else(|| unexpected(shape, value, at))
+}
+
+/// What a string holds that has been refused as it was sent.
+fn unquoted(shape: &Shape, value: &Value, at: Path<'_>, reading: Reading) -> Option<Val> {
+    let (Reading::AsSent, Value::String(text)) = (reading, value) else { return None };
+    let value = spoilt::value_in(shape, text)?;
+    value_of(shape, &value, at, Reading::Unquoted).ok()
 }
 
 /// The exact integer, if the type holds it.
@@ -149,11 +158,17 @@ fn only_property(object: &Map<String, Value>) -> Option<(&str, &Value)> {
     properties.next().is_none().then_some((name, value))
 }
 
-fn variant_of(cases: &[Case], name: &str, payload: &Value, at: Path<'_>) -> Result<Val, ArgumentError> {
+fn variant_of(
+    cases: &[Case],
+    name: &str,
+    payload: &Value,
+    at: Path<'_>,
+    reading: Reading,
+) -> Result<Val, ArgumentError> {
     let Some(case) = cases.iter().find(|case| case.name == name) else {
         return Err(unknown_case(name, cases.iter().map(|case| case.name.as_str()), at));
     };
-    let payload = payload_of(case.shape.as_ref(), payload, Path::Property(&at, name))?;
+    let payload = payload_of(case.shape.as_ref(), payload, Path::Property(&at, name), reading)?;
     Ok(Val::Variant(case.name.clone(), payload))
 }
 
@@ -163,24 +178,30 @@ fn result_of(
     name: &str,
     payload: &Value,
     at: Path<'_>,
+    reading: Reading,
 ) -> Result<Val, ArgumentError> {
     let path = Path::Property(&at, name);
     match name {
-        "ok" => Ok(Val::Result(Ok(payload_of(ok, payload, path)?))),
-        "err" => Ok(Val::Result(Err(payload_of(err, payload, path)?))),
+        "ok" => Ok(Val::Result(Ok(payload_of(ok, payload, path, reading)?))),
+        "err" => Ok(Val::Result(Err(payload_of(err, payload, path, reading)?))),
         _ => Err(unknown_case(name, ["ok", "err"].into_iter(), at)),
     }
 }
 
-fn payload_of(shape: Option<&Shape>, value: &Value, at: Path<'_>) -> Result<Option<Box<Val>>, ArgumentError> {
+fn payload_of(
+    shape: Option<&Shape>,
+    value: &Value,
+    at: Path<'_>,
+    reading: Reading,
+) -> Result<Option<Box<Val>>, ArgumentError> {
     match (shape, value) {
-        (Some(shape), value) => Ok(Some(Box::new(value_of(shape, value, at)?))),
+        (Some(shape), value) => Ok(Some(Box::new(value_of(shape, value, at, reading)?))),
         (None, Value::Bool(true)) => Ok(None),
-        (None, value) => Err(ArgumentError::Unexpected {
-            path: at.to_string(),
-            expected: "true (this case has no value)".to_owned(),
-            got: description(value),
-        }),
+        (None, Value::String(text)) if reading == Reading::AsSent && spoilt::is_true(text) => Ok(None),
+        (None, value) => {
+            let expected = "true (this case has no value)".to_owned();
+            Err(refused(expected, value, value.is_string(), at))
+        }
     }
 }
 
@@ -219,7 +240,15 @@ fn unexpected(shape: &Shape, value: &Value, at: Path<'_>) -> ArgumentError {
     {
         expected.push_str(", from 2^53 on without fraction or exponent");
     }
-    ArgumentError::Unexpected { path: at.to_string(), expected, got: description(value) }
+    refused(expected, value, value.is_string() && spoilt::takes_no_string(shape), at)
+}
+
+fn refused(expected: String, value: &Value, is_quoted: bool, at: Path<'_>) -> ArgumentError {
+    let (path, got) = (at.to_string(), description(value));
+    if is_quoted {
+        return ArgumentError::Quoted { path, expected, got };
+    }
+    ArgumentError::Unexpected { path, expected, got }
 }
 
 /// A misspelt name leaves its field empty; the misspelling is the better thing to tell.

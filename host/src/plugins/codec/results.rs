@@ -11,12 +11,10 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
 
+use super::wording::reason;
 use super::{Path, Reply, ResultError, lift, rich};
 use crate::plugins::schema::{RESULT_PROPERTY, is_object_result};
 use crate::plugins::shape::{Case, Field, Given, Integer, Label, Output, Refusal, Shape};
-
-/// What a caller reads when a tool fails without a word.
-const SILENT_FAILURE: &str = "the tool failed and gave no reason";
 
 pub(super) fn reply(output: &Output, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
     match (output, results) {
@@ -26,7 +24,7 @@ pub(super) fn reply(output: &Output, results: &[Val], max_bytes: u64) -> Result<
             (Some(shape), _, Ok(Some(val))) => structured(shape, val, max_bytes),
             (None, _, Ok(None)) => Ok(Reply::Nothing),
             (_, Some(shape), Err(Some(val))) => failed(shape, val, max_bytes),
-            (_, None, Err(None)) => Ok(Reply::Failed { text: SILENT_FAILURE.to_owned() }),
+            (_, None, Err(None)) => Ok(Reply::Failed { text: reason(String::new()) }),
             _ => Err(mismatch(Path::Root)),
         },
         (Output::Rich { ok, err: Refusal::Impossible }, [val]) => given(ok, Some(val), max_bytes),
@@ -50,14 +48,19 @@ fn given(ok: &Given, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultE
 
 fn refused(err: &Refusal, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
     match (err, val) {
-        (Refusal::Nothing, None) => Ok(Reply::Failed { text: SILENT_FAILURE.to_owned() }),
+        (Refusal::Nothing, None) => Ok(Reply::Failed { text: reason(String::new()) }),
         (Refusal::Value(shape), Some(val)) => failed(shape, val, max_bytes),
         (Refusal::Stop, Some(val)) => rich::stop(lift::stop(val)?, max_bytes),
         _ => Err(mismatch(Path::Root)),
     }
 }
 
+/// The value as the output schema has it; a plain string has none.
 fn structured(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultError> {
+    if *shape == Shape::String {
+        let (_, text) = encode(shape, val, Path::Root, max_bytes)?;
+        return Ok(Reply::Text(text));
+    }
     if is_object_result(shape) {
         let (value, text) = encode(shape, val, Path::Root, max_bytes)?;
         return Ok(Reply::Structured { value, text });
@@ -68,8 +71,9 @@ fn structured(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultE
 }
 
 fn failed(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultError> {
-    let (_, text) = encode(shape, val, Path::Root, max_bytes)?;
-    Ok(Reply::Failed { text })
+    let (value, text) = encode(shape, val, Path::Root, max_bytes)?;
+    // An `err(none)` is a failure without a word, not one with the word `null`.
+    Ok(Reply::Failed { text: reason(if value.is_null() { String::new() } else { text }) })
 }
 
 /// The value, and what a reader of text sees of it.

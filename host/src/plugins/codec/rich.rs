@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::wording::{self, reason, refusal};
 use super::{Reply, ResultError, Rich};
-use crate::plugins::wit::content::{Annotations, Block, Body, Contents, Icon};
+use crate::plugins::wit::content::{AnnotatedText, Annotations, Block, Body, Contents, Icon};
 use crate::plugins::wit::input::{Question, Request, Stop};
 use crate::plugins::wit::tools::Output;
 
@@ -21,23 +22,32 @@ pub(super) fn output(output: Output, max_bytes: u64) -> Result<Reply, ResultErro
     require_size(size, max_bytes)?;
     let structured = structured.map(|text| parse("the structured result", &text)).transpose()?;
     let meta = meta.map(|text| parse_object("the result's `meta`", &text)).transpose()?;
-    Ok(Reply::Rich(Box::new(Rich { blocks: content, structured, is_error, meta })))
+    let is_silent = is_error && structured.is_none() && content.iter().all(is_blank);
+    let blocks = if is_silent { vec![Block::Text(reason(String::new()))] } else { content };
+    Ok(Reply::Rich(Box::new(Rich { blocks, structured, is_error, meta })))
 }
 
 pub(super) fn stop(stop: Stop, max_bytes: u64) -> Result<Reply, ResultError> {
     match stop {
         Stop::Failed(text) => {
             require_size(text.len(), max_bytes)?;
-            Ok(Reply::Failed { text })
+            Ok(Reply::Failed { text: reason(text) })
         }
         Stop::Invalid(text) => {
             require_size(text.len(), max_bytes)?;
-            Ok(Reply::Invalid { text })
+            Ok(Reply::Invalid { text: refusal(text) })
         }
         Stop::InputRequired(request) => {
             require_size(of_request(&request), max_bytes)?;
             Ok(Reply::Asks(Box::new(request)))
         }
+    }
+}
+
+fn is_blank(block: &Block) -> bool {
+    match block {
+        Block::Text(text) | Block::AnnotatedText(AnnotatedText { text, .. }) => wording::is_blank(text),
+        Block::Image(_) | Block::Audio(_) | Block::ResourceLink(_) | Block::Resource(_) => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Each row of the type table and each message as short cases; schema and codec together over generated types.
 
-mod generated;
+pub(in crate::plugins) mod generated;
 mod properties;
 
 use serde_json::json;
@@ -118,6 +118,10 @@ fn every_type_goes_both_ways() {
     ];
     for (shape, json, val) in rows {
         assert_eq!(decode(shape.clone(), json.clone()), Ok(val.clone()), "{shape:?}");
+        if shape == Shape::String {
+            assert_eq!(encode(shape, val), Ok(Reply::Text(json.as_str().unwrap().to_owned())));
+            continue;
+        }
         let Ok(Reply::Structured { value, .. }) = encode(shape.clone(), val) else { panic!("{shape:?}") };
         let is_object = crate::plugins::schema::is_object_result(&shape);
         assert_eq!(value, if is_object { json } else { json!({ "result": json }) });
@@ -144,13 +148,138 @@ fn other_spellings_mean_the_same() {
 }
 
 #[test]
+fn json_in_a_string_is_taken_where_the_type_takes_no_string() {
+    let numbers = || list(Shape::Integer(Integer::U32));
+    let point_at = |x: i32, label: Val| {
+        Val::Record(vec![("x".to_owned(), Val::S32(x)), ("y".to_owned(), Val::S32(2)), ("label".to_owned(), label)])
+    };
+    let one = || Val::List(vec![Val::U32(1), Val::U32(2)]);
+    let rows = [
+        (Shape::Bool, json!("true"), Val::Bool(true)),
+        (Shape::Integer(Integer::U64), json!("9007199254740993"), Val::U64((1 << 53) + 1)),
+        (Shape::Integer(Integer::U64), json!("18446744073709551615"), Val::U64(u64::MAX)),
+        (Shape::Integer(Integer::S64), json!("-9223372036854775808"), Val::S64(i64::MIN)),
+        (Shape::Integer(Integer::U8), json!("1.0"), Val::U8(1)),
+        (Shape::F64, json!("-1.5e3"), Val::Float64(-1500.0)),
+        (Shape::F32, json!("0.1"), Val::Float32(0.1)),
+        (numbers(), json!("[1, 2]"), one()),
+        (numbers(), json!(["1", 2]), one()),
+        (
+            Shape::Tuple(vec![Shape::Bool, Shape::Char]),
+            json!("[true,\"a\"]"),
+            Val::Tuple(vec![Val::Bool(true), Val::Char('a')]),
+        ),
+        (point(), json!("{\"x\":1,\"y\":2}"), point_at(1, Val::Option(None))),
+        (point(), json!({ "x": "1", "y": 2, "label": "3" }), point_at(1, some(text("3")))),
+        (point(), json!("{\"x\":1,\"y\":2,\"label\":null}"), point_at(1, Val::Option(None))),
+        (figure(), json!({ "circle": "1.5" }), Val::Variant("circle".to_owned(), Some(Box::new(Val::Float64(1.5))))),
+        (figure(), json!("{\"empty\":true}"), Val::Variant("empty".to_owned(), None)),
+        (figure(), json!({ "empty": "true" }), Val::Variant("empty".to_owned(), None)),
+        (outcome(), json!({ "ok": "false" }), Val::Result(Ok(Some(Box::new(Val::Bool(false)))))),
+        (rights(), json!("[\"read\"]"), Val::Flags(vec!["read".to_owned()])),
+        (option(Shape::Bool), json!("false"), some(Val::Bool(false))),
+        // These take strings, and get them.
+        (Shape::String, json!("5"), text("5")),
+        (Shape::Char, json!("5"), Val::Char('5')),
+        (option(Shape::String), json!("null"), some(text("null"))),
+        (Shape::Bytes, json!("1234"), Val::List(vec![Val::U8(0xd7), Val::U8(0x6d), Val::U8(0xf8)])),
+        (list(Shape::String), json!("[\"1\"]"), Val::List(vec![text("1")])),
+    ];
+    for (shape, json, val) in rows {
+        assert_eq!(decode(shape, json.clone()), Ok(val), "{json}");
+    }
+}
+
+#[test]
+fn other_texts_stay_strings() {
+    let number = || Shape::Integer(Integer::U64);
+    let numbers = || list(Shape::Integer(Integer::U32));
+    let quoted = [
+        (number(), "+1"),
+        (number(), "010"),
+        (number(), " 1"),
+        (number(), "1 "),
+        (number(), "1\n"),
+        (number(), "\u{feff}1"),
+        (number(), "1\u{a0}"),
+        (number(), "0x10"),
+        (number(), "1_000"),
+        (number(), "\"1\""),
+        (number(), "18446744073709551616"),
+        (number(), "-1"),
+        (number(), "9007199254740993.0"),
+        (number(), ""),
+        (number(), "null"),
+        (number(), "true"),
+        (Shape::F64, "NaN"),
+        (Shape::F64, "1e400"),
+        (Shape::F32, "1e39"),
+        (Shape::Bool, "True"),
+        (Shape::Bool, "1"),
+        (option(Shape::Bool), "null"),
+        (numbers(), "1,2"),
+        (numbers(), "[\"1\"]"),
+        (numbers(), "\"[1]\""),
+        (numbers(), "[1,]"),
+        (list(numbers()), "[\"[1]\"]"),
+        (point(), "{\"x\":\"1\",\"y\":2}"),
+        (point(), "{\"x\":1}"),
+        (figure(), "{\"empty\":\"true\"}"),
+        (figure(), "empty"),
+        (rights(), "[\"read\",\"read\"]"),
+    ];
+    for (shape, sent) in quoted {
+        let error = decode(shape, json!(sent)).unwrap_err();
+        assert!(error.starts_with("argument `$.it`") && error.ends_with("; send it without quotes"), "{sent}: {error}");
+    }
+    let unquoted = [
+        (Shape::Bytes, json!("[1,2]")),
+        (colour(), json!("\"red\"")),
+        (Shape::Char, json!("\"a\"")),
+        (Shape::String, json!(5)),
+        (rights(), json!(["\"read\""])),
+    ];
+    for (shape, sent) in unquoted {
+        let error = decode(shape, sent).unwrap_err();
+        assert!(!error.contains("quotes"), "{error}");
+    }
+    let error = decode(figure(), json!({ "empty": "yes" })).unwrap_err();
+    assert!(error.contains("`$.it.empty`") && error.ends_with("; send it without quotes"), "{error}");
+}
+
+#[test]
+fn a_value_in_a_string_weighs_as_much_as_without() {
+    let flags = || list(rights());
+    let rows = [
+        (list(Shape::Integer(Integer::U32)), json!(vec![1; 1000])),
+        (list(Shape::Bytes), json!([json!("AAAA".repeat(100)), json!("AAAA")])),
+        (list(point()), json!([{ "x": 1, "y": 2, "label": "p" }, { "x": 1, "y": 2 }])),
+        (option(figure()), json!({ "circle": 1.5 })),
+        (flags(), json!([["read", "write"]])),
+    ];
+    for (shape, value) in rows {
+        let signature = takes(vec![field("it", shape)]);
+        let weight = |value: Value| weigh_arguments(&signature, &Map::from_iter([("it".to_owned(), value)]));
+        assert!(weight(value.clone()) > weight(json!("x")), "{value}");
+        assert_eq!(weight(json!(value.to_string())), weight(value.clone()), "{value}");
+    }
+}
+
+#[test]
+fn what_nests_without_end_in_a_string_ends_as_it_does_without() {
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let error = decode(list(list(Shape::F64)), json!(deep)).unwrap_err();
+    assert!(error.ends_with("; send it without quotes"), "{error}");
+}
+
+#[test]
 fn a_wrong_argument_is_named_with_its_place() {
     let unsigned = || Shape::Integer(Integer::U8);
     let long = "x".repeat(100);
     let shown = format!("string \"{}…\"", "x".repeat(60));
     let base64 = "expected a base64 string (standard alphabet, padded)";
     let rows = [
-        (unsigned(), json!("many"), "`$.it`: expected an integer from 0 to 255, got string \"many\"".to_owned()),
+        (unsigned(), json!("many"), "`$.it`: expected an integer from 0 to 255, got string \"many\"; send it without quotes".to_owned()),
         (unsigned(), json!(256), "`$.it`: expected an integer from 0 to 255, got number 256".to_owned()),
         (unsigned(), json!(1.5), "`$.it`: expected an integer from 0 to 255, got number 1.5".to_owned()),
         (unsigned(), json!(null), "`$.it`: expected an integer from 0 to 255, got null".to_owned()),
@@ -163,8 +292,8 @@ fn a_wrong_argument_is_named_with_its_place() {
                 .to_owned(),
         ),
         (Shape::F32, json!(1e39), "`$.it`: expected a number from -3.4028234663852886e38 to 3.4028234663852886e38, got number 1e+39".to_owned()),
-        (Shape::F64, json!("1"), "`$.it`: expected a number, got string \"1\"".to_owned()),
-        (Shape::Bool, json!(long), format!("`$.it`: expected true or false, got {shown}")),
+        (Shape::F64, json!(" 1"), "`$.it`: expected a number, got string \" 1\"; send it without quotes".to_owned()),
+        (Shape::Bool, json!(long), format!("`$.it`: expected true or false, got {shown}; send it without quotes")),
         (Shape::Char, json!("ab"), "`$.it`: expected a string of one character, got string \"ab\"".to_owned()),
         (Shape::Char, json!(""), "`$.it`: expected a string of one character, got string \"\"".to_owned()),
         (Shape::String, json!([1]), "`$.it`: expected a string, got an array of 1 item".to_owned()),
@@ -184,7 +313,7 @@ fn a_wrong_argument_is_named_with_its_place() {
         (colour(), json!(1), "`$.it`: expected one of `red`, `green`, `dark-blue`, got number 1".to_owned()),
         (rights(), json!(["read", "read"]), "`$.it[1]`: repeats `read`; each flag may be given once".to_owned()),
         (rights(), json!(["wirte"]), "`$.it[0]`: expected one of `write`, `read`, got string \"wirte\"".to_owned()),
-        (rights(), json!("read"), "`$.it`: expected an array of names out of `read`, `write`, got string \"read\"".to_owned()),
+        (rights(), json!("read"), "`$.it`: expected an array of names out of `read`, `write`, got string \"read\"; send it without quotes".to_owned()),
         (figure(), json!({ "cirkle": 1 }), "`$.it.cirkle`: unknown; there is `circle`, `empty`".to_owned()),
         (figure(), json!({ "circle": 1, "empty": true }),
             "`$.it`: expected an object with exactly one of the keys `circle`, `empty`, got an object with 2 properties".to_owned()),
@@ -234,7 +363,8 @@ fn a_reply_has_a_text_copy() {
         let reply = encode(shape, val).unwrap();
         assert_eq!(reply, Reply::Structured { value: expected_value, text: expected_text.to_owned() });
     };
-    check(Shape::String, text("a\nb"), json!({ "result": "a\nb" }), "a\nb");
+    assert_eq!(encode(Shape::String, text("a\nb")), Ok(Reply::Text("a\nb".to_owned())));
+    check(option(Shape::String), some(text("a\nb")), json!({ "result": "a\nb" }), "a\nb");
     check(colour(), Val::Enum("red".to_owned()), json!({ "result": "red" }), "red");
     check(Shape::F64, Val::Float64(3.0), json!({ "result": 3.0 }), "3.0");
     check(Shape::Integer(Integer::U64), Val::U64(u64::MAX), json!({ "result": u64::MAX }), "18446744073709551615");
@@ -255,7 +385,17 @@ fn an_err_is_a_failed_call() {
     assert_eq!(check(None, Some(Shape::String), Err(Some(text("no such city")))), failed("no such city"));
     assert_eq!(check(None, Some(colour()), Err(Some(Val::Enum("red".to_owned())))), failed("red"));
     assert_eq!(check(None, Some(Shape::F64), Err(Some(Val::Float64(0.5)))), failed("0.5"));
-    assert_eq!(check(None, None, Err(None)), failed("the tool failed and gave no reason"));
+    let silent = "the tool failed and gave no reason";
+    assert_eq!(check(None, None, Err(None)), failed(silent));
+    for blank in ["", " \n\t", "\u{200b}", "\0"] {
+        assert_eq!(check(None, Some(Shape::String), Err(Some(text(blank)))), failed(silent), "{blank:?}");
+        let some_blank = Err(Some(some(text(blank))));
+        assert_eq!(check(None, Some(option(Shape::String)), some_blank), failed(silent), "{blank:?}");
+    }
+    assert_eq!(check(None, Some(option(Shape::F64)), Err(Some(Val::Option(None)))), failed(silent));
+    assert_eq!(check(None, Some(Shape::String), Err(Some(text("null")))), failed("null"));
+    let ok = Ok(Some(text("")));
+    assert_eq!(check(Some(Shape::String), Some(Shape::String), ok), Ok(Reply::Text(String::new())));
     assert_eq!(check(None, None, Ok(None)), Ok(Reply::Nothing));
     assert_eq!(
         check(Some(Shape::Bool), None, Ok(Some(Val::Bool(true)))),

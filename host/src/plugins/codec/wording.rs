@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::plugins::shape::{Field, Integer, Label, Shape};
+use crate::visible::clean;
 
 /// How many characters of a caller's string a message repeats.
 const MAX_QUOTED_CHARS: usize = 60;
@@ -14,6 +15,27 @@ const MAX_LISTED_NAMES: usize = 10;
 
 /// How many names are compared with a misspelt one; comparing takes time, and the misspelling is the caller's.
 const MAX_COMPARED_NAMES: usize = 256;
+
+/// What a caller reads when a tool fails without a word.
+const SILENT_FAILURE: &str = "the tool failed and gave no reason";
+
+/// What a caller reads when a tool refuses the request without a word.
+const SILENT_REFUSAL: &str = "the tool refused the request and gave no reason";
+
+/// What a tool says of its failure, in words that a reader sees.
+pub(super) fn reason(said: String) -> String {
+    if is_blank(&said) { SILENT_FAILURE.to_owned() } else { said }
+}
+
+/// The same of a request that a tool does not take.
+pub(super) fn refusal(said: String) -> String {
+    if is_blank(&said) { SILENT_REFUSAL.to_owned() } else { said }
+}
+
+/// Whether there is nothing to see.
+pub(super) fn is_blank(text: &str) -> bool {
+    clean(text).trim().is_empty()
+}
 
 /// What values of a type look like: "a string", "an integer from 0 to 255".
 pub(super) fn expectation(shape: &Shape) -> String {

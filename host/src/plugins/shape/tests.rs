@@ -141,3 +141,24 @@ fn deep_and_large_types_are_refused() {
     let error = read(&deep(64), "(a: t64)").unwrap_err();
     assert!(error.to_string().ends_with("types nest deeper than 64 levels; flatten them"), "{error}");
 }
+
+#[test]
+fn a_property_has_a_name_of_64_characters_at_most() {
+    let (longest, long) = (format!("a{}", "b".repeat(63)), format!("a{}", "b".repeat(64)));
+    let record = |name: &str| format!("record r {{ {name}: bool }}");
+    let variant = |name: &str| format!("variant v {{ {name} }}");
+    assert!(read("", &format!("({longest}: bool)")).is_ok());
+    assert!(read(&record(&longest), "(it: r)").is_ok());
+    // An enum's names are values.
+    assert!(read(&format!("enum e {{ {long} }}"), "(it: e)").is_ok());
+    for (types, function, place) in [
+        (String::new(), format!("({long}: bool)"), format!("parameter `{long}`")),
+        (record(&long), "(it: list<r>)".to_owned(), format!("parameter `it[].{long}`")),
+        (variant(&long), "(it: v)".to_owned(), format!("parameter `it.{long}`")),
+        (record(&long), "() -> r".to_owned(), format!("result `{long}`")),
+    ] {
+        let error = read(&types, &function).unwrap_err();
+        assert_eq!(error, ShapeError::NameTooLong { place, chars: 65 });
+        assert!(error.to_string().ends_with("shorten it"), "{error}");
+    }
+}

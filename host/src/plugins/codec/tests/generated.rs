@@ -59,7 +59,7 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
     })
 }
 
-pub(super) fn params() -> impl Strategy<Value = Vec<Field>> {
+pub(in crate::plugins) fn params() -> impl Strategy<Value = Vec<Field>> {
     fields(shapes().boxed(), 0)
 }
 
@@ -194,6 +194,7 @@ enum Change {
     Repeat,
     Scale(f64),
     Edit(char),
+    Quote(&'static str, &'static str),
 }
 
 pub(super) fn mutations() -> impl Strategy<Value = Mutation> {
@@ -204,6 +205,11 @@ pub(super) fn mutations() -> impl Strategy<Value = Mutation> {
         Just(Change::Repeat),
         select(&[-1.0, 0.5, 2.0, 256.0, 1e20, 1e300][..]).prop_map(Change::Scale),
         prop_oneof![select(&['=', 'A', '_', '\n', 'é'][..]), any::<char>()].prop_map(Change::Edit),
+        prop_oneof![
+            Just(("", "")).boxed(),
+            select(&[(" ", ""), ("", "\n"), ("+", ""), ("0", ""), ("\"", "\"")][..]).boxed()
+        ]
+        .prop_map(|(before, after)| Change::Quote(before, after)),
     ];
     (any::<Index>(), change).prop_map(|(place, change)| Mutation { place, change })
 }
@@ -233,11 +239,12 @@ impl Mutation {
         let pointer = self.place.get(&places);
         let Some(value) = document.pointer_mut(pointer) else { return };
         // The root stays an object: a request cannot carry other arguments.
-        if pointer.is_empty() && matches!(self.change, Change::Replace(_)) {
+        if pointer.is_empty() && matches!(self.change, Change::Replace(_) | Change::Quote(..)) {
             return;
         }
         match (&self.change, value) {
             (Change::Replace(new), value) => *value = new.clone(),
+            (Change::Quote(before, after), value) => *value = format!("{before}{value}{after}").into(),
             (Change::Remove(index), Value::Object(object)) if !object.is_empty() => {
                 let name = object.keys().nth(index.index(object.len())).unwrap().clone();
                 object.remove(&name);
