@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{ConfigArguments, Failure, logging, output, wait};
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::load::{Import, Plugin};
+use crate::plugins::reserve;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -28,15 +29,18 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Some(plugin) = catalog.served().next().map(|served| &served.plugin) else {
         return Err(Failure::failed(format!("{}: it gives nothing", arguments.file.display())));
     };
+    // Only its author can change what a component reserves: no server warns of it.
+    let advice = std::fs::read(&arguments.file).ok().and_then(|component| reserve::advice(&component));
+    let warnings: Vec<&str> = plugin.warnings().map(String::as_str).chain(advice.as_deref()).collect();
     if arguments.json {
-        output::json(&as_json(plugin, &catalog));
+        output::json(&as_json(plugin, &catalog, &warnings));
     } else {
-        print(plugin, &catalog);
+        print(plugin, &catalog, &warnings);
     }
     Ok(())
 }
 
-fn print(plugin: &Plugin, catalog: &Catalog) {
+fn print(plugin: &Plugin, catalog: &Catalog, warnings: &[&str]) {
     output::line(&format!("{}  {}", output::bold(&plugin.name), output::dim(&plugin.digest.to_string())));
     if let Some(description) = &plugin.description {
         output::line(&indented(description, 2));
@@ -59,7 +63,7 @@ fn print(plugin: &Plugin, catalog: &Catalog) {
     for import in &plugin.imports {
         output::line(&format!("  {}  {}", import, output::dim(Import::of(import).what_is_behind())));
     }
-    print_names("warnings", plugin.warnings().map(String::as_str));
+    print_names("warnings", warnings.iter().copied());
 }
 
 /// A list under a heading, if there is anything in it.
@@ -92,7 +96,7 @@ fn indented(text: &str, by: usize) -> String {
     lines.join("\n")
 }
 
-fn as_json(plugin: &Plugin, catalog: &Catalog) -> serde_json::Value {
+fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[&str]) -> serde_json::Value {
     let tools: Vec<serde_json::Value> = catalog
         .tools()
         .iter()
@@ -122,6 +126,6 @@ fn as_json(plugin: &Plugin, catalog: &Catalog) -> serde_json::Value {
         "resources": resources(catalog).collect::<Vec<_>>(),
         "keepWarm": plugin.keep_warm,
         "imports": imports,
-        "warnings": plugin.warnings().collect::<Vec<_>>(),
+        "warnings": warnings,
     })
 }

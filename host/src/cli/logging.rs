@@ -9,6 +9,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::keys::Log;
 use crate::config::names::LogFormat;
+use crate::plugins::frames;
 
 /// Records of libraries that say what we say better, or say it at every request.
 const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn";
@@ -16,19 +17,31 @@ const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn";
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
 
+/// Whether a trap is followed by one line for each function that the guest was in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frames {
+    /// They are part of the record of the trap.
+    Within,
+    /// For whoever works on a plugin.
+    OneALine,
+}
+
 /// Changes what is logged while the server runs.
-pub(super) struct LogLevel(reload::Handle<EnvFilter, Registry>);
+pub(super) struct LogLevel {
+    handle: reload::Handle<EnvFilter, Registry>,
+    frames: Frames,
+}
 
 impl LogLevel {
     pub(super) fn set(&self, log: &Log) {
         // It fails only when the log is gone, and then there is nothing to tell it.
-        let _ = self.0.reload(filter(log));
+        let _ = self.handle.reload(filter(log, self.frames));
     }
 }
 
 /// Starts the log of a server.
-pub(super) fn start(log: &Log) -> LogLevel {
-    let (filter, handle) = reload::Layer::new(filter(log));
+pub(super) fn start(log: &Log, frames: Frames) -> LogLevel {
+    let (filter, handle) = reload::Layer::new(filter(log, frames));
     let layer = match log.format {
         LogFormat::Json => fmt::layer().json().with_writer(std::io::stderr).boxed(),
         LogFormat::Text => {
@@ -37,7 +50,7 @@ pub(super) fn start(log: &Log) -> LogLevel {
         }
     };
     tracing_subscriber::registry().with(filter).with(layer).init();
-    LogLevel(handle)
+    LogLevel { handle, frames }
 }
 
 /// Starts the log of a command that only looks.
@@ -47,6 +60,10 @@ pub(super) fn start_quiet() {
 }
 
 /// The configured directives come last: they are stronger.
-fn filter(log: &Log) -> EnvFilter {
-    EnvFilter::new(format!("{QUIET},{}", log.level.as_str()))
+fn filter(log: &Log, frames: Frames) -> EnvFilter {
+    let level = match frames {
+        Frames::Within => "off",
+        Frames::OneALine => "info",
+    };
+    EnvFilter::new(format!("{QUIET},{}={level},{}", frames::TARGET, log.level.as_str()))
 }
