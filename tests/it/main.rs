@@ -18,4 +18,5 @@ mod protocol;
 mod reload;
 mod rich;
 mod shutdown;
+mod sources;
 mod typed;

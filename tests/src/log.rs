@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -55,14 +56,26 @@ impl Log {
         self.wait_since(Mark(0), text).await
     }
 
+    /// Waits for a line that holds a text, longer than others.
+    ///
+    /// # Panics
+    /// As for [`Self::wait_for`].
+    pub async fn wait_within(&self, deadline: Duration, text: &str) -> String {
+        self.wait(deadline, Mark(0), text).await
+    }
+
     /// Waits for a line after a mark that holds a text.
     ///
     /// # Panics
     /// When there is none in time, or the log has ended without it.
     pub async fn wait_since(&self, mark: Mark, text: &str) -> String {
+        self.wait(crate::DEADLINE, mark, text).await
+    }
+
+    async fn wait(&self, deadline: Duration, mark: Mark, text: &str) -> String {
         let mut lines = self.0.clone();
         let found = |lines: &Vec<String>| lines[mark.0..].iter().any(|line| line.contains(text));
-        let waited = tokio::time::timeout(crate::DEADLINE, lines.wait_for(found)).await;
+        let waited = tokio::time::timeout(deadline, lines.wait_for(found)).await;
         match waited {
             Ok(Ok(lines)) => {
                 let line = lines[mark.0..].iter().find(|line| line.contains(text));

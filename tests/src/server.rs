@@ -16,6 +16,9 @@ use crate::http::{Answer, Request};
 use crate::log::Log;
 use crate::{DEADLINE, until, until_within};
 
+/// How long a server may take until it listens: `dev` builds before, and cargo waits for the builds of others.
+const START: Duration = Duration::from_secs(300);
+
 /// Everybody comes in: login has tests of its own.
 const NO_LOGIN: &str = "[auth]\nprovider = \"none\"\n";
 
@@ -141,7 +144,7 @@ impl Site {
     /// # Panics
     /// When it does not.
     pub async fn launch(self) -> Server {
-        self.launch_as("serve").await
+        self.launch_as(&["serve"]).await
     }
 
     /// Starts `tinymcp dev`, and waits until it has built the crates and listens.
@@ -149,16 +152,25 @@ impl Site {
     /// # Panics
     /// When it does not.
     pub async fn develop(self) -> Server {
-        self.launch_as("dev").await
+        self.launch_as(&["dev"]).await
     }
 
-    async fn launch_as(self, name: &str) -> Server {
+    /// Starts `tinymcp dev --no-login`, as [`Self::develop`] does.
+    pub async fn develop_without_login(self) -> Server {
+        self.launch_as(&["dev", "--no-login"]).await
+    }
+
+    async fn launch_as(self, arguments: &[&str]) -> Server {
         let mut command = tinymcp(self.path());
-        command.args([name, "--listen", &self.listen.to_string()]).stderr(Stdio::piped()).stdout(Stdio::null());
+        command
+            .args(arguments)
+            .args(["--listen", &self.listen.to_string()])
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().expect("the program starts");
         let log = Log::collect(child.stderr.take().expect("it was just piped"));
-        let line = log.wait_for("listening on ").await;
+        let line = log.wait_within(START, "listening on ").await;
         let (_, rest) = line.split_once("listening on ").expect("it was waited for");
         let address = rest.split([' ', '"']).next().and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));
