@@ -185,7 +185,7 @@ async fn build(
     output::note(&format!("{} {} in {seconds:.1} s", output::good(what), made.component().display()));
     if let Put::Kept(kept) = &put {
         output::warning(&format!(
-            "`{}` was there already and is not from here: it is kept as `{}`",
+            "`{}` was there already and was not made here: it is kept as `{}`",
             made.component().display(),
             kept.display()
         ));

@@ -149,7 +149,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let made = Made::of(&config.plugins.dir, name);
     if made.is_foreign() {
         output::warning(&format!(
-            "`{}` is there already and is not from here: the first build of this crate takes its place, and keeps it as `{}`",
+            "`{}` is there already and was not made here: the first build of this crate takes its place, and keeps it as `{}`",
             made.component().display(),
             made.free_name().display()
         ));

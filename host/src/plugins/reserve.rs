@@ -5,7 +5,7 @@
 
 use wasmparser::{DataKind, Encoding, Operator, Parser, Payload};
 
-/// The stack that Rust's targets ask for; an author who has chosen another has reasons.
+/// The stack that Rust's targets ask for where nobody has chosen another. Less than that was chosen, with reasons.
 const DEFAULT_STACK: u32 = 1 << 20;
 
 /// The line that gives a crate another stack.
@@ -16,9 +16,11 @@ const RUNTIMES: [&str; 2] = ["init", "exports"];
 
 /// What its author should change, if the component reserves more than it needs.
 pub fn advice(component: &[u8]) -> Option<String> {
-    (stack(component)? == DEFAULT_STACK).then(|| {
-        format!("it reserves 1 MiB of stack, which is made clean for every call; 128 KiB is enough for most: let `main` in `build.rs` do `{LINE}`")
-    })
+    let stack = stack(component).filter(|stack| *stack >= DEFAULT_STACK)?;
+    Some(format!(
+        "it reserves {} KiB of stack, and memory is made clean for every call; 128 KiB is enough for most: let `main` in `build.rs` do `{LINE}`",
+        stack >> 10
+    ))
 }
 
 /// A core module, as far as it was read.
@@ -134,9 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_default_is_advised_against() {
-        assert!(advice(&component(1 << 20, true, 1 << 20)).unwrap().contains(LINE));
-        for chosen in [1 << 17, 1 << 22] {
+    fn less_than_the_default_was_chosen() {
+        for (stack, size) in [(1 << 20, "1024 KiB of stack"), (1 << 23, "8192 KiB of stack")] {
+            let advice = advice(&component(stack, true, stack)).unwrap();
+            assert!(advice.contains(LINE) && advice.contains(size), "{advice}");
+        }
+        for chosen in [1 << 17, 1 << 19] {
             assert_eq!(advice(&component(chosen, true, 1 << 23)), None);
         }
     }

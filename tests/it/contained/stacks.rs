@@ -53,7 +53,7 @@ fn inspect_tells_who_reserves_more_than_needed() {
         let finished = Site::with(&[name]).run(&["inspect", "--json", &format!("plugins/{name}.wasm")]);
         let inspected: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:#?}"));
         let told = inspected["warnings"].as_array().unwrap().iter().filter_map(Value::as_str);
-        let told: Vec<&str> = told.filter(|warning| warning.contains("1 MiB of stack")).collect();
+        let told: Vec<&str> = told.filter(|warning| warning.contains("1024 KiB of stack")).collect();
         assert_eq!(!told.is_empty(), is_told, "{name}: {inspected}");
         assert!(told.iter().all(|warning| warning.contains("rustc-link-arg-cdylib=-zstack-size=131072")), "{told:?}");
     }

@@ -21,7 +21,7 @@ fn a_component_from_elsewhere_is_kept_and_told_of() {
     }
     let made = site.run(&["new", "kept-tool"]);
     assert_eq!(made.code, 0, "{made:#?}");
-    for part in ["plugins/kept-tool.wasm` is there already and is not from here", "plugins/kept-tool.wasm.old`"] {
+    for part in ["plugins/kept-tool.wasm` is there already and was not made here", "plugins/kept-tool.wasm.old`"] {
         assert!(made.stderr.contains(part), "{part}: {made:#?}");
     }
     assert_eq!(fs::read(site.plugin_path("kept-tool.wasm")).unwrap(), foreign, "`new` changes nothing of it");

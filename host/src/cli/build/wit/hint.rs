@@ -46,7 +46,7 @@ const KEYWORDS: [(&[&str], &str); 6] = [
 ];
 
 /// The words that cannot name anything without a `%`.
-const RESERVED: [&str; 45] = [
+const RESERVED: [&str; 44] = [
     "as",
     "async",
     "bool",
@@ -91,7 +91,6 @@ const RESERVED: [&str; 45] = [
     "with",
     "world",
     "_",
-    "package",
 ];
 
 /// A mistake, seen more closely.
@@ -230,8 +229,8 @@ impl<'a> Around<'a> {
             return begins(word);
         }
         let found = foreign_type(word)?;
-        message.contains("defined").then_some(()).or_else(|| message.contains("exist").then_some(()))?;
-        Some(format!("write `{found}` for `{word}`"))
+        let is_type = ["not exist", "not defined", "invalid character in identifier"];
+        is_type.iter().any(|said| message.contains(said)).then(|| format!("write `{found}` for `{word}`"))
     }
 
     /// Whether an item of a world or interface begins here.

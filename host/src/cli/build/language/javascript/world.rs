@@ -45,12 +45,17 @@ pub(super) fn prepare(wit: &Wit, source_dir: &Path, target_dir: &Path) -> Result
         hasher.update(file.as_os_str().as_encoded_bytes());
         hasher.update(&fs::read(file).map_err(BuildError::io(file))?);
     }
-    let copy = target_dir.join("wit").join(hasher.finalize().to_hex().as_str());
+    let copies = target_dir.join("wit").join(source_dir.file_name().unwrap_or_default());
+    let copy = copies.join(hasher.finalize().to_hex().as_str());
     for from in files {
         let to = copy.join("wit").join(from.strip_prefix(&own).unwrap_or(&from));
         to.parent().map_or(Ok(()), fs::create_dir_all).map_err(BuildError::io(&to))?;
         let written = if from == file { fs::write(&to, &text) } else { fs::copy(&from, &to).map(|_| ()) };
         written.map_err(BuildError::io(&to))?;
+    }
+    // Those of earlier texts are of no use any more.
+    for older in fs::read_dir(&copies).into_iter().flatten().flatten().filter(|entry| entry.path() != copy) {
+        let _ = fs::remove_dir_all(older.path());
     }
     match Wit::read(&copy) {
         Ok(Some(read)) if read.world().and_then(|world| nested(&read.resolve, world)).is_none() => Ok(copy.join("wit")),
@@ -267,7 +272,7 @@ mod tests {
                 variant outer { one(inner), two }
                 type many = list<outer>;
                 import named: interface { go: func(); }
-                export own: interface { use others.{third}; f: func(t: third); }
+                export mine: interface { use others.{third}; f: func(t: third); }
                 export last: func(of: many) -> fourth;
             }
             interface after {}
