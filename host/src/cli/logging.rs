@@ -12,7 +12,7 @@ use crate::config::names::LogFormat;
 use crate::plugins::frames;
 
 /// Records of libraries that say what we say better, or say it at every request.
-const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn";
+const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,notify=error";
 
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";

@@ -98,7 +98,7 @@ world nest {
     /// What it is like
     enum kind { plain, dotted }
     /// Two places
-    record line { from: point, to: point, kind: kind }
+    record line { start: point, end: point, kind: kind }
     variant shape { dot(point), stroke(line), none }
 
     /// Turn it around
@@ -107,7 +107,7 @@ world nest {
     export shapes: func(lines: list<line>) -> list<shape>;
 }
 ";
-    let module = "export function turn(line) { return { from: line.to, to: line.from, kind: line.kind }; }
+    let module = "export function turn(line) { return { start: line.end, end: line.start, kind: line.kind }; }
         export function shapes(lines) { return lines.map((line) => ({ tag: 'stroke', val: line })); }\n";
     let site = Site::new();
     write(&site, "nest", &[("wit/world.wit", world), ("plugin.js", module)]);
@@ -115,14 +115,13 @@ world nest {
     assert_eq!(fs::read_to_string(site.plugin_path("nest/wit/world.wit")).unwrap(), world);
     let server = site.start().await;
     let client = Client::modern(&server);
-    let line =
-        |from: f64, to: f64| json!({ "from": { "x": from, "y": 0.5 }, "to": { "x": to, "y": 0.5 }, "kind": "dotted" });
+    let line = |from: f64, to: f64| json!({ "start": { "x": from, "y": 0.5 }, "end": { "x": to, "y": 0.5 }, "kind": "dotted" });
     let turned = client.call("nest_turn", json!({ "line": line(1.5, 2.5) })).await;
     assert_eq!(turned.structured, line(2.5, 1.5), "{turned:?}");
     let shapes = client.value("nest_shapes", json!({ "lines": [line(1.5, 2.5)] })).await;
     assert_eq!(shapes, json!([{ "stroke": line(1.5, 2.5) }]));
     let tools = client.tools().await;
     let turn = tools.iter().find(|tool| tool["name"] == "nest_turn").unwrap();
-    let schema: &Value = &turn["inputSchema"]["properties"]["line"]["properties"]["from"];
+    let schema: &Value = &turn["inputSchema"]["properties"]["line"]["properties"]["start"];
     assert_eq!(schema["description"], "A place", "words are those of the author's text: {turn}");
 }

@@ -83,6 +83,6 @@ async fn a_folder_that_is_removed_under_dev_says_what_becomes_of_its_component()
     let is_new = async || client.value("staying", json!({ "name": "Ada" })).await == "Goodbye, Ada!";
     until_within(BUILD, "the new code", is_new).await;
     let since = server.log.lines_since(mark, "");
-    let bad: Vec<_> = since.iter().filter(|line| line.contains("error") || line.contains("WARN")).collect();
+    let bad: Vec<_> = since.iter().filter(|line| line.contains("error:") || line.contains("WARN")).collect();
     assert!(bad.is_empty(), "{bad:#?}");
 }

@@ -19,7 +19,7 @@ const COMPILE: Duration = Duration::from_secs(300);
 /// The named types. They stand in the world itself, and in each other.
 const NAMED: &str = "
     record point { x: f64, y: f64 }
-    record line { from: point, to: point, label: option<string> }
+    record line { start: point, end: point, label: option<string> }
     enum colour { red, dark-blue }
     flags permission { read, run-as-root, write }
     variant shape { dot, circle(f64), stroke(line), many(list<shape-name>) }
@@ -41,8 +41,8 @@ fn case(name: &'static str, wit: &'static str, rust: &'static str, values: Value
 
 /// Every type that has a JSON form, with the values at its edges.
 fn cases() -> Vec<Case> {
-    let line = json!({ "from": { "x": 0.5, "y": -1e300 }, "to": { "x": 1.5, "y": 2.5 } });
-    let labelled = json!({ "from": { "x": 0.5, "y": 1.5 }, "to": { "x": 1.5, "y": 2.5 }, "label": "ä" });
+    let line = json!({ "start": { "x": 0.5, "y": -1e300 }, "end": { "x": 1.5, "y": 2.5 } });
+    let labelled = json!({ "start": { "x": 0.5, "y": 1.5 }, "end": { "x": 1.5, "y": 2.5 }, "label": "ä" });
     vec![
         case("a-bool", "bool", "bool", json!([true, false])),
         case("a-u8", "u8", "u8", json!([0, 255])),

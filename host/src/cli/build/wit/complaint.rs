@@ -199,7 +199,8 @@ mod tests {
         ];
         let untold = cases.into_iter().filter_map(|(item, hint)| {
             let said = said_of(item);
-            let is_told = said.contains(" hint: ") && said.contains(hint) && said.contains("\n   | ") && said.contains('^');
+            let is_told =
+                said.contains(" hint: ") && said.contains(hint) && said.contains("\n   | ") && said.contains('^');
             (!is_told).then(|| format!("{item}: {said}"))
         });
         assert_eq!(untold.collect::<Vec<_>>().join("\n"), "");

@@ -250,7 +250,11 @@ impl<'a> Around<'a> {
             ":" if before == ")" => Some("a result is written `-> TYPE`".to_owned()),
             "=" if before == ")" || after == ">" => Some("a result is written `-> TYPE`".to_owned()),
             "=" if message.contains("expected") => Some("WIT has no default values: use `option<…>`".to_owned()),
-            ";" if message.contains("','") => Some("a `,` stands between them".to_owned()),
+            ";" if message.contains("expected '}'") => Some("a `,` stands between them".to_owned()),
+            ";" if message.contains("expected ')'") => Some("a `)` is missing before it".to_owned()),
+            "world" | "interface" | "package" if message.contains("type definition") => {
+                Some("a `}` is missing before it".to_owned())
+            }
             "," if message.contains("';'") => Some("a `;` ends it".to_owned()),
             _ if self.before(0) == "package" || (self.before(1) == "package" && here == ";") => {
                 let name = if here == ";" { before } else { here };
@@ -276,7 +280,7 @@ impl<'a> Around<'a> {
 
     /// A sign that should stand behind the word before this one.
     fn missing_sign(&self, message: &str) -> Option<Found> {
-        let sign = [("expected ';'", ";"), ("expected ','", ","), ("expected `,`", ",")];
+        let sign = [("expected ';'", ";"), ("expected '}'", ","), ("expected ')'", ",")];
         let (_, sign) = sign.into_iter().find(|(said, _)| message.contains(said))?;
         let last = self.before.first()?;
         let end = last.end - 1;
