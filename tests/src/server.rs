@@ -16,7 +16,7 @@ use crate::http::{Answer, Request};
 use crate::log::Log;
 use crate::{DEADLINE, until, until_within};
 
-/// How long a server may take until it listens: `dev` builds before, and cargo waits for the builds of others.
+/// Time that a server may take until it listens: `dev` builds before, and cargo waits for the builds of others.
 const START: Duration = Duration::from_secs(300);
 
 /// Everybody comes in: login has tests of its own.

@@ -55,7 +55,7 @@ pub(super) enum Missing {
     Failure,
 }
 
-/// Whether a component has the names of its functions, so that a trap can tell where it was.
+/// The choice of keeping the names of functions in a component, so that a trap can tell where it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
     /// As the crate's own profile says, which strips them if `tinymcp new` wrote it.
@@ -64,7 +64,7 @@ pub(super) enum Names {
     Kept,
 }
 
-/// How plugins are built.
+/// The manner in which plugins are built.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manner {
     pub(super) missing: Missing,
@@ -103,7 +103,7 @@ pub(super) async fn build_all(config: &Config, sources: &[Source], manner: Manne
     all_built
 }
 
-/// Why a plugin is not built, with what is known of its WIT.
+/// A failure to build a plugin, with what is known of its WIT.
 struct Unbuilt {
     error: BuildError,
     complaint: Option<Complaint>,

@@ -19,7 +19,7 @@ use crate::config::address::BaseUrl;
 use crate::config::provider::NONE;
 use crate::config::{Config, Override, Purpose};
 
-/// Whoever changes a plugin wants to know where it trapped, and need not have every toolchain.
+/// The manner of `dev`: those who change a plugin want to know where it trapped, and need not have every toolchain.
 const MANNER: Manner = Manner { missing: Missing::Skipped, names: Names::Kept };
 
 /// Editors save several files in a row, and formatters once more.

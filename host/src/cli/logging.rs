@@ -17,7 +17,7 @@ const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,no
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
 
-/// Whether a trap is followed by one line for each function that the guest was in.
+/// The way in which a trap tells the functions that the guest was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frames {
     /// They are part of the record of the trap.

@@ -1,4 +1,4 @@
-//! Where a guest was when it trapped.
+//! The cause of a trap, and the functions that the guest was in.
 //!
 //! The engine's own text of an error has all frames in one, with advice for those who run the engine itself. Here the cause
 //! and the frames are apart, and names are a stranger's text.
@@ -10,10 +10,10 @@ use crate::visible::{clean, cut};
 /// The target of records with one frame each, for whoever works on a plugin.
 pub const TARGET: &str = "tinymcp::frames";
 
-/// How much of a function's name is shown.
+/// Bytes of a function's name that are shown.
 const MAX_NAME_BYTES: usize = 200;
 
-/// What went wrong, without the frames.
+/// The cause of a failure, without the frames.
 pub(super) fn cause(error: &wasmtime::Error) -> String {
     let frames = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
     let causes = error.chain().map(ToString::to_string).filter(|cause| Some(cause) != frames.as_ref());
@@ -34,10 +34,10 @@ pub(super) fn frames(error: &wasmtime::Error) -> Vec<String> {
 /// around. No limit of memory reaches as far, so nothing else is there.
 const BELOW_ZERO: u64 = 0xff00_0000;
 
-/// How often one function must be among the innermost frames to be taken for a recursion.
+/// Times that one function must be among the innermost frames to be taken for a recursion.
 const REPEATED: usize = 4;
 
-/// Whether a trap most likely means that the guest's own stack was full.
+/// Tells whether a trap most likely means that the guest's own stack was full.
 ///
 /// Compilers keep what does not fit into variables of WebAssembly on a stack in the guest's memory. Where that begins at
 /// 0, an overflow is an access below 0. The engine knows the address of most accesses, and tells it in words only; a test

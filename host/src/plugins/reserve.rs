@@ -1,4 +1,4 @@
-//! What a component sets aside before it does anything: its stack, as its linker laid it out.
+//! The stack that a component sets aside before it does anything, as its linker laid it out.
 //!
 //! The host makes all memory clean that a call has used, and the stack is the first of it: what nobody touches costs as
 //! much as what somebody does.
@@ -14,7 +14,7 @@ const LINE: &str = r#"println!("cargo::rustc-link-arg-cdylib=-zstack-size=131072
 /// Exports by which a component shows that a whole language is inside, whose stack its author has no say in.
 const RUNTIMES: [&str; 2] = ["init", "exports"];
 
-/// What its author should change, if the component reserves more than it needs.
+/// Advice to its author, if the component reserves more than it needs.
 pub fn advice(component: &[u8]) -> Option<String> {
     let stack = stack(component).filter(|stack| *stack >= DEFAULT_STACK)?;
     Some(format!(
@@ -29,7 +29,7 @@ struct Module {
     /// The first variable of it, which compilers of the LLVM family keep the stack's end in.
     pointer: Option<u32>,
     has_global: bool,
-    /// Where the first data are.
+    /// The address of the first data.
     first_data: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! What JavaScript and jco let through, and `build` does not.
+//! Faults that JavaScript and jco let through, and `build` does not.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What `build` and `dev` do with sources beside compiling them: mistakes that they explain, faults of toolchains that
+//! The work of `build` and `dev` on sources beside compiling them: mistakes that they explain, faults of toolchains that
 //! they see or mend, and what they never write over.
 
 mod explained;

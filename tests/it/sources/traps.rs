@@ -1,4 +1,4 @@
-//! What `dev` does for those who work on a plugin: traps with names, calls without a login, words about what is gone.
+//! The help that `dev` gives those who work on a plugin: traps with names, calls without a login, words about what is gone.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -38,7 +38,7 @@ impl Language {
         })
     }
 
-    /// What a folder that looks like the source of a plugin lacks to be one. Nothing of folders that do not.
+    /// Names what a folder that looks like the source of a plugin lacks to be one. Nothing of folders that do not.
     pub(super) fn lacks(directory: &Path) -> Option<String> {
         if let Some(lacks) = python::lacks(directory).or_else(|| javascript::lacks(directory)) {
             return Some(lacks);
@@ -99,7 +99,7 @@ impl Language {
         }
     }
 
-    /// What its author should know of a component that was just made.
+    /// Advice to the author of a component that was just made.
     pub(super) fn advice(self, component: &[u8]) -> Option<String> {
         match self {
             Self::Rust => reserve::advice(component),

@@ -1,5 +1,5 @@
-//! What `build` and `dev` have put into the plugins directory, so that they never write over what somebody else has put
-//! there.
+//! The memory of what `build` and `dev` have put into the plugins directory, so that they never write over what somebody
+//! else has put there.
 //!
 //! Below `target` of the plugins directory there are digests for each plugin, those of the last components that were made
 //! of its sources. A file that is there under the plugin's name and has another digest is not ours: it is kept.
@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How many components are remembered: the one that is there and the one that takes its place, whichever of the two a
+/// Components that are remembered: the one that is there and the one that takes its place, whichever of the two a
 /// build that ends halfway leaves.
 const REMEMBERED: usize = 2;
 
@@ -18,7 +18,7 @@ pub(in crate::cli) struct Made {
     record: PathBuf,
 }
 
-/// What became of a component.
+/// The outcome for a component.
 pub(super) enum Put {
     /// It is there, byte by byte, already.
     Unchanged,
@@ -34,12 +34,12 @@ impl Made {
         Self { component: plugins_dir.join(format!("{name}.wasm")), record: plugins_dir.join("target/made").join(name) }
     }
 
-    /// Where the component is put.
+    /// The place of the component.
     pub(in crate::cli) fn component(&self) -> &Path {
         &self.component
     }
 
-    /// Whether a file is in its place that was not made here.
+    /// Tells whether a file is in its place that was not made here.
     pub(in crate::cli) fn is_foreign(&self) -> bool {
         match fs::read(&self.component) {
             Ok(there) => !self.is_ours(&there),

@@ -66,7 +66,7 @@ impl Wit {
     }
 }
 
-/// Whether a package is the host's or WASI's.
+/// Tells whether a package is the host's or WASI's.
 pub(super) fn is_known(package: &PackageName) -> bool {
     package.namespace == "wasi" || (package.namespace == "tinymcp" && package.name == "plugin")
 }

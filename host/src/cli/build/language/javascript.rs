@@ -49,7 +49,7 @@ fn module(directory: &Path) -> PathBuf {
     directory.join(package.and_then(|package| package.main).as_deref().unwrap_or(MODULE))
 }
 
-/// What such a folder lacks to be the source of a plugin.
+/// Names what such a folder lacks to be the source of a plugin.
 pub(super) fn lacks(directory: &Path) -> Option<String> {
     let module = module(directory);
     let name = module.strip_prefix(directory).unwrap_or(&module).display();

@@ -11,7 +11,7 @@ use crate::visible::{clean, cut};
 /// Characters of a line that are shown; a line of generated text can be of any length.
 const MAX_LINE: usize = 200;
 
-/// What is wrong with a WIT text.
+/// A mistake in a WIT text.
 #[derive(Debug)]
 pub(in crate::cli::build) struct Complaint {
     message: String,
@@ -19,7 +19,7 @@ pub(in crate::cli::build) struct Complaint {
     hint: Option<String>,
 }
 
-/// Where it is.
+/// The place of a mistake.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     file: String,
@@ -107,7 +107,7 @@ mod tests {
 
     use super::super::Wit;
 
-    /// What is said of a package with this world.
+    /// The complaint about a package with this world.
     fn said(wit: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("wit")).unwrap();

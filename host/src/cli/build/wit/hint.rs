@@ -1,4 +1,4 @@
-//! What somebody meant who wrote WIT as another language would have it.
+//! Hints for those who write WIT as another language would have it.
 //!
 //! The parser says what it expected. A hint looks at the words around that place: those are few, and the mistakes that
 //! newcomers make with them are known.
@@ -95,7 +95,7 @@ const RESERVED: [&str; 44] = [
 
 /// A mistake, seen more closely.
 pub(super) struct Found {
-    /// Where it is; not always where the parser noticed.
+    /// Its place; not always the one where the parser noticed.
     pub(super) range: Range<usize>,
     pub(super) message: String,
     pub(super) hint: Option<String>,
@@ -128,7 +128,7 @@ pub(super) fn find(message: &str, text: &str, range: Range<usize>) -> Found {
     Found { range, message: message.to_owned(), hint }
 }
 
-/// What to do about a package that is not there.
+/// The cure for a package that is not there.
 fn missing_package(name: &str) -> String {
     let plain = name.split('@').next().unwrap_or(name);
     let folder = format!("wit/deps/{}", plain.replace(':', "-"));
@@ -150,7 +150,7 @@ struct Around<'a> {
     after: Vec<Range<usize>>,
 }
 
-/// How many words and signs are looked at on either side.
+/// Words and signs that are looked at on either side.
 const WINDOW: usize = 6;
 
 impl<'a> Around<'a> {
@@ -233,7 +233,7 @@ impl<'a> Around<'a> {
         is_type.iter().any(|said| message.contains(said)).then(|| format!("write `{found}` for `{word}`"))
     }
 
-    /// Whether an item of a world or interface begins here.
+    /// Tells whether an item of a world or interface begins here.
     fn is_first(&self) -> bool {
         matches!(self.before(0), "" | "{" | "}" | ";")
     }
@@ -324,7 +324,7 @@ impl<'a> Around<'a> {
     }
 }
 
-/// What WIT calls a type of another language.
+/// The name that WIT has for a type of another language.
 fn foreign_type(word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
     let own = ["bool", "string", "char"].into_iter().find(|own| *own == lower && *own != word);

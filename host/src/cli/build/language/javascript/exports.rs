@@ -1,4 +1,4 @@
-//! What a module exports, held against its world: jco builds without it, and the call fails.
+//! The exports of a module, held against its world: jco builds without them, and the call fails.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,13 +15,13 @@ use crate::cli::build::wit::Wit;
 /// Reads what a module exports, by Node, which jco itself runs on.
 const SCRIPT: &str = include_str!("exports.mjs");
 
-/// How long it may take. The script itself ends sooner, unless the module keeps it from that.
+/// Time that it may take. The script itself ends sooner, unless the module keeps it from that.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a module exports, by name.
+/// The exports of a module, by name.
 type Exports = BTreeMap<String, Export>;
 
-/// What an export is: a kind of value, or an object with kinds of members.
+/// A kind of value, or an object with kinds of members.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Export {
@@ -52,7 +52,7 @@ pub(in crate::cli::build) struct Missing {
     instead: Instead,
 }
 
-/// What is there instead.
+/// The thing that is there instead.
 #[derive(Debug)]
 enum Instead {
     Nothing { similar: Option<String> },
@@ -85,7 +85,7 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What the module lacks of its world. Nothing where it cannot be told: jco has the last word.
+/// Finds what the module lacks of its world. Nothing where it cannot be told: jco has the last word.
 pub(super) async fn missing(module: &Path, wit: &Wit) -> Vec<Missing> {
     let Some(exports) = read(module, wit).await else { return Vec::new() };
     wanted(wit).into_iter().filter_map(|function| function.missing_in(&exports)).collect()
@@ -146,7 +146,7 @@ fn wanted(wit: &Wit) -> Vec<Wanted> {
     wanted
 }
 
-/// What an interface is called by people, and the names under which a module may export it.
+/// The name of an interface for people, and those under which a module may export it.
 fn interface_names(resolve: &Resolve, key: &WorldKey) -> (String, Vec<String>) {
     match key {
         WorldKey::Name(name) => (name.clone(), vec![camel(name), name.clone()]),

@@ -1,4 +1,4 @@
-//! What jco makes of a world's types, and what has to be done before or said about it.
+//! The types of a world as jco deals with them: what has to be done before, and what has to be said.
 
 use std::fs;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use wit_parser::{Function, Resolve, Type, TypeDefKind, TypeId, TypeOwner, World,
 use crate::cli::build::BuildError;
 use crate::cli::build::wit::{self, Wit, hint};
 
-/// How deep types are looked into; those that nest deeper have no JSON form.
+/// Depth to which types are looked into; those that nest deeper have no JSON form.
 const MAX_DEPTH: usize = 64;
 
 /// The folder of WIT that jco is given for a source.
@@ -25,9 +25,8 @@ pub(super) fn prepare(wit: &Wit, source_dir: &Path, target_dir: &Path) -> Result
     let refused = || BuildError::NestedTypes { place: place.clone(), inner: inner.clone(), outer: outer.clone() };
     let world = wit.world().map(|world| world.name.clone()).unwrap_or_default();
     let interfaces = &wit.resolve.packages[wit.package].interfaces;
-    let name =
-        (0..).map(|number| if number == 0 { format!("{world}-types") } else { format!("{world}-types{number}") });
-    let name = name.into_iter().find(|name| !interfaces.contains_key(name)).unwrap_or_default();
+    let named = |number: u32| if number == 0 { format!("{world}-types") } else { format!("{world}-types{number}") };
+    let name = (0..).map(named).find(|name| !interfaces.contains_key(name)).unwrap_or_default();
     let mut moved = None;
     for file in wit::files_in(&own) {
         let text = fs::read_to_string(&file).map_err(BuildError::io(&file))?;
@@ -94,7 +93,7 @@ fn nested(resolve: &Resolve, world: &World) -> Option<(String, String, String)> 
     })
 }
 
-/// Whether a type of a world is one of its own, and not that of an interface by `use`.
+/// Tells a type that a world defines from one that it has of an interface by `use`.
 fn is_defined_here(resolve: &Resolve, id: TypeId) -> bool {
     let is_interfaces = |id: TypeId| matches!(resolve.types[id].owner, TypeOwner::Interface(_));
     !matches!(resolve.types[id].kind, TypeDefKind::Type(Type::Id(of)) if is_interfaces(of))
@@ -183,7 +182,7 @@ fn closing<'a>(word: &impl Fn(usize) -> &'a str, open: usize, length: usize) -> 
     length.saturating_sub(1)
 }
 
-/// What is said of the functions whose numbers JavaScript changes: its own are exact to 2^53 only, and jco gives and takes
+/// Warns of the functions whose numbers JavaScript changes: its own are exact to 2^53 only, and jco gives and takes
 /// 64-bit integers as such.
 pub(super) fn warnings(wit: &Wit) -> Vec<String> {
     let Some(world) = wit.world() else { return Vec::new() };
