@@ -44,10 +44,10 @@ impl Complaint {
             let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
             return Self { message: clean(&causes.join(": ")), place: None, hint: hint::for_all(&causes.join(" ")) };
         };
-        Self::at(message, span, sources)
+        Self::at(&message, span, sources)
     }
 
-    fn at(message: String, span: Span, sources: &SourceMap) -> Self {
+    fn at(message: &str, span: Span, sources: &SourceMap) -> Self {
         let read = sources.resolve_span(span).and_then(|found| {
             let text = std::fs::read_to_string(found.path).ok()?;
             // The file may have changed since it was parsed.
@@ -55,10 +55,10 @@ impl Complaint {
             Some((found.path.to_owned(), text, found.range))
         });
         let Some((file, text, range)) = read else {
-            let hint = hint::for_all(&message);
-            return Self { message: clean(&message), place: None, hint };
+            let hint = hint::for_all(message);
+            return Self { message: clean(message), place: None, hint };
         };
-        let Found { range, message, hint } = hint::find(&message, &text, range);
+        let Found { range, message, hint } = hint::find(message, &text, range);
         Self { message: clean(&message), place: Some(Place::of(file, &text, range)), hint }
     }
 }
