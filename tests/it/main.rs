@@ -19,4 +19,5 @@ mod protocol;
 mod reload;
 mod rich;
 mod shutdown;
+mod sources;
 mod typed;

@@ -141,7 +141,7 @@ impl Site {
     /// # Panics
     /// When it does not.
     pub async fn launch(self) -> Server {
-        self.launch_as("serve", DEADLINE).await
+        self.launch_as(&["serve"], DEADLINE).await
     }
 
     /// Starts `tinymcp dev`, and waits until it has built the crates and listens.
@@ -149,12 +149,21 @@ impl Site {
     /// # Panics
     /// When it does not.
     pub async fn develop(self) -> Server {
-        self.launch_as("dev", BUILDING).await
+        self.launch_as(&["dev"], BUILDING).await
     }
 
-    async fn launch_as(self, name: &str, deadline: Duration) -> Server {
+    /// Starts `tinymcp dev --no-login`, as [`Self::develop`] does.
+    pub async fn develop_without_login(self) -> Server {
+        self.launch_as(&["dev", "--no-login"], BUILDING).await
+    }
+
+    async fn launch_as(self, arguments: &[&str], deadline: Duration) -> Server {
         let mut command = tinymcp(self.path());
-        command.args([name, "--listen", &self.listen.to_string()]).stderr(Stdio::piped()).stdout(Stdio::null());
+        command
+            .args(arguments)
+            .args(["--listen", &self.listen.to_string()])
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().expect("the program starts");
         let log = Log::collect(child.stderr.take().expect("it was just piped"));

@@ -2,17 +2,22 @@
 
 mod anew;
 mod language;
+pub(super) mod made;
 pub(super) mod sources;
 mod toolchain;
+mod wit;
 mod wit_section;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub(super) use self::language::Language;
-use self::language::TargetError;
+use self::language::{Missing as MissingExport, TargetError};
+use self::made::{Made, Put};
 use self::sources::Source;
+use self::wit::{Complaint, Wit};
 use super::{ConfigArguments, Failure, output, runtime, wait};
 use crate::config::Config;
 
@@ -28,14 +33,16 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = arguments.config.look()?;
     wait::require_directory(&config)?;
     let sources = sources::choose(&config, &arguments.names).map_err(Failure::start)?;
-    if sources.is_empty() {
+    let incomplete = if arguments.names.is_empty() { sources::incomplete(&config) } else { Vec::new() };
+    report_incomplete(&incomplete);
+    if sources.is_empty() && incomplete.is_empty() {
         output::note(&format!(
             "no plugins to build in `{}`: make one with `tinymcp new NAME`",
             config.plugins.dir.display()
         ));
     }
     let missing = if arguments.names.is_empty() { Missing::Skipped } else { Missing::Failure };
-    let all_built = runtime()?.block_on(build_all(&config, &sources, missing));
+    let all_built = runtime()?.block_on(build_all(&config, &sources, Manner { missing, names: Names::Stripped }));
     if all_built { Ok(()) } else { Err(Failure::Silent) }
 }
 
@@ -48,24 +55,67 @@ pub(super) enum Missing {
     Failure,
 }
 
+/// The choice of keeping the names of functions in a component, so that a trap can tell where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// As the crate's own profile says, which strips them if `tinymcp new` wrote it.
+    Stripped,
+    /// For whoever works on the plugin.
+    Kept,
+}
+
+/// The manner in which plugins are built.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) missing: Missing,
+    pub(super) names: Names,
+}
+
+/// Says which folders are left out since they lack something.
+pub(super) fn report_incomplete(incomplete: &[sources::Incomplete]) {
+    for folder in incomplete {
+        output::note(&format!("{} {}: it lacks {}", output::notable("skipped"), folder.name, folder.lacks));
+    }
+}
+
 /// Builds these sources, one after the other; the one that fails is reported and does not stop the others.
 /// Returns whether none failed.
-pub(super) async fn build_all(config: &Config, sources: &[Source], missing: Missing) -> bool {
+pub(super) async fn build_all(config: &Config, sources: &[Source], manner: Manner) -> bool {
     let mut all_built = true;
     for (index, source) in sources.iter().enumerate() {
         let progress = format!("({}/{})", index + 1, sources.len());
-        match build(&config.plugins.dir, source, &progress).await {
+        // Before the toolchain, and told after it: what it builds counts.
+        let (wit, complaint) = match Wit::read(&source.directory) {
+            Ok(wit) => (wit, None),
+            Err(complaint) => (None, Some(complaint)),
+        };
+        match build(&config.plugins.dir, source, wit.as_ref(), manner.names, &progress).await {
             Ok(()) => {}
-            Err(error @ BuildError::Missing { .. }) if missing == Missing::Skipped => {
+            Err(error @ BuildError::Missing { .. }) if manner.missing == Missing::Skipped => {
                 output::note(&format!("{} {} {progress}: {error}", output::notable("skipped"), source.name));
             }
             Err(error) => {
-                output::error(&format!("plugin `{}` not built: {error}", source.name));
+                output::error(&format!("plugin `{}` not built: {}", source.name, Unbuilt { error, complaint }));
                 all_built = false;
             }
         }
     }
     all_built
+}
+
+/// A failure to build a plugin, with what is known of its WIT.
+struct Unbuilt {
+    error: BuildError,
+    complaint: Option<Complaint>,
+}
+
+impl fmt::Display for Unbuilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.complaint {
+            Some(complaint) => write!(f, "{complaint}\n{}", self.error),
+            None => write!(f, "{}", self.error),
+        }
+    }
 }
 
 /// Why a plugin is not built.
@@ -83,6 +133,14 @@ enum BuildError {
     Reported { program: PathBuf },
     #[error("the crate gives no component: its `Cargo.toml` needs `crate-type = [\"cdylib\"]` in `[lib]`")]
     NoComponent,
+    #[error("{}", lines(.0))]
+    Exports(Vec<MissingExport>),
+    #[error(
+        "{place}: `{outer}` has `{inner}` in it, and jco makes no valid component of types of a world that are in each other: put them into an interface, and `use` them from there"
+    )]
+    NestedTypes { place: String, inner: String, outer: String },
+    #[error("the toolchain has made a component that is not valid, and no host would load it: {0}")]
+    Invalid(wasmparser::BinaryReaderError),
     #[error("`{}`: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -95,25 +153,52 @@ impl BuildError {
     }
 }
 
+fn lines(missing: &[MissingExport]) -> String {
+    let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
 /// Builds one source, says so, and puts the component into the plugins directory.
-async fn build(plugins_dir: &Path, source: &Source, progress: &str) -> Result<(), BuildError> {
-    let tool = source.language.toolchain().find(&source.directory).await?;
+async fn build(
+    plugins_dir: &Path,
+    source: &Source,
+    wit: Option<&Wit>,
+    names: Names,
+    progress: &str,
+) -> Result<(), BuildError> {
+    let tool = source.language.find_tool(&source.directory).await?;
     let started = Instant::now();
     output::note(&format!("{} {} {progress}", output::dim("building"), source.name));
-    let artifact = source.language.build(&tool, source, &plugins_dir.join("target")).await?;
+    let artifact = source.language.build(&tool, source, wit, names, &plugins_dir.join("target")).await?;
     let mut component = std::fs::read(&artifact).map_err(BuildError::io(&artifact))?;
-    wit_section::add(&mut component, &source.directory);
-    let path = plugins_dir.join(format!("{}.wasm", source.name));
-    let is_new = !std::fs::read(&path).is_ok_and(|old| old == component);
-    if is_new {
-        // A running server must never see half a file, and `build` and `dev` may run at once.
-        let draft = plugins_dir.join(format!(".{}.wasm.{}.draft", source.name, std::process::id()));
-        std::fs::write(&draft, component)
-            .and_then(|()| std::fs::rename(&draft, &path))
-            .map_err(BuildError::io(&path))?;
+    wit_section::add(&mut component, &source.directory, wit);
+    let made = Made::of(plugins_dir, &source.name);
+    if std::fs::read(made.component()).ok().as_ref() != Some(&component) {
+        validate(&component)?;
     }
-    let what = if is_new { "built" } else { "unchanged" };
+    let put = made.put(&component).map_err(BuildError::io(made.component()))?;
+    let what = match &put {
+        Put::Unchanged => "unchanged",
+        Put::New | Put::Kept(_) => "built",
+    };
     let seconds = started.elapsed().as_secs_f32();
-    output::note(&format!("{} {} in {seconds:.1} s", output::good(what), path.display()));
+    output::note(&format!("{} {} in {seconds:.1} s", output::good(what), made.component().display()));
+    if let Put::Kept(kept) = &put {
+        output::warning(&format!(
+            "`{}` was there already and was not made here: it is kept as `{}`",
+            made.component().display(),
+            kept.display()
+        ));
+    }
+    if let (Put::New | Put::Kept(_), Some(advice)) = (&put, source.language.advice(&component)) {
+        output::note(&format!("{} {}: {advice}", output::notable("note:"), source.name));
+    }
     Ok(())
+}
+
+/// Holds a component against the rules of the format: toolchains have faults, and a file that no host loads must not take
+/// the place of one that works.
+fn validate(component: &[u8]) -> Result<(), BuildError> {
+    let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all());
+    validator.validate_all(component).map(|_| ()).map_err(BuildError::Invalid)
 }

@@ -8,13 +8,19 @@ use std::time::Duration;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use super::build::sources::{self, Source, is_output};
-use super::build::{Language, Missing, build_all};
+use super::build::made::Made;
+use super::build::sources::{self, Incomplete, Source, is_output};
+use super::build::{Language, Manner, Missing, Names, build_all, report_incomplete};
+use super::logging::Frames;
 use super::serve::{Server, listen_override};
 use super::{ConfigArguments, Failure, load, logging, output, runtime, wait};
 use crate::clients::Client;
 use crate::config::address::BaseUrl;
+use crate::config::provider::NONE;
 use crate::config::{Config, Override, Purpose};
+
+/// The manner of `dev`: those who change a plugin want to know where it trapped, and need not have every toolchain.
+const MANNER: Manner = Manner { missing: Missing::Skipped, names: Names::Kept };
 
 /// Editors save several files in a row, and formatters once more.
 const GATHER: Duration = Duration::from_millis(200);
@@ -26,22 +32,26 @@ pub(super) struct Arguments {
     /// Where to listen, instead of `server.listen`; loopback only
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Serve without any login, so that scripts can call: whoever reaches this machine's loopback may call every tool
+    #[arg(long)]
+    no_login: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut overrides = listen_override(arguments.listen);
-    overrides.extend(base_url_override(&arguments.config, &overrides)?);
-    // Only this machine can reach the server, so a name is enough: everything else is as in any login.
-    overrides.push(Override { key: "auth.provider", value: "local".to_owned(), argument: "dev" });
+    let configured = load(&arguments.config.clone().invocation(Purpose::Look, overrides.clone()))?.config;
+    overrides.extend(base_url_override(&configured));
+    overrides.push(login_override(&configured, arguments.no_login));
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let loaded = load(&invocation)?;
     wait::require_directory(&loaded.config)?;
-    let log = logging::start(&loaded.config.log);
+    let log = logging::start(&loaded.config.log, Frames::OneALine);
     runtime()?.block_on(async {
         let config = Arc::new(loaded.config.clone());
         let all = sources::choose(&config, &[]).map_err(Failure::start)?;
         let watched = Sources::watch(&config);
-        build_all(&config, &all, Missing::Skipped).await;
+        report_incomplete(&watched.incomplete);
+        build_all(&config, &all, MANNER).await;
         let server = Server::start(invocation, loaded, log).await?;
         let announced = (server.plugins.clone(), Arc::clone(&server.config));
         let rebuilding = tokio::spawn(watched.rebuild(config));
@@ -54,14 +64,29 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// On this machine the server is called by this machine's name, whatever it is called where it is deployed.
-fn base_url_override(config: &ConfigArguments, overrides: &[Override]) -> Result<Option<Override>, Failure> {
-    let deployed = load(&config.clone().invocation(Purpose::Look, overrides.to_vec()))?.config.server;
+fn base_url_override(configured: &Config) -> Option<Override> {
+    let deployed = &configured.server;
     if deployed.base_url.is_loopback() {
-        return Ok(None);
+        return None;
     }
     let value = BaseUrl::localhost(deployed.listen.port()).to_string();
     output::note(&format!("`dev` is for this machine: it is called {value} here, and not {}", deployed.base_url));
-    Ok(Some(Override { key: "server.base_url", value, argument: "dev" }))
+    Some(Override { key: "server.base_url", value, argument: "dev" })
+}
+
+/// Only this machine can reach the server, so a name is enough: everything else is as in any login. Both providers are
+/// for loopback only, which the configuration sees to.
+fn login_override(configured: &Config, no_login: bool) -> Override {
+    let provider = "auth.provider";
+    if no_login {
+        return Override { key: provider, value: NONE.to_owned(), argument: "--no-login" };
+    }
+    if configured.auth.provider.as_str() == NONE {
+        output::note(
+            "`auth.provider` is `none`, and `dev` asks for a name all the same: `tinymcp dev --no-login` serves without any login",
+        );
+    }
+    Override { key: provider, value: "local".to_owned(), argument: "dev" }
 }
 
 /// Prints the tools, and what to put into clients.
@@ -88,6 +113,8 @@ struct Sources {
     root: PathBuf,
     /// The plugins that have been built or are about to be.
     known: BTreeSet<String>,
+    /// The folders of which it has been said that they lack something.
+    incomplete: Vec<Incomplete>,
 }
 
 impl Sources {
@@ -107,8 +134,9 @@ impl Sources {
         });
         let warn = |error: &notify::Error| output::warning(&format!("sources are not watched: {error}"));
         let watcher = watcher.inspect_err(warn).ok();
-        let mut sources = Self { watcher, changes, root, known: BTreeSet::new() };
+        let mut sources = Self { watcher, changes, root, known: BTreeSet::new(), incomplete: Vec::new() };
         sources.known = sources.watch_all();
+        sources.incomplete = sources::incomplete(config);
         sources
     }
 
@@ -123,9 +151,31 @@ impl Sources {
             let is_due = |name: &String| changed.contains(&Change::Source(name.clone())) || !self.known.contains(name);
             let sources = sources::choose(&config, &[]).unwrap_or_default();
             let due: Vec<Source> = sources.into_iter().filter(|source| is_due(&source.name)).collect();
-            build_all(&config, &due, Missing::Skipped).await;
+            self.report(&config, &now);
+            build_all(&config, &due, MANNER).await;
             self.known = now;
         }
+    }
+
+    /// Says what has become of folders that are sources no more, or are none yet.
+    fn report(&mut self, config: &Config, now: &BTreeSet<String>) {
+        for name in self.known.difference(now) {
+            let made = Made::of(&config.plugins.dir, name);
+            let component = made.component();
+            let rest = if component.is_file() {
+                let component = component.display();
+                format!("`{component}` stays and is served as it is; remove it too, and its tools are gone")
+            } else {
+                "no component of it is there".to_owned()
+            };
+            output::note(&format!("{} {name}: its sources are gone. {rest}", output::notable("removed")));
+        }
+        let mut incomplete = sources::incomplete(config);
+        // One that was a source a moment ago is being removed or moved, most likely.
+        incomplete.retain(|folder| !self.known.contains(&folder.name));
+        let news: Vec<_> = incomplete.iter().filter(|folder| !self.incomplete.contains(folder)).cloned().collect();
+        report_incomplete(&news);
+        self.incomplete = incomplete;
     }
 
     /// Watches the directory for new sources, and all that are there but for what builds write: recursive watching would
@@ -163,6 +213,10 @@ impl Change {
         if is_output(Path::new(name)) || rest.components().any(|part| is_output(part.as_ref())) {
             return None;
         }
+        // The folder itself: it came, or another one took its place.
+        if rest.as_os_str().is_empty() && path.extension().is_none() {
+            return Some(Self::Source(name.to_string_lossy().into_owned()));
+        }
         if path.extension().is_none() {
             return Some(Self::Directories);
         }
@@ -187,7 +241,7 @@ mod tests {
             ("/plugins/mean/app.py", source("mean")),
             ("/plugins/slug/plugin.js", source("slug")),
             ("/plugins/slug/package.json", source("slug")),
-            ("/plugins/new-one", Some(Change::Directories)),
+            ("/plugins/new-one", source("new-one")),
             ("/plugins/new-one/src", Some(Change::Directories)),
             ("/plugins/add/src/bindings.rs", None),
             ("/plugins/add/src/.lib.rs.swp", None),

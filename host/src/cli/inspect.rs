@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{ConfigArguments, Failure, logging, output, wait};
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::load::{Import, Kind, Plugin};
+use crate::plugins::reserve;
 use crate::plugins::schema::{Unsayable, advice, unsayable};
 
 /// How many places of one type are shown.
@@ -32,15 +33,18 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Some(plugin) = catalog.served().next().map(|served| &served.plugin) else {
         return Err(Failure::failed(format!("{}: it gives nothing", arguments.file.display())));
     };
+    // Only its author can change what a component reserves: no server warns of it.
+    let advice = std::fs::read(&arguments.file).ok().and_then(|component| reserve::advice(&component));
+    let warnings: Vec<String> = warnings(plugin, &catalog).into_iter().chain(advice).collect();
     if arguments.json {
-        output::json(&as_json(plugin, &catalog));
+        output::json(&as_json(plugin, &catalog, &warnings));
     } else {
-        print(plugin, &catalog);
+        print(plugin, &catalog, &warnings);
     }
     Ok(())
 }
 
-fn print(plugin: &Plugin, catalog: &Catalog) {
+fn print(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) {
     output::line(&format!("{}  {}", output::bold(&plugin.name), output::dim(&plugin.digest.to_string())));
     if let Some(description) = &plugin.description {
         output::line(&indented(description, 2));
@@ -69,7 +73,7 @@ fn print(plugin: &Plugin, catalog: &Catalog) {
         "not for every model (their clients leave such a tool out, or send less of its schema)",
         lines.iter().map(String::as_str),
     );
-    print_names("warnings", warnings(plugin, catalog).iter().map(String::as_str));
+    print_names("warnings", warnings.iter().map(String::as_str));
 }
 
 /// What the author should mend, and what may surprise a tool's callers.
@@ -128,7 +132,7 @@ fn indented(text: &str, by: usize) -> String {
     lines.join("\n")
 }
 
-fn as_json(plugin: &Plugin, catalog: &Catalog) -> serde_json::Value {
+fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) -> serde_json::Value {
     let tools: Vec<serde_json::Value> = catalog
         .tools()
         .iter()
@@ -166,6 +170,6 @@ fn as_json(plugin: &Plugin, catalog: &Catalog) -> serde_json::Value {
         "keepWarm": plugin.keep_warm,
         "imports": imports,
         "beyondClients": beyond,
-        "warnings": warnings(plugin, catalog),
+        "warnings": warnings,
     })
 }

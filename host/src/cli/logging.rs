@@ -12,28 +12,41 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::keys::Log;
 use crate::config::names::LogFormat;
+use crate::plugins::frames;
 use crate::visible;
 
 /// Records of libraries that say what we say better, or say it at every request. notify would tell of each record that it
 /// is written, where the log is a file in a directory that is watched: one that tells of itself never ends.
-const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,notify=info,inotify=info,mio=info";
+const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,notify=error,inotify=info,mio=info";
 
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
 
+/// The way in which a trap tells the functions that the guest was in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frames {
+    /// They are part of the record of the trap.
+    Within,
+    /// For whoever works on a plugin.
+    OneALine,
+}
+
 /// Changes what is logged while the server runs.
-pub(super) struct LogLevel(reload::Handle<EnvFilter, Registry>);
+pub(super) struct LogLevel {
+    handle: reload::Handle<EnvFilter, Registry>,
+    frames: Frames,
+}
 
 impl LogLevel {
     pub(super) fn set(&self, log: &Log) {
         // It fails only when the log is gone, and then there is nothing to tell it.
-        let _ = self.0.reload(filter(log));
+        let _ = self.handle.reload(filter(log, self.frames));
     }
 }
 
 /// Starts the log of a server.
-pub(super) fn start(log: &Log) -> LogLevel {
-    let (filter, handle) = reload::Layer::new(filter(log));
+pub(super) fn start(log: &Log, frames: Frames) -> LogLevel {
+    let (filter, handle) = reload::Layer::new(filter(log, frames));
     let layer = match log.format {
         LogFormat::Json => fmt::layer().json().with_writer(|| Plain::new(LogFormat::Json)).boxed(),
         LogFormat::Text => {
@@ -42,7 +55,7 @@ pub(super) fn start(log: &Log) -> LogLevel {
         }
     };
     tracing_subscriber::registry().with(filter).with(layer).init();
-    LogLevel(handle)
+    LogLevel { handle, frames }
 }
 
 /// Starts the log of a command that only looks.
@@ -100,8 +113,12 @@ fn written_out(record: &str, format: LogFormat) -> String {
 }
 
 /// The configured directives come last: they are stronger.
-fn filter(log: &Log) -> EnvFilter {
-    EnvFilter::new(format!("{QUIET},{}", log.level.as_str()))
+fn filter(log: &Log, frames: Frames) -> EnvFilter {
+    let level = match frames {
+        Frames::Within => "off",
+        Frames::OneALine => "info",
+    };
+    EnvFilter::new(format!("{QUIET},{}={level},{}", frames::TARGET, log.level.as_str()))
 }
 
 #[cfg(test)]

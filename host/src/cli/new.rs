@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::build::made::Made;
 use super::{ConfigArguments, Failure, output, wait};
 
 /// Words that Rust or WIT reserve: a crate, a world or a function cannot be called so.
@@ -108,8 +109,9 @@ pub(super) struct Arguments {
 }
 
 /// The files of a crate. `NAME` stands for the name in kebab case, `FUNCTION` in snake case.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("../../templates/plugin/Cargo.toml")),
+    ("build.rs", include_str!("../../templates/plugin/build.rs")),
     (".gitignore", include_str!("../../templates/plugin/gitignore")),
     ("src/lib.rs", include_str!("../../templates/plugin/lib.rs")),
     ("wit/world.wit", include_str!("../../templates/plugin/world.wit")),
@@ -144,6 +146,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     ));
     output::line(&format!("  {}  what it does", directory.join("src/lib.rs").display()));
     output::line(&format!("  {}  what it may import from this host", directory.join(DEPS).display()));
+    let made = Made::of(&config.plugins.dir, name);
+    if made.is_foreign() {
+        output::warning(&format!(
+            "`{}` is there already and was not made here: the first build of this crate takes its place, and keeps it as `{}`",
+            made.component().display(),
+            made.free_name().display()
+        ));
+    }
     output::line(&format!("\nbuild it with `tinymcp build {name}`; `tinymcp dev` does it whenever a file changes"));
     Ok(())
 }

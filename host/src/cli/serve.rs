@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::logging::{self, LogLevel};
+use super::logging::{self, Frames, LogLevel};
 use super::login::Login;
 use super::{ConfigArguments, Failure, load, reload, runtime, wait};
 use crate::config::{Config, Invocation, Loaded, Override, Purpose};
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let overrides = listen_override(arguments.listen);
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let loaded = load(&invocation)?;
-    let log = logging::start(&loaded.config.log);
+    let log = logging::start(&loaded.config.log, Frames::Within);
     runtime()?.block_on(async {
         let server = Server::start(invocation, loaded, log).await?;
         server.run().await

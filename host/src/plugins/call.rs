@@ -22,6 +22,7 @@ use super::catalog::{Served, Tool};
 use super::codec::{self, ArgumentError, Reply, ResultError};
 use super::conversation::Conversation;
 use super::engine::{Engine, Slow, Ticking};
+use super::frames;
 use super::guest::{Guest, Surroundings};
 use super::load::Kind;
 use super::shape::Signature;
@@ -62,6 +63,11 @@ pub enum CallError {
     /// The guest recursed too deeply.
     #[error("the tool recursed too deeply and was stopped")]
     StackOverflow,
+    /// The stack that the guest keeps in its own memory was full, most likely.
+    #[error(
+        "the tool recursed too deeply for its stack and was stopped: `stack-size` in its `build.rs` sets how much it has"
+    )]
+    FullStack(wasmtime::Error),
     /// The guest ended itself instead of returning.
     #[error("the tool exited (status {0}) instead of returning a result")]
     Exited(i32),
@@ -405,6 +411,9 @@ fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError 
     if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
         return CallError::StackOverflow;
     }
+    if frames::is_full_stack(&error) {
+        return CallError::FullStack(error);
+    }
     if guest.limiter.refused() {
         return CallError::Memory(limits.memory.to_string());
     }
@@ -434,8 +443,18 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
     match error {
         // The caller's own mistake: the message quotes the arguments, so it is not logged.
         CallError::Arguments(_) => tracing::debug!(plugin, tool, person, "arguments do not fit tool `{tool}`"),
-        CallError::Trapped(cause) => {
-            tracing::warn!(plugin, tool, person, cause = format!("{cause:#}"), "tool `{tool}` crashed")
+        CallError::Trapped(cause) | CallError::FullStack(cause) => {
+            let outcome = if matches!(error, CallError::Trapped(_)) { "crashed" } else { "recursed too deeply" };
+            let (frames, cause) = (frames::frames(cause), frames::cause(cause));
+            if tracing::enabled!(target: frames::TARGET, tracing::Level::INFO) {
+                tracing::warn!(plugin, tool, person, cause, "tool `{tool}` {outcome}");
+                for (number, frame) in frames.iter().enumerate() {
+                    tracing::info!(target: frames::TARGET, "  {number:>2}: {frame}");
+                }
+            } else {
+                let frames = frames.join(" < ");
+                tracing::warn!(plugin, tool, person, cause, frames, "tool `{tool}` {outcome}");
+            }
         }
         CallError::Host(cause) => {
             tracing::error!(plugin, tool, person, cause, "the host failed in a call of tool `{tool}`")

@@ -22,7 +22,7 @@ mod wit;
 
 use self::outline::{Block, BlockKind, Type};
 use self::sections::Sections;
-pub use self::sections::{WIT_SECTION, has_wit_section};
+pub use self::sections::{WIT_SECTION, wit_texts};
 
 /// How many bytes of a description are kept. A model reads every description of every tool in every conversation.
 const MAX_DESCRIPTION_BYTES: usize = 2 << 10;

@@ -5,6 +5,7 @@ mod grants;
 mod limits;
 mod neighbours;
 mod runtimes;
+mod stacks;
 mod warm;
 
 use std::time::Duration;

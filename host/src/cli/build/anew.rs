@@ -15,6 +15,9 @@ use super::BuildError;
 use super::sources::{Source, is_output};
 use super::toolchain::Tool;
 
+/// Which way of building this is: what earlier ones left is made anew.
+const RECIPE: &[u8] = b"2";
+
 /// Returns the component of a source; where it is not there yet, it is made by the command, which is given the file to
 /// write.
 pub(super) async fn make(
@@ -59,6 +62,7 @@ fn fingerprint(tool: &Tool, directory: &Path) -> io::Result<String> {
         hasher.update(blake3::hash(bytes).as_bytes());
     };
     add(env!("CARGO_PKG_VERSION").as_bytes());
+    add(RECIPE);
     add(tool.version.as_bytes());
     let mut files = files(directory)?;
     files.sort();

@@ -9,10 +9,13 @@ mod rust;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use self::javascript::Missing;
 pub(super) use self::rust::TargetError;
-use super::BuildError;
 use super::sources::Source;
 use super::toolchain::{Tool, Toolchain};
+use super::wit::Wit;
+use super::{BuildError, Names};
+use crate::plugins::reserve;
 
 /// A language that plugins are built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,17 @@ impl Language {
         })
     }
 
+    /// Names what a folder that looks like the source of a plugin lacks to be one. Nothing of folders that do not.
+    pub(super) fn lacks(directory: &Path) -> Option<String> {
+        if let Some(lacks) = python::lacks(directory).or_else(|| javascript::lacks(directory)) {
+            return Some(lacks);
+        }
+        let has_wit = !super::wit::files_in(&directory.join("wit")).is_empty();
+        has_wit.then(|| {
+            "sources beside its `wit/`: `Cargo.toml` (Rust), `app.py` (Python) or `plugin.js` (JavaScript)".to_owned()
+        })
+    }
+
     /// Whether a change of such a file means a build, by its extension.
     pub(in crate::cli) fn is_source_file(path: &Path) -> bool {
         let mut extensions = Self::ALL.into_iter().flat_map(Self::extensions).copied().chain(["wit"]);
@@ -51,7 +65,7 @@ impl Language {
     }
 
     /// The program that makes components of it.
-    pub(super) const fn toolchain(self) -> Toolchain {
+    const fn toolchain(self) -> Toolchain {
         match self {
             Self::Rust => rust::TOOLCHAIN,
             Self::Python => python::TOOLCHAIN,
@@ -59,12 +73,37 @@ impl Language {
         }
     }
 
-    /// Builds a source of this language below `target_dir`, and returns the component's file.
-    pub(super) async fn build(self, tool: &Tool, source: &Source, target_dir: &Path) -> Result<PathBuf, BuildError> {
+    /// Finds what the source in this folder is built with.
+    pub(super) async fn find_tool(self, directory: &Path) -> Result<Tool, BuildError> {
+        let tool = self.toolchain().find(directory).await?;
+        if self == Self::Rust {
+            rust::require_cargo_component(&tool, directory).await?;
+        }
+        Ok(tool)
+    }
+
+    /// Builds a source of this language below `target_dir`, and returns the component's file. Its WIT is there if it could
+    /// be read.
+    pub(super) async fn build(
+        self,
+        tool: &Tool,
+        source: &Source,
+        wit: Option<&Wit>,
+        names: Names,
+        target_dir: &Path,
+    ) -> Result<PathBuf, BuildError> {
         match self {
-            Self::Rust => rust::build(tool, source, target_dir).await,
+            Self::Rust => rust::build(tool, source, names, target_dir).await,
             Self::Python => python::build(tool, source, target_dir).await,
-            Self::JavaScript => javascript::build(tool, source, target_dir).await,
+            Self::JavaScript => javascript::build(tool, source, wit, target_dir).await,
+        }
+    }
+
+    /// Advice to the author of a component that was just made.
+    pub(super) fn advice(self, component: &[u8]) -> Option<String> {
+        match self {
+            Self::Rust => reserve::advice(component),
+            Self::Python | Self::JavaScript => None,
         }
     }
 }
@@ -96,6 +135,29 @@ mod tests {
                 fs::write(path, if *file == "package.json" { r#"{"main": "src/main.mjs"}"# } else { "" }).unwrap();
             }
             assert_eq!(Language::of(dir.path()), expected, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_nearly_a_source_is_told_what_it_lacks() {
+        let cases: [(&[&str], &str); 7] = [
+            (&["wit/world.wit"], "`app.py` (Python)"),
+            (&["wit/world.wit", "main.go"], "`app.py` (Python)"),
+            (&["wit/world.wit", "package.json"], "`src/main.mjs`, which is the module of its `package.json`"),
+            (&["app.py"], "`wit/`"),
+            (&["plugin.js"], "`wit/`"),
+            (&["readme.md", "wit/readme.md"], ""),
+            (&["data.json"], ""),
+        ];
+        for (files, lacks) in cases {
+            let dir = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = dir.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, if *file == "package.json" { r#"{"main": "src/main.mjs"}"# } else { "" }).unwrap();
+            }
+            let said = Language::lacks(dir.path()).unwrap_or_default();
+            assert!(said.contains(lacks) && said.is_empty() == lacks.is_empty(), "{files:?}: {said}");
         }
     }
 }

@@ -15,6 +15,13 @@ pub(in crate::cli) struct Source {
     pub(super) language: Language,
 }
 
+/// A folder that looks like the source of a plugin, and is none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::cli) struct Incomplete {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) lacks: String,
+}
+
 /// Why what is to be built cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum SourcesError {
@@ -22,6 +29,8 @@ pub(in crate::cli) enum SourcesError {
     Directory { path: PathBuf, source: std::io::Error },
     #[error("no sources of a plugin `{name}` in `{}`: there {}", directory.display(), names(.known))]
     Unknown { name: String, directory: PathBuf, known: Vec<String> },
+    #[error("`{}` is no source of a plugin: it lacks {lacks}", directory.display())]
+    Incomplete { directory: PathBuf, lacks: String },
 }
 
 /// The end of a sentence that says of which plugins there are sources.
@@ -50,6 +59,21 @@ pub(in crate::cli) fn all(plugins_dir: &Path) -> Result<Vec<Source>, SourcesErro
     Ok(sources)
 }
 
+/// The folders of the plugins directory that are nearly sources, ordered by name, but for those of disabled plugins.
+pub(in crate::cli) fn incomplete(config: &Config) -> Vec<Incomplete> {
+    let entries = fs::read_dir(&config.plugins.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders = entries.filter(|path| path.is_dir() && !is_output(path) && Language::of(path).is_none());
+    let mut incomplete: Vec<Incomplete> = folders
+        .filter_map(|path| {
+            let name = path.file_name()?.to_str()?.to_owned();
+            Some(Incomplete { lacks: Language::lacks(&path)?, name })
+        })
+        .filter(|folder| config.plugin(&folder.name).enabled)
+        .collect();
+    incomplete.sort();
+    incomplete
+}
+
 /// The sources with these names, or all that are not disabled.
 pub(in crate::cli) fn choose(config: &Config, names: &[String]) -> Result<Vec<Source>, SourcesError> {
     let directory = &config.plugins.dir;
@@ -58,10 +82,17 @@ pub(in crate::cli) fn choose(config: &Config, names: &[String]) -> Result<Vec<So
         return Ok(sources.into_iter().filter(|source| config.plugin(&source.name).enabled).collect());
     }
     let chosen = names.iter().map(|name| {
-        sources.iter().find(|source| source.name == *name).cloned().ok_or_else(|| SourcesError::Unknown {
-            name: name.clone(),
-            directory: directory.clone(),
-            known: sources.iter().map(|source| source.name.clone()).collect(),
+        let found = sources.iter().find(|source| source.name == *name).cloned();
+        found.ok_or_else(|| {
+            let folder = directory.join(name);
+            match Language::lacks(&folder) {
+                Some(lacks) => SourcesError::Incomplete { directory: folder, lacks },
+                None => SourcesError::Unknown {
+                    name: name.clone(),
+                    directory: directory.clone(),
+                    known: sources.iter().map(|source| source.name.clone()).collect(),
+                },
+            }
         })
     });
     chosen.collect()

@@ -20,9 +20,9 @@ pub(super) struct Sections<'a> {
     pub(super) warnings: Vec<String>,
 }
 
-/// Whether a component carries its WIT text.
-pub fn has_wit_section(component: &[u8]) -> bool {
-    !Sections::find(component).texts.is_empty()
+/// The WIT texts that a component carries.
+pub fn wit_texts(component: &[u8]) -> Vec<&str> {
+    Sections::find(component).texts
 }
 
 impl<'a> Sections<'a> {

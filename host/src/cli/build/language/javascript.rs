@@ -1,13 +1,19 @@
 //! JavaScript, by jco: the module that `package.json` calls `main`, or `plugin.js`, beside `wit/`.
 
+mod exports;
+mod world;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tokio::process::Command;
 
+pub(in crate::cli::build) use self::exports::Missing;
 use super::{BuildError, Source, Tool, Toolchain};
 use crate::cli::build::anew;
+use crate::cli::build::wit::Wit;
+use crate::cli::output;
 
 /// The module of a plugin that does not name another.
 const MODULE: &str = "plugin.js";
@@ -43,14 +49,41 @@ fn module(directory: &Path) -> PathBuf {
     directory.join(package.and_then(|package| package.main).as_deref().unwrap_or(MODULE))
 }
 
+/// Names what such a folder lacks to be the source of a plugin.
+pub(super) fn lacks(directory: &Path) -> Option<String> {
+    let module = module(directory);
+    let name = module.strip_prefix(directory).unwrap_or(&module).display();
+    if directory.join("package.json").is_file() && !module.is_file() {
+        return Some(format!("`{name}`, which is the module of its `package.json`"));
+    }
+    let has_module = module.is_file() || directory.join("plugin.ts").is_file();
+    (has_module && !directory.join("wit").is_dir()).then(|| "`wit/`, where its world is".to_owned())
+}
+
 /// Builds the component where its sources have changed, and returns its file.
-pub(super) async fn build(tool: &Tool, source: &Source, target_dir: &Path) -> Result<PathBuf, BuildError> {
+pub(super) async fn build(
+    tool: &Tool,
+    source: &Source,
+    wit: Option<&Wit>,
+    target_dir: &Path,
+) -> Result<PathBuf, BuildError> {
     let module = module(&source.directory);
     // jco takes a relative path twice.
     let module = fs::canonicalize(&module).map_err(BuildError::io(&module))?;
+    let mut text = source.directory.join("wit");
+    if let Some(wit) = wit {
+        let missing = exports::missing(&module, wit).await;
+        if !missing.is_empty() {
+            return Err(BuildError::Exports(missing));
+        }
+        for warning in world::warnings(wit) {
+            output::warning(&format!("plugin `{}`: {warning}", source.name));
+        }
+        text = world::prepare(wit, &source.directory, target_dir)?;
+    }
     let command = |out: &Path| {
         let mut command = Command::new(&tool.program);
-        command.arg("componentize").arg(&module).arg("--wit").arg(source.directory.join("wit"));
+        command.arg("componentize").arg(&module).arg("--wit").arg(text);
         // The other engine gives eight times the size, and imports that are not needed.
         command.args(["--backend", "quickjs"]).arg("--out").arg(out);
         command

@@ -31,6 +31,12 @@ pub(super) fn is_source(directory: &Path) -> bool {
     directory.join(MODULE).with_extension("py").is_file() && directory.join("wit").is_dir()
 }
 
+/// Names what such a folder lacks to be the source of a plugin.
+pub(super) fn lacks(directory: &Path) -> Option<String> {
+    let has_module = directory.join(MODULE).with_extension("py").is_file();
+    (has_module && !directory.join("wit").is_dir()).then(|| "`wit/`, where its world is".to_owned())
+}
+
 /// Builds the component where its sources have changed, and returns its file.
 pub(super) async fn build(tool: &Tool, source: &Source, target_dir: &Path) -> Result<PathBuf, BuildError> {
     let directory = &source.directory;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::{BuildError, Source, Tool, Toolchain};
+use super::{BuildError, Names, Source, Tool, Toolchain};
 use crate::cli::output;
 
 /// The target whose linker makes components directly.
@@ -37,6 +37,24 @@ fn needs_cargo_component(directory: &Path) -> bool {
     is_component && source.lines().any(|line| line.trim_start().starts_with("mod bindings"))
 }
 
+/// Fails if the crate wants cargo-component and there is none.
+pub(super) async fn require_cargo_component(cargo: &Tool, directory: &Path) -> Result<(), BuildError> {
+    if !needs_cargo_component(directory) {
+        return Ok(());
+    }
+    let asked = Command::new(&cargo.program).args(["component", "--version"]).stdin(Stdio::null()).output().await;
+    let output = asked.map_err(|error| BuildError::Start { program: cargo.program.clone(), source: error })?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.success() {
+        Ok(())
+    } else if said.contains("no such command") {
+        let install = "run `cargo install cargo-component`".to_owned();
+        Err(BuildError::Missing { program: "cargo-component", install })
+    } else {
+        Err(BuildError::Broken { program: "cargo component".into(), said })
+    }
+}
+
 /// What cargo says of each artifact, one JSON object per line (`--message-format=json`).
 #[derive(Deserialize)]
 struct CargoMessage {
@@ -47,7 +65,12 @@ struct CargoMessage {
 }
 
 /// Runs cargo, which knows itself what has changed, and returns the component that it made.
-pub(super) async fn build(tool: &Tool, source: &Source, target_dir: &Path) -> Result<PathBuf, BuildError> {
+pub(super) async fn build(
+    tool: &Tool,
+    source: &Source,
+    names: Names,
+    target_dir: &Path,
+) -> Result<PathBuf, BuildError> {
     require_target().await?;
     let manifest = source.directory.join("Cargo.toml");
     let mut command = Command::new(&tool.program);
@@ -55,6 +78,10 @@ pub(super) async fn build(tool: &Tool, source: &Source, target_dir: &Path) -> Re
         command.args(["component", "build", "--release"]);
     } else {
         command.args(["build", "--release", "--target", TARGET]);
+    }
+    if names == Names::Kept {
+        // A key of the profile, and not a flag: those that the author has set stay as they are.
+        command.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     }
     command
         .arg("--message-format=json-render-diagnostics")

@@ -1,0 +1,163 @@
+//! The memory of what `build` and `dev` have put into the plugins directory, so that they never write over what somebody
+//! else has put there.
+//!
+//! Below `target` of the plugins directory there are digests for each plugin, those of the last components that were made
+//! of its sources. A file that is there under the plugin's name and has another digest is not ours: it is kept.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Components that are remembered: the one that is there and the one that takes its place, whichever of the two a
+/// build that ends halfway leaves.
+const REMEMBERED: usize = 2;
+
+/// The component of one source.
+pub(in crate::cli) struct Made {
+    component: PathBuf,
+    record: PathBuf,
+}
+
+/// The outcome for a component.
+pub(super) enum Put {
+    /// It is there, byte by byte, already.
+    Unchanged,
+    /// It is in its place, and nobody else's was there.
+    New,
+    /// It is in its place, and what had been there is in this file.
+    Kept(PathBuf),
+}
+
+impl Made {
+    /// The component of the source of this name.
+    pub(in crate::cli) fn of(plugins_dir: &Path, name: &str) -> Self {
+        Self { component: plugins_dir.join(format!("{name}.wasm")), record: plugins_dir.join("target/made").join(name) }
+    }
+
+    /// The place of the component.
+    pub(in crate::cli) fn component(&self) -> &Path {
+        &self.component
+    }
+
+    /// Tells whether a file is in its place that was not made here.
+    pub(in crate::cli) fn is_foreign(&self) -> bool {
+        match fs::read(&self.component) {
+            Ok(there) => !self.is_ours(&there),
+            // What cannot be read is somebody's.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
+    /// The file in which one that was not made here is kept: a name that is free.
+    pub(in crate::cli) fn free_name(&self) -> PathBuf {
+        let named = |number: u32| {
+            let mut name = self.component.clone().into_os_string();
+            name.push(if number == 1 { ".old".to_owned() } else { format!(".old{number}") });
+            PathBuf::from(name)
+        };
+        let is_free = |path: &PathBuf| fs::symlink_metadata(path).is_err();
+        (1..).map(named).find(is_free).unwrap_or_else(|| named(0))
+    }
+
+    fn is_ours(&self, component: &[u8]) -> bool {
+        let digest = digest_of(component);
+        fs::read_to_string(&self.record).is_ok_and(|record| record.lines().any(|known| known == digest))
+    }
+
+    /// Puts a component into its place in one step, and remembers it.
+    pub(super) fn put(&self, component: &[u8]) -> io::Result<Put> {
+        let there = match fs::read(&self.component) {
+            Ok(there) => Some(there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if there.as_deref() == Some(component) {
+            self.remember(component)?;
+            return Ok(Put::Unchanged);
+        }
+        let is_foreign = there.is_some_and(|there| !self.is_ours(&there));
+        let kept = is_foreign.then(|| self.keep()).transpose()?;
+        self.remember(component)?;
+        // A running server must never see half a file, and `build` and `dev` may run at once.
+        let name = self.component.file_name().unwrap_or_default().to_string_lossy();
+        let draft = self.component.with_file_name(format!(".{name}.{}.draft", std::process::id()));
+        fs::write(&draft, component).and_then(|()| fs::rename(&draft, &self.component))?;
+        Ok(kept.map_or(Put::New, Put::Kept))
+    }
+
+    /// Gives the file that is there a second name. Until another takes its place it stays under the first one too, so that
+    /// a server goes on serving it.
+    fn keep(&self) -> io::Result<PathBuf> {
+        loop {
+            let kept = self.free_name();
+            match fs::hard_link(&self.component, &kept) {
+                Ok(()) => return Ok(kept),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                // Not every file system has links.
+                Err(_) => return fs::copy(&self.component, &kept).map(|_| kept),
+            }
+        }
+    }
+
+    fn remember(&self, component: &[u8]) -> io::Result<()> {
+        let digest = digest_of(component);
+        let record = fs::read_to_string(&self.record).unwrap_or_default();
+        if record.lines().next() == Some(digest.as_str()) {
+            return Ok(());
+        }
+        let older = record.lines().filter(|known| *known != digest).take(REMEMBERED - 1);
+        let record: String =
+            std::iter::once(digest.as_str()).chain(older).map(|digest| format!("{digest}\n")).collect();
+        self.record.parent().map_or(Ok(()), fs::create_dir_all)?;
+        let draft = self.record.with_extension(format!("{}.draft", std::process::id()));
+        fs::write(&draft, record).and_then(|()| fs::rename(&draft, &self.record))
+    }
+}
+
+fn digest_of(component: &[u8]) -> String {
+    blake3::hash(component).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(made: &Made, component: &[u8]) -> (String, Option<Vec<u8>>) {
+        match made.put(component).unwrap() {
+            Put::Unchanged => ("unchanged".to_owned(), None),
+            Put::New => ("new".to_owned(), None),
+            Put::Kept(path) => {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                (name, Some(fs::read(path).unwrap()))
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_have_put_there_is_kept_and_what_was_made_here_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Made::of(dir.path(), "hello");
+        let there = || fs::read(dir.path().join("hello.wasm")).unwrap();
+        assert!(!made.is_foreign());
+        assert_eq!(put(&made, b"1"), ("new".to_owned(), None));
+        assert_eq!(put(&made, b"1"), ("unchanged".to_owned(), None));
+        assert_eq!(put(&made, b"2"), ("new".to_owned(), None));
+        assert!(!made.is_foreign());
+
+        fs::write(dir.path().join("hello.wasm"), b"foreign").unwrap();
+        assert!(made.is_foreign());
+        assert_eq!(put(&made, b"2"), ("hello.wasm.old".to_owned(), Some(b"foreign".to_vec())));
+        assert_eq!(there(), b"2");
+        fs::write(dir.path().join("hello.wasm"), b"another").unwrap();
+        assert_eq!(put(&made, b"3"), ("hello.wasm.old2".to_owned(), Some(b"another".to_vec())));
+        assert_eq!(fs::read(dir.path().join("hello.wasm.old")).unwrap(), b"foreign");
+
+        // Without a memory nothing is known to be ours.
+        fs::remove_dir_all(dir.path().join("target")).unwrap();
+        assert_eq!(put(&made, b"4").0, "hello.wasm.old3");
+        // What is the same is taken for ours.
+        fs::remove_dir_all(dir.path().join("target")).unwrap();
+        assert_eq!(put(&made, b"4").0, "unchanged");
+        assert_eq!(put(&made, b"5").0, "new");
+    }
+}

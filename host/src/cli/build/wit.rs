@@ -1,0 +1,81 @@
+//! The WIT of a source, read with the WIT tools' own parser before a toolchain sees it.
+//!
+//! Toolchains tell of a mistake in WIT in their own ways, far from the place or not at all. Here it gets the place and a
+//! hint. It is an explanation and no gate: a toolchain may read a newer WIT, or find packages elsewhere, and what it
+//! builds counts.
+
+mod complaint;
+pub(super) mod hint;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use wit_parser::{LiveTypes, PackageId, PackageName, PackageSourceMap, Resolve, TypeOwner, World, WorldItem};
+
+pub(super) use self::complaint::Complaint;
+
+/// The WIT of a source.
+pub(super) struct Wit {
+    pub(super) resolve: Resolve,
+    pub(super) package: PackageId,
+    files: PackageSourceMap,
+}
+
+impl Wit {
+    /// Reads `wit/` of a source; nothing if there is none.
+    pub(super) fn read(source_dir: &Path) -> Result<Option<Self>, Complaint> {
+        let directory = source_dir.join("wit");
+        if !directory.is_dir() {
+            return Ok(None);
+        }
+        // What is unstable is part of the text as well.
+        let mut resolve = Resolve { all_features: true, ..Resolve::default() };
+        match resolve.push_dir(&directory) {
+            Ok((package, files)) => Ok(Some(Self { resolve, package, files })),
+            Err(error) => Err(Complaint::of(&error, &resolve.source_map)),
+        }
+    }
+
+    /// The world that a plugin is made of: the only one of the package.
+    pub(super) fn world(&self) -> Option<&World> {
+        let world = self.resolve.select_world(&[self.package], None).ok()?;
+        Some(&self.resolve.worlds[world])
+    }
+
+    /// The files that describe what the world exports: its own, and those of packages that are in its functions. What is
+    /// the host's or WASI's describes no plugin.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let mut packages = BTreeSet::from([self.package]);
+        if let Some(world) = self.world() {
+            let mut live = LiveTypes::default();
+            for item in world.exports.values() {
+                live.add_world_item(&self.resolve, item);
+                if let WorldItem::Interface { id, .. } = item {
+                    packages.extend(self.resolve.interfaces[*id].package);
+                }
+            }
+            packages.extend(live.iter().filter_map(|id| match self.resolve.types[id].owner {
+                TypeOwner::Interface(interface) => self.resolve.interfaces[interface].package,
+                TypeOwner::World(_) | TypeOwner::None => None,
+            }));
+        }
+        packages.retain(|package| !is_known(&self.resolve.packages[*package].name));
+        let paths = packages.into_iter().flat_map(|package| self.files.package_paths(package).into_iter().flatten());
+        let files: BTreeSet<PathBuf> = paths.map(Path::to_owned).collect();
+        files.into_iter().collect()
+    }
+}
+
+/// Tells whether a package is the host's or WASI's.
+pub(super) fn is_known(package: &PackageName) -> bool {
+    package.namespace == "wasi" || (package.namespace == "tinymcp" && package.name == "plugin")
+}
+
+/// All files of WIT in a folder, by name, but for those in folders in it.
+pub(super) fn files_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.is_file() && path.extension().is_some_and(|it| it == "wit")).collect();
+    files.sort();
+    files
+}

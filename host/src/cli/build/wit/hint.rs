@@ -1,0 +1,387 @@
+//! Hints for those who write WIT as another language would have it.
+//!
+//! The parser says what it expected. A hint looks at the words around that place: those are few, and the mistakes that
+//! newcomers make with them are known.
+
+use std::ops::Range;
+
+/// Types of other languages, and what WIT calls them.
+const TYPES: [(&[&str], &str); 15] = [
+    (&["int", "integer", "i32", "int32", "sint32"], "s32"),
+    (&["i8", "int8", "sint8"], "s8"),
+    (&["i16", "int16", "short", "sint16"], "s16"),
+    (&["i64", "int64", "long", "isize", "bigint", "sint64"], "s64"),
+    (&["uint", "uint32", "unsigned"], "u32"),
+    (&["uint8", "byte"], "u8"),
+    (&["uint16"], "u16"),
+    (&["uint64", "usize", "size_t", "ulong"], "u64"),
+    (&["float32", "single"], "f32"),
+    (&["float", "float64", "double", "number", "decimal", "real"], "f64"),
+    (&["str", "text", "&str", "uuid", "date", "datetime", "json", "any", "object"], "string"),
+    (&["boolean"], "bool"),
+    (&["character", "rune"], "char"),
+    (&["bytes", "bytearray", "buffer", "blob", "binary"], "list<u8>"),
+    (&["string-literal", "strings"], "list<string>"),
+];
+
+/// Types with arguments of other languages.
+const GENERICS: [(&[&str], &str); 4] = [
+    (&["array", "vec", "vector", "sequence", "seq", "set", "slice", "iterable"], "list"),
+    (&["optional", "maybe", "nullable"], "option"),
+    (&["either", "expected", "outcome"], "result"),
+    (&["pair"], "tuple"),
+];
+
+/// Lists of pairs, in other languages.
+const MAPS: [&str; 6] = ["dict", "dictionary", "hashmap", "btreemap", "mapping", "hash"];
+
+/// Words by which other languages begin what WIT has another word for.
+const KEYWORDS: [(&[&str], &str); 6] = [
+    (&["fn", "function", "fun", "def", "method", "proc"], "func"),
+    (&["struct", "class", "message", "object"], "record"),
+    (&["union", "oneof"], "variant"),
+    (&["bitflags", "bitset"], "flags"),
+    (&["typedef", "alias", "typealias"], "type"),
+    (&["trait", "service", "protocol"], "interface"),
+];
+
+/// The words that cannot name anything without a `%`.
+const RESERVED: [&str; 44] = [
+    "as",
+    "async",
+    "bool",
+    "borrow",
+    "char",
+    "constructor",
+    "enum",
+    "error-context",
+    "export",
+    "f32",
+    "f64",
+    "flags",
+    "from",
+    "func",
+    "future",
+    "import",
+    "include",
+    "interface",
+    "list",
+    "map",
+    "option",
+    "own",
+    "package",
+    "record",
+    "resource",
+    "result",
+    "s16",
+    "s32",
+    "s64",
+    "s8",
+    "static",
+    "stream",
+    "string",
+    "tuple",
+    "type",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "use",
+    "variant",
+    "with",
+    "world",
+    "_",
+];
+
+/// A mistake, seen more closely.
+pub(super) struct Found {
+    /// Its place; not always the one where the parser noticed.
+    pub(super) range: Range<usize>,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+/// A hint for what has no place.
+pub(super) fn for_all(message: &str) -> Option<String> {
+    message
+        .contains("no `package` header")
+        .then(|| "begin `world.wit` with a line `package local:NAME;`, where NAME is yours to choose".to_owned())
+}
+
+/// Looks at the place of a mistake.
+pub(super) fn find(message: &str, text: &str, range: Range<usize>) -> Found {
+    let around = Around::of(text, &range);
+    let same = |hint: String| Found { range: range.clone(), message: message.to_owned(), hint: Some(hint) };
+    if let Some(found) = around.misspelt_name() {
+        return found;
+    }
+    if let Some(hint) = around.foreign_word(message).or_else(|| around.sign(message)).or_else(|| for_all(message)) {
+        return same(hint);
+    }
+    if let Some(found) = around.missing_sign(message) {
+        return found;
+    }
+    if let Some(name) = message.strip_prefix("package '").and_then(|rest| rest.split_once('\'')).map(|(name, _)| name) {
+        return same(missing_package(name));
+    }
+    let hint = around.reserved_name(message).or_else(|| around.nearest_name(message));
+    Found { range, message: message.to_owned(), hint }
+}
+
+/// The cure for a package that is not there.
+fn missing_package(name: &str) -> String {
+    let plain = name.split('@').next().unwrap_or(name);
+    let folder = format!("wit/deps/{}", plain.replace(':', "-"));
+    if plain == "tinymcp:plugin" {
+        return format!(
+            "put the host's WIT, in its version, into `{folder}`: `tinymcp new` makes a crate that has it there"
+        );
+    }
+    format!("put the package `{plain}` into `{folder}`")
+}
+
+/// The words and signs around a place.
+struct Around<'a> {
+    text: &'a str,
+    /// The word or sign there.
+    here: Range<usize>,
+    /// Those before and after it.
+    before: Vec<Range<usize>>,
+    after: Vec<Range<usize>>,
+}
+
+/// Words and signs that are looked at on either side.
+const WINDOW: usize = 6;
+
+impl<'a> Around<'a> {
+    fn of(text: &'a str, range: &Range<usize>) -> Self {
+        let tokens = tokens(text);
+        let index = tokens.iter().position(|token| token.end > range.start).unwrap_or(tokens.len());
+        let here = tokens.get(index).cloned().unwrap_or(range.clone());
+        let before = tokens[..index].iter().rev().take(WINDOW).cloned().collect();
+        let after = tokens.get(index + 1..).unwrap_or_default().iter().take(WINDOW).cloned().collect();
+        Self { text, here, before, after }
+    }
+
+    fn here(&self) -> &'a str {
+        &self.text[self.here.clone()]
+    }
+
+    /// The word or sign that stands so many before this one, from 0.
+    fn before(&self, back: usize) -> &'a str {
+        self.before.get(back).map_or("", |token| &self.text[token.clone()])
+    }
+
+    fn after(&self, ahead: usize) -> &'a str {
+        self.after.get(ahead).map_or("", |token| &self.text[token.clone()])
+    }
+
+    /// `roll_dice`, `rollDice`, `RollDice`. Not a type of another language, whose hint is another.
+    fn misspelt_name(&self) -> Option<Found> {
+        let word = self.here();
+        let is_name = word.starts_with(|first: char| first.is_ascii_alphabetic());
+        let has_both =
+            word.bytes().any(|byte| byte.is_ascii_uppercase()) && word.bytes().any(|it| it.is_ascii_lowercase());
+        if !is_name || !(word.contains('_') || has_both) || foreign_type(word).is_some() || self.is_generic() {
+            return None;
+        }
+        Some(Found {
+            range: self.here.clone(),
+            message: "a name is written in kebab case".to_owned(),
+            hint: Some(format!("write `{}` for `{word}`", kebab(word))),
+        })
+    }
+
+    fn is_generic(&self) -> bool {
+        self.after(0) == "<" || (self.here() == "<")
+    }
+
+    /// A type or keyword of another language.
+    fn foreign_word(&self, message: &str) -> Option<String> {
+        let word = self.here();
+        let lower = word.to_ascii_lowercase();
+        // The parser takes `array` for a name, and stops at the `<` behind it.
+        let generic = if word == "<" { self.before(0) } else { word };
+        if self.is_generic() {
+            let lower = generic.to_ascii_lowercase();
+            if MAPS.contains(&lower.as_str()) {
+                return Some(format!("write `list<tuple<string, …>>` for `{generic}<…>`: JSON has it as pairs"));
+            }
+            if let Some(known) = known(&GENERICS, &lower).or_else(|| own_generic(generic)) {
+                return Some(format!("write `{known}` for `{generic}`"));
+            }
+        }
+        if matches!(lower.as_str(), "void" | "none" | "unit" | "null" | "nil") && self.before(0) == "->" {
+            return Some(format!("leave out `-> {word}`: a function without a result has no arrow"));
+        }
+        if matches!(word, "(") && self.before(0) == "->" {
+            return Some("leave out `-> ()`: a function without a result has no arrow".to_owned());
+        }
+        let begins = |found: &str| {
+            let keyword = known(&KEYWORDS, &found.to_ascii_lowercase())?;
+            Some(format!("write `{keyword}` for `{found}`"))
+        };
+        // `export f: fn(…)` is taken for a path, and the parser stops at the bracket.
+        if word == "(" && self.before(1) == ":" && known(&KEYWORDS, self.before(0)) == Some("func") {
+            return begins(self.before(0));
+        }
+        if message.contains("expected") && self.is_first() && word != "object" && known(&KEYWORDS, &lower).is_some() {
+            return begins(word);
+        }
+        let found = foreign_type(word)?;
+        let is_type = ["not exist", "not defined", "invalid character in identifier"];
+        is_type.iter().any(|said| message.contains(said)).then(|| format!("write `{found}` for `{word}`"))
+    }
+
+    /// Tells whether an item of a world or interface begins here.
+    fn is_first(&self) -> bool {
+        matches!(self.before(0), "" | "{" | "}" | ";")
+    }
+
+    /// A sign of another language.
+    fn sign(&self, message: &str) -> Option<String> {
+        let (before, here, after) = (self.before(0), self.here(), self.after(0));
+        match here {
+            "[" if after == "]" => Some(format!("write `list<{before}>` for `{before}[]`")),
+            "?" => Some(format!("write `option<{before}>` for `{before}?`")),
+            "|" => Some("write a `variant` for a choice of types".to_owned()),
+            "&" | "*" if before == ":" => Some(format!("leave out the `{here}`: a value is always given whole")),
+            "#" => Some("a comment begins with `//`, one that describes what follows with `///`".to_owned()),
+            ":" if before == ")" => Some("a result is written `-> TYPE`".to_owned()),
+            "=" if before == ")" || after == ">" => Some("a result is written `-> TYPE`".to_owned()),
+            "=" if message.contains("expected") => Some("WIT has no default values: use `option<…>`".to_owned()),
+            ";" if message.contains("expected '}'") => Some("a `,` stands between them".to_owned()),
+            ";" if message.contains("expected ')'") => Some("a `)` is missing before it".to_owned()),
+            "world" | "interface" | "package" if message.contains("type definition") => {
+                Some("a `}` is missing before it".to_owned())
+            }
+            "," if message.contains("';'") => Some("a `;` ends it".to_owned()),
+            _ if self.before(0) == "package" || (self.before(1) == "package" && here == ";") => {
+                let name = if here == ";" { before } else { here };
+                Some(format!("a package has two names: `package local:{};`", kebab(name)))
+            }
+            _ if matches!(self.before(0), "func") && matches!(self.before(1), "export" | "import") => {
+                Some(format!("the name stands first: `{} NAME: func(…)`", self.before(1)))
+            }
+            "func" if matches!(before, "export" | "import") => {
+                Some(format!("the name stands first: `{before} NAME: func(…)`"))
+            }
+            "(" if matches!(self.before(1), "export" | "import") => {
+                Some(format!("the name stands first: `{} NAME: func(…)`", self.before(1)))
+            }
+            ")" | "," if message.contains("':'") => Some("a parameter is written `name: TYPE`".to_owned()),
+            _ if message.contains("expected ':'") => Some("a `:` stands between a name and its type".to_owned()),
+            _ if message.contains("found eof") || message.contains("unexpected end") => {
+                Some("a `}` is missing before the end of the file".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// A sign that should stand behind the word before this one.
+    fn missing_sign(&self, message: &str) -> Option<Found> {
+        let sign = [("expected ';'", ";"), ("expected '}'", ","), ("expected ')'", ",")];
+        let (_, sign) = sign.into_iter().find(|(said, _)| message.contains(said))?;
+        let last = self.before.first()?;
+        let end = last.end - 1;
+        // The last character, whole.
+        let start = self.text.floor_char_boundary(end);
+        Some(Found {
+            range: start..last.end,
+            message: message.to_owned(),
+            hint: Some(format!("a `{sign}` is missing here")),
+        })
+    }
+
+    /// A word of WIT's own as a name.
+    fn reserved_name(&self, message: &str) -> Option<String> {
+        let word = self.here();
+        let is_name = message.contains("expected an identifier") || message.contains("expected identifier");
+        // `func(u8)` lacks a name, and has a type instead.
+        if is_name && self.before(0) == "(" && self.after(0) != ":" {
+            return Some("a parameter is written `name: TYPE`".to_owned());
+        }
+        (is_name && RESERVED.contains(&word)).then(|| format!("write `%{word}` for `{word}`, which is a word of WIT"))
+    }
+
+    /// A name of this text that differs by a slip.
+    fn nearest_name(&self, message: &str) -> Option<String> {
+        if !(message.contains("not defined") || message.contains("not exist")) {
+            return None;
+        }
+        let word = self.here();
+        let is_item = |token: &Range<usize>| {
+            matches!(
+                &self.text[token.clone()],
+                "type" | "record" | "variant" | "enum" | "flags" | "resource" | "interface"
+            )
+        };
+        let tokens = tokens(self.text);
+        let named = tokens.windows(2).filter(|pair| is_item(&pair[0])).map(|pair| &self.text[pair[1].clone()]);
+        let own = ["string", "bool", "list", "option", "result", "tuple", "char", "record", "func"];
+        let (distance, nearest) = named.chain(own).map(|name| (strsim::damerau_levenshtein(name, word), name)).min()?;
+        (distance > 0 && distance <= 1 + word.len() / 4).then(|| format!("did you mean `{nearest}`?"))
+    }
+}
+
+/// The name that WIT has for a type of another language.
+fn foreign_type(word: &str) -> Option<&'static str> {
+    let lower = word.to_ascii_lowercase();
+    let own = ["bool", "string", "char"].into_iter().find(|own| *own == lower && *own != word);
+    known(&TYPES, &lower).or(own)
+}
+
+/// A generic type of WIT's own in another case: `Option`, `List`.
+fn own_generic(word: &str) -> Option<&'static str> {
+    let lower = word.to_ascii_lowercase();
+    ["list", "option", "result", "tuple"].into_iter().find(|own| *own == lower && *own != word)
+}
+
+fn known(table: &[(&[&str], &'static str)], word: &str) -> Option<&'static str> {
+    table.iter().find(|(words, _)| words.contains(&word)).map(|(_, known)| *known)
+}
+
+/// A name as WIT writes it.
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    let mut last = '-';
+    for char in name.chars() {
+        let begins = char.is_ascii_uppercase() && (last.is_ascii_lowercase() || last.is_ascii_digit());
+        if (begins || char == '_') && last != '-' && last != '_' {
+            kebab.push('-');
+        }
+        if char != '_' {
+            kebab.extend(char.to_lowercase());
+        }
+        last = char;
+    }
+    kebab.trim_matches('-').to_owned()
+}
+
+/// The words and signs of a text, without its comments.
+pub(in crate::cli::build) fn tokens(text: &str) -> Vec<Range<usize>> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while let Some(first) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let length = if first.is_whitespace() {
+            first.len_utf8()
+        } else if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else {
+            let word = rest.find(|char: char| !(char.is_alphanumeric() || char == '_' || char == '-' || char == '%'));
+            let word = word.unwrap_or(rest.len());
+            let length = match word {
+                0 => first.len_utf8(),
+                _ if rest.starts_with("->") => 2,
+                word => word,
+            };
+            tokens.push(at..at + length);
+            length
+        };
+        at += length;
+    }
+    tokens
+}
