@@ -15,6 +15,7 @@ use super::{ConfigArguments, Failure, load, logging, output, runtime, wait};
 use crate::clients::Client;
 use crate::config::address::BaseUrl;
 use crate::config::{Config, Override, Purpose};
+use crate::plugins::watch_cure;
 
 /// Editors save several files in a row, and formatters once more.
 const GATHER: Duration = Duration::from_millis(200);
@@ -105,7 +106,8 @@ impl Sources {
                 let _ = changed.send(change);
             }
         });
-        let warn = |error: &notify::Error| output::warning(&format!("sources are not watched: {error}"));
+        let warn =
+            |error: &notify::Error| output::warning(&format!("sources are not watched: {error}{}", watch_cure(error)));
         let watcher = watcher.inspect_err(warn).ok();
         let mut sources = Self { watcher, changes, root, known: BTreeSet::new() };
         sources.known = sources.watch_all();

@@ -16,6 +16,9 @@ const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn";
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
 
+/// What it says beside that: what it waits for.
+const COMPILING_ONLY: &str = "off,tinymcp::plugins::loader=info";
+
 /// Changes what is logged while the server runs.
 pub(super) struct LogLevel(reload::Handle<EnvFilter, Registry>);
 
@@ -42,8 +45,14 @@ pub(super) fn start(log: &Log) -> LogLevel {
 
 /// Starts the log of a command that only looks.
 pub(super) fn start_quiet() {
-    let layer = fmt::layer().with_target(false).without_time().with_ansi(false).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(EnvFilter::new(GUESTS_ONLY)).with(layer).init();
+    let layer = || fmt::layer().with_target(false).without_time().with_ansi(false).with_writer(std::io::stderr);
+    let message_only = fmt::format::debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        _ => Ok(()),
+    });
+    let guests = layer().with_filter(EnvFilter::new(GUESTS_ONLY));
+    let compiling = layer().with_level(false).fmt_fields(message_only).with_filter(EnvFilter::new(COMPILING_ONLY));
+    tracing_subscriber::registry().with(vec![guests.boxed(), compiling.boxed()]).init();
 }
 
 /// The configured directives come last: they are stronger.
