@@ -102,6 +102,10 @@ impl Failure {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    // Before anything else: a process that compiles knows nothing of the rest.
+    if let Some(code) = crate::plugins::compile::child::run_if_told() {
+        return code;
+    }
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(arguments),
@@ -138,6 +142,14 @@ impl ConfigArguments {
     /// The configuration, for commands that only look.
     fn look(self) -> Result<Config, Failure> {
         load(&self.invocation(Purpose::Look, Vec::new())).map(|loaded| loaded.config)
+    }
+
+    /// The configuration, and where compiled code may be, for commands that load plugins.
+    fn look_at_plugins(self) -> Result<wait::Looked, Failure> {
+        let invocation = self.invocation(Purpose::Look, Vec::new());
+        let environment = Environment::read(invocation.directory());
+        let loaded = Config::load(&invocation, &environment).map_err(Failure::start)?;
+        Ok(wait::Looked { config: loaded.config, secrets: loaded.secrets, user_cache: environment.user_cache() })
     }
 }
 

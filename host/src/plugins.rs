@@ -3,7 +3,7 @@
 //! This is the only module that names wasmtime, and it knows nothing of MCP, HTTP or login. Others see
 //! [`Plugins`]: a channel of immutable catalogs, and a way to call a tool of one.
 //!
-//! A file becomes tools in [`load`] (compile, link, read types and documentation); [`registry`] owns what is loaded and
+//! A file becomes tools in [`loader`] ([`compile`], or the [`cache`]) and [`load`] (link, read types and documentation); [`registry`] owns what is loaded and
 //! publishes the [`catalog`]; a call runs in [`call`], on the [`engine`], with what [`guest`] gives it;
 //! [`shape`] is what a WIT type looks like here, [`schema`] and [`codec`] are its two faces in JSON.
 
@@ -12,6 +12,7 @@ pub mod call;
 pub mod catalog;
 mod changed;
 pub mod codec;
+pub mod compile;
 mod compilers;
 pub mod conversation;
 mod directory;
@@ -21,8 +22,10 @@ pub mod engine;
 pub mod frames;
 mod guest;
 mod ledger;
+mod links;
 pub mod lists;
 pub mod load;
+pub mod loader;
 pub mod names;
 mod registry;
 pub mod reserve;
@@ -52,6 +55,7 @@ use self::engine::{Cleaning, Engine};
 use self::ledger::Ledger;
 use self::registry::Registry;
 use self::visits::{Answered, Wanted};
+pub use self::watch::cure as watch_cure;
 use self::wit::completions::Suggestions;
 use self::wit::content::Contents;
 use self::wit::prompts::Conversation as Conversed;
@@ -87,18 +91,23 @@ impl Plugins {
             let cleaning = if pool.scan { Cleaning::Scan } else { Cleaning::Whole };
             Engine::new(u32::from(*pool.slots), u32::from(pool.warm), cleaning).map_err(unusable)?
         };
-        let (plugins, registry) = Self::prepare(config, state, engine)?;
+        let (plugins, registry) = Self::prepare(config, state, state, engine)?;
         tracker.spawn(registry.run(stop));
         Ok(plugins)
     }
 
-    /// The plugins of the configured directory as it is now, for commands: nothing is watched.
+    /// The plugins of the configured directory as it is now, for commands: nothing is watched. Names are read from
+    /// `state`, and compiled code is kept in `cache`.
     ///
     /// # Errors
     /// As for [`Plugins::start`].
-    pub async fn of_directory(config: Config, state: Option<&StateDir>) -> anyhow::Result<Self> {
+    pub async fn of_directory(
+        config: Config,
+        state: Option<&StateDir>,
+        cache: Option<&StateDir>,
+    ) -> anyhow::Result<Self> {
         let (_sender, config) = channel::channel(Arc::new(config));
-        let (plugins, registry) = Self::prepare(config, state, command_engine()?)?;
+        let (plugins, registry) = Self::prepare(config, state, cache, command_engine()?)?;
         tokio::select! {
             () = plugins.ready() => {}
             () = registry.at_once().run(CancellationToken::new()) => {}
@@ -109,10 +118,11 @@ impl Plugins {
     fn prepare(
         config: channel::Receiver<Arc<Config>>,
         state: Option<&StateDir>,
+        cache: Option<&StateDir>,
         engine: Engine,
     ) -> anyhow::Result<(Self, Registry)> {
         let engine = Arc::new(engine);
-        let cache = state.and_then(|state| open_cache(state, &engine));
+        let cache = cache.and_then(|cache| open_cache(cache, &engine));
         let ledger = Ledger::open(state);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
@@ -120,19 +130,18 @@ impl Plugins {
         Ok((Self { engine, catalog, ready }, registry))
     }
 
-    /// The plugins of one file, for commands: nothing is watched. Compiled code is kept if there is a state directory.
+    /// The plugins of one file, for commands: nothing is watched. Compiled code is kept in `cache`.
     ///
     /// # Errors
     /// Why the file gives no plugin, or the engine cannot run here.
-    pub fn of_file(config: &Config, state: Option<&StateDir>, file: &Path) -> anyhow::Result<Self> {
-        let engine = command_engine()?;
-        let cache = state.and_then(|state| open_cache(state, &engine));
-        let catalog = registry::catalog_of_file(&engine, cache.as_ref(), config, file)?;
-        Ok(Self {
-            engine: Arc::new(engine),
-            catalog: channel::channel(Arc::new(catalog)).1,
-            ready: channel::channel(true).1,
-        })
+    pub fn of_file(config: &Config, cache: Option<&StateDir>, file: &Path) -> anyhow::Result<Self> {
+        let engine = Arc::new(command_engine()?);
+        let cache = cache.and_then(|cache| open_cache(cache, &engine));
+        let catalog = registry::catalog_of_file(&engine, cache.clone(), config, file)?;
+        if let Some(cache) = cache {
+            cache.sweep(catalog.served().map(|served| &served.plugin.digest));
+        }
+        Ok(Self { engine, catalog: channel::channel(Arc::new(catalog)).1, ready: channel::channel(true).1 })
     }
 
     /// All tools now.

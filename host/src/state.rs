@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -100,8 +100,10 @@ pub struct StateDir {
 pub enum Access {
     /// It is this server's own.
     Own,
-    /// A server may be using it: nothing in it may be changed or deleted.
+    /// A server may be using it: nothing in it may be changed or deleted. Compiled code may be added.
     Look,
+    /// Nobody misses what is deleted in it.
+    Scratch,
 }
 
 /// Root keys, which all others are derived from: the current one and those before it. They never leave this module.
@@ -148,6 +150,20 @@ impl StateDir {
         let Some(current) = current else { return Ok(None) };
         let ring = KeyRing::read(path, current, secrets)?;
         Ok(Some(Self { path: path.to_owned(), ring, access: Access::Look }))
+    }
+
+    /// Opens a directory for what can be made again, with a key of its own: a user's cache. Makes it if it is missing.
+    ///
+    /// `None` where it cannot be used, or belongs to another user: what that one has put there must not be run.
+    pub fn open_scratch(path: &Path) -> Option<Self> {
+        let there = path.ancestors().find(|path| path.exists())?;
+        let opened = is_ours(there).then(|| Self::open(path, &Secrets::default()).ok()).flatten()?;
+        Some(Self { access: Access::Scratch, ..opened }).filter(Self::is_mine)
+    }
+
+    /// Whether it belongs to the user that this process runs as.
+    pub fn is_mine(&self) -> bool {
+        is_ours(&self.path)
     }
 
     /// What may be done with it.
@@ -261,6 +277,10 @@ fn narrow(path: &Path) {
 /// What is in a directory, as far as it can be read.
 fn entries(dir: &Path) -> impl Iterator<Item = fs::DirEntry> {
     fs::read_dir(dir).into_iter().flatten().flatten()
+}
+
+fn is_ours(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw())
 }
 
 /// The names of the files with previous keys, in order.
@@ -388,6 +408,18 @@ mod tests {
         let looked = StateDir::open_existing(scratch.path(), &secrets).unwrap().unwrap();
         assert_eq!(looked.access(), Access::Look);
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_scratch_directory_is_made_and_private() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("deep/cache");
+        let opened = StateDir::open_scratch(&path).unwrap();
+        assert_eq!((opened.access(), opened.is_mine()), (Access::Scratch, true));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(StateDir::open_scratch(&path).unwrap().key(PURPOSE), opened.key(PURPOSE));
+        fs::write(scratch.path().join("file"), "").unwrap();
+        assert!(StateDir::open_scratch(&scratch.path().join("file/cache")).is_none());
     }
 
     #[test]

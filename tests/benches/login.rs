@@ -148,7 +148,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     config.plugins.dir = directory.path().join("plugins");
     fs::create_dir(&config.plugins.dir).expect("a new directory can be written to");
     let (tasks, never) = (TaskTracker::new(), CancellationToken::new());
-    let plugins = Plugins::of_directory(config.clone(), None).await.expect("the engine runs here");
+    let plugins = Plugins::of_directory(config.clone(), None, None).await.expect("the engine runs here");
     let endpoint = Endpoint::start(mcp::Parameters {
         discovery_tools: false,
         plugins: plugins.clone(),

@@ -11,13 +11,15 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use tinymcp::config::Config;
+use tinymcp::config::{Config, Limits};
 use tinymcp::plugins::cache::Cache;
 use tinymcp::plugins::catalog::Tool;
+use tinymcp::plugins::compile::Allowance;
 use tinymcp::plugins::conversation::Conversation;
 use tinymcp::plugins::engine::{Cleaning, Engine};
 use tinymcp::plugins::load::Kind;
-use tinymcp::plugins::{Plugins, codec, load, schema};
+use tinymcp::plugins::loader::Loader;
+use tinymcp::plugins::{Plugins, codec, schema};
 use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
 use tokio::runtime::Runtime;
@@ -80,19 +82,24 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 
 /// From the bytes of a file to a plugin, compiled or with its code from the cache.
 fn loads(criterion: &mut Criterion) {
-    let engine = Engine::new(1, 0, Cleaning::Whole).expect("the engine runs here");
+    let engine = Arc::new(Engine::new(1, 0, Cleaning::Whole).expect("the engine runs here"));
     let directory = tempfile::tempdir().expect("a directory can be made");
     let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
     let cache = Cache::open(&state, &engine).expect("a new directory can be opened");
     let mut group = criterion.benchmark_group("load");
     for (name, file) in [("add", shipped("add")), ("hello", shipped("hello")), ("echo", guest("echo"))] {
         let bytes = read(&file);
-        load::load(&engine, Some(&cache), name, &bytes).expect("the file is a plugin");
+        let allowance = Allowance::of(&Limits::default());
+        let loader = |cache| Loader::new(Arc::clone(&engine), cache).expect("threads can be started");
+        let (cached, compiling) = (loader(Some(cache.clone())), loader(None));
+        let load =
+            |loader: &Loader| loader.load_and_wait(name, bytes.clone(), allowance).expect("the file is a plugin");
+        load(&cached);
         group.bench_function(BenchmarkId::new("cached", name), |bencher| {
-            bencher.iter(|| load::load(&engine, Some(&cache), name, &bytes).expect("the file is a plugin"));
+            bencher.iter(|| load(&cached));
         });
         group.sample_size(10).bench_function(BenchmarkId::new("compiled", name), |bencher| {
-            bencher.iter(|| load::load(&engine, None, name, &bytes).expect("the file is a plugin"));
+            bencher.iter(|| load(&compiling));
         });
         group.sample_size(100);
     }

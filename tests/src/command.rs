@@ -56,6 +56,8 @@ pub fn program() -> PathBuf {
 pub fn tinymcp(directory: &Path) -> Command {
     let mut command = Command::new(program());
     command.current_dir(directory).stdin(Stdio::null()).env("PATH", suite_path());
+    // No test uses what another one has compiled, nor what the one who runs it has.
+    command.env("XDG_CACHE_HOME", directory.join(".cache"));
     for name in VARIABLES {
         command.env_remove(name);
     }

@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use wasm_encoder::{
+    BlockType, CodeSection, ComponentBuilder, ComponentExportKind, ComponentValType, ExportKind, ExportSection,
+    Function, FunctionSection, Instruction, Module, ModuleArg, PrimitiveValType, TypeSection, ValType,
+};
+
 /// The directory of this crate.
 pub fn tests_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -94,4 +99,42 @@ pub fn never_warm(component: &[u8]) -> Vec<u8> {
         cold[start..start + TAG.len()].copy_from_slice(WORD);
     }
     cold
+}
+
+/// A small component that takes a compiler long: `boom` has a loop in a loop in a loop, as many as `loops`, and in the
+/// innermost each local variable is changed, so that every loop has a value of its own for each of them.
+///
+/// Time and memory grow with the product, the file with the sum. What it gives is 0.
+pub fn bomb(loops: usize, locals: u32) -> Vec<u8> {
+    let mut body = Function::new([(locals, ValType::I32)]);
+    for _ in 0..loops {
+        body.instruction(&Instruction::Loop(BlockType::Empty));
+    }
+    for local in 1..locals {
+        body.instruction(&Instruction::LocalGet(local - 1)).instruction(&Instruction::LocalSet(local));
+    }
+    for _ in 0..loops {
+        body.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::BrIf(0)).instruction(&Instruction::End);
+    }
+    body.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::End);
+
+    let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+    types.ty().function([], [ValType::I32]);
+    functions.function(0);
+    let mut exports = ExportSection::new();
+    exports.export("boom", ExportKind::Func, 0);
+    code.function(&body);
+    let mut module = Module::new();
+    module.section(&types).section(&functions).section(&exports).section(&code);
+
+    let mut component = ComponentBuilder::default();
+    let module = component.core_module(None, &module);
+    let instance = component.core_instantiate(None, module, std::iter::empty::<(&str, ModuleArg)>());
+    let core = component.core_alias_export(None, instance, "boom", ExportKind::Func);
+    let (ty, mut function) = component.type_function(None);
+    let u32_type = ComponentValType::Primitive(PrimitiveValType::U32);
+    function.params(std::iter::empty::<(&str, ComponentValType)>()).result(Some(u32_type));
+    let lifted = component.lift_func(None, core, ty, []);
+    component.export("boom", ComponentExportKind::Func, lifted, None);
+    component.finish()
 }

@@ -34,11 +34,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let tool_arguments: Map<String, Value> = serde_json::from_str(&json)
         .map_err(|error| Failure::start(format!("the arguments are not a JSON object: {error}")))?;
-    let config = arguments.config.look()?;
+    let looked = arguments.config.look_at_plugins()?;
     runtime()?.block_on(async {
         let plugins = match file {
-            Some(file) => wait::plugins_of_file(&config, &file)?,
-            None => loaded_plugins(config).await?,
+            Some(file) => wait::plugins_of_file(&looked, &file)?,
+            None => loaded_plugins(looked).await?,
         };
         call(&plugins, &tool, &tool_arguments).await
     })

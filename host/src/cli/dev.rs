@@ -18,6 +18,7 @@ use crate::clients::Client;
 use crate::config::address::BaseUrl;
 use crate::config::provider::NONE;
 use crate::config::{Config, Override, Purpose};
+use crate::plugins::watch_cure;
 
 /// The manner of `dev`: those who change a plugin want to know where it trapped, and need not have every toolchain.
 const MANNER: Manner = Manner { missing: Missing::Skipped, names: Names::Kept };
@@ -132,7 +133,8 @@ impl Sources {
                 let _ = changed.send(change);
             }
         });
-        let warn = |error: &notify::Error| output::warning(&format!("sources are not watched: {error}"));
+        let warn =
+            |error: &notify::Error| output::warning(&format!("sources are not watched: {error}{}", watch_cure(error)));
         let watcher = watcher.inspect_err(warn).ok();
         let mut sources = Self { watcher, changes, root, known: BTreeSet::new(), incomplete: Vec::new() };
         sources.known = sources.watch_all();

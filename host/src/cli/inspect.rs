@@ -27,8 +27,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
-    let config = arguments.config.look()?;
-    let plugins = wait::plugins_of_file(&config, &arguments.file)?;
+    let looked = arguments.config.look_at_plugins()?;
+    let plugins = wait::plugins_of_file(&looked, &arguments.file)?;
     let catalog = plugins.catalog();
     let Some(plugin) = catalog.served().next().map(|served| &served.plugin) else {
         return Err(Failure::failed(format!("{}: it gives nothing", arguments.file.display())));

@@ -17,8 +17,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
-    let config = arguments.config.look()?;
-    let plugins = runtime()?.block_on(loaded_plugins(config))?;
+    let looked = arguments.config.look_at_plugins()?;
+    let plugins = runtime()?.block_on(loaded_plugins(looked))?;
     let catalog = plugins.catalog();
     if arguments.json {
         output::json(

@@ -22,6 +22,9 @@ const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,no
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
 
+/// The records of such a command about compiling: it waits for that.
+const COMPILING_ONLY: &str = "off,tinymcp::plugins::loader=info";
+
 /// The way in which a trap tells the functions that the guest was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frames {
@@ -61,8 +64,14 @@ pub(super) fn start(log: &Log, frames: Frames) -> LogLevel {
 /// Starts the log of a command that only looks.
 pub(super) fn start_quiet() {
     let writer = || Plain::new(LogFormat::Text);
-    let layer = fmt::layer().with_target(false).without_time().with_ansi(false).with_writer(writer);
-    tracing_subscriber::registry().with(EnvFilter::new(GUESTS_ONLY)).with(layer).init();
+    let layer = || fmt::layer().with_target(false).without_time().with_ansi(false).with_writer(writer);
+    let message_only = fmt::format::debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        _ => Ok(()),
+    });
+    let guests = layer().with_filter(EnvFilter::new(GUESTS_ONLY));
+    let compiling = layer().with_level(false).fmt_fields(message_only).with_filter(EnvFilter::new(COMPILING_ONLY));
+    tracing_subscriber::registry().with(vec![guests.boxed(), compiling.boxed()]).init();
 }
 
 /// Standard error, without what misleads.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::problem::{Fault, Problem, Source};
@@ -62,6 +62,15 @@ impl Environment {
             Err(error) if error.kind() == io::ErrorKind::NotFound => environment,
             Err(error) => environment.with_unreadable(file, &error),
         }
+    }
+
+    /// Where the user's programs keep what they can make again, by the XDG Base Directory Specification. What `.env` says
+    /// is not for this: it belongs to one directory.
+    pub fn user_cache(&self) -> Option<PathBuf> {
+        let of_process = |name: &str| self.variables.get(name).filter(|variable| variable.line.is_none());
+        let absolute =
+            |name| of_process(name).map(|variable| PathBuf::from(&variable.value)).filter(|path| path.is_absolute());
+        absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
     }
 
     /// The same, with the assignments of a `.env` text wherever a variable is not set already.
@@ -288,6 +297,23 @@ mod tests {
         let [problem] = environment.problems() else { panic!("one problem") };
         assert_eq!(problem.to_string(), ".env:5: not a `NAME=value` line: no `=`");
         assert!(!format!("{environment:?}").contains("process"));
+    }
+
+    #[test]
+    fn the_users_cache_is_said_by_the_process_alone() {
+        let environment = |variables: &[(&str, &str)]| -> Environment {
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let cases: [(&[(&str, &str)], Option<&str>); 4] = [
+            (&[("HOME", "/home/ada")], Some("/home/ada/.cache")),
+            (&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "/var/ada")], Some("/var/ada")),
+            (&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "relative")], Some("/home/ada/.cache")),
+            (&[], None),
+        ];
+        for (variables, expected) in cases {
+            let environment = environment(variables).with_dot_env(&Arc::from(".env"), "XDG_CACHE_HOME=/elsewhere");
+            assert_eq!(environment.user_cache().as_deref(), expected.map(Path::new), "{variables:?}");
+        }
     }
 
     #[test]

@@ -148,6 +148,10 @@ overridable_table! {
         result: Positive<ByteSize> = "8MiB",
         /// The largest component that is loaded.
         file: Positive<ByteSize> = "64MiB",
+        /// Processor time that compiling a component may take, over all cores; counted in whole seconds.
+        compile_cpu: Positive<Period> = "2m",
+        /// Memory that compiling a component may take.
+        compile_memory: Positive<ByteSize> = "1GiB",
         /// Calls of one plugin that may run at once.
         concurrency: Positive<Count> = 64,
         /// Calls of one plugin that may wait for their turn; further ones are turned away.

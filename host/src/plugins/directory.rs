@@ -131,18 +131,6 @@ pub(super) fn identity(dir: &Path) -> Option<(u64, u64)> {
     metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
 }
 
-/// The directories in which the files live that links of the directory name.
-pub(super) fn link_targets(found: &[Found]) -> Vec<PathBuf> {
-    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    // Without opening anything: a link may lead to a FIFO, or to a device that does something when it is opened.
-    let target_dir = |path: &Path| fs::canonicalize(path).ok()?.parent().map(Path::to_owned);
-    let mut dirs: Vec<PathBuf> =
-        found.iter().filter(|found| is_link(&found.path)).filter_map(|found| target_dir(&found.path)).collect();
-    dirs.sort();
-    dirs.dedup();
-    dirs
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -176,16 +164,6 @@ mod tests {
         // One of the kernel's own: what it gives is never as long as its size, at any time.
         let (bytes, _) = read(Path::new("/proc/self/maps"), ByteSize::from_bytes(1024)).unwrap();
         assert!(bytes.is_empty());
-    }
-
-    #[test]
-    fn a_link_to_a_fifo_is_looked_at_without_waiting() {
-        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let fifo = elsewhere.path().join("fifo");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        std::os::unix::fs::symlink(&fifo, dir.path().join("fifo.wasm")).unwrap();
-        let found = look(dir.path()).unwrap();
-        assert_eq!(link_targets(&found), [fs::canonicalize(elsewhere.path()).unwrap()]);
     }
 
     #[test]

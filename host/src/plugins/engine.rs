@@ -139,10 +139,23 @@ impl Engine {
 
     /// Names the code that this engine makes: compiled code is only good for an engine of the same name.
     pub(super) fn code_version(&self) -> String {
-        let mut hasher = Blake3Hasher(blake3::Hasher::new());
-        self.wasm.precompile_compatibility_hash().hash(&mut hasher);
-        hasher.0.finalize().to_hex()[..32].to_owned()
+        code_version(&self.wasm)
     }
+}
+
+/// An engine that makes the same code as [`Engine`] and runs none: it has no pool, on which code does not depend.
+///
+/// # Errors
+/// When the processor cannot run WebAssembly code as configured.
+pub(super) fn compiling_engine() -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&config(None))
+}
+
+/// Names the code that an engine makes, with 32 characters.
+pub(super) fn code_version(engine: &wasmtime::Engine) -> String {
+    let mut hasher = Blake3Hasher(blake3::Hasher::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.0.finalize().to_hex()[..32].to_owned()
 }
 
 /// What a component may use, and how its code is made. Everything that changes code is part of the cache's key.

@@ -1,4 +1,4 @@
-//! From the bytes of a file to a [`Plugin`]: hash, compile or take from the cache, link, and read what it exports.
+//! From a compiled component to a [`Plugin`]: link it, and read what it exports.
 //!
 //! Invariant: loading has no effect on what is already loaded, and what it gives is never changed afterwards.
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
-use super::cache::Cache;
+use super::compile::CompileError;
 use super::docs::{Docs, FunctionDocs};
 use super::engine::Engine;
 use super::guest::Guest;
@@ -159,6 +159,12 @@ pub enum LoadError {
     /// The file cannot be compiled: cut short, damaged, or using what this host does not have.
     #[error("not a valid component: {0:#}")]
     Invalid(wasmtime::Error),
+    /// There is no machine code of it.
+    #[error("{0}")]
+    NotCompiled(CompileError),
+    /// Nothing is wrong with the file, as far as that was found out.
+    #[error("{0}")]
+    Host(String),
     /// The component imports what this host does not provide.
     #[error("imports what this host does not provide: {}; it provides WASI 0.2, `wasi:http` 0.2 and `tinymcp:plugin` {VERSION}", quoted(.0))]
     UnknownImports(Vec<String>),
@@ -187,38 +193,31 @@ fn because(reasons: &[String]) -> String {
     if reasons.is_empty() { String::new() } else { format!(" that can be a tool ({})", reasons.join("; ")) }
 }
 
-/// Loads a component from the bytes of its file. Takes as long as compiling does: not for async threads.
+/// Makes a plugin of a compiled component and the bytes of its file.
 ///
 /// # Errors
-/// [`LoadError`]; the cache keeps no code of a component that does not load.
-pub fn load(engine: &Engine, cache: Option<&Cache>, name: &str, bytes: &[u8]) -> Result<Plugin, LoadError> {
-    require_component(bytes)?;
-    let digest = Digest::of(bytes);
-    let cached = cache.and_then(|cache| cache.get(engine, &digest));
-    let is_cached = cached.is_some();
-    let component = match cached {
-        Some(component) => component,
-        None => Component::from_binary(engine.wasm(), bytes).map_err(LoadError::Invalid)?,
-    };
-    let imports = imports(engine, &component);
+/// [`LoadError`].
+pub(super) fn load(
+    engine: &Engine,
+    component: &Component,
+    digest: Digest,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Plugin, LoadError> {
+    let imports = imports(engine, component);
     let component_type = component.component_type();
     let exported = component_type.exports(engine.wasm()).map(|(name, _)| name);
     require_version(imports.iter().map(String::as_str).chain(exported))?;
-    let pre = link(engine, &component, &imports)?;
-    let interfaces = Interfaces::of(engine, &component, &pre)?;
+    let pre = link(engine, component, &imports)?;
+    let interfaces = Interfaces::of(engine, component, &pre)?;
     let mut docs = Docs::from_component(bytes);
-    let Exports { functions, mut warnings, .. } = exports(engine, &component, &docs);
+    let Exports { functions, mut warnings, .. } = exports(engine, component, &docs);
     if functions.is_empty() && interfaces.are_none() {
         return Err(LoadError::NoTools(warnings));
     }
     warnings.append(&mut docs.take_warnings());
     let names: Vec<&FunctionName> = functions.iter().map(|function| &function.name).collect();
     warnings.extend(docs.mismatches(&names));
-    if let Some(cache) = cache.filter(|_| !is_cached)
-        && let Err(error) = cache.put(&digest, &component)
-    {
-        tracing::warn!(plugin = name, %error, "compiled code of plugin `{name}` not kept; the next start compiles it again");
-    }
     Ok(Plugin {
         name: name.into(),
         digest,
@@ -290,8 +289,15 @@ impl Function {
     }
 }
 
+impl LoadError {
+    /// Whether another try may end otherwise, with the same file.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::NotCompiled(error) if error.is_passing())
+    }
+}
+
 /// Tells the kinds of files apart by their first bytes, with a message for each.
-fn require_component(bytes: &[u8]) -> Result<(), LoadError> {
+pub(super) fn require_component(bytes: &[u8]) -> Result<(), LoadError> {
     const MAGIC: &[u8] = b"\0asm";
     let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else {
         return Err(LoadError::Empty(bytes.len()));

@@ -17,16 +17,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::entry::{Entry, LoadId, Names, Offer, Refused};
+use self::entry::{Entry, LoadId, Names, Offer, Refused, UnderWay};
 use self::job::{Job, Loaded};
 use super::cache::Cache;
 use super::catalog::{Catalog, Given, PluginStatus};
 use super::changed::List;
-use super::compilers::Compilers;
+use super::compile::Allowance;
 use super::directory::{self, Found, Stamp};
 use super::engine::Engine;
 use super::ledger::Ledger;
-use super::load::{self, Digest, Plugin};
+use super::links;
+use super::load::{Digest, Plugin};
+use super::loader::Loader;
 use super::names;
 use super::watch::Watch;
 use crate::config::Config;
@@ -52,7 +54,7 @@ const MISSING_RETRY: Duration = Duration::from_millis(500);
 pub(super) struct Registry {
     engine: Arc<Engine>,
     cache: Option<Cache>,
-    compilers: Arc<Compilers>,
+    loader: Arc<Loader>,
     config: watch::Receiver<Arc<Config>>,
     ledger: Ledger,
     /// By file name.
@@ -108,10 +110,11 @@ impl Registry {
         catalog: watch::Sender<Arc<Catalog>>,
         ready: watch::Sender<bool>,
     ) -> std::io::Result<Self> {
+        let loader = Arc::new(Loader::new(Arc::clone(&engine), cache.clone())?);
         Ok(Self {
             engine,
             cache,
-            compilers: Arc::new(Compilers::start()?),
+            loader,
             config,
             ledger,
             entries: BTreeMap::new(),
@@ -190,17 +193,18 @@ impl Registry {
     async fn look(&mut self, watch: &mut Watch) -> Duration {
         // Where nothing changes, this is the only thing that happens from time to time.
         self.engine.warm().sweep();
+        self.expect_files();
         let config = self.config();
         let plugins = &config.plugins;
         let dir = plugins.dir.clone();
         // Network file systems answer when they like.
         let looked = tokio::task::spawn_blocking(move || {
             let found = directory::look(&dir)?;
-            let targets = directory::link_targets(&found);
-            Ok((found, targets))
+            let places = links::places(&dir);
+            Ok((found, places))
         });
         let looked: std::io::Result<_> = looked.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        let (found, link_targets) = match looked {
+        let (found, places) = match looked {
             Ok(looked) => looked,
             Err(error) => {
                 if !self.is_missing {
@@ -213,12 +217,16 @@ impl Registry {
         self.is_missing = false;
         let parent = plugins.dir.parent().map(PathBuf::from).filter(|parent| parent.as_os_str() != "");
         let dirs = [plugins.dir.clone(), parent.unwrap_or_else(|| PathBuf::from("."))];
-        watch.set(dirs.into_iter().chain(link_targets));
+        let is_new_watched = watch.set(dirs, places);
 
         let names: BTreeSet<String> = found.iter().map(|found| found.file.clone()).collect();
         watch.keep_hints_of(|file| names.contains(file));
         self.remove_all_but(&names);
         let mut next = plugins.poll.unwrap_or(plugins.rescan).duration();
+        if is_new_watched {
+            // Of what happened there before, nobody has told.
+            next = next.min(GATHER);
+        }
         for found in found {
             if let Some(wait) = self.look_at(&found, watch, &config) {
                 next = next.min(wait);
@@ -234,9 +242,12 @@ impl Registry {
         if is_new {
             self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         }
-        if entry.load.is_some() || entry.is_disabled || entry.stamp == Some(found.stamp) {
+        let is_loading = entry.under_way.as_ref().is_some_and(|load| load.of == found.stamp);
+        if is_loading || entry.is_disabled || entry.stamp == Some(found.stamp) {
             return None;
         }
+        // A load of what the file was before comes to nothing.
+        (entry.load, entry.under_way) = (None, None);
         let name = match &entry.name {
             Ok(name) => name.clone(),
             Err(error) => {
@@ -259,8 +270,16 @@ impl Registry {
             known: entry.digest,
             is_settled,
         };
-        self.loads.spawn(job.run(Arc::clone(&self.engine), self.cache.clone(), Arc::clone(&self.compilers)));
+        let load = self.loads.spawn(job.run(Arc::clone(&self.engine), Arc::clone(&self.loader)));
+        entry.under_way = Some(UnderWay { of: found.stamp, load });
         None
+    }
+
+    /// Has a compiler wait for the next file, unless this looks only once.
+    fn expect_files(&self) {
+        if !self.settle.is_zero() {
+            self.loader.keep_ready();
+        }
     }
 
     /// Asks plugins for their lists that say that these changed, each at most once in [`RELIST_PAUSE`].
@@ -355,9 +374,10 @@ impl Registry {
     /// Takes what a load came to. Returns when to look at the directory again because of it.
     fn finish(&mut self, loaded: Loaded) -> Option<Duration> {
         let Loaded { id, file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
+        self.expect_files();
         // The file may be gone by now, or switched off.
         let entry = self.entries.get_mut(&file).filter(|entry| entry.load == Some(id))?;
-        entry.load = None;
+        (entry.load, entry.under_way) = (None, None);
         let lost_tools = matches!((&outcome, &entry.offer), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
         if is_unsettled && (outcome.is_err() || lost_tools) {
             return Some(self.settle);
@@ -374,6 +394,10 @@ impl Registry {
             }
         }
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+        if stamp.is_none() {
+            // The next regular look tries again.
+            return None;
+        }
         // Whoever wrote while this load was under way was not looked at again until now.
         let path = self.config().plugins.dir.join(&file);
         let is_same = Stamp::of_file(&path) == self.entries.get(&file).and_then(|entry| entry.stamp);
@@ -558,17 +582,19 @@ impl Registry {
 /// # Errors
 /// Why the file gives no plugin.
 pub(super) fn catalog_of_file(
-    engine: &Engine,
-    cache: Option<&Cache>,
+    engine: &Arc<Engine>,
+    cache: Option<Cache>,
     config: &Config,
     path: &Path,
 ) -> anyhow::Result<Catalog> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut entry = Entry::new(&file, config);
     let name = entry.name.clone()?;
-    let (bytes, stamp) = directory::read(path, *config.limits(&name).file)?;
+    let limits = config.limits(&name);
+    let (bytes, stamp) = directory::read(path, *limits.file)?;
+    let loader = Loader::new(Arc::clone(engine), cache)?;
     let in_words = |error| anyhow::Error::msg(job::in_words(&error, directory::is_own(path, &stamp)));
-    let plugin = Arc::new(load::load(engine, cache, &name, &bytes).map_err(in_words)?);
+    let plugin = Arc::new(loader.load_and_wait(&name, bytes, Allowance::of(&limits)).map_err(in_words)?);
     let with_lists = job::with_lists(engine, plugin, Arc::clone(entry.terms()));
     let plugin = Arc::new(engine.lane().block_on(with_lists).flatten().map_err(anyhow::Error::msg)?);
     let names = Names::of(&plugin, &name, config)?;

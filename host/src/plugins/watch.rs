@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
+
+use super::directory::identity;
 
 /// A file that is open for writing is left alone until it is closed, or has not been written to for so long:
 /// a program that was killed never closes.
@@ -31,6 +33,8 @@ struct Shared {
 struct Hints {
     being_written: BTreeMap<String, Instant>,
     renamed: BTreeSet<String>,
+    /// Where a change concerns us, beside the plugins directory itself.
+    places: BTreeSet<PathBuf>,
 }
 
 impl Watch {
@@ -49,32 +53,61 @@ impl Watch {
         });
         let watcher = watcher.and_then(|watcher| {
             let warn = |error: &notify::Error| {
-                tracing::warn!(%error, "no file events; changes are found by the regular looks (`plugins.rescan`)");
+                tracing::warn!(%error, "no file events; changes are found by the regular looks (`plugins.rescan`){}", cure(error));
             };
             watcher.inspect_err(warn).ok()
         });
         Self { watcher, watched: BTreeMap::new(), shared }
     }
 
-    /// Watches exactly these directories, each anew if another one has taken its place.
-    pub(super) fn set(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let wanted: BTreeMap<PathBuf, Option<(u64, u64)>> =
-            dirs.into_iter().map(|dir| (absolute(&dir), super::directory::identity(&dir))).collect();
+    /// Watches exactly these directories, and those of the places, each anew if another one has taken its place. Returns
+    /// whether any was not watched before.
+    pub(super) fn set(
+        &mut self,
+        dirs: impl IntoIterator<Item = PathBuf>,
+        places: impl IntoIterator<Item = PathBuf>,
+    ) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
+        let mut wanted: BTreeMap<PathBuf, Option<(u64, u64)>> = BTreeMap::new();
+        // The system watches a directory under one name at a time, and names it so in its events.
+        let mut named: BTreeMap<(u64, u64), PathBuf> = BTreeMap::new();
+        for dir in dirs {
+            let (dir, identity) = (absolute(&dir), identity(&dir));
+            let Some(known) = identity else {
+                wanted.insert(dir, None);
+                continue;
+            };
+            let name = named.entry(known).or_insert(dir);
+            wanted.insert(name.clone(), identity);
+        }
+        let mut watched_places = BTreeSet::new();
+        for place in places {
+            let (Some(dir), Some(name)) = (place.parent(), place.file_name()) else { continue };
+            let Some(known) = identity(dir) else { continue };
+            let dir = named.entry(known).or_insert_with(|| dir.to_owned());
+            watched_places.insert(dir.join(name));
+            wanted.insert(dir.clone(), Some(known));
+        }
+        self.shared.hints().places = watched_places;
         for (dir, identity) in &self.watched {
             if wanted.get(dir) != Some(identity) {
                 let _ = watcher.unwatch(dir);
             }
         }
+        let mut is_any_new = false;
         for (dir, identity) in &wanted {
             if identity.is_none() || self.watched.get(dir) == Some(identity) {
                 continue;
             }
-            if let Err(error) = watcher.watch(dir, RecursiveMode::NonRecursive) {
-                tracing::warn!(dir = %dir.display(), %error, "directory not watched; changes are found by the regular looks (`plugins.rescan`)");
+            match watcher.watch(dir, RecursiveMode::NonRecursive) {
+                Ok(()) => is_any_new = true,
+                Err(error) => {
+                    tracing::warn!(dir = %dir.display(), %error, "directory not watched; changes are found by the regular looks (`plugins.rescan`){}", cure(&error));
+                }
             }
         }
         self.watched = wanted;
+        is_any_new
     }
 
     /// Waits until something happened since the last time.
@@ -112,12 +145,13 @@ impl Shared {
 
     fn note(&self, event: &Event, dir: &Path) {
         // The parent, and directories that links lead to, may be busy with other things.
-        let concerns_us = |path: &PathBuf| path == dir || path.parent() == Some(dir) || file_name(path).is_some();
+        let mut hints = self.hints();
+        let is_in_dir = |path: &PathBuf| path == dir || path.parent() == Some(dir) || file_name(path).is_some();
+        let concerns_us = |path: &PathBuf| is_in_dir(path) || hints.places.contains(path);
         if !event.need_rescan() && !event.paths.iter().any(concerns_us) {
             return;
         }
         let files = event.paths.iter().filter_map(|path| file_name(path));
-        let mut hints = self.hints();
         match event.kind {
             EventKind::Modify(ModifyKind::Data(_)) => {
                 hints.being_written.extend(files.map(|file| (file, Instant::now())));
@@ -142,6 +176,20 @@ impl Shared {
     }
 }
 
+/// What to do when the system watches no more, as the end of a sentence; empty where nothing is known to help.
+pub fn cure(error: &notify::Error) -> &'static str {
+    const WATCHES: &str = ": the user has no more watches; raise the sysctl `fs.inotify.max_user_watches`";
+    const INSTANCES: &str =
+        ": the user has no more inotify instances; raise the sysctl `fs.inotify.max_user_instances`";
+    let is = |error: &std::io::Error, errno: rustix::io::Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => WATCHES,
+        ErrorKind::Io(error) if is(error, rustix::io::Errno::NOSPC) => WATCHES,
+        ErrorKind::Io(error) if is(error, rustix::io::Errno::MFILE) => INSTANCES,
+        _ => "",
+    }
+}
+
 fn absolute(dir: &Path) -> PathBuf {
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
 }
@@ -149,4 +197,17 @@ fn absolute(dir: &Path) -> PathBuf {
 fn file_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     name.ends_with(".wasm").then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_reached_names_its_sysctl() {
+        let io = |errno: rustix::io::Errno| notify::Error::io(errno.into());
+        assert!(cure(&notify::Error::new(ErrorKind::MaxFilesWatch)).contains("fs.inotify.max_user_watches"));
+        assert!(cure(&io(rustix::io::Errno::MFILE)).contains("fs.inotify.max_user_instances"));
+        assert_eq!(cure(&io(rustix::io::Errno::ACCESS)), "");
+    }
 }

@@ -2,7 +2,9 @@
 
 mod broken;
 mod claims;
+mod compiling;
 mod files;
+mod links;
 mod listeners;
 mod versions;
 

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::task::AbortHandle;
+
 use crate::config::Config;
 use crate::plugins::call::Gate;
 use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Served, Serving, Template, Terms, Tool};
+use crate::plugins::compile::Allowance;
 use crate::plugins::directory::Stamp;
 use crate::plugins::load::{Digest, Plugin};
 use crate::plugins::names::{self, FunctionName, NameError};
@@ -21,6 +24,8 @@ pub(super) struct Entry {
     pub(super) digest: Option<Digest>,
     /// The load that is under way, if it is still wanted.
     pub(super) load: Option<LoadId>,
+    /// Of which state of the file that load is, and how to end it.
+    pub(super) under_way: Option<UnderWay>,
     pub(super) is_disabled: bool,
     /// What is served: of the file as it is, or of an older state if that could not be loaded.
     pub(super) offer: Option<Offer>,
@@ -28,6 +33,18 @@ pub(super) struct Entry {
     pub(super) refused: Option<Refused>,
     pub(super) problem: Option<String>,
     terms: Arc<Terms>,
+}
+
+/// A load that ends with this: whoever replaces a file that compiles for long, or takes it away, need not wait for it.
+pub(super) struct UnderWay {
+    pub(super) of: Stamp,
+    pub(super) load: AbortHandle,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.load.abort();
+    }
 }
 
 /// A plugin in force.
@@ -120,6 +137,7 @@ impl Entry {
             stamp: None,
             digest: None,
             load: None,
+            under_way: None,
             is_disabled: !config.plugin(plugin_name).enabled,
             offer: None,
             refused: None,
@@ -146,12 +164,13 @@ impl Entry {
             // Others may take its names now. When it is switched on again, it is read anew and asks for them like a
             // newcomer: what the file was before it was switched off must not come back for a moment.
             (self.offer, self.refused, self.problem) = (None, None, None);
-            (self.stamp, self.digest, self.load) = (None, None, None);
+            (self.stamp, self.digest, self.load, self.under_way) = (None, None, None, None);
         }
         let before = &self.terms.limits;
         let limits = config.limits(&name);
-        if limits.file != before.file && self.problem.is_some() {
-            self.stamp = None;
+        let allows_other = limits.file != before.file || Allowance::of(&limits) != Allowance::of(before);
+        if allows_other && self.problem.is_some() {
+            (self.stamp, self.digest) = (None, None);
         }
         let is_same_gate = (limits.concurrency, limits.queue) == (before.concurrency, before.queue);
         let gate = if is_same_gate { Arc::clone(&self.terms.gate) } else { Arc::new(Gate::new(&limits)) };

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::entry::LoadId;
-use crate::plugins::cache::Cache;
 use crate::plugins::catalog::{Served, Terms};
-use crate::plugins::compilers::Compilers;
+use crate::plugins::compile::Allowance;
 use crate::plugins::directory::{self, Found, ReadError, Stamp};
 use crate::plugins::engine::Engine;
 use crate::plugins::lists;
-use crate::plugins::load::{self, Digest, LoadError, Plugin};
+use crate::plugins::load::{Digest, Plugin};
+use crate::plugins::loader::Loader;
 
 /// What a load came to.
 pub(super) struct Loaded {
     pub(super) id: LoadId,
     pub(super) file: String,
-    /// The state of the file that was read, if it could be read.
+    /// The state of the file that was read; none if another look at the same may end otherwise.
     pub(super) stamp: Option<Stamp>,
     pub(super) digest: Option<Digest>,
     pub(super) outcome: Result<Option<Plugin>, String>,
@@ -38,14 +38,15 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Reads and loads, on the compilers' threads.
-    pub(super) async fn run(self, engine: Arc<Engine>, cache: Option<Cache>, compilers: Arc<Compilers>) -> Loaded {
+    /// Reads and loads, on the loader's threads.
+    pub(super) async fn run(self, engine: Arc<Engine>, loader: Arc<Loader>) -> Loaded {
         let started = Instant::now();
         let Self { id, found, name, terms, known, is_settled } = self;
         let limit = *terms.limits.file;
         let path = found.path.clone();
         let reading = path.clone();
-        let read = compilers
+        let read = loader
+            .threads()
             .run(0, move || directory::read(&reading, limit).map(|(bytes, stamp)| (Digest::of(&bytes), bytes, stamp)))
             .await;
         let mut loaded = Loaded {
@@ -75,14 +76,15 @@ impl Job {
         if known == Some(digest) {
             return loaded;
         }
-        let size = bytes.len();
         let is_own = directory::is_own(&path, &stamp);
-        let compiling = Arc::clone(&engine);
-        let outcome = compilers.run(size, move || load::load(&compiling, cache.as_ref(), &name, &bytes)).await;
-        loaded.outcome = match outcome {
-            Some(Ok(plugin)) => with_lists(&engine, Arc::new(plugin), terms).await.map(Some),
-            Some(Err(error)) => Err(in_words(&error, is_own)),
-            None => Err("the host failed while it compiled the file".to_owned()),
+        loaded.outcome = match loader.load(&name, bytes, Allowance::of(&terms.limits)).await {
+            Ok(plugin) => with_lists(&engine, Arc::new(plugin), terms).await.map(Some),
+            Err(error) => {
+                if error.is_passing() {
+                    (loaded.stamp, loaded.digest) = (None, None);
+                }
+                Err(in_words(&error, is_own))
+            }
         };
         loaded.elapsed = started.elapsed();
         loaded

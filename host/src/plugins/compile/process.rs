@@ -1,0 +1,155 @@
+//! The parent's side of a child: starting it, handing it a component, and telling how it ended.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+
+use super::Compiled;
+use super::child::{COMMAND, cpu_time};
+use super::frame::{ANSWER_HEAD_BYTES, AnswerHead, GREETING_BYTES, Job, Kind, greeting};
+use crate::config::ByteSize;
+use crate::visible;
+
+/// How long a child may take until it greets; a machine may be busy.
+const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// What is kept of a child's last words.
+const MAX_WORDS: u64 = 4096;
+
+/// What the allocator prints before it ends a process, and what the system's says that could not start a thread.
+const NO_MEMORY: [&str; 2] = ["memory allocation of", "Cannot allocate memory"];
+
+/// A child that has greeted, and waits. It ends when this is dropped.
+pub(super) struct Child {
+    process: tokio::process::Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+}
+
+/// How a child ended without code.
+pub(super) enum Ended {
+    Invalid(String),
+    Processor,
+    Memory,
+    Crashed(String),
+    Killed(String),
+    NotStarted(io::Error),
+}
+
+impl Child {
+    /// Starts a child, and waits for its greeting. `code_version` is the code that it must make.
+    pub(super) async fn start(program: &Path, code_version: &str) -> io::Result<Self> {
+        let mut process = Command::new(program)
+            .arg0(env!("CARGO_PKG_NAME"))
+            .arg(COMMAND)
+            .env_clear()
+            .current_dir("/")
+            // Ctrl-C in a terminal is for the parent, which decides what becomes of its children.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+        let (Some(stdin), Some(mut stdout), Some(stderr)) = pipes else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let mut greeted = [0; GREETING_BYTES];
+        let greeting_read = stdout.read_exact(&mut greeted);
+        tokio::time::timeout(START_WITHIN, greeting_read).await??;
+        if greeted[..] != greeting(code_version) {
+            return Err(io::Error::other("the program that was started makes other code"));
+        }
+        Ok(Self { process, stdin, stdout, stderr })
+    }
+
+    /// Whether it still waits: somebody may have ended it.
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Compiles. The child is gone afterwards.
+    pub(super) async fn compile(mut self, job: Job<'_>) -> Result<Compiled, Ended> {
+        let most = job.allowance.memory.bytes();
+        let feed = async {
+            // An error means that the child has ended; how, is said below. The pipe stays open: its end would mean that
+            // nobody wants the code any more.
+            if self.stdin.write_all(&job.head()).await.is_ok() {
+                let _ = self.stdin.write_all(job.bytes).await;
+            }
+        };
+        let ((), answer, words) = tokio::join!(feed, answer(&mut self.stdout, most), last_words(&mut self.stderr));
+        // Before it is waited for: afterwards the system has forgotten it.
+        let used = self.process.id().and_then(|id| cpu_time(&id.to_string()));
+        drop(self.stdin);
+        let status = self.process.wait().await.map_err(|error| Ended::Crashed(error.to_string()))?;
+        match answer {
+            Ok((head, payload)) if status.success() => answered(head, payload),
+            _ => Err(ended(status, used, job.allowance.cpu.duration(), &words)),
+        }
+    }
+}
+
+async fn answer(stdout: &mut ChildStdout, most: u64) -> io::Result<(AnswerHead, Vec<u8>)> {
+    let mut head = [0; ANSWER_HEAD_BYTES];
+    stdout.read_exact(&mut head).await?;
+    let head = AnswerHead::parse(&head)?;
+    // What the child has made was in its memory.
+    let fits = usize::try_from(head.payload_bytes).ok().filter(|_| head.payload_bytes <= most);
+    let mut payload = Vec::new();
+    payload.try_reserve_exact(fits.ok_or(io::ErrorKind::InvalidData)?).map_err(io::Error::other)?;
+    stdout.take(head.payload_bytes).read_to_end(&mut payload).await?;
+    let is_whole = payload.len() as u64 == head.payload_bytes && stdout.read(&mut [0]).await? == 0;
+    if is_whole { Ok((head, payload)) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+fn answered(head: AnswerHead, payload: Vec<u8>) -> Result<Compiled, Ended> {
+    match head.kind {
+        Kind::Code => Ok(Compiled {
+            code: payload,
+            cpu: Some(Duration::from_millis(head.cpu_ms)),
+            memory: Some(head.memory_bytes).filter(|bytes| *bytes > 0).map(ByteSize::from_bytes),
+        }),
+        Kind::Invalid => Err(Ended::Invalid(String::from_utf8_lossy(&payload).into_owned())),
+        Kind::Memory => Err(Ended::Memory),
+    }
+}
+
+/// The first of what a child prints, which is why it fails; the rest is read, so that it need not wait.
+async fn last_words(stderr: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut words = Vec::new();
+    let _ = (&mut *stderr).take(MAX_WORDS).read_to_end(&mut words).await;
+    let _ = tokio::io::copy(stderr, &mut tokio::io::sink()).await;
+    String::from_utf8_lossy(&words).into_owned()
+}
+
+/// Tells a limit that was reached, and a fault of the compiler's, from a signal that somebody sent.
+fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &str) -> Ended {
+    const SIGILL: i32 = 4;
+    const SIGABRT: i32 = 6;
+    const SIGBUS: i32 = 7;
+    const SIGFPE: i32 = 8;
+    const SIGSEGV: i32 = 11;
+    let sigxcpu = rustix::process::Signal::XCPU.as_raw();
+    let is_out_of_time = used.is_none_or(|used| used + Duration::from_millis(500) >= allowed);
+    let has_no_memory = NO_MEMORY.iter().any(|said| words.contains(said));
+    let first_words = || {
+        let line = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+        visible::clean(line)
+    };
+    match status.signal() {
+        Some(signal) if signal == sigxcpu && is_out_of_time => Ended::Processor,
+        Some(SIGABRT) | None if has_no_memory => Ended::Memory,
+        Some(SIGABRT) if !words.is_empty() => Ended::Crashed(first_words()),
+        Some(signal @ (SIGILL | SIGBUS | SIGFPE | SIGSEGV)) => {
+            Ended::Crashed(format!("signal {signal}, {}", first_words()))
+        }
+        Some(signal) => Ended::Killed(format!("signal {signal}")),
+        None => Ended::Crashed(first_words()),
+    }
+}
