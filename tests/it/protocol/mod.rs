@@ -4,8 +4,10 @@ mod access;
 mod answers;
 mod connections;
 mod eras;
+mod ids;
 mod modern;
 mod sessions;
+mod streams;
 
 use tinymcp_tests::http::Answer;
 

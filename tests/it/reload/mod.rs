@@ -4,6 +4,7 @@ mod broken;
 mod claims;
 mod files;
 mod listeners;
+mod starting;
 mod versions;
 
 use serde_json::Value;
