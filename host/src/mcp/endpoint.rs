@@ -215,7 +215,7 @@ impl Endpoint {
         let mut initialize = None;
         let mut is_stateless = false;
         if !is_modern {
-            let message = Message::peek(&body).map_err(|unreadable| Refused::with(unreadable.refuse()))?;
+            let message = Message::peek(&body).map_err(|_| Refused::with(self.refuse(is_modern, &body)))?;
             if message.is_initialize() {
                 // A client that begins anew is done with whatever session it had.
                 parts.headers.remove(SESSION_ID);
@@ -241,12 +241,17 @@ impl Endpoint {
         };
         // rmcp's word for a body that is no message of the protocol.
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            return Ok(match Spoilt::of(&body) {
-                Some(spoilt) => spoilt.answer(&self.direct, is_modern),
-                None => Unreadable::of(&body).refuse(),
-            });
+            return Ok(self.refuse(is_modern, &body));
         }
         Ok(finish(response, &exchange).await)
+    }
+
+    /// The answer to a body that is no message.
+    fn refuse(&self, is_modern: bool, body: &[u8]) -> Response {
+        match Spoilt::of(body) {
+            Some(spoilt) => spoilt.answer(&self.direct, is_modern),
+            None => Unreadable::of(body).refuse(),
+        }
     }
 
     /// A client keeps the list that it is given, so nobody is given one while the first scan is under way.
@@ -480,7 +485,7 @@ mod tests {
         for (method, status) in [("ping", 200), ("tools/list", 503), ("tools/call", 503), ("resources/read", 503)] {
             let message =
                 json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { "name": "x", "uri": "x:y" } });
-            let mut request = Request::post("/mcp").body(Body::from(message.to_string())).unwrap();
+            let mut request = Request::post("http://localhost/mcp").body(Body::from(message.to_string())).unwrap();
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             request.extensions_mut().insert(Arc::new(Principal::anonymous()));
             let response = endpoint.serve(request).await.unwrap();
