@@ -39,9 +39,11 @@ pub mod wit;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::{broadcast, watch as channel};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -62,6 +64,9 @@ use self::wit::prompts::Conversation as Conversed;
 use crate::config::Config;
 use crate::state::StateDir;
 
+/// The first scan ends with `plugins.wait` at the latest, and is given so long to be published.
+const PUBLISHING: Duration = Duration::from_millis(500);
+
 /// Calls at once for a command, which makes one.
 const COMMAND_SLOTS: u32 = 1;
 
@@ -71,6 +76,8 @@ pub struct Plugins {
     engine: Arc<Engine>,
     catalog: channel::Receiver<Arc<Catalog>>,
     ready: channel::Receiver<bool>,
+    /// When whoever waits for the first scan is told that there was none; `None` for never.
+    scanned_by: Option<Instant>,
 }
 
 impl Plugins {
@@ -124,10 +131,12 @@ impl Plugins {
         let engine = Arc::new(engine);
         let cache = cache.and_then(|cache| open_cache(cache, &engine));
         let ledger = Ledger::open(state);
+        let patience = config.borrow().plugins.wait.duration().saturating_add(PUBLISHING);
+        let scanned_by = Instant::now().checked_add(patience);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
         let registry = Registry::new(Arc::clone(&engine), cache, ledger, config, catalog_sender, ready_sender)?;
-        Ok((Self { engine, catalog, ready }, registry))
+        Ok((Self { engine, catalog, ready, scanned_by }, registry))
     }
 
     /// The plugins of one file, for commands: nothing is watched. Compiled code is kept in `cache`.
@@ -141,7 +150,12 @@ impl Plugins {
         if let Some(cache) = cache {
             cache.sweep(catalog.served().map(|served| &served.plugin.digest));
         }
-        Ok(Self { engine, catalog: channel::channel(Arc::new(catalog)).1, ready: channel::channel(true).1 })
+        Ok(Self {
+            engine,
+            catalog: channel::channel(Arc::new(catalog)).1,
+            ready: channel::channel(true).1,
+            scanned_by: None,
+        })
     }
 
     /// All tools now.
@@ -154,7 +168,8 @@ impl Plugins {
         self.catalog.clone()
     }
 
-    /// Whether the first scan of the directory is done.
+    /// Whether the first scan of the directory is done: what needs no compiling, or compiles within `plugins.wait`, is in
+    /// the catalog.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
     }
@@ -163,6 +178,15 @@ impl Plugins {
     pub async fn ready(&self) {
         // An error means that the registry has ended, which it does at shutdown only.
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Waits for the first scan, but no longer than `plugins.wait` from the start; returns whether it is done.
+    pub async fn scanned(&self) -> bool {
+        match self.scanned_by {
+            Some(by) => tokio::time::timeout_at(by, self.ready()).await.unwrap_or_default(),
+            None => self.ready().await,
+        }
+        self.is_ready()
     }
 
     /// Calls a tool; see [`call::call`].

@@ -49,6 +49,27 @@ async fn the_typescript_client_works_in_every_era() {
     }
 }
 
+/// Under their names in `tests/setup/node/package.json`: of three revisions of the protocol, and the newest of its line.
+const OLD_SDKS: [&str; 4] = ["mcp-sdk-1.12", "mcp-sdk-1.20", "mcp-sdk-1.24", "mcp-sdk-1"];
+
+#[tokio::test]
+async fn the_typescript_sdk_works_in_every_age() {
+    for sdk in OLD_SDKS {
+        let server = ships().await;
+        let mut command = script(&tool("node/node_modules/.bin/node"), "typescript_v1.mjs");
+        command.args([&server.url(), sdk]);
+        watches(command, &server).await;
+    }
+}
+
+#[tokio::test]
+async fn gemini_cli_works_as_far_as_it_goes_without_an_account() {
+    let server = ships().await;
+    tool("node/node_modules/@google/gemini-cli/bundle/gemini.js");
+    let finished = finish(script(&tool("node/node_modules/.bin/node"), "gemini.mjs").arg(server.url()));
+    assert_eq!(report(&finished), ["connect", "tools", "add", "quiet"]);
+}
+
 #[tokio::test]
 async fn the_python_client_works_in_every_era() {
     for era in ERAS {

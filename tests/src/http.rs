@@ -49,6 +49,8 @@ pub struct Incomplete {
 /// The messages of an event stream (HTML Living Standard §9.2). Dropping it closes the connection.
 pub struct Events {
     body: Incoming,
+    /// All that has come.
+    raw: Vec<u8>,
     unread: Vec<u8>,
     ready: VecDeque<Value>,
     _connection: Connection,
@@ -206,7 +208,7 @@ impl Incomplete {
     /// The body as events.
     pub fn events(self) -> Events {
         let Self { body, connection, .. } = self;
-        Events { body, unread: Vec::new(), ready: VecDeque::new(), _connection: connection }
+        Events { body, raw: Vec::new(), unread: Vec::new(), ready: VecDeque::new(), _connection: connection }
     }
 
     /// Waits for the rest of the body.
@@ -280,6 +282,16 @@ impl Events {
         within(what, self.next()).await.unwrap_or_else(|| panic!("{what}: the stream has ended"))
     }
 
+    /// What has been read so far, as it came.
+    pub fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.raw).into_owned()
+    }
+
+    /// The id of the last event that has been read.
+    pub fn last_id(&self) -> Option<String> {
+        self.raw().lines().filter_map(|line| line.strip_prefix("id:")).next_back().map(|id| id.trim().to_owned())
+    }
+
     /// Waits until the server ends the stream, and returns what came before.
     pub async fn rest(mut self) -> Vec<Value> {
         let mut messages = Vec::new();
@@ -294,6 +306,7 @@ impl Events {
 
     /// Events end with an empty line; only the lines of `data` matter here, and some events have none.
     fn take(&mut self, bytes: &[u8]) {
+        self.raw.extend(bytes);
         self.unread.extend(bytes.iter().filter(|byte| **byte != b'\r'));
         while let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
             let event: Vec<u8> = self.unread.drain(..end + 2).collect();

@@ -164,6 +164,8 @@ impl Site {
             .args(["--listen", &self.listen.to_string()])
             .stderr(Stdio::piped())
             .stdout(Stdio::null());
+        // A busy machine compiles slowly, and tests expect all of their plugins once the server is ready.
+        command.env("TINYMCP_PLUGINS_WAIT", "10m");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().expect("the program starts");
         let log = Log::collect(child.stderr.take().expect("it was just piped"));

@@ -133,6 +133,9 @@ table! {
         poll: Option<Positive<Period>>,
         /// How often to look even so, for the case that an event was lost.
         rescan: Positive<Period> = "30s",
+        /// How long clients wait at a start for plugins that have to be compiled; those that take longer are announced
+        /// when they are there. Plugins whose code is in the state directory need none of it.
+        wait: Period = "5s",
     }
 }
 

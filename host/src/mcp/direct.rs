@@ -157,9 +157,15 @@ impl Direct {
         self.plugins.catalog()
     }
 
-    /// Stops a call of this session.
-    pub(super) fn cancel(&self, session: &str, id: &RequestId) {
-        self.cancelled.give(session, id);
+    /// The calls under way in sessions, each with the signal that cancels it.
+    pub(super) fn under_way(&self) -> Signals {
+        self.cancelled.clone()
+    }
+
+    /// The answer to a call whose arguments nobody can read.
+    pub(super) fn refuse(&self, is_modern: bool, id: &RequestId, text: String) -> Response {
+        let era = if is_modern { Era::Modern } else { Era::Legacy { session: None } };
+        self.answer(&era, id, &Ok(Reply::Invalid { text }))
     }
 
     fn answer(&self, era: &Era<'_>, id: &RequestId, outcome: &Result<Reply, CallError>) -> Response {

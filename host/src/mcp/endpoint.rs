@@ -4,6 +4,7 @@
 //! makes JSON of every answer that is one message.
 
 mod peek;
+mod unreadable;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::combinators::BoxBody;
@@ -23,7 +24,8 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::peek::{Message, Unreadable, Wanted};
+use self::peek::{Message, Wanted};
+use self::unreadable::{Spoilt, Unreadable};
 use super::direct::{Direct, Era};
 use super::discovery::Discovery;
 use super::exchange::Exchange;
@@ -46,6 +48,9 @@ const MODERN: &str = "2026-07-28";
 /// Time for a client to send its request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Seconds after which a client may ask again for plugins that are not there yet.
+const RETRY_AFTER_S: u64 = 2;
+
 /// What `Accept` must hold for rmcp, whatever the client wrote.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
@@ -54,6 +59,7 @@ type RmcpResponse = Response<BoxBody<Bytes, Infallible>>;
 /// The MCP endpoint of a running server.
 pub struct Endpoint {
     max_body_bytes: usize,
+    plugins: Plugins,
     sessions: Arc<Sessions>,
     /// Plain calls of typed tools, of both eras.
     direct: Direct,
@@ -134,15 +140,17 @@ impl Endpoint {
         let discovery = Discovery::from(discovery_tools);
         let detached = Signals::default();
         let handler = Handler::new(plugins.clone(), listeners, state, tasks, discovery, detached.clone());
-        let direct = Direct::new(plugins, handler.server());
+        let direct = Direct::new(plugins.clone(), handler.server());
         let key = SessionKey::of(state);
-        let sessions = Sessions::new(key.clone(), sessions_per_person, detached, draining);
+        let sessions = Sessions::new(key.clone(), sessions_per_person, direct.under_way(), detached, draining);
         let config = || {
             // Host and Origin are checked for all routes in one place, see `http::guard`.
             let mut config = StreamableHttpServerConfig::default()
                 .disable_allowed_hosts()
                 .disable_allowed_origins()
                 .with_json_response(true)
+                // Sessions begin their streams by themselves, each as its version has it.
+                .with_sse_retry(None)
                 .with_max_request_body_bytes(max_body_bytes)
                 .with_cancellation_token(closed.clone());
             config.session_store = Some(Arc::new(key.clone()));
@@ -160,7 +168,7 @@ impl Endpoint {
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        Self { max_body_bytes, sessions, direct, discovery, stateful, streaming, stateless }
+        Self { max_body_bytes, plugins, sessions, direct, discovery, stateful, streaming, stateless }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -197,6 +205,7 @@ impl Endpoint {
         let prefers_streams = prefers_streams(&parts.headers);
         parts.headers.insert(ACCEPT, ACCEPT_BOTH);
         let body = self.read(body).await?;
+        self.require_plugins(&body).await?;
 
         let is_modern =
             parts.headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= MODERN.as_bytes());
@@ -206,16 +215,13 @@ impl Endpoint {
         let mut initialize = None;
         let mut is_stateless = false;
         if !is_modern {
-            let message = Message::peek(&body).map_err(|unreadable| Refused::with(refuse(&unreadable)))?;
+            let message = Message::peek(&body).map_err(|_| Refused::with(self.refuse(is_modern, &body)))?;
             if message.is_initialize() {
                 // A client that begins anew is done with whatever session it had.
                 parts.headers.remove(SESSION_ID);
                 initialize = message.initialize();
             } else if let Some(session) = session_id(&parts.headers) {
                 self.require_own_session(owner, session)?;
-                if let Some(id) = message.cancels() {
-                    self.direct.cancel(session, &id);
-                }
             } else {
                 is_stateless = !message.is_modern();
             }
@@ -233,7 +239,32 @@ impl Endpoint {
         } else {
             exchange.run(self.stateful.handle(request)).await
         };
-        Ok(finish(response, &exchange, Some(&body)).await)
+        // rmcp's word for a body that is no message of the protocol.
+        if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return Ok(self.refuse(is_modern, &body));
+        }
+        Ok(finish(response, &exchange).await)
+    }
+
+    /// The answer to a body that is no message.
+    fn refuse(&self, is_modern: bool, body: &[u8]) -> Response {
+        match Spoilt::of(body) {
+            Some(spoilt) => spoilt.answer(&self.direct, is_modern),
+            None => Unreadable::of(body).refuse(),
+        }
+    }
+
+    /// A client keeps the list that it is given, so nobody is given one while the first scan is under way.
+    async fn require_plugins(&self, body: &[u8]) -> Result<(), Box<Response>> {
+        if self.plugins.is_ready() || !peek::needs_plugins(body) || self.plugins.scanned().await {
+            return Ok(());
+        }
+        let id = serde_json::from_slice::<serde_json::Value>(body).ok().map(|message| message["id"].clone());
+        let message = "the plugins are not known yet: ask again in a moment";
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        let mut response = rpc_error::response(unavailable, Code::InternalError, message, id.as_ref());
+        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+        Err(Box::new(response))
     }
 
     /// The short way, for requests that are plain calls.
@@ -292,7 +323,7 @@ impl Endpoint {
         let exchange = Exchange::new(principal, None);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
-        Ok(finish(response, &exchange, None).await)
+        Ok(finish(response, &exchange).await)
     }
 
     async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Refused> {
@@ -305,7 +336,7 @@ impl Endpoint {
         let exchange = Exchange::new(principal, None);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
-        let mut answer = finish(response, &exchange, None).await;
+        let mut answer = finish(response, &exchange).await;
         if let Some(session) = session.filter(|_| answer.status().is_success()) {
             self.sessions.end(&session);
             // rmcp says 202, which Python's client takes for a failure.
@@ -352,16 +383,8 @@ fn session_id(headers: &HeaderMap) -> Option<&str> {
     headers.get(SESSION_ID).map(|id| id.to_str().unwrap_or_default())
 }
 
-fn refuse(unreadable: &Unreadable) -> Response {
-    let code = match unreadable {
-        Unreadable::NotJson(_) => Code::ParseError,
-        Unreadable::Batch | Unreadable::NotARequest => Code::InvalidRequest,
-    };
-    rpc_error::response(StatusCode::BAD_REQUEST, code, &unreadable.to_string(), None)
-}
-
 /// Makes JSON of what rmcp answered, unless it is a stream.
-async fn finish(response: RmcpResponse, exchange: &Exchange, request_body: Option<&Bytes>) -> Response {
+async fn finish(response: RmcpResponse, exchange: &Exchange) -> Response {
     if let Some(reply) = exchange.take_reply() {
         let (mut parts, _) = response.into_parts();
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -373,11 +396,6 @@ async fn finish(response: RmcpResponse, exchange: &Exchange, request_body: Optio
         return response.map(Body::new);
     }
     let (parts, body) = response.into_parts();
-    // rmcp's word for a body that is no message of the protocol; the body says which kind of wrong it is.
-    if parts.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        let unreadable = request_body.map_or(Unreadable::NotARequest, |body| Unreadable::of(body));
-        return refuse(&unreadable);
-    }
     let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let is_ours = parts.status.is_server_error();
@@ -431,4 +449,51 @@ fn accepted(headers: &HeaderMap) -> Option<impl Iterator<Item = String>> {
     values.peek()?;
     let types = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     Some(types.map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::state::Secrets;
+
+    #[tokio::test]
+    async fn who_needs_plugins_is_told_to_come_back_if_there_was_no_scan() {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&scratch.path().join("state"), &Secrets::default()).unwrap();
+        let mut config = Config::default();
+        config.plugins.dir = scratch.path().join("missing");
+        config.plugins.wait = "10ms".parse().unwrap();
+        let (_sender, config) = watch::channel(Arc::new(config));
+        let stop = CancellationToken::new();
+        let _stopped = stop.clone().drop_guard();
+        let tracker = TaskTracker::new();
+        let plugins = Plugins::start(config, Some(&state), &tracker, stop.clone()).unwrap();
+        let endpoint = Endpoint::start(Parameters {
+            plugins,
+            state: &state,
+            max_body_bytes: 1 << 20,
+            discovery_tools: false,
+            sessions_per_person: 1,
+            tracker: &tracker,
+            draining: stop.clone(),
+            closed: stop.clone(),
+        });
+        for (method, status) in [("ping", 200), ("tools/list", 503), ("tools/call", 503), ("resources/read", 503)] {
+            let message =
+                json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { "name": "x", "uri": "x:y" } });
+            let mut request = Request::post("http://localhost/mcp").body(Body::from(message.to_string())).unwrap();
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request.extensions_mut().insert(Arc::new(Principal::anonymous()));
+            let response = endpoint.serve(request).await.unwrap();
+            assert_eq!(response.status(), status, "{method}");
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503, "{method}");
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(answer["id"], 7, "{method}: {answer}");
+        }
+    }
 }

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::model::{InitializeRequestParams, ServerJsonRpcMessage};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::principal::Principal;
 
@@ -26,18 +27,23 @@ pub(super) struct Exchange {
     /// The client would rather have streams.
     prefers_streams: bool,
     reply: Mutex<Option<ServerJsonRpcMessage>>,
+    /// Held while the exchange makes a session again.
+    turn: Mutex<Option<OwnedMutexGuard<()>>>,
 }
 
 impl Exchange {
     pub(super) fn new(principal: &Principal, initialize: Option<InitializeRequestParams>) -> Arc<Self> {
-        let (owner, person) = (principal.session(), principal.person());
-        Arc::new(Self { owner, person, initialize, prefers_streams: false, reply: Mutex::default() })
+        Arc::new(Self::of(principal, initialize, false))
     }
 
     /// The same for a client that would rather have streams.
     pub(super) fn streaming(principal: &Principal) -> Arc<Self> {
+        Arc::new(Self::of(principal, None, true))
+    }
+
+    fn of(principal: &Principal, initialize: Option<InitializeRequestParams>, prefers_streams: bool) -> Self {
         let (owner, person) = (principal.session(), principal.person());
-        Arc::new(Self { owner, person, initialize: None, prefers_streams: true, reply: Mutex::default() })
+        Self { owner, person, initialize, prefers_streams, reply: Mutex::default(), turn: Mutex::default() }
     }
 
     /// Whether an answer of one message is still to be a stream.
@@ -63,5 +69,14 @@ impl Exchange {
     /// Takes the only message of the answer, if it has just one.
     pub(super) fn take_reply(&self) -> Option<ServerJsonRpcMessage> {
         self.reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+    /// Keeps a turn until it is given back, or the exchange is over.
+    pub(super) fn keep_turn(&self, turn: OwnedMutexGuard<()>) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(turn);
+    }
+
+    /// Lets the next exchange have its turn.
+    pub(super) fn give_turn_back(&self) {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

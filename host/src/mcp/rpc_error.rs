@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 pub(super) enum Code {
     ParseError = -32700,
     InvalidRequest = -32600,
+    InvalidParams = -32602,
     InternalError = -32603,
 }
 

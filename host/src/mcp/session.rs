@@ -5,20 +5,16 @@
 //! from its id at its next request. Only ids that were ended by DELETE are remembered.
 
 mod id;
+mod live;
 mod roster;
+mod stream;
 
-use std::pin::Pin;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
-use rmcp::model::{
-    CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientNotification, RequestId,
-    ServerJsonRpcMessage,
-};
-use rmcp::transport::streamable_http_server::session::local::{
-    LocalSessionHandle, LocalSessionManager, LocalSessionManagerError, SessionConfig,
-};
+use futures::{Stream, StreamExt, stream as streams};
+use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ProtocolVersion, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::{
     RestoreOutcome, ServerSseMessage, SessionId as RmcpId, SessionManager, SessionState, SessionStore,
     SessionStoreError,
@@ -27,37 +23,50 @@ use tokio_util::sync::CancellationToken;
 
 use self::id::SessionId;
 pub(super) use self::id::SessionKey;
+use self::live::{Ended, Line, Live};
 use self::roster::Roster;
+use self::stream::{Opening, Reader};
 use super::exchange::Exchange;
 use super::signals::{Signals, UnderWay};
-
-/// A session that nobody used for so long is put away. Its client notices nothing but that its event stream,
-/// if it holds one, has to be opened again.
-///
-/// rmcp's clock does not see calls that go the short way, so this is long; what bounds memory is the number of
-/// sessions, see [`Roster`].
-const IDLE: Duration = Duration::from_secs(24 * 3600);
 
 /// A call that has not answered for so long begins a stream, whose comments keep proxies from giving up on it.
 const STREAM_AFTER: Duration = Duration::from_secs(12);
 
-/// rmcp's sessions in memory, under our ids.
+/// The sessions in memory, under our ids.
 pub(super) struct Sessions {
-    inner: LocalSessionManager,
+    live: Mutex<HashMap<RmcpId, Arc<Live>>>,
     key: SessionKey,
     roster: Roster,
+    /// The turn of who makes a session again: of two at once, rmcp fails the second.
+    restoring: Arc<tokio::sync::Mutex<()>>,
+    /// Calls of the same sessions that go the short way.
+    direct: Signals,
     detached: Signals,
     draining: CancellationToken,
 }
 
+/// Why a request finds no session.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error("there is no such session")]
+    Unknown,
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    #[error("there is no such event")]
+    UnknownEvent,
+}
+
 impl Sessions {
     /// At most `per_person` sessions of one person are kept in memory; the least recently used make room.
-    pub(super) fn new(key: SessionKey, per_person: usize, detached: Signals, draining: CancellationToken) -> Arc<Self> {
-        let mut inner = LocalSessionManager::default();
-        let mut config = SessionConfig::default();
-        config.keep_alive = Some(IDLE);
-        inner.session_config = config;
-        Arc::new(Self { inner, key, roster: Roster::new(per_person), detached, draining })
+    pub(super) fn new(
+        key: SessionKey,
+        per_person: usize,
+        direct: Signals,
+        detached: Signals,
+        draining: CancellationToken,
+    ) -> Arc<Self> {
+        let (roster, restoring) = (Roster::new(per_person), Arc::default());
+        Arc::new(Self { live: Mutex::default(), key, roster, restoring, direct, detached, draining })
     }
 
     /// Whether this is an id that a request of `owner` may use.
@@ -75,26 +84,55 @@ impl Sessions {
         self.roster.end(id);
     }
 
-    async fn put_away(&self, ids: Vec<RmcpId>) {
+    fn live(&self) -> MutexGuard<'_, HashMap<RmcpId, Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, id: &str) -> Result<Arc<Live>, SessionError> {
+        self.live().get(id).filter(|live| !live.is_closed()).cloned().ok_or(SessionError::Unknown)
+    }
+
+    fn put_away(&self, ids: Vec<RmcpId>) {
         for id in ids {
+            let live = self.live().remove(&id);
             // It may have ended by itself meanwhile.
-            let _ = self.inner.close_session(&id).await;
+            if let Some(live) = live {
+                live.close();
+            }
+        }
+    }
+
+    /// Cancels the one request under way that has this id. Of several nobody knows which is meant.
+    async fn cancel(&self, id: &str, live: &Live, request: &RequestId, reason: Option<String>) -> Result<(), Ended> {
+        let fitting = live.under_way(request);
+        match (fitting.as_slice(), self.direct.count(id, request)) {
+            ([number], 0) => live.cancel(*number, reason).await,
+            ([], 1) => {
+                self.direct.give(id, request);
+                Ok(())
+            }
+            (several, direct) => {
+                tracing::debug!(
+                    fitting = several.len() + direct,
+                    "a cancellation does not fit one request, and none is cancelled"
+                );
+                Ok(())
+            }
         }
     }
 }
 
 impl SessionManager for Sessions {
-    type Error = LocalSessionManagerError;
-    type Transport = <LocalSessionManager as SessionManager>::Transport;
+    type Error = SessionError;
+    type Transport = Line;
 
     async fn create_session(&self) -> Result<(RmcpId, Self::Transport), Self::Error> {
-        let unknown = || LocalSessionManagerError::SessionNotFound("new".into());
-        let exchange = Exchange::current().ok_or_else(unknown)?;
-        let initialize = exchange.initialize.clone().ok_or_else(unknown)?;
+        let exchange = Exchange::current().ok_or(SessionError::Unknown)?;
+        let initialize = exchange.initialize.clone().ok_or(SessionError::Unknown)?;
         let id: RmcpId = self.key.seal(&SessionId::new(exchange.owner, initialize)).into();
         match self.restore_session(Arc::clone(&id)).await? {
             RestoreOutcome::Restored(transport) => Ok((id, transport)),
-            _ => Err(unknown()),
+            _ => Err(SessionError::Unknown),
         }
     }
 
@@ -103,7 +141,7 @@ impl SessionManager for Sessions {
         id: &RmcpId,
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Self::Error> {
-        let reply = self.inner.initialize_session(id, message).await?;
+        let reply = self.find(id)?.initialize(message).await?;
         if let Some(exchange) = Exchange::current().filter(|exchange| exchange.initialize.is_some()) {
             exchange.leave_reply(reply.clone());
         }
@@ -111,15 +149,34 @@ impl SessionManager for Sessions {
     }
 
     async fn has_session(&self, id: &RmcpId) -> Result<bool, Self::Error> {
-        if let Some(exchange) = Exchange::current() {
-            self.touch(&exchange.person, id);
+        let Some(exchange) = Exchange::current() else { return Ok(self.find(id).is_ok()) };
+        self.touch(&exchange.person, id);
+        if self.find(id).is_ok() {
+            return Ok(true);
         }
-        self.inner.has_session(id).await
+        let turn = Arc::clone(&self.restoring).lock_owned().await;
+        if self.find(id).is_ok() {
+            return Ok(true);
+        }
+        // `restore_session` follows.
+        exchange.keep_turn(turn);
+        Ok(false)
     }
 
+    /// rmcp calls this for a client that ends its session, within its request; and after the end of every service, when
+    /// the session may have been made again from its id.
     async fn close_session(&self, id: &RmcpId) -> Result<(), Self::Error> {
-        self.roster.remove(id);
-        self.inner.close_session(id).await
+        let is_for_client = Exchange::current().is_some();
+        let closed = {
+            let mut sessions = self.live();
+            let is_this = sessions.get(id).is_some_and(|live| is_for_client || live.is_closed());
+            if is_this { sessions.remove(id) } else { None }
+        };
+        if let Some(live) = closed {
+            self.roster.remove(id);
+            live.close();
+        }
+        Ok(())
     }
 
     async fn create_stream(
@@ -127,18 +184,20 @@ impl SessionManager for Sessions {
         id: &RmcpId,
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        let session = self.inner.sessions.read().await.get(id).cloned();
-        let mut abandoned = CancelIfAbandoned::new(session, &message);
-        let under_way = match &message {
-            ClientJsonRpcMessage::Request(request) => Some(self.detached.begin(id, &request.id)),
-            _ => None,
-        };
-        let detached = under_way.as_ref().map(|it| it.given().clone()).unwrap_or_default();
-        let mut messages = Box::pin(self.inner.create_stream(id, message).await?);
+        let live = self.find(id)?;
+        let version = live.ready().await?;
+        let opening = opening(version);
+        let ClientJsonRpcMessage::Request(mut request) = message else { return Err(SessionError::Unknown) };
+        let (number, stream) = live.begin(&mut request);
+        let mut messages = stream.read(opening);
+        let under_way = self.detached.begin(id, &live::id_of(number));
+        let detached = under_way.given().clone();
+        let mut abandoned = CancelIfAbandoned(Some((Arc::clone(&live), number)));
+        live.hand_over(ClientJsonRpcMessage::Request(request)).await?;
         let exchange = Exchange::current();
         if exchange.as_ref().is_some_and(|exchange| exchange.prefers_streams()) {
             abandoned.disarm();
-            return Ok(stream::iter(Vec::new()).chain(until_detached(messages, under_way, detached)));
+            return Ok(streams::iter(Vec::new()).chain(until_detached(messages, under_way, detached)));
         }
         let stream_at = tokio::time::Instant::now() + STREAM_AFTER;
         let mut seen = Vec::new();
@@ -166,19 +225,29 @@ impl SessionManager for Sessions {
             }
         }
         abandoned.disarm();
-        Ok(stream::iter(seen).chain(until_detached(messages, under_way, detached)))
+        Ok(streams::iter(seen).chain(until_detached(messages, under_way, detached)))
     }
 
     async fn accept_message(&self, id: &RmcpId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
-        self.inner.accept_message(id, message).await
+        let live = self.find(id)?;
+        live.ready().await?;
+        if let ClientJsonRpcMessage::Notification(notification) = &message
+            && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+            && let Some(request) = &cancelled.params.request_id
+        {
+            self.cancel(id, &live, request, cancelled.params.reason.clone()).await?;
+            return Ok(());
+        }
+        Ok(live.hand_over(message).await?)
     }
 
     async fn create_standalone_stream(
         &self,
         id: &RmcpId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        let stream = self.inner.create_standalone_stream(id).await?;
-        Ok(stream.take_until(self.draining.clone().cancelled_owned()))
+        let live = self.find(id)?;
+        let opening = opening(live.ready().await?);
+        Ok(live.standalone().read(opening).take_until(self.draining.clone().cancelled_owned()))
     }
 
     async fn resume(
@@ -186,24 +255,41 @@ impl SessionManager for Sessions {
         id: &RmcpId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        let stream = self.inner.resume(id, last_event_id).await?;
-        Ok(stream.take_until(self.draining.clone().cancelled_owned()))
+        let live = self.find(id)?;
+        live.ready().await?;
+        let reader = live.resume(&last_event_id).ok_or(SessionError::UnknownEvent)?;
+        Ok(reader.take_until(self.draining.clone().cancelled_owned()))
     }
 
     async fn restore_session(&self, id: RmcpId) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
         let Some(session) = self.key.open(&id) else { return Ok(RestoreOutcome::NotSupported) };
         // Sessions count by person, whichever client they go through.
         let person = Exchange::current().map_or(session.owner, |exchange| exchange.person);
-        let over = self.roster.add(person, &id);
-        self.put_away(over).await;
-        self.inner.restore_session(id).await
+        self.put_away(self.roster.add(person, &id));
+        let mut sessions = self.live();
+        if sessions.get(&id).is_some_and(|live| !live.is_closed()) {
+            return Ok(RestoreOutcome::AlreadyPresent);
+        }
+        let (live, line) = Live::new();
+        sessions.insert(id, live);
+        drop(sessions);
+        if let Some(exchange) = Exchange::current() {
+            exchange.give_turn_back();
+        }
+        Ok(RestoreOutcome::Restored(line))
     }
+}
+
+/// How responses begin in a session of this version.
+fn opening(version: &ProtocolVersion) -> Opening {
+    let knows_priming = version.as_str() >= ProtocolVersion::V_2025_11_25.as_str();
+    if knows_priming { Opening::Primed } else { Opening::Plain }
 }
 
 /// Messages until the stream is let go; the rest is kept for whoever comes back for it.
 fn until_detached(
-    messages: Pin<Box<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static>>,
-    under_way: Option<UnderWay>,
+    messages: Reader,
+    under_way: UnderWay,
     detached: CancellationToken,
 ) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
     messages.take_until(async move {
@@ -218,16 +304,9 @@ fn is_response(message: &ServerJsonRpcMessage) -> bool {
 
 /// Cancels a request whose client went away before anything of the answer was sent: it has no event id to
 /// resume from, so nobody will ever read the answer.
-struct CancelIfAbandoned(Option<(LocalSessionHandle, RequestId)>);
+struct CancelIfAbandoned(Option<(Arc<Live>, u64)>);
 
 impl CancelIfAbandoned {
-    fn new(session: Option<LocalSessionHandle>, message: &ClientJsonRpcMessage) -> Self {
-        match (session, message) {
-            (Some(session), ClientJsonRpcMessage::Request(request)) => Self(Some((session, request.id.clone()))),
-            _ => Self(None),
-        }
-    }
-
     fn disarm(&mut self) {
         self.0 = None;
     }
@@ -235,12 +314,10 @@ impl CancelIfAbandoned {
 
 impl Drop for CancelIfAbandoned {
     fn drop(&mut self) {
-        let Some((session, id)) = self.0.take() else { return };
+        let Some((live, number)) = self.0.take() else { return };
         let reason = Some("the client went away".to_owned());
-        let cancelled = CancelledNotification::new(CancelledNotificationParam::new(Some(id), reason));
-        let cancelled = ClientJsonRpcMessage::notification(ClientNotification::CancelledNotification(cancelled));
         // A session that has ended has nothing to cancel.
-        tokio::spawn(async move { session.push_message(cancelled, None).await });
+        tokio::spawn(async move { live.cancel(number, reason).await });
     }
 }
 

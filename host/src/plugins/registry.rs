@@ -76,7 +76,11 @@ pub(super) struct Registry {
     /// Set while there is something to publish.
     publish_by: Option<Instant>,
     is_missing: bool,
-    /// The first scan is done.
+    /// How long the first scan waits for files that compile; `None` for as long as it takes.
+    patience: Option<Duration>,
+    /// When it ends without them, from the first look at the directory on.
+    ready_by: Option<Instant>,
+    /// Every file of the first scan has been loaded or refused.
     is_settled: bool,
     /// Claims may have become free since the last catalog.
     retry_refused: bool,
@@ -111,6 +115,7 @@ impl Registry {
         ready: watch::Sender<bool>,
     ) -> std::io::Result<Self> {
         let loader = Arc::new(Loader::new(Arc::clone(&engine), cache.clone())?);
+        let patience = Some(config.borrow().plugins.wait.duration());
         Ok(Self {
             engine,
             cache,
@@ -129,16 +134,19 @@ impl Registry {
             ready,
             publish_by: None,
             is_missing: false,
+            patience,
+            ready_by: None,
             is_settled: false,
             retry_refused: false,
             settle: SETTLE,
         })
     }
 
-    /// For who looks once: takes every file as it is, since nobody waits for the rest of it.
+    /// For who looks once: takes every file as it is, since nobody waits for the rest of it, and waits for all of them.
     #[must_use]
     pub(super) fn at_once(mut self) -> Self {
         self.settle = Duration::ZERO;
+        self.patience = None;
         self
     }
 
@@ -155,7 +163,11 @@ impl Registry {
                 look_at = Instant::now() + self.look(&mut watch).await;
             }
             self.settle_first_scan();
-            let publish_at = self.publish_by.map(|by| if self.loads.is_empty() { Instant::now() } else { by });
+            let is_ready = *self.ready.borrow();
+            // Nobody is told of the parts of the first scan.
+            let publish_by = self.publish_by.filter(|_| is_ready);
+            let publish_at = publish_by.map(|by| if self.loads.is_empty() { Instant::now() } else { by });
+            let ready_by = self.ready_by.filter(|_| !is_ready);
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(loaded) = self.loads.join_next() => {
@@ -174,6 +186,7 @@ impl Registry {
                 }
                 () = engine.changed().said() => self.list_again(),
                 () = sleep_until(publish_at) => self.publish(),
+                () = sleep_until(ready_by) => {}
                 () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
                 changed = self.config.changed() => {
                     if changed.is_err() { break }
@@ -215,6 +228,9 @@ impl Registry {
             }
         };
         self.is_missing = false;
+        if self.ready_by.is_none() {
+            self.ready_by = self.patience.and_then(|patience| Instant::now().checked_add(patience));
+        }
         let parent = plugins.dir.parent().map(PathBuf::from).filter(|parent| parent.as_os_str() != "");
         let dirs = [plugins.dir.clone(), parent.unwrap_or_else(|| PathBuf::from("."))];
         let is_new_watched = watch.set(dirs, places);
@@ -524,16 +540,32 @@ impl Registry {
         self.claims_became_free();
     }
 
-    /// The first scan is done when all that it found has been loaded or refused.
+    /// The first scan is done when all that it found has been loaded or refused, or has had `plugins.wait` for it. Whose
+    /// names are whose is settled only when all have been heard.
     fn settle_first_scan(&mut self) {
-        if !self.is_settled && self.loads.is_empty() && !self.is_missing {
+        if self.is_settled || self.is_missing {
+            return;
+        }
+        let is_ready = *self.ready.borrow();
+        if self.loads.is_empty() {
             self.is_settled = true;
             self.publish();
-            self.ready.send_replace(true);
             if let Some(cache) = self.cache.clone() {
                 let used: Vec<Digest> = self.entries.values().filter_map(|entry| entry.digest).collect();
                 tokio::task::spawn_blocking(move || cache.sweep(&used));
             }
+        } else if is_ready || self.ready_by.is_none_or(|by| Instant::now() < by) {
+            return;
+        } else {
+            self.publish();
+            let loading = self.loads.len();
+            tracing::warn!(
+                loading,
+                "{loading} files are still being loaded after `plugins.wait`; their tools come later, by `list_changed`"
+            );
+        }
+        if !is_ready {
+            self.ready.send_replace(true);
         }
     }
 

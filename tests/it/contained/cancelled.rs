@@ -78,17 +78,3 @@ async fn cancelling_what_is_not_there_hurts_nobody() {
     assert!(client.value("hostile_now", json!({})).await.is_u64());
     assert!(legacy.value("hostile_now", json!({})).await.is_u64());
 }
-
-#[tokio::test]
-async fn two_calls_with_one_id_are_two_calls() {
-    let (server, _) = hostile("").await;
-    for client in Client::both(&server).await {
-        let message = client.message("tools/call", json!({ "name": "hostile_sleep_ms", "arguments": { "ms": 200 } }));
-        let calls = [client.post(&message), client.post(&message)].map(|call| tokio::spawn(call.try_send()));
-        for call in calls {
-            let answer = within("the call", call).await.unwrap().unwrap();
-            assert!(answer.status == 200 || answer.status == 409, "{answer:?}");
-            assert!(!answer.body.is_empty(), "{answer:?}");
-        }
-    }
-}

@@ -46,9 +46,58 @@ async fn what_cannot_be_read_as_json_is_a_parse_error_wherever_it_stands() {
         [br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":""#, name, arguments.as_bytes()].concat()
     };
     is_refused(call(b"\xff\xfe", "1"), PARSE_ERROR).await;
-    is_refused(call(br"\ud83d", "1"), PARSE_ERROR).await;
-    is_refused(call(b"greeter_v1_greet", "1e999"), PARSE_ERROR).await;
-    is_refused(call(b"greeter_v1_greet", r#""\ud83d""#), PARSE_ERROR).await;
+}
+
+/// JSON by its grammar, as JavaScript and models write it, with a value that cannot be.
+#[tokio::test]
+async fn a_request_with_a_value_that_cannot_be_is_answered_with_its_id() {
+    let server = Server::with(&["greeter-v1"]).await;
+    let arguments = |argument: &str| {
+        format!(r#""id":"it","method":"tools/call","params":{{"name":"greeter_v1_greet","arguments":{argument}}}"#)
+    };
+    let results = [
+        (r#"{"name":"Ada \ud800 Lovelace"}"#, "argument `$.name`"),
+        (r#"{"name":"\udc00"}"#, "argument `$.name`"),
+        (r#"{"other":[1,{"deep":"\ud83d"}]}"#, "argument `$.other[1].deep`"),
+        (r#"{"name":1e999}"#, "argument `$.name`"),
+    ];
+    let errors = [
+        (r#""id":"it","method":"tools/call","params":{"name":"\ud800"}"#, "`$.params.name`"),
+        (
+            r#""id":"it","method":"prompts/get","params":{"name":"x","arguments":{"a":"\ud800"}}"#,
+            "`$.params.arguments.a`",
+        ),
+        (r#""id":"it","method":"\ud800""#, "`$.method`"),
+    ];
+    let results = results.map(|(argument, path)| (arguments(argument), path, true));
+    let errors = errors.map(|(message, path)| (message.to_owned(), path, false));
+    let session = Client::legacy(&server).await;
+    for (members, path, is_result) in results.into_iter().chain(errors) {
+        let body = format!(r#"{{"jsonrpc":"2.0",{members}}}"#);
+        let post = || server.request("POST", "/mcp").json(&json!(null)).body(body.clone());
+        let requests = [
+            ("plain", post()),
+            ("session", post().header("mcp-protocol-version", LEGACY[0]).header("mcp-session-id", session.session())),
+            ("modern", post().header("mcp-protocol-version", MODERN).header("mcp-method", "tools/call")),
+        ];
+        for (who, request) in requests {
+            let answer = request.send().await;
+            let message = answer.json();
+            assert_eq!((answer.status, &message["id"]), (200, &json!("it")), "{who}: {body}: {answer:?}");
+            let text = if is_result {
+                assert_eq!(message["result"]["isError"], true, "{who}: {body}: {answer:?}");
+                &message["result"]["content"][0]["text"]
+            } else {
+                assert_eq!(message["error"]["code"], -32602, "{who}: {body}: {answer:?}");
+                &message["error"]["message"]
+            };
+            assert!(text.as_str().is_some_and(|text| text.contains(path)), "{who}: {body}: {answer:?}");
+        }
+    }
+    // Where nobody waits for an answer there is none to give.
+    let body = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"\ud800"}}"#;
+    let answer = server.request("POST", "/mcp").json(&json!(null)).body(body).send().await;
+    assert_eq!(refusal(&answer), (400, PARSE_ERROR, None));
 }
 
 #[tokio::test]

@@ -5,9 +5,11 @@ mod answers;
 mod bodies;
 mod connections;
 mod eras;
+mod ids;
 mod modern;
 mod sessions;
 mod strangers;
+mod streams;
 
 use tinymcp_tests::http::Answer;
 

@@ -6,6 +6,7 @@ mod compiling;
 mod files;
 mod links;
 mod listeners;
+mod starting;
 mod versions;
 
 use serde_json::Value;

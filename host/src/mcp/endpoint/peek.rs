@@ -2,36 +2,13 @@
 
 use std::borrow::Cow;
 
-use rmcp::model::{CancelledNotificationParam, InitializeRequestParams, RequestId};
+use rmcp::model::InitializeRequestParams;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Why a body is no message.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
-    #[error("the body cannot be read as JSON: {0}")]
-    NotJson(serde_json::Error),
-    #[error("batches are not supported: send each message in a request of its own")]
-    Batch,
-    #[error("the body is not a JSON-RPC 2.0 message of this protocol")]
-    NotARequest,
-}
-
-impl Unreadable {
-    /// What is wrong with a body that could not be read as a message.
-    ///
-    /// It is read whole, to its last string and number: text that is not UTF-8, half a surrogate pair, a number that
-    /// no double holds and nesting without end are all found by who reads them only.
-    pub(super) fn of(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Value>(body) {
-            Err(error) => Self::NotJson(error),
-            Ok(Value::Array(_)) => Self::Batch,
-            Ok(_) => Self::NotARequest,
-        }
-    }
-}
+use super::unreadable::Unreadable;
 
 /// The parts of a JSON-RPC message that decide how it is served.
 #[derive(Deserialize)]
@@ -75,6 +52,16 @@ pub(super) enum Wanted {
     Resource(String),
 }
 
+/// Methods that are answered from what the plugins give.
+const OF_PLUGINS: [&str; 5] = ["tools/", "prompts/", "resources/", "completion/", "skills/"];
+
+/// Whether a message can only be answered once the plugins are known.
+pub(super) fn needs_plugins(body: &[u8]) -> bool {
+    let message: Option<Message<'_>> = serde_json::from_slice(body).ok();
+    let method = message.and_then(|message| message.method).unwrap_or_default();
+    OF_PLUGINS.iter().any(|prefix| method.starts_with(prefix))
+}
+
 /// What a request is for; nothing that takes scopes, of any other message.
 pub(super) fn wanted(body: &[u8]) -> Option<Wanted> {
     let message: Message<'_> = serde_json::from_slice(body).ok()?;
@@ -106,15 +93,6 @@ impl<'a> Message<'a> {
     /// The handshake's parameters.
     pub(super) fn initialize(&self) -> Option<InitializeRequestParams> {
         serde_json::from_str(self.params?.get()).ok()
-    }
-
-    /// The request that this notification cancels.
-    pub(super) fn cancels(&self) -> Option<RequestId> {
-        if self.method.as_deref() != Some("notifications/cancelled") {
-            return None;
-        }
-        let params: CancelledNotificationParam = serde_json::from_str(self.params?.get()).ok()?;
-        params.request_id
     }
 
     /// Whether the message carries its protocol version itself (2026-07-28, basic: `_meta`).

@@ -1,0 +1,97 @@
+//! Bodies that are no message, and what their senders are told.
+
+use axum::response::Response;
+use http::StatusCode;
+use rmcp::model::RequestId;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::mcp::direct::Direct;
+use crate::mcp::rpc_error::{self, Code};
+
+/// Why a body is no message.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("the body cannot be read as JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("batches are not supported: send each message in a request of its own")]
+    Batch,
+    #[error("the body is not a JSON-RPC 2.0 message of this protocol")]
+    NotARequest,
+}
+
+impl Unreadable {
+    /// What is wrong with a body that could not be read as a message.
+    ///
+    /// It is read whole, to its last string and number: text that is not UTF-8, half a surrogate pair, a number that
+    /// no double holds and nesting without end are all found by who reads them only.
+    pub(super) fn of(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Err(error) => Self::NotJson(error),
+            Ok(Value::Array(_)) => Self::Batch,
+            Ok(_) => Self::NotARequest,
+        }
+    }
+
+    pub(super) fn refuse(&self) -> Response {
+        let code = match self {
+            Self::NotJson(_) => Code::ParseError,
+            Self::Batch | Self::NotARequest => Code::InvalidRequest,
+        };
+        rpc_error::response(StatusCode::BAD_REQUEST, code, &self.to_string(), None)
+    }
+}
+
+/// A request that is JSON by its grammar, with a value in it that cannot be: half a surrogate pair, as JavaScript writes
+/// one, or a number beyond all doubles. Models make both, and their clients wait for an answer with the request's id.
+pub(super) struct Spoilt {
+    id: RequestId,
+    is_call: bool,
+    /// Where the value is, from the message on; empty for the message itself.
+    path: String,
+    problem: String,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    id: RequestId,
+    #[serde(borrow)]
+    method: &'a RawValue,
+}
+
+impl Spoilt {
+    /// The request in a body that could not be read as a message, if it is such.
+    pub(super) fn of(body: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(body).ok()?;
+        let Head { id, method } = serde_json::from_str(text).ok()?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let error = serde_path_to_error::deserialize::<_, Value>(&mut deserializer).err()?;
+        let path = match error.path().to_string() {
+            path if path == "." => String::new(),
+            path => path,
+        };
+        let problem = error.into_inner().to_string();
+        if problem.starts_with("recursion limit") {
+            return None;
+        }
+        let is_surrogate = problem.contains("surrogate") || problem.contains("hex escape");
+        let problem = if is_surrogate {
+            "the text has half of a character in it (a lone surrogate, such as `\\ud800`): send it without".to_owned()
+        } else {
+            format!("it cannot be read: {problem}")
+        };
+        Some(Self { id, is_call: method.get() == "\"tools/call\"", path, problem })
+    }
+
+    /// A call whose arguments are spoilt has a result that a model can read; anything else is an error.
+    pub(super) fn answer(&self, direct: &Direct, is_modern: bool) -> Response {
+        let Self { id, is_call, path, problem } = self;
+        if let Some(argument) = path.strip_prefix("params.arguments").filter(|_| *is_call) {
+            return direct.refuse(is_modern, id, format!("argument `${argument}`: {problem}"));
+        }
+        let dot = if path.is_empty() { "" } else { "." };
+        let message = format!("`${dot}{path}`: {problem}");
+        rpc_error::response(StatusCode::OK, Code::InvalidParams, &message, Some(&id.clone().into_json_value()))
+    }
+}

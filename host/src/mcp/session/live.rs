@@ -1,0 +1,356 @@
+//! One session in memory, between rmcp's service and the HTTP requests of its client.
+//!
+//! Every request gets a number when it comes in, and its own id back when it is answered: clients may use an id twice
+//! at once, and some use no other than 1. The same goes for progress tokens. So whatever the service says of a request
+//! finds the one stream on which that request came.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rmcp::RoleServer;
+use rmcp::model::{
+    CancelledNotification, CancelledNotificationParam, ClientJsonRpcMessage, ClientNotification, ClientRequest,
+    GetExtensions, GetMeta, JsonRpcRequest, ProgressToken, ProtocolVersion, RequestId, ServerJsonRpcMessage,
+    ServerNotification, ServerResult,
+};
+use rmcp::service::OriginatingRequestId;
+use rmcp::transport::Transport;
+use tokio::sync::{SetOnce, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::stream::{EventStream, Opening, Reader};
+
+/// A session that nobody used for so long is put away. Its client notices nothing but that its event stream,
+/// if it holds one, has to be opened again.
+///
+/// Calls that go the short way do not count here, so this is long; what bounds memory is the number of sessions, see
+/// [`super::Roster`].
+const IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// A handshake takes no longer.
+const HANDSHAKE: Duration = Duration::from_secs(60);
+
+/// Messages of the client that wait for the service.
+const INBOX: usize = 32;
+
+/// How long the rest of an answer is kept for a client that was cut off from it.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// Answers of one session that are kept so.
+const MAX_KEPT: usize = 4;
+
+/// The number of the stream that belongs to no request.
+const STANDALONE: u64 = 0;
+
+/// A session in memory.
+pub(super) struct Live {
+    inbox: mpsc::Sender<ClientJsonRpcMessage>,
+    /// Who waits for the answer to the handshake.
+    handshake: Mutex<Option<oneshot::Sender<ServerJsonRpcMessage>>>,
+    /// What the handshake came to.
+    version: SetOnce<ProtocolVersion>,
+    /// Tells streams apart from those of the same session before a restart.
+    instance: u32,
+    requests: Mutex<Requests>,
+    standalone: EventStream,
+    closed: CancellationToken,
+}
+
+/// Requests whose streams have not been read to their ends, by number.
+#[derive(Default)]
+struct Requests {
+    last: u64,
+    streams: BTreeMap<u64, Request>,
+}
+
+struct Request {
+    /// The client's own id and token.
+    id: RequestId,
+    token: Option<ProgressToken>,
+    stream: EventStream,
+    /// When it was answered, or cancelled.
+    ended: Option<Instant>,
+}
+
+/// The session is over.
+#[derive(Debug, thiserror::Error)]
+#[error("the session has ended")]
+pub(in crate::mcp) struct Ended;
+
+impl Live {
+    /// A session, and the end of it that the service holds.
+    pub(super) fn new() -> (Arc<Self>, Line) {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let instance = rand::random();
+        let live = Arc::new(Self {
+            inbox: sender,
+            handshake: Mutex::default(),
+            version: SetOnce::new(),
+            instance,
+            requests: Mutex::default(),
+            standalone: EventStream::new(stream_name(instance, STANDALONE)),
+            closed: CancellationToken::new(),
+        });
+        (Arc::clone(&live), Line { live, inbox })
+    }
+
+    /// Hands the handshake over, and waits for its answer.
+    ///
+    /// # Errors
+    /// The session ends over it.
+    pub(super) async fn initialize(&self, message: ClientJsonRpcMessage) -> Result<ServerJsonRpcMessage, Ended> {
+        let (sender, answer) = oneshot::channel();
+        *self.handshake.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        self.hand_over(message).await?;
+        let answer = tokio::select! {
+            answer = answer => answer.map_err(|_| Ended)?,
+            () = self.closed.cancelled() => return Err(Ended),
+        };
+        if let ServerJsonRpcMessage::Response(response) = &answer
+            && let ServerResult::InitializeResult(result) = &response.result
+        {
+            let _ = self.version.set(result.protocol_version.clone());
+        }
+        Ok(answer)
+    }
+
+    /// Waits for the handshake, which another request may be making again.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub(super) async fn ready(&self) -> Result<&ProtocolVersion, Ended> {
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => Err(Ended),
+            version = self.version.wait() => Ok(version),
+        }
+    }
+
+    /// Hands a message of the client to the service.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub(super) async fn hand_over(&self, message: ClientJsonRpcMessage) -> Result<(), Ended> {
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => Err(Ended),
+            sent = self.inbox.send(message) => sent.map_err(|_| Ended),
+        }
+    }
+
+    /// Gives a request its number, and its stream.
+    pub(super) fn begin(&self, request: &mut JsonRpcRequest<ClientRequest>) -> (u64, EventStream) {
+        let mut requests = self.requests();
+        requests.forget_old();
+        requests.last += 1;
+        let number = requests.last;
+        let stream = EventStream::new(stream_name(self.instance, number));
+        let token = request.request.get_meta().get_progress_token();
+        if token.is_some() {
+            request.request.get_meta_mut().set_progress_token(ProgressToken(id_of(number)));
+        }
+        let id = std::mem::replace(&mut request.id, id_of(number));
+        requests.streams.insert(number, Request { id, token, stream: stream.clone(), ended: None });
+        if self.closed.is_cancelled() {
+            stream.end();
+        }
+        (number, stream)
+    }
+
+    /// Requests under way that have this id, by number.
+    pub(super) fn under_way(&self, id: &RequestId) -> Vec<u64> {
+        let requests = self.requests();
+        let fitting = requests.streams.iter().filter(|(_, request)| request.ended.is_none() && request.id == *id);
+        fitting.map(|(number, _)| *number).collect()
+    }
+
+    /// Ends a request without an answer.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub(super) async fn cancel(&self, number: u64, reason: Option<String>) -> Result<(), Ended> {
+        let ended = self.requests().end(number);
+        if let Some((_, stream)) = ended {
+            stream.end();
+        }
+        let params = CancelledNotificationParam::new(Some(id_of(number)), reason);
+        let cancelled = ClientNotification::CancelledNotification(CancelledNotification::new(params));
+        self.hand_over(ClientJsonRpcMessage::notification(cancelled)).await
+    }
+
+    /// What the service says without being asked.
+    pub(super) fn standalone(&self) -> &EventStream {
+        &self.standalone
+    }
+
+    /// A further response for the stream that an event came on, for whoever has seen the event; `None` for a request that
+    /// is not known, or not any more. Events of the same session before a restart cannot be had again, but those that
+    /// belong to no request go on.
+    pub(super) fn resume(&self, event_id: &str) -> Option<Reader> {
+        match position(event_id) {
+            Some((instance, STANDALONE, index)) if instance == self.instance => Some(self.standalone.resume(index)),
+            Some((instance, number, index)) if instance == self.instance => {
+                self.requests().streams.get(&number).map(|request| request.stream.resume(index))
+            }
+            None | Some((_, STANDALONE, _)) => Some(self.standalone.read(Opening::Plain)),
+            Some(_) => None,
+        }
+    }
+
+    /// Ends the session and all of its streams.
+    pub(super) fn close(&self) {
+        self.closed.cancel();
+        self.standalone.end();
+        self.requests().streams.values().for_each(|request| request.stream.end());
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message of the service on the stream that it belongs to, with the client's own ids.
+    async fn deliver(&self, message: ServerJsonRpcMessage) {
+        match message {
+            answer @ (ServerJsonRpcMessage::Response(_) | ServerJsonRpcMessage::Error(_)) => self.answer(answer).await,
+            ServerJsonRpcMessage::Request(request) => {
+                let asked_by =
+                    request.request.extensions().get::<OriginatingRequestId>().and_then(|it| number_of(&it.0));
+                let stream = asked_by.and_then(|number| Some(self.requests().under_way(number)?.stream.clone()));
+                stream.as_ref().unwrap_or(&self.standalone).send(ServerJsonRpcMessage::Request(request)).await;
+            }
+            ServerJsonRpcMessage::Notification(mut notification) => {
+                let mut stream = self.standalone.clone();
+                if let ServerNotification::ProgressNotification(progress) = &mut notification.notification {
+                    let of = number_of(&progress.params.progress_token.0);
+                    let of = of.and_then(|number| {
+                        let requests = self.requests();
+                        let request = requests.under_way(number)?;
+                        Some((request.token.clone()?, request.stream.clone()))
+                    });
+                    // Nobody waits for the progress of a request that has ended.
+                    let Some((token, of)) = of else { return };
+                    progress.params.progress_token = token;
+                    stream = of;
+                }
+                stream.send(ServerJsonRpcMessage::Notification(notification)).await;
+            }
+        }
+    }
+
+    async fn answer(&self, mut answer: ServerJsonRpcMessage) {
+        let handshake = self.handshake.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handshake) = handshake {
+            // Whoever began the session may be gone.
+            let _ = handshake.send(answer);
+            return;
+        }
+        let id = match &mut answer {
+            ServerJsonRpcMessage::Response(response) => Some(&mut response.id),
+            ServerJsonRpcMessage::Error(error) => error.id.as_mut(),
+            ServerJsonRpcMessage::Request(_) | ServerJsonRpcMessage::Notification(_) => None,
+        };
+        let Some(id) = id else { return self.standalone.send(answer).await };
+        // A request that was cancelled has no answer.
+        let ended = number_of(id).and_then(|number| self.requests().end(number));
+        if let Some((own, stream)) = ended {
+            *id = own;
+            stream.finish(answer);
+            self.requests().forget_old();
+        }
+    }
+}
+
+impl Requests {
+    fn under_way(&self, number: u64) -> Option<&Request> {
+        self.streams.get(&number).filter(|request| request.ended.is_none())
+    }
+
+    /// Notes the end of a request that is under way; returns the client's id for it, and its stream.
+    fn end(&mut self, number: u64) -> Option<(RequestId, EventStream)> {
+        let request = self.streams.get_mut(&number).filter(|request| request.ended.is_none())?;
+        request.ended = Some(Instant::now());
+        Some((request.id.clone(), request.stream.clone()))
+    }
+
+    fn forget_old(&mut self) {
+        self.streams.retain(|_, request| {
+            request.ended.is_none_or(|ended| ended.elapsed() < KEPT_FOR && !request.stream.is_exhausted())
+        });
+        let is_kept = |request: &Request| request.ended.is_some() && request.stream.is_alone();
+        let kept = self.streams.iter().filter(|(_, request)| is_kept(request)).map(|(number, _)| *number);
+        let kept: Vec<u64> = kept.collect();
+        for number in kept.iter().rev().skip(MAX_KEPT) {
+            self.streams.remove(number);
+        }
+    }
+}
+
+/// What the id of an event says: see [`stream_name`], and the event's index.
+fn position(event_id: &str) -> Option<(u32, u64, u64)> {
+    let mut parts = event_id.splitn(3, '-');
+    let instance = u32::from_str_radix(parts.next()?, 16).ok()?;
+    Some((instance, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn stream_name(instance: u32, number: u64) -> String {
+    format!("{instance:08x}-{number}")
+}
+
+/// The id by which the service knows a request.
+pub(super) fn id_of(number: u64) -> RequestId {
+    RequestId::Number(number.cast_signed())
+}
+
+fn number_of(id: &RequestId) -> Option<u64> {
+    match id {
+        RequestId::Number(number) => u64::try_from(*number).ok(),
+        RequestId::String(_) => None,
+    }
+}
+
+/// The service's end of a session.
+pub(in crate::mcp) struct Line {
+    live: Arc<Live>,
+    inbox: mpsc::Receiver<ClientJsonRpcMessage>,
+}
+
+impl Transport<RoleServer> for Line {
+    type Error = Infallible;
+
+    fn send(
+        &mut self,
+        message: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let live = Arc::clone(&self.live);
+        async move {
+            live.deliver(message).await;
+            Ok(())
+        }
+    }
+
+    async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        let patience = if self.live.version.initialized() { IDLE } else { HANDSHAKE };
+        tokio::select! {
+            biased;
+            () = self.live.closed.cancelled() => None,
+            message = tokio::time::timeout(patience, self.inbox.recv()) => message.ok().flatten(),
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.live.close();
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.live.close();
+    }
+}

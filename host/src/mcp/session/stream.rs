@@ -1,0 +1,289 @@
+//! One event stream of a session: what waits on it, and who reads it.
+//!
+//! A stream is not its HTTP response. A response breaks, and the client comes back for the rest; or it breaks and nobody
+//! notices, and the client opens another. So messages wait here, and the newest of the responses that are open takes
+//! them. The older ones stay open and silent, since a client that is cut off opens another at once, and two of them
+//! would chase each other. When the newest ends, the one before it goes on.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures::Stream;
+use rmcp::model::ServerJsonRpcMessage;
+use rmcp::transport::streamable_http_server::session::ServerSseMessage;
+use tokio::sync::Notify;
+
+/// Messages that wait for a reader. Whoever sends more waits too, or without a reader the oldest go.
+const CAPACITY: usize = 16;
+
+/// Messages that a client can ask for again once they were taken.
+const KEPT: usize = 16;
+
+/// Responses of one stream; the oldest end. A client has one, and those that died without a word.
+const MAX_READERS: usize = 32;
+
+/// Bytes that are kept of a stream that has ended, for a client that was cut off from it.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// How long a message waits for a client that does not read; then the oldest makes room.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// When a client that is cut off should come back.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// Handles to one stream.
+#[derive(Clone)]
+pub(super) struct EventStream(Arc<Shared>);
+
+struct Shared {
+    /// What its events' ids begin with.
+    name: String,
+    state: Mutex<State>,
+    /// Told when a message was taken, or nobody reads any more.
+    room: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Messages that were taken by a response, newest last.
+    taken: VecDeque<Message>,
+    /// Messages that were not.
+    waiting: VecDeque<Message>,
+    last_index: u64,
+    /// Open responses, newest last.
+    readers: Vec<Place>,
+    last_reader: u64,
+    has_ended: bool,
+}
+
+#[derive(Clone)]
+struct Message {
+    /// Counted from 1.
+    index: u64,
+    content: Arc<ServerJsonRpcMessage>,
+}
+
+/// A response's place in the line of those who read.
+struct Place {
+    reader: u64,
+    waker: Option<Waker>,
+}
+
+/// How a response begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// With its first message.
+    Plain,
+    /// With an event without data, from whose id the stream can be resumed (2025-11-25, basic/transports, Sending
+    /// Messages to the Server). Older clients take it for a broken message.
+    Primed,
+}
+
+/// One response: the stream as one HTTP response reads it.
+pub(super) struct Reader {
+    stream: EventStream,
+    reader: u64,
+    opening: Opening,
+}
+
+impl EventStream {
+    /// A stream whose events' ids begin with this name and a `-`.
+    pub(super) fn new(name: String) -> Self {
+        Self(Arc::new(Shared { name, state: Mutex::default(), room: Notify::new() }))
+    }
+
+    /// A further response, which is the newest from now on.
+    pub(super) fn read(&self, opening: Opening) -> Reader {
+        self.add_reader(&mut self.state(), opening)
+    }
+
+    /// A further response for a client that has seen everything up to this index.
+    pub(super) fn resume(&self, last_index: u64) -> Reader {
+        let mut state = self.state();
+        while state.taken.back().is_some_and(|message| message.index > last_index) {
+            if let Some(again) = state.taken.pop_back() {
+                state.waiting.push_front(again);
+            }
+        }
+        self.add_reader(&mut state, Opening::Plain)
+    }
+
+    fn add_reader(&self, state: &mut State, opening: Opening) -> Reader {
+        if state.readers.len() >= MAX_READERS {
+            // Its next look finds that it has no place any more.
+            state.readers.remove(0).wake();
+        }
+        state.last_reader += 1;
+        let reader = state.last_reader;
+        state.readers.push(Place { reader, waker: None });
+        Reader { stream: self.clone(), reader, opening }
+    }
+
+    /// Adds a message; waits while there are many and somebody reads.
+    pub(super) async fn send(&self, message: ServerJsonRpcMessage) {
+        let _ = tokio::time::timeout(PATIENCE, self.room()).await;
+        let mut state = self.state();
+        if state.has_ended {
+            return;
+        }
+        if state.waiting.len() >= CAPACITY {
+            state.waiting.pop_front();
+        }
+        state.add(message);
+    }
+
+    async fn room(&self) {
+        loop {
+            let changed = self.0.room.notified();
+            {
+                let state = self.state();
+                if state.waiting.len() < CAPACITY || state.readers.is_empty() || state.has_ended {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Adds the last message. It waits for nobody.
+    pub(super) fn finish(&self, message: ServerJsonRpcMessage) {
+        let mut state = self.state();
+        if !state.has_ended {
+            state.has_ended = true;
+            state.add(message);
+            state.forget_much();
+        }
+    }
+
+    /// Ends the stream after what waits on it.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.has_ended = true;
+        state.wake_all();
+        drop(state);
+        self.0.room.notify_waiters();
+    }
+
+    /// Whether it has ended and was read to its end.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.state().is_exhausted()
+    }
+
+    /// Whether nobody reads it.
+    pub(super) fn is_alone(&self) -> bool {
+        self.state().readers.is_empty()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn event_id(&self, index: u64) -> String {
+        format!("{}-{index}", self.0.name)
+    }
+}
+
+impl State {
+    fn add(&mut self, message: ServerJsonRpcMessage) {
+        self.last_index += 1;
+        self.waiting.push_back(Message { index: self.last_index, content: Arc::new(message) });
+        if let Some(newest) = self.readers.last_mut() {
+            newest.wake();
+        }
+    }
+
+    /// The next message for whoever is the newest.
+    fn take(&mut self) -> Option<Message> {
+        let message = self.waiting.pop_front()?;
+        if self.is_exhausted() {
+            // Nobody will ask for any of it again.
+            self.taken.clear();
+            self.wake_all();
+        } else {
+            self.taken.push_back(message.clone());
+            if self.taken.len() > KEPT {
+                self.taken.pop_front();
+            }
+        }
+        Some(message)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.has_ended && self.waiting.is_empty()
+    }
+
+    /// The rest of an answer waits for a client that was cut off, but a large one would wait in vain too often.
+    fn forget_much(&mut self) {
+        if !self.has_ended || !self.readers.is_empty() {
+            return;
+        }
+        let size = |message: &Message| serde_json::to_vec(&*message.content).map_or(KEPT_BYTES, |json| json.len());
+        if self.waiting.iter().map(size).sum::<usize>() > KEPT_BYTES {
+            self.waiting.clear();
+        }
+    }
+
+    fn last_taken(&self) -> u64 {
+        self.waiting.front().map_or(self.last_index, |message| message.index - 1)
+    }
+
+    fn wake_all(&mut self) {
+        self.readers.iter_mut().for_each(Place::wake);
+    }
+}
+
+impl Place {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Stream for Reader {
+    type Item = ServerSseMessage;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let stream = self.stream.clone();
+        let mut state = stream.state();
+        if std::mem::replace(&mut self.opening, Opening::Plain) == Opening::Primed {
+            return Poll::Ready(Some(ServerSseMessage::priming(stream.event_id(state.last_taken()), RETRY)));
+        }
+        if state.is_exhausted() {
+            return Poll::Ready(None);
+        }
+        let Some(place) = state.readers.iter().position(|place| place.reader == self.reader) else {
+            return Poll::Ready(None);
+        };
+        let is_newest = place + 1 == state.readers.len();
+        if is_newest && let Some(Message { index, content }) = state.take() {
+            drop(state);
+            stream.0.room.notify_waiters();
+            let mut event = ServerSseMessage::default();
+            event.event_id = Some(stream.event_id(index));
+            event.message = Some(content);
+            return Poll::Ready(Some(event));
+        }
+        state.readers[place].waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.stream.state();
+        state.readers.retain(|place| place.reader != self.reader);
+        if let Some(newest) = state.readers.last_mut() {
+            newest.wake();
+        }
+        state.forget_much();
+        drop(state);
+        self.stream.0.room.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;
