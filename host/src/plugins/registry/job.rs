@@ -9,7 +9,7 @@ use crate::plugins::compile::Allowance;
 use crate::plugins::directory::{self, Found, ReadError, Stamp};
 use crate::plugins::engine::Engine;
 use crate::plugins::lists;
-use crate::plugins::load::{Digest, Plugin};
+use crate::plugins::load::{Digest, LoadError, Plugin};
 use crate::plugins::loader::Loader;
 
 /// What a load came to.
