@@ -149,12 +149,17 @@ impl Auth {
         let mut headers = HeaderMap::new();
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         let Ok(Some(token)) = bearer(&headers) else { return };
+        let mut rules = server.people().changes();
         loop {
-            tokio::time::sleep(STREAM_CHECK).await;
+            // A change of the rules is not waited for.
+            if let Ok(Err(_)) = tokio::time::timeout(STREAM_CHECK, rules.changed()).await {
+                // The rules do not change any more.
+                tokio::time::sleep(STREAM_CHECK).await;
+            }
             match server.sessions.authenticate(token).await {
                 Ok(_) | Err(BearerError::Unavailable) => {}
                 Err(BearerError::Expired) => return tokio::time::sleep(STREAM_GRACE).await,
-                Err(BearerError::Foreign | BearerError::Ended) => return,
+                Err(BearerError::Foreign | BearerError::Ended | BearerError::TurnedAway) => return,
             }
         }
     }
@@ -226,6 +231,9 @@ fn refused(error: BearerError) -> Refusal {
         }
         BearerError::Ended => {
             tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced")
+        }
+        BearerError::TurnedAway => {
+            tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`")
         }
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
         BearerError::Unavailable => {

@@ -26,6 +26,7 @@ pub mod names;
 mod registry;
 pub mod schema;
 pub mod shape;
+pub mod unknown;
 mod validator;
 pub mod visits;
 mod warm;

@@ -85,6 +85,9 @@ table! {
         token_headers: BTreeMap<String, Secret> = {},
         /// Errors of the token endpoint that have names of their own, and those of RFC 6749 that they are.
         token_errors: BTreeMap<String, String> = {},
+        /// Answers to a refresh by which a refresh token is dead, beside those of the standards: the error's code, or
+        /// `code: words` with something that its description contains.
+        refresh_ended: Vec<String> = [],
         /// Other names of scopes in the provider's tokens, and what they are called here.
         scope_aliases: BTreeMap<String, String> = {},
         /// Documents about the person that are fetched with the access token, by the name of the claim that each becomes.
@@ -149,6 +152,9 @@ table! {
         name: Vec<String> = ["name", "preferred_username", "nickname"],
         /// What `org:…` is compared with: all of these that are there.
         organizations: Vec<String> = [],
+        /// Of these, one must be there for `auth.deny` to know that somebody is in no such organization; without this
+        /// key, one of `organizations`.
+        memberships: Vec<String> = [],
     }
 }
 

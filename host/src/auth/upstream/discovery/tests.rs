@@ -77,6 +77,50 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn slips_in_members_that_a_login_can_do_without_cost_the_member() {
+    let discovery = acme("https://id.example");
+    let odd = [json!(""), json!(null), json!("relative/path"), json!("http://id.example/x"), json!(7), json!([])];
+    let is_slip = |value: &Value| !value.is_null();
+    for member in ["userinfo_endpoint", "introspection_endpoint", "revocation_endpoint", "end_session_endpoint"] {
+        for value in &odd {
+            let mut document = document("https://id.example");
+            document[member] = value.clone();
+            let known = read(&discovery, &document).unwrap_or_else(|error| panic!("{member} {value}: {error}"));
+            let is_read = member != "end_session_endpoint";
+            let slips: Vec<_> = known.slips.iter().filter(|slip| slip.contains(member)).collect();
+            assert_eq!(slips.len(), usize::from(is_read && is_slip(value)), "{member} {value}: {:?}", known.slips);
+            match member {
+                "userinfo_endpoint" => assert!(known.userinfo_endpoint.is_none()),
+                "introspection_endpoint" => assert!(known.introspection_endpoint.is_none()),
+                _ => assert!(known.revocation_endpoint.is_none()),
+            }
+        }
+    }
+    for (member, value) in [
+        ("scopes_supported", json!("openid")),
+        ("scopes_supported", json!([1, "openid"])),
+        ("token_endpoint_auth_methods_supported", json!({})),
+        ("code_challenge_methods_supported", json!(true)),
+        ("authorization_response_iss_parameter_supported", json!("true")),
+    ] {
+        let mut document = document("https://id.example");
+        document[member] = value.clone();
+        let known = read(&discovery, &document).unwrap_or_else(|error| panic!("{member} {value}: {error}"));
+        assert_eq!(known.slips.len(), 1, "{member} {value}: {:?}", known.slips);
+        document[member] = json!(null);
+        assert!(read(&discovery, &document).unwrap().slips.is_empty(), "{member}");
+    }
+    for member in ["issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"] {
+        for value in [json!(""), json!("relative"), json!(7)] {
+            let mut document = document("https://id.example");
+            document[member] = value.clone();
+            let error = read(&discovery, &document).err().unwrap().to_string();
+            assert!(member == "issuer" || error.contains(member), "{member} {value}: {error}");
+        }
+    }
+}
+
+#[test]
 fn entra_has_an_issuer_for_each_tenant() {
     let entra = |tenant| {
         let variables = [("ENTRA_TENANT_ID", tenant), ("ENTRA_CLIENT_ID", "us"), ("ENTRA_CLIENT_SECRET", "x")];
