@@ -53,8 +53,8 @@ pub struct Egress {
     pub no_proxy: Option<String>,
     /// Certificates of further authorities, as PEM.
     pub authorities: Option<Vec<u8>>,
-    /// Who says so: the key, or a variable.
-    source: Option<String>,
+    /// Who says which: the key, or a variable.
+    pub source: Option<String>,
 }
 
 impl ProxyUrl {

@@ -85,8 +85,6 @@ table! {
         /// Who may not, whatever `allow` says. It fails closed: of whom the provider does not say whether they are meant,
         /// they are. A change applies at once.
         deny: Vec<Who> = [],
-        /// Groups of people, which are then named `group:…`. A change applies at once.
-        groups: BTreeMap<GroupName, Vec<Who>> = {},
         /// How long an access token is good for.
         access_ttl: Positive<Period> = "1h",
         /// How long a session lasts after it was last used.
@@ -105,6 +103,8 @@ table! {
         unknown_clients: UnknownClients = "refuse",
         /// Ids of clients that are turned away as if they had never registered. A change applies at once.
         denied_clients: Vec<String> = [],
+        /// Groups of people, which are then named `group:…`. A change applies at once.
+        groups: BTreeMap<GroupName, Vec<Who>> = {},
         /// Who holds a scope that the provider's token does not carry. A change applies at once.
         scopes: BTreeMap<Scope, Vec<Who>> = {},
         /// Clients that are known beforehand, by their id.

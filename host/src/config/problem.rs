@@ -173,7 +173,7 @@ pub enum Fault {
     #[error("has no effect with provider `none`: nobody who calls is known")]
     NoLogin,
     /// A warning: a variable by which other programs find a proxy.
-    #[error("ignored: the provider is not reached through it; `egress.proxy` says through which proxy, or \"env\"")]
+    #[error("ignored: how the provider is reached is said by `egress.proxy` alone, with a URL or \"env\"")]
     IgnoredProxy,
     /// A warning: a variable that looks like ours, and is not.
     #[error("unknown variable, ignored{}", did_you_mean(.0.as_deref()))]

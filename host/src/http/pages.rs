@@ -134,6 +134,7 @@ mod tests {
     fn strangers_see_how_to_log_in_and_not_what_there_is() {
         let page = page(false);
         assert!(page.contains("People log in with Auth0") && page.contains("http://localhost:8000/mcp"));
-        assert!(!page.contains("<code>add</code>") && !page.contains("secret"));
+        assert!(!page.contains("<code>add</code>") && !page.contains("secret.wasm"));
+        assert!(!page.contains("plugin.secret"));
     }
 }

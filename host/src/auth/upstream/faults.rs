@@ -158,7 +158,7 @@ impl Faults<'_> {
     /// Whether an answer says that the refresh token is dead: in the words of the standards, or in those of its data.
     fn is_ended(&self, error: &str, description: Option<&str>) -> bool {
         let description = description.unwrap_or_default().to_lowercase();
-        let is_known = self.provider.refresh_ended.iter().any(|answer| match answer.split_once(':') {
+        let is_known = self.provider.refresh_ended_by.iter().any(|answer| match answer.split_once(':') {
             None => answer == error,
             Some((code, words)) => code == error && description.contains(&words.trim().to_lowercase()),
         });

@@ -71,6 +71,9 @@ table! {
         open_signup: Flag = false,
         /// The same for discovery URLs that begin with one of these.
         open_signup_at: Vec<String> = [],
+        /// Answers to a refresh by which a refresh token is dead, beside those of the standards: the error's code, or
+        /// `code: words` with something that its description contains.
+        refresh_ended_by: Vec<String> = [],
         /// How the provider is asked for a refresh token.
         offline: Offline = {},
         /// How identities and tokens are verified.
@@ -85,9 +88,6 @@ table! {
         token_headers: BTreeMap<String, Secret> = {},
         /// Errors of the token endpoint that have names of their own, and those of RFC 6749 that they are.
         token_errors: BTreeMap<String, String> = {},
-        /// Answers to a refresh by which a refresh token is dead, beside those of the standards: the error's code, or
-        /// `code: words` with something that its description contains.
-        refresh_ended: Vec<String> = [],
         /// Other names of scopes in the provider's tokens, and what they are called here.
         scope_aliases: BTreeMap<String, String> = {},
         /// Documents about the person that are fetched with the access token, by the name of the claim that each becomes.

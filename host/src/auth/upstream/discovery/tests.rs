@@ -60,6 +60,10 @@ fn endpoints_speak_tls_or_are_on_this_machine() {
         let mut document = document("https://id.example");
         document[member] = endpoint.into();
         match read(&discovery, &document) {
+            Ok(known) if member == "userinfo_endpoint" => {
+                let used = known.userinfo_endpoint.as_ref().map(Url::as_str);
+                assert_eq!(used, Some(endpoint).filter(|_| is_accepted), "{endpoint}");
+            }
             Ok(_) => assert!(is_accepted, "{endpoint}"),
             Err(error) => assert!(!is_accepted && error.to_string().contains(endpoint), "{error}"),
         }

@@ -99,7 +99,7 @@ fn errors_of_a_refresh() {
         &[("GITHUB_CLIENT_ID", "id"), ("GITHUB_CLIENT_SECRET", "x")],
     );
     let own = Provider::for_tests(
-        "auth.provider = 'oidc'\nauth.providers.oidc.refresh_ended = ['expired_token', 'invalid_request: Token Expired']",
+        "auth.provider = 'oidc'\nauth.providers.oidc.refresh_ended_by = ['expired_token', 'invalid_request: Token Expired']",
         &[("OIDC_DISCOVERY_URL", "https://id.example"), ("OIDC_CLIENT_ID", "id")],
     );
     let temporary = |retry_after| RefreshError::Temporary { retry_after };
