@@ -52,6 +52,7 @@ const FORWARDED: [&str; 6] =
 
 static FOREIGN_TOKENS: Seldom = Seldom::new("bearer tokens that are none of this server");
 static ENDED_TOKENS: Seldom = Seldom::new("bearer tokens whose session has ended, or that were revoked or replaced");
+static TURNED_AWAY: Seldom = Seldom::new("bearer tokens of people or clients that `[auth]` turns away");
 
 /// How often a stream that stays open is asked whether its token still holds.
 const STREAM_CHECK: Duration = Duration::from_secs(10);
@@ -153,12 +154,17 @@ impl Auth {
         let mut headers = HeaderMap::new();
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         let Ok(Some(token)) = bearer(&headers) else { return };
+        let mut rules = server.people().changes();
         loop {
-            tokio::time::sleep(STREAM_CHECK).await;
+            // A change of the rules is not waited for.
+            if let Ok(Err(_)) = tokio::time::timeout(STREAM_CHECK, rules.changed()).await {
+                // The rules do not change any more.
+                tokio::time::sleep(STREAM_CHECK).await;
+            }
             match server.sessions.authenticate(token).await {
                 Ok(_) | Err(BearerError::Unavailable) => {}
                 Err(BearerError::Expired) => return tokio::time::sleep(STREAM_GRACE).await,
-                Err(BearerError::Foreign | BearerError::Ended) => return,
+                Err(BearerError::Foreign | BearerError::Ended | BearerError::TurnedAway) => return,
             }
         }
     }
@@ -230,6 +236,9 @@ fn refused(error: BearerError) -> Refusal {
         }),
         BearerError::Ended => ENDED_TOKENS.say(|| {
             tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced");
+        }),
+        BearerError::TurnedAway => TURNED_AWAY.say(|| {
+            tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`");
         }),
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
         BearerError::Unavailable => {

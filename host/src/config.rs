@@ -7,6 +7,7 @@
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
+//! - `egress`: how the provider is reached, its variables and files read.
 //! - `check`: what no single key can know. `problem`: how all of it is said. `in_force`: for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
@@ -17,6 +18,7 @@
 pub mod address;
 mod check;
 mod document;
+pub mod egress;
 pub mod environment;
 pub mod free;
 pub mod in_force;
@@ -45,6 +47,7 @@ use serde_json::Value as Json;
 
 use self::address::BaseUrl;
 use self::document::Value;
+pub use self::egress::Egress;
 pub use self::environment::Environment;
 use self::in_force::InForce;
 use self::key::Key;
@@ -68,7 +71,8 @@ const SECRET: &str = "TINYMCP_SECRET";
 const PREVIOUS_SECRETS: &str = "TINYMCP_SECRET_PREVIOUS";
 
 /// Tables and keys of which a change applies at once.
-const LIVE: [&str; 3] = ["plugin", "limits", "log.level"];
+const LIVE: [&str; 8] =
+    ["plugin", "limits", "log.level", "auth.allow", "auth.deny", "auth.groups", "auth.scopes", "auth.denied_clients"];
 
 /// What one command line says about the configuration. It is kept, so that a reload reads the same.
 #[derive(Clone, Debug)]
@@ -111,6 +115,8 @@ pub struct Loaded {
     pub provider: Option<Provider>,
     /// The secrets of declared clients, by their ids. Empty where the configuration is for looking only.
     pub client_secrets: BTreeMap<String, Secret>,
+    /// How the provider is reached, variables and files read. Direct where the configuration is for looking only.
+    pub egress: Egress,
     /// What the root key is made of, where the environment says.
     pub secrets: Secrets,
     /// What is no problem, and yet not what somebody had in mind; a line of the log each.
@@ -178,6 +184,10 @@ impl Config {
             Purpose::Serve => client_secrets(&config, environment, &mut reader),
             Purpose::Look => BTreeMap::new(),
         };
+        let egress = match invocation.purpose {
+            Purpose::Serve => egress::resolve(&config, &mut reader),
+            Purpose::Look => Egress::default(),
+        };
         let secrets = root_secrets(environment, &mut reader);
         reader.expect_overrides_taken();
         reader.warn_about_variables();
@@ -186,9 +196,9 @@ impl Config {
             return Err(ConfigError::Problems(listed(reader.problems)));
         }
         let at_provider = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
-        let in_force = InForce { lines: reader.lines, at_provider };
+        let in_force = InForce { lines: reader.lines, at_provider, egress: egress.to_string() };
         let warnings = listed(reader.warnings);
-        Ok(Loaded { config, provider, client_secrets, secrets, warnings, in_force })
+        Ok(Loaded { config, provider, client_secrets, egress, secrets, warnings, in_force })
     }
 
     /// What a call of this plugin may use. The name may be in kebab case.
@@ -200,6 +210,21 @@ impl Config {
     pub fn plugin(&self, name: &str) -> &PluginSettings {
         static DEFAULT: LazyLock<PluginSettings> = LazyLock::new(PluginSettings::default);
         self.plugin.get(name.replace('-', "_").as_str()).unwrap_or(&DEFAULT)
+    }
+
+    /// This configuration with the parts of `new` that apply at once.
+    #[must_use]
+    pub fn with_live_parts_of(&self, new: Self) -> Self {
+        let mut config = self.clone();
+        config.limits = new.limits;
+        config.plugin = new.plugin;
+        config.log = new.log;
+        config.auth.allow = new.auth.allow;
+        config.auth.deny = new.auth.deny;
+        config.auth.groups = new.auth.groups;
+        config.auth.scopes = new.auth.scopes;
+        config.auth.denied_clients = new.auth.denied_clients;
+        config
     }
 
     /// The keys in which `new` differs and which only a restart can apply.

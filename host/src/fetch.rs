@@ -144,6 +144,18 @@ fn builder(connect_timeout: Duration) -> ClientBuilder {
         .timeout(TOTAL_TIMEOUT)
 }
 
+/// How many certificates a PEM text holds.
+///
+/// # Errors
+/// Why one of them cannot be read.
+pub fn certificates(pem: &[u8]) -> Result<usize, String> {
+    authorities(pem).map(|found| found.len())
+}
+
+fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, String> {
+    reqwest::Certificate::from_pem_bundle(pem).map_err(|error| causes(&error))
+}
+
 fn built(builder: ClientBuilder) -> Result<Client, FetchError> {
     builder.build().map_err(|error| FetchError::Setup(causes(&error)))
 }

@@ -30,6 +30,7 @@ use futures::StreamExt as _;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -39,7 +40,7 @@ use self::server::Peer;
 pub(crate) use self::visit::Crowded;
 use self::visit::Visit;
 use crate::auth::{Auth, Refusal};
-use crate::config::Server;
+use crate::config::{Config, Server};
 use crate::mcp::{self, Endpoint, ScopesNeeded};
 use crate::plugins::Plugins;
 
@@ -53,6 +54,8 @@ pub struct App {
     pub auth: Auth,
     /// `[server]` of the configuration.
     pub server: Server,
+    /// All of it, as it is now.
+    pub config: watch::Receiver<Arc<Config>>,
     /// Cancelled when the server begins to stop.
     pub draining: CancellationToken,
 }

@@ -61,6 +61,8 @@ pub struct Rules {
     pub types: &'static [&'static str],
     /// How far clocks may differ.
     pub leeway: Duration,
+    /// How large it may be.
+    pub max_bytes: usize,
 }
 
 /// Who must have issued a token.

@@ -31,6 +31,7 @@ mod registry;
 pub mod reserve;
 pub mod schema;
 pub mod shape;
+pub mod unknown;
 mod validator;
 pub mod visits;
 mod warm;

@@ -1,6 +1,10 @@
 //! Who is calling.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::config::names::Scope;
 
@@ -25,7 +29,42 @@ pub struct Principal {
     scopes: Scopes,
     person: [u8; 32],
     session: [u8; 32],
+    standing: Standing,
 }
+
+/// The rules for one principal, which change while requests are under way.
+pub trait Rules: Send + Sync {
+    /// The scopes that the token holds by the rules of now; none if its person may not call at all any more.
+    fn granted(&self) -> Option<BTreeSet<String>>;
+
+    /// Changes with the rules.
+    fn changes(&self) -> watch::Receiver<()>;
+}
+
+/// How a principal stands to the rules. It says nothing of who they are, so all compare equal.
+#[derive(Clone, Default)]
+pub struct Standing(Option<Arc<dyn Rules>>);
+
+impl Standing {
+    /// Somebody for whom there are rules.
+    pub fn under(rules: Arc<dyn Rules>) -> Self {
+        Self(Some(rules))
+    }
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Standing(..)")
+    }
+}
+
+impl PartialEq for Standing {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Standing {}
 
 /// Everything of a principal that a login finds out.
 pub struct Known {
@@ -45,6 +84,8 @@ pub struct Known {
     pub granted: BTreeSet<String>,
     /// What a token of this person could hold.
     pub possible: BTreeSet<String>,
+    /// How the rules of later find out about them.
+    pub standing: Standing,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +119,7 @@ impl Principal {
             scopes: Scopes::All,
             person,
             session,
+            standing: Standing::default(),
         }
     }
 
@@ -99,6 +141,25 @@ impl Principal {
             scopes: Scopes::Of { granted: known.granted, possible: known.possible },
             person,
             session,
+            standing: known.standing,
+        }
+    }
+
+    /// Whether the caller may still use what needs these scopes: by the rules of now, and not of when the request came.
+    pub fn may_still(&self, scopes: &[Scope]) -> bool {
+        let Some(rules) = &self.standing.0 else { return true };
+        rules.granted().is_some_and(|granted| scopes.iter().all(|scope| granted.contains(scope.as_str())))
+    }
+
+    /// Waits until the caller may not use what needs these scopes any more.
+    pub async fn turned_away(&self, scopes: &[Scope]) {
+        let Some(rules) = &self.standing.0 else { return std::future::pending().await };
+        let mut changes = rules.changes();
+        while self.may_still(scopes) {
+            if changes.changed().await.is_err() {
+                // Nobody changes the rules any more.
+                return std::future::pending().await;
+            }
         }
     }
 
@@ -169,6 +230,7 @@ mod tests {
             client: client.to_owned(),
             granted: set(granted),
             possible: set(possible),
+            standing: Standing::default(),
         })
     }
 

@@ -237,3 +237,24 @@ async fn a_json_log_is_json_on_every_line() {
     }
     assert!(server.log.lines("and another")[0].contains("\"plugin\":\"talk\""), "{}", server.log.text());
 }
+
+/// A slip in a plugin's name leaves the plugin that was meant open.
+#[tokio::test]
+async fn a_table_of_a_plugin_that_is_not_there_is_named() {
+    let text = "[plugin.ecko]\nscopes = [\"use\"]\n";
+    let warning = "`[plugin.ecko]`: there is no such plugin, so this does nothing; did you mean `echo`?";
+    let server = Site::with(&["echo"]).config(text).start().await;
+    server.log.wait_for("[plugin.ecko]").await;
+    let page = server.request("GET", "/").header("accept", "text/html").send().await.text();
+    assert!(page.contains("[plugin.ecko]"), "{page}");
+    let site = server.site();
+    for command in [&["check"][..], &["list"]] {
+        let finished = site.run(command);
+        assert_eq!(finished.code, 0, "{finished:?}");
+        assert!(finished.stderr.contains(warning), "{command:?}: {finished:?}");
+    }
+    let finished = site.run(&["check", "--strict"]);
+    assert!(finished.code != 0 && finished.stderr.contains(warning), "{finished:?}");
+    site.configure("[plugin.echo]\nscopes = []\n");
+    assert_eq!(site.run(&["check", "--strict"]).code, 0);
+}

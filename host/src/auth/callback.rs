@@ -16,7 +16,7 @@ use super::pages::Outcome;
 use super::request::{self, TransactionId, ValidatedRequest};
 use super::server::{AuthorizationServer, Back, Failure, reference};
 use super::sessions::NewSession;
-use super::upstream::{Callback, Identity, Login, LoginError};
+use super::upstream::{Callback, Identity, Login, LoginError, Membership, Unusable};
 
 /// Takes the provider's answer.
 pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
@@ -51,15 +51,17 @@ async fn finish(
     let [Ok(code), Ok(error), Ok(error_description), Ok(iss)] =
         ["code", "error", "error_description", "iss"].map(|name| raw.one(name).map(|value| value.map(str::to_owned)))
     else {
-        return temporary(server, &back, "server_error", "the provider's answer gives a parameter more than once");
+        let what = "the provider's answer was not usable: it gives a parameter more than once";
+        return temporary(server, &back, "server_error", what, what);
     };
     let answer = Callback { code, error, error_description, iss };
     let upstream = request::upstream_request(&server.requests, id, server.callback_url());
     let provider = Arc::clone(&server.upstream);
     // A browser that goes away must not leave the provider's tokens with nobody.
     let logging_in = server.tasks.spawn(async move { provider.log_in(&answer, &upstream).await });
-    let outcome =
-        logging_in.await.unwrap_or_else(|_| Err(LoginError::Broken { cause: "the login panicked".to_owned() }));
+    let outcome = logging_in
+        .await
+        .unwrap_or_else(|_| Err(LoginError::Broken { kind: Unusable::Host, cause: "the login panicked".to_owned() }));
     let Login { identity, tokens } = match outcome {
         Ok(login) => login,
         Err(error) => return failed(server, headers, back, error),
@@ -92,17 +94,19 @@ fn failed(server: &AuthorizationServer, headers: &HeaderMap, back: Back<'_>, err
             let status = StatusCode::BAD_GATEWAY;
             server.page(headers, Failure { status, error: "server_error", explanation, cause, back: Some(back) })
         }
-        LoginError::Temporary { cause } => temporary(server, &back, "temporarily_unavailable", &cause),
-        LoginError::Broken { cause } => temporary(server, &back, "server_error", &cause),
+        LoginError::Temporary { cause } => {
+            temporary(server, &back, "temporarily_unavailable", "the provider cannot be reached", &cause)
+        }
+        LoginError::Broken { kind, cause } => {
+            temporary(server, &back, "server_error", &format!("the provider's answer was not usable: {kind}"), &cause)
+        }
     }
 }
 
 /// Tells the client alone, with a reference to the log.
-fn temporary(server: &AuthorizationServer, back: &Back<'_>, error: &str, cause: &str) -> Response {
+fn temporary(server: &AuthorizationServer, back: &Back<'_>, error: &str, what: &str, cause: &str) -> Response {
     let reference = reference();
     tracing::warn!(%reference, provider = server.upstream.name(), cause, "a login failed at the provider");
-    let what =
-        if error == "server_error" { "the provider's answer was not usable" } else { "the provider cannot be reached" };
     server.send_error(back, error, &format!("{what}; reference {reference}"))
 }
 
@@ -119,12 +123,21 @@ fn not_allowed<'r>(server: &AuthorizationServer, back: Back<'r>, identity: &Iden
         format!("{provider} knows you {who}. The operator of this server has not allowed you to log in."),
         &[
             "If you have another account, log out there and begin again in your client.",
-            "Otherwise ask whoever runs this server to add you: `[auth] allow` in `tinymcp.toml` says who may log in.",
+            "Otherwise ask whoever runs this server to let you in: `[auth]` in `tinymcp.toml` says who may log in.",
         ],
     );
     if identity.email.is_some() && !identity.email_verified {
         explanation.steps.insert(0, format!("Have your address verified at {provider}, then log in again: one that is not verified counts for nothing."));
     }
-    let cause = "the person is not among those of `auth.allow`".to_owned();
+    let mut cause = "the person is not among those of `auth.allow`, or is among those of `auth.deny`".to_owned();
+    if server.people().lacks_organizations(identity) {
+        let why = match identity.membership {
+            Membership::Overflowed => "does not list all the groups that you are in, since they are too many",
+            Membership::Unknown | Membership::Whole => "does not say which organizations you belong to",
+        };
+        explanation.steps.push(format!("{provider} {why}: whoever runs this server may have to change that there."));
+        cause.push_str("; the provider ");
+        cause.push_str(why);
+    }
     Failure { status: StatusCode::FORBIDDEN, error: "access_denied", explanation, cause, back: Some(back) }
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use self::document::{DocumentError, Documents};
 use self::id::{Method, Registration};
 use super::pages::Asking;
+use super::people::People;
 use crate::config::names::UnknownClients;
 use crate::config::provider::Secret;
 use crate::vault::Vault;
@@ -29,7 +30,7 @@ pub(super) struct Clients {
     /// Our own id at the provider, which people paste into their client's configuration.
     own_id_at_provider: Option<String>,
     unknown: UnknownClients,
-    denied: Vec<String>,
+    people: People,
 }
 
 /// A client of `[auth.clients.ID]`.
@@ -105,14 +106,14 @@ impl Clients {
         declared: BTreeMap<String, Declared>,
         own_id_at_provider: Option<String>,
         unknown: UnknownClients,
-        denied: Vec<String>,
+        people: People,
     ) -> Self {
-        Self { vault, documents, declared, own_id_at_provider, unknown, denied }
+        Self { vault, documents, declared, own_id_at_provider, unknown, people }
     }
 
     /// Finds a client by its id.
     pub(super) async fn find(&self, id: &str) -> Result<Client, UnknownClient> {
-        if id.is_empty() || id.len() > ID_BYTES_MAX || self.denied.iter().any(|denied| denied == id) {
+        if id.is_empty() || id.len() > ID_BYTES_MAX || self.people.denies_client(id) {
             return Err(UnknownClient::NotRegistered);
         }
         if let Some(declared) = self.declared.get(id) {

@@ -4,42 +4,139 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
-use super::upstream::Identity;
+use super::upstream::{Identity, Membership};
 use crate::config::Config;
-use crate::config::names::{Scope, Who};
+use crate::config::names::{GroupName, Scope, Who};
+use crate::principal;
 
 /// In place of scopes: all there are. Only the built-in login, where everybody holds every scope, says so.
 const EVERY_SCOPE: &str = "*";
 
-/// The rules of `[auth] allow` and `[auth.scopes]`.
+/// The rules of `[auth]`: `allow`, `deny`, `groups`, `scopes` and `denied_clients`, as they are at any moment.
+#[derive(Clone)]
 pub(super) struct People {
-    allow: Vec<Who>,
-    scopes: BTreeMap<Scope, Vec<Who>>,
-    /// Scopes of plugins come and go while the server runs.
+    /// Scopes of plugins come and go while the server runs, and so do the rules.
     config: watch::Receiver<Arc<Config>>,
     is_local: bool,
+    rules: watch::Receiver<Arc<Rules>>,
+    /// Changes after the rules have, and only then.
+    signal: watch::Receiver<()>,
+}
+
+/// Everything that decides about somebody, to be compared.
+#[derive(Debug, Default, PartialEq)]
+struct Rules {
+    allow: Vec<Who>,
+    deny: Vec<Who>,
+    groups: BTreeMap<GroupName, Vec<Who>>,
+    scopes: BTreeMap<Scope, Vec<Who>>,
+    denied_clients: Vec<String>,
+    /// The scopes that plugins ask for.
+    of_plugins: BTreeSet<String>,
+}
+
+impl Rules {
+    fn of(config: &Config) -> Self {
+        let plugins = config.plugin.values().filter(|plugin| plugin.enabled);
+        let auth = &config.auth;
+        Self {
+            allow: auth.allow.clone(),
+            deny: auth.deny.clone(),
+            groups: auth.groups.clone(),
+            scopes: auth.scopes.clone(),
+            denied_clients: auth.denied_clients.clone(),
+            of_plugins: plugins.flat_map(|plugin| &plugin.scopes).map(|scope| scope.as_str().to_owned()).collect(),
+        }
+    }
+
+    /// Whether one of these is meant, for certain.
+    fn means(&self, people: &[Who], identity: &Identity) -> bool {
+        people.iter().any(|who| match who {
+            Who::Group(group) => self.means(self.members(group), identity),
+            who => is_meant(who, identity),
+        })
+    }
+
+    /// Whether one of these is meant, or may be.
+    fn may_mean(&self, people: &[Who], identity: &Identity) -> bool {
+        people.iter().any(|who| match who {
+            Who::Group(group) => self.may_mean(self.members(group), identity),
+            who => may_be_meant(who, identity),
+        })
+    }
+
+    /// The configuration has been checked: groups are there, and do not go round.
+    fn members(&self, group: &str) -> &[Who] {
+        self.groups.get(group).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl People {
-    pub(super) fn new(config: watch::Receiver<Arc<Config>>, is_local: bool) -> Self {
-        let (allow, scopes) = {
-            let config = config.borrow();
-            (config.auth.allow.clone(), config.auth.scopes.clone())
-        };
-        Self { allow, scopes, config, is_local }
+    /// Follows the configuration on a task of its own, for as long as somebody wants to know.
+    pub(super) fn new(config: watch::Receiver<Arc<Config>>, is_local: bool, tasks: &TaskTracker) -> Self {
+        let (sender, rules) = watch::channel(Arc::new(Rules::of(&config.borrow())));
+        let (signalling, signal) = watch::channel(());
+        let mut changes = config.clone();
+        tasks.spawn(async move {
+            // Ends with the sender of the configuration, which ends with the server.
+            while changes.changed().await.is_ok() {
+                let now = Rules::of(&changes.borrow_and_update());
+                if **sender.borrow() != now {
+                    sender.send_replace(Arc::new(now));
+                    signalling.send_replace(());
+                }
+            }
+        });
+        Self { config, is_local, rules, signal }
+    }
+
+    /// Rules that stay as they are.
+    #[cfg(test)]
+    pub(super) fn fixed(config: Config, is_local: bool) -> Self {
+        let rules = watch::channel(Arc::new(Rules::of(&config))).1;
+        Self { config: watch::channel(Arc::new(config)).1, is_local, rules, signal: watch::channel(()).1 }
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.borrow())
+    }
+
+    /// Changes with the rules.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.signal.clone()
+    }
+
+    /// Tells one state of the rules from another.
+    pub(super) fn version(&self) -> Version {
+        Version(self.rules())
     }
 
     /// Whether this person may log in. With the built-in login everybody may: it is on loopback only.
     pub(super) fn admits(&self, identity: &Identity) -> bool {
-        self.is_local || self.allow.is_empty() || self.allow.iter().any(|who| is_meant(who, identity))
+        let rules = self.rules();
+        self.is_local
+            || ((rules.allow.is_empty() || rules.means(&rules.allow, identity))
+                && !rules.may_mean(&rules.deny, identity))
+    }
+
+    /// Whether this client was turned away.
+    pub(super) fn denies_client(&self, id: &str) -> bool {
+        self.rules().denied_clients.iter().any(|denied| denied == id)
+    }
+
+    /// Whether a rule could not be decided, since the provider does not say what this person belongs to.
+    pub(super) fn lacks_organizations(&self, identity: &Identity) -> bool {
+        let rules = self.rules();
+        let names = rules.allow.iter().chain(&rules.deny).chain(rules.groups.values().flatten());
+        identity.membership != Membership::Whole && names.into_iter().any(|who| matches!(who, Who::Organization(_)))
     }
 
     /// Every scope that means something here, in order.
     pub(super) fn all_scopes(&self) -> BTreeSet<String> {
-        let config = self.config.borrow();
-        let of_plugins = config.plugin.values().filter(|plugin| plugin.enabled).flat_map(|plugin| &plugin.scopes);
-        of_plugins.chain(self.scopes.keys()).map(|scope| scope.as_str().to_owned()).collect()
+        let rules = self.rules();
+        rules.of_plugins.iter().cloned().chain(rules.scopes.keys().map(|scope| scope.as_str().to_owned())).collect()
     }
 
     /// What a scope allows, in words.
@@ -61,9 +158,10 @@ impl People {
         if self.is_local && identity.scopes.iter().any(|scope| scope == EVERY_SCOPE) {
             return all;
         }
+        let rules = self.rules();
         let is_given = |scope: &str| {
-            let holders = self.scopes.iter().find(|(known, _)| known.as_str() == scope);
-            holders.is_some_and(|(_, holders)| holders.iter().any(|who| is_meant(who, identity)))
+            let holders = rules.scopes.iter().find(|(known, _)| known.as_str() == scope);
+            holders.is_some_and(|(_, holders)| rules.means(holders, identity))
         };
         all.retain(|scope| identity.scopes.contains(scope) || is_given(scope));
         all
@@ -82,15 +180,68 @@ impl People {
     }
 }
 
+/// One state of the rules.
+#[derive(Clone)]
+pub(super) struct Version(Arc<Rules>);
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// One access token's holder under the rules.
+pub(super) struct Holder {
+    pub(super) people: People,
+    pub(super) identity: Arc<Identity>,
+    pub(super) client_id: String,
+    /// What the token was given.
+    pub(super) scopes: BTreeSet<String>,
+}
+
+impl principal::Rules for Holder {
+    fn granted(&self) -> Option<BTreeSet<String>> {
+        let may_call = self.people.admits(&self.identity) && !self.people.denies_client(&self.client_id);
+        may_call.then(|| &self.scopes & &self.people.held_by(&self.identity))
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.people.signal.clone()
+    }
+}
+
+/// Whether somebody is meant by what the provider is sure of.
 fn is_meant(who: &Who, identity: &Identity) -> bool {
     // An address that the provider has not verified may be anybody's.
     let email = identity.email.as_deref().filter(|_| identity.email_verified).map(str::to_lowercase);
     match who {
         Who::Email(address) => email.as_deref() == Some(address),
-        Who::Domain(domain) => email.is_some_and(|email| email.rsplit_once('@').is_some_and(|(_, of)| of == domain)),
+        Who::Domain(domain) => email.is_some_and(|email| domain_of(&email) == Some(domain)),
         Who::Subject(subject) => identity.subject == *subject,
         Who::Organization(organization) => identity.organizations.contains(organization),
+        Who::Group(_) => false,
     }
+}
+
+/// Whether somebody is meant, or cannot be told from those who are: an address need not be verified, and of whom no
+/// address or no list of organizations is known, anything may be so.
+fn may_be_meant(who: &Who, identity: &Identity) -> bool {
+    let addresses = identity.email.iter().chain(&identity.further_emails);
+    let mut addresses = addresses.map(|email| email.trim().trim_end_matches('.').to_lowercase()).peekable();
+    let is_without = addresses.peek().is_none();
+    match who {
+        Who::Email(address) => is_without || addresses.any(|email| email == *address),
+        Who::Domain(domain) => is_without || addresses.any(|email| domain_of(&email) == Some(domain)),
+        Who::Subject(subject) => identity.subject == *subject,
+        Who::Organization(organization) => {
+            identity.membership != Membership::Whole || identity.organizations.contains(organization)
+        }
+        Who::Group(_) => true,
+    }
+}
+
+fn domain_of(email: &str) -> Option<&str> {
+    email.rsplit_once('@').map(|(_, domain)| domain)
 }
 
 #[cfg(test)]
@@ -105,6 +256,8 @@ mod tests {
             email_verified: is_verified,
             name: None,
             organizations: vec!["acme".to_owned()],
+            membership: Membership::Whole,
+            further_emails: Vec::new(),
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         }
     }
@@ -117,7 +270,7 @@ mod tests {
         config.auth.scopes.insert("notes:write".parse().unwrap(), holders("sub:8"));
         let plugin = crate::config::PluginSettings { scopes: vec!["weather".parse().unwrap()], ..Default::default() };
         config.plugin.insert("weather".parse().unwrap(), plugin);
-        People::new(watch::channel(Arc::new(config)).1, is_local)
+        People::fixed(config, is_local)
     }
 
     #[test]
@@ -137,6 +290,55 @@ mod tests {
             let people = people(allow, false);
             assert_eq!((people.admits(&alice), people.admits(&unverified)), (is_alice, is_unverified), "{allow:?}");
         }
+    }
+
+    #[test]
+    fn whom_a_rule_may_mean_is_turned_away() {
+        let known = identity("bob@example.com", true, &[]);
+        let unverified = identity("Bob@Example.com", false, &[]);
+        let nameless = Identity { email: None, ..identity("", false, &[]) };
+        let untold = Identity { membership: Membership::Unknown, organizations: Vec::new(), ..known.clone() };
+        let overflowed = Identity { membership: Membership::Overflowed, ..known.clone() };
+        let elsewhere = Identity { further_emails: vec!["bob@home.example".to_owned()], ..known.clone() };
+        let of = |deny: &str| {
+            let mut config = Config::default();
+            config.auth.deny = vec![deny.parse().unwrap()];
+            config.auth.groups.insert("ops".parse().unwrap(), vec!["sub:7".parse().unwrap()]);
+            config.auth.groups.insert("all".parse().unwrap(), vec!["group:ops".parse().unwrap()]);
+            let people = People::fixed(config, false);
+            [&known, &unverified, &nameless, &untold, &overflowed, &elsewhere].map(|identity| people.admits(identity))
+        };
+        for (deny, admitted) in [
+            ("bob@example.com", [false; 6]),
+            ("alice@example.com", [true, true, false, true, true, true]),
+            ("bob@home.example", [true, true, false, true, true, false]),
+            ("*@example.com", [false; 6]),
+            ("*@other.example", [true, true, false, true, true, true]),
+            ("sub:7", [false; 6]),
+            ("sub:8", [true; 6]),
+            ("org:acme", [false; 6]),
+            ("org:other", [true, true, true, false, false, true]),
+            ("group:ops", [false; 6]),
+            ("group:all", [false; 6]),
+        ] {
+            assert_eq!(of(deny), admitted, "{deny}");
+        }
+    }
+
+    #[test]
+    fn groups_name_people_wherever_people_are_named() {
+        let mut config = Config::default();
+        config.auth.groups.insert("ops".parse().unwrap(), vec!["alice@example.com".parse().unwrap()]);
+        config.auth.groups.insert("staff".parse().unwrap(), vec!["group:ops".parse().unwrap()]);
+        config.auth.allow = vec!["group:staff".parse().unwrap()];
+        config.auth.scopes.insert("write".parse().unwrap(), vec!["group:ops".parse().unwrap()]);
+        let people = People::fixed(config, false);
+        let alice = identity("alice@example.com", true, &[]);
+        assert!(people.admits(&alice) && people.held_by(&alice).contains("write"));
+        let bob = identity("bob@example.com", true, &[]);
+        assert!(!people.admits(&bob) && people.held_by(&bob).is_empty());
+        // In `allow`, nobody is let in who only may be meant.
+        assert!(!people.admits(&identity("alice@example.com", false, &[])));
     }
 
     #[test]

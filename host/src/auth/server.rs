@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, RETRY_AFTER};
@@ -22,6 +23,7 @@ use super::sessions::{Lives, Sessions};
 use super::upstream::Upstream;
 use crate::config::Config;
 use crate::config::address::BaseUrl;
+use crate::config::units::Count;
 use crate::http::html;
 use crate::state::StateDir;
 use crate::store::Store;
@@ -82,22 +84,23 @@ impl AuthorizationServer {
         let Parameters { config, clients, upstream, own_id_at_provider, documents, state, store, tasks } = parameters;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
-        let people = People::new(config, is_local(&upstream));
+        let people = People::new(config, is_local(&upstream), tasks);
         let lives = Lives {
             access: auth.access_ttl.duration(),
             refresh: auth.refresh_ttl.duration(),
             session_max: auth.session_max.map(|max| max.duration()),
             grace: auth.refresh_grace.duration(),
+            refused: Duration::from_secs(24 * 3600).saturating_mul(days(auth.refresh_refused_days)),
         };
         let vault = Vault::of(state, TOKENS);
-        let sessions = Sessions::new(store.clone(), vault, people, Arc::clone(&upstream), lives, tasks.clone());
+        let sessions = Sessions::new(store.clone(), vault, people.clone(), Arc::clone(&upstream), lives, tasks.clone());
         let clients = Clients::new(
             Vault::of(state, CLIENT_IDS),
             documents,
             clients,
             own_id_at_provider,
             auth.unknown_clients,
-            auth.denied_clients.clone(),
+            people,
         );
         let base_url = current.server.base_url.clone();
         Self {
@@ -214,6 +217,10 @@ impl AuthorizationServer {
         let answer: Vec<(&str, &str)> = answer.iter().copied().chain(state).chain([issuer]).collect();
         redirect::with_answer(back.redirect_uri, &answer)
     }
+}
+
+fn days(count: Count) -> u32 {
+    u32::try_from(count.get()).unwrap_or(u32::MAX)
 }
 
 fn is_local(upstream: &Upstream) -> bool {

@@ -10,6 +10,7 @@ mod bearer;
 mod cache;
 mod record;
 mod refresh;
+mod refused;
 mod together;
 
 use std::collections::BTreeSet;
@@ -59,6 +60,8 @@ pub(super) struct Lives {
     pub(super) session_max: Option<Duration>,
     /// How long the answer to a refresh may be repeated once a token of it was seen.
     pub(super) grace: Duration,
+    /// How long the provider may refuse one of them.
+    pub(super) refused: Duration,
 }
 
 /// A login that has succeeded.
@@ -138,6 +141,7 @@ impl Sessions {
             upstream: login.upstream,
             access: Vec::new(),
             refresh: None,
+            refused_since_s: None,
         };
         let expires = SystemTime::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };

@@ -3,6 +3,7 @@
 //! - [`remote`]: a provider elsewhere, as its data says. [`local`]: the built-in page, for development.
 //! - `discovery`: how the provider describes itself; `breaker`: what is sent there, and when nothing is.
 //! - `token`, `answer`: codes and refresh tokens for tokens. `id_token`, `claims`, `identity`: whose tokens they are.
+//! - `refusals`: whether it refuses one person, or everybody. `notes`: what went wrong lately, for `tinymcp doctor`.
 //! - `faults`: what went wrong there, for whom. [`checkup`]: whether the configuration fits it, for `tinymcp doctor`.
 
 mod answer;
@@ -14,6 +15,8 @@ mod faults;
 mod id_token;
 mod identity;
 pub mod local;
+mod notes;
+mod refusals;
 pub mod remote;
 mod token;
 
@@ -84,8 +87,27 @@ pub struct Identity {
     pub name: Option<String>,
     /// What they belong to.
     pub organizations: Vec<String>,
+    /// Whether that is all of it. Sessions that an earlier version has kept do not say so.
+    #[serde(default)]
+    pub membership: Membership,
+    /// Further addresses, verified or not: by these nobody is let in, and somebody may be turned away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_emails: Vec<String>,
     /// The scopes, permissions and roles that the provider's token carries.
     pub scopes: Vec<String>,
+}
+
+/// How much is known of what a person belongs to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Membership {
+    /// The provider has said all of it.
+    Whole,
+    /// The provider has said nothing about it, or it was not kept.
+    #[default]
+    Unknown,
+    /// There is more than the provider, or this server, puts into a list.
+    Overflowed,
 }
 
 /// The provider's tokens for one session. They are kept sealed, and go nowhere but to the provider.
@@ -95,7 +117,8 @@ pub struct UpstreamTokens {
     pub access_token: String,
     /// The refresh token, if there is one.
     pub refresh_token: Option<String>,
-    /// The last `id_token`, if there was one.
+    /// The `id_token` that came with them. It is looked at once and not kept: that of somebody in many groups is large.
+    #[serde(skip)]
     pub id_token: Option<String>,
     /// When the access token ends, in seconds since 1970, if the provider says so.
     pub expires_at: Option<u64>,
@@ -131,6 +154,11 @@ pub enum Refreshed {
 pub enum RefreshError {
     /// The provider has ended it.
     Ended,
+    /// The provider refuses this session, in words that do not say that it has ended it.
+    Refused {
+        /// It refuses nobody else so.
+        is_own: bool,
+    },
     /// The provider cannot tell at the moment; everything stays as it is.
     Temporary {
         /// Seconds after which it may be worth asking again.
@@ -155,9 +183,40 @@ pub enum LoginError {
     },
     /// What the provider said cannot be trusted, or cannot be understood.
     Broken {
+        /// For the person and the client.
+        kind: Unusable,
         /// For the log.
         cause: String,
     },
+}
+
+/// Which answer of the provider's cannot be used, and why; the cause is for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// What came to the callback.
+    #[error("the provider sent the browser back without an answer of its own")]
+    Callback,
+    /// The token endpoint's answer to a code.
+    #[error("the provider has not exchanged its code for tokens")]
+    Tokens,
+    /// Of the `id_token`, the size.
+    #[error("the provider's id_token is too large")]
+    TooLarge,
+    /// Of the `id_token`, its times.
+    #[error("the provider's id_token has expired or is not valid yet: clocks may differ")]
+    Time,
+    /// Of the `id_token`, the signature, or all of it.
+    #[error("the provider's id_token cannot be verified")]
+    Unverified,
+    /// The tokens are not those of this login at this server.
+    #[error("the provider's tokens are not for this login: signature, issuer, audience, nonce or person do not fit")]
+    Foreign,
+    /// What it says of the person.
+    #[error("what the provider says of the person cannot be read")]
+    Person,
+    /// The fault is ours.
+    #[error("this server failed with the provider's answer")]
+    Host,
 }
 
 /// Nobody can be sent to the provider at the moment.
@@ -263,10 +322,14 @@ impl Upstream {
     ///
     /// # Errors
     /// [`RefreshError`].
-    pub fn refresh<'a>(&'a self, tokens: &'a UpstreamTokens) -> BoxFuture<'a, Result<Refreshed, RefreshError>> {
+    pub fn refresh<'a>(
+        &'a self,
+        tokens: &'a UpstreamTokens,
+        person: &'a Identity,
+    ) -> BoxFuture<'a, Result<Refreshed, RefreshError>> {
         Box::pin(async move {
             match self {
-                Self::Remote(remote) => remote.refresh(tokens).await,
+                Self::Remote(remote) => remote.refresh(tokens, &person.subject).await,
                 Self::Local(_) => Ok(Refreshed::NotNeeded),
             }
         })

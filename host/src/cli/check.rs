@@ -2,20 +2,30 @@
 
 use super::{ConfigArguments, Failure, load, output};
 use crate::config::{Config, Purpose};
+use crate::plugins::unknown;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let loaded = load(&arguments.config.invocation(Purpose::Serve, Vec::new()))?;
-    for warning in &loaded.warnings {
-        output::warning(&warning.to_string());
-    }
+    let unknown = unknown::in_directory(&loaded.config);
+    let of_plugins = unknown.iter().map(ToString::to_string);
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).chain(of_plugins).collect();
+    warnings.iter().for_each(|warning| output::warning(warning));
     output::line(loaded.in_force.to_string().trim_end());
-    Ok(())
+    match warnings.len() {
+        count if arguments.strict && count > 0 => {
+            Err(Failure::start(format!("{count} warnings, each of which is an error with `--strict`")))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn schema() -> Result<(), Failure> {

@@ -58,12 +58,14 @@ fn configuration(arguments: ConfigArguments, report: &mut Report) -> Option<Load
 }
 
 async fn look(loaded: Loaded, report: &mut Report) -> Result<(), Failure> {
-    let Loaded { config, provider, secrets, .. } = loaded;
+    let Loaded { config, provider, egress, secrets, .. } = loaded;
     let base_url = &config.server.base_url;
     let http = ProviderHttp::new(base_url.is_loopback()).map_err(Failure::start)?;
     match (provider, config.auth.provider.as_str()) {
         (Some(provider), _) => {
-            report.add(checkup::look(provider, base_url, http.clone()).await);
+            let outward = ProviderHttp::through(&egress, base_url.is_loopback()).map_err(Failure::start)?;
+            report.add([Finding::good("egress", format!("{} is reached {egress}", provider.display_name()))]);
+            report.add(checkup::look(provider, base_url, outward, &config.state.dir).await);
             report.add(people(&config));
         }
         (None, LOCAL) => report.add([Finding::good("provider", "the built-in login, which believes every name")]),

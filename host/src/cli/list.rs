@@ -5,6 +5,7 @@ use serde_json::json;
 use super::wait::loaded_plugins;
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::plugins::catalog::{Catalog, PluginStatus};
+use crate::plugins::unknown;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -18,6 +19,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
     let looked = arguments.config.look_at_plugins()?;
+    for unknown in unknown::in_directory(&looked.config) {
+        output::warning(&unknown.to_string());
+    }
     let plugins = runtime()?.block_on(loaded_plugins(looked))?;
     let catalog = plugins.catalog();
     if arguments.json {

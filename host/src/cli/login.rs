@@ -14,7 +14,7 @@ use crate::auth::upstream::local::Local;
 use crate::auth::upstream::remote::Remote;
 use crate::auth::{Auth, AuthorizationServer, Parameters};
 use crate::config::provider::{LOCAL, NONE, Secret};
-use crate::config::{Config, Provider};
+use crate::config::{Config, Egress, Provider};
 use crate::fetch::Strangers;
 use crate::state::StateDir;
 use crate::store::Store;
@@ -28,6 +28,8 @@ pub(super) struct Login<'a> {
     pub(super) config: watch::Receiver<Arc<Config>>,
     /// The provider that was chosen; none for those that are built in.
     pub(super) provider: Option<Provider>,
+    /// How it is reached.
+    pub(super) egress: Egress,
     pub(super) client_secrets: BTreeMap<String, Secret>,
     pub(super) state: &'a StateDir,
     pub(super) tasks: &'a TaskTracker,
@@ -40,7 +42,7 @@ pub(super) struct Login<'a> {
 impl Login<'_> {
     /// Opens the store and begins to get to know the provider, unless nobody has to log in.
     pub(super) fn start(self) -> anyhow::Result<Auth> {
-        let Self { config, provider, mut client_secrets, state, tasks, draining, closed } = self;
+        let Self { config, provider, egress, mut client_secrets, state, tasks, draining, closed } = self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
         if current.auth.provider.as_str() == NONE {
@@ -56,7 +58,7 @@ impl Login<'_> {
                     base_url.as_str(),
                     provider.display_name(),
                 );
-                Upstream::Remote(Remote::start(provider, base_url, Some(state), tasks, draining)?)
+                Upstream::Remote(Remote::start(provider, base_url, &egress, Some(state), tasks, draining)?)
             }
             (name, None) => anyhow::bail!("provider `{name}` was not read"),
         };

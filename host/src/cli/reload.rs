@@ -71,7 +71,7 @@ async fn load(invocation: Invocation) -> Result<Loaded, String> {
 
 fn apply(loaded: Loaded, config: &watch::Sender<Arc<Config>>, provider: Option<&Provider>, log: &LogLevel) {
     let old = Arc::clone(&config.borrow());
-    let mut new = loaded.config;
+    let new = loaded.config;
     let waiting = old.restart_needed(&new);
     if !waiting.is_empty() {
         let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();
@@ -82,7 +82,7 @@ fn apply(loaded: Loaded, config: &watch::Sender<Arc<Config>>, provider: Option<&
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
     // What needs a restart stays as it was, so that the next change is compared with what is in force.
-    new = Config { limits: new.limits, plugin: new.plugin, log: new.log, ..(*old).clone() };
+    let new = old.with_live_parts_of(new);
     if new == *old {
         return;
     }

@@ -18,7 +18,7 @@ use crate::config::{Config, Invocation, Loaded, Override, Purpose};
 use crate::http::server::Limits;
 use crate::http::{self, App, Routes};
 use crate::mcp::{Endpoint, Parameters};
-use crate::plugins::Plugins;
+use crate::plugins::{Plugins, unknown};
 use crate::state::StateDir;
 
 #[derive(clap::Args)]
@@ -60,7 +60,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(invocation: Invocation, loaded: Loaded, log: LogLevel) -> Result<Self, Failure> {
-        let Loaded { config, provider, client_secrets, secrets, warnings, in_force: _ } = loaded;
+        let Loaded { config, provider, client_secrets, egress, secrets, warnings, in_force: _ } = loaded;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -82,10 +82,13 @@ impl Server {
         let (tasks, draining, closed) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
+        tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
+        let page_config = config_receiver.clone();
         let login_config = config_receiver.clone();
         let login = Login {
             config: login_config,
             provider: provider.clone(),
+            egress,
             client_secrets,
             state: &state,
             tasks: &tasks,
@@ -111,6 +114,7 @@ impl Server {
             endpoint,
             auth,
             server: config.server.clone(),
+            config: page_config,
             draining: draining.clone(),
         });
         Ok(Self { plugins, config, listeners, routes, tasks, draining, closed, signals })
@@ -156,6 +160,21 @@ impl Server {
         tasks.wait().await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Names the tables of plugins that there are not, now and when the configuration has changed; each once.
+async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop: CancellationToken) {
+    let mut said = Vec::new();
+    loop {
+        let current = Arc::clone(&config.borrow_and_update());
+        let looked = tokio::task::spawn_blocking(move || unknown::in_directory(&current));
+        let Ok(found) = looked.await else { return };
+        found.iter().filter(|unknown| !said.contains(*unknown)).for_each(|unknown| tracing::warn!("{unknown}"));
+        said = found;
+        if !matches!(stop.run_until_cancelled(config.changed()).await, Some(Ok(()))) {
+            return;
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What no single key can know: values that do not go together, and keys that have no effect.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::Host;
@@ -7,8 +8,8 @@ use url::Host;
 use super::address::{BaseUrl, Listen};
 use super::key::Key;
 use super::keys::Config;
-use super::names::PluginName;
-use super::problem::Fault;
+use super::names::{PluginName, Who};
+use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 
@@ -27,6 +28,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     grants_speak_https(config, reader);
     clients_can_be_sent_back(config, reader);
     clients_come_to_the_listener(config, reader);
+    groups_name_people(config, reader);
     warn_about_what_has_no_effect(config, reader);
 }
 
@@ -122,6 +124,44 @@ fn misfit(base_url: &BaseUrl, listen: Listen) -> Option<String> {
     };
     (!is_reached).then(|| {
         format!("clients call {base_url}, and the server listens on {listen} (`server.listen`): let one name what the other does")
+    })
+}
+
+/// A group that is named is there, and none names itself, through however many others.
+fn groups_name_people(config: &Config, reader: &mut Reader<'_>) {
+    let auth = &config.auth;
+    let group_key = |name: &str| Key::from("auth.groups").child(name);
+    let of_scopes = auth.scopes.iter().map(|(scope, who)| (Key::from("auth.scopes").child(scope.as_str()), who));
+    let of_groups = auth.groups.iter().map(|(name, who)| (group_key(name.as_str()), who));
+    let lists = [("auth.allow".into(), &auth.allow), ("auth.deny".into(), &auth.deny)];
+    for (key, people) in lists.into_iter().chain(of_scopes).chain(of_groups) {
+        for group in groups_in(people).filter(|group| !auth.groups.contains_key(*group)) {
+            let names = auth.groups.keys().map(|name| name.as_str());
+            let cure = match nearest(group, names) {
+                Some(near) => format!("did you mean `group:{near}`?"),
+                None => "`[auth.groups]` has no such group".to_owned(),
+            };
+            reader.conflict(std::slice::from_ref(&key), format!("unknown group `{group}`; {cure}"));
+        }
+    }
+    for name in auth.groups.keys() {
+        let mut reached = BTreeSet::new();
+        let mut ahead = vec![name.as_str()];
+        while let Some(group) = ahead.pop() {
+            let inner = auth.groups.get(group).into_iter().flat_map(|people| groups_in(people));
+            ahead.extend(inner.filter(|inner| reached.insert(inner.to_owned())));
+        }
+        if reached.contains(name.as_str()) {
+            let message = format!("group `{name}` names itself, directly or through another group");
+            reader.conflict(&[group_key(name.as_str())], message);
+        }
+    }
+}
+
+fn groups_in(people: &[Who]) -> impl Iterator<Item = &str> {
+    people.iter().filter_map(|who| match who {
+        Who::Group(name) => Some(name.as_str()),
+        _ => None,
     })
 }
 

@@ -14,6 +14,8 @@ pub(super) const REDACTED: &str = "\"***\"";
 pub struct InForce {
     pub(super) lines: Vec<Line>,
     pub(super) at_provider: Option<AtProvider>,
+    /// How it is reached, in words.
+    pub(super) egress: String,
 }
 
 /// The URLs that an operator compares with what the provider says.
@@ -52,6 +54,7 @@ impl fmt::Display for InForce {
         if let Some(discovery) = discovery {
             writeln!(f, "# The discovery document of {name}: {discovery}")?;
         }
-        writeln!(f, "# The callback URL to enter at {name}: {callback}")
+        writeln!(f, "# The callback URL to enter at {name}: {callback}")?;
+        writeln!(f, "# {name} is reached {}", self.egress)
     }
 }

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::address::{AllowedHost, BaseUrl, Listen, Network, Origin};
 use super::document::{Node, Table, Value};
+use super::egress::EgressProxy;
 use super::environment::Environment;
 use super::free::{Free, PluginSetting};
 use super::key::Key;
-use super::names::{LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who};
+use super::names::{
+    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who,
+};
 use super::problem::Source;
 use super::reader::{Reader, Setting};
 use super::table::{overridable_table, table};
@@ -22,6 +25,8 @@ table! {
         server: Server = {},
         /// Who may log in, and through which provider.
         auth: Auth = {},
+        /// How this server reaches the provider.
+        egress: Egress = {},
         /// What the server keeps between two runs.
         state: State = {},
         /// Where plugins come from.
@@ -76,9 +81,12 @@ table! {
         /// The identity provider: a built-in one or one declared below; `none` for no login at all, on loopback only.
         /// Also AUTH_PROVIDER.
         provider: ProviderName = "auth0",
-        /// Who may log in: `alice@example.com`, `*@example.com`, `sub:…`, `org:…`; empty for everyone the provider
-        /// knows.
+        /// Who may log in: `alice@example.com`, `*@example.com`, `sub:…`, `org:…`, `group:…`; empty for everyone the
+        /// provider knows. A change applies at once, to those who are logged in too.
         allow: Vec<Who> = [],
+        /// Who may not, whatever `allow` says. It fails closed: of whom the provider does not say whether they are meant,
+        /// they are. A change applies at once.
+        deny: Vec<Who> = [],
         /// How long an access token is good for.
         access_ttl: Positive<Period> = "1h",
         /// How long a session lasts after it was last used.
@@ -88,13 +96,18 @@ table! {
         /// How long a refresh token that has just been replaced is answered as before, once its successor was used:
         /// clients send one twice. Any later use of it ends the session.
         refresh_grace: Period = "60s",
+        /// For how many days the provider may refuse to renew one person's session, in words that its data does not know,
+        /// before that session ends. What it refuses to others too is no reason.
+        refresh_refused_days: Count = 7,
         /// Requests a minute that one address may make to each of the login's endpoints.
         requests_per_minute: Positive<Count> = 600,
         /// What happens to a client whose id this server never gave out: `refuse`, or `adopt` it as a new one.
         unknown_clients: UnknownClients = "refuse",
-        /// Ids of clients that are turned away as if they had never registered.
+        /// Ids of clients that are turned away as if they had never registered. A change applies at once.
         denied_clients: Vec<String> = [],
-        /// Who holds a scope that the provider's token does not carry.
+        /// Groups of people, which are then named `group:…`. A change applies at once.
+        groups: BTreeMap<GroupName, Vec<Who>> = {},
+        /// Who holds a scope that the provider's token does not carry. A change applies at once.
         scopes: BTreeMap<Scope, Vec<Who>> = {},
         /// Clients that are known beforehand, by their id.
         clients: BTreeMap<String, Client> = {},
@@ -112,6 +125,18 @@ table! {
         redirect_uris: Vec<RedirectUri>,
         /// Its secret; without one it is a public client.
         secret: Option<Template>,
+    }
+}
+
+table! {
+    /// `[egress]`: how this server reaches the provider. What strangers name is always fetched directly.
+    pub struct Egress {
+        /// A proxy, `http://proxy.example:3128`, or `env` for the one of HTTPS_PROXY and NO_PROXY. Without it there is
+        /// none, whatever those say.
+        proxy: Option<EgressProxy>,
+        /// Certificates (PEM) of authorities that are trusted beside the system's, such as those of a proxy that looks
+        /// into TLS.
+        ca_file: Option<PathBuf>,
     }
 }
 

@@ -178,39 +178,90 @@ fn log_filter(text: &str) -> Result<String, Unfit> {
     Ok(text.to_owned())
 }
 
-/// A person, or everybody of a kind, as `[auth] allow` and `[auth.scopes]` name them.
+/// A person, or everybody of a kind, wherever the configuration names people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
-    /// `alice@example.com`: a verified address, in lower case.
+    /// `alice@example.com`: an address, in lower case.
     Email(String),
-    /// `*@example.com`: every verified address of this domain, in lower case.
+    /// `*@example.com`: every address of this domain, in lower case.
     Domain(String),
     /// `sub:…`: the provider's own id of a person.
     Subject(String),
     /// `org:…`: everybody whom the provider counts to this organization.
     Organization(String),
+    /// `group:…`: everybody whom this group of `[auth.groups]` names.
+    Group(String),
+}
+
+name! {
+    /// The name of a group of people.
+    pub struct GroupName = group_name, "a group's name", "ops", "[A-Za-z0-9_-]+"
+}
+
+impl Borrow<str> for GroupName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+fn group_name(text: &str) -> Result<String, Unfit> {
+    if text.is_empty() {
+        return Err("a name cannot be empty".into());
+    }
+    prefix(text)
 }
 
 impl FromStr for Who {
     type Err = Unfit;
 
     fn from_str(text: &str) -> Result<Self, Unfit> {
-        let shape = || Unfit::from("expected \"alice@example.com\", \"*@example.com\", \"sub:…\" or \"org:…\"");
-        let filled = |id: &str| if id.is_empty() { Err(shape()) } else { Ok(id.to_owned()) };
         if let Some(subject) = text.strip_prefix("sub:") {
-            return filled(subject).map(Self::Subject);
+            return id(subject).map(Self::Subject);
         }
         if let Some(organization) = text.strip_prefix("org:") {
-            return filled(organization).map(Self::Organization);
+            return id(organization).map(Self::Organization);
+        }
+        if let Some(group) = text.strip_prefix("group:") {
+            return group_name(group).map(Self::Group);
+        }
+        if text.starts_with(['!', '-', '^', '~']) {
+            return Err("nobody is taken out by a sign in front; whom to turn away is named in `auth.deny`".into());
         }
         let (person, domain) = text.rsplit_once('@').ok_or_else(shape)?;
-        let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == '*');
+        if !is_domain(domain) {
+            return Err(shape());
+        }
         match person {
-            "*" if plain(domain) => Ok(Self::Domain(domain.to_lowercase())),
-            _ if plain(person) && plain(domain) => Ok(Self::Email(text.to_lowercase())),
+            "*" => Ok(Self::Domain(domain.to_lowercase())),
+            _ if is_local_part(person) => Ok(Self::Email(text.to_lowercase())),
             _ => Err(shape()),
         }
     }
+}
+
+fn shape() -> Unfit {
+    "expected \"alice@example.com\", \"*@example.com\", \"sub:…\", \"org:…\" or \"group:…\"".into()
+}
+
+/// An id of the provider's, which may be anything but a pattern: somebody who writes one means more than one.
+fn id(text: &str) -> Result<String, Unfit> {
+    if text.is_empty() || text.trim() != text {
+        return Err(shape());
+    }
+    if text.contains('*') {
+        return Err("an id is written whole; `*` stands for nothing in it".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// The part before the `@`, as people have it: quoted ones and comments (RFC 5322 §3.4.1) are more likely a mistake.
+fn is_local_part(text: &str) -> bool {
+    let is_letter = |c: char| c.is_alphanumeric() || c == '_';
+    text.starts_with(is_letter) && text.chars().all(|c| is_letter(c) || ".!#$%&'+-/=?^`{|}~".contains(c))
+}
+
+fn is_domain(text: &str) -> bool {
+    text.starts_with(char::is_alphanumeric) && text.chars().all(|c| c.is_alphanumeric() || "-.".contains(c))
 }
 
 impl fmt::Display for Who {
@@ -220,6 +271,7 @@ impl fmt::Display for Who {
             Self::Domain(domain) => write!(f, "*@{domain}"),
             Self::Subject(subject) => write!(f, "sub:{subject}"),
             Self::Organization(organization) => write!(f, "org:{organization}"),
+            Self::Group(group) => write!(f, "group:{group}"),
         }
     }
 }
@@ -227,7 +279,7 @@ impl fmt::Display for Who {
 impl Text for Who {
     const WHAT: &'static str = "a person";
     const EXAMPLE: &'static str = "*@example.com";
-    const PATTERN: &'static str = "(sub|org):.+|.+@.+";
+    const PATTERN: &'static str = "(sub|org|group):.+|[^!^~-].*@.+";
 }
 
 text_schema!(Who);
@@ -267,16 +319,35 @@ mod tests {
 
     #[test]
     fn people() {
-        let shape = Err("expected \"alice@example.com\", \"*@example.com\", \"sub:…\" or \"org:…\"");
+        let shape = Err("expected \"alice@example.com\", \"*@example.com\", \"sub:…\", \"org:…\" or \"group:…\"");
+        let sign = Err("nobody is taken out by a sign in front; whom to turn away is named in `auth.deny`");
+        let pattern = Err("an id is written whole; `*` stands for nothing in it");
         check::<Who>(&[
             ("*@Example.com", Ok("*@example.com")),
             ("Alice@example.com", Ok("alice@example.com")),
+            ("jörg+x.y@example.com", Ok("jörg+x.y@example.com")),
             ("sub:auth0|1@A", Ok("sub:auth0|1@A")),
             ("org:Acme", Ok("org:Acme")),
+            ("group:ops", Ok("group:ops")),
+            ("group:", Err("a name cannot be empty")),
+            ("group:the ops", Err("only letters, digits, `_` and `-` may be used")),
+            ("!bob@example.com", sign),
+            ("-bob@example.com", sign),
+            ("!sub:1", sign),
+            ("not bob@example.com", shape),
+            ("deny:bob@example.com", shape),
+            ("bob@example.com,alice@example.com", shape),
+            ("<bob@example.com>", shape),
+            ("role:admin", shape),
+            ("Org:acme", shape),
+            ("org:*", pattern),
+            ("sub: 1", shape),
             ("*", shape),
             ("sub:", shape),
             ("a*@example.com", shape),
             ("*@*", shape),
+            ("*@*.example.com", shape),
+            ("@example.com", shape),
             ("example.com", shape),
         ]);
     }

@@ -172,6 +172,9 @@ pub enum Fault {
     /// A warning: the key does nothing with the login that was chosen.
     #[error("has no effect with provider `none`: nobody who calls is known")]
     NoLogin,
+    /// A warning: a variable by which other programs find a proxy.
+    #[error("ignored: how the provider is reached is said by `egress.proxy` alone, with a URL or \"env\"")]
+    IgnoredProxy,
     /// A warning: a variable that looks like ours, and is not.
     #[error("unknown variable, ignored{}", did_you_mean(.0.as_deref()))]
     UnknownVariable(Option<String>),
@@ -205,7 +208,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 /// The known name that `name` most likely was meant to be, if one is near enough.
 ///
 /// Case and dashes count for nothing; beyond that, one letter in three may be wrong.
-pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let name = plain(name);
     known

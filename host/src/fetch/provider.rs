@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use http::header::ACCEPT;
-use reqwest::Client;
+use reqwest::{Client, NoProxy, Proxy};
 use url::{Host, Url};
 
-use super::{Document, Fetch, FetchError, PROVIDER_CONNECT_TIMEOUT, answer, builder, built};
+use super::{Document, Fetch, FetchError, PROVIDER_CONNECT_TIMEOUT, answer, authorities, builder, built, causes};
+use crate::config::Egress;
 
 /// Size of a provider's answer: discovery, tokens, claims of a person in many groups.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -24,7 +25,24 @@ impl ProviderHttp {
     /// # Errors
     /// [`FetchError::Setup`] if there is no TLS to be had.
     pub fn new(allow_plain_loopback: bool) -> Result<Self, FetchError> {
-        Ok(Self { client: built(builder(PROVIDER_CONNECT_TIMEOUT))?, allow_plain_loopback })
+        Self::through(&Egress::default(), allow_plain_loopback)
+    }
+
+    /// Makes a client that goes the way that the configuration says. With a proxy, that resolves the provider's name.
+    ///
+    /// # Errors
+    /// [`FetchError::Setup`] if there is no TLS to be had.
+    pub fn through(egress: &Egress, allow_plain_loopback: bool) -> Result<Self, FetchError> {
+        let mut builder = builder(PROVIDER_CONNECT_TIMEOUT);
+        if let Some(url) = &egress.proxy {
+            let proxy = Proxy::all(url.reveal().clone()).map_err(|error| FetchError::Setup(causes(&error)))?;
+            let direct = egress.no_proxy.as_deref().and_then(NoProxy::from_string);
+            builder = builder.proxy(proxy.no_proxy(direct));
+        }
+        if let Some(pem) = &egress.authorities {
+            builder = builder.tls_certs_merge(authorities(pem).map_err(FetchError::Setup)?);
+        }
+        Ok(Self { client: built(builder)?, allow_plain_loopback })
     }
 
     /// Sends a request. Every status is an answer, redirects too: they are not followed.

@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::config::Egress;
 
 /// Serves one fixed answer to every request, on loopback. Returns the address.
 async fn server(answer: impl Into<Vec<u8>>) -> SocketAddr {
@@ -130,4 +131,28 @@ fn max_age_is_read_from_cache_control() {
     assert_eq!(of(&["no-cache"]), Some(0));
     assert_eq!(of(&["max-age=-1"]), None);
     assert_eq!(of(&["max-age=99999999999999999999999"]), None);
+}
+
+/// With a proxy, nothing of the provider is looked up here.
+#[tokio::test]
+async fn a_proxy_resolves_the_providers_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://user:hunter2@{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut head = vec![0; 4096];
+        let read = client.read(&mut head).await.unwrap();
+        client.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8_lossy(&head[..read]).into_owned()
+    });
+    let egress = Egress { proxy: Some(proxy.parse().unwrap()), ..Egress::default() };
+    let http = ProviderHttp::through(&egress, true).unwrap();
+    let error = http.send(get("https://nowhere.invalid/x")).await.unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    let asked = asked.await.unwrap();
+    assert!(asked.starts_with("CONNECT nowhere.invalid:443 HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.to_lowercase().contains("proxy-authorization: basic dxnlcjpodw50zxiy"), "{asked}");
+    let direct = Egress { no_proxy: Some("invalid".to_owned()), ..egress };
+    let error = ProviderHttp::through(&direct, true).unwrap().send(get("https://nowhere.invalid/x")).await.unwrap_err();
+    assert!(matches!(error, FetchError::Unreachable(_)), "{error}");
 }

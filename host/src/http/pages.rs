@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::{App, html};
 use crate::clients::{self, Client};
 use crate::plugins::catalog::{PluginStatus, Tool};
+use crate::plugins::unknown;
 
 #[derive(Template)]
 #[template(path = "landing.html")]
@@ -21,6 +22,8 @@ struct Landing {
     snippets: Vec<(&'static str, &'static str, String)>,
     tools: Vec<(String, String)>,
     broken: Vec<(String, String, bool)>,
+    /// Tables of the configuration for plugins that there are not.
+    unknown: Vec<String>,
     is_ready: bool,
     /// Strangers do not see what there is.
     is_open: bool,
@@ -51,6 +54,7 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
             .to_vec(),
         tools: catalog.tools().iter().map(summary).collect(),
         broken: catalog.plugins().iter().filter_map(broken).collect(),
+        unknown: unknown(&app),
         is_ready: app.plugins.is_ready(),
         is_open: is_open(&app),
         provider: app.auth.server().map(|server| server.provider().to_owned()),
@@ -79,6 +83,15 @@ pub(super) async fn llms_txt(State(app): State<Arc<App>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
 }
 
+/// Until the directory has been looked at, nothing is missing.
+fn unknown(app: &App) -> Vec<String> {
+    if !app.plugins.is_ready() || !is_open(app) {
+        return Vec::new();
+    }
+    let config = Arc::clone(&app.config.borrow());
+    unknown::in_catalog(&config, &app.plugins.catalog()).iter().map(ToString::to_string).collect()
+}
+
 /// Whether whoever comes here may see the tools: only people of this machine come, or nobody has to log in.
 fn is_open(app: &App) -> bool {
     app.auth.server().is_none() || app.server.base_url.is_loopback()
@@ -103,6 +116,7 @@ mod tests {
             snippets: Vec::new(),
             tools: vec![("add".to_owned(), "<script>".to_owned())],
             broken: vec![("secret.wasm".to_owned(), "<script>".to_owned(), false)],
+            unknown: vec!["`[plugin.secret]`".to_owned()],
             is_ready: true,
             is_open,
             provider: Some("Auth0".to_owned()),
@@ -121,5 +135,6 @@ mod tests {
         let page = page(false);
         assert!(page.contains("People log in with Auth0") && page.contains("http://localhost:8000/mcp"));
         assert!(!page.contains("<code>add</code>") && !page.contains("secret.wasm"));
+        assert!(!page.contains("plugin.secret"));
     }
 }

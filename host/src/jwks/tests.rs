@@ -80,6 +80,7 @@ fn rules() -> Rules {
         audience: Audience::OneOf(vec!["us".to_owned()]),
         types: &["JWT"],
         leeway: Duration::from_secs(60),
+        max_bytes: 8 * 1024,
     }
 }
 

@@ -11,9 +11,6 @@ use serde_json::{Map, Value};
 
 use super::{Audience, Issuer, JwtError, Keys, Rules};
 
-/// Size of a token. Ours are some two kilobytes; those of people in many groups are the largest.
-const MAX_BYTES: usize = 8 * 1024;
-
 /// Size of a `kid`, which is nothing but a key of a map.
 const MAX_KID_BYTES: usize = 256;
 
@@ -42,7 +39,7 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// [`JwtError`] for everything that no key could make right.
     pub(super) fn read(token: &'a str, rules: &Rules) -> Result<Self, JwtError> {
-        if token.len() > MAX_BYTES {
+        if token.len() > rules.max_bytes {
             return Err(JwtError::TooLarge);
         }
         let header = header(token).ok_or(JwtError::Malformed)?;

@@ -73,6 +73,7 @@ impl Listeners {
                 () = subscription.cancelled() => return,
                 // A returned subscription gets its final result, which tells the client that this was no accident.
                 () = self.draining.cancelled() => return,
+                () = principal.turned_away(&[]) => return,
                 news = changes.next() => news,
             };
             let Some(news) = news else { return };
@@ -115,7 +116,11 @@ impl Listeners {
     fn may_know(&self, updated: &Updated, principal: &Principal) -> bool {
         let catalog = self.plugins.catalog();
         let owner = catalog.owner_of(&updated.uri);
-        owner.is_some_and(|served| served.plugin.name == updated.plugin && principal.holds(served.scopes()))
+        owner.is_some_and(|served| {
+            served.plugin.name == updated.plugin
+                && principal.holds(served.scopes())
+                && principal.may_still(served.scopes())
+        })
     }
 
     async fn tell_sessions(&self, changes: &mut Changes) {

@@ -18,6 +18,7 @@ use super::input;
 use super::rounds::{MAX_ROUNDS, answers_in};
 use super::tools;
 use crate::plugins::Plugins;
+use crate::plugins::call::CallError;
 use crate::plugins::catalog::Tool;
 use crate::plugins::codec::Reply;
 use crate::plugins::conversation::{Conversation, Message, Outbox};
@@ -129,6 +130,9 @@ impl Call {
             done = self.rounds(&context, conversation) => done,
             // Dropping the call stops its guest.
             () = context.cancelled() => Err(TaskExit::Cancelled),
+            () = self.principal.turned_away(self.tool.served.scopes()) => {
+                Ok(tools::call_result(Err(CallError::TurnedAway))?)
+            }
         }
     }
 
@@ -152,11 +156,7 @@ impl Call {
     }
 
     /// One round, of which the client sees the last progress in the task's state.
-    async fn round(
-        &self,
-        context: &TaskContext,
-        mut conversation: Conversation,
-    ) -> Result<Reply, crate::plugins::call::CallError> {
+    async fn round(&self, context: &TaskContext, mut conversation: Conversation) -> Result<Reply, CallError> {
         let (messages, mut reported) = mpsc::channel(1);
         conversation.outbox = Some(Outbox { wants_progress: true, least_level: None, messages });
         let mut call = std::pin::pin!(self.plugins.call(&self.tool, &self.arguments, conversation));

@@ -77,6 +77,9 @@ pub enum CallError {
     /// What the guest returned cannot be given to a client.
     #[error("the tool's result cannot be returned: {0}")]
     Result(#[from] ResultError),
+    /// The rules have changed while the call went on: its caller may not make it any more.
+    #[error("you may not use this tool any more: whoever runs this server has changed who may")]
+    TurnedAway,
     /// The client took its request back.
     #[error("the call was cancelled")]
     Cancelled,
@@ -234,6 +237,20 @@ async fn contain<T>(
 ) -> Result<T, CallError> {
     let deadline = Instant::now() + served.timeout();
     // The codec's own panics are caught as well: a tool's types must not be able to take a connection down.
+    let turned_away = async {
+        match caller {
+            Some(caller) => caller.turned_away(served.scopes()).await,
+            None => std::future::pending().await,
+        }
+    };
+    // The work first: most is done before anybody would have to wait for the rules.
+    let work = async {
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = turned_away => Err(CallError::TurnedAway),
+        }
+    };
     let outcome = match AssertUnwindSafe(tokio::time::timeout_at(deadline, work)).catch_unwind().await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_elapsed)) => Err(CallError::Timeout(served.timeout())),
@@ -462,6 +479,7 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         CallError::Cancelled => {}
         CallError::Timeout(_)
         | CallError::Busy
+        | CallError::TurnedAway
         | CallError::Memory(_)
         | CallError::StackOverflow
         | CallError::Exited(_)

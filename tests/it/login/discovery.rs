@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use tinymcp_tests::client::{LEGACY, initialize};
 use tinymcp_tests::http::{Answer, Request, content_type};
-use tinymcp_tests::oauth::challenge;
+use tinymcp_tests::oauth::{Kind, challenge};
+use tinymcp_tests::provider::Provider;
+use tinymcp_tests::provider::settings::Settings;
 use tinymcp_tests::world::{World, local};
 
 const RESOURCE: &str = "/.well-known/oauth-protected-resource";
@@ -324,4 +326,28 @@ async fn endpoints_of_clients_answer_in_json_and_never_with_a_server_error() {
             assert!(answer.header("allow").contains("POST"), "{method} {path}: {answer:?}");
         }
     }
+}
+
+/// A member that a login can do without may be wrong; the login goes on without it, and the log names it.
+#[tokio::test]
+async fn slips_in_optional_members_of_the_provider_cost_the_member() {
+    let provider = Provider::start(Settings::oidc()).await;
+    provider.change(|settings| {
+        settings.discovery_members = [
+            ("revocation_endpoint", json!("")),
+            ("introspection_endpoint", json!("/relative")),
+            ("end_session_endpoint", json!("http://id.example/logout")),
+            ("scopes_supported", json!("openid profile")),
+            ("code_challenge_methods_supported", json!(null)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    });
+    let world = World::with(&provider).await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    assert!(client.is_live(&tokens.access).await);
+    for member in ["revocation_endpoint", "introspection_endpoint", "scopes_supported"] {
+        world.server.log.wait_for(&format!("`{member}` of the document is left out")).await;
+    }
+    assert_eq!(client.revoke(&tokens.refresh).await.status, 200);
 }

@@ -82,6 +82,9 @@ fn discovery(settings: &Settings, url: &str) -> Value {
         document["introspection_endpoint"] = json!(at(TOKEN_INFO));
         document["scopes_supported"] = json!(["openid", "profile", "email", "public_metadata", "offline_access"]);
     }
+    for (name, value) in &settings.discovery_members {
+        document[name] = value.clone();
+    }
     document
 }
 
@@ -261,6 +264,10 @@ fn token(state: &mut State, url: &str, asked: &Asked) -> Reply {
                 return json_reply(*status, &json!({ "error": error }));
             }
             let token = form.get("refresh_token").unwrap_or_default();
+            let refused = state.grants.person_of(token).and_then(|person| settings.refuses_refresh_of.get(person));
+            if let Some((status, body)) = refused {
+                return json_reply(*status, body);
+            }
             state.grants.renew(token, settings.rotate, settings.overlap)
         }
         _ => return token_error(&settings, "unsupported_grant_type", "authorization_code or refresh_token"),

@@ -111,6 +111,11 @@ impl Grants {
         token
     }
 
+    /// The person of a refresh token, whatever has become of it.
+    pub fn person_of(&self, token: &str) -> Option<&str> {
+        self.refresh.get(token).map(|refresh| refresh.authorization.person.as_str())
+    }
+
     /// Uses a refresh token. With rotation it is replaced by this, and good for the overlap only; whoever comes later ends
     /// its whole family.
     ///

@@ -127,6 +127,10 @@ pub struct Settings {
     pub refuses: Option<(String, String)>,
     /// An error that every refresh ends with: status, code.
     pub refuses_refresh: Option<(u16, String)>,
+    /// People whose every refresh is answered so: status and body.
+    pub refuses_refresh_of: BTreeMap<String, (u16, Value)>,
+    /// Members of the discovery document that are others.
+    pub discovery_members: BTreeMap<String, Value>,
 }
 
 impl Settings {
@@ -160,6 +164,8 @@ impl Settings {
             omits_scope: false,
             refuses: None,
             refuses_refresh: None,
+            refuses_refresh_of: BTreeMap::new(),
+            discovery_members: BTreeMap::new(),
         }
     }
 

@@ -1,12 +1,11 @@
 use super::*;
 use crate::config::Config;
-use tokio::sync::watch;
 
 const GOOD: &str =
     "response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
 
 fn check(query: &str) -> Result<ValidatedRequest, Refused> {
-    let people = People::new(watch::channel(Arc::new(Config::default())).1, false);
+    let people = People::fixed(Config::default(), false);
     let base_url: BaseUrl = "https://mcp.example".parse().unwrap();
     let client = Client::for_tests("c", &["https://app.example/cb"]);
     validate(&Parameters::parse(query.as_bytes()), &client, "https://app.example/cb", &base_url, &people)

@@ -25,6 +25,9 @@ const MAX_ASSERTION_LIFE: Duration = Duration::from_secs(5 * 60);
 /// How far a client's clock may differ from ours.
 const LEEWAY: Duration = Duration::from_secs(60);
 
+/// Size of an assertion, which strangers send.
+const ASSERTION_BYTES_MAX: usize = 8 * 1024;
+
 /// Size of an assertion's `jti`.
 const MAX_JTI_BYTES: usize = 256;
 
@@ -165,6 +168,7 @@ impl<F: Fetch + Clone> Documents<F> {
             audience: Audience::OneOf(audiences.iter().map(|audience| (*audience).to_owned()).collect()),
             types: &["JWT", "client-authentication+jwt"],
             leeway: LEEWAY,
+            max_bytes: ASSERTION_BYTES_MAX,
         };
         let claims = match (&client.remote_keys, &client.metadata.keys) {
             (Some(keys), _) => keys.verify(assertion, &rules).await,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::cache::{Freshness, Grant, Live};
+use super::cache::{Facts, Freshness, Grant, Live};
 use super::record::{Access, Record};
 use super::{Sessions, TRIES, now_s};
+use crate::auth::people::{Holder, Version};
 use crate::auth::tokens::{Family, Kind, Token};
-use crate::principal::{Known, Principal};
+use crate::principal::{Known, Principal, Standing};
 use crate::store::{Committed, StoreError};
 
 /// Why a bearer token is not taken.
@@ -16,6 +17,8 @@ pub(in crate::auth) enum BearerError {
     Foreign,
     /// Its session has ended, or it was revoked.
     Ended,
+    /// Its person, or its client, is turned away by the rules of now.
+    TurnedAway,
     /// Its time is over.
     Expired,
     /// The store cannot say.
@@ -30,7 +33,7 @@ impl Sessions {
     ) -> Result<Arc<Principal>, BearerError> {
         let token = Token::open(&self.vault, Kind::Access, raw_token).ok_or(BearerError::Foreign)?;
         let hash = token.hash();
-        let cached = self.cache.get(&token.family);
+        let cached = self.cache.get(&token.family).map(|live| self.by_rules_of_now(token.family, live));
         if let Some(live) = &cached
             && let Some(grant) = live.grant(&hash)
         {
@@ -61,14 +64,15 @@ impl Sessions {
     }
 
     fn use_grant(self: &Arc<Self>, family: Family, live: &Live, grant: &Grant) -> Result<Arc<Principal>, BearerError> {
-        if grant.expires_s <= now_s() {
+        let Some(principal) = &grant.principal else { return Err(BearerError::TurnedAway) };
+        if grant.access.expires_s <= now_s() {
             return Err(BearerError::Expired);
         }
         if live.is_first_use(grant) {
-            let (sessions, generation) = (Arc::clone(self), grant.generation);
+            let (sessions, generation) = (Arc::clone(self), grant.access.generation);
             self.tasks.spawn(async move { sessions.note_first_use(family, generation).await });
         }
-        Ok(Arc::clone(&grant.principal))
+        Ok(Arc::clone(principal))
     }
 
     /// Writes down that a token of the latest rotation has arrived, which begins the end of the grace.
@@ -104,33 +108,78 @@ impl Sessions {
         }
     }
 
+    /// The session as the rules of now have it.
+    fn by_rules_of_now(&self, family: Family, live: Arc<Live>) -> Arc<Live> {
+        if live.rules == self.people.version() {
+            return live;
+        }
+        self.cache.replace(family, &live, self.under_rules(&live.facts, &live.grants))
+    }
+
     pub(super) fn remember(&self, family: Family, record: &Record) -> Arc<Live> {
-        let possible = self.people.held_by(&record.identity);
-        let is_allowed = self.people.admits(&record.identity);
-        let identity = &record.identity;
+        let facts = Facts {
+            identity: Arc::new(record.identity.clone()),
+            provider: record.provider.clone(),
+            client_id: record.client_id.clone(),
+        };
+        let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
+        let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
+        let generation = record.refresh.as_ref().map(|refresh| refresh.generation).filter(|_| is_unused);
+        let (rules, grants) = self.under_rules(&facts, &record.access);
+        self.cache.insert(family, Live::new(record.changes, Arc::new(facts), rules, grants, generation))
+    }
+
+    /// What each token is good for now. Of whoever may not call any more, each is known and good for nothing.
+    fn under_rules<'a>(
+        &self,
+        facts: &Facts,
+        tokens: impl IntoIterator<Item = &'a (impl Issued + 'a)>,
+    ) -> (Version, Vec<Grant>) {
+        // The version first: rules that change meanwhile make this outdated, and not the other way round.
+        let rules = self.people.version();
+        let identity = &facts.identity;
+        let possible = self.people.held_by(identity);
+        let is_allowed = self.people.admits(identity) && !self.people.denies_client(&facts.client_id);
         let principal = |access: &Access| {
+            let holder = Holder {
+                people: self.people.clone(),
+                identity: Arc::clone(identity),
+                client_id: facts.client_id.clone(),
+                scopes: access.scopes.clone(),
+            };
             Principal::known(Known {
                 issuer: identity.issuer.clone(),
                 subject: identity.subject.clone(),
                 email: identity.email.clone().filter(|_| identity.email_verified),
                 name: identity.name.clone(),
-                provider: record.provider.clone(),
-                client: record.client_id.clone(),
+                provider: facts.provider.clone(),
+                client: facts.client_id.clone(),
                 granted: &access.scopes & &possible,
                 possible: possible.clone(),
+                standing: Standing::under(Arc::new(holder)),
             })
         };
         let grant = |access: &Access| Grant {
-            hash: access.hash,
-            expires_s: access.expires_s,
-            generation: access.generation,
-            principal: Arc::new(principal(access)),
+            access: access.clone(),
+            principal: is_allowed.then(|| Arc::new(principal(access))),
         };
-        // Whoever was taken from `[auth] allow` is out with the restart that this takes.
-        let grants = record.access.iter().filter(|_| is_allowed).map(grant).collect();
-        let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
-        let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
-        let generation = record.refresh.as_ref().map(|refresh| refresh.generation).filter(|_| is_unused);
-        self.cache.insert(family, Live::new(record.changes, grants, generation))
+        (rules, tokens.into_iter().map(|token| grant(token.access())).collect())
+    }
+}
+
+/// Something that has an access token in it.
+trait Issued {
+    fn access(&self) -> &Access;
+}
+
+impl Issued for Access {
+    fn access(&self) -> &Access {
+        self
+    }
+}
+
+impl Issued for Grant {
+    fn access(&self) -> &Access {
+        &self.access
     }
 }

@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use super::record::Access;
+use crate::auth::people::Version;
 use crate::auth::tokens::{Family, TokenHash};
+use crate::auth::upstream::Identity;
 use crate::principal::Principal;
 
 /// After so long a session is read again beside the request that uses it.
@@ -29,18 +32,27 @@ pub(super) struct Live {
     changes: u64,
     loaded: Instant,
     is_reloading: AtomicBool,
+    pub(super) facts: Arc<Facts>,
+    /// The rules by which the grants are as they are.
+    pub(super) rules: Version,
     pub(super) grants: Vec<Grant>,
     /// The rotation of which no token has been seen yet; its first use is noted.
     pub(super) unused_generation: Option<u32>,
-    is_noted: AtomicBool,
+    is_noted: Arc<AtomicBool>,
+}
+
+/// What rules are about.
+pub(super) struct Facts {
+    pub(super) identity: Arc<Identity>,
+    pub(super) provider: String,
+    pub(super) client_id: String,
 }
 
 /// One access token.
 pub(super) struct Grant {
-    pub(super) hash: TokenHash,
-    pub(super) expires_s: u64,
-    pub(super) generation: u32,
-    pub(super) principal: Arc<Principal>,
+    pub(super) access: Access,
+    /// Who calls with it; nobody who may.
+    pub(super) principal: Option<Arc<Principal>>,
 }
 
 /// How good what is here is.
@@ -61,14 +73,22 @@ struct Sessions {
 }
 
 impl Live {
-    pub(super) fn new(changes: u64, grants: Vec<Grant>, unused_generation: Option<u32>) -> Self {
+    pub(super) fn new(
+        changes: u64,
+        facts: Arc<Facts>,
+        rules: Version,
+        grants: Vec<Grant>,
+        unused_generation: Option<u32>,
+    ) -> Self {
         Self {
             changes,
             loaded: Instant::now(),
             is_reloading: AtomicBool::new(false),
+            facts,
+            rules,
             grants,
             unused_generation,
-            is_noted: AtomicBool::new(false),
+            is_noted: Arc::default(),
         }
     }
 
@@ -84,11 +104,11 @@ impl Live {
 
     /// Whether this use is the first that has to be noted; true once.
     pub(super) fn is_first_use(&self, grant: &Grant) -> bool {
-        self.unused_generation == Some(grant.generation) && !self.is_noted.swap(true, Ordering::Relaxed)
+        self.unused_generation == Some(grant.access.generation) && !self.is_noted.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn grant(&self, hash: &TokenHash) -> Option<&Grant> {
-        self.grants.iter().find(|grant| grant.hash == *hash)
+        self.grants.iter().find(|grant| grant.access.hash == *hash)
     }
 }
 
@@ -113,6 +133,25 @@ impl Cache {
             live.clear();
         }
         live.insert(family, Arc::clone(&new));
+        new
+    }
+
+    /// Puts the same state of a session, seen by other rules, in its place. Returns what was made.
+    pub(super) fn replace(&self, family: Family, old: &Arc<Live>, (rules, grants): (Version, Vec<Grant>)) -> Arc<Live> {
+        let new = Arc::new(Live {
+            changes: old.changes,
+            loaded: old.loaded,
+            is_reloading: AtomicBool::new(false),
+            facts: Arc::clone(&old.facts),
+            rules,
+            grants,
+            unused_generation: old.unused_generation,
+            is_noted: Arc::clone(&old.is_noted),
+        });
+        let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = sessions.live.get_mut(&family).filter(|current| Arc::ptr_eq(current, old)) {
+            *current = Arc::clone(&new);
+        }
         new
     }
 

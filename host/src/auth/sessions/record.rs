@@ -35,6 +35,9 @@ pub(super) struct Record {
     pub(super) upstream: UpstreamTokens,
     pub(super) access: Vec<Access>,
     pub(super) refresh: Option<Refresh>,
+    /// Since when the provider refuses to renew it, and nobody else's, without saying that it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refused_since_s: Option<u64>,
 }
 
 /// The authorization code, which stays known so that its second use is noticed (RFC 6749 §4.1.2).

@@ -118,7 +118,7 @@ impl Sessions {
         if let Some(unsaved) = self.unsaved.take(family) {
             return Ok(unsaved);
         }
-        match self.upstream.refresh(&record.upstream).await {
+        match self.upstream.refresh(&record.upstream, &record.identity).await {
             Ok(Refreshed::NotNeeded) => Ok(Renewed::default()),
             Ok(Refreshed::Tokens { tokens, identity }) => {
                 let is_another =
@@ -135,6 +135,7 @@ impl Sessions {
                 self.end(family, None).await?;
                 Err(GONE)
             }
+            Err(RefreshError::Refused { is_own }) => Err(self.refused(family, is_own).await?),
             Err(RefreshError::Temporary { retry_after }) => Err(match retry_after {
                 Some(retry_after_s) => OAuthError::Unavailable { retry_after_s },
                 None => OAuthError::unavailable(),

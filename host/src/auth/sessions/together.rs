@@ -86,6 +86,7 @@ impl Renewed {
     pub(super) fn apply(&self, record: &mut Record) {
         if let Some(tokens) = &self.tokens {
             record.upstream = tokens.clone();
+            record.refused_since_s = None;
         }
         if let Some(identity) = &self.identity {
             record.identity = identity.clone();

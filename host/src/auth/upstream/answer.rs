@@ -33,6 +33,12 @@ pub(super) fn error_code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     members(headers, body)?.get("error")?.as_str().map(str::to_owned)
 }
 
+/// Whether an answer says in any form which error it is.
+pub(super) fn has_error(headers: &HeaderMap, body: &[u8]) -> bool {
+    let Some(members) = members(headers, body) else { return false };
+    members.get("error").is_some_and(|error| !error.is_null() && error != "")
+}
+
 fn unreadable(status: StatusCode, headers: &HeaderMap) -> String {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
     format!("neither JSON nor a form: status {}, {kind}", status.as_u16())

@@ -4,6 +4,7 @@
 //! which tells whether it knows this server; and what it shows to a browser that this server sends there, which tells
 //! whether it takes the callback URL, the scopes and the audience.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,13 +16,15 @@ use url::Url;
 use super::breaker::Wire;
 use super::discovery::{Discovery, DiscoveryError, Known};
 use super::faults::Faults;
-use super::remote::{authorize_url, scopes};
+use super::notes::{self, Kept, Note, Notes};
+use super::remote::{authorize_url, now, scopes};
 use super::token::{Preference, TokenEndpoint, TokenError};
 use super::{LoginError, UpstreamRequest};
 use crate::auth::explain::Explanation;
 use crate::config::Provider;
 use crate::config::address::BaseUrl;
 use crate::config::provider::DiscoveryUrl;
+use crate::config::units::Period;
 use crate::fetch::{Document, FetchError, ProviderHttp};
 use crate::finding::Finding;
 use crate::jwks::Keys;
@@ -34,14 +37,18 @@ const STATE: &str = "tinymcp-doctor";
 const VERIFIER: &str = "tinymcp-doctor.tinymcp-doctor.tinymcp-doctor";
 
 /// Looks at the provider, and says what was found in the order in which one would mend it.
-pub async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderHttp) -> Vec<Finding> {
+///
+/// `state` is the state directory of the server, whose notes tell what it has met.
+pub async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderHttp, state: &Path) -> Vec<Finding> {
     let provider = Arc::new(provider);
     let (discovery, _) = Discovery::new(Arc::clone(&provider), http.clone(), base_url.is_loopback(), None);
-    let checkup = Checkup { provider: &provider, callback: base_url.callback(), http, discovery };
+    let notes = Notes::of(None, provider.name());
+    let checkup = Checkup { provider: &provider, callback: base_url.callback(), http, discovery, notes };
     let (known, mut findings) = checkup.get_to_know().await;
     let asked = scopes(&provider, known.as_ref());
     if let Some(known) = &known {
         findings.push(endpoints(known));
+        findings.extend(known.slips.iter().map(|slip| Finding::note("discovery", slip.as_str())));
         findings.extend(checkup.keys(known, &asked).await);
         findings.push(checkup.scopes(known, &asked));
         findings.push(checkup.challenge(known));
@@ -51,7 +58,23 @@ pub async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderHttp) ->
     findings.push(checkup.callback());
     findings.extend(checkup.audience());
     findings.push(checkup.refresh_token(&asked));
+    findings.extend(met(notes::read(state, provider.name())));
     findings
+}
+
+/// What the server has met with real people since the last time that it went well.
+fn met(kept: Kept) -> impl Iterator<Item = Finding> {
+    let finding = |subject: &'static str, what: &str, note: Note| {
+        let ago = Period::from(Duration::from_secs(now().saturating_sub(note.at_s)));
+        Finding::bad(subject, format!("{what}, last {ago} ago: {}", note.cause))
+            .step("Once this works again, it is not said any more.")
+    };
+    let login = kept.login.map(|note| finding("logins", "the last login failed at the provider", note));
+    let refresh = kept.refresh.map(|note| {
+        finding("renewals", "the provider refuses to renew sessions, whoever they are of", note)
+            .step("Compare client id, client secret and grant types with the provider's dashboard.")
+    });
+    login.into_iter().chain(refresh)
 }
 
 struct Checkup<'a> {
@@ -59,6 +82,7 @@ struct Checkup<'a> {
     callback: String,
     http: ProviderHttp,
     discovery: Discovery,
+    notes: Notes,
 }
 
 impl Checkup<'_> {
@@ -218,6 +242,7 @@ impl Checkup<'_> {
                 let seen = format!("not tried: {} cannot be reached: {}", known.token_endpoint, down.cause);
                 return Finding::bad(subject, seen).step(CONNECTION);
             }
+            TokenError::Silent { status, .. } => *status == StatusCode::UNAUTHORIZED,
             TokenError::Garbage(_) => false,
         };
         match self.faults(asked).exchange(error) {
@@ -225,7 +250,9 @@ impl Checkup<'_> {
             LoginError::Operator(Explanation { quote: Some(cause), .. })
             | LoginError::Denied { description: cause }
             | LoginError::Temporary { cause }
-            | LoginError::Broken { cause } => Finding::note(subject, format!("it cannot be told from here: {cause}")),
+            | LoginError::Broken { cause, .. } => {
+                Finding::note(subject, format!("it cannot be told from here: {cause}"))
+            }
             LoginError::Operator(Explanation { happened, .. }) => Finding::note(subject, happened),
         }
     }
@@ -286,7 +313,7 @@ impl Checkup<'_> {
             LoginError::Operator(explanation) => explained(subject, explanation),
             LoginError::Denied { description: cause }
             | LoginError::Temporary { cause }
-            | LoginError::Broken { cause } => Finding::note(subject, format!("{name} says {cause:?}")),
+            | LoginError::Broken { cause, .. } => Finding::note(subject, format!("{name} says {cause:?}")),
         }
     }
 
@@ -346,7 +373,7 @@ impl Checkup<'_> {
     }
 
     fn faults<'f>(&'f self, asked: &'f [String]) -> Faults<'f> {
-        Faults { provider: self.provider, callback: &self.callback, scopes: asked }
+        Faults { provider: self.provider, callback: &self.callback, scopes: asked, notes: &self.notes }
     }
 
     fn request(&self) -> UpstreamRequest {

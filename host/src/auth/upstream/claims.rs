@@ -2,9 +2,6 @@
 
 use serde_json::{Map, Value};
 
-/// Values that one identity may have in a list: people in very many groups exist, and their sessions are kept.
-const LISTED_MAX: usize = 500;
-
 /// Every value at a path. A path is the name of a member, or names with dots between; `*` is every item of a list.
 ///
 /// A member with dots in its name is found first, since namespaced claims are URLs.
@@ -52,13 +49,13 @@ pub(super) fn texts(claims: &Map<String, Value>, path: &str) -> Vec<String> {
         Value::Array(items) => items.iter().filter_map(as_text).collect(),
         other => as_text(other).into_iter().collect::<Vec<_>>(),
     };
-    find(claims, path).into_iter().flat_map(each).take(LISTED_MAX).collect()
+    find(claims, path).into_iter().flat_map(each).collect()
 }
 
 /// All words at a path: texts are split at spaces, as `scope` is.
 pub(super) fn words(claims: &Map<String, Value>, path: &str) -> Vec<String> {
     let texts = texts(claims, path);
-    texts.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).take(LISTED_MAX).collect()
+    texts.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

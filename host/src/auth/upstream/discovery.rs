@@ -8,11 +8,13 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -62,6 +64,8 @@ pub(super) struct Known {
     /// It names itself at the callback (RFC 9207).
     pub(super) names_itself: bool,
     pub(super) keys: Option<Arc<KeySet<ProviderHttp>>>,
+    /// What of its document is left out, since it is wrong.
+    pub(super) slips: Vec<String>,
 }
 
 /// Why nothing is known of the provider.
@@ -90,20 +94,65 @@ impl DiscoveryError {
     }
 }
 
-/// The members of a document that logins need.
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    authorization_endpoint: Option<String>,
-    token_endpoint: Option<String>,
-    jwks_uri: Option<String>,
-    userinfo_endpoint: Option<String>,
-    introspection_endpoint: Option<String>,
-    revocation_endpoint: Option<String>,
-    scopes_supported: Option<Vec<String>>,
-    token_endpoint_auth_methods_supported: Option<Vec<String>>,
-    code_challenge_methods_supported: Option<Vec<String>>,
-    authorization_response_iss_parameter_supported: Option<bool>,
+/// The members of a document, read one by one: those that a login can do without may be wrong.
+struct Members {
+    members: Map<String, Value>,
+    /// What is wrong with members that are left out for it.
+    slips: Vec<String>,
+}
+
+impl Members {
+    /// A text; an empty one is none.
+    fn text(&mut self, name: &str) -> Result<Option<String>, String> {
+        match self.members.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Err("it is empty".to_owned()),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(format!("it is {}", kind(&other))),
+        }
+    }
+
+    /// The texts of a list, if there is one.
+    fn list(&mut self, name: &str) -> Option<Vec<String>> {
+        let items = match self.members.remove(name)? {
+            Value::Null => return None,
+            Value::Array(items) => items,
+            other => {
+                self.slip(name, &format!("it is {} in place of a list", kind(&other)));
+                return None;
+            }
+        };
+        if let Some(odd) = items.iter().find(|item| !item.is_string()) {
+            self.slip(name, &format!("one of its items is {}", kind(odd)));
+        }
+        Some(items.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+    }
+
+    fn boolean(&mut self, name: &str) -> bool {
+        match self.members.remove(name) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(value)) => value,
+            Some(other) => {
+                self.slip(name, &format!("it is {} in place of true or false", kind(&other)));
+                false
+            }
+        }
+    }
+
+    fn slip(&mut self, name: &str, reason: &str) {
+        self.slips.push(format!("`{name}` of the document is left out: {reason}"));
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// A document as it is kept, and where it came from.
@@ -120,6 +169,8 @@ pub(super) struct Discovery {
     allow_plain: bool,
     file: Option<PathBuf>,
     knowledge: watch::Sender<Knowledge>,
+    /// What an earlier run has kept was not said in this one.
+    has_looked: AtomicBool,
 }
 
 impl Discovery {
@@ -137,7 +188,7 @@ impl Discovery {
             Some(directory.ok()?.join(format!("{}.json", provider.name())))
         });
         let (knowledge, receiver) = watch::channel(Knowledge::Looking);
-        let discovery = Self { provider, http, allow_plain, file, knowledge };
+        let discovery = Self { provider, http, allow_plain, file, knowledge, has_looked: AtomicBool::new(false) };
         let known = match discovery.provider.discovery() {
             Some(url) => discovery.kept(&url),
             None => discovery.without_document(),
@@ -160,6 +211,7 @@ impl Discovery {
                         tracing::info!("provider `{}` is back", self.provider.name());
                     }
                     failures = 0;
+                    self.warn_of_slips(&known);
                     self.knowledge.send_replace(Knowledge::Known(Arc::new(known)));
                     REFRESH_EVERY
                 }
@@ -173,6 +225,20 @@ impl Discovery {
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
+        }
+    }
+
+    /// Each once, and not every hour.
+    fn warn_of_slips(&self, known: &Known) {
+        let before = match &*self.knowledge.borrow() {
+            Knowledge::Known(before) if self.has_looked.swap(true, Ordering::Relaxed) => before.slips.clone(),
+            _ => {
+                self.has_looked.store(true, Ordering::Relaxed);
+                Vec::new()
+            }
+        };
+        for slip in known.slips.iter().filter(|slip| !before.contains(slip)) {
+            tracing::warn!("provider `{}`: {slip}", self.provider.name());
         }
     }
 
@@ -202,45 +268,84 @@ impl Discovery {
     /// Reads a document, as it comes from the provider or from the state directory.
     pub(super) fn read(&self, url: &DiscoveryUrl, body: &[u8]) -> Result<Known, DiscoveryError> {
         let unreadable = |reason: String| DiscoveryError::Unreadable { url: url.to_string(), reason };
-        let document: Document = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
-        let has_tenants = self.check_issuer(url, &document.issuer)?;
-        let own = |configured: &Option<Endpoint>, member: &'static str, found: Option<String>| {
-            if let Some(endpoint) = configured {
-                return Ok(Some(endpoint.url().clone()));
-            }
-            let Some(found) = found else { return Ok(None) };
-            let endpoint = Url::parse(&found).map_err(|error| unreadable(format!("{member}: {error}")))?;
-            let is_allowed = endpoint.scheme() == "https"
-                || (endpoint.scheme() == "http" && self.allow_plain && is_loopback(&endpoint));
-            if !is_allowed {
-                return Err(DiscoveryError::Plain { url: url.to_string(), member, endpoint: found });
-            }
-            Ok(Some(endpoint))
-        };
+        let members = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+        let mut document = Members { members, slips: Vec::new() };
+        let issuer = document.text("issuer").map_err(|reason| unreadable(format!("`issuer`: {reason}")))?;
+        let issuer = issuer.ok_or_else(|| unreadable("`issuer` is missing".to_owned()))?;
+        let has_tenants = self.check_issuer(url, &issuer)?;
         let keys = &self.provider;
-        let needed = |member: &str| unreadable(format!("`{member}` is missing"));
         let authorization =
-            own(&keys.authorization_endpoint, "authorization_endpoint", document.authorization_endpoint)?;
-        let token = own(&keys.token_endpoint, "token_endpoint", document.token_endpoint)?;
-        let jwks_uri = own(&keys.jwks_uri, "jwks_uri", document.jwks_uri)?;
-        Ok(Known {
-            issuer: document.issuer,
+            self.required(url, &mut document, &keys.authorization_endpoint, "authorization_endpoint")?;
+        let token = self.required(url, &mut document, &keys.token_endpoint, "token_endpoint")?;
+        let jwks_uri = self.required(url, &mut document, &keys.jwks_uri, "jwks_uri")?;
+        let needed = |member: &str| unreadable(format!("`{member}` is missing"));
+        let known = Known {
+            issuer,
             has_tenants,
             authorization_endpoint: authorization.ok_or_else(|| needed("authorization_endpoint"))?,
             token_endpoint: token.ok_or_else(|| needed("token_endpoint"))?,
-            userinfo_endpoint: own(&keys.userinfo_endpoint, "userinfo_endpoint", document.userinfo_endpoint)?,
-            introspection_endpoint: own(
+            userinfo_endpoint: self.optional(&mut document, &keys.userinfo_endpoint, "userinfo_endpoint"),
+            introspection_endpoint: self.optional(
+                &mut document,
                 &keys.introspection_endpoint,
                 "introspection_endpoint",
-                document.introspection_endpoint,
-            )?,
-            revocation_endpoint: own(&keys.revocation_endpoint, "revocation_endpoint", document.revocation_endpoint)?,
-            scopes_supported: document.scopes_supported.unwrap_or_default(),
-            auth_methods: document.token_endpoint_auth_methods_supported,
-            challenge_methods: document.code_challenge_methods_supported,
-            names_itself: document.authorization_response_iss_parameter_supported.unwrap_or(false),
+            ),
+            revocation_endpoint: self.optional(&mut document, &keys.revocation_endpoint, "revocation_endpoint"),
+            scopes_supported: document.list("scopes_supported").unwrap_or_default(),
+            auth_methods: document.list("token_endpoint_auth_methods_supported"),
+            challenge_methods: document.list("code_challenge_methods_supported"),
+            names_itself: document.boolean("authorization_response_iss_parameter_supported"),
             keys: jwks_uri.map(|url| self.key_set(url)),
+            slips: document.slips,
+        };
+        Ok(known)
+    }
+
+    /// An endpoint without which nobody could log in; one that the configuration has counts in place of the document's.
+    fn required(
+        &self,
+        url: &DiscoveryUrl,
+        document: &mut Members,
+        configured: &Option<Endpoint>,
+        member: &'static str,
+    ) -> Result<Option<Url>, DiscoveryError> {
+        if let Some(endpoint) = configured {
+            return Ok(Some(endpoint.url().clone()));
+        }
+        let unreadable = |reason: String| DiscoveryError::Unreadable {
+            url: url.to_string(),
+            reason: format!("`{member}`: {reason}"),
+        };
+        let Some(found) = document.text(member).map_err(unreadable)? else { return Ok(None) };
+        let endpoint = Url::parse(&found).map_err(|error| unreadable(error.to_string()))?;
+        if !self.is_allowed(&endpoint) {
+            return Err(DiscoveryError::Plain { url: url.to_string(), member, endpoint: found });
+        }
+        Ok(Some(endpoint))
+    }
+
+    /// An endpoint that a login can do without, and does if it is not one that can be used.
+    fn optional(&self, document: &mut Members, configured: &Option<Endpoint>, member: &'static str) -> Option<Url> {
+        if let Some(endpoint) = configured {
+            return Some(endpoint.url().clone());
+        }
+        let found = document.text(member).and_then(|found| {
+            let Some(found) = found else { return Ok(None) };
+            match Url::parse(&found) {
+                Err(error) => Err(format!("{found:?} is no URL: {error}")),
+                Ok(endpoint) if !self.is_allowed(&endpoint) => Err(format!("{found:?} is without TLS")),
+                Ok(endpoint) => Ok(Some(endpoint)),
+            }
+        });
+        found.unwrap_or_else(|reason| {
+            document.slip(member, &reason);
+            None
         })
+    }
+
+    fn is_allowed(&self, endpoint: &Url) -> bool {
+        let is_plain = endpoint.scheme() == "http" && self.allow_plain && is_loopback(endpoint);
+        endpoint.host_str().is_some() && (endpoint.scheme() == "https" || is_plain)
     }
 
     /// Whether the issuer is the one that was configured, or the one that the document's URL belongs to, or a tenant's.
@@ -279,6 +384,7 @@ impl Discovery {
             challenge_methods: None,
             names_itself: false,
             keys: url(&keys.jwks_uri).map(|url| self.key_set(url)),
+            slips: Vec::new(),
         })
     }
 

@@ -3,14 +3,16 @@
 //! A provider's own words are matched against the hints of its data first; what they do not know is told by the codes
 //! of RFC 6749 and OpenID Connect.
 
+use http::StatusCode;
 use url::Url;
 
 use super::LoginError;
 use super::breaker::Down;
 use super::discovery::DiscoveryError;
 use super::identity::IdentityError;
+use super::notes::Notes;
 use super::token::TokenError;
-use super::{RefreshError, Unavailable};
+use super::{RefreshError, Unavailable, Unusable};
 use crate::auth::explain::Explanation;
 use crate::config::Provider;
 use crate::config::provider::Hint;
@@ -18,6 +20,9 @@ use crate::fetch::FetchError;
 
 /// Answers by which a provider ends a session: the person has to log in again.
 const ENDED: [&str; 4] = ["invalid_grant", "interaction_required", "login_required", "consent_required"];
+
+/// Answers to a refresh that are about this server, and not about anybody's token.
+const OURS: [&str; 4] = ["invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"];
 
 /// Errors that go away by themselves.
 const PASSING: [&str; 2] = ["server_error", "temporarily_unavailable"];
@@ -35,6 +40,7 @@ pub(super) struct Faults<'a> {
     /// This server's callback.
     pub(super) callback: &'a str,
     pub(super) scopes: &'a [String],
+    pub(super) notes: &'a Notes,
 }
 
 impl Faults<'_> {
@@ -55,7 +61,16 @@ impl Faults<'_> {
     pub(super) fn exchange(&self, error: TokenError) -> LoginError {
         match error {
             TokenError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
-            TokenError::Garbage(cause) => LoginError::Broken { cause: format!("token endpoint: {cause}") },
+            TokenError::Garbage(cause) => {
+                LoginError::Broken { kind: Unusable::Tokens, cause: format!("token endpoint: {cause}") }
+            }
+            // Without any words, it can only be about who asks.
+            TokenError::Silent { status: StatusCode::UNAUTHORIZED, cause } => {
+                LoginError::Operator(self.refused("invalid_client").quoting(cause))
+            }
+            TokenError::Silent { cause, .. } => {
+                LoginError::Broken { kind: Unusable::Tokens, cause: format!("token endpoint: {cause}") }
+            }
             TokenError::Refused { error, description } => {
                 let description = description.as_deref();
                 if let Some(explanation) = self.hint(&error, description) {
@@ -65,7 +80,7 @@ impl Faults<'_> {
                 match self.provider.standard_error(&error) {
                     code if PASSING.contains(&code) => LoginError::Temporary { cause: words },
                     // The code has expired or was used, which nobody but the browser can have done.
-                    "invalid_grant" => LoginError::Broken { cause: words },
+                    "invalid_grant" => LoginError::Broken { kind: Unusable::Tokens, cause: words },
                     code => LoginError::Operator(self.refused(code).quoting(words)),
                 }
             }
@@ -77,33 +92,77 @@ impl Faults<'_> {
         match error {
             IdentityError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
             IdentityError::NoIdToken => LoginError::Operator(self.no_id_token()),
-            IdentityError::NotAccepted
-            | IdentityError::Forbidden(_)
-            | IdentityError::SomebodyElse(_)
-            | IdentityError::Wrong(_) => LoginError::Broken { cause: error.to_string() },
+            IdentityError::Token(kind, cause) => LoginError::Broken { kind, cause },
+            IdentityError::SomebodyElse(cause) => LoginError::Broken { kind: Unusable::Foreign, cause },
+            IdentityError::NotAccepted | IdentityError::Forbidden(_) | IdentityError::Wrong(_) => {
+                LoginError::Broken { kind: Unusable::Person, cause: error.to_string() }
+            }
         }
     }
 
-    /// A session could not be renewed.
-    pub(super) fn refresh(&self, error: TokenError) -> RefreshError {
-        match error {
-            TokenError::Refused { error, .. } if ENDED.contains(&self.provider.standard_error(&error)) => {
-                RefreshError::Ended
-            }
+    /// A session could not be renewed. `is_own` says of an error's code whether nobody else is refused so.
+    ///
+    /// Only what is known to mean that the token is dead ends the session. What is about this server is for its
+    /// operator, and the rest may be about the person.
+    pub(super) fn refresh(&self, error: TokenError, is_own: impl FnOnce(&str) -> bool) -> RefreshError {
+        let name = self.provider.name();
+        let (code, words) = match error {
             TokenError::Refused { error, description } => {
-                let words = quote(&error, description.as_deref());
-                tracing::error!("provider `{}` refuses to renew sessions: {words}", self.provider.name());
-                RefreshError::Temporary { retry_after: None }
+                let description = description.as_deref();
+                let words = quote(&error, description);
+                if self.is_ended(&error, description) {
+                    tracing::info!("provider `{name}` has ended a session: {words}");
+                    return RefreshError::Ended;
+                }
+                if OURS.contains(&self.provider.standard_error(&error)) {
+                    return self.refresh_is_ours(&words);
+                }
+                if PASSING.contains(&self.provider.standard_error(&error)) {
+                    tracing::warn!("provider `{name}` cannot renew sessions: {words}");
+                    return RefreshError::Temporary { retry_after: None };
+                }
+                (error, words)
             }
+            TokenError::Silent { status: StatusCode::UNAUTHORIZED, cause } => return self.refresh_is_ours(&cause),
+            TokenError::Silent { status, cause } => (format!("status {}", status.as_u16()), cause),
             TokenError::Down(Down { cause, retry_after }) => {
-                tracing::warn!("provider `{}` cannot renew sessions: {cause}", self.provider.name());
-                RefreshError::Temporary { retry_after }
+                tracing::warn!("provider `{name}` cannot renew sessions: {cause}");
+                return RefreshError::Temporary { retry_after };
             }
             TokenError::Garbage(cause) => {
-                tracing::warn!("provider `{}` cannot renew sessions: {cause}", self.provider.name());
-                RefreshError::Temporary { retry_after: None }
+                tracing::warn!("provider `{name}` cannot renew sessions: {cause}");
+                return RefreshError::Temporary { retry_after: None };
             }
+        };
+        if is_own(&code) {
+            tracing::warn!(
+                "provider `{name}` refuses to renew one person's session, and does not say that it has ended: {words}"
+            );
+            return RefreshError::Refused { is_own: true };
         }
+        tracing::error!("provider `{name}` refuses to renew sessions, of more than one person: {words}");
+        self.notes.refresh(Some(&words));
+        RefreshError::Refused { is_own: false }
+    }
+
+    /// It refuses this server, whose operator has to act.
+    fn refresh_is_ours(&self, words: &str) -> RefreshError {
+        let name = self.provider.name();
+        tracing::error!(
+            "provider `{name}` refuses to renew sessions, since it does not take this server's request: {words}"
+        );
+        self.notes.refresh(Some(words));
+        RefreshError::Temporary { retry_after: None }
+    }
+
+    /// Whether an answer says that the refresh token is dead: in the words of the standards, or in those of its data.
+    fn is_ended(&self, error: &str, description: Option<&str>) -> bool {
+        let description = description.unwrap_or_default().to_lowercase();
+        let is_known = self.provider.refresh_ended_by.iter().any(|answer| match answer.split_once(':') {
+            None => answer == error,
+            Some((code, words)) => code == error && description.contains(&words.trim().to_lowercase()),
+        });
+        is_known || ENDED.contains(&self.provider.standard_error(error))
     }
 
     /// What the provider's data says of an error.

@@ -1,5 +1,7 @@
 //! Who a person is: what the provider says in its `id_token` and at its other endpoints, made into an [`Identity`].
 
+use std::collections::HashSet;
+
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use jsonwebtoken::Algorithm;
@@ -11,7 +13,7 @@ use super::claims::{find, text, texts, words};
 use super::discovery::Known;
 use super::id_token::{self, Expected, fits_template};
 use super::token::{TokenEndpoint, TokenError};
-use super::{Identity, UpstreamTokens};
+use super::{Identity, Membership, Unusable, UpstreamTokens};
 use crate::config::Provider;
 use crate::config::provider::Method;
 use crate::jwks::{Audience, Issuer, JwtError, Rules};
@@ -34,10 +36,19 @@ pub(super) enum IdentityError {
     /// What came is another person's, another application's or another issuer's, or was made up.
     #[error("{0}")]
     SomebodyElse(String),
-    /// What it says cannot be understood, or not be verified now, or names nobody.
+    /// An `id_token` that cannot be read, or not be verified now.
+    #[error("{1}")]
+    Token(Unusable, String),
+    /// What it says of the person cannot be understood, or names nobody.
     #[error("{0}")]
     Wrong(String),
 }
+
+/// Size of an `id_token`: of people in many groups it has tens of kilobytes.
+const ID_TOKEN_BYTES_MAX: usize = 256 * 1024;
+
+/// Organizations of one person that are kept, and scopes; of somebody with more, it is known that there are more.
+const LISTED_MAX: usize = 2_000;
 
 impl From<Down> for IdentityError {
     fn from(down: Down) -> Self {
@@ -85,7 +96,11 @@ impl Asking<'_> {
         self.fetch_documents(&mut said).await?;
         self.check_paths(&said)?;
         let issuer = issuer.unwrap_or_else(|| self.known().issuer.clone());
-        identity(self.provider(), issuer, &self.tokens.scope, &said)
+        let identity = identity(self.provider(), issuer, &self.tokens.scope, &said)?;
+        if identity.membership == Membership::Overflowed {
+            tracing::warn!("{}", overage(self.provider(), &said.person));
+        }
+        Ok(identity)
     }
 
     /// Whether all that a login knows of the person would be known again. Where an `id_token` said it, another one
@@ -145,6 +160,7 @@ impl Asking<'_> {
             audience,
             types: &[],
             leeway: self.provider().verify.leeway.duration(),
+            max_bytes: ID_TOKEN_BYTES_MAX,
         }
     }
 
@@ -257,7 +273,7 @@ impl Asking<'_> {
     async fn introspection(&self, url: &Url) -> Result<Map<String, Value>, IdentityError> {
         let claims = self.endpoint.introspect(url, &self.tokens.access_token).await.map_err(|error| match error {
             TokenError::Down(down) => IdentityError::Down(down),
-            TokenError::Garbage(cause) => IdentityError::Wrong(cause),
+            TokenError::Garbage(cause) | TokenError::Silent { cause, .. } => IdentityError::Wrong(cause),
             TokenError::Refused { error, .. } => IdentityError::Wrong(error),
         })?;
         if claims.get("active") != Some(&Value::Bool(true)) {
@@ -362,8 +378,12 @@ fn not_verified(what: &str, error: &JwtError) -> IdentityError {
         | JwtError::Issuer(_)
         | JwtError::Audience
         | JwtError::Claims(_) => IdentityError::SomebodyElse(cause),
-        // Clocks differ, keys rotate, and what is no token at all says nothing of anybody.
-        _ => IdentityError::Wrong(cause),
+        JwtError::TooLarge => {
+            IdentityError::Token(Unusable::TooLarge, format!("{cause}: more than {ID_TOKEN_BYTES_MAX} bytes"))
+        }
+        JwtError::Expired | JwtError::NotYetValid => IdentityError::Token(Unusable::Time, cause),
+        // Keys rotate, and what is no token at all says nothing of anybody.
+        _ => IdentityError::Token(Unusable::Unverified, cause),
     }
 }
 
@@ -405,15 +425,13 @@ fn identity(provider: &Provider, issuer: String, granted: &[String], said: &Said
         Some(path) => primary_email(&said.person, path),
         None => (text(&said.person, &names.email), is_verified(provider, &said.person)),
     };
-    let mut organizations = Vec::new();
-    for path in &names.organizations {
-        add_new(&mut organizations, texts(&said.person, path));
-    }
+    let (organizations, membership) = organizations(provider, &said.person);
     let mut scopes = Vec::new();
     let claimed =
         said.tokens.iter().flat_map(|claims| provider.verify.scope_claims.iter().flat_map(|path| words(claims, path)));
     let all = granted.iter().cloned().chain(claimed).chain(said.header_scopes.iter().cloned());
     add_new(&mut scopes, all.map(|scope| local_name(provider, scope)));
+    scopes.truncate(LISTED_MAX);
     Ok(Identity {
         issuer,
         subject,
@@ -421,16 +439,66 @@ fn identity(provider: &Provider, issuer: String, granted: &[String], said: &Said
         email,
         name: names.name.iter().find_map(|path| text(&said.person, path)),
         organizations,
+        membership,
+        further_emails: names.emails.as_ref().map(|path| all_emails(&said.person, path)).unwrap_or_default(),
         scopes,
     })
 }
 
-fn add_new(list: &mut Vec<String>, items: impl IntoIterator<Item = String>) {
-    for item in items {
-        if !list.contains(&item) {
-            list.push(item);
-        }
+/// What the person belongs to, and whether that is all.
+fn organizations(provider: &Provider, person: &Map<String, Value>) -> (Vec<String>, Membership) {
+    let names = &provider.claims;
+    let mut organizations = Vec::new();
+    for path in &names.organizations {
+        add_new(&mut organizations, texts(person, path));
     }
+    let telling = if names.memberships.is_empty() { &names.organizations } else { &names.memberships };
+    let is_told = telling.iter().any(|path| find(person, path).into_iter().any(|value| !value.is_null()));
+    let is_cut = organizations.len() > LISTED_MAX || !left_out(provider, person).is_empty();
+    organizations.truncate(LISTED_MAX);
+    let membership = match (is_cut, is_told) {
+        (true, _) => Membership::Overflowed,
+        (false, true) => Membership::Whole,
+        (false, false) => Membership::Unknown,
+    };
+    (organizations, membership)
+}
+
+/// The claims of organizations that are too long for the provider to list: it names them in `_claim_names`, with a
+/// place where they could be fetched (OpenID Connect Core 1.0 §5.6.2). Nothing is ever fetched from such a place.
+fn left_out<'p>(provider: &'p Provider, person: &Map<String, Value>) -> Vec<&'p str> {
+    let named = person.get("_claim_names").and_then(Value::as_object);
+    let has_groups = person.get("hasgroups").is_some_and(|value| *value == Value::Bool(true) || value == "true");
+    let is_left_out = |path: &&String| {
+        let first = path.split('.').next().unwrap_or(path);
+        let is_named = named.is_some_and(|named| named.contains_key(path.as_str()) || named.contains_key(first));
+        is_named || (has_groups && first == "groups")
+    };
+    provider.claims.organizations.iter().filter(is_left_out).map(String::as_str).collect()
+}
+
+fn overage(provider: &Provider, person: &Map<String, Value>) -> String {
+    let name = provider.display_name();
+    match left_out(provider, person) {
+        claims if claims.is_empty() => {
+            format!("a person belongs to more than {LISTED_MAX} organizations; the others are not known here")
+        }
+        claims => format!(
+            "{name} leaves `{}` of a person out, who is in too many (`_claim_names`); let it send only those that are assigned to the application",
+            claims.join("`, `")
+        ),
+    }
+}
+
+/// Every address of a list, whatever is said of it.
+fn all_emails(person: &Map<String, Value>, path: &str) -> Vec<String> {
+    let entries = find(person, path).into_iter().filter_map(Value::as_array).flatten();
+    entries.filter_map(|entry| entry.get("email")?.as_str()).take(100).map(str::to_owned).collect()
+}
+
+fn add_new(list: &mut Vec<String>, items: impl IntoIterator<Item = String>) {
+    let mut known: HashSet<String> = list.iter().cloned().collect();
+    list.extend(items.into_iter().filter(|item| known.insert(item.clone())));
 }
 
 /// Whether the address counts: the boolean `true`, and a string only where the provider is known to write one.

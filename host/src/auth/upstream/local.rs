@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Callback, Identity, Login, LoginError, UpstreamRequest, UpstreamTokens};
+use super::{Callback, Identity, Login, LoginError, Membership, Unusable, UpstreamRequest, UpstreamTokens};
 use crate::auth::explain::Explanation;
 use crate::auth::form::Parameters;
 use crate::auth::pages::clean_name;
@@ -143,7 +143,7 @@ impl Local {
     }
 
     fn log_in_at(&self, callback: &Callback, request: &UpstreamRequest, now: SystemTime) -> Result<Login, LoginError> {
-        let broken = |cause: &str| LoginError::Broken { cause: cause.to_owned() };
+        let broken = |cause: &str| LoginError::Broken { kind: Unusable::Callback, cause: cause.to_owned() };
         if callback.iss.as_deref() != Some(self.issuer().as_str()) {
             return Err(broken("the answer is not from the built-in login"));
         }
@@ -166,6 +166,8 @@ impl Local {
             email_verified: false,
             name: Some(name),
             organizations: Vec::new(),
+            membership: Membership::Whole,
+            further_emails: Vec::new(),
             scopes: vec![EVERY_SCOPE.to_owned()],
         };
         // There is nothing to renew or to revoke later.

@@ -18,10 +18,14 @@ use super::discovery::{Discovery, Knowledge, Known};
 use super::faults::Faults;
 use super::id_token::fits_template;
 use super::identity::{Asking, IdentityError, names_provider};
+use super::notes::Notes;
+use super::refusals::Refusals;
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
-use super::{Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, UpstreamRequest, UpstreamTokens};
-use crate::config::Provider;
+use super::{
+    Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, Unusable, UpstreamRequest, UpstreamTokens,
+};
 use crate::config::address::BaseUrl;
+use crate::config::{Egress, Provider};
 use crate::fetch::{FetchError, ProviderHttp};
 use crate::state::StateDir;
 
@@ -43,6 +47,8 @@ struct Inner {
     callback: String,
     wire: Wire,
     preference: Preference,
+    refusals: Refusals,
+    notes: Notes,
     knowledge: watch::Receiver<Knowledge>,
     /// A login has come back from the provider, so it knows the callback URL.
     has_come_back: AtomicBool,
@@ -68,12 +74,14 @@ impl Remote {
     pub fn start(
         provider: Provider,
         base_url: &BaseUrl,
+        egress: &Egress,
         state: Option<&StateDir>,
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, FetchError> {
-        let http = ProviderHttp::new(base_url.is_loopback())?;
+        let http = ProviderHttp::through(egress, base_url.is_loopback())?;
         let provider = Arc::new(provider);
+        let notes = Notes::of(state.map(StateDir::path), provider.name());
         let (discovery, knowledge) = Discovery::new(Arc::clone(&provider), http.clone(), base_url.is_loopback(), state);
         tracker.spawn(discovery.run(stop.clone()));
         Ok(Self(Arc::new(Inner {
@@ -81,6 +89,8 @@ impl Remote {
             callback: base_url.callback(),
             wire: Wire::new(http),
             preference: Preference::default(),
+            refusals: Refusals::default(),
+            notes,
             knowledge,
             has_come_back: AtomicBool::new(false),
             is_awaited: AtomicBool::new(false),
@@ -140,6 +150,21 @@ impl Remote {
 
     pub(super) async fn log_in(&self, callback: &Callback, request: &UpstreamRequest) -> Result<Login, LoginError> {
         self.0.has_come_back.store(true, Ordering::Relaxed);
+        let outcome = self.finish_login(callback, request).await;
+        match &outcome {
+            Ok(_) => self.0.notes.login(None),
+            Err(LoginError::Broken { cause, .. } | LoginError::Temporary { cause }) => {
+                self.0.notes.login(Some(cause));
+            }
+            Err(LoginError::Operator(explanation)) => {
+                self.0.notes.login(Some(explanation.quote.as_ref().unwrap_or(&explanation.happened)));
+            }
+            Err(LoginError::Denied { .. }) => {}
+        }
+        outcome
+    }
+
+    async fn finish_login(&self, callback: &Callback, request: &UpstreamRequest) -> Result<Login, LoginError> {
         let Some(known) = self.known() else {
             return Err(LoginError::Temporary { cause: "nothing is known of the provider".to_owned() });
         };
@@ -150,7 +175,10 @@ impl Remote {
             return Err(faults.callback(error, callback.error_description.as_deref()));
         }
         let Some(code) = &callback.code else {
-            return Err(LoginError::Broken { cause: "the callback has neither code nor error".to_owned() });
+            return Err(LoginError::Broken {
+                kind: Unusable::Callback,
+                cause: "the callback has neither code nor error".to_owned(),
+            });
         };
         let endpoint = self.token_endpoint(&known, &scopes);
         let answer = endpoint.request(&Grant::Code { code, request }).await;
@@ -163,7 +191,7 @@ impl Remote {
         Ok(Login { identity, tokens })
     }
 
-    pub(super) async fn refresh(&self, tokens: &UpstreamTokens) -> Result<Refreshed, RefreshError> {
+    pub(super) async fn refresh(&self, tokens: &UpstreamTokens, person: &str) -> Result<Refreshed, RefreshError> {
         let is_due = (tokens.refresh_token.is_some() && is_ending(tokens)) || self.is_recheck_due(tokens);
         if !is_due {
             return Ok(Refreshed::NotNeeded);
@@ -174,7 +202,7 @@ impl Remote {
         let scopes = scopes(&self.0.provider, Some(&known));
         let endpoint = self.token_endpoint(&known, &scopes);
         match &tokens.refresh_token {
-            Some(refresh_token) => self.renew(&endpoint, refresh_token, tokens).await,
+            Some(refresh_token) => self.renew(&endpoint, refresh_token, tokens, person).await,
             None => self.recheck(&endpoint, tokens).await,
         }
     }
@@ -203,9 +231,13 @@ impl Remote {
         endpoint: &TokenEndpoint<'_>,
         refresh_token: &str,
         old: &UpstreamTokens,
+        person: &str,
     ) -> Result<Refreshed, RefreshError> {
         let answer = endpoint.request(&Grant::Refresh(refresh_token)).await;
-        let answer = answer.map_err(|error| self.faults(endpoint.scopes).refresh(error))?;
+        let is_own = |code: &str| self.0.refusals.is_own(code, person);
+        let answer = answer.map_err(|error| self.faults(endpoint.scopes).refresh(error, is_own))?;
+        self.0.refusals.forget();
+        self.0.notes.refresh(None);
         let tokens = kept(answer, Some(old), endpoint.scopes);
         let asking = Asking { endpoint, tokens: &tokens };
         if !asking.says_all() {
@@ -264,7 +296,7 @@ impl Remote {
     }
 
     fn faults<'a>(&'a self, scopes: &'a [String]) -> Faults<'a> {
-        Faults { provider: &self.0.provider, callback: &self.0.callback, scopes }
+        Faults { provider: &self.0.provider, callback: &self.0.callback, scopes, notes: &self.0.notes }
     }
 
     /// Says what to do if nobody ever comes back: a provider that does not know the callback URL shows a page of its
@@ -377,9 +409,10 @@ pub(super) fn authorize_url(provider: &Provider, known: &Known, scopes: &[String
 fn check_issuer(provider: &Provider, known: &Known, callback: &Callback) -> Result<(), LoginError> {
     let Some(issuer) = &callback.iss else {
         return match known.names_itself && callback.error.is_none() {
-            true => {
-                Err(LoginError::Broken { cause: "the callback has no `iss`, which the provider promises".to_owned() })
-            }
+            true => Err(LoginError::Broken {
+                kind: Unusable::Callback,
+                cause: "the callback has no `iss`, which the provider promises".to_owned(),
+            }),
             false => Ok(()),
         };
     };
@@ -389,7 +422,10 @@ fn check_issuer(provider: &Provider, known: &Known, callback: &Callback) -> Resu
         || template.is_some_and(|template| fits_template(issuer, template));
     match is_known {
         true => Ok(()),
-        false => Err(LoginError::Broken { cause: format!("the callback names another issuer: {issuer:?}") }),
+        false => Err(LoginError::Broken {
+            kind: Unusable::Callback,
+            cause: format!("the callback names another issuer: {issuer:?}"),
+        }),
     }
 }
 
@@ -407,7 +443,8 @@ fn kept(answer: Tokens, old: Option<&UpstreamTokens>, asked: &[String]) -> Upstr
     }
 }
 
-fn now() -> u64 {
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

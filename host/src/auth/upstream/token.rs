@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
 };
@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use super::UpstreamRequest;
-use super::answer::normalised;
+use super::answer::{self, normalised};
 use super::breaker::{Down, Wire};
 use super::discovery::Known;
 use crate::config::Provider;
@@ -56,6 +56,8 @@ pub(super) enum TokenError {
     Down(Down),
     /// It said no, in the words of RFC 6749 §5.2.
     Refused { error: String, description: Option<String> },
+    /// It said no by a status alone.
+    Silent { status: StatusCode, cause: String },
     /// What it said makes no sense.
     Garbage(String),
 }
@@ -86,6 +88,8 @@ type TokenClient = Client<
 enum ExchangeError {
     #[error("{}", .0.cause)]
     Down(Down),
+    #[error("{cause}")]
+    Silent { status: StatusCode, cause: String },
     #[error("{0}")]
     Garbage(String),
 }
@@ -175,8 +179,11 @@ impl TokenEndpoint<'_> {
 
     /// Whether the provider did not take this server for who it is.
     fn is_about_the_client(&self, error: &TokenError) -> bool {
-        let TokenError::Refused { error, .. } = error else { return false };
-        self.provider.standard_error(error) == "invalid_client"
+        match error {
+            TokenError::Refused { error, .. } => self.provider.standard_error(error) == "invalid_client",
+            TokenError::Silent { status, .. } => *status == StatusCode::UNAUTHORIZED,
+            TokenError::Down(_) | TokenError::Garbage(_) => false,
+        }
     }
 
     /// What to try, in this order.
@@ -270,6 +277,12 @@ impl TokenEndpoint<'_> {
         }
         self.add_headers(&mut request);
         let answer = self.wire.send(request).await.map_err(ExchangeError::Down)?;
+        let status = answer.status();
+        if status.is_client_error() && !answer::has_error(answer.headers(), answer.body()) {
+            let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content");
+            let cause = format!("status {}, without an error of OAuth's ({kind})", status.as_u16());
+            return Err(ExchangeError::Silent { status, cause });
+        }
         normalised(answer.status(), answer.headers(), answer.body()).map_err(ExchangeError::Garbage)
     }
 
@@ -375,6 +388,7 @@ impl TokenError {
                 description: response.error_description().cloned(),
             },
             RequestTokenError::Request(ExchangeError::Down(down)) => Self::Down(down),
+            RequestTokenError::Request(ExchangeError::Silent { status, cause }) => Self::Silent { status, cause },
             RequestTokenError::Request(ExchangeError::Garbage(reason)) => Self::Garbage(reason),
             // The body may hold tokens: it goes nowhere.
             RequestTokenError::Parse(error, _) => Self::Garbage(format!("not as expected at `{}`", error.path())),

@@ -71,6 +71,9 @@ table! {
         open_signup: Flag = false,
         /// The same for discovery URLs that begin with one of these.
         open_signup_at: Vec<String> = [],
+        /// Answers to a refresh by which a refresh token is dead, beside those of the standards: the error's code, or
+        /// `code: words` with something that its description contains.
+        refresh_ended_by: Vec<String> = [],
         /// How the provider is asked for a refresh token.
         offline: Offline = {},
         /// How identities and tokens are verified.
@@ -149,6 +152,9 @@ table! {
         name: Vec<String> = ["name", "preferred_username", "nickname"],
         /// What `org:…` is compared with: all of these that are there.
         organizations: Vec<String> = [],
+        /// Of these, one must be there for `auth.deny` to know that somebody is in no such organization; without this
+        /// key, one of `organizations`.
+        memberships: Vec<String> = [],
     }
 }
 

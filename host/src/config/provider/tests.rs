@@ -412,7 +412,9 @@ fn what_is_in_force_shows_what_the_provider_is_asked_and_told() {
     let github = [("AUTH_PROVIDER", "github"), ("GITHUB_CLIENT_ID", "id"), ("GITHUB_CLIENT_SECRET", "hunter2")];
     let in_force = serve("auth.allow = ['alice@example.com']", &github).unwrap().in_force.to_string();
     assert!(!in_force.contains("discovery document"), "{in_force}");
-    assert!(in_force.ends_with("\n# The callback URL to enter at GitHub: http://localhost:8000/auth/callback\n"));
+    assert!(in_force.ends_with(
+        "\n# The callback URL to enter at GitHub: http://localhost:8000/auth/callback\n# GitHub is reached directly\n"
+    ));
     let none = serve("", &[("AUTH_PROVIDER", "none")]).unwrap().in_force.to_string();
     assert!(!none.contains("callback"), "{none}");
 }

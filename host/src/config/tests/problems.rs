@@ -146,7 +146,7 @@ fn tables_and_their_names() {
         &[NONE],
         &[
             r#"tinymcp.toml:2: auth.scopes."a b": a scope has no spaces, quotes or backslashes, and only ASCII"#,
-            r#"tinymcp.toml:3: auth.scopes.a: "nobody": expected "alice@example.com", "*@example.com", "sub:…" or "org:…""#,
+            r#"tinymcp.toml:3: auth.scopes.a: "nobody": expected "alice@example.com", "*@example.com", "sub:…", "org:…" or "group:…""#,
         ],
     );
     check(
@@ -166,7 +166,7 @@ fn a_bad_item_is_named_by_its_own_line() {
         "[auth]\nallow = [\n  'a@b.example',\n  'b',\n  3,\n]",
         &[NONE],
         &[
-            r#"tinymcp.toml:4: auth.allow: "b": expected "alice@example.com", "*@example.com", "sub:…" or "org:…""#,
+            r#"tinymcp.toml:4: auth.allow: "b": expected "alice@example.com", "*@example.com", "sub:…", "org:…" or "group:…""#,
             r#"tinymcp.toml:5: auth.allow: expected a person such as "*@example.com", got integer 3"#,
         ],
     );

@@ -40,7 +40,8 @@ async fn found(site: &Site, further: &str) -> Vec<Finding> {
         site.url
     );
     let provider = Provider::for_tests(&text, &[]);
-    let findings = look(provider, &BaseUrl::localhost(8000), ProviderHttp::new(true).unwrap()).await;
+    let findings =
+        look(provider, &BaseUrl::localhost(8000), ProviderHttp::new(true).unwrap(), Path::new("/nowhere")).await;
     assert!(!format!("{findings:?}").contains("hunter2"));
     findings
 }
@@ -182,7 +183,8 @@ async fn what_auth0_calls_things_is_said() {
             ("AUTH0_AUDIENCE", audience),
         ];
         let provider = Provider::for_tests("auth.provider = 'auth0'", &variables);
-        let findings = look(provider, &BaseUrl::localhost(8000), ProviderHttp::new(true).unwrap()).await;
+        let findings =
+            look(provider, &BaseUrl::localhost(8000), ProviderHttp::new(true).unwrap(), Path::new("/nowhere")).await;
         let lines = findings.into_iter().map(|finding| format!("{}\n{}\n", finding.seen, finding.steps.join("\n")));
         lines.collect::<String>()
     };

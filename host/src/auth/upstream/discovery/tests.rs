@@ -60,6 +60,10 @@ fn endpoints_speak_tls_or_are_on_this_machine() {
         let mut document = document("https://id.example");
         document[member] = endpoint.into();
         match read(&discovery, &document) {
+            Ok(known) if member == "userinfo_endpoint" => {
+                let used = known.userinfo_endpoint.as_ref().map(Url::as_str);
+                assert_eq!(used, Some(endpoint).filter(|_| is_accepted), "{endpoint}");
+            }
             Ok(_) => assert!(is_accepted, "{endpoint}"),
             Err(error) => assert!(!is_accepted && error.to_string().contains(endpoint), "{error}"),
         }
@@ -74,6 +78,50 @@ fn what_is_missing_is_named() {
     let error = read(&discovery, &document).err().unwrap().to_string();
     assert!(error.ends_with("`token_endpoint` is missing"), "{error}");
     assert!(read(&discovery, &json!([])).is_err());
+}
+
+#[test]
+fn slips_in_members_that_a_login_can_do_without_cost_the_member() {
+    let discovery = acme("https://id.example");
+    let odd = [json!(""), json!(null), json!("relative/path"), json!("http://id.example/x"), json!(7), json!([])];
+    let is_slip = |value: &Value| !value.is_null();
+    for member in ["userinfo_endpoint", "introspection_endpoint", "revocation_endpoint", "end_session_endpoint"] {
+        for value in &odd {
+            let mut document = document("https://id.example");
+            document[member] = value.clone();
+            let known = read(&discovery, &document).unwrap_or_else(|error| panic!("{member} {value}: {error}"));
+            let is_read = member != "end_session_endpoint";
+            let slips: Vec<_> = known.slips.iter().filter(|slip| slip.contains(member)).collect();
+            assert_eq!(slips.len(), usize::from(is_read && is_slip(value)), "{member} {value}: {:?}", known.slips);
+            match member {
+                "userinfo_endpoint" => assert!(known.userinfo_endpoint.is_none()),
+                "introspection_endpoint" => assert!(known.introspection_endpoint.is_none()),
+                _ => assert!(known.revocation_endpoint.is_none()),
+            }
+        }
+    }
+    for (member, value) in [
+        ("scopes_supported", json!("openid")),
+        ("scopes_supported", json!([1, "openid"])),
+        ("token_endpoint_auth_methods_supported", json!({})),
+        ("code_challenge_methods_supported", json!(true)),
+        ("authorization_response_iss_parameter_supported", json!("true")),
+    ] {
+        let mut document = document("https://id.example");
+        document[member] = value.clone();
+        let known = read(&discovery, &document).unwrap_or_else(|error| panic!("{member} {value}: {error}"));
+        assert_eq!(known.slips.len(), 1, "{member} {value}: {:?}", known.slips);
+        document[member] = json!(null);
+        assert!(read(&discovery, &document).unwrap().slips.is_empty(), "{member}");
+    }
+    for member in ["issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"] {
+        for value in [json!(""), json!("relative"), json!(7)] {
+            let mut document = document("https://id.example");
+            document[member] = value.clone();
+            let error = read(&discovery, &document).err().unwrap().to_string();
+            assert!(member == "issuer" || error.contains(member), "{member} {value}: {error}");
+        }
+    }
 }
 
 #[test]

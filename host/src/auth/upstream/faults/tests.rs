@@ -19,7 +19,8 @@ fn clerk() -> Provider {
 }
 
 fn faults<'a>(provider: &'a Provider, scopes: &'a [String]) -> Faults<'a> {
-    Faults { provider, callback: "https://mcp.example.com/auth/callback", scopes }
+    let notes = Box::leak(Box::new(Notes::of(None, "acme")));
+    Faults { provider, callback: "https://mcp.example.com/auth/callback", scopes, notes }
 }
 
 /// What kind of error it is, and all of its words.
@@ -28,7 +29,7 @@ fn told(error: LoginError) -> (&'static str, String) {
         LoginError::Denied { description } => ("denied", description),
         LoginError::Operator(explanation) => ("operator", words(&explanation)),
         LoginError::Temporary { cause } => ("temporary", cause),
-        LoginError::Broken { cause } => ("broken", cause),
+        LoginError::Broken { cause, .. } => ("broken", cause),
     }
 }
 
@@ -97,22 +98,38 @@ fn errors_of_a_refresh() {
         "auth.provider = 'github'\nauth.allow = ['sub:1']",
         &[("GITHUB_CLIENT_ID", "id"), ("GITHUB_CLIENT_SECRET", "x")],
     );
+    let own = Provider::for_tests(
+        "auth.provider = 'oidc'\nauth.providers.oidc.refresh_ended_by = ['expired_token', 'invalid_request: Token Expired']",
+        &[("OIDC_DISCOVERY_URL", "https://id.example"), ("OIDC_CLIENT_ID", "id")],
+    );
     let temporary = |retry_after| RefreshError::Temporary { retry_after };
+    let refused_own = || RefreshError::Refused { is_own: true };
     let down = |retry_after| TokenError::Down(Down { cause: "status 429".to_owned(), retry_after });
+    let silent = |status| TokenError::Silent { status, cause: "no words".to_owned() };
     for (provider, error, expected) in [
         (&auth0(), refused("invalid_grant", "Unknown or invalid refresh token."), RefreshError::Ended),
         (&auth0(), refused("interaction_required", ""), RefreshError::Ended),
         (&github, refused("bad_refresh_token", ""), RefreshError::Ended),
-        (&auth0(), refused("bad_refresh_token", ""), temporary(None)),
+        (&own, refused("expired_token", ""), RefreshError::Ended),
+        (&own, refused("invalid_request", "the token expired"), RefreshError::Ended),
+        (&own, refused("invalid_request", "a parameter is missing"), refused_own()),
+        (&auth0(), refused("bad_refresh_token", ""), refused_own()),
+        (&auth0(), refused("invalid_request", "token expired"), refused_own()),
+        (&auth0(), silent(StatusCode::BAD_REQUEST), refused_own()),
+        (&auth0(), silent(StatusCode::UNAUTHORIZED), temporary(None)),
         (&auth0(), refused("invalid_client", ""), temporary(None)),
+        (&auth0(), refused("unauthorized_client", ""), temporary(None)),
         (&auth0(), refused("access_denied", "Unauthorized"), temporary(None)),
+        (&auth0(), refused("temporarily_unavailable", ""), temporary(None)),
         (&auth0(), down(Some(30)), temporary(Some(30))),
         (&auth0(), down(None), temporary(None)),
         (&auth0(), TokenError::Garbage("html".to_owned()), temporary(None)),
     ] {
         let said = format!("{error:?}");
-        assert_eq!(faults(provider, &[]).refresh(error), expected, "{said}");
+        assert_eq!(faults(provider, &[]).refresh(error, |_| true), expected, "{said}");
     }
+    let of_all = faults(&own, &[]).refresh(refused("invalid_request", ""), |_| false);
+    assert_eq!(of_all, RefreshError::Refused { is_own: false });
 }
 
 #[test]

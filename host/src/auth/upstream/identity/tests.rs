@@ -42,6 +42,8 @@ fn auth0_has_organizations_and_permissions() {
             email_verified: true,
             name: Some("A".to_owned()),
             organizations: vec!["org_1".to_owned()],
+            membership: Membership::Whole,
+            further_emails: Vec::new(),
             scopes: ["openid", "read:x", "write:x"].map(str::to_owned).to_vec(),
         }
     );
@@ -154,4 +156,28 @@ fn scopes_have_their_names_of_here() {
     let entra = built_in("entra", "auth.providers.entra.scope_prefix = 'api://x/'");
     assert_eq!(local_name(&entra, "api://x/read".to_owned()), "read");
     assert_eq!(local_name(&entra, "openid".to_owned()), "openid");
+}
+
+#[test]
+fn what_somebody_belongs_to_is_all_or_not() {
+    let oidc = built_in("oidc", "");
+    let many: Vec<String> = (0..=LISTED_MAX).map(|number| format!("group-{number}")).collect();
+    for (claims, expected) in [
+        (json!({ "sub": "1", "groups": ["a"] }), Membership::Whole),
+        (json!({ "sub": "1", "groups": [] }), Membership::Whole),
+        (json!({ "sub": "1", "org_id": "a" }), Membership::Whole),
+        (json!({ "sub": "1" }), Membership::Unknown),
+        (json!({ "sub": "1", "groups": null }), Membership::Unknown),
+        (json!({ "sub": "1", "_claim_names": { "groups": "src1" } }), Membership::Overflowed),
+        (json!({ "sub": "1", "org_id": "a", "_claim_names": { "groups": "src1" } }), Membership::Overflowed),
+        (json!({ "sub": "1", "_claim_names": { "address": "src1" } }), Membership::Unknown),
+        (json!({ "sub": "1", "hasgroups": true }), Membership::Overflowed),
+        (json!({ "sub": "1", "groups": many }), Membership::Overflowed),
+    ] {
+        assert_eq!(identified(&oidc, claims.clone(), &[]).membership, expected, "{claims}");
+    }
+    let entra = built_in("entra", "");
+    let of = |claims: Value| identified(&entra, claims, &[]).membership;
+    assert_eq!(of(json!({ "sub": "1", "tid": "t" })), Membership::Unknown);
+    assert_eq!(of(json!({ "sub": "1", "tid": "t", "groups": ["a"] })), Membership::Whole);
 }

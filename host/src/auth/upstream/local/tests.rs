@@ -41,7 +41,7 @@ fn answer(local: &Local, request: &UpstreamRequest, added: &[(&str, &str)]) -> C
 
 fn cause(result: Result<Login, LoginError>) -> String {
     match result {
-        Err(LoginError::Broken { cause }) => cause,
+        Err(LoginError::Broken { cause, .. }) => cause,
         Err(_) => panic!("another error"),
         Ok(login) => panic!("logged in: {:?}", login.identity),
     }
@@ -69,7 +69,7 @@ async fn the_page_asks_for_a_name_and_says_that_nothing_is_checked() {
 fn a_name_is_a_login() {
     let callback = answer(&local(), &request(), &[("name", " Ada \u{202e} Lovelace")]);
     let login = local().log_in_at(&callback, &request(), now()).unwrap();
-    let Identity { issuer, subject, email, email_verified, name, organizations, scopes } = login.identity;
+    let Identity { issuer, subject, email, email_verified, name, organizations, scopes, .. } = login.identity;
     assert_eq!((issuer.as_str(), subject.as_str()), ("http://localhost:8000/local", "ada lovelace"));
     assert_eq!((email, email_verified, organizations), (None, false, Vec::new()));
     assert_eq!((name.as_deref(), scopes), (Some("Ada Lovelace"), vec!["*".to_owned()]));

@@ -91,7 +91,9 @@ impl Fake {
 
     async fn start_remote(&self, provider: Provider) -> Remote {
         let base_url = BaseUrl::localhost(8000);
-        let remote = Remote::start(provider, &base_url, None, &TaskTracker::new(), CancellationToken::new()).unwrap();
+        let remote =
+            Remote::start(provider, &base_url, &Egress::default(), None, &TaskTracker::new(), CancellationToken::new())
+                .unwrap();
         let mut knowledge = remote.0.knowledge.clone();
         let _ = knowledge.wait_for(|knowledge| !matches!(knowledge, Knowledge::Looking)).await;
         remote
@@ -157,7 +159,7 @@ fn request() -> UpstreamRequest {
 #[track_caller]
 fn broken(outcome: Result<Login, LoginError>, part: &str) {
     match outcome {
-        Err(LoginError::Broken { cause }) => assert!(cause.contains(part), "{cause}"),
+        Err(LoginError::Broken { cause, .. }) => assert!(cause.contains(part), "{cause}"),
         other => panic!("{other:?}"),
     }
 }
@@ -339,14 +341,16 @@ async fn a_refresh_keeps_what_the_provider_does_not_replace() {
         fake.sign(&claims)
     };
     fake.gives(&json!({ "id_token": id_token }));
-    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&old).await else { panic!("tokens") };
+    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&old, "alice").await else { panic!("tokens") };
     assert_eq!((tokens.access_token.as_str(), tokens.refresh_token.as_deref()), ("opaque", Some("r1")));
     assert_eq!(tokens.scope, old.scope);
     assert_eq!(identity.unwrap().email.as_deref(), Some("new@example.com"));
-    assert!(matches!(remote.refresh(&tokens).await, Ok(Refreshed::NotNeeded)), "an hour is left of these");
+    assert!(matches!(remote.refresh(&tokens, "alice").await, Ok(Refreshed::NotNeeded)), "an hour is left of these");
     let ended = |tokens: UpstreamTokens| UpstreamTokens { expires_at: Some(now()), ..tokens };
     fake.gives(&json!({ "refresh_token": "r2" }));
-    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&ended(tokens)).await else { panic!("tokens") };
+    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&ended(tokens), "alice").await else {
+        panic!("tokens")
+    };
     assert_eq!(tokens.refresh_token.as_deref(), Some("r2"));
     assert_eq!(identity, None, "no id_token, no news");
     assert!(fake.requests("/userinfo").is_empty());
@@ -360,7 +364,7 @@ async fn a_refresh_keeps_what_the_provider_does_not_replace() {
         (200, json!("garbage"), RefreshError::Temporary { retry_after: None }),
     ] {
         fake.says("/token", status, body.clone());
-        assert_eq!(remote.refresh(&tokens).await.err(), Some(expected), "{status} {body}");
+        assert_eq!(remote.refresh(&tokens, "alice").await.err(), Some(expected), "{status} {body}");
     }
 }
 
@@ -376,16 +380,21 @@ async fn tokens_that_never_end_are_checked_now_and_then() {
         scope: Vec::new(),
         checked_at,
     };
-    assert!(matches!(remote.refresh(&checked(now())).await, Ok(Refreshed::NotNeeded)));
+    assert!(matches!(remote.refresh(&checked(now()), "alice").await, Ok(Refreshed::NotNeeded)));
     fake.says("/userinfo", 200, json!({ "sub": "alice", "email": "a@example.com" }));
-    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&checked(0)).await else { panic!("tokens") };
+    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&checked(0), "alice").await else {
+        panic!("tokens")
+    };
     assert_eq!(identity.unwrap().subject, "alice");
-    assert!(matches!(remote.refresh(&tokens).await, Ok(Refreshed::NotNeeded)));
+    assert!(matches!(remote.refresh(&tokens, "alice").await, Ok(Refreshed::NotNeeded)));
     fake.says("/userinfo", 401, json!({}));
-    assert_eq!(remote.refresh(&checked(0)).await.err(), Some(RefreshError::Ended));
+    assert_eq!(remote.refresh(&checked(0), "alice").await.err(), Some(RefreshError::Ended));
     for status in [403, 502] {
         fake.says("/userinfo", status, json!({}));
-        assert_eq!(remote.refresh(&checked(0)).await.err(), Some(RefreshError::Temporary { retry_after: None }));
+        assert_eq!(
+            remote.refresh(&checked(0), "alice").await.err(),
+            Some(RefreshError::Temporary { retry_after: None })
+        );
     }
 }
 

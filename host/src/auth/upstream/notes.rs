@@ -1,0 +1,116 @@
+//! What went wrong at the provider lately, in a file beside its discovery document: `tinymcp doctor` is another process
+//! than the server, and what a server meets with real people cannot be tried out.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::remote::now;
+
+/// The same failure is written again only after so many seconds.
+const SAME_S: u64 = 10;
+
+/// Where notes of a provider are, below the state directory.
+const DIRECTORY: &str = "providers";
+
+/// What is kept: of each kind the last failure, until the same has worked again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// A login that failed at the provider.
+    pub(super) login: Option<Note>,
+    /// A session that could not be renewed, which the operator has to do something about.
+    pub(super) refresh: Option<Note>,
+}
+
+/// One failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    /// When, in seconds since 1970.
+    pub(super) at_s: u64,
+    /// As in the log.
+    pub(super) cause: String,
+}
+
+/// Takes notes.
+pub(super) struct Notes {
+    file: Option<PathBuf>,
+    kept: Mutex<Kept>,
+}
+
+impl Notes {
+    /// Goes on with the notes of an earlier run.
+    pub(super) fn of(state: Option<&Path>, provider: &str) -> Self {
+        let kept = state.map(|state| read(state, provider)).unwrap_or_default();
+        Self { file: state.map(|state| file(state, provider)), kept: Mutex::new(kept) }
+    }
+
+    /// A login has failed, or none has any more.
+    pub(super) fn login(&self, cause: Option<&str>) {
+        self.note(|kept| &mut kept.login, cause);
+    }
+
+    /// A session could not be renewed, or one could.
+    pub(super) fn refresh(&self, cause: Option<&str>) {
+        self.note(|kept| &mut kept.refresh, cause);
+    }
+
+    fn note(&self, kind: impl FnOnce(&mut Kept) -> &mut Option<Note>, cause: Option<&str>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = kind(&mut kept);
+        let now_s = now();
+        match (&place, cause) {
+            (None, None) => return,
+            (Some(last), Some(cause)) if last.cause == cause && now_s < last.at_s + SAME_S => return,
+            _ => *place = cause.map(|cause| Note { at_s: now_s, cause: cause.to_owned() }),
+        }
+        if let Some(file) = &self.file
+            && let Err(error) = write(file, &kept)
+        {
+            tracing::warn!("what went wrong at the provider is not kept for `tinymcp doctor`: {error}");
+        }
+    }
+}
+
+/// The notes of a server with this state directory; none if there are none.
+pub(super) fn read(state: &Path, provider: &str) -> Kept {
+    let text = fs::read(file(state, provider)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+fn file(state: &Path, provider: &str) -> PathBuf {
+    state.join(DIRECTORY).join(format!("{provider}.notes.json"))
+}
+
+/// By rename, so that there is always a whole one.
+fn write(file: &Path, kept: &Kept) -> io::Result<()> {
+    let draft = file.with_extension(format!("{}.draft", std::process::id()));
+    let mut open = fs::OpenOptions::new();
+    open.write(true).create(true).truncate(true).mode(0o600);
+    open.open(&draft)?.write_all(&serde_json::to_vec(kept)?)?;
+    fs::rename(&draft, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_kept_until_the_same_works() {
+        let state = tempfile::tempdir().unwrap();
+        fs::create_dir(state.path().join(DIRECTORY)).unwrap();
+        let notes = Notes::of(Some(state.path()), "acme");
+        notes.login(Some("no"));
+        notes.refresh(Some("never"));
+        let kept = read(state.path(), "acme");
+        assert_eq!(kept.login.unwrap().cause, "no");
+        assert_eq!(kept.refresh.unwrap().cause, "never");
+        Notes::of(Some(state.path()), "acme").login(None);
+        let kept = read(state.path(), "acme");
+        assert!(kept.login.is_none() && kept.refresh.is_some());
+        assert_eq!(read(state.path(), "other"), Kept::default());
+    }
+}

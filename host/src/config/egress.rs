@@ -1,0 +1,306 @@
+//! How the provider is reached: `[egress]`, with its variables and its file read.
+//!
+//! A proxy is something an operator asks for: variables that happen to be set are not followed, and that is said.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use url::Url;
+
+use super::document::{Node, Value};
+use super::in_force::REDACTED;
+use super::key::Key;
+use super::keys::Config;
+use super::problem::{Fault, Problem, Source};
+use super::reader::{Reader, Setting};
+use super::text::Unfit;
+
+/// In place of a URL: the proxy that the environment names.
+const ENV: &str = "env";
+
+/// The variables of a proxy for https, the strongest first.
+const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+
+/// Those of hosts that are reached without one.
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// Variables that other programs take for a proxy, and which never mean one here.
+const NEVER: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The largest file of certificates: the whole Mozilla bundle has a quarter of a megabyte.
+const CA_BYTES_MAX: u64 = 4 << 20;
+
+/// The value of `egress.proxy`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum EgressProxy {
+    /// The one that the environment names, if it names any.
+    Env,
+    /// This one.
+    Url(ProxyUrl),
+}
+
+/// The URL of a proxy. It may hold a password, so it is shown without.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyUrl(Url);
+
+/// How the provider is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Egress {
+    /// The proxy, if there is one.
+    pub proxy: Option<ProxyUrl>,
+    /// Hosts that are reached without it, as `NO_PROXY` lists them.
+    pub no_proxy: Option<String>,
+    /// Certificates of further authorities, as PEM.
+    pub authorities: Option<Vec<u8>>,
+    /// Who says which: the key, or a variable.
+    pub source: Option<String>,
+}
+
+impl ProxyUrl {
+    /// The URL itself, password and all.
+    pub fn reveal(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl FromStr for ProxyUrl {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err("the proxy must be one that speaks http:// or https://".into());
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err("no host".into());
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err("nothing may follow host and port".into());
+        }
+        Ok(Self(url))
+    }
+}
+
+/// Without user and password.
+impl fmt::Display for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = &self.0;
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        let user = if has_user { "***@" } else { "" };
+        write!(f, "{}://{user}{}", url.scheme(), url.host_str().unwrap_or_default())?;
+        url.port().map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for EgressProxy {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        if text == ENV { Ok(Self::Env) } else { text.parse().map(Self::Url) }
+    }
+}
+
+impl fmt::Display for EgressProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env => f.write_str(ENV),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for EgressProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is expected of it, for people.
+const EXPECTED: &str = "\"env\", or a proxy's URL such as \"http://proxy.example:3128\"";
+
+impl schemars::JsonSchema for EgressProxy {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "EgressProxy".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "examples": ["http://proxy.example:3128", ENV],
+            "pattern": r"^(?:env|https?://.+)$|\$\{",
+        })
+    }
+}
+
+impl Setting for EgressProxy {
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(node.value, Value::Text(_)) {
+            let (expected, got) = (EXPECTED.to_owned(), node.value.kind().to_owned());
+            reader.problem(&node.source, key, Fault::Type { expected, got });
+            return None;
+        }
+        let text = reader.text(node, key, EXPECTED.to_owned())?;
+        let refused = |reason: Unfit| Fault::Value { value: REDACTED.to_owned(), reason: reason.to_string() };
+        text.trim().parse().map_err(|reason| reader.problem(&node.source, key, refused(reason))).ok()
+    }
+
+    fn from_variable(text: &str) -> Value {
+        Value::Text(text.trim().to_owned())
+    }
+
+    fn shown(node: &Node, _name: &str) -> String {
+        match &node.value {
+            // A `${…}` shows nothing by itself.
+            Value::Text(text) if text.contains("${") && !text.contains('@') => node.value.to_string(),
+            Value::Text(text) => match text.trim().parse::<Self>() {
+                Ok(proxy) => Value::Text(proxy.to_string()).to_string(),
+                Err(_) => REDACTED.to_owned(),
+            },
+            _ => REDACTED.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Egress {
+    /// How, as the end of "the provider is reached …".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.proxy {
+            None => f.write_str("directly")?,
+            Some(proxy) => {
+                write!(f, "through the proxy {proxy}")?;
+                if let Some(source) = &self.source {
+                    write!(f, " ({source})")?;
+                }
+                if let Some(hosts) = &self.no_proxy {
+                    write!(f, ", but for {hosts}")?;
+                }
+            }
+        }
+        match &self.authorities {
+            Some(_) => f.write_str(", with the authorities of `egress.ca_file`"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads what the keys name, and warns of variables that name a proxy and do nothing.
+pub(super) fn resolve(config: &Config, reader: &mut Reader<'_>) -> Egress {
+    let key = Key::from("egress.proxy");
+    let environment = reader.environment;
+    let set = |names: &[&'static str]| names.iter().copied().find_map(|name| Some((name, environment.get(name)?)));
+    let mut egress = Egress { authorities: authorities(config, reader), ..Egress::default() };
+    let mut ignored: Vec<&str> = NEVER.into_iter().filter(|name| environment.get(name).is_some()).collect();
+    match &config.egress.proxy {
+        None => ignored.extend(PROXY.into_iter().filter(|name| environment.get(name).is_some())),
+        Some(EgressProxy::Url(url)) => {
+            egress.proxy = Some(url.clone());
+            egress.source = Some("`egress.proxy`".to_owned());
+            ignored.extend(PROXY.into_iter().chain(NO_PROXY).filter(|name| environment.get(name).is_some()));
+        }
+        Some(EgressProxy::Env) => match set(&PROXY) {
+            None => reader.warn(&key, Fault::Conflict("HTTPS_PROXY is not set, so there is no proxy".to_owned())),
+            Some((name, text)) => match text.trim().parse() {
+                Ok(url) => {
+                    egress.proxy = Some(url);
+                    egress.source = Some(name.to_owned());
+                    egress.no_proxy = set(&NO_PROXY).map(|(_, hosts)| hosts.trim().to_owned());
+                }
+                Err(reason) => {
+                    let fault = Fault::Conflict(format!("{name} names no proxy that can be used: {reason}"));
+                    reader.problem(&environment.source(name), &key, fault);
+                }
+            },
+        },
+    }
+    for name in ignored {
+        reader.warnings.push(Problem { source: environment.source(name), key: None, fault: Fault::IgnoredProxy });
+    }
+    egress
+}
+
+fn authorities(config: &Config, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
+    let path = config.egress.ca_file.as_ref()?;
+    let key = Key::from("egress.ca_file");
+    match read(path) {
+        Ok(pem) => Some(pem),
+        Err(reason) => {
+            let source: Source = reader.source_of(&key);
+            reader.problem(&source, &key, Fault::Conflict(format!("`{}`: {reason}", path.display())));
+            None
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if !metadata.is_file() || metadata.len() > CA_BYTES_MAX {
+        return Err("is no file of certificates".to_owned());
+    }
+    let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    match crate::fetch::certificates(&pem) {
+        Ok(0) => Err("holds no certificate (`-----BEGIN CERTIFICATE-----`)".to_owned()),
+        Ok(_) => Ok(pem),
+        Err(reason) => Err(format!("holds a certificate that cannot be read: {reason}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Invocation, Loaded, Purpose};
+
+    fn loaded(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
+        let text = format!("[auth]\nprovider = \"none\"\n{text}");
+        let environment = Environment::from_iter(variables.iter().copied());
+        Config::parse(&text, &Invocation::new(Purpose::Serve), &environment).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_proxy_is_one_that_somebody_asked_for() {
+        let env = "[egress]\nproxy = \"env\"\n";
+        let own = "[egress]\nproxy = \"http://own.example:1\"\n";
+        let set = [("HTTPS_PROXY", "http://user:hunter2@proxy.example:3128"), ("NO_PROXY", "intern.example")];
+        for (text, variables, expected, warnings) in [
+            ("", &[][..], "directly", 0),
+            ("", &set[..], "directly", 1),
+            ("", &[("ALL_PROXY", "socks5://x")], "directly", 1),
+            (env, &[], "directly", 1),
+            (env, &set, "through the proxy http://***@proxy.example:3128 (HTTPS_PROXY), but for intern.example", 0),
+            (env, &[("https_proxy", "http://p:1")], "through the proxy http://p:1 (https_proxy)", 0),
+            (own, &[], "through the proxy http://own.example:1 (`egress.proxy`)", 0),
+            (own, &set, "through the proxy http://own.example:1 (`egress.proxy`)", 2),
+        ] {
+            let loaded = loaded(text, variables).unwrap();
+            assert_eq!(loaded.egress.to_string(), expected, "{text} {variables:?}");
+            assert_eq!(loaded.warnings.len(), warnings, "{text} {variables:?}: {:?}", loaded.warnings);
+            assert!(!format!("{loaded:?} {}", loaded.in_force).contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_told_without_its_password() {
+        for (text, variables) in [
+            ("[egress]\nproxy = \"socks5://u:hunter2@p:1\"\n", &[][..]),
+            ("[egress]\nproxy = \"http://u:hunter2@p:1/path\"\n", &[]),
+            ("[egress]\nproxy = \"u:hunter2@p\"\n", &[]),
+            ("[egress]\nproxy = \"env\"\n", &[("HTTPS_PROXY", "socks5://u:hunter2@p:1")]),
+            ("[egress]\nca_file = \"/nowhere.pem\"\n", &[]),
+        ] {
+            let error = loaded(text, variables).unwrap_err();
+            assert!(error.contains("egress.") && !error.contains("hunter2"), "{error}");
+        }
+        let shown = loaded("[egress]\nproxy = \"http://u:hunter2@p:1\"\n", &[]).unwrap().in_force.to_string();
+        assert!(shown.contains("proxy = \"http://***@p:1\"") && !shown.contains("hunter2"), "{shown}");
+    }
+}
