@@ -18,6 +18,7 @@ mod directory;
 mod display;
 pub mod docs;
 pub mod engine;
+mod gate;
 mod guest;
 mod ledger;
 pub mod lists;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::Config;
-use crate::plugins::call::Gate;
 use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Served, Serving, Template, Terms, Tool};
 use crate::plugins::directory::Stamp;
+use crate::plugins::gate::Gate;
 use crate::plugins::load::{Digest, Plugin};
 use crate::plugins::names::{self, FunctionName, NameError};
 
