@@ -20,6 +20,7 @@ mod display;
 pub mod docs;
 pub mod engine;
 pub mod frames;
+mod gate;
 mod guest;
 mod ledger;
 mod links;

@@ -6,13 +6,12 @@
 //! [`warm`]: super::warm
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Val};
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -23,6 +22,7 @@ use super::codec::{self, ArgumentError, Reply, ResultError};
 use super::conversation::Conversation;
 use super::engine::{Engine, Slow, Ticking};
 use super::frames;
+use super::gate::{Full, Permit};
 use super::guest::{Guest, Surroundings};
 use super::load::Kind;
 use super::shape::Signature;
@@ -92,52 +92,18 @@ fn humantime(duration: &Duration) -> Period {
     Period::from(*duration)
 }
 
-/// How many calls of one plugin run and wait. It outlives reloads, so that a reload is no way around it.
-pub struct Gate {
-    running: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    queue: usize,
-}
-
 /// A place in the gate and in the engine's pool, given back when the call's memory is.
 struct Place {
-    _in_plugin: OwnedSemaphorePermit,
+    _in_plugin: Permit,
     _in_pool: OwnedSemaphorePermit,
 }
 
-impl Gate {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self {
-            running: Arc::new(Semaphore::new(limits.concurrency.get())),
-            waiting: AtomicUsize::new(0),
-            queue: limits.queue.get(),
-        }
-    }
-
-    async fn enter(&self, engine: &Engine) -> Result<Place, CallError> {
-        let in_plugin = match Arc::clone(&self.running).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => self.wait().await?,
-        };
-        let in_pool = Arc::clone(engine.slots()).acquire_owned().await.map_err(|_| CallError::Busy)?;
-        Ok(Place { _in_plugin: in_plugin, _in_pool: in_pool })
-    }
-
-    async fn wait(&self) -> Result<OwnedSemaphorePermit, CallError> {
-        /// Leaves the queue even when the caller goes away.
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if ahead >= self.queue {
-            return Err(CallError::Busy);
-        }
-        Arc::clone(&self.running).acquire_owned().await.map_err(|_| CallError::Busy)
-    }
+/// Waits for a place in the plugin, and then in the pool.
+async fn enter(engine: &Engine, served: &Served, caller: Option<&Principal>) -> Result<Place, CallError> {
+    let person = caller.map(Principal::person);
+    let in_plugin = served.terms.gate.enter(person).await.map_err(|Full| CallError::Busy)?;
+    let in_pool = Arc::clone(engine.slots()).acquire_owned().await.map_err(|_| CallError::Busy)?;
+    Ok(Place { _in_plugin: in_plugin, _in_pool: in_pool })
 }
 
 /// What is called in an instance.
@@ -169,7 +135,7 @@ pub async fn call(
     let served = &tool.served;
     let caller = conversation.caller.clone();
     let work = async {
-        let place = served.terms.gate.enter(engine).await?;
+        let place = enter(engine, served, conversation.caller.as_deref()).await?;
         let max_bytes = served.terms.limits.result.bytes();
         match &tool.function().kind {
             Kind::Typed { signature, export } => {
@@ -222,7 +188,7 @@ pub(super) async fn visit<W: Work>(
 ) -> Result<W::Output, CallError> {
     let caller = conversation.caller.clone();
     let work = async {
-        let place = served.terms.gate.enter(engine).await?;
+        let place = enter(engine, served, conversation.caller.as_deref()).await?;
         run(engine, served, conversation, (place, None), work).await
     };
     contain(served, what, caller.as_ref(), work).await

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use super::call::Gate;
 use super::changed::List;
+use super::gate::Gate;
 use super::guest::Settings;
 use super::lists::{self, Listed, MAX_URI_BYTES};
 use super::load::{Digest, Function, Kind, Plugin};

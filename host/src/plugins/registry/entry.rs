@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use tokio::task::AbortHandle;
 
 use crate::config::Config;
-use crate::plugins::call::Gate;
 use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Served, Serving, Template, Terms, Tool};
 use crate::plugins::compile::Allowance;
 use crate::plugins::directory::Stamp;
+use crate::plugins::gate::Gate;
 use crate::plugins::load::{Digest, Plugin};
 use crate::plugins::names::{self, FunctionName, NameError};
 
