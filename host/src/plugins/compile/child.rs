@@ -112,9 +112,11 @@ fn close_inherited() {
     let listed = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
     let Ok(entries) = fs::read_dir(listed) else { return };
     let open: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // SAFETY: this process has just been started and has opened nothing yet but the directory that was listed, which
-        // is closed: nothing in it knows of this descriptor.
+    // The directory that was listed was open among them, and is closed by now.
+    let is_open = |descriptor: &i32| fs::symlink_metadata(format!("{listed}/{descriptor}")).is_ok();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2).filter(is_open) {
+        // SAFETY: this process has just been started and has opened nothing of its own: nothing in it knows of this
+        // descriptor, which is open.
         #[expect(unsafe_code, reason = "no type owns what was inherited")]
         unsafe {
             rustix::io::close(descriptor);

@@ -58,10 +58,16 @@ impl Child {
             .kill_on_drop(true)
             .spawn()?;
         let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
-        let (Some(stdin), Some(mut stdout), Some(stderr)) = pipes else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let (Some(stdin), Some(mut stdout), Some(mut stderr)) = pipes else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
         let mut greeted = [0; GREETING_BYTES];
         let greeting_read = stdout.read_exact(&mut greeted);
-        tokio::time::timeout(START_WITHIN, greeting_read).await??;
+        if tokio::time::timeout(START_WITHIN, greeting_read).await?.is_err() {
+            // It has ended.
+            let words = last_words(&mut stderr).await;
+            return Err(io::Error::other(first_line(&words)));
+        }
         if greeted[..] != greeting(code_version) {
             return Err(io::Error::other("the program that was started makes other code"));
         }
@@ -138,10 +144,7 @@ fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &
     let sigxcpu = rustix::process::Signal::XCPU.as_raw();
     let is_out_of_time = used.is_none_or(|used| used + Duration::from_millis(500) >= allowed);
     let has_no_memory = NO_MEMORY.iter().any(|said| words.contains(said));
-    let first_words = || {
-        let line = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-        visible::clean(line)
-    };
+    let first_words = || first_line(words);
     match status.signal() {
         Some(signal) if signal == sigxcpu && is_out_of_time => Ended::Processor,
         Some(SIGABRT) | None if has_no_memory => Ended::Memory,
@@ -152,4 +155,9 @@ fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &
         Some(signal) => Ended::Killed(format!("signal {signal}")),
         None => Ended::Crashed(first_words()),
     }
+}
+
+/// What a child says first of why it ends.
+fn first_line(words: &str) -> String {
+    visible::clean(words.lines().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason"))
 }
