@@ -304,14 +304,14 @@ mod tests {
         let environment = |variables: &[(&str, &str)]| -> Environment {
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
-        let cases: [(&[(&str, &str)], Option<&str>); 4] = [
-            (&[("HOME", "/home/ada")], Some("/home/ada/.cache")),
-            (&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "/var/ada")], Some("/var/ada")),
-            (&[("HOME", "/home/ada"), ("XDG_CACHE_HOME", "relative")], Some("/home/ada/.cache")),
-            (&[], None),
+        let cases = [
+            (vec![("HOME", "/home/ada")], Some("/home/ada/.cache")),
+            (vec![("HOME", "/home/ada"), ("XDG_CACHE_HOME", "/var/ada")], Some("/var/ada")),
+            (vec![("HOME", "/home/ada"), ("XDG_CACHE_HOME", "relative")], Some("/home/ada/.cache")),
+            (vec![], None),
         ];
         for (variables, expected) in cases {
-            let environment = environment(variables).with_dot_env(&Arc::from(".env"), "XDG_CACHE_HOME=/elsewhere");
+            let environment = environment(&variables).with_dot_env(&Arc::from(".env"), "XDG_CACHE_HOME=/elsewhere");
             assert_eq!(environment.user_cache().as_deref(), expected.map(Path::new), "{variables:?}");
         }
     }

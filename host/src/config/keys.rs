@@ -182,7 +182,7 @@ overridable_table! {
         compile_memory: Positive<ByteSize> = "1GiB",
         /// Calls of one plugin that may run at once.
         concurrency: Positive<Count> = 64,
-        /// Calls of one plugin that may wait for their turn; further ones are turned away.
+        /// Calls of one plugin that may wait for their turn, shared by person; further ones are turned away.
         queue: Count = 256,
         /// What one call may print into the log.
         log: ByteSize = "64KiB",

@@ -1,7 +1,7 @@
 //! How many calls of one plugin run and wait, shared by the people who make them.
 //!
 //! A person alone has every place. As soon as others wait, places that become free go round: first to who has the
-//! fewest running, then in turn. Nobody fills the queue: when it is full, a call of a person who holds less takes the
+//! fewest running, then to whose last place is longest ago. Nobody fills the queue: when it is full, a call of a person who holds less takes the
 //! place of the newest waiting call of the person who holds most.
 
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ struct State {
     waiting: usize,
     /// Everybody with a call that runs or waits.
     people: HashMap<Person, Share>,
-    /// Numbers turns and waiting calls.
+    /// Numbers places and waiting calls.
     last_number: u64,
 }
 
@@ -49,8 +49,8 @@ struct Share {
     running: usize,
     /// Oldest first.
     waiting: VecDeque<Waiter>,
-    /// Since when it is this person's turn: when it began to wait, or was last given a place.
-    turn: u64,
+    /// The number of the last place that this person was given; 0 before the first.
+    last_place: u64,
 }
 
 impl Share {
@@ -101,8 +101,10 @@ impl Gate {
         let waiting = {
             let mut state = self.state();
             if state.running < self.concurrency {
+                let number = state.number();
                 state.running += 1;
-                state.people.entry(person).or_default().running += 1;
+                let share = state.people.entry(person).or_default();
+                (share.running, share.last_place) = (share.running + 1, number);
                 return Ok(self.permit(person));
             }
             if state.waiting >= self.queue && !state.make_room(person) {
@@ -144,9 +146,6 @@ impl State {
         let number = self.number();
         self.waiting += 1;
         let share = self.people.entry(person).or_default();
-        if share.waiting.is_empty() {
-            share.turn = number;
-        }
         share.waiting.push_back(Waiter { number, call });
         number
     }
@@ -155,7 +154,7 @@ impl State {
     fn make_room(&mut self, person: Person) -> bool {
         let own = self.people.get(&person).map_or(0, Share::held);
         let waiting = self.people.iter_mut().filter(|(_, share)| !share.waiting.is_empty());
-        let Some((_, most)) = waiting.max_by_key(|(_, share)| (share.held(), share.turn)) else { return false };
+        let Some((_, most)) = waiting.max_by_key(|(_, share)| (share.held(), share.last_place)) else { return false };
         if most.held() < own + 2 {
             return false;
         }
@@ -185,12 +184,12 @@ impl State {
                 share.remove();
             }
         }
-        let turn = self.number();
+        let number = self.number();
         let waiting = self.people.iter_mut().filter(|(_, share)| !share.waiting.is_empty());
-        let (person, share) = waiting.min_by_key(|(_, share)| (share.running, share.turn))?;
+        let first = |share: &Share| share.waiting.front().map(|waiter| waiter.number);
+        let (person, share) = waiting.min_by_key(|(_, share)| (share.running, share.last_place, first(share)))?;
         let waiter = share.waiting.pop_front()?;
-        share.turn = turn;
-        share.running += 1;
+        (share.running, share.last_place) = (share.running + 1, number);
         self.waiting -= 1;
         self.running += 1;
         Some((*person, waiter))

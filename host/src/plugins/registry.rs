@@ -410,10 +410,8 @@ impl Registry {
             }
         }
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
-        if stamp.is_none() {
-            // The next regular look tries again.
-            return None;
-        }
+        // Without one the next regular look tries again.
+        stamp?;
         // Whoever wrote while this load was under way was not looked at again until now.
         let path = self.config().plugins.dir.join(&file);
         let is_same = Stamp::of_file(&path) == self.entries.get(&file).and_then(|entry| entry.stamp);

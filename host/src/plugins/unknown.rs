@@ -31,12 +31,14 @@ pub fn in_directory(config: &Config) -> Vec<Unknown> {
         return Vec::new();
     }
     let Ok(found) = directory::look(&config.plugins.dir) else { return Vec::new() };
-    among(config, found.iter().map(|found| plugin_of(&found.file)).collect())
+    let present: Vec<String> = found.iter().map(|found| plugin_of(&found.file)).collect();
+    among(config, &present)
 }
 
 /// Compares with what has been found there.
 pub fn in_catalog(config: &Config, catalog: &Catalog) -> Vec<Unknown> {
-    among(config, catalog.plugins().iter().map(|plugin| plugin.name.clone()).collect())
+    let present: Vec<String> = catalog.plugins().iter().map(|plugin| plugin.name.clone()).collect();
+    among(config, &present)
 }
 
 /// The plugin's name; for a file that cannot name a plugin, what it is called.
@@ -45,7 +47,7 @@ fn plugin_of(file: &str) -> String {
     names::plugin_name(stem).unwrap_or_else(|_| stem.to_owned())
 }
 
-fn among(config: &Config, present: Vec<String>) -> Vec<Unknown> {
+fn among(config: &Config, present: &[String]) -> Vec<Unknown> {
     // The sources of a plugin that is not built yet are its name, too.
     let has_sources = |name: &str| {
         let directory = &config.plugins.dir;
