@@ -157,7 +157,7 @@ async fn a_compiler_waits_with_nothing_in_its_hands_and_ends_with_its_server() {
 
     // One that is killed is replaced when it is needed.
     kill_process(compiler, Signal::KILL).unwrap();
-    server.site().put("greeter_v1.wasm", &guest("greeter-v2"));
+    server.site().put("greeter-v1.wasm", &guest("greeter-v2"));
     Client::modern(&server).wait_for_tool("greeter_v1_part").await;
 
     let pid = server.pid();

@@ -32,7 +32,7 @@ async fn the_first_list_waits_for_the_first_scan() {
     let listed = plain.await.unwrap().pop().unwrap();
     assert_eq!(listed["result"]["tools"].as_array().map(Vec::len), Some(wanted), "{listed}");
     let called = called.await.unwrap().pop().unwrap();
-    assert_eq!(called["result"]["structuredContent"]["result"], "v1 greets Ada", "{called}");
+    assert_eq!(called["result"]["content"][0]["text"], "v1 greets Ada", "{called}");
 }
 
 #[tokio::test]
