@@ -161,8 +161,9 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     });
     let local = Local::new(&config.server.base_url, Vault::of(&state, "bench"));
     let server_settings = config.server.clone();
+    let config = watch::channel(Arc::new(config)).1;
     let authorization_server = Arc::new(AuthorizationServer::new(Parameters {
-        config: watch::channel(Arc::new(config)).1,
+        config: config.clone(),
         clients: std::collections::BTreeMap::new(),
         upstream: Arc::new(Upstream::Local(local)),
         own_id_at_provider: None,
@@ -176,6 +177,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         endpoint,
         auth: Auth::Login(Arc::clone(&authorization_server)),
         server: server_settings,
+        config,
         draining: never.clone(),
     });
     let limits = Limits { connections: 16, header_timeout: Duration::from_secs(10), trusted_proxies: Vec::new() };

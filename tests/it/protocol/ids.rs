@@ -17,12 +17,12 @@ async fn serve(timeout: &str) -> Server {
     Site::with(&["hostile"]).plugin("everything", &guest("everything")).config(&config).start().await
 }
 
-fn call(id: &Value, tool: &str, arguments: Value) -> Value {
+fn call(id: &Value, tool: &str, arguments: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": tool, "arguments": arguments } })
 }
 
 fn sleep(id: &Value, ms: u64) -> Value {
-    call(id, "hostile_sleep_ms", json!({ "ms": ms }))
+    call(id, "hostile_sleep_ms", &json!({ "ms": ms }))
 }
 
 /// Sends all at once, and returns the last message that each is answered with.
@@ -81,11 +81,11 @@ async fn a_number_and_a_text_are_two_ids() {
     let server = serve("50s").await;
     let client = Client::legacy(&server).await;
     let ids = [json!(1), json!("1"), json!(1), json!("1"), json!(-1), json!("")];
-    let answers = at_once(
-        ids.iter()
-            .map(|id| client.post(&call(id, "slow_compute", json!({ "seconds": 0.2, "label": format!("for {id}") })))),
-    )
-    .await;
+    let answers =
+        at_once(ids.iter().map(|id| {
+            client.post(&call(id, "slow_compute", &json!({ "seconds": 0.2, "label": format!("for {id}") })))
+        }))
+        .await;
     for (id, answer) in ids.iter().zip(answers) {
         assert_eq!(answer["id"], *id, "{answer}");
         assert_eq!(answer["result"]["content"][0]["text"], format!("Computed for {id}"), "{answer}");
@@ -97,7 +97,7 @@ async fn progress_comes_on_the_post_whose_call_reported_it() {
     let server = serve("30s").await;
     for version in LEGACY {
         let client = Client::of_version(&server, version).await;
-        let mut message = call(&json!(1), "test_tool_with_progress", json!({}));
+        let mut message = call(&json!(1), "test_tool_with_progress", &json!({}));
         message["params"]["_meta"]["progressToken"] = json!("one for all");
         let mut silent = message.clone();
         silent["params"].as_object_mut().unwrap().remove("_meta");
@@ -160,7 +160,7 @@ async fn questions_of_calls_with_one_id_are_answered_each_for_itself() {
     post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).send().await;
     let mut calls = Vec::new();
     for file in ["a.txt", "b.txt", "c.txt"] {
-        let mut events = post(&call(&json!(1), "confirm_delete", json!({ "filename": file }))).open().await.events();
+        let mut events = post(&call(&json!(1), "confirm_delete", &json!({ "filename": file }))).open().await.events();
         let question = events.expect("a question").await;
         assert_eq!(question["params"]["message"], format!("Delete {file}?"), "{question}");
         calls.push((file, events, question["id"].clone()));
