@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tinymcp_tests::client::Client;
+use tinymcp_tests::guests::guest;
+use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::server::{Server, Site};
+use tinymcp_tests::world::{World, local};
+use tokio::task::JoinSet;
 
 use super::hostile;
 
@@ -187,6 +191,34 @@ async fn the_queue_is_bounded() {
         said.iter().filter(|said| *said == "the tool is busy: too many calls are waiting, try again in a moment");
     assert_eq!(busy.count(), 6, "{said:?}");
     assert_eq!(said.iter().filter(|said| said.contains("did not finish within 3s")).count(), 2, "{said:?}");
+}
+
+#[tokio::test]
+async fn one_person_does_not_fill_the_queue() {
+    const BUSY: &str = "the tool is busy: too many calls are waiting, try again in a moment";
+    let site = local().plugin("hostile", &guest("hostile")).config("[limits]\nconcurrency = 2\nqueue = 4\n");
+    let world = World::of(site).await;
+    let person = async |name: &str| world.modern(&world.log_in(Kind::ClaudeCode, name).await.1.access);
+    let (alice, bob) = (person("alice").await, person("bob").await);
+    let mut calls = JoinSet::new();
+    for _ in 0..7 {
+        let alice = alice.clone();
+        calls.spawn(async move { alice.call("hostile_sleep_ms", json!({ "ms": 2000 })).await });
+    }
+    // One person alone has every place, of those that run and of those that wait; the seventh is one too many.
+    let first = calls.join_next().await.unwrap().unwrap();
+    assert_eq!((first.is_error, first.text.as_str()), (true, BUSY));
+    let (one, other) =
+        tokio::join!(bob.call("hostile_now", json!({})), bob.call("hostile_sleep_ms", json!({ "ms": 1 })));
+    assert!(!one.is_error && !other.is_error, "{one:?} {other:?}");
+    assert!(!calls.is_empty(), "others waited for all of one person's calls");
+    let mut displaced = 0;
+    while let Some(call) = calls.join_next().await {
+        let call = call.unwrap();
+        displaced += usize::from(call.is_error);
+        assert!(!call.is_error || call.text == BUSY, "{call:?}");
+    }
+    assert!((1..=2).contains(&displaced), "{displaced}");
 }
 
 #[tokio::test]
