@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Gemini CLI reads some megabytes of JavaScript before it does anything, and does it twice. */
-const DEADLINE_MS = 150_000;
+const DEADLINE_MS = 300_000;
 
 const [url] = process.argv.slice(2);
 if (!url) {

@@ -9,10 +9,11 @@ import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
+import { check, end, expect } from "./checks.mjs";
+
 const require = createRequire(new URL("../.tools/node/", import.meta.url));
 const { Client, StreamableHTTPClientTransport, UnauthorizedError } = require("@modelcontextprotocol/client");
 
-const DEADLINE_MS = 180_000;
 const TOKEN_LIFE_MS = 5_000;
 const MODES = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } };
 
@@ -21,30 +22,6 @@ if (!url || !browser || !(era in MODES)) {
   console.error("usage: login.mjs URL BROWSER [legacy|modern|auto]");
   process.exit(2);
 }
-
-let failed = false;
-
-async function check(name, run) {
-  let ok = true;
-  let detail;
-  try {
-    detail = await run();
-  } catch (error) {
-    ok = false;
-    detail = String(error?.stack ?? error);
-  }
-  failed ||= !ok;
-  console.log(JSON.stringify({ check: name, ok, detail }));
-}
-
-function expect(condition, got) {
-  if (!condition) throw new Error(`unexpected: ${JSON.stringify(got)}`);
-}
-
-setTimeout(() => {
-  console.log(JSON.stringify({ check: "deadline", ok: false, detail: `not done within ${DEADLINE_MS} ms` }));
-  process.exit(1);
-}, DEADLINE_MS).unref();
 
 /** Where the browser comes back. */
 const called = Promise.withResolvers();
@@ -128,4 +105,4 @@ await check("renew", async () => {
 
 await client?.close();
 callbacks.close();
-process.exit(failed ? 1 : 0);
+end();

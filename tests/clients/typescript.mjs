@@ -9,12 +9,11 @@
 
 import { createRequire } from "node:module";
 
+import { check, end, expect } from "./checks.mjs";
+
 // The packages are installed beside this folder and not above it, where an `import` would look for them.
 const require = createRequire(new URL("../.tools/node/", import.meta.url));
 const { Client, StreamableHTTPClientTransport } = require("@modelcontextprotocol/client");
-
-/** The whole run, the wait for a change included. */
-const DEADLINE_MS = 180_000;
 
 /** JSON-RPC "invalid params", which the specification wants for an unknown tool. */
 const INVALID_PARAMS = -32602;
@@ -29,32 +28,6 @@ if (!url || !(era in MODES)) {
   console.error("usage: typescript.mjs URL [legacy|modern|auto] [--watch]");
   process.exit(2);
 }
-
-let failed = false;
-
-/** Runs one check and prints what came of it; what it throws is its failure. */
-async function check(name, run) {
-  let ok = true;
-  let detail;
-  try {
-    detail = await run();
-  } catch (error) {
-    ok = false;
-    detail = String(error);
-  }
-  failed ||= !ok;
-  console.log(JSON.stringify({ check: name, ok, detail }));
-  return ok;
-}
-
-function expect(condition, got) {
-  if (!condition) throw new Error(`unexpected: ${JSON.stringify(got)}`);
-}
-
-setTimeout(() => {
-  console.log(JSON.stringify({ check: "deadline", ok: false, detail: `not done within ${DEADLINE_MS} ms` }));
-  process.exit(1);
-}, DEADLINE_MS).unref();
 
 // In the legacy era changes come on a stream that the client opens in the background: READY has to wait for it.
 const eventStream = Promise.withResolvers();
@@ -133,4 +106,4 @@ if (watch) {
 }
 
 await client.close();
-process.exit(failed ? 1 : 0);
+end();

@@ -8,10 +8,10 @@
 
 import { createRequire } from "node:module";
 
+import { check, end, expect } from "./checks.mjs";
+
 // The packages are installed beside this folder and not above it, where an `import` would look for them.
 const require = createRequire(new URL("../.tools/node/", import.meta.url));
-
-const DEADLINE_MS = 60_000;
 
 const args = process.argv.slice(2);
 const watch = args.includes("--watch");
@@ -23,31 +23,6 @@ if (!url || !sdk) {
 const { Client } = require(`${sdk}/client/index.js`);
 const { StreamableHTTPClientTransport } = require(`${sdk}/client/streamableHttp.js`);
 const { ToolListChangedNotificationSchema } = require(`${sdk}/types.js`);
-
-let failed = false;
-
-async function check(name, run) {
-  let ok = true;
-  let detail;
-  try {
-    detail = await run();
-  } catch (error) {
-    ok = false;
-    detail = String(error);
-  }
-  failed ||= !ok;
-  console.log(JSON.stringify({ check: name, ok, detail }));
-  return ok;
-}
-
-function expect(condition, got) {
-  if (!condition) throw new Error(`unexpected: ${JSON.stringify(got)}`);
-}
-
-setTimeout(() => {
-  console.log(JSON.stringify({ check: "deadline", ok: false, detail: `not done within ${DEADLINE_MS} ms` }));
-  process.exit(1);
-}, DEADLINE_MS).unref();
 
 // The stream for changes is opened in the background. Older SDKs have no `fetch` option.
 const eventStream = Promise.withResolvers();
@@ -107,4 +82,4 @@ await check("no_errors", async () => {
 });
 
 await client.close();
-process.exit(failed ? 1 : 0);
+end();

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 def posted(address: str, request: dict) -> int | str:
     """The status, or the error that the client stops at."""
-    connection = http.client.HTTPConnection(address, timeout=30)
+    connection = http.client.HTTPConnection(address, timeout=120)
     try:
         connection.request("POST", request["path"], b"x" * request["bytes"], request["headers"])
         response = connection.getresponse()
