@@ -35,6 +35,9 @@ use crate::config::{ByteSize, Limits};
 /// A file of more bytes has a language runtime inside, and takes longer than a moment.
 const LARGE_BYTES: usize = 1024 * 1024;
 
+/// Compiling that takes longer is announced before it is done. Waiting for a turn does not count.
+const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
+
 /// A file that is not compiled by then gives its turn to another, and goes on among those that take long.
 const MOMENT: Duration = Duration::from_millis(500);
 
@@ -174,15 +177,18 @@ impl Compiler {
     pub(super) async fn compile(
         &self,
         engine: &Arc<Engine>,
+        name: &str,
         digest: Digest,
         bytes: &Arc<Vec<u8>>,
         allowance: Allowance,
     ) -> Result<Compiled, CompileError> {
-        let Some(program) = &self.program else { return in_this_process(engine, bytes).await };
+        let Some(program) = &self.program else {
+            return announced(name, bytes.len(), in_this_process(engine, bytes)).await;
+        };
         if let Some(error) = self.killed_lately(digest) {
             return Err(error);
         }
-        let compiling = Compiling { compiler: self, program, engine, bytes, allowance };
+        let compiling = Compiling { compiler: self, program, engine, name, bytes, allowance };
         let mut outcome = compiling.in_turn().await;
         if matches!(outcome, Err(Ended::Killed(_))) {
             // Most likely by accident, or the waiting child had been ended before it had anything to do.
@@ -217,6 +223,7 @@ struct Compiling<'a> {
     compiler: &'a Compiler,
     program: &'a Path,
     engine: &'a Engine,
+    name: &'a str,
     bytes: &'a Arc<Vec<u8>>,
     allowance: Allowance,
 }
@@ -248,7 +255,8 @@ impl Compiling<'_> {
             Some(child) => child,
             None => Child::start(self.program, &self.engine.code_version()).await.map_err(Ended::NotStarted)?,
         };
-        child.compile(Job { allowance: self.allowance, is_long, bytes: self.bytes }).await
+        let job = Job { allowance: self.allowance, is_long, bytes: self.bytes };
+        announced(self.name, self.bytes.len(), child.compile(job)).await
     }
 
     async fn explained(&self, ended: Ended) -> CompileError {
@@ -268,6 +276,17 @@ impl Compiling<'_> {
         let found = tokio::task::spawn_blocking(move || costly::costliest(&bytes)).await.ok().flatten();
         found.map(|function| format!(": {function}")).unwrap_or_default()
     }
+}
+
+/// Says that a plugin takes long, when it does.
+async fn announced<T>(name: &str, bytes: usize, compiling: impl Future<Output = T>) -> T {
+    tokio::pin!(compiling);
+    tokio::select! {
+        outcome = &mut compiling => return outcome,
+        () = tokio::time::sleep(ANNOUNCED_AFTER) => {}
+    }
+    tracing::info!(plugin = name, bytes, "compiling plugin `{name}`, which takes a while, once");
+    compiling.await
 }
 
 async fn in_this_process(engine: &Arc<Engine>, bytes: &Arc<Vec<u8>>) -> Result<Compiled, CompileError> {

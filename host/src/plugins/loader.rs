@@ -15,9 +15,6 @@ use super::compilers::Compilers;
 use super::engine::Engine;
 use super::load::{self, Digest, LoadError, Plugin};
 
-/// Compiling that takes longer is announced before it is done.
-const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
-
 /// A failure that took less is found out again as quickly as it is remembered.
 const REMEMBERED_FROM: Duration = Duration::from_secs(1);
 
@@ -92,15 +89,7 @@ impl Loader {
         allowance: Allowance,
     ) -> Result<Component, LoadError> {
         let started = Instant::now();
-        let compiling = self.compiler.compile(&self.engine, digest, bytes, allowance);
-        tokio::pin!(compiling);
-        let outcome = tokio::select! {
-            outcome = &mut compiling => outcome,
-            () = tokio::time::sleep(ANNOUNCED_AFTER) => {
-                tracing::info!(plugin = &**name, bytes = bytes.len(), "compiling plugin `{name}`, which takes a while, once");
-                compiling.await
-            }
-        };
+        let outcome = self.compiler.compile(&self.engine, name, digest, bytes, allowance).await;
         let elapsed = started.elapsed();
         match outcome {
             Ok(Compiled { code, cpu, memory }) => {
