@@ -38,6 +38,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::watch;
 
 pub use self::server::{AuthorizationServer, Parameters};
 use self::sessions::BearerError;
@@ -105,6 +106,11 @@ impl Auth {
             Self::None(_) => None,
             Self::Login(server) => Some(server),
         }
+    }
+
+    /// Changes with the rules of who may do what; never where there are none.
+    pub fn rules(&self) -> watch::Receiver<()> {
+        self.server().map_or_else(|| watch::channel(()).1, |server| server.people().changes())
     }
 
     /// Whether logins are possible; always so where there are none.

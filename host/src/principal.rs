@@ -37,6 +37,9 @@ pub trait Rules: Send + Sync {
     /// The scopes that the token holds by the rules of now; none if its person may not call at all any more.
     fn granted(&self) -> Option<BTreeSet<String>>;
 
+    /// The scopes that a token of this person could hold by the rules of now.
+    fn possible(&self) -> BTreeSet<String>;
+
     /// Changes with the rules.
     fn changes(&self) -> watch::Receiver<()>;
 }
@@ -149,6 +152,11 @@ impl Principal {
     pub fn may_still(&self, scopes: &[Scope]) -> bool {
         let Some(rules) = &self.standing.0 else { return true };
         rules.granted().is_some_and(|granted| scopes.iter().all(|scope| granted.contains(scope.as_str())))
+    }
+
+    /// The scopes that the caller could hold by the rules of now; `None` for somebody for whom there are none.
+    pub fn could_hold(&self) -> Option<BTreeSet<String>> {
+        self.standing.0.as_ref().map(|rules| rules.possible())
     }
 
     /// Waits until the caller may not use what needs these scopes any more.

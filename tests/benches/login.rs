@@ -151,6 +151,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     let plugins = Plugins::of_directory(config.clone(), None, None).await.expect("the engine runs here");
     let endpoint = Endpoint::start(mcp::Parameters {
         discovery_tools: false,
+        rules: tokio::sync::watch::channel(()).1,
         plugins: plugins.clone(),
         state: &state,
         max_body_bytes: 1 << 20,

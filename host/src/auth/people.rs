@@ -205,6 +205,10 @@ impl principal::Rules for Holder {
         may_call.then(|| &self.scopes & &self.people.held_by(&self.identity))
     }
 
+    fn possible(&self) -> BTreeSet<String> {
+        self.people.held_by(&self.identity)
+    }
+
     fn changes(&self) -> watch::Receiver<()> {
         self.people.signal.clone()
     }

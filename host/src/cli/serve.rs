@@ -101,6 +101,7 @@ impl Server {
         tasks.spawn(reload::watch(invocation, config_sender, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
+            rules: auth.rules(),
             state: &state,
             discovery_tools: config.server.discovery_tools,
             max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),

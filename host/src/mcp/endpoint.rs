@@ -21,6 +21,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -76,6 +77,8 @@ pub struct Endpoint {
 pub struct Parameters<'a> {
     /// The tools.
     pub plugins: Plugins,
+    /// Changes with the rules of who may do what.
+    pub rules: watch::Receiver<()>,
     /// Holds the key of session ids.
     pub state: &'a StateDir,
     /// Largest request body.
@@ -121,6 +124,7 @@ impl Endpoint {
     pub fn start(parameters: Parameters<'_>) -> Self {
         let Parameters {
             plugins,
+            rules,
             state,
             max_body_bytes,
             discovery_tools,
@@ -129,7 +133,7 @@ impl Endpoint {
             draining,
             closed,
         } = parameters;
-        let listeners = Listeners::start(&plugins, tracker, draining.clone());
+        let listeners = Listeners::start(&plugins, rules, tracker, draining.clone());
         let tasks = Tasks::default();
         let ending = tasks.clone();
         let end = closed.clone();
@@ -474,6 +478,7 @@ mod tests {
         let plugins = Plugins::start(config, Some(&state), &tracker, stop.clone()).unwrap();
         let endpoint = Endpoint::start(Parameters {
             plugins,
+            rules: watch::channel(()).1,
             state: &state,
             max_body_bytes: 1 << 20,
             discovery_tools: false,

@@ -1,6 +1,6 @@
 //! Telling clients that a list or a resource changed: once per change of a list, and never when it stays the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::session_state::SessionState;
-use crate::plugins::catalog::{Catalog, Revisions};
+use crate::plugins::catalog::{Catalog, Revisions, Served};
 use crate::plugins::{Plugins, Updated};
 use crate::principal::Principal;
 
@@ -25,6 +25,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// in one list with one task for all, so that a session that ends leaves nothing behind that waits for a change.
 pub(super) struct Listeners {
     plugins: Plugins,
+    rules: watch::Receiver<()>,
     /// By session id: a client that says twice that it is initialized is told once.
     sessions: Mutex<HashMap<String, Session>>,
     draining: CancellationToken,
@@ -36,24 +37,76 @@ struct Session {
     peer: Peer<RoleServer>,
     state: Arc<SessionState>,
     principal: Arc<Principal>,
+    /// What its lists were last made of.
+    reach: Reach,
+}
+
+/// What a person's lists are made of, besides the catalog: the scopes that they could hold.
+#[derive(Clone, PartialEq)]
+struct Reach(Option<BTreeSet<String>>);
+
+impl Reach {
+    fn of(principal: &Principal) -> Self {
+        Self(principal.could_hold())
+    }
+
+    fn covers(&self, served: &Served) -> bool {
+        self.0.as_ref().is_none_or(|scopes| served.scopes().iter().all(|scope| scopes.contains(scope.as_str())))
+    }
+}
+
+/// The lists that are others than they were.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lists {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
+}
+
+impl Lists {
+    fn between(before: Revisions, now: Revisions) -> Self {
+        Self {
+            tools: before.tools != now.tools,
+            prompts: before.prompts != now.prompts,
+            resources: before.resources != now.resources,
+        }
+    }
+
+    /// The lists that hold more or less for somebody whose scopes have changed.
+    fn of_other_reach(catalog: &Catalog, before: &Reach, now: &Reach) -> Self {
+        let differs = |served: &Served| before.covers(served) != now.covers(served);
+        Self {
+            tools: catalog.tools().iter().any(|tool| differs(&tool.served)),
+            prompts: catalog.prompts().iter().any(|prompt| differs(&prompt.served)),
+            resources: catalog.resources().iter().any(|resource| differs(&resource.served))
+                || catalog.templates().iter().any(|template| differs(&template.served)),
+        }
+    }
 }
 
 /// What clients are told.
 #[derive(Debug, Clone)]
 enum News {
-    /// Lists are others than those of these revisions.
-    Lists { before: Revisions, now: Revisions },
+    /// Lists are others than they were, whoever asks.
+    Lists(Lists),
+    /// The rules of who may do what are others, and with them some people's lists.
+    Rules,
     /// A resource holds something else.
     Resource(Updated),
 }
 
 impl Listeners {
     /// Starts the task that tells legacy sessions, on `tracker` until `draining`.
-    pub(super) fn start(plugins: &Plugins, tracker: &TaskTracker, draining: CancellationToken) -> Arc<Self> {
-        let listeners =
-            Arc::new(Self { plugins: plugins.clone(), sessions: Mutex::default(), draining: draining.clone() });
+    pub(super) fn start(
+        plugins: &Plugins,
+        rules: watch::Receiver<()>,
+        tracker: &TaskTracker,
+        draining: CancellationToken,
+    ) -> Arc<Self> {
+        let (plugins, sessions) = (plugins.clone(), Mutex::default());
+        let listeners = Arc::new(Self { plugins, rules, sessions, draining: draining.clone() });
         let telling = Arc::clone(&listeners);
-        let mut changes = Changes::of(plugins);
+        let mut changes = listeners.changes();
         tracker.spawn(async move { draining.run_until_cancelled(telling.tell_sessions(&mut changes)).await });
         listeners
     }
@@ -62,12 +115,14 @@ impl Listeners {
     pub(super) fn add(&self, id: &str, peer: Peer<RoleServer>, state: Arc<SessionState>, principal: Arc<Principal>) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.peer.is_transport_closed());
-        sessions.insert(id.to_owned(), Session { peer, state, principal });
+        let reach = Reach::of(&principal);
+        sessions.insert(id.to_owned(), Session { peer, state, principal, reach });
     }
 
     /// Tells one modern client of changes until it goes away or the server stops.
     pub(super) async fn listen(&self, subscription: &SubscriptionContext, principal: &Principal) {
-        let mut changes = Changes::of(&self.plugins);
+        let mut changes = self.changes();
+        let mut reach = Reach::of(principal);
         loop {
             let news = tokio::select! {
                 () = subscription.cancelled() => return,
@@ -77,37 +132,38 @@ impl Listeners {
                 news = changes.next() => news,
             };
             let Some(news) = news else { return };
-            if self.tell_subscription(subscription, principal, news).await.is_err() {
+            let told = match news {
+                News::Lists(lists) => tell_subscription(subscription, lists).await,
+                News::Rules => tell_subscription(subscription, self.follow(&mut reach, principal)).await,
+                News::Resource(updated) => self.tell_update(subscription, principal, &updated).await,
+            };
+            if told.is_err() {
                 return;
             }
         }
     }
 
-    async fn tell_subscription(
+    fn changes(&self) -> Changes {
+        Changes::of(&self.plugins, self.rules.clone())
+    }
+
+    /// The lists that the rules of now make others than those of before.
+    fn follow(&self, reach: &mut Reach, principal: &Principal) -> Lists {
+        let now = Reach::of(principal);
+        let lists = Lists::of_other_reach(&self.plugins.catalog(), reach, &now);
+        *reach = now;
+        lists
+    }
+
+    async fn tell_update(
         &self,
         subscription: &SubscriptionContext,
         principal: &Principal,
-        news: News,
+        updated: &Updated,
     ) -> Result<(), SubscriptionSendError> {
-        let (accepted, sink) = (subscription.accepted(), subscription.sink());
-        match news {
-            News::Lists { before, now } => {
-                if now.tools != before.tools && accepted.tools_list_changed == Some(true) {
-                    sink.notify_tool_list_changed().await?;
-                }
-                if now.prompts != before.prompts && accepted.prompts_list_changed == Some(true) {
-                    sink.notify_prompt_list_changed().await?;
-                }
-                if now.resources != before.resources && accepted.resources_list_changed == Some(true) {
-                    sink.notify_resource_list_changed().await?;
-                }
-            }
-            News::Resource(updated) => {
-                let is_wanted = accepted.resource_subscriptions.iter().flatten().any(|uri| **uri == *updated.uri);
-                if is_wanted && self.may_know(&updated, principal) {
-                    sink.notify_resource_updated(updated.uri.to_string()).await?;
-                }
-            }
+        let wanted = &subscription.accepted().resource_subscriptions;
+        if wanted.iter().flatten().any(|uri| **uri == *updated.uri) && self.may_know(updated, principal) {
+            subscription.sink().notify_resource_updated(updated.uri.to_string()).await?;
         }
         Ok(())
     }
@@ -125,42 +181,64 @@ impl Listeners {
 
     async fn tell_sessions(&self, changes: &mut Changes) {
         while let Some(news) = changes.next().await {
-            let sessions = {
-                let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-                sessions.retain(|_, session| !session.peer.is_transport_closed());
-                sessions.values().cloned().collect::<Vec<_>>()
-            };
-            let news = &news;
-            let sends = sessions
-                .iter()
-                .map(|session| async move { tokio::time::timeout(SEND_TIMEOUT, self.tell(session, news)).await });
+            let sends = self.to_tell(&news);
+            let sends = sends.iter().map(|(session, lists)| async {
+                tokio::time::timeout(SEND_TIMEOUT, self.tell(session, *lists, &news)).await
+            });
             futures::future::join_all(sends).await;
         }
     }
 
+    /// The sessions that are there, each with its lists that have changed.
+    fn to_tell(&self, news: &News) -> Vec<(Session, Lists)> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|_, session| !session.peer.is_transport_closed());
+        let with_lists = sessions.values_mut().map(|session| {
+            let lists = match news {
+                News::Lists(lists) => *lists,
+                News::Rules => self.follow(&mut session.reach, &session.principal),
+                News::Resource(_) => Lists::default(),
+            };
+            (session.clone(), lists)
+        });
+        with_lists.collect()
+    }
+
     /// A session that cannot be reached has ended, or will ask.
-    async fn tell(&self, session: &Session, news: &News) {
+    async fn tell(&self, session: &Session, lists: Lists, news: &News) {
         let peer = &session.peer;
-        match news {
-            News::Lists { before, now } => {
-                if now.tools != before.tools {
-                    let _ = peer.notify_tool_list_changed().await;
-                }
-                if now.prompts != before.prompts {
-                    let _ = peer.notify_prompt_list_changed().await;
-                }
-                if now.resources != before.resources {
-                    let _ = peer.notify_resource_list_changed().await;
-                }
-            }
-            News::Resource(updated) => {
-                if session.state.subscribes_to(&updated.uri) && self.may_know(updated, &session.principal) {
-                    let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
-                    let _ = peer.notify_resource_updated(params).await;
-                }
-            }
+        if lists.tools {
+            let _ = peer.notify_tool_list_changed().await;
+        }
+        if lists.prompts {
+            let _ = peer.notify_prompt_list_changed().await;
+        }
+        if lists.resources {
+            let _ = peer.notify_resource_list_changed().await;
+        }
+        if let News::Resource(updated) = news
+            && session.state.subscribes_to(&updated.uri)
+            && self.may_know(updated, &session.principal)
+        {
+            let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
+            let _ = peer.notify_resource_updated(params).await;
         }
     }
+}
+
+/// Tells a modern client of those of its lists that have changed, and that it wants to know of.
+async fn tell_subscription(subscription: &SubscriptionContext, lists: Lists) -> Result<(), SubscriptionSendError> {
+    let (accepted, sink) = (subscription.accepted(), subscription.sink());
+    if lists.tools && accepted.tools_list_changed == Some(true) {
+        sink.notify_tool_list_changed().await?;
+    }
+    if lists.prompts && accepted.prompts_list_changed == Some(true) {
+        sink.notify_prompt_list_changed().await?;
+    }
+    if lists.resources && accepted.resources_list_changed == Some(true) {
+        sink.notify_resource_list_changed().await?;
+    }
+    Ok(())
 }
 
 /// What happens from now on.
@@ -168,13 +246,15 @@ struct Changes {
     catalogs: watch::Receiver<Arc<Catalog>>,
     seen: Revisions,
     updates: broadcast::Receiver<Updated>,
+    rules: watch::Receiver<()>,
 }
 
 impl Changes {
-    fn of(plugins: &Plugins) -> Self {
+    fn of(plugins: &Plugins, mut rules: watch::Receiver<()>) -> Self {
         let mut catalogs = plugins.changes();
         let seen = catalogs.borrow_and_update().revisions();
-        Self { catalogs, seen, updates: plugins.updates() }
+        rules.mark_unchanged();
+        Self { catalogs, seen, updates: plugins.updates(), rules }
     }
 
     /// Waits for something that clients are told; `None` when there will be nothing more.
@@ -185,8 +265,10 @@ impl Changes {
                 changed = self.catalogs.wait_for(|catalog| catalog.revisions() != before) => {
                     let now = changed.ok()?.revisions();
                     self.seen = now;
-                    return Some(News::Lists { before, now });
+                    return Some(News::Lists(Lists::between(before, now)));
                 }
+                // The rules of a server without a login never change.
+                Ok(()) = self.rules.changed() => return Some(News::Rules),
                 updated = self.updates.recv() => match updated {
                     Ok(updated) => return Some(News::Resource(updated)),
                     // Too many at once: those that are lost are lost.

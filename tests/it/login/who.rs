@@ -4,12 +4,16 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tinymcp_tests::client::Client;
 use tinymcp_tests::guests::guest;
+use tinymcp_tests::http::Events;
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::provider::Provider;
 use tinymcp_tests::provider::settings::{Account, Settings};
 use tinymcp_tests::world::{ACME, World, behind};
 use tinymcp_tests::{until, until_within};
+
+use super::large::doctor;
 
 /// The rules apply within two seconds of the file's change; busy machines look later.
 const SOON: Duration = Duration::from_secs(10);
@@ -77,15 +81,26 @@ async fn a_scope_that_is_taken_back_ends_the_calls_that_needed_it() {
     let guarded = tokio::spawn(mcp.request("tools/call", sleep("guarded_sleep_ms")).1.try_send());
     let open = tokio::spawn(mcp.request("tools/call", sleep("hostile_sleep_ms")).1.try_send());
     until("tools with the scope", async || mcp.tool_names().await.iter().any(|name| name == "guarded_now")).await;
+    let legacy = Client::legacy_with_token(&world.server, &tokens.access).await;
+    let mut streams = [mcp.listen().await, legacy.listen().await];
     change(&world, &provider, "scopes.use = [\"group:users\"]\ngroups.users = [\"bob@example.com\"]");
     let answer = tokio::time::timeout(SOON, guarded).await.expect("the call goes on").unwrap().unwrap();
     assert!(answer.text().contains("may not use this tool any more"), "{answer:?}");
     assert!(!open.is_finished() && client.is_live(&tokens.access).await);
     assert!(!mcp.tool_names().await.iter().any(|name| name == "guarded_now"));
+    // Clients of both eras are told that their lists are others, and told again.
+    tools_changed(&mut streams).await;
     change(&world, &provider, given);
+    tools_changed(&mut streams).await;
     until_within(SOON, "the tool is back", async || mcp.tool_names().await.iter().any(|name| name == "guarded_now"))
         .await;
     open.abort();
+}
+
+async fn tools_changed(streams: &mut [Events; 2]) {
+    for stream in streams {
+        assert_eq!(stream.expect("word of the change").await["method"], "notifications/tools/list_changed");
+    }
 }
 
 #[tokio::test]
@@ -137,6 +152,8 @@ async fn deny_fails_closed() {
     }
     assert!(provider.sent("/never").is_empty(), "a stranger's URL was fetched");
     world.server.log.wait_for("`groups` of a person out").await;
+    let said = doctor(&world, &provider);
+    assert!(said.contains("did not list all that a person belongs to (`groups`)"), "{said}");
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderHttp, st
     findings
 }
 
+/// Groups that were left out longer ago are not told of: nobody can say that it works again.
+const LEFT_OUT_S: u64 = 7 * 24 * 3600;
+
 /// What the server has met with real people since the last time that it went well.
 fn met(kept: Kept) -> impl Iterator<Item = Finding> {
     let finding = |subject: &'static str, what: &str, note: Note| {
@@ -74,7 +77,14 @@ fn met(kept: Kept) -> impl Iterator<Item = Finding> {
         finding("renewals", "the provider refuses to renew sessions, whoever they are of", note)
             .step("Compare client id, client secret and grant types with the provider's dashboard.")
     });
-    login.into_iter().chain(refresh)
+    let is_fresh = |note: &Note| now().saturating_sub(note.at_s) < LEFT_OUT_S;
+    let left_out = kept.left_out.filter(is_fresh).map(|note| {
+        let ago = Period::from(Duration::from_secs(now().saturating_sub(note.at_s)));
+        Finding::note("groups", format!("{}, last {ago} ago", note.cause))
+            .step("Let the provider send only the groups that are assigned to the application (`_claim_names`, docs/providers.md).")
+            .step("Until then rules on `org:` do not admit such a person, and `deny` on an organization refuses them.")
+    });
+    login.into_iter().chain(refresh).chain(left_out)
 }
 
 struct Checkup<'a> {

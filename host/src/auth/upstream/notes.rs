@@ -24,6 +24,9 @@ pub(super) struct Kept {
     pub(super) login: Option<Note>,
     /// A session that could not be renewed, which the operator has to do something about.
     pub(super) refresh: Option<Note>,
+    /// Somebody's groups were too many to be listed. It stands until it is old: the next person has fewer.
+    #[serde(default)]
+    pub(super) left_out: Option<Note>,
 }
 
 /// One failure.
@@ -56,6 +59,11 @@ impl Notes {
     /// A session could not be renewed, or one could.
     pub(super) fn refresh(&self, cause: Option<&str>) {
         self.note(|kept| &mut kept.refresh, cause);
+    }
+
+    /// The provider has not listed all that somebody belongs to.
+    pub(super) fn left_out(&self, cause: &str) {
+        self.note(|kept| &mut kept.left_out, Some(cause));
     }
 
     fn note(&self, kind: impl FnOnce(&mut Kept) -> &mut Option<Note>, cause: Option<&str>) {
@@ -108,9 +116,11 @@ mod tests {
         let kept = read(state.path(), "acme");
         assert_eq!(kept.login.unwrap().cause, "no");
         assert_eq!(kept.refresh.unwrap().cause, "never");
-        Notes::of(Some(state.path()), "acme").login(None);
+        let notes = Notes::of(Some(state.path()), "acme");
+        notes.left_out("too many");
+        notes.login(None);
         let kept = read(state.path(), "acme");
-        assert!(kept.login.is_none() && kept.refresh.is_some());
+        assert!(kept.login.is_none() && kept.refresh.is_some() && kept.left_out.is_some());
         assert_eq!(read(state.path(), "other"), Kept::default());
     }
 }

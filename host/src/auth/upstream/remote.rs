@@ -22,7 +22,8 @@ use super::notes::Notes;
 use super::refusals::Refusals;
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
 use super::{
-    Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, Unusable, UpstreamRequest, UpstreamTokens,
+    Callback, Login, LoginError, Membership, RefreshError, Refreshed, Unavailable, Unusable, UpstreamRequest,
+    UpstreamTokens,
 };
 use crate::config::address::BaseUrl;
 use crate::config::{Egress, Provider};
@@ -152,7 +153,12 @@ impl Remote {
         self.0.has_come_back.store(true, Ordering::Relaxed);
         let outcome = self.finish_login(callback, request).await;
         match &outcome {
-            Ok(_) => self.0.notes.login(None),
+            Ok(login) => {
+                self.0.notes.login(None);
+                if login.identity.membership == Membership::Overflowed {
+                    self.0.notes.left_out(&self.left_out());
+                }
+            }
             Err(LoginError::Broken { cause, .. } | LoginError::Temporary { cause }) => {
                 self.0.notes.login(Some(cause));
             }
@@ -162,6 +168,12 @@ impl Remote {
             Err(LoginError::Denied { .. }) => {}
         }
         outcome
+    }
+
+    fn left_out(&self) -> String {
+        let claims = self.0.provider.claims.organizations.join("`, `");
+        let name = self.0.provider.display_name();
+        format!("{name} did not list all that a person belongs to (`{claims}`), who is in too many")
     }
 
     async fn finish_login(&self, callback: &Callback, request: &UpstreamRequest) -> Result<Login, LoginError> {
