@@ -84,8 +84,11 @@ impl FetchError {
     /// All that a stranger learns: more would make this server a means to look around.
     pub const OUTWARD: &'static str = "the document could not be fetched";
 
-    /// What an operator does about [`Self::is_untrusted`].
+    /// Names the cure for [`Self::is_untrusted`].
     pub const TRUST: &'static str = "If an authority of your own issued the certificate, set SSL_CERT_FILE to a file with all authorities to trust (PEM), that one among them, for the server and for this command. Otherwise let the other side send its whole chain, for this name, and renew it in time.";
+
+    /// The same for the provider.
+    pub const TRUST_PROVIDER: &'static str = "If an authority of your own issued the certificate, or a proxy that looks into TLS, name a file with that authority in `egress.ca_file` (PEM). Otherwise let the provider send its whole chain, for this name, and renew it in time.";
 
     /// Whether somebody answers there, with a certificate that this machine does not trust.
     pub fn is_untrusted(&self) -> bool {

@@ -17,13 +17,13 @@ use crate::visible;
 
 /// Records of libraries that say what we say better, or say it at every request. notify would tell of each record that it
 /// is written, where the log is a file in a directory that is watched: one that tells of itself never ends.
-const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,notify=error,inotify=info,mio=info";
+const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,notify=error,rustls_platform_verifier=off,inotify=info,mio=info";
 
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
 
 /// The records of such a command about compiling: it waits for that.
-const COMPILING_ONLY: &str = "off,tinymcp::plugins::loader=info";
+const COMPILING_ONLY: &str = "off,tinymcp::plugins::loader=info,tinymcp::plugins::compile=info";
 
 /// The way in which a trap tells the functions that the guest was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

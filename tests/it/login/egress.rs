@@ -9,6 +9,9 @@ use tinymcp_tests::provider::settings::Settings;
 use tinymcp_tests::world::{World, behind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+use super::large::doctor;
 
 /// A proxy that leads every connection to one address, and remembers what it was asked for.
 struct Proxy {
@@ -69,6 +72,63 @@ async fn the_provider_is_reached_through_the_proxy_and_only_it() {
     world.server.get(&format!("/{query}")).await;
     assert!(!proxy.heads().iter().any(|head| head.contains("client.json") || head.contains("localhost:443")));
     assert!(!world.server.log.text().contains("hunter2"), "{}", world.server.log.text());
+}
+
+/// Terminates TLS for a target, with a certificate of an authority that nobody knows. Gives its port, and the
+/// authority as PEM.
+async fn behind_tls(target: String) -> (u16, String) {
+    let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let (authority_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let certificate = names.signed_by(&key, &issuer).unwrap();
+    let tls = tokio_rustls::rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .unwrap();
+    let (listener, acceptor) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), tokio_rustls::TlsAcceptor::from(Arc::new(tls)));
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (acceptor, target) = (acceptor.clone(), target.clone());
+            tokio::spawn(async move {
+                let mut client = acceptor.accept(client).await?;
+                let mut server = TcpStream::connect(&target).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    (port, pem)
+}
+
+#[tokio::test]
+async fn a_provider_of_an_authority_of_the_house_is_trusted_where_that_is_said() {
+    let provider = Provider::start(Settings::oidc()).await;
+    let (port, pem) = behind_tls(provider.url.trim_start_matches("http://").to_owned()).await;
+    let known = format!("{}/.well-known/openid-configuration", provider.url);
+    let site = behind(&provider);
+    let settings = std::fs::read_to_string(site.path().join("tinymcp.toml")).unwrap();
+    assert!(settings.contains(&known), "{settings}");
+    let issuer =
+        format!("https://localhost:{port}/.well-known/openid-configuration\"\nissuer = \"{}", provider.issuer());
+    let settings = settings.replace(&known, &issuer);
+    let world = World { base: site.base().clone(), server: site.auth(&settings).launch().await };
+    let line = world.server.log.wait_for("cannot be fetched").await;
+    assert!(line.contains("egress.ca_file"), "{line}");
+    assert_eq!(world.server.log.lines("failed to verify"), Vec::<String>::new());
+    let said = doctor(&world, &provider);
+    assert!(said.contains("certificate") && said.contains("egress.ca_file"), "{said}");
+
+    let site = world.server.kill();
+    std::fs::write(site.path().join("house.pem"), pem).unwrap();
+    let world = World::of(site.config("[egress]\nca_file = \"house.pem\"\n")).await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    assert!(client.is_live(&tokens.access).await);
+    let said = doctor(&world, &provider);
+    assert!(!said.contains("certificate"), "{said}");
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ impl Checkup<'_> {
                     let explanation = self.faults(&[]).unknown(Some(&error));
                     let finding = match error {
                         DiscoveryError::Fetch { url, cause } => {
-                            let trust = cause.is_untrusted().then(|| FetchError::TRUST.to_owned());
+                            let trust = cause.is_untrusted().then(|| FetchError::TRUST_PROVIDER.to_owned());
                             Finding::bad("discovery", format!("{url} cannot be fetched: {cause}")).steps(trust)
                         }
                         _ => Finding::bad("discovery", explanation.happened),

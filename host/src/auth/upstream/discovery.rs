@@ -71,7 +71,7 @@ pub(super) struct Known {
 /// Why nothing is known of the provider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DiscoveryError {
-    #[error("discovery document {url} cannot be fetched: {cause}")]
+    #[error("discovery document {url} cannot be fetched: {cause}{}", cure(cause))]
     Fetch { url: String, cause: FetchError },
     #[error("{url} has no discovery document: status {status}")]
     Missing { url: String, status: u16 },
@@ -81,6 +81,10 @@ pub(super) enum DiscoveryError {
     Issuer { url: String, found: String, expected: String },
     #[error("{url} names an endpoint without TLS: {member} {endpoint:?}")]
     Plain { url: String, member: &'static str, endpoint: String },
+}
+
+fn cure(cause: &FetchError) -> String {
+    if cause.is_untrusted() { format!(". {}", FetchError::TRUST_PROVIDER) } else { String::new() }
 }
 
 impl DiscoveryError {
