@@ -75,10 +75,16 @@ pub enum FetchError {
     /// The answer is not 200.
     #[error("status {}", .0.as_u16())]
     Status(StatusCode),
+    /// The proxy of `[egress]` wants to know who asks.
+    #[error("the proxy refuses it (status 407): compare user and password in `egress.proxy`")]
+    ProxyRefused,
     /// The client could not be made, at the start.
     #[error("no TLS client: {0}")]
     Setup(String),
 }
+
+/// As the client says that a proxy answers CONNECT with 407; its error has no other mark.
+const PROXY_REFUSED: &str = "proxy authorization required";
 
 impl FetchError {
     /// All that a stranger learns: more would make this server a means to look around.
@@ -89,6 +95,16 @@ impl FetchError {
 
     /// The same for the provider.
     pub const TRUST_PROVIDER: &'static str = "If an authority of your own issued the certificate, or a proxy that looks into TLS, name a file with that authority in `egress.ca_file` (PEM). Otherwise let the provider send its whole chain, for this name, and renew it in time.";
+
+    /// Whether somebody answers there who does not speak TLS.
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Unreachable(cause) if cause.contains("InvalidContentType"))
+    }
+
+    /// Whether the certificate is one of an authority that stands for itself.
+    pub fn is_of_an_authority(&self) -> bool {
+        matches!(self, Self::Unreachable(cause) if cause.contains("CaUsedAsEndEntity"))
+    }
 
     /// Whether somebody answers there, with a certificate that this machine does not trust.
     pub fn is_untrusted(&self) -> bool {
@@ -103,7 +119,13 @@ impl FetchError {
             }
             cause = error.source();
         }
-        if error.is_timeout() { Self::Timeout } else { Self::Unreachable(causes(&error.without_url())) }
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        match causes(&error.without_url()) {
+            words if words.contains(PROXY_REFUSED) => Self::ProxyRefused,
+            words => Self::Unreachable(words),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::upstream::{Identity, Membership};
 use crate::config::Config;
-use crate::config::names::{GroupName, Scope, Who};
+use crate::config::names::{GroupName, Scope, Who, address};
 use crate::principal;
 
 /// In place of scopes: all there are. Only the built-in login, where everybody holds every scope, says so.
@@ -217,7 +217,7 @@ impl principal::Rules for Holder {
 /// Whether somebody is meant by what the provider is sure of.
 fn is_meant(who: &Who, identity: &Identity) -> bool {
     // An address that the provider has not verified may be anybody's.
-    let email = identity.email.as_deref().filter(|_| identity.email_verified).map(str::to_lowercase);
+    let email = identity.email.as_deref().filter(|_| identity.email_verified).map(address);
     match who {
         Who::Email(address) => email.as_deref() == Some(address),
         Who::Domain(domain) => email.is_some_and(|email| domain_of(&email) == Some(domain)),
@@ -231,7 +231,7 @@ fn is_meant(who: &Who, identity: &Identity) -> bool {
 /// address or no list of organizations is known, anything may be so.
 fn may_be_meant(who: &Who, identity: &Identity) -> bool {
     let addresses = identity.email.iter().chain(&identity.further_emails);
-    let mut addresses = addresses.map(|email| email.trim().trim_end_matches('.').to_lowercase()).peekable();
+    let mut addresses = addresses.map(|email| address(email)).peekable();
     let is_without = addresses.peek().is_none();
     match who {
         Who::Email(address) => is_without || addresses.any(|email| email == *address),
@@ -287,6 +287,7 @@ mod tests {
             (&["*@example.com"][..], true, false),
             (&["*@ample.com"][..], false, false),
             (&["bob@example.com", "sub:8"][..], false, false),
+            (&["alice@example.com."][..], true, false),
             (&["sub:7"][..], true, true),
             (&["org:acme"][..], true, true),
             (&["org:other"][..], false, false),
@@ -317,6 +318,8 @@ mod tests {
             ("alice@example.com", [true, true, false, true, true, true]),
             ("bob@home.example", [true, true, false, true, true, false]),
             ("*@example.com", [false; 6]),
+            ("bob@Example.com.", [false; 6]),
+            ("*@example.com.", [false; 6]),
             ("*@other.example", [true, true, false, true, true, true]),
             ("sub:7", [false; 6]),
             ("sub:8", [true; 6]),

@@ -21,6 +21,7 @@ pub mod remote;
 mod token;
 
 use std::fmt;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -149,16 +150,25 @@ pub enum Refreshed {
     NotNeeded,
 }
 
+/// Who else is refused like one person, since somebody's session was last renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alike {
+    /// Nobody, as far as is known.
+    Nobody,
+    /// Others too.
+    Others {
+        /// How long ago somebody's session was renewed; none since the server has started.
+        renewed_ago: Option<Duration>,
+    },
+}
+
 /// Why a session could not be renewed upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefreshError {
     /// The provider has ended it.
     Ended,
     /// The provider refuses this session, in words that do not say that it has ended it.
-    Refused {
-        /// It refuses nobody else so.
-        is_own: bool,
-    },
+    Refused(Alike),
     /// The provider cannot tell at the moment; everything stays as it is.
     Temporary {
         /// Seconds after which it may be worth asking again.
@@ -199,6 +209,9 @@ pub enum Unusable {
     /// The token endpoint's answer to a code.
     #[error("the provider has not exchanged its code for tokens")]
     Tokens,
+    /// An answer, by its size.
+    #[error("an answer of the provider's is larger than a megabyte: it may say too much of the person")]
+    Large,
     /// Of the `id_token`, the size.
     #[error("the provider's id_token is too large")]
     TooLarge,

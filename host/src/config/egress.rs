@@ -28,6 +28,9 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// Variables that other programs take for a proxy, and which never mean one here.
 const NEVER: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
+/// The variable that names the authorities to trust, in place of the system's.
+const TRUSTED: &str = "SSL_CERT_FILE";
+
 /// The largest file of certificates: the whole Mozilla bundle has a quarter of a megabyte.
 const CA_BYTES_MAX: u64 = 4 << 20;
 
@@ -210,11 +213,15 @@ pub(super) fn resolve(config: &Config, reader: &mut Reader<'_>) -> Egress {
         }
         Some(EgressProxy::Env) => match set(&PROXY) {
             None => reader.warn(&key, Fault::Conflict("HTTPS_PROXY is not set, so there is no proxy".to_owned())),
-            Some((name, text)) => match text.trim().parse() {
+            Some((name, text)) => match from_variable(text.trim()) {
                 Ok(url) => {
-                    egress.proxy = Some(url);
-                    egress.source = Some(name.to_owned());
-                    egress.no_proxy = set(&NO_PROXY).map(|(_, hosts)| hosts.trim().to_owned());
+                    egress.no_proxy = set(&NO_PROXY).map(|(_, hosts)| without_ports(hosts));
+                    let is_for_all =
+                        egress.no_proxy.as_ref().is_some_and(|hosts| hosts.split(", ").any(|it| it == "*"));
+                    if !is_for_all {
+                        egress.proxy = Some(url);
+                        egress.source = Some(name.to_owned());
+                    }
                 }
                 Err(reason) => {
                     let fault = Fault::Conflict(format!("{name} names no proxy that can be used: {reason}"));
@@ -223,10 +230,31 @@ pub(super) fn resolve(config: &Config, reader: &mut Reader<'_>) -> Egress {
             },
         },
     }
+    if let Some(error) = environment.get(TRUSTED).and_then(|file| std::fs::File::open(file).err()) {
+        let fault = Fault::Conflict(format!(
+            "the file that {TRUSTED} names cannot be read, so no certificate is trusted: {error}"
+        ));
+        reader.warnings.push(Problem { source: environment.source(TRUSTED), key: None, fault });
+    }
     for name in ignored {
         reader.warnings.push(Problem { source: environment.source(name), key: None, fault: Fault::IgnoredProxy });
     }
     egress
+}
+
+/// A list of hosts as `NO_PROXY` has it. A port is taken off: a host is reached without the proxy on all of them.
+fn without_ports(hosts: &str) -> String {
+    let without_port = |host: &str| match host.rsplit_once(':') {
+        // More colons are those of an IPv6 address.
+        Some((name, port)) if !name.contains(':') && port.parse::<u16>().is_ok() => name.to_owned(),
+        _ => host.to_owned(),
+    };
+    hosts.split([',', ' ']).filter(|host| !host.is_empty()).map(without_port).collect::<Vec<_>>().join(", ")
+}
+
+/// The proxy of a variable. There `host:port` is usual, which means http, as other programs take it.
+fn from_variable(text: &str) -> Result<ProxyUrl, Unfit> {
+    if text.contains("://") { text.parse() } else { format!("http://{text}").parse() }
 }
 
 fn authorities(config: &Config, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
@@ -278,6 +306,15 @@ mod tests {
             (env, &[], "directly", 1),
             (env, &set, "through the proxy http://***@proxy.example:3128 (HTTPS_PROXY), but for intern.example", 0),
             (env, &[("https_proxy", "http://p:1")], "through the proxy http://p:1 (https_proxy)", 0),
+            (env, &[("HTTPS_PROXY", "user:hunter2@p:1")], "through the proxy http://***@p:1 (HTTPS_PROXY)", 0),
+            (
+                env,
+                &[("HTTPS_PROXY", "p:1"), ("NO_PROXY", "127.0.0.1:9321,[::1]:80, ::1")],
+                "through the proxy http://p:1 (HTTPS_PROXY), but for 127.0.0.1, [::1]:80, ::1",
+                0,
+            ),
+            (env, &[("HTTPS_PROXY", "p:1"), ("NO_PROXY", "a.example,*")], "directly", 0),
+            ("", &[("SSL_CERT_FILE", "/nowhere.pem")], "directly", 1),
             (own, &[], "through the proxy http://own.example:1 (`egress.proxy`)", 0),
             (own, &set, "through the proxy http://own.example:1 (`egress.proxy`)", 2),
         ] {

@@ -228,14 +228,33 @@ impl FromStr for Who {
             return Err("nobody is taken out by a sign in front; whom to turn away is named in `auth.deny`".into());
         }
         let (person, domain) = text.rsplit_once('@').ok_or_else(shape)?;
-        if !is_domain(domain) {
-            return Err(shape());
-        }
+        let domain = ascii_domain(domain).ok_or_else(shape)?;
         match person {
-            "*" => Ok(Self::Domain(domain.to_lowercase())),
-            _ if is_local_part(person) => Ok(Self::Email(text.to_lowercase())),
+            "*" => Ok(Self::Domain(domain)),
+            _ if is_local_part(person) => Ok(Self::Email(format!("{}@{domain}", person.to_lowercase()))),
             _ => Err(shape()),
         }
+    }
+}
+
+/// An address in the form in which two of one mailbox are the same: lower case, the domain as [`ascii_domain`] has it. One
+/// whose domain is none stays as it is but for its case.
+pub fn address(text: &str) -> String {
+    let text = text.trim();
+    let parts = text.rsplit_once('@').and_then(|(person, domain)| Some((person, ascii_domain(domain)?)));
+    match parts {
+        Some((person, domain)) => format!("{}@{domain}", person.to_lowercase()),
+        None => text.to_lowercase(),
+    }
+}
+
+/// A domain as the DNS has it: lower case, in A-labels (RFC 5890 §2.3.2.1), without the root's dot.
+fn ascii_domain(text: &str) -> Option<String> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_plain = is_domain(text) && text.split('.').all(|label| !label.is_empty());
+    match url::Host::parse(text) {
+        Ok(url::Host::Domain(domain)) if is_plain => Some(domain),
+        _ => None,
     }
 }
 
@@ -325,6 +344,9 @@ mod tests {
         check::<Who>(&[
             ("*@Example.com", Ok("*@example.com")),
             ("Alice@example.com", Ok("alice@example.com")),
+            ("Bob@Bücher.example.", Ok("bob@xn--bcher-kva.example")),
+            ("*@Example.com.", Ok("*@example.com")),
+            ("bob@example..com", shape),
             ("jörg+x.y@example.com", Ok("jörg+x.y@example.com")),
             ("sub:auth0|1@A", Ok("sub:auth0|1@A")),
             ("org:Acme", Ok("org:Acme")),

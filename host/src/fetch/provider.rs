@@ -1,6 +1,7 @@
 //! Talking to the configured provider.
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::ACCEPT;
 use reqwest::{Client, NoProxy, Proxy};
 use url::{Host, Url};
@@ -17,6 +18,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 pub struct ProviderHttp {
     client: Client,
     allow_plain_loopback: bool,
+    has_proxy: bool,
 }
 
 impl ProviderHttp {
@@ -42,7 +44,7 @@ impl ProviderHttp {
         if let Some(pem) = &egress.authorities {
             builder = builder.tls_certs_merge(authorities(pem).map_err(FetchError::Setup)?);
         }
-        Ok(Self { client: built(builder)?, allow_plain_loopback })
+        Ok(Self { client: built(builder)?, allow_plain_loopback, has_proxy: egress.proxy.is_some() })
     }
 
     /// Sends a request. Every status is an answer, redirects too: they are not followed.
@@ -52,7 +54,12 @@ impl ProviderHttp {
     pub async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Bytes>, FetchError> {
         let request = reqwest::Request::try_from(request).map_err(FetchError::of)?;
         self.check(request.url())?;
-        answer(self.client.execute(request).await.map_err(FetchError::of)?, MAX_BYTES).await
+        let answered = self.client.execute(request).await.map_err(FetchError::of)?;
+        // Of plain http the proxy answers in the provider's place.
+        if self.has_proxy && answered.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(FetchError::ProxyRefused);
+        }
+        answer(answered, MAX_BYTES).await
     }
 
     fn check(&self, url: &Url) -> Result<(), FetchError> {

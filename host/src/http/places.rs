@@ -21,7 +21,7 @@ const STRANGERS_MAX: usize = 192;
 /// A connection younger than this is left alone: its client may be about to say who it is.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
-/// A stranger whose request takes longer gives way to others from the same address too.
+/// A stranger whose request takes longer gives way to others from the same address too, and to whoever has no place.
 const SLOW_AFTER: Duration = Duration::from_secs(3);
 
 /// How often a newcomer looks for a place that nobody has told it of: what others hold settles without a word.
@@ -308,9 +308,9 @@ impl Shared {
 /// Which connection gives way to a newcomer, if any does.
 ///
 /// One that is in use goes only if its party holds at least two more than the newcomer's, so that two parties do not
-/// take one place from each other; an idle one already if it holds more, or is the newcomer's own, and of its own also what
-/// is slow. The largest parties
-/// (by powers of two, so that a call is not cut for one place more or less) lose first, and what is used least.
+/// take one place from each other; an idle one already if it holds more, or is the newcomer's own. A stranger's slow
+/// request goes for its own too, and for whoever holds nothing, so that many networks with one slow request each lock
+/// nobody out. The largest parties (by powers of two, so that a call is not cut for one place more or less) lose first, and what is used least.
 fn choose(occupants: &[Occupant], newcomer: Party, now: Instant, of_strangers_only: bool) -> Option<u64> {
     let mut held: HashMap<Party, u32> = HashMap::new();
     for occupant in occupants {
@@ -323,8 +323,8 @@ fn choose(occupants: &[Occupant], newcomer: Party, now: Instant, of_strangers_on
         let age = now.duration_since(occupant.since);
         let is_fair = match occupant.used {
             Use::Silent | Use::Idle => is_own || count > own,
-            Use::Asking if is_own => age >= SLOW_AFTER,
-            Use::Asking | Use::Busy => !is_own && count > own + 1,
+            Use::Asking => (age >= SLOW_AFTER && (is_own || own == 0)) || (!is_own && count > own + 1),
+            Use::Busy => !is_own && count > own + 1,
         };
         is_fair
             && occupant.party != Party::Proxy
@@ -373,6 +373,10 @@ mod tests {
             // Unless it is slow.
             (&[(one, Asking), (one, Asking), (one, Asking)], one, Some(0)),
             (&[(one, Busy), (two, Busy)], two, None),
+            // Many networks with one slow request each give way to who has none, and not to each other.
+            (&[(one, Asking), (two, Asking)], network(3), Some(0)),
+            (&[(one, Asking), (two, Idle)], two, Some(1)),
+            (&[(one, Asking), (two, Busy)], two, None),
             (&[(alice, Busy), (alice, Busy)], one, Some(0)),
             (&[(alice, Busy), (bob, Busy)], one, None),
             // One who holds most with streams loses one, and those with an idle one keep it.

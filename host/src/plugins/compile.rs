@@ -38,13 +38,18 @@ const LARGE_BYTES: usize = 1024 * 1024;
 /// Compiling that takes longer is announced before it is done. Waiting for a turn does not count.
 const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
 
-/// A file that is not compiled by then gives its turn to another, and goes on among those that take long.
-const MOMENT: Duration = Duration::from_millis(500);
+/// A file that is not compiled after so much processor time gives its turn to another, and goes on among those that
+/// take long. On a busy machine that is any time.
+const MOMENT: Duration = Duration::from_secs(1);
 
-/// Files that are compiled at once: those that may be done in a moment, and those that take long. Together they bound
-/// what compiling can take of the machine's memory.
+/// Between two looks at the processor time that a child has used.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Files that are compiled at once: those that may be done in a moment, and those that take long, of which so many may be
+/// large ones. Together they bound what compiling can take of the machine's memory.
 const QUICK_TURNS: usize = 3;
-const LONG_TURNS: usize = 2;
+const LONG_TURNS: usize = 3;
+const LARGE_TURNS: usize = 2;
 
 /// Between two tries of a file whose compiler was ended from outside; each is twice as far from the last.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
@@ -110,6 +115,7 @@ pub(super) struct Compiler {
     program: Option<PathBuf>,
     quick: Semaphore,
     long: Semaphore,
+    large: Semaphore,
     ready: Mutex<Option<Child>>,
     killed: Mutex<BTreeMap<Digest, Killed>>,
 }
@@ -150,6 +156,7 @@ impl Compiler {
             program: child::program(),
             quick: Semaphore::new(QUICK_TURNS),
             long: Semaphore::new(LONG_TURNS),
+            large: Semaphore::new(LARGE_TURNS),
             ready: Mutex::new(None),
             killed: Mutex::new(BTreeMap::new()),
         }
@@ -231,30 +238,50 @@ struct Compiling<'a> {
 impl Compiling<'_> {
     /// Small files first, so that none waits for one that takes long.
     async fn in_turn(&self) -> Result<Compiled, Ended> {
-        if self.bytes.len() <= LARGE_BYTES {
-            let turn = turn(&self.compiler.quick).await?;
-            let running = self.in_child(false);
-            tokio::pin!(running);
-            tokio::select! {
-                outcome = &mut running => return outcome,
-                () = tokio::time::sleep(MOMENT) => {}
-            }
-            if let Ok(_long) = self.compiler.long.try_acquire() {
-                drop(turn);
-                return running.await;
-            }
-            // It begins anew when its turn has come: half a second is lost, and nobody is held up.
+        if self.bytes.len() > LARGE_BYTES {
+            let _large = turn(&self.compiler.large).await?;
+            let _turn = turn(&self.compiler.long).await?;
+            return self.in_child(self.child().await?, true).await;
+        }
+        if let Some(outcome) = self.in_a_moment().await {
+            return outcome;
         }
         let _turn = turn(&self.compiler.long).await?;
-        self.in_child(true).await
+        self.in_child(self.child().await?, true).await
     }
 
-    async fn in_child(&self, is_long: bool) -> Result<Compiled, Ended> {
-        let waiting = lock(&self.compiler.ready).take();
-        let child = match waiting {
-            Some(child) => child,
-            None => Child::start(self.program, &self.engine.code_version()).await.map_err(Ended::NotStarted)?,
+    /// Compiles a small file among those that may be done soon. None if it is not, and all who may take long are at work: it
+    /// begins anew when its turn has come. A second is lost, and nobody is held up.
+    async fn in_a_moment(&self) -> Option<Result<Compiled, Ended>> {
+        let quick = match turn(&self.compiler.quick).await {
+            Ok(quick) => quick,
+            Err(error) => return Some(Err(error)),
         };
+        let child = match self.child().await {
+            Ok(child) => child,
+            Err(error) => return Some(Err(error)),
+        };
+        let id = child.id();
+        let running = self.in_child(child, false);
+        tokio::pin!(running);
+        tokio::select! {
+            outcome = &mut running => return Some(outcome),
+            () = process::has_used(id, MOMENT, LOOK_EVERY) => {}
+        }
+        let _long = self.compiler.long.try_acquire().ok()?;
+        drop(quick);
+        Some(running.await)
+    }
+
+    async fn child(&self) -> Result<Child, Ended> {
+        let waiting = lock(&self.compiler.ready).take();
+        match waiting {
+            Some(child) => Ok(child),
+            None => Child::start(self.program, &self.engine.code_version()).await.map_err(Ended::NotStarted),
+        }
+    }
+
+    async fn in_child(&self, child: Child, is_long: bool) -> Result<Compiled, Ended> {
         let job = Job { allowance: self.allowance, is_long, bytes: self.bytes };
         announced(self.name, self.bytes.len(), child.compile(job)).await
     }

@@ -135,7 +135,7 @@ impl Sessions {
                 self.end(family, None).await?;
                 Err(GONE)
             }
-            Err(RefreshError::Refused { is_own }) => Err(self.refused(family, is_own).await?),
+            Err(RefreshError::Refused(alike)) => Err(self.refused(family, alike).await?),
             Err(RefreshError::Temporary { retry_after }) => Err(match retry_after {
                 Some(retry_after_s) => OAuthError::Unavailable { retry_after_s },
                 None => OAuthError::unavailable(),

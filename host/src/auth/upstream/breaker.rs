@@ -30,11 +30,13 @@ pub(super) struct Down {
     pub(super) cause: String,
     /// Seconds after which the provider wants to be asked again.
     pub(super) retry_after: Option<u32>,
+    /// It has answered, with more than is taken.
+    pub(super) is_too_large: bool,
 }
 
 impl Down {
     pub(super) fn new(cause: impl Into<String>) -> Self {
-        Self { cause: cause.into(), retry_after: None }
+        Self { cause: cause.into(), retry_after: None, is_too_large: false }
     }
 }
 
@@ -57,11 +59,15 @@ impl Wire {
     pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Bytes>, Down> {
         self.breaker.admit(Instant::now())?;
         let sent = self.http.send(request).await;
-        let outcome = sent.map_err(|error: FetchError| Down::new(error.to_string())).and_then(usable);
+        let failed = |error: FetchError| Down {
+            is_too_large: matches!(error, FetchError::TooLarge),
+            ..Down::new(error.to_string())
+        };
+        let outcome = sent.map_err(failed).and_then(usable);
         let is_up = match &outcome {
             Ok(_) => true,
-            // Busy is not down.
-            Err(down) => down.retry_after.is_some(),
+            // Busy is not down, and nor is one that says too much of one person.
+            Err(down) => down.retry_after.is_some() || down.is_too_large,
         };
         self.breaker.note(is_up, Instant::now());
         outcome
@@ -76,12 +82,12 @@ fn usable(response: Response<Bytes>) -> Result<Response<Bytes>, Down> {
     };
     let cause = || format!("status {}", status.as_u16());
     if status == StatusCode::TOO_MANY_REQUESTS {
-        return Err(Down { cause: cause(), retry_after: asked().or(Some(5)) });
+        return Err(Down { retry_after: asked().or(Some(5)), ..Down::new(cause()) });
     }
     if status.is_server_error() {
         let says_more = answer::error_code(response.headers(), response.body())
             .is_some_and(|error| !["server_error", "temporarily_unavailable"].contains(&error.as_str()));
-        return if says_more { Ok(response) } else { Err(Down { cause: cause(), retry_after: asked() }) };
+        return if says_more { Ok(response) } else { Err(Down { retry_after: asked(), ..Down::new(cause()) }) };
     }
     Ok(response)
 }

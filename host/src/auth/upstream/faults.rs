@@ -12,7 +12,7 @@ use super::discovery::DiscoveryError;
 use super::identity::IdentityError;
 use super::notes::Notes;
 use super::token::TokenError;
-use super::{RefreshError, Unavailable, Unusable};
+use super::{Alike, RefreshError, Unavailable, Unusable};
 use crate::auth::explain::Explanation;
 use crate::config::Provider;
 use crate::config::provider::Hint;
@@ -60,7 +60,7 @@ impl Faults<'_> {
     /// The provider has not taken the code.
     pub(super) fn exchange(&self, error: TokenError) -> LoginError {
         match error {
-            TokenError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
+            TokenError::Down(down) => down_at_login(down),
             TokenError::Garbage(cause) => {
                 LoginError::Broken { kind: Unusable::Tokens, cause: format!("token endpoint: {cause}") }
             }
@@ -90,7 +90,7 @@ impl Faults<'_> {
     /// It is not known who the person is.
     pub(super) fn identity(&self, error: IdentityError) -> LoginError {
         match error {
-            IdentityError::Down(Down { cause, .. }) => LoginError::Temporary { cause },
+            IdentityError::Down(down) => down_at_login(down),
             IdentityError::NoIdToken => LoginError::Operator(self.no_id_token()),
             IdentityError::Token(kind, cause) => LoginError::Broken { kind, cause },
             IdentityError::SomebodyElse(cause) => LoginError::Broken { kind: Unusable::Foreign, cause },
@@ -100,11 +100,11 @@ impl Faults<'_> {
         }
     }
 
-    /// A session could not be renewed. `is_own` says of an error's code whether nobody else is refused so.
+    /// A session could not be renewed. `alike` says of an error's code who else is refused so.
     ///
     /// Only what is known to mean that the token is dead ends the session. What is about this server is for its
     /// operator, and the rest may be about the person.
-    pub(super) fn refresh(&self, error: TokenError, is_own: impl FnOnce(&str) -> bool) -> RefreshError {
+    pub(super) fn refresh(&self, error: TokenError, alike: impl FnOnce(&str) -> Alike) -> RefreshError {
         let name = self.provider.name();
         let (code, words) = match error {
             TokenError::Refused { error, description } => {
@@ -125,7 +125,7 @@ impl Faults<'_> {
             }
             TokenError::Silent { status: StatusCode::UNAUTHORIZED, cause } => return self.refresh_is_ours(&cause),
             TokenError::Silent { status, cause } => (format!("status {}", status.as_u16()), cause),
-            TokenError::Down(Down { cause, retry_after }) => {
+            TokenError::Down(Down { cause, retry_after, .. }) => {
                 tracing::warn!("provider `{name}` cannot renew sessions: {cause}");
                 return RefreshError::Temporary { retry_after };
             }
@@ -134,15 +134,16 @@ impl Faults<'_> {
                 return RefreshError::Temporary { retry_after: None };
             }
         };
-        if is_own(&code) {
+        let alike = alike(&code);
+        if alike == Alike::Nobody {
             tracing::warn!(
                 "provider `{name}` refuses to renew one person's session, and does not say that it has ended: {words}"
             );
-            return RefreshError::Refused { is_own: true };
+            return RefreshError::Refused(alike);
         }
         tracing::error!("provider `{name}` refuses to renew sessions, of more than one person: {words}");
         self.notes.refresh(Some(&words));
-        RefreshError::Refused { is_own: false }
+        RefreshError::Refused(alike)
     }
 
     /// It refuses this server, whose operator has to act.
@@ -353,6 +354,13 @@ fn quote(error: &str, description: Option<&str>) -> String {
     };
     let words = words.chars().filter(|letter| !letter.is_control());
     words.take(QUOTE_CHARS_MAX).collect()
+}
+
+fn down_at_login(Down { cause, is_too_large, .. }: Down) -> LoginError {
+    if is_too_large {
+        return LoginError::Broken { kind: Unusable::Large, cause };
+    }
+    LoginError::Temporary { cause }
 }
 
 #[cfg(test)]

@@ -1,35 +1,54 @@
 //! Whether the provider refuses to renew one person's session, or everybody's.
 //!
 //! A refusal in words that nobody knows may mean that this person's token is dead, or that something is set up wrong.
-//! What happens to somebody else too, while nobody's refresh works, is not about the person.
+//! What happens to somebody else too, while nobody's refresh works, is not about the person. Two dead tokens beside
+//! others that work look the same at first, so how long ago the last one worked is told with it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Alike;
+use super::remote::now;
 
 /// Kinds of refusals that are remembered at once.
 const KINDS_MAX: usize = 64;
 
-/// Refusals since somebody's session was last renewed: by the error's code, two of the people who were refused so.
+/// Refusals of a run of the server.
 #[derive(Default)]
-pub(super) struct Refusals(Mutex<HashMap<String, Vec<String>>>);
+pub(super) struct Refusals(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    /// Refusals since somebody's session was last renewed: by the error's code, two of the people who were refused so.
+    refused: HashMap<String, Vec<String>>,
+    /// When that was, in seconds since 1970.
+    renewed_s: Option<u64>,
+}
 
 impl Refusals {
-    /// Notes a refusal, and says whether it is this person's own: whether nobody else was refused so.
-    pub(super) fn is_own(&self, code: &str, person: &str) -> bool {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.len() >= KINDS_MAX && !refused.contains_key(code) {
-            return false;
+    /// Notes a refusal, and says who else was refused so.
+    pub(super) fn note(&self, code: &str, person: &str) -> Alike {
+        let mut seen = self.seen();
+        let renewed_s = seen.renewed_s;
+        let others = Alike::Others { renewed_ago: renewed_s.map(|at| Duration::from_secs(now().saturating_sub(at))) };
+        if seen.refused.len() >= KINDS_MAX && !seen.refused.contains_key(code) {
+            return others;
         }
-        let people = refused.entry(code.to_owned()).or_default();
+        let people = seen.refused.entry(code.to_owned()).or_default();
         if people.len() < 2 && !people.iter().any(|other| other == person) {
             people.push(person.to_owned());
         }
-        people.len() < 2
+        if people.len() < 2 { Alike::Nobody } else { others }
     }
 
     /// Somebody's session was renewed.
     pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.seen() = Seen { refused: HashMap::new(), renewed_s: Some(now()) };
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,12 +59,17 @@ mod tests {
     #[test]
     fn what_happens_to_others_too_is_nobodys_own() {
         let refusals = Refusals::default();
-        assert!(refusals.is_own("invalid_request", "alice"));
-        assert!(refusals.is_own("invalid_request", "alice"));
-        assert!(refusals.is_own("status 400", "bob"));
-        assert!(!refusals.is_own("invalid_request", "bob"));
-        assert!(!refusals.is_own("invalid_request", "alice"));
+        let unknown = Alike::Others { renewed_ago: None };
+        assert_eq!(refusals.note("invalid_request", "alice"), Alike::Nobody);
+        assert_eq!(refusals.note("invalid_request", "alice"), Alike::Nobody);
+        assert_eq!(refusals.note("status 400", "bob"), Alike::Nobody);
+        assert_eq!(refusals.note("invalid_request", "bob"), unknown);
+        assert_eq!(refusals.note("invalid_request", "alice"), unknown);
         refusals.forget();
-        assert!(refusals.is_own("invalid_request", "bob"));
+        assert_eq!(refusals.note("invalid_request", "bob"), Alike::Nobody);
+        let Alike::Others { renewed_ago: Some(ago) } = refusals.note("invalid_request", "alice") else {
+            panic!("Carol's session was renewed")
+        };
+        assert!(ago < Duration::from_secs(60), "{ago:?}");
     }
 }

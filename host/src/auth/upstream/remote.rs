@@ -246,8 +246,8 @@ impl Remote {
         person: &str,
     ) -> Result<Refreshed, RefreshError> {
         let answer = endpoint.request(&Grant::Refresh(refresh_token)).await;
-        let is_own = |code: &str| self.0.refusals.is_own(code, person);
-        let answer = answer.map_err(|error| self.faults(endpoint.scopes).refresh(error, is_own))?;
+        let alike = |code: &str| self.0.refusals.note(code, person);
+        let answer = answer.map_err(|error| self.faults(endpoint.scopes).refresh(error, alike))?;
         self.0.refusals.forget();
         self.0.notes.refresh(None);
         let tokens = kept(answer, Some(old), endpoint.scopes);

@@ -93,9 +93,17 @@ async fn alive(config: &Config, http: &ProviderHttp) -> Finding {
 /// Nothing answers. On this machine that only means that the server has not been started.
 fn unreachable(config: &Config, url: &str, error: &FetchError) -> Finding {
     const SUBJECT: &str = "server";
+    if error.is_plain() {
+        return Finding::bad(SUBJECT, format!("{url}: something answers, and without TLS"))
+            .step("TinyMCP speaks plain HTTP: let a proxy with a certificate stand in front of it; see docs/operations.md, Behind a proxy.")
+            .step("For clients on this machine alone, begin `server.base_url` (BASE_URL) with http://.");
+    }
     if error.is_untrusted() {
         let finding =
             Finding::bad(SUBJECT, format!("{url}: something answers, and its certificate is refused: {error}"));
+        if error.is_of_an_authority() {
+            return finding.step("The certificate is an authority's own (`CA:TRUE`), which stands for no server: let that authority sign one for this name (`CA:FALSE`), or make one without `CA:TRUE`, and set SSL_CERT_FILE to the authority's.");
+        }
         return finding.step(FetchError::TRUST).step(
             "Clients need to trust it too, each in its own way: claude.ai and ChatGPT take only authorities that everybody knows.",
         );

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
@@ -79,6 +79,11 @@ impl Child {
         matches!(self.process.try_wait(), Ok(None))
     }
 
+    /// Its id, for as long as it has not been waited for.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// Compiles. The child is gone afterwards.
     pub(super) async fn compile(mut self, job: Job<'_>) -> Result<Compiled, Ended> {
         let most = job.allowance.memory.bytes();
@@ -97,6 +102,18 @@ impl Child {
         match answer {
             Ok((head, payload)) if status.success() => answered(head, payload),
             _ => Err(ended(status, used, job.allowance.cpu.duration(), &words)),
+        }
+    }
+}
+
+/// Waits until a child has used so much processor time. Where the system does not tell, so much time passes.
+pub(super) async fn has_used(id: Option<u32>, most: Duration, look_every: Duration) {
+    let started = Instant::now();
+    loop {
+        tokio::time::sleep(look_every).await;
+        let used = id.and_then(|id| cpu_time(&id.to_string())).unwrap_or_else(|| started.elapsed());
+        if used >= most {
+            return;
         }
     }
 }

@@ -103,8 +103,8 @@ fn errors_of_a_refresh() {
         &[("OIDC_DISCOVERY_URL", "https://id.example"), ("OIDC_CLIENT_ID", "id")],
     );
     let temporary = |retry_after| RefreshError::Temporary { retry_after };
-    let refused_own = || RefreshError::Refused { is_own: true };
-    let down = |retry_after| TokenError::Down(Down { cause: "status 429".to_owned(), retry_after });
+    let refused_own = || RefreshError::Refused(Alike::Nobody);
+    let down = |retry_after| TokenError::Down(Down { retry_after, ..Down::new("status 429") });
     let silent = |status| TokenError::Silent { status, cause: "no words".to_owned() };
     for (provider, error, expected) in [
         (&auth0(), refused("invalid_grant", "Unknown or invalid refresh token."), RefreshError::Ended),
@@ -126,10 +126,11 @@ fn errors_of_a_refresh() {
         (&auth0(), TokenError::Garbage("html".to_owned()), temporary(None)),
     ] {
         let said = format!("{error:?}");
-        assert_eq!(faults(provider, &[]).refresh(error, |_| true), expected, "{said}");
+        assert_eq!(faults(provider, &[]).refresh(error, |_| Alike::Nobody), expected, "{said}");
     }
-    let of_all = faults(&own, &[]).refresh(refused("invalid_request", ""), |_| false);
-    assert_eq!(of_all, RefreshError::Refused { is_own: false });
+    let others = Alike::Others { renewed_ago: None };
+    let of_all = faults(&own, &[]).refresh(refused("invalid_request", ""), |_| others);
+    assert_eq!(of_all, RefreshError::Refused(others));
 }
 
 #[test]
