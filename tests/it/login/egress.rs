@@ -104,7 +104,8 @@ async fn behind_tls(target: String) -> (u16, String) {
     (port, pem)
 }
 
-#[tokio::test]
+/// A command that is waited for needs others to serve it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_of_an_authority_of_the_house_is_trusted_where_that_is_said() {
     let provider = Provider::start(Settings::oidc()).await;
     let (port, pem) = behind_tls(provider.url.trim_start_matches("http://").to_owned()).await;
