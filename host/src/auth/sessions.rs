@@ -75,6 +75,17 @@ pub(super) struct NewSession {
     pub(super) challenge: String,
 }
 
+/// What has become of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It can be redeemed.
+    Waiting,
+    /// It was, and its session goes on.
+    Redeemed,
+    /// It was not redeemed in time or not by its client, or its session has ended.
+    Over,
+}
+
 /// What a client presents with a code.
 pub(super) struct Redemption {
     pub(super) code: String,
@@ -120,8 +131,13 @@ impl Sessions {
         &self.people
     }
 
-    /// Begins a session, and gives the code for it.
-    pub(super) async fn begin(&self, login: NewSession) -> Result<String, StoreError> {
+    /// Begins a session, and gives the code for it. What is written `beside` it, with the code, is written together with
+    /// it or not at all.
+    pub(super) async fn begin(
+        &self,
+        login: NewSession,
+        beside: impl FnOnce(&str) -> Write,
+    ) -> Result<String, StoreError> {
         let family = Family::new();
         let code = Token::new(&self.vault, Kind::Code, family);
         let now_s = now_s();
@@ -146,11 +162,22 @@ impl Sessions {
         };
         let expires = SystemTime::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };
-        match self.store.commit(vec![insert]).await? {
+        match self.store.commit(vec![insert, beside(code.text())]).await? {
             Committed::Done => Ok(code.text().to_owned()),
-            // 128 random bits that are taken.
-            Committed::Conflict => Err(StoreError::Unavailable("a new session's row is taken".to_owned())),
+            // 128 random bits that are taken; or what is beside it was changed.
+            Committed::Conflict => Err(StoreError::Unavailable("a new session could not be written".to_owned())),
         }
+    }
+
+    /// What has become of a code.
+    pub(super) async fn progress(&self, raw_code: &str) -> Result<Progress, StoreError> {
+        let Some(code) = Token::open(&self.vault, Kind::Code, raw_code) else { return Ok(Progress::Over) };
+        let Some((_, record)) = self.load(&code.family).await? else { return Ok(Progress::Over) };
+        Ok(match record.code.used_ms {
+            None if record.code.expires_s > now_s() => Progress::Waiting,
+            Some(_) if record.refresh.is_some() => Progress::Redeemed,
+            _ => Progress::Over,
+        })
     }
 
     /// Exchanges an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.6).
