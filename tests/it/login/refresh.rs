@@ -47,7 +47,7 @@ async fn the_immediate_predecessor_gets_the_same_answer() {
 async fn a_lost_answer_that_is_over_comes_again_with_another_access_token() {
     // Over, and nearly so: more than half of a short life has passed.
     for (access_ttl, waited_ms) in [(3, 3300), (30, 15_500)] {
-        let world = World::of(local().variable("TINYMCP_AUTH_ACCESS_TTL", &format!("{access_ttl}s"))).await;
+        let mut world = World::of(local().variable("TINYMCP_AUTH_ACCESS_TTL", &format!("{access_ttl}s"))).await;
         let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
         let lost = client.renew(&first.refresh).await;
         // Nobody calls with it: that it was used would be the beginning of the grace's end.
@@ -61,16 +61,16 @@ async fn a_lost_answer_that_is_over_comes_again_with_another_access_token() {
             // It would be good for a while yet, but only one lives. A retry at once has the same answer, also after
             // a kill.
             assert!(!client.is_live(&lost.access).await);
-            let world = world.killed().await;
+            world = world.killed().await;
             assert!(!client.is_live(&lost.access).await);
             assert_eq!(client.renew(&first.refresh).await.access, again.access);
             assert!(client.is_live(&again.access).await);
-            drop(world);
         }
         let next = client.renew(&again.refresh).await;
         assert_ne!(next.refresh, again.refresh);
         // The grace is for the last token before the current one: this one is old now.
         assert_eq!(refused(&client.try_renew(&first.refresh).await), invalid_grant());
+        drop(world);
     }
 }
 
