@@ -28,6 +28,7 @@ pub mod server;
 mod sessions;
 pub(crate) mod token;
 mod tokens;
+mod transaction;
 pub mod upstream;
 pub(crate) mod wellknown;
 

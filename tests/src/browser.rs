@@ -129,6 +129,17 @@ impl Browser {
         Err(page)
     }
 
+    /// Looks at an answer that came otherwise.
+    ///
+    /// # Panics
+    /// When it leads nowhere.
+    pub fn see(&self, url: Url, answer: Answer) -> Landing {
+        match answer.header("location") {
+            "" => Landing::Page(Page::new(url, answer)),
+            location => Landing::Client(location.parse().unwrap_or_else(|error| panic!("{location}: {error}"))),
+        }
+    }
+
     /// Goes through a whole authorization. Returns where the client is called, or the page at which it ends otherwise.
     pub async fn walk(&mut self, url: &str) -> Landing {
         let landing = self.open(url).await;

@@ -120,6 +120,11 @@ impl Request {
         self
     }
 
+    /// The body, for those who send it by hand.
+    pub fn sent_body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Sets a JSON body, as MCP clients send it.
     #[must_use]
     pub fn json(self, body: &Value) -> Self {

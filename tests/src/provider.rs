@@ -84,6 +84,7 @@ struct State {
     grants: Grants,
     faults: Vec<(String, Fault)>,
     is_down: bool,
+    held: usize,
     sent: Vec<Sent>,
 }
 
@@ -101,7 +102,14 @@ impl Provider {
     pub async fn start(settings: Settings) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let state = State { settings, grants: Grants::default(), faults: Vec::new(), is_down: false, sent: Vec::new() };
+        let state = State {
+            settings,
+            grants: Grants::default(),
+            faults: Vec::new(),
+            is_down: false,
+            held: 0,
+            sent: Vec::new(),
+        };
         let shared = Arc::new(Shared { url: url.clone(), state: Mutex::new(state) });
         let server = tokio::spawn(wire::serve(listener, Arc::clone(&shared)));
         Self { url, shared, server }
@@ -142,6 +150,11 @@ impl Provider {
         let mut state = self.shared.state();
         state.faults.clear();
         state.is_down = false;
+    }
+
+    /// How many requests have come that were answered late, or will be: [`Fault::Slow`].
+    pub fn held(&self) -> usize {
+        self.shared.state().held
     }
 
     /// What it was sent at paths that begin so.

@@ -1,113 +1,221 @@
 //! `/auth/callback`: the provider's answer (RFC 6749 §4.1.2, RFC 9207 §2.4).
 //!
-//! The transaction is used up before anything else happens, whatever the answer says; then the browser must be the one
-//! that approved. Only then is the provider asked anything, and only then does the client hear anything.
+//! Only the browser that approved is listened to: whoever loads the URL without its cookie changes nothing. Of its loads
+//! the first asks the provider, once. All of them get what came of that, until the client has its tokens.
 
 use std::sync::Arc;
 
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
-use super::consent::{expired, other_browser, store_failed, use_up};
+use super::consent::{expired, other_browser, store_failed};
 use super::cookies::Cookie;
 use super::explain::Explanation;
 use super::form::Parameters;
-use super::pages::Outcome;
+use super::pages::{LoggedInPage, Outcome};
 use super::request::{self, TransactionId, ValidatedRequest};
 use super::server::{AuthorizationServer, Back, Failure, reference};
-use super::sessions::NewSession;
+use super::sessions::{NewSession, Progress};
+use super::transaction::{self, Ending, Found, Transaction};
 use super::upstream::{Callback, Identity, Login, LoginError, Membership, Unusable};
+use crate::store::{Committed, Key, StoreError};
+
+/// Tries of a compare-and-swap: a login is changed by its approval being taken back, once.
+const TRIES: usize = 4;
 
 /// Takes the provider's answer.
 pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
     let raw = Parameters::parse(raw_query.as_bytes());
     let Ok(Some(state)) = raw.one("state") else { return server.page(headers, expired()) };
-    let (id, request) = match use_up(server, state).await {
-        Ok(Some(taken)) => taken,
-        Ok(None) => return server.page(headers, expired()),
+    let found = match transaction::find(&server.store, state).await {
+        Ok(found) => found,
         Err(error) => return server.page(headers, store_failed(&error, None)),
     };
-    let binding = request::binding(&server.requests, &id);
-    let cookie = server.cookies.get(headers, Cookie::Login, &id).unwrap_or_default();
-    let mut response = if blake3::hash(cookie.as_bytes()) == blake3::hash(binding.as_bytes()) {
-        finish(server, headers, &raw, &id, request).await
-    } else {
-        server.page(headers, other_browser("the provider's answer came without the cookie of its login"))
+    let Some((key, transaction)) = found.map(|found| (found.key, found.transaction)) else {
+        return server.page(headers, expired());
     };
-    server.cookies.clear(&mut response, &id);
+    let Some((id, request)) = transaction.login() else { return server.page(headers, expired()) };
+    let binding = request::binding(&server.requests, id);
+    let cookie = server.cookies.get(headers, Cookie::Login, id).unwrap_or_default();
+    if blake3::hash(cookie.as_bytes()) != blake3::hash(binding.as_bytes()) {
+        return server.page(headers, other_browser("the provider's answer came without the cookie of its login"));
+    }
+    let ending = match &transaction {
+        Transaction::Answered { ending, .. } => Ok(Some(ending.clone())),
+        _ => ending(server, key, answer(&raw)).await,
+    };
+    let mut response = match ending {
+        Ok(Some(ending)) => show(server, headers, request, ending).await,
+        Ok(None) => server.page(headers, expired()),
+        Err(error) => server.page(headers, store_failed(&error, None)),
+    };
+    server.cookies.keep(&mut response, id, &binding);
     response
 }
 
+/// What the provider says. None if it says something twice: somebody who answers with two codes is not the provider.
+fn answer(raw: &Parameters) -> Option<Callback> {
+    let one = |name| raw.one(name).ok().map(|value| value.map(str::to_owned));
+    let (code, error) = (one("code")?, one("error")?);
+    Some(Callback { code, error, error_description: one("error_description")?, iss: one("iss")? })
+}
+
+/// Finds out what the provider's answer comes to, in a task of its own: a browser that goes away finds the result when
+/// it comes again. Loads at once wait for the first.
+async fn ending(
+    server: &Arc<AuthorizationServer>,
+    key: Key,
+    answer: Option<Callback>,
+) -> Result<Option<Ending>, StoreError> {
+    let task = Arc::clone(server);
+    let work = async move { task.answering.take(key, ending_in_turn(&task, key, answer)).await };
+    let panicked = |_| {
+        let cause = "the login panicked".to_owned();
+        Ok(Some(failed(server, None, LoginError::Broken { kind: Unusable::Host, cause })))
+    };
+    server.tasks.spawn(work).await.unwrap_or_else(panicked)
+}
+
+/// None if the approval was taken back.
+async fn ending_in_turn(
+    server: &Arc<AuthorizationServer>,
+    key: Key,
+    answer: Option<Callback>,
+) -> Result<Option<Ending>, StoreError> {
+    for _ in 0..TRIES {
+        let Some(found) = transaction::load(&server.store, key).await? else { return Ok(None) };
+        match &found.transaction {
+            Transaction::Pending { id, request } => {
+                let Some(begun) = found.answering(&server.store, id, request).await? else { continue };
+                return Ok(Some(finish(server, &begun, answer, id, request).await));
+            }
+            // Nobody is at it: it was our turn. Whether the provider's code was used is not known.
+            Transaction::Answering { id, request } => {
+                let what = "this server was interrupted while it finished the login: start it again";
+                let ending = temporary(server, "server_error", what, "a login was not finished before a restart");
+                return Ok(Some(written(server, &found, id, request, ending).await));
+            }
+            Transaction::Answered { ending, .. } => return Ok(Some(ending.clone())),
+            Transaction::Used => return Ok(None),
+        }
+    }
+    Err(StoreError::Unavailable("a login was changed again and again".to_owned()))
+}
+
+/// Asks the provider, and writes down what comes of it.
 async fn finish(
     server: &Arc<AuthorizationServer>,
-    headers: &HeaderMap,
-    raw: &Parameters,
+    found: &Found,
+    answer: Option<Callback>,
     id: &TransactionId,
-    request: ValidatedRequest,
-) -> Response {
+    request: &ValidatedRequest,
+) -> Ending {
+    let Some(answer) = answer else {
+        let what = "the provider's answer was not usable: it gives a parameter more than once";
+        return written(server, found, id, request, temporary(server, "server_error", what, what)).await;
+    };
     let back =
         Back { redirect_uri: &request.redirect_uri, state: request.state.as_deref(), client: &request.client_name };
-    // Somebody who answers with two codes is not the provider.
-    let [Ok(code), Ok(error), Ok(error_description), Ok(iss)] =
-        ["code", "error", "error_description", "iss"].map(|name| raw.one(name).map(|value| value.map(str::to_owned)))
-    else {
-        let what = "the provider's answer was not usable: it gives a parameter more than once";
-        return temporary(server, &back, "server_error", what, what);
-    };
-    let answer = Callback { code, error, error_description, iss };
     let upstream = request::upstream_request(&server.requests, id, server.callback_url());
-    let provider = Arc::clone(&server.upstream);
-    // A browser that goes away must not leave the provider's tokens with nobody.
-    let logging_in = server.tasks.spawn(async move { provider.log_in(&answer, &upstream).await });
-    let outcome = logging_in
-        .await
-        .unwrap_or_else(|_| Err(LoginError::Broken { kind: Unusable::Host, cause: "the login panicked".to_owned() }));
-    let Login { identity, tokens } = match outcome {
+    let Login { identity, tokens } = match server.upstream.log_in(&answer, &upstream).await {
         Ok(login) => login,
-        Err(error) => return failed(server, headers, back, error),
+        Err(error) => {
+            let ending = failed(server, Some(back), error);
+            return written(server, found, id, request, ending).await;
+        }
     };
     if !server.people().admits(&identity) {
-        return server.page(headers, not_allowed(server, back, &identity));
+        server.upstream.discard(tokens);
+        let ending = Ending::page(not_allowed(server, back, &identity));
+        return written(server, found, id, request, ending).await;
     }
     let person = identity.name.clone().or_else(|| identity.email.clone());
-    tracing::info!(provider = server.upstream.name(), client = request.client_name, "somebody has logged in");
     let session = NewSession {
         identity,
-        upstream: tokens,
+        upstream: tokens.clone(),
         client_id: request.client_id.clone(),
         approved: request.scopes.clone(),
         redirect_uri: request.redirect_uri.clone(),
         challenge: request.code_challenge.clone(),
     };
-    match server.sessions.begin(session).await {
-        Ok(code) => server.send_back(&back, &[("code", &code)], Outcome::LoggedIn { person }),
-        Err(error) => server.page(headers, store_failed(&error, Some(back))),
+    let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
+    match server.sessions.begin(session, |code| found.answered(id, request, &logged_in(code))).await {
+        Ok(code) => {
+            tracing::info!(provider = server.upstream.name(), client = request.client_name, "somebody has logged in");
+            logged_in(&code)
+        }
+        Err(error) => {
+            server.upstream.discard(tokens);
+            Ending::page(store_failed(&error, Some(back)))
+        }
+    }
+}
+
+/// Writes down what a login came to without a session. Whoever waits learns it in any case.
+async fn written(
+    server: &AuthorizationServer,
+    found: &Found,
+    id: &TransactionId,
+    request: &ValidatedRequest,
+    ending: Ending,
+) -> Ending {
+    match server.store.commit(vec![found.answered(id, request, &ending)]).await {
+        Ok(Committed::Done) => {}
+        Ok(Committed::Conflict) => tracing::warn!("the end of a login could not be written down: it was changed"),
+        Err(error) => tracing::warn!(%error, "the end of a login could not be written down"),
+    }
+    ending
+}
+
+/// Answers the browser with what its login came to.
+async fn show(
+    server: &AuthorizationServer,
+    headers: &HeaderMap,
+    request: &ValidatedRequest,
+    ending: Ending,
+) -> Response {
+    let back =
+        Back { redirect_uri: &request.redirect_uri, state: request.state.as_deref(), client: &request.client_name };
+    match ending {
+        Ending::LoggedIn { code, person } => match server.sessions.progress(&code).await {
+            Ok(Progress::Waiting) => server.send_back(&back, &[("code", &code)], Outcome::LoggedIn { person }),
+            Ok(Progress::Redeemed) => {
+                LoggedInPage { client: request.client_name.clone(), person }.response(server.base_url())
+            }
+            Ok(Progress::Over) => server.page(headers, expired()),
+            Err(error) => server.page(headers, store_failed(&error, None)),
+        },
+        Ending::Error { error, description } => server.send_error(&back, &error, &description),
+        Ending::Page { status, error, explanation, cause, is_for_client } => {
+            let back = Some(back).filter(|_| is_for_client);
+            server.page(headers, transaction::failure(status, &error, explanation, cause, back))
+        }
     }
 }
 
 /// What failed at the provider, told to whom it concerns: the client always learns of it.
-fn failed(server: &AuthorizationServer, headers: &HeaderMap, back: Back<'_>, error: LoginError) -> Response {
+fn failed(server: &AuthorizationServer, back: Option<Back<'_>>, error: LoginError) -> Ending {
     match error {
-        LoginError::Denied { description } => server.send_error(&back, "access_denied", &description),
+        LoginError::Denied { description } => Ending::error("access_denied", &description),
         LoginError::Operator(explanation) => {
             let cause = explanation.quote.clone().unwrap_or_else(|| explanation.happened.clone());
             let status = StatusCode::BAD_GATEWAY;
-            server.page(headers, Failure { status, error: "server_error", explanation, cause, back: Some(back) })
+            Ending::page(Failure { status, error: "server_error", explanation, cause, back })
         }
         LoginError::Temporary { cause } => {
-            temporary(server, &back, "temporarily_unavailable", "the provider cannot be reached", &cause)
+            temporary(server, "temporarily_unavailable", "the provider cannot be reached", &cause)
         }
         LoginError::Broken { kind, cause } => {
-            temporary(server, &back, "server_error", &format!("the provider's answer was not usable: {kind}"), &cause)
+            temporary(server, "server_error", &format!("the provider's answer was not usable: {kind}"), &cause)
         }
     }
 }
 
 /// Tells the client alone, with a reference to the log.
-fn temporary(server: &AuthorizationServer, back: &Back<'_>, error: &str, what: &str, cause: &str) -> Response {
+fn temporary(server: &AuthorizationServer, error: &str, what: &str, cause: &str) -> Ending {
     let reference = reference();
     tracing::warn!(%reference, provider = server.upstream.name(), cause, "a login failed at the provider");
-    server.send_error(back, error, &format!("{what}; reference {reference}"))
+    Ending::error(error, &format!("{what}; reference {reference}"))
 }
 
 /// The person is known to the provider, and not meant to use this server.

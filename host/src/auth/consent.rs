@@ -4,36 +4,20 @@
 //! a cookie, and sent to the provider. The same form sent twice gives the same answer twice.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::response::Response;
 use http::header::ORIGIN;
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
 
 use super::authorize::provider_unavailable;
-use super::cookies::{Cookie, LIFE_S};
+use super::cookies::Cookie;
 use super::explain::Explanation;
 use super::form;
-use super::request::{self, Form, TransactionId, ValidatedRequest};
+use super::request::{self, Form};
 use super::server::{AuthorizationServer, Back, Failure, see_other};
-use super::upstream::UpstreamRequest;
-use crate::store::{Committed, Key, StoreError, Table, Write};
-
-/// An approved authorization in the store, under the hash of the provider's `state`, for ten minutes.
-#[derive(Serialize, Deserialize)]
-enum Transaction {
-    /// The provider has not answered yet.
-    Pending { id: TransactionId, request: ValidatedRequest },
-    /// It has. The row stays until its time is over, so that nothing brings the transaction back.
-    Used,
-}
-
-/// What a page is looked up by that the provider sends back.
-fn key(state: &str) -> Key {
-    Key::of(state.as_bytes())
-}
+use super::transaction;
+use crate::store::StoreError;
 
 /// Takes the consent form.
 pub(crate) async fn decide(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
@@ -65,8 +49,7 @@ async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: F
         Ok(url) => url,
         Err(unavailable) => return server.page(headers, provider_unavailable(unavailable, back)),
     };
-    let pending = Transaction::Pending { id: form.id.clone(), request: form.request.clone() };
-    match begin(server, &upstream, &pending).await {
+    match transaction::begin(&server.store, &upstream.state, &form.id, &form.request).await {
         Ok(true) => {}
         Ok(false) => return server.page(headers, expired()),
         Err(error) => return server.page(headers, store_failed(&error, Some(back))),
@@ -77,29 +60,10 @@ async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: F
     response
 }
 
-/// Writes the transaction down, unless that was done already; false if it is over.
-async fn begin(
-    server: &Arc<AuthorizationServer>,
-    upstream: &UpstreamRequest,
-    pending: &Transaction,
-) -> Result<bool, StoreError> {
-    let (table, key) = (Table::Transaction, key(&upstream.state));
-    let value = serde_json::to_vec(pending).expect("a transaction is JSON");
-    let expires = SystemTime::now() + Duration::from_secs(LIFE_S);
-    match server.store.commit(vec![Write::Insert { table, key, value, expires }]).await? {
-        Committed::Done => Ok(true),
-        Committed::Conflict => {
-            let row = server.store.get(table, &key).await?;
-            let transaction = row.and_then(|row| serde_json::from_slice(&row.value).ok());
-            Ok(matches!(transaction, Some(Transaction::Pending { .. })))
-        }
-    }
-}
-
 /// Tells the client. Who has approved before, in another tab say, takes that back.
 async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     let upstream = request::upstream_request(&server.requests, &form.id, server.callback_url());
-    if let Err(error) = use_up(server, &upstream.state).await {
+    if let Err(error) = transaction::take_back(&server.store, &upstream.state).await {
         tracing::warn!(%error, "a login that was denied could not be ended; it ends by itself");
     }
     let back = Back {
@@ -110,20 +74,6 @@ async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     let mut response = server.send_error(&back, "access_denied", "the person did not approve the login");
     server.cookies.clear(&mut response, &form.id);
     response
-}
-
-/// Uses a transaction up, for the one caller who gets it. Whoever comes later, or at the same time, finds it used.
-pub(super) async fn use_up(
-    server: &AuthorizationServer,
-    state: &str,
-) -> Result<Option<(TransactionId, ValidatedRequest)>, StoreError> {
-    let (table, key) = (Table::Transaction, key(state));
-    let Some(row) = server.store.get(table, &key).await? else { return Ok(None) };
-    let Ok(Transaction::Pending { id, request }) = serde_json::from_slice(&row.value) else { return Ok(None) };
-    let value = serde_json::to_vec(&Transaction::Used).expect("a transaction is JSON");
-    let used = Write::Replace { table, key, revision: row.revision, value, expires: row.expires };
-    let is_ours = server.store.commit(vec![used]).await? == Committed::Done;
-    Ok(is_ours.then_some((id, request)))
 }
 
 /// Whether a form was sent from a page of ours, as far as the browser says. With our referrer policy it says `null` for

@@ -61,6 +61,12 @@ impl Cookies {
         self.append(response, &self.name(cookie, id), value, LIFE_S);
     }
 
+    /// Keeps the browser bound to a login that has come back from the provider, and takes its other cookie away.
+    pub(super) fn keep(self, response: &mut Response, id: &TransactionId, binding: &str) {
+        self.append(response, &self.name(Cookie::Csrf, id), "", 0);
+        self.set(response, Cookie::Login, id, binding);
+    }
+
     /// Takes both cookies of a login away.
     pub(super) fn clear(self, response: &mut Response, id: &TransactionId) {
         for cookie in [Cookie::Csrf, Cookie::Login] {

@@ -1,7 +1,9 @@
 //! What a page says when something went wrong: what happened, who must act, and how.
 
+use serde::{Deserialize, Serialize};
+
 /// An explanation for a person. Nothing in it is markup; whoever shows it escapes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The heading.
     pub title: String,

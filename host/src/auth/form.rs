@@ -57,7 +57,15 @@ impl BodyError {
 impl Parameters {
     /// Reads a query or the body of a form.
     pub(super) fn parse(encoded: &[u8]) -> Self {
-        Self(url::form_urlencoded::parse(encoded).into_owned().collect())
+        let pairs = encoded.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        let read = |pair: &[u8]| {
+            let (name, value) = url::form_urlencoded::parse(pair).into_owned().next()?;
+            Some(match pair.iter().position(|byte| *byte == b'=') {
+                Some(at) if name == "state" => (name, state(&pair[at + 1..])),
+                _ => (name, value),
+            })
+        };
+        Self(pairs.filter_map(read).collect())
     }
 
     /// The value of a parameter that is given at most once.
@@ -83,15 +91,43 @@ impl Parameters {
         names.find(|name| !seen.insert(*name)).map_or(Ok(()), |name| Err(Repeated(name.to_owned())))
     }
 
-    /// The parameters as a query again.
+    /// The parameters as a query again, in which every `+` is a space that was none and is written as one.
     pub(super) fn encode(&self) -> String {
-        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish();
+        query.replace('+', "%20")
     }
 
     /// Every value of a parameter that may be given more than once.
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// A client's `state` as the client means it.
+///
+/// Some put base64 into a URL as it is, where a `+` stands for a space (RFC 6749 appendix B). So a `+` is one where that
+/// makes padded base64 of the whole, and a space elsewhere.
+fn state(raw: &[u8]) -> String {
+    let decode = |raw: &[u8]| {
+        let mut bytes = Vec::with_capacity(raw.len() + 1);
+        // The name is empty, so that an `=` in the value is part of it.
+        bytes.push(b'=');
+        bytes.extend_from_slice(raw);
+        url::form_urlencoded::parse(&bytes).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    };
+    let plus_as_it_is: Vec<u8> = raw
+        .iter()
+        .flat_map(|byte| if *byte == b'+' { &b"%2B"[..] } else { std::slice::from_ref(byte) })
+        .copied()
+        .collect();
+    Some(decode(&plus_as_it_is)).filter(|text| is_padded_base64(text)).unwrap_or_else(|| decode(raw))
+}
+
+/// Whether a text is base64 with as much padding as it needs (RFC 4648 §4).
+fn is_padded_base64(text: &str) -> bool {
+    let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    text.len().is_multiple_of(4) && !digits.is_empty() && digits.bytes().all(is_digit)
 }
 
 /// Whether the body is said to be a form.
@@ -135,5 +171,53 @@ mod tests {
         assert_eq!(parameters.expect_single(&[]), Err(Repeated("d".to_owned())));
         assert_eq!(parameters.expect_single(&["d"]), Ok(()));
         assert_eq!(Parameters::parse(b"a=\r\n&b=\xff").encode(), "a=%0D%0A&b=%EF%BF%BD");
+    }
+
+    #[test]
+    fn a_plus_in_a_state_is_one_in_base64_and_a_space_elsewhere() {
+        for (raw, expected) in [
+            // Padded base64, as it is and encoded.
+            ("ab+d", "ab+d"),
+            ("ab%2Bd", "ab+d"),
+            ("a+/=", "a+/="),
+            ("a%2B%2F%3D", "a+/="),
+            ("a+b%2B/w==", "a+b+/w=="),
+            ("++++", "++++"),
+            ("ab%2bd+==", "ab+d+=="),
+            // One character less or more, no padding where it is due, too much of it, and padding alone.
+            ("ab+", "ab "),
+            ("ab%2B", "ab+"),
+            ("ab+de", "ab de"),
+            ("a+b%2Bc", "a b+c"),
+            ("a+===", "a ==="),
+            ("+===", " ==="),
+            ("ab+=c+==", "ab =c =="),
+            ("====", "===="),
+            // Other alphabets, and texts.
+            ("ab-+", "ab- "),
+            ("ab_+", "ab_ "),
+            ("a%20+d", "a  d"),
+            ("hello+world%21", "hello world!"),
+            ("%7B%22a%22%3A+1%7D", "{\"a\": 1}"),
+            ("a%26b+c", "a&b c"),
+            ("%C3%A9+x", "\u{e9} x"),
+            ("a=b", "a=b"),
+            ("%252B", "%2B"),
+            ("%", "%"),
+            ("%2", "%2"),
+            ("", ""),
+        ] {
+            assert_eq!(state(raw.as_bytes()), expected, "{raw}");
+            let parameters = Parameters::parse(format!("x=ab+d&state={raw}&y=1").as_bytes());
+            assert_eq!(parameters.one("x"), Ok(Some("ab d")), "only in a state");
+            assert_eq!(parameters.one("state"), Ok(Some(expected).filter(|text| !text.is_empty())), "{raw}");
+            assert_eq!(parameters.one("y"), Ok(Some("1")));
+            // Written anew, it is read as the same.
+            let again = Parameters::parse(parameters.encode().as_bytes());
+            assert_eq!(again.one("state"), parameters.one("state"), "{raw}: {}", parameters.encode());
+        }
+        assert_eq!(Parameters::parse(b"%73tate=ab+d&&state").one("state"), Err(Repeated("state".to_owned())));
+        assert_eq!(Parameters::parse(b"&%73tate=ab+d&").one("state"), Ok(Some("ab+d")));
+        assert_eq!(Parameters::parse(b"state").one("state"), Ok(None));
     }
 }

@@ -100,6 +100,15 @@ pub struct OpenAppPage {
     pub outcome: Outcome,
 }
 
+/// The end of a login whose client has everything already, for a browser that comes back to it.
+#[derive(Debug)]
+pub struct LoggedInPage {
+    /// The client's name.
+    pub client: String,
+    /// How the person is called.
+    pub person: Option<String>,
+}
+
 /// How a login ended.
 #[derive(Debug)]
 pub enum Outcome {
@@ -267,6 +276,26 @@ struct OpenAppView<'a> {
     url: &'a str,
     app: &'static str,
     outcome: &'a Outcome,
+}
+
+impl LoggedInPage {
+    /// The page as an answer.
+    pub fn response(&self, base_url: &BaseUrl) -> Response {
+        html::answer(StatusCode::OK, &self.view(base_url), base_url)
+    }
+
+    fn view<'a>(&'a self, base_url: &'a BaseUrl) -> LoggedInView<'a> {
+        let person = self.person.as_deref().map(clean_name);
+        LoggedInView { server: base_url.authority(), client: clean_name(&self.client), person }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "logged_in.html")]
+struct LoggedInView<'a> {
+    server: &'a str,
+    client: String,
+    person: Option<String>,
 }
 
 /// The host of a URL, in ASCII; the URL itself where it has none.

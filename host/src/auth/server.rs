@@ -19,14 +19,14 @@ use super::explain::Explanation;
 use super::limits::{Bucket, Limits};
 use super::pages::{Forward, MessagePage, OpenAppPage, Outcome};
 use super::people::People;
-use super::sessions::{Lives, Sessions};
+use super::sessions::{Lives, Sessions, Turns};
 use super::upstream::Upstream;
 use crate::config::Config;
 use crate::config::address::BaseUrl;
 use crate::config::units::Count;
 use crate::http::html;
 use crate::state::StateDir;
-use crate::store::Store;
+use crate::store::{Key, Store};
 use crate::vault::Vault;
 use crate::visible::cut;
 
@@ -73,6 +73,8 @@ pub struct AuthorizationServer {
     pub(super) store: Store,
     /// Of authorizations under way.
     pub(super) requests: Vault,
+    /// Of logins whose answer from the provider is looked at, one load at a time.
+    pub(super) answering: Turns<Key>,
     pub(super) cookies: Cookies,
     pub(super) limits: Limits,
     pub(super) tasks: TaskTracker,
@@ -111,6 +113,7 @@ impl AuthorizationServer {
             upstream,
             store,
             requests: Vault::of(state, REQUESTS),
+            answering: Turns::default(),
             limits: Limits::new(auth.requests_per_minute.into()),
             tasks: tasks.clone(),
         }

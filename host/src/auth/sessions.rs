@@ -26,8 +26,8 @@ pub(super) use self::bearer::BearerError;
 use self::cache::Cache;
 pub(super) use self::record::Answer;
 use self::record::{Access, Code, Record, Refresh};
-pub(super) use self::together::Began;
-use self::together::{Answered, Turns, Unsaved, now_ms};
+use self::together::{Answered, Unsaved, now_ms};
+pub(super) use self::together::{Began, Turns};
 use super::errors::OAuthError;
 use super::people::People;
 use super::tokens::{Family, Kind, Token, TokenHash};
@@ -35,10 +35,11 @@ use super::upstream::{Identity, Upstream, UpstreamTokens};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::Vault;
 
-/// Life of an authorization code. RFC 6749 §4.1.2 recommends at most 10 minutes; clients redeem at once.
-const CODE_TTL: Duration = Duration::from_secs(60);
+/// Life of an authorization code. RFC 6749 §4.1.2 recommends at most 10 minutes. Most clients redeem at once; where the
+/// browser is on another machine, people carry the URL over by hand.
+const CODE_TTL: Duration = Duration::from_secs(300);
 
-/// How long the row of a used or refused code is kept, so that its second use is noticed.
+/// How long the row of a refused code is kept, or of one that nobody has used.
 const CODE_REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Tries of a compare-and-swap. Each loss means that somebody else has won, so more than a few are a fault.
@@ -74,12 +75,23 @@ pub(super) struct NewSession {
     pub(super) challenge: String,
 }
 
+/// What has become of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It can be redeemed.
+    Waiting,
+    /// It was, and its session goes on.
+    Redeemed,
+    /// It was not redeemed in time or not by its client, or its session has ended.
+    Over,
+}
+
 /// What a client presents with a code.
-pub(super) struct Redemption<'r> {
-    pub(super) code: &'r str,
-    pub(super) client_id: &'r str,
-    pub(super) redirect_uri: Option<&'r str>,
-    pub(super) verifier: &'r str,
+pub(super) struct Redemption {
+    pub(super) code: String,
+    pub(super) client_id: String,
+    pub(super) redirect_uri: Option<String>,
+    pub(super) verifier: String,
     pub(super) began: Began,
 }
 
@@ -91,7 +103,7 @@ pub(super) struct Sessions {
     upstream: Arc<Upstream>,
     lives: Lives,
     cache: Cache,
-    turns: Turns,
+    turns: Turns<Family>,
     answered: Answered,
     unsaved: Unsaved,
     tasks: TaskTracker,
@@ -119,8 +131,13 @@ impl Sessions {
         &self.people
     }
 
-    /// Begins a session, and gives the code for it.
-    pub(super) async fn begin(&self, login: NewSession) -> Result<String, StoreError> {
+    /// Begins a session, and gives the code for it. What is written `beside` it, with the code, is written together with
+    /// it or not at all.
+    pub(super) async fn begin(
+        &self,
+        login: NewSession,
+        beside: impl FnOnce(&str) -> Write,
+    ) -> Result<String, StoreError> {
         let family = Family::new();
         let code = Token::new(&self.vault, Kind::Code, family);
         let now_s = now_s();
@@ -145,41 +162,70 @@ impl Sessions {
         };
         let expires = SystemTime::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };
-        match self.store.commit(vec![insert]).await? {
+        match self.store.commit(vec![insert, beside(code.text())]).await? {
             Committed::Done => Ok(code.text().to_owned()),
-            // 128 random bits that are taken.
-            Committed::Conflict => Err(StoreError::Unavailable("a new session's row is taken".to_owned())),
+            // 128 random bits that are taken; or what is beside it was changed.
+            Committed::Conflict => Err(StoreError::Unavailable("a new session could not be written".to_owned())),
         }
+    }
+
+    /// What has become of a code.
+    pub(super) async fn progress(&self, raw_code: &str) -> Result<Progress, StoreError> {
+        let Some(code) = Token::open(&self.vault, Kind::Code, raw_code) else { return Ok(Progress::Over) };
+        let Some((_, record)) = self.load(&code.family).await? else { return Ok(Progress::Over) };
+        Ok(match record.code.used_ms {
+            None if record.code.expires_s > now_s() => Progress::Waiting,
+            Some(_) if record.refresh.is_some() => Progress::Redeemed,
+            _ => Progress::Over,
+        })
     }
 
     /// Exchanges an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.6).
     ///
-    /// Of redemptions at once one wins. A wrong client or redirect URI leaves the code as it is, so that nobody can
-    /// use up somebody else's; a wrong verifier uses it up.
+    /// Of redemptions at once one wins, and the others share its answer. A wrong client or redirect URI leaves the code as
+    /// it is, so that nobody can use up somebody else's; a wrong verifier uses it up.
     ///
     /// # Errors
-    /// `invalid_grant`, without saying which of its reasons; a replay ends the session.
-    pub(super) async fn redeem(self: &Arc<Self>, redemption: Redemption<'_>) -> Result<Answer, OAuthError> {
-        let code = Token::open(&self.vault, Kind::Code, redemption.code).ok_or(BAD_CODE)?;
+    /// `invalid_grant`, without saying which of its reasons. A code that comes again with its verifier, later than
+    /// a client tries again, was stolen with it and ends the session; without its verifier it was in a URL that
+    /// somebody has read, and nobody can do anything with it.
+    pub(super) async fn redeem(self: &Arc<Self>, redemption: Redemption) -> Result<Answer, OAuthError> {
+        let code = Token::open(&self.vault, Kind::Code, &redemption.code).ok_or(BAD_CODE)?;
+        let sessions = Arc::clone(self);
+        // A client that goes away must not keep the answer from the others that wait for it.
+        let work = async move {
+            let family = code.family;
+            sessions.turns.take(family, sessions.redeem_in_turn(&code, &redemption)).await
+        };
+        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
+    }
+
+    async fn redeem_in_turn(&self, code: &Token, redemption: &Redemption) -> Result<Answer, OAuthError> {
         for _ in 0..TRIES {
             let (row, mut record) = self.load(&code.family).await?.ok_or(BAD_CODE)?;
             if record.code.hash != code.hash() || record.client_id != redemption.client_id {
                 return Err(BAD_CODE);
             }
+            let is_other_redirect =
+                redemption.redirect_uri.as_ref().is_some_and(|uri| *uri != record.code.redirect_uri);
+            let has_verifier = fits(&redemption.verifier, &record.code.challenge);
             if let Some(used_ms) = record.code.used_ms {
-                if self.answered.is_replay(&record.code.hash, used_ms, redemption.began) {
+                let shared = self.answered.get(&record.code.hash, redemption.began);
+                if let Some(answer) = shared.filter(|_| has_verifier && !is_other_redirect) {
+                    return Ok(answer);
+                }
+                if has_verifier && redemption.began.is_long_after(used_ms) {
                     tracing::warn!(session = ?code.family, "an authorization code was used twice; its session ends");
                     self.end(&code.family, Some(record)).await?;
                 }
                 return Err(BAD_CODE);
             }
             let now_s = now_s();
-            let is_other_redirect = redemption.redirect_uri.is_some_and(|uri| uri != record.code.redirect_uri);
             if record.code.expires_s <= now_s || is_other_redirect {
                 return Err(BAD_CODE);
             }
             record.code.used_ms = Some(now_ms());
-            if !fits(redemption.verifier, &record.code.challenge) {
+            if !has_verifier {
                 let expires = SystemTime::now() + CODE_REMEMBERED;
                 self.replace(&code.family, &row, &mut record, expires).await?;
                 return Err(BAD_CODE);
@@ -189,8 +235,8 @@ impl Sessions {
             record.refresh = Some(Refresh { current: refresh, generation: 0, predecessor: None });
             let expires = self.expires(&record);
             if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
-                self.answered.note(code.hash());
                 self.remember(code.family, &record);
+                self.answered.note(code.hash(), answer.clone());
                 return Ok(answer);
             }
         }
@@ -242,21 +288,31 @@ impl Sessions {
         generation: u32,
         now_s: u64,
     ) -> (Answer, TokenHash) {
-        let access = Token::new(&self.vault, Kind::Access, family);
         let refresh = Token::new(&self.vault, Kind::Refresh, family);
-        let mut expires_s = now_s + self.lives.access.as_secs();
-        if let Some(session_max) = self.lives.session_max {
-            expires_s = expires_s.min(record.created_s + session_max.as_secs());
-        }
-        record.add_access(Access { hash: access.hash(), expires_s, scopes: scopes.clone(), generation }, now_s);
-        let answer = Answer {
-            access_token: access.text().to_owned(),
-            refresh_token: refresh.text().to_owned(),
-            scopes,
-            issued_s: now_s,
-            expires_s,
-        };
-        (answer, refresh.hash())
+        let (access_token, expires_s) = self.mint_access(family, record, scopes.clone(), generation, now_s);
+        let refresh_token = refresh.text().to_owned();
+        (Answer { access_token, refresh_token, scopes, issued_s: now_s, expires_s }, refresh.hash())
+    }
+
+    /// Adds an access token to the record; the text of it, and when it ends.
+    fn mint_access(
+        &self,
+        family: Family,
+        record: &mut Record,
+        scopes: BTreeSet<String>,
+        generation: u32,
+        now_s: u64,
+    ) -> (String, u64) {
+        let access = Token::new(&self.vault, Kind::Access, family);
+        let expires_s = self.access_end_s(record, now_s);
+        record.add_access(Access { hash: access.hash(), expires_s, scopes, generation }, now_s);
+        (access.text().to_owned(), expires_s)
+    }
+
+    /// When an access token ends that is made now.
+    fn access_end_s(&self, record: &Record, now_s: u64) -> u64 {
+        let end_s = now_s + self.lives.access.as_secs();
+        self.lives.session_max.map_or(end_s, |max| end_s.min(record.created_s + max.as_secs()))
     }
 
     fn expires(&self, record: &Record) -> SystemTime {

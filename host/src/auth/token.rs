@@ -48,10 +48,10 @@ async fn answer(
             let client = client_auth::authenticate(server, headers, &form).await?;
             resource::accept(server.base_url(), form.all("resource"))?;
             let redemption = Redemption {
-                code: form.one("code")?.ok_or_else(|| missing("code"))?,
-                client_id: &client.id,
-                redirect_uri: form.one("redirect_uri")?,
-                verifier: form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?,
+                code: form.one("code")?.ok_or_else(|| missing("code"))?.to_owned(),
+                client_id: client.id,
+                redirect_uri: form.one("redirect_uri")?.map(str::to_owned),
+                verifier: form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?.to_owned(),
                 began,
             };
             server.sessions.redeem(redemption).await

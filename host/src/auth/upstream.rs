@@ -348,6 +348,14 @@ impl Upstream {
         })
     }
 
+    /// Gets rid of the tokens of a login that comes to nothing, where that costs the person nothing else.
+    pub fn discard(&self, tokens: UpstreamTokens) {
+        match self {
+            Self::Remote(remote) => remote.discard(tokens),
+            Self::Local(_) => {}
+        }
+    }
+
     /// Ends a session upstream, if the provider has a way for it and can be reached.
     pub fn revoke<'a>(&'a self, tokens: &'a UpstreamTokens) -> BoxFuture<'a, ()> {
         Box::pin(async move {

@@ -15,7 +15,9 @@ use url::Url;
 
 pub use self::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
 pub(crate) use self::values::is_loopback;
-pub use self::values::{BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Secret, Words};
+pub use self::values::{
+    BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Revocation, Secret, Words,
+};
 use super::address::BaseUrl;
 use super::document::{self, Node, Value};
 use super::in_force::{AtProvider, Line};

@@ -157,6 +157,42 @@ async fn state_comes_back_byte_for_byte_or_not_at_all() {
     assert_eq!(code.told.get("state"), None);
 }
 
+/// Clients that put base64 into a URL as it is, and clients that write spaces as `+`.
+#[tokio::test]
+async fn a_plus_in_a_state_comes_back_as_the_client_means_it() {
+    let world = World::local().await;
+    for kind in [Kind::ClaudeCode, Kind::Cursor] {
+        let client = world.register(kind).await;
+        for (raw, expected) in [
+            ("ab+/cd+=", "ab%2B%2Fcd%2B%3D"),
+            ("ab%2B%2Fcd%2b%3D", "ab%2B%2Fcd%2B%3D"),
+            ("ab+cd", "ab%20cd"),
+            ("ab%20d", "ab%20d"),
+            ("{a}+%2B%22", "%7Ba%7D%20%2B%22"),
+        ] {
+            let query = client.authorization().without("state").url();
+            let url = format!("{query}&state={raw}");
+            let alias = url.replacen("http://localhost:", "http://127.0.0.1:", 1);
+            let refused = url.replace("S256", "plain");
+            let (_, form) = refused.split_once('?').unwrap();
+            let posted = client.request("POST", "/authorize").header("accept", "text/html");
+            let posted = posted.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
+            let told = [
+                ("code=", alice().walk(&url).await.client()),
+                ("code=", alice().walk(&alias).await.client()),
+                ("error=access_denied", Browser::denying("alice").walk(&url).await.client()),
+                ("error=invalid_request", alice().walk(&refused).await.client()),
+                ("error=invalid_request", alice().see(refused.parse().unwrap(), posted.send().await).client()),
+            ];
+            for (what, told) in told {
+                let told = told.query().unwrap().to_owned();
+                assert!(told.contains(what), "{raw}: {told}");
+                assert!(told.split('&').any(|pair| pair == format!("state={expected}")), "{raw}: {told}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_authorization_may_be_posted() {
     let world = World::local().await;

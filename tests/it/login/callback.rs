@@ -1,12 +1,16 @@
-//! `/auth/callback`: only the browser that approved comes back from the provider (GHSA-rww4-4w9c-7733), and once.
+//! `/auth/callback`: only the browser that approved comes back from the provider (GHSA-rww4-4w9c-7733). It may come
+//! again: the provider is asked once.
+
+use std::time::Duration;
 
 use tinymcp_tests::browser::page::Page;
 use tinymcp_tests::browser::{Browser, Landing};
 use tinymcp_tests::http::{Answer, Request, content_type};
-use tinymcp_tests::oauth::{Kind, OAuthClient};
-use tinymcp_tests::provider::Provider;
+use tinymcp_tests::oauth::{Authorization, Kind, OAuthClient};
 use tinymcp_tests::provider::settings::Settings;
-use tinymcp_tests::world::World;
+use tinymcp_tests::provider::{Fault, Provider};
+use tinymcp_tests::until;
+use tinymcp_tests::world::{ACME, World, behind};
 use url::Url;
 
 use super::{alice, mallory};
@@ -16,6 +20,7 @@ struct Pending {
     world: World,
     provider: Provider,
     client: OAuthClient,
+    authorization: Authorization,
     alice: Browser,
     callback: Url,
 }
@@ -24,12 +29,50 @@ struct Pending {
 async fn pending() -> Pending {
     let provider = Provider::start(Settings::auth0()).await;
     let world = World::with(&provider).await;
-    let client = world.register(Kind::Inspector).await;
+    pending_at(provider, world, Kind::Inspector).await
+}
+
+async fn pending_at(provider: Provider, world: World, kind: Kind) -> Pending {
+    let client = world.register(kind).await;
+    let authorization = client.authorization();
     let mut alice = alice();
-    let page = alice.open(&client.authorization().url()).await.page();
+    let page = alice.open(&authorization.url()).await.page();
     let login = alice.decide(&page, "approve").await.page();
     let callback = provider_redirect(&alice, &login).await;
-    Pending { world, provider, client, alice, callback }
+    Pending { world, provider, client, authorization, alice, callback }
+}
+
+impl Pending {
+    /// The cookies of the browser that approved.
+    fn cookies(&self) -> String {
+        self.alice.jar.header(&self.callback)
+    }
+
+    /// The callback with something else in its query, beside the state.
+    fn callback_with(&self, parameters: &[(&str, &str)]) -> Url {
+        let state = self.callback.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        let mut callback = self.callback.clone();
+        callback.query_pairs_mut().clear().extend_pairs(parameters).append_pair("state", &state);
+        callback
+    }
+
+    fn exchanges(&self) -> usize {
+        self.provider.token_calls("authorization_code").len()
+    }
+}
+
+/// What a redirect tells the client.
+fn sent_on(answer: &Answer) -> String {
+    assert_eq!(answer.status, 303, "{answer:?}");
+    assert!(answer.header("cache-control").contains("no-store"), "{answer:?}");
+    answer.header("location").to_owned()
+}
+
+/// Whether the page tells that there is nothing to do.
+fn is_logged_in_page(answer: &Answer) {
+    is_page(answer, 200);
+    assert!(answer.text().contains("You are logged in"), "{answer:?}");
+    assert!(!answer.text().contains("code="), "{answer:?}");
 }
 
 async fn provider_redirect(person: &Browser, login: &Page) -> Url {
@@ -61,16 +104,22 @@ async fn the_browser_that_approved_comes_back() {
     assert!(page.query().unwrap().contains("code="), "{page}");
 }
 
+/// A link scanner, another browser, a frame on somebody's page.
 #[tokio::test]
-async fn another_browser_gets_nothing_and_burns_the_login() {
+async fn another_browser_gets_nothing_and_uses_nothing_up() {
     let mut pending = pending().await;
+    for cookies in ["", "tmcp_login_x=y", &pending.cookies().replace('=', "=x")] {
+        let answer = call(&pending.callback, cookies).await;
+        is_page(&answer, 403);
+        assert!(answer.all("set-cookie").is_empty(), "{answer:?}");
+    }
+    assert_eq!(pending.exchanges(), 0, "{}", pending.provider.transcript());
+    let landing = pending.alice.open(pending.callback.as_str()).await;
+    let code = OAuthClient::take(&pending.authorization, landing);
+    let tokens = pending.client.redeem(&code).await;
+    assert!(pending.client.is_live(&tokens.access).await);
+    // What is over is nobody else's either.
     is_page(&call(&pending.callback, "").await, 403);
-    assert!(pending.provider.token_calls("authorization_code").is_empty(), "{}", pending.provider.transcript());
-    // Even the right one is too late now.
-    let page = pending.alice.open(pending.callback.as_str()).await.page();
-    assert_eq!(page.status, 400, "{page:?}");
-    assert!(pending.provider.token_calls("authorization_code").is_empty());
-    drop((pending.world, pending.client));
 }
 
 /// Mallory starts a login and lets alice finish it, to receive her code.
@@ -86,38 +135,136 @@ async fn a_login_cannot_be_handed_to_somebody_else() {
 }
 
 #[tokio::test]
-async fn errors_are_bound_to_the_browser_too() {
-    let mut pending = pending().await;
-    let mut callback = pending.callback.clone();
-    let state = callback.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
-    callback.query_pairs_mut().clear().append_pair("error", "access_denied").append_pair("state", &state);
-    is_page(&call(&callback, "").await, 403);
-    let page = pending.alice.open(callback.as_str()).await.page();
-    assert_eq!(page.status, 400, "{page:?}");
-}
-
-#[tokio::test]
-async fn a_state_is_good_once() {
-    let mut pending = pending().await;
-    let cookies = pending.alice.jar.header(&pending.callback);
-    pending.alice.open(pending.callback.as_str()).await.client();
-    is_page(&call(&pending.callback, &cookies).await, 400);
-    assert_eq!(pending.provider.token_calls("authorization_code").len(), 1);
-}
-
-#[tokio::test]
-async fn parallel_callbacks_have_one_winner() {
+async fn errors_are_bound_to_the_browser_too_and_come_again() {
     let pending = pending().await;
-    let cookies = pending.alice.jar.header(&pending.callback);
-    let calls = (0..8).map(|_| {
-        let (callback, cookies) = (pending.callback.clone(), cookies.clone());
+    let denied = pending.callback_with(&[("error", "access_denied"), ("error_description", "No, thanks")]);
+    is_page(&call(&denied, "").await, 403);
+    let first = sent_on(&call(&denied, &pending.cookies()).await);
+    assert!(first.contains("error=access_denied") && first.contains(&pending.authorization.state), "{first}");
+    for url in [&denied, &denied, &pending.callback, &pending.callback_with(&[("error", "server_error")])] {
+        assert_eq!(sent_on(&call(url, &pending.cookies()).await), first);
+    }
+    assert_eq!(pending.exchanges(), 0, "the login was over");
+}
+
+#[tokio::test]
+async fn the_same_browser_gets_the_same_redirect_until_the_code_is_redeemed() {
+    for kind in [Kind::Inspector, Kind::Cursor] {
+        let provider = Provider::start(Settings::auth0()).await;
+        let world = World::with(&provider).await;
+        let mut pending = pending_at(provider, world, kind).await;
+        let cookies = pending.cookies();
+        let first = call(&pending.callback, &cookies).await;
+        let again = call(&pending.callback, &cookies).await;
+        assert_eq!((first.status, first.text()), (again.status, again.text()));
+        assert_eq!(first.header("location"), again.header("location"));
+        // The browser is known for as long as the answer is.
+        let kept: Vec<_> = again.all("set-cookie").into_iter().filter(|cookie| cookie.contains("login")).collect();
+        assert!(kept.len() == 1 && kept[0].contains("Max-Age=600"), "{kept:?}");
+        pending.world = pending.world.killed().await;
+        // One load more than there were, by a browser that knows nothing of them.
+        let landing = pending.alice.open(pending.callback.as_str()).await;
+        let code = OAuthClient::take(&pending.authorization, landing);
+        assert!(first.header("location").contains(&code.code) || first.text().contains(&code.code), "{first:?}");
+        assert_eq!(pending.exchanges(), 1);
+        let tokens = pending.client.redeem(&code).await;
+        for _ in 0..2 {
+            is_logged_in_page(&call(&pending.callback, &cookies).await);
+        }
+        assert!(pending.client.is_live(&tokens.access).await);
+        pending.client.revoke(&tokens.refresh).await;
+        is_page(&call(&pending.callback, &cookies).await, 400);
+        assert_eq!(pending.exchanges(), 1);
+    }
+}
+
+/// Whoever presses *log in* twice at the provider comes back with two codes.
+#[tokio::test]
+async fn another_code_of_the_provider_gets_the_same_redirect() {
+    let pending = pending().await;
+    let first = sent_on(&call(&pending.callback, &pending.cookies()).await);
+    for parameters in [&[("code", "another")][..], &[("error", "access_denied")], &[], &[("code", "a"), ("code", "b")]]
+    {
+        let again = call(&pending.callback_with(parameters), &pending.cookies()).await;
+        assert_eq!(sent_on(&again), first, "{parameters:?}");
+    }
+    assert_eq!(pending.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn loads_at_once_ask_the_provider_once_and_get_the_same() {
+    let pending = pending().await;
+    pending.provider.fail("/oauth/token", Fault::Slow(Duration::from_millis(500)));
+    let calls = (0..8).map(|number| {
+        let other = pending.callback_with(&[("code", "another")]);
+        let callback = if number < 4 { pending.callback.clone() } else { other };
+        let cookies = pending.cookies();
         tokio::spawn(async move { call(&callback, &cookies).await })
     });
-    let mut codes = 0;
+    let mut answers = Vec::new();
     for call in calls.collect::<Vec<_>>() {
-        codes += usize::from(call.await.unwrap().header("location").contains("code="));
+        answers.push(sent_on(&call.await.unwrap()));
     }
-    assert_eq!((codes, pending.provider.token_calls("authorization_code").len()), (1, 1));
+    answers.dedup();
+    assert_eq!((answers.len(), pending.exchanges()), (1, 1), "{answers:?}");
+}
+
+/// A browser that prefetches a page, or is closed: its connection is cut.
+#[tokio::test]
+async fn a_load_that_is_cut_off_goes_on() {
+    let pending = pending().await;
+    pending.provider.fail("/oauth/token", Fault::Slow(Duration::from_secs(1)));
+    let request = Request::to(&pending.callback, "GET").header("cookie", &pending.cookies());
+    let load = tokio::spawn(request.header("sec-purpose", "prefetch").try_send());
+    until("the exchange", async || pending.provider.held() == 1).await;
+    load.abort();
+    let location = sent_on(&call(&pending.callback, &pending.cookies()).await);
+    assert!(location.contains("code="), "{location}");
+    assert_eq!(pending.exchanges(), 1);
+}
+
+/// Nobody knows whether the provider's code was used: it is not sent again.
+#[tokio::test]
+async fn a_login_that_a_restart_has_cut_off_is_told_to_the_client() {
+    let mut pending = pending().await;
+    pending.provider.fail("/oauth/token", Fault::Slow(Duration::from_secs(60)));
+    let load = Request::to(&pending.callback, "GET").header("cookie", &pending.cookies());
+    let load = tokio::spawn(load.try_send());
+    until("the exchange", async || pending.provider.held() == 1).await;
+    pending.world = pending.world.killed().await;
+    load.abort();
+    pending.provider.mend();
+    let first = sent_on(&call(&pending.callback, &pending.cookies()).await);
+    assert!(first.contains("error=server_error") && !first.contains("code="), "{first}");
+    assert_eq!(sent_on(&call(&pending.callback, &pending.cookies()).await), first);
+    assert_eq!(pending.exchanges(), 0, "the only one was never answered");
+}
+
+/// Who may not log in is told so each time, and the provider's tokens go only where that ends nothing else.
+#[tokio::test]
+async fn tokens_that_are_not_kept_are_revoked_where_that_ends_one_token() {
+    let provider = Provider::start(Settings::oidc()).await;
+    let mut pages = Vec::new();
+    for revocation in ["", "revocation = \"token\"\n"] {
+        let auth = format!(
+            "[auth]\nprovider = \"{ACME}\"\nallow = [\"nobody@example.com\"]\n[auth.providers.{ACME}]\n\
+             discovery = \"{}\"\nclient_id = \"${{ACME_CLIENT_ID}}\"\nclient_secret = \"${{ACME_CLIENT_SECRET}}\"\n\
+             scopes = [\"openid\", \"email\", \"offline_access\"]\n{revocation}",
+            provider.discovery()
+        );
+        let world = World::of(behind(&provider).auth(&auth)).await;
+        let client = world.register(Kind::Inspector).await;
+        let mut alice = alice();
+        let page = alice.walk(&client.authorization().url()).await.page();
+        assert_eq!(page.status, 403, "{page:?}");
+        let again = call(&page.url, &alice.jar.header(&page.url)).await;
+        assert_eq!((again.status, again.text().contains("may not use")), (403, true), "{again:?}");
+        pages.push(world);
+    }
+    until("a revocation", async || !provider.sent("/revoke").is_empty()).await;
+    let revoked = provider.sent("/revoke");
+    assert_eq!((revoked.len(), revoked[0].status), (1, 200), "{revoked:?}");
+    assert_eq!(provider.token_calls("authorization_code").len(), 2);
 }
 
 #[tokio::test]

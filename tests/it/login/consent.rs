@@ -260,11 +260,17 @@ async fn cookies_are_for_this_host_and_no_script() {
 }
 
 #[tokio::test]
-async fn cookies_are_cleared_after_their_use() {
-    let (_world, _client, mut alice, page) = asked().await;
+async fn cookies_go_after_their_use() {
+    let (_world, client, mut alice, page) = asked().await;
     let landing = alice.decide(&page, "approve").await;
     alice.walk_on(landing).await.client();
-    assert!(alice.jar.cookies.is_empty(), "{:?}", alice.jar.cookies);
+    // By the one that is left the browser is known when it loads the callback again, for ten minutes.
+    let [cookie] = &alice.jar.cookies[..] else { panic!("{:?}", alice.jar.cookies) };
+    assert!(cookie.name.contains("login") && cookie.attributes.contains("Max-Age=600"), "{cookie:?}");
+    let mut denying = super::mallory();
+    let page = denying.open(&client.authorization().url()).await.page();
+    denying.decide(&page, "deny").await.client();
+    assert!(denying.jar.cookies.is_empty(), "{:?}", denying.jar.cookies);
 }
 
 #[tokio::test]

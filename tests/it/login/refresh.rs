@@ -1,7 +1,11 @@
 //! Renewing (RFC 6749 §6, RFC 9700 §4.14.2): rotation, the grace for answers that got lost, and the end of stolen families.
 
+use std::time::Duration;
+
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
-use tinymcp_tests::world::{World, local};
+use tinymcp_tests::provider::Provider;
+use tinymcp_tests::provider::settings::Settings;
+use tinymcp_tests::world::{World, behind, local};
 
 use super::{alice, refused};
 
@@ -36,6 +40,68 @@ async fn the_immediate_predecessor_gets_the_same_answer() {
     }
     assert!(client.is_live(&second.access).await);
     client.renew(&second.refresh).await;
+}
+
+/// The answer was lost, and asked for again when its access token was over: as good as at first, and of the same family.
+#[tokio::test]
+async fn a_lost_answer_that_is_over_comes_again_with_another_access_token() {
+    // Over, and nearly so: more than half of a short life has passed.
+    for (access_ttl, waited_ms) in [(3, 3300), (30, 15_500)] {
+        let mut world = World::of(local().variable("TINYMCP_AUTH_ACCESS_TTL", &format!("{access_ttl}s"))).await;
+        let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
+        let lost = client.renew(&first.refresh).await;
+        // Nobody calls with it: that it was used would be the beginning of the grace's end.
+        tokio::time::sleep(Duration::from_millis(waited_ms)).await;
+        let again = client.renew(&first.refresh).await;
+        assert_eq!(again.refresh, lost.refresh);
+        assert_ne!(again.access, lost.access);
+        let expires_in = again.answer["expires_in"].as_u64().unwrap();
+        assert!((access_ttl - 1..=access_ttl).contains(&expires_in), "{}", again.answer);
+        if waited_ms < access_ttl * 1000 {
+            // It would be good for a while yet, but only one lives. A retry at once has the same answer, also after
+            // a kill.
+            assert!(!client.is_live(&lost.access).await);
+            world = world.killed().await;
+            assert!(!client.is_live(&lost.access).await);
+            assert_eq!(client.renew(&first.refresh).await.access, again.access);
+            assert!(client.is_live(&again.access).await);
+        }
+        let next = client.renew(&again.refresh).await;
+        assert_ne!(next.refresh, again.refresh);
+        // The grace is for the last token before the current one: this one is old now.
+        assert_eq!(refused(&client.try_renew(&first.refresh).await), invalid_grant());
+        drop(world);
+    }
+}
+
+#[tokio::test]
+async fn the_grace_of_a_lost_answer_ends_as_that_of_any_other() {
+    let site = local()
+        .auth("[auth]\nprovider = \"local\"\nrefresh_grace = \"1s\"\n")
+        .variable("TINYMCP_AUTH_ACCESS_TTL", "6s");
+    let world = World::of(site).await;
+    let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
+    client.renew(&first.refresh).await;
+    tokio::time::sleep(Duration::from_millis(6300)).await;
+    let again = client.renew(&first.refresh).await;
+    assert!(client.is_live(&again.access).await, "it was just made");
+    tinymcp_tests::until("the end of the grace", async || client.try_renew(&first.refresh).await.status == 400).await;
+    assert_eq!(refused(&client.try_renew(&again.refresh).await), invalid_grant());
+}
+
+/// Who is blocked at the provider does not live on by retries.
+#[tokio::test]
+async fn a_lost_answer_is_renewed_at_the_provider_like_any_other() {
+    let provider = Provider::start(Settings { access_seconds: 1, ..Settings::oidc() }).await;
+    let world = World::of(behind(&provider).variable("TINYMCP_AUTH_ACCESS_TTL", "2s")).await;
+    let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
+    let lost = client.renew(&first.refresh).await;
+    tokio::time::sleep(Duration::from_millis(2300)).await;
+    assert_eq!(client.renew(&first.refresh).await.refresh, lost.refresh);
+    provider.lock_out();
+    tokio::time::sleep(Duration::from_millis(2300)).await;
+    assert_eq!(refused(&client.try_renew(&first.refresh).await), invalid_grant());
+    assert_eq!(refused(&client.try_renew(&lost.refresh).await), invalid_grant());
 }
 
 #[tokio::test]
@@ -165,7 +231,7 @@ async fn a_session_that_is_not_used_ends() {
         World::of(local().auth("[auth]\nprovider = \"local\"\naccess_ttl = \"1s\"\nrefresh_ttl = \"2s\"\n")).await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     let second = client.renew(&tokens.refresh).await;
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(refused(&client.try_renew(&second.refresh).await), invalid_grant());
 }
 

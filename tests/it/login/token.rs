@@ -1,10 +1,18 @@
 //! `/token` with a code (RFC 6749 §4.1.3, RFC 7636 §4.6): who may redeem what, and how often.
 
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
 use tinymcp_tests::http::Request;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
 use tinymcp_tests::world::World;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{alice, refused};
+
+/// A verifier that might be one, of nothing.
+const OTHER_VERIFIER: &str = "another-verifier-that-is-long-enough-to-be-one";
 
 fn error(status: u16, error: &str) -> (u16, String) {
     (status, error.to_owned())
@@ -46,20 +54,116 @@ async fn a_lifetime_may_be_configured() {
     assert!(client.is_live(&client.renew(&tokens.refresh).await.access).await);
 }
 
+/// A redemption after the first is refused, and ends nothing while its client may be trying again.
 #[tokio::test]
-async fn a_code_cannot_be_redeemed_twice_and_a_replay_ends_its_tokens() {
+async fn a_code_cannot_be_redeemed_twice() {
     let world = World::local().await;
     let client = world.register(Kind::ClaudeCode).await;
     let code = client.code(&mut alice()).await;
     let tokens = client.redeem(&code).await;
+    for _ in 0..3 {
+        assert_eq!(refused(&client.try_redeem(&code).await), error(400, "invalid_grant"));
+    }
+    let other = with(&client.redemption(&code), "code_verifier", OTHER_VERIFIER);
+    assert_eq!(refused(&client.post("/token", &other).await), error(400, "invalid_grant"));
+    assert!(client.is_live(&tokens.access).await);
+    client.renew(&tokens.refresh).await;
+}
+
+/// What was in a URL may have been read by anybody, what goes with it only by thieves.
+#[tokio::test]
+async fn a_code_that_comes_again_later_ends_its_session_if_the_verifier_does_too() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    let tokens = client.redeem(&code).await;
+    // Ten seconds are a client's own.
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    let world = world.killed().await;
+    let redemption = client.redemption(&code);
+    for verifier in [OTHER_VERIFIER, "short"] {
+        let answer = client.post("/token", &with(&redemption, "code_verifier", verifier)).await;
+        assert_eq!(refused(&answer), error(400, "invalid_grant"));
+    }
+    assert_eq!(refused(&client.post("/token", &without(&redemption, "code_verifier")).await).0, 400);
+    assert!(client.is_live(&tokens.access).await, "an old URL harms nobody");
+    let renewed = client.renew(&tokens.refresh).await;
     assert_eq!(refused(&client.try_redeem(&code).await), error(400, "invalid_grant"));
-    assert!(!client.is_live(&tokens.access).await);
-    assert_eq!(refused(&client.try_renew(&tokens.refresh).await), error(400, "invalid_grant"));
+    for token in [&tokens.access, &renewed.access] {
+        assert!(!client.is_live(token).await);
+    }
+    assert_eq!(refused(&client.try_renew(&renewed.refresh).await), error(400, "invalid_grant"));
+    drop(world);
+}
+
+/// Where the browser is on another machine, people carry the URL over by hand.
+#[tokio::test]
+async fn a_code_waits_for_people_who_carry_it_over() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    tokio::time::sleep(Duration::from_secs(65)).await;
+    client.redeem(&code).await;
+}
+
+/// A redemption of which the body has not been sent yet: the server has begun with it.
+async fn begun(request: &Request, world: &World) -> TcpStream {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, world.base.port().unwrap())).await.unwrap();
+    let head = format!(
+        "POST /token HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\
+         expect: 100-continue\r\nconnection: close\r\n\r\n",
+        &world.base[url::Position::BeforeHost..url::Position::AfterPort],
+        request.sent_body().len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut interim = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut interim).await.unwrap();
+    assert!(interim.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&interim));
+    stream
+}
+
+/// Sends the body. Status and JSON of the answer.
+async fn finished(mut stream: TcpStream, request: &Request) -> (u16, serde_json::Value) {
+    stream.write_all(request.sent_body()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
 /// ChatGPT sends two requests at once.
 #[tokio::test]
-async fn parallel_redemptions_have_one_winner_whose_tokens_stay() {
+async fn redemptions_that_overlap_the_first_share_its_answer() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    let request = client.posting("/token", &client.redemption(&code));
+    let foreign =
+        client.posting("/token", &with(&client.redemption(&code), "redirect_uri", "http://localhost:3118/other"));
+    let unproved = client.posting("/token", &with(&client.redemption(&code), "code_verifier", OTHER_VERIFIER));
+    let mut overlapping = Vec::new();
+    for request in [&request, &request, &foreign, &unproved, &request] {
+        overlapping.push((begun(request, &world).await, request));
+    }
+    let mut answers = Vec::new();
+    for (stream, request) in overlapping {
+        answers.push(finished(stream, request).await);
+    }
+    let [first, second, foreign, unproved, third] = &answers[..] else { panic!("{answers:?}") };
+    for (status, answer) in [first, second, third] {
+        assert_eq!((*status, &answer["access_token"]), (200, &first.1["access_token"]), "{answer}");
+        assert_eq!(answer["refresh_token"], first.1["refresh_token"]);
+    }
+    for (status, answer) in [foreign, unproved] {
+        assert_eq!((*status, &answer["error"]), (400, &serde_json::json!("invalid_grant")), "{answer}");
+    }
+    assert_eq!(refused(&client.try_redeem(&code).await), error(400, "invalid_grant"));
+    assert!(client.is_live(first.1["access_token"].as_str().unwrap()).await);
+    client.renew(first.1["refresh_token"].as_str().unwrap()).await;
+}
+
+#[tokio::test]
+async fn parallel_redemptions_have_one_session_whose_tokens_stay() {
     let world = World::local().await;
     let client = world.register(Kind::ClaudeCode).await;
     for _ in 0..5 {
@@ -77,15 +181,32 @@ async fn parallel_redemptions_have_one_winner_whose_tokens_stay() {
                 assert_eq!(refused(&answer), error(400, "invalid_grant"));
             }
         }
-        assert_eq!(winners.len(), 1);
+        let first = winners.pop().expect("one is redeemed");
+        assert!(winners.iter().all(|other| (&other.access, &other.refresh) == (&first.access, &first.refresh)));
+        assert!(client.is_live(&first.access).await);
     }
+}
+
+/// The request went through, and its client was gone before the answer.
+#[tokio::test]
+async fn a_redemption_goes_on_without_its_client() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    let request = client.posting("/token", &client.redemption(&code));
+    let (waiting, mut gone) = (begun(&request, &world).await, begun(&request, &world).await);
+    gone.write_all(request.sent_body()).await.unwrap();
+    drop(gone);
+    let (status, answer) = finished(waiting, &request).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(client.is_live(answer["access_token"].as_str().unwrap()).await);
 }
 
 #[tokio::test]
 async fn a_wrong_verifier_uses_the_code_up() {
     let world = World::local().await;
     let client = world.register(Kind::ClaudeCode).await;
-    for verifier in ["another-verifier-that-is-long-enough-to-be-one", ""] {
+    for verifier in [OTHER_VERIFIER, ""] {
         let code = client.code(&mut alice()).await;
         let answer = client.post("/token", &with(&client.redemption(&code), "code_verifier", verifier)).await;
         let (status, error_code) = refused(&answer);

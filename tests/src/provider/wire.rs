@@ -110,6 +110,7 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Repl
     let asked = read(request).await.map_err(|_| Cut)?;
     let fault = shared.state().faults.iter().find(|(path, _)| asked.path.starts_with(path)).map(|(_, fault)| *fault);
     if let Some(Fault::Slow(delay)) = fault {
+        shared.state().held += 1;
         tokio::time::sleep(delay).await;
     }
     let reply = match fault {

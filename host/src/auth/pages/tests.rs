@@ -254,12 +254,22 @@ fn nothing_in_the_way_to_an_application_becomes_markup() {
 }
 
 #[test]
+fn who_comes_back_to_a_finished_login_is_told_that_it_is() {
+    let page = LoggedInPage { client: "Cursor".to_owned(), person: Some("Alice".to_owned()) };
+    let html = page.view(&base_url()).render().unwrap();
+    assert_says(&html, &["You are logged in", "As Alice. Cursor has what it needs: you can close this page."]);
+    let page = LoggedInPage { client: HOSTILE.to_owned(), person: Some(HOSTILE.to_owned()) };
+    assert_harmless(&page.view(&base_url()).render().unwrap());
+}
+
+#[test]
 fn every_page_can_run_nothing_load_nothing_and_be_framed_by_nobody() {
     let base_url = base_url();
     let pages = [
         consent(registered("Cursor"), "https://a.example/").response(&base_url),
         message().response(&base_url),
         open_app(Outcome::Denied).response(&base_url),
+        LoggedInPage { client: "Cursor".to_owned(), person: None }.response(&base_url),
     ];
     for page in pages {
         let header = |name| page.headers().get(name).unwrap().to_str().unwrap();

@@ -18,6 +18,10 @@ const ACCESS_TOKENS_MAX: usize = 16;
 /// An answer that is repeated after less than this says the same of the token's life.
 const SAME_ANSWER_S: u64 = 5;
 
+/// An access token that ends within so long is renewed by its client at once, or used up before it arrives: many clients
+/// take one for expired that has less than five minutes.
+const NEARLY_OVER_S: u64 = 600;
+
 const ANSWER_KEY: &str = "tinymcp 2026 answer to a refresh, for who presents the token again";
 
 /// A session, from its authorization code to its end. The row expires with the code until that is redeemed.
@@ -90,8 +94,10 @@ pub(in crate::auth) struct Answer {
 impl Answer {
     /// The JSON of RFC 6749 §5.1. `expires_in` is there always, since clients guess without it.
     pub(in crate::auth) fn json(&self, now_s: u64) -> Value {
-        let passed_s = now_s.saturating_sub(self.issued_s) / SAME_ANSWER_S * SAME_ANSWER_S;
         let life_s = self.expires_s.saturating_sub(self.issued_s);
+        // Of a short life, the same for as short a time.
+        let same_s = SAME_ANSWER_S.min(life_s / 60).max(1);
+        let passed_s = now_s.saturating_sub(self.issued_s) / same_s * same_s;
         let mut answer = json!({
             "access_token": self.access_token,
             "token_type": "Bearer",
@@ -103,24 +109,38 @@ impl Answer {
         }
         answer
     }
+
+    /// Whether its access token is over, or soon will be: of one with a short life, in its second half.
+    pub(super) fn is_nearly_over(&self, now_s: u64) -> bool {
+        let life_s = self.expires_s.saturating_sub(self.issued_s);
+        self.expires_s.saturating_sub(now_s) <= NEARLY_OVER_S.min(life_s / 2)
+    }
 }
 
 impl Predecessor {
     pub(super) fn new(presented: &Token, answer: &Answer, rotated_s: u64) -> Self {
-        let nonce: [u8; 24] = rand::random();
-        let plain = serde_json::to_vec(answer).expect("an answer is JSON");
-        let sealed = cipher(presented).encrypt(&XNonce::from(nonce), plain.as_slice()).expect("an answer is short");
-        let answer = BASE64.encode([nonce.as_slice(), &sealed].concat());
-        Self { hash: presented.hash(), answer, rotated_s, answer_used_s: None }
+        Self { hash: presented.hash(), answer: sealed(presented, answer), rotated_s, answer_used_s: None }
     }
 
-    /// What the presented token was answered when it was first presented.
+    /// Puts another answer in the place of that one, for who presents the same token again.
+    pub(super) fn replace_answer(&mut self, presented: &Token, answer: &Answer) {
+        self.answer = sealed(presented, answer);
+    }
+
+    /// What the presented token was answered when it was presented before.
     pub(super) fn answer(&self, presented: &Token) -> Option<Answer> {
         let sealed = BASE64.decode(&self.answer).ok()?;
         let (nonce, sealed) = sealed.split_first_chunk::<24>()?;
         let plain = cipher(presented).decrypt(&XNonce::from(*nonce), sealed).ok()?;
         serde_json::from_slice(&plain).ok()
     }
+}
+
+fn sealed(presented: &Token, answer: &Answer) -> String {
+    let nonce: [u8; 24] = rand::random();
+    let plain = serde_json::to_vec(answer).expect("an answer is JSON");
+    let sealed = cipher(presented).encrypt(&XNonce::from(nonce), plain.as_slice()).expect("an answer is short");
+    BASE64.encode([nonce.as_slice(), &sealed].concat())
 }
 
 fn cipher(presented: &Token) -> XChaCha20Poly1305 {
@@ -135,5 +155,35 @@ impl Record {
         self.access.push(access);
         let over = self.access.len().saturating_sub(ACCESS_TOKENS_MAX);
         self.access.drain(..over);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_nearly_over_in_its_last_ten_minutes_or_its_second_half() {
+        for (life_s, passed_s, expected) in [
+            (3600, 0, false),
+            (3600, 2999, false),
+            (3600, 3000, true),
+            (3600, 3600, true),
+            (3600, 90_000, true),
+            (86_400, 85_799, false),
+            (86_400, 85_800, true),
+            (600, 299, false),
+            (600, 300, true),
+            (2, 0, false),
+            (2, 1, true),
+            (1, 0, false),
+            (1, 1, true),
+            (0, 0, true),
+        ] {
+            let (access_token, refresh_token, scopes) = Default::default();
+            let issued_s = 1_000_000;
+            let answer = Answer { access_token, refresh_token, scopes, issued_s, expires_s: issued_s + life_s };
+            assert_eq!(answer.is_nearly_over(issued_s + passed_s), expected, "{life_s} {passed_s}");
+        }
     }
 }

@@ -23,7 +23,8 @@ impl Sessions {
     /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14).
     ///
     /// The immediate predecessor of the current token gets the answer that it got before, for as long as nobody has
-    /// used that, and a moment longer. Anything older is theft, and ends the session.
+    /// used that, and a moment longer; with another access token in it where the first is over or nearly. Anything
+    /// older is theft, and ends the session.
     ///
     /// # Errors
     /// Whatever is refused changes nothing, but for theft.
@@ -57,15 +58,26 @@ impl Sessions {
             }
             let Some(refresh) = record.refresh.clone() else { return Err(GONE) };
             let now_s = now_s();
-            if token.hash() != refresh.current {
-                return self.repeat_or_end(token, record, &refresh, now_s).await;
-            }
+            let lost = if token.hash() == refresh.current {
+                None
+            } else {
+                let Some(answer) = self.answer_to_repeat(token, &refresh, now_s) else {
+                    tracing::warn!(session = ?token.family, "an old refresh token was used again; its session ends");
+                    self.end(&token.family, Some(record)).await?;
+                    return Err(GONE);
+                };
+                // At the end of the session's time another one would live no longer.
+                if !answer.is_nearly_over(now_s) || answer.expires_s >= self.access_end_s(&record, now_s) {
+                    return Ok(answer);
+                }
+                Some(answer)
+            };
             let granted = self.granted(&record, None);
             // Clients repeat what they asked for at first, of which the identity scopes were never granted.
             let is_inert = |scope: &String| INERT_SCOPES.contains(&scope.as_str());
             let known: Option<BTreeSet<String>> =
                 scope.as_ref().map(|scope| scope.iter().filter(|scope| !is_inert(scope)).cloned().collect());
-            if known.as_ref().is_some_and(|scope| !scope.is_subset(&granted)) {
+            if lost.is_none() && known.as_ref().is_some_and(|scope| !scope.is_subset(&granted)) {
                 return Err(OAuthError::InvalidScope);
             }
             let renewed = self.renewed(&token.family, &record).await?;
@@ -75,11 +87,17 @@ impl Sessions {
                 self.end(&token.family, Some(record)).await?;
                 return Err(GONE);
             }
-            let granted = self.granted(&record, known.as_ref().filter(|scope| !scope.is_empty()));
-            let generation = refresh.generation.saturating_add(1);
-            let (answer, current) = self.mint(token.family, &mut record, granted, generation, now_s);
-            let predecessor = Some(Predecessor::new(token, &answer, now_s));
-            record.refresh = Some(Refresh { current, generation, predecessor });
+            let answer = match lost {
+                None => {
+                    let granted = self.granted(&record, known.as_ref().filter(|scope| !scope.is_empty()));
+                    let generation = refresh.generation.saturating_add(1);
+                    let (answer, current) = self.mint(token.family, &mut record, granted, generation, now_s);
+                    let predecessor = Some(Predecessor::new(token, &answer, now_s));
+                    record.refresh = Some(Refresh { current, generation, predecessor });
+                    answer
+                }
+                Some(lost) => self.mint_again(token, &mut record, lost, now_s),
+            };
             let expires = self.expires(&record);
             // Until the row has them, the provider's new tokens are nowhere else: its old ones are used up.
             self.unsaved.keep(token.family, renewed);
@@ -92,25 +110,31 @@ impl Sessions {
         Err(OAuthError::unavailable())
     }
 
-    /// A refresh token that is not the current one: a retry, or theft.
-    async fn repeat_or_end(
-        &self,
-        token: &Token,
-        record: Record,
-        refresh: &Refresh,
-        now_s: u64,
-    ) -> Result<Answer, OAuthError> {
-        let predecessor = refresh.predecessor.as_ref().filter(|predecessor| predecessor.hash == token.hash());
-        let is_in_grace = |predecessor: &Predecessor| match predecessor.answer_used_s {
+    /// What a refresh token that is not the current one was answered, if this is a retry; nothing, if it is theft.
+    fn answer_to_repeat(&self, token: &Token, refresh: &Refresh, now_s: u64) -> Option<Answer> {
+        let predecessor = refresh.predecessor.as_ref().filter(|predecessor| predecessor.hash == token.hash())?;
+        let is_in_grace = match predecessor.answer_used_s {
             Some(used_s) => now_s <= used_s + self.lives.grace.as_secs(),
             None => now_s <= predecessor.rotated_s + UNSEEN_ANSWER_S,
         };
-        if let Some(answer) = predecessor.filter(|it| is_in_grace(it)).and_then(|it| it.answer(token)) {
-            return Ok(answer);
+        predecessor.answer(token).filter(|_| is_in_grace)
+    }
+
+    /// The answer that was lost, with another access token in place of its own, which dies. The refresh token is the
+    /// same one and the grace goes on as it was, so that retries have no more successors than one.
+    fn mint_again(&self, token: &Token, record: &mut Record, lost: Answer, now_s: u64) -> Answer {
+        if let Some(old) = Token::open(&self.vault, Kind::Access, &lost.access_token) {
+            record.access.retain(|access| access.hash != old.hash());
         }
-        tracing::warn!(session = ?token.family, "an old refresh token was used again; its session ends");
-        self.end(&token.family, Some(record)).await?;
-        Err(GONE)
+        // What the lost answer was for, cut to what the person holds by now.
+        let scopes = if lost.scopes.is_empty() { lost.scopes } else { self.granted(record, Some(&lost.scopes)) };
+        let generation = record.refresh.as_ref().map_or(0, |refresh| refresh.generation);
+        let (access_token, expires_s) = self.mint_access(token.family, record, scopes.clone(), generation, now_s);
+        let answer = Answer { access_token, refresh_token: lost.refresh_token, scopes, issued_s: now_s, expires_s };
+        if let Some(predecessor) = record.refresh.as_mut().and_then(|refresh| refresh.predecessor.as_mut()) {
+            predecessor.replace_answer(token, &answer);
+        }
+        answer
     }
 
     /// Renews what the provider gave, if that is due.

@@ -1,23 +1,31 @@
-//! What requests of one process know of each other: refreshes under way, and codes that were just redeemed.
+//! What requests of one process know of each other: what is under way, and codes that were just redeemed.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::record::Record;
+use super::record::{Answer, Record};
 use crate::auth::tokens::{Family, TokenHash};
 use crate::auth::upstream::{Identity, UpstreamTokens};
 
-/// Lets one refresh of a session run at a time, so that the provider sees one and the others get its answer.
-#[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<Family, Arc<tokio::sync::Mutex<()>>>>);
+/// Lets one request about the same thing run at a time, so that the provider sees one and the others get its answer.
+///
+/// Whoever waits should be a task of its own: one that is dropped while it waits may leave its place behind.
+pub(in crate::auth) struct Turns<K>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Copy + Eq + Hash> Turns<K> {
     /// Runs `work` when it is its turn.
-    pub(super) async fn take<T>(&self, family: Family, work: impl Future<Output = T>) -> T {
+    pub(in crate::auth) async fn take<T>(&self, of: K, work: impl Future<Output = T>) -> T {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(turns.entry(family).or_default())
+            Arc::clone(turns.entry(of).or_default())
         };
         let outcome = {
             let _turn = turn.lock().await;
@@ -26,7 +34,7 @@ impl Turns {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Ours and the map's: nobody waits for it.
         if Arc::strong_count(&turn) <= 2 {
-            turns.remove(&family);
+            turns.remove(&of);
         }
         outcome
     }
@@ -45,33 +53,44 @@ impl Began {
     }
 }
 
-/// Codes that were redeemed here a moment ago.
+/// Codes that were redeemed here a moment ago, with what they were answered.
 ///
-/// Some clients send the same redemption twice at once; the loser of that is no thief. A redemption that begins after
-/// the first was answered is.
+/// Some clients send the same redemption twice at once, and use either answer. So whoever has asked before the first was
+/// answered gets the same; whoever asks afterwards has no claim to it.
 #[derive(Default)]
-pub(super) struct Answered(Mutex<HashMap<TokenHash, Instant>>);
+pub(super) struct Answered(Mutex<HashMap<TokenHash, (Instant, Answer)>>);
 
-/// How long an answer is remembered exactly. Afterwards, and on other replicas, the time of use in the record counts.
+/// How long an answer is kept: longer than a request can have been under way when it was given.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// How much the clocks of two replicas may differ before a doubled redemption is taken for a replay.
-const CLOCKS_DIFFER_MS: u64 = 2_000;
+/// Answers that are kept at once. There are as many as logins in a minute.
+const ANSWERED_MAX: usize = 10_000;
+
+/// How long after its redemption a code may come again without the end of its session: a client that has lost the answer
+/// tries again by itself.
+const RETRIED_MS: u64 = 10_000;
+
+impl Began {
+    /// Whether that was longer after a code's redemption than a client tries again.
+    pub(super) fn is_long_after(self, used_ms: u64) -> bool {
+        self.at_ms > used_ms.saturating_add(RETRIED_MS)
+    }
+}
 
 impl Answered {
-    pub(super) fn note(&self, code: TokenHash) {
+    pub(super) fn note(&self, code: TokenHash, answer: Answer) {
         let mut answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.retain(|_, at| at.elapsed() < REMEMBERED);
-        answered.insert(code, Instant::now());
+        answered.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
+        if answered.len() < ANSWERED_MAX {
+            answered.insert(code, (Instant::now(), answer));
+        }
     }
 
-    /// Whether a request that began then came after the code's redemption, which was at `used_ms`, was answered.
-    pub(super) fn is_replay(&self, code: &TokenHash, used_ms: u64, began: Began) -> bool {
+    /// What the code's redemption was answered, for a request that began before that.
+    pub(super) fn get(&self, code: &TokenHash, began: Began) -> Option<Answer> {
         let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match answered.get(code) {
-            Some(at) => began.at > *at,
-            None => began.at_ms > used_ms + CLOCKS_DIFFER_MS,
-        }
+        let (at, answer) = answered.get(code)?;
+        (began.at <= *at).then(|| answer.clone())
     }
 }
 
@@ -118,4 +137,43 @@ impl Unsaved {
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::auth::tokens::{Kind, Token};
+    use crate::vault::Vault;
+
+    #[test]
+    fn an_answer_is_shared_by_those_who_asked_before_it_was_given() {
+        let code = || Token::new(&Vault::for_tests(1), Kind::Code, Family::new()).hash();
+        let (code, other) = (code(), code());
+        let answered = Answered::default();
+        let before = Began::now();
+        assert!(answered.get(&code, before).is_none());
+        let answer = Answer {
+            access_token: "a".to_owned(),
+            refresh_token: "r".to_owned(),
+            scopes: BTreeSet::new(),
+            issued_s: 1,
+            expires_s: 2,
+        };
+        answered.note(code, answer);
+        assert_eq!(answered.get(&code, before).unwrap().access_token, "a");
+        assert!(answered.get(&other, before).is_none());
+        let after = Began { at: Instant::now() + Duration::from_millis(1), ..before };
+        assert!(answered.get(&code, after).is_none());
+    }
+
+    #[test]
+    fn a_code_may_come_again_for_ten_seconds() {
+        let began = |at_ms| Began { at: Instant::now(), at_ms };
+        for (at_ms, expected) in [(999_000, false), (1_000_000, false), (1_010_000, false), (1_010_001, true)] {
+            assert_eq!(began(at_ms).is_long_after(1_000_000), expected, "{at_ms}");
+        }
+        assert!(!began(u64::MAX).is_long_after(u64::MAX));
+    }
 }

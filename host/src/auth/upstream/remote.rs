@@ -26,6 +26,7 @@ use super::{
     UpstreamTokens,
 };
 use crate::config::address::BaseUrl;
+use crate::config::provider::Revocation;
 use crate::config::{Egress, Provider};
 use crate::fetch::{FetchError, ProviderHttp};
 use crate::state::StateDir;
@@ -199,8 +200,13 @@ impl Remote {
             self.warn_of_no_refresh_token(&faults, &scopes);
         }
         let asking = Asking { endpoint: &endpoint, tokens: &tokens };
-        let identity = asking.identity(Some(&request.nonce)).await.map_err(|error| faults.identity(error))?;
-        Ok(Login { identity, tokens })
+        match asking.identity(Some(&request.nonce)).await {
+            Ok(identity) => Ok(Login { identity, tokens }),
+            Err(error) => {
+                self.discard(tokens.clone());
+                Err(faults.identity(error))
+            }
+        }
     }
 
     pub(super) async fn refresh(&self, tokens: &UpstreamTokens, person: &str) -> Result<Refreshed, RefreshError> {
@@ -233,6 +239,15 @@ impl Remote {
             Ok(answer) if answer.status().is_success() => {}
             Ok(answer) => tracing::warn!("the provider has not revoked a token: status {}", answer.status().as_u16()),
             Err(down) => tracing::warn!("the provider has not revoked a token: {}", down.cause),
+        }
+    }
+
+    /// Revokes tokens that are kept nowhere, in the background. Where the provider takes one for all that the person has
+    /// allowed, they are left to expire: the person may have sessions here that go on.
+    pub(super) fn discard(&self, tokens: UpstreamTokens) {
+        if self.0.provider.revocation == Revocation::Token {
+            let remote = self.clone();
+            self.0.tracker.spawn(async move { remote.revoke(&tokens).await });
         }
     }
 

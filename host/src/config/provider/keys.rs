@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::values::{BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Secret, Words};
+use super::values::{
+    BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Revocation, Secret, Words,
+};
 use crate::config::table::table;
 use crate::config::units::{Period, Positive};
 
@@ -35,6 +37,8 @@ table! {
         token_info_endpoint: Option<Endpoint>,
         /// Where tokens are revoked (RFC 7009).
         revocation_endpoint: Option<Endpoint>,
+        /// How much it revokes of a person's when it is given one token: `grant` (all of it), `token`.
+        revocation: Revocation = "grant",
         /// The id under which the provider knows this server.
         client_id: String,
         /// The secret that goes with it.

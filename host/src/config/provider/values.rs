@@ -53,6 +53,16 @@ choice! {
 }
 
 choice! {
+    /// What the provider ends when one token is revoked (RFC 7009 §2.1 leaves it open).
+    pub enum Revocation {
+        /// Everything that the person has allowed this application: their other sessions too.
+        Grant = "grant",
+        /// That token, and those that came with it or from it.
+        Token = "token",
+    }
+}
+
+choice! {
     /// Where a person's identity comes from.
     pub enum Method {
         /// A verified `id_token` if `openid` is asked for, else the userinfo endpoint, else introspection.
