@@ -45,8 +45,7 @@ async fn finish(
     id: &TransactionId,
     request: ValidatedRequest,
 ) -> Response {
-    let back =
-        Back { redirect_uri: &request.redirect_uri, state: request.state.as_deref(), client: &request.client_name };
+    let back = Back::approved(&request);
     // Somebody who answers with two codes is not the provider.
     let [Ok(code), Ok(error), Ok(error_description), Ok(iss)] =
         ["code", "error", "error_description", "iss"].map(|name| raw.one(name).map(|value| value.map(str::to_owned)))

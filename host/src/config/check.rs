@@ -8,7 +8,7 @@ use url::Host;
 use super::address::{BaseUrl, Listen};
 use super::key::Key;
 use super::keys::Config;
-use super::names::{PluginName, Who};
+use super::names::{PluginName, SchemeRule, Who};
 use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     memory_has_an_end(config, reader);
     grants_speak_https(config, reader);
     clients_can_be_sent_back(config, reader);
+    schemes_are_allowed_or_refused(config, reader);
     clients_come_to_the_listener(config, reader);
     groups_name_people(config, reader);
     warn_about_what_has_no_effect(config, reader);
@@ -88,6 +89,17 @@ fn clients_can_be_sent_back(config: &Config, reader: &mut Reader<'_>) {
     for (id, _) in config.auth.clients.iter().filter(|(_, client)| client.redirect_uris.is_empty()) {
         let key = Key::from("auth.clients").child(id).child("redirect_uris");
         reader.conflict(&[key], "a client needs at least one".to_owned());
+    }
+}
+
+fn schemes_are_allowed_or_refused(config: &Config, reader: &mut Reader<'_>) {
+    let rules = &config.auth.redirect_schemes;
+    for rule in rules {
+        if let SchemeRule::Allow(scheme) = rule
+            && rules.contains(&SchemeRule::Deny(scheme.clone()))
+        {
+            reader.conflict(&["auth.redirect_schemes".into()], format!("`{scheme}` is both allowed and refused"));
+        }
     }
 }
 

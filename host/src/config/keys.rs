@@ -10,7 +10,8 @@ use super::environment::Environment;
 use super::free::{Free, PluginSetting};
 use super::key::Key;
 use super::names::{
-    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who,
+    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, SchemeRule, Scope, UnknownClients,
+    Who,
 };
 use super::problem::Source;
 use super::reader::{Reader, Setting};
@@ -105,6 +106,10 @@ table! {
         unknown_clients: UnknownClients = "refuse",
         /// Ids of clients that are turned away as if they had never registered. A change applies at once.
         denied_clients: Vec<String> = [],
+        /// Schemes by which clients may be called back, beside those of known applications and those that nobody else
+        /// acts on: `myapp` allows one, `!myapp` refuses one, `!*` refuses all that are not allowed here by name. A change
+        /// applies at once.
+        redirect_schemes: Vec<SchemeRule> = [],
         /// Groups of people, which are then named `group:…`. A change applies at once.
         groups: BTreeMap<GroupName, Vec<Who>> = {},
         /// Who holds a scope that the provider's token does not carry. A change applies at once.
