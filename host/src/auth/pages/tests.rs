@@ -254,7 +254,7 @@ fn nothing_in_the_way_to_an_application_becomes_markup() {
             let url = format!("com.example.app:/callback?{HOSTILE}");
             let html = return_html(&ReturnPage { status: StatusCode::OK, url, outcome, going });
             assert_harmless(&html);
-            assert_says(&html, &["Open the application", "has com.example.app: , and"]);
+            assert_says(&html, &["Open the application", "has com.example.app:, and"]);
         }
     }
     let outcome = Outcome::Denied;
