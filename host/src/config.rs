@@ -28,6 +28,7 @@ pub mod names;
 pub mod problem;
 pub mod provider;
 mod reader;
+pub mod redirect_schemes;
 mod settings;
 mod table;
 pub mod template;

@@ -10,11 +10,11 @@ use super::environment::Environment;
 use super::free::{Free, PluginSetting};
 use super::key::Key;
 use super::names::{
-    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, SchemeRule, Scope, UnknownClients,
-    Who,
+    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who,
 };
 use super::problem::Source;
 use super::reader::{Reader, Setting};
+use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
 use super::template::Template;
 use super::units::{ByteSize, Count, Period, Positive};

@@ -11,7 +11,6 @@ use url::Url;
 
 use super::problem::nearest;
 use super::text::{Text, Unfit, choice, text_schema};
-use crate::schemes::{self, Nature};
 
 /// Declares a name: a text that a function has accepted, and perhaps respelled.
 macro_rules! name {
@@ -285,73 +284,6 @@ impl Text for Who {
 
 text_schema!(Who);
 
-/// One rule of `auth.redirect_schemes`, over what is known of schemes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SchemeRule {
-    /// `myapp`: clients may be called back there.
-    Allow(String),
-    /// `!myapp`: they may not.
-    Deny(String),
-    /// `!*`: they may be called back at those alone that are allowed by name.
-    DenyOthers,
-}
-
-/// Schemes whose URIs have rules of their own, with which these have nothing to do.
-const WEB: [&str; 2] = ["http", "https"];
-
-impl FromStr for SchemeRule {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        let (is_denied, name) = text.strip_prefix('!').map_or((false, text), |name| (true, name));
-        let name = name.to_ascii_lowercase();
-        if name == "*" {
-            return if is_denied {
-                Ok(Self::DenyOthers)
-            } else {
-                Err("every scheme is too much: schemes are allowed by name".into())
-            };
-        }
-        if let Some((scheme, _)) = name.split_once(':').filter(|(scheme, _)| schemes::is_scheme(scheme)) {
-            let sign = if is_denied { "!" } else { "" };
-            return Err(format!("a scheme is written without what comes behind it: \"{sign}{scheme}\"").into());
-        }
-        if !schemes::is_scheme(&name) {
-            return Err("expected \"myapp\" to allow a scheme, \"!myapp\" to refuse it, or \"!*\" to refuse all that are not allowed by name".into());
-        }
-        if WEB.contains(&name.as_str()) {
-            return Err("https, and http on loopback, are always taken; this is about schemes of applications".into());
-        }
-        if is_denied {
-            return Ok(Self::Deny(name));
-        }
-        if Nature::of(&name) == Nature::Run {
-            return Err(
-                "browsers or systems run or show what stands behind this scheme, so no client can have it".into()
-            );
-        }
-        Ok(Self::Allow(name))
-    }
-}
-
-impl fmt::Display for SchemeRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Allow(scheme) => f.write_str(scheme),
-            Self::Deny(scheme) => write!(f, "!{scheme}"),
-            Self::DenyOthers => f.write_str("!*"),
-        }
-    }
-}
-
-impl Text for SchemeRule {
-    const WHAT: &'static str = "a scheme";
-    const EXAMPLE: &'static str = "myapp";
-    const PATTERN: &'static str = r"!?[A-Za-z][A-Za-z0-9+.-]*|!\*";
-}
-
-text_schema!(SchemeRule);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,45 +349,6 @@ mod tests {
             ("*@*.example.com", shape),
             ("@example.com", shape),
             ("example.com", shape),
-        ]);
-    }
-
-    #[test]
-    fn schemes_are_allowed_and_refused_by_name() {
-        let shape = Err(
-            "expected \"myapp\" to allow a scheme, \"!myapp\" to refuse it, or \"!*\" to refuse all that are not allowed by name",
-        );
-        let web = Err("https, and http on loopback, are always taken; this is about schemes of applications");
-        let run = Err("browsers or systems run or show what stands behind this scheme, so no client can have it");
-        check::<SchemeRule>(&[
-            ("myapp", Ok("myapp")),
-            ("MyApp", Ok("myapp")),
-            ("spotify", Ok("spotify")),
-            ("com.example.app", Ok("com.example.app")),
-            ("!zed", Ok("!zed")),
-            ("!javascript", Ok("!javascript")),
-            ("!*", Ok("!*")),
-            ("*", Err("every scheme is too much: schemes are allowed by name")),
-            ("myapp://cb", Err("a scheme is written without what comes behind it: \"myapp\"")),
-            ("!myapp:", Err("a scheme is written without what comes behind it: \"!myapp\"")),
-            ("javascript:", Err("a scheme is written without what comes behind it: \"javascript\"")),
-            ("", shape),
-            ("!", shape),
-            ("!!zed", shape),
-            ("-zed", shape),
-            ("my app", shape),
-            ("my*", shape),
-            ("1app", shape),
-            ("https", web),
-            ("!http", web),
-            ("javascript", run),
-            ("JavaScript", run),
-            ("data", run),
-            ("vbscript", run),
-            ("blob", run),
-            ("file", run),
-            ("view-source", run),
-            ("intent", run),
         ]);
     }
 

@@ -5,7 +5,7 @@
 
 use url::Url;
 
-use crate::config::names::SchemeRule;
+use crate::config::redirect_schemes::{self, SchemeRefusal, SchemeRule};
 use crate::schemes::Nature;
 
 /// Longest URI that is taken.
@@ -44,12 +44,8 @@ pub(in crate::auth) enum Unacceptable {
     DotSegments,
     #[error("plain http is taken for `localhost`, `127.0.0.1` and `[::1]` only")]
     PlainHttp,
-    #[error("browsers or systems act on its scheme themselves")]
-    ActedOn,
-    #[error("its scheme is registered for something else; `auth.redirect_schemes` can allow it")]
-    Registered,
-    #[error("its scheme is refused by `auth.redirect_schemes`")]
-    Refused,
+    #[error(transparent)]
+    Scheme(#[from] SchemeRefusal),
     #[error("it has no host")]
     NoHost,
 }
@@ -85,33 +81,10 @@ pub(in crate::auth) fn accept(uri: &str, rules: &[SchemeRule]) -> Result<Kind, U
                 && url.host_str().is_some_and(|host| !host.is_empty());
             if has_host { Ok(Kind::Web) } else { Err(Unacceptable::NoHost) }
         }
-        scheme => app(scheme, rules),
-    }
-}
-
-/// What a scheme opens, if a client may be called back by it.
-fn app(scheme: &str, rules: &[SchemeRule]) -> Result<Kind, Unacceptable> {
-    let nature = Nature::of(scheme);
-    let is_named = |rule: &SchemeRule| matches!(rule, SchemeRule::Allow(name) if name == scheme);
-    let is_refused = |rule: &SchemeRule| matches!(rule, SchemeRule::Deny(name) if name == scheme);
-    // Whatever the rules say: they are checked for it, and this is where it would matter.
-    if nature == Nature::Run {
-        return Err(Unacceptable::ActedOn);
-    }
-    if rules.iter().any(is_refused) {
-        return Err(Unacceptable::Refused);
-    }
-    let is_known = matches!(nature, Nature::Application(_));
-    if rules.iter().any(is_named) {
-        return Ok(Kind::App { is_known });
-    }
-    if rules.contains(&SchemeRule::DenyOthers) {
-        return Err(Unacceptable::Refused);
-    }
-    match nature {
-        Nature::Application(_) | Nature::Private => Ok(Kind::App { is_known }),
-        Nature::Registered => Err(Unacceptable::Registered),
-        Nature::ActedOn | Nature::Run => Err(Unacceptable::ActedOn),
+        scheme => {
+            let nature = redirect_schemes::accept(scheme, rules)?;
+            Ok(Kind::App { is_known: matches!(nature, Nature::Application(_)) })
+        }
     }
 }
 

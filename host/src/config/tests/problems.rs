@@ -259,6 +259,21 @@ fn schemes_are_not_both_allowed_and_refused() {
 }
 
 #[test]
+fn a_client_that_nobody_can_be_sent_back_to_is_warned_of() {
+    let text = "auth.redirect_schemes = ['!zed', 'steam']\n[auth.clients.ci]\nredirect_uris = ['https://a.example', 'myapp:cb', 'STEAM:cb', 'Zed:cb', 'spotify:cb', 'file:///x']";
+    let warnings = load(text, &[NONE]).unwrap().warnings;
+    let key = "tinymcp.toml:3: auth.clients.ci.redirect_uris: nobody is sent to";
+    let expected = [
+        format!("{key} `Zed:cb`: its scheme is refused by `auth.redirect_schemes`"),
+        format!(
+            "{key} `spotify:cb`: its scheme is registered for something else; `auth.redirect_schemes` can allow it"
+        ),
+        format!("{key} `file:///x`: browsers or systems act on its scheme themselves"),
+    ];
+    assert_eq!(warnings.iter().map(Problem::to_string).collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn warnings_are_no_problems() {
     let text = "[plugin.my-tool]\nhttp = ['https://a.example']\nsecrets = { KEY = '${KEY}' }\nsettings = { a = 1 }\nscopes = ['a']";
     let variables = [

@@ -51,8 +51,8 @@ fn what_may_be_registered() {
         ("http://localhost:/cb", Err(Unacceptable::PlainHttp)),
         ("http://localhost:080/cb", Err(Unacceptable::PlainHttp)),
         ("http://[0:0:0:0:0:0:0:1]/cb", Err(Unacceptable::PlainHttp)),
-        ("javascript:alert(1)", Err(Unacceptable::ActedOn)),
-        ("JaVaScript:alert(1)", Err(Unacceptable::ActedOn)),
+        ("javascript:alert(1)", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("JaVaScript:alert(1)", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
         ("java\tscript:alert(1)", Err(Unacceptable::NotAUri)),
         (" javascript:alert(1)", Err(Unacceptable::NotAUri)),
         ("\u{1}javascript:alert(1)", Err(Unacceptable::NotAUri)),
@@ -60,17 +60,20 @@ fn what_may_be_registered() {
         ("javascript&colon;alert(1)", Err(Unacceptable::NotAUri)),
         ("javascript%3Aalert(1)", Err(Unacceptable::NotAUri)),
         ("jav%61script:alert(1)", Err(Unacceptable::NotAUri)),
-        ("view-source:javascript:alert(1)", Err(Unacceptable::ActedOn)),
-        ("data:text/html,x", Err(Unacceptable::ActedOn)),
-        ("file:///etc/passwd", Err(Unacceptable::ActedOn)),
-        ("intent://x/;S.browser_fallback_url=https://evil.example;end", Err(Unacceptable::ActedOn)),
-        ("ms-anything://x", Err(Unacceptable::ActedOn)),
-        ("X-Apple.SystemPreferences:x", Err(Unacceptable::ActedOn)),
-        ("c:/windows", Err(Unacceptable::ActedOn)),
-        ("mailto:a@b.example", Err(Unacceptable::ActedOn)),
-        ("urn:ietf:wg:oauth:2.0:oob", Err(Unacceptable::ActedOn)),
-        ("spotify://cb", Err(Unacceptable::Registered)),
-        ("iris.beep://cb", Err(Unacceptable::Registered)),
+        ("view-source:javascript:alert(1)", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("data:text/html,x", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("file:///etc/passwd", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        (
+            "intent://x/;S.browser_fallback_url=https://evil.example;end",
+            Err(Unacceptable::Scheme(SchemeRefusal::ActedOn)),
+        ),
+        ("ms-anything://x", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("X-Apple.SystemPreferences:x", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("c:/windows", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("mailto:a@b.example", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("urn:ietf:wg:oauth:2.0:oob", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("spotify://cb", Err(Unacceptable::Scheme(SchemeRefusal::Registered))),
+        ("iris.beep://cb", Err(Unacceptable::Scheme(SchemeRefusal::Registered))),
     ] {
         assert_eq!(accept(uri, &[]), expected, "{uri}");
     }
@@ -80,12 +83,12 @@ fn what_may_be_registered() {
 #[test]
 fn rules_of_the_configuration_widen_and_narrow() {
     let (known, unknown) = (Ok(Kind::App { is_known: true }), Ok(Kind::App { is_known: false }));
-    let refused = Err(Unacceptable::Refused);
+    let refused = Err(Unacceptable::Scheme(SchemeRefusal::Refused));
     for (rules, uri, expected) in [
         (&["spotify"][..], "spotify://cb", unknown),
         (&["Spotify"], "SPOTIFY://cb", unknown),
         (&["ms-teams-x"], "ms-teams-x://cb", unknown),
-        (&["spotify"], "steam://cb", Err(Unacceptable::ActedOn)),
+        (&["spotify"], "steam://cb", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
         (&["!zed"], "zed://cb", refused),
         (&["!zed"], "ZED://cb", refused),
         (&["!zed"], "cursor://cb", known),
@@ -104,7 +107,7 @@ fn rules_of_the_configuration_widen_and_narrow() {
     }
     // No file can say so; this is in case that something else does.
     let rules = [SchemeRule::Allow("javascript".to_owned())];
-    assert_eq!(accept("javascript:alert(1)", &rules), Err(Unacceptable::ActedOn));
+    assert_eq!(accept("javascript:alert(1)", &rules), Err(Unacceptable::Scheme(SchemeRefusal::ActedOn)));
 }
 
 #[test]
