@@ -28,6 +28,7 @@ pub mod names;
 pub mod problem;
 pub mod provider;
 mod reader;
+pub mod redirect_schemes;
 mod settings;
 mod table;
 pub mod template;
@@ -71,8 +72,17 @@ const SECRET: &str = "TINYMCP_SECRET";
 const PREVIOUS_SECRETS: &str = "TINYMCP_SECRET_PREVIOUS";
 
 /// Tables and keys of which a change applies at once.
-const LIVE: [&str; 8] =
-    ["plugin", "limits", "log.level", "auth.allow", "auth.deny", "auth.groups", "auth.scopes", "auth.denied_clients"];
+const LIVE: [&str; 9] = [
+    "plugin",
+    "limits",
+    "log.level",
+    "auth.allow",
+    "auth.deny",
+    "auth.groups",
+    "auth.scopes",
+    "auth.denied_clients",
+    "auth.redirect_schemes",
+];
 
 /// What one command line says about the configuration. It is kept, so that a reload reads the same.
 #[derive(Clone, Debug)]
@@ -224,6 +234,7 @@ impl Config {
         config.auth.groups = new.auth.groups;
         config.auth.scopes = new.auth.scopes;
         config.auth.denied_clients = new.auth.denied_clients;
+        config.auth.redirect_schemes = new.auth.redirect_schemes;
         config
     }
 
@@ -281,12 +292,16 @@ fn client_secrets(config: &Config, environment: &Environment, reader: &mut Reade
     let mut secrets = BTreeMap::new();
     for (id, client) in &config.auth.clients {
         let Some(template) = &client.secret else { continue };
+        let key = Key::from("auth.clients").child(id).child("secret");
         match template.resolve(environment) {
+            Ok(secret) if secret.trim().is_empty() => {
+                let message = "an empty secret proves nothing; leave the key out for a public client";
+                reader.conflict(&[key], message.to_owned());
+            }
             Ok(secret) => {
                 secrets.insert(id.clone(), Secret::new(secret));
             }
             Err(errors) => {
-                let key = Key::from("auth.clients").child(id).child("secret");
                 let source = reader.source_of(&key);
                 errors.into_iter().for_each(|error| reader.problem(&source, &key, error.into()));
             }

@@ -12,6 +12,7 @@
 //! - [`clients`]: what to paste into Cursor, Claude Code and others. [`finding`]: what `tinymcp doctor` has found.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
+//! - [`schemes`]: what is known of schemes of URIs.
 //! - [`visible`]: strangers' text, without what a reader would not see. [`seldom`]: records that strangers can cause.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
@@ -28,6 +29,7 @@ pub mod jwks;
 pub mod mcp;
 pub mod plugins;
 pub mod principal;
+pub mod schemes;
 pub mod seldom;
 pub mod state;
 pub mod store;

@@ -242,6 +242,17 @@ impl Landing {
         }
     }
 
+    /// The client's redirect URI with what it is told, where nothing but a click leads there.
+    ///
+    /// # Panics
+    /// When the browser goes there by itself, or there is no such link.
+    pub fn clicked(self) -> Url {
+        let page = self.page();
+        assert_eq!((page.refresh(), page.header("refresh")), (None, ""), "{page:#?}");
+        assert!(!page.elements().contains(&"script".to_owned()), "{page:#?}");
+        page.way_back().unwrap_or_else(|| panic!("no way back: {page:#?}"))
+    }
+
     /// What the client is told.
     pub fn told(self) -> HashMap<String, String> {
         self.client().query_pairs().into_owned().collect()

@@ -1,8 +1,9 @@
 //! `/authorize`: the authorization endpoint (RFC 6749 §3.1, RFC 7636 §4.3, RFC 8707 §2).
 //!
 //! The client and its redirect URI are proved first; until then a failure is a page, since nobody knows where a
-//! redirect would lead. Then every other check can answer to the client. A request that passes becomes the consent
-//! page, and writes nothing.
+//! redirect would lead. Then every other check can answer to the client: through the person, unless the operator has
+//! declared the client, since a redirect to whatever a stranger has registered would lend it this server's name
+//! (RFC 9700 §4.11.2). A request that passes becomes the consent page, and writes nothing.
 
 use std::sync::Arc;
 
@@ -12,7 +13,6 @@ use http::header::HOST;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use super::clients::redirect;
 use super::clients::{Client, Clients, UnknownClient};
 use super::cookies::Cookie;
 use super::explain::Explanation;
@@ -47,6 +47,7 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
         redirect_uri: &redirect_uri,
         state: raw.one("state").ok().flatten(),
         client: client.name.as_deref().unwrap_or("the client"),
+        is_approved: server.clients.is_declared(&client.id),
     };
     if let Err(unavailable) = server.upstream.ready().await {
         return server.page(headers, provider_unavailable(unavailable, back));
@@ -87,7 +88,7 @@ async fn proved_client(clients: &Clients, raw: &Parameters) -> Result<(Client, S
     let client = clients.find(id).await.map_err(|why| Unproved::Unknown { id: id.to_owned(), why })?;
     let redirect_uri = raw.one("redirect_uri").map_err(|_| Unproved::Repeated("redirect_uri"))?;
     let redirect_uri = redirect_uri.ok_or(Unproved::NoRedirect)?;
-    if !client.may_be_sent_to(redirect_uri) {
+    if !clients.may_send(&client, redirect_uri) {
         return Err(Unproved::OtherRedirect { client, offered: redirect_uri.to_owned() });
     }
     Ok((client, redirect_uri.to_owned()))
@@ -220,7 +221,7 @@ impl Unproved {
                 Failure::here(bad, "invalid_request", explanation, "no redirect_uri")
             }
             Self::OtherRedirect { client, offered } => {
-                let reason = match redirect::accept(&offered) {
+                let reason = match server.clients.accept(&offered) {
                     Err(unacceptable) => format!("It cannot be used by any client: {unacceptable}."),
                     Ok(_) => format!("The client registered {}.", listed(client.redirect_uris())),
                 };

@@ -114,8 +114,7 @@ async fn finish(
         let what = "the provider's answer was not usable: it gives a parameter more than once";
         return written(server, found, id, request, temporary(server, "server_error", what, what)).await;
     };
-    let back =
-        Back { redirect_uri: &request.redirect_uri, state: request.state.as_deref(), client: &request.client_name };
+    let back = Back::approved(request);
     let upstream = request::upstream_request(&server.requests, id, server.callback_url());
     let Login { identity, tokens } = match server.upstream.log_in(&answer, &upstream).await {
         Ok(login) => login,
@@ -174,8 +173,7 @@ async fn show(
     request: &ValidatedRequest,
     ending: Ending,
 ) -> Response {
-    let back =
-        Back { redirect_uri: &request.redirect_uri, state: request.state.as_deref(), client: &request.client_name };
+    let back = Back::approved(request);
     match ending {
         Ending::LoggedIn { code, person } => match server.sessions.progress(&code).await {
             Ok(Progress::Waiting) => server.send_back(&back, &[("code", &code)], Outcome::LoggedIn { person }),

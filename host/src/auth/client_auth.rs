@@ -27,35 +27,55 @@ pub(super) async fn authenticate(
     form: &Parameters,
 ) -> Result<Client, OAuthError> {
     let basic = basic(headers)?;
-    let refused = OAuthError::InvalidClient { used_basic: basic.is_some() };
-    let assertion = form.one("client_assertion")?;
-    let secret = form.one("client_secret")?;
+    let mut refused = OAuthError::InvalidClient { used_basic: !basic.is_empty() };
     let id_in_form = form.one("client_id")?;
-    let (id, shown) = match (&basic, secret, assertion) {
-        (Some((id, secret)), None, None) => (id.as_str(), basic_shown(secret)),
-        (None, Some(secret), None) => {
-            (id_in_form.ok_or(refused.clone())?, Shown::Secret { method: Method::Post, secret })
+    let in_form = match (form.one("client_secret")?, form.one("client_assertion")?) {
+        (None, None) => Shown::Nothing,
+        (Some(secret), None) => Shown::Secret { method: Method::Post, secret },
+        (None, Some(assertion)) if form.one("client_assertion_type")? == Some(JWT_BEARER) => {
+            Shown::Assertion(assertion)
         }
-        (None, None, Some(assertion)) => {
-            if form.one("client_assertion_type")? != Some(JWT_BEARER) {
-                return Err(refused);
-            }
-            let claimed = id_in_form.map(str::to_owned).or_else(|| claimed_issuer(assertion));
-            let id = claimed.ok_or(refused.clone())?;
-            return asserted(server, &id, assertion).await;
-        }
-        (None, None, None) => (id_in_form.ok_or(refused.clone())?, Shown::Nothing),
-        // More than one method (RFC 6749 §2.3).
-        _ => return Err(refused),
+        // More than one method (RFC 6749 §2.3), or an unknown one.
+        (_, Some(_)) => return Err(refused),
     };
-    if id_in_form.is_some_and(|other| other != id) {
-        return Err(refused);
+    if basic.is_empty() {
+        let id = match (id_in_form, &in_form) {
+            (None, Shown::Assertion(assertion)) => claimed_issuer(assertion),
+            (id, _) => id.map(str::to_owned),
+        };
+        return prove(server, &id.ok_or(refused.clone())?, &in_form, &refused).await;
     }
-    let client = find(server, id, &refused).await?;
-    if !server.clients.has_proved(&client, &shown) {
-        return Err(refused);
+    for Basic { id, secret } in &basic {
+        let shown = match (secret.as_str(), &in_form) {
+            // Without a secret the header only names the client.
+            ("", in_form) => in_form.clone(),
+            (secret, Shown::Nothing) => Shown::Secret { method: Method::Basic, secret },
+            (_, Shown::Secret { .. } | Shown::Assertion(_)) => return Err(refused),
+        };
+        if id_in_form.is_some_and(|other| other != id) {
+            continue;
+        }
+        match prove(server, id, &shown, &refused).await {
+            Err(OAuthError::InvalidClient { .. }) => {}
+            Err(error) => refused = error,
+            Ok(client) => return Ok(client),
+        }
     }
-    Ok(client)
+    Err(refused)
+}
+
+/// The client with this id, if what was shown proves it.
+async fn prove(
+    server: &AuthorizationServer,
+    id: &str,
+    shown: &Shown<'_>,
+    refused: &OAuthError,
+) -> Result<Client, OAuthError> {
+    if let Shown::Assertion(assertion) = shown {
+        return asserted(server, id, assertion, refused).await;
+    }
+    let client = find(server, id, refused).await?;
+    if server.clients.has_proved(&client, shown) { Ok(client) } else { Err(refused.clone()) }
 }
 
 async fn find(server: &AuthorizationServer, id: &str, refused: &OAuthError) -> Result<Client, OAuthError> {
@@ -66,11 +86,15 @@ async fn find(server: &AuthorizationServer, id: &str, refused: &OAuthError) -> R
 }
 
 /// A client with keys of its own: the assertion must be its, for us, and new.
-async fn asserted(server: &AuthorizationServer, id: &str, assertion: &str) -> Result<Client, OAuthError> {
-    let refused = OAuthError::InvalidClient { used_basic: false };
-    let client = find(server, id, &refused).await?;
+async fn asserted(
+    server: &AuthorizationServer,
+    id: &str,
+    assertion: &str,
+    refused: &OAuthError,
+) -> Result<Client, OAuthError> {
+    let client = find(server, id, refused).await?;
     if !client.may_assert() {
-        return Err(refused);
+        return Err(refused.clone());
     }
     let base = server.base_url().as_str();
     let audiences = [base.to_owned(), format!("{base}/token")];
@@ -85,7 +109,7 @@ async fn asserted(server: &AuthorizationServer, id: &str, assertion: &str) -> Re
     let once = Write::Insert { table: Table::Once, key, value: Vec::new(), expires };
     match server.store.commit(vec![once]).await? {
         Committed::Done => Ok(client),
-        Committed::Conflict => Err(refused),
+        Committed::Conflict => Err(refused.clone()),
     }
 }
 
@@ -97,33 +121,43 @@ fn claimed_issuer(assertion: &str) -> Option<String> {
     claims.get("iss")?.as_str().map(str::to_owned)
 }
 
-fn basic_shown(secret: &str) -> Shown<'_> {
-    Shown::Secret { method: Method::Basic, secret }
+/// Id and secret of a `Basic` header in one way to read them.
+#[derive(Debug, PartialEq, Eq)]
+struct Basic {
+    id: String,
+    secret: String,
 }
 
-/// Id and secret of a `Basic` header, each URL-encoded within (RFC 6749 §2.3.1). Other schemes mean nothing here.
-fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, OAuthError> {
+/// The ways to read a `Basic` header; none if there is no such header. Other schemes mean nothing here.
+///
+/// RFC 6749 §2.3.1 wants id and secret URL-encoded within, and many clients do not know it: as long as nothing is to be
+/// decoded, nobody notices. Both are read in the same way, since no client does one half.
+fn basic(headers: &HeaderMap) -> Result<Vec<Basic>, OAuthError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else { return Ok(Vec::new()) };
     let refused = OAuthError::InvalidClient { used_basic: true };
     if values.next().is_some() {
         return Err(refused);
     }
-    let Some((scheme, encoded)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { return Ok(None) };
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return Ok(None);
-    }
+    let header = value.to_str().ok().and_then(|value| value.split_once(' '));
+    let Some((_, encoded)) = header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic")) else {
+        return Ok(Vec::new());
+    };
     let decoded = BASE64.decode(encoded.trim()).ok().and_then(|decoded| String::from_utf8(decoded).ok());
-    let pair = decoded.as_deref().and_then(|decoded| decoded.split_once(':'));
-    let (id, secret) = pair.ok_or(refused)?;
-    Ok(Some((decode(id), decode(secret))))
+    let (id, secret) = decoded.as_deref().and_then(|decoded| decoded.split_once(':')).ok_or(refused)?;
+    let as_is = Basic { id: id.to_owned(), secret: secret.to_owned() };
+    let url_decoded = url_decode(id).zip(url_decode(secret)).map(|(id, secret)| Basic { id, secret });
+    let mut readings: Vec<Basic> = url_decoded.into_iter().chain([as_is]).collect();
+    readings.dedup();
+    Ok(readings)
 }
 
-fn decode(encoded: &str) -> String {
-    let pair = format!("v={encoded}");
-    // An unencoded `&` ends a value, and has no place in one.
-    let value = url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned());
-    value.unwrap_or_default()
+/// A text without its URL encoding (`application/x-www-form-urlencoded`), if what is left is a text.
+fn url_decode(encoded: &str) -> Option<String> {
+    // An `&` that is not encoded is none of the encoding's.
+    let pair = format!("v={}", encoded.replace('&', "%26"));
+    let (_, value) = url::form_urlencoded::parse(pair.as_bytes()).next()?;
+    (!value.contains(char::REPLACEMENT_CHARACTER)).then(|| value.into_owned())
 }
 
 #[cfg(test)]
@@ -137,13 +171,23 @@ mod tests {
     }
 
     #[test]
-    fn a_basic_header_is_decoded_twice() {
-        let encoded = BASE64.encode("a%3Ab:c%20d+e");
-        let pair = Some(("a:b".to_owned(), "c d e".to_owned()));
-        assert_eq!(basic(&header(&format!("Basic {encoded}"))), Ok(pair.clone()));
-        assert_eq!(basic(&header(&format!("bAsIc {encoded}"))), Ok(pair));
-        assert_eq!(basic(&header("Bearer x")), Ok(None));
-        assert_eq!(basic(&HeaderMap::new()), Ok(None));
+    fn a_basic_header_is_read_as_encoded_and_as_it_is() {
+        let read = |pair: &str| {
+            let readings = basic(&header(&format!("Basic {}", BASE64.encode(pair)))).unwrap();
+            readings.into_iter().map(|Basic { id, secret }| (id, secret)).collect::<Vec<_>>()
+        };
+        let pair = |id: &str, secret: &str| (id.to_owned(), secret.to_owned());
+        assert_eq!(read("a:b"), [pair("a", "b")]);
+        assert_eq!(read("a%3Ab:c%20d+e"), [pair("a:b", "c d e"), pair("a%3Ab", "c%20d+e")]);
+        assert_eq!(read("a:c+d/e=&f"), [pair("a", "c d/e=&f"), pair("a", "c+d/e=&f")]);
+        assert_eq!(read("a:100%:x"), [pair("a", "100%:x")]);
+        assert_eq!(read("a:%ff"), [pair("a", "%ff")], "bytes that are no text");
+        assert_eq!(read("a:"), [pair("a", "")]);
+        assert_eq!(read(":b"), [pair("", "b")]);
+        let encoded = BASE64.encode("a:b");
+        assert_eq!(basic(&header(&format!("bAsIc {encoded}"))).unwrap().len(), 1);
+        assert_eq!(basic(&header("Bearer x")), Ok(Vec::new()));
+        assert_eq!(basic(&HeaderMap::new()), Ok(Vec::new()));
         assert!(basic(&header("Basic !!!")).is_err());
         assert!(basic(&header(&format!("Basic {}", BASE64.encode("nocolon")))).is_err());
     }

@@ -10,11 +10,16 @@ pub(in crate::auth) mod redirect;
 pub(in crate::auth) mod registration;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use self::document::{DocumentError, Documents};
 use self::id::{Method, Registration};
+use self::redirect::{Kind, Unacceptable};
 use super::pages::Asking;
 use super::people::People;
+use crate::config::Config;
 use crate::config::names::UnknownClients;
 use crate::config::provider::Secret;
 use crate::vault::Vault;
@@ -31,6 +36,8 @@ pub(super) struct Clients {
     own_id_at_provider: Option<String>,
     unknown: UnknownClients,
     people: People,
+    /// `auth.redirect_schemes` changes while the server runs.
+    config: watch::Receiver<Arc<Config>>,
 }
 
 /// A client of `[auth.clients.ID]`.
@@ -82,10 +89,16 @@ enum Proof {
     Assertion,
 }
 
-/// What a client showed at the token endpoint.
+/// What a client showed at the token endpoint. An empty secret is none.
+#[derive(Clone)]
 pub(super) enum Shown<'r> {
     Nothing,
-    Secret { method: Method, secret: &'r str },
+    Secret {
+        method: Method,
+        secret: &'r str,
+    },
+    /// An assertion under its own key, which only its document can prove.
+    Assertion(&'r str),
 }
 
 /// Why there is no such client.
@@ -107,8 +120,9 @@ impl Clients {
         own_id_at_provider: Option<String>,
         unknown: UnknownClients,
         people: People,
+        config: watch::Receiver<Arc<Config>>,
     ) -> Self {
-        Self { vault, documents, declared, own_id_at_provider, unknown, people }
+        Self { vault, documents, declared, own_id_at_provider, unknown, people, config }
     }
 
     /// Finds a client by its id.
@@ -160,6 +174,25 @@ impl Clients {
     pub(super) fn documents(&self) -> &Documents {
         &self.documents
     }
+
+    /// Whether any client may be sent there, by the rules of the moment.
+    pub(super) fn accept(&self, uri: &str) -> Result<Kind, Unacceptable> {
+        redirect::accept(uri, &self.config.borrow().auth.redirect_schemes)
+    }
+
+    /// Whether this client may be sent there.
+    pub(super) fn may_send(&self, client: &Client, uri: &str) -> bool {
+        let is_its_own = match &client.redirects {
+            Redirects::Registered(registered) => redirect::matches(registered, uri),
+            Redirects::Acceptable => true,
+        };
+        is_its_own && self.accept(uri).is_ok()
+    }
+
+    /// Whether the operator has declared a client. All others say themselves who they are.
+    pub(super) fn is_declared(&self, id: &str) -> bool {
+        self.declared.contains_key(id)
+    }
 }
 
 impl Client {
@@ -194,15 +227,6 @@ impl Client {
             standing: Standing::Registered,
             redirects: Redirects::Acceptable,
             proof: Proof::Public,
-        }
-    }
-
-    /// Whether it may be sent there.
-    pub(super) fn may_be_sent_to(&self, uri: &str) -> bool {
-        let is_acceptable = redirect::accept(uri).is_ok();
-        match &self.redirects {
-            Redirects::Registered(registered) => is_acceptable && redirect::matches(registered, uri),
-            Redirects::Acceptable => is_acceptable,
         }
     }
 

@@ -40,11 +40,7 @@ pub(crate) async fn decide(server: &Arc<AuthorizationServer>, headers: &HeaderMa
 
 async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: Form) -> Response {
     let upstream = request::upstream_request(&server.requests, &form.id, server.callback_url());
-    let back = Back {
-        redirect_uri: &form.request.redirect_uri,
-        state: form.request.state.as_deref(),
-        client: &form.request.client_name,
-    };
+    let back = Back::approved(&form.request);
     let url = match server.upstream.authorize_url(&upstream).await {
         Ok(url) => url,
         Err(unavailable) => return server.page(headers, provider_unavailable(unavailable, back)),
@@ -66,11 +62,8 @@ async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     if let Err(error) = transaction::take_back(&server.store, &upstream.state).await {
         tracing::warn!(%error, "a login that was denied could not be ended; it ends by itself");
     }
-    let back = Back {
-        redirect_uri: &form.request.redirect_uri,
-        state: form.request.state.as_deref(),
-        client: &form.request.client_name,
-    };
+    let is_approved = server.clients.is_declared(&form.request.client_id);
+    let back = Back { is_approved, ..Back::approved(&form.request) };
     let mut response = server.send_error(&back, "access_denied", "the person did not approve the login");
     server.cookies.clear(&mut response, &form.id);
     response

@@ -86,18 +86,34 @@ pub struct Forward {
     pub url: String,
     /// The client's name.
     pub client: String,
-    /// How long the page can be read before the browser goes on.
-    pub after_s: u32,
+    /// How long the page can be read before the browser goes on; without it, only a click leads there.
+    pub after_s: Option<u32>,
 }
 
-/// The last step to an application that is opened by a scheme of its own, such as `cursor:`. Browsers follow such a
-/// redirect unreliably and without a word; a page can tell how to go on.
+/// The last step of a login where a redirect will not do. An application that is opened by a scheme of its own, such as
+/// `cursor:`, gets one since browsers follow such redirects unreliably and without a word. And a client that nobody
+/// knows, or that nobody has approved, is to have the browser by a person's click alone (RFC 9700 §4.11.2).
 #[derive(Debug)]
-pub struct OpenAppPage {
+pub struct ReturnPage {
+    /// The status: a request that was bad is one on a page, too.
+    pub status: StatusCode,
     /// The client's validated redirect URI, with the answer in its query.
     pub url: String,
-    /// What the application is told.
+    /// What the client is told.
     pub outcome: Outcome,
+    /// Who decides that the browser goes there.
+    pub going: Going,
+}
+
+/// Who decides that a browser goes on from a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Going {
+    /// The page: the browser goes at once.
+    ByItself,
+    /// The person, by a click.
+    ByClick,
+    /// The person, who has not approved the client.
+    Unapproved,
 }
 
 /// The end of a login whose client has everything already, for a browser that comes back to it.
@@ -201,7 +217,7 @@ impl MessagePage {
             steps: steps.iter().map(|step| passages(step)).collect(),
             quote: quote.as_deref().map(|quote| cut(clean(quote).trim(), MAX_QUOTE_BYTES)),
             reference: &self.reference,
-            forward: self.forward.as_ref(),
+            forward: self.forward.as_ref().map(ForwardView::of),
         }
     }
 
@@ -233,7 +249,20 @@ struct MessageView<'a> {
     steps: Vec<Vec<Passage>>,
     quote: Option<String>,
     reference: &'a str,
-    forward: Option<&'a Forward>,
+    forward: Option<ForwardView<'a>>,
+}
+
+struct ForwardView<'a> {
+    url: &'a str,
+    client: String,
+    place: Place,
+    after_s: Option<u32>,
+}
+
+impl<'a> ForwardView<'a> {
+    fn of(Forward { url, client, after_s }: &'a Forward) -> Self {
+        Self { url, client: clean_name(client), place: Destination::of(url).place, after_s: *after_s }
+    }
 }
 
 /// A piece of a text.
@@ -254,28 +283,31 @@ fn passages(text: &str) -> Vec<Passage> {
     text.split('`').enumerate().map(passage).collect()
 }
 
-impl OpenAppPage {
+impl ReturnPage {
     /// The page as an answer.
     pub fn response(&self, base_url: &BaseUrl) -> Response {
-        html::answer(StatusCode::OK, &self.view(base_url), base_url)
+        html::answer(self.status, &self.view(base_url), base_url)
     }
 
-    fn view<'a>(&'a self, base_url: &'a BaseUrl) -> OpenAppView<'a> {
-        let app = match Destination::of(&self.url).place {
-            Place::App(name) => name,
-            Place::Host(_) | Place::ThisComputer | Place::OtherApp(_) => "the application",
-        };
-        OpenAppView { server: base_url.authority(), url: &self.url, app, outcome: &self.outcome }
+    fn view<'a>(&'a self, base_url: &'a BaseUrl) -> ReturnView<'a> {
+        ReturnView {
+            server: base_url.authority(),
+            url: &self.url,
+            place: Destination::of(&self.url).place,
+            outcome: &self.outcome,
+            going: self.going,
+        }
     }
 }
 
 #[derive(Template)]
-#[template(path = "open_app.html")]
-struct OpenAppView<'a> {
+#[template(path = "return.html")]
+struct ReturnView<'a> {
     server: &'a str,
     url: &'a str,
-    app: &'static str,
+    place: Place,
     outcome: &'a Outcome,
+    going: Going,
 }
 
 impl LoggedInPage {

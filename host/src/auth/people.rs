@@ -14,6 +14,10 @@ use crate::principal;
 /// In place of scopes: all there are. Only the built-in login, where everybody holds every scope, says so.
 const EVERY_SCOPE: &str = "*";
 
+/// Scopes that clients ask for by habit, and which mean nothing here: a refresh token goes to everybody, and who
+/// somebody is concerns the provider.
+const INERT_SCOPES: [&str; 4] = ["offline_access", "openid", "profile", "email"];
+
 /// The rules of `[auth]`: `allow`, `deny`, `groups`, `scopes` and `denied_clients`, as they are at any moment.
 #[derive(Clone)]
 pub(super) struct People {
@@ -167,17 +171,27 @@ impl People {
         all
     }
 
-    /// What a request asks for, cut to what there is; asking for nothing that there is means everything.
+    /// What a request asks for, cut to what there is; asking for nothing means everything, and asking for nothing that
+    /// there is means nothing.
     pub(super) fn requested(&self, raw_scope: Option<&str>) -> BTreeSet<String> {
-        let all = self.all_scopes();
-        let asked: BTreeSet<String> = raw_scope
-            .unwrap_or_default()
-            .split_whitespace()
-            .filter(|scope| all.contains(*scope))
-            .map(str::to_owned)
-            .collect();
-        if asked.is_empty() { all } else { asked }
+        self.asked(raw_scope).unwrap_or_else(|| self.all_scopes())
     }
+
+    /// The scopes among those in a `scope` that mean something here; none if it asks for nothing.
+    ///
+    /// Those of an identity are asked for by habit and count as not sent. Where the configuration has given one of them
+    /// a meaning, it comes with what else is asked for, since nobody can tell whether it was meant.
+    pub(super) fn asked(&self, raw_scope: Option<&str>) -> Option<BTreeSet<String>> {
+        let asked = || raw_scope.unwrap_or_default().split_whitespace();
+        asked().find(|scope| !is_inert(scope))?;
+        let all = self.all_scopes();
+        Some(asked().filter(|scope| all.contains(*scope)).map(str::to_owned).collect())
+    }
+}
+
+/// Whether a scope counts as not sent, unless the configuration has given it a meaning.
+pub(super) fn is_inert(scope: &str) -> bool {
+    INERT_SCOPES.contains(&scope)
 }
 
 /// One state of the rules.
@@ -371,8 +385,26 @@ mod tests {
         let asked = |scope| people.requested(scope).into_iter().collect::<Vec<_>>();
         let everything = ["notes:read", "notes:write", "weather"];
         assert_eq!(asked(None), everything);
-        assert_eq!(asked(Some(" ")), everything);
-        assert_eq!(asked(Some("openid offline_access")), everything);
+        for nothing in ["", " ", "openid offline_access", "openid profile email offline_access", "email\temail"] {
+            assert_eq!(asked(Some(nothing)), everything, "{nothing:?}");
+        }
+        for only_unknown in ["nonsense", "mcp:tools openid", "OpenID", "weather:read", "*", "Weather"] {
+            assert_eq!(asked(Some(only_unknown)), Vec::<String>::new(), "{only_unknown:?}");
+        }
         assert_eq!(asked(Some("weather\tnonsense  notes:read")), ["notes:read", "weather"]);
+        assert_eq!(asked(Some("openid weather")), ["weather"]);
+    }
+
+    #[test]
+    fn a_scope_of_the_configuration_counts_whatever_it_is_called() {
+        let mut config = Config::default();
+        for scope in ["email", "weather"] {
+            config.auth.scopes.insert(scope.parse().unwrap(), Vec::new());
+        }
+        let people = People::fixed(config, false);
+        let asked = |scope| people.requested(scope).into_iter().collect::<Vec<_>>();
+        assert_eq!(asked(Some("openid email")), ["email", "weather"], "by habit");
+        assert_eq!(asked(Some("weather")), ["weather"]);
+        assert_eq!(asked(Some("weather email")), ["email", "weather"], "what a challenge asks for is to be had");
     }
 }

@@ -17,8 +17,9 @@ use super::clients::{Clients, Declared};
 use super::cookies::Cookies;
 use super::explain::Explanation;
 use super::limits::{Bucket, Limits};
-use super::pages::{Forward, MessagePage, OpenAppPage, Outcome};
+use super::pages::{Forward, Going, MessagePage, Outcome, ReturnPage};
 use super::people::People;
+use super::request::ValidatedRequest;
 use super::sessions::{Lives, Sessions, Turns};
 use super::upstream::Upstream;
 use crate::config::Config;
@@ -86,7 +87,7 @@ impl AuthorizationServer {
         let Parameters { config, clients, upstream, own_id_at_provider, documents, state, store, tasks } = parameters;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
-        let people = People::new(config, is_local(&upstream), tasks);
+        let people = People::new(config.clone(), is_local(&upstream), tasks);
         let lives = Lives {
             access: auth.access_ttl.duration(),
             refresh: auth.refresh_ttl.duration(),
@@ -103,6 +104,7 @@ impl AuthorizationServer {
             own_id_at_provider,
             auth.unknown_clients,
             people,
+            config,
         );
         let base_url = current.server.base_url.clone();
         Self {
@@ -178,10 +180,14 @@ impl AuthorizationServer {
         let Failure { status, error, explanation, cause, back } = failure;
         let cause = cut(&cause, CAUSE_BYTES);
         tracing::warn!(%reference, status = status.as_u16(), cause, "login: {}", explanation.title);
-        let forward = back.map(|back| Forward {
-            url: self.error_url(&back, error, &explanation.title),
-            client: back.client.to_owned(),
-            after_s: FORWARD_AFTER_S,
+        let forward = back.and_then(|back| {
+            let after_s = match self.way(&back) {
+                Way::Redirect | Way::Page(Going::ByItself) => Some(FORWARD_AFTER_S),
+                Way::Page(Going::ByClick | Going::Unapproved) => None,
+                Way::Closed => return None,
+            };
+            let url = self.error_url(&back, error, &explanation.title);
+            Some(Forward { url, client: back.client.to_owned(), after_s })
         });
         let mut response =
             MessagePage { status, error, explanation, reference, forward }.respond(headers, &self.base_url);
@@ -191,13 +197,31 @@ impl AuthorizationServer {
         response
     }
 
-    /// Sends the browser back to its client with an answer (RFC 6749 §4.1.2, RFC 9207 §2).
+    /// Sends the browser back to its client with an answer (RFC 6749 §4.1.2, RFC 9207 §2), or gives a page that does.
     pub(super) fn send_back(&self, back: &Back<'_>, answer: &[(&str, &str)], outcome: Outcome) -> Response {
         let url = self.answer_url(back, answer);
-        if redirect::accept(back.redirect_uri) == Ok(Kind::App) {
-            return OpenAppPage { url, outcome }.response(&self.base_url);
+        match self.way(back) {
+            Way::Redirect => see_other(&url),
+            Way::Page(going) => {
+                let status = match (going, &outcome) {
+                    (Going::Unapproved, Outcome::Failed { .. }) => StatusCode::BAD_REQUEST,
+                    _ => StatusCode::OK,
+                };
+                ReturnPage { status, url, outcome, going }.response(&self.base_url)
+            }
+            Way::Closed => closed().response(&self.base_url),
         }
-        see_other(&url)
+    }
+
+    /// How an answer gets back to its client.
+    fn way(&self, back: &Back<'_>) -> Way {
+        match self.clients.accept(back.redirect_uri) {
+            Err(_) => Way::Closed,
+            Ok(_) if !back.is_approved => Way::Page(Going::Unapproved),
+            Ok(Kind::Web | Kind::Loopback) => Way::Redirect,
+            Ok(Kind::App { is_known: true }) => Way::Page(Going::ByItself),
+            Ok(Kind::App { is_known: false }) => Way::Page(Going::ByClick),
+        }
     }
 
     /// Sends the browser back to its client with an error (RFC 6749 §4.1.2.1).
@@ -236,6 +260,41 @@ pub(super) struct Back<'r> {
     pub(super) redirect_uri: &'r str,
     pub(super) state: Option<&'r str>,
     pub(super) client: &'r str,
+    /// Whether a person has approved the client in this login, or the operator has declared it. Until then it is a
+    /// stranger, to whom no browser is sent without a click (RFC 9700 §4.11.2).
+    pub(super) is_approved: bool,
+}
+
+impl<'r> Back<'r> {
+    /// The way back to the client of a request that a person has approved.
+    pub(super) fn approved(request: &'r ValidatedRequest) -> Self {
+        Self {
+            redirect_uri: &request.redirect_uri,
+            state: request.state.as_deref(),
+            client: &request.client_name,
+            is_approved: true,
+        }
+    }
+}
+
+/// How an answer gets back to a client.
+enum Way {
+    Redirect,
+    Page(Going),
+    /// Not at all: what was taken when the login began is not any more.
+    Closed,
+}
+
+/// The client cannot be called back any more.
+fn closed() -> MessagePage {
+    let explanation = Explanation::new(
+        "The client may not send you there any more",
+        "The operator of this server has changed where clients may send people back to, while you were logging in.",
+        &["Ask whoever runs this server: `auth.redirect_schemes` in `tinymcp.toml` says it."],
+    );
+    let reference = reference();
+    tracing::warn!(%reference, "login: {}", explanation.title);
+    MessagePage { status: StatusCode::FORBIDDEN, error: "access_denied", explanation, reference, forward: None }
 }
 
 /// What a page is about.

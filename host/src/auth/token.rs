@@ -24,7 +24,10 @@ pub(crate) async fn token(
 ) -> Response {
     let began = Began::now();
     match answer(server, address, headers, body, began).await {
-        Ok(answer) => errors::json(StatusCode::OK, &answer.json(now_s())),
+        Ok(answer) => {
+            let are_there_scopes = !server.people().all_scopes().is_empty();
+            errors::json(StatusCode::OK, &answer.json(now_s(), are_there_scopes))
+        }
         Err(error) => {
             tracing::debug!(?error, "a token request was refused");
             error.response()

@@ -12,6 +12,7 @@ use super::names::{PluginName, Who};
 use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
+use super::redirect_schemes::{self, SchemeRule};
 
 /// Where WebAssembly's 32-bit memories end.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
@@ -27,6 +28,8 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     memory_has_an_end(config, reader);
     grants_speak_https(config, reader);
     clients_can_be_sent_back(config, reader);
+    schemes_are_allowed_or_refused(config, reader);
+    clients_are_called_back(config, reader);
     clients_come_to_the_listener(config, reader);
     groups_name_people(config, reader);
     warn_about_what_has_no_effect(config, reader);
@@ -88,6 +91,32 @@ fn clients_can_be_sent_back(config: &Config, reader: &mut Reader<'_>) {
     for (id, _) in config.auth.clients.iter().filter(|(_, client)| client.redirect_uris.is_empty()) {
         let key = Key::from("auth.clients").child(id).child("redirect_uris");
         reader.conflict(&[key], "a client needs at least one".to_owned());
+    }
+}
+
+fn schemes_are_allowed_or_refused(config: &Config, reader: &mut Reader<'_>) {
+    let rules = &config.auth.redirect_schemes;
+    for rule in rules {
+        if let SchemeRule::Allow(scheme) = rule
+            && rules.contains(&SchemeRule::Deny(scheme.clone()))
+        {
+            reader.conflict(&["auth.redirect_schemes".into()], format!("`{scheme}` is both allowed and refused"));
+        }
+    }
+}
+
+/// Warns of clients that can never log in, since nobody is sent where they want them.
+fn clients_are_called_back(config: &Config, reader: &mut Reader<'_>) {
+    for (id, client) in &config.auth.clients {
+        let key = Key::from("auth.clients").child(id).child("redirect_uris");
+        for uri in &client.redirect_uris {
+            let scheme = uri.split(':').next().unwrap_or_default().to_ascii_lowercase();
+            if !redirect_schemes::WEB.contains(&scheme.as_str())
+                && let Err(refusal) = redirect_schemes::accept(&scheme, &config.auth.redirect_schemes)
+            {
+                reader.warn(&key, Fault::Conflict(format!("nobody is sent to `{uri}`: {refusal}")));
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::names::{
 };
 use super::problem::Source;
 use super::reader::{Reader, Setting};
+use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
 use super::template::Template;
 use super::units::{ByteSize, Count, Period, Positive};
@@ -105,6 +106,10 @@ table! {
         unknown_clients: UnknownClients = "refuse",
         /// Ids of clients that are turned away as if they had never registered. A change applies at once.
         denied_clients: Vec<String> = [],
+        /// Schemes by which clients may be called back, beside those of known applications and those that nobody else
+        /// acts on: `myapp` allows one, `!myapp` refuses one, `!*` refuses all that are not allowed here by name. A change
+        /// applies at once.
+        redirect_schemes: Vec<SchemeRule> = [],
         /// Groups of people, which are then named `group:…`. A change applies at once.
         groups: BTreeMap<GroupName, Vec<Who>> = {},
         /// Who holds a scope that the provider's token does not carry. A change applies at once.

@@ -1,11 +1,13 @@
 //! `/authorize` (RFC 6749 §4.1.1, RFC 7636 §4.3): before client and redirect URI are proved errors are pages, afterwards they go to
 //! the client.
 
+use std::collections::HashMap;
+
 use tinymcp_tests::browser::page::Page;
 use tinymcp_tests::browser::{Browser, Landing};
 use tinymcp_tests::http::{Request, content_type};
 use tinymcp_tests::oauth::{Authorization, Kind, OAuthClient};
-use tinymcp_tests::world::World;
+use tinymcp_tests::world::{World, local};
 
 use super::alice;
 
@@ -20,13 +22,14 @@ async fn page(authorization: Authorization) -> Page {
     page
 }
 
-/// The error that the client is told.
+/// The error that the client is told, when a person follows the link: nobody has approved it.
 async fn told(client: &OAuthClient, authorization: Authorization) -> String {
     let has_state = authorization.parameters.iter().any(|(name, _)| name == "state");
-    let landing = alice().open(&authorization.url()).await;
-    let Landing::Client(url) = &landing else { panic!("{landing:?}") };
+    let page = alice().open(&authorization.url()).await.page();
+    assert_eq!((page.status, page.header("location")), (400, ""), "{page:?}");
+    let url = Landing::Page(page).clicked();
     assert!(url.as_str().starts_with(&format!("{}?", client.redirect_uri)), "{url}");
-    let told = landing.told();
+    let told: HashMap<String, String> = url.query_pairs().into_owned().collect();
     assert_eq!(told["iss"], client.base.as_str().trim_end_matches('/'), "{told:?}");
     assert_eq!(told.get("state"), has_state.then_some(&authorization.state), "{told:?}");
     assert!(told.contains_key("error_description") && !told.contains_key("code"), "{told:?}");
@@ -115,6 +118,36 @@ async fn later_errors_go_to_the_client_with_state_and_issuer() {
     }
 }
 
+/// RFC 9700 §4.11.2: before a person has approved it, a client that says itself who it is cannot make this server lead
+/// anybody anywhere.
+#[tokio::test]
+async fn errors_lead_to_no_client_that_nobody_has_approved() {
+    let world = World::of(local().config("[auth.clients.ci]\nredirect_uris = [\"https://ci.example/cb\"]\n")).await;
+    let bad = |client: &OAuthClient| client.authorization().set("response_type", "token");
+    for uri in
+        ["https://evil.example/cb", "http://localhost:6274/cb", "cursor://a/cb", "myapp://cb", "com.example.app:/cb"]
+    {
+        let body = serde_json::json!({ "client_name": "Google", "redirect_uris": [uri] });
+        let answer = tinymcp_tests::oauth::register(&world.base, &body).await;
+        let client = OAuthClient::known(&world.base, answer.json()["client_id"].as_str().unwrap(), uri);
+        for authorization in [bad(&client), client.authorization().set("prompt", "none")] {
+            let page = alice().open(&authorization.url()).await.page();
+            assert_eq!(page.status, 400, "{page:?}");
+            assert!(page.header("content-security-policy").starts_with("default-src 'none'"), "{page:?}");
+            assert!(page.html.contains("rel=\"noopener noreferrer nofollow\""), "{}", page.html);
+            let url = Landing::Page(page).clicked();
+            assert!(url.as_str().starts_with(&format!("{uri}?error=")), "{url}");
+        }
+        // A program that does not ask for a page is not led there either.
+        let answer = Request::to(&bad(&client).url().parse().unwrap(), "GET").send().await;
+        assert_eq!((answer.status, answer.header("location"), answer.header("refresh")), (400, "", ""), "{answer:?}");
+    }
+    // The operator knows this one.
+    let declared = OAuthClient::known(&world.base, "ci", "https://ci.example/cb");
+    let url = alice().open(&bad(&declared).url()).await.client();
+    assert!(url.as_str().starts_with("https://ci.example/cb?error=unsupported_response_type"), "{url}");
+}
+
 /// RFC 6749 §3.1: parameters must not be included more than once.
 #[tokio::test]
 async fn repeated_parameters_are_refused() {
@@ -127,10 +160,8 @@ async fn repeated_parameters_are_refused() {
     }
     for name in ["state", "scope", "code_challenge", "response_type"] {
         let landing = alice().open(&client.authorization().set(name, "x").also(name, "y").url()).await;
-        match landing {
-            Landing::Page(page) => assert_eq!((page.status, page.refresh()), (400, None), "{name}: {page:?}"),
-            Landing::Client(_) => assert_eq!(landing.told()["error"], "invalid_request", "{name}"),
-        }
+        let url = landing.clicked();
+        assert!(url.query_pairs().any(|pair| pair == ("error".into(), "invalid_request".into())), "{name}: {url}");
     }
     let twice = client.authorization().set("prompt", "consent").also("prompt", "consent");
     assert!(alice().open(&twice.url()).await.page().asks_for_consent(), "VS Code sends it twice");

@@ -102,8 +102,8 @@ async fn denying_tells_the_client() {
     let world = World::local().await;
     let waiting = Waiting::registered(&world).await;
     let url = waiting.client.authorization().url();
-    let deny = click(DENY);
-    let actions = [deny.as_str(), "wait:CLIENT HAS IT"];
+    let (deny, follow) = (click(DENY), click("a.button"));
+    let actions = [deny.as_str(), "wait:Access denied", &follow, "wait:CLIENT HAS IT"];
     let (told, _) = tokio::join!(waiting.told(), browse(&url, &actions));
     assert!(told.query().unwrap().contains("error=access_denied"), "{told}");
 }

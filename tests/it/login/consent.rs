@@ -72,11 +72,23 @@ async fn it_cannot_be_framed_scripted_kept_or_followed() {
 #[tokio::test]
 async fn denying_tells_the_client_and_nobody_else() {
     let (_world, client, mut alice, page) = asked().await;
-    let told = alice.decide(&page, "deny").await.told();
+    // Nobody has approved it, so only a click leads to it.
+    let url = alice.decide(&page, "deny").await.clicked();
+    assert!(url.as_str().starts_with(&format!("{}?", client.redirect_uri)), "{url}");
+    let told: std::collections::HashMap<String, String> = url.query_pairs().into_owned().collect();
     assert_eq!(told["error"], "access_denied", "{told:?}");
     assert!(told.contains_key("state") && !told.contains_key("code"), "{told:?}");
     assert_eq!(told["iss"], client.base.as_str().trim_end_matches('/'));
     assert!(alice.history.iter().all(|hop| !hop.contains("/local/authorize")), "{:?}", alice.history);
+}
+
+#[tokio::test]
+async fn denying_leads_back_to_a_client_of_the_operators() {
+    let config = "[auth.clients.ci]\nredirect_uris = [\"https://ci.example/cb\"]\n";
+    let world = World::of(tinymcp_tests::world::local().config(config)).await;
+    let client = OAuthClient::known(&world.base, "ci", "https://ci.example/cb");
+    let url = Browser::denying("alice").walk(&client.authorization().url()).await.client();
+    assert!(url.as_str().starts_with("https://ci.example/cb?error=access_denied"), "{url}");
 }
 
 #[tokio::test]

@@ -224,11 +224,13 @@ async fn a_provider_that_comes_late_is_found() {
     assert_eq!(server.get("/readyz").await.status, 503);
     assert_eq!(server.get("/healthz").await.status, 200);
     let mut person = alice();
-    let page = person.open(&client.authorization().url()).await.page();
     let began = Instant::now();
-    let page = if page.asks_for_consent() { person.decide(&page, "approve").await.page() } else { page };
+    let page = person.open(&client.authorization().url()).await.page();
     assert_eq!(page.status, 503, "{page:?}");
     assert!(began.elapsed() < Duration::from_secs(11), "{:?}", began.elapsed());
+    // The client learns of it if the person likes: nobody has approved it yet.
+    let told = Landing::Page(page).clicked();
+    assert!(told.query().unwrap().starts_with("error=temporarily_unavailable&"), "{told}");
     provider.mend();
     server.ready().await;
     client.log_in(&mut alice()).await;

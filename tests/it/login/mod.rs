@@ -23,6 +23,7 @@ mod resource;
 mod revoke;
 mod scopes;
 mod secrets;
+mod secrets_of_clients;
 mod sessions;
 mod token;
 mod who;

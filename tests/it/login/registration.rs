@@ -120,7 +120,7 @@ async fn without_an_acceptable_redirect_uri_there_is_no_client() {
         json!(["http://0x7f000001/cb"]),
         json!(["http://localhost.evil.example/cb"]),
         json!(["http://localhost:99999/cb"]),
-        json!(["unknown-scheme://cb"]),
+        json!(["spotify://cb"]),
         json!(["https:///cb"]),
         json!(["/callback"]),
         json!(["https://a.example/c b"]),

@@ -1,6 +1,5 @@
 //! Resource indicators (RFC 8707): tokens are for `/mcp` of this server, however it is spelled.
 
-use tinymcp_tests::browser::Landing;
 use tinymcp_tests::oauth::{Kind, Tokens};
 use tinymcp_tests::world::World;
 
@@ -61,9 +60,8 @@ async fn other_resources_are_refused_and_nothing_is_used_up() {
     let world = World::local().await;
     let client = world.register(Kind::ClaudeCode).await;
     for resource in others(&world) {
-        let landing = alice().open(&client.authorization().set("resource", &resource).url()).await;
-        assert!(matches!(landing, Landing::Client(_)), "{resource}: {landing:?}");
-        assert_eq!(landing.told()["error"], "invalid_target", "{resource}");
+        let url = alice().open(&client.authorization().set("resource", &resource).url()).await.clicked();
+        assert!(url.query().unwrap().starts_with("error=invalid_target&"), "{resource}: {url}");
     }
     let code = client.code(&mut alice()).await;
     for resource in others(&world) {
@@ -87,9 +85,8 @@ async fn two_resources_are_one_too_many() {
     let world = World::local().await;
     let client = world.register(Kind::ClaudeCode).await;
     let resource = client.resource();
-    let landing = alice().open(&client.authorization().also("resource", "https://other.example/").url()).await;
-    let told = landing.told();
-    assert!(["invalid_target", "invalid_request"].contains(&told["error"].as_str()), "{told:?}");
+    let url = alice().open(&client.authorization().also("resource", "https://other.example/").url()).await.clicked();
+    assert!(url.query().unwrap().starts_with("error=invalid_"), "{url}");
     let code = client.code(&mut alice()).await;
     let twice = [("resource", resource.as_str()), ("resource", "https://other.example/")];
     let answer = client.post("/token", &[&client.redemption(&code)[..], &twice].concat()).await;

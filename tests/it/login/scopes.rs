@@ -36,8 +36,11 @@ async fn unknown_scopes_are_dropped_and_what_is_left_is_granted() {
         ("  a:b\t\tc:d ", vec!["a:b", "c:d"]),
         ("a:b a:b", vec!["a:b"]),
         ("a:b offline_access", vec!["a:b"]),
-        ("unknown", vec!["a:b", "c:d"]),
+        ("unknown", vec![]),
+        ("unknown openid offline_access", vec![]),
+        ("A:B *", vec![]),
         ("", vec!["a:b", "c:d"]),
+        ("openid", vec!["a:b", "c:d"]),
         ("openid profile email offline_access", vec!["a:b", "c:d"]),
     ] {
         let mut scopes = with_scope(&client, asked).await.scopes;
@@ -50,6 +53,65 @@ async fn unknown_scopes_are_dropped_and_what_is_left_is_granted() {
     scopes.retain(|scope| scope != "offline_access");
     scopes.sort();
     assert_eq!(scopes, ["a:b", "c:d"], "absent is the default set");
+}
+
+/// Everything would be more than anybody asked for, and a refusal would be the end of clients that ask for what all
+/// servers have but this one.
+#[tokio::test]
+async fn who_asks_for_unknown_scopes_alone_holds_none_and_can_step_up() {
+    let world = World::of(guarded(local())).await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let page = alice().open(&client.authorization().set("scope", "mcp:tools openid").url()).await.page();
+    assert!(page.asks_for_consent() && page.text().contains("tools that are open to everybody"), "{page:?}");
+    let tokens = with_scope(&client, "mcp:tools openid").await;
+    assert_eq!(
+        tokens.answer["scope"], "",
+        "what is held is said, where it is not what was asked for: {}",
+        tokens.answer
+    );
+    let mcp = world.modern(&tokens.access);
+    assert_eq!(mcp.value("open_greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
+    let (_, request) = mcp.request("tools/call", json!({ "name": "double_greet", "arguments": { "name": "Ada" } }));
+    let answer = request.send().await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+    let challenge = challenge(&answer);
+    assert_eq!((challenge["error"].as_str(), challenge["scope"].as_str()), ("insufficient_scope", "a:b c:d"));
+    let more = with_scope(&client, &challenge["scope"]).await;
+    assert_eq!(world.modern(&more.access).value("double_greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
+    // Renewing gives no more than there was.
+    for scope in [None, Some("mcp:tools openid"), Some("openid")] {
+        let scope = scope.map(|scope| ("scope", scope));
+        let parameters = client.renewal(&tokens.refresh).into_iter().chain(scope).collect::<Vec<_>>();
+        let renewed = Tokens::of(&client.post("/token", &parameters).await);
+        assert_eq!(renewed.scopes, Vec::<String>::new(), "{scope:?}");
+    }
+}
+
+/// Clients repeat what they asked for at first.
+#[tokio::test]
+async fn a_renewal_reads_scopes_as_the_login_does() {
+    let provider = Provider::start(Settings::auth0()).await;
+    let world = World::of(guarded(behind(&provider))).await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let renew = async |tokens: &Tokens, scope: &str| {
+        let parameters = [&client.renewal(&tokens.refresh)[..], &[("scope", scope)]].concat();
+        Tokens::of(&client.post("/token", &parameters).await)
+    };
+    // Mallory does not hold `a:b`.
+    let asked = "a:b c:d mcp:tools openid";
+    let code = client.code_of(client.authorization().set("scope", asked), &mut mallory()).await;
+    let mut tokens = client.redeem(&code).await;
+    assert_eq!((&tokens.scopes[..], &tokens.answer["scope"]), (&["c:d".to_owned()][..], &json!("c:d")));
+    for (scope, held) in [
+        (asked, vec!["c:d"]),
+        ("openid profile email offline_access", vec!["c:d"]),
+        ("a:b", vec![]),
+        ("mcp:tools", vec![]),
+        ("c:d", vec!["c:d"]),
+    ] {
+        tokens = renew(&tokens, scope).await;
+        assert_eq!(tokens.scopes, held, "{scope}");
+    }
 }
 
 #[tokio::test]

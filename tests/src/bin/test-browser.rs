@@ -47,6 +47,11 @@ async fn walk(arguments: Arguments) -> anyhow::Result<ExitCode> {
             call_back(&url).await?;
             Ok(ExitCode::SUCCESS)
         }
+        // Somebody who has just asked for a login follows the link.
+        Landing::Page(page) if page.way_back().is_some() => {
+            call_back(&page.way_back().expect("there is one")).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Landing::Page(page) => {
             eprintln!("{page:?}");
             Ok(ExitCode::FAILURE)

@@ -124,6 +124,14 @@ impl Page {
         tags(&self.html).iter().filter(|tag| tag.name == "a").filter_map(|tag| tag.attribute("href")).collect()
     }
 
+    /// Where its one link away from this server goes: to a client that is only a click away.
+    pub fn way_back(&self) -> Option<Url> {
+        let links = self.links().into_iter().filter_map(|link| self.url.join(&link).ok());
+        let mut away =
+            links.filter(|link| (link.scheme(), link.authority()) != (self.url.scheme(), self.url.authority()));
+        away.next().filter(|_| away.next().is_none())
+    }
+
     /// The names of all elements on it.
     pub fn elements(&self) -> Vec<String> {
         tags(&self.html).into_iter().map(|tag| tag.name).collect()

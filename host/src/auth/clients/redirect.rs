@@ -5,19 +5,11 @@
 
 use url::Url;
 
+use crate::config::redirect_schemes::{self, SchemeRefusal, SchemeRule};
+use crate::schemes::Nature;
+
 /// Longest URI that is taken.
 const URI_BYTES_MAX: usize = 2048;
-
-/// Schemes of applications that are known, though they have no dot (RFC 8252 §7.1 wants a domain's name, reversed).
-const KNOWN_APPS: [(&str, &str); 7] = [
-    ("cursor", "Cursor"),
-    ("vscode", "Visual Studio Code"),
-    ("vscode-insiders", "Visual Studio Code Insiders"),
-    ("windsurf", "Windsurf"),
-    ("zed", "Zed"),
-    ("claude", "Claude"),
-    ("goose", "Goose"),
-];
 
 /// How this machine may be written; no other spelling counts, whatever URL parsers make of it.
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -29,8 +21,12 @@ pub(in crate::auth) enum Kind {
     Web,
     /// A program that listens on this machine.
     Loopback,
-    /// An application that has this scheme to itself.
-    App,
+    /// An application that is opened by its scheme.
+    App {
+        /// Which application that is, is known. Of another scheme nobody knows what it opens, so that nothing but a
+        /// person's click may.
+        is_known: bool,
+    },
 }
 
 /// Why a URI is not taken.
@@ -48,14 +44,17 @@ pub(in crate::auth) enum Unacceptable {
     DotSegments,
     #[error("plain http is taken for `localhost`, `127.0.0.1` and `[::1]` only")]
     PlainHttp,
-    #[error("its scheme is no known application's and no domain name in reverse")]
-    Scheme,
+    #[error(transparent)]
+    Scheme(#[from] SchemeRefusal),
     #[error("it has no host")]
     NoHost,
 }
 
-/// Whether a URI may be registered, and what kind it is.
-pub(in crate::auth) fn accept(uri: &str) -> Result<Kind, Unacceptable> {
+/// Whether a URI may be registered, and what kind it is. `rules` are those of the configuration.
+///
+/// RFC 8252 §8.4 wants schemes without a dot refused. Applications that people use have such schemes, and no other; what
+/// an accepted one is used for is therefore seen to by [`Kind::App`].
+pub(in crate::auth) fn accept(uri: &str, rules: &[SchemeRule]) -> Result<Kind, Unacceptable> {
     if uri.len() > URI_BYTES_MAX {
         return Err(Unacceptable::TooLong);
     }
@@ -82,8 +81,10 @@ pub(in crate::auth) fn accept(uri: &str) -> Result<Kind, Unacceptable> {
                 && url.host_str().is_some_and(|host| !host.is_empty());
             if has_host { Ok(Kind::Web) } else { Err(Unacceptable::NoHost) }
         }
-        scheme if app_name(scheme).is_some() || is_reverse_domain(scheme) => Ok(Kind::App),
-        _ => Err(Unacceptable::Scheme),
+        scheme => {
+            let nature = redirect_schemes::accept(scheme, rules)?;
+            Ok(Kind::App { is_known: matches!(nature, Nature::Application(_)) })
+        }
     }
 }
 
@@ -101,11 +102,6 @@ pub(in crate::auth) fn without_port(uri: &str) -> String {
         Some(loopback) => format!("http://{}{}", loopback.host, loopback.rest),
         None => uri.to_owned(),
     }
-}
-
-/// The application that a private-use scheme belongs to, if it is a known one.
-pub(in crate::auth) fn app_of(uri: &str) -> Option<&'static str> {
-    app_name(&uri.split_once(':')?.0.to_ascii_lowercase())
 }
 
 /// The URI with our answer in its query: a registered query is kept, but for members of the same names.
@@ -156,17 +152,6 @@ impl<'u> Loopback<'u> {
         let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
         Some(Self { host, rest })
     }
-}
-
-fn app_name(scheme: &str) -> Option<&'static str> {
-    KNOWN_APPS.iter().find(|(known, _)| *known == scheme).map(|(_, name)| *name)
-}
-
-/// `com.example.app`: labels of letters, digits and dashes with dots between them (RFC 8252 §7.1).
-fn is_reverse_domain(scheme: &str) -> bool {
-    let is_label =
-        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    scheme.contains('.') && scheme.split('.').all(is_label)
 }
 
 fn has_user_info(uri: &str) -> bool {

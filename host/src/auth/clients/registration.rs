@@ -7,8 +7,8 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::Clients;
 use super::id::{self, Method, Registration};
-use super::{Clients, redirect};
 use crate::auth::errors::{self, OAuthError};
 use crate::auth::pages::clean_name;
 
@@ -34,7 +34,7 @@ pub(in crate::auth) fn register(clients: &Clients, body: &[u8], now_s: u64) -> R
     let invalid = |what: &str| OAuthError::InvalidClientMetadata(what.to_owned());
     let metadata: Map<String, Value> =
         serde_json::from_slice(body).map_err(|_| invalid("the body is not a JSON object"))?;
-    let redirect_uris = redirect_uris(&metadata)?;
+    let redirect_uris = redirect_uris(clients, &metadata)?;
     let method = method(&metadata)?;
     let grants = grants(&metadata)?;
     require_code_response(&metadata)?;
@@ -70,7 +70,7 @@ pub(in crate::auth) fn register(clients: &Clients, body: &[u8], now_s: u64) -> R
 }
 
 /// Those that can be accepted: one bad URI among good ones is dropped, as clients register lists for all their editions.
-fn redirect_uris(metadata: &Map<String, Value>) -> Result<Vec<String>, OAuthError> {
+fn redirect_uris(clients: &Clients, metadata: &Map<String, Value>) -> Result<Vec<String>, OAuthError> {
     let invalid = |what: String| OAuthError::InvalidRedirectUri(what);
     let listed = metadata.get("redirect_uris").and_then(Value::as_array);
     let listed = listed
@@ -82,7 +82,7 @@ fn redirect_uris(metadata: &Map<String, Value>) -> Result<Vec<String>, OAuthErro
     let mut accepted: Vec<String> = Vec::new();
     let mut reason = "it is not a string".to_owned();
     for uri in listed.iter().filter_map(Value::as_str) {
-        match redirect::accept(uri) {
+        match clients.accept(uri) {
             Ok(_) if accepted.iter().any(|known| known == uri) => {}
             Ok(_) => accepted.push(uri.to_owned()),
             Err(unacceptable) => reason = unacceptable.to_string(),

@@ -3,7 +3,7 @@
 use url::{Host, Url};
 
 use super::clean_name;
-use crate::auth::clients::redirect;
+use crate::schemes;
 
 /// A redirect URI as it is shown.
 pub(super) struct Destination {
@@ -36,6 +36,33 @@ impl Destination {
 }
 
 impl Place {
+    /// How it is called within a sentence.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Host(host) => host,
+            Self::ThisComputer => "the application on this computer",
+            Self::App(name) => name,
+            Self::OtherApp(_) => "the application",
+        }
+    }
+
+    /// How it is called where a sentence begins.
+    pub(super) fn name_first(&self) -> &str {
+        match self {
+            Self::ThisComputer => "The application on this computer",
+            Self::OtherApp(_) => "The application",
+            Self::Host(_) | Self::App(_) => self.name(),
+        }
+    }
+
+    /// When it hears of what became of the login.
+    pub(super) fn when(&self) -> &'static str {
+        match self {
+            Self::Host(_) | Self::ThisComputer => "you follow the link",
+            Self::App(_) | Self::OtherApp(_) => "it opens",
+        }
+    }
+
     fn of(url: &Url) -> Self {
         match (url.scheme(), url.host()) {
             ("http" | "https", Some(host)) => {
@@ -45,7 +72,7 @@ impl Place {
                 // Without a user name, which could look like a host.
                 Self::Host(url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}")))
             }
-            (scheme, _) => match redirect::app_of(url.as_str()) {
+            (scheme, _) => match schemes::application(url.as_str()) {
                 Some(app) => Self::App(app),
                 None => Self::OtherApp(scheme.to_owned()),
             },
@@ -76,6 +103,7 @@ mod tests {
         check("https://claude.ai@evil.example/x", Place::Host("evil.example".to_owned()));
         check("https://clаude.ai/x", Place::Host("xn--clude-5ve.ai".to_owned()));
         check("cursor://anysphere.cursor-mcp/oauth/callback", Place::App("Cursor"));
+        check("warp://mcp/oauth2callback", Place::App("Warp"));
         check("com.example.app:/callback", Place::OtherApp("com.example.app".to_owned()));
     }
 

@@ -56,11 +56,12 @@ fn message_html(page: &MessagePage) -> String {
     page.view(&base_url()).render().unwrap()
 }
 
-fn open_app(outcome: Outcome) -> OpenAppPage {
-    OpenAppPage { url: "cursor://anysphere.cursor-mcp/oauth/callback?code=c&state=s%26t&iss=x".to_owned(), outcome }
+fn open_app(outcome: Outcome) -> ReturnPage {
+    let url = "cursor://anysphere.cursor-mcp/oauth/callback?code=c&state=s%26t&iss=x".to_owned();
+    ReturnPage { status: StatusCode::OK, url, outcome, going: Going::ByItself }
 }
 
-fn open_app_html(page: &OpenAppPage) -> String {
+fn return_html(page: &ReturnPage) -> String {
     page.view(&base_url()).render().unwrap()
 }
 
@@ -177,7 +178,7 @@ fn a_message_can_lead_back_to_the_client() {
     page.forward = Some(Forward {
         url: "https://claude.ai/api/mcp/auth_callback?error=server_error&state=\"x".to_owned(),
         client: "Claude".to_owned(),
-        after_s: 30,
+        after_s: Some(30),
     });
     let html = message_html(&page);
     let escaped = "https://claude.ai/api/mcp/auth_callback?error=server_error&#38;state=&#34;x";
@@ -194,7 +195,7 @@ fn nothing_in_a_message_becomes_markup() {
         steps: vec![format!("`{HOSTILE}`"), HOSTILE.to_owned()],
         quote: Some(format!("{HOSTILE}\u{202e}{}", "x".repeat(5000))),
     };
-    page.forward = Some(Forward { url: HOSTILE.to_owned(), client: HOSTILE.to_owned(), after_s: 1 });
+    page.forward = Some(Forward { url: HOSTILE.to_owned(), client: HOSTILE.to_owned(), after_s: Some(1) });
     let html = message_html(&page);
     assert_harmless(&html);
     assert!(!html.contains('\u{202e}') && !html.contains(&"x".repeat(1100)));
@@ -229,7 +230,7 @@ async fn who_does_not_ask_for_a_page_gets_json() {
 #[test]
 fn an_application_is_opened_by_a_link_and_by_the_browser() {
     let page = open_app(Outcome::LoggedIn { person: Some("Ada".to_owned()) });
-    let html = open_app_html(&page);
+    let html = return_html(&page);
     let escaped = "cursor://anysphere.cursor-mcp/oauth/callback?code=c&#38;state=s%26t&#38;iss=x";
     assert!(html.contains(&format!(r#"<meta http-equiv="refresh" content="0;url={escaped}">"#)), "{html}");
     assert!(html.contains(&format!(r#"href="{escaped}">Open Cursor</a>"#)), "{html}");
@@ -237,20 +238,51 @@ fn an_application_is_opened_by_a_link_and_by_the_browser() {
         &html,
         &["You are logged in", "As Ada.", "You can close this tab; if Cursor still waits, quit it fully"],
     );
-    assert_says(&open_app_html(&open_app(Outcome::Denied)), &["Access denied", "Cursor gets no access."]);
+    assert_says(&return_html(&open_app(Outcome::Denied)), &["Access denied", "Cursor gets no access."]);
     assert_says(
-        &open_app_html(&open_app(Outcome::Failed { why: "the provider is down".to_owned() })),
+        &return_html(&open_app(Outcome::Failed { why: "the provider is down".to_owned() })),
         &["The login did not work"],
     );
 }
 
 #[test]
 fn nothing_in_the_way_to_an_application_becomes_markup() {
-    let outcome = Outcome::LoggedIn { person: Some(HOSTILE.to_owned()) };
-    let page = OpenAppPage { url: format!("com.example.app:/callback?{HOSTILE}"), outcome };
-    let html = open_app_html(&page);
-    assert_harmless(&html);
-    assert_says(&html, &["Open the application"]);
+    for going in [Going::ByItself, Going::ByClick, Going::Unapproved] {
+        for outcome in
+            [Outcome::LoggedIn { person: Some(HOSTILE.to_owned()) }, Outcome::Failed { why: HOSTILE.to_owned() }]
+        {
+            let url = format!("com.example.app:/callback?{HOSTILE}");
+            let html = return_html(&ReturnPage { status: StatusCode::OK, url, outcome, going });
+            assert_harmless(&html);
+            assert_says(&html, &["Open the application", "has com.example.app:, and"]);
+        }
+    }
+    let outcome = Outcome::Denied;
+    let url = format!("{HOSTILE}:{HOSTILE}");
+    assert_harmless(&return_html(&ReturnPage { status: StatusCode::OK, url, outcome, going: Going::Unapproved }));
+}
+
+#[test]
+fn a_client_that_nobody_approved_is_a_click_away() {
+    for (url, words) in [
+        ("https://app.example:8443/cb?error=x", "Go to app.example:8443"),
+        ("http://127.0.0.1:5/cb?error=x", "Go to the application on this computer"),
+        ("cursor://a/cb?error=x", "Open Cursor"),
+        ("myapp://cb?error=x", "Open the application"),
+    ] {
+        let (url, outcome) = (url.to_owned(), Outcome::Failed { why: "scope".to_owned() });
+        let page = ReturnPage { status: StatusCode::BAD_REQUEST, url, outcome, going: Going::Unapproved };
+        let html = return_html(&page);
+        assert!(!html.contains("http-equiv"), "{html}");
+        assert!(html.contains(r#"rel="noopener noreferrer nofollow" href="#), "{html}");
+        assert_says(&html, &[words, "says itself who it is", "connect to localhost:8000"]);
+    }
+    let mut page = message();
+    let (url, client) = ("https://evil.example/cb?error=x".to_owned(), "Google\u{202e}".to_owned());
+    page.forward = Some(Forward { url, client, after_s: None });
+    let html = message_html(&page);
+    assert!(!html.contains("http-equiv") && !html.contains('\u{202e}'), "{html}");
+    assert_says(&html, &["Go back to Google", "The link leads to evil.example, and"]);
 }
 
 #[test]

@@ -92,8 +92,9 @@ pub(in crate::auth) struct Answer {
 }
 
 impl Answer {
-    /// The JSON of RFC 6749 §5.1. `expires_in` is there always, since clients guess without it.
-    pub(in crate::auth) fn json(&self, now_s: u64) -> Value {
+    /// The JSON of RFC 6749 §5.1. `expires_in` is there always, since clients guess without it; and so is `scope` where
+    /// there are scopes, since without it a client has what it asked for.
+    pub(in crate::auth) fn json(&self, now_s: u64, are_there_scopes: bool) -> Value {
         let life_s = self.expires_s.saturating_sub(self.issued_s);
         // Of a short life, the same for as short a time.
         let same_s = SAME_ANSWER_S.min(life_s / 60).max(1);
@@ -104,7 +105,7 @@ impl Answer {
             "expires_in": life_s.saturating_sub(passed_s),
             "refresh_token": self.refresh_token,
         });
-        if !self.scopes.is_empty() {
+        if are_there_scopes || !self.scopes.is_empty() {
             answer["scope"] = self.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ").into();
         }
         answer

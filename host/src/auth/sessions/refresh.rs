@@ -7,6 +7,7 @@ use super::record::{Answer, Predecessor, Record, Refresh};
 use super::together::Renewed;
 use super::{GONE, Sessions, TRIES, now_s};
 use crate::auth::errors::OAuthError;
+use crate::auth::people::is_inert;
 use crate::auth::tokens::{Family, Kind, Token};
 use crate::auth::upstream::{Identity, RefreshError, Refreshed};
 use crate::store::Committed;
@@ -14,10 +15,6 @@ use crate::store::Committed;
 /// How long the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept before the
 /// answer arrived is not logged out.
 const UNSEEN_ANSWER_S: u64 = 24 * 3600;
-
-/// Scopes that clients ask for by habit, and which mean nothing here: a refresh token goes to everybody, and who
-/// somebody is concerns the provider.
-const INERT_SCOPES: [&str; 4] = ["offline_access", "openid", "profile", "email"];
 
 impl Sessions {
     /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14).
@@ -36,11 +33,11 @@ impl Sessions {
     ) -> Result<Answer, OAuthError> {
         let token = Token::open(&self.vault, Kind::Refresh, raw_token).ok_or(GONE)?;
         let (sessions, client_id) = (Arc::clone(self), client_id.to_owned());
-        let scope = raw_scope.map(|scope| scope.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>());
+        let asked = self.people.asked(raw_scope);
         // A client that goes away must not take the provider's new tokens with it.
         let work = async move {
             let family = token.family;
-            sessions.turns.take(family, sessions.refresh_in_turn(&token, &client_id, scope)).await
+            sessions.turns.take(family, sessions.refresh_in_turn(&token, &client_id, asked)).await
         };
         self.tasks.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
     }
@@ -49,7 +46,7 @@ impl Sessions {
         &self,
         token: &Token,
         client_id: &str,
-        scope: Option<BTreeSet<String>>,
+        asked: Option<BTreeSet<String>>,
     ) -> Result<Answer, OAuthError> {
         for _ in 0..TRIES {
             let (row, mut record) = self.load(&token.family).await?.ok_or(GONE)?;
@@ -72,12 +69,10 @@ impl Sessions {
                 }
                 Some(answer)
             };
-            let granted = self.granted(&record, None);
-            // Clients repeat what they asked for at first, of which the identity scopes were never granted.
-            let is_inert = |scope: &String| INERT_SCOPES.contains(&scope.as_str());
-            let known: Option<BTreeSet<String>> =
-                scope.as_ref().map(|scope| scope.iter().filter(|scope| !is_inert(scope)).cloned().collect());
-            if lost.is_none() && known.as_ref().is_some_and(|scope| !scope.is_subset(&granted)) {
+            // Clients repeat what they asked for at first, which may be more than the person holds by now, but not more
+            // than the person approved (RFC 6749 §6).
+            let is_wider = |scope: &String| !record.approved.contains(scope) && !is_inert(scope);
+            if lost.is_none() && asked.iter().flatten().any(is_wider) {
                 return Err(OAuthError::InvalidScope);
             }
             let renewed = self.renewed(&token.family, &record).await?;
@@ -89,7 +84,7 @@ impl Sessions {
             }
             let answer = match lost {
                 None => {
-                    let granted = self.granted(&record, known.as_ref().filter(|scope| !scope.is_empty()));
+                    let granted = self.granted(&record, asked.as_ref());
                     let generation = refresh.generation.saturating_add(1);
                     let (answer, current) = self.mint(token.family, &mut record, granted, generation, now_s);
                     let predecessor = Some(Predecessor::new(token, &answer, now_s));

@@ -233,6 +233,47 @@ fn a_client_whose_secret_is_not_set_is_a_problem_of_serving() {
 }
 
 #[test]
+fn an_empty_secret_is_no_public_client() {
+    let empty = "auth.clients.ci.secret: an empty secret proves nothing; leave the key out for a public client";
+    for secret in ["''", "'  '", "'${CI_SECRET:-}'"] {
+        let text = format!("[auth.clients.ci]\nredirect_uris = ['https://ci.example/cb']\nsecret = {secret}");
+        check(&text, &[NONE], &[&format!("tinymcp.toml:3: {empty}")]);
+    }
+}
+
+#[test]
+fn schemes_are_not_both_allowed_and_refused() {
+    check(
+        "auth.redirect_schemes = ['a1', 'javascript', '!a1', '!bob@example.com']",
+        &[NONE],
+        &[
+            r#"tinymcp.toml:1: auth.redirect_schemes: "javascript": browsers or systems run or show what stands behind this scheme, so no client can have it"#,
+            r#"tinymcp.toml:1: auth.redirect_schemes: "!bob@example.com": expected "myapp" to allow a scheme, "!myapp" to refuse it, or "!*" to refuse all that are not allowed by name"#,
+        ],
+    );
+    check(
+        "auth.redirect_schemes = ['a1', '!zed', '!a1']",
+        &[NONE],
+        &["tinymcp.toml:1: auth.redirect_schemes: `a1` is both allowed and refused"],
+    );
+}
+
+#[test]
+fn a_client_that_nobody_can_be_sent_back_to_is_warned_of() {
+    let text = "auth.redirect_schemes = ['!zed', 'steam']\n[auth.clients.ci]\nredirect_uris = ['https://a.example', 'myapp:cb', 'STEAM:cb', 'Zed:cb', 'spotify:cb', 'file:///x']";
+    let warnings = load(text, &[NONE]).unwrap().warnings;
+    let key = "tinymcp.toml:3: auth.clients.ci.redirect_uris: nobody is sent to";
+    let expected = [
+        format!("{key} `Zed:cb`: its scheme is refused by `auth.redirect_schemes`"),
+        format!(
+            "{key} `spotify:cb`: its scheme is registered for something else; `auth.redirect_schemes` can allow it"
+        ),
+        format!("{key} `file:///x`: browsers or systems act on its scheme themselves"),
+    ];
+    assert_eq!(warnings.iter().map(Problem::to_string).collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn warnings_are_no_problems() {
     let text = "[plugin.my-tool]\nhttp = ['https://a.example']\nsecrets = { KEY = '${KEY}' }\nsettings = { a = 1 }\nscopes = ['a']";
     let variables = [

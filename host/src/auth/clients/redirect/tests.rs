@@ -2,7 +2,8 @@ use super::*;
 
 #[test]
 fn what_may_be_registered() {
-    let app = |uri| (uri, Ok(Kind::App));
+    let known = |uri| (uri, Ok(Kind::App { is_known: true }));
+    let app = |uri| (uri, Ok(Kind::App { is_known: false }));
     for (uri, expected) in [
         ("https://claude.ai/api/mcp/auth_callback", Ok(Kind::Web)),
         ("https://app.example/cb?tenant=1", Ok(Kind::Web)),
@@ -11,8 +12,17 @@ fn what_may_be_registered() {
         ("http://127.0.0.1/", Ok(Kind::Loopback)),
         ("http://127.0.0.1:33418", Ok(Kind::Loopback)),
         ("http://[::1]:1/cb", Ok(Kind::Loopback)),
-        app("cursor://anysphere.cursor-mcp/oauth/callback"),
-        app("vscode://vendor.extension/cb"),
+        known("cursor://anysphere.cursor-mcp/oauth/callback"),
+        known("CURSOR://anysphere.cursor-mcp/oauth/callback"),
+        known("vscode://vendor.extension/cb"),
+        known("warp://mcp/oauth2callback"),
+        known("raycast://oauth?package_name=Extension"),
+        known("com.raycast:/oauth?package_name=Extension"),
+        known("vscodium://vendor.extension/cb"),
+        app("app.contextmcp://oauth/callback"),
+        app("systemprompt://oauth/callback"),
+        app("myapp://cb"),
+        app("my+app.x-1:cb"),
         app("com.example.app:/cb"),
         app("com.example.app://cb"),
         ("", Err(Unacceptable::NotAUri)),
@@ -41,15 +51,63 @@ fn what_may_be_registered() {
         ("http://localhost:/cb", Err(Unacceptable::PlainHttp)),
         ("http://localhost:080/cb", Err(Unacceptable::PlainHttp)),
         ("http://[0:0:0:0:0:0:0:1]/cb", Err(Unacceptable::PlainHttp)),
-        ("javascript:alert(1)", Err(Unacceptable::Scheme)),
-        ("data:text/html,x", Err(Unacceptable::Scheme)),
-        ("file:///etc/passwd", Err(Unacceptable::Scheme)),
-        ("urn:ietf:wg:oauth:2.0:oob", Err(Unacceptable::Scheme)),
-        ("myapp://cb", Err(Unacceptable::Scheme)),
+        ("javascript:alert(1)", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("JaVaScript:alert(1)", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("java\tscript:alert(1)", Err(Unacceptable::NotAUri)),
+        (" javascript:alert(1)", Err(Unacceptable::NotAUri)),
+        ("\u{1}javascript:alert(1)", Err(Unacceptable::NotAUri)),
+        ("javascript\n:alert(1)", Err(Unacceptable::NotAUri)),
+        ("javascript&colon;alert(1)", Err(Unacceptable::NotAUri)),
+        ("javascript%3Aalert(1)", Err(Unacceptable::NotAUri)),
+        ("jav%61script:alert(1)", Err(Unacceptable::NotAUri)),
+        ("view-source:javascript:alert(1)", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("data:text/html,x", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("file:///etc/passwd", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        (
+            "intent://x/;S.browser_fallback_url=https://evil.example;end",
+            Err(Unacceptable::Scheme(SchemeRefusal::ActedOn)),
+        ),
+        ("ms-anything://x", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("X-Apple.SystemPreferences:x", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("c:/windows", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("mailto:a@b.example", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("urn:ietf:wg:oauth:2.0:oob", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        ("spotify://cb", Err(Unacceptable::Scheme(SchemeRefusal::Registered))),
+        ("iris.beep://cb", Err(Unacceptable::Scheme(SchemeRefusal::Registered))),
     ] {
-        assert_eq!(accept(uri), expected, "{uri}");
+        assert_eq!(accept(uri, &[]), expected, "{uri}");
     }
-    assert_eq!(accept(&format!("https://app.example/{}", "a".repeat(2048))), Err(Unacceptable::TooLong));
+    assert_eq!(accept(&format!("https://app.example/{}", "a".repeat(2048)), &[]), Err(Unacceptable::TooLong));
+}
+
+#[test]
+fn rules_of_the_configuration_widen_and_narrow() {
+    let (known, unknown) = (Ok(Kind::App { is_known: true }), Ok(Kind::App { is_known: false }));
+    let refused = Err(Unacceptable::Scheme(SchemeRefusal::Refused));
+    for (rules, uri, expected) in [
+        (&["spotify"][..], "spotify://cb", unknown),
+        (&["Spotify"], "SPOTIFY://cb", unknown),
+        (&["ms-teams-x"], "ms-teams-x://cb", unknown),
+        (&["spotify"], "steam://cb", Err(Unacceptable::Scheme(SchemeRefusal::ActedOn))),
+        (&["!zed"], "zed://cb", refused),
+        (&["!zed"], "ZED://cb", refused),
+        (&["!zed"], "cursor://cb", known),
+        (&["!com.example.app"], "com.example.app:/cb", refused),
+        (&["!*"], "zed://cb", refused),
+        (&["!*"], "com.example.app:/cb", refused),
+        (&["!*"], "myapp://cb", refused),
+        (&["!*", "zed"], "zed://cb", known),
+        (&["zed", "!*", "myapp"], "myapp://cb", unknown),
+        (&["!*", "zed"], "cursor://cb", refused),
+        (&["!*"], "https://app.example/cb", Ok(Kind::Web)),
+        (&["!*"], "http://localhost/cb", Ok(Kind::Loopback)),
+    ] {
+        let rules: Vec<SchemeRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        assert_eq!(accept(uri, &rules), expected, "{rules:?} {uri}");
+    }
+    // No file can say so; this is in case that something else does.
+    let rules = [SchemeRule::Allow("javascript".to_owned())];
+    assert_eq!(accept("javascript:alert(1)", &rules), Err(Unacceptable::Scheme(SchemeRefusal::ActedOn)));
 }
 
 #[test]

@@ -1,0 +1,163 @@
+//! `auth.redirect_schemes`: by which schemes clients may be called back, over what is known of schemes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::text::{Text, Unfit, text_schema};
+use crate::schemes::{self, Nature};
+
+/// One rule of `auth.redirect_schemes`, over what is known of schemes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SchemeRule {
+    /// `myapp`: clients may be called back there.
+    Allow(String),
+    /// `!myapp`: they may not.
+    Deny(String),
+    /// `!*`: they may be called back at those alone that are allowed by name.
+    DenyOthers,
+}
+
+/// Schemes whose URIs have rules of their own, with which these have nothing to do.
+pub(super) const WEB: [&str; 2] = ["http", "https"];
+
+impl FromStr for SchemeRule {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        let (is_denied, name) = text.strip_prefix('!').map_or((false, text), |name| (true, name));
+        let name = name.to_ascii_lowercase();
+        if name == "*" {
+            return if is_denied {
+                Ok(Self::DenyOthers)
+            } else {
+                Err("every scheme is too much: schemes are allowed by name".into())
+            };
+        }
+        if let Some((scheme, _)) = name.split_once(':').filter(|(scheme, _)| schemes::is_scheme(scheme)) {
+            let sign = if is_denied { "!" } else { "" };
+            return Err(format!("a scheme is written without what comes behind it: \"{sign}{scheme}\"").into());
+        }
+        if !schemes::is_scheme(&name) {
+            return Err("expected \"myapp\" to allow a scheme, \"!myapp\" to refuse it, or \"!*\" to refuse all that are not allowed by name".into());
+        }
+        if WEB.contains(&name.as_str()) {
+            return Err("https, and http on loopback, are always taken; this is about schemes of applications".into());
+        }
+        if is_denied {
+            return Ok(Self::Deny(name));
+        }
+        if Nature::of(&name) == Nature::Run {
+            return Err(
+                "browsers or systems run or show what stands behind this scheme, so no client can have it".into()
+            );
+        }
+        Ok(Self::Allow(name))
+    }
+}
+
+impl fmt::Display for SchemeRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow(scheme) => f.write_str(scheme),
+            Self::Deny(scheme) => write!(f, "!{scheme}"),
+            Self::DenyOthers => f.write_str("!*"),
+        }
+    }
+}
+
+impl Text for SchemeRule {
+    const WHAT: &'static str = "a scheme";
+    const EXAMPLE: &'static str = "myapp";
+    const PATTERN: &'static str = r"!?[A-Za-z][A-Za-z0-9+.-]*|!\*";
+}
+
+text_schema!(SchemeRule);
+
+/// Why no client may be called back by a scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SchemeRefusal {
+    /// A rule cannot change it either where they run or show what stands behind it.
+    #[error("browsers or systems act on its scheme themselves")]
+    ActedOn,
+    /// A rule can allow it.
+    #[error("its scheme is registered for something else; `auth.redirect_schemes` can allow it")]
+    Registered,
+    /// A rule says so.
+    #[error("its scheme is refused by `auth.redirect_schemes`")]
+    Refused,
+}
+
+/// The nature of a scheme by which a client may be called back. `scheme` is in lower case.
+///
+/// # Errors
+/// It may not.
+pub fn accept(scheme: &str, rules: &[SchemeRule]) -> Result<Nature, SchemeRefusal> {
+    let nature = Nature::of(scheme);
+    let is_named = |rule: &SchemeRule| matches!(rule, SchemeRule::Allow(name) if name == scheme);
+    let is_refused = |rule: &SchemeRule| matches!(rule, SchemeRule::Deny(name) if name == scheme);
+    // Whatever the rules say: they are checked for it, and this is where it would matter.
+    if nature == Nature::Run {
+        return Err(SchemeRefusal::ActedOn);
+    }
+    if rules.iter().any(is_refused) {
+        return Err(SchemeRefusal::Refused);
+    }
+    if rules.iter().any(is_named) {
+        return Ok(nature);
+    }
+    if rules.contains(&SchemeRule::DenyOthers) {
+        return Err(SchemeRefusal::Refused);
+    }
+    match nature {
+        Nature::Application(_) | Nature::Private => Ok(nature),
+        Nature::Registered => Err(SchemeRefusal::Registered),
+        Nature::ActedOn | Nature::Run => Err(SchemeRefusal::ActedOn),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_are_allowed_and_refused_by_name() {
+        let shape = Err(
+            "expected \"myapp\" to allow a scheme, \"!myapp\" to refuse it, or \"!*\" to refuse all that are not allowed by name",
+        );
+        let web = Err("https, and http on loopback, are always taken; this is about schemes of applications");
+        let run = Err("browsers or systems run or show what stands behind this scheme, so no client can have it");
+        for (text, expected) in [
+            ("myapp", Ok("myapp")),
+            ("MyApp", Ok("myapp")),
+            ("spotify", Ok("spotify")),
+            ("com.example.app", Ok("com.example.app")),
+            ("!zed", Ok("!zed")),
+            ("!javascript", Ok("!javascript")),
+            ("!*", Ok("!*")),
+            ("*", Err("every scheme is too much: schemes are allowed by name")),
+            ("myapp://cb", Err("a scheme is written without what comes behind it: \"myapp\"")),
+            ("!myapp:", Err("a scheme is written without what comes behind it: \"!myapp\"")),
+            ("javascript:", Err("a scheme is written without what comes behind it: \"javascript\"")),
+            ("", shape),
+            ("!", shape),
+            ("!!zed", shape),
+            ("-zed", shape),
+            ("my app", shape),
+            ("my*", shape),
+            ("1app", shape),
+            ("https", web),
+            ("!http", web),
+            ("javascript", run),
+            ("JavaScript", run),
+            ("data", run),
+            ("vbscript", run),
+            ("blob", run),
+            ("file", run),
+            ("view-source", run),
+            ("intent", run),
+        ] {
+            let shown = text.parse::<SchemeRule>().map(|rule| rule.to_string()).map_err(|error| error.to_string());
+            assert_eq!(shown.as_deref().map_err(String::as_str), expected, "{text}");
+        }
+    }
+}
