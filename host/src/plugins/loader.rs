@@ -13,6 +13,7 @@ use super::cache::Cache;
 use super::compile::{Allowance, CompileError, Compiled, Compiler};
 use super::compilers::Compilers;
 use super::engine::Engine;
+use super::kind;
 use super::load::{self, Digest, LoadError, Plugin};
 
 /// Compiling that takes longer is announced before it is done.
@@ -150,7 +151,7 @@ fn look_up(
     bytes: &[u8],
     allowance: Allowance,
 ) -> Result<(Digest, Option<Component>), LoadError> {
-    load::require_component(bytes)?;
+    kind::require_component(bytes)?;
     let digest = Digest::of(bytes);
     let Some(cache) = cache else { return Ok((digest, None)) };
     if let Some(component) = cache.get(engine, &digest) {
