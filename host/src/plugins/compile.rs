@@ -94,10 +94,10 @@ pub enum CompileError {
     #[error("{0} (so it was within the last hour, under the same limits; a changed file or limit is tried at once)")]
     Remembered(String),
     /// Somebody ended the child, or the system did because memory is short.
-    #[error("the compiler was ended from outside ({0}), as systems do that run out of memory; it is tried again")]
+    #[error("the compiler was ended from outside ({0}), as systems do that run out of memory")]
     Killed(String),
     /// The child cannot be started.
-    #[error("no process to compile in: {0}; it is tried again")]
+    #[error("no process to compile in: {0}")]
     NoProcess(String),
 }
 

@@ -406,7 +406,9 @@ impl Registry {
             Err(problem) => {
                 // What waited for its names is not what the file holds any more.
                 entry.refused = None;
-                entry.report_problem(problem);
+                // A command looks once.
+                let is_tried_again = stamp.is_none() && !self.settle.is_zero();
+                entry.report_problem(if is_tried_again { format!("{problem}; it is tried again") } else { problem });
             }
         }
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
