@@ -153,3 +153,91 @@ async fn what_clashes_or_is_too_long_costs_itself() {
     let server = Site::new().plugin("lib", &exporting(&[("", &long)], "")).start().await;
     server.log.wait_for("plugin `lib` not loaded: tool name `lib_a_long").await;
 }
+
+/// Functions that give back the map that they take, and one that gives a key twice.
+const MAPS: &str = r#"(component
+    (core module $module
+        (memory (export "memory") 1)
+        (data (i32.const 16) "\05\01\05\02")
+        (global $next (mut i32) (i32.const 1024))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (global.set $next (i32.and
+                (i32.add (global.get $next) (i32.sub (local.get 2) (i32.const 1)))
+                (i32.sub (i32.const 0) (local.get 2))))
+            (global.get $next)
+            (global.set $next (i32.add (global.get $next) (local.get 3))))
+        (func $give (export "echo") (param i32 i32) (result i32)
+            (i32.store (i32.const 0) (local.get 0))
+            (i32.store (i32.const 4) (local.get 1))
+            (i32.const 0))
+        (func (export "twice") (result i32) (call $give (i32.const 16) (i32.const 2))))
+    (core instance $i (instantiate $module))
+    (type $words (map string u32))
+    (type $numbers (map u64 (option string)))
+    (type $small (map u8 u8))
+    (func (export "words") (param "it" $words) (result $words)
+        (canon lift (core func $i "echo") (memory $i "memory") (realloc (func $i "realloc"))))
+    (func (export "numbers") (param "it" $numbers) (result $numbers)
+        (canon lift (core func $i "echo") (memory $i "memory") (realloc (func $i "realloc"))))
+    (func (export "twice") (result $small)
+        (canon lift (core func $i "twice") (memory $i "memory"))))"#;
+
+#[tokio::test]
+async fn maps_are_objects_or_lists_of_entries() {
+    let site = Site::new().plugin("maps", &from_text(MAPS));
+    let inspected = inspected(&site, "maps.wasm");
+    let schema = |name: &str| {
+        let tools = inspected["tools"].as_array().unwrap();
+        tools.iter().find(|tool| tool["name"] == name).unwrap()["inputSchema"]["properties"]["it"].clone()
+    };
+    let number = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+    assert_eq!(schema("maps_words"), json!({ "type": "object", "additionalProperties": number }));
+    assert_eq!(schema("maps_numbers")["items"]["required"], json!(["key"]));
+    let beyond = inspected["beyondClients"].as_array().unwrap();
+    assert!(beyond.iter().any(|found| found["type"] == "map" && found["tool"] == "maps_words"), "{beyond:?}");
+
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    let long = "k".repeat(300);
+    for words in [json!({}), json!({ "a": 1, "with space": 2, long.as_str(): u32::MAX })] {
+        assert_eq!(client.value("maps_words", json!({ "it": words })).await, words);
+        assert_eq!(client.value("maps_words", json!({ "it": words.to_string() })).await, words);
+    }
+    let numbers = json!([{ "key": u64::MAX, "value": "most" }, { "key": 0 }]);
+    assert_eq!(client.value("maps_numbers", json!({ "it": numbers })).await, numbers);
+    let said = client.failure("maps_numbers", json!({ "it": [{ "key": 1 }, { "key": 1.0, "value": "b" }] })).await;
+    assert_eq!(said, "argument `$.it[1].key`: repeats number 1.0; each key may be given once");
+    let said = client.failure("maps_words", json!({ "it": { "a": -1 } })).await;
+    assert!(said.contains("argument `$.it.a`: expected an integer from 0"), "{said}");
+    let said = client.failure("maps_twice", json!({})).await;
+    assert!(said.contains("a map with the key 5 twice has no JSON form"), "{said}");
+}
+
+#[tokio::test]
+async fn what_the_host_does_not_have_is_named_with_its_function() {
+    let with = |ty: &str, core: &str| {
+        from_text(&format!(
+            r#"(component
+                (core module $module (func (export "odd") {core} unreachable) (func (export "fine") (result i32) i32.const 42))
+                (core instance $i (instantiate $module))
+                (type $odd {ty})
+                (func $odd (param "it" $odd) (canon lift (core func $i "odd")))
+                (func $fine (result u32) (canon lift (core func $i "fine")))
+                (instance $x (export "odd" (func $odd)) (export "fine" (func $fine)))
+                (export "a:b/c@0.1.0" (instance $x)))"#
+        ))
+    };
+    let cases = [
+        ("context", with("error-context", "(param i32)"), "it uses `error-context`"),
+        ("fixed", with("(list u8 2)", "(param i32 i32)"), "it uses lists of fixed length (`list<T, N>`)"),
+    ];
+    let site = cases.iter().fold(Site::new(), |site, (name, bytes, _)| site.plugin(name, bytes));
+    for (name, _, said) in &cases {
+        let finished = site.run(&["inspect", &format!("plugins/{name}.wasm")]);
+        let expected = format!("{said}, which this host does not have, in function `a:b/c@0.1.0#odd`");
+        assert!(finished.stderr.contains(&expected) && !finished.stderr.contains("not a valid"), "{finished:?}");
+    }
+    let server = site.start().await;
+    server.log.wait_for("plugin `context` not loaded: it uses `error-context`").await;
+    server.log.wait_for("plugin `fixed` not loaded: it uses lists of fixed length").await;
+}

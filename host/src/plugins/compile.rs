@@ -15,7 +15,9 @@
 
 pub mod child;
 mod costly;
+mod features;
 mod frame;
+mod functions;
 mod process;
 
 use std::collections::BTreeMap;
@@ -71,6 +73,9 @@ pub enum CompileError {
     /// Cranelift, or the validator before it, does not take the component.
     #[error("not a valid component: {0}")]
     Invalid(String),
+    /// The component is valid, and uses what this host does not have.
+    #[error("{0}")]
+    Unsupported(String),
     /// The limit of processor time.
     #[error("compiling it takes more than {limit} of processor time (`limits.compile_cpu`){culprit}")]
     Processor {
@@ -135,7 +140,7 @@ impl CompileError {
     pub(super) fn is_worth_remembering(&self, took_long: bool) -> bool {
         match self {
             Self::Processor { .. } | Self::Memory { .. } => true,
-            Self::Invalid(_) | Self::Crashed(_) => took_long,
+            Self::Invalid(_) | Self::Unsupported(_) | Self::Crashed(_) => took_long,
             Self::Remembered(_) | Self::Killed(_) | Self::NoProcess(_) => false,
         }
     }
@@ -254,6 +259,7 @@ impl Compiling<'_> {
     async fn explained(&self, ended: Ended) -> CompileError {
         match ended {
             Ended::Invalid(message) => CompileError::Invalid(message),
+            Ended::Unsupported(message) => CompileError::Unsupported(message),
             Ended::Processor => CompileError::Processor { limit: self.allowance.cpu, culprit: self.culprit().await },
             Ended::Memory => CompileError::Memory { limit: self.allowance.memory, culprit: self.culprit().await },
             Ended::Crashed(message) => CompileError::Crashed(message),
@@ -272,9 +278,15 @@ impl Compiling<'_> {
 
 async fn in_this_process(engine: &Arc<Engine>, bytes: &Arc<Vec<u8>>) -> Result<Compiled, CompileError> {
     let (engine, bytes) = (Arc::clone(engine), Arc::clone(bytes));
-    let compiling = tokio::task::spawn_blocking(move || engine.wasm().precompile_component(&bytes));
-    let code = compiling.await.map_err(|error| CompileError::Crashed(error.to_string()))?;
-    let code = code.map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
+    let compile = move || {
+        let code = engine.wasm().precompile_component(&bytes);
+        code.map_err(|error| match features::missing(&bytes) {
+            Some(missing) => CompileError::Unsupported(missing),
+            None => CompileError::Invalid(format!("{error:#}")),
+        })
+    };
+    let code =
+        tokio::task::spawn_blocking(compile).await.map_err(|error| CompileError::Crashed(error.to_string()))??;
     Ok(Compiled { code, cpu: None, memory: None })
 }
 

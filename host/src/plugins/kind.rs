@@ -299,7 +299,7 @@ mod tests {
             (b"(module (func))", "WebAssembly in its text form"),
             (b"// mine\npackage a:b;\nworld w {}", "a WIT text"),
             (b"world w {\n}", "a WIT text"),
-            (b"package main\n\nfunc main() {}", "a text, which begins with `package main\\n\\nf`"),
+            (b"package main\n\nfunc main() {}", "a text, which begins with `package main\\n\\nfu`"),
             (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a pointer of Git LFS"),
             (b"hello there, plugin", "not a WebAssembly file: it is a text, which begins with `hello there, plu`"),
             (b"#!/bin/sh\necho", "a text, which begins with `#!/bin/sh\\necho`"),

@@ -13,7 +13,7 @@ use super::cache::Cache;
 use super::compile::{Allowance, CompileError, Compiled, Compiler};
 use super::compilers::Compilers;
 use super::engine::Engine;
-use super::kind;
+use super::kind::{self, Instead};
 use super::load::{self, Digest, LoadError, Plugin};
 
 /// Compiling that takes longer is announced before it is done.
@@ -127,6 +127,9 @@ impl Loader {
                     }
                 }
                 Err(match error {
+                    CompileError::Invalid(_) if kind::is_wit_package(bytes) => {
+                        LoadError::NoTools(Vec::new(), Instead::WitPackage)
+                    }
                     CompileError::Invalid(message) => LoadError::Invalid(wasmtime::Error::msg(message)),
                     error => LoadError::NotCompiled(error),
                 })
