@@ -176,11 +176,11 @@ const MAPS: &str = r#"(component
     (type $numbers (map u64 (option string)))
     (type $small (map u8 u8))
     (func (export "words") (param "it" $words) (result $words)
-        (canon lift (core func $i "echo") (memory $i "memory") (realloc (func $i "realloc"))))
+        (canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
     (func (export "numbers") (param "it" $numbers) (result $numbers)
-        (canon lift (core func $i "echo") (memory $i "memory") (realloc (func $i "realloc"))))
+        (canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
     (func (export "twice") (result $small)
-        (canon lift (core func $i "twice") (memory $i "memory"))))"#;
+        (canon lift (core func $i "twice") (memory (core memory $i "memory")))))"#;
 
 #[tokio::test]
 async fn maps_are_objects_or_lists_of_entries() {

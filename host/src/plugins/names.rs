@@ -3,7 +3,7 @@
 //! A plugin is called like its file; a tool is called like its plugin and its function, so that two plugins cannot
 //! take each other's names. Everything is pure: the same exports give the same names, whatever else is loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest tool name that every client takes (Claude's API and VS Code: 64).
 const MAX_TOOL_NAME: usize = 64;
@@ -39,24 +39,45 @@ impl FunctionName {
     fn version(&self) -> Option<&str> {
         Some(self.interface.as_deref()?.split_once('@')?.1)
     }
+}
 
-    /// The interface as it is told from those of `others`, who want the same name: `maths_trigonometry_1_0_0` with what
-    /// is needed of the package before it and the version after it.
-    fn interface_among(&self, others: &[&Self]) -> Option<String> {
-        let interface = self.short_interface()?;
-        let package = self.package().filter(|package| others.iter().any(|other| other.package() != Some(package)));
-        let package = package.map(|package| {
-            let last = |package: &'_ str| package.rsplit_once(':').map_or(package, |(_, name)| name).to_owned();
-            let is_same_but_for_namespace =
-                |other: &&Self| other.package().is_some_and(|other| other != package && last(other) == last(package));
-            if others.iter().any(is_same_but_for_namespace) { package.to_owned() } else { last(package) }
+/// The interfaces whose functions would have one name.
+#[derive(Default)]
+struct Sharing<'a> {
+    count: usize,
+    /// By package; a function of the world itself has none.
+    versions: BTreeMap<Option<&'a str>, BTreeSet<Option<&'a str>>>,
+    /// Packages by what they are called within their namespaces.
+    packages: BTreeMap<&'a str, BTreeSet<&'a str>>,
+}
+
+impl<'a> Sharing<'a> {
+    fn add(&mut self, function: &'a FunctionName) {
+        let package = function.package();
+        self.count += 1;
+        self.versions.entry(package).or_default().insert(function.version());
+        if let Some(package) = package {
+            self.packages.entry(without_namespace(package)).or_default().insert(package);
+        }
+    }
+
+    /// The interface of one of them with what tells it from the others: the package before it, the version after it.
+    fn told_apart(&self, function: &FunctionName) -> Option<String> {
+        let interface = function.short_interface().filter(|_| self.count > 1)?;
+        let package = function.package().filter(|_| self.versions.len() > 1).map(|package| {
+            let name = without_namespace(package);
+            if self.packages.get(name).is_some_and(|packages| packages.len() > 1) { package } else { name }
         });
-        let is_other_version = |other: &&Self| other.package() == self.package() && other.version() != self.version();
-        let version = self.version().filter(|_| others.iter().any(is_other_version));
-        let parts = [package.as_deref(), Some(interface), version];
-        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        let is_of_several = self.versions.get(&function.package()).is_some_and(|versions| versions.len() > 1);
+        let version = function.version().filter(|_| is_of_several);
+        let parts: Vec<&str> = [package, Some(interface), version].into_iter().flatten().collect();
         Some(parts.join("_").replace(|char: char| !char.is_ascii_alphanumeric(), "_"))
     }
+}
+
+/// The package's own name: `maths` of `acme:maths`.
+fn without_namespace(package: &str) -> &str {
+    package.rsplit_once(':').map_or(package, |(_, name)| name)
 }
 
 impl std::fmt::Display for FunctionName {
@@ -148,13 +169,12 @@ pub fn tool_names(plugin: &str, prefix: Option<&str>, functions: &[FunctionName]
         tool_name(plugin, prefix, between, &function.function)
     });
     let short: Vec<String> = short.collect();
-    let mut sharing: BTreeMap<&str, Vec<&FunctionName>> = BTreeMap::new();
+    let mut sharing: BTreeMap<&str, Sharing<'_>> = BTreeMap::new();
     for (name, function) in short.iter().zip(functions) {
-        sharing.entry(name).or_default().push(function);
+        sharing.entry(name).or_default().add(function);
     }
     let long = short.iter().zip(functions).map(|(short, function)| {
-        let others = sharing[short.as_str()].as_slice();
-        let between = function.interface_among(others).filter(|_| others.len() > 1);
+        let between = sharing[short.as_str()].told_apart(function);
         between.map_or_else(|| short.clone(), |between| tool_name(plugin, prefix, Some(&between), &function.function))
     });
     let wanted: Vec<String> = long.collect();

@@ -298,7 +298,7 @@ mod tests {
                 (core instance $j (instantiate $r))
                 (type $map (map string u32))
                 (func (export "f") (param "it" $map)
-                    (canon lift (core func $j "f") (memory $j "mem") (realloc (func $j "realloc")))))"#
+                    (canon lift (core func $j "f") (memory (core memory $j "mem")) (realloc (core func $j "realloc")))))"#
         ));
         assert_eq!(missing(&map), None);
         assert!(compiling_engine().unwrap().precompile_component(&map).is_ok());
