@@ -317,7 +317,7 @@ mod tests {
     fn text_that_is_cut_within_a_character_is_text() {
         let long = "\u{e4}".repeat(LOOKED_AT);
         assert!(text(&long.as_bytes()[..LOOKED_AT + 1]).is_some());
-        assert!(text(&[&[b'a'], long.as_bytes()].concat()).is_some());
+        assert!(text(&[b"a".as_slice(), long.as_bytes()].concat()).is_some());
         assert!(text(b"a\0b").is_none());
     }
 
