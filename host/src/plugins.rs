@@ -22,6 +22,7 @@ pub mod engine;
 pub mod frames;
 mod gate;
 mod guest;
+pub mod kind;
 mod ledger;
 mod links;
 pub mod lists;

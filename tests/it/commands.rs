@@ -1,7 +1,7 @@
 //! The commands that look at plugins, beside a running server or without one.
 
 use serde_json::{Value, json};
-use tinymcp_tests::guests::guest;
+use tinymcp_tests::guests::{from_text, guest};
 use tinymcp_tests::server::{Server, Site};
 
 #[test]
@@ -79,7 +79,11 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let whole = guest("greeter-v1");
     vec![
         ("empty", Vec::new(), "the file is empty or cut short (0 bytes)"),
-        ("text", b"hello there, plugin".to_vec(), "not a WebAssembly file: it begins with `hello there, plu`"),
+        (
+            "text",
+            b"hello there, plugin".to_vec(),
+            "not a WebAssembly file: it is a text, which begins with `hello there, plu`",
+        ),
         ("cut", whole[..whole.len() / 2].to_vec(), "not a valid component"),
         (
             "core-module",
@@ -139,7 +143,11 @@ fn call_fails_where_the_tool_does() {
     for (arguments, said) in [
         (&["call", "echo_outcome", r#"{"value": {"err": "no luck"}}"#][..], "no luck"),
         (&["call", "echo_echo_u8", r#"{"value": 256}"#], "argument `$.value`: expected an integer from 0 to 255"),
-        (&["call", "hostile_trap"], "the tool crashed"),
+        (&["call", "hostile_trap"], "the tool crashed (wasm trap: wasm `unreachable` instruction executed)"),
+        (
+            &["call", "hostile_recurse"],
+            "the tool recursed too deeply and was stopped (wasm trap: call stack exhausted)",
+        ),
         (&["call", "hostile_spin"], "the tool did not finish within 300ms"),
         (&["call", "echo_anser"], "did you mean `echo_answer`?"),
     ] {
@@ -149,6 +157,27 @@ fn call_fails_where_the_tool_does() {
     }
     for json in ["{", "[]", "5"] {
         assert_eq!(site.run(&["call", "echo_answer", json]).code, 2, "{json}");
+    }
+}
+
+#[test]
+fn call_shows_where_a_tool_trapped_one_frame_a_line() {
+    let text = r#"(component
+        (core module $module
+            (func $open_drawer (result i32) unreachable)
+            (func $outer (export "outer") (result i32) call $open_drawer))
+        (core instance $instance (instantiate $module))
+        (func (export "trapping") (result u32) (canon lift (core func $instance "outer"))))"#;
+    let site = Site::new().plugin("trapping", &from_text(text));
+    for arguments in [&["call", "trapping"][..], &["call", "plugins/trapping.wasm", "trapping"]] {
+        let finished = site.run(arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (1, ""), "{finished:?}");
+        let lines: Vec<&str> = finished.stderr.lines().filter(|line| line.starts_with("error:")).collect();
+        let [outcome, inner, outer] = lines[..] else { panic!("{finished:#?}") };
+        assert_eq!(outcome, "error: the tool crashed (wasm trap: wasm `unreachable` instruction executed)");
+        assert!(inner.contains("0: ") && inner.ends_with("open_drawer"), "{inner}");
+        assert!(outer.contains("1: ") && outer.ends_with("outer"), "{outer}");
+        assert!(!finished.stderr.contains("WASMTIME"), "no advice that cannot be followed: {finished:?}");
     }
 }
 

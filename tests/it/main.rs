@@ -12,6 +12,7 @@ mod configuration;
 mod contained;
 mod crates;
 mod docs;
+mod files;
 mod languages;
 mod login;
 mod logs;

@@ -71,6 +71,39 @@ pub fn copy_changed(from: &Path, to: &Path) {
     }
 }
 
+/// A component that is written as text.
+///
+/// # Panics
+/// When it is none.
+pub fn from_text(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A component that exports functions without parameters, each of which gives the number 42: pairs of an interface, or
+/// nothing for the world itself, and a function. `further` is what else is in it, as text.
+pub fn exporting(functions: &[(&str, &str)], further: &str) -> Vec<u8> {
+    let mut interfaces: std::collections::BTreeMap<&str, String> = std::collections::BTreeMap::new();
+    let mut exports = String::new();
+    for (interface, function) in functions {
+        match *interface {
+            "" => exports += &format!("(export \"{function}\" (func $answer))\n"),
+            interface => {
+                *interfaces.entry(interface).or_default() += &format!("(export \"{function}\" (func $answer))")
+            }
+        }
+    }
+    for (index, (interface, functions)) in interfaces.iter().enumerate() {
+        exports += &format!("(instance $i{index} {functions}) (export \"{interface}\" (instance $i{index}))\n");
+    }
+    from_text(&format!(
+        "(component {further}
+            (core module $module (func (export \"answer\") (result i32) i32.const 42))
+            (core instance $instance (instantiate $module))
+            (func $answer (result u32) (canon lift (core func $instance \"answer\")))
+            {exports})"
+    ))
+}
+
 /// A component whose file differs from every other one, and which does the same: it has a custom section more.
 /// `mark` tells two of them apart.
 pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {

@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use super::wait::{self, loaded_plugins};
 use super::{ConfigArguments, Failure, logging, output, runtime};
-use crate::plugins::Plugins;
+use crate::plugins::call::CallError;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::codec::{Reply, Rich};
 use crate::plugins::conversation::Conversation;
 use crate::plugins::wit::content::{Block, Body};
+use crate::plugins::{Plugins, frames};
 use crate::principal::Principal;
 
 #[derive(clap::Args)]
@@ -58,9 +59,17 @@ async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> 
             let asked = keys.join(", ");
             return Err(Failure::failed(format!("the tool asks its client ({asked}), and a command is none")));
         }
-        Err(error) => return Err(Failure::failed(error)),
+        Err(error) => return Err(Failure::failed(explained(&error))),
     }
     Ok(())
+}
+
+/// The message that a client gets, and what a server writes into its log: there is none here.
+fn explained(error: &CallError) -> String {
+    let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+    let frames = error.frames();
+    let frames = frames.iter().enumerate().map(|(number, frame)| frames::numbered(number, frame));
+    std::iter::once(format!("{error}{cause}")).chain(frames).collect::<Vec<_>>().join("\n")
 }
 
 /// The text of a result, and what else is in it.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{ConfigArguments, Failure, logging, output, wait};
 use crate::plugins::catalog::{Catalog, Tool};
-use crate::plugins::load::{Import, Kind, Plugin};
+use crate::plugins::load::{Kind, Plugin};
 use crate::plugins::reserve;
 use crate::plugins::schema::{Unsayable, advice, unsayable};
 
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     // Only its author can change what a component reserves: no server warns of it.
     let advice = std::fs::read(&arguments.file).ok().and_then(|component| reserve::advice(&component));
-    let warnings: Vec<String> = warnings(plugin, &catalog).into_iter().chain(advice).collect();
+    let warnings: Vec<String> = warnings(&catalog).into_iter().chain(advice).collect();
     if arguments.json {
         output::json(&as_json(plugin, &catalog, &warnings));
     } else {
@@ -65,7 +65,7 @@ fn print(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) {
         output::line("  none");
     }
     for import in &plugin.imports {
-        output::line(&format!("  {}  {}", import, output::dim(Import::of(import).what_is_behind())));
+        output::line(&format!("  {}  {}", import.name, output::dim(import.behind.what_is_behind())));
     }
     let beyond = beyond_clients(catalog);
     let lines: Vec<String> = beyond.iter().map(|(tool, found)| told(tool, found)).collect();
@@ -77,12 +77,13 @@ fn print(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) {
 }
 
 /// What the author should mend, and what may surprise a tool's callers.
-fn warnings(plugin: &Plugin, catalog: &Catalog) -> Vec<String> {
+fn warnings(catalog: &Catalog) -> Vec<String> {
     let of_tools = catalog
         .tools()
         .iter()
         .flat_map(|tool| advice(tool.function()).into_iter().map(|advice| format!("tool `{}`: {advice}", tool.name)));
-    plugin.warnings().cloned().chain(of_tools).collect()
+    let of_plugin = catalog.plugins().iter().filter_map(|plugin| plugin.serving.as_ref());
+    of_plugin.flat_map(|serving| serving.warnings.iter().cloned()).chain(of_tools).collect()
 }
 
 /// The types of parameters for which some client's API has no words, by tool.
@@ -151,7 +152,7 @@ fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) -> serde_jso
     let imports: Vec<serde_json::Value> = plugin
         .imports
         .iter()
-        .map(|import| json!({ "name": import, "behind": Import::of(import).what_is_behind() }))
+        .map(|import| json!({ "name": import.name, "behind": import.behind.what_is_behind() }))
         .collect();
     let beyond: Vec<serde_json::Value> = beyond_clients(catalog)
         .iter()

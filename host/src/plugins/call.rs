@@ -62,7 +62,7 @@ pub enum CallError {
     Memory(String),
     /// The guest recursed too deeply.
     #[error("the tool recursed too deeply and was stopped")]
-    StackOverflow,
+    StackOverflow(wasmtime::Error),
     /// The stack that the guest keeps in its own memory was full, most likely.
     #[error(
         "the tool recursed too deeply for its stack and was stopped: `stack-size` in its `build.rs` sets how much it has"
@@ -86,6 +86,32 @@ pub enum CallError {
     /// The host failed; the guest did nothing wrong.
     #[error("the server failed while it ran the tool")]
     Host(String),
+}
+
+impl CallError {
+    /// The cause, which is for the log and for whoever works on the plugin, where the message does not say it.
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => Some(frames::cause(error)),
+            Self::Host(cause) => Some(cause.clone()),
+            Self::Arguments(_)
+            | Self::Timeout(_)
+            | Self::Busy
+            | Self::Memory(_)
+            | Self::Exited(_)
+            | Self::Result(_)
+            | Self::TurnedAway
+            | Self::Cancelled => None,
+        }
+    }
+
+    /// The functions that the guest was in when it trapped, the innermost first.
+    pub fn frames(&self) -> Vec<String> {
+        match self {
+            Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => frames::frames(error),
+            _ => Vec::new(),
+        }
+    }
 }
 
 fn humantime(duration: &Duration) -> Period {
@@ -392,7 +418,7 @@ fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError 
         return CallError::Exited(*status);
     }
     if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
-        return CallError::StackOverflow;
+        return CallError::StackOverflow(error);
     }
     if frames::is_full_stack(&error) {
         return CallError::FullStack(error);
@@ -426,13 +452,13 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
     match error {
         // The caller's own mistake: the message quotes the arguments, so it is not logged.
         CallError::Arguments(_) => tracing::debug!(plugin, tool, person, "arguments do not fit tool `{tool}`"),
-        CallError::Trapped(cause) | CallError::FullStack(cause) => {
+        CallError::Trapped(_) | CallError::FullStack(_) | CallError::StackOverflow(_) => {
             let outcome = if matches!(error, CallError::Trapped(_)) { "crashed" } else { "recursed too deeply" };
-            let (frames, cause) = (frames::frames(cause), frames::cause(cause));
+            let (frames, cause) = (error.frames(), error.cause());
             if tracing::enabled!(target: frames::TARGET, tracing::Level::INFO) {
                 tracing::warn!(plugin, tool, person, cause, "tool `{tool}` {outcome}");
                 for (number, frame) in frames.iter().enumerate() {
-                    tracing::info!(target: frames::TARGET, "  {number:>2}: {frame}");
+                    tracing::info!(target: frames::TARGET, "{}", frames::numbered(number, frame));
                 }
             } else {
                 let frames = frames.join(" < ");
@@ -447,7 +473,6 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         | CallError::Busy
         | CallError::TurnedAway
         | CallError::Memory(_)
-        | CallError::StackOverflow
         | CallError::Exited(_)
         | CallError::Result(_) => tracing::warn!(plugin, tool, person, "call of tool `{tool}` failed: {error}"),
     }

@@ -3,7 +3,7 @@
 //! What the input schema accepts is decoded, what it refuses is refused, and every encoded result validates against
 //! the output schema; nothing is dropped or rounded silently. Some things differ from the schema on purpose: a `null`
 //! for an optional property is taken as absent, a value that its client has sent as JSON text in a string is taken all
-//! the same (`spoilt`), the range of 64-bit integers and of `f32` and the repetition of flags are held here alone, and an
+//! the same (`spoilt`), the range of 64-bit integers and of `f32` and the repetition of flags and keys are held here alone, and an
 //! integer written as `1e3` is one only below 2^53.
 //!
 //! Both directions recurse as deep as the shape does, never as deep as the input.
@@ -22,6 +22,7 @@ use crate::plugins::wit::input::{Request, Stop};
 use crate::plugins::wit::tools::Output;
 
 mod arguments;
+mod keys;
 mod lift;
 mod results;
 mod rich;
@@ -129,6 +130,14 @@ pub enum ArgumentError {
         /// The flag.
         name: String,
     },
+    /// A key of a map that stood in the array before.
+    #[error("argument `{path}`: repeats {key}; each key may be given once")]
+    RepeatedKey {
+        /// Where it stands for the second time.
+        path: String,
+        /// The key, in words.
+        key: String,
+    },
 }
 
 impl From<Misfit> for ArgumentError {
@@ -159,6 +168,14 @@ pub enum ResultError {
     /// The structured result is not what the tool's own output schema says.
     #[error("it does not fit the tool's own output schema: {0}")]
     Schema(String),
+    /// A map has a key twice: which of the values is meant, nobody knows.
+    #[error("result `{path}`: a map with the key {key} twice has no JSON form")]
+    RepeatedKey {
+        /// Where it stands for the second time.
+        path: String,
+        /// The key as JSON.
+        key: String,
+    },
     /// The value's JSON text is longer than allowed.
     #[error("result larger than {max_bytes} bytes")]
     TooLarge {

@@ -15,7 +15,9 @@
 
 pub mod child;
 mod costly;
+mod features;
 mod frame;
+mod functions;
 mod process;
 
 use std::collections::BTreeMap;
@@ -79,6 +81,9 @@ pub enum CompileError {
     /// Cranelift, or the validator before it, does not take the component.
     #[error("not a valid component: {0}")]
     Invalid(String),
+    /// The component is valid, and uses what this host does not have.
+    #[error("{0}")]
+    Unsupported(String),
     /// The limit of processor time.
     #[error("compiling it takes more than {limit} of processor time (`limits.compile_cpu`){culprit}")]
     Processor {
@@ -102,10 +107,10 @@ pub enum CompileError {
     #[error("{0} (so it was within the last hour, under the same limits; a changed file or limit is tried at once)")]
     Remembered(String),
     /// Somebody ended the child, or the system did because memory is short.
-    #[error("the compiler was ended from outside ({0}), as systems do that run out of memory; it is tried again")]
+    #[error("the compiler was ended from outside ({0}), as systems do that run out of memory")]
     Killed(String),
     /// The child cannot be started.
-    #[error("no process to compile in: {0}; it is tried again")]
+    #[error("no process to compile in: {0}")]
     NoProcess(String),
 }
 
@@ -144,7 +149,7 @@ impl CompileError {
     pub(super) fn is_worth_remembering(&self, took_long: bool) -> bool {
         match self {
             Self::Processor { .. } | Self::Memory { .. } => true,
-            Self::Invalid(_) | Self::Crashed(_) => took_long,
+            Self::Invalid(_) | Self::Unsupported(_) | Self::Crashed(_) => took_long,
             Self::Remembered(_) | Self::Killed(_) | Self::NoProcess(_) => false,
         }
     }
@@ -289,6 +294,7 @@ impl Compiling<'_> {
     async fn explained(&self, ended: Ended) -> CompileError {
         match ended {
             Ended::Invalid(message) => CompileError::Invalid(message),
+            Ended::Unsupported(message) => CompileError::Unsupported(message),
             Ended::Processor => CompileError::Processor { limit: self.allowance.cpu, culprit: self.culprit().await },
             Ended::Memory => CompileError::Memory { limit: self.allowance.memory, culprit: self.culprit().await },
             Ended::Crashed(message) => CompileError::Crashed(message),
@@ -318,9 +324,15 @@ async fn announced<T>(name: &str, bytes: usize, compiling: impl Future<Output = 
 
 async fn in_this_process(engine: &Arc<Engine>, bytes: &Arc<Vec<u8>>) -> Result<Compiled, CompileError> {
     let (engine, bytes) = (Arc::clone(engine), Arc::clone(bytes));
-    let compiling = tokio::task::spawn_blocking(move || engine.wasm().precompile_component(&bytes));
-    let code = compiling.await.map_err(|error| CompileError::Crashed(error.to_string()))?;
-    let code = code.map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
+    let compile = move || {
+        let code = engine.wasm().precompile_component(&bytes);
+        code.map_err(|error| match features::missing(&bytes) {
+            Some(missing) => CompileError::Unsupported(missing),
+            None => CompileError::Invalid(format!("{error:#}")),
+        })
+    };
+    let code =
+        tokio::task::spawn_blocking(compile).await.map_err(|error| CompileError::Crashed(error.to_string()))??;
     Ok(Compiled { code, cpu: None, memory: None })
 }
 

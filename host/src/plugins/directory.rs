@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::names;
 use crate::config::ByteSize;
 
 /// What tells one state of a file from another without reading it.
@@ -89,6 +90,20 @@ pub(super) fn look(dir: &Path) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
+/// What a file would have to be called in the plugins directory, and a warning if that is not what it is called.
+pub(super) fn called(file: &str) -> (String, Option<String>) {
+    const END: &str = ".wasm";
+    let stem = file.strip_suffix(END).unwrap_or(file);
+    let suggested = names::suggested(stem);
+    let name = format!("{suggested}{END}");
+    if name == file {
+        return (name, None);
+    }
+    let shown = file.escape_debug();
+    let warning = format!("the plugins directory does not take a file called `{shown}`: rename it to `{name}`");
+    (name, Some(warning))
+}
+
 /// Reads a regular file of at most `limit` whole, and says which state of it that was.
 ///
 /// # Errors
@@ -147,6 +162,21 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", dir.path().join("g.wasm")).unwrap();
         let found: Vec<String> = look(dir.path()).unwrap().into_iter().map(|found| found.file).collect();
         assert_eq!(found, ["a.wasm", "b.wasm"]);
+    }
+
+    #[test]
+    fn a_file_of_any_name_is_called_something() {
+        for (file, name, is_warned) in [
+            ("add.wasm", "add.wasm", false),
+            ("My_tool-2.wasm", "My_tool-2.wasm", false),
+            ("add.component.wasm", "add.wasm", true),
+            ("add.v2.wasm", "add-v2.wasm", true),
+            ("add", "add.wasm", true),
+            (".hidden.wasm", "hidden.wasm", true),
+        ] {
+            let (called, warning) = called(file);
+            assert_eq!((called.as_str(), warning.is_some()), (name, is_warned), "{file}");
+        }
     }
 
     #[test]

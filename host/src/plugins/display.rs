@@ -61,6 +61,13 @@ impl Display for Shape {
             Self::String => f.write_str("string"),
             Self::Bytes => f.write_str("list<u8>"),
             Self::List(item) => write!(f, "list<{item}>"),
+            Self::Map(value) => write!(f, "map<string, {value}>"),
+            Self::Entries(entry) => {
+                let fields = entry.parts();
+                f.write_str("map<")?;
+                separated(f, &fields, |f, (_, shape)| shape.fmt(f))?;
+                f.write_char('>')
+            }
             Self::Tuple(items) => {
                 f.write_str("tuple<")?;
                 separated(f, items, |f, item| item.fmt(f))?;

@@ -164,6 +164,9 @@ fn config(pool: Option<PoolingAllocationConfig>) -> Config {
     config.wasm_component_model(true);
     // jco's QuickJS components call `task.cancel`; concurrency itself costs a call nothing that can be measured.
     config.wasm_component_model_async(true);
+    // `error-context` stays off: what a guest makes of them is the host's memory, without a bound. So do lists of fixed
+    // length, of which the engine itself says that they are not done.
+    config.wasm_component_model_map(true);
     config.wasm_memory64(false);
     config.epoch_interruption(true);
     config.max_wasm_stack(WASM_STACK_BYTES);

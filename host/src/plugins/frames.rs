@@ -30,6 +30,11 @@ pub(super) fn frames(error: &wasmtime::Error) -> Vec<String> {
     names.collect()
 }
 
+/// A frame as a line of its own.
+pub fn numbered(number: usize, frame: &str) -> String {
+    format!("  {number:>2}: {frame}")
+}
+
 /// Lowest address that a stack which begins at 0 gives when it has grown below it: addresses are 32 bits wide and wrap
 /// around. No limit of memory reaches as far, so nothing else is there.
 const BELOW_ZERO: u64 = 0xff00_0000;

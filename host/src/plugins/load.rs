@@ -13,6 +13,7 @@ use super::compile::CompileError;
 use super::docs::{Docs, FunctionDocs};
 use super::engine::Engine;
 use super::guest::Guest;
+use super::kind::Instead;
 use super::lists::{Listed, Prompt, Resource, Template};
 use super::names::FunctionName;
 use super::schema;
@@ -83,7 +84,7 @@ pub struct Plugin {
     /// The resource templates that it names.
     pub templates: Arc<[Template]>,
     /// The interfaces that it imports.
-    pub imports: Vec<String>,
+    pub imports: Vec<Imported>,
     /// What its author should mend: functions that cannot be tools, missing documentation.
     pub warnings: Vec<String>,
     /// The same of its lists.
@@ -145,17 +146,25 @@ pub enum LoadError {
     /// The file has fewer bytes than the shortest component.
     #[error("the file is empty or cut short ({0} bytes): write it under another name and rename it")]
     Empty(usize),
-    /// The file is something else.
-    #[error("not a WebAssembly file: it begins with `{0}`")]
+    /// The file is something else. The words may show how it begins.
+    #[error("not a WebAssembly file: {0}")]
     NotWasm(String),
-    /// A module without interface types.
+    /// A module without interface types, and where it seems to come from.
     #[error(
-        "a core WebAssembly module, not a component: build it with `--target wasm32-wasip2` or `cargo component build`"
+        "a core WebAssembly module, not a component: build it with `--target wasm32-wasip2` or `cargo component build`{0}"
     )]
-    CoreModule,
+    CoreModule(&'static str),
     /// WebAssembly of another binary version.
-    #[error("WebAssembly of an unknown version: expected a component (version 13, layer 1)")]
-    UnknownVersion,
+    #[error(
+        "WebAssembly of version {version}, layer {layer}, and a component has version 13, layer 1: build it again with the \
+         tools of today"
+    )]
+    OtherVersionOfWasm {
+        /// The file's version.
+        version: u16,
+        /// The file's layer.
+        layer: u16,
+    },
     /// The file cannot be compiled: cut short, damaged, or using what this host does not have.
     #[error("not a valid component: {0:#}")]
     Invalid(wasmtime::Error),
@@ -179,9 +188,9 @@ pub enum LoadError {
     /// Linking failed although all interfaces are known: another version of one of them.
     #[error("imports do not fit this host: {0:#}")]
     Unlinkable(wasmtime::Error),
-    /// There is nothing to call.
-    #[error("no tools: it exports no function{}", because(.0))]
-    NoTools(Vec<String>),
+    /// There is nothing to call: why its functions are no tools, and what the component is instead.
+    #[error("no tools: {}", because(.0, *.1))]
+    NoTools(Vec<String>, Instead),
 }
 
 fn quoted(names: &[String]) -> String {
@@ -189,8 +198,13 @@ fn quoted(names: &[String]) -> String {
     names.join(", ")
 }
 
-fn because(reasons: &[String]) -> String {
-    if reasons.is_empty() { String::new() } else { format!(" that can be a tool ({})", reasons.join("; ")) }
+fn because(reasons: &[String], instead: Instead) -> String {
+    let exports = "it exports no function";
+    let exports = match reasons {
+        [] => exports.to_owned(),
+        reasons => format!("{exports} that can be a tool ({})", reasons.join("; ")),
+    };
+    instead.in_words().map_or_else(|| exports.clone(), |words| format!("{exports}; {words}"))
 }
 
 /// Makes a plugin of a compiled component and the bytes of its file.
@@ -206,14 +220,14 @@ pub(super) fn load(
 ) -> Result<Plugin, LoadError> {
     let imports = imports(engine, component);
     let component_type = component.component_type();
-    let exported = component_type.exports(engine.wasm()).map(|(name, _)| name);
-    require_version(imports.iter().map(String::as_str).chain(exported))?;
+    let exported = || component_type.exports(engine.wasm()).map(|(name, _)| name);
+    require_version(imports.iter().map(|import| import.name.as_str()).chain(exported()))?;
     let pre = link(engine, component, &imports)?;
     let interfaces = Interfaces::of(engine, component, &pre)?;
     let mut docs = Docs::from_component(bytes);
     let Exports { functions, mut warnings, .. } = exports(engine, component, &docs);
     if functions.is_empty() && interfaces.are_none() {
-        return Err(LoadError::NoTools(warnings));
+        return Err(LoadError::NoTools(warnings, Instead::of(exported(), bytes)));
     }
     warnings.append(&mut docs.take_warnings());
     let names: Vec<&FunctionName> = functions.iter().map(|function| &function.name).collect();
@@ -226,7 +240,7 @@ pub(super) fn load(
         prompts: Arc::default(),
         resources: Arc::default(),
         templates: Arc::default(),
-        talks: imports.iter().any(|import| TALKING.iter().any(|interface| is_ours(import, interface))),
+        talks: imports.iter().any(|import| TALKING.iter().any(|interface| is_ours(&import.name, interface))),
         keep_warm: docs.keep_warm(),
         imports,
         warnings,
@@ -252,11 +266,6 @@ fn require_version<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), L
 }
 
 impl Plugin {
-    /// The names of its functions, in their order.
-    pub fn function_names(&self) -> Vec<FunctionName> {
-        self.functions.iter().map(|function| function.name.clone()).collect()
-    }
-
     /// What its author should mend: of its code and its documentation, and of its lists.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
         self.warnings.iter().chain(&self.list_warnings)
@@ -296,34 +305,43 @@ impl LoadError {
     }
 }
 
-/// Tells the kinds of files apart by their first bytes, with a message for each.
-pub(super) fn require_component(bytes: &[u8]) -> Result<(), LoadError> {
-    const MAGIC: &[u8] = b"\0asm";
-    let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else {
-        return Err(LoadError::Empty(bytes.len()));
-    };
-    if magic != MAGIC {
-        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(16)]);
-        return Err(LoadError::NotWasm(start.escape_debug().to_string()));
-    }
-    match rest.first_chunk() {
-        None => Err(LoadError::Empty(bytes.len())),
-        Some([0x0d, 0, 1, 0]) => Ok(()),
-        Some([1, 0, 0, 0]) => Err(LoadError::CoreModule),
-        Some(_) => Err(LoadError::UnknownVersion),
-    }
-}
-
-fn imports(engine: &Engine, component: &Component) -> Vec<String> {
+fn imports(engine: &Engine, component: &Component) -> Vec<Imported> {
     let component_type = component.component_type();
-    component_type.imports(engine.wasm()).map(|(name, _)| name.to_owned()).collect()
+    let imports = component_type.imports(engine.wasm());
+    let behind = |name: &str, item: &ComponentItem| match Import::of(name) {
+        Import::Unknown if is_types_only(engine, item) => Import::Types,
+        behind => behind,
+    };
+    imports.map(|(name, import)| Imported { behind: behind(name, &import.ty), name: name.to_owned() }).collect()
 }
 
-fn link(engine: &Engine, component: &Component, imports: &[String]) -> Result<InstancePre<Guest>, LoadError> {
+/// Whether there is nothing that anybody would have to provide: interfaces of types alone are shared so that others can
+/// name them.
+fn is_types_only(engine: &Engine, item: &ComponentItem) -> bool {
+    match item {
+        ComponentItem::Type(_) => true,
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine.wasm()).all(|(_, export)| is_types_only(engine, &export.ty))
+        }
+        _ => false,
+    }
+}
+
+fn link(engine: &Engine, component: &Component, imports: &[Imported]) -> Result<InstancePre<Guest>, LoadError> {
     engine.linker().instantiate_pre(component).map_err(|error| {
-        let unknown: Vec<String> = imports.iter().filter(|name| Import::of(name) == Import::Unknown).cloned().collect();
+        let unknown = imports.iter().filter(|import| import.behind == Import::Unknown);
+        let unknown: Vec<String> = unknown.map(|import| import.name.clone()).collect();
         if unknown.is_empty() { LoadError::Unlinkable(error) } else { LoadError::UnknownImports(unknown) }
     })
+}
+
+/// An import of a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The interface as the component names it.
+    pub name: String,
+    /// What stands behind it.
+    pub behind: Import,
 }
 
 /// What stands behind an import, going by its name.
@@ -341,13 +359,15 @@ pub enum Import {
     Plugin,
     /// Every connection is denied.
     NoNetwork,
+    /// Types alone, behind which nothing has to stand.
+    Types,
     /// The host does not know it, and loads no component that wants it.
     Unknown,
 }
 
 impl Import {
     /// Sorts an import by its interface.
-    pub fn of(name: &str) -> Self {
+    fn of(name: &str) -> Self {
         if name.starts_with(OURS) {
             let is_known = PLUGIN_IMPORTS.iter().any(|interface| is_ours(name, interface));
             return if is_known { Self::Plugin } else { Self::Unknown };
@@ -375,6 +395,7 @@ impl Import {
             Self::NoFiles => "not granted: no directories",
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
+            Self::Types => "types only",
             Self::Unknown => "unknown",
         }
     }
@@ -508,23 +529,6 @@ fn object(schema: schemars::Schema) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn other_files_are_told_apart() {
-        let cases: [(&[u8], &str); 6] = [
-            (b"", "empty or cut short (0 bytes)"),
-            (b"\0asm\x0d\0", "empty or cut short (6 bytes)"),
-            (b"PK\x03\x04 a zip file", "begins with `PK\\u{3}\\u{4} a zip file`"),
-            (b"\0asm\x01\0\0\0", "core WebAssembly module"),
-            (b"\0asm\x02\0\0\0", "unknown version"),
-            (b"<html>", "begins with `<html>`"),
-        ];
-        for (bytes, expected) in cases {
-            let error = require_component(bytes).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-        assert!(require_component(b"\0asm\x0d\0\x01\0").is_ok());
-    }
 
     #[test]
     fn interfaces_of_wasi_0_2_are_provided() {

@@ -13,6 +13,7 @@ use super::cache::Cache;
 use super::compile::{Allowance, CompileError, Compiled, Compiler};
 use super::compilers::Compilers;
 use super::engine::Engine;
+use super::kind::{self, Instead};
 use super::load::{self, Digest, LoadError, Plugin};
 
 /// A failure that took less is found out again as quickly as it is remembered.
@@ -115,6 +116,9 @@ impl Loader {
                     }
                 }
                 Err(match error {
+                    CompileError::Invalid(_) if kind::is_wit_package(bytes) => {
+                        LoadError::NoTools(Vec::new(), Instead::WitPackage)
+                    }
                     CompileError::Invalid(message) => LoadError::Invalid(wasmtime::Error::msg(message)),
                     error => LoadError::NotCompiled(error),
                 })
@@ -139,7 +143,7 @@ fn look_up(
     bytes: &[u8],
     allowance: Allowance,
 ) -> Result<(Digest, Option<Component>), LoadError> {
-    load::require_component(bytes)?;
+    kind::require_component(bytes)?;
     let digest = Digest::of(bytes);
     let Some(cache) = cache else { return Ok((digest, None)) };
     if let Some(component) = cache.get(engine, &digest) {

@@ -3,7 +3,7 @@
 //! A plugin is called like its file; a tool is called like its plugin and its function, so that two plugins cannot
 //! take each other's names. Everything is pure: the same exports give the same names, whatever else is loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest tool name that every client takes (Claude's API and VS Code: 64).
 const MAX_TOOL_NAME: usize = 64;
@@ -29,6 +29,55 @@ impl FunctionName {
         let name = interface.rsplit_once('/').map_or(interface, |(_, name)| name);
         Some(name.split_once('@').map_or(name, |(name, _)| name))
     }
+
+    /// The package of the interface without its version: `acme:maths`.
+    fn package(&self) -> Option<&str> {
+        Some(self.interface.as_deref()?.rsplit_once('/')?.0)
+    }
+
+    /// The version of the interface: `1.0.0`.
+    fn version(&self) -> Option<&str> {
+        Some(self.interface.as_deref()?.split_once('@')?.1)
+    }
+}
+
+/// The interfaces whose functions would have one name.
+#[derive(Default)]
+struct Sharing<'a> {
+    count: usize,
+    /// By package; a function of the world itself has none.
+    versions: BTreeMap<Option<&'a str>, BTreeSet<Option<&'a str>>>,
+    /// Packages by what they are called within their namespaces.
+    packages: BTreeMap<&'a str, BTreeSet<&'a str>>,
+}
+
+impl<'a> Sharing<'a> {
+    fn add(&mut self, function: &'a FunctionName) {
+        let package = function.package();
+        self.count += 1;
+        self.versions.entry(package).or_default().insert(function.version());
+        if let Some(package) = package {
+            self.packages.entry(without_namespace(package)).or_default().insert(package);
+        }
+    }
+
+    /// The interface of one of them with what tells it from the others: the package before it, the version after it.
+    fn told_apart(&self, function: &FunctionName) -> Option<String> {
+        let interface = function.short_interface().filter(|_| self.count > 1)?;
+        let package = function.package().filter(|_| self.versions.len() > 1).map(|package| {
+            let name = without_namespace(package);
+            if self.packages.get(name).is_some_and(|packages| packages.len() > 1) { package } else { name }
+        });
+        let is_of_several = self.versions.get(&function.package()).is_some_and(|versions| versions.len() > 1);
+        let version = function.version().filter(|_| is_of_several);
+        let parts: Vec<&str> = [package, Some(interface), version].into_iter().flatten().collect();
+        Some(parts.join("_").replace(|char: char| !char.is_ascii_alphanumeric(), "_"))
+    }
+}
+
+/// The package's own name: `maths` of `acme:maths`.
+fn without_namespace(package: &str) -> &str {
+    package.rsplit_once(':').map_or(package, |(_, name)| name)
 }
 
 impl std::fmt::Display for FunctionName {
@@ -45,11 +94,14 @@ impl std::fmt::Display for FunctionName {
 pub enum NameError {
     /// The file is called something that cannot become part of a tool's name.
     #[error(
-        "`{stem}` cannot name a plugin: rename the file so that it has only letters, digits, `-` and `_` before `.wasm`"
+        "`{stem}` cannot name a plugin: rename the file so that it has only letters, digits, `-` and `_` before `.wasm`, \
+         such as `{suggested}.wasm`"
     )]
     PluginName {
         /// The file name without `.wasm`, and without line breaks and other controls: it goes into the log.
         stem: String,
+        /// A name that would do.
+        suggested: String,
     },
     /// Clients refuse longer names.
     #[error("tool name `{tool}` has {} characters, clients take {MAX_TOOL_NAME}: give the plugin a shorter name or a shorter `prefix`", tool.len())]
@@ -57,16 +109,25 @@ pub enum NameError {
         /// The name that would have been.
         tool: String,
     },
-    /// Two functions of one plugin come to one name, even with their interfaces in between.
-    #[error("functions `{first}` and `{second}` would both be the tool `{tool}`: rename one of them")]
+    /// Two things of one plugin come to one name, even with their interfaces, packages and versions in between.
+    #[error("`{first}` and `{second}` would both be called `{tool}`: rename one of them")]
     Ambiguous {
         /// The name that both would have.
         tool: String,
-        /// The function that comes first.
+        /// What has it.
         first: FunctionName,
-        /// The function that comes second.
+        /// What is left out.
         second: FunctionName,
     },
+}
+
+/// The names of a plugin's tools or prompts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// In the order in which they were asked for; what cannot have a name has none.
+    pub names: Vec<Option<String>>,
+    /// Why.
+    pub problems: Vec<NameError>,
 }
 
 /// The plugin's name for a file name without its `.wasm`: kebab case becomes snake case.
@@ -75,9 +136,17 @@ pub enum NameError {
 /// [`NameError::PluginName`] for anything but `[A-Za-z0-9_-]+`.
 pub fn plugin_name(stem: &str) -> Result<String, NameError> {
     if !is_plain(stem) {
-        return Err(NameError::PluginName { stem: stem.escape_debug().to_string() });
+        return Err(NameError::PluginName { stem: stem.escape_debug().to_string(), suggested: suggested(stem) });
     }
     Ok(snake(stem))
+}
+
+/// The stem of a file name that would do in place of this one. Some tools write `NAME.component.wasm`.
+pub(super) fn suggested(stem: &str) -> String {
+    let stem = stem.strip_suffix(".component").unwrap_or(stem);
+    let parts = stem.split(|char: char| !char.is_ascii_alphanumeric() && char != '_' && char != '-');
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "plugin".to_owned() } else { parts.join("-") }
 }
 
 /// Whether a name is `[A-Za-z0-9_-]+`, which every client takes.
@@ -85,32 +154,51 @@ pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// The tools' names for a plugin's functions, in the order of `functions`.
+/// The tools' names for a plugin's functions, in the order of `functions`; where two want the same, the first has it.
 ///
-/// `prefix` replaces the plugin's name; an empty one gives bare function names.
-///
-/// # Errors
-/// [`NameError::ToolTooLong`], [`NameError::Ambiguous`]: none of the plugin's tools is published then.
-pub fn tool_names(plugin: &str, prefix: Option<&str>, functions: &[FunctionName]) -> Result<Vec<String>, NameError> {
+/// `prefix` replaces the plugin's name; an empty one gives bare function names. Only what would clash is called by more
+/// than its function: by its interface, and where that is not enough by the interface's package or version.
+pub fn tool_names(plugin: &str, prefix: Option<&str>, functions: &[FunctionName]) -> Named {
     let mut exporters: BTreeMap<&str, usize> = BTreeMap::new();
     for function in functions {
         *exporters.entry(&function.function).or_default() += 1;
     }
-    let mut taken: BTreeMap<String, &FunctionName> = BTreeMap::new();
-    let mut names = Vec::with_capacity(functions.len());
-    for function in functions {
+    let short = functions.iter().map(|function| {
         let is_shared = exporters[function.function.as_str()] > 1;
         let between = if is_shared { function.short_interface() } else { None };
-        let tool = tool_name(plugin, prefix, between, &function.function);
-        if tool.len() > MAX_TOOL_NAME {
-            return Err(NameError::ToolTooLong { tool });
-        }
-        if let Some(first) = taken.insert(tool.clone(), function) {
-            return Err(NameError::Ambiguous { tool, first: first.clone(), second: function.clone() });
-        }
-        names.push(tool);
+        tool_name(plugin, prefix, between, &function.function)
+    });
+    let short: Vec<String> = short.collect();
+    let mut sharing: BTreeMap<&str, Sharing<'_>> = BTreeMap::new();
+    for (name, function) in short.iter().zip(functions) {
+        sharing.entry(name).or_default().add(function);
     }
-    Ok(names)
+    let long = short.iter().zip(functions).map(|(short, function)| {
+        let between = sharing[short.as_str()].told_apart(function);
+        between.map_or_else(|| short.clone(), |between| tool_name(plugin, prefix, Some(&between), &function.function))
+    });
+    let wanted: Vec<String> = long.collect();
+
+    let mut taken: BTreeMap<&str, &FunctionName> = BTreeMap::new();
+    let mut named = Named { names: vec![None; functions.len()], problems: Vec::new() };
+    // A longer name never takes what somebody is called anyway.
+    let (unchanged, longer): (Vec<usize>, Vec<usize>) =
+        (0..functions.len()).partition(|index| wanted[*index] == short[*index]);
+    for index in unchanged.into_iter().chain(longer) {
+        let (tool, function) = (&wanted[index], &functions[index]);
+        if tool.len() > MAX_TOOL_NAME {
+            named.problems.push(NameError::ToolTooLong { tool: tool.clone() });
+            continue;
+        }
+        if let Some(&first) = taken.get(tool.as_str()) {
+            let (first, second) = (first.clone(), function.clone());
+            named.problems.push(NameError::Ambiguous { tool: tool.clone(), first, second });
+            continue;
+        }
+        taken.insert(tool, function);
+        named.names[index] = Some(tool.clone());
+    }
+    named
 }
 
 fn tool_name(plugin: &str, prefix: Option<&str>, interface: Option<&str>, function: &str) -> String {
@@ -138,6 +226,13 @@ mod tests {
         FunctionName { interface: interface.map(str::to_owned), function: function.to_owned() }
     }
 
+    /// The names, all of which there must be.
+    fn served(plugin: &str, prefix: Option<&str>, functions: &[FunctionName]) -> Vec<String> {
+        let named = tool_names(plugin, prefix, functions);
+        assert_eq!(named.problems, []);
+        named.names.into_iter().flatten().collect()
+    }
+
     #[test]
     fn tools_are_called_like_plugin_and_function() {
         type Case<'a> = (&'a str, Option<&'a str>, &'a [FunctionName], &'a [&'a str]);
@@ -156,7 +251,30 @@ mod tests {
             ("get_x", None, &[of(None, "get-x"), of(Some("a:b/c"), "get-x")], &["get_x", "get_x_c_get_x"]),
         ];
         for (plugin, prefix, functions, expected) in cases {
-            assert_eq!(tool_names(plugin, prefix, functions).unwrap(), expected, "{plugin} {prefix:?}");
+            assert_eq!(served(plugin, prefix, functions), expected, "{plugin} {prefix:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_clash_is_called_by_package_or_version_too() {
+        type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+        let cases: [Case<'_>; 6] = [
+            (&[("a:b/c@0.1.0", "f"), ("a:b/c@0.2.0", "f")], &["p_c_0_1_0_f", "p_c_0_2_0_f"]),
+            // One without a version keeps what it had, and so does all that only one of them has.
+            (&[("a:b/c", "f"), ("a:b/c@1.0.0-rc.1+x", "f"), ("a:b/c", "g")], &["p_c_f", "p_c_1_0_0_rc_1_x_f", "p_g"]),
+            (&[("a:x/c@1.0.0", "f"), ("b:y/c@1.0.0", "f")], &["p_x_c_f", "p_y_c_f"]),
+            (&[("a:x/c", "f"), ("b:x/c", "f")], &["p_a_x_c_f", "p_b_x_c_f"]),
+            (
+                &[("a:x/c@1.0.0", "f"), ("a:x/c@2.0.0", "f"), ("b:y/c@1.0.0", "f")],
+                &["p_x_c_1_0_0_f", "p_x_c_2_0_0_f", "p_y_c_f"],
+            ),
+            (&[("", "c-f"), ("a:b/c", "f"), ("a:b/d", "f")], &["p_c_f", "p_b_c_f", "p_d_f"]),
+        ];
+        for (functions, expected) in cases {
+            let functions = functions
+                .iter()
+                .map(|(interface, function)| of(Some(*interface).filter(|interface| !interface.is_empty()), function));
+            assert_eq!(served("p", None, &functions.collect::<Vec<_>>()), expected);
         }
     }
 
@@ -167,13 +285,31 @@ mod tests {
         assert_eq!(plugin_name("my-tool").unwrap(), "my_tool");
         let forged = plugin_name("a\n2026-01-01T00:00:00Z ERROR b\u{1b}[31m").unwrap_err().to_string();
         assert!(!forged.contains(char::is_control), "{forged:?}");
-        let long = of(None, &"x".repeat(60));
-        assert!(matches!(tool_names("plugin", None, &[long]), Err(NameError::ToolTooLong { .. })));
+        for (stem, suggestion) in [
+            ("maths.component", "maths"),
+            ("weather.v2", "weather-v2"),
+            ("my tool (1)", "my-tool-1"),
+            (".component", "plugin"),
+            ("\u{fc}", "plugin"),
+        ] {
+            assert_eq!(suggested(stem), suggestion);
+            assert!(plugin_name(&suggested(stem)).is_ok());
+        }
     }
 
     #[test]
-    fn two_packages_with_one_interface_name_are_ambiguous() {
-        let functions = [of(Some("a:x/c"), "f"), of(Some("b:y/c"), "f")];
-        assert!(matches!(tool_names("p", None, &functions), Err(NameError::Ambiguous { .. })));
+    fn what_still_clashes_or_is_too_long_costs_itself() {
+        let functions = [of(None, "a-b"), of(None, "a_b"), of(None, &"x".repeat(60)), of(None, "c")];
+        let named = tool_names("plugin", None, &functions);
+        assert_eq!(named.names, [Some("plugin_a_b".to_owned()), None, None, Some("plugin_c".to_owned())]);
+        assert!(
+            matches!(&named.problems[..], [NameError::Ambiguous { second, .. }, NameError::ToolTooLong { .. }] if second.function == "a_b"),
+            "{:?}",
+            named.problems
+        );
+        // A name made longer takes nobody's.
+        let functions = [of(Some("a:x/c"), "f"), of(Some("b:y/c"), "f"), of(None, "x-c-f")];
+        let named = tool_names("p", None, &functions);
+        assert_eq!(named.names, [None, Some("p_y_c_f".to_owned()), Some("p_x_c_f".to_owned())]);
     }
 }

@@ -406,7 +406,9 @@ impl Registry {
             Err(problem) => {
                 // What waited for its names is not what the file holds any more.
                 entry.refused = None;
-                entry.report_problem(problem);
+                // A command looks once.
+                let is_tried_again = stamp.is_none() && !self.settle.is_zero();
+                entry.report_problem(if is_tried_again { format!("{problem}; it is tried again") } else { problem });
             }
         }
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
@@ -428,8 +430,10 @@ impl Registry {
             Err(error) => return self.refuse(file, plugin, Vec::new(), error.to_string()),
         };
         let claims = entry::claims(&name, &plugin, &names);
-        let own = |name: &&String| [names::FIND_TOOLS, names::CALL_TOOL].contains(&name.as_str());
-        if let Some(own) = names.tools.iter().find(own).filter(|_| config.server.discovery_tools) {
+        let own = |name: &&str| [names::FIND_TOOLS, names::CALL_TOOL].contains(name);
+        if let Some(own) =
+            names.tools.iter().map(|tool| tool.name.as_str()).find(own).filter(|_| config.server.discovery_tools)
+        {
             return self.refuse(file, plugin, Vec::new(), entry::taken(own, "server.discovery_tools"));
         }
         let rivals = self.rivals(file, &claims);
@@ -454,7 +458,7 @@ impl Registry {
             "loaded plugin `{name}`{}",
             names.summary(),
         );
-        for warning in plugin.warnings() {
+        for warning in plugin.warnings().chain(&names.warnings) {
             tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
         }
         entry.serve(Offer { plugin, names, since: SystemTime::now() });
@@ -618,7 +622,8 @@ pub(super) fn catalog_of_file(
     path: &Path,
 ) -> anyhow::Result<Catalog> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut entry = Entry::new(&file, config);
+    let (called, misnamed) = directory::called(&file);
+    let mut entry = Entry::new(&called, config);
     let name = entry.name.clone()?;
     let limits = config.limits(&name);
     let (bytes, stamp) = directory::read(path, *limits.file)?;
@@ -630,7 +635,11 @@ pub(super) fn catalog_of_file(
     let names = Names::of(&plugin, &name, config)?;
     entry.is_disabled = false;
     entry.offer = Some(Offer { plugin, names, since: SystemTime::now() });
-    Ok(Catalog::default().replaced_by(entry.gives(), vec![entry.status(&file)], &BTreeSet::new()))
+    let mut status = entry.status(&file);
+    if let Some(serving) = &mut status.serving {
+        serving.warnings.extend(misnamed);
+    }
+    Ok(Catalog::default().replaced_by(entry.gives(), vec![status], &BTreeSet::new()))
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -6,7 +6,8 @@
 //!
 //! - `null` for an optional property, and values that a client has sent as JSON text in a string, are taken by the codec
 //!   alone;
-//! - the range of 64-bit integers and of `f32`, and that no flag comes twice, are held by the codec alone. JavaScript
+//! - the range of 64-bit integers and of `f32`, and that no flag and no key of a map comes twice, are held by the codec
+//!   alone. JavaScript
 //!   clients round a bound beyond 2^53, past the range of 64-bit integers, and a model's API then refuses every request
 //!   of the conversation.
 //!
@@ -83,6 +84,8 @@ fn schema(shape: &Shape) -> Schema {
         Shape::String => json_schema!({ "type": "string" }),
         Shape::Bytes => json_schema!({ "type": "string", "contentEncoding": "base64", "pattern": BASE64_PATTERN }),
         Shape::List(item) => json_schema!({ "type": "array", "items": schema(item) }),
+        Shape::Map(value) => json_schema!({ "type": "object", "additionalProperties": schema(value) }),
+        Shape::Entries(entry) => json_schema!({ "type": "array", "items": schema(entry) }),
         Shape::Tuple(items) => tuple(items),
         Shape::Record(fields) => object(fields),
         Shape::Variant(cases) => {

@@ -22,6 +22,10 @@ const MAX_NAME_BYTES: usize = 1 << 20;
 /// which one tool has a longer one (`^[a-zA-Z0-9_.-]{1,64}$`).
 pub const MAX_PROPERTY_CHARS: usize = 64;
 
+/// The fields of a map's entry in JSON, where its keys are no strings.
+const KEY: &str = "key";
+const VALUE: &str = "value";
+
 /// What a tool takes and gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signature {
@@ -124,6 +128,10 @@ pub enum Shape {
     Bytes,
     /// `list<T>` of anything but `u8`
     List(Box<Shape>),
+    /// `map<string, T>`, which is an object in JSON
+    Map(Box<Shape>),
+    /// `map<K, V>` of any other keys: an array of records, each with a `key` and a `value`
+    Entries(Box<Shape>),
     /// `tuple<…>`
     Tuple(Vec<Shape>),
     /// `record`
@@ -158,7 +166,8 @@ impl Shape {
             | Self::Bytes
             | Self::Enum(_)
             | Self::Flags(_) => Vec::new(),
-            Self::List(item) => vec![("[]".to_owned(), item)],
+            Self::List(item) | Self::Entries(item) => vec![("[]".to_owned(), item)],
+            Self::Map(value) => vec![(".*".to_owned(), value)],
             Self::Tuple(items) => items.iter().enumerate().map(|(index, item)| (format!("[{index}]"), item)).collect(),
             Self::Record(fields) => fields.iter().map(|field| (format!(".{}", field.name), &field.shape)).collect(),
             Self::Variant(cases) => {
@@ -433,8 +442,22 @@ impl Reader {
             Type::Future(_) => return Err(self.no_json_form("future")),
             Type::Stream(_) => return Err(self.no_json_form("stream")),
             Type::ErrorContext => return Err(self.no_json_form("error-context")),
-            Type::Map(_) => return Err(self.no_json_form("map")),
+            Type::Map(map) => self.map(&map.key(), &map.value(), deeper)?,
             Type::FixedLengthList(_) => return Err(self.no_json_form("list of fixed length")),
+        })
+    }
+
+    fn map(&mut self, key: &Type, value: &Type, depth: usize) -> Result<Shape, ShapeError> {
+        if matches!(key, Type::String) {
+            return Ok(Shape::Map(Box::new(self.inside("*", |reader| reader.shape(value, depth))?)));
+        }
+        self.inside("[]", |reader| {
+            let mut fields = Vec::new();
+            for (name, ty) in [(KEY, key), (VALUE, value)] {
+                let shape = reader.property(name, |reader| reader.shape(ty, depth + 1))?;
+                fields.push(Field { name: reader.name(name)?, shape, docs: None });
+            }
+            Ok(Shape::Entries(Box::new(Shape::Record(fields))))
         })
     }
 

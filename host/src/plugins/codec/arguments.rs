@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
 
+use super::keys::Keys;
 use super::spoilt::{self, Reading};
 use super::wording::{description, expectation, listed, names, unknown_property};
 use super::{ArgumentError, Path};
@@ -58,6 +59,14 @@ fn value_of(shape: &Shape, value: &Value, at: Path<'_>, reading: Reading) -> Res
             let vals = vals.map(|(index, value)| value_of(item, value, Path::Item(&at, index), reading));
             Some(Val::List(vals.collect::<Result<_, _>>()?))
         }
+        (Shape::Map(shape), Value::Object(object)) => {
+            let entry = |(name, value): (&String, &Value)| {
+                let val = value_of(shape, value, Path::Property(&at, name), reading)?;
+                Ok((Val::String(name.clone()), val))
+            };
+            Some(Val::Map(object.iter().map(entry).collect::<Result<_, ArgumentError>>()?))
+        }
+        (Shape::Entries(entry), Value::Array(items)) => Some(entries_of(entry, items, at, reading)?),
         (Shape::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
             let vals = shapes.iter().zip(items).enumerate();
             let vals = vals.map(|(index, (shape, value))| value_of(shape, value, Path::Item(&at, index), reading));
@@ -91,6 +100,26 @@ fn value_of(shape: &Shape, value: &Value, at: Path<'_>, reading: Reading) -> Res
         _ => None,
     };
     val.or_else(|| unquoted(shape, value, at, reading)).ok_or_else(|| unexpected(shape, value, at))
+}
+
+fn entries_of(entry: &Shape, items: &[Value], at: Path<'_>, reading: Reading) -> Result<Val, ArgumentError> {
+    let mut keys = Keys::default();
+    let mut pairs = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let path = Path::Item(&at, index);
+        let fields = match value_of(entry, item, path, reading)? {
+            Val::Record(fields) => <[_; 2]>::try_from(fields).ok(),
+            _ => None,
+        };
+        let Some([(name, key), (_, value)]) = fields else { return Err(unexpected(entry, item, path)) };
+        if keys.insert(&key) != Some(true) {
+            let path = Path::Property(&path, &name);
+            let key = item.get(&name).map_or_else(|| "a key".to_owned(), description);
+            return Err(ArgumentError::RepeatedKey { path: path.to_string(), key });
+        }
+        pairs.push((key, value));
+    }
+    Ok(Val::Map(pairs))
 }
 
 /// What a string holds that has been refused as it was sent.

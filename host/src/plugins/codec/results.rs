@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
 
-use super::wording::reason;
+use super::keys::Keys;
+use super::wording::{quoted, reason};
 use super::{Path, Reply, ResultError, lift, rich};
 use crate::plugins::schema::{RESULT_PROPERTY, is_object_result};
 use crate::plugins::shape::{Case, Field, Given, Integer, Label, Output, Refusal, Shape};
@@ -136,6 +137,8 @@ impl Encoder {
             }
             (Shape::Bytes, Val::List(items)) => self.bytes(items, at),
             (Shape::List(shape), Val::List(vals)) => self.array(vals.iter().map(|val| (&**shape, val)), at),
+            (Shape::Map(shape), Val::Map(pairs)) => self.map(shape, pairs, at),
+            (Shape::Entries(entry), Val::Map(pairs)) => self.entries(entry, pairs, at),
             (Shape::Tuple(shapes), Val::Tuple(vals)) if shapes.len() == vals.len() => {
                 self.array(shapes.iter().zip(vals), at)
             }
@@ -200,24 +203,74 @@ impl Encoder {
         Ok(Value::Array(values))
     }
 
-    /// Optional fields without a value are left out.
-    fn record(&mut self, fields: &[Field], vals: &[(String, Val)], at: Path<'_>) -> Result<Value, ResultError> {
-        let mut object = Map::with_capacity(fields.len());
+    fn map(&mut self, shape: &Shape, pairs: &[(Val, Val)], at: Path<'_>) -> Result<Value, ResultError> {
+        let mut object = Map::with_capacity(pairs.len());
         self.punctuation("{")?;
-        for (field, (name, val)) in fields.iter().zip(vals) {
-            let path = Path::Property(&at, &field.name);
-            if field.name != *name {
-                return Err(mismatch(path));
-            }
-            if matches!((&field.shape, val), (Shape::Option(_), Val::Option(None))) {
-                continue;
+        for (key, val) in pairs {
+            let Val::String(name) = key else { return Err(mismatch(at)) };
+            let path = Path::Property(&at, name);
+            if object.contains_key(name) {
+                return Err(ResultError::RepeatedKey { path: path.to_string(), key: quoted(name) });
             }
             if !object.is_empty() {
                 self.punctuation(",")?;
             }
             self.write(name)?;
             self.punctuation(":")?;
-            object.insert(name.clone(), self.value(&field.shape, val, path)?);
+            object.insert(name.clone(), self.value(shape, val, path)?);
+        }
+        self.punctuation("}")?;
+        Ok(Value::Object(object))
+    }
+
+    fn entries(&mut self, entry: &Shape, pairs: &[(Val, Val)], at: Path<'_>) -> Result<Value, ResultError> {
+        let Shape::Record(fields) = entry else { return Err(mismatch(at)) };
+        let [key_field, value_field] = fields.as_slice() else { return Err(mismatch(at)) };
+        let mut values = Vec::with_capacity(pairs.len());
+        let mut keys = Keys::default();
+        self.punctuation("[")?;
+        for (index, (key, val)) in pairs.iter().enumerate() {
+            let path = Path::Item(&at, index);
+            if index > 0 {
+                self.punctuation(",")?;
+            }
+            let value = self.object([(key_field, key), (value_field, val)].into_iter(), path)?;
+            if !keys.insert(key).ok_or_else(|| mismatch(path))? {
+                let key = value.get(&key_field.name).map(Value::to_string).unwrap_or_default();
+                return Err(ResultError::RepeatedKey { path: path.to_string(), key });
+            }
+            values.push(value);
+        }
+        self.punctuation("]")?;
+        Ok(Value::Array(values))
+    }
+
+    fn record(&mut self, fields: &[Field], vals: &[(String, Val)], at: Path<'_>) -> Result<Value, ResultError> {
+        if let Some((field, _)) = fields.iter().zip(vals).find(|(field, (name, _))| field.name != *name) {
+            return Err(mismatch(Path::Property(&at, &field.name)));
+        }
+        self.object(fields.iter().zip(vals.iter().map(|(_, val)| val)), at)
+    }
+
+    /// Optional fields without a value are left out.
+    fn object<'a>(
+        &mut self,
+        members: impl ExactSizeIterator<Item = (&'a Field, &'a Val)>,
+        at: Path<'_>,
+    ) -> Result<Value, ResultError> {
+        let mut object = Map::with_capacity(members.len());
+        self.punctuation("{")?;
+        for (field, val) in members {
+            let path = Path::Property(&at, &field.name);
+            if matches!((&field.shape, val), (Shape::Option(_), Val::Option(None))) {
+                continue;
+            }
+            if !object.is_empty() {
+                self.punctuation(",")?;
+            }
+            self.write(&field.name)?;
+            self.punctuation(":")?;
+            object.insert(field.name.clone(), self.value(&field.shape, val, path)?);
         }
         self.punctuation("}")?;
         Ok(Value::Object(object))

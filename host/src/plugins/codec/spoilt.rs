@@ -25,8 +25,8 @@ pub(super) fn value_in(shape: &Shape, text: &str) -> Option<Value> {
     let is_first = |first: u8| match shape {
         Shape::Bool => matches!(first, b't' | b'f'),
         Shape::Integer(_) | Shape::F32 | Shape::F64 => first == b'-' || first.is_ascii_digit(),
-        Shape::List(_) | Shape::Tuple(_) | Shape::Flags(_) => first == b'[',
-        Shape::Record(_) | Shape::Variant(_) | Shape::Result { .. } => first == b'{',
+        Shape::List(_) | Shape::Entries(_) | Shape::Tuple(_) | Shape::Flags(_) => first == b'[',
+        Shape::Map(_) | Shape::Record(_) | Shape::Variant(_) | Shape::Result { .. } => first == b'{',
         // What is in an option is asked for itself, so that `"null"` is no absence.
         Shape::Option(_) | Shape::Char | Shape::String | Shape::Bytes | Shape::Enum(_) => false,
     };
@@ -48,6 +48,8 @@ pub(super) fn takes_no_string(shape: &Shape) -> bool {
         | Shape::F32
         | Shape::F64
         | Shape::List(_)
+        | Shape::Map(_)
+        | Shape::Entries(_)
         | Shape::Tuple(_)
         | Shape::Flags(_)
         | Shape::Record(_)

@@ -36,6 +36,14 @@ fn list(shape: Shape) -> Shape {
     Shape::List(Box::new(shape))
 }
 
+fn map(value: Shape) -> Shape {
+    Shape::Map(Box::new(value))
+}
+
+fn entries(key: Shape, value: Shape) -> Shape {
+    Shape::Entries(Box::new(Shape::Record(vec![field("key", key), field("value", value)])))
+}
+
 fn point() -> Shape {
     Shape::Record(vec![
         field("x", Shape::Integer(Integer::S32)),
@@ -80,6 +88,33 @@ fn encode(shape: Shape, val: Val) -> Result<Reply, ResultError> {
 }
 
 #[test]
+fn a_key_comes_once() {
+    let numbers = || entries(Shape::Integer(Integer::S32), Shape::Bool);
+    let sent = json!([{ "key": 5, "value": true }, { "key": 5.0, "value": true }]);
+    assert_eq!(
+        decode(numbers(), sent),
+        Err("argument `$.it[1].key`: repeats number 5.0; each key may be given once".to_owned())
+    );
+    let sent = json!([{ "key": "5", "value": true }, { "key": 5, "value": true }]);
+    assert!(decode(numbers(), sent).unwrap_err().contains("repeats number 5"));
+    let twice = |key: Val| Val::Map(vec![(key.clone(), Val::Bool(true)), (key, Val::Bool(false))]);
+    let told = encode(map(Shape::Bool), twice(text("a b"))).unwrap_err().to_string();
+    assert_eq!(told, "result `$.result[\"a b\"]`: a map with the key \"a b\" twice has no JSON form");
+    let told = encode(numbers(), twice(Val::S32(5))).unwrap_err().to_string();
+    assert_eq!(told, "result `$.result[1]`: a map with the key 5 twice has no JSON form");
+}
+
+#[test]
+fn the_keys_of_an_object_may_be_long() {
+    let name = "k".repeat(1000);
+    let value = json!({ name.clone(): 1 });
+    let val = Val::Map(vec![(text(&name), Val::U8(1))]);
+    assert_eq!(decode(map(Shape::Integer(Integer::U8)), value.clone()), Ok(val.clone()));
+    // As text in a string, as some clients send objects.
+    assert_eq!(decode(map(Shape::Integer(Integer::U8)), json!(value.to_string())), Ok(val));
+}
+
+#[test]
 fn every_type_goes_both_ways() {
     let record = |label: Val| {
         Val::Record(vec![("x".to_owned(), Val::S32(1)), ("y".to_owned(), Val::S32(-2)), ("label".to_owned(), label)])
@@ -101,6 +136,25 @@ fn every_type_goes_both_ways() {
         (Shape::Bytes, json!("AP8="), Val::List(vec![Val::U8(0), Val::U8(255)])),
         (Shape::Bytes, json!(""), Val::List(Vec::new())),
         (list(Shape::Bool), json!([true, false]), Val::List(vec![Val::Bool(true), Val::Bool(false)])),
+        (
+            map(option(Shape::Bool)),
+            json!({ "a": true, "with space": null, "": false }),
+            Val::Map(vec![
+                (text("a"), some(Val::Bool(true))),
+                (text("with space"), Val::Option(None)),
+                (text(""), some(Val::Bool(false))),
+            ]),
+        ),
+        (
+            entries(Shape::Integer(Integer::U64), Shape::String),
+            json!([{ "key": u64::MAX, "value": "most" }, { "key": 0, "value": "least" }]),
+            Val::Map(vec![(Val::U64(u64::MAX), text("most")), (Val::U64(0), text("least"))]),
+        ),
+        (
+            entries(Shape::Char, option(Shape::Bool)),
+            json!([{ "key": "a" }]),
+            Val::Map(vec![(Val::Char('a'), Val::Option(None))]),
+        ),
         (
             Shape::Tuple(vec![Shape::Bool, Shape::Char]),
             json!([true, "a"]),

@@ -32,6 +32,13 @@ fn of_value(shape: &Shape, value: &Value, reading: Reading) -> usize {
         (Shape::List(item), Value::Array(items)) => {
             items.iter().map(|value| VAL + of_value(item, value, reading)).sum()
         }
+        // An entry is a record for a moment.
+        (Shape::Entries(entry), Value::Array(items)) => {
+            items.iter().map(|value| 2 * VAL + of_value(entry, value, reading)).sum()
+        }
+        (Shape::Map(shape), Value::Object(object)) => {
+            object.iter().map(|(key, value)| 2 * VAL + key.len() + of_value(shape, value, reading)).sum()
+        }
         (Shape::Tuple(shapes), Value::Array(items)) => {
             shapes.iter().zip(items).map(|(shape, value)| VAL + of_value(shape, value, reading)).sum()
         }

@@ -49,6 +49,8 @@ pub(super) fn expectation(shape: &Shape) -> String {
         Shape::String => "a string".to_owned(),
         Shape::Bytes => "a base64 string (standard alphabet, padded)".to_owned(),
         Shape::List(_) => "an array".to_owned(),
+        Shape::Map(_) => "an object, with a property for each key".to_owned(),
+        Shape::Entries(_) => "an array of objects, each with the properties `key` and `value`".to_owned(),
         Shape::Tuple(items) => format!("an array of {}", counted(items.len(), "item", "items")),
         Shape::Record(_) => "an object".to_owned(),
         Shape::Variant(cases) => one_key(&listed(cases.iter().map(|case| case.name.as_str()), None)),

@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::OutOfMemory;
 
 use super::frame::{AnswerHead, JOB_HEAD_BYTES, JobHead, Kind, greeting};
-use super::{MOMENT, frame};
+use super::{MOMENT, features, frame};
 use crate::config::ByteSize;
 use crate::plugins::engine::{code_version, compiling_engine, nice};
 
@@ -103,7 +103,10 @@ fn compile(pool: &ThreadPool, engine: &wasmtime::Engine, bytes: &[u8]) -> (frame
     match pool.install(|| engine.precompile_component(bytes)) {
         Ok(code) => (Kind::Code, code),
         Err(error) if error.is::<OutOfMemory>() => (Kind::Memory, Vec::new()),
-        Err(error) => (Kind::Invalid, format!("{error:#}").into_bytes()),
+        Err(error) => match features::missing(bytes) {
+            Some(missing) => (Kind::Unsupported, missing.into_bytes()),
+            None => (Kind::Invalid, format!("{error:#}").into_bytes()),
+        },
     }
 }
 

@@ -4,17 +4,11 @@
 //! may meet every local variable. The function with the largest product is named with its numbers, so that its author
 //! can judge for themselves.
 
-use std::collections::HashMap;
 use std::fmt;
 
-use wasmparser::{
-    BinaryReaderError, ExternalKind, FunctionBody, KnownCustom, Name, Operator, Parser, Payload, TypeRef,
-};
+use wasmparser::{BinaryReaderError, FunctionBody, Operator, Parser, Payload};
 
-use crate::visible;
-
-/// Bytes of a name that are shown.
-const MAX_NAME_BYTES: usize = 200;
+use super::functions::Functions;
 
 /// A function that costs much.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,7 +77,7 @@ pub(super) fn costliest(component: &[u8]) -> Option<Costly> {
             payload => {
                 if let Some(module) = open.last_mut() {
                     // Names are a courtesy.
-                    let _ = module.add(payload);
+                    let _ = module.add(&payload);
                 }
             }
         }
@@ -99,57 +93,25 @@ fn larger(one: Option<Costly>, other: Option<Costly>) -> Option<Costly> {
 /// A module, or a component, whose end has not been read.
 #[derive(Default)]
 struct Module<'a> {
-    imported: u32,
-    defined: u32,
-    names: HashMap<u32, &'a str>,
+    functions: Functions<'a>,
     best: Option<(u32, Size)>,
 }
 
 impl<'a> Module<'a> {
-    fn add(&mut self, payload: Payload<'a>) -> Result<(), BinaryReaderError> {
-        match payload {
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    self.imported += u32::from(matches!(import?.ty, TypeRef::Func(_)));
-                }
+    fn add(&mut self, payload: &Payload<'a>) -> Result<(), BinaryReaderError> {
+        let function = self.functions.add(payload)?;
+        if let (Some(index), Payload::CodeSectionEntry(body)) = (function, payload) {
+            let size = Size::of(body)?;
+            if self.best.is_none_or(|(_, best)| size.cost() > best.cost()) {
+                self.best = Some((index, size));
             }
-            Payload::ExportSection(section) => {
-                for export in section {
-                    let export = export?;
-                    if export.kind == ExternalKind::Func {
-                        self.names.entry(export.index).or_insert(export.name);
-                    }
-                }
-            }
-            Payload::CodeSectionEntry(body) => {
-                let index = self.imported + self.defined;
-                self.defined += 1;
-                let size = Size::of(&body)?;
-                if self.best.is_none_or(|(_, best)| size.cost() > best.cost()) {
-                    self.best = Some((index, size));
-                }
-            }
-            Payload::CustomSection(section) => {
-                if let KnownCustom::Name(names) = section.as_known() {
-                    for names in names {
-                        let Name::Function(names) = names? else { continue };
-                        for name in names {
-                            let name = name?;
-                            self.names.insert(name.index, name.name);
-                        }
-                    }
-                }
-            }
-            _ => {}
         }
         Ok(())
     }
 
     fn costliest(self) -> Option<Costly> {
         let (index, size) = self.best?;
-        let name =
-            self.names.get(&index).map(|name| visible::cut(&visible::clean(name).replace('\n', " "), MAX_NAME_BYTES));
-        Some(Costly { index, name, size })
+        Some(Costly { index, name: self.functions.name(index), size })
     }
 }
 

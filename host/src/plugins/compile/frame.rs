@@ -57,6 +57,8 @@ pub(super) enum Kind {
     Invalid = 1,
     /// There was not enough memory.
     Memory = 2,
+    /// What the component uses that this host does not have.
+    Unsupported = 3,
 }
 
 /// A greeting that names the code that the child makes.
@@ -101,6 +103,7 @@ impl AnswerHead {
             0 => Kind::Code,
             1 => Kind::Invalid,
             2 => Kind::Memory,
+            3 => Kind::Unsupported,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         Ok(Self { kind, cpu_ms, memory_bytes, payload_bytes })
@@ -130,7 +133,7 @@ mod tests {
         let answer = AnswerHead { kind: Kind::Memory, cpu_ms: 1, memory_bytes: 2, payload_bytes: u64::MAX };
         assert_eq!(AnswerHead::parse(&answer.bytes()).unwrap(), answer);
         let mut damaged = answer.bytes();
-        damaged[ANSWER_HEAD_BYTES - 1] = 3;
+        damaged[ANSWER_HEAD_BYTES - 1] = 4;
         assert!(AnswerHead::parse(&damaged).is_err());
 
         let allowance = Allowance { cpu: Duration::from_secs(3).into(), memory: ByteSize::from_bytes(4) };

@@ -35,6 +35,7 @@ pub(super) struct Child {
 /// How a child ended without code.
 pub(super) enum Ended {
     Invalid(String),
+    Unsupported(String),
     Processor,
     Memory,
     Crashed(String),
@@ -139,6 +140,7 @@ fn answered(head: AnswerHead, payload: Vec<u8>) -> Result<Compiled, Ended> {
             memory: Some(head.memory_bytes).filter(|bytes| *bytes > 0).map(ByteSize::from_bytes),
         }),
         Kind::Invalid => Err(Ended::Invalid(String::from_utf8_lossy(&payload).into_owned())),
+        Kind::Unsupported => Err(Ended::Unsupported(String::from_utf8_lossy(&payload).into_owned())),
         Kind::Memory => Err(Ended::Memory),
     }
 }

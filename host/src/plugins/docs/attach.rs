@@ -96,6 +96,14 @@ impl<'a> Attach<'a> {
         match (shape, ty.name.as_str(), ty.arguments.as_slice()) {
             (Shape::List(item), "list", [ty]) => self.inside(item, ty, scope),
             (Shape::Option(value), "option", [ty]) => self.inside(value, ty, scope),
+            (Shape::Map(value), "map", [_, ty]) => self.inside(value, ty, scope),
+            (Shape::Entries(entry), "map", [_, ty]) => {
+                if let Shape::Record(fields) = &mut **entry
+                    && let Some(value) = fields.last_mut()
+                {
+                    self.field(&mut value.shape, &mut value.docs, ty, scope);
+                }
+            }
             (Shape::Tuple(items), "tuple", types) if items.len() == types.len() => {
                 for (item, ty) in items.iter_mut().zip(types) {
                     self.inside(item, ty, scope);

@@ -10,7 +10,7 @@ use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Served, Ser
 use crate::plugins::compile::Allowance;
 use crate::plugins::directory::Stamp;
 use crate::plugins::gate::Gate;
-use crate::plugins::load::{Digest, Plugin};
+use crate::plugins::load::{Digest, Kind, Plugin};
 use crate::plugins::names::{self, FunctionName, NameError};
 
 /// Tells loads apart: a file that went and came back must not get what the old one was.
@@ -58,27 +58,60 @@ pub(super) struct Offer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// Of its tools, in the order of its functions.
-    pub(super) tools: Vec<String>,
+    pub(super) tools: Vec<Called>,
     /// Of its prompts, in their order.
-    pub(super) prompts: Vec<String>,
+    pub(super) prompts: Vec<Called>,
+    /// What cannot have a name, and is left out.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The name of something that a plugin gives, and where that stands among its like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Called {
+    pub(super) name: String,
+    pub(super) index: usize,
 }
 
 impl Names {
     /// What there is, for the log.
     pub(super) fn summary(&self) -> String {
-        if self.tools.is_empty() { String::new() } else { format!(": {}", self.tools.join(", ")) }
+        let names: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
+        if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
     }
 
     /// The names of all that a plugin gives.
+    ///
+    /// # Errors
+    /// Nothing that it gives can have a name.
     pub(super) fn of(plugin: &Plugin, name: &str, config: &Config) -> Result<Self, NameError> {
         let prefix = config.plugin(name).prefix.as_deref();
+        // What the plugin lists can be another thing tomorrow: it takes no name from a function.
+        let is_listed = |index: &usize| matches!(plugin.functions[*index].kind, Kind::Listed(_));
+        let (listed, typed): (Vec<usize>, Vec<usize>) = (0..plugin.functions.len()).partition(is_listed);
+        let order = || typed.iter().chain(&listed).copied();
+        let functions: Vec<FunctionName> = order().map(|index| plugin.functions[index].name.clone()).collect();
+        let named = names::tool_names(name, prefix, &functions);
+        let mut problems = named.problems;
+        let mut tools = called(order().zip(named.names));
+        tools.sort_by_key(|tool| tool.index);
+
         let prompts =
             plugin.prompts.iter().map(|prompt| FunctionName { interface: None, function: prompt.prompt.name.clone() });
-        Ok(Self {
-            tools: names::tool_names(name, prefix, &plugin.function_names())?,
-            prompts: names::tool_names(name, prefix, &prompts.collect::<Vec<_>>())?,
-        })
+        let named = names::tool_names(name, prefix, &prompts.collect::<Vec<_>>());
+        problems.extend(named.problems);
+        let prompts = called(named.names.into_iter().enumerate());
+
+        let gives_more = plugin.resources.len() + plugin.templates.len() + tools.len() + prompts.len() > 0;
+        if !gives_more && !problems.is_empty() {
+            return Err(problems.swap_remove(0));
+        }
+        let warnings = problems.iter().map(|problem| format!("left out: {problem}")).collect();
+        Ok(Self { tools, prompts, warnings })
     }
+}
+
+fn called(names: impl Iterator<Item = (usize, Option<String>)>) -> Vec<Called> {
+    names.filter_map(|(index, name)| Some(Called { name: name?, index })).collect()
 }
 
 /// A plugin that waits for names.
@@ -92,8 +125,8 @@ pub(super) struct Refused {
 ///
 /// A tool's name has neither slash nor space, so that no claim of one kind is like one of another.
 pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names) -> Vec<String> {
-    let tools = names.tools.iter().cloned();
-    let prompts = names.prompts.iter().map(|prompt| format!("{PROMPT} {prompt}"));
+    let tools = names.tools.iter().map(|tool| tool.name.clone());
+    let prompts = names.prompts.iter().map(|prompt| format!("{PROMPT} {}", prompt.name));
     let resources = plugin.resources.iter().map(|resource| format!("{RESOURCE} {}", resource.resource.uri));
     let templates = plugin.templates.iter().map(|template| format!("{RESOURCE} {}", template.template.uri_template));
     std::iter::once(format!("{name}/")).chain(tools).chain(prompts).chain(resources).chain(templates).collect()
@@ -151,7 +184,7 @@ impl Entry {
     pub(super) fn plugin_name(&self) -> String {
         match &self.name {
             Ok(name) => name.clone(),
-            Err(NameError::PluginName { stem }) => stem.clone(),
+            Err(NameError::PluginName { stem, .. }) => stem.clone(),
             Err(error) => error.to_string(),
         }
     }
@@ -256,15 +289,12 @@ impl Entry {
     pub(super) fn gives(&self) -> Given {
         let Some(offer) = self.offer.as_ref().filter(|_| !self.is_disabled) else { return Given::default() };
         let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
-        let named = |names: &[String]| names.iter().cloned().enumerate().collect::<Vec<_>>();
-        let tools = named(&offer.names.tools).into_iter();
-        let prompts = named(&offer.names.prompts).into_iter();
-        let (served, plugin) = (|| served.clone(), &offer.plugin);
+        let (served, plugin, names) = (|| served.clone(), &offer.plugin, offer.names.clone());
+        let tool = |Called { name, index }| Arc::new(Tool { name, served: served(), function_index: index });
+        let prompt = |Called { name, index }| Arc::new(Prompt { name, served: served(), index });
         Given {
-            tools: tools
-                .map(|(function_index, name)| Arc::new(Tool { name, served: served(), function_index }))
-                .collect(),
-            prompts: prompts.map(|(index, name)| Arc::new(Prompt { name, served: served(), index })).collect(),
+            tools: names.tools.into_iter().map(tool).collect(),
+            prompts: names.prompts.into_iter().map(prompt).collect(),
             resources: (0..plugin.resources.len())
                 .map(|index| Arc::new(Resource { served: served(), index }))
                 .collect(),
@@ -287,10 +317,10 @@ impl Entry {
             Serving {
                 digest: plugin.digest,
                 since: offer.since,
-                tools: sorted(offer.names.tools.clone()),
-                prompts: sorted(offer.names.prompts.clone()),
+                tools: sorted(names_of(&offer.names.tools)),
+                prompts: sorted(names_of(&offer.names.prompts)),
                 resources: sorted(resources.chain(templates).collect()),
-                warnings: plugin.warnings().cloned().collect(),
+                warnings: plugin.warnings().chain(&offer.names.warnings).cloned().collect(),
             }
         });
         PluginStatus {
@@ -301,6 +331,10 @@ impl Entry {
             disabled: self.is_disabled,
         }
     }
+}
+
+fn names_of(called: &[Called]) -> Vec<String> {
+    called.iter().map(|called| called.name.clone()).collect()
 }
 
 /// What the configuration says of a plugin.

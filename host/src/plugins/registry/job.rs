@@ -106,5 +106,8 @@ pub(super) fn in_words(error: &LoadError, is_own: bool) -> String {
 pub(super) async fn with_lists(engine: &Engine, plugin: Arc<Plugin>, terms: Arc<Terms>) -> Result<Plugin, String> {
     let served = Served { plugin, terms };
     let read = lists::read(engine, &served).await;
-    read.map_err(|error| format!("it gives no lists of its tools, prompts or resources: {error}"))
+    read.map_err(|error| {
+        let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        format!("it gives no lists of its tools, prompts or resources: {error}{cause}")
+    })
 }

@@ -34,7 +34,7 @@ fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
     assert_eq!(finish(Some(2), 1), (Some(2), None));
     // Switched off meanwhile.
     assert_eq!(finish(None, 1), (None, None));
-    assert_eq!(finish(Some(2), 2), (None, Some("failed".to_owned())));
+    assert_eq!(finish(Some(2), 2), (None, Some("failed; it is tried again".to_owned())));
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn peculiar(shape: &Shape) -> Option<&'static str> {
         Shape::Tuple(members) if !is_uniform(&members.iter().map(schema).collect::<Vec<_>>()) => {
             Some("tuple of several types")
         }
+        Shape::Map(_) => Some("map"),
         Shape::Variant(_) => Some("variant"),
         Shape::Result { .. } => Some("result"),
         Shape::Option(some) if matches!(**some, Shape::Enum(_)) => Some("option<enum>"),

@@ -91,6 +91,18 @@ fn a_list_of_bytes_is_bytes() {
 }
 
 #[test]
+fn a_map_is_an_object_or_a_list_of_entries() {
+    let signature = read("", "(a: map<string, list<u8>>, b: map<char, option<s8>>)").unwrap();
+    let entry = Shape::Record(vec![
+        field("key", Shape::Char),
+        field("value", Shape::Option(Box::new(Shape::Integer(Integer::S8)))),
+    ]);
+    let expected = [field("a", Shape::Map(Box::new(Shape::Bytes))), field("b", Shape::Entries(Box::new(entry)))];
+    assert_eq!(signature.params, expected);
+    assert_eq!(signature.to_string(), "(a: map<string, list<u8>>, b: map<char, option<s8>>)");
+}
+
+#[test]
 fn only_the_whole_result_can_fail_the_call() {
     let output = |function: &str| {
         let signature = read("", function).unwrap();
@@ -116,7 +128,8 @@ fn what_has_no_json_form_is_named_with_its_place() {
     check("", "() -> thing", "result: a `resource` has no JSON form");
     check("", "() -> result<list<future>, string>", "result `ok[]`: a `future` has no JSON form");
     check("", "(e: error-context)", "parameter `e`: an `error-context` has no JSON form");
-    check("", "(m: map<string, u8>)", "parameter `m`: a `map` has no JSON form");
+    check("", "(m: map<string, stream<u8>>)", "parameter `m.*`: a `stream` has no JSON form");
+    check("", "(m: map<u8, stream<u8>>)", "parameter `m[].value`: a `stream` has no JSON form");
     check("", "(l: list<u8, 4>)", "parameter `l`: a `list of fixed length` has no JSON form");
     check(
         "record part { names: tuple<u8, maybe> } type maybe = option<inner>; type inner = option<bool>;",

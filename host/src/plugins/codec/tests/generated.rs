@@ -6,7 +6,7 @@ use proptest::sample::{Index, select, subsequence};
 use proptest::strategy::Union;
 use serde_json::{Map, Value, json};
 
-use super::{case, field, labels};
+use super::{case, entries, field, labels};
 use crate::plugins::shape::{Field, Integer, Shape};
 
 const NAMES: [&str; 5] = ["a", "b-c", "type", "result", "ok"];
@@ -37,6 +37,11 @@ pub(super) fn leaves() -> impl Strategy<Value = Shape> {
     ]
 }
 
+/// The types that a map's keys may have, but for strings.
+fn keys() -> impl Strategy<Value = Shape> {
+    prop_oneof![Just(Shape::Bool), select(&INTEGERS[..]).prop_map(Shape::Integer), Just(Shape::Char)]
+}
+
 pub(super) fn shapes() -> impl Strategy<Value = Shape> {
     leaves().prop_recursive(4, 24, 4, |inner| {
         let payload = || prop::option::of(inner.clone());
@@ -45,6 +50,8 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
                 .clone()
                 .prop_filter("a list of u8 is Bytes", |item| *item != Shape::Integer(Integer::U8))
                 .prop_map(|item| Shape::List(Box::new(item))),
+            inner.clone().prop_map(|value| Shape::Map(Box::new(value))),
+            (keys(), inner.clone()).prop_map(|(key, value)| entries(key, value)),
             vec(inner.clone(), 1..4).prop_map(Shape::Tuple),
             fields(inner.clone(), 1).prop_map(Shape::Record),
             vec(payload(), 1..4).prop_map(|payloads| {
@@ -107,6 +114,18 @@ fn value(shape: &Shape, aim: Aim) -> BoxedStrategy<Value> {
         Shape::String => any::<String>().prop_map(Value::from).boxed(),
         Shape::Bytes => vec(any::<u8>(), 0..8).prop_map(|bytes| Value::from(base64(&bytes))).boxed(),
         Shape::List(item) => vec(value(item, aim), 0..4).prop_map(Value::from).boxed(),
+        Shape::Map(item) => {
+            let members =
+                vec((prop_oneof![select(&NAMES[..]).prop_map(str::to_owned), any::<String>()], value(item, aim)), 0..4);
+            members.prop_map(|members| Value::Object(members.into_iter().collect())).boxed()
+        }
+        Shape::Entries(entry) => {
+            let items = vec(value(entry, aim), 0..4);
+            match aim {
+                Aim::Near => items.prop_map(Value::from).boxed(),
+                Aim::Fitting => items.prop_map(|items| Value::from(without_repeated_keys(items))).boxed(),
+            }
+        }
         Shape::Tuple(items) => {
             items.iter().map(|item| value(item, aim)).collect::<Vec<_>>().prop_map(Value::from).boxed()
         }
@@ -132,6 +151,23 @@ fn value(shape: &Shape, aim: Aim) -> BoxedStrategy<Value> {
     }
 }
 
+/// The first entry for each key, however its number is spelt.
+fn without_repeated_keys(items: Vec<Value>) -> Vec<Value> {
+    let mut kept: Vec<Value> = Vec::new();
+    for item in items {
+        if !kept.iter().any(|known| is_same_key(&known["key"], &item["key"])) {
+            kept.push(item);
+        }
+    }
+    kept
+}
+
+/// Whether two keys that fit their type are one.
+pub(super) fn is_same_key(a: &Value, b: &Value) -> bool {
+    let is_float = a.is_f64() || b.is_f64();
+    a == b || is_float && a.as_f64().is_some() && a.as_f64() == b.as_f64()
+}
+
 /// JSON around the borders of what a shape takes, on either side.
 pub(super) fn near(shape: &Shape) -> BoxedStrategy<Value> {
     match shape {
@@ -155,7 +191,9 @@ pub(super) fn near(shape: &Shape) -> BoxedStrategy<Value> {
                 ["", "=", "A", "AA", "AAA", "AA=", "A===", "AA==", "AB==", "Aw==", "AAB=", "AAE=", "A-A=", "AA==A"];
             (0..3_usize, select(ends.to_vec())).prop_map(|(groups, end)| json!("Ab+/".repeat(groups) + end)).boxed()
         }
-        Shape::Flags(_) | Shape::List(_) | Shape::Tuple(_) => vec(scalar(), 0..4).prop_map(Value::from).boxed(),
+        Shape::Flags(_) | Shape::List(_) | Shape::Entries(_) | Shape::Tuple(_) => {
+            vec(scalar(), 0..4).prop_map(Value::from).boxed()
+        }
         _ => scalar().boxed(),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! They differ on purpose, in four things. Two are removed from a document before it is validated (`normalised`):
 //! `null` for an optional property, and spoilt strings, which hold a value as JSON text where its type takes no string.
-//! Two are for the codec alone (`is_out_of_range`, `repeats_a_flag`): the range of 64-bit integers and of `f32`, and
-//! flags that come twice.
+//! Two are for the codec alone (`is_out_of_range`, `repeats_a_flag`, `repeats_a_key`): the range of 64-bit integers and of
+//! `f32`, and flags and keys that come twice.
 
 use jsonschema::Validator;
 use proptest::collection::vec;
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use wasmtime::component::Val;
 
-use super::generated::{Aim, leaves, mutations, near, object, params, shapes};
+use super::generated::{Aim, is_same_key, leaves, mutations, near, object, params, shapes};
 use super::{decode_arguments, encode_result, field, gives, takes};
 use crate::plugins::codec::{Reply, ResultError};
 use crate::plugins::schema::{input_schema, is_object_result, output_schema};
@@ -76,6 +76,11 @@ fn inside(shape: &Shape, value: &Value, as_sent: bool) -> Value {
         (Shape::Record(fields), value) => properties(fields, value, as_sent),
         (Shape::Option(shape), value) => inside(shape, value, as_sent),
         (Shape::List(shape), Value::Array(items)) => items.iter().map(|item| inside(shape, item, as_sent)).collect(),
+        (Shape::Entries(entry), Value::Array(items)) => items.iter().map(|item| inside(entry, item, as_sent)).collect(),
+        (Shape::Map(shape), Value::Object(object)) => {
+            let members = object.iter().map(|(name, value)| (name.clone(), inside(shape, value, as_sent)));
+            Value::Object(members.collect())
+        }
         (Shape::Tuple(shapes), Value::Array(items)) if shapes.len() == items.len() => {
             shapes.iter().zip(items).map(|(shape, item)| inside(shape, item, as_sent)).collect()
         }
@@ -102,6 +107,10 @@ fn is_out_of_range(shape: &Shape, value: &Value) -> bool {
         (Shape::F32, Value::Number(number)) => number.as_f64().is_some_and(|float| float.abs() > f64::from(f32::MAX)),
         (Shape::Flags(_), Value::Array(items)) => repeats_a_flag(items),
         (Shape::List(shape), Value::Array(items)) => items.iter().any(|item| is_out_of_range(shape, item)),
+        (Shape::Entries(entry), Value::Array(items)) => {
+            items.iter().any(|item| is_out_of_range(entry, item)) || repeats_a_key(items)
+        }
+        (Shape::Map(shape), Value::Object(object)) => object.values().any(|value| is_out_of_range(shape, value)),
         (Shape::Tuple(shapes), Value::Array(items)) => {
             shapes.iter().zip(items).any(|(shape, item)| is_out_of_range(shape, item))
         }
@@ -123,6 +132,13 @@ fn any_out_of_range(fields: &[Field], object: &Map<String, Value>) -> bool {
     fields.iter().any(|field| object.get(&field.name).is_some_and(|value| is_out_of_range(&field.shape, value)))
 }
 
+fn repeats_a_key(items: &[Value]) -> bool {
+    items
+        .iter()
+        .enumerate()
+        .any(|(index, item)| items[..index].iter().any(|other| is_same_key(&other["key"], &item["key"])))
+}
+
 fn repeats_a_flag(items: &[Value]) -> bool {
     items.iter().enumerate().any(|(index, item)| items[..index].contains(item))
 }
@@ -139,11 +155,14 @@ fn same(shape: &Shape, a: &Value, b: &Value) -> bool {
         }
         (Shape::F32, a, b) => a.as_f64().map(|a| a as f32) == b.as_f64().map(|b| b as f32),
         (Shape::F64, a, b) => a.as_f64() == b.as_f64(),
-        (Shape::List(shape), Value::Array(a), Value::Array(b)) => {
+        (Shape::List(shape) | Shape::Entries(shape), Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(shape, a, b))
         }
         (Shape::Tuple(shapes), Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && shapes.iter().zip(a.iter().zip(b)).all(|(shape, (a, b))| same(shape, a, b))
+        }
+        (Shape::Map(shape), Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| same(shape, a, b)))
         }
         (Shape::Record(fields), Value::Object(a), Value::Object(b)) => {
             a.len() == b.len()

@@ -232,12 +232,7 @@ fn witness(ty: &str) -> Value {
         "result" => of(Shape::Result { ok: None, err: None }),
         "tuple of several types" => of(Shape::Tuple(vec![Shape::Bool, Shape::String])),
         "variant" => of(Shape::Variant(vec![Case { name: "a".to_owned(), shape: None, docs: None }])),
-        "map" => json!({
-            "type": "object",
-            "properties": { "it": { "type": "object", "additionalProperties": { "type": "boolean" } } },
-            "required": ["it"],
-            "additionalProperties": false,
-        }),
+        "map" => of(Shape::Map(Box::new(Shape::Bool))),
         other => panic!("no witness of `{other}`"),
     }
 }

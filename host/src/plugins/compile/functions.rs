@@ -1,0 +1,62 @@
+//! The functions of a core module, as far as it was read: their numbers and what the module calls them.
+
+use std::collections::HashMap;
+
+use wasmparser::{BinaryReaderError, ExternalKind, KnownCustom, Name, Payload, TypeRef};
+
+use crate::visible;
+
+/// Bytes of a name that are shown.
+const MAX_NAME_BYTES: usize = 200;
+
+/// The functions of one module.
+#[derive(Default)]
+pub(super) struct Functions<'a> {
+    imported: u32,
+    defined: u32,
+    names: HashMap<u32, &'a str>,
+}
+
+impl<'a> Functions<'a> {
+    /// Takes the next part of the module. Returns the number of the function whose body that is.
+    pub(super) fn add(&mut self, payload: &Payload<'a>) -> Result<Option<u32>, BinaryReaderError> {
+        match payload {
+            Payload::ImportSection(section) => {
+                for import in section.clone().into_imports() {
+                    self.imported += u32::from(matches!(import?.ty, TypeRef::Func(_)));
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section.clone() {
+                    let export = export?;
+                    if export.kind == ExternalKind::Func {
+                        self.names.entry(export.index).or_insert(export.name);
+                    }
+                }
+            }
+            Payload::CodeSectionEntry(_) => {
+                self.defined += 1;
+                return Ok(Some(self.imported + self.defined - 1));
+            }
+            Payload::CustomSection(section) => {
+                if let KnownCustom::Name(names) = section.as_known() {
+                    for names in names {
+                        let Name::Function(names) = names? else { continue };
+                        for name in names {
+                            let name = name?;
+                            self.names.insert(name.index, name.name);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// What the module calls a function, if it does; known when all of it was read.
+    pub(super) fn name(&self, index: u32) -> Option<String> {
+        let name = self.names.get(&index)?;
+        Some(visible::cut(&visible::clean(name).replace('\n', " "), MAX_NAME_BYTES))
+    }
+}
