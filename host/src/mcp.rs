@@ -25,5 +25,6 @@ mod signals;
 mod tasks;
 mod tools;
 
+pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
 pub use self::rpc_error::error_response;

@@ -33,6 +33,30 @@ pub fn escape(raw: &str) -> String {
     text
 }
 
+/// The same for text of several lines: these stay, and so do tabs.
+pub fn escape_lines(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    for char in raw.chars() {
+        match !matches!(char, '\n' | '\t') && (char.is_control() || misleads(char)) {
+            true => text.extend(char.escape_default()),
+            false => text.push(char),
+        }
+    }
+    text
+}
+
+/// JSON that says the same, with escapes for what [`misleads`]: all of that is within strings.
+pub fn escape_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        match misleads(char) {
+            true => text.extend(char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+            false => text.push(char),
+        }
+    }
+    text
+}
+
 /// Whether a log with this character shows something else than it says: direction controls, further ends of lines,
 /// what is not seen, and the controls that some terminals take for an escape. What joins and colours emoji is none.
 pub fn misleads(char: char) -> bool {
@@ -47,9 +71,17 @@ fn is_invisible(char: char) -> bool {
         | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'        // direction overrides and isolates
         | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}'        // zero width
         | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' // formats
+        | '\u{fdd0}'..='\u{fdef}'                                  // no characters
         | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{3164}' | '\u{ffa0}' // fillers
         | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}'      // variation selectors, tags
     )
+}
+
+/// Whether a reader sees nothing: no character, or only such as are white without being spaces.
+pub fn is_blank(text: &str) -> bool {
+    let is_white = |char: char| char.is_whitespace() || matches!(char, '\u{2800}' | '\u{16fe4}' | '\u{1d159}');
+    clean(text).chars().all(is_white)
 }
 
 /// The text if it fits, or as much of its start as does, with `…` at the cut.
@@ -75,5 +107,6 @@ mod tests {
             r"\u{e0041}"
         );
         assert_eq!(escape(raw), expected);
+        assert_eq!(escape_lines("a\u{1b}[1m\n\tb\r\u{2028}"), "a\\u{1b}[1m\n\tb\\r\\u{2028}");
     }
 }

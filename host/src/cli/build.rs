@@ -139,10 +139,25 @@ enum BuildError {
         "{place}: `{outer}` has `{inner}` in it, and jco makes no valid component of types of a world that are in each other: put them into an interface, and `use` them from there"
     )]
     NestedTypes { place: String, inner: String, outer: String },
+    #[error("{}", one_world(.0))]
+    Worlds(Vec<String>),
     #[error("the toolchain has made a component that is not valid, and no host would load it: {0}")]
     Invalid(wasmparser::BinaryReaderError),
     #[error("`{}`: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+}
+
+/// The cure for WIT that does not say what the plugin is made of.
+fn one_world(worlds: &[String]) -> String {
+    if worlds.is_empty() {
+        return "its WIT has no world, and a plugin is made of one: write `world NAME { export …; }` into `wit/world.wit`"
+            .to_owned();
+    }
+    let worlds = worlds.iter().map(|world| format!("`{world}`")).collect::<Vec<_>>().join(", ");
+    format!(
+        "its WIT has several worlds ({worlds}), and a plugin is made of one: keep that one in `wit/`, and move the others \
+         out of it"
+    )
 }
 
 impl BuildError {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::wait::{self, loaded_plugins};
 use super::{ConfigArguments, Failure, logging, output, runtime};
+use crate::mcp::{DONE, EMPTY};
 use crate::plugins::call::CallError;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::codec::{Reply, Rich};
@@ -50,8 +51,8 @@ async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> 
     let tool = catalog.tool(name).ok_or_else(|| unknown(name, &catalog))?;
     let nobody = Conversation::with(&Arc::new(Principal::anonymous()));
     match plugins.call(&Arc::clone(tool), arguments, nobody).await {
-        Ok(Reply::Structured { text, .. } | Reply::Text(text)) => output::line(&text),
-        Ok(Reply::Nothing) => {}
+        Ok(Reply::Structured { text, .. } | Reply::Text(text)) => given(&text),
+        Ok(Reply::Nothing) => output::note(DONE),
         Ok(Reply::Failed { text } | Reply::Invalid { text }) => return Err(Failure::failed(text)),
         Ok(Reply::Rich(rich)) => return show(&rich),
         Ok(Reply::Asks(request)) => {
@@ -90,15 +91,23 @@ fn show(rich: &Rich) -> Result<(), Failure> {
     if rich.is_error {
         return Err(Failure::failed(text));
     }
-    output::line(&text);
+    given(&text);
     Ok(())
+}
+
+/// A result, for whoever runs the command. Programs read standard output, which has what the tool gave and nothing else.
+fn given(text: &str) {
+    output::result(text);
+    if text.is_empty() {
+        output::note(EMPTY);
+    }
 }
 
 fn unknown(name: &str, catalog: &Catalog) -> Failure {
     let problems: Vec<String> = catalog
         .plugins()
         .iter()
-        .filter_map(|plugin| Some(format!("\n{} not loaded: {}", plugin.file, plugin.problem.as_ref()?)))
+        .filter_map(|plugin| Some(format!("\n{} not loaded: {}", plugin.file.escape_debug(), plugin.problem.as_ref()?)))
         .collect();
     let names = catalog.tools().iter().map(|tool| tool.name.as_str());
     let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(known, name));

@@ -98,8 +98,10 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
     for tool in plugins.catalog().tools() {
         output::line(&format!("  {}  {}", output::bold(&tool.name), tool.function().summary()));
     }
+    let has_login = config.auth.provider.as_str() != NONE;
     for (name, client) in [("Cursor", Client::Cursor), ("Claude Code", Client::ClaudeCode)] {
-        output::line(&format!("\n{} ({})\n{}", output::bold(name), client.place(), client.snippet(&endpoint, true)));
+        let snippet = client.snippet(&endpoint, has_login);
+        output::line(&format!("\n{} ({})\n{snippet}", output::bold(name), client.place()));
     }
     output::line(&format!(
         "\n{}",

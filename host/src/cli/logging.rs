@@ -3,9 +3,11 @@
 //! Much of it is what strangers and guests have written. The formatter escapes what colours a terminal; here the rest is
 //! written out that would show a reader something else than there is.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Stderr, Write};
 
-use tracing_subscriber::filter::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -15,9 +17,12 @@ use crate::config::names::LogFormat;
 use crate::plugins::frames;
 use crate::visible;
 
-/// Records of libraries that say what we say better, or say it at every request. notify would tell of each record that it
-/// is written, where the log is a file in a directory that is watched: one that tells of itself never ends.
+/// Records of libraries that say what we say better, or say it at every request.
 const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,notify=error,rustls_platform_verifier=off,inotify=info,mio=info";
+
+/// Libraries that tell of each event of a watched file. The log may be such a file, so that each record of them would make
+/// the next one: below `info` nobody hears them, whatever the directives say.
+const WATCHING: [&str; 3] = ["notify", "inotify", "mio"];
 
 /// What a command that looks at plugins logs: what they print. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
@@ -57,6 +62,7 @@ pub(super) fn start(log: &Log, frames: Frames) -> LogLevel {
             fmt::layer().with_target(false).with_ansi(is_terminal).with_writer(|| Plain::new(LogFormat::Text)).boxed()
         }
     };
+    let layer = layer.with_filter(filter_fn(|metadata| !is_echo(metadata.target(), *metadata.level())));
     tracing_subscriber::registry().with(filter).with(layer).init();
     LogLevel { handle, frames }
 }
@@ -90,10 +96,8 @@ impl Plain {
 impl Write for Plain {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         match std::str::from_utf8(record) {
-            Ok(text) if text.chars().any(visible::misleads) => {
-                self.stderr.write_all(written_out(text, self.format).as_bytes())?;
-            }
-            _ => self.stderr.write_all(record)?,
+            Ok(text) => self.stderr.write_all(written_out(text, self.format).as_bytes())?,
+            Err(_) => self.stderr.write_all(record)?,
         }
         Ok(record.len())
     }
@@ -103,22 +107,38 @@ impl Write for Plain {
     }
 }
 
-/// The record with every such character as an escape. In JSON all of them are within strings, where the escape says the
-/// same.
-fn written_out(record: &str, format: LogFormat) -> String {
-    let mut text = String::with_capacity(record.len());
-    for char in record.chars() {
-        match format {
-            _ if !visible::misleads(char) => text.push(char),
-            LogFormat::Text => text.extend(char.escape_unicode()),
-            LogFormat::Json => {
-                let units =
-                    char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
-                text.push_str(&units);
-            }
-        }
+/// The record with every such character as an escape. A record is one line: a further one within it is a stranger's, and
+/// would be read as another record. The colours of the formatter stay; it writes out those of others.
+fn written_out(record: &str, format: LogFormat) -> Cow<'_, str> {
+    let (line, end) = record.strip_suffix('\n').map_or((record, ""), |line| (line, "\n"));
+    let is_written_out = |char: char| match format {
+        LogFormat::Text => visible::misleads(char) || (char.is_control() && !matches!(char, '\t' | '\u{1b}')),
+        LogFormat::Json => visible::misleads(char),
+    };
+    if !line.chars().any(is_written_out) {
+        return Cow::Borrowed(record);
     }
-    text
+    let mut text = match format {
+        LogFormat::Json => visible::escape_json(line),
+        LogFormat::Text => {
+            let mut text = String::with_capacity(line.len());
+            for char in line.chars() {
+                match is_written_out(char) {
+                    true => text.extend(char.escape_default()),
+                    false => text.push(char),
+                }
+            }
+            text
+        }
+    };
+    text.push_str(end);
+    Cow::Owned(text)
+}
+
+/// Whether a record may be about the log itself.
+fn is_echo(target: &str, level: Level) -> bool {
+    let library = target.split("::").next().unwrap_or(target);
+    level > Level::INFO && WATCHING.contains(&library)
 }
 
 /// The configured directives come last: they are stronger.
@@ -135,10 +155,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_record_makes_the_next_one() {
+        for (target, level, expected) in [
+            ("notify::inotify", Level::TRACE, true),
+            ("notify", Level::DEBUG, true),
+            ("mio::poll", Level::TRACE, true),
+            ("notify::inotify", Level::WARN, false),
+            ("notifying", Level::TRACE, false),
+            ("tinymcp::plugins::watch", Level::TRACE, false),
+        ] {
+            assert_eq!(is_echo(target, level), expected, "{target} {level}");
+        }
+    }
+
+    #[test]
     fn what_misleads_is_written_out() {
         let record = "a\u{202e}b\u{2028}\u{e0041}\n";
         assert_eq!(written_out(record, LogFormat::Text), "a\\u{202e}b\\u{2028}\\u{e0041}\n");
-        let json = written_out(&serde_json::json!({ "m": record }).to_string(), LogFormat::Json);
+        let forged = "\u{1b}[31mERROR\u{1b}[0m a\tb\n2030-01-01 ERROR forged\r\u{0}\u{7f}\n";
+        let one_line = "\u{1b}[31mERROR\u{1b}[0m a\tb\\n2030-01-01 ERROR forged\\r\\u{0}\\u{7f}\n";
+        assert_eq!(written_out(forged, LogFormat::Text), one_line);
+        let fine = "a record \u{1f469}\u{200d}\u{1f680}\n";
+        assert!(matches!(written_out(fine, LogFormat::Text), Cow::Borrowed(text) if text == fine));
+        let json = serde_json::json!({ "m": record }).to_string();
+        let json = written_out(&json, LogFormat::Json);
         assert!(json.is_ascii(), "{json}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["m"], record);
     }

@@ -1,31 +1,73 @@
 //! What commands print: plain text, with colour on a terminal only.
+//!
+//! Much of it quotes what others have written. That must not move, colour or hide anything on a terminal, so the styles
+//! of ours are marks until all else is written out.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const RED: Style = AnsiColor::Red.on_default();
-const GREEN: Style = AnsiColor::Green.on_default();
-const YELLOW: Style = AnsiColor::Yellow.on_default();
+use crate::visible;
+
+/// A mark that begins a style. None of them is a character.
+const BOLD: char = '\u{fdd0}';
+const DIM: char = '\u{fdd1}';
+const RED: char = '\u{fdd2}';
+const GREEN: char = '\u{fdd3}';
+const YELLOW: char = '\u{fdd4}';
+
+/// The mark that ends any style.
+const END: char = '\u{fdd5}';
+
+fn style(mark: char) -> Option<Style> {
+    match mark {
+        BOLD => Some(Style::new().bold()),
+        DIM => Some(Style::new().dimmed()),
+        RED => Some(AnsiColor::Red.on_default()),
+        GREEN => Some(AnsiColor::Green.on_default()),
+        YELLOW => Some(AnsiColor::Yellow.on_default()),
+        _ => None,
+    }
+}
+
+/// The text as a terminal takes it: our styles, and nothing else that is not seen. Lines stay.
+fn rendered(text: &str) -> String {
+    let mut rendered = String::with_capacity(text.len());
+    for part in text.split_inclusive(|char| char == END || style(char).is_some()) {
+        let mark = part.chars().next_back().filter(|char| *char == END || style(*char).is_some());
+        rendered.push_str(&visible::escape_lines(part.strip_suffix(|char| Some(char) == mark).unwrap_or(part)));
+        match mark.map(style) {
+            Some(Some(style)) => rendered.push_str(&style.render().to_string()),
+            Some(None) => rendered.push_str(&Style::new().bold().render_reset().to_string()),
+            None => {}
+        }
+    }
+    rendered
+}
 
 /// Writes a line to standard output. A reader that has gone away, such as `head`, is no failure.
 pub(super) fn line(text: &str) {
     let mut out = anstream::stdout().lock();
+    let _ = writeln!(out, "{}", rendered(text)).and_then(|()| out.flush());
+}
+
+/// Writes what a tool has given to standard output: as it is for a program, and on a terminal so that it only shows.
+pub(super) fn result(text: &str) {
+    let mut out = io::stdout().lock();
+    let text = if out.is_terminal() { visible::escape_lines(text).into() } else { Cow::Borrowed(text) };
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Writes a line about what is going on to standard error.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    let _ = writeln!(anstream::stderr(), "{}", rendered(text));
 }
 
 /// Writes why the command failed, one line for each line of the message.
 pub(super) fn error(message: &str) {
-    let (on, off) = (RED.render(), RED.render_reset());
     for line in message.lines() {
-        let _ = writeln!(anstream::stderr(), "{on}error:{off} {line}");
+        note(&format!("{} {line}", bad("error:")));
     }
 }
 
@@ -54,12 +96,25 @@ pub(super) fn bad(text: &str) -> String {
     paint(RED, text)
 }
 
-fn paint(style: Style, text: &str) -> String {
-    format!("{}{text}{}", style.render(), style.render_reset())
+fn paint(mark: char, text: &str) -> String {
+    format!("{mark}{text}{END}")
 }
 
 /// Writes JSON to standard output, for programs.
 pub(super) fn json(value: &serde_json::Value) {
     let mut out = io::stdout().lock();
-    let _ = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from).and_then(|()| writeln!(out));
+    let text = visible::escape_json(&format!("{value:#}"));
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_styles_reach_a_terminal() {
+        let text = format!("{}\n{}", bad("not loaded:"), "\u{1b}[2J\rx\u{202e}y\u{2028}\u{9b}1m é👩\u{200d}🚀");
+        let expected = "\u{1b}[31mnot loaded:\u{1b}[0m\n\\u{1b}[2J\\rx\\u{202e}y\\u{2028}\\u{9b}1m é👩\u{200d}🚀";
+        assert_eq!(rendered(&text), expected);
+    }
 }

@@ -12,6 +12,7 @@ use super::{App, html};
 use crate::clients::{self, Client};
 use crate::plugins::catalog::{PluginStatus, Tool};
 use crate::plugins::unknown;
+use crate::visible;
 
 #[derive(Template)]
 #[template(path = "landing.html")]
@@ -98,11 +99,11 @@ fn is_open(app: &App) -> bool {
 }
 
 fn summary(tool: &Arc<Tool>) -> (String, String) {
-    (tool.name.clone(), tool.function().summary())
+    (tool.name.clone(), visible::escape(&tool.function().summary()))
 }
 
 fn broken(plugin: &PluginStatus) -> Option<(String, String, bool)> {
-    Some((plugin.file.clone(), plugin.problem.clone()?, plugin.serving.is_some()))
+    Some((visible::escape(&plugin.file), visible::escape(plugin.problem.as_ref()?), plugin.serving.is_some()))
 }
 
 #[cfg(test)]

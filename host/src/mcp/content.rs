@@ -21,10 +21,10 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, json: Value) -> Result<T, Er
 }
 
 /// What a call that went well and gave no value says.
-pub(super) const DONE: &str = "done";
+pub const DONE: &str = "done";
 
 /// What a text of nothing says.
-pub(super) const EMPTY: &str = "(empty)";
+pub const EMPTY: &str = "(empty)";
 
 /// A text as a block has it: models' APIs refuse requests with an empty one in them.
 pub(super) fn shown(text: &str) -> &str {

@@ -62,10 +62,7 @@ impl Discovery {
         match (self, name) {
             (Self::On, CALL_TOOL) => {
                 let name = arguments.get("name")?.as_str()?.to_owned();
-                let arguments = match arguments.remove("arguments") {
-                    Some(Value::Object(arguments)) => arguments,
-                    _ => Map::new(),
-                };
+                let arguments = inner(arguments.remove("arguments"))?;
                 Some((name, arguments))
             }
             _ => None,
@@ -94,7 +91,13 @@ fn call_tool() -> Tool {
         "type": "object",
         "properties": {
             "name": { "type": "string", "description": "The tool's name, as `find_tools` gives it" },
-            "arguments": { "type": "object", "description": "The tool's arguments, as its schema wants them" },
+            // Some models' APIs refuse an object without `properties`.
+            "arguments": {
+                "type": "object",
+                "description": "The tool's arguments, as its schema wants them",
+                "properties": {},
+                "additionalProperties": true,
+            },
         },
         "required": ["name"],
         "additionalProperties": false,
@@ -163,14 +166,64 @@ fn unnamed(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Princi
     if let Some(other) = arguments.keys().find(|member| !["name", "arguments"].contains(&member.as_str())) {
         return Some(failure(format!("argument `$.{other}`: unknown; this tool takes `name`, `arguments`")));
     }
-    if !arguments.get("arguments").is_none_or(Value::is_object) {
-        return Some(failure("argument `$.arguments`: expected an object".to_owned()));
+    if let Some(value) = arguments.get("arguments")
+        && inner(Some(value.clone())).is_none()
+    {
+        let cure = if value.is_string() { ", as JSON itself: send it without quotes" } else { "" };
+        return Some(failure(format!("argument `$.arguments`: expected an object{cure}")));
     }
     let is_there = catalog.tool(name).is_some_and(|tool| principal.holds(tool.served.scopes()));
     // An error of the protocol would be about `call_tool`, which exists.
     (!is_there).then(|| failure(format!("there is no tool `{name}`; `{FIND_TOOLS}` tells which there are")))
 }
 
+/// The arguments of the tool that is called. As everywhere, a client may send what is absent as `null`, and an object as
+/// JSON text in a string, which is read once.
+fn inner(value: Option<Value>) -> Option<Map<String, Value>> {
+    match value {
+        None | Some(Value::Null) => Some(Map::new()),
+        Some(Value::Object(arguments)) => Some(arguments),
+        Some(Value::String(text)) if text.starts_with('{') && text.ends_with('}') => serde_json::from_str(&text).ok(),
+        Some(_) => None,
+    }
+}
+
 fn failure(text: String) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(text)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::schema::refusing_clients;
+
+    #[test]
+    fn arguments_are_read_as_clients_send_them() {
+        let object = |value: Value| value.as_object().cloned();
+        for (sent, read) in [
+            (json!({ "a": "{}" }), object(json!({ "a": "{}" }))),
+            (json!(null), object(json!({}))),
+            (json!(r#"{"a": "{}"}"#), object(json!({ "a": "{}" }))),
+            (json!(r#" {"a": 1}"#), None),
+            (json!(r#""{}""#), None),
+            (json!("null"), None),
+            (json!("{a}"), None),
+            (json!([]), None),
+        ] {
+            assert_eq!(inner(Some(sent.clone())), read, "{sent}");
+        }
+        assert_eq!(inner(None), object(json!({})));
+    }
+
+    #[test]
+    fn clients_take_their_schemas() {
+        for tool in Discovery::On.tools() {
+            let schema = Value::Object((*tool.input_schema).clone());
+            // What may be absent, and an object of any properties, are beyond these two.
+            let refusing = refusing_clients(&schema);
+            assert!(refusing.iter().all(|client| client == "OpenAI (strict)"), "{}: {refusing:?}", tool.name);
+            let inner = tool.input_schema["properties"].get("arguments");
+            assert!(inner.is_none_or(|inner| inner["properties"].is_object()), "{schema}");
+        }
+    }
 }

@@ -72,7 +72,7 @@ pub enum CallError {
     #[error("the tool exited (status {0}) instead of returning a result")]
     Exited(i32),
     /// The guest trapped: a panic, a division by zero, an access out of bounds.
-    #[error("the tool crashed")]
+    #[error("the tool crashed{}", frames::suspicion(.0))]
     Trapped(wasmtime::Error),
     /// What the guest returned cannot be given to a client.
     #[error("the tool's result cannot be returned: {0}")]
@@ -121,14 +121,14 @@ fn humantime(duration: &Duration) -> Period {
 /// A place in the gate and in the engine's pool, given back when the call's memory is.
 struct Place {
     _in_plugin: Permit,
-    _in_pool: OwnedSemaphorePermit,
+    _in_pool: Permit,
 }
 
 /// Waits for a place in the plugin, and then in the pool.
 async fn enter(engine: &Engine, served: &Served, caller: Option<&Principal>) -> Result<Place, CallError> {
     let person = caller.map(Principal::person);
     let in_plugin = served.terms.gate.enter(person).await.map_err(|Full| CallError::Busy)?;
-    let in_pool = Arc::clone(engine.slots()).acquire_owned().await.map_err(|_| CallError::Busy)?;
+    let in_pool = engine.slots().enter(person).await.map_err(|Full| CallError::Busy)?;
     Ok(Place { _in_plugin: in_plugin, _in_pool: in_pool })
 }
 

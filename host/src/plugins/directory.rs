@@ -34,6 +34,10 @@ pub(super) enum ReadError {
     Io(#[from] io::Error),
     #[error("not a regular file")]
     NotAFile,
+    #[error("a link to a directory, and not to a file")]
+    Directory,
+    #[error("a link that leads back to itself")]
+    Circle,
     #[error("{size} is more than `limits.file` allows ({limit})")]
     TooLarge { size: ByteSize, limit: ByteSize },
     #[error("changed while it was read")]
@@ -79,9 +83,15 @@ pub(super) fn look(dir: &Path) -> io::Result<Vec<Found>> {
         if !file.ends_with(".wasm") || file.starts_with('.') {
             continue;
         }
-        // A link that names nothing, or a file that is gone again, is no file.
-        if let Ok(metadata) = fs::metadata(&path)
-            && !metadata.is_dir()
+        let metadata = match fs::metadata(&path) {
+            Err(error) if is_circle(&error) => fs::symlink_metadata(&path),
+            metadata => metadata,
+        };
+        // A link that names nothing, or a file that is gone again, is no file, and a directory may be a source of one. What
+        // else a link leads to was meant to be a plugin.
+        let is_directory = |metadata: &Metadata| metadata.is_dir() && !path.is_symlink();
+        if let Ok(metadata) = metadata
+            && !is_directory(&metadata)
         {
             found.push(Found { file, path, stamp: Stamp::of(&metadata) });
         }
@@ -104,6 +114,10 @@ pub(super) fn called(file: &str) -> (String, Option<String>) {
     (name, Some(warning))
 }
 
+fn is_circle(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
 /// Reads a regular file of at most `limit` whole, and says which state of it that was.
 ///
 /// # Errors
@@ -111,8 +125,12 @@ pub(super) fn called(file: &str) -> (String, Option<String>) {
 pub(super) fn read(path: &Path, limit: ByteSize) -> Result<(Vec<u8>, Stamp), ReadError> {
     // Without waiting: opening a FIFO that nobody writes to would block forever.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+    let file = opened.map_err(|error| if is_circle(&error) { ReadError::Circle } else { error.into() })?;
     let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(ReadError::Directory);
+    }
     if !metadata.is_file() {
         return Err(ReadError::NotAFile);
     }
@@ -177,6 +195,24 @@ mod tests {
             let (called, warning) = called(file);
             assert_eq!((called.as_str(), warning.is_some()), (name, is_warned), "{file}");
         }
+    }
+
+    #[test]
+    fn links_to_no_file_are_found_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("folder")).unwrap();
+        for (target, link) in [("b.wasm", "a.wasm"), ("a.wasm", "b.wasm"), ("folder", "c.wasm"), ("gone", "d.wasm")] {
+            std::os::unix::fs::symlink(target, path(link)).unwrap();
+        }
+        let said = |found: Found| (found.file, read(&found.path, ByteSize::from_bytes(1024)).unwrap_err().to_string());
+        let found: Vec<_> = look(dir.path()).unwrap().into_iter().map(said).collect();
+        let expected = [
+            ("a.wasm", "a link that leads back to itself"),
+            ("b.wasm", "a link that leads back to itself"),
+            ("c.wasm", "a link to a directory, and not to a file"),
+        ];
+        assert_eq!(found, expected.map(|(file, said)| (file.to_owned(), said.to_owned())));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -20,6 +19,7 @@ pub(super) use self::clock::Ticking;
 pub(super) use self::lane::{Lane, Slow, nice};
 pub(super) use self::values::Values;
 use super::changed::Changed;
+use super::gate::Gate;
 use super::guest::{self, Guest};
 use super::warm::Warm;
 
@@ -65,7 +65,7 @@ pub struct Engine {
     linker: Linker<Guest>,
     clock: Clock,
     lane: Lane,
-    slots: Arc<Semaphore>,
+    slots: Arc<Gate>,
     values: Values,
     warm: Warm,
     changed: Changed,
@@ -94,7 +94,7 @@ impl Engine {
         let linker = guest::linker(&wasm)?;
         let clock = Clock::start(wasm.clone())?;
         let lane = Lane::start()?;
-        let slots = Arc::new(Semaphore::new(slots as usize));
+        let slots = Arc::new(Gate::of_pool(slots as usize));
         let warm = Warm::new(warm as usize);
         Ok(Self { wasm, linker, clock, lane, slots, values: Values::new(), warm, changed: Changed::new() })
     }
@@ -112,8 +112,8 @@ impl Engine {
         &self.lane
     }
 
-    /// One permit for each call that the pool has room for.
-    pub(super) fn slots(&self) -> &Arc<Semaphore> {
+    /// A place for each call that the pool has room for, shared by the people who call.
+    pub(super) fn slots(&self) -> &Arc<Gate> {
         &self.slots
     }
 

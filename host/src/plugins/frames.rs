@@ -51,7 +51,7 @@ pub(super) fn is_full_stack(error: &wasmtime::Error) -> bool {
     if error.downcast_ref::<Trap>() != Some(&Trap::MemoryOutOfBounds) {
         return false;
     }
-    match error.chain().find_map(|cause| fault_address(&cause.to_string())) {
+    match address_of(error) {
         Some(address) => address >= BELOW_ZERO,
         None => {
             let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default();
@@ -59,6 +59,23 @@ pub(super) fn is_full_stack(error: &wasmtime::Error) -> bool {
             frames.iter().any(|frame| repeats(frame.func_index()) >= REPEATED)
         }
     }
+}
+
+/// What a crash may be that is not known to be more, as the end of a sentence.
+///
+/// One large frame, such as an array of 400 KB, overflows a small stack in one step. If the guest clears it as a whole, the
+/// engine knows no address, and no function repeats: it reads like any other access out of bounds.
+pub(super) fn suspicion(error: &wasmtime::Error) -> &'static str {
+    let is_out_of_bounds = error.downcast_ref::<Trap>() == Some(&Trap::MemoryOutOfBounds);
+    if is_out_of_bounds && address_of(error).is_none() {
+        return ": it reached beyond its memory. Its stack may have been too small for what it keeps there; `stack-size` in \
+                its `build.rs` sets how much it has";
+    }
+    ""
+}
+
+fn address_of(error: &wasmtime::Error) -> Option<u64> {
+    error.chain().find_map(|cause| fault_address(&cause.to_string()))
 }
 
 fn fault_address(cause: &str) -> Option<u64> {
@@ -70,6 +87,15 @@ fn fault_address(cause: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_access_out_of_bounds_of_unknown_address_may_be_a_full_stack() {
+        let unknown = wasmtime::Error::from(Trap::MemoryOutOfBounds);
+        assert!(suspicion(&unknown).contains("`stack-size` in its `build.rs`"));
+        let known = unknown.context("memory fault at wasm address 0x20000 in linear memory of size 0x20000");
+        assert_eq!(suspicion(&known), "");
+        assert_eq!(suspicion(&wasmtime::Error::from(Trap::UnreachableCodeReached)), "");
+    }
 
     #[test]
     fn the_address_is_read_from_the_engine_s_words() {

@@ -1,4 +1,4 @@
-//! How many calls of one plugin run and wait, shared by the people who make them.
+//! How many calls of one plugin, and of all together, run and wait, shared by the people who make them.
 //!
 //! A person alone has every place. As soon as others wait, places that become free go round: first to who has the
 //! fewest running, then to whose last place is longest ago. Nobody fills the queue: when it is full, a call of a person who holds less takes the
@@ -16,7 +16,8 @@ use crate::config::Limits;
 /// Whose call it is: `Principal::person`, or nobody's, when the host itself asks a plugin.
 pub(super) type Person = Option<[u8; 32]>;
 
-/// The places of one plugin. It outlives reloads, so that a reload is no way around it.
+/// The places of one plugin, or of the pool that all run in. That of a plugin outlives reloads, so that a reload is no way
+/// around it.
 pub(super) struct Gate {
     concurrency: usize,
     queue: usize,
@@ -86,6 +87,11 @@ impl Drop for Permit {
 impl Gate {
     pub(super) fn new(limits: &Limits) -> Self {
         Self::with(limits.concurrency.get(), limits.queue.get())
+    }
+
+    /// The places of the pool. Nobody is turned away there: those who wait have a place in their plugin.
+    pub(super) fn of_pool(slots: usize) -> Self {
+        Self::with(slots, usize::MAX)
     }
 
     fn with(concurrency: usize, queue: usize) -> Self {
@@ -286,6 +292,17 @@ mod tests {
         }
         assert_eq!(order[..8], [1, 2, 3, 4, 1, 2, 3, 4]);
         assert_eq!(order.iter().filter(|number| **number == 1).count(), 5);
+    }
+
+    #[test]
+    fn a_full_pool_lets_everybody_wait_and_serves_them_in_turn() {
+        let pool = Arc::new(Gate::of_pool(2));
+        let mut greedy: Vec<Entering> = (0..8).map(|_| enters(&pool, 1)).collect();
+        let mut running: Vec<Permit> = greedy[..2].iter_mut().filter_map(permit).collect();
+        let mut other = enters(&pool, 2);
+        running.pop();
+        assert!(permit(&mut other).is_some(), "one with nothing comes before who has all");
+        assert!(!greedy[2..].iter_mut().any(is_turned_away));
     }
 
     #[test]

@@ -160,7 +160,9 @@ impl Registry {
         let mut look_at = Instant::now();
         loop {
             if Instant::now() >= look_at {
-                look_at = Instant::now() + self.look(&mut watch).await;
+                // A file system that does not answer must not hold up the end either.
+                let Some(next) = stop.run_until_cancelled(self.look(&mut watch)).await else { break };
+                look_at = Instant::now() + next;
             }
             self.settle_first_scan();
             let is_ready = *self.ready.borrow();
@@ -233,7 +235,7 @@ impl Registry {
         }
         let parent = plugins.dir.parent().map(PathBuf::from).filter(|parent| parent.as_os_str() != "");
         let dirs = [plugins.dir.clone(), parent.unwrap_or_else(|| PathBuf::from("."))];
-        let is_new_watched = watch.set(dirs, places);
+        let is_new_watched = watch.set(dirs, places).await;
 
         let names: BTreeSet<String> = found.iter().map(|found| found.file.clone()).collect();
         watch.keep_hints_of(|file| names.contains(file));

@@ -25,6 +25,8 @@ mod clients;
 mod lint;
 
 pub use self::advice::advice;
+#[cfg(test)]
+pub(crate) use self::clients::tests::refusing_clients;
 pub use self::clients::{Unsayable, unsayable};
 pub(super) use self::lint::lint;
 

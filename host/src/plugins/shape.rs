@@ -350,6 +350,8 @@ struct Reader {
     path: String,
     nodes: usize,
     name_bytes: usize,
+    /// The error of a function is a text to its reader, and stands in no schema.
+    is_in_error: bool,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -369,7 +371,10 @@ impl Reader {
             None => None,
         };
         let err = match err.filter(|_| !is_stop) {
-            Some(ty) => Some(self.inside("err", |reader| reader.shape(ty, 2))?),
+            Some(ty) => {
+                self.is_in_error = true;
+                Some(self.inside("err", |reader| reader.shape(ty, 2))?)
+            }
             None => None,
         };
         if given.is_none() && !is_stop {
@@ -491,7 +496,7 @@ impl Reader {
     ) -> Result<T, ShapeError> {
         self.inside(name, |reader| {
             let chars = name.chars().count();
-            if chars > MAX_PROPERTY_CHARS {
+            if chars > MAX_PROPERTY_CHARS && !reader.is_in_error {
                 return Err(ShapeError::NameTooLong { place: reader.place(), chars });
             }
             read(reader)

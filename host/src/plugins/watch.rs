@@ -1,13 +1,17 @@
 //! Noticing that something happened in the plugins directory. What happened is found out by looking.
+//!
+//! The watcher answers when it has dealt with all events before. It is asked on a thread of its own, so that one that is
+//! stuck holds up neither calls nor the end of the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::directory::identity;
 
@@ -15,11 +19,41 @@ use super::directory::identity;
 /// a program that was killed never closes.
 const ABANDONED_AFTER: Duration = Duration::from_secs(2);
 
+/// Directories and which they are; none where there is none.
+type Watched = BTreeMap<PathBuf, Option<(u64, u64)>>;
+
 /// Watches the plugins directory, its parent (in which it may be replaced), and where its links lead.
 pub(super) struct Watch {
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeMap<PathBuf, Option<(u64, u64)>>,
+    changes: Option<mpsc::Sender<Change>>,
+    watched: Watched,
     shared: Arc<Shared>,
+}
+
+/// Directories to watch from now on, and no more.
+struct Change {
+    gone: Vec<PathBuf>,
+    new: Vec<PathBuf>,
+    /// Takes whether there was a new one that can be watched.
+    done: oneshot::Sender<bool>,
+}
+
+/// Makes changes until nobody asks for them any more.
+fn make_changes(mut watcher: RecommendedWatcher, changes: &mpsc::Receiver<Change>) {
+    while let Ok(Change { gone, new, done }) = changes.recv() {
+        for dir in gone {
+            let _ = watcher.unwatch(&dir);
+        }
+        let mut is_any_new = false;
+        for dir in new {
+            match watcher.watch(&dir, RecursiveMode::NonRecursive) {
+                Ok(()) => is_any_new = true,
+                Err(error) => {
+                    tracing::warn!(dir = %dir.display(), %error, "directory not watched; changes are found by the regular looks (`plugins.rescan`){}", cure(&error));
+                }
+            }
+        }
+        let _ = done.send(is_any_new);
+    }
 }
 
 #[derive(Default)]
@@ -57,18 +91,27 @@ impl Watch {
             };
             watcher.inspect_err(warn).ok()
         });
-        Self { watcher, watched: BTreeMap::new(), shared }
+        let changes = watcher.and_then(|watcher| {
+            let (sender, changes) = mpsc::channel();
+            let thread = thread::Builder::new().name("watch".to_owned());
+            let started = thread.spawn(move || make_changes(watcher, &changes));
+            let warn = |error: &std::io::Error| {
+                tracing::warn!(%error, "no thread for file events; changes are found by the regular looks (`plugins.rescan`)");
+            };
+            started.inspect_err(warn).ok().map(|_| sender)
+        });
+        Self { changes, watched: BTreeMap::new(), shared }
     }
 
     /// Watches exactly these directories, and those of the places, each anew if another one has taken its place. Returns
     /// whether any was not watched before.
-    pub(super) fn set(
+    pub(super) async fn set(
         &mut self,
         dirs: impl IntoIterator<Item = PathBuf>,
         places: impl IntoIterator<Item = PathBuf>,
     ) -> bool {
-        let Some(watcher) = &mut self.watcher else { return false };
-        let mut wanted: BTreeMap<PathBuf, Option<(u64, u64)>> = BTreeMap::new();
+        let Some(changes) = &self.changes else { return false };
+        let mut wanted = Watched::new();
         // The system watches a directory under one name at a time, and names it so in its events.
         let mut named: BTreeMap<(u64, u64), PathBuf> = BTreeMap::new();
         for dir in dirs {
@@ -89,25 +132,20 @@ impl Watch {
             wanted.insert(dir.clone(), Some(known));
         }
         self.shared.hints().places = watched_places;
-        for (dir, identity) in &self.watched {
-            if wanted.get(dir) != Some(identity) {
-                let _ = watcher.unwatch(dir);
-            }
-        }
-        let mut is_any_new = false;
-        for (dir, identity) in &wanted {
-            if identity.is_none() || self.watched.get(dir) == Some(identity) {
-                continue;
-            }
-            match watcher.watch(dir, RecursiveMode::NonRecursive) {
-                Ok(()) => is_any_new = true,
-                Err(error) => {
-                    tracing::warn!(dir = %dir.display(), %error, "directory not watched; changes are found by the regular looks (`plugins.rescan`){}", cure(&error));
-                }
-            }
-        }
+        let only_in = |these: &Watched, those: &Watched| -> Vec<PathBuf> {
+            these.iter().filter(|(dir, id)| those.get(*dir) != Some(*id)).map(|(dir, _)| dir.clone()).collect()
+        };
+        let gone = only_in(&self.watched, &wanted);
+        let mut new = only_in(&wanted, &self.watched);
+        new.retain(|dir| wanted.get(dir).is_some_and(Option::is_some));
         self.watched = wanted;
-        is_any_new
+        if gone.is_empty() && new.is_empty() {
+            return false;
+        }
+        let (done, is_any_new) = oneshot::channel();
+        // Where the thread has ended, there are no events either.
+        let _ = changes.send(Change { gone, new, done });
+        is_any_new.await.unwrap_or_default()
     }
 
     /// Waits until something happened since the last time.

@@ -43,8 +43,8 @@ impl Made {
     pub(in crate::cli) fn is_foreign(&self) -> bool {
         match fs::read(&self.component) {
             Ok(there) => !self.is_ours(&there),
-            // What cannot be read is somebody's.
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
+            // What cannot be read is somebody's, and so is a link that leads nowhere.
+            Err(_) => self.is_taken(),
         }
     }
 
@@ -57,6 +57,10 @@ impl Made {
         };
         let is_free = |path: &PathBuf| fs::symlink_metadata(path).is_err();
         (1..).map(named).find(is_free).unwrap_or_else(|| named(0))
+    }
+
+    fn is_taken(&self) -> bool {
+        fs::symlink_metadata(&self.component).is_ok()
     }
 
     fn is_ours(&self, component: &[u8]) -> bool {
@@ -75,7 +79,7 @@ impl Made {
             self.remember(component)?;
             return Ok(Put::Unchanged);
         }
-        let is_foreign = there.is_some_and(|there| !self.is_ours(&there));
+        let is_foreign = there.map_or_else(|| self.is_taken(), |there| !self.is_ours(&there));
         let kept = is_foreign.then(|| self.keep()).transpose()?;
         self.remember(component)?;
         // A running server must never see half a file, and `build` and `dev` may run at once.
@@ -93,7 +97,7 @@ impl Made {
             match fs::hard_link(&self.component, &kept) {
                 Ok(()) => return Ok(kept),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                // Not every file system has links.
+                // Not every file system has hard links.
                 Err(_) => return fs::copy(&self.component, &kept).map(|_| kept),
             }
         }
@@ -151,6 +155,15 @@ mod tests {
         fs::write(dir.path().join("hello.wasm"), b"another").unwrap();
         assert_eq!(put(&made, b"3"), ("hello.wasm.old2".to_owned(), Some(b"another".to_vec())));
         assert_eq!(fs::read(dir.path().join("hello.wasm.old")).unwrap(), b"foreign");
+
+        // A link that leads nowhere is somebody's as well.
+        fs::remove_file(dir.path().join("hello.wasm")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("hello.wasm")).unwrap();
+        assert!(made.is_foreign());
+        let Put::Kept(kept) = made.put(b"3").unwrap() else { panic!("the link is gone") };
+        assert_eq!(fs::read_link(&kept).unwrap(), Path::new("nowhere"));
+        assert_eq!(there(), b"3");
+        fs::remove_file(kept).unwrap();
 
         // Without a memory nothing is known to be ours.
         fs::remove_dir_all(dir.path().join("target")).unwrap();

@@ -42,6 +42,12 @@ impl Wit {
         Some(&self.resolve.worlds[world])
     }
 
+    /// The names of all worlds of the package, if there is not the one.
+    pub(super) fn no_single_world(&self) -> Option<Vec<String>> {
+        let worlds = &self.resolve.packages[self.package].worlds;
+        self.world().is_none().then(|| worlds.keys().cloned().collect())
+    }
+
     /// The files that describe what the world exports: its own, and those of packages that are in its functions. What is
     /// the host's or WASI's describes no plugin.
     pub(super) fn files(&self) -> Vec<PathBuf> {

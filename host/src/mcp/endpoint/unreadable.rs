@@ -63,9 +63,14 @@ struct Head<'a> {
 impl Spoilt {
     /// The request in a body that could not be read as a message, if it is such.
     pub(super) fn of(body: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(body).ok()?;
-        let Head { id, method } = serde_json::from_str(text).ok()?;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let text = mended(&String::from_utf8_lossy(body));
+        let Head { id, method } = serde_json::from_str(&text).ok()?;
+        // One that is spoilt itself is not the request's.
+        if matches!(&id, RequestId::String(id) if id.contains(char::REPLACEMENT_CHARACTER)) {
+            return None;
+        }
+        let is_call = method.get() == "\"tools/call\"";
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
         let error = serde_path_to_error::deserialize::<_, Value>(&mut deserializer).err()?;
         let path = match error.path().to_string() {
             path if path == "." => String::new(),
@@ -76,12 +81,14 @@ impl Spoilt {
             return None;
         }
         let is_surrogate = problem.contains("surrogate") || problem.contains("hex escape");
-        let problem = if is_surrogate {
+        let problem = if std::str::from_utf8(body).is_err() && problem.contains("unicode") {
+            "the text is not UTF-8 (half of a character as three bytes, most likely): send it without".to_owned()
+        } else if is_surrogate {
             "the text has half of a character in it (a lone surrogate, such as `\\ud800`): send it without".to_owned()
         } else {
             format!("it cannot be read: {problem}")
         };
-        Some(Self { id, is_call: method.get() == "\"tools/call\"", path, problem })
+        Some(Self { id, is_call, path, problem })
     }
 
     /// A call whose arguments are spoilt has a result that a model can read; anything else is an error.
@@ -93,5 +100,59 @@ impl Spoilt {
         let dot = if path.is_empty() { "" } else { "." };
         let message = format!("`${dot}{path}`: {problem}");
         rpc_error::response(StatusCode::OK, Code::InvalidParams, &message, Some(&id.clone().into_json_value()))
+    }
+}
+
+/// The same JSON with U+FFFD for each half of a surrogate pair, so that what stands beside it can be read.
+fn mended(text: &str) -> String {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+    };
+    let mut mended = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(next) = text[at..].find('\\') {
+        mended.push_str(&text[at..at + next]);
+        at += next;
+        let (length, is_half) = match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => (12, false),
+            Some(0xd800..=0xdfff) => (6, true),
+            Some(_) => (6, false),
+            None => (1 + text[at + 1..].chars().next().map_or(0, char::len_utf8), false),
+        };
+        mended.push_str(if is_half { "\\ufffd" } else { &text[at..at + length] });
+        at += length;
+    }
+    mended.push_str(&text[at..]);
+    mended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(body: &[u8]) -> Option<(String, String)> {
+        let spoilt = Spoilt::of(body)?;
+        Some((spoilt.id.into_json_value().to_string(), spoilt.path))
+    }
+
+    #[test]
+    fn the_request_is_found_wherever_half_a_character_is() {
+        let call = |id: &str, member: &str, argument: &str| {
+            let head = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","{member}":1,"params":"#);
+            [head.as_bytes(), br#"{"arguments":{"it":""#, argument.as_bytes(), br#""}}}"#].concat()
+        };
+        let raw = |body: Vec<u8>| {
+            let at = body.windows(3).position(|bytes| bytes == b"RAW").unwrap();
+            [&body[..at], b"\xed\xa0\x80", &body[at + 3..]].concat()
+        };
+        let at = |path: &str| Some(("7".to_owned(), path.to_owned()));
+        assert_eq!(found(&call("7", "x", r"a\ud800")), at("params.arguments.it"));
+        assert_eq!(found(&call("7", "x", r"a\\\udc00\ud83d\ude00")), at("params.arguments.it"));
+        assert_eq!(found(&raw(call("7", "x", "RAW"))), at("params.arguments.it"));
+        assert_eq!(found(&call("7", r"\ud800", "a")).unwrap().0, "7");
+        assert_eq!(found(&raw(call("7", "RAW", "a"))).unwrap().0, "7");
+        assert_eq!(found(&call(r#""a\udfff""#, "x", "a")), None);
+        assert_eq!(found(&call("7", "x", r"\ud83d\ude00")), None);
     }
 }

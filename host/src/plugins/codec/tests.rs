@@ -441,7 +441,7 @@ fn an_err_is_a_failed_call() {
     assert_eq!(check(None, Some(Shape::F64), Err(Some(Val::Float64(0.5)))), failed("0.5"));
     let silent = "the tool failed and gave no reason";
     assert_eq!(check(None, None, Err(None)), failed(silent));
-    for blank in ["", " \n\t", "\u{200b}", "\0"] {
+    for blank in ["", " \n\t", "\u{200b}", "\0", "\u{2800}", "\u{3164}\u{3000}\u{2800} ", "\u{1d159}\u{1d173}"] {
         assert_eq!(check(None, Some(Shape::String), Err(Some(text(blank)))), failed(silent), "{blank:?}");
         let some_blank = Err(Some(some(text(blank))));
         assert_eq!(check(None, Some(option(Shape::String)), some_blank), failed(silent), "{blank:?}");

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::plugins::shape::{Field, Integer, Label, Shape};
-use crate::visible::clean;
+pub(super) use crate::visible::is_blank;
 
 /// How many characters of a caller's string a message repeats.
 const MAX_QUOTED_CHARS: usize = 60;
@@ -30,11 +30,6 @@ pub(super) fn reason(said: String) -> String {
 /// The same of a request that a tool does not take.
 pub(super) fn refusal(said: String) -> String {
     if is_blank(&said) { SILENT_REFUSAL.to_owned() } else { said }
-}
-
-/// Whether there is nothing to see.
-pub(super) fn is_blank(text: &str) -> bool {
-    clean(text).trim().is_empty()
 }
 
 /// What values of a type look like: "a string", "an integer from 0 to 255".

@@ -139,8 +139,9 @@ fn answered(head: AnswerHead, payload: Vec<u8>) -> Result<Compiled, Ended> {
             cpu: Some(Duration::from_millis(head.cpu_ms)),
             memory: Some(head.memory_bytes).filter(|bytes| *bytes > 0).map(ByteSize::from_bytes),
         }),
-        Kind::Invalid => Err(Ended::Invalid(String::from_utf8_lossy(&payload).into_owned())),
-        Kind::Unsupported => Err(Ended::Unsupported(String::from_utf8_lossy(&payload).into_owned())),
+        // It quotes names of the component.
+        Kind::Invalid => Err(Ended::Invalid(visible::escape(&String::from_utf8_lossy(&payload)))),
+        Kind::Unsupported => Err(Ended::Unsupported(visible::escape(&String::from_utf8_lossy(&payload)))),
         Kind::Memory => Err(Ended::Memory),
     }
 }

@@ -12,6 +12,7 @@ use crate::plugins::directory::Stamp;
 use crate::plugins::gate::Gate;
 use crate::plugins::load::{Digest, Kind, Plugin};
 use crate::plugins::names::{self, FunctionName, NameError};
+use crate::visible;
 
 /// Tells loads apart: a file that went and came back must not get what the old one was.
 pub(super) type LoadId = u64;
@@ -224,7 +225,10 @@ impl Entry {
     }
 
     /// Says once, in the log, why the file is not served.
+    ///
+    /// It may quote names from the file, and the file's own.
     pub(super) fn report_problem(&mut self, problem: String) {
+        let problem = visible::escape(&problem);
         if self.problem.as_ref() == Some(&problem) {
             return;
         }

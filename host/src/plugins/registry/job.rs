@@ -11,6 +11,7 @@ use crate::plugins::engine::Engine;
 use crate::plugins::lists;
 use crate::plugins::load::{Digest, LoadError, Plugin};
 use crate::plugins::loader::Loader;
+use crate::visible;
 
 /// What a load came to.
 pub(super) struct Loaded {
@@ -95,7 +96,8 @@ impl Job {
 pub(super) fn in_words(error: &LoadError, is_own: bool) -> String {
     match error {
         LoadError::NotWasm(..) if !is_own => "a link to what is not a WebAssembly file".to_owned(),
-        error => error.to_string(),
+        // It quotes names of the component.
+        error => visible::escape(&error.to_string()),
     }
 }
 

@@ -107,4 +107,4 @@ fn peculiar(shape: &Shape) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -164,7 +164,10 @@ fn a_property_has_a_name_of_64_characters_at_most() {
     assert!(read(&record(&longest), "(it: r)").is_ok());
     // An enum's names are values.
     assert!(read(&format!("enum e {{ {long} }}"), "(it: e)").is_ok());
+    // An error is text, and in no schema.
+    assert!(read(&record(&long), "() -> result<_, r>").is_ok());
     for (types, function, place) in [
+        (record(&long), "() -> result<r, string>".to_owned(), format!("result `ok.{long}`")),
         (String::new(), format!("({long}: bool)"), format!("parameter `{long}`")),
         (record(&long), "(it: list<r>)".to_owned(), format!("parameter `it[].{long}`")),
         (variant(&long), "(it: v)".to_owned(), format!("parameter `it.{long}`")),

@@ -72,6 +72,10 @@ pub(super) async fn build(
     let module = fs::canonicalize(&module).map_err(BuildError::io(&module))?;
     let mut text = source.directory.join("wit");
     if let Some(wit) = wit {
+        // jco asks for a name of one, and takes it on the command line only.
+        if let Some(worlds) = wit.no_single_world() {
+            return Err(BuildError::Worlds(worlds));
+        }
         let missing = exports::missing(&module, wit).await;
         if !missing.is_empty() {
             return Err(BuildError::Exports(missing));

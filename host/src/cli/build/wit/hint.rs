@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 /// Types of other languages, and what WIT calls them.
-const TYPES: [(&[&str], &str); 15] = [
-    (&["int", "integer", "i32", "int32", "sint32"], "s32"),
+const TYPES: [(&[&str], &str); 16] = [
+    (&["int", "integer", "i32", "int32", "sint32", "signed"], "s32"),
     (&["i8", "int8", "sint8"], "s8"),
     (&["i16", "int16", "short", "sint16"], "s16"),
     (&["i64", "int64", "long", "isize", "bigint", "sint64"], "s64"),
@@ -15,14 +15,18 @@ const TYPES: [(&[&str], &str); 15] = [
     (&["uint8", "byte"], "u8"),
     (&["uint16"], "u16"),
     (&["uint64", "usize", "size_t", "ulong"], "u64"),
-    (&["float32", "single"], "f32"),
-    (&["float", "float64", "double", "number", "decimal", "real"], "f64"),
-    (&["str", "text", "&str", "uuid", "date", "datetime", "json", "any", "object"], "string"),
+    (&["float32", "single", "f16", "float16", "half", "bf16"], "f32"),
+    (&["float", "float64", "double", "number", "decimal", "real", "f128", "float128"], "f64"),
+    (&["str", "text", "&str", "uuid", "date", "datetime", "time", "timestamp", "json", "any", "object"], "string"),
+    (&["duration", "timespan"], "u64"),
     (&["boolean"], "bool"),
     (&["character", "rune"], "char"),
     (&["bytes", "bytearray", "buffer", "blob", "binary"], "list<u8>"),
     (&["string-literal", "strings"], "list<string>"),
 ];
+
+/// Integers for which WIT has no type.
+const WIDE: [&str; 8] = ["u128", "i128", "s128", "int128", "uint128", "u256", "i256", "bigdecimal"];
 
 /// Types with arguments of other languages.
 const GENERICS: [(&[&str], &str); 4] = [
@@ -214,8 +218,11 @@ impl<'a> Around<'a> {
         if matches!(lower.as_str(), "void" | "none" | "unit" | "null" | "nil") && self.before(0) == "->" {
             return Some(format!("leave out `-> {word}`: a function without a result has no arrow"));
         }
-        if matches!(word, "(") && self.before(0) == "->" {
-            return Some("leave out `-> ()`: a function without a result has no arrow".to_owned());
+        if word == "(" && self.before(0) == "->" {
+            return Some(self.bracketed_result());
+        }
+        if let Some(hint) = self.argument_without_brackets().or_else(|| self.without_arguments(message)) {
+            return Some(hint);
         }
         let begins = |found: &str| {
             let keyword = known(&KEYWORDS, &found.to_ascii_lowercase())?;
@@ -233,6 +240,54 @@ impl<'a> Around<'a> {
         is_type.iter().any(|said| message.contains(said)).then(|| format!("write `{found}` for `{word}`"))
     }
 
+    /// `-> ()`, `-> (u8, u8)`, `-> (a: u8)`.
+    fn bracketed_result(&self) -> String {
+        let rest = &self.text[self.here.end..];
+        let inside = rest.split([')', ';', '\n']).next().unwrap_or_default().trim();
+        match inside {
+            "" => "leave out `-> ()`: a function without a result has no arrow".to_owned(),
+            named if named.contains(':') => {
+                "a result has no name: write `-> TYPE`, with a `record` or a `tuple<…>` for several".to_owned()
+            }
+            several if several.contains(',') => format!("write `tuple<{several}>` for `({several})`"),
+            one => format!("write `-> {one}`: there are no brackets"),
+        }
+    }
+
+    /// `optional string`, `list of string`.
+    fn argument_without_brackets(&self) -> Option<String> {
+        let is_word = |word: &str| word.starts_with(|first: char| first.is_ascii_alphabetic());
+        let (outer, inner) = (self.before(0), self.here());
+        let begins_type = matches!(self.before(1), ":" | "->" | "<" | ",");
+        let lower = outer.to_ascii_lowercase();
+        let own = ["list", "option"].into_iter().find(|own| *own == lower);
+        let known = known(&GENERICS, &lower).filter(|known| matches!(*known, "list" | "option")).or(own)?;
+        let argument = if inner == "of" { self.after(0) } else { inner };
+        let of = if inner == "of" { "of " } else { "" };
+        (begins_type && is_word(inner) && is_word(argument))
+            .then(|| format!("write `{known}<{argument}>` for `{outer} {of}{argument}`"))
+    }
+
+    /// `array`, `list`, `option` alone, and types that there are not.
+    fn without_arguments(&self, message: &str) -> Option<String> {
+        let is_missing = ["not exist", "not defined"].iter().any(|said| message.contains(said));
+        let expects_bracket = message.contains("expected '<'");
+        let word = if expects_bracket { self.before(0) } else { self.here() };
+        if !is_missing && !expects_bracket || self.is_generic() {
+            return None;
+        }
+        let lower = word.to_ascii_lowercase();
+        if WIDE.contains(&lower.as_str()) {
+            return Some(format!("WIT has no `{word}`: the widest integers are `u64` and `s64`; a `string` holds any"));
+        }
+        if MAPS.contains(&lower.as_str()) {
+            return Some(format!("write `list<tuple<string, TYPE>>` for `{word}`: JSON has it as pairs"));
+        }
+        let own = ["list", "option", "tuple"].into_iter().find(|own| *own == lower);
+        let known = known(&GENERICS, &lower).or(own)?;
+        Some(format!("write `{known}<TYPE>` for `{word}`, with what is in it"))
+    }
+
     /// Tells whether an item of a world or interface begins here.
     fn is_first(&self) -> bool {
         matches!(self.before(0), "" | "{" | "}" | ";")
@@ -242,11 +297,13 @@ impl<'a> Around<'a> {
     fn sign(&self, message: &str) -> Option<String> {
         let (before, here, after) = (self.before(0), self.here(), self.after(0));
         match here {
+            "[" if matches!(before, ":" | "->" | "<" | ",") => Some(format!("write `list<{after}>` for `[{after}]`")),
             "[" if after == "]" => Some(format!("write `list<{before}>` for `{before}[]`")),
             "?" => Some(format!("write `option<{before}>` for `{before}?`")),
             "|" => Some("write a `variant` for a choice of types".to_owned()),
             "&" | "*" if before == ":" => Some(format!("leave out the `{here}`: a value is always given whole")),
             "#" => Some("a comment begins with `//`, one that describes what follows with `///`".to_owned()),
+            ":" if self.before(1) == "->" => Some("a result has no name: write `-> TYPE`".to_owned()),
             ":" if before == ")" => Some("a result is written `-> TYPE`".to_owned()),
             "=" if before == ")" || after == ">" => Some("a result is written `-> TYPE`".to_owned()),
             "=" if message.contains("expected") => Some("WIT has no default values: use `option<…>`".to_owned()),

@@ -211,6 +211,11 @@ impl File {
     }
 }
 
+/// The clients that refuse a schema.
+pub(crate) fn refusing_clients(schema: &Value) -> Vec<String> {
+    files().into_iter().filter(|file| file.problem(schema).is_some()).map(|file| file.name).collect()
+}
+
 fn takes_one(shape: Shape) -> Signature {
     let params = vec![Field { name: "it".to_owned(), shape, docs: None }];
     Signature { params, output: Output::Nothing, output_docs: None }
