@@ -183,7 +183,7 @@ mod tests {
             ("a%2B%2F%3D", "a+/="),
             ("a+b%2B/w==", "a+b+/w=="),
             ("++++", "++++"),
-            ("ab%2bd+==", "ab+d+=="),
+            ("ab%2bd+w==", "ab+d+w=="),
             // One character less or more, no padding where it is due, too much of it, and padding alone.
             ("ab+", "ab "),
             ("ab%2B", "ab+"),

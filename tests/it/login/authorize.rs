@@ -211,9 +211,9 @@ async fn a_plus_in_a_state_comes_back_as_the_client_means_it() {
             let told = [
                 ("code=", alice().walk(&url).await.client()),
                 ("code=", alice().walk(&alias).await.client()),
-                ("error=access_denied", Browser::denying("alice").walk(&url).await.client()),
-                ("error=invalid_request", alice().walk(&refused).await.client()),
-                ("error=invalid_request", alice().see(refused.parse().unwrap(), posted.send().await).client()),
+                ("error=access_denied", Browser::denying("alice").walk(&url).await.clicked()),
+                ("error=invalid_request", alice().walk(&refused).await.clicked()),
+                ("error=invalid_request", alice().see(refused.parse().unwrap(), posted.send().await).clicked()),
             ];
             for (what, told) in told {
                 let told = told.query().unwrap().to_owned();

@@ -281,7 +281,7 @@ async fn cookies_go_after_their_use() {
     assert!(cookie.name.contains("login") && cookie.attributes.contains("Max-Age=600"), "{cookie:?}");
     let mut denying = super::mallory();
     let page = denying.open(&client.authorization().url()).await.page();
-    denying.decide(&page, "deny").await.client();
+    denying.decide(&page, "deny").await.clicked();
     assert!(denying.jar.cookies.is_empty(), "{:?}", denying.jar.cookies);
 }
 
