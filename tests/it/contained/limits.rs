@@ -237,7 +237,6 @@ async fn one_person_does_not_take_every_slot_of_the_pool() {
     assert_eq!(bob.value("greeter_v1_greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
     let waiting = calls.len();
     assert!(waiting >= 3, "another's plugin waited for all of one person's calls: {waiting} are left");
-    // Two at a time, two ended before Bob's; the rest is given back to the pool.
     calls.abort_all();
 }
 
