@@ -33,6 +33,11 @@ pub fn escape(raw: &str) -> String {
     text
 }
 
+/// The same of a text that mostly is fine.
+pub fn escaped(raw: String) -> String {
+    if raw.chars().any(|char| char.is_control() || misleads(char)) { escape(&raw) } else { raw }
+}
+
 /// The same for text of several lines: these stay, and so do tabs.
 pub fn escape_lines(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());

@@ -138,6 +138,19 @@ fn call_prints_what_the_tool_gives() {
 }
 
 #[test]
+fn call_tells_people_of_nothing_and_programs_nothing() {
+    let site = Site::with(&["echo"]);
+    for (arguments, stdout, told) in [
+        (&["call", "echo_nothing", r#"{"value": "a"}"#][..], "", "done"),
+        (&["call", "echo_echo_string", r#"{"value": ""}"#], "\n", "(empty)"),
+    ] {
+        let finished = site.run(arguments);
+        assert_eq!((finished.code, finished.stdout.as_str()), (0, stdout), "{finished:?}");
+        assert_eq!(finished.stderr.lines().last(), Some(told), "{finished:?}");
+    }
+}
+
+#[test]
 fn call_fails_where_the_tool_does() {
     let site = Site::with(&["echo", "hostile"]).config("[limits]\ntimeout = \"300ms\"\n");
     for (arguments, said) in [

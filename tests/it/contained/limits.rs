@@ -222,6 +222,25 @@ async fn one_person_does_not_fill_the_queue() {
 }
 
 #[tokio::test]
+async fn one_person_does_not_take_every_slot_of_the_pool() {
+    let site = local().plugin("hostile", &guest("hostile")).plugin("greeter-v1", &guest("greeter-v1"));
+    let world = World::of(site.config("[pool]\nslots = 2\n[limits]\nconcurrency = 8\n")).await;
+    let person = async |name: &str| world.modern(&world.log_in(Kind::ClaudeCode, name).await.1.access);
+    let (alice, bob) = (person("alice").await, person("bob").await);
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let alice = alice.clone();
+        calls.spawn(async move { alice.call("hostile_sleep_ms", json!({ "ms": 1500 })).await });
+    }
+    // Both slots are taken, and six calls wait for them, when one has ended.
+    calls.join_next().await.unwrap().unwrap();
+    assert_eq!(bob.value("greeter_v1_greet", json!({ "name": "Ada" })).await, "v1 greets Ada");
+    let waiting = calls.len();
+    assert!(waiting >= 3, "another's plugin waited for all of one person's calls: {waiting} are left");
+    calls.abort_all();
+}
+
+#[tokio::test]
 async fn waiting_in_the_queue_counts_into_the_deadline() {
     let (_server, client) = hostile("concurrency = 1\ntimeout = \"3s\"").await;
     // One of the two waits for the other, and then has not enough time left.

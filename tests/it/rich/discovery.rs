@@ -52,6 +52,22 @@ async fn a_tool_that_was_dropped_in_now_can_be_used_now() {
 }
 
 #[tokio::test]
+async fn arguments_are_taken_as_clients_send_them() {
+    let server = serve().await;
+    for client in Client::both(&server).await {
+        for (tool, arguments, text) in [
+            ("greeter_v1_greet", json!(r#"{"name": "Ada"}"#), "v1 greets Ada"),
+            ("greeter_v1_greet", json!({ "name": "{}" }), "v1 greets {}"),
+        ] {
+            let called = client.call("call_tool", json!({ "name": tool, "arguments": arguments })).await;
+            assert_eq!((called.is_error, called.text.as_str()), (false, text), "{called:?}");
+        }
+        let absent = client.call("call_tool", json!({ "name": "find_tools", "arguments": null })).await;
+        assert!(!absent.text.contains("`$.arguments`"), "{absent:?}");
+    }
+}
+
+#[tokio::test]
 async fn mistakes_are_told_to_the_model() {
     let server = serve().await;
     let client = Client::modern(&server);
@@ -59,6 +75,7 @@ async fn mistakes_are_told_to_the_model() {
         ("call_tool", json!({}), "`$.name`"),
         ("call_tool", json!({ "name": "nothing" }), "`find_tools` tells which there are"),
         ("call_tool", json!({ "name": "greeter_v1_greet", "arguments": [] }), "`$.arguments`"),
+        ("call_tool", json!({ "name": "greeter_v1_greet", "arguments": "{name}" }), "send it without quotes"),
         ("call_tool", json!({ "name": "greeter_v1_greet", "arguments": { "nobody": 1 } }), "`$."),
         ("call_tool", json!({ "name": "call_tool", "arguments": {} }), "there is no tool `call_tool`"),
         ("find_tools", json!({ "query": 1 }), "`$.query`"),

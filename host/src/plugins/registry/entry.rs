@@ -228,7 +228,7 @@ impl Entry {
     ///
     /// It may quote names from the file, and the file's own.
     pub(super) fn report_problem(&mut self, problem: String) {
-        let problem = visible::escape(&problem);
+        let problem = visible::escaped(problem);
         if self.problem.as_ref() == Some(&problem) {
             return;
         }
