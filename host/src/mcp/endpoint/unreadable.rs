@@ -63,7 +63,8 @@ struct Head<'a> {
 impl Spoilt {
     /// The request in a body that could not be read as a message, if it is such.
     pub(super) fn of(body: &[u8]) -> Option<Self> {
-        let text = mended(&String::from_utf8_lossy(body));
+        // Other bytes that are not UTF-8 are no text that anybody meant.
+        let text = mended(&String::from_utf8(without_raw_halves(body)).ok()?);
         let Head { id, method } = serde_json::from_str(&text).ok()?;
         // One that is spoilt itself is not the request's.
         if matches!(&id, RequestId::String(id) if id.contains(char::REPLACEMENT_CHARACTER)) {
@@ -82,7 +83,7 @@ impl Spoilt {
         }
         let is_surrogate = problem.contains("surrogate") || problem.contains("hex escape");
         let problem = if std::str::from_utf8(body).is_err() && problem.contains("unicode") {
-            "the text is not UTF-8 (half of a character as three bytes, most likely): send it without".to_owned()
+            "the text has half of a character in it (a lone surrogate, as three bytes): send it without".to_owned()
         } else if is_surrogate {
             "the text has half of a character in it (a lone surrogate, such as `\\ud800`): send it without".to_owned()
         } else {
@@ -101,6 +102,21 @@ impl Spoilt {
         let message = format!("`${dot}{path}`: {problem}");
         rpc_error::response(StatusCode::OK, Code::InvalidParams, &message, Some(&id.clone().into_json_value()))
     }
+}
+
+/// The same bytes with U+FFFD for each half of a surrogate pair that is written as if it were a character, in three bytes:
+/// so Python writes it with `surrogatepass`.
+fn without_raw_halves(body: &[u8]) -> Vec<u8> {
+    let mut bytes = body.to_vec();
+    let mut at = 0;
+    while let Some(three) = bytes.get_mut(at..at + 3) {
+        if let [0xed, 0xa0..=0xbf, 0x80..=0xbf] = three {
+            three.copy_from_slice("\u{fffd}".as_bytes());
+            at += 2;
+        }
+        at += 1;
+    }
+    bytes
 }
 
 /// The same JSON with U+FFFD for each half of a surrogate pair, so that what stands beside it can be read.
@@ -152,6 +168,12 @@ mod tests {
         assert_eq!(found(&raw(call("7", "x", "RAW"))), at("params.arguments.it"));
         assert_eq!(found(&call("7", r"\ud800", "a")).unwrap().0, "7");
         assert_eq!(found(&raw(call("7", "RAW", "a"))).unwrap().0, "7");
+        assert_eq!(
+            found(
+                &call("7", "x", "RAW").iter().map(|byte| if *byte == b'R' { 0xff } else { *byte }).collect::<Vec<_>>()
+            ),
+            None
+        );
         assert_eq!(found(&call(r#""a\udfff""#, "x", "a")), None);
         assert_eq!(found(&call("7", "x", r"\ud83d\ude00")), None);
     }
