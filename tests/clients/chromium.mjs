@@ -26,8 +26,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const DEADLINE_MS = 180_000;
-const STEP_MS = 15_000;
+const DEADLINE_MS = 300_000;
+const STEP_MS = 60_000;
 const MAX_TABS = 30;
 
 /** What a page of ours must not be the reason for; the rest of Chromium's advice is about autofill and the like. */

@@ -29,31 +29,52 @@ impl Waiting {
         Self { client, listener }
     }
 
-    /// Waits for the browser, and shows it a page.
+    /// Waits for the browser, and shows it a page. A browser opens connections ahead and may say nothing on them, so none
+    /// is waited for alone.
     async fn told(&self) -> Url {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        loop {
-            let (mut stream, _) = tinymcp_tests::within("the browser", self.listener.accept()).await.unwrap();
-            let mut head = vec![0; 65_536];
-            let length = stream.read(&mut head).await.unwrap();
-            let head = String::from_utf8_lossy(&head[..length]).into_owned();
-            let page = "<!doctype html><title>Done</title><body>CLIENT HAS IT";
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
-                page.len()
-            );
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            let path = head.split(' ').nth(1).unwrap_or_default();
-            if path.starts_with("/callback") {
-                return Url::parse(&self.client.redirect_uri).unwrap().join(path).unwrap();
+        let (sender, mut told) = tokio::sync::mpsc::channel(1);
+        let accepting = async {
+            loop {
+                let (stream, _) = self.listener.accept().await.unwrap();
+                let sender = sender.clone();
+                tokio::spawn(async move {
+                    if let Ok(path) = show(stream).await
+                        && path.starts_with("/callback")
+                    {
+                        let _ = sender.send(path).await;
+                    }
+                });
             }
-        }
+        };
+        let path = tinymcp_tests::within("the browser", async {
+            tokio::select! {
+                () = accepting => unreachable!("it accepts for ever"),
+                path = told.recv() => path.expect("a sender is here"),
+            }
+        })
+        .await;
+        Url::parse(&self.client.redirect_uri).unwrap().join(&path).unwrap()
     }
 
     /// Takes the code that the browser brings.
     async fn code(&self, authorization: &Authorization) -> Code {
         OAuthClient::take(authorization, tinymcp_tests::browser::Landing::Client(self.told().await))
     }
+}
+
+/// Shows the client's page on one connection. Returns the path that was asked for.
+async fn show(mut stream: tokio::net::TcpStream) -> std::io::Result<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut head = vec![0; 65_536];
+    let length = stream.read(&mut head).await?;
+    let head = String::from_utf8_lossy(&head[..length]).into_owned();
+    let page = "<!doctype html><title>Done</title><body>CLIENT HAS IT";
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
+        page.len()
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    Ok(head.split(' ').nth(1).unwrap_or_default().to_owned())
 }
 
 /// Does these things in a browser. Returns the details of each, after all were ok.
