@@ -94,7 +94,12 @@ impl FetchError {
     pub const TRUST: &'static str = "If an authority of your own issued the certificate, set SSL_CERT_FILE to a file with all authorities to trust (PEM), that one among them, for the server and for this command. Otherwise let the other side send its whole chain, for this name, and renew it in time.";
 
     /// The same for the provider.
-    pub const TRUST_PROVIDER: &'static str = "If an authority of your own issued the certificate, or a proxy that looks into TLS, name a file with that authority in `egress.ca_file` (PEM). Otherwise let the provider send its whole chain, for this name, and renew it in time.";
+    const TRUST_PROVIDER: &'static str = "If an authority of your own issued the certificate, or a proxy that looks into TLS, name a file with that authority in `egress.ca_file` (PEM). Otherwise let the provider send its whole chain, for this name, and renew it in time.";
+
+    /// The cure where the provider cannot be reached, if one is known.
+    pub fn cure_at_provider(&self) -> Option<&'static str> {
+        self.is_untrusted().then_some(Self::TRUST_PROVIDER)
+    }
 
     /// Whether somebody answers there who does not speak TLS.
     pub fn is_plain(&self) -> bool {

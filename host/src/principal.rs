@@ -151,7 +151,7 @@ impl Principal {
     /// Whether the caller may still use what needs these scopes: by the rules of now, and not of when the request came.
     pub fn may_still(&self, scopes: &[Scope]) -> bool {
         let Some(rules) = &self.standing.0 else { return true };
-        rules.granted().is_some_and(|granted| scopes.iter().all(|scope| granted.contains(scope.as_str())))
+        rules.granted().is_some_and(|granted| has_all(&granted, scopes))
     }
 
     /// The scopes that the caller could hold by the rules of now; `None` for somebody for whom there are none.
@@ -178,11 +178,10 @@ impl Principal {
 
     /// Whether the caller holds every one of these scopes, or could.
     pub fn access(&self, scopes: &[Scope]) -> Access {
-        let all_in = |set: &BTreeSet<String>| scopes.iter().all(|scope| set.contains(scope.as_str()));
         match &self.scopes {
             Scopes::All => Access::Granted,
-            Scopes::Of { granted, .. } if all_in(granted) => Access::Granted,
-            Scopes::Of { possible, .. } if all_in(possible) => Access::Possible,
+            Scopes::Of { granted, .. } if has_all(granted, scopes) => Access::Granted,
+            Scopes::Of { possible, .. } if has_all(possible, scopes) => Access::Possible,
             Scopes::Of { .. } => Access::Never,
         }
     }
@@ -209,6 +208,11 @@ impl Principal {
     pub fn session(&self) -> [u8; 32] {
         self.session
     }
+}
+
+/// Whether every one of these scopes is among those that are held.
+pub fn has_all(held: &BTreeSet<String>, scopes: &[Scope]) -> bool {
+    scopes.iter().all(|scope| held.contains(scope.as_str()))
 }
 
 fn keys(issuer: &str, subject: &str, client: &str) -> ([u8; 32], [u8; 32]) {

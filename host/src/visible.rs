@@ -23,31 +23,33 @@ pub fn clean(raw: &str) -> String {
 
 /// Writes out what would end a line of a log, move it, hide in it, or colour a terminal: `\u{202e}`.
 pub fn escape(raw: &str) -> String {
-    let mut text = String::with_capacity(raw.len());
-    for char in raw.chars() {
-        match char.is_control() || misleads(char) {
-            true => text.extend(char.escape_default()),
-            false => text.push(char),
-        }
-    }
-    text
+    escape_where(raw, is_escaped)
 }
 
 /// The same of a text that mostly is fine.
 pub fn escaped(raw: String) -> String {
-    if raw.chars().any(|char| char.is_control() || misleads(char)) { escape(&raw) } else { raw }
+    if raw.contains(is_escaped) { escape(&raw) } else { raw }
 }
 
 /// The same for text of several lines: these stay, and so do tabs.
 pub fn escape_lines(raw: &str) -> String {
+    escape_where(raw, |char| !matches!(char, '\n' | '\t') && is_escaped(char))
+}
+
+/// Writes out the characters that fit.
+pub fn escape_where(raw: &str, fits: impl Fn(char) -> bool) -> String {
     let mut text = String::with_capacity(raw.len());
     for char in raw.chars() {
-        match !matches!(char, '\n' | '\t') && (char.is_control() || misleads(char)) {
+        match fits(char) {
             true => text.extend(char.escape_default()),
             false => text.push(char),
         }
     }
     text
+}
+
+fn is_escaped(char: char) -> bool {
+    char.is_control() || misleads(char)
 }
 
 /// JSON that says the same, with escapes for what [`misleads`]: all of that is within strings.

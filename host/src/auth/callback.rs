@@ -87,7 +87,10 @@ async fn ending_in_turn(
         match &found.transaction {
             Transaction::Pending { id, request } => {
                 let Some(begun) = found.answering(&server.store, id, request).await? else { continue };
-                return Ok(Some(finish(server, &begun, answer, id, request).await));
+                return Ok(Some(match log_in(server, &begun, answer, id, request).await {
+                    Ok(logged_in) => logged_in,
+                    Err(ending) => written(server, &begun, id, request, ending).await,
+                }));
             }
             // Nobody is at it: it was our turn. Whether the provider's code was used is not known.
             Transaction::Answering { id, request } => {
@@ -102,31 +105,28 @@ async fn ending_in_turn(
     Err(StoreError::Unavailable("a login was changed again and again".to_owned()))
 }
 
-/// Asks the provider, and writes down what comes of it.
-async fn finish(
+/// Asks the provider, and begins a session, with which the end of the login is written down.
+///
+/// # Errors
+/// The login came to something else, which is not written down yet.
+async fn log_in(
     server: &Arc<AuthorizationServer>,
     found: &Found,
     answer: Option<Callback>,
     id: &TransactionId,
     request: &ValidatedRequest,
-) -> Ending {
+) -> Result<Ending, Ending> {
     let Some(answer) = answer else {
         let what = "the provider's answer was not usable: it gives a parameter more than once";
-        return written(server, found, id, request, temporary(server, "server_error", what, what)).await;
+        return Err(temporary(server, "server_error", what, what));
     };
     let back = Back::approved(request);
     let upstream = request::upstream_request(&server.requests, id, server.callback_url());
-    let Login { identity, tokens } = match server.upstream.log_in(&answer, &upstream).await {
-        Ok(login) => login,
-        Err(error) => {
-            let ending = failed(server, Some(back), error);
-            return written(server, found, id, request, ending).await;
-        }
-    };
+    let login = server.upstream.log_in(&answer, &upstream).await;
+    let Login { identity, tokens } = login.map_err(|error| failed(server, Some(back), error))?;
     if !server.people().admits(&identity) {
         server.upstream.discard(tokens);
-        let ending = Ending::page(not_allowed(server, back, &identity));
-        return written(server, found, id, request, ending).await;
+        return Err(Ending::page(not_allowed(server, back, &identity)));
     }
     let person = identity.name.clone().or_else(|| identity.email.clone());
     let session = NewSession {
@@ -141,11 +141,12 @@ async fn finish(
     match server.sessions.begin(session, |code| found.answered(id, request, &logged_in(code))).await {
         Ok(code) => {
             tracing::info!(provider = server.upstream.name(), client = request.client_name, "somebody has logged in");
-            logged_in(&code)
+            Ok(logged_in(&code))
         }
         Err(error) => {
             server.upstream.discard(tokens);
-            Ending::page(store_failed(&error, Some(back)))
+            // The store has failed: there is nowhere to write it down, and the next load finds that it was interrupted.
+            Ok(Ending::page(store_failed(&error, Some(back))))
         }
     }
 }

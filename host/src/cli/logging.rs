@@ -115,21 +115,12 @@ fn written_out(record: &str, format: LogFormat) -> Cow<'_, str> {
         LogFormat::Text => visible::misleads(char) || (char.is_control() && !matches!(char, '\t' | '\u{1b}')),
         LogFormat::Json => visible::misleads(char),
     };
-    if !line.chars().any(is_written_out) {
+    if !line.contains(is_written_out) {
         return Cow::Borrowed(record);
     }
     let mut text = match format {
         LogFormat::Json => visible::escape_json(line),
-        LogFormat::Text => {
-            let mut text = String::with_capacity(line.len());
-            for char in line.chars() {
-                match is_written_out(char) {
-                    true => text.extend(char.escape_default()),
-                    false => text.push(char),
-                }
-            }
-            text
-        }
+        LogFormat::Text => visible::escape_where(line, is_written_out),
     };
     text.push_str(end);
     Cow::Owned(text)

@@ -310,7 +310,8 @@ impl Shared {
 /// One that is in use goes only if its party holds at least two more than the newcomer's, so that two parties do not
 /// take one place from each other; an idle one already if it holds more, or is the newcomer's own. A stranger's slow
 /// request goes for its own too, and for whoever holds nothing, so that many networks with one slow request each lock
-/// nobody out. The largest parties (by powers of two, so that a call is not cut for one place more or less) lose first, and what is used least.
+/// nobody out. The largest parties (by powers of two, so that a call is not cut for one place more or less) lose first,
+/// and what is used least.
 fn choose(occupants: &[Occupant], newcomer: Party, now: Instant, of_strangers_only: bool) -> Option<u64> {
     let mut held: HashMap<Party, u32> = HashMap::new();
     for occupant in occupants {

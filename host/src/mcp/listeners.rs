@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::session_state::SessionState;
 use crate::plugins::catalog::{Catalog, Revisions, Served};
 use crate::plugins::{Plugins, Updated};
-use crate::principal::Principal;
+use crate::principal::{self, Principal};
 
 /// A legacy client that does not take a notification within so long misses it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl Reach {
     }
 
     fn covers(&self, served: &Served) -> bool {
-        self.0.as_ref().is_none_or(|scopes| served.scopes().iter().all(|scope| scopes.contains(scope.as_str())))
+        self.0.as_ref().is_none_or(|scopes| principal::has_all(scopes, served.scopes()))
     }
 }
 
@@ -150,6 +150,9 @@ impl Listeners {
     /// The lists that the rules of now make others than those of before.
     fn follow(&self, reach: &mut Reach, principal: &Principal) -> Lists {
         let now = Reach::of(principal);
+        if now == *reach {
+            return Lists::default();
+        }
         let lists = Lists::of_other_reach(&self.plugins.catalog(), reach, &now);
         *reach = now;
         lists

@@ -248,8 +248,8 @@ impl Compiling<'_> {
             let _turn = turn(&self.compiler.long).await?;
             return self.in_child(self.child().await?, true).await;
         }
-        if let Some(outcome) = self.in_a_moment().await {
-            return outcome;
+        if let Some(compiled) = self.in_a_moment().await? {
+            return Ok(compiled);
         }
         let _turn = turn(&self.compiler.long).await?;
         self.in_child(self.child().await?, true).await
@@ -257,25 +257,19 @@ impl Compiling<'_> {
 
     /// Compiles a small file among those that may be done soon. None if it is not, and all who may take long are at work: it
     /// begins anew when its turn has come. A second is lost, and nobody is held up.
-    async fn in_a_moment(&self) -> Option<Result<Compiled, Ended>> {
-        let quick = match turn(&self.compiler.quick).await {
-            Ok(quick) => quick,
-            Err(error) => return Some(Err(error)),
-        };
-        let child = match self.child().await {
-            Ok(child) => child,
-            Err(error) => return Some(Err(error)),
-        };
+    async fn in_a_moment(&self) -> Result<Option<Compiled>, Ended> {
+        let quick = turn(&self.compiler.quick).await?;
+        let child = self.child().await?;
         let id = child.id();
         let running = self.in_child(child, false);
         tokio::pin!(running);
         tokio::select! {
-            outcome = &mut running => return Some(outcome),
+            outcome = &mut running => return outcome.map(Some),
             () = process::has_used(id, MOMENT, LOOK_EVERY) => {}
         }
-        let _long = self.compiler.long.try_acquire().ok()?;
+        let Ok(_long) = self.compiler.long.try_acquire() else { return Ok(None) };
         drop(quick);
-        Some(running.await)
+        running.await.map(Some)
     }
 
     async fn child(&self) -> Result<Child, Ended> {

@@ -63,13 +63,13 @@ pub async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderHttp, st
 }
 
 /// Groups that were left out longer ago are not told of: nobody can say that it works again.
-const LEFT_OUT_S: u64 = 7 * 24 * 3600;
+const LEFT_OUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What the server has met with real people since the last time that it went well.
 fn met(kept: Kept) -> impl Iterator<Item = Finding> {
+    let age = |note: &Note| Duration::from_secs(now().saturating_sub(note.at_s));
     let finding = |subject: &'static str, what: &str, note: Note| {
-        let ago = Period::from(Duration::from_secs(now().saturating_sub(note.at_s)));
-        Finding::bad(subject, format!("{what}, last {ago} ago: {}", note.cause))
+        Finding::bad(subject, format!("{what}, last {} ago: {}", Period::from(age(&note)), note.cause))
             .step("Once this works again, it is not said any more.")
     };
     let login = kept.login.map(|note| finding("logins", "the last login failed at the provider", note));
@@ -77,10 +77,8 @@ fn met(kept: Kept) -> impl Iterator<Item = Finding> {
         finding("renewals", "the provider refuses to renew sessions, whoever they are of", note)
             .step("Compare client id, client secret and grant types with the provider's dashboard.")
     });
-    let is_fresh = |note: &Note| now().saturating_sub(note.at_s) < LEFT_OUT_S;
-    let left_out = kept.left_out.filter(is_fresh).map(|note| {
-        let ago = Period::from(Duration::from_secs(now().saturating_sub(note.at_s)));
-        Finding::note("groups", format!("{}, last {ago} ago", note.cause))
+    let left_out = kept.left_out.filter(|note| age(note) < LEFT_OUT).map(|note| {
+        Finding::note("groups", format!("{}, last {} ago", note.cause, Period::from(age(&note))))
             .step("Let the provider send only the groups that are assigned to the application (`_claim_names`, docs/providers.md).")
             .step("Until then rules on `org:` do not admit such a person, and `deny` on an organization refuses them.")
     });
@@ -111,8 +109,8 @@ impl Checkup<'_> {
                     let explanation = self.faults(&[]).unknown(Some(&error));
                     let finding = match error {
                         DiscoveryError::Fetch { url, cause } => {
-                            let trust = cause.is_untrusted().then(|| FetchError::TRUST_PROVIDER.to_owned());
-                            Finding::bad("discovery", format!("{url} cannot be fetched: {cause}")).steps(trust)
+                            let cure = cause.cure_at_provider().map(str::to_owned);
+                            Finding::bad("discovery", format!("{url} cannot be fetched: {cause}")).steps(cure)
                         }
                         _ => Finding::bad("discovery", explanation.happened),
                     };

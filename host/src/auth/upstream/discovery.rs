@@ -84,7 +84,7 @@ pub(super) enum DiscoveryError {
 }
 
 fn cure(cause: &FetchError) -> String {
-    if cause.is_untrusted() { format!(". {}", FetchError::TRUST_PROVIDER) } else { String::new() }
+    cause.cure_at_provider().map(|cure| format!(". {cure}")).unwrap_or_default()
 }
 
 impl DiscoveryError {
