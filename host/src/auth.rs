@@ -45,6 +45,7 @@ pub use self::server::{AuthorizationServer, Parameters};
 use self::sessions::BearerError;
 pub(crate) use self::wellknown::Challenge;
 use crate::http::server::Peer;
+use crate::loopback::is_loopback;
 use crate::principal::Principal;
 use crate::seldom::Seldom;
 
@@ -131,7 +132,7 @@ impl Auth {
         if !is_for_this_machine {
             return Ok(());
         }
-        if !peer.address.ip().to_canonical().is_loopback() {
+        if !is_loopback(peer.address.ip()) {
             return Err(Refusal::NotLocal);
         }
         if FORWARDED.iter().any(|name| headers.contains_key(*name)) {

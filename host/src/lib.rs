@@ -12,12 +12,14 @@
 //! - [`clients`]: what to paste into Cursor, Claude Code and others. [`finding`]: what `tinymcp doctor` has found.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
-//! - [`schemes`]: what is known of schemes of URIs.
+//! - [`atomic_file`]: files that are whole, always.
+//! - [`schemes`]: what is known of schemes of URIs. [`loopback`]: this machine, as addresses and names.
 //! - [`visible`]: strangers' text, without what a reader would not see. [`seldom`]: records that strangers can cause.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` says more, with a walk-through of each flow.
 
+pub mod atomic_file;
 pub mod auth;
 pub mod cli;
 pub mod clients;
@@ -26,6 +28,7 @@ pub mod fetch;
 pub mod finding;
 pub mod http;
 pub mod jwks;
+pub mod loopback;
 pub mod mcp;
 pub mod plugins;
 pub mod principal;

@@ -4,12 +4,14 @@
 //! under that one. Root keys that were in use before form the rest of the ring: what was made under them is still read.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::atomic_file;
 
 /// Bytes of the root key. Every other key is derived from it.
 const KEY_BYTES: usize = 32;
@@ -225,21 +227,15 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file that nobody but its owner may read, whatever the process's umask, and whatever was there.
-///
-/// # Errors
-/// What the system says.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(bytes)
-}
-
 /// Narrows what an earlier version, a restored backup or a generous hand has left of ours: files to 0600, directories to
 /// 0700. Only what has a name of ours, for the directory may be one that holds other things too.
 fn narrow_ours(dir: &Path) {
-    let is_ours =
-        |name: &str| name == KEY_FILE || name.starts_with("key.") || ["names.json", "names.draft"].contains(&name);
+    let is_ours = |name: &str| {
+        name == KEY_FILE
+            || name.starts_with("key.")
+            || name == "names.json"
+            || (name.starts_with(".names.json.") && name.ends_with(".draft"))
+    };
     for entry in entries(dir) {
         let name = entry.file_name();
         if name.to_str().is_some_and(is_ours) {
@@ -324,16 +320,7 @@ fn create_key(dir: &Path) -> Result<[u8; KEY_BYTES], StateError> {
 fn write_new_key(dir: &Path) -> io::Result<()> {
     let mut key = [0; KEY_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
-    let draft = dir.join(format!("{KEY_FILE}.{}", std::process::id()));
-    write_private(&draft, &key)?;
-    File::open(&draft)?.sync_all()?;
-    let linked = fs::hard_link(&draft, dir.join(KEY_FILE));
-    fs::remove_file(&draft)?;
-    match linked {
-        Ok(()) => File::open(dir)?.sync_all(),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
+    atomic_file::create_private(&dir.join(KEY_FILE), &key)
 }
 
 #[cfg(test)]
@@ -383,7 +370,7 @@ mod tests {
             fs::write(path(name), [0; KEY_BYTES]).unwrap();
             fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
-        write_private(&path("names.json"), b"{}").unwrap();
+        atomic_file::replace_private(&path("names.json"), b"{}").unwrap();
         let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("names.json"), 0o600, "a file that was there is narrowed as it is written");
         open(scratch.path());

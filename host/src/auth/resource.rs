@@ -6,9 +6,7 @@ use url::Url;
 
 use super::errors::OAuthError;
 use crate::config::address::BaseUrl;
-
-/// How a loopback server may be called.
-const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+use crate::loopback;
 
 /// Checks the `resource` parameters of a request. Clients write the endpoint or the whole server, with and without a
 /// slash at the end; none at all means the endpoint.
@@ -70,7 +68,7 @@ pub(super) fn alias(base_url: &BaseUrl, host: Option<&HeaderValue>) -> Option<St
 }
 
 fn is_alias(host: &str) -> bool {
-    LOOPBACK_HOSTS.contains(&host)
+    loopback::HOSTS.contains(&host)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 use super::text::{Text, Unfit, text_schema};
+use crate::loopback::{is_loopback, is_loopback_url};
 
 /// Where to listen: `127.0.0.1:8000`, `[::1]:8000`, or `localhost:8000` for both loopback addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Listen {
     /// Whether only this machine can connect.
     pub fn is_loopback(self) -> bool {
         match self {
-            Self::Address(address) => address.ip().to_canonical().is_loopback(),
+            Self::Address(address) => is_loopback(address.ip()),
             Self::Localhost(_) => true,
         }
     }
@@ -123,12 +124,7 @@ impl BaseUrl {
 
     /// Whether it names this machine: `localhost`, 127.0.0.0/8 or ::1.
     pub fn is_loopback(&self) -> bool {
-        match self.0.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-            None => false,
-        }
+        is_loopback_url(&self.0)
     }
 }
 

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use url::Url;
 
 pub use self::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
-pub(crate) use self::values::is_loopback;
 pub use self::values::{
     BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Revocation, Secret, Words,
 };
@@ -25,6 +24,7 @@ use super::key::Key;
 use super::keys::Config;
 use super::problem::{Fault, Source, nearest};
 use super::reader::{Reader, Setting};
+use crate::loopback::is_loopback_url;
 
 /// The provider that asks nobody who they are.
 pub(crate) const NONE: &str = "none";
@@ -307,7 +307,7 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
     }
     let issuer = provider.issuer.as_ref().and_then(|issuer| Url::parse(issuer).ok());
     for (name, url) in provider.urls().into_iter().chain(issuer.iter().map(|issuer| ("issuer", issuer))) {
-        if url.scheme() != "https" && !(is_loopback(url) && config.server.base_url.is_loopback()) {
+        if url.scheme() != "https" && !(is_loopback_url(url) && config.server.base_url.is_loopback()) {
             let message = format!(
                 "{url}: plain http is taken only where the provider and `server.base_url` are both on loopback; write https"
             );

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::ACCEPT;
 use reqwest::{Client, NoProxy, Proxy};
-use url::{Host, Url};
+use url::Url;
 
 use super::{Document, Fetch, FetchError, PROVIDER_CONNECT_TIMEOUT, answer, authorities, builder, built, causes};
 use crate::config::Egress;
+use crate::loopback::is_loopback_url;
 
 /// Size of a provider's answer: discovery, tokens, claims of a person in many groups.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -65,7 +66,7 @@ impl ProviderHttp {
     fn check(&self, url: &Url) -> Result<(), FetchError> {
         match url.scheme() {
             "https" => Ok(()),
-            "http" if self.allow_plain_loopback && is_loopback(url) => Ok(()),
+            "http" if self.allow_plain_loopback && is_loopback_url(url) => Ok(()),
             "http" => Err(FetchError::Refused("plain http only where provider and base_url are both on loopback")),
             _ => Err(FetchError::Refused("only https")),
         }
@@ -78,14 +79,5 @@ impl Fetch for ProviderHttp {
         let request = http::Request::get(url.as_str()).header(ACCEPT, "application/json");
         let request = request.body(Vec::new()).map_err(|_| FetchError::Refused("only URLs"))?;
         Document::of(self.send(request).await?)
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(host)) => host == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }

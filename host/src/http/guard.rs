@@ -69,7 +69,7 @@ impl Guard {
     pub(super) fn new(server: &Server) -> Self {
         let base = &server.base_url;
         let host = base.host_str().unwrap_or_default().to_ascii_lowercase();
-        let allows_loopback = is_loopback(&host);
+        let allows_loopback = is_loopback_as_written(&host);
         let (mut hosts, mut networks) = (vec![host], Vec::new());
         for allowed in &server.allowed_hosts {
             match allowed {
@@ -96,7 +96,7 @@ impl Guard {
         }
         let host = authority.host().to_ascii_lowercase();
         self.hosts.contains(&host)
-            || (self.allows_loopback && is_loopback(&host))
+            || (self.allows_loopback && is_loopback_as_written(&host))
             || literal(&host).is_some_and(|address| self.networks.iter().any(|network| network.contains(address)))
     }
 
@@ -106,7 +106,7 @@ impl Guard {
             self.origins.contains(&origin)
                 || (self.allows_loopback
                     && matches!(origin.scheme.as_str(), "http" | "https")
-                    && is_loopback(&origin.host))
+                    && is_loopback_as_written(&origin.host))
         })
     }
 
@@ -145,7 +145,7 @@ pub(super) async fn open_to_every_page(request: Request<Body>, next: Next) -> Re
 }
 
 /// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header. Other spellings of these addresses are refused.
-fn is_loopback(host: &str) -> bool {
+fn is_loopback_as_written(host: &str) -> bool {
     host == "localhost" || literal(host).is_some_and(|address| address.is_loopback())
 }
 

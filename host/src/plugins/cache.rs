@@ -20,7 +20,8 @@ use wasmtime::component::Component;
 use super::compile::Allowance;
 use super::engine::Engine;
 use super::load::Digest;
-use crate::state::{self, Access, StateDir};
+use crate::atomic_file;
+use crate::state::{Access, StateDir};
 
 /// Code that no start has used for so long is deleted.
 const UNUSED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -100,8 +101,8 @@ impl Cache {
             return Ok(None);
         }
         let (code_file, mac_file) = self.files(digest);
-        write_whole(&code_file, code)?;
-        write_whole(&mac_file, self.mac(digest, code).as_bytes())?;
+        atomic_file::replace_private(&code_file, code)?;
+        atomic_file::replace_private(&mac_file, self.mac(digest, code).as_bytes())?;
         map(engine, &code_file).map(Some).map_err(io::Error::other)
     }
 
@@ -115,7 +116,7 @@ impl Cache {
         }
         let text = format!("{}\n{}\n{message}", terms(allowance), unix_time());
         let mac = self.mac(digest, text.as_bytes()).to_hex();
-        write_whole(&self.failure_file(digest), format!("{mac}\n{text}").as_bytes())
+        atomic_file::replace_private(&self.failure_file(digest), format!("{mac}\n{text}").as_bytes())
     }
 
     /// Why a file could not be compiled within these limits, less than an hour ago.
@@ -206,14 +207,4 @@ fn terms(allowance: Allowance) -> String {
 
 fn unix_time() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-/// Writes a file under another name and renames it: a reader sees the old one or the new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension(format!("draft-{}-{:?}", std::process::id(), std::thread::current().id()));
-    let written = state::write_private(&draft, bytes).and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written
 }

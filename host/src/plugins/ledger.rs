@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use crate::state::{self, Access, StateDir};
+use crate::atomic_file;
+use crate::state::{Access, StateDir};
 
 const FILE: &str = "names.json";
 
@@ -54,8 +55,7 @@ impl Ledger {
     fn write(&self) {
         let Some(path) = &self.path else { return };
         let text = serde_json::to_string_pretty(&self.owners).expect("names are strings");
-        let draft = path.with_extension("draft");
-        if let Err(error) = state::write_private(&draft, text.as_bytes()).and_then(|()| fs::rename(&draft, path)) {
+        if let Err(error) = atomic_file::replace_private(path, text.as_bytes()) {
             tracing::warn!(%error, "tool names not recorded in the state directory");
         }
     }

@@ -6,13 +6,11 @@
 use url::Url;
 
 use crate::config::redirect_schemes::{self, SchemeRefusal, SchemeRule};
+use crate::loopback;
 use crate::schemes::Nature;
 
 /// Longest URI that is taken.
 const URI_BYTES_MAX: usize = 2048;
-
-/// How this machine may be written; no other spelling counts, whatever URL parsers make of it.
-const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// What becomes of the browser at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,10 +127,10 @@ struct Loopback<'u> {
 }
 
 impl<'u> Loopback<'u> {
-    /// Compares what is written: URL parsers turn other spellings of an address into these.
+    /// Compares text: no other spelling counts, whatever URL parsers make of it.
     fn parse(uri: &'u str) -> Option<Self> {
         let after = uri.strip_prefix("http://")?;
-        let host = LOOPBACK_HOSTS.iter().find_map(|host| after.get(..host.len()).filter(|start| start == host))?;
+        let host = loopback::HOSTS.iter().find_map(|host| after.get(..host.len()).filter(|start| start == host))?;
         let after = &after[host.len()..];
         let end = after.find(['/', '?']).unwrap_or(after.len());
         let (port, rest) = after.split_at(end);

@@ -1,8 +1,9 @@
 //! Where a person is sent back to, in words that the client cannot choose.
 
-use url::{Host, Url};
+use url::Url;
 
 use super::clean_name;
+use crate::loopback::is_loopback_url;
 use crate::schemes;
 
 /// A redirect URI as it is shown.
@@ -65,10 +66,8 @@ impl Place {
 
     fn of(url: &Url) -> Self {
         match (url.scheme(), url.host()) {
+            ("http" | "https", Some(_)) if is_loopback_url(url) => Self::ThisComputer,
             ("http" | "https", Some(host)) => {
-                if is_loopback(&host) {
-                    return Self::ThisComputer;
-                }
                 // Without a user name, which could look like a host.
                 Self::Host(url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}")))
             }
@@ -77,14 +76,6 @@ impl Place {
                 None => Self::OtherApp(scheme.to_owned()),
             },
         }
-    }
-}
-
-fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

@@ -20,11 +20,13 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::id_token::fits_template;
+use crate::atomic_file;
 use crate::config::Provider;
-use crate::config::provider::{DiscoveryUrl, Endpoint, is_loopback};
+use crate::config::provider::{DiscoveryUrl, Endpoint};
 use crate::fetch::{Fetch, FetchError, ProviderHttp};
 use crate::jwks::KeySet;
-use crate::state::{self, StateDir};
+use crate::loopback::is_loopback_url;
+use crate::state::StateDir;
 
 /// How often a known document is read again; endpoints hardly ever change, and keys have a cache of their own.
 const REFRESH_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -348,7 +350,7 @@ impl Discovery {
     }
 
     fn is_allowed(&self, endpoint: &Url) -> bool {
-        let is_plain = endpoint.scheme() == "http" && self.allow_plain && is_loopback(endpoint);
+        let is_plain = endpoint.scheme() == "http" && self.allow_plain && is_loopback_url(endpoint);
         endpoint.host_str().is_some() && (endpoint.scheme() == "https" || is_plain)
     }
 
@@ -412,7 +414,7 @@ impl Discovery {
         self.read(url, kept.document.get().as_bytes()).ok()
     }
 
-    /// Keeps a good document; by rename, so that there is always a whole one.
+    /// Keeps a good document.
     fn keep(&self, url: &DiscoveryUrl, body: &[u8]) {
         let Some(file) = &self.file else { return };
         let write = || -> io::Result<()> {
@@ -421,9 +423,7 @@ impl Discovery {
             if fs::read(file).is_ok_and(|old| old == text) {
                 return Ok(());
             }
-            let draft = file.with_extension(format!("{}.draft", std::process::id()));
-            state::write_private(&draft, &text)?;
-            fs::rename(&draft, file)
+            atomic_file::replace_private(file, &text)
         };
         if let Err(error) = write() {
             tracing::warn!("what is known of the provider is not kept: {error}");

@@ -2,14 +2,14 @@
 //! than the server, and what a server meets with real people cannot be tried out.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::remote::now;
+use crate::atomic_file;
 
 /// The same failure is written again only after so many seconds.
 const SAME_S: u64 = 10;
@@ -93,13 +93,8 @@ fn file(state: &Path, provider: &str) -> PathBuf {
     state.join(DIRECTORY).join(format!("{provider}.notes.json"))
 }
 
-/// By rename, so that there is always a whole one.
 fn write(file: &Path, kept: &Kept) -> io::Result<()> {
-    let draft = file.with_extension(format!("{}.draft", std::process::id()));
-    let mut open = fs::OpenOptions::new();
-    open.write(true).create(true).truncate(true).mode(0o600);
-    open.open(&draft)?.write_all(&serde_json::to_vec(kept)?)?;
-    fs::rename(&draft, file)
+    atomic_file::replace_private(file, &serde_json::to_vec(kept)?)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic_file;
+
 /// Components that are remembered: the one that is there and the one that takes its place, whichever of the two a
 /// build that ends halfway leaves.
 const REMEMBERED: usize = 2;
@@ -83,9 +85,7 @@ impl Made {
         let kept = is_foreign.then(|| self.keep()).transpose()?;
         self.remember(component)?;
         // A running server must never see half a file, and `build` and `dev` may run at once.
-        let name = self.component.file_name().unwrap_or_default().to_string_lossy();
-        let draft = self.component.with_file_name(format!(".{name}.{}.draft", std::process::id()));
-        fs::write(&draft, component).and_then(|()| fs::rename(&draft, &self.component))?;
+        atomic_file::replace_shared(&self.component, component)?;
         Ok(kept.map_or(Put::New, Put::Kept))
     }
 
@@ -113,8 +113,7 @@ impl Made {
         let record: String =
             std::iter::once(digest.as_str()).chain(older).map(|digest| format!("{digest}\n")).collect();
         self.record.parent().map_or(Ok(()), fs::create_dir_all)?;
-        let draft = self.record.with_extension(format!("{}.draft", std::process::id()));
-        fs::write(&draft, record).and_then(|()| fs::rename(&draft, &self.record))
+        atomic_file::replace_shared(&self.record, record.as_bytes())
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use url::{Host, ParseError, Url};
+use url::{ParseError, Url};
 
 use crate::config::document::{Node, Value};
 use crate::config::in_force::REDACTED;
@@ -14,6 +14,7 @@ use crate::config::key::Key;
 use crate::config::problem::Fault;
 use crate::config::reader::{Reader, Setting};
 use crate::config::text::{Text, Unfit, choice, text_schema};
+use crate::loopback::is_loopback_url;
 
 /// Where a provider's configuration is, relative to its issuer (OpenID Connect Discovery 1.0 §4).
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
@@ -288,7 +289,7 @@ fn is_of_host(error: ParseError) -> bool {
 }
 
 fn is_on_this_machine(rest: &str) -> bool {
-    Url::parse(&format!("http://{rest}")).is_ok_and(|url| is_loopback(&url))
+    Url::parse(&format!("http://{rest}")).is_ok_and(|url| is_loopback_url(&url))
 }
 
 impl fmt::Display for DiscoveryUrl {
@@ -346,16 +347,6 @@ fn endpoint(text: &str) -> Result<Url, Unfit> {
         return Err("nothing may follow a `#`".into());
     }
     Ok(url)
-}
-
-/// Whether a URL names this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]
