@@ -73,6 +73,26 @@ async fn a_refusal_of_one_person_ends_their_session_in_the_end() {
     bobs.renew(&his.refresh).await;
 }
 
+/// Codes by which some providers say that a person is blocked, and answers in which they say it in their own way.
+#[tokio::test]
+async fn a_person_who_is_refused_alone_is_refused_for_a_while_in_whatever_words() {
+    let (provider, world) = world("refresh_refused_days = 0", "").await;
+    let (bobs, mut his) = world.log_in(Kind::Inspector, "bob").await;
+    for (status, body) in [
+        (403, json!({ "error": "unauthorized_client", "error_description": "user is blocked" })),
+        (400, json!({ "error": "invalid_scope" })),
+        (400, json!({ "error": 5 })),
+        (400, json!({ "error": { "message": "dead" } })),
+    ] {
+        let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        refuse(&provider, &["alice"], status, &body);
+        outcome(&client, &tokens, ENDED).await;
+        his = bobs.renew(&his.refresh).await;
+        assert!(!doctor(&world, &provider).contains("refuses to renew"), "others are renewed");
+    }
+}
+
 #[tokio::test]
 async fn what_happens_to_everybody_is_the_operators_fault_and_ends_nobody() {
     let (provider, world) = world("refresh_refused_days = 7", "").await;

@@ -8,6 +8,9 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
+/// The code of an error that does not say which one it is.
+const UNNAMED: &str = "unnamed_error";
+
 /// The answer as RFC 6749 has it: JSON, an error with an error's status, and each member of its type.
 ///
 /// # Errors
@@ -68,16 +71,31 @@ fn repair(answer: &mut Map<String, Value>) {
         answer.insert("scope".to_owned(), scopes.into());
     }
     // An error as an object, as some APIs have it, still has its words.
-    if let Some(Value::Object(error)) = answer.get("error").cloned() {
-        let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
-        let code = text("code").or_else(|| text("type")).unwrap_or_else(|| "server_error".to_owned());
-        if let Some(message) = text("message") {
-            answer.entry("error_description").or_insert(message.into());
+    match answer.get("error").cloned() {
+        Some(Value::Object(error)) => {
+            let text = |name: &str| error.get(name).and_then(word);
+            let code = text("code").or_else(|| text("type")).unwrap_or_else(|| UNNAMED.to_owned());
+            if let Some(message) = text("message") {
+                answer.entry("error_description").or_insert(message.into());
+            }
+            answer.insert("error".to_owned(), code.into());
         }
-        answer.insert("error".to_owned(), code.into());
+        Some(error) => {
+            answer.insert("error".to_owned(), word(&error).unwrap_or_else(|| UNNAMED.to_owned()).into());
+        }
+        None => {}
     }
     if answer.contains_key("access_token") && !answer.contains_key("token_type") {
         answer.insert("token_type".to_owned(), "bearer".into());
+    }
+}
+
+/// A text or a number, as a text.
+fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -145,6 +163,14 @@ mod tests {
             r#"{"error":{"code":"invalid_grant","message":"no"}}"#,
             Ok((400, r#"{"error":"invalid_grant","error_description":"no"}"#)),
         );
+        for (body, expected) in [
+            (r#"{"error":{"code":400,"message":"no"}}"#, r#"{"error":"400","error_description":"no"}"#),
+            (r#"{"error":{"message":"dead"}}"#, r#"{"error":"unnamed_error","error_description":"dead"}"#),
+            (r#"{"error":5}"#, r#"{"error":"5"}"#),
+            (r#"{"error":true}"#, r#"{"error":"unnamed_error"}"#),
+        ] {
+            check(400, JSON, body, Ok((400, expected)));
+        }
     }
 
     #[test]

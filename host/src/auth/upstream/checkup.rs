@@ -74,7 +74,7 @@ fn met(kept: Kept) -> impl Iterator<Item = Finding> {
     };
     let login = kept.login.map(|note| finding("logins", "the last login failed at the provider", note));
     let refresh = kept.refresh.map(|note| {
-        finding("renewals", "the provider refuses to renew sessions, whoever they are of", note)
+        finding("renewals", "the provider refuses to renew sessions", note)
             .step("Compare client id, client secret and grant types with the provider's dashboard.")
     });
     let left_out = kept.left_out.filter(|note| age(note) < LEFT_OUT).map(|note| {

@@ -21,8 +21,12 @@ use crate::fetch::FetchError;
 /// Answers by which a provider ends a session: the person has to log in again.
 const ENDED: [&str; 4] = ["invalid_grant", "interaction_required", "login_required", "consent_required"];
 
-/// Answers to a refresh that are about this server, and not about anybody's token.
-const OURS: [&str; 4] = ["invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"];
+/// The answer to a refresh that is about this server, and not about anybody's token.
+const OURS: &str = "invalid_client";
+
+/// Answers to a refresh that are about this server by the standards. Some providers say them of one person who is blocked,
+/// or has lost a scope: they count as this server's only if others get them too.
+const MAYBE_OURS: [&str; 3] = ["unauthorized_client", "unsupported_grant_type", "invalid_scope"];
 
 /// Errors that go away by themselves.
 const PASSING: [&str; 2] = ["server_error", "temporarily_unavailable"];
@@ -114,12 +118,14 @@ impl Faults<'_> {
                     tracing::info!("provider `{name}` has ended a session: {words}");
                     return RefreshError::Ended;
                 }
-                if OURS.contains(&self.provider.standard_error(&error)) {
-                    return self.refresh_is_ours(&words);
-                }
-                if PASSING.contains(&self.provider.standard_error(&error)) {
-                    tracing::warn!("provider `{name}` cannot renew sessions: {words}");
-                    return RefreshError::Temporary { retry_after: None };
+                match self.provider.standard_error(&error) {
+                    OURS => return self.refresh_is_ours(&words),
+                    code if PASSING.contains(&code) => {
+                        tracing::warn!("provider `{name}` cannot renew sessions: {words}");
+                        return RefreshError::Temporary { retry_after: None };
+                    }
+                    code if MAYBE_OURS.contains(&code) => self.notes.refresh(Some(&words)),
+                    _ => {}
                 }
                 (error, words)
             }
@@ -143,6 +149,7 @@ impl Faults<'_> {
         }
         tracing::error!("provider `{name}` refuses to renew sessions, of more than one person: {words}");
         self.notes.refresh(Some(&words));
+        self.notes.refused_alike();
         RefreshError::Refused(alike)
     }
 

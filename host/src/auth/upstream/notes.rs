@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ pub(super) struct Kept {
     /// Somebody's groups were too many to be listed. It stands until it is old: the next person has fewer.
     #[serde(default)]
     pub(super) left_out: Option<Note>,
+    /// More than one person was refused in the same words, and nobody was renewed since.
+    #[serde(default)]
+    pub(super) refused_alike: bool,
 }
 
 /// One failure.
@@ -58,7 +61,28 @@ impl Notes {
 
     /// A session could not be renewed, or one could.
     pub(super) fn refresh(&self, cause: Option<&str>) {
+        if cause.is_none() {
+            self.kept().refused_alike = false;
+        }
         self.note(|kept| &mut kept.refresh, cause);
+    }
+
+    /// The last refusal was not the first person's.
+    pub(super) fn refused_alike(&self) {
+        let mut kept = self.kept();
+        if !kept.refused_alike {
+            kept.refused_alike = true;
+            self.write(&kept);
+        }
+    }
+
+    /// Tells an outage of everybody's refreshes that an earlier run has met, and that has not ended.
+    pub(super) fn is_refused_alike(&self) -> bool {
+        self.kept().refused_alike
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The provider has not listed all that somebody belongs to.
@@ -67,7 +91,7 @@ impl Notes {
     }
 
     fn note(&self, kind: impl FnOnce(&mut Kept) -> &mut Option<Note>, cause: Option<&str>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         let place = kind(&mut kept);
         let now_s = now();
         match (&place, cause) {
@@ -75,8 +99,12 @@ impl Notes {
             (Some(last), Some(cause)) if last.cause == cause && now_s < last.at_s + SAME_S => return,
             _ => *place = cause.map(|cause| Note { at_s: now_s, cause: cause.to_owned() }),
         }
+        self.write(&kept);
+    }
+
+    fn write(&self, kept: &Kept) {
         if let Some(file) = &self.file
-            && let Err(error) = write(file, &kept)
+            && let Err(error) = write(file, kept)
         {
             tracing::warn!("what went wrong at the provider is not kept for `tinymcp doctor`: {error}");
         }
@@ -114,6 +142,12 @@ mod tests {
         let notes = Notes::of(Some(state.path()), "acme");
         notes.left_out("too many");
         notes.login(None);
+        assert!(!Notes::of(Some(state.path()), "acme").is_refused_alike());
+        notes.refused_alike();
+        assert!(Notes::of(Some(state.path()), "acme").is_refused_alike(), "over a restart");
+        notes.refresh(None);
+        assert!(!Notes::of(Some(state.path()), "acme").is_refused_alike());
+        notes.refresh(Some("never"));
         let kept = read(state.path(), "acme");
         assert!(kept.login.is_none() && kept.refresh.is_some() && kept.left_out.is_some());
         assert_eq!(read(state.path(), "other"), Kept::default());

@@ -24,9 +24,16 @@ struct Seen {
     refused: HashMap<String, Vec<String>>,
     /// When that was, in seconds since 1970.
     renewed_s: Option<u64>,
+    /// An earlier run has met more than one person who was refused, and nobody was renewed since.
+    goes_on: bool,
 }
 
 impl Refusals {
+    /// None yet; `goes_on` is what an earlier run has found.
+    pub(super) fn new(goes_on: bool) -> Self {
+        Self(Mutex::new(Seen { goes_on, ..Seen::default() }))
+    }
+
     /// Notes a refusal, and says who else was refused so.
     pub(super) fn note(&self, code: &str, person: &str) -> Alike {
         let mut seen = self.seen();
@@ -35,16 +42,17 @@ impl Refusals {
         if seen.refused.len() >= KINDS_MAX && !seen.refused.contains_key(code) {
             return others;
         }
+        let goes_on = seen.goes_on;
         let people = seen.refused.entry(code.to_owned()).or_default();
         if people.len() < 2 && !people.iter().any(|other| other == person) {
             people.push(person.to_owned());
         }
-        if people.len() < 2 { Alike::Nobody } else { others }
+        if people.len() < 2 && !goes_on { Alike::Nobody } else { others }
     }
 
     /// Somebody's session was renewed.
     pub(super) fn forget(&self) {
-        *self.seen() = Seen { refused: HashMap::new(), renewed_s: Some(now()) };
+        *self.seen() = Seen { renewed_s: Some(now()), ..Seen::default() };
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -71,5 +79,13 @@ mod tests {
             panic!("Carol's session was renewed")
         };
         assert!(ago < Duration::from_secs(60), "{ago:?}");
+    }
+
+    #[test]
+    fn a_restart_does_not_make_an_outage_one_persons() {
+        let refusals = Refusals::new(true);
+        assert_eq!(refusals.note("invalid_request", "alice"), Alike::Others { renewed_ago: None });
+        refusals.forget();
+        assert_eq!(refusals.note("invalid_request", "alice"), Alike::Nobody);
     }
 }

@@ -91,7 +91,7 @@ impl Remote {
             callback: base_url.callback(),
             wire: Wire::new(http),
             preference: Preference::default(),
-            refusals: Refusals::default(),
+            refusals: Refusals::new(notes.is_refused_alike()),
             notes,
             knowledge,
             has_come_back: AtomicBool::new(false),
@@ -275,6 +275,7 @@ impl Remote {
             // What came may be somebody else's (OpenID Connect Core 1.0 §12.2).
             Err(IdentityError::SomebodyElse(cause)) => {
                 tracing::error!("a session was renewed with tokens that are not its person's: {cause}");
+                self.discard(tokens);
                 Err(RefreshError::Ended)
             }
             Err(error) => {
