@@ -72,6 +72,14 @@ impl World {
         Self::of(self.server.kill()).await
     }
 
+    /// Asks the server to stop, and starts it again when it has.
+    #[must_use]
+    pub async fn stopped(mut self) -> Self {
+        self.server.terminate();
+        self.server.ended().await;
+        Self::of(self.server.kill()).await
+    }
+
     /// What the program has written into its log, and must not: each secret that is found there.
     pub fn leaked(&self, secrets: &[String]) -> Vec<String> {
         let log = self.server.log.text();

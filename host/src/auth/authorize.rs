@@ -152,7 +152,7 @@ fn validate(
         redirect_uri: redirect_uri.to_owned(),
         state: state.map(str::to_owned),
         code_challenge: challenge.to_owned(),
-        scopes: people.requested(once("scope")?),
+        scopes: people.requested(once("scope")?, client.scope.as_deref()),
     })
 }
 

@@ -9,7 +9,6 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::consent::{expired, other_browser, store_failed};
-use super::cookies::Cookie;
 use super::explain::Explanation;
 use super::form::Parameters;
 use super::pages::{LoggedInPage, Outcome};
@@ -35,21 +34,21 @@ pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &Header
         return server.page(headers, expired());
     };
     let Some((id, request)) = transaction.login() else { return server.page(headers, expired()) };
-    let binding = request::binding(&server.requests, id);
-    let cookie = server.cookies.get(headers, Cookie::Login, id).unwrap_or_default();
-    if blake3::hash(cookie.as_bytes()) != blake3::hash(binding.as_bytes()) {
+    if !server.is_bound(headers, id) {
         return server.page(headers, other_browser("the provider's answer came without the cookie of its login"));
     }
+    let answer = answer(&raw);
     let ending = match &transaction {
         Transaction::Answered { ending, .. } => Ok(Some(ending.clone())),
-        _ => ending(server, key, answer(&raw)).await,
+        _ if answer.as_ref().is_some_and(Callback::is_empty) => return server.page(headers, cut_off()),
+        _ => ending(server, key, answer).await,
     };
     let mut response = match ending {
         Ok(Some(ending)) => show(server, headers, request, ending).await,
         Ok(None) => server.page(headers, expired()),
         Err(error) => server.page(headers, store_failed(&error, None)),
     };
-    server.cookies.keep(&mut response, id, &binding);
+    server.cookies.keep(&mut response, id, &request::binding(&server.requests, id));
     response
 }
 
@@ -73,7 +72,7 @@ async fn ending(
         let cause = "the login panicked".to_owned();
         Ok(Some(failed(server, None, LoginError::Broken { kind: Unusable::Host, cause })))
     };
-    server.tasks.spawn(work).await.unwrap_or_else(panicked)
+    server.in_flight.spawn(work).await.unwrap_or_else(panicked)
 }
 
 /// None if the approval was taken back.
@@ -87,10 +86,10 @@ async fn ending_in_turn(
         match &found.transaction {
             Transaction::Pending { id, request } => {
                 let Some(begun) = found.answering(&server.store, id, request).await? else { continue };
-                return Ok(Some(match log_in(server, &begun, answer, id, request).await {
+                return Ok(match log_in(server, &begun, answer, id, request).await {
                     Ok(logged_in) => logged_in,
-                    Err(ending) => written(server, &begun, id, request, ending).await,
-                }));
+                    Err(ending) => Some(written(server, &begun, id, request, ending).await),
+                });
             }
             // Nobody is at it: it was our turn. Whether the provider's code was used is not known.
             Transaction::Answering { id, request } => {
@@ -105,7 +104,8 @@ async fn ending_in_turn(
     Err(StoreError::Unavailable("a login was changed again and again".to_owned()))
 }
 
-/// Asks the provider, and begins a session, with which the end of the login is written down.
+/// Asks the provider, and begins a session, with which the end of the login is written down. None if the person took the
+/// approval back meanwhile.
 ///
 /// # Errors
 /// The login came to something else, which is not written down yet.
@@ -115,7 +115,7 @@ async fn log_in(
     answer: Option<Callback>,
     id: &TransactionId,
     request: &ValidatedRequest,
-) -> Result<Ending, Ending> {
+) -> Result<Option<Ending>, Ending> {
     let Some(answer) = answer else {
         let what = "the provider's answer was not usable: it gives a parameter more than once";
         return Err(temporary(server, "server_error", what, what));
@@ -139,14 +139,18 @@ async fn log_in(
     };
     let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
     match server.sessions.begin(session, |code| found.answered(id, request, &logged_in(code))).await {
-        Ok(code) => {
+        Ok(Some(code)) => {
             tracing::info!(provider = server.upstream.name(), client = request.client_name, "somebody has logged in");
-            Ok(logged_in(&code))
+            Ok(Some(logged_in(&code)))
+        }
+        Ok(None) => {
+            server.upstream.discard(tokens);
+            Ok(None)
         }
         Err(error) => {
             server.upstream.discard(tokens);
             // The store has failed: there is nowhere to write it down, and the next load finds that it was interrupted.
-            Ok(Ending::page(store_failed(&error, Some(back))))
+            Ok(Some(Ending::page(store_failed(&error, Some(back)))))
         }
     }
 }
@@ -190,6 +194,21 @@ async fn show(
             server.page(headers, transaction::failure(status, &error, explanation, cause, back))
         }
     }
+}
+
+/// The address was cut on its way here, by a program that splits it at `&` say. Nothing is used up.
+fn cut_off<'r>() -> Failure<'r> {
+    let explanation = Explanation::new(
+        "The address is not whole",
+        "The identity provider's answer is missing from it, so the login has not gone on. Nothing is lost.",
+        &["Open the whole address, or go back and log in at the identity provider again."],
+    );
+    Failure::here(
+        StatusCode::BAD_REQUEST,
+        "invalid_request",
+        explanation,
+        "the callback has neither `code` nor `error`",
+    )
 }
 
 /// What failed at the provider, told to whom it concerns: the client always learns of it.

@@ -8,7 +8,6 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::clients::document::DocumentError;
-use super::clients::id::Method;
 use super::clients::{Client, Shown, UnknownClient};
 use super::errors::OAuthError;
 use super::form::Parameters;
@@ -31,7 +30,7 @@ pub(super) async fn authenticate(
     let id_in_form = form.one("client_id")?;
     let in_form = match (form.one("client_secret")?, form.one("client_assertion")?) {
         (None, None) => Shown::Nothing,
-        (Some(secret), None) => Shown::Secret { method: Method::Post, secret },
+        (Some(secret), None) => Shown::Secret(secret),
         (None, Some(assertion)) if form.one("client_assertion_type")? == Some(JWT_BEARER) => {
             Shown::Assertion(assertion)
         }
@@ -49,7 +48,7 @@ pub(super) async fn authenticate(
         let shown = match (secret.as_str(), &in_form) {
             // Without a secret the header only names the client.
             ("", in_form) => in_form.clone(),
-            (secret, Shown::Nothing) => Shown::Secret { method: Method::Basic, secret },
+            (secret, Shown::Nothing) => Shown::Secret(secret),
             (_, Shown::Secret { .. } | Shown::Assertion(_)) => return Err(refused),
         };
         if id_in_form.is_some_and(|other| other != id) {

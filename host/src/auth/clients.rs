@@ -22,7 +22,7 @@ use super::people::People;
 use crate::config::Config;
 use crate::config::names::UnknownClients;
 use crate::config::provider::Secret;
-use crate::vault::Vault;
+use crate::vault::{self, Vault};
 
 /// Longest id that is looked at, whoever gave it out.
 const ID_BYTES_MAX: usize = 4096;
@@ -59,6 +59,8 @@ pub(super) struct Client {
     standing: Standing,
     redirects: Redirects,
     proof: Proof,
+    /// The `scope` of its registration (RFC 7591 §2), which counts where a request has none.
+    pub(super) scope: Option<String>,
 }
 
 /// Who says what a client is.
@@ -81,8 +83,8 @@ enum Redirects {
 enum Proof {
     /// It has nothing to prove it with (RFC 6749 §2.1, public clients).
     Public,
-    /// A secret that is a MAC of its id, sent in this way.
-    Derived(Method),
+    /// A secret that is a MAC of its id. It may be sent in either way: real clients send it in another than they registered.
+    Derived,
     /// A secret from the configuration, sent in either way.
     Declared(Secret),
     /// An assertion under its own key (RFC 7523).
@@ -93,10 +95,7 @@ enum Proof {
 #[derive(Clone)]
 pub(super) enum Shown<'r> {
     Nothing,
-    Secret {
-        method: Method,
-        secret: &'r str,
-    },
+    Secret(&'r str),
     /// An assertion under its own key, which only its document can prove.
     Assertion(&'r str),
 }
@@ -147,6 +146,7 @@ impl Clients {
                 standing: Standing::Document,
                 redirects: Redirects::Registered(document.redirect_uris),
                 proof: if document.needs_assertion { Proof::Assertion } else { Proof::Public },
+                scope: None,
             });
         }
         match self.unknown {
@@ -155,19 +155,16 @@ impl Clients {
         }
     }
 
-    /// Whether what a client showed is what it registered to show. A public client shows nothing; a secret of
+    /// Whether what a client showed proves that it is the one. A public client shows nothing; a secret of
     /// a client that has none is a mistake of its configuration, and refused.
     pub(super) fn has_proved(&self, client: &Client, shown: &Shown<'_>) -> bool {
         match (&client.proof, shown) {
             (Proof::Public, Shown::Nothing) => true,
-            (Proof::Derived(method), Shown::Secret { method: used, secret }) => {
-                method == used && id::is_secret_of(&self.vault, &client.id, secret)
+            (Proof::Derived, Shown::Secret(secret)) => id::is_secret_of(&self.vault, &client.id, secret),
+            (Proof::Declared(expected), Shown::Secret(secret)) => {
+                vault::is_equal(expected.reveal().as_bytes(), secret.as_bytes())
             }
-            (Proof::Declared(expected), Shown::Secret { secret, .. }) => {
-                // Hashes compare in constant time.
-                blake3::hash(expected.reveal().as_bytes()) == blake3::hash(secret.as_bytes())
-            }
-            (Proof::Public | Proof::Derived(_) | Proof::Declared(_) | Proof::Assertion, _) => false,
+            (Proof::Public | Proof::Derived | Proof::Declared(_) | Proof::Assertion, _) => false,
         }
     }
 
@@ -203,13 +200,14 @@ impl Client {
             standing: Standing::Declared,
             redirects: Redirects::Registered(declared.redirect_uris.clone()),
             proof: declared.secret.clone().map_or(Proof::Public, Proof::Declared),
+            scope: None,
         }
     }
 
     fn registered(id: &str, registration: Registration) -> Self {
         let proof = match registration.method {
             Method::None => Proof::Public,
-            method @ (Method::Post | Method::Basic) => Proof::Derived(method),
+            Method::Post | Method::Basic => Proof::Derived,
         };
         Self {
             id: id.to_owned(),
@@ -217,6 +215,7 @@ impl Client {
             standing: Standing::Registered,
             redirects: Redirects::Registered(registration.redirect_uris),
             proof,
+            scope: registration.scope,
         }
     }
 
@@ -227,6 +226,7 @@ impl Client {
             standing: Standing::Registered,
             redirects: Redirects::Acceptable,
             proof: Proof::Public,
+            scope: None,
         }
     }
 

@@ -28,6 +28,10 @@ pub(crate) async fn decide(server: &Arc<AuthorizationServer>, headers: &HeaderMa
     let sealed = parameters.one("request").ok().flatten().unwrap_or_default();
     let Some(form) = Form::open(&server.requests, sealed) else { return server.page(headers, expired()) };
     let csrf = server.cookies.get(headers, Cookie::Csrf, &form.id);
+    // It is taken away when the browser comes back from the provider.
+    if csrf.is_none() && server.is_bound(headers, &form.id) {
+        return server.page(headers, expired());
+    }
     if !is_from_our_page(headers, server.base_url().as_str()) || !csrf.is_some_and(|cookie| form.belongs_to(cookie)) {
         return server.page(headers, other_browser("the consent form came without its cookie, or from another site"));
     }

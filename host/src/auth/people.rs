@@ -171,10 +171,10 @@ impl People {
         all
     }
 
-    /// What a request asks for, cut to what there is; asking for nothing means everything, and asking for nothing that
-    /// there is means nothing.
-    pub(super) fn requested(&self, raw_scope: Option<&str>) -> BTreeSet<String> {
-        self.asked(raw_scope).unwrap_or_else(|| self.all_scopes())
+    /// The scopes that a request asks for, or else its client's registration, cut to those that there are. Asking for
+    /// nothing means everything, and asking for nothing that there is means nothing.
+    pub(super) fn requested(&self, raw_scope: Option<&str>, registered: Option<&str>) -> BTreeSet<String> {
+        self.asked(raw_scope).or_else(|| self.asked(registered)).unwrap_or_else(|| self.all_scopes())
     }
 
     /// The scopes among those in a `scope` that mean something here; none if it asks for nothing.
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_request_is_narrowed_and_never_refused() {
         let people = people(&[], false);
-        let asked = |scope| people.requested(scope).into_iter().collect::<Vec<_>>();
+        let asked = |scope| people.requested(scope, None).into_iter().collect::<Vec<_>>();
         let everything = ["notes:read", "notes:write", "weather"];
         assert_eq!(asked(None), everything);
         for nothing in ["", " ", "openid offline_access", "openid profile email offline_access", "email\temail"] {
@@ -396,13 +396,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_registered_counts_where_a_request_says_nothing() {
+        let people = people(&[], false);
+        let asked = |scope, registered| people.requested(scope, Some(registered)).into_iter().collect::<Vec<_>>();
+        assert_eq!(asked(None, "weather openid"), ["weather"]);
+        assert_eq!(asked(Some("openid"), "weather"), ["weather"]);
+        assert_eq!(asked(Some("notes:read"), "weather"), ["notes:read"], "a step up");
+        assert_eq!(asked(None, "nonsense"), Vec::<String>::new());
+        assert_eq!(asked(None, "openid offline_access").len(), 3);
+    }
+
+    #[test]
     fn a_scope_of_the_configuration_counts_whatever_it_is_called() {
         let mut config = Config::default();
         for scope in ["email", "weather"] {
             config.auth.scopes.insert(scope.parse().unwrap(), Vec::new());
         }
         let people = People::fixed(config, false);
-        let asked = |scope| people.requested(scope).into_iter().collect::<Vec<_>>();
+        let asked = |scope| people.requested(scope, None).into_iter().collect::<Vec<_>>();
         assert_eq!(asked(Some("openid email")), ["email", "weather"], "by habit");
         assert_eq!(asked(Some("weather")), ["weather"]);
         assert_eq!(asked(Some("weather email")), ["email", "weather"], "what a challenge asks for is to be had");

@@ -14,12 +14,12 @@ use tokio_util::task::TaskTracker;
 use super::clients::document::Documents;
 use super::clients::redirect::{self, Kind};
 use super::clients::{Clients, Declared};
-use super::cookies::Cookies;
+use super::cookies::{Cookie, Cookies};
 use super::explain::Explanation;
 use super::limits::{Bucket, Limits};
 use super::pages::{Forward, Going, MessagePage, Outcome, ReturnPage};
 use super::people::People;
-use super::request::ValidatedRequest;
+use super::request::{self, TransactionId, ValidatedRequest};
 use super::sessions::{Lives, Sessions, Turns};
 use super::upstream::Upstream;
 use crate::config::Config;
@@ -28,7 +28,7 @@ use crate::config::units::Count;
 use crate::http::html;
 use crate::state::StateDir;
 use crate::store::{Key, Store};
-use crate::vault::Vault;
+use crate::vault::{self, Vault};
 use crate::visible::cut;
 
 /// How long a page can be read before the browser goes on to the client that has to learn of the error too.
@@ -61,8 +61,10 @@ pub struct Parameters<'a> {
     pub state: &'a StateDir,
     /// Where sessions are kept.
     pub store: Store,
-    /// Where tasks run.
+    /// Where tasks run that end with the server.
     pub tasks: &'a TaskTracker,
+    /// Where requests are finished whose clients may have gone away. The store is not closed before them.
+    pub in_flight: &'a TaskTracker,
 }
 
 /// TinyMCP as the authorization server of its clients (RFC 6749), and as a client of one identity provider.
@@ -78,13 +80,14 @@ pub struct AuthorizationServer {
     pub(super) answering: Turns<Key>,
     pub(super) cookies: Cookies,
     pub(super) limits: Limits,
-    pub(super) tasks: TaskTracker,
+    pub(super) in_flight: TaskTracker,
 }
 
 impl AuthorizationServer {
     /// Puts one together.
     pub fn new(parameters: Parameters<'_>) -> Self {
-        let Parameters { config, clients, upstream, own_id_at_provider, documents, state, store, tasks } = parameters;
+        let Parameters { config, clients, upstream, own_id_at_provider, documents, state, store, tasks, in_flight } =
+            parameters;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
         let people = People::new(config.clone(), is_local(&upstream), tasks);
@@ -96,7 +99,8 @@ impl AuthorizationServer {
             refused: Duration::from_secs(24 * 3600).saturating_mul(days(auth.refresh_refused_days)),
         };
         let vault = Vault::of(state, TOKENS);
-        let sessions = Sessions::new(store.clone(), vault, people.clone(), Arc::clone(&upstream), lives, tasks.clone());
+        let sessions =
+            Sessions::new(store.clone(), vault, people.clone(), Arc::clone(&upstream), lives, in_flight.clone());
         let clients = Clients::new(
             Vault::of(state, CLIENT_IDS),
             documents,
@@ -117,13 +121,19 @@ impl AuthorizationServer {
             requests: Vault::of(state, REQUESTS),
             answering: Turns::default(),
             limits: Limits::new(auth.requests_per_minute.into()),
-            tasks: tasks.clone(),
+            in_flight: in_flight.clone(),
         }
     }
 
     /// The issuer, and what every published URL begins with.
     pub fn base_url(&self) -> &BaseUrl {
         &self.base_url
+    }
+
+    /// Tells the browser that approved a login, by the cookie that it got then.
+    pub(super) fn is_bound(&self, headers: &HeaderMap, id: &TransactionId) -> bool {
+        let cookie = self.cookies.get(headers, Cookie::Login, id).unwrap_or_default();
+        vault::is_equal(cookie.as_bytes(), request::binding(&self.requests, id).as_bytes())
     }
 
     /// Who logs people in.

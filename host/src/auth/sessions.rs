@@ -33,7 +33,7 @@ use super::people::People;
 use super::tokens::{Family, Kind, Token, TokenHash};
 use super::upstream::{Identity, Upstream, UpstreamTokens};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
-use crate::vault::Vault;
+use crate::vault::{self, Vault};
 
 /// Life of an authorization code. RFC 6749 §4.1.2 recommends at most 10 minutes. Most clients redeem at once; where the
 /// browser is on another machine, people carry the URL over by hand.
@@ -106,7 +106,7 @@ pub(super) struct Sessions {
     turns: Turns<Family>,
     answered: Answered,
     unsaved: Unsaved,
-    tasks: TaskTracker,
+    in_flight: TaskTracker,
 }
 
 /// What a session's row is looked up by.
@@ -121,10 +121,10 @@ impl Sessions {
         people: People,
         upstream: Arc<Upstream>,
         lives: Lives,
-        tasks: TaskTracker,
+        in_flight: TaskTracker,
     ) -> Arc<Self> {
         let (cache, turns, answered, unsaved) = Default::default();
-        Arc::new(Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, tasks })
+        Arc::new(Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight })
     }
 
     pub(super) fn people(&self) -> &People {
@@ -132,12 +132,12 @@ impl Sessions {
     }
 
     /// Begins a session, and gives the code for it. What is written `beside` it, with the code, is written together with
-    /// it or not at all.
+    /// it or not at all: then there is no code.
     pub(super) async fn begin(
         &self,
         login: NewSession,
         beside: impl FnOnce(&str) -> Write,
-    ) -> Result<String, StoreError> {
+    ) -> Result<Option<String>, StoreError> {
         let family = Family::new();
         let code = Token::new(&self.vault, Kind::Code, family);
         let now_s = now_s();
@@ -162,11 +162,8 @@ impl Sessions {
         };
         let expires = SystemTime::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };
-        match self.store.commit(vec![insert, beside(code.text())]).await? {
-            Committed::Done => Ok(code.text().to_owned()),
-            // 128 random bits that are taken; or what is beside it was changed.
-            Committed::Conflict => Err(StoreError::Unavailable("a new session could not be written".to_owned())),
-        }
+        let committed = self.store.commit(vec![insert, beside(code.text())]).await?;
+        Ok((committed == Committed::Done).then(|| code.text().to_owned()))
     }
 
     /// What has become of a code.
@@ -197,7 +194,7 @@ impl Sessions {
             let family = code.family;
             sessions.turns.take(family, sessions.redeem_in_turn(&code, &redemption)).await
         };
-        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
+        self.in_flight.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
     }
 
     async fn redeem_in_turn(&self, code: &Token, redemption: &Redemption) -> Result<Answer, OAuthError> {
@@ -214,7 +211,8 @@ impl Sessions {
                 if let Some(answer) = shared.filter(|_| has_verifier && !is_other_redirect) {
                     return Ok(answer);
                 }
-                if has_verifier && redemption.began.is_long_after(used_ms) {
+                // One that was spent with a wrong verifier has no session that could end.
+                if has_verifier && record.refresh.is_some() && redemption.began.is_long_after(used_ms) {
                     tracing::warn!(session = ?code.family, "an authorization code was used twice; its session ends");
                     self.end(&code.family, Some(record)).await?;
                 }
@@ -227,7 +225,9 @@ impl Sessions {
             record.code.used_ms = Some(now_ms());
             if !has_verifier {
                 let expires = SystemTime::now() + CODE_REMEMBERED;
-                self.replace(&code.family, &row, &mut record, expires).await?;
+                if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
+                    self.upstream.discard(record.upstream);
+                }
                 return Err(BAD_CODE);
             }
             let granted = self.granted(&record, None);
@@ -351,7 +351,7 @@ impl Sessions {
         self.cache.end(*family);
         if let Some(record) = record {
             let upstream = Arc::clone(&self.upstream);
-            self.tasks.spawn(async move { upstream.revoke(&record.upstream).await });
+            self.in_flight.spawn(async move { upstream.revoke(&record.upstream).await });
         }
         Ok(())
     }
@@ -366,8 +366,7 @@ fn fits(verifier: &str, challenge: &str) -> bool {
     let is_verifier = (43..=128).contains(&verifier.len())
         && verifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
     let hash = BASE64.encode(Sha256::digest(verifier.as_bytes()));
-    // Hashes of the two compare in constant time.
-    is_verifier && blake3::hash(hash.as_bytes()) == blake3::hash(challenge.as_bytes())
+    is_verifier && vault::is_equal(hash.as_bytes(), challenge.as_bytes())
 }
 
 /// Seconds since 1970.

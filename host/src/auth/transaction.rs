@@ -78,10 +78,10 @@ pub(super) async fn begin(
     }
 }
 
-/// Ends a login that the provider has not answered yet.
+/// Ends a login that has not come to anything yet.
 pub(super) async fn take_back(store: &Store, state: &str) -> Result<(), StoreError> {
     let Some(found) = find(store, state).await? else { return Ok(()) };
-    if matches!(found.transaction, Transaction::Pending { .. }) {
+    if matches!(found.transaction, Transaction::Pending { .. } | Transaction::Answering { .. }) {
         store.commit(vec![found.replaced(&Transaction::Used, found.row.expires)]).await?;
     }
     Ok(())

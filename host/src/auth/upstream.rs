@@ -64,6 +64,13 @@ pub struct Callback {
     pub iss: Option<String>,
 }
 
+impl Callback {
+    /// Tells an address of which the answer was cut off.
+    pub fn is_empty(&self) -> bool {
+        self.code.is_none() && self.error.is_none()
+    }
+}
+
 /// A login that has worked.
 #[derive(Debug)]
 pub struct Login {

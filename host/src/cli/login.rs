@@ -33,6 +33,8 @@ pub(super) struct Login<'a> {
     pub(super) client_secrets: BTreeMap<String, Secret>,
     pub(super) state: &'a StateDir,
     pub(super) tasks: &'a TaskTracker,
+    /// Where requests are finished whose clients may have gone away: the store is closed after them.
+    pub(super) in_flight: &'a TaskTracker,
     /// Cancelled when the server begins to stop: nobody is asked anything any more.
     pub(super) draining: CancellationToken,
     /// Cancelled when it has stopped: the last requests still need the store.
@@ -42,7 +44,7 @@ pub(super) struct Login<'a> {
 impl Login<'_> {
     /// Opens the store and begins to get to know the provider, unless nobody has to log in.
     pub(super) fn start(self) -> anyhow::Result<Auth> {
-        let Self { config, provider, egress, mut client_secrets, state, tasks, draining, closed } = self;
+        let Self { config, provider, egress, mut client_secrets, state, tasks, in_flight, draining, closed } = self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
         if current.auth.provider.as_str() == NONE {
@@ -77,6 +79,7 @@ impl Login<'_> {
             state,
             store,
             tasks,
+            in_flight,
             config,
         };
         Ok(Auth::Login(Arc::new(AuthorizationServer::new(parameters))))

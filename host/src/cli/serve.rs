@@ -53,6 +53,7 @@ pub(super) struct Server {
     listeners: Vec<tokio::net::TcpListener>,
     routes: Routes,
     tasks: TaskTracker,
+    in_flight: TaskTracker,
     draining: CancellationToken,
     closed: CancellationToken,
     signals: Signals,
@@ -79,7 +80,8 @@ impl Server {
             config.server.base_url = config.server.base_url.with_bound_port(bound.port());
         }
 
-        let (tasks, draining, closed) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let (tasks, in_flight) = (TaskTracker::new(), TaskTracker::new());
+        let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
@@ -92,6 +94,7 @@ impl Server {
             client_secrets,
             state: &state,
             tasks: &tasks,
+            in_flight: &in_flight,
             draining: draining.clone(),
             closed: closed.clone(),
         };
@@ -118,12 +121,12 @@ impl Server {
             config: page_config,
             draining: draining.clone(),
         });
-        Ok(Self { plugins, config, listeners, routes, tasks, draining, closed, signals })
+        Ok(Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, signals })
     }
 
     /// Serves until a signal says stop, and a little longer.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Self { plugins, config, listeners, routes, tasks, draining, closed, mut signals } = self;
+        let Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, mut signals } = self;
         for listener in &listeners {
             if let Ok(address) = listener.local_addr() {
                 tracing::info!(%address, url = config.server.base_url.endpoint(), "listening on {address}");
@@ -151,8 +154,13 @@ impl Server {
         let grace = config.server.grace.duration();
         tracing::info!(signal, "stopping; calls under way may take up to {}", config.server.grace);
         draining.cancel();
+        in_flight.close();
+        let finished = async {
+            let _ = (&mut serving).await;
+            in_flight.wait().await;
+        };
         tokio::select! {
-            _ = &mut serving => {}
+            () = finished => {}
             () = tokio::time::sleep(grace) => tracing::warn!("the grace period is over; what is still under way is cut"),
             signal = signals.next() => tracing::warn!(signal, "told to stop at once; what is still under way is cut"),
         }

@@ -240,6 +240,70 @@ async fn a_login_that_a_restart_has_cut_off_is_told_to_the_client() {
     assert_eq!(pending.exchanges(), 0, "the only one was never answered");
 }
 
+/// Nobody waits for the answer any more, and the server is told to stop: what has begun is finished first.
+#[tokio::test]
+async fn a_load_that_is_cut_off_goes_on_over_an_orderly_stop() {
+    let mut pending = pending().await;
+    pending.provider.fail("/oauth/token", Fault::Slow(Duration::from_secs(2)));
+    let load = tokio::spawn(Request::to(&pending.callback, "GET").header("cookie", &pending.cookies()).try_send());
+    until("the exchange", async || pending.provider.held() == 1).await;
+    load.abort();
+    pending.world = pending.world.stopped().await;
+    let location = sent_on(&call(&pending.callback, &pending.cookies()).await);
+    assert!(location.contains("code="), "{location}");
+    assert_eq!(pending.exchanges(), 1);
+}
+
+/// An address that a shell has cut at its `&`.
+#[tokio::test]
+async fn an_address_without_the_answer_uses_nothing_up() {
+    let mut pending = pending().await;
+    let answer = call(&pending.callback_with(&[]), &pending.cookies()).await;
+    is_page(&answer, 400);
+    assert!(answer.text().contains("not whole"), "{answer:?}");
+    is_page(&call(&pending.callback_with(&[]), "").await, 403);
+    let landing = pending.alice.open(pending.callback.as_str()).await;
+    let code = OAuthClient::take(&pending.authorization, landing);
+    let tokens = pending.client.redeem(&code).await;
+    assert!(pending.client.is_live(&tokens.access).await);
+}
+
+/// Two tabs: the login comes back in one while the other says no.
+#[tokio::test]
+async fn a_login_that_is_denied_while_the_provider_answers_is_over() {
+    let provider = Provider::start(Settings::auth0()).await;
+    let world = World::with(&provider).await;
+    let client = world.register(Kind::Inspector).await;
+    let mut alice = alice();
+    let consent = alice.open(&client.authorization().url()).await.page();
+    let login = alice.decide(&consent, "approve").await.page();
+    let callback = provider_redirect(&alice, &login).await;
+    let cookies = alice.jar.header(&callback);
+    provider.fail("/oauth/token", Fault::Slow(Duration::from_secs(2)));
+    let load = tokio::spawn({
+        let (callback, cookies) = (callback.clone(), cookies.clone());
+        async move { call(&callback, &cookies).await }
+    });
+    until("the exchange", async || provider.held() == 1).await;
+    assert_eq!(alice.decide(&consent, "deny").await.clicked().query_pairs().next().unwrap().1, "access_denied");
+    is_page(&load.await.unwrap(), 400);
+    is_page(&call(&callback, &cookies).await, 400);
+}
+
+/// Back to the question after the login: it is over, and nobody is told that the browser is another one.
+#[tokio::test]
+async fn the_question_is_over_once_the_browser_has_come_back() {
+    let provider = Provider::start(Settings::auth0()).await;
+    let world = World::with(&provider).await;
+    let client = world.register(Kind::Inspector).await;
+    let mut alice = alice();
+    let consent = alice.open(&client.authorization().url()).await.page();
+    let login = alice.decide(&consent, "approve").await.page();
+    alice.walk(provider_redirect(&alice, &login).await.as_str()).await;
+    let page = alice.decide(&consent, "approve").await.page();
+    assert!(page.status == 400 && page.text().contains("This login is over"), "{page:?}");
+}
+
 /// Who may not log in is told so each time, and the provider's tokens go only where that ends nothing else.
 #[tokio::test]
 async fn tokens_that_are_not_kept_are_revoked_where_that_ends_one_token() {

@@ -104,6 +104,31 @@ async fn a_lost_answer_is_renewed_at_the_provider_like_any_other() {
     assert_eq!(refused(&client.try_renew(&lost.refresh).await), invalid_grant());
 }
 
+/// The provider is asked before another access token is made. While it is down, the one that was lost is good to its end.
+#[tokio::test]
+async fn a_lost_answer_that_is_nearly_over_is_good_while_the_provider_is_down() {
+    let provider = Provider::start(Settings { access_seconds: 1, ..Settings::oidc() }).await;
+    let world = World::of(behind(&provider).variable("TINYMCP_AUTH_ACCESS_TTL", "20s")).await;
+    let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
+    let lost = client.renew(&first.refresh).await;
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    provider.go_down();
+    let again = client.renew(&first.refresh).await;
+    assert_eq!((again.access, again.refresh), (lost.access, lost.refresh));
+    assert!((1..=10).contains(&again.answer["expires_in"].as_u64().unwrap()), "{}", again.answer);
+    provider.mend();
+}
+
+#[tokio::test]
+async fn a_lost_answer_whose_access_token_was_revoked_comes_with_another() {
+    let (_world, client, first) = logged_in().await;
+    let lost = client.renew(&first.refresh).await;
+    client.revoke(&lost.access).await;
+    let again = client.renew(&first.refresh).await;
+    assert_eq!(again.refresh, lost.refresh);
+    assert!(client.is_live(&again.access).await);
+}
+
 #[tokio::test]
 async fn the_same_answer_survives_a_kill() {
     let (world, client, first) = logged_in().await;

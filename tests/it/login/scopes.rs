@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tinymcp_tests::guests::guest;
-use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens, challenge};
+use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens, challenge, register};
 use tinymcp_tests::provider::Provider;
 use tinymcp_tests::provider::settings::{Account, Settings};
 use tinymcp_tests::server::Site;
@@ -53,6 +53,24 @@ async fn unknown_scopes_are_dropped_and_what_is_left_is_granted() {
     scopes.retain(|scope| scope != "offline_access");
     scopes.sort();
     assert_eq!(scopes, ["a:b", "c:d"], "absent is the default set");
+}
+
+/// The `scope` of a registration counts where a request has none (RFC 7591 §2).
+#[tokio::test]
+async fn a_registered_scope_is_the_default() {
+    let world = World::of(local().config(SCOPES)).await;
+    for (registered, granted) in
+        [("c:d", vec!["c:d"]), ("c:d openid", vec!["c:d"]), ("nonsense", vec![]), ("openid", vec!["a:b", "c:d"])]
+    {
+        let body = json!({ "redirect_uris": ["http://localhost/cb"], "token_endpoint_auth_method": "none", "scope": registered });
+        let answer = register(&world.base, &body).await.json();
+        let client = OAuthClient::known(&world.base, answer["client_id"].as_str().unwrap(), "http://localhost/cb");
+        let code = client.code(&mut alice()).await;
+        let mut scopes = client.redeem(&code).await.scopes;
+        scopes.retain(|scope| scope != "offline_access");
+        assert_eq!(scopes, granted, "{registered:?}");
+        assert_eq!(with_scope(&client, "a:b").await.scopes, ["a:b"], "what is asked for counts");
+    }
 }
 
 /// Everything would be more than anybody asked for, and a refusal would be the end of clients that ask for what all

@@ -126,6 +126,24 @@ async fn an_empty_secret_proves_public_clients_alone() {
     }
 }
 
+/// Some versions of the TypeScript SDK register one method and use another.
+#[tokio::test]
+async fn a_secret_is_taken_in_either_way_whichever_was_registered() {
+    let world = World::of(local()).await;
+    for method in ["client_secret_basic", "client_secret_post"] {
+        let body = json!({ "redirect_uris": [URI], "token_endpoint_auth_method": method });
+        let answer = register(&world.base, &body).await.json();
+        let secret = answer["client_secret"].as_str().unwrap();
+        let mut client = OAuthClient::known(&world.base, answer["client_id"].as_str().unwrap(), URI);
+        client.secret = Some(secret.to_owned());
+        let mut tokens = client.log_in(&mut alice()).await;
+        tokens = client.renew(&tokens.refresh).await;
+        tokens = Tokens::of(&basic(&client, &client.id, secret, &client.renewal(&tokens.refresh)).send().await);
+        is_refused(&basic(&client, &client.id, "wrong", &client.renewal(&tokens.refresh)).send().await);
+        client.renew(&tokens.refresh).await;
+    }
+}
+
 /// An empty half of a header shows nothing, so what is in the body is the one method.
 #[tokio::test]
 async fn a_header_without_a_secret_only_names_the_client() {

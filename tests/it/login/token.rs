@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tinymcp_tests::http::Request;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
+use tinymcp_tests::provider::Provider;
+use tinymcp_tests::provider::settings::Settings;
 use tinymcp_tests::world::World;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -218,6 +220,21 @@ async fn a_wrong_verifier_uses_the_code_up() {
     let code = client.code(&mut alice()).await;
     let answer = client.post("/token", &without(&client.redemption(&code), "code_verifier")).await;
     assert_eq!(refused(&answer).0, 400);
+}
+
+/// Somebody who has read the URL was quicker. There is no session, so none ends, and nothing at the provider either.
+#[tokio::test]
+async fn a_code_that_was_used_up_with_a_wrong_verifier_ends_nothing_later() {
+    let provider = Provider::start(Settings::auth0()).await;
+    let world = World::with(&provider).await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let code = client.code(&mut alice()).await;
+    let answer = client.post("/token", &with(&client.redemption(&code), "code_verifier", OTHER_VERIFIER)).await;
+    assert_eq!(refused(&answer), error(400, "invalid_grant"));
+    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    assert_eq!(refused(&client.try_redeem(&code).await), error(400, "invalid_grant"));
+    assert!(!world.server.log.text().contains("used twice"), "{}", world.server.log.text());
+    assert!(provider.sent("/oauth/revoke").is_empty());
 }
 
 #[tokio::test]

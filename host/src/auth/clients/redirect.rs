@@ -46,6 +46,8 @@ pub(in crate::auth) enum Unacceptable {
     Scheme(#[from] SchemeRefusal),
     #[error("it has no host")]
     NoHost,
+    #[error("it has a host and a port and no scheme: a program on this machine is called back at `http://localhost:…`")]
+    NoScheme,
 }
 
 /// Whether a URI may be registered, and what kind it is. `rules` are those of the configuration.
@@ -81,6 +83,10 @@ pub(in crate::auth) fn accept(uri: &str, rules: &[SchemeRule]) -> Result<Kind, U
         }
         scheme => {
             let nature = redirect_schemes::accept(scheme, rules)?;
+            // URL parsers take a host for a scheme.
+            if nature == Nature::Private && (scheme == "localhost" || has_port_alone(&uri[scheme.len()..])) {
+                return Err(Unacceptable::NoScheme);
+            }
             Ok(Kind::App { is_known: matches!(nature, Nature::Application(_)) })
         }
     }
@@ -150,6 +156,13 @@ impl<'u> Loopback<'u> {
         let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
         Some(Self { host, rest })
     }
+}
+
+/// Tells a port, with or without a path, behind what would be a scheme.
+fn has_port_alone(rest: &str) -> bool {
+    let rest = rest.strip_prefix(':').unwrap_or(rest);
+    let port = rest.split(['/', '?']).next().unwrap_or_default();
+    port.parse::<u16>().is_ok()
 }
 
 fn has_user_info(uri: &str) -> bool {

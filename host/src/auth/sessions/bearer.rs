@@ -41,7 +41,7 @@ impl Sessions {
                 Freshness::Fresh => return self.use_grant(token.family, live, grant),
                 Freshness::Reload => {
                     let (sessions, family) = (Arc::clone(self), token.family);
-                    self.tasks.spawn(async move { sessions.reload(family).await });
+                    self.in_flight.spawn(async move { sessions.reload(family).await });
                     return self.use_grant(token.family, live, grant);
                 }
                 Freshness::Stale => {}
@@ -70,7 +70,7 @@ impl Sessions {
         }
         if live.is_first_use(grant) {
             let (sessions, generation) = (Arc::clone(self), grant.access.generation);
-            self.tasks.spawn(async move { sessions.note_first_use(family, generation).await });
+            self.in_flight.spawn(async move { sessions.note_first_use(family, generation).await });
         }
         Ok(Arc::clone(principal))
     }

@@ -9,8 +9,9 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::auth::tokens::{Token, TokenHash};
+use crate::auth::tokens::{Kind, Token, TokenHash};
 use crate::auth::upstream::{Identity, UpstreamTokens};
+use crate::vault::Vault;
 
 /// Access tokens of one session that are good at once. Clients have one, or two for a moment; the oldest goes.
 const ACCESS_TOKENS_MAX: usize = 16;
@@ -156,6 +157,12 @@ impl Record {
         self.access.push(access);
         let over = self.access.len().saturating_sub(ACCESS_TOKENS_MAX);
         self.access.drain(..over);
+    }
+
+    /// Tells an access token that this session has, and that its client has not revoked.
+    pub(super) fn has_access(&self, text: &str, vault: &Vault) -> bool {
+        let hash = Token::open(vault, Kind::Access, text).map(|token| token.hash());
+        self.access.iter().any(|access| Some(access.hash) == hash)
     }
 }
 

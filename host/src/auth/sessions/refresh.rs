@@ -39,7 +39,7 @@ impl Sessions {
             let family = token.family;
             sessions.turns.take(family, sessions.refresh_in_turn(&token, &client_id, asked)).await
         };
-        self.tasks.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
+        self.in_flight.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
     }
 
     async fn refresh_in_turn(
@@ -64,7 +64,8 @@ impl Sessions {
                     return Err(GONE);
                 };
                 // At the end of the session's time another one would live no longer.
-                if !answer.is_nearly_over(now_s) || answer.expires_s >= self.access_end_s(&record, now_s) {
+                let is_over = answer.is_nearly_over(now_s) && answer.expires_s < self.access_end_s(&record, now_s);
+                if !is_over && record.has_access(&answer.access_token, &self.vault) {
                     return Ok(answer);
                 }
                 Some(answer)
@@ -75,7 +76,15 @@ impl Sessions {
             if lost.is_none() && asked.iter().flatten().any(is_wider) {
                 return Err(OAuthError::InvalidScope);
             }
-            let renewed = self.renewed(&token.family, &record).await?;
+            let renewed = match (self.renewed(&token.family, &record).await, &lost) {
+                // The provider is down, and what was lost is good for a moment more.
+                (Err(OAuthError::Unavailable { .. }), Some(answer))
+                    if answer.expires_s > now_s && record.has_access(&answer.access_token, &self.vault) =>
+                {
+                    return Ok(answer.clone());
+                }
+                (renewed, _) => renewed?,
+            };
             renewed.apply(&mut record);
             if !self.people.admits(&record.identity) {
                 tracing::warn!(session = ?token.family, "the person may not log in any more; the session ends");
@@ -144,6 +153,7 @@ impl Sessions {
                     |it: &Identity| (&it.issuer, &it.subject) != (&record.identity.issuer, &record.identity.subject);
                 if identity.as_ref().is_some_and(is_another) {
                     tracing::error!(session = ?family, "the provider refreshed somebody else; the session ends");
+                    self.upstream.discard(tokens);
                     self.end(family, None).await?;
                     return Err(GONE);
                 }
