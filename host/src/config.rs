@@ -71,19 +71,6 @@ const SECRET: &str = "TINYMCP_SECRET";
 /// What it was made of before, separated by spaces: what was sealed under these can still be read.
 const PREVIOUS_SECRETS: &str = "TINYMCP_SECRET_PREVIOUS";
 
-/// Tables and keys of which a change applies at once.
-const LIVE: [&str; 9] = [
-    "plugin",
-    "limits",
-    "log.level",
-    "auth.allow",
-    "auth.deny",
-    "auth.groups",
-    "auth.scopes",
-    "auth.denied_clients",
-    "auth.redirect_schemes",
-];
-
 /// What one command line says about the configuration. It is kept, so that a reload reads the same.
 #[derive(Clone, Debug)]
 pub struct Invocation {
@@ -222,29 +209,12 @@ impl Config {
         self.plugin.get(name.replace('-', "_").as_str()).unwrap_or(&DEFAULT)
     }
 
-    /// This configuration with the parts of `new` that apply at once.
+    /// This configuration with the keys of `new` that apply at once, and the changed keys that only a restart can apply.
     #[must_use]
-    pub fn with_live_parts_of(&self, new: Self) -> Self {
-        let mut config = self.clone();
-        config.limits = new.limits;
-        config.plugin = new.plugin;
-        config.log = new.log;
-        config.auth.allow = new.auth.allow;
-        config.auth.deny = new.auth.deny;
-        config.auth.groups = new.auth.groups;
-        config.auth.scopes = new.auth.scopes;
-        config.auth.denied_clients = new.auth.denied_clients;
-        config.auth.redirect_schemes = new.auth.redirect_schemes;
-        config
-    }
-
-    /// The keys in which `new` differs and which only a restart can apply.
-    pub fn restart_needed(&self, new: &Self) -> Vec<Key> {
-        let mut changed = Vec::new();
-        self.changed(new, &Key::default(), &mut changed);
-        let live = LIVE.map(Key::from);
-        changed.retain(|key| !live.iter().any(|table| key.is_within(table)));
-        changed
+    pub fn reloaded(&self, new: Self) -> (Self, Vec<Key>) {
+        let (mut config, mut waiting) = (self.clone(), Vec::new());
+        config.reload(new, &Key::default(), &mut waiting);
+        (config, waiting)
     }
 
     /// The JSON schema of `tinymcp.toml`, in the draft that editors of TOML know, and without references.

@@ -71,8 +71,8 @@ async fn load(invocation: Invocation) -> Result<Loaded, String> {
 
 fn apply(loaded: Loaded, config: &watch::Sender<Arc<Config>>, provider: Option<&Provider>, log: &LogLevel) {
     let old = Arc::clone(&config.borrow());
-    let new = loaded.config;
-    let waiting = old.restart_needed(&new);
+    // What needs a restart stays as it was, so that the next change is compared with what is in force.
+    let (new, waiting) = old.reloaded(loaded.config);
     if !waiting.is_empty() {
         let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();
         tracing::warn!("changed keys that need a restart: {}", keys.join(", "));
@@ -81,8 +81,6 @@ fn apply(loaded: Loaded, config: &watch::Sender<Arc<Config>>, provider: Option<&
     if loaded.provider.as_ref() != provider && waiting.is_empty() {
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
-    // What needs a restart stays as it was, so that the next change is compared with what is in force.
-    let new = old.with_live_parts_of(new);
     if new == *old {
         return;
     }

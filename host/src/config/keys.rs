@@ -33,14 +33,14 @@ table! {
         /// Where plugins come from.
         plugins: Plugins = {},
         /// What one call of any plugin may use. A change applies at once.
-        limits: Limits = {},
+        @live limits: Limits = {},
         /// What all calls share.
         pool: Pool = {},
         /// What is written to the log.
         log: Log = {},
         /// What single plugins may do; one that is not named here may do nothing beyond computing. A change applies
         /// at once.
-        plugin: BTreeMap<PluginName, PluginSettings> = {},
+        @live plugin: BTreeMap<PluginName, PluginSettings> = {},
     }
 }
 
@@ -84,10 +84,10 @@ table! {
         provider: ProviderName = "auth0",
         /// Who may log in: `alice@example.com`, `*@example.com`, `sub:…`, `org:…`, `group:…`; empty for everyone the
         /// provider knows. A change applies at once, to those who are logged in too.
-        allow: Vec<Who> = [],
+        @live allow: Vec<Who> = [],
         /// Who may not, whatever `allow` says. It fails closed: of whom the provider does not say whether they are meant,
         /// they are. A change applies at once.
-        deny: Vec<Who> = [],
+        @live deny: Vec<Who> = [],
         /// How long an access token is good for.
         access_ttl: Positive<Period> = "1h",
         /// How long a session lasts after it was last used.
@@ -105,15 +105,15 @@ table! {
         /// What happens to a client whose id this server never gave out: `refuse`, or `adopt` it as a new one.
         unknown_clients: UnknownClients = "refuse",
         /// Ids of clients that are turned away as if they had never registered. A change applies at once.
-        denied_clients: Vec<String> = [],
+        @live denied_clients: Vec<String> = [],
         /// Schemes by which clients may be called back, beside those of known applications and those that nobody else
         /// acts on: `myapp` allows one, `!myapp` refuses one, `!*` refuses all that are not allowed here by name. A change
         /// applies at once.
-        redirect_schemes: Vec<SchemeRule> = [],
+        @live redirect_schemes: Vec<SchemeRule> = [],
         /// Groups of people, which are then named `group:…`. A change applies at once.
-        groups: BTreeMap<GroupName, Vec<Who>> = {},
+        @live groups: BTreeMap<GroupName, Vec<Who>> = {},
         /// Who holds a scope that the provider's token does not carry. A change applies at once.
-        scopes: BTreeMap<Scope, Vec<Who>> = {},
+        @live scopes: BTreeMap<Scope, Vec<Who>> = {},
         /// Clients that are known beforehand, by their id.
         clients: BTreeMap<String, Client> = {},
         /// Providers of one's own, or changes to built-in ones.
@@ -213,7 +213,7 @@ table! {
     pub struct Log {
         /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tinymcp=debug`. A
         /// change applies at once.
-        level: LogFilter = "info",
+        @live level: LogFilter = "info",
         /// How it is written: `text` for people, `json` for machines.
         format: LogFormat = "text",
     }

@@ -40,10 +40,11 @@ pub(super) trait Setting: Sized + PartialEq {
         node.value.to_string()
     }
 
-    /// The keys, from this one down, under which `new` differs.
-    fn changed(&self, new: &Self, key: &Key, changed: &mut Vec<Key>) {
-        if self != new {
-            changed.push(key.clone());
+    /// Takes over whatever of `new` applies at once. Keys under which it differs and that need a restart stay as they are
+    /// and are added to `waiting`.
+    fn reload(&mut self, new: Self, key: &Key, waiting: &mut Vec<Key>) {
+        if *self != new {
+            waiting.push(key.clone());
         }
     }
 }

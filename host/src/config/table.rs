@@ -5,9 +5,11 @@
 /// Every key is one line, `name: Type = default`, under the comment that becomes its description in the schema. The
 /// default is written as in JSON and is read like a value of the file, so that there is one form for both. A key
 /// without a default is an `Option`, or must be given. A last line `..name: Type` takes in the keys of another table.
+/// A key that begins with `@live` applies to a running server at once, with all that is below it; the others need a
+/// restart.
 macro_rules! table {
     ($(#[$about:meta])* pub struct $name:ident {
-        $( $(#[$doc:meta])* $field:ident: $type:ty $(= $default:tt)?, )*
+        $( $(#[$doc:meta])* $(@$live:ident)? $field:ident: $type:ty $(= $default:tt)?, )*
         $( ..$flat:ident: $flat_type:ty, )?
     }) => {
         $(#[$about])*
@@ -57,14 +59,27 @@ macro_rules! table {
                 Self::read_keys(node, key, reader)
             }
 
-            fn changed(&self, new: &Self, key: &$crate::config::key::Key, changed: &mut Vec<$crate::config::key::Key>) {
-                $( self.$field.changed(&new.$field, &key.child(stringify!($field)), changed); )*
-                $( self.$flat.changed(&new.$flat, key, changed); )?
+            fn reload(&mut self, new: Self, key: &$crate::config::key::Key, waiting: &mut Vec<$crate::config::key::Key>) {
+                $( $crate::config::table::reload!(
+                    $($live)? self.$field, new.$field, &key.child(stringify!($field)), waiting
+                ); )*
+                $( self.$flat.reload(new.$flat, key, waiting); )?
             }
         }
     };
 }
 pub(super) use table;
+
+/// Takes over a key that applies at once, or looks for such keys in it.
+macro_rules! reload {
+    (live $old:expr, $new:expr, $key:expr, $waiting:expr) => {
+        $old = $new
+    };
+    ($old:expr, $new:expr, $key:expr, $waiting:expr) => {
+        $old.reload($new, $key, $waiting)
+    };
+}
+pub(super) use reload;
 
 /// Declares a table of which every key may also stand somewhere else, where it replaces the value of this one.
 macro_rules! overridable_table {

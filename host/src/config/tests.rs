@@ -145,10 +145,16 @@ fn a_file_that_was_named_must_be_there() {
 fn only_what_is_not_live_needs_a_restart() {
     let old = loaded("", &[]);
     let live = "[limits]\ntimeout = '1s'\n[log]\nlevel = 'debug'\n[plugin.hello]\nenabled = false";
-    assert_eq!(old.restart_needed(&loaded(live, &[])), []);
+    assert_eq!(old.reloaded(loaded(live, &[])), (loaded(live, &[]), Vec::new()));
     let fixed = "[server]\nbody = '1MiB'\n[auth.providers.acme]\nclient_secret = 'x'\n[log]\nformat = 'json'";
-    let keys = old.restart_needed(&loaded(fixed, &[])).iter().map(Key::to_string).collect::<Vec<_>>();
+    let (kept, waiting) = old.reloaded(loaded(fixed, &[]));
+    assert_eq!(kept, old);
+    let keys: Vec<String> = waiting.iter().map(Key::to_string).collect();
     assert_eq!(keys, ["server.body", "auth.providers", "log.format"]);
+    // Of one table, what applies at once and what does not.
+    let mixed = "[log]\nlevel = 'debug'\nformat = 'json'";
+    let (kept, _) = old.reloaded(loaded(mixed, &[]));
+    assert_eq!(kept, loaded("log.level = 'debug'", &[]), "a format is not taken as in force before it is");
 }
 
 #[test]
