@@ -15,7 +15,7 @@ use url::Url;
 
 pub use self::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
 pub use self::values::{
-    BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Revocation, Secret, Words,
+    BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Method, Presence, Revocation, Secret, Words,
 };
 use super::address::BaseUrl;
 use super::document::{self, Node, Value};
@@ -282,7 +282,7 @@ fn require_allow(name: &str, tree: &Node, provider: Option<&Provider>, config: &
         Some(provider.open_signup_at.iter().any(|start| url.starts_with(start.as_str())))
     };
     let is_open = match provider {
-        Some(provider) => *provider.open_signup || by_url(provider).unwrap_or(false),
+        Some(provider) => provider.open_signup || by_url(provider).unwrap_or(false),
         None => matches!(tree.get("open_signup").map(|node| &node.value), Some(Value::Boolean(true))),
     };
     if is_open && config.auth.allow.is_empty() {
@@ -338,7 +338,7 @@ const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS5
 /// What starts, and yet does not do what somebody had in mind.
 fn warn(provider: &Provider, tree: &Node, config: &Config, reader: &mut Reader<'_>) {
     let key = provider.key();
-    if *provider.verify.id_token && !provider.scopes.has("openid") {
+    if provider.verify.id_token && !provider.scopes.has("openid") {
         let message = format!(
             "every login needs an id_token ({}), and `openid` is not among the scopes ({}), so none will come and every login will fail: add it to both the provider's application and the scopes",
             provider.setting("verify.id_token"),

@@ -35,19 +35,20 @@ impl Setting for PathBuf {
     }
 }
 
+/// A string may say it too, so that a variable can.
 impl Setting for bool {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        match node.value {
-            Value::Boolean(boolean) => Some(boolean),
+        if let Value::Boolean(boolean) = node.value {
+            return Some(boolean);
+        }
+        match reader.text(node, key, "true or false".to_owned())?.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
             _ => {
-                reader.wrong_type(node, key, "true or false".to_owned());
+                reader.unfit(node, key, &"expected true or false");
                 None
             }
         }
-    }
-
-    fn from_variable(text: &str) -> Value {
-        text.trim().parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Boolean)
     }
 }
 

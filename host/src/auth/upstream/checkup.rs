@@ -220,7 +220,7 @@ impl Checkup<'_> {
         let (subject, name) = ("PKCE", self.provider.display_name());
         let takes_s256 = known.challenge_methods.as_ref().map(|methods| has(methods, "S256"));
         let setting = self.provider.setting("pkce");
-        match (*self.provider.pkce, takes_s256) {
+        match (self.provider.pkce, takes_s256) {
             (true, Some(true)) => Finding::good(subject, format!("{name} takes S256")),
             (true, None) => Finding::good(subject, format!("S256 is sent; {name} does not say whether it checks it")),
             (true, Some(false)) => Finding::bad(subject, format!("{name} does not take S256"))

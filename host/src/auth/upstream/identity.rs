@@ -126,7 +126,7 @@ impl Asking<'_> {
     async fn id_token(&self, nonce: Option<&str>) -> Result<Option<Map<String, Value>>, IdentityError> {
         let verify = &self.provider().verify;
         // A refresh need not bring one (OpenID Connect Core 1.0 §12.2).
-        let is_required = *verify.id_token && nonce.is_some();
+        let is_required = verify.id_token && nonce.is_some();
         let id_token =
             self.tokens.id_token.as_ref().filter(|_| verify.method == Method::Auto && self.asked_for("openid"));
         let Some(id_token) = id_token else {
@@ -253,7 +253,7 @@ impl Asking<'_> {
     /// An access token of another application must not log anybody in here.
     async fn check_whose_token(&self, said: &mut Said, is_verified: bool) -> Result<(), IdentityError> {
         let own = &self.provider().client_id;
-        if let Some(url) = self.known().introspection_endpoint.as_ref().filter(|_| *self.provider().verify.introspect) {
+        if let Some(url) = self.known().introspection_endpoint.as_ref().filter(|_| self.provider().verify.introspect) {
             let claims = self.introspection(url).await?;
             if !names_client(&claims, own) {
                 return Err(IdentityError::SomebodyElse("the access token is one of another application".to_owned()));
@@ -503,12 +503,12 @@ fn add_new(list: &mut Vec<String>, items: impl IntoIterator<Item = String>) {
 
 /// Whether the address counts: the boolean `true`, and a string only where the provider is known to write one.
 fn is_verified(provider: &Provider, person: &Map<String, Value>) -> bool {
-    if *provider.claims.trust_email {
+    if provider.claims.trust_email {
         return true;
     }
     find(person, &provider.claims.email_verified).into_iter().any(|value| match value {
         Value::Bool(verified) => *verified,
-        Value::String(text) => *provider.claims.email_verified_as_text && text == "true",
+        Value::String(text) => provider.claims.email_verified_as_text && text == "true",
         _ => false,
     })
 }

@@ -405,7 +405,7 @@ pub(super) fn authorize_url(provider: &Provider, known: &Known, scopes: &[String
         params.push(("scope", &scope));
     }
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&request.verifier));
-    if *provider.pkce {
+    if provider.pkce {
         params.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
     }
     if scopes.iter().any(|scope| scope == "openid") {
@@ -413,7 +413,7 @@ pub(super) fn authorize_url(provider: &Provider, known: &Known, scopes: &[String
     }
     if let Some(audience) = &provider.audience {
         params.push((&provider.audience_param, audience));
-        if *provider.send_resource {
+        if provider.send_resource {
             params.push(("resource", audience));
         }
     }

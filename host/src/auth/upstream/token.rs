@@ -230,7 +230,7 @@ impl TokenEndpoint<'_> {
                 let mut exchange = client
                     .exchange_code(AuthorizationCode::new((*code).to_owned()))
                     .set_redirect_uri(Cow::Owned(redirect));
-                if *self.provider.pkce {
+                if self.provider.pkce {
                     exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(request.verifier.clone()));
                 }
                 for (name, value) in extra {
@@ -261,7 +261,7 @@ impl TokenEndpoint<'_> {
             }
             Grant::Refresh(_) => "refresh",
         };
-        if let Some(audience) = provider.audience.as_ref().filter(|_| *provider.send_resource) {
+        if let Some(audience) = provider.audience.as_ref().filter(|_| provider.send_resource) {
             params.push(("resource".to_owned(), audience.clone()));
         }
         if provider.send_scope_on.has(request) {

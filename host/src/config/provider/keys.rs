@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::values::{
-    BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Flag, Method, Presence, Revocation, Secret, Words,
+    BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Method, Presence, Revocation, Secret, Words,
 };
 use crate::config::table::table;
 use crate::config::units::{Period, Positive};
@@ -48,11 +48,11 @@ table! {
         /// How both are written in a Basic header: `rfc6749`, `raw`.
         basic_encoding: BasicEncoding = "rfc6749",
         /// Whether to send a challenge (RFC 7636); only for providers that refuse logins with one.
-        pkce: Flag = true,
+        pkce: bool = true,
         /// Whether an `id_token` must carry the nonce: `required`, `optional`.
         nonce: Presence = "required",
         /// Whether to send the audience as `resource` (RFC 8707) too, which most providers refuse.
-        send_resource: Flag = false,
+        send_resource: bool = false,
         /// What the provider calls the API that its access tokens are for.
         audience: Option<String>,
         /// The name of the parameter that says so.
@@ -72,7 +72,7 @@ table! {
         /// Scopes that never have that prefix.
         scope_prefix_except: Words = ["openid", "profile", "email", "offline_access"],
         /// Whether anybody can get an account there. Then `auth.allow` must say who may log in.
-        open_signup: Flag = false,
+        open_signup: bool = false,
         /// The same for discovery URLs that begin with one of these.
         open_signup_at: Vec<String> = [],
         /// Answers to a refresh by which a refresh token is dead, beside those of the standards: the error's code, or
@@ -119,9 +119,9 @@ table! {
         /// Where the identity comes from: `auto`, `userinfo`, `introspection`, `token_info`.
         method: Method = "auto",
         /// Whether a login without a valid `id_token` fails, for which `openid` must be among the scopes.
-        id_token: Flag = false,
+        id_token: bool = false,
         /// Whether to ask the introspection endpoint, if there is one, whose an access token is.
-        introspect: Flag = false,
+        introspect: bool = false,
         /// The algorithms by which tokens may be signed.
         algorithms: Words = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"],
         /// Where a token says its scopes: names of claims, or paths to them.
@@ -147,9 +147,9 @@ table! {
         /// Whether it was verified.
         email_verified: String = "email_verified",
         /// Whether the provider writes that as a string.
-        email_verified_as_text: Flag = false,
+        email_verified_as_text: bool = false,
         /// Whether every address counts as verified, since only the provider's administrators set them.
-        trust_email: Flag = false,
+        trust_email: bool = false,
         /// A list of addresses with `primary` and `verified`, of which the primary one is taken.
         emails: Option<String>,
         /// The person's name: the first of these that is there.

@@ -104,7 +104,7 @@ fn clerk_takes_the_variables_of_the_old_server() {
         assert_eq!(loaded.warnings, []);
         let provider = loaded.provider.unwrap();
         assert_eq!(&*provider.scopes, expected);
-        assert!(*provider.verify.id_token);
+        assert!(provider.verify.id_token);
     }
 }
 
@@ -248,7 +248,7 @@ fn white_space_around_a_value_counts_only_in_secrets() {
     assert_eq!(copied.discovery().unwrap().issuer(), "https://t.us.auth0.com");
     assert_eq!((copied.client_id.as_str(), copied.secret().unwrap().reveal()), ("id", " hunter2"));
     let clerk = [("CLERK_VERIFY_ID_TOKEN", "true "), ("CLERK_SCOPES", " openid ")];
-    assert!(*provider("", &with(&CLERK, &clerk)).verify.id_token);
+    assert!(provider("", &with(&CLERK, &clerk)).verify.id_token);
     let error = serve("", &with(&AUTH0, &[("AUTH0_CLIENT_ID", "  ")])).unwrap_err().to_string();
     assert!(error.starts_with("AUTH0_CLIENT_ID: not set"), "{error}");
 }

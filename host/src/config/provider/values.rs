@@ -77,48 +77,6 @@ choice! {
     }
 }
 
-/// `true` or `false`, which a string may say too, so that a variable can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flag(bool);
-
-impl Deref for Flag {
-    type Target = bool;
-
-    fn deref(&self) -> &bool {
-        &self.0
-    }
-}
-
-impl Setting for Flag {
-    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        if let Value::Boolean(boolean) = node.value {
-            return Some(Self(boolean));
-        }
-        match reader.text(node, key, "true or false".to_owned())?.trim().to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Some(Self(true)),
-            "false" | "0" | "no" | "off" => Some(Self(false)),
-            _ => {
-                reader.unfit(node, key, &"expected true or false");
-                None
-            }
-        }
-    }
-}
-
-impl JsonSchema for Flag {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Flag".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["boolean", "string"] })
-    }
-}
-
 /// What comes of quoting twice, as where a `.env` is read by something that keeps quotes, or of another separator.
 const NOT_IN_WORDS: [char; 6] = ['"', '\'', '\\', ';', '[', ']'];
 

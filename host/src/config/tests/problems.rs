@@ -30,7 +30,7 @@ queue = "many"
 dir = "${STATE_DIR}"
 
 [plugin.weather]
-enabled = "yes"
+enabled = "maybe"
 http = ["https://a.example", "http://b.example", "c"]
 scopes = "weather:read"
 timeout = "0s"
@@ -48,7 +48,7 @@ timeout = "0s"
         "tinymcp.toml:11: limits.concurrency: 0: must be more than zero",
         r#"tinymcp.toml:12: limits.queue: expected a whole number, got string "many""#,
         "tinymcp.toml:15: state.dir: variable `STATE_DIR` is not set; set it in the environment or in `.env`, or write `${STATE_DIR:-default}`",
-        r#"tinymcp.toml:18: plugin.weather.enabled: expected true or false, got string "yes""#,
+        r#"tinymcp.toml:18: plugin.weather.enabled: "maybe": expected true or false"#,
         r#"tinymcp.toml:19: plugin.weather.http: "c": not a URL: relative URL without a base"#,
         r#"tinymcp.toml:20: plugin.weather.scopes: expected a list, got string "weather:read""#,
         r#"tinymcp.toml:21: plugin.weather.timeout: "0s": must be more than zero"#,
