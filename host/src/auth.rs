@@ -44,8 +44,8 @@ use tokio::sync::watch;
 pub use self::server::{AuthorizationServer, Parameters};
 use self::sessions::BearerError;
 pub(crate) use self::wellknown::Challenge;
-use crate::http::server::Peer;
 use crate::loopback::is_loopback;
+use crate::peer::Peer;
 use crate::principal::Principal;
 use crate::seldom::Seldom;
 

@@ -8,7 +8,6 @@ mod body;
 mod connection;
 mod guard;
 mod health;
-pub mod html;
 mod login;
 mod pages;
 mod places;
@@ -36,12 +35,11 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::guard::Guard;
-use self::server::Peer;
-pub(crate) use self::visit::Crowded;
 use self::visit::Visit;
 use crate::auth::{Auth, Refusal};
 use crate::config::{Config, Server};
 use crate::mcp::{self, Endpoint, ScopesNeeded};
+use crate::peer::Peer;
 use crate::plugins::Plugins;
 
 /// What the routes serve from.

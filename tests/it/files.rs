@@ -30,10 +30,19 @@ fn files_of_newcomers_are_called_by_what_they_are() {
                 (export "a:b/i" (instance (type 0)))))
             (export "a:b/w" (component (type 0)))))
         (export "w" (type 0)))"#;
-    let cases: [(&str, Vec<u8>, &str); 8] = [
-        ("main", guest("program"), "no tools: it exports no function; it is a program (`fn main`"),
+    // What it is counts for more than what it lacks here.
+    let foreign = r#"(import "wasi:http/types@0.3.0" (instance (export "f" (func))))"#;
+    let cases: [(&str, Vec<u8>, &str); 11] = [
+        ("main", guest("program"), "no tools: it is a program (`fn main`"),
         ("command", exporting(&[("wasi:cli/run@0.2.3", "run")], ""), "it is a program (`fn main`"),
         ("web", exporting(&[("wasi:http/incoming-handler@0.2.0", "handle")], ""), "it is a web handler"),
+        ("web-3", exporting(&[("wasi:http/handler@0.3.0", "handle")], foreign), "it is a web handler"),
+        ("command-3", exporting(&[("wasi:cli/run@0.3.0", "run")], foreign), "it is a program (`fn main`"),
+        (
+            "foreign",
+            exporting(&[("", "f")], foreign),
+            "imports what this host does not provide: `wasi:http/types@0.3.0`",
+        ),
         ("wit", from_text(package), "it is a package of WIT in binary form"),
         ("nothing", from_text("(component)"), "when the component's WIT world exports it"),
         ("zip", b"PK\x03\x04\x14\0\0\0".to_vec(), "it is a ZIP archive: unpack it"),

@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::http::Crowded;
+use crate::crowded::Crowded;
 
 /// Time for a client to send its request's body, of which nobody knows yet whose it is.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);

@@ -9,7 +9,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::errors::OAuthError;
-use crate::http::address::network;
+use crate::peer::network;
 use crate::seldom::Seldom;
 
 /// Addresses that are remembered before those are forgotten that have not asked for a while.

@@ -18,7 +18,7 @@ use self::names::mixes_scripts;
 use self::place::{Destination, Place};
 use super::explain::Explanation;
 use crate::config::address::BaseUrl;
-use crate::http::html;
+use crate::html;
 use crate::visible::{clean, cut};
 
 /// How much of a provider's words is quoted.

@@ -25,7 +25,7 @@ use super::upstream::Upstream;
 use crate::config::Config;
 use crate::config::address::BaseUrl;
 use crate::config::units::Count;
-use crate::http::html;
+use crate::html;
 use crate::state::StateDir;
 use crate::store::{Key, Store};
 use crate::vault::{self, Vault};

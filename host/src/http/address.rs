@@ -1,11 +1,11 @@
 //! Which address a request comes from, past the proxies that are configured and no others.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use http::HeaderMap;
 
-use super::server::Peer;
 use crate::config::address::Network;
+use crate::peer::Peer;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
@@ -29,14 +29,6 @@ pub(super) fn of(peer: &Peer, headers: &HeaderMap, trusted: &[Network]) -> IpAdd
 /// Whether an address is in one of these networks.
 pub(super) fn is_in(address: IpAddr, networks: &[Network]) -> bool {
     networks.iter().any(|network| network.contains(address))
-}
-
-/// What counts as one: a whole IPv6 network of 64 bits, of which one machine has all addresses.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
 }
 
 #[cfg(test)]

@@ -20,10 +20,11 @@ use tower::ServiceExt as _;
 
 use super::body::{Drains, RequestBody};
 use super::places::Place;
-use super::server::{Limits, Peer};
+use super::server::Limits;
 use super::transport::{Clock, Watched};
 use super::visit::{Entrance, Strangers, Visit};
 use super::{Routes, address};
+use crate::peer::Peer;
 
 /// A connection on which no request is under way is closed after so long. Longer than the minute or so that load
 /// balancers keep theirs, so that they close first and never send into a connection that is being closed.

@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, HOST};
 use http::{Method, StatusCode};
 
-use super::server::Peer;
 use super::{App, address, error, not_found};
 use crate::auth::AuthorizationServer;
 use crate::auth::{authorize as authorizing, callback as calling_back, consent as consenting};
 use crate::auth::{local as at_built_in, register as registering, revoke as revoking, token as exchanging, wellknown};
+use crate::peer::Peer;
 
 /// A request to one of the routes, and the authorization server that answers it.
 struct Login {

@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{App, html};
+use super::App;
 use crate::clients::{self, Client};
+use crate::html;
 use crate::plugins::catalog::{PluginStatus, Tool};
 use crate::plugins::unknown;
 use crate::visible;

@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::places::{Party, Places};
 use super::{Routes, address};
 use crate::config::address::Network;
+use crate::peer::{Peer, network};
 use crate::seldom::Seldom;
 
 /// Connections that wait for a place; further ones wait in the system's queue.
@@ -27,13 +28,6 @@ const WAITING: usize = 128;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 static NOT_ACCEPTED: Seldom = Seldom::new("connections that could not be accepted");
-
-/// Who is on the other end of a connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer {
-    /// The address that the connection comes from.
-    pub address: SocketAddr,
-}
 
 /// What bounds the accept loop.
 #[derive(Debug, Clone)]
@@ -140,6 +134,6 @@ async fn accept(listener: TcpListener, connection: Connection, entrance: Entranc
 fn party(address: SocketAddr, trusted_proxies: &[Network]) -> Party {
     match address::is_in(address.ip(), trusted_proxies) {
         true => Party::Proxy,
-        false => Party::Network(address::network(address.ip())),
+        false => Party::Network(network(address.ip())),
     }
 }

@@ -4,15 +4,14 @@
 //! bytes of bodies, and requests at once on HTTP/2, where one connection has many.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::address::network;
 use super::places::Place;
-use super::server::Peer;
 use super::transport::Clock;
+use crate::crowded::Crowded;
+use crate::peer::{Peer, network};
 
 /// Bytes of strangers' bodies that may be held at once: in all, for one address, on one connection. Their forms have
 /// 64 KiB at most, and most of them a tenth of one.
@@ -29,25 +28,6 @@ struct Bounds {
     total: usize,
     address: usize,
     connection: usize,
-}
-
-/// Strangers hold too much already. Nothing of it is kept, and later there may be room.
-#[derive(Debug)]
-pub(crate) struct Crowded;
-
-impl fmt::Display for Crowded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too much is being sent by those who have not logged in: try again in a moment")
-    }
-}
-
-impl std::error::Error for Crowded {}
-
-impl Crowded {
-    /// Whether an error is this one, in whatever it is wrapped.
-    pub(crate) fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
-        std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
-    }
 }
 
 /// What the strangers of a server hold.
@@ -221,12 +201,5 @@ mod tests {
         held.give_back(address(0), 100);
         assert!(!held.by_address.contains_key(&address(0)));
         assert!(held.take(&bounds, address(21), 1001).is_err() && !held.by_address.contains_key(&address(21)));
-    }
-
-    #[test]
-    fn an_error_is_known_in_its_wrapping() {
-        let error = axum::Error::new(Crowded);
-        assert!(Crowded::is_cause_of(&error));
-        assert!(!Crowded::is_cause_of(&axum::Error::new(std::io::Error::other("x"))));
     }
 }

@@ -320,7 +320,7 @@ async fn in_this_process(engine: &Arc<Engine>, bytes: &Arc<Vec<u8>>) -> Result<C
     let (engine, bytes) = (Arc::clone(engine), Arc::clone(bytes));
     let compile = move || {
         let code = engine.wasm().precompile_component(&bytes);
-        code.map_err(|error| match features::missing(&bytes) {
+        code.map_err(|error| match features::missing(&bytes, &error) {
             Some(missing) => CompileError::Unsupported(missing),
             None => CompileError::Invalid(format!("{error:#}")),
         })

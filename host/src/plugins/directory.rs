@@ -34,8 +34,10 @@ pub(super) enum ReadError {
     Io(#[from] io::Error),
     #[error("not a regular file")]
     NotAFile,
-    #[error("a link to a directory, and not to a file")]
+    #[error("a directory, and not a file")]
     Directory,
+    #[error("a link to a directory, and not to a file")]
+    LinkToDirectory,
     #[error("a link that leads back to itself")]
     Circle,
     #[error("{size} is more than `limits.file` allows ({limit})")]
@@ -129,7 +131,7 @@ pub(super) fn read(path: &Path, limit: ByteSize) -> Result<(Vec<u8>, Stamp), Rea
     let file = opened.map_err(|error| if is_circle(&error) { ReadError::Circle } else { error.into() })?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Err(ReadError::Directory);
+        return Err(if path.is_symlink() { ReadError::LinkToDirectory } else { ReadError::Directory });
     }
     if !metadata.is_file() {
         return Err(ReadError::NotAFile);

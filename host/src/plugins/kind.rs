@@ -98,18 +98,25 @@ fn kind_of_text(text: &str) -> Option<&'static str> {
     if text.starts_with("version https://git-lfs.github.com/") {
         return Some("a pointer of Git LFS, and not the file itself: `git lfs pull` fetches that");
     }
-    let is_comment = |line: &&str| line.is_empty() || [";;", "//", "(;"].iter().any(|start| line.starts_with(start));
+    let is_comment = |line: &&str| {
+        line.is_empty()
+            || [";;", "//", "(;", "/*", "*", "@", "<!--", "<?xml"].iter().any(|start| line.starts_with(start))
+    };
     let mut lines = text.lines().map(str::trim).skip_while(is_comment);
     let first = lines.next()?;
     let lower = first.to_ascii_lowercase();
-    if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
+    if ["<!doctype html", "<html", "<head", "<body"].iter().any(|start| lower.starts_with(start)) {
         return Some("a web page, most likely in place of a download: fetch the file itself");
     }
     if lower.starts_with("(module") || lower.starts_with("(component") {
         return Some("WebAssembly in its text form: `wasm-tools parse` makes it binary");
     }
     let is_package = first.strip_prefix("package ").is_some_and(|rest| rest.contains(':'));
-    let is_item = ["world ", "interface "].iter().any(|start| first.starts_with(start)) && first.contains('{');
+    let is_item = ["world ", "interface "].iter().filter_map(|start| first.strip_prefix(start)).any(|rest| {
+        let (name, behind) = rest.split_once('{').map_or((rest, ""), |(name, behind)| (name, behind));
+        let is_name = |char: char| char.is_ascii_alphanumeric() || "-%".contains(char);
+        name.trim().chars().all(is_name) && !name.trim().is_empty() && !behind.contains('=')
+    });
     if is_package || is_item {
         return Some(
             "a WIT text, which describes an interface and has no code: put the component here that was built from it \
@@ -218,26 +225,33 @@ impl Instead {
         if is_empty { Self::Nothing } else { Self::Other }
     }
 
-    /// The same in words, and the cure.
-    pub(super) fn in_words(self) -> Option<&'static str> {
+    /// Tells what was never meant to be a plugin.
+    pub(super) fn is_something_else(self) -> bool {
         match self {
-            Self::Program => Some(
+            Self::Program | Self::WebHandler | Self::WitPackage => true,
+            Self::Nothing | Self::Other => false,
+        }
+    }
+
+    /// The same in words, and the cure.
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::Program => {
                 "it is a program (`fn main`, which it exports as `wasi:cli/run`), and a plugin is a library: \
-                 `crate-type = [\"cdylib\"]`, and functions in a WIT world; `tinymcp new NAME` makes one",
-            ),
-            Self::WebHandler => Some(
-                "it is a web handler (it exports `wasi:http/incoming-handler`), which needs a web server such as \
-                 `wasmtime serve`; a plugin exports functions of its own: `tinymcp new NAME` makes one",
-            ),
-            Self::WitPackage => Some(
+                 `crate-type = [\"cdylib\"]`, and functions in a WIT world; `tinymcp new NAME` makes one"
+            }
+            Self::WebHandler => {
+                "it is a web handler (it exports an interface of `wasi:http` for that), which needs a web server such as \
+                 `wasmtime serve`; a plugin exports functions of its own: `tinymcp new NAME` makes one"
+            }
+            Self::WitPackage => {
                 "it is a package of WIT in binary form, which describes interfaces and has no code: put the component \
-                 here that was built from it",
-            ),
-            Self::Nothing => Some(
+                 here that was built from it"
+            }
+            Self::Nothing | Self::Other => {
                 "a function becomes one when the component's WIT world exports it, as in the crate that `tinymcp new \
-                 NAME` makes",
-            ),
-            Self::Other => None,
+                 NAME` makes"
+            }
         }
     }
 }
@@ -280,7 +294,7 @@ mod tests {
     fn other_files_are_told_apart() {
         let tar = [&[b'a'; 257][..], b"ustar\x0000"].concat();
         let cwasm = [b"\x7fELF\x02\x01\x01\xc8".as_slice(), &[0; 32]].concat();
-        let cases: [(&[u8], &str); 24] = [
+        let cases: [(&[u8], &str); 26] = [
             (b"", "the file is empty or cut short (0 bytes)"),
             (b"\0asm\x0d\0", "cut short (6 bytes)"),
             (b"\0as", "cut short (3 bytes)"),
@@ -298,6 +312,8 @@ mod tests {
             (b";; mine\n(component)", "WebAssembly in its text form"),
             (b"(module (func))", "WebAssembly in its text form"),
             (b"// mine\npackage a:b;\nworld w {}", "a WIT text"),
+            (b"/* mine\n * own\n */\n@since(version = 0.1.0)\ninterface i\n{\n}", "a WIT text"),
+            (b"<!-- saved -->\n<head>", "a web page"),
             (b"world w {\n}", "a WIT text"),
             (b"package main\n\nfunc main() {}", "a text, which begins with `package main\\n\\nfu`"),
             (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a pointer of Git LFS"),

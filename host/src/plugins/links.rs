@@ -11,8 +11,8 @@ use std::path::{Component, Path, PathBuf};
 /// Links that a path may lead through, as for the system itself.
 const MAX_LINKS: usize = 40;
 
-/// The paths at which a change may be one of the plugins directory: every link on the way to it and to what its links
-/// name, what they name, and the directory of that. Nothing is opened: a link may lead to a FIFO, or to a device.
+/// The paths at which a change may be one of the plugins directory: every directory and link on the way to it and to what
+/// its links name, and what they name. Nothing is opened: a link may lead to a FIFO, or to a device.
 pub(super) fn places(dir: &Path) -> BTreeSet<PathBuf> {
     let mut places = BTreeSet::new();
     trace(dir, &mut places);
@@ -49,6 +49,10 @@ fn trace(path: &Path, places: &mut BTreeSet<PathBuf>) {
             return;
         };
         if !metadata.is_symlink() {
+            // Another one may take its place. What the system does not let us look into cannot be watched either.
+            if rustix::fs::access(&at, rustix::fs::Access::READ_OK).is_ok() {
+                places.insert(here.clone());
+            }
             at = here;
             continue;
         }
@@ -57,7 +61,6 @@ fn trace(path: &Path, places: &mut BTreeSet<PathBuf>) {
         places.insert(here);
         rest.extend(parts(&target));
     }
-    places.extend(at.parent().map(Path::to_owned));
     places.insert(at);
 }
 
@@ -120,6 +123,20 @@ mod tests {
         let (_scratch, plugins, elsewhere) = site();
         symlink(elsewhere.join("v2/a"), plugins.join("a.wasm")).unwrap();
         assert!(places(&plugins).contains(&elsewhere.join("v2")));
+    }
+
+    #[test]
+    fn every_directory_on_the_way_is_a_place() {
+        let (_scratch, plugins, elsewhere) = site();
+        fs::create_dir_all(elsewhere.join("v1/deep/deeper")).unwrap();
+        fs::write(elsewhere.join("v1/deep/deeper/a"), "").unwrap();
+        symlink(elsewhere.join("v1/deep/deeper/a"), plugins.join("a.wasm")).unwrap();
+        let places = places(&plugins);
+        for place in
+            [elsewhere.clone(), elsewhere.join("v1"), elsewhere.join("v1/deep"), elsewhere.join("v1/deep/deeper")]
+        {
+            assert!(places.contains(&place), "{} is not in {places:?}", place.display());
+        }
     }
 
     #[test]

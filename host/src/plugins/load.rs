@@ -199,12 +199,12 @@ fn quoted(names: &[String]) -> String {
 }
 
 fn because(reasons: &[String], instead: Instead) -> String {
-    let exports = "it exports no function";
     let exports = match reasons {
-        [] => exports.to_owned(),
-        reasons => format!("{exports} that can be a tool ({})", reasons.join("; ")),
+        [] if instead.is_something_else() => return instead.in_words().to_owned(),
+        [] => format!("it exports no function; {}", instead.in_words()),
+        reasons => format!("it exports no function that can be a tool ({})", reasons.join("; ")),
     };
-    instead.in_words().map_or_else(|| exports.clone(), |words| format!("{exports}; {words}"))
+    if instead.is_something_else() { format!("{exports}; {}", instead.in_words()) } else { exports }
 }
 
 /// Makes a plugin of a compiled component and the bytes of its file.
@@ -222,12 +222,17 @@ pub(super) fn load(
     let component_type = component.component_type();
     let exported = || component_type.exports(engine.wasm()).map(|(name, _)| name);
     require_version(imports.iter().map(|import| import.name.as_str()).chain(exported()))?;
-    let pre = link(engine, component, &imports)?;
-    let interfaces = Interfaces::of(engine, component, &pre)?;
     let mut docs = Docs::from_component(bytes);
     let Exports { functions, mut warnings, .. } = exports(engine, component, &docs);
+    // First: to know that a program or a web handler is no plugin helps more than to know what it lacks here.
+    let instead = Instead::of(exported(), bytes);
+    if functions.is_empty() && instead.is_something_else() && !exported().any(|name| name.starts_with(OURS)) {
+        return Err(LoadError::NoTools(warnings, instead));
+    }
+    let pre = link(engine, component, &imports)?;
+    let interfaces = Interfaces::of(engine, component, &pre)?;
     if functions.is_empty() && interfaces.are_none() {
-        return Err(LoadError::NoTools(warnings, Instead::of(exported(), bytes)));
+        return Err(LoadError::NoTools(warnings, instead));
     }
     warnings.append(&mut docs.take_warnings());
     let names: Vec<&FunctionName> = functions.iter().map(|function| &function.name).collect();

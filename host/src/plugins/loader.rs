@@ -116,7 +116,7 @@ impl Loader {
                     }
                 }
                 Err(match error {
-                    CompileError::Invalid(_) if kind::is_wit_package(bytes) => {
+                    CompileError::Invalid(_) | CompileError::Unsupported(_) if kind::is_wit_package(bytes) => {
                         LoadError::NoTools(Vec::new(), Instead::WitPackage)
                     }
                     CompileError::Invalid(message) => LoadError::Invalid(wasmtime::Error::msg(message)),

@@ -104,10 +104,12 @@ pub enum NameError {
         suggested: String,
     },
     /// Clients refuse longer names.
-    #[error("tool name `{tool}` has {} characters, clients take {MAX_TOOL_NAME}: give the plugin a shorter name or a shorter `prefix`", tool.len())]
+    #[error("tool name `{tool}` has {} characters, clients take {MAX_TOOL_NAME}: {}", tool.len(), cure_of_length(.function))]
     ToolTooLong {
         /// The name that would have been.
         tool: String,
+        /// The function's own.
+        function: String,
     },
     /// Two things of one plugin come to one name, even with their interfaces, packages and versions in between.
     #[error("`{first}` and `{second}` would both be called `{tool}`: rename one of them")]
@@ -119,6 +121,14 @@ pub enum NameError {
         /// What is left out.
         second: FunctionName,
     },
+}
+
+fn cure_of_length(function: &str) -> &'static str {
+    if function.len() > MAX_TOOL_NAME {
+        "rename the function, whose own name is longer than that"
+    } else {
+        "give the plugin a shorter name or a shorter `prefix`"
+    }
 }
 
 /// The names of a plugin's tools or prompts.
@@ -187,7 +197,8 @@ pub fn tool_names(plugin: &str, prefix: Option<&str>, functions: &[FunctionName]
     for index in unchanged.into_iter().chain(longer) {
         let (tool, function) = (&wanted[index], &functions[index]);
         if tool.len() > MAX_TOOL_NAME {
-            named.problems.push(NameError::ToolTooLong { tool: tool.clone() });
+            let function = function.function.clone();
+            named.problems.push(NameError::ToolTooLong { tool: tool.clone(), function });
             continue;
         }
         if let Some(&first) = taken.get(tool.as_str()) {

@@ -296,6 +296,12 @@ pub enum ShapeError {
         /// The characters of its name.
         chars: usize,
     },
+    /// A map whose keys WIT does not have: other tools than those of WIT make one.
+    #[error("{place}: a map's keys are integers, strings, characters or booleans, and nothing else")]
+    MapKey {
+        /// Where the map is.
+        place: String,
+    },
     /// Too many types and names, or too many bytes of names.
     #[error("{place}: the signature has more than {MAX_NODES} types and names, or names too long; make it smaller")]
     TooLarge {
@@ -455,6 +461,22 @@ impl Reader {
     fn map(&mut self, key: &Type, value: &Type, depth: usize) -> Result<Shape, ShapeError> {
         if matches!(key, Type::String) {
             return Ok(Shape::Map(Box::new(self.inside("*", |reader| reader.shape(value, depth))?)));
+        }
+        let is_key = matches!(
+            key,
+            Type::Bool
+                | Type::Char
+                | Type::S8
+                | Type::U8
+                | Type::S16
+                | Type::U16
+                | Type::S32
+                | Type::U32
+                | Type::S64
+                | Type::U64
+        );
+        if !is_key {
+            return Err(ShapeError::MapKey { place: self.place() });
         }
         self.inside("[]", |reader| {
             let mut fields = Vec::new();

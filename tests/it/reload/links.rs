@@ -74,6 +74,26 @@ async fn a_directory_that_a_link_leads_into_may_be_replaced() {
     client.wait_for_tools(&V2).await;
 }
 
+/// Two directories above the file, and another directory or a link in the place of one.
+#[tokio::test]
+async fn a_directory_further_up_may_be_replaced() {
+    let (server, client, elsewhere) = start().await;
+    let at = |name: &str| elsewhere.path().join(name);
+    for version in ["v1", "v2"] {
+        fs::create_dir_all(at(&format!("releases-{version}/app/bin"))).unwrap();
+        fs::rename(at(&format!("{version}/built")), at(&format!("releases-{version}/app/bin/built"))).unwrap();
+    }
+    symlink(at("releases-v1/app/bin/built"), server.site().plugin_path("greeter.wasm")).unwrap();
+    client.wait_for_tools(&V1).await;
+    fs::rename(at("releases-v1"), at("before"))
+        .and_then(|()| fs::rename(at("releases-v2"), at("releases-v1")))
+        .unwrap();
+    client.wait_for_tools(&V2).await;
+    let app = at("releases-v1/app");
+    fs::rename(&app, at("releases-v1/app-v2")).and_then(|()| symlink(at("before/app"), &app)).unwrap();
+    client.wait_for_tools(&V1).await;
+}
+
 #[tokio::test]
 async fn the_directory_itself_may_be_reached_through_a_link_that_is_turned() {
     let root = tempfile::tempdir().unwrap();

@@ -222,12 +222,25 @@ fn javascript_is_warned_of_each_type_that_it_does_not_keep() {
 }
 
 #[test]
-fn types_without_json_are_refused_each_by_itself() {
+fn javascript_is_refused_types_without_json_each_by_itself() {
+    refuses("plugin.js", |name| format!("export function {name}(value) {{}}\n"));
+}
+
+#[test]
+fn python_is_refused_types_without_json_each_by_itself() {
+    refuses("app.py", |name| {
+        format!(
+            "import wit_world\n\n\nclass WitWorld(wit_world.WitWorld):\n    def {name}(self, value):\n        pass\n"
+        )
+    });
+}
+
+/// By the toolchain, or else by the host.
+fn refuses(file: &str, source: impl Fn(&str) -> String) {
     for (name, wit) in WITHOUT_JSON {
         let world = format!("package local:odd;\n\nworld odd {{\n    export {name}: func(value: {wit});\n}}\n");
-        let source = format!("export function {name}(value) {{}}\n");
         let site = Site::new();
-        write(&site, "odd", &[("wit/world.wit", &world), ("plugin.js", &source)]);
+        write(&site, "odd", &[("wit/world.wit", &world), (file, &source(name))]);
         let built = site.run(&["build", "odd"]);
         if built.code == 0 {
             let inspected = site.run(&["inspect", "plugins/odd.wasm"]);

@@ -23,7 +23,7 @@ use crate::auth::form::Parameters;
 use crate::auth::pages::clean_name;
 use crate::auth::server::see_other;
 use crate::config::address::BaseUrl;
-use crate::http::html;
+use crate::html;
 use crate::vault::Vault;
 
 /// Life of a code: it is redeemed by the request that follows at once.

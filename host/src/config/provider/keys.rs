@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::values::{
-    BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Method, Presence, Revocation, Secret, Words,
-};
+use super::values::{BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Method, Presence, Revocation, Secret, Words};
 use crate::config::table::table;
 use crate::config::units::{Period, Positive};
 

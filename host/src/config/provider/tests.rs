@@ -1,5 +1,8 @@
 //! The built-in providers, and what a file makes of them.
 
+use std::collections::BTreeSet;
+
+use super::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
 use super::*;
 use crate::config::{ConfigError, Environment, Invocation, Loaded, Purpose};
 
@@ -437,4 +440,42 @@ fn scopes_of_plugins_want_an_audience() {
     assert!(warnings.iter().any(|warning| warning.to_string().contains("AUTH0_AUDIENCE is not set")), "{warnings:?}");
     let warnings = serve(text, &with(&AUTH0, &[("AUTH0_AUDIENCE", "x")])).unwrap().warnings;
     assert_eq!(warnings, []);
+}
+
+/// The keys that the table of `docs/providers.md` describes.
+fn documented_keys() -> BTreeSet<String> {
+    let text = include_str!("../../../../docs/providers.md");
+    let (_, table) = text.split_once("\n| key | default | what it is |\n").expect("the table of keys");
+    let mut keys = BTreeSet::new();
+    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+        let mut last = String::new();
+        for name in row.split('|').nth(1).unwrap().split(',') {
+            let name = name.trim().trim_matches('`');
+            // `hints.ANY.when`, `.title`: the same table.
+            let name = match (name.strip_prefix('.'), last.rsplit_once('.')) {
+                (Some(name), Some((table, _))) => format!("{table}.{name}"),
+                _ => name.to_owned(),
+            };
+            assert!(keys.insert(name.clone()), "`{name}` is described twice");
+            last = name;
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_key_is_documented_and_no_other_is() {
+    let tables = [
+        ("offline", "offline", Offline::keys()),
+        ("verify", "verify", Verify::keys()),
+        ("claims", "claims", Claims::keys()),
+        ("documents", "documents.CLAIM", Document::keys()),
+        ("hints", "hints.ANY", Hint::keys()),
+    ];
+    let mut keys: BTreeSet<String> = ProviderKeys::keys().into_iter().map(str::to_owned).collect();
+    for (table, shown, inside) in tables {
+        assert!(keys.remove(table));
+        keys.extend(inside.into_iter().map(|key| format!("{shown}.{key}")));
+    }
+    assert_eq!(documented_keys(), keys);
 }

@@ -1,7 +1,8 @@
 //! The keys of maps, each of which may come once.
 //!
 //! WIT says nothing of a key that comes twice. Here it is refused in both directions: one of two values would be lost
-//! silently, or another client would see the other one.
+//! silently, or another client would see the other one. The properties of an object are beyond this: of two with one name
+//! the JSON parser keeps the last, as it does in records (RFC 8259 §4 leaves it open).
 
 use std::collections::HashSet;
 

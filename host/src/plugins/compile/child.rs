@@ -103,7 +103,7 @@ fn compile(pool: &ThreadPool, engine: &wasmtime::Engine, bytes: &[u8]) -> (frame
     match pool.install(|| engine.precompile_component(bytes)) {
         Ok(code) => (Kind::Code, code),
         Err(error) if error.is::<OutOfMemory>() => (Kind::Memory, Vec::new()),
-        Err(error) => match features::missing(bytes) {
+        Err(error) => match features::missing(bytes, &error) {
             Some(missing) => (Kind::Unsupported, missing.into_bytes()),
             None => (Kind::Invalid, format!("{error:#}").into_bytes()),
         },

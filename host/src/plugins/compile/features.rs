@@ -48,22 +48,29 @@ const WORDS: [(WasmFeatures, &str); 21] = [
     (WasmFeatures::MEMORY_CONTROL, "control of memories"),
 ];
 
-/// The first feature that a valid component uses and this host does not have. `None` for what is not valid with any
-/// features, and for what needs no others.
-pub(super) fn missing(component: &[u8]) -> Option<String> {
+/// The features that a valid component uses and this host does not have, with the functions that have the first of them.
+/// `None` for what is not valid with any features, and for what needs no others.
+///
+/// What is valid, needs nothing of which this host could be asked, and was refused by the engine all the same, is told
+/// in the engine's words.
+pub(super) fn missing(component: &[u8], refusal: &wasmtime::Error) -> Option<String> {
     let mut features = OURS;
     let mut first: Option<(WasmFeatures, usize)> = None;
+    let mut all = Vec::new();
     let types = loop {
         match Validator::new_with_features(features).validate_all(component) {
             Ok(types) => break types,
             Err(error) => {
-                let needed = error.missing_wasm_feature().filter(|needed| !features.contains(*needed))?;
+                let Some(needed) = error.missing_wasm_feature().filter(|needed| !features.contains(*needed)) else {
+                    return is_valid(component).then(|| not_taken(refusal));
+                };
                 first.get_or_insert((needed, error.offset()));
+                all.push(in_words(needed));
                 features |= needed;
             }
         }
     };
-    let (feature, offset) = first?;
+    let Some((feature, offset)) = first else { return Some(not_taken(refusal)) };
     let named = match function_at(component, offset) {
         Some(function) => vec![function],
         None => Walk { types: types.as_ref(), feature, seen: HashSet::new() }.functions(component),
@@ -75,7 +82,15 @@ pub(super) fn missing(component: &[u8]) -> Option<String> {
         (shown, 0) => format!(", in {shown}"),
         (shown, more) => format!(", in {shown} and {more} more"),
     };
-    Some(format!("it uses {}, which this host does not have{place}: build it without", in_words(feature)))
+    Some(format!("it uses {}, which this host does not have{place}: build it without", all.join(" and ")))
+}
+
+fn is_valid(component: &[u8]) -> bool {
+    Validator::new_with_features(WasmFeatures::all()).validate_all(component).is_ok()
+}
+
+fn not_taken(refusal: &wasmtime::Error) -> String {
+    format!("it is valid, and this host's engine does not take it ({}): build it without", refusal.root_cause())
 }
 
 fn in_words(feature: WasmFeatures) -> String {
@@ -232,6 +247,10 @@ mod tests {
         wat::parse_str(text).unwrap()
     }
 
+    fn refusal(component: &[u8]) -> wasmtime::Error {
+        compiling_engine().unwrap().precompile_component(component).unwrap_err()
+    }
+
     const MODULE: &str = r#"
         (core module $m (memory (export "mem") 1)
             (func (export "f") (param i32) unreachable)
@@ -276,16 +295,36 @@ mod tests {
                 "it uses threads (shared memories and atomic instructions), which this host does not have, in function `wait_for_it` (number 1 of its module):",
             ),
         ] {
-            let said = missing(component).unwrap();
+            let said = missing(component, &refusal(component)).unwrap();
             assert!(said.starts_with(expected), "{said}");
-            assert!(compiling_engine().unwrap().precompile_component(component).is_err());
         }
     }
 
     #[test]
     fn what_is_not_valid_at_all_misses_nothing() {
-        assert_eq!(missing(b"\0asm\x0d\0\x01\0\x07"), None);
-        assert_eq!(missing(b"\0asm\x0d\0\x01\0"), None);
+        assert_eq!(missing(b"\0asm\x0d\0\x01\0\x07", &refusal(b"\0asm\x0d\0\x01\0\x07")), None);
+        let cut = b"\0asm\x0d\0\x01\0\x07\x80";
+        assert_eq!(missing(cut, &refusal(cut)), None);
+    }
+
+    #[test]
+    fn what_the_engine_alone_refuses_is_told_in_its_words() {
+        for (text, expected) in [
+            (r#"(component (component $c) (export "c" (component $c)))"#, "exporting a component"),
+            (r#"(component (import "c" (component)))"#, "import"),
+            (r#"(component (import "v" (value $v string)) (export "w" (value $v)))"#, "value"),
+        ] {
+            let component = component(text);
+            let said = missing(&component, &refusal(&component)).unwrap();
+            assert!(said.contains(expected) && said.ends_with("build it without"), "{said}");
+        }
+    }
+
+    #[test]
+    fn all_features_are_named() {
+        let both = component(r#"(component (core module (memory i64 1)) (core module (memory 1 1 shared)))"#);
+        let said = missing(&both, &refusal(&both)).unwrap();
+        assert!(said.contains("64-bit memories and threads"), "{said}");
     }
 
     #[test]
@@ -300,7 +339,6 @@ mod tests {
                 (func (export "f") (param "it" $map)
                     (canon lift (core func $j "f") (memory (core memory $j "mem")) (realloc (core func $j "realloc")))))"#
         ));
-        assert_eq!(missing(&map), None);
         assert!(compiling_engine().unwrap().precompile_component(&map).is_ok());
     }
 }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::config::address::BaseUrl;
 
 /// The style sheet that every page includes.
-const STYLE: &str = include_str!("../../templates/style.css");
+const STYLE: &str = include_str!("../templates/style.css");
 
 /// What a page may load: the style sheet, named by its hash, and nothing else.
 ///
@@ -36,10 +36,10 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// A page, as an answer.
-pub fn answer(status: StatusCode, page: &impl Template, base_url: &BaseUrl) -> Response {
+pub(crate) fn answer(status: StatusCode, page: &impl Template, base_url: &BaseUrl) -> Response {
     let Ok(body) = page.render() else {
         tracing::error!("a page could not be rendered");
-        return super::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the page could not be rendered");
+        return (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered").into_response();
     };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
@@ -57,7 +57,7 @@ pub fn answer(status: StatusCode, page: &impl Template, base_url: &BaseUrl) -> R
 }
 
 /// Whether the sender is a browser that shows pages: it asks for HTML by name, and for JSON less, later or not at all.
-pub fn is_preferred(headers: &HeaderMap) -> bool {
+pub(crate) fn is_preferred(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     // A range that only says `*/*` asks for nothing by name.
     let weight_of = |wanted: &str| {
