@@ -16,6 +16,7 @@ mod cookies;
 mod errors;
 pub mod explain;
 mod form;
+mod identity;
 mod limits;
 pub(crate) mod local;
 pub mod pages;
@@ -42,7 +43,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
 pub use self::server::{AuthorizationServer, Parameters};
-use self::sessions::BearerError;
+use self::sessions::bearer::BearerError;
 pub(crate) use self::wellknown::Challenge;
 use crate::loopback::is_loopback;
 use crate::peer::Peer;

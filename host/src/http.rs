@@ -8,9 +8,11 @@ mod body;
 mod connection;
 mod guard;
 mod health;
+pub mod limits;
 mod login;
 mod pages;
 mod places;
+mod reply;
 pub mod server;
 mod transport;
 mod visit;
@@ -28,7 +30,6 @@ use axum::routing::{any, get, post};
 use futures::StreamExt as _;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -185,28 +186,20 @@ fn end_with_token(app: &Arc<App>, authorization: Option<HeaderValue>, response: 
     response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))))
 }
 
-/// An error outside of the protocol, as JSON.
-fn error(status: StatusCode, error: &str, message: &str) -> Response {
-    json_response(status, &json!({ "error": error, "message": message }))
-}
-
-fn json_response(status: StatusCode, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
 async fn not_found() -> Response {
-    error(StatusCode::NOT_FOUND, "not_found", "there is nothing here: the MCP endpoint is `/mcp`")
+    reply::error(StatusCode::NOT_FOUND, "not_found", "there is nothing here: the MCP endpoint is `/mcp`")
 }
 
 async fn method_not_allowed() -> Response {
-    error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the header `Allow` says which methods there are")
+    reply::error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the header `Allow` says which methods there are",
+    )
 }
 
 /// A bug of ours costs the request that met it, nothing else.
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
-    error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed on this request")
+    reply::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed on this request")
 }

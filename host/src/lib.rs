@@ -23,6 +23,7 @@ pub mod atomic_file;
 pub mod auth;
 pub mod cli;
 pub mod clients;
+mod clock;
 pub mod config;
 mod crowded;
 pub mod fetch;

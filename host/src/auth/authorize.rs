@@ -21,9 +21,10 @@ use super::pages::{ConsentPage, clean_name};
 use super::people::People;
 use super::request::{Form, FreshForm, ValidatedRequest};
 use super::resource;
-use super::server::{AuthorizationServer, Back, Failure, see_other};
-use super::upstream::Unavailable;
+use super::server::{AuthorizationServer, Back, Failure};
+use crate::auth::upstream::messages::Unavailable;
 use crate::config::address::BaseUrl;
+use crate::html::see_other;
 
 /// Longest request that is sent on to the server's own name: it becomes a URL, of which 16 KiB are taken.
 const ALIAS_QUERY_BYTES_MAX: usize = 8 * 1024;

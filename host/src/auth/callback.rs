@@ -16,7 +16,8 @@ use super::request::{self, TransactionId, ValidatedRequest};
 use super::server::{AuthorizationServer, Back, Failure, reference};
 use super::sessions::{NewSession, Progress};
 use super::transaction::{self, Ending, Found, Transaction};
-use super::upstream::{Callback, Identity, Login, LoginError, Membership, Unusable};
+use crate::auth::identity::{Identity, Membership};
+use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable};
 use crate::store::{Committed, Key, StoreError};
 
 /// Tries of a compare-and-swap: a login is changed by its approval being taken back, once.

@@ -15,8 +15,9 @@ use super::cookies::Cookie;
 use super::explain::Explanation;
 use super::form;
 use super::request::{self, Form};
-use super::server::{AuthorizationServer, Back, Failure, see_other};
+use super::server::{AuthorizationServer, Back, Failure};
 use super::transaction;
+use crate::html::see_other;
 use crate::store::StoreError;
 
 /// Takes the consent form.

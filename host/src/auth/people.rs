@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::upstream::{Identity, Membership};
+use crate::auth::identity::{Identity, Membership};
 use crate::config::Config;
 use crate::config::names::{GroupName, Scope, Who, address};
 use crate::principal;

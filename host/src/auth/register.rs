@@ -11,7 +11,7 @@ use super::errors::OAuthError;
 use super::form::{self, BodyError};
 use super::limits::Bucket;
 use super::server::AuthorizationServer;
-use super::sessions::now_s;
+use crate::clock::now_s;
 
 /// Serves the registration endpoint.
 pub(crate) async fn register(server: &Arc<AuthorizationServer>, address: IpAddr, body: Body) -> Response {

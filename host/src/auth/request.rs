@@ -10,10 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::cookies::LIFE_S;
-use super::sessions::now_s;
-use super::upstream::UpstreamRequest;
+use crate::auth::upstream::messages::UpstreamRequest;
+use crate::clock::now_s;
 use crate::vault::Vault;
+
+/// Life of a login under way, and of its cookies.
+pub(super) const LIFE_S: u64 = 600;
 
 /// What the consent form's seal is for.
 const FORM: &[u8] = b"consent form";

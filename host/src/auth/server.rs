@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::config::address::BaseUrl;
 use crate::config::units::Count;
 use crate::html;
+use crate::html::see_other;
 use crate::state::StateDir;
 use crate::store::{Key, Store};
 use crate::vault::{self, Vault};
@@ -329,22 +330,6 @@ impl Failure<'_> {
     ) -> Self {
         Self { status, error, explanation, cause: cause.into(), back: None }
     }
-}
-
-/// A redirect after which a POST is not repeated (RFC 9700 §4.12).
-pub(super) fn see_other(url: &str) -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    match HeaderValue::from_str(url) {
-        Ok(url) => {
-            headers.insert(LOCATION, url);
-        }
-        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
-    }
-    response
 }
 
 /// Finds a page's cause in the log.

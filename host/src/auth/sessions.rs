@@ -6,7 +6,7 @@
 //! row. Two redemptions of a code, two refreshes, or a refresh and a revocation therefore have one winner, whichever
 //! process they reach; the loser reads the row again and sees what became of it.
 
-mod bearer;
+pub(super) mod bearer;
 mod cache;
 mod record;
 mod refresh;
@@ -22,16 +22,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
-pub(super) use self::bearer::BearerError;
 use self::cache::Cache;
 pub(super) use self::record::Answer;
 use self::record::{Access, Code, Record, Refresh};
-use self::together::{Answered, Unsaved, now_ms};
+use self::together::{Answered, Unsaved};
 pub(super) use self::together::{Began, Turns};
 use super::errors::OAuthError;
 use super::people::People;
 use super::tokens::{Family, Kind, Token, TokenHash};
-use super::upstream::{Identity, Upstream, UpstreamTokens};
+use super::upstream::Upstream;
+use crate::auth::identity::Identity;
+use crate::auth::upstream::messages::UpstreamTokens;
+use crate::clock::{now_ms, now_s};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::{self, Vault};
 
@@ -367,9 +369,4 @@ fn fits(verifier: &str, challenge: &str) -> bool {
         && verifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
     let hash = BASE64.encode(Sha256::digest(verifier.as_bytes()));
     is_verifier && vault::is_equal(hash.as_bytes(), challenge.as_bytes())
-}
-
-/// Seconds since 1970.
-pub(super) fn now_s() -> u64 {
-    now_ms() / 1000
 }

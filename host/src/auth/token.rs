@@ -13,7 +13,8 @@ use super::form::{self, BodyError, Parameters};
 use super::limits::Bucket;
 use super::resource;
 use super::server::AuthorizationServer;
-use super::sessions::{Answer, Began, Redemption, now_s};
+use super::sessions::{Answer, Began, Redemption};
+use crate::clock::now_s;
 
 /// Serves the token endpoint.
 pub(crate) async fn token(

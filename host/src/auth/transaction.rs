@@ -9,9 +9,8 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::cookies::LIFE_S;
 use super::explain::Explanation;
-use super::request::{TransactionId, ValidatedRequest};
+use super::request::{LIFE_S, TransactionId, ValidatedRequest};
 use super::server::{Back, Failure};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::visible::cut;

@@ -15,7 +15,7 @@ use super::logging::{self, Frames, LogLevel};
 use super::login::Login;
 use super::{ConfigArguments, Failure, load, reload, runtime, wait};
 use crate::config::{Config, Invocation, Loaded, Override, Purpose};
-use crate::http::server::Limits;
+use crate::http::limits::Limits;
 use crate::http::{self, App, Routes};
 use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::{Plugins, unknown};

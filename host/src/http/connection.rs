@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::body::{Drains, RequestBody};
+use super::limits::Limits;
 use super::places::Place;
-use super::server::Limits;
 use super::transport::{Clock, Watched};
 use super::visit::{Entrance, Strangers, Visit};
 use super::{Routes, address};

@@ -21,6 +21,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use url::Url;
 
+use super::reply;
 use crate::config::address::{AllowedHost, Network};
 use crate::config::{self, Server};
 use crate::mcp;
@@ -179,18 +180,18 @@ impl Guard {
     fn refuse(&self, request: &Request<Body>) -> Option<Response> {
         if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
             let message = format!("the request's path and query are longer than {MAX_TARGET_BYTES} bytes");
-            return Some(super::error(StatusCode::URI_TOO_LONG, "uri_too_long", &message));
+            return Some(reply::error(StatusCode::URI_TOO_LONG, "uri_too_long", &message));
         }
         // RFC 9112 §3.2: somebody on the way may have believed the other one.
         if request.headers().get_all(HOST).iter().nth(1).is_some() {
-            return Some(super::error(StatusCode::BAD_REQUEST, "bad_request", "the request has more than one Host"));
+            return Some(reply::error(StatusCode::BAD_REQUEST, "bad_request", "the request has more than one Host"));
         }
         let (host, origin) = (request.headers().get(HOST), request.headers().get(ORIGIN));
         if !self.allows_host(request.uri(), host) {
             let host = host.map_or_else(String::new, logged);
             OTHER_HOST.say(|| tracing::warn!(host, "refused a request for another host"));
             let message = "this server does not answer for that Host: set `server.base_url` to the URL that clients use, or add the name to `server.allowed_hosts`";
-            return Some(super::error(StatusCode::FORBIDDEN, "host_not_allowed", message));
+            return Some(reply::error(StatusCode::FORBIDDEN, "host_not_allowed", message));
         }
         if let Some(origin) = origin.filter(|origin| is_mcp(request.uri()) && !self.allows_origin(origin)) {
             let origin = logged(origin);
@@ -217,7 +218,7 @@ fn not_encoded(uri: &Uri) -> Response {
     let message = "the request's body has a Content-Encoding: send it as it is, without compression";
     let mut response = match is_mcp(uri) {
         true => mcp::error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, message),
-        false => super::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", message),
+        false => reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request", message),
     };
     response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     response

@@ -9,11 +9,11 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::json;
 
-use super::{App, json_response};
+use super::{App, reply};
 
 /// `/healthz`: the process serves requests.
 pub(super) async fn live() -> Response {
-    json_response(StatusCode::OK, &json!({ "status": "ok" }))
+    reply::json(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
 /// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known, 503 before that and
@@ -21,7 +21,7 @@ pub(super) async fn live() -> Response {
 /// Broken plugins do not hold it: the working ones are served.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     match !app.draining.is_cancelled() && app.plugins.is_ready() && app.auth.is_ready() {
-        true => json_response(StatusCode::OK, &json!({ "status": "ready" })),
-        false => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready" })),
+        true => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
+        false => reply::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready" })),
     }
 }

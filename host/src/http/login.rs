@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, HOST};
 use http::{Method, StatusCode};
 
-use super::{App, address, error, not_found};
+use super::{App, address, not_found, reply};
 use crate::auth::AuthorizationServer;
 use crate::auth::{authorize as authorizing, callback as calling_back, consent as consenting};
 use crate::auth::{local as at_built_in, register as registering, revoke as revoking, token as exchanging, wellknown};
@@ -28,7 +28,7 @@ impl Login {
     async fn new(app: &App, peer: &Peer, request: Request<Body>) -> Result<Self, Response> {
         let Some(server) = app.auth.server() else { return Err(not_found().await) };
         if let Err(refusal) = app.auth.admit(peer, request.headers()) {
-            return Err(error(StatusCode::FORBIDDEN, "access_denied", &refusal.to_string()));
+            return Err(reply::error(StatusCode::FORBIDDEN, "access_denied", &refusal.to_string()));
         }
         let address = address::of(peer, request.headers(), &app.server.trusted_proxies);
         Ok(Self { server: Arc::clone(server), address, request })

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
+use super::limits::Limits;
 use super::places::{Party, Places};
 use super::{Routes, address};
 use crate::config::address::Network;
@@ -28,17 +29,6 @@ const WAITING: usize = 128;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 static NOT_ACCEPTED: Seldom = Seldom::new("connections that could not be accepted");
-
-/// What bounds the accept loop.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Open connections; further ones wait, or take the place of one whose party has more.
-    pub connections: usize,
-    /// Time for the head of a request.
-    pub header_timeout: Duration,
-    /// Proxies that speak for others.
-    pub trusted_proxies: Vec<Network>,
-}
 
 /// Listens on all of these addresses.
 ///

@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::plugins::wit::content::{Annotations, Block, Body, Contents, Icon, ResourceLink, Role, Theme};
-use crate::visible::is_blank;
 
 /// Reads a message of the protocol that was written here.
 ///
@@ -24,12 +23,12 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, json: Value) -> Result<T, Er
 /// What a call that went well and gave no value says.
 pub const DONE: &str = "done";
 
-/// What a text of nothing, or of nothing that can be seen, says.
+/// What a text of nothing says.
 pub const EMPTY: &str = "(empty)";
 
-/// A text as a block has it: models' APIs refuse requests with an empty one in them, or one of white space.
+/// A text as a block has it: models' APIs refuse requests with an empty one in them.
 pub(super) fn shown(text: &str) -> &str {
-    if is_blank(text) { EMPTY } else { text }
+    if text.is_empty() { EMPTY } else { text }
 }
 
 pub(super) fn block(block: &Block) -> Value {

@@ -223,24 +223,11 @@ fn javascript_is_warned_of_each_type_that_it_does_not_keep() {
 
 #[test]
 fn javascript_is_refused_types_without_json_each_by_itself() {
-    refuses("plugin.js", |name| format!("export function {name}(value) {{}}\n"));
-}
-
-#[test]
-fn python_is_refused_types_without_json_each_by_itself() {
-    refuses("app.py", |name| {
-        format!(
-            "import wit_world\n\n\nclass WitWorld(wit_world.WitWorld):\n    def {name}(self, value):\n        pass\n"
-        )
-    });
-}
-
-/// By the toolchain, or else by the host.
-fn refuses(file: &str, source: impl Fn(&str) -> String) {
     for (name, wit) in WITHOUT_JSON {
         let world = format!("package local:odd;\n\nworld odd {{\n    export {name}: func(value: {wit});\n}}\n");
+        let source = format!("export function {name}(value) {{}}\n");
         let site = Site::new();
-        write(&site, "odd", &[("wit/world.wit", &world), (file, &source(name))]);
+        write(&site, "odd", &[("wit/world.wit", &world), ("plugin.js", &source)]);
         let built = site.run(&["build", "odd"]);
         if built.code == 0 {
             let inspected = site.run(&["inspect", "plugins/odd.wasm"]);
@@ -249,5 +236,27 @@ fn refuses(file: &str, source: impl Fn(&str) -> String) {
         } else {
             assert!(built.stderr.contains("plugin `odd` not built"), "{wit}: {built:#?}");
         }
+    }
+}
+
+/// In one component, since each takes a minute to build and to compile: a type costs its function and no other.
+#[test]
+fn python_is_refused_types_without_json_each_by_itself() {
+    let plugin = "types-python-odd";
+    let functions = [("fine", "u32")].into_iter().chain(WITHOUT_JSON);
+    let exports: String =
+        functions.clone().map(|(name, wit)| format!("    export {name}: func(value: {wit});\n")).collect();
+    let methods: String =
+        functions.map(|(name, _)| format!("    def {name}(self, value):\n        pass\n\n")).collect();
+    let world = format!("package local:{plugin};\n\nworld {plugin} {{\n{exports}}}\n");
+    let source = format!("import wit_world\n\n\nclass WitWorld(wit_world.WitWorld):\n{methods}");
+    let component = workshop(plugin, &[("wit/world.wit", world.as_str()), ("app.py", source.as_str())]);
+    let state = kept_dir(&format!("state-{plugin}"));
+    let site = Site::new().config(&format!("[state]\ndir = \"{}\"\n", state.display())).plugin(plugin, &component);
+    let inspected = site.run(&["inspect", &format!("plugins/{plugin}.wasm")]);
+    assert!(inspected.code == 0 && inspected.stdout.contains("types_python_odd_fine  (value: u32)"), "{inspected:#?}");
+    for (name, _) in WITHOUT_JSON {
+        let warned = format!("function `{name}` is no tool: parameter `value`: a");
+        assert!(inspected.stdout.contains(&warned), "{inspected:#?}");
     }
 }

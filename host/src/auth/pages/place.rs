@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::clean_name;
+use super::names::clean_name;
 use crate::loopback::is_loopback_url;
 use crate::schemes;
 

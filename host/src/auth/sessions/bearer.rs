@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::cache::{Facts, Freshness, Grant, Live};
 use super::record::{Access, Record};
-use super::{Sessions, TRIES, now_s};
+use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
 use crate::auth::tokens::{Family, Kind, Token};
+use crate::clock::now_s;
 use crate::principal::{Known, Principal, Standing};
 use crate::store::{Committed, StoreError};
 

@@ -9,9 +9,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::record::Access;
+use crate::auth::identity::Identity;
 use crate::auth::people::Version;
 use crate::auth::tokens::{Family, TokenHash};
-use crate::auth::upstream::Identity;
 use crate::principal::Principal;
 
 /// After so long a session is read again beside the request that uses it.

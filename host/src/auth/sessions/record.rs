@@ -9,8 +9,9 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::auth::identity::Identity;
 use crate::auth::tokens::{Kind, Token, TokenHash};
-use crate::auth::upstream::{Identity, UpstreamTokens};
+use crate::auth::upstream::messages::UpstreamTokens;
 use crate::vault::Vault;
 
 /// Access tokens of one session that are good at once. Clients have one, or two for a moment; the oldest goes.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::record::{Answer, Predecessor, Record, Refresh};
 use super::together::Renewed;
-use super::{GONE, Sessions, TRIES, now_s};
+use super::{GONE, Sessions, TRIES};
 use crate::auth::errors::OAuthError;
+use crate::auth::identity::Identity;
 use crate::auth::people::is_inert;
 use crate::auth::tokens::{Family, Kind, Token};
-use crate::auth::upstream::{Identity, RefreshError, Refreshed};
+use crate::auth::upstream::messages::{RefreshError, Refreshed};
+use crate::clock::now_s;
 use crate::store::Committed;
 
 /// How long the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept before the

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{GONE, Sessions, TRIES, now_s};
+use super::{GONE, Sessions, TRIES};
 use crate::auth::errors::OAuthError;
 use crate::auth::tokens::Family;
-use crate::auth::upstream::Alike;
+use crate::auth::upstream::messages::Alike;
+use crate::clock::now_s;
 use crate::store::{Committed, StoreError};
 
 impl Sessions {

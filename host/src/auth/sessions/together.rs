@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::record::{Answer, Record};
+use crate::auth::identity::Identity;
 use crate::auth::tokens::{Family, TokenHash};
-use crate::auth::upstream::{Identity, UpstreamTokens};
+use crate::auth::upstream::messages::UpstreamTokens;
+use crate::clock::now_ms;
 
 /// Lets one request about the same thing run at a time, so that the provider sees one and the others get its answer.
 ///
@@ -131,12 +133,6 @@ impl Unsaved {
     pub(super) fn take(&self, family: &Family) -> Option<Renewed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(family)
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

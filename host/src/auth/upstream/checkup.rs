@@ -17,10 +17,11 @@ use super::breaker::Wire;
 use super::discovery::{Discovery, DiscoveryError, Known};
 use super::faults::Faults;
 use super::notes::{self, Kept, Note, Notes};
-use super::remote::{authorize_url, now, scopes};
+use super::remote::{authorize_url, scopes};
 use super::token::{Preference, TokenEndpoint, TokenError};
-use super::{LoginError, UpstreamRequest};
 use crate::auth::explain::Explanation;
+use crate::auth::upstream::messages::{LoginError, UpstreamRequest};
+use crate::clock::now_s;
 use crate::config::Provider;
 use crate::config::address::BaseUrl;
 use crate::config::provider::DiscoveryUrl;
@@ -67,7 +68,7 @@ const LEFT_OUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What the server has met with real people since the last time that it went well.
 fn met(kept: Kept) -> impl Iterator<Item = Finding> {
-    let age = |note: &Note| Duration::from_secs(now().saturating_sub(note.at_s));
+    let age = |note: &Note| Duration::from_secs(now_s().saturating_sub(note.at_s));
     let finding = |subject: &'static str, what: &str, note: Note| {
         Finding::bad(subject, format!("{what}, last {} ago: {}", Period::from(age(&note)), note.cause))
             .step("Once this works again, it is not said any more.")

@@ -6,14 +6,14 @@
 use http::StatusCode;
 use url::Url;
 
-use super::LoginError;
 use super::breaker::Down;
 use super::discovery::DiscoveryError;
 use super::identity::IdentityError;
 use super::notes::Notes;
 use super::token::TokenError;
-use super::{Alike, RefreshError, Unavailable, Unusable};
 use crate::auth::explain::Explanation;
+use crate::auth::upstream::messages::LoginError;
+use crate::auth::upstream::messages::{Alike, RefreshError, Unavailable, Unusable};
 use crate::config::Provider;
 use crate::config::provider::Hint;
 use crate::fetch::FetchError;

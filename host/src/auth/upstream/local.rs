@@ -17,13 +17,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Callback, Identity, Login, LoginError, Membership, Unusable, UpstreamRequest, UpstreamTokens};
 use crate::auth::explain::Explanation;
 use crate::auth::form::Parameters;
+use crate::auth::identity::{Identity, Membership};
 use crate::auth::pages::clean_name;
-use crate::auth::server::see_other;
+use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable, UpstreamRequest, UpstreamTokens};
 use crate::config::address::BaseUrl;
 use crate::html;
+use crate::html::see_other;
 use crate::vault::Vault;
 
 /// Life of a code: it is redeemed by the request that follows at once.

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::remote::now;
 use crate::atomic_file;
+use crate::clock::now_s;
 
 /// The same failure is written again only after so many seconds.
 const SAME_S: u64 = 10;
@@ -93,7 +93,7 @@ impl Notes {
     fn note(&self, kind: impl FnOnce(&mut Kept) -> &mut Option<Note>, cause: Option<&str>) {
         let mut kept = self.kept();
         let place = kind(&mut kept);
-        let now_s = now();
+        let now_s = now_s();
         match (&place, cause) {
             (None, None) => return,
             (Some(last), Some(cause)) if last.cause == cause && now_s < last.at_s + SAME_S => return,

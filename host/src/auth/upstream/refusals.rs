@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Alike;
-use super::remote::now;
+use crate::auth::upstream::messages::Alike;
+use crate::clock::now_s;
 
 /// Kinds of refusals that are remembered at once.
 const KINDS_MAX: usize = 64;
@@ -38,7 +38,7 @@ impl Refusals {
     pub(super) fn note(&self, code: &str, person: &str) -> Alike {
         let mut seen = self.seen();
         let renewed_s = seen.renewed_s;
-        let others = Alike::Others { renewed_ago: renewed_s.map(|at| Duration::from_secs(now().saturating_sub(at))) };
+        let others = Alike::Others { renewed_ago: renewed_s.map(|at| Duration::from_secs(now_s().saturating_sub(at))) };
         if seen.refused.len() >= KINDS_MAX && !seen.refused.contains_key(code) {
             return others;
         }
@@ -52,7 +52,7 @@ impl Refusals {
 
     /// Somebody's session was renewed.
     pub(super) fn forget(&self) {
-        *self.seen() = Seen { renewed_s: Some(now()), ..Seen::default() };
+        *self.seen() = Seen { renewed_s: Some(now_s()), ..Seen::default() };
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

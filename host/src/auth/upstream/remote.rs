@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,10 +21,11 @@ use super::identity::{Asking, IdentityError, names_provider};
 use super::notes::Notes;
 use super::refusals::Refusals;
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
-use super::{
-    Callback, Login, LoginError, Membership, RefreshError, Refreshed, Unavailable, Unusable, UpstreamRequest,
-    UpstreamTokens,
+use crate::auth::identity::Membership;
+use crate::auth::upstream::messages::{
+    Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, Unusable, UpstreamRequest, UpstreamTokens,
 };
+use crate::clock::now_s;
 use crate::config::address::BaseUrl;
 use crate::config::provider::Revocation;
 use crate::config::{Egress, Provider};
@@ -287,7 +288,7 @@ impl Remote {
 
     /// Asks whether a token that is never renewed still is good.
     async fn recheck(&self, endpoint: &TokenEndpoint<'_>, old: &UpstreamTokens) -> Result<Refreshed, RefreshError> {
-        let tokens = UpstreamTokens { checked_at: now(), ..old.clone() };
+        let tokens = UpstreamTokens { checked_at: now_s(), ..old.clone() };
         // Its id_token is that of the login, and has expired.
         let asked = UpstreamTokens { id_token: None, ..tokens.clone() };
         let asking = Asking { endpoint, tokens: &asked };
@@ -306,7 +307,7 @@ impl Remote {
 
     fn is_recheck_due(&self, tokens: &UpstreamTokens) -> bool {
         let Some(every) = &self.0.provider.verify.recheck else { return false };
-        let now = now();
+        let now = now_s();
         let is_expired = tokens.expires_at.is_some_and(|expires_at| expires_at <= now);
         !is_expired && now.saturating_sub(tokens.checked_at) >= every.duration().as_secs()
     }
@@ -373,7 +374,7 @@ impl Remote {
 /// so that is not done before it is due.
 fn is_ending(tokens: &UpstreamTokens) -> bool {
     let ends_at = tokens.expires_at.unwrap_or(tokens.checked_at + LIFE_UNKNOWN_S);
-    ends_at <= now() + ENDING_S
+    ends_at <= now_s() + ENDING_S
 }
 
 /// What is asked for: the scopes of the data, and those that the provider is known to have.
@@ -460,7 +461,7 @@ fn check_issuer(provider: &Provider, known: &Known, callback: &Callback) -> Resu
 /// What is kept of an answer. A provider that gives no new refresh token leaves the old one in force (RFC 6749 §6),
 /// and one that names no scopes has granted those that were asked for (§5.1).
 fn kept(answer: Tokens, old: Option<&UpstreamTokens>, asked: &[String]) -> UpstreamTokens {
-    let now = now();
+    let now = now_s();
     UpstreamTokens {
         access_token: answer.access_token,
         refresh_token: answer.refresh_token.or_else(|| old?.refresh_token.clone()),
@@ -469,11 +470,6 @@ fn kept(answer: Tokens, old: Option<&UpstreamTokens>, asked: &[String]) -> Upstr
         scope: answer.scope.or_else(|| Some(old?.scope.clone())).unwrap_or_else(|| asked.to_vec()),
         checked_at: now,
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

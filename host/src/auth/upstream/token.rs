@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
-use super::UpstreamRequest;
 use super::answer::{self, normalised};
 use super::breaker::{Down, Wire};
 use super::discovery::Known;
+use crate::auth::upstream::messages::UpstreamRequest;
 use crate::config::Provider;
 use crate::config::provider::{BasicEncoding, ClientAuth};
 

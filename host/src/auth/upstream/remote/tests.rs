@@ -66,7 +66,7 @@ impl Fake {
 
     fn id_token(&self, further: &Value) -> String {
         let mut claims = json!({
-            "iss": format!("{}/", self.url), "sub": "alice", "aud": "us", "exp": now() + 300, "iat": now(), "nonce": "n",
+            "iss": format!("{}/", self.url), "sub": "alice", "aud": "us", "exp": now_s() + 300, "iat": now_s(), "nonce": "n",
             "email": "alice@example.com", "email_verified": true, "name": "Alice",
         });
         claims.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
@@ -200,7 +200,7 @@ async fn a_login_gives_identity_and_tokens() {
     assert_eq!(login.identity.issuer, format!("{}/", fake.url));
     assert_eq!(login.identity.scopes, ["openid", "read:x"]);
     assert_eq!(login.tokens.refresh_token.as_deref(), Some("r"));
-    assert!(login.tokens.expires_at.unwrap() >= now() + 3500);
+    assert!(login.tokens.expires_at.unwrap() >= now_s() + 3500);
     let [sent] = &fake.requests("/token")[..] else { panic!("one request") };
     for part in
         ["authorization: Basic dXM6aHVudGVyMg==", "grant_type=authorization_code", "code_verifier=vvv", "code=code"]
@@ -255,7 +255,7 @@ async fn what_the_id_token_lacks_is_at_the_userinfo_endpoint() {
     let remote = fake.remote("").await;
     let bare = {
         let claims =
-            json!({ "iss": format!("{}/", fake.url), "sub": "alice", "aud": "us", "exp": now() + 300, "nonce": "n" });
+            json!({ "iss": format!("{}/", fake.url), "sub": "alice", "aud": "us", "exp": now_s() + 300, "nonce": "n" });
         fake.sign(&claims)
     };
     fake.gives(&json!({ "id_token": bare }));
@@ -298,7 +298,7 @@ async fn scopes_come_out_of_an_access_token_for_the_audience() {
     let remote = fake.remote("audience = 'https://api'").await;
     let access_token = |audience: Value| {
         fake.sign(&json!({
-            "iss": format!("{}/", fake.url), "sub": "alice", "aud": audience, "exp": now() + 300,
+            "iss": format!("{}/", fake.url), "sub": "alice", "aud": audience, "exp": now_s() + 300,
             "scope": "openid read:x", "permissions": ["write:x"],
         }))
     };
@@ -337,7 +337,7 @@ async fn a_refresh_keeps_what_the_provider_does_not_replace() {
         checked_at: 0,
     };
     let id_token = {
-        let claims = json!({ "iss": format!("{}/", fake.url), "sub": "alice", "aud": "us", "exp": now() + 300, "email": "new@example.com", "name": "A" });
+        let claims = json!({ "iss": format!("{}/", fake.url), "sub": "alice", "aud": "us", "exp": now_s() + 300, "email": "new@example.com", "name": "A" });
         fake.sign(&claims)
     };
     fake.gives(&json!({ "id_token": id_token }));
@@ -346,7 +346,7 @@ async fn a_refresh_keeps_what_the_provider_does_not_replace() {
     assert_eq!(tokens.scope, old.scope);
     assert_eq!(identity.unwrap().email.as_deref(), Some("new@example.com"));
     assert!(matches!(remote.refresh(&tokens, "alice").await, Ok(Refreshed::NotNeeded)), "an hour is left of these");
-    let ended = |tokens: UpstreamTokens| UpstreamTokens { expires_at: Some(now()), ..tokens };
+    let ended = |tokens: UpstreamTokens| UpstreamTokens { expires_at: Some(now_s()), ..tokens };
     fake.gives(&json!({ "refresh_token": "r2" }));
     let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&ended(tokens), "alice").await else {
         panic!("tokens")
@@ -380,7 +380,7 @@ async fn tokens_that_never_end_are_checked_now_and_then() {
         scope: Vec::new(),
         checked_at,
     };
-    assert!(matches!(remote.refresh(&checked(now()), "alice").await, Ok(Refreshed::NotNeeded)));
+    assert!(matches!(remote.refresh(&checked(now_s()), "alice").await, Ok(Refreshed::NotNeeded)));
     fake.says("/userinfo", 200, json!({ "sub": "alice", "email": "a@example.com" }));
     let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&checked(0), "alice").await else {
         panic!("tokens")
