@@ -22,6 +22,7 @@ pub mod egress;
 pub mod environment;
 pub mod free;
 pub mod in_force;
+mod invocation;
 pub mod key;
 pub mod keys;
 pub mod names;
@@ -36,9 +37,6 @@ mod text;
 pub mod units;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use schemars::Schema;
@@ -51,6 +49,7 @@ use self::document::Value;
 pub use self::egress::Egress;
 pub use self::environment::Environment;
 use self::in_force::InForce;
+pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
 pub use self::keys::{Config, Limits, PluginSettings, Server};
 pub use self::problem::ConfigError;
@@ -62,45 +61,11 @@ use self::template::TemplateError;
 pub use self::units::ByteSize;
 use crate::state::{SecretText, Secrets, ShortSecret};
 
-/// The file that is read when the command line names none.
-const FILE: &str = "tinymcp.toml";
-
 /// What the root key is made of, in place of a file of the state directory.
 const SECRET: &str = "TINYMCP_SECRET";
 
 /// What it was made of before, separated by spaces: what was sealed under these can still be read.
 const PREVIOUS_SECRETS: &str = "TINYMCP_SECRET_PREVIOUS";
-
-/// What one command line says about the configuration. It is kept, so that a reload reads the same.
-#[derive(Clone, Debug)]
-pub struct Invocation {
-    /// The file that was named; without one, `tinymcp.toml` in the working directory, if it is there.
-    pub file: Option<PathBuf>,
-    /// Values that are stronger than those of file and environment.
-    pub overrides: Vec<Override>,
-    /// What the configuration is for.
-    pub purpose: Purpose,
-}
-
-/// One value from the command line.
-#[derive(Clone, Debug)]
-pub struct Override {
-    /// The key that it replaces, such as `server.listen`.
-    pub key: &'static str,
-    /// The value, as a variable would hold it.
-    pub value: String,
-    /// Who says so, such as `--listen`.
-    pub argument: &'static str,
-}
-
-/// What a configuration is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Serving: people must be able to log in.
-    Serve,
-    /// Looking at plugins, or at the configuration: login may be unfinished.
-    Look,
-}
 
 /// A configuration without problems.
 #[derive(Clone, Debug)]
@@ -120,32 +85,6 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Every value with its source, for `tinymcp check`.
     pub in_force: InForce,
-}
-
-impl Invocation {
-    /// A command line that names no file and overrides nothing.
-    pub fn new(purpose: Purpose) -> Self {
-        Self { file: None, overrides: Vec::new(), purpose }
-    }
-
-    /// The file that is read.
-    pub fn path(&self) -> &Path {
-        self.file.as_deref().unwrap_or(Path::new(FILE))
-    }
-
-    /// The directory of that file: of its `.env`, and of relative paths in it. Empty for the working directory.
-    pub fn directory(&self) -> &Path {
-        self.path().parent().unwrap_or(Path::new(""))
-    }
-
-    /// The text of the file; none when no file was named and there is none.
-    fn read(&self) -> Result<Option<String>, ConfigError> {
-        match fs::read_to_string(self.path()) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.file.is_none() => Ok(None),
-            Err(cause) => Err(ConfigError::Unreadable { path: self.path().to_owned(), cause }),
-        }
-    }
 }
 
 impl Config {
@@ -263,7 +202,7 @@ fn client_secrets(config: &Config, environment: &Environment, reader: &mut Reade
     for (id, client) in &config.auth.clients {
         let Some(template) = &client.secret else { continue };
         let key = Key::from("auth.clients").child(id).child("secret");
-        match template.resolve(environment) {
+        match template.resolve(|name| environment.lookup(name)) {
             Ok(secret) if secret.trim().is_empty() => {
                 let message = "an empty secret proves nothing; leave the key out for a public client";
                 reader.conflict(&[key], message.to_owned());

@@ -2,22 +2,17 @@
 //!
 //! A proxy is something an operator asks for: variables that happen to be set are not followed, and that is said.
 
+pub mod proxy;
+
 use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
-use url::Url;
-
-use super::document::{Node, Value};
-use super::in_force::REDACTED;
+use self::proxy::{EgressProxy, ProxyUrl};
 use super::key::Key;
 use super::keys::Config;
 use super::problem::{Fault, Problem, Source};
-use super::reader::{Reader, Setting};
+use super::reader::Reader;
 use super::text::Unfit;
-
-/// In place of a URL: the proxy that the environment names.
-const ENV: &str = "env";
 
 /// The variables of a proxy for https, the strongest first.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
@@ -34,19 +29,6 @@ const TRUSTED: &str = "SSL_CERT_FILE";
 /// The largest file of certificates: the whole Mozilla bundle has a quarter of a megabyte.
 const CA_BYTES_MAX: u64 = 4 << 20;
 
-/// The value of `egress.proxy`.
-#[derive(Clone, PartialEq, Eq)]
-pub enum EgressProxy {
-    /// The one that the environment names, if it names any.
-    Env,
-    /// This one.
-    Url(ProxyUrl),
-}
-
-/// The URL of a proxy. It may hold a password, so it is shown without.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ProxyUrl(Url);
-
 /// How the provider is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Egress {
@@ -58,121 +40,6 @@ pub struct Egress {
     pub authorities: Option<Vec<u8>>,
     /// Who says which: the key, or a variable.
     pub source: Option<String>,
-}
-
-impl ProxyUrl {
-    /// The URL itself, password and all.
-    pub fn reveal(&self) -> &Url {
-        &self.0
-    }
-}
-
-impl FromStr for ProxyUrl {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("the proxy must be one that speaks http:// or https://".into());
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err("no host".into());
-        }
-        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err("nothing may follow host and port".into());
-        }
-        Ok(Self(url))
-    }
-}
-
-/// Without user and password.
-impl fmt::Display for ProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = &self.0;
-        let has_user = !url.username().is_empty() || url.password().is_some();
-        let user = if has_user { "***@" } else { "" };
-        write!(f, "{}://{user}{}", url.scheme(), url.host_str().unwrap_or_default())?;
-        url.port().map_or(Ok(()), |port| write!(f, ":{port}"))
-    }
-}
-
-impl fmt::Debug for ProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for EgressProxy {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        if text == ENV { Ok(Self::Env) } else { text.parse().map(Self::Url) }
-    }
-}
-
-impl fmt::Display for EgressProxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Env => f.write_str(ENV),
-            Self::Url(url) => url.fmt(f),
-        }
-    }
-}
-
-impl fmt::Debug for EgressProxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// What is expected of it, for people.
-const EXPECTED: &str = "\"env\", or a proxy's URL such as \"http://proxy.example:3128\"";
-
-impl schemars::JsonSchema for EgressProxy {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "EgressProxy".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "examples": ["http://proxy.example:3128", ENV],
-            "pattern": r"^(?:env|https?://.+)$|\$\{",
-        })
-    }
-}
-
-impl Setting for EgressProxy {
-    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        if !matches!(node.value, Value::Text(_)) {
-            let (expected, got) = (EXPECTED.to_owned(), node.value.kind().to_owned());
-            reader.problem(&node.source, key, Fault::Type { expected, got });
-            return None;
-        }
-        let text = reader.text(node, key, EXPECTED.to_owned())?;
-        let refused = |reason: Unfit| Fault::Value { value: REDACTED.to_owned(), reason: reason.to_string() };
-        text.trim().parse().map_err(|reason| reader.problem(&node.source, key, refused(reason))).ok()
-    }
-
-    fn from_variable(text: &str) -> Value {
-        Value::Text(text.trim().to_owned())
-    }
-
-    fn shown(node: &Node, _name: &str) -> String {
-        match &node.value {
-            // A `${…}` shows nothing by itself.
-            Value::Text(text) if text.contains("${") && !text.contains('@') => node.value.to_string(),
-            Value::Text(text) => match text.trim().parse::<Self>() {
-                Ok(proxy) => Value::Text(proxy.to_string()).to_string(),
-                Err(_) => REDACTED.to_owned(),
-            },
-            _ => REDACTED.to_owned(),
-        }
-    }
 }
 
 impl fmt::Display for Egress {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::problem::{Fault, Problem, Source};
-use super::template::is_variable_name;
+use super::template::{Lookup, is_variable_name};
 
 /// Name of the file beside the configuration.
 const DOT_ENV: &str = ".env";
@@ -121,6 +121,15 @@ impl Environment {
     /// The value of a variable, or of the file that `NAME_FILE` names; none when neither is set, or it is empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.plain(name).or_else(|| self.file_value(name)?.as_deref().ok().filter(|value| !is_blank(value)))
+    }
+
+    /// The same for templates, which say why there is no value.
+    pub fn lookup(&self, name: &str) -> Lookup<'_> {
+        match (self.get(name), self.unreadable(name)) {
+            (Some(value), _) => Ok(Some(value)),
+            (None, Some(reason)) => Err(reason),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Why the file that `NAME_FILE` names gives no value, if that is why the variable is not set.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::address::{AllowedHost, BaseUrl, Listen, Network, Origin};
 use super::document::{Node, Table, Value};
-use super::egress::EgressProxy;
+use super::egress::proxy::EgressProxy;
 use super::environment::Environment;
 use super::free::{Free, PluginSetting};
 use super::key::Key;

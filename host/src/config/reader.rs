@@ -5,10 +5,10 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Override;
 use super::document::{Node, Value};
 use super::environment::Environment;
 use super::in_force::Line;
+use super::invocation::Override;
 use super::key::{Key, PREFIX};
 use super::problem::{Fault, Problem, Source, nearest};
 use super::template::Template;
@@ -220,7 +220,9 @@ impl<'a> Reader<'a> {
                 return Some(written.clone());
             }
         };
-        let resolved = template.map_err(|error| vec![error]).and_then(|template| template.resolve(self.environment));
+        let resolved = template
+            .map_err(|error| vec![error])
+            .and_then(|template| template.resolve(|name| self.environment.lookup(name)));
         match resolved {
             Ok(text) => Some(text),
             Err(errors) => {

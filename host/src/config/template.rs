@@ -5,7 +5,8 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::environment::Environment;
+/// The value of a variable, if it is set; or why the file that should give it does not.
+pub type Lookup<'v> = Result<Option<&'v str>, String>;
 
 /// A text that may name variables: `${VAR}`, or `${VAR:-default}` for when it is not set or empty.
 ///
@@ -88,23 +89,30 @@ impl Template {
     /// # Errors
     /// [`TemplateError::Missing`] for every variable that is not set, or empty, and has no default, and
     /// [`TemplateError::Unreadable`] for every one that names a file which gives nothing.
-    pub fn resolve(&self, environment: &Environment) -> Result<String, Vec<TemplateError>> {
-        self.resolve_by(environment, |value| value)
+    pub fn resolve<'v>(&self, lookup: impl Fn(&str) -> Lookup<'v>) -> Result<String, Vec<TemplateError>> {
+        self.resolve_by(&lookup, |value| value)
     }
 
     /// The same, without the white space around the value of each variable, which comes from copying it.
     ///
     /// # Errors
     /// As for [`Template::resolve`].
-    pub(super) fn resolve_trimmed(&self, environment: &Environment) -> Result<String, Vec<TemplateError>> {
-        self.resolve_by(environment, str::trim)
+    pub(super) fn resolve_trimmed<'v>(
+        &self,
+        lookup: impl Fn(&str) -> Lookup<'v>,
+    ) -> Result<String, Vec<TemplateError>> {
+        self.resolve_by(&lookup, str::trim)
     }
 
-    fn resolve_by(&self, environment: &Environment, taken: fn(&str) -> &str) -> Result<String, Vec<TemplateError>> {
+    fn resolve_by<'v>(
+        &self,
+        lookup: &impl Fn(&str) -> Lookup<'v>,
+        taken: fn(&str) -> &str,
+    ) -> Result<String, Vec<TemplateError>> {
         let mut resolved = String::new();
         let mut errors = Vec::new();
         for part in &self.0 {
-            match part.text(environment, taken) {
+            match part.text(lookup, taken) {
                 Ok(text) => resolved.push_str(&text),
                 Err(error) => errors.extend(Some(error).filter(|error| !errors.contains(error))),
             }
@@ -122,17 +130,17 @@ impl Template {
 }
 
 impl Part {
-    fn text<'t>(
+    fn text<'t, 'v: 't>(
         &'t self,
-        environment: &'t Environment,
+        lookup: &impl Fn(&str) -> Lookup<'v>,
         taken: fn(&str) -> &str,
     ) -> Result<Cow<'t, str>, TemplateError> {
         match self {
             Self::Literal(text) => Ok(text.into()),
-            Self::Variable { name, default } => match (environment.get(name), environment.unreadable(name)) {
-                (Some(value), _) => Ok(taken(value).into()),
-                (None, Some(reason)) => Err(TemplateError::Unreadable { name: name.clone(), reason }),
-                (None, None) => match default {
+            Self::Variable { name, default } => match lookup(name) {
+                Ok(Some(value)) => Ok(taken(value).into()),
+                Err(reason) => Err(TemplateError::Unreadable { name: name.clone(), reason }),
+                Ok(None) => match default {
                     Some(default) => Ok(default.into()),
                     None => Err(TemplateError::Missing(name.clone())),
                 },
@@ -171,11 +179,12 @@ pub(super) fn is_variable_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
 
     fn check(text: &str, expected: Result<&str, &str>) {
         let environment = Environment::from_iter([("HOST", "example.com"), ("PORT", "8443"), ("EMPTY", "")]);
         let resolved = Template::parse(text).map_err(|error| vec![error]);
-        let resolved = resolved.and_then(|template| template.resolve(&environment));
+        let resolved = resolved.and_then(|template| template.resolve(|name| environment.lookup(name)));
         let resolved =
             resolved.map_err(|errors| errors.iter().map(TemplateError::to_string).collect::<Vec<_>>().join("\n"));
         assert_eq!(resolved.as_deref().map_err(String::as_str), expected, "{text}");

@@ -49,8 +49,8 @@ impl Variables<'_> {
             Value::Text(text) => {
                 let Ok(template) = Template::parse(text) else { return };
                 let resolved = match is_verbatim {
-                    true => template.resolve(self.environment),
-                    false => template.resolve_trimmed(self.environment),
+                    true => template.resolve(|name| self.environment.lookup(name)),
+                    false => template.resolve_trimmed(|name| self.environment.lookup(name)),
                 };
                 let Ok(resolved) = resolved else { return };
                 match self.sources(&template) {
