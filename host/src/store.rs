@@ -7,6 +7,7 @@
 //! A key is always a hash. A value is sealed before a backend sees it, together with its place, revision and expiry:
 //! nothing in a backend can be read, moved or changed without the server's key (`docs/store.md`).
 
+mod contract;
 mod seal;
 mod sqlite;
 
@@ -14,234 +15,16 @@ mod sqlite;
 mod conformance;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::contract::{Backend, now};
+pub use self::contract::{Committed, Key, OpenError, Row, StoreError, Table, Write};
 use self::seal::Sealer;
 use self::sqlite::Sqlite;
 use crate::state::StateDir;
-
-/// The kinds of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Table {
-    /// An authorization under way, from the consent to the provider's answer.
-    Transaction,
-    /// A person through one client: tokens, and what the provider gave.
-    Session,
-    /// What has been used and may not be used again.
-    Once,
-}
-
-impl Table {
-    /// How backends and seals name it. Never changed: it is in every stored row.
-    fn id(self) -> u8 {
-        match self {
-            Self::Transaction => 1,
-            Self::Session => 2,
-            Self::Once => 3,
-        }
-    }
-}
-
-/// The key of a row: a hash, so that no secret is in a key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key(pub [u8; 32]);
-
-impl Key {
-    /// The key that belongs to a secret: its SHA-256. The secret must be random enough not to be guessed.
-    pub fn of(secret: &[u8]) -> Self {
-        Self(Sha256::digest(secret).into())
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "Key({a:02x}{b:02x}{c:02x}{d:02x}..)")
-    }
-}
-
-/// A row that is there and has not expired.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Row {
-    /// What was written.
-    pub value: Vec<u8>,
-    /// Another one after each write, and never one that this key has had before.
-    pub revision: u64,
-    /// From when on it is a miss; whole milliseconds.
-    pub expires: SystemTime,
-}
-
-impl fmt::Debug for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { value: _, revision, expires } = self;
-        f.debug_struct("Row").field("revision", revision).field("expires", expires).finish_non_exhaustive()
-    }
-}
-
-/// One change within a commit.
-pub enum Write {
-    /// Writes a row that is not there yet. Fails the whole commit when a live one is.
-    Insert {
-        /// Its table.
-        table: Table,
-        /// Its key.
-        key: Key,
-        /// What to write.
-        value: Vec<u8>,
-        /// Until when it lives.
-        expires: SystemTime,
-    },
-    /// Writes over a row that has not changed since it was read. Fails the whole commit when it has, or is gone.
-    Replace {
-        /// Its table.
-        table: Table,
-        /// Its key.
-        key: Key,
-        /// The revision that was read.
-        revision: u64,
-        /// What to write.
-        value: Vec<u8>,
-        /// Until when it lives.
-        expires: SystemTime,
-    },
-    /// Writes a row, whatever is there.
-    Put {
-        /// Its table.
-        table: Table,
-        /// Its key.
-        key: Key,
-        /// What to write.
-        value: Vec<u8>,
-        /// Until when it lives.
-        expires: SystemTime,
-    },
-    /// Removes a row, if it is there.
-    Remove {
-        /// Its table.
-        table: Table,
-        /// Its key.
-        key: Key,
-    },
-}
-
-/// How a commit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Committed {
-    /// Everything is written, and will be there after a crash.
-    Done,
-    /// A condition did not hold, and nothing was written.
-    Conflict,
-}
-
-/// Why the store did not do it. Clients are told to try again later; the cause is for the log.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// Not now: a full disk, most likely. It recovers by itself.
-    #[error("store unavailable: {0}")]
-    Unavailable(String),
-    /// What is stored is not what was written. Somebody must look at it.
-    #[error("store damaged: {0}")]
-    Damaged(String),
-}
-
-/// Why the store cannot be opened. A server without its store does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The system does not let us.
-    #[error("store `{}` cannot be used: {cause}", path.display())]
-    Unusable {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        cause: String,
-    },
-    /// Another server has it open.
-    #[error("store `{}` is in use by another server{}: stop that one, or give this one a directory of its own with `state.dir`", path.display(), process(*.pid))]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-        /// The other server, if it has said so.
-        pid: Option<u32>,
-    },
-    /// It was written under another key.
-    #[error("store `{}` was written under another key: put the key back as `TINYMCP_SECRET`, in `TINYMCP_SECRET_PREVIOUS` or as file `key.old` in the state directory; or delete the directory `{}`, which logs everybody out", path.display(), directory(path))]
-    WrongKey {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A later version of this program has written it.
-    #[error("store `{}` has schema {found}, and this version knows {known}: run the version that wrote it or a later one; or delete the directory `{}`, which logs everybody out", path.display(), directory(path))]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// The latest that this version knows.
-        known: i64,
-    },
-    /// It is not what was written.
-    #[error("store `{}` is damaged: {cause}: restore the directory `{}` from a backup; or delete it, which logs everybody out", path.display(), directory(path))]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        cause: String,
-    },
-}
-
-fn process(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
-}
-
-fn directory(file: &std::path::Path) -> std::path::Display<'_> {
-    file.parent().unwrap_or(file).display()
-}
-
-/// What keeps the rows. It sees hashes and sealed values only, and gets the time with each call.
-#[async_trait]
-trait Backend: Send + Sync + 'static {
-    /// A live row.
-    async fn get(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError>;
-
-    /// Removes a live row and returns it, to one caller only; durable before it returns.
-    async fn take(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError>;
-
-    /// Makes all changes if all conditions hold on what is stored before, else none; durable before it returns.
-    async fn commit(&self, writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError>;
-}
-
-/// Milliseconds since 1970, as backends have the time.
-type Millis = i64;
-
-#[derive(Clone, PartialEq, Eq)]
-struct SealedRow {
-    sealed: Vec<u8>,
-    revision: u64,
-    expires: Millis,
-}
-
-struct SealedWrite {
-    table: Table,
-    key: Key,
-    condition: Condition,
-    /// What to write; none to remove what is there.
-    row: Option<SealedRow>,
-}
-
-/// What must be stored for a commit to take place.
-#[derive(Clone, Copy)]
-enum Condition {
-    Anything,
-    Nothing,
-    Revision(u64),
-}
 
 /// A handle to the store.
 ///
@@ -298,17 +81,4 @@ impl Store {
         let writes = writes.into_iter().map(|write| self.sealer.seal(write)).collect();
         self.backend.commit(writes, now()).await
     }
-}
-
-fn now() -> Millis {
-    millis(SystemTime::now())
-}
-
-fn millis(time: SystemTime) -> Millis {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
-}
-
-fn time(millis: Millis) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
 }

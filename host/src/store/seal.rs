@@ -1,6 +1,6 @@
 //! Sealing rows: what a backend keeps can be read here only, and only as what it was written as.
 
-use super::{Condition, Key, Millis, Row, SealedRow, SealedWrite, StoreError, Table, Write, millis, time};
+use super::contract::{Condition, Key, Millis, Row, SealedRow, SealedWrite, StoreError, Table, Write, millis, time};
 use crate::state::StateDir;
 use crate::vault::Vault;
 

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::worker::{Queue, WeakQueue, Workers};
+use super::contract::{Backend, Committed, Key, Millis, OpenError, SealedRow, SealedWrite, StoreError, Table, now};
 use super::seal::Sealer;
-use super::{Backend, Committed, Key, Millis, OpenError, SealedRow, SealedWrite, StoreError, Table, now};
 use crate::state::StateDir;
 
 /// Time between two sweeps. Expired rows are misses at once; only their space waits.

@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
+use crate::store::contract::{Key, Millis};
 use crate::store::seal::{Seal, Sealer};
-use crate::store::{Key, Millis};
 
 /// Why a file may not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::store::OpenError;
+use crate::store::contract::OpenError;
 
 /// The lock on a store's directory, until it is dropped; the system drops it with the process, however that ends.
 ///

@@ -14,8 +14,8 @@ use super::lock::{Left, Lock};
 use super::log;
 use super::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
 use crate::state::StateDir;
+use crate::store::contract::{OpenError, now};
 use crate::store::seal::{Seal, Sealer};
-use crate::store::{OpenError, now};
 
 /// A directory of its own, so that a backup, or a new beginning, is that of one directory.
 const DIRECTORY: &str = "store";

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::store::{Committed, Condition, Key, Millis, SealedRow, SealedWrite, Table};
+use crate::store::contract::{Committed, Condition, Key, Millis, SealedRow, SealedWrite, Table};
 
 /// Version of the schema below, kept as `user_version`. A change of it comes with a migration in `open`.
 pub(super) const SCHEMA_VERSION: i64 = 1;

@@ -14,8 +14,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::check;
 use super::lock::Lock;
 use super::open::{self, Opened, Role, connect, is_damage};
+use crate::store::contract::{OpenError, StoreError, now};
 use crate::store::seal::Sealer;
-use crate::store::{OpenError, StoreError, now};
 
 /// Calls that wait in a queue; further ones wait for room in it.
 const QUEUE: usize = 1024;
