@@ -1,21 +1,24 @@
 //! `tinymcp build`: from sources to components in the plugins directory.
 
 mod anew;
+mod error;
+pub(super) mod folder;
 mod language;
 pub(super) mod made;
+pub(super) mod manner;
 pub(super) mod sources;
 mod toolchain;
 mod wit;
 mod wit_section;
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
+use self::error::BuildError;
 pub(super) use self::language::Language;
-use self::language::{Missing as MissingExport, TargetError};
 use self::made::{Made, Put};
+use self::manner::{Manner, Missing, Names};
 use self::sources::Source;
 use self::wit::{Complaint, Wit};
 use super::{ConfigArguments, Failure, output, runtime, wait};
@@ -46,31 +49,6 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if all_built { Ok(()) } else { Err(Failure::Silent) }
 }
 
-/// What becomes of a source whose toolchain is not installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// A line says so: nobody has every toolchain, and nobody asked for this plugin.
-    Skipped,
-    /// Somebody asked for this plugin.
-    Failure,
-}
-
-/// The choice of keeping the names of functions in a component, so that a trap can tell where it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
-    /// As the crate's own profile says, which strips them if `tinymcp new` wrote it.
-    Stripped,
-    /// For whoever works on the plugin.
-    Kept,
-}
-
-/// The manner in which plugins are built.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    pub(super) missing: Missing,
-    pub(super) names: Names,
-}
-
 /// Says which folders are left out since they lack something.
 pub(super) fn report_incomplete(incomplete: &[sources::Incomplete]) {
     for folder in incomplete {
@@ -85,17 +63,17 @@ pub(super) async fn build_all(config: &Config, sources: &[Source], manner: Manne
     for (index, source) in sources.iter().enumerate() {
         let progress = format!("({}/{})", index + 1, sources.len());
         // Before the toolchain, and told after it: what it builds counts.
-        let (wit, complaint) = match Wit::read(&source.directory) {
+        let (wit, complaint) = match Wit::read(&source.folder.directory) {
             Ok(wit) => (wit, None),
             Err(complaint) => (None, Some(complaint)),
         };
         match build(&config.plugins.dir, source, wit.as_ref(), manner.names, &progress).await {
             Ok(()) => {}
             Err(error @ BuildError::Missing { .. }) if manner.missing == Missing::Skipped => {
-                output::note(&format!("{} {} {progress}: {error}", output::notable("skipped"), source.name));
+                output::note(&format!("{} {} {progress}: {error}", output::notable("skipped"), source.folder.name));
             }
             Err(error) => {
-                output::error(&format!("plugin `{}` not built: {}", source.name, Unbuilt { error, complaint }));
+                output::error(&format!("plugin `{}` not built: {}", source.folder.name, Unbuilt { error, complaint }));
                 all_built = false;
             }
         }
@@ -118,61 +96,6 @@ impl fmt::Display for Unbuilt {
     }
 }
 
-/// Why a plugin is not built.
-#[derive(Debug, thiserror::Error)]
-enum BuildError {
-    #[error("{program} is not installed: {install}")]
-    Missing { program: &'static str, install: String },
-    #[error("`{}` cannot be started: {source}", program.display())]
-    Start { program: PathBuf, source: io::Error },
-    #[error("`{} --version` failed: {said}", program.display())]
-    Broken { program: PathBuf, said: String },
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    #[error("`{}` reported errors, see above", program.display())]
-    Reported { program: PathBuf },
-    #[error("the crate gives no component: its `Cargo.toml` needs `crate-type = [\"cdylib\"]` in `[lib]`")]
-    NoComponent,
-    #[error("{}", lines(.0))]
-    Exports(Vec<MissingExport>),
-    #[error(
-        "{place}: `{outer}` has `{inner}` in it, and jco makes no valid component of types of a world that are in each other: put them into an interface, and `use` them from there"
-    )]
-    NestedTypes { place: String, inner: String, outer: String },
-    #[error("{}", one_world(.0))]
-    Worlds(Vec<String>),
-    #[error("the toolchain has made a component that is not valid, and no host would load it: {0}")]
-    Invalid(wasmparser::BinaryReaderError),
-    #[error("`{}`: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
-}
-
-/// The cure for WIT that does not say what the plugin is made of.
-fn one_world(worlds: &[String]) -> String {
-    if worlds.is_empty() {
-        return "its WIT has no world, and a plugin is made of one: write `world NAME { export …; }` into `wit/world.wit`"
-            .to_owned();
-    }
-    let worlds = worlds.iter().map(|world| format!("`{world}`")).collect::<Vec<_>>().join(", ");
-    format!(
-        "its WIT has several worlds ({worlds}), and a plugin is made of one: keep that one in `wit/`, and move the others \
-         out of it"
-    )
-}
-
-impl BuildError {
-    /// What a failure to read or write this path becomes.
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
-    }
-}
-
-fn lines(missing: &[MissingExport]) -> String {
-    let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    lines.join("\n")
-}
-
 /// Builds one source, says so, and puts the component into the plugins directory.
 async fn build(
     plugins_dir: &Path,
@@ -181,13 +104,13 @@ async fn build(
     names: Names,
     progress: &str,
 ) -> Result<(), BuildError> {
-    let tool = source.language.find_tool(&source.directory).await?;
+    let tool = source.language.find_tool(&source.folder.directory).await?;
     let started = Instant::now();
-    output::note(&format!("{} {} {progress}", output::dim("building"), source.name));
-    let artifact = source.language.build(&tool, source, wit, names, &plugins_dir.join("target")).await?;
+    output::note(&format!("{} {} {progress}", output::dim("building"), source.folder.name));
+    let artifact = source.language.build(&tool, &source.folder, wit, names, &plugins_dir.join("target")).await?;
     let mut component = std::fs::read(&artifact).map_err(BuildError::io(&artifact))?;
-    wit_section::add(&mut component, &source.directory, wit);
-    let made = Made::of(plugins_dir, &source.name);
+    wit_section::add(&mut component, &source.folder.directory, wit);
+    let made = Made::of(plugins_dir, &source.folder.name);
     if std::fs::read(made.component()).ok().as_ref() != Some(&component) {
         validate(&component)?;
     }
@@ -206,7 +129,7 @@ async fn build(
         ));
     }
     if let (Put::New | Put::Kept(_), Some(advice)) = (&put, source.language.advice(&component)) {
-        output::note(&format!("{} {}: {advice}", output::notable("note:"), source.name));
+        output::note(&format!("{} {}: {advice}", output::notable("note:"), source.folder.name));
     }
     Ok(())
 }

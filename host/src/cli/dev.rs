@@ -8,9 +8,11 @@ use std::time::Duration;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
+use super::build::folder::is_output;
 use super::build::made::Made;
-use super::build::sources::{self, Incomplete, Source, is_output};
-use super::build::{Language, Manner, Missing, Names, build_all, report_incomplete};
+use super::build::manner::{Manner, Missing, Names};
+use super::build::sources::{self, Incomplete, Source};
+use super::build::{Language, build_all, report_incomplete};
 use super::logging::Frames;
 use super::serve::{Server, listen_override};
 use super::{ConfigArguments, Failure, load, logging, output, runtime, wait};
@@ -154,7 +156,7 @@ impl Sources {
             let now = self.watch_all();
             let is_due = |name: &String| changed.contains(&Change::Source(name.clone())) || !self.known.contains(name);
             let sources = sources::choose(&config, &[]).unwrap_or_default();
-            let due: Vec<Source> = sources.into_iter().filter(|source| is_due(&source.name)).collect();
+            let due: Vec<Source> = sources.into_iter().filter(|source| is_due(&source.folder.name)).collect();
             self.report(&config, &now);
             build_all(&config, &due, MANNER).await;
             self.known = now;
@@ -186,7 +188,7 @@ impl Sources {
     /// take the thousands of directories below `target` too. Returns the plugins' names.
     fn watch_all(&mut self) -> BTreeSet<String> {
         let sources = sources::all(&self.root).unwrap_or_default();
-        let mut directories: Vec<PathBuf> = sources.iter().map(|source| source.directory.clone()).collect();
+        let mut directories: Vec<PathBuf> = sources.iter().map(|source| source.folder.directory.clone()).collect();
         if let Some(watcher) = &mut self.watcher {
             let _ = watcher.watch(&self.root, RecursiveMode::NonRecursive);
             while let Some(directory) = directories.pop() {
@@ -195,7 +197,7 @@ impl Sources {
                 directories.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !is_output(path)));
             }
         }
-        sources.into_iter().map(|source| source.name).collect()
+        sources.into_iter().map(|source| source.folder.name).collect()
     }
 }
 

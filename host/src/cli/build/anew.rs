@@ -11,8 +11,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::BuildError;
-use super::sources::{Source, is_output};
+use super::error::BuildError;
+use super::folder::{Folder, is_output};
 use super::toolchain::Tool;
 
 /// Which way of building this is: what earlier ones left is made anew.
@@ -22,12 +22,12 @@ const RECIPE: &[u8] = b"2";
 /// write.
 pub(super) async fn make(
     tool: &Tool,
-    source: &Source,
+    folder: &Folder,
     target_dir: &Path,
     command: impl FnOnce(&Path) -> Command,
 ) -> Result<PathBuf, BuildError> {
-    let fingerprint = fingerprint(tool, &source.directory).map_err(BuildError::io(&source.directory))?;
-    let kept = target_dir.join("components").join(&source.name);
+    let fingerprint = fingerprint(tool, &folder.directory).map_err(BuildError::io(&folder.directory))?;
+    let kept = target_dir.join("components").join(&folder.name);
     let component = kept.join(fingerprint).with_extension("wasm");
     if component.is_file() {
         return Ok(component);

@@ -9,12 +9,11 @@ mod rust;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use self::javascript::Missing;
-pub(super) use self::rust::TargetError;
-use super::sources::Source;
+use super::error::BuildError;
+use super::folder::Folder;
+use super::manner::Names;
 use super::toolchain::{Tool, Toolchain};
 use super::wit::Wit;
-use super::{BuildError, Names};
 use crate::plugins::reserve;
 
 /// A language that plugins are built from.
@@ -87,15 +86,15 @@ impl Language {
     pub(super) async fn build(
         self,
         tool: &Tool,
-        source: &Source,
+        folder: &Folder,
         wit: Option<&Wit>,
         names: Names,
         target_dir: &Path,
     ) -> Result<PathBuf, BuildError> {
         match self {
-            Self::Rust => rust::build(tool, source, names, target_dir).await,
-            Self::Python => python::build(tool, source, target_dir).await,
-            Self::JavaScript => javascript::build(tool, source, wit, target_dir).await,
+            Self::Rust => rust::build(tool, folder, names, target_dir).await,
+            Self::Python => python::build(tool, folder, target_dir).await,
+            Self::JavaScript => javascript::build(tool, folder, wit, target_dir).await,
         }
     }
 

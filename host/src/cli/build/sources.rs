@@ -3,15 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::folder::{Folder, is_output};
 use super::language::Language;
 use crate::config::Config;
 
 /// A folder of the plugins directory from which a plugin can be built.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Source {
-    /// The folder's name, which becomes the plugin's.
-    pub(in crate::cli) name: String,
-    pub(in crate::cli) directory: PathBuf,
+    pub(in crate::cli) folder: Folder,
     pub(super) language: Language,
 }
 
@@ -43,7 +42,7 @@ impl Source {
     fn open(directory: PathBuf) -> Option<Self> {
         let language = Language::of(&directory)?;
         let name = directory.file_name()?.to_str()?.to_owned();
-        Some(Self { name, directory, language })
+        Some(Self { folder: Folder { name, directory }, language })
     }
 }
 
@@ -55,7 +54,7 @@ pub(in crate::cli) fn all(plugins_dir: &Path) -> Result<Vec<Source>, SourcesErro
     for entry in fs::read_dir(plugins_dir).map_err(failed)? {
         sources.extend(Source::open(entry.map_err(failed)?.path()));
     }
-    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    sources.sort_by(|a, b| a.folder.name.cmp(&b.folder.name));
     Ok(sources)
 }
 
@@ -79,10 +78,10 @@ pub(in crate::cli) fn choose(config: &Config, names: &[String]) -> Result<Vec<So
     let directory = &config.plugins.dir;
     let sources = all(directory)?;
     if names.is_empty() {
-        return Ok(sources.into_iter().filter(|source| config.plugin(&source.name).enabled).collect());
+        return Ok(sources.into_iter().filter(|source| config.plugin(&source.folder.name).enabled).collect());
     }
     let chosen = names.iter().map(|name| {
-        let found = sources.iter().find(|source| source.name == *name).cloned();
+        let found = sources.iter().find(|source| source.folder.name == *name).cloned();
         found.ok_or_else(|| {
             let folder = directory.join(name);
             match Language::lacks(&folder) {
@@ -90,16 +89,10 @@ pub(in crate::cli) fn choose(config: &Config, names: &[String]) -> Result<Vec<So
                 None => SourcesError::Unknown {
                     name: name.clone(),
                     directory: directory.clone(),
-                    known: sources.iter().map(|source| source.name.clone()).collect(),
+                    known: sources.iter().map(|source| source.folder.name.clone()).collect(),
                 },
             }
         })
     });
     chosen.collect()
-}
-
-/// Whether this is what toolchains and package managers leave beside sources, by its name.
-pub(in crate::cli) fn is_output(path: &Path) -> bool {
-    let Some(name) = path.file_name() else { return false };
-    name == "target" || name == "node_modules" || name == "__pycache__" || name.to_string_lossy().starts_with('.')
 }

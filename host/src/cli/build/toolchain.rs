@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::BuildError;
+use super::error::BuildError;
 
 /// What is to know of the program that makes components of a language.
 pub(super) struct Toolchain {

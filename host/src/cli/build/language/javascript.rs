@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tokio::process::Command;
 
-pub(in crate::cli::build) use self::exports::Missing;
-use super::{BuildError, Source, Tool, Toolchain};
 use crate::cli::build::anew;
+use crate::cli::build::error::BuildError;
+use crate::cli::build::folder::Folder;
+use crate::cli::build::toolchain::{Tool, Toolchain};
 use crate::cli::build::wit::Wit;
 use crate::cli::output;
 
@@ -63,14 +64,14 @@ pub(super) fn lacks(directory: &Path) -> Option<String> {
 /// Builds the component where its sources have changed, and returns its file.
 pub(super) async fn build(
     tool: &Tool,
-    source: &Source,
+    folder: &Folder,
     wit: Option<&Wit>,
     target_dir: &Path,
 ) -> Result<PathBuf, BuildError> {
-    let module = module(&source.directory);
+    let module = module(&folder.directory);
     // jco takes a relative path twice.
     let module = fs::canonicalize(&module).map_err(BuildError::io(&module))?;
-    let mut text = source.directory.join("wit");
+    let mut text = folder.directory.join("wit");
     if let Some(wit) = wit {
         // jco asks for a name of one, and takes it on the command line only.
         if let Some(worlds) = wit.no_single_world() {
@@ -81,9 +82,9 @@ pub(super) async fn build(
             return Err(BuildError::Exports(missing));
         }
         for warning in world::warnings(wit) {
-            output::warning(&format!("plugin `{}`: {warning}", source.name));
+            output::warning(&format!("plugin `{}`: {warning}", folder.name));
         }
-        text = world::prepare(wit, &source.directory, target_dir)?;
+        text = world::prepare(wit, &folder.directory, target_dir)?;
     }
     let command = |out: &Path| {
         let mut command = Command::new(&tool.program);
@@ -92,5 +93,5 @@ pub(super) async fn build(
         command.args(["--backend", "quickjs"]).arg("--out").arg(out);
         command
     };
-    anew::make(tool, source, target_dir, command).await
+    anew::make(tool, folder, target_dir, command).await
 }

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::{BuildError, Source, Tool, Toolchain};
 use crate::cli::build::anew;
+use crate::cli::build::error::BuildError;
+use crate::cli::build::folder::Folder;
+use crate::cli::build::toolchain::{Tool, Toolchain};
 
 /// The module that has the world's functions; its name is the one in componentize-py's own examples.
 const MODULE: &str = "app";
@@ -38,8 +40,8 @@ pub(super) fn lacks(directory: &Path) -> Option<String> {
 }
 
 /// Builds the component where its sources have changed, and returns its file.
-pub(super) async fn build(tool: &Tool, source: &Source, target_dir: &Path) -> Result<PathBuf, BuildError> {
-    let directory = &source.directory;
+pub(super) async fn build(tool: &Tool, folder: &Folder, target_dir: &Path) -> Result<PathBuf, BuildError> {
+    let directory = &folder.directory;
     let command = |out: &Path| {
         let mut command = Command::new(&tool.program);
         command.arg("--quiet").arg("--wit-path").arg(directory.join("wit"));
@@ -50,5 +52,5 @@ pub(super) async fn build(tool: &Tool, source: &Source, target_dir: &Path) -> Re
         }
         command
     };
-    anew::make(tool, source, target_dir, command).await
+    anew::make(tool, folder, target_dir, command).await
 }

@@ -9,11 +9,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::{BuildError, Names, Source, Tool, Toolchain};
+use crate::cli::build::error::{BuildError, TARGET, TargetError};
+use crate::cli::build::folder::Folder;
+use crate::cli::build::manner::Names;
+use crate::cli::build::toolchain::{Tool, Toolchain};
 use crate::cli::output;
-
-/// The target whose linker makes components directly.
-const TARGET: &str = "wasm32-wasip2";
 
 /// The files whose change means a build, beside those of WIT.
 pub(super) const EXTENSIONS: [&str; 2] = ["rs", "toml"];
@@ -67,14 +67,14 @@ struct CargoMessage {
 /// Runs cargo, which knows itself what has changed, and returns the component that it made.
 pub(super) async fn build(
     tool: &Tool,
-    source: &Source,
+    folder: &Folder,
     names: Names,
     target_dir: &Path,
 ) -> Result<PathBuf, BuildError> {
     require_target().await?;
-    let manifest = source.directory.join("Cargo.toml");
+    let manifest = folder.directory.join("Cargo.toml");
     let mut command = Command::new(&tool.program);
-    if needs_cargo_component(&source.directory) {
+    if needs_cargo_component(&folder.directory) {
         command.args(["component", "build", "--release"]);
     } else {
         command.args(["build", "--release", "--target", TARGET]);
@@ -114,19 +114,6 @@ pub(super) async fn build(
         return Err(BuildError::Reported { program: tool.program.clone() });
     }
     component.ok_or(BuildError::NoComponent)
-}
-
-/// Why there is no target for components.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::cli::build) enum TargetError {
-    #[error("no Rust toolchain: install it from https://rustup.rs")]
-    NoRust,
-    #[error(
-        "the target {TARGET} is missing and there is no rustup to add it: install it the way this Rust was installed"
-    )]
-    NoRustup,
-    #[error("rustup could not add the target {TARGET}, see above")]
-    Refused,
 }
 
 /// Adds the target for components if it is missing. Once it is there it stays for as long as this process runs.

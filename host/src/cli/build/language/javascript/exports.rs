@@ -1,7 +1,6 @@
 //! The exports of a module, held against its world: jco builds without them, and the call fails.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use wit_parser::{FunctionKind, Resolve, WorldItem, WorldKey};
 
+use crate::cli::build::error::{Instead, MissingExport};
 use crate::cli::build::wit::Wit;
 
 /// Reads what a module exports, by Node, which jco itself runs on.
@@ -40,53 +40,8 @@ enum Kind {
     Other,
 }
 
-/// A function of the world that the module does not have as it must be.
-#[derive(Debug)]
-pub(in crate::cli::build) struct Missing {
-    /// As the world calls it.
-    function: String,
-    /// As the module must call it.
-    name: String,
-    /// The object that it must be in.
-    object: Option<String>,
-    instead: Instead,
-}
-
-/// The thing that is there instead.
-#[derive(Debug)]
-enum Instead {
-    Nothing { similar: Option<String> },
-    Async,
-    Generator,
-    NoFunction,
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { function, name, object, instead } = self;
-        let place = object.as_ref().map(|object| format!(" in `export const {object} = {{ … }}`")).unwrap_or_default();
-        match instead {
-            Instead::Nothing { similar } => {
-                let written = if object.is_some() {
-                    format!("`{name}(…) {{ … }}`")
-                } else {
-                    format!("`export function {name}(…)`")
-                };
-                write!(f, "its world exports `{function}`, and the module lacks {written}{place}")?;
-                similar.as_ref().map_or(Ok(()), |similar| write!(f, ": is that `{similar}`?"))
-            }
-            Instead::Async => write!(
-                f,
-                "`{name}`{place} is async, and the world's `{function}` is not: nothing waits for a promise; make it a plain function"
-            ),
-            Instead::Generator => write!(f, "`{name}`{place} is a generator: make it a plain function"),
-            Instead::NoFunction => write!(f, "`{name}`{place} is no function, and the world's `{function}` is one"),
-        }
-    }
-}
-
 /// Finds what the module lacks of its world. Nothing where it cannot be told: jco has the last word.
-pub(super) async fn missing(module: &Path, wit: &Wit) -> Vec<Missing> {
+pub(super) async fn missing(module: &Path, wit: &Wit) -> Vec<MissingExport> {
     let Some(exports) = read(module, wit).await else { return Vec::new() };
     wanted(wit).into_iter().filter_map(|function| function.missing_in(&exports)).collect()
 }
@@ -160,10 +115,10 @@ fn interface_names(resolve: &Resolve, key: &WorldKey) -> (String, Vec<String>) {
 }
 
 impl Wanted {
-    fn missing_in(self, exports: &Exports) -> Option<Missing> {
+    fn missing_in(self, exports: &Exports) -> Option<MissingExport> {
         let Self { function, name, objects } = self;
         let object = objects.first().cloned();
-        let missing = |instead| Some(Missing { function, name: name.clone(), object, instead });
+        let missing = |instead| Some(MissingExport { function, name: name.clone(), object, instead });
         let nothing = |similar: Option<&str>| Instead::Nothing { similar: similar.map(str::to_owned) };
         let found = if objects.is_empty() {
             match exports.get(&name) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use wit_parser::{Function, Resolve, Type, TypeDefKind, TypeId, TypeOwner, World, WorldItem};
 
-use crate::cli::build::BuildError;
+use crate::cli::build::error::BuildError;
 use crate::cli::build::wit::{self, Wit, hint};
 
 /// Depth to which types are looked into; those that nest deeper have no JSON form.
