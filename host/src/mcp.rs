@@ -2,28 +2,29 @@
 //! of 2025-11-25, 2025-06-18 and 2025-03-26.
 //!
 //! This is the only module that names rmcp. rmcp speaks the protocol; what it leaves to its user is here:
-//! [`handler`] answers requests from the catalog, [`listeners`] tells clients of changes, [`session`] makes legacy
+//! [`requests`] answers requests from the catalog, [`listeners`] tells clients of changes, [`session`] makes legacy
 //! sessions that survive a restart, [`exchange`] turns streams of one message into JSON, and [`endpoint`] is lenient
 //! with what clients send and strict with what they get.
-//! [`rounds`] is the conversation between a call and its client: messages, and questions with their answers.
-//! [`direct`] serves the plain call of a typed tool without rmcp, for speed alone.
+//! [`round_trips`] is the conversation between a call and its client: messages, and questions with their answers.
+//! [`plain_call`] serves the plain call of a typed tool without rmcp, for speed alone.
 
 mod content;
-mod direct;
 mod discovery;
 mod endpoint;
 mod exchange;
-mod handler;
+mod in_flight;
 mod input;
 mod listeners;
+mod listing;
+mod message;
+mod plain_call;
+mod preferences;
 mod request_state;
-mod rounds;
+mod requests;
+mod round_trips;
 mod rpc_error;
 mod session;
-mod session_state;
-mod signals;
 mod tasks;
-mod tools;
 
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};

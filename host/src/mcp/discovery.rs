@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rmcp::model::{CallToolResult, ContentBlock, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
-use super::tools;
+use super::listing;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::names::{CALL_TOOL, FIND_TOOLS};
 use crate::principal::{Access, Principal};
@@ -130,7 +130,7 @@ fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principa
     let words: Vec<&str> = query.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let visible = catalog.tools().iter().filter(|tool| principal.access(tool.served.scopes()) != Access::Never);
     let mut ranked: Vec<(usize, Tool)> = visible
-        .map(|tool| tools::tool(tool))
+        .map(|tool| listing::tool(tool))
         .map(|tool| (matches(&tool, &words), tool))
         .filter(|(matches, _)| words.is_empty() || *matches > 0)
         .collect();

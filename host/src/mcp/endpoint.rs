@@ -3,8 +3,7 @@
 //! rmcp serves every request; this module reads the body once, decides which of rmcp's two services gets it, and
 //! makes JSON of every answer that is one message.
 
-mod peek;
-mod unreadable;
+pub(super) mod unreadable;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -25,16 +24,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::peek::{Message, Wanted};
 use self::unreadable::{Spoilt, Unreadable};
-use super::direct::{Direct, Era};
 use super::discovery::Discovery;
 use super::exchange::Exchange;
-use super::handler::Handler;
+use super::in_flight::Signals;
 use super::listeners::Listeners;
+use super::message::{self, Message, Wanted};
+use super::plain_call::{Direct, Era};
+use super::requests::Handler;
 use super::rpc_error::{self, Code};
 use super::session::{SessionKey, Sessions};
-use super::signals::Signals;
 use super::tasks::Tasks;
 use crate::plugins::Plugins;
 use crate::principal::{Access, Principal};
@@ -260,7 +259,7 @@ impl Endpoint {
 
     /// A client keeps the list that it is given, so nobody is given one while the first scan is under way.
     async fn require_plugins(&self, body: &[u8]) -> Result<(), Box<Response>> {
-        if self.plugins.is_ready() || !peek::needs_plugins(body) || self.plugins.scanned().await {
+        if self.plugins.is_ready() || !message::needs_plugins(body) || self.plugins.scanned().await {
             return Ok(());
         }
         let id = serde_json::from_slice::<serde_json::Value>(body).ok().map(|message| message["id"].clone());
@@ -296,7 +295,7 @@ impl Endpoint {
     /// What the person could use with another token is answered in HTTP, so that the client can ask for one.
     fn require_scopes(&self, principal: &Principal, body: &[u8]) -> Result<(), Refused> {
         let catalog = self.direct.catalog();
-        let served = peek::wanted(body).and_then(|wanted| match wanted {
+        let served = message::wanted(body).and_then(|wanted| match wanted {
             Wanted::Tool(name, inner) => {
                 let name = inner.filter(|_| self.discovery.calls(&name)).unwrap_or(name);
                 catalog.tool(&name).map(|tool| &tool.served)

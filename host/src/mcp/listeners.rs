@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::session_state::SessionState;
+use super::preferences::SessionState;
 use crate::plugins::catalog::{Catalog, Revisions, Served};
 use crate::plugins::{Plugins, Updated};
 use crate::principal::{self, Principal};

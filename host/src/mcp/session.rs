@@ -27,7 +27,7 @@ use self::live::{Ended, Line, Live};
 use self::roster::Roster;
 use self::stream::{Opening, Reader};
 use super::exchange::Exchange;
-use super::signals::{Signals, UnderWay};
+use super::in_flight::{Signals, UnderWay};
 
 /// A call that has not answered for so long begins a stream, whose comments keep proxies from giving up on it.
 const STREAM_AFTER: Duration = Duration::from_secs(12);

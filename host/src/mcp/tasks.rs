@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::input;
-use super::rounds::{MAX_ROUNDS, answers_in};
-use super::tools;
+use super::listing;
+use super::round_trips::{MAX_ROUNDS, answers_in};
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
 use crate::plugins::catalog::Tool;
@@ -131,7 +131,7 @@ impl Call {
             // Dropping the call stops its guest.
             () = context.cancelled() => Err(TaskExit::Cancelled),
             () = self.principal.turned_away(self.tool.served.scopes()) => {
-                Ok(tools::call_result(Err(CallError::TurnedAway))?)
+                Ok(listing::call_result(Err(CallError::TurnedAway))?)
             }
         }
     }
@@ -141,7 +141,7 @@ impl Call {
             conversation.askable = Some(self.askable);
             let request = match self.round(context, conversation).await {
                 Ok(Reply::Asks(request)) => request,
-                outcome => return Ok(tools::call_result(outcome)?),
+                outcome => return Ok(listing::call_result(outcome)?),
             };
             let lacking = input::lacking(input::needed(&request), self.askable);
             if lacking != Capabilities::empty() {

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::mcp::direct::Direct;
+use crate::mcp::plain_call::Direct;
 use crate::mcp::rpc_error::{self, Code};
 
 /// Why a body is no message.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(in crate::mcp) enum Unreadable {
     #[error("the body cannot be read as JSON: {0}")]
     NotJson(serde_json::Error),
     #[error("batches are not supported: send each message in a request of its own")]
@@ -26,7 +26,7 @@ impl Unreadable {
     ///
     /// It is read whole, to its last string and number: text that is not UTF-8, half a surrogate pair, a number that
     /// no double holds and nesting without end are all found by who reads them only.
-    pub(super) fn of(body: &[u8]) -> Self {
+    pub(in crate::mcp) fn of(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Err(error) => Self::NotJson(error),
             Ok(Value::Array(_)) => Self::Batch,

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::unreadable::Unreadable;
+use super::endpoint::unreadable::Unreadable;
 
 /// The parts of a JSON-RPC message that decide how it is served.
 #[derive(Deserialize)]

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::content::{DONE, shown};
-use super::signals::Signals;
+use super::in_flight::Signals;
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
 use crate::plugins::catalog::Catalog;

@@ -12,8 +12,8 @@ use serde_json::{Map, json};
 
 use super::{Handler, principal, shows};
 use crate::mcp::request_state::Purpose;
-use crate::mcp::rounds::{CameBack, Round};
-use crate::mcp::{content, tools};
+use crate::mcp::round_trips::{CameBack, Round};
+use crate::mcp::{content, listing};
 use crate::principal::Principal;
 
 /// Media type of what is only a path to other resources (SEP-2640).
@@ -22,13 +22,13 @@ const DIRECTORY: &str = "inode/directory";
 pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Resource>, ErrorData> {
     let catalog = handler.catalog();
     let visible = catalog.resources().iter().filter(|resource| shows(&resource.served, principal));
-    visible.map(|resource| tools::resource(resource)).collect()
+    visible.map(|resource| listing::resource(resource)).collect()
 }
 
 pub(super) fn list_templates(handler: &Handler, principal: &Principal) -> Result<Vec<ResourceTemplate>, ErrorData> {
     let catalog = handler.catalog();
     let visible = catalog.templates().iter().filter(|template| shows(&template.served, principal));
-    visible.map(|template| tools::template(template)).collect()
+    visible.map(|template| listing::template(template)).collect()
 }
 
 pub(super) async fn read(

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::{Handler, principal};
 use crate::mcp::input;
 use crate::mcp::request_state::Purpose;
-use crate::mcp::rounds::{CameBack, Ended, Exchange, Round};
-use crate::mcp::{tasks, tools};
+use crate::mcp::round_trips::{CameBack, Ended, Exchange, Round};
+use crate::mcp::{listing, tasks};
 use crate::plugins::catalog::Tool;
 use crate::plugins::codec::Reply;
 use crate::plugins::wit::input::Capabilities;
@@ -84,7 +84,7 @@ async fn rounds(
     let round = |conversation| async {
         match handler.plugins.call(tool, arguments, conversation).await {
             Ok(Reply::Asks(request)) => Ok(Round::Asks(*request)),
-            outcome => tools::call_result(outcome).map(Round::Done),
+            outcome => listing::call_result(outcome).map(Round::Done),
         }
     };
     exchange.run(purpose, came_back, round).await

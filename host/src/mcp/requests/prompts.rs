@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Handler, principal, shows};
 use crate::mcp::request_state::Purpose;
-use crate::mcp::rounds::{CameBack, Round};
-use crate::mcp::{content, tools};
+use crate::mcp::round_trips::{CameBack, Round};
+use crate::mcp::{content, listing};
 use crate::plugins::catalog;
 use crate::plugins::wit::prompts::Conversation;
 use crate::principal::Principal;
@@ -16,7 +16,7 @@ use crate::principal::Principal;
 pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Prompt>, ErrorData> {
     let catalog = handler.catalog();
     let visible = catalog.prompts().iter().filter(|prompt| shows(&prompt.served, principal));
-    visible.map(|prompt| tools::prompt(prompt)).collect()
+    visible.map(|prompt| listing::prompt(prompt)).collect()
 }
 
 pub(super) async fn get(

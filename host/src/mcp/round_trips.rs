@@ -21,11 +21,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::content;
-use super::handler::session_of;
+use super::in_flight::Signals;
 use super::input;
+use super::preferences::SessionState;
 use super::request_state::{Purpose, RequestStates};
-use super::session_state::SessionState;
-use super::signals::Signals;
+use super::requests::session_of;
 use crate::plugins::conversation::{Conversation, Message, Outbox};
 use crate::plugins::wit::input::{Answer, Capabilities, Request, Stop};
 use crate::plugins::wit::log::Level;

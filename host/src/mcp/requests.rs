@@ -26,13 +26,13 @@ use rmcp::{RoleServer, ServerHandler};
 use serde_json::json;
 
 use super::discovery::Discovery;
+use super::in_flight::Signals;
 use super::listeners::Listeners;
+use super::listing;
+use super::preferences::SessionState;
 use super::request_state::RequestStates;
-use super::rounds::{self, Exchange};
-use super::session_state::SessionState;
-use super::signals::Signals;
+use super::round_trips::{self, Exchange};
 use super::tasks::Tasks;
-use super::tools;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::{Catalog, Served};
 use crate::plugins::lists::MAX_URI_BYTES;
@@ -200,7 +200,7 @@ impl ServerHandler for Handler {
         let principal = principal(&context)?;
         let catalog = self.catalog();
         let visible = catalog.tools().iter().filter(|tool| shows(&tool.served, principal));
-        let tools = visible.map(|tool| tools::tool(tool)).chain(self.discovery.tools());
+        let tools = visible.map(|tool| listing::tool(tool)).chain(self.discovery.tools());
         let mut result = ListToolsResult::with_all_items(tools.collect());
         result.meta = self.meta(&context);
         Ok(result)
@@ -208,7 +208,7 @@ impl ServerHandler for Handler {
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
         let own = self.discovery.tools().find(|tool| tool.name == name);
-        own.or_else(|| self.catalog().tool(name).map(|tool| tools::tool(tool)))
+        own.or_else(|| self.catalog().tool(name).map(|tool| listing::tool(tool)))
     }
 
     async fn call_tool(
@@ -343,7 +343,7 @@ impl ServerHandler for Handler {
         if is_modern(&context) {
             return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "logging/setLevel", None));
         }
-        self.session.set_least_level(rounds::level(request.level));
+        self.session.set_least_level(round_trips::level(request.level));
         Ok(())
     }
 
