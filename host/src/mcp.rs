@@ -8,10 +8,14 @@
 //! [`round_trips`] is the conversation between a call and its client: messages, and questions with their answers.
 //! [`plain_call`] serves the plain call of a typed tool without rmcp, for speed alone.
 
+mod answer;
+mod call_result;
 mod content;
 mod discovery;
 mod endpoint;
 mod exchange;
+mod handler;
+mod headers;
 mod in_flight;
 mod input;
 mod listeners;
@@ -19,13 +23,13 @@ mod listing;
 mod message;
 mod plain_call;
 mod preferences;
+mod request_channel;
 mod request_state;
 mod requests;
 mod round_trips;
-mod rpc_error;
 mod session;
 mod tasks;
 
+pub use self::answer::error_response;
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
-pub use self::rpc_error::error_response;

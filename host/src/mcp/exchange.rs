@@ -18,12 +18,11 @@ tokio::task_local! {
 
 /// What the two sides tell each other.
 pub(super) struct Exchange {
-    /// Whose session it is or begins, see [`Principal::session`].
+    /// The owner of its session, see [`Principal::session`].
     pub(super) owner: [u8; 32],
     /// The person behind it, see [`Principal::person`].
     pub(super) person: [u8; 32],
-    /// The handshake that the request is, if it is one.
-    pub(super) initialize: Option<InitializeRequestParams>,
+    pub(super) handshake: Handshake,
     /// The client would rather have streams.
     prefers_streams: bool,
     reply: Mutex<Option<ServerJsonRpcMessage>>,
@@ -31,19 +30,20 @@ pub(super) struct Exchange {
     turn: Mutex<Option<OwnedMutexGuard<()>>>,
 }
 
+/// The handshake of a request's session.
+pub(super) enum Handshake {
+    /// The request has no session.
+    None,
+    /// The request is the handshake, and begins a session.
+    Now(InitializeRequestParams),
+    /// The session began with it earlier.
+    Before(InitializeRequestParams),
+}
+
 impl Exchange {
-    pub(super) fn new(principal: &Principal, initialize: Option<InitializeRequestParams>) -> Arc<Self> {
-        Arc::new(Self::of(principal, initialize, false))
-    }
-
-    /// The same for a client that would rather have streams.
-    pub(super) fn streaming(principal: &Principal) -> Arc<Self> {
-        Arc::new(Self::of(principal, None, true))
-    }
-
-    fn of(principal: &Principal, initialize: Option<InitializeRequestParams>, prefers_streams: bool) -> Self {
+    pub(super) fn new(principal: &Principal, handshake: Handshake, prefers_streams: bool) -> Arc<Self> {
         let (owner, person) = (principal.session(), principal.person());
-        Self { owner, person, initialize, prefers_streams, reply: Mutex::default(), turn: Mutex::default() }
+        Arc::new(Self { owner, person, handshake, prefers_streams, reply: Mutex::default(), turn: Mutex::default() })
     }
 
     /// Whether an answer of one message is still to be a stream.
@@ -70,6 +70,7 @@ impl Exchange {
     pub(super) fn take_reply(&self) -> Option<ServerJsonRpcMessage> {
         self.reply.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
     /// Keeps a turn until it is given back, or the exchange is over.
     pub(super) fn keep_turn(&self, turn: OwnedMutexGuard<()>) {
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(turn);

@@ -1,15 +1,13 @@
-//! What the catalog holds as lists of the protocol show it, and finished calls as `tools/call` answers them.
+//! What the catalog holds as lists of the protocol show it.
 
 use std::sync::Arc;
 
 use rmcp::ErrorData;
-use rmcp::model::{self, CallToolResult, ContentBlock, MetaObject, Tool, ToolAnnotations};
+use rmcp::model::{self, MetaObject, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
 use super::content::{self, set};
-use crate::plugins::call::CallError;
 use crate::plugins::catalog;
-use crate::plugins::codec::{Reply, Rich};
 use crate::plugins::docs::Hints;
 
 /// A tool of the catalog as `tools/list` shows it.
@@ -92,42 +90,4 @@ fn described(
     set(json, "title", title.map(|title| title.as_str().into()));
     set(json, "description", description.map(|description| description.as_str().into()));
     set(json, "_meta", meta.cloned().map(Value::Object));
-}
-
-/// A finished call as `tools/call` answers it: a tool's failure is a result that the model can read,
-/// not an error of the protocol.
-///
-/// # Errors
-/// -32602 for what the plugin says the client did wrong.
-pub(super) fn call_result(outcome: Result<Reply, CallError>) -> Result<CallToolResult, ErrorData> {
-    let failed = |text: String| CallToolResult::error(vec![ContentBlock::text(text)]);
-    Ok(match outcome {
-        Ok(Reply::Structured { value, text }) => {
-            let mut result = CallToolResult::success(vec![ContentBlock::text(content::shown(&text))]);
-            result.structured_content = Some(value);
-            result
-        }
-        Ok(Reply::Text(text)) => CallToolResult::success(vec![ContentBlock::text(content::shown(&text))]),
-        Ok(Reply::Nothing) => CallToolResult::success(vec![ContentBlock::text(content::DONE)]),
-        Ok(Reply::Failed { text }) => failed(text),
-        Ok(Reply::Rich(rich)) => rich_result(*rich)?,
-        Ok(Reply::Invalid { text }) => return Err(ErrorData::invalid_params(text, None)),
-        Ok(Reply::Asks(_)) => failed("the tool asks for input, which is not possible here".to_owned()),
-        Err(error) => failed(error.to_string()),
-    })
-}
-
-fn rich_result(rich: Rich) -> Result<CallToolResult, ErrorData> {
-    let Rich { blocks, structured, is_error, meta } = rich;
-    let mut content: Vec<ContentBlock> = content::read("content", blocks.iter().map(content::block).collect())?;
-    // Clients that read text only find the structured content there (MCP, server/tools), and none at all is an empty
-    // message to models' APIs.
-    if content.is_empty() {
-        content
-            .push(ContentBlock::text(structured.as_ref().map_or_else(|| content::EMPTY.to_owned(), Value::to_string)));
-    }
-    let mut result = if is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
-    result.structured_content = structured;
-    result.meta = meta.map(MetaObject::from);
-    Ok(result)
 }

@@ -1,86 +1,43 @@
 //! The short way for the one request that matters: `tools/call` of a typed tool, answered with one JSON message.
 //!
 //! rmcp gives every request a service, two tasks and channels, since any request may stream or ask back. A typed tool
-//! can do neither, so its call needs none of them; this halves what a call costs (`docs/performance.md`). Whatever is
-//! not exactly such a call, in form or in headers, is left to rmcp, whose answer to the same request is the same:
+//! can do neither, so its call needs none of them; this halves the cost of a call (`docs/performance.md`). A call that is
+//! not exactly of this form, in its message or in headers, is left to rmcp, whose answer to the same request is the same:
 //! a test compares both.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use rmcp::model::{ClientCapabilities, Implementation, RequestId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::content::{DONE, shown};
-use super::in_flight::Signals;
+use super::answer;
+use super::call_result::TextResult;
+use super::headers::{self, MODERN, PROTOCOL_VERSION};
+use super::in_flight::InFlight;
+use super::message::{Era, Member, Message};
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
-use crate::plugins::catalog::Catalog;
-use crate::plugins::codec::Reply;
 use crate::plugins::conversation::Conversation;
 use crate::principal::Principal;
 
 /// The versions of the `initialize` era in which a call looks as it does here.
 const LEGACY_VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
-const MODERN_VERSION: &str = "2026-07-28";
 
 /// Tools that may take longer are rmcp's: proxies give up on an answer that does not begin within a minute or so,
 /// and rmcp begins one, as a stream, before that.
 const SILENCE: Duration = Duration::from_secs(45);
 
 /// Serves calls of typed tools.
-pub(super) struct Direct {
+pub(super) struct PlainCalls {
     plugins: Plugins,
-    cancelled: Signals,
+    in_flight: InFlight,
     /// `_meta` of modern results, as JSON.
     meta: Box<RawValue>,
-}
-
-/// Who calls, and by which rules.
-pub(super) enum Era<'a> {
-    /// Every request stands for itself.
-    Modern,
-    /// The request belongs to a session, or to none.
-    Legacy { session: Option<&'a str> },
-}
-
-/// A `tools/call` request and nothing beyond. With any other member it is not for us.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Call<'a> {
-    #[serde(borrow)]
-    jsonrpc: Cow<'a, str>,
-    id: RequestId,
-    #[serde(borrow)]
-    method: Cow<'a, str>,
-    #[serde(borrow)]
-    params: Params<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    arguments: Option<Map<String, Value>>,
-    #[serde(borrow, rename = "_meta", default)]
-    meta: Meta<'a>,
-}
-
-/// What must be in a modern request's `_meta` (2026-07-28, basic); everything else in it concerns tools that stream.
-#[derive(Default, Deserialize)]
-struct Meta<'a> {
-    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
-    protocol_version: Option<Cow<'a, str>>,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
-    client_capabilities: Option<ClientCapabilities>,
 }
 
 #[derive(Serialize)]
@@ -110,124 +67,92 @@ struct Text<'a> {
     text: &'a str,
 }
 
-impl Direct {
-    pub(super) fn new(plugins: Plugins, server: &Implementation) -> Self {
+impl PlainCalls {
+    /// `in_flight` gets the calls of sessions.
+    pub(super) fn new(plugins: Plugins, server: &Implementation, in_flight: InFlight) -> Self {
         let meta = serde_json::json!({ "io.modelcontextprotocol/serverInfo": server });
         let meta = RawValue::from_string(meta.to_string()).expect("printed JSON is JSON");
-        Self { plugins, cancelled: Signals::default(), meta }
+        Self { plugins, in_flight, meta }
     }
 
-    /// Answers the request if it is a call of a typed tool in its plainest form.
+    /// Answers a message that is a call of a typed tool in its plainest form.
     ///
     /// When the returned future is dropped because the client went away, the guest stops.
     pub(super) async fn serve(
         &self,
-        era: Era<'_>,
+        message: &Message<'_>,
         principal: &Arc<Principal>,
         headers: &HeaderMap,
-        body: &[u8],
     ) -> Option<Response> {
-        let call: Call<'_> = serde_json::from_slice(body).ok()?;
-        if call.jsonrpc != "2.0" || call.method != "tools/call" || !era.fits(&call, headers) {
+        let params = &message.params;
+        let none = Map::new();
+        let arguments = match &params.arguments {
+            Member::Is(arguments) => arguments,
+            Member::Absent | Member::Null => &none,
+            Member::Other => return None,
+        };
+        let name = params.name.get().filter(|_| message.is_exact && message.method == "tools/call")?;
+        if !fits(message, name, headers) {
             return None;
         }
+        let id = message.id.as_ref()?;
         let catalog = self.plugins.catalog();
-        let tool = catalog.tool(&call.params.name).filter(|tool| principal.holds(tool.served.scopes()))?;
+        let tool = catalog.tool(name).filter(|tool| principal.holds(tool.served.scopes()))?;
         if !tool.is_plain() || tool.served.timeout() > SILENCE {
             return None;
         }
-        let arguments = call.params.arguments.unwrap_or_default();
-        let outcome = match &era {
-            Era::Modern | Era::Legacy { session: None } => {
-                self.plugins.call(tool, &arguments, Conversation::with(principal)).await
-            }
-            Era::Legacy { session: Some(session) } => {
-                let under_way = self.cancelled.begin(session, &call.id);
+        let call = self.plugins.call(tool, arguments, Conversation::with(principal));
+        let outcome = match message.era {
+            Era::Session(session) => {
+                let in_flight = self.in_flight.begin(session, id);
                 tokio::select! {
-                    outcome = self.plugins.call(tool, &arguments, Conversation::with(principal)) => outcome,
-                    () = under_way.given().cancelled() => Err(CallError::Cancelled),
+                    outcome = call => outcome,
+                    () = in_flight.signal().cancelled() => Err(CallError::Cancelled),
                 }
             }
+            Era::Modern | Era::Handshake(_) | Era::Sessionless => call.await,
         };
-        Some(self.answer(&era, &call.id, &outcome))
+        Some(self.answer(message.era.is_modern(), id, &TextResult::of(outcome)))
     }
 
-    /// All tools now.
-    pub(super) fn catalog(&self) -> Arc<Catalog> {
-        self.plugins.catalog()
-    }
-
-    /// The calls under way in sessions, each with the signal that cancels it.
-    pub(super) fn under_way(&self) -> Signals {
-        self.cancelled.clone()
-    }
-
-    /// The answer to a call whose arguments nobody can read.
-    pub(super) fn refuse(&self, is_modern: bool, id: &RequestId, text: String) -> Response {
-        let era = if is_modern { Era::Modern } else { Era::Legacy { session: None } };
-        self.answer(&era, id, &Ok(Reply::Invalid { text }))
-    }
-
-    fn answer(&self, era: &Era<'_>, id: &RequestId, outcome: &Result<Reply, CallError>) -> Response {
-        let message;
-        let (text, structured_content, is_error) = match outcome {
-            Ok(Reply::Structured { value, text }) => (text.as_str(), Some(value), false),
-            Ok(Reply::Text(text)) => (text.as_str(), None, false),
-            Ok(Reply::Nothing) => (DONE, None, false),
-            Ok(Reply::Failed { text } | Reply::Invalid { text }) => (text.as_str(), None, true),
-            // A plain tool gives neither.
-            Ok(Reply::Rich(_) | Reply::Asks(_)) => ("", None, true),
-            Err(error) => {
-                message = error.to_string();
-                (message.as_str(), None, true)
-            }
-        };
-        let is_modern = matches!(era, Era::Modern);
+    /// Answers a call with its result.
+    pub(super) fn answer(&self, is_modern: bool, id: &RequestId, result: &TextResult) -> Response {
         let answer = Answer {
             jsonrpc: "2.0",
             id,
             result: CallResult {
                 result_type: is_modern.then_some("complete"),
-                content: [Text { r#type: "text", text: shown(text) }],
-                structured_content,
-                is_error,
+                content: [Text { r#type: "text", text: &result.text }],
+                structured_content: result.structured.as_ref(),
+                is_error: result.is_error,
                 meta: is_modern.then_some(&self.meta),
             },
         };
-        let mut response = Response::new(Body::from(serde_json::to_vec(&answer).expect("answers are JSON")));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+        answer::json_response(serde_json::to_vec(&answer).expect("answers are JSON"))
     }
 }
 
-impl Era<'_> {
-    /// Whether headers and `_meta` are complete and say the same as the body. If not, rmcp knows which error it is.
-    fn fits(&self, call: &Call<'_>, headers: &HeaderMap) -> bool {
-        // Tools whose arguments travel in headers too are not typed ones.
-        if headers.keys().any(|name| name.as_str().starts_with("mcp-param-")) {
-            return false;
-        }
-        let meta = &call.params.meta;
-        match self {
-            Self::Modern => {
-                only(headers, "mcp-protocol-version") == Some(MODERN_VERSION)
-                    && only(headers, "mcp-method") == Some("tools/call")
-                    && only(headers, "mcp-name") == Some(&call.params.name)
-                    && meta.protocol_version.as_deref() == Some(MODERN_VERSION)
-                    && meta.client_capabilities.is_some()
-            }
-            Self::Legacy { .. } => {
-                let version = headers.get("mcp-protocol-version");
-                version.is_none_or(|version| LEGACY_VERSIONS.iter().any(|known| version == known))
-                    && meta.protocol_version.is_none()
-            }
-        }
+/// Whether headers and `_meta` are complete and say the same as the body. If not, rmcp knows which error it is.
+fn fits(message: &Message<'_>, name: &str, headers: &HeaderMap) -> bool {
+    // Tools whose arguments travel in headers too are not typed ones.
+    if headers.keys().any(|name| name.as_str().starts_with("mcp-param-")) {
+        return false;
     }
-}
-
-/// The value of a header that is there exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
+    let meta = &message.params.meta;
+    if message.era.is_modern() {
+        let Some(meta) = meta.get() else { return false };
+        let capabilities = meta.client_capabilities.map(RawValue::get);
+        return headers::only(headers, PROTOCOL_VERSION) == Some(MODERN)
+            && headers::only(headers, "mcp-method") == Some("tools/call")
+            && headers::only(headers, "mcp-name") == Some(name)
+            && meta.protocol_version.get().is_some_and(|version| version == MODERN)
+            && capabilities.is_some_and(|json| serde_json::from_str::<ClientCapabilities>(json).is_ok());
+    }
+    let names_no_version = match meta {
+        Member::Absent => true,
+        Member::Is(meta) => meta.protocol_version.is_none(),
+        Member::Null | Member::Other => false,
+    };
+    let version = headers.get(PROTOCOL_VERSION);
+    names_no_version && version.is_none_or(|version| LEGACY_VERSIONS.iter().any(|known| version == known))
 }

@@ -1,5 +1,5 @@
-//! What a client of the older protocol has said for its whole session: the level of messages that it wants, and the
-//! resources that it subscribes to. It is gone after a restart, and the client says it again or does without.
+//! Preferences of a client of the older era for its whole session: the level of messages that it wants, and the
+//! resources that it subscribes to. They are gone after a restart, and the client says them again or does without.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -9,49 +9,49 @@ use crate::plugins::wit::log::Level;
 /// Resources that one session may subscribe to.
 const MAX_SUBSCRIPTIONS: usize = 1000;
 
-pub(super) struct SessionState(Mutex<Said>);
+pub(super) struct Preferences(Mutex<Values>);
 
-struct Said {
+struct Values {
     least_level: Level,
     subscriptions: BTreeSet<String>,
 }
 
-impl Default for SessionState {
+impl Default for Preferences {
     /// Without a word of the client, the server decides (MCP, server/utilities/logging).
     fn default() -> Self {
-        Self(Mutex::new(Said { least_level: Level::Info, subscriptions: BTreeSet::new() }))
+        Self(Mutex::new(Values { least_level: Level::Info, subscriptions: BTreeSet::new() }))
     }
 }
 
-impl SessionState {
+impl Preferences {
     pub(super) fn least_level(&self) -> Level {
-        self.said(|said| said.least_level)
+        self.with(|values| values.least_level)
     }
 
     pub(super) fn set_least_level(&self, level: Level) {
-        self.said(|said| said.least_level = level);
+        self.with(|values| values.least_level = level);
     }
 
     /// Whether there was room for another subscription.
     pub(super) fn subscribe(&self, uri: &str) -> bool {
-        self.said(|said| {
-            if said.subscriptions.len() >= MAX_SUBSCRIPTIONS && !said.subscriptions.contains(uri) {
+        self.with(|values| {
+            if values.subscriptions.len() >= MAX_SUBSCRIPTIONS && !values.subscriptions.contains(uri) {
                 return false;
             }
-            said.subscriptions.insert(uri.to_owned());
+            values.subscriptions.insert(uri.to_owned());
             true
         })
     }
 
     pub(super) fn unsubscribe(&self, uri: &str) {
-        self.said(|said| said.subscriptions.remove(uri));
+        self.with(|values| values.subscriptions.remove(uri));
     }
 
     pub(super) fn subscribes_to(&self, uri: &str) -> bool {
-        self.said(|said| said.subscriptions.contains(uri))
+        self.with(|values| values.subscriptions.contains(uri))
     }
 
-    fn said<T>(&self, with: impl FnOnce(&mut Said) -> T) -> T {
+    fn with<T>(&self, with: impl FnOnce(&mut Values) -> T) -> T {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

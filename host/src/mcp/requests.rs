@@ -1,6 +1,4 @@
-//! What each request is answered, in both eras.
-//!
-//! This file is the list of requests; what takes more than a line is in a module for its kind.
+//! The list of requests that are answered, in both eras; an answer that takes more than a line is in a module for its kind.
 #![expect(deprecated, reason = "logging is deprecated since 2026-07-28, and clients of both eras have it")]
 
 mod calls;
@@ -15,31 +13,21 @@ use http::request::Parts;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult, CustomRequest,
     CustomResult, DiscoverResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse,
-    GetSkillRequestParams, GetSkillResult, GetTaskParams, GetTaskResult, Implementation, InitializeResult,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult, ListToolsResult, MetaObject,
-    PaginatedRequestParams, ProtocolVersion, ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult,
-    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams,
-    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+    GetSkillRequestParams, GetSkillResult, GetTaskParams, GetTaskResult, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams, ReadResourceResponse,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    UpdateTaskParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::json;
 
-use super::discovery::Discovery;
-use super::in_flight::Signals;
-use super::listeners::Listeners;
-use super::listing;
-use super::preferences::SessionState;
-use super::request_state::RequestStates;
-use super::round_trips::{self, Exchange};
-use super::tasks::Tasks;
-use crate::plugins::Plugins;
-use crate::plugins::catalog::{Catalog, Served};
+use super::handler::{Handler, is_modern, principal, shows, unless_cancelled};
+use super::{headers, listing, request_channel};
 use crate::plugins::lists::MAX_URI_BYTES;
-use crate::principal::{Access, Principal};
-use crate::state::StateDir;
+use crate::principal::Principal;
 
-/// What requests can ask of this server, as far as they carry parameters. rmcp takes one whose parameters do not fit for
+/// The methods of this server that carry parameters. rmcp takes one whose parameters do not fit for
 /// one of an unknown method.
 const METHODS: [&str; 15] = [
     "tools/list",
@@ -64,124 +52,6 @@ const LEGACY_METHODS: [&str; 4] = ["initialize", "resources/subscribe", "resourc
 
 /// Resources that one modern client may subscribe to.
 const MAX_SUBSCRIPTIONS: usize = 1000;
-
-const INSTRUCTIONS: &str = "The tools of this server are plugins that can be added, replaced and removed while it runs: \
-    when a tool is missing or behaves differently than described, list the tools again.";
-
-/// Answers requests from the catalog. Cheap to clone: rmcp takes one for every request and session.
-#[derive(Clone)]
-pub(super) struct Handler {
-    plugins: Plugins,
-    listeners: Arc<Listeners>,
-    info: Arc<ServerConfig>,
-    states: Arc<RequestStates>,
-    tasks: Tasks,
-    discovery: Discovery,
-    detached: Signals,
-    /// What the client of this session has said. Who has no session has said nothing.
-    session: Arc<SessionState>,
-}
-
-impl Handler {
-    pub(super) fn new(
-        plugins: Plugins,
-        listeners: Arc<Listeners>,
-        state: &StateDir,
-        tasks: Tasks,
-        discovery: Discovery,
-        detached: Signals,
-    ) -> Self {
-        let capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_tool_list_changed()
-            // All of these are there whatever the plugins give: they come and go, and clients ask once.
-            .enable_prompts()
-            .enable_prompts_list_changed()
-            .enable_resources()
-            .enable_resources_list_changed()
-            .enable_resources_subscribe()
-            .enable_completions()
-            .enable_logging()
-            .enable_tasks()
-            .enable_skills_with_directory_read()
-            .build();
-        let implementation = Implementation::new("tinymcp", env!("CARGO_PKG_VERSION")).with_title("TinyMCP");
-        let info = InitializeResult::new(capabilities).with_server_info(implementation).with_instructions(INSTRUCTIONS);
-        Self {
-            plugins,
-            listeners,
-            info: Arc::new(info),
-            states: Arc::new(RequestStates::new(state)),
-            tasks,
-            discovery,
-            detached,
-            session: Arc::default(),
-        }
-    }
-
-    /// The same for a session of its own.
-    pub(super) fn for_session(&self) -> Self {
-        Self { session: Arc::default(), ..self.clone() }
-    }
-
-    pub(super) fn server(&self) -> &Implementation {
-        &self.info.server_info
-    }
-
-    /// `_meta` of a result: who answered (2026-07-28, basic: every result names its server). Older clients know it
-    /// from the handshake.
-    fn meta(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
-        is_modern(context).then(|| {
-            let mut meta = MetaObject::default();
-            meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(self.info.server_info));
-            meta
-        })
-    }
-}
-
-fn is_modern(context: &RequestContext<RoleServer>) -> bool {
-    let version = context.protocol_version();
-    version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
-}
-
-/// Who sent the request, as the HTTP side found out. Without that, nobody: an endpoint that was mounted without
-/// the layer that finds out must not serve.
-fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Principal>, ErrorData> {
-    let parts = context.extensions.get::<Parts>();
-    parts
-        .and_then(|parts| parts.extensions.get::<Arc<Principal>>())
-        .ok_or_else(|| ErrorData::internal_error("the request has no principal", None))
-}
-
-/// The session that a request belongs to, if it has one.
-pub(super) fn session_of(context: &RequestContext<RoleServer>) -> Option<&str> {
-    let parts = context.extensions.get::<Parts>()?;
-    parts.headers.get("mcp-session-id")?.to_str().ok()
-}
-
-/// Whether somebody gets to see what a plugin gives: what they could use by granting more is shown, and using it tells
-/// the client to ask for more.
-fn shows(served: &Served, principal: &Principal) -> bool {
-    principal.access(served.scopes()) != Access::Never
-}
-
-impl Handler {
-    fn catalog(&self) -> Arc<Catalog> {
-        self.plugins.catalog()
-    }
-
-    fn exchange<'a>(&'a self, context: &'a RequestContext<RoleServer>, principal: &'a Arc<Principal>) -> Exchange<'a> {
-        let is_modern = is_modern(context);
-        Exchange {
-            context,
-            principal,
-            session: &self.session,
-            states: &self.states,
-            detached: &self.detached,
-            is_modern,
-        }
-    }
-}
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
@@ -343,7 +213,7 @@ impl ServerHandler for Handler {
         if is_modern(&context) {
             return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "logging/setLevel", None));
         }
-        self.session.set_least_level(round_trips::level(request.level));
+        self.preferences.set_least_level(request_channel::level(request.level));
         Ok(())
     }
 
@@ -356,7 +226,7 @@ impl ServerHandler for Handler {
         if !self.catalog().owner_of(&request.uri).is_some_and(|served| shows(served, principal)) {
             return Err(resources::not_found(&request.uri));
         }
-        if self.session.subscribe(&request.uri) {
+        if self.preferences.subscribe(&request.uri) {
             return Ok(());
         }
         Err(ErrorData::invalid_params("this session has too many subscriptions; end some", None))
@@ -367,7 +237,7 @@ impl ServerHandler for Handler {
         request: UnsubscribeRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.session.unsubscribe(&request.uri);
+        self.preferences.unsubscribe(&request.uri);
         Ok(())
     }
 
@@ -399,21 +269,10 @@ impl ServerHandler for Handler {
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         let parts = context.extensions.get::<Parts>();
-        let id = parts.and_then(|parts| parts.headers.get("mcp-session-id")).and_then(|id| id.to_str().ok());
+        let id = parts.and_then(|parts| headers::session_id(&parts.headers));
         let principal = parts.and_then(|parts| parts.extensions.get::<Arc<Principal>>());
         if let (Some(id), Some(principal)) = (id, principal) {
-            self.listeners.add(id, context.peer.clone(), Arc::clone(&self.session), Arc::clone(principal));
+            self.listeners.add(id, context.peer.clone(), Arc::clone(&self.preferences), Arc::clone(principal));
         }
-    }
-}
-
-/// Stops work whose client has cancelled it or gone away; what that is answered reaches nobody.
-async fn unless_cancelled<T>(
-    context: &RequestContext<RoleServer>,
-    work: impl Future<Output = Result<T, ErrorData>>,
-) -> Result<T, ErrorData> {
-    tokio::select! {
-        done = work => done,
-        () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
     }
 }

@@ -10,9 +10,10 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use serde_json::{Map, json};
 
-use super::{Handler, principal, shows};
+use crate::mcp::handler::{Handler, principal, shows};
+use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
-use crate::mcp::round_trips::{CameBack, Round};
+use crate::mcp::round_trips::{self, Round};
 use crate::mcp::{content, listing};
 use crate::principal::Principal;
 
@@ -43,7 +44,7 @@ pub(super) async fn read(
         return Err(not_found(&uri));
     };
     let purpose = Purpose::new(principal, "resources/read", &uri, &Map::new());
-    let exchange = handler.exchange(context, principal);
+    let mut channel = handler.channel(context, principal, purpose);
     let round = |conversation| async {
         match handler.plugins.read_resource(served, &uri, conversation).await {
             Ok(Ok(contents)) if contents.is_empty() => Err(not_found(&uri)),
@@ -55,8 +56,8 @@ pub(super) async fn read(
             Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
         }
     };
-    let came_back = CameBack { responses: input_responses, state: request_state };
-    let ended = exchange.run(&purpose, came_back, round).await?;
+    let conversation = channel.open(Retry { responses: input_responses, state: request_state })?;
+    let ended = round_trips::run(&mut channel, conversation, round).await?;
     ended.into_response(handler.meta(context), |result, meta| result.meta = meta)
 }
 

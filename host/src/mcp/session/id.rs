@@ -67,19 +67,12 @@ mod owner {
     }
 }
 
-/// What session ids are made and checked with: also under a key that has been replaced.
-#[derive(Clone)]
-pub(in crate::mcp) struct SessionKey(Vault);
-
-impl std::fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionKey(..)")
-    }
-}
+/// The key that session ids are made and checked with; checked also by those that it has replaced.
+pub(super) struct SessionKey(Vault);
 
 impl SessionKey {
     /// The key of a state directory.
-    pub(in crate::mcp) fn of(state: &crate::state::StateDir) -> Self {
+    pub(super) fn of(state: &crate::state::StateDir) -> Self {
         Self(Vault::of(state, KEY_PURPOSE))
     }
 

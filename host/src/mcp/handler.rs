@@ -1,0 +1,144 @@
+//! What answers are made of, and what the context of a request says of its client.
+#![expect(deprecated, reason = "logging is deprecated since 2026-07-28, and clients of both eras have it")]
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use rmcp::RoleServer;
+use rmcp::model::{
+    ErrorData, Implementation, InitializeResult, MetaObject, ProtocolVersion, ServerCapabilities, ServerConfig,
+};
+use rmcp::service::RequestContext;
+use serde_json::json;
+
+use super::discovery::Discovery;
+use super::in_flight::InFlight;
+use super::listeners::Listeners;
+use super::preferences::Preferences;
+use super::request_channel::RequestChannel;
+use super::request_state::{Purpose, RequestStates};
+use super::tasks::Tasks;
+use crate::plugins::Plugins;
+use crate::plugins::catalog::{Catalog, Served};
+use crate::principal::{Access, Principal};
+use crate::state::StateDir;
+
+const INSTRUCTIONS: &str = "The tools of this server are plugins that can be added, replaced and removed while it runs: \
+    when a tool is missing or behaves differently than described, list the tools again.";
+
+/// Answers requests from the catalog. Cheap to clone: rmcp takes one for every request and session.
+#[derive(Clone)]
+pub(super) struct Handler {
+    pub(super) plugins: Plugins,
+    pub(super) listeners: Arc<Listeners>,
+    pub(super) info: Arc<ServerConfig>,
+    states: Arc<RequestStates>,
+    pub(super) tasks: Tasks,
+    pub(super) discovery: Discovery,
+    detachable: InFlight,
+    /// Those of the client of this session; without a session there are none.
+    pub(super) preferences: Arc<Preferences>,
+}
+
+impl Handler {
+    pub(super) fn new(
+        plugins: Plugins,
+        listeners: Arc<Listeners>,
+        state: &StateDir,
+        tasks: Tasks,
+        discovery: Discovery,
+        detachable: InFlight,
+    ) -> Self {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            // All of these are there whatever the plugins give: they come and go, and clients ask once.
+            .enable_prompts()
+            .enable_prompts_list_changed()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .enable_completions()
+            .enable_logging()
+            .enable_tasks()
+            .enable_skills_with_directory_read()
+            .build();
+        let implementation = Implementation::new("tinymcp", env!("CARGO_PKG_VERSION")).with_title("TinyMCP");
+        let info = InitializeResult::new(capabilities).with_server_info(implementation).with_instructions(INSTRUCTIONS);
+        Self {
+            plugins,
+            listeners,
+            info: Arc::new(info),
+            states: Arc::new(RequestStates::new(state)),
+            tasks,
+            discovery,
+            detachable,
+            preferences: Arc::default(),
+        }
+    }
+
+    /// The same for a session of its own.
+    pub(super) fn for_session(&self) -> Self {
+        Self { preferences: Arc::default(), ..self.clone() }
+    }
+
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        self.plugins.catalog()
+    }
+
+    /// The channel to the client of a request for this purpose.
+    pub(super) fn channel<'a>(
+        &'a self,
+        context: &'a RequestContext<RoleServer>,
+        principal: &'a Arc<Principal>,
+        purpose: Purpose,
+    ) -> RequestChannel<'a> {
+        let of_request = (context, is_modern(context));
+        RequestChannel::new(of_request, principal, &self.preferences, (&self.states, purpose), &self.detachable)
+    }
+
+    pub(super) fn server(&self) -> &Implementation {
+        &self.info.server_info
+    }
+
+    /// `_meta` of a result: who answered (2026-07-28, basic: every result names its server). Older clients know it
+    /// from the handshake.
+    pub(super) fn meta(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
+        is_modern(context).then(|| {
+            let mut meta = MetaObject::default();
+            meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(self.info.server_info));
+            meta
+        })
+    }
+}
+
+pub(super) fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+}
+
+/// Who sent the request, as the HTTP side found out. Without that, nobody: an endpoint that was mounted without
+/// the layer that finds out must not serve.
+pub(super) fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Principal>, ErrorData> {
+    let parts = context.extensions.get::<Parts>();
+    parts
+        .and_then(|parts| parts.extensions.get::<Arc<Principal>>())
+        .ok_or_else(|| ErrorData::internal_error("the request has no principal", None))
+}
+
+/// Whether somebody gets to see a thing of a plugin: one that they could use by granting more is shown, and using it tells
+/// the client to ask for more.
+pub(super) fn shows(served: &Served, principal: &Principal) -> bool {
+    principal.access(served.scopes()) != Access::Never
+}
+
+/// Stops work whose client has cancelled it or gone away; what that is answered reaches nobody.
+pub(super) async fn unless_cancelled<T>(
+    context: &RequestContext<RoleServer>,
+    work: impl Future<Output = Result<T, ErrorData>>,
+) -> Result<T, ErrorData> {
+    tokio::select! {
+        done = work => done,
+        () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
+    }
+}
