@@ -1,12 +1,12 @@
 //! The Model Context Protocol: one endpoint for both eras, 2026-07-28 (stateless) and the `initialize` handshake
 //! of 2025-11-25, 2025-06-18 and 2025-03-26.
 //!
-//! This is the only module that names rmcp. rmcp speaks the protocol; what it leaves to its user is here:
-//! [`requests`] answers requests from the catalog, [`listeners`] tells clients of changes, [`session`] makes legacy
-//! sessions that survive a restart, [`exchange`] turns streams of one message into JSON, and [`endpoint`] is lenient
-//! with what clients send and strict with what they get.
-//! [`round_trips`] is the conversation between a call and its client: messages, and questions with their answers.
-//! [`plain_call`] serves the plain call of a typed tool without rmcp, for speed alone.
+//! This is the only module that names rmcp. rmcp speaks the protocol; the rest, which it leaves to its user, is here.
+//! [`endpoint`] is lenient with what clients send and strict with what they get; it reads each [`message`] once.
+//! [`plain_call`] serves the plain call of a typed tool without rmcp, for speed alone; all else goes through rmcp to
+//! [`requests`], which answers it from the catalog. [`exchange`] turns streams of one message into JSON.
+//! [`round_trips`] are the questions of plugins and their answers, in calls and [`tasks`]. [`session`] makes legacy sessions
+//! that survive a restart, and [`listeners`] tells clients of changes.
 
 mod answer;
 mod call_result;

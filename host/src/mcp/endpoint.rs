@@ -197,7 +197,7 @@ impl Endpoint {
         let (mut parts, body) = request.into_parts();
         let prefers_streams = headers::prefers_streams(&parts.headers);
         let body = body::read(body, self.max_body_bytes).await?;
-        let Ok(message) = Message::read(&parts.headers, &body) else {
+        let Some(message) = Message::read(&parts.headers, &body) else {
             return Ok(self.refuse(headers::are_modern(&parts.headers), &body));
         };
         self.require_plugins(&message).await?;

@@ -3,22 +3,33 @@
 //! Lenient: a member of another type than its own is passed over, and rmcp says what is wrong with it. rmcp takes bytes
 //! only, so what it serves it reads once more by itself.
 
+mod member;
+
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
 use http::HeaderMap;
 use rmcp::model::{InitializeRequestParams, RequestId};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+pub(super) use self::member::Member;
+use self::member::{Readable, next_key};
 use super::headers;
 
 /// Methods that are answered from what the plugins give.
 const OF_PLUGINS: [&str; 5] = ["tools/", "prompts/", "resources/", "completion/", "skills/"];
+
+/// A JSON-RPC message.
+pub(super) struct Message<'a> {
+    pub(super) era: Era<'a>,
+    pub(super) id: Option<RequestId>,
+    pub(super) method: Cow<'a, str>,
+    pub(super) params: Params<'a>,
+    /// JSON-RPC 2.0, with no member in it or its parameters that is not read here.
+    pub(super) is_exact: bool,
+}
 
 /// The rules by which a message is served.
 pub(super) enum Era<'a> {
@@ -32,23 +43,14 @@ pub(super) enum Era<'a> {
     Sessionless,
 }
 
-/// A JSON-RPC message.
-pub(super) struct Message<'a> {
-    pub(super) era: Era<'a>,
-    pub(super) id: Option<RequestId>,
-    pub(super) method: Cow<'a, str>,
-    pub(super) params: Params<'a>,
-    /// JSON-RPC 2.0, with no member in it or its parameters that is not read here.
-    pub(super) is_exact: bool,
-}
-
 /// Parameters, as far as they name what the message is for, and all that a plain call has.
-pub(super) struct Params<'a, A = Map<String, Value>> {
+#[derive(Default)]
+pub(super) struct Params<'a> {
     pub(super) name: Member<Cow<'a, str>>,
     uri: Member<Cow<'a, str>>,
-    pub(super) arguments: Member<A>,
+    pub(super) arguments: Member<Map<String, Value>>,
     pub(super) meta: Member<Meta<'a>>,
-    is_exact: bool,
+    has_more: bool,
 }
 
 /// The part of `_meta` that every modern request must have (2026-07-28, basic); all else in it concerns tools that stream.
@@ -66,29 +68,16 @@ pub(super) enum Target<'a> {
     Resource(&'a str),
 }
 
-/// A member of an object.
-#[derive(Default)]
-pub(super) enum Member<T> {
-    #[default]
-    Absent,
-    Null,
-    Is(T),
-    /// Of another type than its own.
-    Other,
-}
-
 impl<'a> Message<'a> {
-    /// Reads a message; without its arguments if these cannot be read, which rmcp finds out later.
-    ///
-    /// # Errors
-    /// The body cannot be read as a JSON object.
-    pub(super) fn read(headers: &'a HeaderMap, body: &'a [u8]) -> Result<Self, NotAMessage> {
-        let envelope = read_envelope(body).or_else(|| Some(read_envelope::<Skipped>(body)?.without_arguments()));
-        let Envelope { is_version_2, id, method, params, is_exact } = envelope.ok_or(NotAMessage)?;
-        let method = method.read().unwrap_or_default();
-        let params = params.read().unwrap_or_default();
-        let is_exact = is_version_2 && is_exact && params.is_exact;
-        Ok(Self { era: Era::of(headers, &method, &params, body), id, method, params, is_exact })
+    /// Reads a message; without its arguments if these cannot be read, which rmcp finds out later. `None` for a body that
+    /// cannot be read as a JSON object.
+    pub(super) fn read(headers: &'a HeaderMap, body: &'a [u8]) -> Option<Self> {
+        let mut message = match read::<Envelope<'a, true>>(body) {
+            Some(envelope) => envelope.0,
+            None => read::<Envelope<'a, false>>(body)?.0,
+        };
+        message.era = Era::of(headers, &message.method, &message.params, body);
+        Some(message)
     }
 
     /// Whether it can only be answered once the plugins are known.
@@ -110,9 +99,6 @@ impl<'a> Message<'a> {
         }
     }
 }
-
-/// A body is no message.
-pub(super) struct NotAMessage;
 
 impl<'a> Era<'a> {
     /// The one rule: the version in the headers decides. Where it is none of the modern era's, a handshake is one, a session
@@ -139,235 +125,128 @@ impl<'a> Era<'a> {
     }
 }
 
-impl<T> Member<T> {
-    pub(super) fn get(&self) -> Option<&T> {
-        match self {
-            Self::Is(value) => Some(value),
-            Self::Absent | Self::Null | Self::Other => None,
-        }
-    }
-
-    /// Whether it says nothing, and not something that does not fit.
-    pub(super) fn is_none(&self) -> bool {
-        matches!(self, Self::Absent | Self::Null)
-    }
-
-    fn read(self) -> Option<T> {
-        match self {
-            Self::Is(value) => Some(value),
-            Self::Absent | Self::Null | Self::Other => None,
-        }
-    }
-}
-
 /// The parameters of `initialize`, which are read in full once for each session.
 #[derive(Deserialize)]
 struct Handshake {
     params: InitializeRequestParams,
 }
 
-struct Envelope<'a, A> {
-    is_version_2: bool,
-    id: Option<RequestId>,
-    method: Member<Cow<'a, str>>,
-    params: Member<Params<'a, A>>,
-    is_exact: bool,
+fn read<'a, T: Readable<'a>>(body: &'a [u8]) -> Option<T> {
+    serde_json::from_slice::<Member<T>>(body).ok()?.take()
 }
 
-/// Arguments that are passed over.
-struct Skipped;
+/// A message before its era is found; without its arguments if `ARGUMENTS` is false.
+struct Envelope<'a, const ARGUMENTS: bool>(Message<'a>);
 
-fn read_envelope<'a, A: Readable<'a>>(body: &'a [u8]) -> Option<Envelope<'a, A>> {
-    serde_json::from_slice::<Member<Envelope<'a, A>>>(body).ok()?.read()
-}
-
-impl<'a> Envelope<'a, Skipped> {
-    fn without_arguments<A>(self) -> Envelope<'a, A> {
-        let Self { is_version_2, id, method, params, .. } = self;
-        let params = match params.read() {
-            Some(Params { name, uri, meta, .. }) => {
-                Member::Is(Params { name, uri, arguments: Member::Other, meta, is_exact: false })
-            }
-            None => Member::Other,
-        };
-        Envelope { is_version_2, id, method, params, is_exact: false }
-    }
-}
-
-impl<A> Default for Params<'_, A> {
-    fn default() -> Self {
-        let (name, uri, arguments) = (Member::Absent, Member::Absent, Member::Absent);
-        Self { name, uri, arguments, meta: Member::Absent, is_exact: true }
-    }
-}
-
-/// A type that a member can have.
-trait Readable<'de>: Sized {
-    fn of_text(_text: Cow<'de, str>) -> Option<Self> {
-        None
-    }
-
+impl<'de, const ARGUMENTS: bool> Readable<'de> for Envelope<'de, ARGUMENTS> {
     fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-}
-
-impl<'de> Readable<'de> for Cow<'de, str> {
-    fn of_text(text: Cow<'de, str>) -> Option<Self> {
-        Some(text)
-    }
-}
-
-impl<'de> Readable<'de> for Map<String, Value> {
-    fn of_object<M: MapAccess<'de>>(object: M) -> Result<Option<Self>, M::Error> {
-        Self::deserialize(MapAccessDeserializer::new(object)).map(Some)
-    }
-}
-
-impl Readable<'_> for Skipped {}
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum EnvelopeKey {
-    Jsonrpc,
-    Id,
-    Method,
-    Params,
-    #[serde(other)]
-    Other,
-}
-
-impl<'de, A: Readable<'de>> Readable<'de> for Envelope<'de, A> {
-    fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
-        let (mut is_version_2, mut is_exact, mut id) = (false, true, None);
+        let (mut is_version_2, mut has_more, mut id) = (false, false, None);
         let (mut method, mut params) = (Member::Absent, Member::Absent);
-        while let Some(key) = object.next_key()? {
-            match key {
-                EnvelopeKey::Jsonrpc => {
+        while let Some(key) = next_key(&mut object)? {
+            match &*key {
+                "jsonrpc" => {
                     let version: Member<Cow<'de, str>> = object.next_value()?;
                     is_version_2 = version.get().is_some_and(|version| version == "2.0");
                 }
-                EnvelopeKey::Id => id = RequestId::deserialize(object.next_value::<Value>()?).ok(),
-                EnvelopeKey::Method => method = object.next_value()?,
-                EnvelopeKey::Params => params = object.next_value()?,
-                EnvelopeKey::Other => {
+                "id" => id = RequestId::deserialize(object.next_value::<Value>()?).ok(),
+                "method" => method = object.next_value()?,
+                "params" => params = object.next_value()?,
+                _ => {
                     object.next_value::<IgnoredAny>()?;
-                    is_exact = false;
+                    has_more = true;
                 }
             }
         }
-        Ok(Some(Self { is_version_2, id, method, params, is_exact }))
+        let method = method.take().unwrap_or_default();
+        let ReadParams::<ARGUMENTS>(params) = params.take().unwrap_or_default();
+        let is_exact = is_version_2 && !has_more && !params.has_more;
+        Ok(Some(Self(Message { era: Era::Sessionless, id, method, params, is_exact })))
     }
 }
 
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum ParamsKey {
-    Name,
-    Uri,
-    Arguments,
-    #[serde(rename = "_meta")]
-    Meta,
-    #[serde(other)]
-    Other,
-}
+#[derive(Default)]
+struct ReadParams<'a, const ARGUMENTS: bool>(Params<'a>);
 
-impl<'de, A: Readable<'de>> Readable<'de> for Params<'de, A> {
+impl<'de, const ARGUMENTS: bool> Readable<'de> for ReadParams<'de, ARGUMENTS> {
     fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
-        let mut params = Self::default();
-        while let Some(key) = object.next_key()? {
-            match key {
-                ParamsKey::Name => params.name = object.next_value()?,
-                ParamsKey::Uri => params.uri = object.next_value()?,
-                ParamsKey::Arguments => params.arguments = object.next_value()?,
-                ParamsKey::Meta => params.meta = object.next_value()?,
-                ParamsKey::Other => {
+        let mut params = Params::default();
+        while let Some(key) = next_key(&mut object)? {
+            match &*key {
+                "name" => params.name = object.next_value()?,
+                "uri" => params.uri = object.next_value()?,
+                "arguments" if ARGUMENTS => params.arguments = object.next_value()?,
+                "_meta" => params.meta = object.next_value()?,
+                _ => {
                     object.next_value::<IgnoredAny>()?;
-                    params.is_exact = false;
+                    params.has_more = true;
                 }
             }
         }
         // A call has no URI.
-        params.is_exact &= matches!(params.uri, Member::Absent);
-        Ok(Some(params))
+        params.has_more |= !matches!(params.uri, Member::Absent);
+        Ok(Some(Self(params)))
     }
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier)]
-enum MetaKey {
-    #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
-    ProtocolVersion,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
-    ClientCapabilities,
-    #[serde(other)]
-    Other,
 }
 
 impl<'de> Readable<'de> for Meta<'de> {
     fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
         let mut meta = Self::default();
-        while let Some(key) = object.next_key()? {
-            match key {
-                MetaKey::ProtocolVersion => meta.protocol_version = object.next_value()?,
-                MetaKey::ClientCapabilities => meta.client_capabilities = object.next_value()?,
-                MetaKey::Other => drop(object.next_value::<IgnoredAny>()?),
+        while let Some(key) = next_key(&mut object)? {
+            match &*key {
+                "io.modelcontextprotocol/protocolVersion" => meta.protocol_version = object.next_value()?,
+                "io.modelcontextprotocol/clientCapabilities" => meta.client_capabilities = object.next_value()?,
+                _ => drop(object.next_value::<IgnoredAny>()?),
             }
         }
         Ok(Some(meta))
     }
 }
 
-impl<'de, T: Readable<'de>> Deserialize<'de> for Member<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(MemberVisitor(PhantomData))
-    }
-}
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
 
-struct MemberVisitor<T>(PhantomData<T>);
+    use super::*;
 
-impl<'de, T: Readable<'de>> Visitor<'de> for MemberVisitor<T> {
-    type Value = Member<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(T::of_text(Cow::Borrowed(text)).map_or(Member::Other, Member::Is))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(T::of_text(Cow::Owned(text.to_owned())).map_or(Member::Other, Member::Is))
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, object: M) -> Result<Self::Value, M::Error> {
-        Ok(T::of_object(object)?.map_or(Member::Other, Member::Is))
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Self::Value, S::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Member::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Member::Null)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Member::Other)
+    #[test]
+    fn the_era_is_decided_by_header_handshake_session_and_body_in_this_order() {
+        let initialize = r#"{"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}"#;
+        let modern = r#"{"method":"m","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        let plain = r#"{"method":"m","params":[]}"#;
+        for (version, session, body, era) in [
+            (Some("2026-07-28"), Some("id"), plain, "modern"),
+            (Some("2099-01-01"), None, initialize, "modern"),
+            (Some("2025-11-25"), Some("id"), initialize, "handshake"),
+            (None, Some("id"), r#"{"method":"initialize","params":{}}"#, "session id"),
+            (None, Some("id"), modern, "session id"),
+            (None, None, modern, "modern"),
+            (Some("2025-11-25"), None, plain, "sessionless"),
+        ] {
+            let mut headers = HeaderMap::new();
+            let pairs = [(headers::PROTOCOL_VERSION, version), (headers::SESSION_ID, session)];
+            for (name, value) in pairs.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            let found = match Message::read(&headers, body.as_bytes()).unwrap().era {
+                Era::Modern => "modern".to_owned(),
+                Era::Handshake(_) => "handshake".to_owned(),
+                Era::Session(id) => format!("session {id}"),
+                Era::Sessionless => "sessionless".to_owned(),
+            };
+            assert_eq!(found, era, "{version:?} {session:?} {body}");
+        }
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Member::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Member::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Member::Other)
+    #[test]
+    fn members_of_other_types_are_passed_over() {
+        let headers = HeaderMap::new();
+        let read = |body: &'static str| Message::read(&headers, body.as_bytes());
+        let message = read(r#"{"id":[1],"method":5,"params":{"name":{},"arguments":"x","_meta":1},"x":{}}"#).unwrap();
+        assert!(message.id.is_none() && message.method.is_empty() && !message.is_exact);
+        assert!(matches!(message.params.arguments, Member::Other) && matches!(message.params.meta, Member::Other));
+        assert!(message.params.name.get().is_none() && message.target().is_none());
+        let spoilt = read(r#"{"method":"tools/call","params":{"arguments":{"a":"\ud800"},"name":"it"}}"#).unwrap();
+        assert!(matches!(spoilt.target(), Some(Target::Tool("it", None))) && !spoilt.is_exact);
+        assert!(read("[]").is_none() && read("{").is_none() && read(r#"{"method":"\ud800"}"#).is_none());
     }
 }
