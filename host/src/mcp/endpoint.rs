@@ -7,16 +7,14 @@ mod body;
 mod unreadable;
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, ALLOW, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use rmcp::model::{InitializeRequestParams, RequestId};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -25,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::unreadable::{Spoilt, Unreadable};
-use super::answer::{self, APPLICATION_JSON, Code};
+use super::answer::{self, Code};
 use super::discovery::Discovery;
 use super::exchange::{Exchange, Handshake};
 use super::handler::Handler;
@@ -43,10 +41,8 @@ use crate::state::StateDir;
 /// Seconds after which a client may ask again for plugins that are not there yet.
 const RETRY_AFTER_S: u64 = 2;
 
-/// What `Accept` must hold for rmcp, whatever the client wrote.
+/// The `Accept` that rmcp wants, whatever the client wrote.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
-
-type RmcpResponse = Response<BoxBody<Bytes, Infallible>>;
 
 /// The MCP endpoint of a running server.
 pub struct Endpoint {
@@ -64,7 +60,7 @@ pub struct Endpoint {
     stateless: StreamableHttpService<Handler, NeverSessionManager>,
 }
 
-/// What an endpoint is made of.
+/// The parts of an endpoint.
 pub struct Parameters<'a> {
     /// The tools.
     pub plugins: Plugins,
@@ -74,11 +70,11 @@ pub struct Parameters<'a> {
     pub state: &'a StateDir,
     /// Largest request body.
     pub max_body_bytes: usize,
-    /// Whether there are `find_tools` and `call_tool`.
+    /// Adds `find_tools` and `call_tool`.
     pub discovery_tools: bool,
     /// Sessions of one person that are kept in memory.
     pub sessions_per_person: usize,
-    /// Where tasks run.
+    /// Runs the tasks.
     pub tracker: &'a TaskTracker,
     /// Streams that only wait for changes end when this is cancelled.
     pub draining: CancellationToken,
@@ -90,7 +86,7 @@ pub struct Parameters<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopesNeeded(pub BTreeSet<String>);
 
-/// Why a request does not get to rmcp.
+/// The end of a request that does not get to rmcp.
 enum Refused {
     /// This is the answer.
     With(Box<Response>),
@@ -205,7 +201,7 @@ impl Endpoint {
         let handshake = match &message.era {
             Era::Session(id) => Handshake::Before(self.open_session(principal, id)?),
             Era::Handshake(initialize) => Handshake::Now((**initialize).clone()),
-            Era::Modern | Era::Sessionless => Handshake::None,
+            Era::Modern | Era::Sessionless | Era::Undeclared => Handshake::None,
         };
         if !prefers_streams && let Some(answer) = self.plain_calls.serve(&message, principal, &parts.headers).await {
             return Ok(answer);
@@ -231,7 +227,7 @@ impl Endpoint {
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
             return Ok(self.refuse(is_modern, &body));
         }
-        Ok(finish(response, &exchange).await)
+        Ok(exchange.finish(response).await)
     }
 
     /// The answer to a body that is no message.
@@ -255,7 +251,7 @@ impl Endpoint {
         Err(Box::new(response))
     }
 
-    /// What the person could use with another token is answered in HTTP, so that the client can ask for one.
+    /// Refuses in HTTP a thing that the person could use with another token, so that the client can ask for one.
     fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Refused> {
         let catalog = self.plugins.catalog();
         let served = message.target().and_then(|target| match target {
@@ -285,7 +281,7 @@ impl Endpoint {
         let exchange = Exchange::new(principal, handshake, false);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
-        Ok(finish(response, &exchange).await)
+        Ok(exchange.finish(response).await)
     }
 
     async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Refused> {
@@ -294,7 +290,7 @@ impl Endpoint {
         let exchange = Exchange::new(principal, self.handshake(principal, &parts.headers)?, false);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
-        let mut answer = finish(response, &exchange).await;
+        let mut answer = exchange.finish(response).await;
         if let Some(session) = session.filter(|_| answer.status().is_success()) {
             self.sessions.end(&session);
             // rmcp says 202, which Python's client takes for a failure.
@@ -319,33 +315,6 @@ impl Endpoint {
     }
 }
 
-/// Makes JSON of what rmcp answered, unless it is a stream.
-async fn finish(response: RmcpResponse, exchange: &Exchange) -> Response {
-    if let Some(reply) = exchange.take_reply() {
-        let (mut parts, _) = response.into_parts();
-        parts.headers.insert(CONTENT_TYPE, APPLICATION_JSON);
-        let body = serde_json::to_vec(&reply).expect("messages are JSON");
-        return Response::from_parts(parts, Body::from(body));
-    }
-    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
-    if is_json || !(response.status().is_client_error() || response.status().is_server_error()) {
-        return response.map(Body::new);
-    }
-    let (parts, body) = response.into_parts();
-    let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let is_ours = parts.status.is_server_error();
-    if is_ours {
-        tracing::error!(status = parts.status.as_u16(), "a request failed: {text}");
-    }
-    let code = if is_ours { Code::InternalError } else { Code::InvalidRequest };
-    let mut answer = answer::rpc_error(parts.status, code, &text, None);
-    for (name, value) in &parts.headers {
-        answer.headers_mut().entry(name).or_insert_with(|| value.clone());
-    }
-    answer
-}
-
 fn method_not_allowed() -> Response {
     let mut response = answer::error_response(StatusCode::METHOD_NOT_ALLOWED, "use POST, GET or DELETE");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
@@ -354,6 +323,8 @@ fn method_not_allowed() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
+    use http_body_util::BodyExt;
     use serde_json::json;
     use tokio::sync::watch;
 

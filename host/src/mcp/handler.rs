@@ -117,7 +117,7 @@ pub(super) fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
 }
 
-/// Who sent the request, as the HTTP side found out. Without that, nobody: an endpoint that was mounted without
+/// The sender of the request, as the HTTP side found out. Without that, nobody: an endpoint that was mounted without
 /// the layer that finds out must not serve.
 pub(super) fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Principal>, ErrorData> {
     let parts = context.extensions.get::<Parts>();
@@ -126,7 +126,7 @@ pub(super) fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Pri
         .ok_or_else(|| ErrorData::internal_error("the request has no principal", None))
 }
 
-/// Whether somebody gets to see a thing of a plugin: one that they could use by granting more is shown, and using it tells
+/// Tells if somebody gets to see a thing of a plugin: one that they could use by granting more is shown, and using it tells
 /// the client to ask for more.
 pub(super) fn shows(served: &Served, principal: &Principal) -> bool {
     principal.access(served.scopes()) != Access::Never

@@ -1,4 +1,4 @@
-//! What the headers of a request at `/mcp` say.
+//! The headers of a request at `/mcp`.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -17,7 +17,7 @@ pub(super) fn session_id(headers: &HeaderMap) -> Option<&str> {
     headers.get(SESSION_ID).map(|id| id.to_str().unwrap_or_default())
 }
 
-/// Whether they name a version without handshake and sessions. Versions are dates: they order as text.
+/// Tells if they name a version without handshake and sessions. Versions are dates: they order as text.
 pub(super) fn are_modern(headers: &HeaderMap) -> bool {
     headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= MODERN.as_bytes())
 }
@@ -50,12 +50,12 @@ pub(super) fn require_acceptable(headers: &HeaderMap) -> Result<(), Box<Response
     Err(Box::new(answer::error_response(StatusCode::NOT_ACCEPTABLE, message)))
 }
 
-/// Whether a client that asks for events can be given some.
+/// Tells if a client can be given events.
 pub(super) fn accept_events(headers: &HeaderMap) -> bool {
     accepted(headers).is_none_or(|mut types| types.any(|it| it == "text/event-stream" || it == "*/*"))
 }
 
-/// Whether the client names streams before JSON. Most name JSON first, and get it wherever one message is the answer.
+/// Tells if the client names streams before JSON. Most name JSON first, and get it wherever one message is the answer.
 pub(super) fn prefers_streams(headers: &HeaderMap) -> bool {
     let mut types = accepted(headers).into_iter().flatten();
     types.find(|it| it == "text/event-stream" || it == "application/json").is_some_and(|it| it == "text/event-stream")

@@ -19,7 +19,7 @@ use crate::principal::{self, Principal};
 /// A legacy client that does not take a notification within so long misses it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Those who want to know.
+/// The clients that want to know.
 ///
 /// Modern clients each wait on the channel within their own `subscriptions/listen` request. Legacy sessions are kept
 /// in one list with one task for all, so that a session that ends leaves nothing behind that waits for a change.
@@ -37,11 +37,11 @@ struct LegacySession {
     peer: Peer<RoleServer>,
     preferences: Arc<Preferences>,
     principal: Arc<Principal>,
-    /// What its lists were last made of.
+    /// The reach that its lists were last made for.
     reach: Reach,
 }
 
-/// What a person's lists are made of, besides the catalog: the scopes that they could hold.
+/// The scopes that a person could hold: with the catalog, they make the person's lists.
 #[derive(Clone, PartialEq)]
 struct Reach(Option<BTreeSet<String>>);
 
@@ -84,7 +84,7 @@ impl Lists {
     }
 }
 
-/// What clients are told.
+/// A change that clients are told of.
 #[derive(Debug, Clone)]
 enum News {
     /// Lists are others than they were, whoever asks.
@@ -177,7 +177,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// Whether the resource is the plugin's own, and one that this person may read.
+    /// Tells if the resource is the plugin's own, and one that this person may read.
     fn may_know(&self, updated: &Updated, principal: &Principal) -> bool {
         let catalog = self.plugins.catalog();
         let owner = catalog.owner_of(&updated.uri);
@@ -250,7 +250,7 @@ async fn tell_subscription(subscription: &SubscriptionContext, lists: Lists) -> 
     Ok(())
 }
 
-/// What happens from now on.
+/// The changes from now on.
 struct Changes {
     catalogs: watch::Receiver<Arc<Catalog>>,
     seen: Revisions,

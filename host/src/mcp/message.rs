@@ -41,6 +41,8 @@ pub(super) enum Era<'a> {
     Session(&'a str),
     /// The older era, without a session.
     Sessionless,
+    /// Modern by its body alone, and refused by rmcp for its headers.
+    Undeclared,
 }
 
 /// Parameters, as far as they name what the message is for, and all that a plain call has.
@@ -70,7 +72,7 @@ pub(super) enum Target<'a> {
 
 impl<'a> Message<'a> {
     /// Reads a message; without its arguments if these cannot be read, which rmcp finds out later. `None` for a body that
-    /// cannot be read as a JSON object.
+    /// cannot be read as an object with each member once.
     pub(super) fn read(headers: &'a HeaderMap, body: &'a [u8]) -> Option<Self> {
         let mut message = match read::<Envelope<'a, true>>(body) {
             Some(envelope) => envelope.0,
@@ -80,7 +82,7 @@ impl<'a> Message<'a> {
         Some(message)
     }
 
-    /// Whether it can only be answered once the plugins are known.
+    /// Tells if it can only be answered once the plugins are known.
     pub(super) fn needs_plugins(&self) -> bool {
         OF_PLUGINS.iter().any(|prefix| self.method.starts_with(prefix))
     }
@@ -101,8 +103,8 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Era<'a> {
-    /// The one rule: the version in the headers decides. Where it is none of the modern era's, a handshake is one, a session
-    /// goes before what the body says, and a body that names its version is modern; rmcp refuses it for its headers.
+    /// The one rule: the version in the headers decides. Where that is not modern, a handshake is one, a session goes before
+    /// the version in the body, and that before none.
     fn of(headers: &'a HeaderMap, method: &str, params: &Params<'_>, body: &[u8]) -> Self {
         if headers::are_modern(headers) {
             return Self::Modern;
@@ -117,7 +119,7 @@ impl<'a> Era<'a> {
             return Self::Session(session);
         }
         let names_version = params.meta.get().is_some_and(|meta| !meta.protocol_version.is_none());
-        if names_version { Self::Modern } else { Self::Sessionless }
+        if names_version { Self::Undeclared } else { Self::Sessionless }
     }
 
     pub(super) fn is_modern(&self) -> bool {
@@ -140,26 +142,28 @@ struct Envelope<'a, const ARGUMENTS: bool>(Message<'a>);
 
 impl<'de, const ARGUMENTS: bool> Readable<'de> for Envelope<'de, ARGUMENTS> {
     fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
-        let (mut is_version_2, mut has_more, mut id) = (false, false, None);
+        let (mut jsonrpc, mut id) = (Member::<Cow<'de, str>>::Absent, None);
         let (mut method, mut params) = (Member::Absent, Member::Absent);
+        let (mut has_more, mut has_twice) = (false, false);
         while let Some(key) = next_key(&mut object)? {
             match &*key {
-                "jsonrpc" => {
-                    let version: Member<Cow<'de, str>> = object.next_value()?;
-                    is_version_2 = version.get().is_some_and(|version| version == "2.0");
-                }
-                "id" => id = RequestId::deserialize(object.next_value::<Value>()?).ok(),
-                "method" => method = object.next_value()?,
-                "params" => params = object.next_value()?,
+                "jsonrpc" => has_twice |= jsonrpc.put(object.next_value()?),
+                "id" => has_twice |= id.replace(object.next_value::<Value>()?).is_some(),
+                "method" => has_twice |= method.put(object.next_value()?),
+                "params" => has_twice |= params.put(object.next_value()?),
                 _ => {
                     object.next_value::<IgnoredAny>()?;
                     has_more = true;
                 }
             }
         }
+        if has_twice || matches!(method, Member::Other) {
+            return Ok(None);
+        }
+        let id = id.and_then(|id| RequestId::deserialize(id).ok());
         let method = method.take().unwrap_or_default();
         let ReadParams::<ARGUMENTS>(params) = params.take().unwrap_or_default();
-        let is_exact = is_version_2 && !has_more && !params.has_more;
+        let is_exact = jsonrpc.get().is_some_and(|version| version == "2.0") && !has_more && !params.has_more;
         Ok(Some(Self(Message { era: Era::Sessionless, id, method, params, is_exact })))
     }
 }
@@ -172,10 +176,10 @@ impl<'de, const ARGUMENTS: bool> Readable<'de> for ReadParams<'de, ARGUMENTS> {
         let mut params = Params::default();
         while let Some(key) = next_key(&mut object)? {
             match &*key {
-                "name" => params.name = object.next_value()?,
+                "name" => params.has_more |= params.name.put(object.next_value()?),
                 "uri" => params.uri = object.next_value()?,
-                "arguments" if ARGUMENTS => params.arguments = object.next_value()?,
-                "_meta" => params.meta = object.next_value()?,
+                "arguments" if ARGUMENTS => params.has_more |= params.arguments.put(object.next_value()?),
+                "_meta" => params.has_more |= params.meta.put(object.next_value()?),
                 _ => {
                     object.next_value::<IgnoredAny>()?;
                     params.has_more = true;
@@ -219,7 +223,7 @@ mod tests {
             (Some("2025-11-25"), Some("id"), initialize, "handshake"),
             (None, Some("id"), r#"{"method":"initialize","params":{}}"#, "session id"),
             (None, Some("id"), modern, "session id"),
-            (None, None, modern, "modern"),
+            (None, None, modern, "undeclared"),
             (Some("2025-11-25"), None, plain, "sessionless"),
         ] {
             let mut headers = HeaderMap::new();
@@ -232,6 +236,7 @@ mod tests {
                 Era::Handshake(_) => "handshake".to_owned(),
                 Era::Session(id) => format!("session {id}"),
                 Era::Sessionless => "sessionless".to_owned(),
+                Era::Undeclared => "undeclared".to_owned(),
             };
             assert_eq!(found, era, "{version:?} {session:?} {body}");
         }

@@ -77,7 +77,7 @@ impl PlainCalls {
 
     /// Answers a message that is a call of a typed tool in its plainest form.
     ///
-    /// When the returned future is dropped because the client went away, the guest stops.
+    /// The guest stops when the returned future is dropped because the client went away.
     pub(super) async fn serve(
         &self,
         message: &Message<'_>,
@@ -110,7 +110,7 @@ impl PlainCalls {
                     () = in_flight.signal().cancelled() => Err(CallError::Cancelled),
                 }
             }
-            Era::Modern | Era::Handshake(_) | Era::Sessionless => call.await,
+            Era::Modern | Era::Handshake(_) | Era::Sessionless | Era::Undeclared => call.await,
         };
         Some(self.answer(message.era.is_modern(), id, &TextResult::of(outcome)))
     }
@@ -132,7 +132,7 @@ impl PlainCalls {
     }
 }
 
-/// Whether headers and `_meta` are complete and say the same as the body. If not, rmcp knows which error it is.
+/// Tells if headers and `_meta` are complete and say the same as the body. If not, rmcp knows which error it is.
 fn fits(message: &Message<'_>, name: &str, headers: &HeaderMap) -> bool {
     // Tools whose arguments travel in headers too are not typed ones.
     if headers.keys().any(|name| name.as_str().starts_with("mcp-param-")) {

@@ -32,7 +32,7 @@ impl Preferences {
         self.with(|values| values.least_level = level);
     }
 
-    /// Whether there was room for another subscription.
+    /// Adds a subscription, if there is room for another.
     pub(super) fn subscribe(&self, uri: &str) -> bool {
         self.with(|values| {
             if values.subscriptions.len() >= MAX_SUBSCRIPTIONS && !values.subscriptions.contains(uri) {

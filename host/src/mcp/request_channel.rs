@@ -27,10 +27,10 @@ use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::log::Level;
 use crate::principal::Principal;
 
-/// How long a legacy client may take to answer: a person has to read and decide.
+/// Time for a legacy client to answer: a person has to read and decide.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long a client may leave a message unread. The call's own clock stands still meanwhile.
+/// Time for which a client may leave a message unread. The call's own clock stands still meanwhile.
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A modern client's answers to a request that it makes once more.

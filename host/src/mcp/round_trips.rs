@@ -15,7 +15,7 @@ use crate::plugins::conversation::{Conversation, Message, Outbox};
 use crate::plugins::wit::input::{Answer, Capabilities, Request, Stop};
 use crate::plugins::wit::log::Level;
 
-/// How often a plugin may ask in one call of a legacy client or in a task. Modern clients count for themselves.
+/// Rounds in which a plugin may ask in one call of a legacy client or in a task. Modern clients count for themselves.
 const MAX_ROUNDS: usize = 10;
 
 /// Messages on their way to the client; a call that has more waits.

@@ -47,7 +47,7 @@ pub(super) struct Sessions {
     draining: CancellationToken,
 }
 
-/// Why a request finds no session.
+/// The reason that a request finds no session.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
     #[error("there is no such session")]
@@ -278,7 +278,7 @@ impl SessionManager for Sessions {
     }
 }
 
-/// How responses begin in a session of this version.
+/// The beginning of responses in a session of this version.
 fn opening(version: &ProtocolVersion) -> Opening {
     let knows_priming = version.as_str() >= ProtocolVersion::V_2025_11_25.as_str();
     if knows_priming { Opening::Primed } else { Opening::Plain }

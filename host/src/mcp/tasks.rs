@@ -24,10 +24,10 @@ use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::log::Level;
 use crate::principal::Principal;
 
-/// How long a task may go on, and how long its result is kept afterwards.
+/// Time for which a task may go on, and for which its result is kept afterwards.
 const TTL_MS: u64 = 300_000;
 
-/// How often a client should ask.
+/// Time between two questions of a client for the state of its task.
 const POLL_MS: u64 = 500;
 
 /// Tasks of one person that are kept, done or not, through whichever clients. The calls behind them count for

@@ -1,4 +1,4 @@
-//! Bodies that are no message, and what their senders are told.
+//! Bodies that are no message, and the answers to them.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -11,7 +11,7 @@ use crate::mcp::answer::{self, Code};
 use crate::mcp::call_result::TextResult;
 use crate::mcp::plain_call::PlainCalls;
 
-/// Why a body is no message.
+/// The reason that a body is no message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("the body cannot be read as JSON: {0}")]
@@ -23,7 +23,7 @@ pub(super) enum Unreadable {
 }
 
 impl Unreadable {
-    /// What is wrong with a body that could not be read as a message.
+    /// Finds the fault of a body that could not be read as a message.
     ///
     /// It is read whole, to its last string and number: text that is not UTF-8, half a surrogate pair, a number that
     /// no double holds and nesting without end are all found by who reads them only.
@@ -49,7 +49,7 @@ impl Unreadable {
 pub(super) struct Spoilt {
     id: RequestId,
     is_call: bool,
-    /// Where the value is, from the message on; empty for the message itself.
+    /// The place of the value, from the message on; empty for the message itself.
     path: String,
     problem: String,
 }

@@ -54,9 +54,14 @@ impl<T> Member<T> {
         if let Self::Is(value) = self { Some(value) } else { None }
     }
 
-    /// Whether it says nothing, and not something that does not fit.
+    /// Tells if it says nothing, rather than something that does not fit.
     pub(in crate::mcp) fn is_none(&self) -> bool {
         matches!(self, Self::Absent | Self::Null)
+    }
+
+    /// Puts a value, and tells if there was one before.
+    pub(super) fn put(&mut self, value: Self) -> bool {
+        !matches!(std::mem::replace(self, value), Self::Absent)
     }
 
     pub(super) fn take(self) -> Option<T> {

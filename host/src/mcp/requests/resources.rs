@@ -61,7 +61,7 @@ pub(super) async fn read(
     ended.into_response(handler.meta(context), |result, meta| result.meta = meta)
 }
 
-/// What lies directly beneath a path: resources, and paths to further ones.
+/// Reads the directory of a path: resources directly beneath it, and paths to further ones.
 pub(super) fn read_directory(
     handler: &Handler,
     uri: &str,

@@ -23,7 +23,7 @@ const VERSION: &str = "s2";
 
 const KEY_PURPOSE: &str = "tinymcp 2026 legacy session ids";
 
-/// What an id says.
+/// The content of an id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SessionId {
     /// The owner's key, see [`crate::principal::Principal::session`].

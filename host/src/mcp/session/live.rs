@@ -35,7 +35,7 @@ const HANDSHAKE: Duration = Duration::from_secs(60);
 /// Messages of the client that wait for the service.
 const INBOX: usize = 32;
 
-/// How long the rest of an answer is kept for a client that was cut off from it.
+/// Time for which the rest of an answer is kept for a client that was cut off from it.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// Answers of one session that are kept so.
@@ -47,9 +47,9 @@ const STANDALONE: u64 = 0;
 /// A session in memory.
 pub(super) struct Live {
     inbox: mpsc::Sender<ClientJsonRpcMessage>,
-    /// Who waits for the answer to the handshake.
+    /// The way of the handshake's answer to the request that waits for it.
     handshake: Mutex<Option<oneshot::Sender<ServerJsonRpcMessage>>>,
-    /// What the handshake came to.
+    /// The version that the handshake came to.
     version: SetOnce<ProtocolVersion>,
     /// Tells streams apart from those of the same session before a restart.
     instance: u32,
@@ -70,7 +70,7 @@ struct Request {
     id: RequestId,
     token: Option<ProgressToken>,
     stream: EventStream,
-    /// When it was answered, or cancelled.
+    /// The time when it was answered, or cancelled.
     ended: Option<Instant>,
 }
 
@@ -180,7 +180,7 @@ impl Live {
         self.hand_over(ClientJsonRpcMessage::notification(cancelled)).await
     }
 
-    /// What the service says without being asked.
+    /// The stream of messages that belong to no request.
     pub(super) fn standalone(&self) -> &EventStream {
         &self.standalone
     }
@@ -291,7 +291,7 @@ impl Requests {
     }
 }
 
-/// What the id of an event says: see [`stream_name`], and the event's index.
+/// Reads the id of an event: see [`stream_name`], and the event's index.
 fn position(event_id: &str) -> Option<(u32, u64, u64)> {
     let mut parts = event_id.splitn(3, '-');
     let instance = u32::from_str_radix(parts.next()?, 16).ok()?;

@@ -28,10 +28,10 @@ const MAX_READERS: usize = 32;
 /// Bytes that are kept of a stream that has ended, for a client that was cut off from it.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// How long a message waits for a client that does not read; then the oldest makes room.
+/// Time for which a message waits for a client that does not read; then the oldest makes room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// When a client that is cut off should come back.
+/// Time after which a client that is cut off should come back.
 const RETRY: Duration = Duration::from_secs(3);
 
 /// Handles to one stream.
@@ -39,7 +39,7 @@ const RETRY: Duration = Duration::from_secs(3);
 pub(super) struct EventStream(Arc<Shared>);
 
 struct Shared {
-    /// What its events' ids begin with.
+    /// The beginning of its events' ids.
     name: String,
     queue: Mutex<Queue>,
     /// Told when a message was taken, or nobody reads any more.
@@ -72,7 +72,7 @@ struct Place {
     waker: Option<Waker>,
 }
 
-/// How a response begins.
+/// The beginning of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opening {
     /// With its first message.
@@ -167,12 +167,12 @@ impl EventStream {
         self.0.room.notify_waiters();
     }
 
-    /// Whether it has ended and was read to its end.
+    /// Tells if it has ended and was read to its end.
     pub(super) fn is_exhausted(&self) -> bool {
         self.queue().is_exhausted()
     }
 
-    /// Whether nobody reads it.
+    /// Tells if nobody reads it.
     pub(super) fn is_alone(&self) -> bool {
         self.queue().readers.is_empty()
     }
