@@ -246,12 +246,15 @@ mod tests {
     fn members_of_other_types_are_passed_over() {
         let headers = HeaderMap::new();
         let read = |body: &'static str| Message::read(&headers, body.as_bytes());
-        let message = read(r#"{"id":[1],"method":5,"params":{"name":{},"arguments":"x","_meta":1},"x":{}}"#).unwrap();
+        let message =
+            read(r#"{"id":[1],"method":null,"params":{"name":{},"arguments":"x","_meta":1},"x":{}}"#).unwrap();
         assert!(message.id.is_none() && message.method.is_empty() && !message.is_exact);
         assert!(matches!(message.params.arguments, Member::Other) && matches!(message.params.meta, Member::Other));
         assert!(message.params.name.get().is_none() && message.target().is_none());
         let spoilt = read(r#"{"method":"tools/call","params":{"arguments":{"a":"\ud800"},"name":"it"}}"#).unwrap();
         assert!(matches!(spoilt.target(), Some(Target::Tool("it", None))) && !spoilt.is_exact);
-        assert!(read("[]").is_none() && read("{").is_none() && read(r#"{"method":"\ud800"}"#).is_none());
+        for body in ["[]", "{", r#"{"method":"\ud800"}"#, r#"{"method":5}"#, r#"{"id":1,"id":1}"#] {
+            assert!(read(body).is_none(), "{body}");
+        }
     }
 }

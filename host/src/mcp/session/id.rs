@@ -51,10 +51,9 @@ impl SessionId {
 /// The owner's key as text: an array of numbers would be three times as long.
 mod owner {
     use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::BASE64;
 
     pub(super) fn serialize<S: Serializer>(owner: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64.encode(owner))
