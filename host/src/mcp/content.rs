@@ -116,8 +116,8 @@ fn is_date(text: &str) -> bool {
     serde_json::from_value::<rmcp::model::Annotations>(json!({ "lastModified": text })).is_ok()
 }
 
-fn with_annotations(mut json: Value, said: Option<&Annotations>) -> Value {
-    set(&mut json, "annotations", said.map(annotations));
+fn with_annotations(mut json: Value, of_plugin: Option<&Annotations>) -> Value {
+    set(&mut json, "annotations", of_plugin.map(annotations));
     json
 }
 

@@ -153,9 +153,9 @@ fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principa
 /// Counts the words that a tool has; one in its name counts double.
 fn matches(tool: &Tool, words: &[&str]) -> usize {
     let name = tool.name.to_lowercase();
-    let said = [tool.title.as_deref(), tool.description.as_deref()];
-    let said = said.into_iter().flatten().collect::<Vec<_>>().join(" ").to_lowercase();
-    words.iter().map(|word| 2 * usize::from(name.contains(word)) + usize::from(said.contains(word))).sum()
+    let text = [tool.title.as_deref(), tool.description.as_deref()];
+    let text = text.into_iter().flatten().collect::<Vec<_>>().join(" ").to_lowercase();
+    words.iter().map(|word| 2 * usize::from(name.contains(word)) + usize::from(text.contains(word))).sum()
 }
 
 /// The answer to a call of `call_tool` that does not name a tool of this caller's.

@@ -209,7 +209,9 @@ impl Endpoint {
         self.require_scopes(principal, &message)?;
         let is_modern = message.era.is_modern();
         let is_sessionless = matches!(message.era, Era::Sessionless);
-        if matches!(message.era, Era::Handshake(_)) {
+        // rmcp reads all of it anew.
+        drop(message);
+        if matches!(handshake, Handshake::Now(_)) {
             // A client that begins anew is done with whatever session it had.
             parts.headers.remove(headers::SESSION_ID);
         }

@@ -144,8 +144,8 @@ pub(super) fn answer(json: &Value) -> Option<Answer> {
 
 fn fields(content: Option<&Value>) -> Option<Vec<(String, Field)>> {
     let Some(content) = content.filter(|content| !content.is_null()) else { return Some(Vec::new()) };
-    let given = content.as_object()?.iter().filter(|(_, value)| !value.is_null());
-    given.map(|(name, value)| Some((name.clone(), field(value)?))).collect()
+    let fields = content.as_object()?.iter().filter(|(_, value)| !value.is_null());
+    fields.map(|(name, value)| Some((name.clone(), field(value)?))).collect()
 }
 
 fn field(value: &Value) -> Option<Field> {

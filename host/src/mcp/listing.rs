@@ -20,9 +20,9 @@ pub(super) fn tool(tool: &catalog::Tool) -> Tool {
     listed.title.clone_from(&docs.title);
     listed.output_schema.clone_from(&function.output_schema);
     listed.annotations = annotations(docs.title.as_ref(), &docs.hints);
-    if let Some(said) = tool.listed() {
-        listed.icons = content::icons(&said.icons).and_then(|icons| serde_json::from_value(icons).ok());
-        listed.meta = said.meta.clone().map(MetaObject::from);
+    if let Some(extras) = tool.listed() {
+        listed.icons = content::icons(&extras.icons).and_then(|icons| serde_json::from_value(icons).ok());
+        listed.meta = extras.meta.clone().map(MetaObject::from);
     }
     listed
 }
@@ -43,7 +43,7 @@ fn annotations(title: Option<&String>, hints: &Hints) -> Option<ToolAnnotations>
 
 /// A prompt of the catalog as `prompts/list` shows it.
 pub(super) fn prompt(prompt: &catalog::Prompt) -> Result<model::Prompt, ErrorData> {
-    let said = prompt.prompt();
+    let listed = prompt.prompt();
     let argument = |argument: &crate::plugins::wit::prompts::Argument| {
         let mut json = json!({ "name": argument.name, "required": argument.required });
         set(&mut json, "title", argument.title.as_deref().map(Value::from));
@@ -51,33 +51,33 @@ pub(super) fn prompt(prompt: &catalog::Prompt) -> Result<model::Prompt, ErrorDat
         json
     };
     let mut json = json!({ "name": prompt.name });
-    described(&mut json, said.prompt.title.as_ref(), said.prompt.description.as_ref(), said.meta.as_ref());
-    let arguments: Vec<Value> = said.prompt.arguments.iter().map(argument).collect();
+    described(&mut json, listed.prompt.title.as_ref(), listed.prompt.description.as_ref(), listed.meta.as_ref());
+    let arguments: Vec<Value> = listed.prompt.arguments.iter().map(argument).collect();
     set(&mut json, "arguments", (!arguments.is_empty()).then(|| arguments.into()));
-    set(&mut json, "icons", content::icons(&said.prompt.icons));
+    set(&mut json, "icons", content::icons(&listed.prompt.icons));
     content::read("prompt", json)
 }
 
 /// A resource of the catalog as `resources/list` shows it.
 pub(super) fn resource(resource: &catalog::Resource) -> Result<model::Resource, ErrorData> {
-    let said = &resource.resource().resource;
-    let mut json = json!({ "uri": said.uri, "name": said.name });
-    described(&mut json, said.title.as_ref(), said.description.as_ref(), resource.resource().meta.as_ref());
-    set(&mut json, "mimeType", said.mime_type.as_deref().map(Value::from));
-    set(&mut json, "size", said.size.map(Value::from));
-    set(&mut json, "icons", content::icons(&said.icons));
-    set(&mut json, "annotations", said.annotations.as_ref().map(content::annotations));
+    let listed = &resource.resource().resource;
+    let mut json = json!({ "uri": listed.uri, "name": listed.name });
+    described(&mut json, listed.title.as_ref(), listed.description.as_ref(), resource.resource().meta.as_ref());
+    set(&mut json, "mimeType", listed.mime_type.as_deref().map(Value::from));
+    set(&mut json, "size", listed.size.map(Value::from));
+    set(&mut json, "icons", content::icons(&listed.icons));
+    set(&mut json, "annotations", listed.annotations.as_ref().map(content::annotations));
     content::read("resource", json)
 }
 
 /// A resource template of the catalog as `resources/templates/list` shows it.
 pub(super) fn template(template: &catalog::Template) -> Result<model::ResourceTemplate, ErrorData> {
-    let said = &template.template().template;
-    let mut json = json!({ "uriTemplate": said.uri_template, "name": said.name });
-    described(&mut json, said.title.as_ref(), said.description.as_ref(), template.template().meta.as_ref());
-    set(&mut json, "mimeType", said.mime_type.as_deref().map(Value::from));
-    set(&mut json, "icons", content::icons(&said.icons));
-    set(&mut json, "annotations", said.annotations.as_ref().map(content::annotations));
+    let listed = &template.template().template;
+    let mut json = json!({ "uriTemplate": listed.uri_template, "name": listed.name });
+    described(&mut json, listed.title.as_ref(), listed.description.as_ref(), template.template().meta.as_ref());
+    set(&mut json, "mimeType", listed.mime_type.as_deref().map(Value::from));
+    set(&mut json, "icons", content::icons(&listed.icons));
+    set(&mut json, "annotations", listed.annotations.as_ref().map(content::annotations));
     content::read("resource template", json)
 }
 

@@ -75,7 +75,7 @@ impl<T> Round<T> {
 }
 
 /// The end of all rounds.
-pub(super) enum Ended<T> {
+pub(super) enum Outcome<T> {
     /// The result.
     Done(T),
     /// The client has to come back with answers.
@@ -84,7 +84,7 @@ pub(super) enum Ended<T> {
     CannotAsk(String),
 }
 
-impl<T> Ended<T> {
+impl<T> Outcome<T> {
     /// The response, where there is no result that could tell of a failure; `name_server` says in the result who answered.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ pub(super) async fn run<C: Channel, T, F>(
     channel: &mut C,
     mut conversation: Conversation,
     round: impl Fn(Conversation) -> F,
-) -> Result<Ended<T>, C::Error>
+) -> Result<Outcome<T>, C::Error>
 where
     F: Future<Output = Result<Round<T>, ErrorData>>,
 {
@@ -127,23 +127,23 @@ where
     for number in 0..MAX_ROUNDS {
         conversation.askable = Some(channel.askable());
         let request = match deliver_while(channel, conversation, &round).await? {
-            Round::Done(done) => return Ok(Ended::Done(done)),
+            Round::Done(done) => return Ok(Outcome::Done(done)),
             Round::Asks(request) => request,
         };
         let lacking = input::lacking(input::needed(&request), channel.askable());
         if lacking != Capabilities::empty() {
-            return channel.refuse(lacking).map(Ended::CannotAsk);
+            return channel.refuse(lacking).map(Outcome::CannotAsk);
         }
         let questions = input::requests(&request)?;
         let answers = match channel.ask(number, questions, &request.state).await? {
             Asked::Answered(responses) => answers_in(responses),
-            Asked::Later(required) => return Ok(Ended::InputRequired(required)),
-            Asked::Unanswered(why) => return Ok(Ended::CannotAsk(why)),
+            Asked::Later(required) => return Ok(Outcome::InputRequired(required)),
+            Asked::Unanswered(why) => return Ok(Outcome::CannotAsk(why)),
         };
         let caller = caller.clone();
         conversation = Conversation { caller, answers, state: Some(request.state), ..Conversation::default() };
     }
-    Ok(Ended::CannotAsk(format!("it asked {MAX_ROUNDS} times, and had no result")))
+    Ok(Outcome::CannotAsk(format!("it asked {MAX_ROUNDS} times, and had no result")))
 }
 
 /// Runs one round, and delivers its messages meanwhile.

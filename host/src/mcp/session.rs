@@ -24,7 +24,7 @@ use rmcp::transport::streamable_http_server::session::{
 use tokio_util::sync::CancellationToken;
 
 use self::id::{SessionId, SessionKey};
-use self::live::{Ended, Line, Live};
+use self::live::{Line, Live, SessionEnded};
 use self::roster::Roster;
 use self::stream::{Opening, Reader};
 use super::exchange::{Exchange, Handshake};
@@ -53,7 +53,7 @@ pub(super) enum SessionError {
     #[error("there is no such session")]
     Unknown,
     #[error(transparent)]
-    Ended(#[from] Ended),
+    Ended(#[from] SessionEnded),
     #[error("there is no such event")]
     UnknownEvent,
 }
@@ -102,8 +102,14 @@ impl Sessions {
     }
 
     /// Cancels the one request under way that has this id. Of several nobody knows which is meant.
-    async fn cancel(&self, id: &str, live: &Live, request: &RequestId, reason: Option<String>) -> Result<(), Ended> {
-        let fitting = live.under_way(request);
+    async fn cancel(
+        &self,
+        id: &str,
+        live: &Live,
+        request: &RequestId,
+        reason: Option<String>,
+    ) -> Result<(), SessionEnded> {
+        let fitting = live.in_flight(request);
         match (fitting.as_slice(), self.plain_calls.count(id, request)) {
             ([number], 0) => live.cancel(*number, reason).await,
             ([], 1) => {

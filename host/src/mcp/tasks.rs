@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::call_result::{self, call_result};
 use super::input;
-use super::round_trips::{self, Asked, Channel, Ended};
+use super::round_trips::{self, Asked, Channel, Outcome};
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
 use crate::plugins::catalog::Tool;
@@ -133,9 +133,9 @@ impl BackgroundCall {
             }
         };
         match ended {
-            Ended::Done(result) => Ok(result),
-            Ended::CannotAsk(why) => Err(ErrorData::internal_error(why, None).into()),
-            Ended::InputRequired(_) => Err(ErrorData::internal_error("a task asks in its state", None).into()),
+            Outcome::Done(result) => Ok(result),
+            Outcome::CannotAsk(why) => Err(ErrorData::internal_error(why, None).into()),
+            Outcome::InputRequired(_) => Err(ErrorData::internal_error("a task asks in its state", None).into()),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::mcp::handler::{Handler, principal};
 use crate::mcp::input;
 use crate::mcp::request_channel::{RequestChannel, Retry};
 use crate::mcp::request_state::Purpose;
-use crate::mcp::round_trips::{self, Channel, Ended};
+use crate::mcp::round_trips::{self, Channel, Outcome};
 use crate::mcp::tasks::BackgroundCall;
 use crate::plugins::catalog::Tool;
 use crate::plugins::wit::input::Capabilities;
@@ -65,18 +65,18 @@ pub(super) async fn call(
     }
     let round = |conversation| call_result::round(&handler.plugins, tool, &arguments, conversation);
     let result = match round_trips::run(&mut channel, conversation, round).await? {
-        Ended::Done(result) => for_version(result, context.protocol_version().as_ref()),
-        Ended::InputRequired(mut required) => {
+        Outcome::Done(result) => for_version(result, context.protocol_version().as_ref()),
+        Outcome::InputRequired(mut required) => {
             required.meta = handler.meta(context);
             return Ok(required.into());
         }
-        Ended::CannotAsk(why) => failure(why),
+        Outcome::CannotAsk(why) => failure(why),
     };
     Ok(with_meta(result, handler.meta(context)).into())
 }
 
-/// The capabilities that a tool says it needs are required of the client before anything runs. A legacy client gets it as a result, since it
-/// knows no such error.
+/// Requires the capabilities that a tool says it needs of the client, before anything runs. A legacy client is refused by a
+/// result, since it knows no such error.
 fn require_capabilities(channel: &RequestChannel<'_>, tool: &Tool) -> Result<Option<CallToolResult>, ErrorData> {
     let Some(listed) = tool.listed() else { return Ok(None) };
     let lacking = input::lacking(listed.needs, channel.askable());

@@ -20,13 +20,13 @@ use tokio::sync::Notify;
 const CAPACITY: usize = 16;
 
 /// Messages that a client can ask for again once they were taken.
-const KEPT: usize = 16;
+const REPLAYED: usize = 16;
 
 /// Responses of one stream; the oldest end. A client has one, and those that died without a word.
 const MAX_READERS: usize = 32;
 
 /// Bytes that are kept of a stream that has ended, for a client that was cut off from it.
-const KEPT_BYTES: usize = 64 * 1024;
+const REST_BYTES: usize = 64 * 1024;
 
 /// Time for which a message waits for a client that does not read; then the oldest makes room.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -204,7 +204,7 @@ impl Queue {
             self.wake_all();
         } else {
             self.taken.push_back(message.clone());
-            if self.taken.len() > KEPT {
+            if self.taken.len() > REPLAYED {
                 self.taken.pop_front();
             }
         }
@@ -220,8 +220,8 @@ impl Queue {
         if !self.has_ended || !self.readers.is_empty() {
             return;
         }
-        let size = |message: &Message| serde_json::to_vec(&*message.content).map_or(KEPT_BYTES, |json| json.len());
-        if self.waiting.iter().map(size).sum::<usize>() > KEPT_BYTES {
+        let size = |message: &Message| serde_json::to_vec(&*message.content).map_or(REST_BYTES, |json| json.len());
+        if self.waiting.iter().map(size).sum::<usize>() > REST_BYTES {
             self.waiting.clear();
         }
     }
