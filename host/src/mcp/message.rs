@@ -111,7 +111,7 @@ impl<'a> Era<'a> {
         }
         // A modern request for a method of that name has no handshake in it.
         if method == "initialize"
-            && let Ok(Handshake { params }) = serde_json::from_slice(body)
+            && let Ok(Initialize { params }) = serde_json::from_slice(body)
         {
             return Self::Handshake(Box::new(params));
         }
@@ -127,9 +127,9 @@ impl<'a> Era<'a> {
     }
 }
 
-/// The parameters of `initialize`, which are read in full once for each session.
+/// `initialize`, whose parameters are read in full once for each session.
 #[derive(Deserialize)]
-struct Handshake {
+struct Initialize {
     params: InitializeRequestParams,
 }
 

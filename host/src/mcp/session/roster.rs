@@ -12,11 +12,11 @@ const MAX_ENDED: usize = 50_000;
 /// Counts sessions per person.
 pub(super) struct Roster {
     per_person: usize,
-    sessions: Mutex<Sessions>,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Default)]
-struct Sessions {
+struct Entries {
     /// By person: the id of each session and when it was last used.
     in_memory: HashMap<[u8; 32], HashMap<RmcpId, Instant>>,
     ended: HashSet<blake3::Hash>,
@@ -25,16 +25,16 @@ struct Sessions {
 
 impl Roster {
     pub(super) fn new(per_person: usize) -> Self {
-        Self { per_person: per_person.max(1), sessions: Mutex::default() }
+        Self { per_person: per_person.max(1), entries: Mutex::default() }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a session. Returns those of the same person that have to make room, least recently used first.
     pub(super) fn add(&self, person: [u8; 32], id: &RmcpId) -> Vec<RmcpId> {
-        let mut all = self.sessions();
+        let mut all = self.entries();
         let sessions = all.in_memory.entry(person).or_default();
         sessions.insert(id.clone(), Instant::now());
         let mut over = Vec::new();
@@ -49,7 +49,7 @@ impl Roster {
 
     /// A request of its person uses the session.
     pub(super) fn touch(&self, person: &[u8; 32], id: &str) {
-        let mut all = self.sessions();
+        let mut all = self.entries();
         let used = all.in_memory.get_mut(person).and_then(|sessions| sessions.get_mut(id));
         if let Some(used) = used {
             *used = Instant::now();
@@ -58,7 +58,7 @@ impl Roster {
 
     /// The session is no longer in memory.
     pub(super) fn remove(&self, id: &RmcpId) {
-        let mut all = self.sessions();
+        let mut all = self.entries();
         all.in_memory.retain(|_, sessions| {
             sessions.remove(id);
             !sessions.is_empty()
@@ -68,7 +68,7 @@ impl Roster {
     /// The id must not be used again.
     pub(super) fn end(&self, id: &str) {
         let hash = blake3::hash(id.as_bytes());
-        let mut all = self.sessions();
+        let mut all = self.entries();
         if all.ended.insert(hash) {
             all.ended_order.push_back(hash);
         }
@@ -79,7 +79,7 @@ impl Roster {
     }
 
     pub(super) fn is_ended(&self, id: &str) -> bool {
-        self.sessions().ended.contains(&blake3::hash(id.as_bytes()))
+        self.entries().ended.contains(&blake3::hash(id.as_bytes()))
     }
 }
 

@@ -49,9 +49,9 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     /// Messages that were taken by a response, newest last.
-    taken: VecDeque<Message>,
+    taken: VecDeque<Event>,
     /// Messages that were not.
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<Event>,
     last_index: u64,
     /// Open responses, newest last.
     readers: Vec<Place>,
@@ -60,7 +60,7 @@ struct Queue {
 }
 
 #[derive(Clone)]
-struct Message {
+struct Event {
     /// Counted from 1.
     index: u64,
     content: Arc<ServerJsonRpcMessage>,
@@ -189,14 +189,14 @@ impl EventStream {
 impl Queue {
     fn add(&mut self, message: ServerJsonRpcMessage) {
         self.last_index += 1;
-        self.waiting.push_back(Message { index: self.last_index, content: Arc::new(message) });
+        self.waiting.push_back(Event { index: self.last_index, content: Arc::new(message) });
         if let Some(newest) = self.readers.last_mut() {
             newest.wake();
         }
     }
 
     /// The next message for whoever is the newest.
-    fn take(&mut self) -> Option<Message> {
+    fn take(&mut self) -> Option<Event> {
         let message = self.waiting.pop_front()?;
         if self.is_exhausted() {
             // Nobody will ask for any of it again.
@@ -220,7 +220,7 @@ impl Queue {
         if !self.has_ended || !self.readers.is_empty() {
             return;
         }
-        let size = |message: &Message| serde_json::to_vec(&*message.content).map_or(REST_BYTES, |json| json.len());
+        let size = |message: &Event| serde_json::to_vec(&*message.content).map_or(REST_BYTES, |json| json.len());
         if self.waiting.iter().map(size).sum::<usize>() > REST_BYTES {
             self.waiting.clear();
         }
@@ -259,7 +259,7 @@ impl Stream for Reader {
             return Poll::Ready(None);
         };
         let is_newest = place + 1 == queue.readers.len();
-        if is_newest && let Some(Message { index, content }) = queue.take() {
+        if is_newest && let Some(Event { index, content }) = queue.take() {
             drop(queue);
             stream.0.room.notify_waiters();
             let mut event = ServerSseMessage::default();
