@@ -1,30 +1,35 @@
 //! The Model Context Protocol: one endpoint for both eras, 2026-07-28 (stateless) and the `initialize` handshake
 //! of 2025-11-25, 2025-06-18 and 2025-03-26.
 //!
-//! This is the only module that names rmcp. rmcp speaks the protocol; what it leaves to its user is here:
-//! [`handler`] answers requests from the catalog, [`listeners`] tells clients of changes, [`session`] makes legacy
-//! sessions that survive a restart, [`exchange`] turns streams of one message into JSON, and [`endpoint`] is lenient
-//! with what clients send and strict with what they get.
-//! [`rounds`] is the conversation between a call and its client: messages, and questions with their answers.
-//! [`direct`] serves the plain call of a typed tool without rmcp, for speed alone.
+//! This is the only module that names rmcp. rmcp speaks the protocol; the rest, which it leaves to its user, is here.
+//! [`endpoint`] is lenient with what clients send and strict with what they get; it reads each [`message`] once.
+//! [`plain_call`] serves the plain call of a typed tool without rmcp, for speed alone; all else goes through rmcp to
+//! [`requests`], which answers it from the catalog. [`exchange`] turns streams of one message into JSON.
+//! [`round_trips`] are the questions of plugins and their answers, in calls and [`tasks`]. [`session`] makes legacy sessions
+//! that survive a restart, and [`listeners`] tells clients of changes.
 
+mod answer;
+mod call_result;
 mod content;
-mod direct;
 mod discovery;
 mod endpoint;
 mod exchange;
 mod handler;
+mod headers;
+mod in_flight;
 mod input;
 mod listeners;
+mod listing;
+mod message;
+mod plain_call;
+mod preferences;
+mod request_channel;
 mod request_state;
-mod rounds;
-mod rpc_error;
+mod requests;
+mod round_trips;
 mod session;
-mod session_state;
-mod signals;
 mod tasks;
-mod tools;
 
+pub use self::answer::error_response;
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
-pub use self::rpc_error::error_response;

@@ -20,10 +20,10 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, json: Value) -> Result<T, Er
         .map_err(|error| ErrorData::internal_error(format!("the plugin's {what} does not fit MCP: {error}"), None))
 }
 
-/// What a call that went well and gave no value says.
+/// The text of a call that went well and gave no value.
 pub const DONE: &str = "done";
 
-/// What a text of nothing says.
+/// The text in place of an empty one.
 pub const EMPTY: &str = "(empty)";
 
 /// A text as a block has it: models' APIs refuse requests with an empty one in them.
@@ -53,7 +53,7 @@ pub(super) fn block(block: &Block) -> Value {
     }
 }
 
-/// What a resource holds.
+/// The contents of a resource.
 pub(super) fn contents(contents: &Contents) -> Value {
     let mut json = json!({ "uri": contents.uri });
     set(&mut json, "mimeType", contents.mime_type.as_deref().map(Value::from));
@@ -61,7 +61,7 @@ pub(super) fn contents(contents: &Contents) -> Value {
         Body::Text(text) => set(&mut json, "text", Some(text.as_str().into())),
         Body::Blob(bytes) => set(&mut json, "blob", Some(BASE64.encode(bytes).into())),
     }
-    // What is no object has no place there.
+    // Anything but an object has no place there.
     let meta: Option<Map<String, Value>> = contents.meta.as_deref().and_then(|meta| serde_json::from_str(meta).ok());
     set(&mut json, "_meta", meta.map(Value::Object));
     json
@@ -116,8 +116,8 @@ fn is_date(text: &str) -> bool {
     serde_json::from_value::<rmcp::model::Annotations>(json!({ "lastModified": text })).is_ok()
 }
 
-fn with_annotations(mut json: Value, said: Option<&Annotations>) -> Value {
-    set(&mut json, "annotations", said.map(annotations));
+fn with_annotations(mut json: Value, of_plugin: Option<&Annotations>) -> Value {
+    set(&mut json, "annotations", of_plugin.map(annotations));
     json
 }
 

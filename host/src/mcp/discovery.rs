@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rmcp::model::{CallToolResult, ContentBlock, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
-use super::tools;
+use super::listing;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::names::{CALL_TOOL, FIND_TOOLS};
 use crate::principal::{Access, Principal};
@@ -16,7 +16,7 @@ use crate::principal::{Access, Principal};
 /// Tools that one search tells of. A model reads all of it.
 const MAX_FOUND: usize = 20;
 
-/// Whether the two are there.
+/// The switch of the two.
 #[derive(Clone, Copy)]
 pub(super) enum Discovery {
     On,
@@ -37,7 +37,7 @@ impl Discovery {
         both.into_iter()
     }
 
-    /// Whether the tool of this name calls others.
+    /// Tells `call_tool`, which calls other tools.
     pub(super) fn calls(self, name: &str) -> bool {
         matches!(self, Self::On) && name == CALL_TOOL
     }
@@ -117,7 +117,7 @@ fn own(name: &'static str, description: &'static str, schema: Value, annotations
     tool
 }
 
-/// What the caller could call, the best matches first.
+/// The tools that the caller could call, the best matches first.
 fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principal) -> CallToolResult {
     if let Some(other) = arguments.keys().find(|name| *name != "query") {
         return failure(format!("argument `$.{other}`: unknown; this tool takes `query`"));
@@ -130,7 +130,7 @@ fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principa
     let words: Vec<&str> = query.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let visible = catalog.tools().iter().filter(|tool| principal.access(tool.served.scopes()) != Access::Never);
     let mut ranked: Vec<(usize, Tool)> = visible
-        .map(|tool| tools::tool(tool))
+        .map(|tool| listing::tool(tool))
         .map(|tool| (matches(&tool, &words), tool))
         .filter(|(matches, _)| words.is_empty() || *matches > 0)
         .collect();
@@ -150,15 +150,15 @@ fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principa
     result
 }
 
-/// How many words a tool has; one in its name counts double.
+/// Counts the words that a tool has; one in its name counts double.
 fn matches(tool: &Tool, words: &[&str]) -> usize {
     let name = tool.name.to_lowercase();
-    let said = [tool.title.as_deref(), tool.description.as_deref()];
-    let said = said.into_iter().flatten().collect::<Vec<_>>().join(" ").to_lowercase();
-    words.iter().map(|word| 2 * usize::from(name.contains(word)) + usize::from(said.contains(word))).sum()
+    let text = [tool.title.as_deref(), tool.description.as_deref()];
+    let text = text.into_iter().flatten().collect::<Vec<_>>().join(" ").to_lowercase();
+    words.iter().map(|word| 2 * usize::from(name.contains(word)) + usize::from(text.contains(word))).sum()
 }
 
-/// What a call of `call_tool` is told that does not name a tool of this caller's.
+/// The answer to a call of `call_tool` that does not name a tool of this caller's.
 fn unnamed(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principal) -> Option<CallToolResult> {
     let Some(name) = arguments.get("name").and_then(Value::as_str) else {
         return Some(failure("argument `$.name`: missing; expected a tool's name".to_owned()));
@@ -219,7 +219,7 @@ mod tests {
     fn clients_take_their_schemas() {
         for tool in Discovery::On.tools() {
             let schema = Value::Object((*tool.input_schema).clone());
-            // What may be absent, and an object of any properties, are beyond these two.
+            // Members that may be absent, and an object of any properties, are beyond these two.
             let refusing = refusing_clients(&schema);
             assert!(refusing.iter().all(|client| client == "OpenAI (strict)"), "{}: {refusing:?}", tool.name);
             let inner = tool.input_schema["properties"].get("arguments");

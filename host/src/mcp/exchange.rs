@@ -4,11 +4,19 @@
 //! and proxies prefer plain JSON for it. So the session manager, which sees the messages, leaves a lone response here,
 //! and the endpoint, which sees the HTTP response, sends it as JSON.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
 use rmcp::model::{InitializeRequestParams, ServerJsonRpcMessage};
 use tokio::sync::OwnedMutexGuard;
 
+use super::answer::{APPLICATION_JSON, Code, rpc_error};
 use crate::principal::Principal;
 
 tokio::task_local! {
@@ -16,14 +24,13 @@ tokio::task_local! {
     static EXCHANGE: Arc<Exchange>;
 }
 
-/// What the two sides tell each other.
+/// Things that the two sides tell each other.
 pub(super) struct Exchange {
-    /// Whose session it is or begins, see [`Principal::session`].
+    /// The owner of its session, see [`Principal::session`].
     pub(super) owner: [u8; 32],
     /// The person behind it, see [`Principal::person`].
     pub(super) person: [u8; 32],
-    /// The handshake that the request is, if it is one.
-    pub(super) initialize: Option<InitializeRequestParams>,
+    pub(super) handshake: Handshake,
     /// The client would rather have streams.
     prefers_streams: bool,
     reply: Mutex<Option<ServerJsonRpcMessage>>,
@@ -31,22 +38,23 @@ pub(super) struct Exchange {
     turn: Mutex<Option<OwnedMutexGuard<()>>>,
 }
 
+/// The handshake of a request's session.
+pub(super) enum Handshake {
+    /// The request has no session.
+    None,
+    /// The request is the handshake, and begins a session.
+    Now(InitializeRequestParams),
+    /// The session began with it earlier.
+    Before(InitializeRequestParams),
+}
+
 impl Exchange {
-    pub(super) fn new(principal: &Principal, initialize: Option<InitializeRequestParams>) -> Arc<Self> {
-        Arc::new(Self::of(principal, initialize, false))
-    }
-
-    /// The same for a client that would rather have streams.
-    pub(super) fn streaming(principal: &Principal) -> Arc<Self> {
-        Arc::new(Self::of(principal, None, true))
-    }
-
-    fn of(principal: &Principal, initialize: Option<InitializeRequestParams>, prefers_streams: bool) -> Self {
+    pub(super) fn new(principal: &Principal, handshake: Handshake, prefers_streams: bool) -> Arc<Self> {
         let (owner, person) = (principal.session(), principal.person());
-        Self { owner, person, initialize, prefers_streams, reply: Mutex::default(), turn: Mutex::default() }
+        Arc::new(Self { owner, person, handshake, prefers_streams, reply: Mutex::default(), turn: Mutex::default() })
     }
 
-    /// Whether an answer of one message is still to be a stream.
+    /// Tells that an answer of one message is still to be a stream.
     pub(super) fn prefers_streams(&self) -> bool {
         self.prefers_streams
     }
@@ -66,10 +74,6 @@ impl Exchange {
         *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
 
-    /// Takes the only message of the answer, if it has just one.
-    pub(super) fn take_reply(&self) -> Option<ServerJsonRpcMessage> {
-        self.reply.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
     /// Keeps a turn until it is given back, or the exchange is over.
     pub(super) fn keep_turn(&self, turn: OwnedMutexGuard<()>) {
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(turn);
@@ -78,5 +82,33 @@ impl Exchange {
     /// Lets the next exchange have its turn.
     pub(super) fn give_turn_back(&self) {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Makes JSON of what rmcp answered, unless it is a stream.
+    pub(super) async fn finish(&self, response: Response<BoxBody<Bytes, Infallible>>) -> Response {
+        if let Some(reply) = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let (mut parts, _) = response.into_parts();
+            parts.headers.insert(CONTENT_TYPE, APPLICATION_JSON);
+            let body = serde_json::to_vec(&reply).expect("messages are JSON");
+            return Response::from_parts(parts, Body::from(body));
+        }
+        let is_json =
+            response.headers().get(CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"application/json"));
+        if is_json || !(response.status().is_client_error() || response.status().is_server_error()) {
+            return response.map(Body::new);
+        }
+        let (parts, body) = response.into_parts();
+        let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let is_ours = parts.status.is_server_error();
+        if is_ours {
+            tracing::error!(status = parts.status.as_u16(), "a request failed: {text}");
+        }
+        let code = if is_ours { Code::InternalError } else { Code::InvalidRequest };
+        let mut answer = rpc_error(parts.status, code, &text, None);
+        for (name, value) in &parts.headers {
+            answer.headers_mut().entry(name).or_insert_with(|| value.clone());
+        }
+        answer
     }
 }

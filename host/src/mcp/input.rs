@@ -1,4 +1,4 @@
-//! Questions of plugins as requests of the protocol, and what clients answer.
+//! Questions of plugins as requests of the protocol, and the answers of clients.
 
 use rmcp::ErrorData;
 use rmcp::model::{ClientCapabilities, InputRequest, InputRequests};
@@ -12,7 +12,7 @@ use crate::plugins::wit::input::{
 /// Questions that a plugin may ask at once: a person has to answer them.
 const MAX_QUESTIONS: usize = 16;
 
-/// What a client that has these capabilities can be asked.
+/// The questions that a client of these capabilities can be asked.
 pub(super) fn askable(client: &ClientCapabilities) -> Capabilities {
     let elicitation = client.elicitation.as_ref();
     let links = elicitation.is_some_and(|elicitation| elicitation.url.is_some());
@@ -28,12 +28,12 @@ pub(super) fn askable(client: &ClientCapabilities) -> Capabilities {
     declared.fold(Capabilities::empty(), |all, (one, _)| all | one)
 }
 
-/// What is needed and cannot be asked.
+/// The part of the needed that cannot be asked.
 pub(super) fn lacking(needed: Capabilities, askable: Capabilities) -> Capabilities {
     needed ^ (needed & askable)
 }
 
-/// What must be askable for these questions.
+/// The capabilities that these questions need.
 pub(super) fn needed(request: &Request) -> Capabilities {
     let needed = request.questions.iter().map(|(_, question)| match question {
         Question::Form(_) => Capabilities::FORMS,
@@ -144,8 +144,8 @@ pub(super) fn answer(json: &Value) -> Option<Answer> {
 
 fn fields(content: Option<&Value>) -> Option<Vec<(String, Field)>> {
     let Some(content) = content.filter(|content| !content.is_null()) else { return Some(Vec::new()) };
-    let given = content.as_object()?.iter().filter(|(_, value)| !value.is_null());
-    given.map(|(name, value)| Some((name.clone(), field(value)?))).collect()
+    let fields = content.as_object()?.iter().filter(|(_, value)| !value.is_null());
+    fields.map(|(name, value)| Some((name.clone(), field(value)?))).collect()
 }
 
 fn field(value: &Value) -> Option<Field> {

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::session_state::SessionState;
+use super::preferences::Preferences;
 use crate::plugins::catalog::{Catalog, Revisions, Served};
 use crate::plugins::{Plugins, Updated};
 use crate::principal::{self, Principal};
@@ -19,7 +19,7 @@ use crate::principal::{self, Principal};
 /// A legacy client that does not take a notification within so long misses it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Those who want to know.
+/// The clients that want to know.
 ///
 /// Modern clients each wait on the channel within their own `subscriptions/listen` request. Legacy sessions are kept
 /// in one list with one task for all, so that a session that ends leaves nothing behind that waits for a change.
@@ -27,21 +27,21 @@ pub(super) struct Listeners {
     plugins: Plugins,
     rules: watch::Receiver<()>,
     /// By session id: a client that says twice that it is initialized is told once.
-    sessions: Mutex<HashMap<String, Session>>,
+    sessions: Mutex<HashMap<String, LegacySession>>,
     draining: CancellationToken,
 }
 
 /// A legacy session.
 #[derive(Clone)]
-struct Session {
+struct LegacySession {
     peer: Peer<RoleServer>,
-    state: Arc<SessionState>,
+    preferences: Arc<Preferences>,
     principal: Arc<Principal>,
-    /// What its lists were last made of.
+    /// The reach that its lists were last made for.
     reach: Reach,
 }
 
-/// What a person's lists are made of, besides the catalog: the scopes that they could hold.
+/// The scopes that a person could hold: with the catalog, they make the person's lists.
 #[derive(Clone, PartialEq)]
 struct Reach(Option<BTreeSet<String>>);
 
@@ -84,7 +84,7 @@ impl Lists {
     }
 }
 
-/// What clients are told.
+/// A change that clients are told of.
 #[derive(Debug, Clone)]
 enum News {
     /// Lists are others than they were, whoever asks.
@@ -112,11 +112,17 @@ impl Listeners {
     }
 
     /// Adds a legacy session that has finished its handshake.
-    pub(super) fn add(&self, id: &str, peer: Peer<RoleServer>, state: Arc<SessionState>, principal: Arc<Principal>) {
+    pub(super) fn add(
+        &self,
+        id: &str,
+        peer: Peer<RoleServer>,
+        preferences: Arc<Preferences>,
+        principal: Arc<Principal>,
+    ) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.peer.is_transport_closed());
         let reach = Reach::of(&principal);
-        sessions.insert(id.to_owned(), Session { peer, state, principal, reach });
+        sessions.insert(id.to_owned(), LegacySession { peer, preferences, principal, reach });
     }
 
     /// Tells one modern client of changes until it goes away or the server stops.
@@ -171,7 +177,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// Whether the resource is the plugin's own, and one that this person may read.
+    /// Tells if the resource is the plugin's own, and one that this person may read.
     fn may_know(&self, updated: &Updated, principal: &Principal) -> bool {
         let catalog = self.plugins.catalog();
         let owner = catalog.owner_of(&updated.uri);
@@ -193,7 +199,7 @@ impl Listeners {
     }
 
     /// The sessions that are there, each with its lists that have changed.
-    fn to_tell(&self, news: &News) -> Vec<(Session, Lists)> {
+    fn to_tell(&self, news: &News) -> Vec<(LegacySession, Lists)> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.peer.is_transport_closed());
         let with_lists = sessions.values_mut().map(|session| {
@@ -208,7 +214,7 @@ impl Listeners {
     }
 
     /// A session that cannot be reached has ended, or will ask.
-    async fn tell(&self, session: &Session, lists: Lists, news: &News) {
+    async fn tell(&self, session: &LegacySession, lists: Lists, news: &News) {
         let peer = &session.peer;
         if lists.tools {
             let _ = peer.notify_tool_list_changed().await;
@@ -220,7 +226,7 @@ impl Listeners {
             let _ = peer.notify_resource_list_changed().await;
         }
         if let News::Resource(updated) = news
-            && session.state.subscribes_to(&updated.uri)
+            && session.preferences.subscribes_to(&updated.uri)
             && self.may_know(updated, &session.principal)
         {
             let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
@@ -244,7 +250,7 @@ async fn tell_subscription(subscription: &SubscriptionContext, lists: Lists) -> 
     Ok(())
 }
 
-/// What happens from now on.
+/// The changes from now on.
 struct Changes {
     catalogs: watch::Receiver<Arc<Catalog>>,
     seen: Revisions,

@@ -14,7 +14,7 @@ use crate::principal::Principal;
 use crate::state::StateDir;
 use crate::vault::Vault;
 
-/// How long a person may take to answer.
+/// Time for a person to answer.
 const TTL: Duration = Duration::from_secs(3600);
 
 /// Bytes that a plugin may want to have again. They travel with every request.
@@ -23,7 +23,7 @@ const MAX_BYTES: usize = 64 * 1024;
 /// Seals states.
 pub(super) struct RequestStates(Vault);
 
-/// What a state is for: the same request must bring it back.
+/// The request that a state is for, which must bring it back.
 pub(super) struct Purpose {
     context: Vec<u8>,
 }

@@ -14,20 +14,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream as streams};
-use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ProtocolVersion, RequestId, ServerJsonRpcMessage};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, InitializeRequestParams, ProtocolVersion, RequestId, ServerJsonRpcMessage,
+};
 use rmcp::transport::streamable_http_server::session::{
     RestoreOutcome, ServerSseMessage, SessionId as RmcpId, SessionManager, SessionState, SessionStore,
     SessionStoreError,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::id::SessionId;
-pub(super) use self::id::SessionKey;
-use self::live::{Ended, Line, Live};
+use self::id::{SessionId, SessionKey};
+use self::live::{Line, Live, SessionEnded};
 use self::roster::Roster;
 use self::stream::{Opening, Reader};
-use super::exchange::Exchange;
-use super::signals::{Signals, UnderWay};
+use super::exchange::{Exchange, Handshake};
+use super::in_flight::{InFlight, InFlightRequest};
+use crate::state::StateDir;
 
 /// A call that has not answered for so long begins a stream, whose comments keep proxies from giving up on it.
 const STREAM_AFTER: Duration = Duration::from_secs(12);
@@ -40,18 +42,18 @@ pub(super) struct Sessions {
     /// The turn of who makes a session again: of two at once, rmcp fails the second.
     restoring: Arc<tokio::sync::Mutex<()>>,
     /// Calls of the same sessions that go the short way.
-    direct: Signals,
-    detached: Signals,
+    plain_calls: InFlight,
+    detachable: InFlight,
     draining: CancellationToken,
 }
 
-/// Why a request finds no session.
+/// The reason that a request finds no session.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
     #[error("there is no such session")]
     Unknown,
     #[error(transparent)]
-    Ended(#[from] Ended),
+    Ended(#[from] SessionEnded),
     #[error("there is no such event")]
     UnknownEvent,
 }
@@ -59,24 +61,21 @@ pub(super) enum SessionError {
 impl Sessions {
     /// At most `per_person` sessions of one person are kept in memory; the least recently used make room.
     pub(super) fn new(
-        key: SessionKey,
+        state: &StateDir,
         per_person: usize,
-        direct: Signals,
-        detached: Signals,
+        plain_calls: InFlight,
+        detachable: InFlight,
         draining: CancellationToken,
     ) -> Arc<Self> {
-        let (roster, restoring) = (Roster::new(per_person), Arc::default());
-        Arc::new(Self { live: Mutex::default(), key, roster, restoring, direct, detached, draining })
+        let (key, roster, restoring) = (SessionKey::of(state), Roster::new(per_person), Arc::default());
+        Arc::new(Self { live: Mutex::default(), key, roster, restoring, plain_calls, detachable, draining })
     }
 
-    /// Whether this is an id that a request of `owner` may use.
-    pub(super) fn admits(&self, owner: &[u8; 32], id: &str) -> bool {
-        self.key.open(id).is_some_and(|session| session.owner == *owner) && !self.roster.is_ended(id)
-    }
-
-    /// A request uses the session, whether or not rmcp sees it.
-    pub(super) fn touch(&self, person: &[u8; 32], id: &str) {
+    /// Opens the session that a request of this owner names and uses, and gives the handshake that it began with.
+    pub(super) fn open(&self, owner: &[u8; 32], person: &[u8; 32], id: &str) -> Option<InitializeRequestParams> {
+        let session = self.key.open(id).filter(|session| session.owner == *owner && !self.roster.is_ended(id))?;
         self.roster.touch(person, id);
+        Some(session.initialize)
     }
 
     /// The client has ended the session: its id is dead from now on.
@@ -103,17 +102,23 @@ impl Sessions {
     }
 
     /// Cancels the one request under way that has this id. Of several nobody knows which is meant.
-    async fn cancel(&self, id: &str, live: &Live, request: &RequestId, reason: Option<String>) -> Result<(), Ended> {
-        let fitting = live.under_way(request);
-        match (fitting.as_slice(), self.direct.count(id, request)) {
+    async fn cancel(
+        &self,
+        id: &str,
+        live: &Live,
+        request: &RequestId,
+        reason: Option<String>,
+    ) -> Result<(), SessionEnded> {
+        let fitting = live.in_flight(request);
+        match (fitting.as_slice(), self.plain_calls.count(id, request)) {
             ([number], 0) => live.cancel(*number, reason).await,
             ([], 1) => {
-                self.direct.give(id, request);
+                self.plain_calls.signal(id, request);
                 Ok(())
             }
-            (several, direct) => {
+            (several, plain_calls) => {
                 tracing::debug!(
-                    fitting = several.len() + direct,
+                    fitting = several.len() + plain_calls,
                     "a cancellation does not fit one request, and none is cancelled"
                 );
                 Ok(())
@@ -128,8 +133,8 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(RmcpId, Self::Transport), Self::Error> {
         let exchange = Exchange::current().ok_or(SessionError::Unknown)?;
-        let initialize = exchange.initialize.clone().ok_or(SessionError::Unknown)?;
-        let id: RmcpId = self.key.seal(&SessionId::new(exchange.owner, initialize)).into();
+        let Handshake::Now(initialize) = &exchange.handshake else { return Err(SessionError::Unknown) };
+        let id: RmcpId = self.key.seal(&SessionId::new(exchange.owner, initialize.clone())).into();
         match self.restore_session(Arc::clone(&id)).await? {
             RestoreOutcome::Restored(transport) => Ok((id, transport)),
             _ => Err(SessionError::Unknown),
@@ -142,7 +147,7 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Self::Error> {
         let reply = self.find(id)?.initialize(message).await?;
-        if let Some(exchange) = Exchange::current().filter(|exchange| exchange.initialize.is_some()) {
+        if let Some(exchange) = Exchange::current().filter(|exchange| matches!(exchange.handshake, Handshake::Now(_))) {
             exchange.leave_reply(reply.clone());
         }
         Ok(reply)
@@ -150,7 +155,9 @@ impl SessionManager for Sessions {
 
     async fn has_session(&self, id: &RmcpId) -> Result<bool, Self::Error> {
         let Some(exchange) = Exchange::current() else { return Ok(self.find(id).is_ok()) };
-        self.touch(&exchange.person, id);
+        if matches!(exchange.handshake, Handshake::None) {
+            return Ok(false);
+        }
         if self.find(id).is_ok() {
             return Ok(true);
         }
@@ -190,14 +197,14 @@ impl SessionManager for Sessions {
         let ClientJsonRpcMessage::Request(mut request) = message else { return Err(SessionError::Unknown) };
         let (number, stream) = live.begin(&mut request);
         let mut messages = stream.read(opening);
-        let under_way = self.detached.begin(id, &live::id_of(number));
-        let detached = under_way.given().clone();
+        let in_flight = self.detachable.begin(id, &live::id_of(number));
+        let detached = in_flight.signal().clone();
         let mut abandoned = CancelIfAbandoned(Some((Arc::clone(&live), number)));
         live.hand_over(ClientJsonRpcMessage::Request(request)).await?;
         let exchange = Exchange::current();
         if exchange.as_ref().is_some_and(|exchange| exchange.prefers_streams()) {
             abandoned.disarm();
-            return Ok(streams::iter(Vec::new()).chain(until_detached(messages, under_way, detached)));
+            return Ok(streams::iter(Vec::new()).chain(until_detached(messages, in_flight, detached)));
         }
         let stream_at = tokio::time::Instant::now() + STREAM_AFTER;
         let mut seen = Vec::new();
@@ -225,7 +232,7 @@ impl SessionManager for Sessions {
             }
         }
         abandoned.disarm();
-        Ok(streams::iter(seen).chain(until_detached(messages, under_way, detached)))
+        Ok(streams::iter(seen).chain(until_detached(messages, in_flight, detached)))
     }
 
     async fn accept_message(&self, id: &RmcpId, message: ClientJsonRpcMessage) -> Result<(), Self::Error> {
@@ -262,10 +269,9 @@ impl SessionManager for Sessions {
     }
 
     async fn restore_session(&self, id: RmcpId) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
-        let Some(session) = self.key.open(&id) else { return Ok(RestoreOutcome::NotSupported) };
+        let Some(exchange) = Exchange::current() else { return Ok(RestoreOutcome::NotSupported) };
         // Sessions count by person, whichever client they go through.
-        let person = Exchange::current().map_or(session.owner, |exchange| exchange.person);
-        self.put_away(self.roster.add(person, &id));
+        self.put_away(self.roster.add(exchange.person, &id));
         let mut sessions = self.live();
         if sessions.get(&id).is_some_and(|live| !live.is_closed()) {
             return Ok(RestoreOutcome::AlreadyPresent);
@@ -273,14 +279,12 @@ impl SessionManager for Sessions {
         let (live, line) = Live::new();
         sessions.insert(id, live);
         drop(sessions);
-        if let Some(exchange) = Exchange::current() {
-            exchange.give_turn_back();
-        }
+        exchange.give_turn_back();
         Ok(RestoreOutcome::Restored(line))
     }
 }
 
-/// How responses begin in a session of this version.
+/// The beginning of responses in a session of this version.
 fn opening(version: &ProtocolVersion) -> Opening {
     let knows_priming = version.as_str() >= ProtocolVersion::V_2025_11_25.as_str();
     if knows_priming { Opening::Primed } else { Opening::Plain }
@@ -289,12 +293,12 @@ fn opening(version: &ProtocolVersion) -> Opening {
 /// Messages until the stream is let go; the rest is kept for whoever comes back for it.
 fn until_detached(
     messages: Reader,
-    under_way: UnderWay,
+    in_flight: InFlightRequest,
     detached: CancellationToken,
 ) -> impl Stream<Item = ServerSseMessage> + Send + Sync + 'static {
     messages.take_until(async move {
         detached.cancelled().await;
-        drop(under_way);
+        drop(in_flight);
     })
 }
 
@@ -321,10 +325,18 @@ impl Drop for CancelIfAbandoned {
     }
 }
 
+/// rmcp's store of sessions, in which it looks for one that is not in memory. The request's own was opened already.
+#[derive(Debug)]
+pub(super) struct OpenedSession;
+
 #[async_trait::async_trait]
-impl SessionStore for SessionKey {
-    async fn load(&self, session_id: &str) -> Result<Option<SessionState>, SessionStoreError> {
-        Ok(self.open(session_id).map(|session| SessionState::new(session.initialize)))
+impl SessionStore for OpenedSession {
+    async fn load(&self, _session_id: &str) -> Result<Option<SessionState>, SessionStoreError> {
+        let Some(exchange) = Exchange::current() else { return Ok(None) };
+        Ok(match &exchange.handshake {
+            Handshake::Before(initialize) => Some(SessionState::new(initialize.clone())),
+            Handshake::None | Handshake::Now(_) => None,
+        })
     }
 
     async fn store(&self, _session_id: &str, _state: &SessionState) -> Result<(), SessionStoreError> {

@@ -9,26 +9,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::join_all;
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResult, CreateTaskResult, DetailedTask, InputResponses};
+use rmcp::model::{CallToolResult, CreateTaskResult, DetailedTask, InputRequests, InputResponses};
 use rmcp::task_manager::{TaskContext, TaskExit, TaskManager, TaskOptions};
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
 
+use super::call_result::{self, call_result};
 use super::input;
-use super::rounds::{MAX_ROUNDS, answers_in};
-use super::tools;
+use super::round_trips::{self, Asked, Channel, Outcome};
 use crate::plugins::Plugins;
 use crate::plugins::call::CallError;
 use crate::plugins::catalog::Tool;
-use crate::plugins::codec::Reply;
-use crate::plugins::conversation::{Conversation, Message, Outbox};
-use crate::plugins::wit::input::{Answer, Capabilities, Request};
+use crate::plugins::conversation::{Conversation, Message};
+use crate::plugins::wit::input::Capabilities;
+use crate::plugins::wit::log::Level;
 use crate::principal::Principal;
 
-/// How long a task may go on, and how long its result is kept afterwards.
+/// Time for which a task may go on, and for which its result is kept afterwards.
 const TTL_MS: u64 = 300_000;
 
-/// How often a client should ask.
+/// Time between two questions of a client for the state of its task.
 const POLL_MS: u64 = 500;
 
 /// Tasks of one person that are kept, done or not, through whichever clients. The calls behind them count for
@@ -50,15 +49,14 @@ struct Owner {
 }
 
 /// A call that becomes a task.
-pub(super) struct Call {
+pub(super) struct BackgroundCall {
     pub(super) plugins: Plugins,
     pub(super) tool: Arc<Tool>,
     pub(super) arguments: Map<String, Value>,
     pub(super) principal: Arc<Principal>,
     pub(super) askable: Capabilities,
-    /// What the client answered before it became a task.
-    pub(super) answers: Vec<(String, Answer)>,
-    pub(super) state: Option<Vec<u8>>,
+    /// With what the client answered before it became a task.
+    pub(super) conversation: Conversation,
 }
 
 impl Tasks {
@@ -66,7 +64,7 @@ impl Tasks {
     ///
     /// # Errors
     /// The person has too many.
-    pub(super) fn begin(&self, call: Call) -> Result<CreateTaskResult, ErrorData> {
+    pub(super) fn begin(&self, call: BackgroundCall) -> Result<CreateTaskResult, ErrorData> {
         let owner = Owner { session: call.principal.session(), person: call.principal.person() };
         let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         owners.retain(|id, _| self.manager.get_task(id).is_ok());
@@ -80,7 +78,7 @@ impl Tasks {
         Ok(CreateTaskResult::new(task))
     }
 
-    /// What became of a task.
+    /// The state of a task.
     ///
     /// # Errors
     /// -32602 for one that is unknown, or another session's.
@@ -89,7 +87,7 @@ impl Tasks {
         self.manager.get_task(id)
     }
 
-    /// Hands over what a task has asked for.
+    /// Hands over the answers to what a task has asked.
     ///
     /// # Errors
     /// As for [`Self::get`].
@@ -121,64 +119,67 @@ impl Tasks {
     }
 }
 
-impl Call {
-    async fn run(mut self, context: TaskContext) -> Result<CallToolResult, TaskExit> {
-        let mut conversation = Conversation::with(&self.principal);
-        conversation.answers = std::mem::take(&mut self.answers);
-        conversation.state = self.state.take();
-        tokio::select! {
-            done = self.rounds(&context, conversation) => done,
+impl BackgroundCall {
+    async fn run(self, context: TaskContext) -> Result<CallToolResult, TaskExit> {
+        let Self { plugins, tool, arguments, principal, askable, conversation } = self;
+        let mut channel = TaskChannel { context: &context, askable };
+        let round = |conversation| call_result::round(&plugins, &tool, &arguments, conversation);
+        let ended = tokio::select! {
+            ended = round_trips::run(&mut channel, conversation, round) => ended?,
             // Dropping the call stops its guest.
-            () = context.cancelled() => Err(TaskExit::Cancelled),
-            () = self.principal.turned_away(self.tool.served.scopes()) => {
-                Ok(tools::call_result(Err(CallError::TurnedAway))?)
+            () = context.cancelled() => return Err(TaskExit::Cancelled),
+            () = principal.turned_away(tool.served.scopes()) => {
+                return Ok(call_result(Err(CallError::TurnedAway))?);
             }
-        }
-    }
-
-    async fn rounds(&self, context: &TaskContext, mut conversation: Conversation) -> Result<CallToolResult, TaskExit> {
-        for round in 0..MAX_ROUNDS {
-            conversation.askable = Some(self.askable);
-            let request = match self.round(context, conversation).await {
-                Ok(Reply::Asks(request)) => request,
-                outcome => return Ok(tools::call_result(outcome)?),
-            };
-            let lacking = input::lacking(input::needed(&request), self.askable);
-            if lacking != Capabilities::empty() {
-                return Err(ErrorData::missing_required_client_capability(input::declared(lacking)).into());
-            }
-            conversation = Conversation::with(&self.principal);
-            conversation.answers = answers_in(ask(context, &request, round).await?);
-            conversation.state = Some(request.state);
-        }
-        let message = format!("the tool asked {MAX_ROUNDS} times, and had no result");
-        Err(ErrorData::internal_error(message, None).into())
-    }
-
-    /// One round, of which the client sees the last progress in the task's state.
-    async fn round(&self, context: &TaskContext, mut conversation: Conversation) -> Result<Reply, CallError> {
-        let (messages, mut reported) = mpsc::channel(1);
-        conversation.outbox = Some(Outbox { wants_progress: true, least_level: None, messages });
-        let mut call = std::pin::pin!(self.plugins.call(&self.tool, &self.arguments, conversation));
-        loop {
-            tokio::select! {
-                Some(message) = reported.recv() => {
-                    if let Message::Progress { message: Some(text), .. } = message {
-                        context.set_status_message(text);
-                    }
-                }
-                outcome = &mut call => return outcome,
-            }
+        };
+        match ended {
+            Outcome::Done(result) => Ok(result),
+            Outcome::CannotAsk(why) => Err(ErrorData::internal_error(why, None).into()),
+            Outcome::InputRequired(_) => Err(ErrorData::internal_error("a task asks in its state", None).into()),
         }
     }
 }
 
-/// Shows questions in the task's state until all of them are answered. A key is good once in a task's life, so that
-/// questions of later rounds get others where they must.
-async fn ask(context: &TaskContext, request: &Request, round: usize) -> Result<InputResponses, TaskExit> {
-    let asked = input::requests(request)?.into_iter().map(|(key, request)| async move {
-        let shown = if round == 0 { key.clone() } else { format!("{key}-{}", round + 1) };
-        Ok((key, context.request_input(shown, request).await?))
-    });
-    join_all(asked).await.into_iter().collect()
+/// The channel between a call and its client that a task's state is.
+struct TaskChannel<'a> {
+    context: &'a TaskContext,
+    askable: Capabilities,
+}
+
+impl Channel for TaskChannel<'_> {
+    type Error = TaskExit;
+
+    fn askable(&self) -> Capabilities {
+        self.askable
+    }
+
+    fn wants_progress(&self) -> bool {
+        true
+    }
+
+    fn least_level(&self) -> Option<Level> {
+        None
+    }
+
+    /// The client sees the last progress.
+    async fn deliver(&mut self, message: Message) {
+        if let Message::Progress { message: Some(text), .. } = message {
+            self.context.set_status_message(text);
+        }
+    }
+
+    fn refuse(&self, lacking: Capabilities) -> Result<String, TaskExit> {
+        Err(ErrorData::missing_required_client_capability(input::declared(lacking)).into())
+    }
+
+    /// Shows questions until all of them are answered. A key is good once in a task's life, so that questions of later
+    /// rounds get others where they must.
+    async fn ask(&mut self, round: usize, questions: InputRequests, _state: &[u8]) -> Result<Asked, TaskExit> {
+        let context = self.context;
+        let asked = questions.into_iter().map(|(key, question)| async move {
+            let shown = if round == 0 { key.clone() } else { format!("{key}-{}", round + 1) };
+            Ok((key, context.request_input(shown, question).await?))
+        });
+        join_all(asked).await.into_iter().collect::<Result<_, _>>().map(Asked::Answered)
+    }
 }

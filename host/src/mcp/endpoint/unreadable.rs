@@ -1,4 +1,4 @@
-//! Bodies that are no message, and what their senders are told.
+//! Bodies that are no message, and the answers to them.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::mcp::direct::Direct;
-use crate::mcp::rpc_error::{self, Code};
+use crate::mcp::answer::{self, Code};
+use crate::mcp::call_result::TextResult;
+use crate::mcp::plain_call::PlainCalls;
 
-/// Why a body is no message.
+/// The reason that a body is no message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("the body cannot be read as JSON: {0}")]
@@ -22,7 +23,7 @@ pub(super) enum Unreadable {
 }
 
 impl Unreadable {
-    /// What is wrong with a body that could not be read as a message.
+    /// Finds the fault of a body that could not be read as a message.
     ///
     /// It is read whole, to its last string and number: text that is not UTF-8, half a surrogate pair, a number that
     /// no double holds and nesting without end are all found by who reads them only.
@@ -39,7 +40,7 @@ impl Unreadable {
             Self::NotJson(_) => Code::ParseError,
             Self::Batch | Self::NotARequest => Code::InvalidRequest,
         };
-        rpc_error::response(StatusCode::BAD_REQUEST, code, &self.to_string(), None)
+        answer::rpc_error(StatusCode::BAD_REQUEST, code, &self.to_string(), None)
     }
 }
 
@@ -48,7 +49,7 @@ impl Unreadable {
 pub(super) struct Spoilt {
     id: RequestId,
     is_call: bool,
-    /// Where the value is, from the message on; empty for the message itself.
+    /// The place of the value, from the message on; empty for the message itself.
     path: String,
     problem: String,
 }
@@ -93,14 +94,15 @@ impl Spoilt {
     }
 
     /// A call whose arguments are spoilt has a result that a model can read; anything else is an error.
-    pub(super) fn answer(&self, direct: &Direct, is_modern: bool) -> Response {
+    pub(super) fn answer(&self, plain_calls: &PlainCalls, is_modern: bool) -> Response {
         let Self { id, is_call, path, problem } = self;
         if let Some(argument) = path.strip_prefix("params.arguments").filter(|_| *is_call) {
-            return direct.refuse(is_modern, id, format!("argument `${argument}`: {problem}"));
+            let refusal = TextResult::failure(format!("argument `${argument}`: {problem}"));
+            return plain_calls.answer(is_modern, id, &refusal);
         }
         let dot = if path.is_empty() { "" } else { "." };
         let message = format!("`${dot}{path}`: {problem}");
-        rpc_error::response(StatusCode::OK, Code::InvalidParams, &message, Some(&id.clone().into_json_value()))
+        answer::rpc_error(StatusCode::OK, Code::InvalidParams, &message, Some(&id.clone().into_json_value()))
     }
 }
 

@@ -23,7 +23,7 @@ const VERSION: &str = "s2";
 
 const KEY_PURPOSE: &str = "tinymcp 2026 legacy session ids";
 
-/// What an id says.
+/// The content of an id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SessionId {
     /// The owner's key, see [`crate::principal::Principal::session`].
@@ -51,10 +51,9 @@ impl SessionId {
 /// The owner's key as text: an array of numbers would be three times as long.
 mod owner {
     use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::BASE64;
 
     pub(super) fn serialize<S: Serializer>(owner: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64.encode(owner))
@@ -67,19 +66,12 @@ mod owner {
     }
 }
 
-/// What session ids are made and checked with: also under a key that has been replaced.
-#[derive(Clone)]
-pub(in crate::mcp) struct SessionKey(Vault);
-
-impl std::fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionKey(..)")
-    }
-}
+/// The key that session ids are made and checked with; checked also by those that it has replaced.
+pub(super) struct SessionKey(Vault);
 
 impl SessionKey {
     /// The key of a state directory.
-    pub(in crate::mcp) fn of(state: &crate::state::StateDir) -> Self {
+    pub(super) fn of(state: &crate::state::StateDir) -> Self {
         Self(Vault::of(state, KEY_PURPOSE))
     }
 

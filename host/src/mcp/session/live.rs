@@ -35,11 +35,11 @@ const HANDSHAKE: Duration = Duration::from_secs(60);
 /// Messages of the client that wait for the service.
 const INBOX: usize = 32;
 
-/// How long the rest of an answer is kept for a client that was cut off from it.
-const KEPT_FOR: Duration = Duration::from_secs(60);
+/// Time for which the rest of an answer is kept for a client that was cut off from it.
+const REST_TTL: Duration = Duration::from_secs(60);
 
 /// Answers of one session that are kept so.
-const MAX_KEPT: usize = 4;
+const MAX_RESTS: usize = 4;
 
 /// The number of the stream that belongs to no request.
 const STANDALONE: u64 = 0;
@@ -47,9 +47,9 @@ const STANDALONE: u64 = 0;
 /// A session in memory.
 pub(super) struct Live {
     inbox: mpsc::Sender<ClientJsonRpcMessage>,
-    /// Who waits for the answer to the handshake.
+    /// The way of the handshake's answer to the request that waits for it.
     handshake: Mutex<Option<oneshot::Sender<ServerJsonRpcMessage>>>,
-    /// What the handshake came to.
+    /// The version that the handshake came to.
     version: SetOnce<ProtocolVersion>,
     /// Tells streams apart from those of the same session before a restart.
     instance: u32,
@@ -70,14 +70,14 @@ struct Request {
     id: RequestId,
     token: Option<ProgressToken>,
     stream: EventStream,
-    /// When it was answered, or cancelled.
+    /// The time when it was answered, or cancelled.
     ended: Option<Instant>,
 }
 
 /// The session is over.
 #[derive(Debug, thiserror::Error)]
 #[error("the session has ended")]
-pub(in crate::mcp) struct Ended;
+pub(in crate::mcp) struct SessionEnded;
 
 impl Live {
     /// A session, and the end of it that the service holds.
@@ -100,13 +100,13 @@ impl Live {
     ///
     /// # Errors
     /// The session ends over it.
-    pub(super) async fn initialize(&self, message: ClientJsonRpcMessage) -> Result<ServerJsonRpcMessage, Ended> {
+    pub(super) async fn initialize(&self, message: ClientJsonRpcMessage) -> Result<ServerJsonRpcMessage, SessionEnded> {
         let (sender, answer) = oneshot::channel();
         *self.handshake.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         self.hand_over(message).await?;
         let answer = tokio::select! {
-            answer = answer => answer.map_err(|_| Ended)?,
-            () = self.closed.cancelled() => return Err(Ended),
+            answer = answer => answer.map_err(|_| SessionEnded)?,
+            () = self.closed.cancelled() => return Err(SessionEnded),
         };
         if let ServerJsonRpcMessage::Response(response) = &answer
             && let ServerResult::InitializeResult(result) = &response.result
@@ -120,10 +120,10 @@ impl Live {
     ///
     /// # Errors
     /// The session has ended.
-    pub(super) async fn ready(&self) -> Result<&ProtocolVersion, Ended> {
+    pub(super) async fn ready(&self) -> Result<&ProtocolVersion, SessionEnded> {
         tokio::select! {
             biased;
-            () = self.closed.cancelled() => Err(Ended),
+            () = self.closed.cancelled() => Err(SessionEnded),
             version = self.version.wait() => Ok(version),
         }
     }
@@ -132,11 +132,11 @@ impl Live {
     ///
     /// # Errors
     /// The session has ended.
-    pub(super) async fn hand_over(&self, message: ClientJsonRpcMessage) -> Result<(), Ended> {
+    pub(super) async fn hand_over(&self, message: ClientJsonRpcMessage) -> Result<(), SessionEnded> {
         tokio::select! {
             biased;
-            () = self.closed.cancelled() => Err(Ended),
-            sent = self.inbox.send(message) => sent.map_err(|_| Ended),
+            () = self.closed.cancelled() => Err(SessionEnded),
+            sent = self.inbox.send(message) => sent.map_err(|_| SessionEnded),
         }
     }
 
@@ -160,7 +160,7 @@ impl Live {
     }
 
     /// Requests under way that have this id, by number.
-    pub(super) fn under_way(&self, id: &RequestId) -> Vec<u64> {
+    pub(super) fn in_flight(&self, id: &RequestId) -> Vec<u64> {
         let requests = self.requests();
         let fitting = requests.streams.iter().filter(|(_, request)| request.ended.is_none() && request.id == *id);
         fitting.map(|(number, _)| *number).collect()
@@ -170,7 +170,7 @@ impl Live {
     ///
     /// # Errors
     /// The session has ended.
-    pub(super) async fn cancel(&self, number: u64, reason: Option<String>) -> Result<(), Ended> {
+    pub(super) async fn cancel(&self, number: u64, reason: Option<String>) -> Result<(), SessionEnded> {
         let ended = self.requests().end(number);
         if let Some((_, stream)) = ended {
             stream.end();
@@ -180,7 +180,7 @@ impl Live {
         self.hand_over(ClientJsonRpcMessage::notification(cancelled)).await
     }
 
-    /// What the service says without being asked.
+    /// The stream of messages that belong to no request.
     pub(super) fn standalone(&self) -> &EventStream {
         &self.standalone
     }
@@ -221,7 +221,7 @@ impl Live {
             ServerJsonRpcMessage::Request(request) => {
                 let asked_by =
                     request.request.extensions().get::<OriginatingRequestId>().and_then(|it| number_of(&it.0));
-                let stream = asked_by.and_then(|number| Some(self.requests().under_way(number)?.stream.clone()));
+                let stream = asked_by.and_then(|number| Some(self.requests().in_flight(number)?.stream.clone()));
                 stream.as_ref().unwrap_or(&self.standalone).send(ServerJsonRpcMessage::Request(request)).await;
             }
             ServerJsonRpcMessage::Notification(mut notification) => {
@@ -230,7 +230,7 @@ impl Live {
                     let of = number_of(&progress.params.progress_token.0);
                     let of = of.and_then(|number| {
                         let requests = self.requests();
-                        let request = requests.under_way(number)?;
+                        let request = requests.in_flight(number)?;
                         Some((request.token.clone()?, request.stream.clone()))
                     });
                     // Nobody waits for the progress of a request that has ended.
@@ -267,7 +267,7 @@ impl Live {
 }
 
 impl Requests {
-    fn under_way(&self, number: u64) -> Option<&Request> {
+    fn in_flight(&self, number: u64) -> Option<&Request> {
         self.streams.get(&number).filter(|request| request.ended.is_none())
     }
 
@@ -280,18 +280,18 @@ impl Requests {
 
     fn forget_old(&mut self) {
         self.streams.retain(|_, request| {
-            request.ended.is_none_or(|ended| ended.elapsed() < KEPT_FOR && !request.stream.is_exhausted())
+            request.ended.is_none_or(|ended| ended.elapsed() < REST_TTL && !request.stream.is_exhausted())
         });
         let is_kept = |request: &Request| request.ended.is_some() && request.stream.is_alone();
         let kept = self.streams.iter().filter(|(_, request)| is_kept(request)).map(|(number, _)| *number);
         let kept: Vec<u64> = kept.collect();
-        for number in kept.iter().rev().skip(MAX_KEPT) {
+        for number in kept.iter().rev().skip(MAX_RESTS) {
             self.streams.remove(number);
         }
     }
 }
 
-/// What the id of an event says: see [`stream_name`], and the event's index.
+/// Reads the id of an event: see [`stream_name`], and the event's index.
 fn position(event_id: &str) -> Option<(u32, u64, u64)> {
     let mut parts = event_id.splitn(3, '-');
     let instance = u32::from_str_radix(parts.next()?, 16).ok()?;

@@ -12,30 +12,30 @@ const MAX_ENDED: usize = 50_000;
 /// Counts sessions per person.
 pub(super) struct Roster {
     per_person: usize,
-    state: Mutex<State>,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Default)]
-struct State {
-    /// By owner: each session's id and when it was last used.
-    sessions: HashMap<[u8; 32], HashMap<RmcpId, Instant>>,
+struct Entries {
+    /// By person: the id of each session and when it was last used.
+    in_memory: HashMap<[u8; 32], HashMap<RmcpId, Instant>>,
     ended: HashSet<blake3::Hash>,
     ended_order: VecDeque<blake3::Hash>,
 }
 
 impl Roster {
     pub(super) fn new(per_person: usize) -> Self {
-        Self { per_person: per_person.max(1), state: Mutex::default() }
+        Self { per_person: per_person.max(1), entries: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a session. Returns those of the same person that have to make room, least recently used first.
-    pub(super) fn add(&self, owner: [u8; 32], id: &RmcpId) -> Vec<RmcpId> {
-        let mut state = self.state();
-        let sessions = state.sessions.entry(owner).or_default();
+    pub(super) fn add(&self, person: [u8; 32], id: &RmcpId) -> Vec<RmcpId> {
+        let mut all = self.entries();
+        let sessions = all.in_memory.entry(person).or_default();
         sessions.insert(id.clone(), Instant::now());
         let mut over = Vec::new();
         while sessions.len() > self.per_person {
@@ -47,10 +47,10 @@ impl Roster {
         over
     }
 
-    /// A request of its owner uses the session.
-    pub(super) fn touch(&self, owner: &[u8; 32], id: &str) {
-        let mut state = self.state();
-        let used = state.sessions.get_mut(owner).and_then(|sessions| sessions.get_mut(id));
+    /// A request of its person uses the session.
+    pub(super) fn touch(&self, person: &[u8; 32], id: &str) {
+        let mut all = self.entries();
+        let used = all.in_memory.get_mut(person).and_then(|sessions| sessions.get_mut(id));
         if let Some(used) = used {
             *used = Instant::now();
         }
@@ -58,8 +58,8 @@ impl Roster {
 
     /// The session is no longer in memory.
     pub(super) fn remove(&self, id: &RmcpId) {
-        let mut state = self.state();
-        state.sessions.retain(|_, sessions| {
+        let mut all = self.entries();
+        all.in_memory.retain(|_, sessions| {
             sessions.remove(id);
             !sessions.is_empty()
         });
@@ -68,18 +68,18 @@ impl Roster {
     /// The id must not be used again.
     pub(super) fn end(&self, id: &str) {
         let hash = blake3::hash(id.as_bytes());
-        let mut state = self.state();
-        if state.ended.insert(hash) {
-            state.ended_order.push_back(hash);
+        let mut all = self.entries();
+        if all.ended.insert(hash) {
+            all.ended_order.push_back(hash);
         }
-        while state.ended_order.len() > MAX_ENDED {
-            let Some(oldest) = state.ended_order.pop_front() else { break };
-            state.ended.remove(&oldest);
+        while all.ended_order.len() > MAX_ENDED {
+            let Some(oldest) = all.ended_order.pop_front() else { break };
+            all.ended.remove(&oldest);
         }
     }
 
     pub(super) fn is_ended(&self, id: &str) -> bool {
-        self.state().ended.contains(&blake3::hash(id.as_bytes()))
+        self.entries().ended.contains(&blake3::hash(id.as_bytes()))
     }
 }
 

@@ -20,18 +20,18 @@ use tokio::sync::Notify;
 const CAPACITY: usize = 16;
 
 /// Messages that a client can ask for again once they were taken.
-const KEPT: usize = 16;
+const REPLAYED: usize = 16;
 
 /// Responses of one stream; the oldest end. A client has one, and those that died without a word.
 const MAX_READERS: usize = 32;
 
 /// Bytes that are kept of a stream that has ended, for a client that was cut off from it.
-const KEPT_BYTES: usize = 64 * 1024;
+const REST_BYTES: usize = 64 * 1024;
 
-/// How long a message waits for a client that does not read; then the oldest makes room.
+/// Time for which a message waits for a client that does not read; then the oldest makes room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// When a client that is cut off should come back.
+/// Time after which a client that is cut off should come back.
 const RETRY: Duration = Duration::from_secs(3);
 
 /// Handles to one stream.
@@ -39,19 +39,19 @@ const RETRY: Duration = Duration::from_secs(3);
 pub(super) struct EventStream(Arc<Shared>);
 
 struct Shared {
-    /// What its events' ids begin with.
+    /// The beginning of its events' ids.
     name: String,
-    state: Mutex<State>,
+    queue: Mutex<Queue>,
     /// Told when a message was taken, or nobody reads any more.
     room: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct Queue {
     /// Messages that were taken by a response, newest last.
-    taken: VecDeque<Message>,
+    taken: VecDeque<Event>,
     /// Messages that were not.
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<Event>,
     last_index: u64,
     /// Open responses, newest last.
     readers: Vec<Place>,
@@ -60,7 +60,7 @@ struct State {
 }
 
 #[derive(Clone)]
-struct Message {
+struct Event {
     /// Counted from 1.
     index: u64,
     content: Arc<ServerJsonRpcMessage>,
@@ -72,7 +72,7 @@ struct Place {
     waker: Option<Waker>,
 }
 
-/// How a response begins.
+/// The beginning of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opening {
     /// With its first message.
@@ -92,55 +92,55 @@ pub(super) struct Reader {
 impl EventStream {
     /// A stream whose events' ids begin with this name and a `-`.
     pub(super) fn new(name: String) -> Self {
-        Self(Arc::new(Shared { name, state: Mutex::default(), room: Notify::new() }))
+        Self(Arc::new(Shared { name, queue: Mutex::default(), room: Notify::new() }))
     }
 
     /// A further response, which is the newest from now on.
     pub(super) fn read(&self, opening: Opening) -> Reader {
-        self.add_reader(&mut self.state(), opening)
+        self.add_reader(&mut self.queue(), opening)
     }
 
     /// A further response for a client that has seen everything up to this index.
     pub(super) fn resume(&self, last_index: u64) -> Reader {
-        let mut state = self.state();
-        while state.taken.back().is_some_and(|message| message.index > last_index) {
-            if let Some(again) = state.taken.pop_back() {
-                state.waiting.push_front(again);
+        let mut queue = self.queue();
+        while queue.taken.back().is_some_and(|message| message.index > last_index) {
+            if let Some(again) = queue.taken.pop_back() {
+                queue.waiting.push_front(again);
             }
         }
-        self.add_reader(&mut state, Opening::Plain)
+        self.add_reader(&mut queue, Opening::Plain)
     }
 
-    fn add_reader(&self, state: &mut State, opening: Opening) -> Reader {
-        if state.readers.len() >= MAX_READERS {
+    fn add_reader(&self, queue: &mut Queue, opening: Opening) -> Reader {
+        if queue.readers.len() >= MAX_READERS {
             // Its next look finds that it has no place any more.
-            state.readers.remove(0).wake();
+            queue.readers.remove(0).wake();
         }
-        state.last_reader += 1;
-        let reader = state.last_reader;
-        state.readers.push(Place { reader, waker: None });
+        queue.last_reader += 1;
+        let reader = queue.last_reader;
+        queue.readers.push(Place { reader, waker: None });
         Reader { stream: self.clone(), reader, opening }
     }
 
     /// Adds a message; waits while there are many and somebody reads.
     pub(super) async fn send(&self, message: ServerJsonRpcMessage) {
         let _ = tokio::time::timeout(PATIENCE, self.room()).await;
-        let mut state = self.state();
-        if state.has_ended {
+        let mut queue = self.queue();
+        if queue.has_ended {
             return;
         }
-        if state.waiting.len() >= CAPACITY {
-            state.waiting.pop_front();
+        if queue.waiting.len() >= CAPACITY {
+            queue.waiting.pop_front();
         }
-        state.add(message);
+        queue.add(message);
     }
 
     async fn room(&self) {
         loop {
             let changed = self.0.room.notified();
             {
-                let state = self.state();
-                if state.waiting.len() < CAPACITY || state.readers.is_empty() || state.has_ended {
+                let queue = self.queue();
+                if queue.waiting.len() < CAPACITY || queue.readers.is_empty() || queue.has_ended {
                     return;
                 }
             }
@@ -150,35 +150,35 @@ impl EventStream {
 
     /// Adds the last message. It waits for nobody.
     pub(super) fn finish(&self, message: ServerJsonRpcMessage) {
-        let mut state = self.state();
-        if !state.has_ended {
-            state.has_ended = true;
-            state.add(message);
-            state.forget_much();
+        let mut queue = self.queue();
+        if !queue.has_ended {
+            queue.has_ended = true;
+            queue.add(message);
+            queue.forget_much();
         }
     }
 
     /// Ends the stream after what waits on it.
     pub(super) fn end(&self) {
-        let mut state = self.state();
-        state.has_ended = true;
-        state.wake_all();
-        drop(state);
+        let mut queue = self.queue();
+        queue.has_ended = true;
+        queue.wake_all();
+        drop(queue);
         self.0.room.notify_waiters();
     }
 
-    /// Whether it has ended and was read to its end.
+    /// Tells if it has ended and was read to its end.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.state().is_exhausted()
+        self.queue().is_exhausted()
     }
 
-    /// Whether nobody reads it.
+    /// Tells if nobody reads it.
     pub(super) fn is_alone(&self) -> bool {
-        self.state().readers.is_empty()
+        self.queue().readers.is_empty()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn event_id(&self, index: u64) -> String {
@@ -186,17 +186,17 @@ impl EventStream {
     }
 }
 
-impl State {
+impl Queue {
     fn add(&mut self, message: ServerJsonRpcMessage) {
         self.last_index += 1;
-        self.waiting.push_back(Message { index: self.last_index, content: Arc::new(message) });
+        self.waiting.push_back(Event { index: self.last_index, content: Arc::new(message) });
         if let Some(newest) = self.readers.last_mut() {
             newest.wake();
         }
     }
 
     /// The next message for whoever is the newest.
-    fn take(&mut self) -> Option<Message> {
+    fn take(&mut self) -> Option<Event> {
         let message = self.waiting.pop_front()?;
         if self.is_exhausted() {
             // Nobody will ask for any of it again.
@@ -204,7 +204,7 @@ impl State {
             self.wake_all();
         } else {
             self.taken.push_back(message.clone());
-            if self.taken.len() > KEPT {
+            if self.taken.len() > REPLAYED {
                 self.taken.pop_front();
             }
         }
@@ -220,8 +220,8 @@ impl State {
         if !self.has_ended || !self.readers.is_empty() {
             return;
         }
-        let size = |message: &Message| serde_json::to_vec(&*message.content).map_or(KEPT_BYTES, |json| json.len());
-        if self.waiting.iter().map(size).sum::<usize>() > KEPT_BYTES {
+        let size = |message: &Event| serde_json::to_vec(&*message.content).map_or(REST_BYTES, |json| json.len());
+        if self.waiting.iter().map(size).sum::<usize>() > REST_BYTES {
             self.waiting.clear();
         }
     }
@@ -248,39 +248,39 @@ impl Stream for Reader {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let stream = self.stream.clone();
-        let mut state = stream.state();
+        let mut queue = stream.queue();
         if std::mem::replace(&mut self.opening, Opening::Plain) == Opening::Primed {
-            return Poll::Ready(Some(ServerSseMessage::priming(stream.event_id(state.last_taken()), RETRY)));
+            return Poll::Ready(Some(ServerSseMessage::priming(stream.event_id(queue.last_taken()), RETRY)));
         }
-        if state.is_exhausted() {
+        if queue.is_exhausted() {
             return Poll::Ready(None);
         }
-        let Some(place) = state.readers.iter().position(|place| place.reader == self.reader) else {
+        let Some(place) = queue.readers.iter().position(|place| place.reader == self.reader) else {
             return Poll::Ready(None);
         };
-        let is_newest = place + 1 == state.readers.len();
-        if is_newest && let Some(Message { index, content }) = state.take() {
-            drop(state);
+        let is_newest = place + 1 == queue.readers.len();
+        if is_newest && let Some(Event { index, content }) = queue.take() {
+            drop(queue);
             stream.0.room.notify_waiters();
             let mut event = ServerSseMessage::default();
             event.event_id = Some(stream.event_id(index));
             event.message = Some(content);
             return Poll::Ready(Some(event));
         }
-        state.readers[place].waker = Some(context.waker().clone());
+        queue.readers[place].waker = Some(context.waker().clone());
         Poll::Pending
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut state = self.stream.state();
-        state.readers.retain(|place| place.reader != self.reader);
-        if let Some(newest) = state.readers.last_mut() {
+        let mut queue = self.stream.queue();
+        queue.readers.retain(|place| place.reader != self.reader);
+        if let Some(newest) = queue.readers.last_mut() {
             newest.wake();
         }
-        state.forget_much();
-        drop(state);
+        queue.forget_much();
+        drop(queue);
         self.stream.0.room.notify_waiters();
     }
 }

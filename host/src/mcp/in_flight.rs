@@ -1,4 +1,4 @@
-//! Requests under way in sessions of the older era, each with a signal: a client cancels its call by one, and a plugin lets
+//! Requests in flight in sessions of the older era, each with a signal: a client cancels its call by one, and a plugin lets
 //! go of its client's stream by another.
 
 use std::collections::HashMap;
@@ -10,42 +10,42 @@ use tokio_util::sync::CancellationToken;
 /// A session's request, by the id that its client gave it: several may have one.
 type Key = (Arc<str>, RequestId);
 
-/// Signals of one kind. Clones are handles to the same.
+/// The requests of one kind. Clones are handles to the same.
 #[derive(Clone, Default)]
-pub(super) struct Signals(Arc<Mutex<HashMap<Key, Vec<Signal>>>>);
+pub(super) struct InFlight(Arc<Mutex<HashMap<Key, Vec<Signal>>>>);
 
 struct Signal {
     /// Tells it apart from the others of its key.
     of: Arc<()>,
-    given: CancellationToken,
+    token: CancellationToken,
 }
 
 /// One request; it is forgotten when this is dropped.
-pub(super) struct UnderWay {
+pub(super) struct InFlightRequest {
     key: Key,
     own: Arc<()>,
-    given: CancellationToken,
-    signals: Signals,
+    signal: CancellationToken,
+    all: InFlight,
 }
 
-impl Signals {
-    pub(super) fn begin(&self, session: &str, id: &RequestId) -> UnderWay {
+impl InFlight {
+    pub(super) fn begin(&self, session: &str, id: &RequestId) -> InFlightRequest {
         let key = (Arc::from(session), id.clone());
-        let (own, given) = (Arc::default(), CancellationToken::new());
-        let signal = Signal { of: Arc::clone(&own), given: given.clone() };
+        let (own, token) = (Arc::default(), CancellationToken::new());
+        let signal = Signal { of: Arc::clone(&own), token: token.clone() };
         self.lock().entry(key.clone()).or_default().push(signal);
-        UnderWay { key, own, given, signals: self.clone() }
+        InFlightRequest { key, own, signal: token, all: self.clone() }
     }
 
-    /// Requests under way that have this id.
+    /// Requests in flight that have this id.
     pub(super) fn count(&self, session: &str, id: &RequestId) -> usize {
         self.lock().get(&(Arc::from(session), id.clone())).map_or(0, Vec::len)
     }
 
-    /// Gives the signal of a request, if it is the only one under way that has this id.
-    pub(super) fn give(&self, session: &str, id: &RequestId) {
+    /// Gives the signal of a request, if it is the only one in flight that has this id.
+    pub(super) fn signal(&self, session: &str, id: &RequestId) {
         if let Some([signal]) = self.lock().get(&(Arc::from(session), id.clone())).map(Vec::as_slice) {
-            signal.given.cancel();
+            signal.token.cancel();
         }
     }
 
@@ -54,20 +54,20 @@ impl Signals {
     }
 }
 
-impl UnderWay {
+impl InFlightRequest {
     /// Cancelled when the signal is given.
-    pub(super) fn given(&self) -> &CancellationToken {
-        &self.given
+    pub(super) fn signal(&self) -> &CancellationToken {
+        &self.signal
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
-        let mut signals = self.signals.lock();
-        let Some(of_key) = signals.get_mut(&self.key) else { return };
+        let mut requests = self.all.lock();
+        let Some(of_key) = requests.get_mut(&self.key) else { return };
         of_key.retain(|signal| !Arc::ptr_eq(&signal.of, &self.own));
         if of_key.is_empty() {
-            signals.remove(&self.key);
+            requests.remove(&self.key);
         }
     }
 }

@@ -10,10 +10,11 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use serde_json::{Map, json};
 
-use super::{Handler, principal, shows};
+use crate::mcp::handler::{Handler, principal, shows};
+use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
-use crate::mcp::rounds::{CameBack, Round};
-use crate::mcp::{content, tools};
+use crate::mcp::round_trips::{self, Round};
+use crate::mcp::{content, listing};
 use crate::principal::Principal;
 
 /// Media type of what is only a path to other resources (SEP-2640).
@@ -22,13 +23,13 @@ const DIRECTORY: &str = "inode/directory";
 pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Resource>, ErrorData> {
     let catalog = handler.catalog();
     let visible = catalog.resources().iter().filter(|resource| shows(&resource.served, principal));
-    visible.map(|resource| tools::resource(resource)).collect()
+    visible.map(|resource| listing::resource(resource)).collect()
 }
 
 pub(super) fn list_templates(handler: &Handler, principal: &Principal) -> Result<Vec<ResourceTemplate>, ErrorData> {
     let catalog = handler.catalog();
     let visible = catalog.templates().iter().filter(|template| shows(&template.served, principal));
-    visible.map(|template| tools::template(template)).collect()
+    visible.map(|template| listing::template(template)).collect()
 }
 
 pub(super) async fn read(
@@ -43,7 +44,7 @@ pub(super) async fn read(
         return Err(not_found(&uri));
     };
     let purpose = Purpose::new(principal, "resources/read", &uri, &Map::new());
-    let exchange = handler.exchange(context, principal);
+    let mut channel = handler.channel(context, principal, purpose);
     let round = |conversation| async {
         match handler.plugins.read_resource(served, &uri, conversation).await {
             Ok(Ok(contents)) if contents.is_empty() => Err(not_found(&uri)),
@@ -55,12 +56,12 @@ pub(super) async fn read(
             Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
         }
     };
-    let came_back = CameBack { responses: input_responses, state: request_state };
-    let ended = exchange.run(&purpose, came_back, round).await?;
+    let conversation = channel.open(Retry { responses: input_responses, state: request_state })?;
+    let ended = round_trips::run(&mut channel, conversation, round).await?;
     ended.into_response(handler.meta(context), |result, meta| result.meta = meta)
 }
 
-/// What lies directly beneath a path: resources, and paths to further ones.
+/// Reads the directory of a path: resources directly beneath it, and paths to further ones.
 pub(super) fn read_directory(
     handler: &Handler,
     uri: &str,

@@ -8,15 +8,15 @@ use rmcp::model::{
     ProtocolVersion,
 };
 use rmcp::service::RequestContext;
-use serde_json::{Map, Value};
 
-use super::{Handler, principal};
+use crate::mcp::call_result::{self, TextResult};
+use crate::mcp::handler::{Handler, principal};
 use crate::mcp::input;
+use crate::mcp::request_channel::{RequestChannel, Retry};
 use crate::mcp::request_state::Purpose;
-use crate::mcp::rounds::{CameBack, Ended, Exchange, Round};
-use crate::mcp::{tasks, tools};
+use crate::mcp::round_trips::{self, Channel, Outcome};
+use crate::mcp::tasks::BackgroundCall;
 use crate::plugins::catalog::Tool;
-use crate::plugins::codec::Reply;
 use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::tools::Tasks as Support;
 
@@ -38,79 +38,64 @@ pub(super) async fn call(
     let Some(tool) = catalog.tool(&name).filter(|tool| principal.holds(tool.served.scopes())) else {
         return Err(ErrorData::invalid_params(format!("unknown tool `{name}`"), None));
     };
-    let exchange = handler.exchange(context, principal);
-    if let Some(refused) = require_capabilities(&exchange, tool)? {
+    let purpose = Purpose::new(principal, "tools/call", &tool.name, &arguments);
+    let mut channel = handler.channel(context, principal, purpose);
+    if let Some(refused) = require_capabilities(&channel, tool)? {
         return Ok(with_meta(refused, handler.meta(context)).into());
     }
-    let came_back = CameBack { responses: input_responses, state: request_state };
-    let purpose = Purpose::new(principal, "tools/call", &tool.name, &arguments);
-    if !exchange.is_modern && tool.listed().is_some_and(|listed| listed.tasks == Support::Required) {
+    let retry = Retry { responses: input_responses, state: request_state };
+    if !channel.is_modern && tool.listed().is_some_and(|listed| listed.tasks == Support::Required) {
         let refused = failure("this tool works in the background, which the client does not know".to_owned());
         return Ok(with_meta(refused, handler.meta(context)).into());
     }
-    if exchange.is_modern && is_task(context, tool, &came_back)? {
-        let (answers, state) = exchange.open(&purpose, came_back)?;
-        let call = tasks::Call {
+    let is_task = channel.is_modern && is_task(context, tool, &retry)?;
+    let conversation = channel.open(retry)?;
+    if is_task {
+        let call = BackgroundCall {
             plugins: handler.plugins.clone(),
             tool: Arc::clone(tool),
             arguments,
             principal: Arc::clone(principal),
-            askable: exchange.askable(),
-            answers,
-            state,
+            askable: channel.askable(),
+            conversation,
         };
         let mut created = handler.tasks.begin(call)?;
         created.meta = handler.meta(context);
         return Ok(created.into());
     }
-    let result = match rounds(handler, &exchange, tool, &arguments, (&purpose, came_back)).await? {
-        Ended::Done(result) => for_version(result, context.protocol_version().as_ref()),
-        Ended::InputRequired(mut required) => {
+    let round = |conversation| call_result::round(&handler.plugins, tool, &arguments, conversation);
+    let result = match round_trips::run(&mut channel, conversation, round).await? {
+        Outcome::Done(result) => for_version(result, context.protocol_version().as_ref()),
+        Outcome::InputRequired(mut required) => {
             required.meta = handler.meta(context);
             return Ok(required.into());
         }
-        Ended::CannotAsk(why) => failure(why),
+        Outcome::CannotAsk(why) => failure(why),
     };
     Ok(with_meta(result, handler.meta(context)).into())
 }
 
-async fn rounds(
-    handler: &Handler,
-    exchange: &Exchange<'_>,
-    tool: &Arc<Tool>,
-    arguments: &Map<String, Value>,
-    (purpose, came_back): (&Purpose, CameBack),
-) -> Result<Ended<CallToolResult>, ErrorData> {
-    let round = |conversation| async {
-        match handler.plugins.call(tool, arguments, conversation).await {
-            Ok(Reply::Asks(request)) => Ok(Round::Asks(*request)),
-            outcome => tools::call_result(outcome).map(Round::Done),
-        }
-    };
-    exchange.run(purpose, came_back, round).await
-}
-
-/// What a tool says it needs is asked of the client before anything runs. A legacy client gets it as a result, since it
-/// knows no such error.
-fn require_capabilities(exchange: &Exchange<'_>, tool: &Tool) -> Result<Option<CallToolResult>, ErrorData> {
+/// Requires the capabilities that a tool says it needs of the client, before anything runs. A legacy client is refused by a
+/// result, since it knows no such error.
+fn require_capabilities(channel: &RequestChannel<'_>, tool: &Tool) -> Result<Option<CallToolResult>, ErrorData> {
     let Some(listed) = tool.listed() else { return Ok(None) };
-    let lacking = input::lacking(listed.needs, exchange.askable());
+    let lacking = input::lacking(listed.needs, channel.askable());
     if lacking == Capabilities::empty() {
         return Ok(None);
     }
-    if exchange.is_modern {
+    if channel.is_modern {
         return Err(ErrorData::missing_required_client_capability(input::declared(lacking)));
     }
     Ok(Some(failure(format!("this tool needs {}, which the client does not offer", input::named(lacking)))))
 }
 
-fn is_task(context: &RequestContext<RoleServer>, tool: &Tool, came_back: &CameBack) -> Result<bool, ErrorData> {
+fn is_task(context: &RequestContext<RoleServer>, tool: &Tool, retry: &Retry) -> Result<bool, ErrorData> {
     let Some(listed) = tool.listed() else { return Ok(false) };
     let knows_tasks = context.client_capabilities().is_some_and(|client| client.supports_tasks());
     match listed.tasks {
         Support::Never => Ok(false),
         Support::Possible => Ok(knows_tasks),
-        Support::AfterInput => Ok(knows_tasks && came_back.has_answers()),
+        Support::AfterInput => Ok(knows_tasks && retry.has_answers()),
         Support::Required if knows_tasks => Ok(true),
         Support::Required => {
             let needed = ClientCapabilities::builder().enable_tasks().build();
@@ -132,7 +117,7 @@ fn for_version(mut result: CallToolResult, version: Option<&ProtocolVersion>) ->
 }
 
 fn failure(text: String) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(text)])
+    TextResult::failure(text).into()
 }
 
 /// Puts who answered beside what the plugin says in `_meta`.

@@ -1,10 +1,12 @@
-//! Errors of the protocol that are answered before, or instead of, rmcp.
+//! HTTP answers of one message that are written here: before, or instead of, rmcp.
 
 use axum::body::Body;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
+
+pub(super) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// JSON-RPC error codes (JSON-RPC 2.0 §5.1) that this host answers itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,20 +17,26 @@ pub(super) enum Code {
     InternalError = -32603,
 }
 
+/// An answer that is this JSON.
+pub(super) fn json_response(json: impl Into<Body>) -> Response {
+    let mut response = Response::new(json.into());
+    response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON);
+    response
+}
+
 /// An HTTP error with a JSON-RPC error as its body. `id` is left out where the request's is not known
 /// (2026-07-28, basic, Error Responses).
-pub(super) fn response(status: StatusCode, code: Code, message: &str, id: Option<&Value>) -> Response {
+pub(super) fn rpc_error(status: StatusCode, code: Code, message: &str, id: Option<&Value>) -> Response {
     let mut body = json!({ "jsonrpc": "2.0", "error": { "code": code as i32, "message": message } });
     if let Some(id) = id.filter(|id| id.is_string() || id.is_i64() || id.is_u64()) {
         body["id"] = id.clone();
     }
-    let mut response = Response::new(Body::from(body.to_string()));
+    let mut response = json_response(body.to_string());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 /// An HTTP error at the MCP endpoint that has nothing to do with the message: the body says what the status means here.
 pub fn error_response(status: StatusCode, message: &str) -> Response {
-    response(status, Code::InvalidRequest, message, None)
+    rpc_error(status, Code::InvalidRequest, message, None)
 }

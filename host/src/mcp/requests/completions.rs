@@ -4,7 +4,7 @@ use rmcp::RoleServer;
 use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, ErrorData, Reference};
 use rmcp::service::RequestContext;
 
-use super::{Handler, principal};
+use crate::mcp::handler::{Handler, principal};
 use crate::plugins::conversation::Conversation;
 use crate::plugins::visits::Wanted;
 use crate::plugins::wit::completions::Target;

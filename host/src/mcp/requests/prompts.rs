@@ -5,10 +5,11 @@ use rmcp::model::{ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromp
 use rmcp::service::RequestContext;
 use serde_json::{Map, Value, json};
 
-use super::{Handler, principal, shows};
+use crate::mcp::handler::{Handler, principal, shows};
+use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
-use crate::mcp::rounds::{CameBack, Round};
-use crate::mcp::{content, tools};
+use crate::mcp::round_trips::{self, Round};
+use crate::mcp::{content, listing};
 use crate::plugins::catalog;
 use crate::plugins::wit::prompts::Conversation;
 use crate::principal::Principal;
@@ -16,7 +17,7 @@ use crate::principal::Principal;
 pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Prompt>, ErrorData> {
     let catalog = handler.catalog();
     let visible = catalog.prompts().iter().filter(|prompt| shows(&prompt.served, principal));
-    visible.map(|prompt| tools::prompt(prompt)).collect()
+    visible.map(|prompt| listing::prompt(prompt)).collect()
 }
 
 pub(super) async fn get(
@@ -33,7 +34,7 @@ pub(super) async fn get(
     let arguments = arguments.unwrap_or_default();
     let filled_in = filled_in(prompt, &arguments)?;
     let purpose = Purpose::new(principal, "prompts/get", &name, &arguments);
-    let exchange = handler.exchange(context, principal);
+    let mut channel = handler.channel(context, principal, purpose);
     let round = |conversation| async {
         match handler.plugins.get_prompt(prompt, filled_in.clone(), conversation).await {
             Ok(Ok(conversation)) => Ok(Round::Done(result(&conversation)?)),
@@ -41,8 +42,8 @@ pub(super) async fn get(
             Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
         }
     };
-    let came_back = CameBack { responses: input_responses, state: request_state };
-    let ended = exchange.run(&purpose, came_back, round).await?;
+    let conversation = channel.open(Retry { responses: input_responses, state: request_state })?;
+    let ended = round_trips::run(&mut channel, conversation, round).await?;
     ended.into_response(handler.meta(context), |result, meta| result.meta = meta)
 }
 

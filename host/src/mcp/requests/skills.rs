@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rmcp::model::{ErrorData, SKILL_MD, Skill, SkillFrontmatter, SkillResource, SkillResources};
 use serde_json::{Map, Value, json};
 
-use super::{Handler, shows};
+use crate::mcp::handler::{Handler, shows};
 use crate::plugins::catalog::{Catalog, Served};
 use crate::plugins::conversation::Conversation;
 use crate::plugins::wit::content::Body;

@@ -1,0 +1,36 @@
+//! The body of a request, whole.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::mcp::answer::error_response;
+
+/// Time for a client to send its request's body.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads a body of at most so many bytes.
+///
+/// # Errors
+/// The answer to one that is larger, or does not arrive whole or in time.
+pub(super) async fn read(body: Body, max_bytes: usize) -> Result<Bytes, Box<Response>> {
+    let refuse = |status, message: &str| Err(Box::new(error_response(status, message)));
+    let too_large = || {
+        let message = format!("the request is larger than {max_bytes} bytes (`server.body`)");
+        refuse(StatusCode::PAYLOAD_TOO_LARGE, &message)
+    };
+    // A request that says so itself need not be waited for.
+    if http_body::Body::size_hint(&body).lower() > max_bytes as u64 {
+        return too_large();
+    }
+    match tokio::time::timeout(TIMEOUT, Limited::new(body, max_bytes).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => too_large(),
+        Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "the request's body ended early"),
+        Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time"),
+    }
+}

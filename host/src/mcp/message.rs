@@ -1,0 +1,260 @@
+//! One message of a client, read once: what decides how it is served, and all of it if it is a plain call.
+//!
+//! Lenient: a member of another type than its own is passed over, and rmcp says what is wrong with it. rmcp takes bytes
+//! only, so what it serves it reads once more by itself.
+
+mod member;
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use rmcp::model::{InitializeRequestParams, RequestId};
+use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+pub(super) use self::member::Member;
+use self::member::{Readable, next_key};
+use super::headers;
+
+/// Methods that are answered from what the plugins give.
+const OF_PLUGINS: [&str; 5] = ["tools/", "prompts/", "resources/", "completion/", "skills/"];
+
+/// A JSON-RPC message.
+pub(super) struct Message<'a> {
+    pub(super) era: Era<'a>,
+    pub(super) id: Option<RequestId>,
+    pub(super) method: Cow<'a, str>,
+    pub(super) params: Params<'a>,
+    /// JSON-RPC 2.0, with no member in it or its parameters that is not read here.
+    pub(super) is_exact: bool,
+}
+
+/// The rules by which a message is served.
+pub(super) enum Era<'a> {
+    /// 2026-07-28 and later: every request stands for itself.
+    Modern,
+    /// The older era: the handshake that begins a session.
+    Handshake(Box<InitializeRequestParams>),
+    /// The older era: a message in the session of this id.
+    Session(&'a str),
+    /// The older era, without a session.
+    Sessionless,
+    /// Modern by its body alone, and refused by rmcp for its headers.
+    Undeclared,
+}
+
+/// Parameters, as far as they name what the message is for, and all that a plain call has.
+#[derive(Default)]
+pub(super) struct Params<'a> {
+    pub(super) name: Member<Cow<'a, str>>,
+    uri: Member<Cow<'a, str>>,
+    pub(super) arguments: Member<Map<String, Value>>,
+    pub(super) meta: Member<Meta<'a>>,
+    has_more: bool,
+}
+
+/// The part of `_meta` that every modern request must have (2026-07-28, basic); all else in it concerns tools that stream.
+#[derive(Default)]
+pub(super) struct Meta<'a> {
+    pub(super) protocol_version: Member<Cow<'a, str>>,
+    pub(super) client_capabilities: Option<&'a RawValue>,
+}
+
+/// The thing that a request is for, as far as it takes scopes.
+pub(super) enum Target<'a> {
+    /// A tool, and the tool that it is to call if it is `call_tool`.
+    Tool(&'a str, Option<&'a str>),
+    Prompt(&'a str),
+    Resource(&'a str),
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message; without its arguments if these cannot be read, which rmcp finds out later. `None` for a body that
+    /// cannot be read as an object with each member once.
+    pub(super) fn read(headers: &'a HeaderMap, body: &'a [u8]) -> Option<Self> {
+        let mut message = match read::<Envelope<'a, true>>(body) {
+            Some(envelope) => envelope.0,
+            None => read::<Envelope<'a, false>>(body)?.0,
+        };
+        message.era = Era::of(headers, &message.method, &message.params, body);
+        Some(message)
+    }
+
+    /// Tells if it can only be answered once the plugins are known.
+    pub(super) fn needs_plugins(&self) -> bool {
+        OF_PLUGINS.iter().any(|prefix| self.method.starts_with(prefix))
+    }
+
+    /// The thing that it is for; none of a message that takes no scopes.
+    pub(super) fn target(&self) -> Option<Target<'_>> {
+        let Params { name, uri, arguments, .. } = &self.params;
+        match &*self.method {
+            "tools/call" => {
+                let inner = arguments.get().and_then(|arguments| arguments.get("name")?.as_str());
+                Some(Target::Tool(name.get()?, inner))
+            }
+            "prompts/get" => Some(Target::Prompt(name.get()?)),
+            "resources/read" | "resources/subscribe" => Some(Target::Resource(uri.get()?)),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Era<'a> {
+    /// The one rule: the version in the headers decides. Where that is not modern, a handshake is one, a session goes before
+    /// the version in the body, and that before none.
+    fn of(headers: &'a HeaderMap, method: &str, params: &Params<'_>, body: &[u8]) -> Self {
+        if headers::are_modern(headers) {
+            return Self::Modern;
+        }
+        // A modern request for a method of that name has no handshake in it.
+        if method == "initialize"
+            && let Ok(Initialize { params }) = serde_json::from_slice(body)
+        {
+            return Self::Handshake(Box::new(params));
+        }
+        if let Some(session) = headers::session_id(headers) {
+            return Self::Session(session);
+        }
+        let names_version = params.meta.get().is_some_and(|meta| !meta.protocol_version.is_none());
+        if names_version { Self::Undeclared } else { Self::Sessionless }
+    }
+
+    pub(super) fn is_modern(&self) -> bool {
+        matches!(self, Self::Modern)
+    }
+}
+
+/// `initialize`, whose parameters are read in full once for each session.
+#[derive(Deserialize)]
+struct Initialize {
+    params: InitializeRequestParams,
+}
+
+fn read<'a, T: Readable<'a>>(body: &'a [u8]) -> Option<T> {
+    serde_json::from_slice::<Member<T>>(body).ok()?.take()
+}
+
+/// A message before its era is found; without its arguments if `ARGUMENTS` is false.
+struct Envelope<'a, const ARGUMENTS: bool>(Message<'a>);
+
+impl<'de, const ARGUMENTS: bool> Readable<'de> for Envelope<'de, ARGUMENTS> {
+    fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
+        let (mut jsonrpc, mut id) = (Member::<Cow<'de, str>>::Absent, None);
+        let (mut method, mut params) = (Member::Absent, Member::Absent);
+        let (mut has_more, mut has_twice) = (false, false);
+        while let Some(key) = next_key(&mut object)? {
+            match &*key {
+                "jsonrpc" => has_twice |= jsonrpc.put(object.next_value()?),
+                "id" => has_twice |= id.replace(object.next_value::<Value>()?).is_some(),
+                "method" => has_twice |= method.put(object.next_value()?),
+                "params" => has_twice |= params.put(object.next_value()?),
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                    has_more = true;
+                }
+            }
+        }
+        if has_twice || matches!(method, Member::Other) {
+            return Ok(None);
+        }
+        let id = id.and_then(|id| RequestId::deserialize(id).ok());
+        let method = method.take().unwrap_or_default();
+        let ReadParams::<ARGUMENTS>(params) = params.take().unwrap_or_default();
+        let is_exact = jsonrpc.get().is_some_and(|version| version == "2.0") && !has_more && !params.has_more;
+        Ok(Some(Self(Message { era: Era::Sessionless, id, method, params, is_exact })))
+    }
+}
+
+#[derive(Default)]
+struct ReadParams<'a, const ARGUMENTS: bool>(Params<'a>);
+
+impl<'de, const ARGUMENTS: bool> Readable<'de> for ReadParams<'de, ARGUMENTS> {
+    fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
+        let mut params = Params::default();
+        while let Some(key) = next_key(&mut object)? {
+            match &*key {
+                "name" => params.has_more |= params.name.put(object.next_value()?),
+                "uri" => params.uri = object.next_value()?,
+                "arguments" if ARGUMENTS => params.has_more |= params.arguments.put(object.next_value()?),
+                "_meta" => params.has_more |= params.meta.put(object.next_value()?),
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                    params.has_more = true;
+                }
+            }
+        }
+        // A call has no URI.
+        params.has_more |= !matches!(params.uri, Member::Absent);
+        Ok(Some(Self(params)))
+    }
+}
+
+impl<'de> Readable<'de> for Meta<'de> {
+    fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
+        let mut meta = Self::default();
+        while let Some(key) = next_key(&mut object)? {
+            match &*key {
+                "io.modelcontextprotocol/protocolVersion" => meta.protocol_version = object.next_value()?,
+                "io.modelcontextprotocol/clientCapabilities" => meta.client_capabilities = object.next_value()?,
+                _ => drop(object.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Some(meta))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_era_is_decided_by_header_handshake_session_and_body_in_this_order() {
+        let initialize = r#"{"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}"#;
+        let modern = r#"{"method":"m","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        let plain = r#"{"method":"m","params":[]}"#;
+        for (version, session, body, era) in [
+            (Some("2026-07-28"), Some("id"), plain, "modern"),
+            (Some("2099-01-01"), None, initialize, "modern"),
+            (Some("2025-11-25"), Some("id"), initialize, "handshake"),
+            (None, Some("id"), r#"{"method":"initialize","params":{}}"#, "session id"),
+            (None, Some("id"), modern, "session id"),
+            (None, None, modern, "undeclared"),
+            (Some("2025-11-25"), None, plain, "sessionless"),
+        ] {
+            let mut headers = HeaderMap::new();
+            let pairs = [(headers::PROTOCOL_VERSION, version), (headers::SESSION_ID, session)];
+            for (name, value) in pairs.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            let found = match Message::read(&headers, body.as_bytes()).unwrap().era {
+                Era::Modern => "modern".to_owned(),
+                Era::Handshake(_) => "handshake".to_owned(),
+                Era::Session(id) => format!("session {id}"),
+                Era::Sessionless => "sessionless".to_owned(),
+                Era::Undeclared => "undeclared".to_owned(),
+            };
+            assert_eq!(found, era, "{version:?} {session:?} {body}");
+        }
+    }
+
+    #[test]
+    fn members_of_other_types_are_passed_over() {
+        let headers = HeaderMap::new();
+        let read = |body: &'static str| Message::read(&headers, body.as_bytes());
+        let message =
+            read(r#"{"id":[1],"method":null,"params":{"name":{},"arguments":"x","_meta":1},"x":{}}"#).unwrap();
+        assert!(message.id.is_none() && message.method.is_empty() && !message.is_exact);
+        assert!(matches!(message.params.arguments, Member::Other) && matches!(message.params.meta, Member::Other));
+        assert!(message.params.name.get().is_none() && message.target().is_none());
+        let spoilt = read(r#"{"method":"tools/call","params":{"arguments":{"a":"\ud800"},"name":"it"}}"#).unwrap();
+        assert!(matches!(spoilt.target(), Some(Target::Tool("it", None))) && !spoilt.is_exact);
+        for body in ["[]", "{", r#"{"method":"\ud800"}"#, r#"{"method":5}"#, r#"{"id":1,"id":1}"#] {
+            assert!(read(body).is_none(), "{body}");
+        }
+    }
+}

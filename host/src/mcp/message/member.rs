@@ -1,0 +1,123 @@
+//! A member of a JSON object, read leniently: one of another type than its own is passed over.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// A member of an object.
+#[derive(Default)]
+pub(in crate::mcp) enum Member<T> {
+    #[default]
+    Absent,
+    Null,
+    Is(T),
+    /// Of another type than its own.
+    Other,
+}
+
+/// A type that a member can have.
+pub(super) trait Readable<'de>: Sized {
+    fn of_text(_text: Cow<'de, str>) -> Option<Self> {
+        None
+    }
+
+    fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+impl<'de> Readable<'de> for Cow<'de, str> {
+    fn of_text(text: Cow<'de, str>) -> Option<Self> {
+        Some(text)
+    }
+}
+
+impl<'de> Readable<'de> for Map<String, Value> {
+    fn of_object<M: MapAccess<'de>>(object: M) -> Result<Option<Self>, M::Error> {
+        Self::deserialize(MapAccessDeserializer::new(object)).map(Some)
+    }
+}
+
+/// The next name in an object.
+pub(super) fn next_key<'de, M: MapAccess<'de>>(object: &mut M) -> Result<Option<Cow<'de, str>>, M::Error> {
+    Ok(object.next_key::<Member<_>>()?.map(|key| key.take().unwrap_or_default()))
+}
+
+impl<T> Member<T> {
+    pub(in crate::mcp) fn get(&self) -> Option<&T> {
+        if let Self::Is(value) = self { Some(value) } else { None }
+    }
+
+    /// Tells if it says nothing, rather than something that does not fit.
+    pub(in crate::mcp) fn is_none(&self) -> bool {
+        matches!(self, Self::Absent | Self::Null)
+    }
+
+    /// Puts a value, and tells if there was one before.
+    pub(super) fn put(&mut self, value: Self) -> bool {
+        !matches!(std::mem::replace(self, value), Self::Absent)
+    }
+
+    pub(super) fn take(self) -> Option<T> {
+        if let Self::Is(value) = self { Some(value) } else { None }
+    }
+}
+
+impl<'de, T: Readable<'de>> Deserialize<'de> for Member<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MemberVisitor(PhantomData))
+    }
+}
+
+struct MemberVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Readable<'de>> Visitor<'de> for MemberVisitor<T> {
+    type Value = Member<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(T::of_text(Cow::Borrowed(text)).map_or(Member::Other, Member::Is))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(T::of_text(Cow::Owned(text.to_owned())).map_or(Member::Other, Member::Is))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, object: M) -> Result<Self::Value, M::Error> {
+        Ok(T::of_object(object)?.map_or(Member::Other, Member::Is))
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<Self::Value, S::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Member::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Member::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Member::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Member::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Member::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Member::Other)
+    }
+}

@@ -1,0 +1,203 @@
+//! The channel between a call and its client that a request gives.
+//!
+//! A modern client gets questions as a result, `input_required`, and comes back with another request (MCP 2026-07-28,
+//! patterns/mrtr); a legacy client is asked on the stream of its call, which waits.
+#![expect(deprecated, reason = "sampling, roots and logging are deprecated since 2026-07-28, and clients have them")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::request::Parts;
+use rmcp::model::{
+    ErrorData, InputRequest, InputRequests, InputRequiredResult, InputResponses, LoggingLevel,
+    LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion,
+};
+use rmcp::service::{Peer, RequestContext};
+use rmcp::{RoleServer, ServiceError};
+use serde_json::{Value, json};
+
+use super::in_flight::InFlight;
+use super::preferences::Preferences;
+use super::request_state::{Purpose, RequestStates};
+use super::round_trips::{Asked, Channel, answers_in};
+use super::{content, headers, input};
+use crate::plugins::conversation::{Conversation, Message};
+use crate::plugins::wit::input::Capabilities;
+use crate::plugins::wit::log::Level;
+use crate::principal::Principal;
+
+/// Time for a legacy client to answer: a person has to read and decide.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Time for which a client may leave a message unread. The call's own clock stands still meanwhile.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A modern client's answers to a request that it makes once more.
+pub(super) struct Retry {
+    pub(super) responses: Option<InputResponses>,
+    pub(super) state: Option<String>,
+}
+
+impl Retry {
+    pub(super) fn has_answers(&self) -> bool {
+        self.responses.is_some()
+    }
+}
+
+/// A request, as far as it does not depend on what it asks for.
+pub(super) struct RequestChannel<'a> {
+    context: &'a RequestContext<RoleServer>,
+    principal: &'a Arc<Principal>,
+    preferences: &'a Preferences,
+    states: &'a RequestStates,
+    purpose: Purpose,
+    /// Requests whose streams can be let go.
+    detachable: &'a InFlight,
+    pub(super) is_modern: bool,
+    /// The progress that was reported last: a plugin begins anew in each round, and its client must not see that.
+    done: Option<f64>,
+    /// The client does not read: it gets nothing more.
+    is_stuck: bool,
+}
+
+impl<'a> RequestChannel<'a> {
+    pub(super) fn new(
+        (context, is_modern): (&'a RequestContext<RoleServer>, bool),
+        principal: &'a Arc<Principal>,
+        preferences: &'a Preferences,
+        (states, purpose): (&'a RequestStates, Purpose),
+        detachable: &'a InFlight,
+    ) -> Self {
+        let (done, is_stuck) = (None, false);
+        Self { context, principal, preferences, states, purpose, detachable, is_modern, done, is_stuck }
+    }
+
+    /// The conversation that goes on with what a client has brought back.
+    ///
+    /// # Errors
+    /// -32602 for a state that is not this request's.
+    pub(super) fn open(&self, retry: Retry) -> Result<Conversation, ErrorData> {
+        let state = retry.state.as_deref().map(|state| self.states.open(&self.purpose, state)).transpose()?;
+        let answers = answers_in(retry.responses.unwrap_or_default());
+        Ok(Conversation { answers, state, ..Conversation::with(self.principal) })
+    }
+
+    /// Sends a message; a client that is gone will not miss it.
+    async fn send(&mut self, message: Message) {
+        match message {
+            Message::Progress { done, total, message } => {
+                let Some(token) = self.context.meta.get_progress_token() else { return };
+                if self.done.is_some_and(|before| done <= before) {
+                    return;
+                }
+                self.done = Some(done);
+                let mut params = ProgressNotificationParam::new(token, done);
+                (params.total, params.message) = (total, message);
+                let _ = self.context.peer.notify_progress(params).await;
+            }
+            Message::Detach => {
+                let version = self.context.protocol_version();
+                let parts = self.context.extensions.get::<Parts>();
+                if let Some(session) = parts.and_then(|parts| headers::session_id(&parts.headers))
+                    && version.is_some_and(|version| version == ProtocolVersion::V_2025_11_25)
+                {
+                    self.detachable.signal(session, &self.context.id);
+                }
+            }
+            Message::Log { level, logger, data } => {
+                let mut params = json!({ "level": level_name(level), "data": data });
+                content::set(&mut params, "logger", logger.map(Value::String));
+                let Ok(params) = content::read::<LoggingMessageNotificationParam>("message", params) else { return };
+                let _ = self.context.peer.notify_logging_message(params).await;
+            }
+        }
+    }
+}
+
+impl Channel for RequestChannel<'_> {
+    type Error = ErrorData;
+
+    fn askable(&self) -> Capabilities {
+        let client = self.context.client_capabilities();
+        client.map_or_else(Capabilities::empty, |client| input::askable(&client))
+    }
+
+    fn wants_progress(&self) -> bool {
+        self.context.meta.get_progress_token().is_some()
+    }
+
+    fn least_level(&self) -> Option<Level> {
+        if self.is_modern { self.context.meta.log_level().map(level) } else { Some(self.preferences.least_level()) }
+    }
+
+    /// A client that does not read gets a moment, once.
+    async fn deliver(&mut self, message: Message) {
+        if !self.is_stuck {
+            self.is_stuck = tokio::time::timeout(SEND_TIMEOUT, self.send(message)).await.is_err();
+        }
+    }
+
+    fn refuse(&self, lacking: Capabilities) -> Result<String, ErrorData> {
+        if self.is_modern {
+            return Err(ErrorData::missing_required_client_capability(input::declared(lacking)));
+        }
+        Ok(format!("this needs {}, which the client does not offer", input::named(lacking)))
+    }
+
+    async fn ask(&mut self, _round: usize, questions: InputRequests, state: &[u8]) -> Result<Asked, ErrorData> {
+        if self.is_modern {
+            let state = self.states.seal(&self.purpose, state)?;
+            let questions = (!questions.is_empty()).then_some(questions);
+            return Ok(Asked::Later(InputRequiredResult::new(questions, Some(state))));
+        }
+        let asked = questions.into_iter().map(|(key, question)| async {
+            (key, tokio::time::timeout(ANSWER_TIMEOUT, ask(&self.context.peer, question)).await)
+        });
+        let mut responses = InputResponses::new();
+        for (key, answered) in join_all(asked).await {
+            match answered {
+                Ok(Ok(response)) => responses.insert(key, response),
+                Ok(Err(error)) => return Ok(Asked::Unanswered(format!("the client did not answer: {error}"))),
+                Err(_) => return Ok(Asked::Unanswered("nobody answered in time".to_owned())),
+            };
+        }
+        Ok(Asked::Answered(responses))
+    }
+}
+
+async fn ask(peer: &Peer<RoleServer>, question: InputRequest) -> Result<Value, ServiceError> {
+    let answer = match question {
+        InputRequest::Elicitation(request) => json!(peer.create_elicitation(request.params).await?),
+        InputRequest::CreateMessage(request) => json!(peer.create_message(request.params).await?),
+        InputRequest::ListRoots(_) => json!(peer.list_roots().await?),
+        _ => return Err(ServiceError::UnexpectedResponse),
+    };
+    Ok(answer)
+}
+
+pub(super) fn level(level: LoggingLevel) -> Level {
+    match level {
+        LoggingLevel::Debug => Level::Debug,
+        LoggingLevel::Info => Level::Info,
+        LoggingLevel::Notice => Level::Notice,
+        LoggingLevel::Warning => Level::Warning,
+        LoggingLevel::Error => Level::Error,
+        LoggingLevel::Critical => Level::Critical,
+        LoggingLevel::Alert => Level::Alert,
+        LoggingLevel::Emergency => Level::Emergency,
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Notice => "notice",
+        Level::Warning => "warning",
+        Level::Error => "error",
+        Level::Critical => "critical",
+        Level::Alert => "alert",
+        Level::Emergency => "emergency",
+    }
+}

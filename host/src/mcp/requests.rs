@@ -1,0 +1,278 @@
+//! The list of requests that are answered, in both eras; an answer that takes more than a line is in a module for its kind.
+#![expect(deprecated, reason = "logging is deprecated since 2026-07-28, and clients of both eras have it")]
+
+mod calls;
+mod completions;
+mod prompts;
+mod resources;
+mod skills;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult, CustomRequest,
+    CustomResult, DiscoverResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse,
+    GetSkillRequestParams, GetSkillResult, GetTaskParams, GetTaskResult, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams, ReadResourceResponse,
+    ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    UpdateTaskParams,
+};
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::{RoleServer, ServerHandler};
+
+use super::handler::{Handler, is_modern, principal, shows, unless_cancelled};
+use super::{headers, listing, request_channel};
+use crate::plugins::lists::MAX_URI_BYTES;
+use crate::principal::Principal;
+
+/// The methods of this server that carry parameters. rmcp takes one whose parameters do not fit for
+/// one of an unknown method.
+const METHODS: [&str; 15] = [
+    "tools/list",
+    "tools/call",
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/directory/read",
+    "completion/complete",
+    "skills/list",
+    "skills/get",
+    "subscriptions/listen",
+    "tasks/get",
+    "tasks/update",
+    "tasks/cancel",
+];
+
+/// The same, of clients of the older protocol alone.
+const LEGACY_METHODS: [&str; 4] = ["initialize", "resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
+
+/// Resources that one modern client may subscribe to.
+const MAX_SUBSCRIPTIONS: usize = 1000;
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        (*self.info).clone()
+    }
+
+    async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+        Ok(DiscoverResult::from_server_info(self.supported_protocol_versions().into_owned(), self.get_info()))
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let principal = principal(&context)?;
+        let catalog = self.catalog();
+        let visible = catalog.tools().iter().filter(|tool| shows(&tool.served, principal));
+        let tools = visible.map(|tool| listing::tool(tool)).chain(self.discovery.tools());
+        let mut result = ListToolsResult::with_all_items(tools.collect());
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        let own = self.discovery.tools().find(|tool| tool.name == name);
+        own.or_else(|| self.catalog().tool(name).map(|tool| listing::tool(tool)))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let called = calls::call(self, request, &context);
+        unless_cancelled(&context, called).await
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let mut result = GetTaskResult::new(self.tasks.get(&request.task_id, principal(&context)?)?);
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks.update(&request.task_id, principal(&context)?, request.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks.cancel(&request.task_id, principal(&context)?)
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let mut result = ListPromptsResult::with_all_items(prompts::list(self, principal(&context)?)?);
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        unless_cancelled(&context, prompts::get(self, request, &context)).await
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let mut result = ListResourcesResult::with_all_items(resources::list(self, principal(&context)?)?);
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let templates = resources::list_templates(self, principal(&context)?)?;
+        let mut result = ListResourceTemplatesResult::with_all_items(templates);
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        unless_cancelled(&context, resources::read(self, request, &context)).await
+    }
+
+    async fn read_resource_directory(
+        &self,
+        request: ReadResourceDirectoryRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceDirectoryResult, ErrorData> {
+        let mut result = resources::read_directory(self, &request.uri, principal(&context)?)?;
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    async fn list_skills(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListSkillsResult, ErrorData> {
+        let listed = skills::list(self, principal(&context)?);
+        let mut result = ListSkillsResult::with_all_items(unless_cancelled(&context, listed).await?);
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    async fn get_skill(
+        &self,
+        request: GetSkillRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetSkillResult, ErrorData> {
+        let got = skills::get(self, &request.uri, principal(&context)?);
+        let mut result = GetSkillResult::new(unless_cancelled(&context, got).await?);
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let mut result = unless_cancelled(&context, completions::complete(self, request, &context)).await?;
+        result.meta = self.meta(&context);
+        Ok(result)
+    }
+
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if is_modern(&context) {
+            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "logging/setLevel", None));
+        }
+        self.preferences.set_least_level(request_channel::level(request.level));
+        Ok(())
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let principal = principal(&context)?;
+        if !self.catalog().owner_of(&request.uri).is_some_and(|served| shows(served, principal)) {
+            return Err(resources::not_found(&request.uri));
+        }
+        if self.preferences.subscribe(&request.uri) {
+            return Ok(());
+        }
+        Err(ErrorData::invalid_params("this session has too many subscriptions; end some", None))
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.preferences.unsubscribe(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let resources = requested.resource_subscriptions.iter().flatten().filter(|uri| uri.len() <= MAX_URI_BYTES);
+        let resources = resources.take(MAX_SUBSCRIPTIONS).cloned();
+        let lists = SubscriptionFilter::builder().tools_list_changed().prompts_list_changed().resources_list_changed();
+        Some(lists.resource_subscriptions(resources).build())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let principal = Arc::clone(principal(context.request_context())?);
+        self.listeners.listen(&context, &principal).await;
+        Ok(())
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method;
+        let is_legacy = LEGACY_METHODS.contains(&method.as_str()) && !is_modern(&context);
+        if is_legacy || METHODS.contains(&method.as_str()) {
+            return Err(ErrorData::invalid_params(format!("the parameters do not fit `{method}`"), None));
+        }
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        let parts = context.extensions.get::<Parts>();
+        let id = parts.and_then(|parts| headers::session_id(&parts.headers));
+        let principal = parts.and_then(|parts| parts.extensions.get::<Arc<Principal>>());
+        if let (Some(id), Some(principal)) = (id, principal) {
+            self.listeners.add(id, context.peer.clone(), Arc::clone(&self.preferences), Arc::clone(principal));
+        }
+    }
+}
