@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{ConfigArguments, Failure, logging, output, wait};
 use crate::plugins::catalog::{Catalog, Tool};
-use crate::plugins::load::{Kind, Plugin};
+use crate::plugins::plugin::{Kind, Plugin};
 use crate::plugins::reserve;
 use crate::plugins::schema::{Unsayable, advice, unsayable};
 

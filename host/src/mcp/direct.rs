@@ -21,10 +21,10 @@ use serde_json::{Map, Value};
 use super::content::{DONE, shown};
 use super::signals::Signals;
 use crate::plugins::Plugins;
-use crate::plugins::call::CallError;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::codec::Reply;
 use crate::plugins::conversation::Conversation;
+use crate::plugins::error::CallError;
 use crate::principal::Principal;
 
 /// The versions of the `initialize` era in which a call looks as it does here.

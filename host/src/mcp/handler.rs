@@ -34,8 +34,9 @@ use super::signals::Signals;
 use super::tasks::Tasks;
 use super::tools;
 use crate::plugins::Plugins;
-use crate::plugins::catalog::{Catalog, Served};
-use crate::plugins::lists::MAX_URI_BYTES;
+use crate::plugins::catalog::Catalog;
+use crate::plugins::plugin::MAX_URI_BYTES;
+use crate::plugins::served::Served;
 use crate::principal::{Access, Principal};
 use crate::state::StateDir;
 

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::session_state::SessionState;
-use crate::plugins::catalog::{Catalog, Revisions, Served};
+use crate::plugins::catalog::{Catalog, Revisions};
+use crate::plugins::served::Served;
 use crate::plugins::{Plugins, Updated};
 use crate::principal::{self, Principal};
 

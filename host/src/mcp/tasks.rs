@@ -18,10 +18,10 @@ use super::input;
 use super::rounds::{MAX_ROUNDS, answers_in};
 use super::tools;
 use crate::plugins::Plugins;
-use crate::plugins::call::CallError;
 use crate::plugins::catalog::Tool;
 use crate::plugins::codec::Reply;
 use crate::plugins::conversation::{Conversation, Message, Outbox};
+use crate::plugins::error::CallError;
 use crate::plugins::wit::input::{Answer, Capabilities, Request};
 use crate::principal::Principal;
 

@@ -7,10 +7,10 @@ use rmcp::model::{self, CallToolResult, ContentBlock, MetaObject, Tool, ToolAnno
 use serde_json::{Map, Value, json};
 
 use super::content::{self, set};
-use crate::plugins::call::CallError;
 use crate::plugins::catalog;
 use crate::plugins::codec::{Reply, Rich};
 use crate::plugins::docs::Hints;
+use crate::plugins::error::CallError;
 
 /// A tool of the catalog as `tools/list` shows it.
 pub(super) fn tool(tool: &catalog::Tool) -> Tool {

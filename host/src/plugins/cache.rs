@@ -19,7 +19,7 @@ use wasmtime::component::Component;
 
 use super::compile::Allowance;
 use super::engine::Engine;
-use super::load::Digest;
+use super::plugin::Digest;
 use crate::state::{self, Access, StateDir};
 
 /// Code that no start has used for so long is deleted.

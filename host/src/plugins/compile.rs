@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 use self::frame::Job;
 use self::process::{Child, Ended};
 use super::engine::Engine;
-use super::load::Digest;
+use super::plugin::Digest;
 use crate::config::units::Period;
 use crate::config::{ByteSize, Limits};
 

@@ -11,86 +11,27 @@ use serde_json::{Map, Value};
 use wasmtime::component::Instance;
 use wasmtime::{AsContextMut, Store};
 
-use super::call::{self, CallError, Work};
-use super::catalog::Served;
+use super::call::{self, Work};
 use super::codec::parse_object;
 use super::conversation::Conversation;
 use super::docs::{FunctionDocs, Hints, MAX_TITLE_BYTES, description};
 use super::engine::Engine;
+use super::error::CallError;
 use super::guest::Guest;
-use super::load::{Function, Interfaces, Kind, Plugin};
 use super::names::{FunctionName, is_plain};
+use super::plugin::{Function, Interfaces, Kind, Listed, MAX_URI_BYTES, Plugin, Prompt, Resource, Template};
 use super::schema::lint;
+use super::served::Served;
 use super::validator::Validator;
-use super::wit::content::Icon;
-use super::wit::input::Capabilities;
 use super::wit::{prompts, resources, tools};
 use crate::visible::{clean, cut};
 
 /// Entries of one list. A client gets all of them at once.
 const MAX_ENTRIES: usize = 1000;
 
-/// Bytes of a URI, of plugins and of clients alike.
-pub const MAX_URI_BYTES: usize = 2048;
-
 /// Expressions of one template, and the bytes of the automaton that finds its URIs.
 const MAX_EXPRESSIONS: usize = 8;
 const MAX_PATTERN_BYTES: usize = 256 * 1024;
-
-/// A tool that a plugin names itself.
-#[derive(Debug)]
-pub struct Listed {
-    /// What the plugin calls it.
-    pub name: String,
-    /// Pictures.
-    pub icons: Vec<Icon>,
-    /// What it will ask its client for.
-    pub needs: Capabilities,
-    /// Whether calls may be tasks.
-    pub tasks: tools::Tasks,
-    /// `_meta`
-    pub meta: Option<Map<String, Value>>,
-    pub(super) arguments: Validator,
-    pub(super) structured: Option<Validator>,
-}
-
-/// A prompt.
-#[derive(Debug)]
-pub struct Prompt {
-    /// As the plugin gave it, made fit for clients.
-    pub prompt: prompts::Prompt,
-    /// `_meta`
-    pub meta: Option<Map<String, Value>>,
-}
-
-/// A resource.
-#[derive(Debug)]
-pub struct Resource {
-    /// As the plugin gave it, made fit for clients.
-    pub resource: resources::Resource,
-    /// `_meta`
-    pub meta: Option<Map<String, Value>>,
-}
-
-/// Many resources.
-#[derive(Debug)]
-pub struct Template {
-    /// As the plugin gave it, made fit for clients.
-    pub template: resources::Template,
-    /// `_meta`
-    pub meta: Option<Map<String, Value>>,
-    /// How much of its URIs is always the same.
-    pub(super) literal_bytes: usize,
-    /// What its URIs look like.
-    pattern: Regex,
-}
-
-impl Template {
-    /// Whether this could be one of its URIs.
-    pub fn fits(&self, uri: &str) -> bool {
-        self.pattern.is_match(uri)
-    }
-}
 
 /// What a plugin said.
 struct Said {

@@ -13,8 +13,10 @@ use super::cache::Cache;
 use super::compile::{Allowance, CompileError, Compiled, Compiler};
 use super::compilers::Compilers;
 use super::engine::Engine;
-use super::kind::{self, Instead};
-use super::load::{self, Digest, LoadError, Plugin};
+use super::instead::{self, Instead};
+use super::load_error::LoadError;
+use super::plugin::{Digest, Plugin};
+use super::{kind, load};
 
 /// A failure that took less is found out again as quickly as it is remembered.
 const REMEMBERED_FROM: Duration = Duration::from_secs(1);
@@ -116,7 +118,7 @@ impl Loader {
                     }
                 }
                 Err(match error {
-                    CompileError::Invalid(_) if kind::is_wit_package(bytes) => {
+                    CompileError::Invalid(_) if instead::is_wit_package(bytes) => {
                         LoadError::NoTools(Vec::new(), Instead::WitPackage)
                     }
                     CompileError::Invalid(message) => LoadError::Invalid(wasmtime::Error::msg(message)),

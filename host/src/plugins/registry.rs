@@ -27,9 +27,9 @@ use super::directory::{self, Found, Stamp};
 use super::engine::Engine;
 use super::ledger::Ledger;
 use super::links;
-use super::load::{Digest, Plugin};
 use super::loader::Loader;
 use super::names;
+use super::plugin::{Digest, Plugin};
 use super::watch::Watch;
 use crate::config::Config;
 

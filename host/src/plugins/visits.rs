@@ -3,12 +3,14 @@
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use super::call::{self, CallError, Work};
-use super::catalog::{Prompt, Served};
+use super::call::{self, Work};
+use super::catalog::Prompt;
 use super::codec::{of_block, of_contents, require_size};
 use super::conversation::Conversation;
 use super::engine::Engine;
+use super::error::CallError;
 use super::guest::Guest;
+use super::served::Served;
 use super::wit::completions::{self, Suggestions, Target};
 use super::wit::content::Contents;
 use super::wit::input::Stop;

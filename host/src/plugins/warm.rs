@@ -12,19 +12,20 @@ use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use super::catalog::Terms;
 use super::guest::Guest;
-use super::load::Plugin;
+use super::plugin::Plugin;
+use super::served::{Served, Terms};
+use crate::principal::Principal;
 
 /// How long an instance waits for its person to call again.
 const IDLE: Duration = Duration::from_secs(300);
 
 /// Whose an instance is. It is good for as long as version and terms are in force.
 pub(super) struct Owner {
-    pub(super) plugin: Weak<Plugin>,
-    pub(super) terms: Weak<Terms>,
-    /// See [`crate::principal::Principal::person`].
-    pub(super) person: [u8; 32],
+    plugin: Weak<Plugin>,
+    terms: Weak<Terms>,
+    /// See [`Principal::person`].
+    person: [u8; 32],
 }
 
 /// An instance that has done its last call well.
@@ -91,6 +92,13 @@ impl Warm {
 }
 
 impl Owner {
+    /// Whose the instance of a call is, if the plugin is kept warm.
+    pub(super) fn of(served: &Served, caller: Option<&Principal>) -> Option<Self> {
+        let caller = caller.filter(|_| served.plugin.keep_warm)?;
+        let (plugin, terms) = (Arc::downgrade(&served.plugin), Arc::downgrade(&served.terms));
+        Some(Self { plugin, terms, person: caller.person() })
+    }
+
     fn is(&self, other: &Self) -> bool {
         self.person == other.person && self.plugin.ptr_eq(&other.plugin) && self.terms.ptr_eq(&other.terms)
     }
@@ -115,7 +123,6 @@ mod tests {
     use crate::plugins::docs::WIT_SECTION;
     use crate::plugins::docs::tests::component;
     use crate::plugins::guest::Surroundings;
-    use crate::principal::Principal;
 
     const WIT: &str = "package test:test;\n/// @keep-warm\nworld test { export it: func(); }";
 
@@ -147,7 +154,7 @@ mod tests {
     }
 
     fn owner(plugins: &Plugins) -> Owner {
-        plugins.catalog().tools()[0].served.owner_for(Some(&Principal::anonymous())).unwrap()
+        Owner::of(&plugins.catalog().tools()[0].served, Some(&Principal::anonymous())).unwrap()
     }
 
     async fn live(plugins: &Plugins) -> Live {
@@ -160,7 +167,7 @@ mod tests {
         let guest = Guest::new(surroundings, &served.terms.limits, Conversation::default());
         let mut store = Store::new(plugins.engine.wasm(), guest);
         store.set_epoch_deadline(u64::MAX / 2);
-        let instance = served.plugin.instance_pre().instantiate_async(&mut store).await.unwrap();
+        let instance = served.plugin.pre.instantiate_async(&mut store).await.unwrap();
         Live { store, instance }
     }
 }

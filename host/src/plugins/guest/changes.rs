@@ -4,7 +4,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::Guest;
 use crate::plugins::changed::List;
-use crate::plugins::lists::MAX_URI_BYTES;
+use crate::plugins::plugin::MAX_URI_BYTES;
 use crate::plugins::wit::changes;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {

@@ -6,12 +6,13 @@ use std::time::SystemTime;
 use tokio::task::AbortHandle;
 
 use crate::config::Config;
-use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Served, Serving, Template, Terms, Tool};
+use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::compile::Allowance;
 use crate::plugins::directory::Stamp;
 use crate::plugins::gate::Gate;
-use crate::plugins::load::{Digest, Kind, Plugin};
 use crate::plugins::names::{self, FunctionName, NameError};
+use crate::plugins::plugin::{Digest, Kind, Plugin};
+use crate::plugins::served::{Served, Terms};
 use crate::visible;
 
 /// Tells loads apart: a file that went and came back must not get what the old one was.

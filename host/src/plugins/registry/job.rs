@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::entry::LoadId;
-use crate::plugins::catalog::{Served, Terms};
 use crate::plugins::compile::Allowance;
 use crate::plugins::directory::{self, Found, ReadError, Stamp};
 use crate::plugins::engine::Engine;
 use crate::plugins::lists;
-use crate::plugins::load::{Digest, LoadError, Plugin};
+use crate::plugins::load_error::LoadError;
 use crate::plugins::loader::Loader;
+use crate::plugins::plugin::{Digest, Plugin};
+use crate::plugins::served::{Served, Terms};
 use crate::visible;
 
 /// What a load came to.

@@ -1,7 +1,7 @@
 //! What an author may want to know of a tool that works: where clients cut or round.
 
 use super::lint::each;
-use crate::plugins::load::{Function, Kind};
+use crate::plugins::plugin::{Function, Kind};
 use crate::plugins::shape::{Given, Integer, Output, Shape};
 
 /// Characters of a description that every client passes on (VS Code with GPT-4 cuts there; OpenAI's API has refused more).

@@ -11,7 +11,7 @@ use tinymcp::config::Config;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::codec;
 use tinymcp::plugins::conversation::Conversation;
-use tinymcp::plugins::load::Kind;
+use tinymcp::plugins::plugin::Kind;
 use tinymcp::principal::Principal;
 
 use crate::Plan;
