@@ -7,10 +7,11 @@
 //! publishes the [`catalog`]; a call runs in [`call`], on the [`engine`], with what [`guest`] gives it;
 //! [`shape`] is what a WIT type looks like here, [`schema`] and [`codec`] are its two faces in JSON.
 
+pub mod announcements;
+mod argument_memory;
 pub mod cache;
 pub mod call;
 pub mod catalog;
-mod changed;
 pub mod codec;
 pub mod compile;
 mod compilers;
@@ -36,6 +37,7 @@ pub mod names;
 pub mod plugin;
 mod registry;
 pub mod reserve;
+pub mod runtime;
 pub mod schema;
 pub mod served;
 pub mod shape;
@@ -56,15 +58,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::announcements::ResourceUpdated;
 use self::cache::Cache;
 use self::catalog::{Catalog, Prompt, Tool};
-pub use self::changed::Updated;
 use self::codec::Reply;
 use self::conversation::Conversation;
 use self::engine::{Cleaning, Engine};
 use self::error::CallError;
 use self::ledger::Ledger;
 use self::registry::Registry;
+use self::runtime::Runtime;
 use self::served::Served;
 use self::visits::{Answered, Wanted};
 pub use self::watch::cure as watch_cure;
@@ -83,7 +86,7 @@ const COMMAND_SLOTS: u32 = 1;
 /// The plugins of a running server. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Plugins {
-    engine: Arc<Engine>,
+    runtime: Arc<Runtime>,
     catalog: channel::Receiver<Arc<Catalog>>,
     ready: channel::Receiver<bool>,
     /// When whoever waits for the first scan is told that there was none; `None` for never.
@@ -103,12 +106,12 @@ impl Plugins {
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let engine = {
+        let runtime = {
             let pool = &config.borrow().pool;
             let cleaning = if pool.scan { Cleaning::Scan } else { Cleaning::Whole };
-            Engine::new(u32::from(*pool.slots), u32::from(pool.warm), cleaning).map_err(unusable)?
+            Runtime::new(u32::from(*pool.slots), u32::from(pool.warm), cleaning).map_err(unusable)?
         };
-        let (plugins, registry) = Self::prepare(config, state, state, engine)?;
+        let (plugins, registry) = Self::prepare(config, state, state, runtime)?;
         tracker.spawn(registry.run(stop));
         Ok(plugins)
     }
@@ -124,7 +127,7 @@ impl Plugins {
         cache: Option<&StateDir>,
     ) -> anyhow::Result<Self> {
         let (_sender, config) = channel::channel(Arc::new(config));
-        let (plugins, registry) = Self::prepare(config, state, cache, command_engine()?)?;
+        let (plugins, registry) = Self::prepare(config, state, cache, command_runtime()?)?;
         tokio::select! {
             () = plugins.ready() => {}
             () = registry.at_once().run(CancellationToken::new()) => {}
@@ -136,17 +139,17 @@ impl Plugins {
         config: channel::Receiver<Arc<Config>>,
         state: Option<&StateDir>,
         cache: Option<&StateDir>,
-        engine: Engine,
+        runtime: Runtime,
     ) -> anyhow::Result<(Self, Registry)> {
-        let engine = Arc::new(engine);
-        let cache = cache.and_then(|cache| open_cache(cache, &engine));
+        let runtime = Arc::new(runtime);
+        let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
         let ledger = Ledger::open(state);
         let patience = config.borrow().plugins.wait.duration().saturating_add(PUBLISHING);
         let scanned_by = Instant::now().checked_add(patience);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
-        let registry = Registry::new(Arc::clone(&engine), cache, ledger, config, catalog_sender, ready_sender)?;
-        Ok((Self { engine, catalog, ready, scanned_by }, registry))
+        let registry = Registry::new(Arc::clone(&runtime), cache, ledger, config, catalog_sender, ready_sender)?;
+        Ok((Self { runtime, catalog, ready, scanned_by }, registry))
     }
 
     /// The plugins of one file, for commands: nothing is watched. Compiled code is kept in `cache`.
@@ -154,14 +157,14 @@ impl Plugins {
     /// # Errors
     /// Why the file gives no plugin, or the engine cannot run here.
     pub fn of_file(config: &Config, cache: Option<&StateDir>, file: &Path) -> anyhow::Result<Self> {
-        let engine = Arc::new(command_engine()?);
-        let cache = cache.and_then(|cache| open_cache(cache, &engine));
-        let catalog = registry::catalog_of_file(&engine, cache.clone(), config, file)?;
+        let runtime = Arc::new(command_runtime()?);
+        let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
+        let catalog = registry::catalog_of_file(&runtime, cache.clone(), config, file)?;
         if let Some(cache) = cache {
             cache.sweep(catalog.served().map(|served| &served.plugin.digest));
         }
         Ok(Self {
-            engine,
+            runtime,
             catalog: channel::channel(Arc::new(catalog)).1,
             ready: channel::channel(true).1,
             scanned_by: None,
@@ -209,7 +212,7 @@ impl Plugins {
         arguments: &Map<String, Value>,
         conversation: Conversation,
     ) -> Result<Reply, CallError> {
-        call::call(&self.engine, tool, arguments, conversation).await
+        call::call(&self.runtime, tool, arguments, conversation).await
     }
 
     /// Reads a resource of a plugin; none if there is no such.
@@ -222,7 +225,7 @@ impl Plugins {
         uri: &str,
         conversation: Conversation,
     ) -> Result<Answered<Vec<Contents>>, CallError> {
-        visits::read_resource(&self.engine, of, uri, conversation).await
+        visits::read_resource(&self.runtime, of, uri, conversation).await
     }
 
     /// Fills a prompt in.
@@ -235,7 +238,7 @@ impl Plugins {
         arguments: Vec<(String, String)>,
         conversation: Conversation,
     ) -> Result<Answered<Conversed>, CallError> {
-        visits::get_prompt(&self.engine, prompt, arguments, conversation).await
+        visits::get_prompt(&self.runtime, prompt, arguments, conversation).await
     }
 
     /// Suggests values for an argument; nothing if the plugin does not do that.
@@ -248,17 +251,17 @@ impl Plugins {
         wanted: Wanted,
         conversation: Conversation,
     ) -> Result<Suggestions, CallError> {
-        visits::complete(&self.engine, of, wanted, conversation).await
+        visits::complete(&self.runtime, of, wanted, conversation).await
     }
 
     /// Resources that hold something else, from now on.
-    pub fn updates(&self) -> broadcast::Receiver<Updated> {
-        self.engine.changed().updates()
+    pub fn updates(&self) -> broadcast::Receiver<ResourceUpdated> {
+        self.runtime.announcements.updates()
     }
 }
 
-fn command_engine() -> anyhow::Result<Engine> {
-    Engine::new(COMMAND_SLOTS, 0, Cleaning::Whole).map_err(unusable)
+fn command_runtime() -> anyhow::Result<Runtime> {
+    Runtime::new(COMMAND_SLOTS, 0, Cleaning::Whole).map_err(unusable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]

@@ -20,12 +20,13 @@ use wasmtime_wasi::I32Exit;
 use super::catalog::Tool;
 use super::codec::{self, ArgumentError, Reply, ResultError};
 use super::conversation::Conversation;
-use super::engine::{Engine, Slow, Ticking};
+use super::engine::{Slow, Ticking};
 use super::error::CallError;
 use super::frames;
 use super::gate::{Full, Permit};
 use super::guest::{Guest, Surroundings};
 use super::plugin::Kind;
+use super::runtime::Runtime;
 use super::served::Served;
 use super::shape::Signature;
 use super::warm::{Live, Owner, Warm};
@@ -53,10 +54,10 @@ struct Place {
 }
 
 /// Waits for a place in the plugin, and then in the pool.
-async fn enter(engine: &Engine, served: &Served, caller: Option<&Principal>) -> Result<Place, CallError> {
+async fn enter(runtime: &Runtime, served: &Served, caller: Option<&Principal>) -> Result<Place, CallError> {
     let person = caller.map(Principal::person);
     let in_plugin = served.terms.gate.enter(person).await.map_err(|Full| CallError::Busy)?;
-    let in_pool = engine.slots().enter(person).await.map_err(|Full| CallError::Busy)?;
+    let in_pool = runtime.slots.enter(person).await.map_err(|Full| CallError::Busy)?;
     Ok(Place { _in_plugin: in_plugin, _in_pool: in_pool })
 }
 
@@ -81,7 +82,7 @@ pub(super) trait Work: Send + 'static {
 /// # Errors
 /// [`CallError`], each logged here with its cause. Nothing that a guest does makes this panic or outlast the deadline.
 pub async fn call(
-    engine: &Engine,
+    runtime: &Runtime,
     tool: &Arc<Tool>,
     arguments: &Map<String, Value>,
     conversation: Conversation,
@@ -89,29 +90,29 @@ pub async fn call(
     let served = &tool.served;
     let caller = conversation.caller.clone();
     let work = async {
-        let place = enter(engine, served, conversation.caller.as_deref()).await?;
+        let place = enter(runtime, served, conversation.caller.as_deref()).await?;
         let max_bytes = served.terms.limits.result.bytes();
         match &tool.function().kind {
             Kind::Typed { signature, export } => {
                 // Not before: as values of the engine, arguments can take forty times the memory that those who wait
                 // hold.
-                let memory = engine.values().hold(codec::weigh_arguments(signature, arguments)).await;
+                let memory = runtime.arguments.hold(codec::weigh_arguments(signature, arguments)).await;
                 let arguments = codec::decode_arguments(signature, arguments)?;
                 let work = Typed { signature: Arc::clone(signature), export: export.0, arguments, max_bytes };
-                run(engine, served, conversation, (place, memory), work).await?.map_err(CallError::Result)
+                run(runtime, served, conversation, (place, memory), work).await?.map_err(CallError::Result)
             }
             Kind::Listed(listed) => {
                 let arguments = Value::Object(arguments.clone());
                 let checked = Arc::clone(listed);
                 // The place stays taken for as long as the check goes on, whoever waits for it.
                 let check = move || (checked.arguments.check(&arguments).map(|()| arguments.to_string()), place);
-                let (json, place) = engine.lane().compute(check).await.map_err(CallError::Host)?;
+                let (json, place) = runtime.engine.lane().compute(check).await.map_err(CallError::Host)?;
                 let json = json.map_err(ArgumentError::from)?;
                 let Some(tools) = served.plugin.interfaces.tools.clone() else {
                     return Err(CallError::Host("the plugin has lost its tools".to_owned()));
                 };
                 let work = ByName { tools, name: listed.name.clone(), arguments: json, max_bytes };
-                let reply = run(engine, served, conversation, (place, None), work).await??;
+                let reply = run(runtime, served, conversation, (place, None), work).await??;
                 let Reply::Rich(rich) = &reply else { return Ok(reply) };
                 if rich.is_error || listed.structured.is_none() {
                     return Ok(reply);
@@ -120,7 +121,7 @@ pub async fn call(
                 let structured = rich.structured.clone().ok_or_else(missing)?;
                 let checked = Arc::clone(listed);
                 let check = move || checked.structured.as_ref().map_or(Ok(()), |schema| schema.check(&structured));
-                let fits = engine.lane().compute(check).await.map_err(CallError::Host)?;
+                let fits = runtime.engine.lane().compute(check).await.map_err(CallError::Host)?;
                 fits.map_err(|misfit| CallError::Result(ResultError::Schema(misfit.to_string())))?;
                 Ok(reply)
             }
@@ -134,7 +135,7 @@ pub async fn call(
 /// # Errors
 /// As for [`call`].
 pub(super) async fn visit<W: Work>(
-    engine: &Engine,
+    runtime: &Runtime,
     served: &Served,
     what: &str,
     conversation: Conversation,
@@ -142,8 +143,8 @@ pub(super) async fn visit<W: Work>(
 ) -> Result<W::Output, CallError> {
     let caller = conversation.caller.clone();
     let work = async {
-        let place = enter(engine, served, conversation.caller.as_deref()).await?;
-        run(engine, served, conversation, (place, None), work).await
+        let place = enter(runtime, served, conversation.caller.as_deref()).await?;
+        run(runtime, served, conversation, (place, None), work).await
     };
     contain(served, what, caller.as_ref(), work).await
 }
@@ -181,7 +182,7 @@ async fn contain<T>(
 
 /// Runs work in an instance: on this thread, and on the slow lane when it takes longer than a moment.
 async fn run<W: Work>(
-    engine: &Engine,
+    runtime: &Runtime,
     served: &Served,
     conversation: Conversation,
     held: (Place, Option<OwnedSemaphorePermit>),
@@ -194,18 +195,18 @@ async fn run<W: Work>(
         surroundings: Surroundings {
             plugin: Arc::clone(&served.plugin.name),
             settings: Arc::clone(&served.terms.settings),
-            changed: engine.changed().clone(),
+            announcements: runtime.announcements.clone(),
         },
         owner: Owner::of(served, conversation.caller.as_deref()),
-        warm: engine.warm().clone(),
+        warm: runtime.warm.clone(),
         conversation,
-        wasm: engine.wasm().clone(),
+        wasm: runtime.engine.wasm().clone(),
         slow: slow.clone(),
-        ticking: engine.tick(),
+        ticking: runtime.engine.tick(),
         held,
     };
     let run = AssertUnwindSafe(run.guest(work)).catch_unwind();
-    match engine.lane().run(slow, Box::pin(run)).await {
+    match runtime.engine.lane().run(slow, Box::pin(run)).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => Err(CallError::Host(panic_message(panic.as_ref()).to_owned())),
         Err(stopped) => Err(CallError::Host(stopped.to_string())),

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use super::changed::List;
+use super::announcements::List;
 use super::plugin::{self, Digest, Function, Kind, Listed, MAX_URI_BYTES};
 use super::served::Served;
 use super::shape::Output;

@@ -188,7 +188,7 @@ impl Compiler {
     /// [`CompileError`].
     pub(super) async fn compile(
         &self,
-        engine: &Arc<Engine>,
+        engine: &Engine,
         name: &str,
         digest: Digest,
         bytes: &Arc<Vec<u8>>,
@@ -316,10 +316,10 @@ async fn announced<T>(name: &str, bytes: usize, compiling: impl Future<Output = 
     compiling.await
 }
 
-async fn in_this_process(engine: &Arc<Engine>, bytes: &Arc<Vec<u8>>) -> Result<Compiled, CompileError> {
-    let (engine, bytes) = (Arc::clone(engine), Arc::clone(bytes));
+async fn in_this_process(engine: &Engine, bytes: &Arc<Vec<u8>>) -> Result<Compiled, CompileError> {
+    let (engine, bytes) = (engine.wasm().clone(), Arc::clone(bytes));
     let compile = move || {
-        let code = engine.wasm().precompile_component(&bytes);
+        let code = engine.precompile_component(&bytes);
         code.map_err(|error| match features::missing(&bytes) {
             Some(missing) => CompileError::Unsupported(missing),
             None => CompileError::Invalid(format!("{error:#}")),

@@ -1,27 +1,18 @@
-//! The WebAssembly engine: one per process, with its pool of instances, its clock and its linker.
+//! The WebAssembly engine: one per process, with its pool of instances, its clock and its slow lane.
 //!
-//! Invariant: nothing here knows a plugin. What every call has in common is set up once, so that a
-//! call costs a fresh [`wasmtime::Store`], an instantiation and the guest's own work.
+//! It knows WebAssembly and no plugin, nothing of what stands behind imports, and nobody who calls.
 
 mod clock;
 mod lane;
-mod values;
 
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
-use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use self::clock::Clock;
 pub(super) use self::clock::Ticking;
 pub(super) use self::lane::{Lane, Slow, nice};
-pub(super) use self::values::Values;
-use super::changed::Changed;
-use super::gate::Gate;
-use super::guest::{self, Guest};
-use super::warm::Warm;
 
 /// Stack of a guest's WebAssembly frames. A deeper recursion traps; 1 MiB is what native threads of small programs get.
 const WASM_STACK_BYTES: usize = 1024 * 1024;
@@ -59,77 +50,44 @@ pub enum Cleaning {
     Scan,
 }
 
-/// The engine of this process, and what calls share.
+/// The engine of this process.
 pub struct Engine {
     wasm: wasmtime::Engine,
-    linker: Linker<Guest>,
     clock: Clock,
     lane: Lane,
-    slots: Arc<Gate>,
-    values: Values,
-    warm: Warm,
-    changed: Changed,
 }
 
 impl Engine {
-    /// Starts the engine with room for `slots` calls at once, and `warm` instances that are kept for further ones.
+    /// Starts the engine with room for so many instances at once.
     ///
     /// The pool reserves address space for every slot, some gigabytes each. Where the system does not give so much
     /// (`ulimit -v`, strict overcommit), instances are allocated on demand, which costs a call some 30 µs.
     ///
     /// # Errors
     /// When the processor or the system cannot run WebAssembly code as configured, or no thread can be started.
-    pub fn new(slots: u32, warm: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
-        let wasm = match wasmtime::Engine::new(&config(Some(pool(slots.saturating_add(warm), cleaning.possible())))) {
+    pub(super) fn new(instances: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
+        let wasm = match wasmtime::Engine::new(&config(Some(pool(instances, cleaning.possible())))) {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::warn!(
-                    slots,
+                    instances,
                     error = format!("{error:#}"),
                     "no address space for the instance pool; calls allocate on demand, which is slower: lower `pool.slots`"
                 );
                 wasmtime::Engine::new(&config(None))?
             }
         };
-        let linker = guest::linker(&wasm)?;
         let clock = Clock::start(wasm.clone())?;
-        let lane = Lane::start()?;
-        let slots = Arc::new(Gate::of_pool(slots as usize));
-        let warm = Warm::new(warm as usize);
-        Ok(Self { wasm, linker, clock, lane, slots, values: Values::new(), warm, changed: Changed::new() })
+        Ok(Self { wasm, clock, lane: Lane::start()? })
     }
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
         &self.wasm
     }
 
-    pub(super) fn linker(&self) -> &Linker<Guest> {
-        &self.linker
-    }
-
     /// Where guests run that need more than a moment.
     pub(super) fn lane(&self) -> &Lane {
         &self.lane
-    }
-
-    /// A place for each call that the pool has room for, shared by the people who call.
-    pub(super) fn slots(&self) -> &Arc<Gate> {
-        &self.slots
-    }
-
-    /// Instances that are kept for further calls.
-    pub(super) fn warm(&self) -> &Warm {
-        &self.warm
-    }
-
-    /// Takes what plugins say has changed.
-    pub(super) fn changed(&self) -> &Changed {
-        &self.changed
-    }
-
-    /// The memory for arguments.
-    pub(super) fn values(&self) -> &Values {
-        &self.values
     }
 
     /// Keeps the clock ticking while the result lives.

@@ -29,7 +29,7 @@ use wasmtime_wasi_http::{
 
 pub(super) use self::limiter::Limiter;
 use self::prints::Prints;
-use super::changed::Changed;
+use super::announcements::Announcements;
 use super::conversation::Conversation;
 use crate::config::Limits;
 
@@ -59,8 +59,7 @@ pub(super) struct Surroundings {
     pub(super) plugin: Arc<str>,
     /// What its operator has written for it.
     pub(super) settings: Arc<Settings>,
-    /// Where it says what has changed.
-    pub(super) changed: Changed,
+    pub(super) announcements: Announcements,
 }
 
 /// The host's side of one call.
@@ -68,7 +67,7 @@ pub(super) struct Guest {
     pub(super) limiter: Limiter,
     plugin: Arc<str>,
     settings: Arc<Settings>,
-    changed: Changed,
+    announcements: Announcements,
     conversation: Conversation,
     reported: progress::Reported,
     prints: Prints,
@@ -81,7 +80,7 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn new(surroundings: Surroundings, limits: &Limits, conversation: Conversation) -> Self {
-        let Surroundings { plugin, settings, changed } = surroundings;
+        let Surroundings { plugin, settings, announcements } = surroundings;
         let prints = Prints::new(Arc::clone(&plugin), conversation.caller.clone(), limits.log.bytes());
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
@@ -91,7 +90,7 @@ impl Guest {
             limiter: Limiter::new(limits.memory.bytes()),
             plugin,
             settings,
-            changed,
+            announcements,
             conversation,
             reported: progress::Reported::default(),
             prints,

@@ -15,11 +15,11 @@ use super::call::{self, Work};
 use super::codec::parse_object;
 use super::conversation::Conversation;
 use super::docs::{FunctionDocs, Hints, MAX_TITLE_BYTES, description};
-use super::engine::Engine;
 use super::error::CallError;
 use super::guest::Guest;
 use super::names::{FunctionName, is_plain};
 use super::plugin::{Function, Interfaces, Kind, Listed, MAX_URI_BYTES, Plugin, Prompt, Resource, Template};
+use super::runtime::Runtime;
 use super::schema::lint;
 use super::served::Served;
 use super::validator::Validator;
@@ -68,13 +68,13 @@ impl Work for Ask {
 ///
 /// # Errors
 /// The call that asks for them failed; the plugin is as it was.
-pub(super) async fn read(engine: &Engine, served: &Served) -> Result<Plugin, CallError> {
+pub(super) async fn read(runtime: &Runtime, served: &Served) -> Result<Plugin, CallError> {
     let plugin = &served.plugin;
     if !plugin.interfaces.give_lists() {
         return Ok(Plugin::clone(plugin));
     }
     let said =
-        call::visit(engine, served, "its lists", Conversation::default(), Ask(plugin.interfaces.clone())).await?;
+        call::visit(runtime, served, "its lists", Conversation::default(), Ask(plugin.interfaces.clone())).await?;
     Ok(with(plugin, said))
 }
 

@@ -16,6 +16,7 @@ use super::instead::Instead;
 use super::load_error::LoadError;
 use super::names::FunctionName;
 use super::plugin::{Digest, Export, Function, Interfaces, Kind, Plugin};
+use super::runtime::Runtime;
 use super::schema;
 use super::shape::{KnownTypes, Signature};
 use super::wit::{VERSION, completions, prompts, resources, tools};
@@ -33,17 +34,18 @@ const INITIALISERS: [&[&str]; 2] =
 /// # Errors
 /// [`LoadError`].
 pub(super) fn load(
-    engine: &Engine,
+    runtime: &Runtime,
     component: &Component,
     digest: Digest,
     name: &str,
     bytes: &[u8],
 ) -> Result<Plugin, LoadError> {
+    let engine = &runtime.engine;
     let imports = imports(engine, component);
     let component_type = component.component_type();
     let exported = || component_type.exports(engine.wasm()).map(|(name, _)| name);
     require_version(imports.iter().map(|import| import.name.as_str()).chain(exported()))?;
-    let pre = link(engine, component, &imports)?;
+    let pre = link(runtime, component, &imports)?;
     let interfaces = interfaces(engine, component, &pre)?;
     let mut docs = Docs::from_component(bytes);
     let Exports { functions, mut warnings, .. } = exports(engine, component, &docs);
@@ -102,8 +104,8 @@ fn is_types_only(engine: &Engine, item: &ComponentItem) -> bool {
     }
 }
 
-fn link(engine: &Engine, component: &Component, imports: &[Imported]) -> Result<InstancePre<Guest>, LoadError> {
-    engine.linker().instantiate_pre(component).map_err(|error| {
+fn link(runtime: &Runtime, component: &Component, imports: &[Imported]) -> Result<InstancePre<Guest>, LoadError> {
+    runtime.linker.instantiate_pre(component).map_err(|error| {
         let unknown = imports.iter().filter(|import| import.behind == Import::Unknown);
         let unknown: Vec<String> = unknown.map(|import| import.name.clone()).collect();
         if unknown.is_empty() { LoadError::Unlinkable(error) } else { LoadError::UnknownImports(unknown) }

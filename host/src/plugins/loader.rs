@@ -16,6 +16,7 @@ use super::engine::Engine;
 use super::instead::{self, Instead};
 use super::load_error::LoadError;
 use super::plugin::{Digest, Plugin};
+use super::runtime::Runtime;
 use super::{kind, load};
 
 /// A failure that took less is found out again as quickly as it is remembered.
@@ -23,7 +24,7 @@ const REMEMBERED_FROM: Duration = Duration::from_secs(1);
 
 /// Where plugins are made. Nothing in it knows what is loaded.
 pub struct Loader {
-    engine: Arc<Engine>,
+    runtime: Arc<Runtime>,
     cache: Option<Cache>,
     threads: Compilers,
     compiler: Compiler,
@@ -35,9 +36,9 @@ impl Loader {
     ///
     /// # Errors
     /// When there are none to be had.
-    pub fn new(engine: Arc<Engine>, cache: Option<Cache>) -> io::Result<Self> {
+    pub fn new(runtime: Arc<Runtime>, cache: Option<Cache>) -> io::Result<Self> {
         let (threads, compiler) = (Compilers::start()?, Compiler::new());
-        Ok(Self { engine, cache, threads, compiler, is_starting_child: AtomicBool::new(false) })
+        Ok(Self { runtime, cache, threads, compiler, is_starting_child: AtomicBool::new(false) })
     }
 
     /// The threads on which files are read.
@@ -52,7 +53,7 @@ impl Loader {
         }
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            this.compiler.make_ready(&this.engine).await;
+            this.compiler.make_ready(&this.runtime.engine).await;
             this.is_starting_child.store(false, Ordering::Release);
         });
     }
@@ -63,16 +64,16 @@ impl Loader {
     /// [`LoadError`].
     pub async fn load(&self, name: &str, bytes: Vec<u8>, allowance: Allowance) -> Result<Plugin, LoadError> {
         let (bytes, name) = (Arc::new(bytes), Arc::<str>::from(name));
-        let (engine, cache) = (Arc::clone(&self.engine), self.cache.clone());
+        let (runtime, cache) = (Arc::clone(&self.runtime), self.cache.clone());
         let looking_at = Arc::clone(&bytes);
-        let look = move || look_up(&engine, cache.as_ref(), &looking_at, allowance);
+        let look = move || look_up(&runtime.engine, cache.as_ref(), &looking_at, allowance);
         let (digest, cached) = self.on_thread(bytes.len(), look).await??;
         let component = match cached {
             Some(component) => component,
             None => self.compile(&name, digest, &bytes, allowance).await?,
         };
-        let engine = Arc::clone(&self.engine);
-        self.on_thread(bytes.len(), move || load::load(&engine, &component, digest, &name, &bytes)).await?
+        let runtime = Arc::clone(&self.runtime);
+        self.on_thread(bytes.len(), move || load::load(&runtime, &component, digest, &name, &bytes)).await?
     }
 
     /// The same for who cannot be asynchronous.
@@ -80,7 +81,7 @@ impl Loader {
     /// # Errors
     /// [`LoadError`].
     pub fn load_and_wait(&self, name: &str, bytes: Vec<u8>, allowance: Allowance) -> Result<Plugin, LoadError> {
-        let waited = self.engine.lane().block_on(self.load(name, bytes, allowance));
+        let waited = self.runtime.engine.lane().block_on(self.load(name, bytes, allowance));
         waited.map_err(LoadError::Host).flatten()
     }
 
@@ -92,7 +93,7 @@ impl Loader {
         allowance: Allowance,
     ) -> Result<Component, LoadError> {
         let started = Instant::now();
-        let outcome = self.compiler.compile(&self.engine, name, digest, bytes, allowance).await;
+        let outcome = self.compiler.compile(&self.runtime.engine, name, digest, bytes, allowance).await;
         let elapsed = started.elapsed();
         match outcome {
             Ok(Compiled { code, cpu, memory }) => {
@@ -104,8 +105,8 @@ impl Loader {
                     "compiled plugin `{name}` in {:.2} s",
                     elapsed.as_secs_f64(),
                 );
-                let (engine, cache, name) = (Arc::clone(&self.engine), self.cache.clone(), Arc::clone(name));
-                self.on_thread(code.len(), move || keep(&engine, cache.as_ref(), &name, digest, &code)).await?
+                let (runtime, cache, name) = (Arc::clone(&self.runtime), self.cache.clone(), Arc::clone(name));
+                self.on_thread(code.len(), move || keep(&runtime.engine, cache.as_ref(), &name, digest, &code)).await?
             }
             Err(error) => {
                 if error.is_worth_remembering(elapsed >= REMEMBERED_FROM)

@@ -19,17 +19,17 @@ use tokio_util::sync::CancellationToken;
 
 use self::entry::{Entry, LoadId, Names, Offer, Refused, UnderWay};
 use self::job::{Job, Loaded};
+use super::announcements::List;
 use super::cache::Cache;
 use super::catalog::{Catalog, Given, PluginStatus};
-use super::changed::List;
 use super::compile::Allowance;
 use super::directory::{self, Found, Stamp};
-use super::engine::Engine;
 use super::ledger::Ledger;
 use super::links;
 use super::loader::Loader;
 use super::names;
 use super::plugin::{Digest, Plugin};
+use super::runtime::Runtime;
 use super::watch::Watch;
 use crate::config::Config;
 
@@ -52,7 +52,7 @@ const MISSING_RETRY: Duration = Duration::from_millis(500);
 
 /// The task's state.
 pub(super) struct Registry {
-    engine: Arc<Engine>,
+    runtime: Arc<Runtime>,
     cache: Option<Cache>,
     loader: Arc<Loader>,
     config: watch::Receiver<Arc<Config>>,
@@ -107,17 +107,17 @@ struct Relisted {
 
 impl Registry {
     pub(super) fn new(
-        engine: Arc<Engine>,
+        runtime: Arc<Runtime>,
         cache: Option<Cache>,
         ledger: Ledger,
         config: watch::Receiver<Arc<Config>>,
         catalog: watch::Sender<Arc<Catalog>>,
         ready: watch::Sender<bool>,
     ) -> std::io::Result<Self> {
-        let loader = Arc::new(Loader::new(Arc::clone(&engine), cache.clone())?);
+        let loader = Arc::new(Loader::new(Arc::clone(&runtime), cache.clone())?);
         let patience = Some(config.borrow().plugins.wait.duration());
         Ok(Self {
-            engine,
+            runtime,
             cache,
             loader,
             config,
@@ -156,7 +156,7 @@ impl Registry {
             let config = self.config();
             Watch::new(&config.plugins.dir, config.plugins.poll.is_none())
         };
-        let engine = Arc::clone(&self.engine);
+        let runtime = Arc::clone(&self.runtime);
         let mut look_at = Instant::now();
         loop {
             if Instant::now() >= look_at {
@@ -186,7 +186,7 @@ impl Registry {
                         Err(_) => self.listing.clear(),
                     }
                 }
-                () = engine.changed().said() => self.list_again(),
+                () = runtime.announcements.list_announced() => self.list_again(),
                 () = sleep_until(publish_at) => self.publish(),
                 () = sleep_until(ready_by) => {}
                 () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
@@ -207,7 +207,7 @@ impl Registry {
     /// One look at the directory: starts loads for what changed. Returns the time until the next one.
     async fn look(&mut self, watch: &mut Watch) -> Duration {
         // Where nothing changes, this is the only thing that happens from time to time.
-        self.engine.warm().sweep();
+        self.runtime.warm.sweep();
         self.expect_files();
         let config = self.config();
         let plugins = &config.plugins;
@@ -288,7 +288,7 @@ impl Registry {
             known: entry.digest,
             is_settled,
         };
-        let load = self.loads.spawn(job.run(Arc::clone(&self.engine), Arc::clone(&self.loader)));
+        let load = self.loads.spawn(job.run(Arc::clone(&self.runtime), Arc::clone(&self.loader)));
         entry.under_way = Some(UnderWay { of: found.stamp, load });
         None
     }
@@ -303,7 +303,7 @@ impl Registry {
     /// Asks plugins for their lists that say that these changed, each at most once in [`RELIST_PAUSE`].
     fn list_again(&mut self) {
         let mut said: BTreeMap<Arc<str>, BTreeSet<List>> = BTreeMap::new();
-        for (plugin, list) in self.engine.changed().take_lists() {
+        for (plugin, list) in self.runtime.announcements.take_lists() {
             said.entry(plugin).or_default().insert(list);
         }
         for (name, lists) in said {
@@ -346,10 +346,11 @@ impl Registry {
         let Some(lists) = self.pending.remove(&name) else { return };
         let Some(entry) = self.entries.values().find(|entry| entry.is_serving(&name)) else { return };
         let Some(offer) = &entry.offer else { return };
-        let (engine, plugin, terms) = (Arc::clone(&self.engine), Arc::clone(&offer.plugin), Arc::clone(entry.terms()));
+        let (runtime, plugin, terms) =
+            (Arc::clone(&self.runtime), Arc::clone(&offer.plugin), Arc::clone(entry.terms()));
         self.listing.insert(name);
         self.relists.spawn(async move {
-            let read = job::with_lists(&engine, Arc::clone(&plugin), terms).await;
+            let read = job::with_lists(&runtime, Arc::clone(&plugin), terms).await;
             Relist::Done(Box::new(Relisted { of: plugin, lists, read }))
         });
     }
@@ -598,7 +599,7 @@ impl Registry {
             *catalog = Arc::new(next);
             true
         });
-        self.engine.warm().sweep();
+        self.runtime.warm.sweep();
     }
 
     /// Writes down who holds which claims; not before all files had their say.
@@ -618,7 +619,7 @@ impl Registry {
 /// # Errors
 /// Why the file gives no plugin.
 pub(super) fn catalog_of_file(
-    engine: &Arc<Engine>,
+    runtime: &Arc<Runtime>,
     cache: Option<Cache>,
     config: &Config,
     path: &Path,
@@ -629,11 +630,11 @@ pub(super) fn catalog_of_file(
     let name = entry.name.clone()?;
     let limits = config.limits(&name);
     let (bytes, stamp) = directory::read(path, *limits.file)?;
-    let loader = Loader::new(Arc::clone(engine), cache)?;
+    let loader = Loader::new(Arc::clone(runtime), cache)?;
     let in_words = |error| anyhow::Error::msg(job::in_words(&error, directory::is_own(path, &stamp)));
     let plugin = Arc::new(loader.load_and_wait(&name, bytes, Allowance::of(&limits)).map_err(in_words)?);
-    let with_lists = job::with_lists(engine, plugin, Arc::clone(entry.terms()));
-    let plugin = Arc::new(engine.lane().block_on(with_lists).flatten().map_err(anyhow::Error::msg)?);
+    let with_lists = job::with_lists(runtime, plugin, Arc::clone(entry.terms()));
+    let plugin = Arc::new(runtime.engine.lane().block_on(with_lists).flatten().map_err(anyhow::Error::msg)?);
     let names = Names::of(&plugin, &name, config)?;
     entry.is_disabled = false;
     entry.offer = Some(Offer { plugin, names, since: SystemTime::now() });

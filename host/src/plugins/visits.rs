@@ -7,9 +7,9 @@ use super::call::{self, Work};
 use super::catalog::Prompt;
 use super::codec::{of_block, of_contents, require_size};
 use super::conversation::Conversation;
-use super::engine::Engine;
 use super::error::CallError;
 use super::guest::Guest;
+use super::runtime::Runtime;
 use super::served::Served;
 use super::wit::completions::{self, Suggestions, Target};
 use super::wit::content::Contents;
@@ -36,7 +36,7 @@ pub struct Wanted {
 }
 
 pub(super) async fn read_resource(
-    engine: &Engine,
+    runtime: &Runtime,
     of: &Served,
     uri: &str,
     conversation: Conversation,
@@ -52,7 +52,7 @@ pub(super) async fn read_resource(
     }
 
     let Some(resources) = of.plugin.interfaces.resources.clone() else { return Ok(Ok(Vec::new())) };
-    let read = call::visit(engine, of, "a resource", conversation, Read(resources, uri.to_owned())).await?;
+    let read = call::visit(runtime, of, "a resource", conversation, Read(resources, uri.to_owned())).await?;
     if let Ok(contents) = &read {
         require_size(contents.iter().map(of_contents).sum(), of.terms.limits.result.bytes())?;
     }
@@ -60,7 +60,7 @@ pub(super) async fn read_resource(
 }
 
 pub(super) async fn get_prompt(
-    engine: &Engine,
+    runtime: &Runtime,
     prompt: &Prompt,
     arguments: Vec<(String, String)>,
     conversation: Conversation,
@@ -80,7 +80,7 @@ pub(super) async fn get_prompt(
         return Err(CallError::Host("the plugin has lost its prompts".to_owned()));
     };
     let work = Get(prompts, prompt.prompt().prompt.name.clone(), arguments);
-    let got = call::visit(engine, &prompt.served, "a prompt", conversation, work).await?;
+    let got = call::visit(runtime, &prompt.served, "a prompt", conversation, work).await?;
     if let Ok(got) = &got {
         let size = got.messages.iter().map(|message| of_block(&message.content)).sum();
         require_size(size, prompt.served.terms.limits.result.bytes())?;
@@ -89,7 +89,7 @@ pub(super) async fn get_prompt(
 }
 
 pub(super) async fn complete(
-    engine: &Engine,
+    runtime: &Runtime,
     of: &Served,
     wanted: Wanted,
     conversation: Conversation,
@@ -109,7 +109,7 @@ pub(super) async fn complete(
     let Some(completions) = of.plugin.interfaces.completions.clone() else {
         return Ok(Suggestions { values: Vec::new(), total: None, has_more: false });
     };
-    let mut suggestions = call::visit(engine, of, "suggestions", conversation, Complete(completions, wanted)).await?;
+    let mut suggestions = call::visit(runtime, of, "suggestions", conversation, Complete(completions, wanted)).await?;
     if suggestions.values.len() > MAX_SUGGESTIONS {
         suggestions.values.truncate(MAX_SUGGESTIONS);
         suggestions.has_more = true;

@@ -138,7 +138,7 @@ mod tests {
         let _stopped = stop.clone().drop_guard();
         let plugins = Plugins::start(config, None, &TaskTracker::new(), stop).unwrap();
         plugins.ready().await;
-        let warm = plugins.engine.warm();
+        let warm = &plugins.runtime.warm;
         warm.put(owner(&plugins), live(&plugins).await);
         warm.sweep();
         let kept = || warm.kept.lock().unwrap();
@@ -162,10 +162,10 @@ mod tests {
         let surroundings = Surroundings {
             plugin: Arc::clone(&served.plugin.name),
             settings: Arc::clone(&served.terms.settings),
-            changed: plugins.engine.changed().clone(),
+            announcements: plugins.runtime.announcements.clone(),
         };
         let guest = Guest::new(surroundings, &served.terms.limits, Conversation::default());
-        let mut store = Store::new(plugins.engine.wasm(), guest);
+        let mut store = Store::new(plugins.runtime.engine.wasm(), guest);
         store.set_epoch_deadline(u64::MAX / 2);
         let instance = served.plugin.pre.instantiate_async(&mut store).await.unwrap();
         Live { store, instance }

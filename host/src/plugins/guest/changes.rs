@@ -3,7 +3,7 @@
 use wasmtime::component::{HasSelf, Linker};
 
 use super::Guest;
-use crate::plugins::changed::List;
+use crate::plugins::announcements::List;
 use crate::plugins::plugin::MAX_URI_BYTES;
 use crate::plugins::wit::changes;
 
@@ -30,7 +30,7 @@ impl changes::Host for Guest {
     fn updated(&mut self, uri: String) -> wasmtime::Result<()> {
         // Nobody calls while lists are made, and a list that changes something would be made again without end.
         if self.conversation.caller.is_some() && uri.len() <= MAX_URI_BYTES {
-            self.changed.resource(&self.plugin, uri);
+            self.announcements.resource(&self.plugin, uri);
         }
         Ok(())
     }
@@ -39,7 +39,7 @@ impl changes::Host for Guest {
 impl Guest {
     fn list_changed(&self, list: List) {
         if self.conversation.caller.is_some() {
-            self.changed.list(&self.plugin, list);
+            self.announcements.list(&self.plugin, list);
         }
     }
 }

@@ -6,10 +6,10 @@ use crate::plugins::engine::Cleaning;
 const FILE: &str = "greeter.wasm";
 
 fn registry() -> Registry {
-    let engine = Arc::new(Engine::new(1, 0, Cleaning::Whole).unwrap());
+    let runtime = Arc::new(Runtime::new(1, 0, Cleaning::Whole).unwrap());
     let config = watch::channel(Arc::new(Config::default())).1;
     let (catalog, ready) = (watch::channel(Arc::default()).0, watch::channel(false).0);
-    let mut registry = Registry::new(engine, None, Ledger::default(), config, catalog, ready).unwrap();
+    let mut registry = Registry::new(runtime, None, Ledger::default(), config, catalog, ready).unwrap();
     registry.entries.insert(FILE.to_owned(), Entry::new(FILE, &Config::default()));
     registry
 }

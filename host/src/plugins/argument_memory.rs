@@ -16,15 +16,15 @@ const SMALL_BYTES: usize = 2 * 1024 * 1024;
 /// What one permit stands for.
 const UNIT_BYTES: usize = 64 * 1024;
 
-pub(in crate::plugins) struct Values(Arc<Semaphore>);
+pub(super) struct ArgumentMemory(Arc<Semaphore>);
 
-impl Values {
+impl ArgumentMemory {
     pub(super) fn new() -> Self {
         Self(Arc::new(Semaphore::new(BUDGET_BYTES / UNIT_BYTES)))
     }
 
     /// Waits until so many bytes are free. They are given back when the result is dropped.
-    pub(in crate::plugins) async fn hold(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn hold(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         if bytes < SMALL_BYTES {
             return None;
         }
@@ -42,12 +42,12 @@ mod tests {
 
     #[test]
     fn large_arguments_wait_for_each_other_and_small_ones_for_nobody() {
-        let values = Values::new();
-        let first = values.hold(BUDGET_BYTES / 2).now_or_never().unwrap();
-        let second = values.hold(BUDGET_BYTES / 2).now_or_never().unwrap();
-        assert!(values.hold(BUDGET_BYTES * 9).now_or_never().is_none());
-        assert!(values.hold(1000).now_or_never().is_some());
+        let memory = ArgumentMemory::new();
+        let first = memory.hold(BUDGET_BYTES / 2).now_or_never().unwrap();
+        let second = memory.hold(BUDGET_BYTES / 2).now_or_never().unwrap();
+        assert!(memory.hold(BUDGET_BYTES * 9).now_or_never().is_none());
+        assert!(memory.hold(1000).now_or_never().is_some());
         drop((first, second));
-        assert!(values.hold(BUDGET_BYTES * 9).now_or_never().unwrap().is_some());
+        assert!(memory.hold(BUDGET_BYTES * 9).now_or_never().unwrap().is_some());
     }
 }
