@@ -3,49 +3,22 @@
 //! This is the only module that names wasmtime, and it knows nothing of MCP, HTTP or login. Others see
 //! [`Plugins`]: a channel of immutable catalogs, and a way to call a tool of one.
 //!
-//! A file becomes tools in [`loader`] ([`compile`], or the [`cache`]) and [`load`] (link, read types and documentation); [`registry`] owns what is loaded and
-//! publishes the [`catalog`]; a call runs in [`call`], on the [`engine`], with what [`guest`] gives it;
-//! [`shape`] is what a WIT type looks like here, [`schema`] and [`codec`] are its two faces in JSON.
+//! A file becomes a [`Plugin`](plugin::Plugin) in [`loading`]; [`registry`] looks at the directory, owns what is loaded, and
+//! publishes the [`catalog`]; a call runs in the [`sandbox`], with [`imports`] behind the guest; [`types`] is a WIT type and
+//! its faces.
 
 pub mod announcements;
-mod argument_memory;
-pub mod cache;
-pub mod call;
 pub mod catalog;
-pub mod codec;
-pub mod compile;
-mod compilers;
 pub mod conversation;
-mod directory;
-mod display;
-pub mod docs;
-pub mod engine;
 pub mod error;
-pub mod frames;
-mod gate;
-mod guest;
 pub mod imports;
-pub mod instead;
-pub mod kind;
-mod ledger;
-mod links;
-pub mod lists;
-pub mod load;
-pub mod load_error;
-pub mod loader;
+pub mod loading;
 pub mod names;
 pub mod plugin;
-mod registry;
-pub mod reserve;
-pub mod runtime;
-pub mod schema;
+pub mod registry;
+pub mod sandbox;
 pub mod served;
-pub mod shape;
-pub mod unknown;
-mod validator;
-pub mod visits;
-mod warm;
-mod watch;
+pub mod types;
 pub mod wit;
 
 use std::path::Path;
@@ -59,18 +32,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::announcements::ResourceUpdated;
-use self::cache::Cache;
 use self::catalog::{Catalog, Prompt, Tool};
-use self::codec::Reply;
 use self::conversation::Conversation;
-use self::engine::{Cleaning, Engine};
 use self::error::CallError;
-use self::ledger::Ledger;
+use self::loading::cache::Cache;
 use self::registry::Registry;
-use self::runtime::Runtime;
+use self::registry::ledger::Ledger;
+pub use self::registry::watch::cure as watch_cure;
+use self::sandbox::engine::{Cleaning, Engine};
+use self::sandbox::requests::{self, Answered, Wanted};
+use self::sandbox::runtime::Runtime;
 use self::served::Served;
-use self::visits::{Answered, Wanted};
-pub use self::watch::cure as watch_cure;
+use self::types::codec::Reply;
 use self::wit::completions::Suggestions;
 use self::wit::content::Contents;
 use self::wit::prompts::Conversation as Conversed;
@@ -202,7 +175,7 @@ impl Plugins {
         self.is_ready()
     }
 
-    /// Calls a tool; see [`call::call`].
+    /// Calls a tool; see [`sandbox::call::call`].
     ///
     /// # Errors
     /// [`CallError`]: what to tell the caller.
@@ -212,7 +185,7 @@ impl Plugins {
         arguments: &Map<String, Value>,
         conversation: Conversation,
     ) -> Result<Reply, CallError> {
-        call::call(&self.runtime, tool, arguments, conversation).await
+        sandbox::call::call(&self.runtime, tool, arguments, conversation).await
     }
 
     /// Reads a resource of a plugin; none if there is no such.
@@ -225,7 +198,7 @@ impl Plugins {
         uri: &str,
         conversation: Conversation,
     ) -> Result<Answered<Vec<Contents>>, CallError> {
-        visits::read_resource(&self.runtime, of, uri, conversation).await
+        requests::read_resource(&self.runtime, of, uri, conversation).await
     }
 
     /// Fills a prompt in.
@@ -238,7 +211,7 @@ impl Plugins {
         arguments: Vec<(String, String)>,
         conversation: Conversation,
     ) -> Result<Answered<Conversed>, CallError> {
-        visits::get_prompt(&self.runtime, prompt, arguments, conversation).await
+        requests::get_prompt(&self.runtime, prompt, arguments, conversation).await
     }
 
     /// Suggests values for an argument; nothing if the plugin does not do that.
@@ -251,7 +224,7 @@ impl Plugins {
         wanted: Wanted,
         conversation: Conversation,
     ) -> Result<Suggestions, CallError> {
-        visits::complete(&self.runtime, of, wanted, conversation).await
+        requests::complete(&self.runtime, of, wanted, conversation).await
     }
 
     /// Resources that hold something else, from now on.

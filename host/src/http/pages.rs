@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::{App, html};
 use crate::clients::{self, Client};
 use crate::plugins::catalog::{PluginStatus, Tool};
-use crate::plugins::unknown;
+use crate::plugins::registry::unknown;
 use crate::visible;
 
 #[derive(Template)]

@@ -22,9 +22,9 @@ use super::content::{DONE, shown};
 use super::signals::Signals;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
-use crate::plugins::codec::Reply;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
+use crate::plugins::types::codec::Reply;
 use crate::principal::Principal;
 
 /// The versions of the `initialize` era in which a call looks as it does here.

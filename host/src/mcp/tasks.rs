@@ -19,9 +19,9 @@ use super::rounds::{MAX_ROUNDS, answers_in};
 use super::tools;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Tool;
-use crate::plugins::codec::Reply;
 use crate::plugins::conversation::{Conversation, Message, Outbox};
 use crate::plugins::error::CallError;
+use crate::plugins::types::codec::Reply;
 use crate::plugins::wit::input::{Answer, Capabilities, Request};
 use crate::principal::Principal;
 

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::content::{self, set};
 use crate::plugins::catalog;
-use crate::plugins::codec::{Reply, Rich};
-use crate::plugins::docs::Hints;
 use crate::plugins::error::CallError;
+use crate::plugins::types::codec::{Reply, Rich};
+use crate::plugins::types::docs::Hints;
 
 /// A tool of the catalog as `tools/list` shows it.
 pub(super) fn tool(tool: &catalog::Tool) -> Tool {

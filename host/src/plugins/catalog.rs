@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::announcements::List;
 use super::plugin::{self, Digest, Function, Kind, Listed, MAX_URI_BYTES};
 use super::served::Served;
-use super::shape::Output;
+use super::types::shape::Output;
 
 /// What all plugins give, and what became of each file.
 #[derive(Default)]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::codec::{ArgumentError, ResultError};
-use super::frames;
+use super::sandbox::traps;
+use super::types::codec::{ArgumentError, ResultError};
 use crate::config::units::Period;
 
 /// Why a call gave no reply. What the message says is for the caller; causes are logged.
@@ -33,7 +33,7 @@ pub enum CallError {
     #[error("the tool exited (status {0}) instead of returning a result")]
     Exited(i32),
     /// The guest trapped: a panic, a division by zero, an access out of bounds.
-    #[error("the tool crashed{}", frames::suspicion(.0))]
+    #[error("the tool crashed{}", traps::suspicion(.0))]
     Trapped(wasmtime::Error),
     /// What the guest returned cannot be given to a client.
     #[error("the tool's result cannot be returned: {0}")]
@@ -53,7 +53,7 @@ impl CallError {
     /// The cause, which is for the log and for whoever works on the plugin, where the message does not say it.
     pub fn cause(&self) -> Option<String> {
         match self {
-            Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => Some(frames::cause(error)),
+            Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => Some(traps::cause(error)),
             Self::Host(cause) => Some(cause.clone()),
             Self::Arguments(_)
             | Self::Timeout(_)
@@ -69,7 +69,7 @@ impl CallError {
     /// The functions that the guest was in when it trapped, the innermost first.
     pub fn frames(&self) -> Vec<String> {
         match self {
-            Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => frames::frames(error),
+            Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => traps::frames(error),
             _ => Vec::new(),
         }
     }

@@ -1,5 +1,14 @@
 //! What a component may import, and what stands behind it.
 
+mod caller;
+mod changes;
+pub(super) mod guest;
+mod input;
+mod log;
+mod progress;
+mod settings;
+mod stdio;
+
 use super::wit::VERSION;
 
 /// The package whose interfaces mean something here.

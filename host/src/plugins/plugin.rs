@@ -9,12 +9,12 @@ use regex::Regex;
 use serde_json::{Map, Value};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
-use super::docs::FunctionDocs;
-use super::guest::Guest;
 use super::imports::Imported;
+use super::imports::guest::Guest;
 use super::names::FunctionName;
-use super::shape::Signature;
-use super::validator::Validator;
+use super::types::docs::FunctionDocs;
+use super::types::shape::Signature;
+use super::types::validator::Validator;
 use super::wit::content::Icon;
 use super::wit::input::Capabilities;
 use super::wit::{completions, prompts, resources, tools};

@@ -4,33 +4,37 @@
 //! load, or whose names belong to another, changes nothing but its entry's problem. Loads run beside this task,
 //! so that a runtime that compiles for seconds holds up nobody.
 
+pub(super) mod directory;
 mod entry;
 mod job;
+pub(super) mod ledger;
+mod links;
+pub mod unknown;
+pub(super) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::directory::{Found, Stamp};
 use self::entry::{Entry, LoadId, Names, Offer, Refused, UnderWay};
 use self::job::{Job, Loaded};
+use self::ledger::Ledger;
+use self::watch::Watch;
 use super::announcements::List;
-use super::cache::Cache;
 use super::catalog::{Catalog, Given, PluginStatus};
-use super::compile::Allowance;
-use super::directory::{self, Found, Stamp};
-use super::ledger::Ledger;
-use super::links;
-use super::loader::Loader;
+use super::loading::cache::Cache;
+use super::loading::compile::Allowance;
+use super::loading::loader::Loader;
 use super::names;
 use super::plugin::{Digest, Plugin};
-use super::runtime::Runtime;
-use super::watch::Watch;
+use super::sandbox::runtime::Runtime;
 use crate::config::Config;
 
 /// Events within so long are looked at together: a copy program makes several for each file.
@@ -55,7 +59,7 @@ pub(super) struct Registry {
     runtime: Arc<Runtime>,
     cache: Option<Cache>,
     loader: Arc<Loader>,
-    config: watch::Receiver<Arc<Config>>,
+    config: channel::Receiver<Arc<Config>>,
     ledger: Ledger,
     /// By file name.
     entries: BTreeMap<String, Entry>,
@@ -71,8 +75,8 @@ pub(super) struct Registry {
     /// Lists that plugins say are new, since the last catalog.
     said: BTreeSet<List>,
     last_load: LoadId,
-    catalog: watch::Sender<Arc<Catalog>>,
-    ready: watch::Sender<bool>,
+    catalog: channel::Sender<Arc<Catalog>>,
+    ready: channel::Sender<bool>,
     /// Set while there is something to publish.
     publish_by: Option<Instant>,
     is_missing: bool,
@@ -110,9 +114,9 @@ impl Registry {
         runtime: Arc<Runtime>,
         cache: Option<Cache>,
         ledger: Ledger,
-        config: watch::Receiver<Arc<Config>>,
-        catalog: watch::Sender<Arc<Catalog>>,
-        ready: watch::Sender<bool>,
+        config: channel::Receiver<Arc<Config>>,
+        catalog: channel::Sender<Arc<Catalog>>,
+        ready: channel::Sender<bool>,
     ) -> std::io::Result<Self> {
         let loader = Arc::new(Loader::new(Arc::clone(&runtime), cache.clone())?);
         let patience = Some(config.borrow().plugins.wait.duration());

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gate::Gate;
-use super::guest::Settings;
+use super::imports::guest::Settings;
 use super::plugin::Plugin;
+use super::sandbox::gate::Gate;
 use crate::config::Limits;
 use crate::config::names::Scope;
 

@@ -16,7 +16,7 @@ use crate::mcp::request_state::Purpose;
 use crate::mcp::rounds::{CameBack, Ended, Exchange, Round};
 use crate::mcp::{tasks, tools};
 use crate::plugins::catalog::Tool;
-use crate::plugins::codec::Reply;
+use crate::plugins::types::codec::Reply;
 use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::tools::Tasks as Support;
 

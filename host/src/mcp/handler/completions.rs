@@ -6,7 +6,7 @@ use rmcp::service::RequestContext;
 
 use super::{Handler, principal};
 use crate::plugins::conversation::Conversation;
-use crate::plugins::visits::Wanted;
+use crate::plugins::sandbox::requests::Wanted;
 use crate::plugins::wit::completions::Target;
 
 pub(super) async fn complete(

@@ -7,11 +7,11 @@ use tokio::task::AbortHandle;
 
 use crate::config::Config;
 use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Serving, Template, Tool};
-use crate::plugins::compile::Allowance;
-use crate::plugins::directory::Stamp;
-use crate::plugins::gate::Gate;
+use crate::plugins::loading::compile::Allowance;
 use crate::plugins::names::{self, FunctionName, NameError};
 use crate::plugins::plugin::{Digest, Kind, Plugin};
+use crate::plugins::registry::directory::Stamp;
+use crate::plugins::sandbox::gate::Gate;
 use crate::plugins::served::{Served, Terms};
 use crate::visible;
 

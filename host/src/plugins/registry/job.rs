@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::entry::LoadId;
-use crate::plugins::compile::Allowance;
-use crate::plugins::directory::{self, Found, ReadError, Stamp};
-use crate::plugins::lists;
-use crate::plugins::load_error::LoadError;
-use crate::plugins::loader::Loader;
+use crate::plugins::loading::compile::Allowance;
+use crate::plugins::loading::error::LoadError;
+use crate::plugins::loading::lists;
+use crate::plugins::loading::loader::Loader;
 use crate::plugins::plugin::{Digest, Plugin};
-use crate::plugins::runtime::Runtime;
+use crate::plugins::registry::directory::{self, Found, ReadError, Stamp};
+use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::{Served, Terms};
 use crate::visible;
 

@@ -1,14 +1,14 @@
 //! What the task does in moments that no test from outside can choose.
 
 use super::*;
-use crate::plugins::engine::Cleaning;
+use crate::plugins::sandbox::engine::Cleaning;
 
 const FILE: &str = "greeter.wasm";
 
 fn registry() -> Registry {
     let runtime = Arc::new(Runtime::new(1, 0, Cleaning::Whole).unwrap());
-    let config = watch::channel(Arc::new(Config::default())).1;
-    let (catalog, ready) = (watch::channel(Arc::default()).0, watch::channel(false).0);
+    let config = channel::channel(Arc::new(Config::default())).1;
+    let (catalog, ready) = (channel::channel(Arc::default()).0, channel::channel(false).0);
     let mut registry = Registry::new(runtime, None, Ledger::default(), config, catalog, ready).unwrap();
     registry.entries.insert(FILE.to_owned(), Entry::new(FILE, &Config::default()));
     registry
