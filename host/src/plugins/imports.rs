@@ -1,24 +1,47 @@
 //! What a component may import, and what stands behind it.
+//!
+//! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest is
+//! what it does. A new one is a module, and a line in [`CAPABILITIES`].
 
 mod caller;
 mod changes;
 pub(super) mod guest;
 mod input;
 mod log;
+mod network;
 mod progress;
 mod settings;
 mod stdio;
+mod wasi;
 
+use wasmtime::component::Linker;
+
+use self::guest::Guest;
 use super::wit::VERSION;
 
 /// The package whose interfaces mean something here.
 pub(super) const OURS: &str = "tinymcp:plugin/";
 
-/// What a plugin may import of that package: its types, and what the host provides.
-pub(super) const PLUGIN_IMPORTS: [&str; 7] = ["content", "input", "progress", "log", "caller", "settings", "changes"];
+/// An interface of that package which a plugin may import, beside the types.
+struct Capability {
+    name: &'static str,
+    /// A call can reach its client by it before it is done.
+    talks: bool,
+    /// Puts it into the linker.
+    link: fn(&mut Linker<Guest>) -> wasmtime::Result<()>,
+}
 
-/// Interfaces by whose import a call can reach its client before it is done.
-pub(super) const TALKING: [&str; 4] = ["progress", "log", "input", "changes"];
+const CAPABILITIES: [Capability; 6] = [
+    Capability { name: "caller", talks: false, link: caller::link },
+    Capability { name: "changes", talks: true, link: changes::link },
+    Capability { name: "input", talks: true, link: input::link },
+    Capability { name: "log", talks: true, link: log::link },
+    Capability { name: "progress", talks: true, link: progress::link },
+    Capability { name: "settings", talks: false, link: settings::link },
+];
+
+/// The interface of that package that has types alone.
+const TYPES: &str = "content";
 
 /// An import of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +77,7 @@ impl Import {
     /// Sorts an import by its interface.
     pub(super) fn of(name: &str) -> Self {
         if name.starts_with(OURS) {
-            let is_known = PLUGIN_IMPORTS.iter().any(|interface| is_ours(name, interface));
+            let is_known = is_ours(name, TYPES) || capability(name).is_some();
             return if is_known { Self::Plugin } else { Self::Unknown };
         }
         let interface = name.strip_prefix("wasi:").and_then(|rest| rest.split_once("@0.2."));
@@ -90,6 +113,26 @@ impl Import {
 pub(super) fn is_ours(name: &str, interface: &str) -> bool {
     let rest = name.strip_prefix(OURS).and_then(|rest| rest.strip_prefix(interface));
     rest.and_then(|rest| rest.strip_prefix('@')) == Some(VERSION)
+}
+
+fn capability(import: &str) -> Option<&'static Capability> {
+    CAPABILITIES.iter().find(|capability| is_ours(import, capability.name))
+}
+
+/// Tells whether a call can reach its client by this import before it is done.
+pub(super) fn talks(import: &str) -> bool {
+    capability(import).is_some_and(|capability| capability.talks)
+}
+
+/// Links everything that a component may import.
+///
+/// # Errors
+/// When two interfaces claim one name, which a test would have met.
+pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasi::link(&mut linker)?;
+    CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
+    Ok(linker)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use super::error::LoadError;
 use super::instead::Instead;
 use crate::plugins::imports::guest::Guest;
-use crate::plugins::imports::{Import, Imported, OURS, TALKING, is_ours};
+use crate::plugins::imports::{Import, Imported, OURS, is_ours, talks};
 use crate::plugins::names::FunctionName;
 use crate::plugins::plugin::{Digest, Export, Function, Interfaces, Kind, Plugin};
 use crate::plugins::sandbox::engine::Engine;
@@ -63,7 +63,7 @@ pub(in crate::plugins) fn load(
         prompts: Arc::default(),
         resources: Arc::default(),
         templates: Arc::default(),
-        talks: imports.iter().any(|import| TALKING.iter().any(|interface| is_ours(&import.name, interface))),
+        talks: imports.iter().any(|import| talks(&import.name)),
         keep_warm: docs.keep_warm(),
         imports,
         warnings,

@@ -10,7 +10,8 @@ use super::engine::{Cleaning, Engine};
 use super::gate::Gate;
 use super::warm::Warm;
 use crate::plugins::announcements::Announcements;
-use crate::plugins::imports::guest::{self, Guest};
+use crate::plugins::imports::guest::Guest;
+use crate::plugins::imports::linker;
 
 /// The engine, and all that calls share.
 pub struct Runtime {
@@ -34,7 +35,7 @@ impl Runtime {
     pub fn new(slots: u32, warm: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
         let engine = Engine::new(slots.saturating_add(warm), cleaning)?;
         Ok(Self {
-            linker: guest::linker(engine.wasm())?,
+            linker: linker(engine.wasm())?,
             engine,
             slots: Arc::new(Gate::of_pool(slots as usize)),
             arguments: ArgumentMemory::new(),
