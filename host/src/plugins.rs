@@ -132,7 +132,7 @@ impl Plugins {
     pub fn of_file(config: &Config, cache: Option<&StateDir>, file: &Path) -> anyhow::Result<Self> {
         let runtime = Arc::new(command_runtime()?);
         let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
-        let catalog = registry::catalog_of_file(&runtime, cache.clone(), config, file)?;
+        let catalog = registry::single_file::catalog_of_file(&runtime, cache.clone(), config, file)?;
         if let Some(cache) = cache {
             cache.sweep(catalog.served().map(|served| &served.plugin.digest));
         }

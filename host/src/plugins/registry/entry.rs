@@ -1,15 +1,16 @@
 //! What the registry knows of one file.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::task::AbortHandle;
 
+use super::claims::{Refused, claims};
+use super::offer::{Called, Offer};
 use crate::config::Config;
 use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
-use crate::plugins::names::{self, FunctionName, NameError};
-use crate::plugins::plugin::{Digest, Kind, Plugin};
+use crate::plugins::names::{self, NameError};
+use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
 use crate::plugins::served::{Served, Terms};
@@ -18,6 +19,20 @@ use crate::visible;
 /// Tells loads apart: a file that went and came back must not get what the old one was.
 pub(super) type LoadId = u64;
 
+/// A load that ends with this: whoever replaces a file that compiles for long, or takes it away, need not wait for it.
+pub(super) struct Load {
+    pub(super) id: LoadId,
+    /// The state of the file that is loaded.
+    pub(super) of: Stamp,
+    pub(super) task: AbortHandle,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 /// One file of the directory: what was last made of it, and what is in force.
 pub(super) struct Entry {
     pub(super) name: Result<String, NameError>,
@@ -25,9 +40,7 @@ pub(super) struct Entry {
     pub(super) stamp: Option<Stamp>,
     pub(super) digest: Option<Digest>,
     /// The load that is under way, if it is still wanted.
-    pub(super) load: Option<LoadId>,
-    /// Of which state of the file that load is, and how to end it.
-    pub(super) under_way: Option<UnderWay>,
+    pub(super) load: Option<Load>,
     pub(super) is_disabled: bool,
     /// What is served: of the file as it is, or of an older state if that could not be loaded.
     pub(super) offer: Option<Offer>,
@@ -35,130 +48,6 @@ pub(super) struct Entry {
     pub(super) refused: Option<Refused>,
     pub(super) problem: Option<String>,
     terms: Arc<Terms>,
-}
-
-/// A load that ends with this: whoever replaces a file that compiles for long, or takes it away, need not wait for it.
-pub(super) struct UnderWay {
-    pub(super) of: Stamp,
-    pub(super) load: AbortHandle,
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.load.abort();
-    }
-}
-
-/// A plugin in force.
-pub(super) struct Offer {
-    pub(super) plugin: Arc<Plugin>,
-    pub(super) names: Names,
-    pub(super) since: SystemTime,
-}
-
-/// What clients call what a plugin gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Names {
-    /// Of its tools, in the order of its functions.
-    pub(super) tools: Vec<Called>,
-    /// Of its prompts, in their order.
-    pub(super) prompts: Vec<Called>,
-    /// What cannot have a name, and is left out.
-    pub(super) warnings: Vec<String>,
-}
-
-/// The name of something that a plugin gives, and where that stands among its like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Called {
-    pub(super) name: String,
-    pub(super) index: usize,
-}
-
-impl Names {
-    /// What there is, for the log.
-    pub(super) fn summary(&self) -> String {
-        let names: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
-        if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
-    }
-
-    /// The names of all that a plugin gives.
-    ///
-    /// # Errors
-    /// Nothing that it gives can have a name.
-    pub(super) fn of(plugin: &Plugin, name: &str, config: &Config) -> Result<Self, NameError> {
-        let prefix = config.plugin(name).prefix.as_deref();
-        // What the plugin lists can be another thing tomorrow: it takes no name from a function.
-        let is_listed = |index: &usize| matches!(plugin.functions[*index].kind, Kind::Listed(_));
-        let (listed, typed): (Vec<usize>, Vec<usize>) = (0..plugin.functions.len()).partition(is_listed);
-        let order = || typed.iter().chain(&listed).copied();
-        let functions: Vec<FunctionName> = order().map(|index| plugin.functions[index].name.clone()).collect();
-        let named = names::tool_names(name, prefix, &functions);
-        let mut problems = named.problems;
-        let mut tools = called(order().zip(named.names));
-        tools.sort_by_key(|tool| tool.index);
-
-        let prompts =
-            plugin.prompts.iter().map(|prompt| FunctionName { interface: None, function: prompt.prompt.name.clone() });
-        let named = names::tool_names(name, prefix, &prompts.collect::<Vec<_>>());
-        problems.extend(named.problems);
-        let prompts = called(named.names.into_iter().enumerate());
-
-        let gives_more = plugin.resources.len() + plugin.templates.len() + tools.len() + prompts.len() > 0;
-        if !gives_more && !problems.is_empty() {
-            return Err(problems.swap_remove(0));
-        }
-        let warnings = problems.iter().map(|problem| format!("left out: {problem}")).collect();
-        Ok(Self { tools, prompts, warnings })
-    }
-}
-
-fn called(names: impl Iterator<Item = (usize, Option<String>)>) -> Vec<Called> {
-    names.filter_map(|(index, name)| Some(Called { name: name?, index })).collect()
-}
-
-/// A plugin that waits for names.
-pub(super) struct Refused {
-    pub(super) plugin: Arc<Plugin>,
-    /// What it asks for; nothing if its names are unusable.
-    pub(super) claims: Vec<String>,
-}
-
-/// What a plugin claims for itself: its own name, the names of its tools and prompts, and its resources' URIs.
-///
-/// A tool's name has neither slash nor space, so that no claim of one kind is like one of another.
-pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names) -> Vec<String> {
-    let tools = names.tools.iter().map(|tool| tool.name.clone());
-    let prompts = names.prompts.iter().map(|prompt| format!("{PROMPT} {}", prompt.name));
-    let resources = plugin.resources.iter().map(|resource| format!("{RESOURCE} {}", resource.resource.uri));
-    let templates = plugin.templates.iter().map(|template| format!("{RESOURCE} {}", template.template.uri_template));
-    std::iter::once(format!("{name}/")).chain(tools).chain(prompts).chain(resources).chain(templates).collect()
-}
-
-const PROMPT: &str = "prompt";
-const RESOURCE: &str = "resource";
-
-/// Why a file is refused whose claim another one holds.
-pub(super) fn taken(claim: &str, holder: &str) -> String {
-    if let Some(plugin) = claim.strip_suffix('/').filter(|name| !name.contains(' ')) {
-        return format!("plugin name `{plugin}` belongs to `{holder}`: rename one of the files");
-    }
-    match claim.split_once(' ') {
-        Some((RESOURCE, uri)) => {
-            format!("resource `{uri}` belongs to `{holder}`: give one of the plugins other URIs, or switch it off")
-        }
-        Some((_, prompt)) => {
-            format!("prompt name `{prompt}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`")
-        }
-        None => format!("tool name `{claim}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`"),
-    }
-}
-
-impl Offer {
-    /// Whether `new` lacks a function that is offered now.
-    pub(super) fn has_more_than(&self, new: &Plugin) -> bool {
-        let is_gone = |name: &names::FunctionName| new.functions.iter().all(|function| function.name != *name);
-        self.plugin.functions.iter().any(|function| is_gone(&function.name))
-    }
 }
 
 impl Entry {
@@ -172,7 +61,6 @@ impl Entry {
             stamp: None,
             digest: None,
             load: None,
-            under_way: None,
             is_disabled: !config.plugin(plugin_name).enabled,
             offer: None,
             refused: None,
@@ -199,7 +87,7 @@ impl Entry {
             // Others may take its names now. When it is switched on again, it is read anew and asks for them like a
             // newcomer: what the file was before it was switched off must not come back for a moment.
             (self.offer, self.refused, self.problem) = (None, None, None);
-            (self.stamp, self.digest, self.load, self.under_way) = (None, None, None, None);
+            (self.stamp, self.digest, self.load) = (None, None, None);
         }
         let before = &self.terms.limits;
         let limits = config.limits(&name);

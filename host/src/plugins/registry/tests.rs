@@ -1,5 +1,7 @@
 //! What the task does in moments that no test from outside can choose.
 
+use std::path::Path;
+
 use super::*;
 use crate::plugins::sandbox::engine::Cleaning;
 
@@ -21,15 +23,16 @@ fn failed(id: LoadId) -> Loaded {
     Loaded { id, file: FILE.to_owned(), stamp, digest, outcome, is_unsettled: false, elapsed }
 }
 
-#[test]
-fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
+#[tokio::test]
+async fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
     let mut registry = registry();
     let mut finish = |wanted, came| {
-        let entry = registry.entries.get_mut(FILE).unwrap();
-        entry.load = wanted;
+        let task = registry.loads.spawn(std::future::pending());
+        let of = Stamp::of_file(Path::new("/")).unwrap();
+        registry.entries.get_mut(FILE).unwrap().load = Option::map(wanted, |id| Load { id, of, task });
         registry.finish(failed(came));
         let entry = &registry.entries[FILE];
-        (entry.load, entry.problem.clone())
+        (entry.load.as_ref().map(|load| load.id), entry.problem.clone())
     };
     assert_eq!(finish(Some(2), 1), (Some(2), None));
     // Switched off meanwhile.
