@@ -238,7 +238,7 @@ impl Registry {
             self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         }
         let is_loading = entry.load.as_ref().is_some_and(|load| load.of == found.stamp);
-        if is_loading || entry.is_disabled || entry.stamp == Some(found.stamp) {
+        if is_loading || entry.is_disabled() || entry.stamp == Some(found.stamp) {
             return None;
         }
         // A load of what the file was before comes to nothing.
@@ -247,7 +247,7 @@ impl Registry {
             Ok(name) => name.clone(),
             Err(error) => {
                 entry.stamp = Some(found.stamp);
-                entry.report_problem(error.to_string());
+                entry.fail(error.to_string());
                 return None;
             }
         };
@@ -280,7 +280,7 @@ impl Registry {
         let before = self.entries.len();
         self.entries.retain(|file, entry| {
             let stays = names.contains(file);
-            if !stays && entry.offer.is_some() {
+            if !stays && entry.offer().is_some() {
                 tracing::info!(plugin = entry.plugin_name(), "plugin `{}` removed", entry.plugin_name());
             }
             stays
@@ -298,7 +298,7 @@ impl Registry {
         let entry =
             self.entries.get_mut(&file).filter(|entry| entry.load.as_ref().is_some_and(|load| load.id == id))?;
         entry.load = None;
-        let lost_tools = matches!((&outcome, &entry.offer), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
+        let lost_tools = matches!((&outcome, entry.offer()), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
         if is_unsettled && (outcome.is_err() || lost_tools) {
             return Some(self.settle);
         }
@@ -308,11 +308,9 @@ impl Registry {
             Ok(None) => entry.clear_problem_if_serving(digest),
             Ok(Some(plugin)) => self.accept(&file, Arc::new(plugin), elapsed),
             Err(problem) => {
-                // What waited for its names is not what the file holds any more.
-                entry.refused = None;
                 // A command looks once.
                 let is_tried_again = stamp.is_none() && !self.settle.is_zero();
-                entry.report_problem(if is_tried_again { format!("{problem}; it is tried again") } else { problem });
+                entry.fail(if is_tried_again { format!("{problem}; it is tried again") } else { problem });
             }
         }
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
@@ -336,7 +334,7 @@ impl Registry {
                 set_anew.push(file.clone());
             }
             let name = entry.plugin_name();
-            let Some(offer) = &entry.offer else { continue };
+            let Some(offer) = entry.offer() else { continue };
             let names = Names::of(&offer.plugin, &name, &config);
             if names.as_ref() != Ok(&offer.names) {
                 renamed.push((file.clone(), Arc::clone(&offer.plugin)));

@@ -59,15 +59,14 @@ impl Registry {
 
     fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, claims: Vec<String>, problem: String) {
         if let Some(entry) = self.entries.get_mut(file) {
-            entry.wait(Refused { plugin, claims });
-            entry.report_problem(problem);
+            entry.refuse(Refused { plugin, claims }, problem);
         }
     }
 
     /// Which of these claims other files hold: files that serve them, and files that served them last, are there, and
     /// may do so again.
     fn rivals(&self, file: &str, claims: &[String]) -> Vec<(String, String)> {
-        let others = self.entries.iter().filter(|(other, entry)| *other != file && !entry.is_disabled);
+        let others = self.entries.iter().filter(|(other, entry)| *other != file && !entry.is_disabled());
         let clashes = |(other, entry): (&String, &Entry)| {
             let serves = entry.claims();
             let is_held = |claim: &&String| match &serves {
@@ -82,7 +81,7 @@ impl Registry {
     /// Whether `file` may take a claim from `rival`: in the first scan, if it was its own before, or, with nothing
     /// remembered, by the order of the files' names. Which of them was loaded first never matters.
     pub(super) fn outranks(&self, file: &str, rival: &str, claim: &str) -> bool {
-        let is_there = |owner: &&str| self.entries.get(*owner).is_some_and(|entry| !entry.is_disabled);
+        let is_there = |owner: &&str| self.entries.get(*owner).is_some_and(|entry| !entry.is_disabled());
         match self.ledger.owner(claim).filter(is_there) {
             _ if self.is_settled => false,
             Some(owner) => owner == file,
@@ -99,7 +98,7 @@ impl Registry {
     pub(super) fn try_refused_again(&mut self) {
         self.remember();
         let waiting = |(file, entry): (&String, &Entry)| {
-            let refused = entry.refused.as_ref()?;
+            let refused = entry.refused()?;
             Some((file.clone(), Arc::clone(&refused.plugin)))
         };
         let refused: Vec<(String, Arc<Plugin>)> = self.entries.iter().filter_map(waiting).collect();
@@ -113,7 +112,7 @@ impl Registry {
         if !self.is_settled {
             return;
         }
-        let enabled = || self.entries.iter().filter(|(_, entry)| !entry.is_disabled);
+        let enabled = || self.entries.iter().filter(|(_, entry)| !entry.is_disabled());
         let holding = enabled().filter_map(|(file, entry)| Some((file.clone(), entry.claims()?))).collect();
         let existing = enabled().map(|(file, _)| file.clone()).collect();
         self.ledger.update(&holding, &existing);

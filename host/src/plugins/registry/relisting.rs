@@ -64,7 +64,7 @@ impl Registry {
     /// Asks the plugin of a file for its lists again; `lists` are those that it says are new.
     pub(super) fn relist(&mut self, file: &str, lists: BTreeSet<List>) {
         let Some(entry) = self.entries.get(file) else { return };
-        let Some(offer) = entry.offer.as_ref().filter(|offer| offer.plugin.interfaces.give_lists()) else { return };
+        let Some(offer) = entry.offer().filter(|offer| offer.plugin.interfaces.give_lists()) else { return };
         let name = Arc::clone(&offer.plugin.name);
         if let Some(pending) = self.relisting.pending.get_mut(&name) {
             pending.extend(lists);
@@ -92,7 +92,7 @@ impl Registry {
         }
         let Some(lists) = self.relisting.pending.remove(&name) else { return };
         let Some(entry) = self.entries.values().find(|entry| entry.is_serving(&name)) else { return };
-        let Some(offer) = &entry.offer else { return };
+        let Some(offer) = entry.offer() else { return };
         let (runtime, plugin, terms) =
             (Arc::clone(&self.runtime), Arc::clone(&offer.plugin), Arc::clone(entry.terms()));
         self.relisting.asked.insert(name);
@@ -108,7 +108,7 @@ impl Registry {
         self.relisting.asked.remove(&of.name);
         // The same file, though its lists may have been asked for once more meanwhile.
         let is_served = |entry: &Entry| {
-            entry.offer.as_ref().is_some_and(|offer| offer.plugin.digest == of.digest && offer.plugin.name == of.name)
+            entry.offer().is_some_and(|offer| offer.plugin.digest == of.digest && offer.plugin.name == of.name)
         };
         let Some(file) = self.entries.iter().find(|(_, entry)| is_served(entry)).map(|(file, _)| file.clone()) else {
             return;

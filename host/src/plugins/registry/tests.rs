@@ -32,7 +32,7 @@ async fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
         registry.entries.get_mut(FILE).unwrap().load = Option::map(wanted, |id| Load { id, of, task });
         registry.finish(failed(came));
         let entry = &registry.entries[FILE];
-        (entry.load.as_ref().map(|load| load.id), entry.problem.clone())
+        (entry.load.as_ref().map(|load| load.id), entry.problem().map(str::to_owned))
     };
     assert_eq!(finish(Some(2), 1), (Some(2), None));
     // Switched off meanwhile.
