@@ -40,13 +40,14 @@ use self::registry::Registry;
 use self::registry::ledger::Ledger;
 pub use self::registry::watch::cure as watch_cure;
 use self::sandbox::engine::{Cleaning, Engine};
-use self::sandbox::requests::{self, Answered, Wanted};
+use self::sandbox::requests::{self, CompletionRequest};
 use self::sandbox::runtime::Runtime;
 use self::served::Served;
 use self::types::codec::Reply;
 use self::wit::completions::Suggestions;
 use self::wit::content::Contents;
-use self::wit::prompts::Conversation as Conversed;
+use self::wit::input::Stop;
+use self::wit::prompts::Conversation as PromptMessages;
 use crate::config::Config;
 use crate::state::StateDir;
 
@@ -197,7 +198,7 @@ impl Plugins {
         of: &Served,
         uri: &str,
         conversation: Conversation,
-    ) -> Result<Answered<Vec<Contents>>, CallError> {
+    ) -> Result<Result<Vec<Contents>, Stop>, CallError> {
         requests::read_resource(&self.runtime, of, uri, conversation).await
     }
 
@@ -210,7 +211,7 @@ impl Plugins {
         prompt: &Prompt,
         arguments: Vec<(String, String)>,
         conversation: Conversation,
-    ) -> Result<Answered<Conversed>, CallError> {
+    ) -> Result<Result<PromptMessages, Stop>, CallError> {
         requests::get_prompt(&self.runtime, prompt, arguments, conversation).await
     }
 
@@ -221,10 +222,10 @@ impl Plugins {
     pub async fn complete(
         &self,
         of: &Served,
-        wanted: Wanted,
+        request: CompletionRequest,
         conversation: Conversation,
     ) -> Result<Suggestions, CallError> {
-        requests::complete(&self.runtime, of, wanted, conversation).await
+        requests::complete(&self.runtime, of, request, conversation).await
     }
 
     /// Resources that hold something else, from now on.

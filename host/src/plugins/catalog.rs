@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::announcements::List;
-use super::plugin::{self, Digest, Function, Kind, Listed, MAX_URI_BYTES};
+use super::plugin::{self, Digest, Function, Kind, ListedTool, MAX_URI_BYTES};
 use super::served::Served;
 use super::types::shape::Output;
 
@@ -75,14 +75,14 @@ pub struct Template {
 
 /// Everything that a plugin gives, under the names that it has here.
 #[derive(Default)]
-pub(super) struct Given {
+pub(super) struct Offerings {
     pub(super) tools: Vec<Arc<Tool>>,
     pub(super) prompts: Vec<Arc<Prompt>>,
     pub(super) resources: Vec<Arc<Resource>>,
     pub(super) templates: Vec<Arc<Template>>,
 }
 
-impl Given {
+impl Offerings {
     pub(super) fn append(&mut self, mut other: Self) {
         self.tools.append(&mut other.tools);
         self.prompts.append(&mut other.prompts);
@@ -125,15 +125,20 @@ pub struct Serving {
 
 impl Catalog {
     /// The catalog that follows `self`: a revision is a new one only if clients would see another list, or if a plugin
-    /// `said` so.
-    pub(super) fn replaced_by(&self, given: Given, plugins: Vec<PluginStatus>, said: &BTreeSet<List>) -> Self {
-        let Given { mut tools, mut prompts, mut resources, mut templates } = given;
+    /// `announced` it.
+    pub(super) fn replaced_by(
+        &self,
+        offerings: Offerings,
+        plugins: Vec<PluginStatus>,
+        announced: &BTreeSet<List>,
+    ) -> Self {
+        let Offerings { mut tools, mut prompts, mut resources, mut templates } = offerings;
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         prompts.sort_by(|a, b| a.name.cmp(&b.name));
         resources.sort_by(|a, b| a.uri().cmp(b.uri()));
         templates.sort_by(|a, b| a.uri_template().cmp(b.uri_template()));
         let next = |revision: u64, is_same: bool, list: List| {
-            if is_same && !said.contains(&list) { revision } else { revision + 1 }
+            if is_same && !announced.contains(&list) { revision } else { revision + 1 }
         };
         let before = self.revisions;
         let revisions = Revisions {
@@ -243,7 +248,7 @@ impl Tool {
     }
 
     /// What only a tool that the plugin names itself can say.
-    pub fn listed(&self) -> Option<&Listed> {
+    pub fn listed(&self) -> Option<&ListedTool> {
         match &self.function().kind {
             Kind::Typed { .. } => None,
             Kind::Listed(listed) => Some(listed),

@@ -45,16 +45,16 @@ const TYPES: &str = "content";
 
 /// An import of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Imported {
+pub struct Import {
     /// The interface as the component names it.
     pub name: String,
     /// What stands behind it.
-    pub behind: Import,
+    pub behind: Provision,
 }
 
 /// What stands behind an import, going by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Import {
+pub enum Provision {
     /// Works, and shows nothing of the host but time and chance.
     Harmless,
     /// Standard output and error: lines of the log.
@@ -73,7 +73,7 @@ pub enum Import {
     Unknown,
 }
 
-impl Import {
+impl Provision {
     /// Sorts an import by its interface.
     pub(super) fn of(name: &str) -> Self {
         if name.starts_with(OURS) {
@@ -142,10 +142,10 @@ mod tests {
     #[test]
     fn interfaces_of_wasi_0_2_are_provided() {
         for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10"] {
-            assert_ne!(Import::of(provided), Import::Unknown, "{provided}");
+            assert_ne!(Provision::of(provided), Provision::Unknown, "{provided}");
         }
         for unknown in ["wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"] {
-            assert_eq!(Import::of(unknown), Import::Unknown, "{unknown}");
+            assert_eq!(Provision::of(unknown), Provision::Unknown, "{unknown}");
         }
     }
 }

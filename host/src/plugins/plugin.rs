@@ -9,7 +9,7 @@ use regex::Regex;
 use serde_json::{Map, Value};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
-use super::imports::Imported;
+use super::imports::Import;
 use super::imports::guest::Guest;
 use super::names::FunctionName;
 use super::types::docs::FunctionDocs;
@@ -42,7 +42,7 @@ pub struct Plugin {
     /// The resource templates that it names.
     pub templates: Arc<[Template]>,
     /// The interfaces that it imports.
-    pub imports: Vec<Imported>,
+    pub imports: Vec<Import>,
     /// What its author should mend: functions that cannot be tools, missing documentation.
     pub warnings: Vec<String>,
     /// The same of its lists.
@@ -132,7 +132,7 @@ pub enum Kind {
         export: Export,
     },
     /// A tool that the plugin names itself, and calls by that name.
-    Listed(Arc<Listed>),
+    Listed(Arc<ListedTool>),
 }
 
 /// Where a function is in its component.
@@ -141,7 +141,7 @@ pub struct Export(pub(super) ComponentExportIndex);
 
 /// A tool that a plugin names itself.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ListedTool {
     /// What the plugin calls it.
     pub name: String,
     /// Pictures.

@@ -35,7 +35,7 @@ use self::offer::Names;
 use self::relisting::{Relisting, Step};
 use self::watch::Watch;
 use super::announcements::List;
-use super::catalog::{Catalog, Given, PluginStatus};
+use super::catalog::{Catalog, Offerings, PluginStatus};
 use super::loading::cache::Cache;
 use super::loading::loader::Loader;
 use super::plugin::Digest;
@@ -386,13 +386,13 @@ impl Registry {
         self.publish_by = self.retry_refused.then(|| Instant::now() + PUBLISH_WITHIN);
         self.remember();
         let entries = || self.entries.iter().map(|(file, entry)| (file.as_str(), entry));
-        let mut given = Given::default();
-        entries().for_each(|(_, entry)| given.append(entry.gives()));
+        let mut offerings = Offerings::default();
+        entries().for_each(|(_, entry)| offerings.append(entry.offerings()));
         let announced = std::mem::take(&mut self.announced);
         let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
         self.catalog.send_if_modified(|catalog| {
-            let next = catalog.replaced_by(given, plugins, &announced);
+            let next = catalog.replaced_by(offerings, plugins, &announced);
             let is_new_list = next.revisions().tools != catalog.revisions().tools;
             if is_new_list {
                 tracing::info!(

@@ -11,7 +11,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use super::error::LoadError;
 use super::instead::Instead;
 use crate::plugins::imports::guest::Guest;
-use crate::plugins::imports::{Import, Imported, OURS, is_ours, talks};
+use crate::plugins::imports::{Import, OURS, Provision, is_ours, talks};
 use crate::plugins::names::FunctionName;
 use crate::plugins::plugin::{Digest, Export, Function, Interfaces, Kind, Plugin};
 use crate::plugins::sandbox::engine::Engine;
@@ -82,14 +82,14 @@ fn require_version<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), L
     other.map_or(Ok(()), |version| Err(LoadError::OtherVersion(version)))
 }
 
-fn imports(engine: &Engine, component: &Component) -> Vec<Imported> {
+fn imports(engine: &Engine, component: &Component) -> Vec<Import> {
     let component_type = component.component_type();
     let imports = component_type.imports(engine.wasm());
-    let behind = |name: &str, item: &ComponentItem| match Import::of(name) {
-        Import::Unknown if is_types_only(engine, item) => Import::Types,
+    let behind = |name: &str, item: &ComponentItem| match Provision::of(name) {
+        Provision::Unknown if is_types_only(engine, item) => Provision::Types,
         behind => behind,
     };
-    imports.map(|(name, import)| Imported { behind: behind(name, &import.ty), name: name.to_owned() }).collect()
+    imports.map(|(name, import)| Import { behind: behind(name, &import.ty), name: name.to_owned() }).collect()
 }
 
 /// Whether there is nothing that anybody would have to provide: interfaces of types alone are shared so that others can
@@ -104,9 +104,9 @@ fn is_types_only(engine: &Engine, item: &ComponentItem) -> bool {
     }
 }
 
-fn link(runtime: &Runtime, component: &Component, imports: &[Imported]) -> Result<InstancePre<Guest>, LoadError> {
+fn link(runtime: &Runtime, component: &Component, imports: &[Import]) -> Result<InstancePre<Guest>, LoadError> {
     runtime.linker.instantiate_pre(component).map_err(|error| {
-        let unknown = imports.iter().filter(|import| import.behind == Import::Unknown);
+        let unknown = imports.iter().filter(|import| import.behind == Provision::Unknown);
         let unknown: Vec<String> = unknown.map(|import| import.name.clone()).collect();
         if unknown.is_empty() { LoadError::Unlinkable(error) } else { LoadError::UnknownImports(unknown) }
     })

@@ -15,7 +15,9 @@ use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::Guest;
 use crate::plugins::names::{FunctionName, is_plain};
-use crate::plugins::plugin::{Function, Interfaces, Kind, Listed, MAX_URI_BYTES, Plugin, Prompt, Resource, Template};
+use crate::plugins::plugin::{
+    Function, Interfaces, Kind, ListedTool, MAX_URI_BYTES, Plugin, Prompt, Resource, Template,
+};
 use crate::plugins::sandbox::call::{self, Work};
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::Served;
@@ -33,8 +35,8 @@ const MAX_ENTRIES: usize = 1000;
 const MAX_EXPRESSIONS: usize = 8;
 const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
-/// What a plugin said.
-struct Said {
+/// The lists of a plugin, as it gives them.
+struct Lists {
     tools: Vec<tools::Tool>,
     prompts: Vec<prompts::Prompt>,
     resources: Vec<resources::Resource>,
@@ -45,22 +47,22 @@ struct Said {
 struct Ask(Interfaces);
 
 impl Work for Ask {
-    type Output = Said;
+    type Output = Lists;
 
-    async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Said> {
-        let mut said = Said { tools: Vec::new(), prompts: Vec::new(), resources: Vec::new(), templates: Vec::new() };
+    async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Lists> {
+        let mut lists = Lists { tools: Vec::new(), prompts: Vec::new(), resources: Vec::new(), templates: Vec::new() };
         if let Some(tools) = self.0.tools {
-            said.tools = tools.load(store.as_context_mut(), instance)?.call_list_tools(&mut *store).await?;
+            lists.tools = tools.load(store.as_context_mut(), instance)?.call_list_tools(&mut *store).await?;
         }
         if let Some(prompts) = self.0.prompts {
-            said.prompts = prompts.load(store.as_context_mut(), instance)?.call_list_prompts(&mut *store).await?;
+            lists.prompts = prompts.load(store.as_context_mut(), instance)?.call_list_prompts(&mut *store).await?;
         }
         if let Some(resources) = self.0.resources {
             let resources = resources.load(store.as_context_mut(), instance)?;
-            said.resources = resources.call_list_resources(&mut *store).await?;
-            said.templates = resources.call_list_templates(&mut *store).await?;
+            lists.resources = resources.call_list_resources(&mut *store).await?;
+            lists.templates = resources.call_list_templates(&mut *store).await?;
         }
-        Ok(said)
+        Ok(lists)
     }
 }
 
@@ -73,24 +75,24 @@ pub(in crate::plugins) async fn read(runtime: &Runtime, served: &Served) -> Resu
     if !plugin.interfaces.give_lists() {
         return Ok(Plugin::clone(plugin));
     }
-    let said =
+    let lists =
         call::visit(runtime, served, "its lists", Conversation::default(), Ask(plugin.interfaces.clone())).await?;
-    Ok(with(plugin, said))
+    Ok(with(plugin, lists))
 }
 
 /// The plugin with other lists; its functions stay.
-fn with(plugin: &Plugin, said: Said) -> Plugin {
+fn with(plugin: &Plugin, lists: Lists) -> Plugin {
     let mut plugin = plugin.clone();
     let mut warnings = Warnings(Vec::new());
     plugin.functions.retain(|function| matches!(function.kind, Kind::Typed { .. }));
-    let tools = warnings.all("tool", said.tools, |tool| tool.name.clone(), self::tool);
+    let tools = warnings.all("tool", lists.tools, |tool| tool.name.clone(), self::tool);
     warnings.of_schemas(&tools);
     plugin.functions.extend(tools);
     plugin.functions.sort_by(|a, b| a.name.cmp(&b.name));
-    plugin.prompts = warnings.all("prompt", said.prompts, |prompt| prompt.name.clone(), prompt).into();
-    plugin.resources = warnings.all("resource", said.resources, |resource| resource.uri.clone(), resource).into();
+    plugin.prompts = warnings.all("prompt", lists.prompts, |prompt| prompt.name.clone(), prompt).into();
+    plugin.resources = warnings.all("resource", lists.resources, |resource| resource.uri.clone(), resource).into();
     let name = |template: &resources::Template| template.uri_template.clone();
-    plugin.templates = warnings.all("resource template", said.templates, name, template).into();
+    plugin.templates = warnings.all("resource template", lists.templates, name, template).into();
     plugin.list_warnings = warnings.0;
     plugin
 }
@@ -169,7 +171,7 @@ fn tool(said: tools::Tool) -> Result<Function, String> {
         docs: FunctionDocs::said(description(&said.description), said.title.as_deref().map(titled), hints),
         input_schema: Arc::new(input),
         output_schema: output.map(Arc::new),
-        kind: Kind::Listed(Arc::new(Listed {
+        kind: Kind::Listed(Arc::new(ListedTool {
             name: said.name,
             icons: said.icons,
             needs: said.needs,

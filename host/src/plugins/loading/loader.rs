@@ -13,7 +13,7 @@ use super::cache::Cache;
 use super::compile::{Allowance, CompileError, Compiled, Compiler};
 use super::error::LoadError;
 use super::instead::{self, Instead};
-use super::threads::Compilers;
+use super::threads::Threads;
 use super::{component, file_kind};
 use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::sandbox::engine::Engine;
@@ -26,7 +26,7 @@ const REMEMBERED_FROM: Duration = Duration::from_secs(1);
 pub struct Loader {
     runtime: Arc<Runtime>,
     cache: Option<Cache>,
-    threads: Compilers,
+    threads: Threads,
     compiler: Compiler,
     is_starting_child: AtomicBool,
 }
@@ -37,12 +37,12 @@ impl Loader {
     /// # Errors
     /// When there are none to be had.
     pub fn new(runtime: Arc<Runtime>, cache: Option<Cache>) -> io::Result<Self> {
-        let (threads, compiler) = (Compilers::start()?, Compiler::new());
+        let (threads, compiler) = (Threads::start()?, Compiler::new());
         Ok(Self { runtime, cache, threads, compiler, is_starting_child: AtomicBool::new(false) })
     }
 
     /// The threads on which files are read.
-    pub(in crate::plugins) fn threads(&self) -> &Compilers {
+    pub(in crate::plugins) fn threads(&self) -> &Threads {
         &self.threads
     }
 

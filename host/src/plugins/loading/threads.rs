@@ -18,7 +18,7 @@ const LARGE_BYTES: usize = 1024 * 1024;
 const LARGE_NICENESS: i32 = 10;
 
 /// Two pools: for small components, and at low priority for large ones.
-pub(in crate::plugins) struct Compilers {
+pub(in crate::plugins) struct Threads {
     small: Pool,
     large: Pool,
 }
@@ -32,7 +32,7 @@ struct Pool {
     turns: Arc<Semaphore>,
 }
 
-impl Compilers {
+impl Threads {
     pub(in crate::plugins) fn start() -> io::Result<Self> {
         let threads = thread::available_parallelism().map_or(2, usize::from);
         let pool = |name: &'static str, niceness: i32| {
@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_does_not_begin_many_components_at_once() {
-        let compilers = Arc::new(Compilers::start().unwrap());
+        let compilers = Arc::new(Threads::start().unwrap());
         let threads = thread::available_parallelism().map_or(2, usize::from);
         let jobs = (0..300).map(|_| compilers.run(1, job));
         let deepest = futures::future::join_all(jobs).await.into_iter().flatten().max().unwrap();

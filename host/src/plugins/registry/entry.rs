@@ -7,7 +7,7 @@ use tokio::task::AbortHandle;
 use super::claims::{Refused, claims};
 use super::offer::{Called, Offer};
 use crate::config::Config;
-use crate::plugins::catalog::{Given, PluginStatus, Prompt, Resource, Serving, Template, Tool};
+use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
 use crate::plugins::names::{self, NameError};
 use crate::plugins::plugin::{Digest, Plugin};
@@ -231,13 +231,13 @@ impl Entry {
     }
 
     /// All that it gives.
-    pub(super) fn gives(&self) -> Given {
-        let Some(offer) = self.offer() else { return Given::default() };
+    pub(super) fn offerings(&self) -> Offerings {
+        let Some(offer) = self.offer() else { return Offerings::default() };
         let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
         let (served, plugin, names) = (|| served.clone(), &offer.plugin, offer.names.clone());
         let tool = |Called { name, index }| Arc::new(Tool { name, served: served(), function_index: index });
         let prompt = |Called { name, index }| Arc::new(Prompt { name, served: served(), index });
-        Given {
+        Offerings {
             tools: names.tools.into_iter().map(tool).collect(),
             prompts: names.prompts.into_iter().map(prompt).collect(),
             resources: (0..plugin.resources.len())

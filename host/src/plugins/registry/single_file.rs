@@ -42,5 +42,5 @@ pub(in crate::plugins) fn catalog_of_file(
     if let Some(serving) = &mut status.serving {
         serving.warnings.extend(misnamed);
     }
-    Ok(Catalog::default().replaced_by(entry.gives(), vec![status], &BTreeSet::new()))
+    Ok(Catalog::default().replaced_by(entry.offerings(), vec![status], &BTreeSet::new()))
 }

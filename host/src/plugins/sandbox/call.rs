@@ -21,7 +21,7 @@ use super::engine::{Slow, Ticking};
 use super::gate::{Full, Permit};
 use super::runtime::Runtime;
 use super::traps;
-use super::warm::{Live, Owner, Warm};
+use super::warm::{Owner, Warm, WarmInstance};
 use crate::config::Limits;
 use crate::plugins::catalog::Tool;
 use crate::plugins::conversation::Conversation;
@@ -292,7 +292,7 @@ impl Run {
     async fn guest<W: Work>(self, work: W) -> Result<W::Output, CallError> {
         let Self { pre, limits, surroundings, owner, warm, conversation, wasm, slow, ticking, held } = self;
         let (mut store, kept) = match owner.as_ref().and_then(|owner| warm.take(owner)) {
-            Some(Live { mut store, instance }) => {
+            Some(WarmInstance { mut store, instance }) => {
                 store.data_mut().begin(&limits, conversation);
                 (store, Some(instance))
             }
@@ -324,7 +324,7 @@ impl Run {
                 match owner {
                     Some(owner) => {
                         store.data_mut().end();
-                        warm.put(owner, Live { store, instance });
+                        warm.put(owner, WarmInstance { store, instance });
                     }
                     None => drop(store),
                 }

@@ -8,11 +8,26 @@ mod lane;
 use std::fs;
 use std::hash::{Hash, Hasher};
 
+use wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use self::clock::Clock;
 pub(in crate::plugins) use self::clock::Ticking;
 pub(in crate::plugins) use self::lane::{Lane, Slow, nice};
+
+/// What components may use of WebAssembly.
+///
+/// Async is on since jco's QuickJS components call `task.cancel`; concurrency itself costs a call nothing that can be
+/// measured. `error-context` is off: what a guest makes of them is the host's memory, without a bound. So are lists of
+/// fixed length, of which the engine itself says that they are not done.
+pub(in crate::plugins) const FEATURES: WasmFeatures = WasmFeatures::WASM3
+    .difference(WasmFeatures::GC_TYPES)
+    .difference(WasmFeatures::EXCEPTIONS)
+    .difference(WasmFeatures::THREADS)
+    .difference(WasmFeatures::MEMORY64)
+    .union(WasmFeatures::COMPONENT_MODEL)
+    .union(WasmFeatures::CM_ASYNC)
+    .union(WasmFeatures::CM_MAP);
 
 /// Stack of a guest's WebAssembly frames. A deeper recursion traps; 1 MiB is what native threads of small programs get.
 const WASM_STACK_BYTES: usize = 1024 * 1024;
@@ -119,13 +134,7 @@ pub(in crate::plugins) fn code_version(engine: &wasmtime::Engine) -> String {
 /// What a component may use, and how its code is made. Everything that changes code is part of the cache's key.
 fn config(pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
-    config.wasm_component_model(true);
-    // jco's QuickJS components call `task.cancel`; concurrency itself costs a call nothing that can be measured.
-    config.wasm_component_model_async(true);
-    // `error-context` stays off: what a guest makes of them is the host's memory, without a bound. So do lists of fixed
-    // length, of which the engine itself says that they are not done.
-    config.wasm_component_model_map(true);
-    config.wasm_memory64(false);
+    config.wasm_features(FEATURES, true).wasm_features(FEATURES.complement(), false);
     config.epoch_interruption(true);
     config.max_wasm_stack(WASM_STACK_BYTES);
     config.async_stack_size(FIBER_STACK_BYTES);

@@ -16,15 +16,12 @@ use crate::plugins::wit::content::Contents;
 use crate::plugins::wit::input::Stop;
 use crate::plugins::wit::{prompts, resources};
 
-/// A result, or why there is none (yet).
-pub type Answered<T> = Result<T, Stop>;
-
 /// Values that a client of MCP gets at most.
 const MAX_SUGGESTIONS: usize = 100;
 
-/// What values are wanted for.
+/// An argument for which values are to be suggested.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct CompletionRequest {
     /// The prompt or template, as its plugin calls it.
     pub target: Target,
     /// The argument.
@@ -40,11 +37,11 @@ pub(in crate::plugins) async fn read_resource(
     of: &Served,
     uri: &str,
     conversation: Conversation,
-) -> Result<Answered<Vec<Contents>>, CallError> {
+) -> Result<Result<Vec<Contents>, Stop>, CallError> {
     struct Read(resources::GuestIndices, String);
 
     impl Work for Read {
-        type Output = Answered<Vec<Contents>>;
+        type Output = Result<Vec<Contents>, Stop>;
 
         async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
             self.0.load(&mut *store, instance)?.call_read_resource(&mut *store, &self.1).await
@@ -64,11 +61,11 @@ pub(in crate::plugins) async fn get_prompt(
     prompt: &Prompt,
     arguments: Vec<(String, String)>,
     conversation: Conversation,
-) -> Result<Answered<prompts::Conversation>, CallError> {
+) -> Result<Result<prompts::Conversation, Stop>, CallError> {
     struct Get(prompts::GuestIndices, String, Vec<(String, String)>);
 
     impl Work for Get {
-        type Output = Answered<prompts::Conversation>;
+        type Output = Result<prompts::Conversation, Stop>;
 
         async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
             self.0.load(&mut *store, instance)?.call_get_prompt(&mut *store, &self.1, &self.2).await
@@ -91,16 +88,16 @@ pub(in crate::plugins) async fn get_prompt(
 pub(in crate::plugins) async fn complete(
     runtime: &Runtime,
     of: &Served,
-    wanted: Wanted,
+    request: CompletionRequest,
     conversation: Conversation,
 ) -> Result<Suggestions, CallError> {
-    struct Complete(completions::GuestIndices, Wanted);
+    struct Complete(completions::GuestIndices, CompletionRequest);
 
     impl Work for Complete {
         type Output = Suggestions;
 
         async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
-            let Wanted { target, argument, typed, others } = self.1;
+            let CompletionRequest { target, argument, typed, others } = self.1;
             let completions = self.0.load(&mut *store, instance)?;
             completions.call_complete(&mut *store, &target, &argument, &typed, &others).await
         }
@@ -109,7 +106,7 @@ pub(in crate::plugins) async fn complete(
     let Some(completions) = of.plugin.interfaces.completions.clone() else {
         return Ok(Suggestions { values: Vec::new(), total: None, has_more: false });
     };
-    let mut suggestions = call::visit(runtime, of, "suggestions", conversation, Complete(completions, wanted)).await?;
+    let mut suggestions = call::visit(runtime, of, "suggestions", conversation, Complete(completions, request)).await?;
     if suggestions.values.len() > MAX_SUGGESTIONS {
         suggestions.values.truncate(MAX_SUGGESTIONS);
         suggestions.has_more = true;

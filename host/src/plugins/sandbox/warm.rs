@@ -29,21 +29,21 @@ pub(in crate::plugins) struct Owner {
 }
 
 /// An instance that has done its last call well.
-pub(in crate::plugins) struct Live {
+pub(in crate::plugins) struct WarmInstance {
     pub(in crate::plugins) store: Store<Guest>,
     pub(in crate::plugins) instance: Instance,
 }
 
-struct Kept {
+struct Parked {
     owner: Owner,
-    live: Live,
+    live: WarmInstance,
     since: Instant,
 }
 
 /// All instances that are kept. The longest unused makes room for the next.
 #[derive(Clone)]
 pub(in crate::plugins) struct Warm {
-    kept: Arc<Mutex<VecDeque<Kept>>>,
+    kept: Arc<Mutex<VecDeque<Parked>>>,
     capacity: usize,
 }
 
@@ -54,18 +54,18 @@ impl Warm {
     }
 
     /// An instance of this owner, the one that was used last.
-    pub(in crate::plugins) fn take(&self, owner: &Owner) -> Option<Live> {
+    pub(in crate::plugins) fn take(&self, owner: &Owner) -> Option<WarmInstance> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let index = kept.iter().rposition(|kept| kept.owner.is(owner))?;
         kept.remove(index).filter(|kept| kept.since.elapsed() < IDLE).map(|kept| kept.live)
     }
 
     /// Keeps an instance for its owner's next call.
-    pub(in crate::plugins) fn put(&self, owner: Owner, live: Live) {
+    pub(in crate::plugins) fn put(&self, owner: Owner, live: WarmInstance) {
         // Freeing an instance takes a while, and others wait for the lock.
         let mut freed = Vec::new();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_back(Kept { owner, live, since: Instant::now() });
+        kept.push_back(Parked { owner, live, since: Instant::now() });
         while kept.len() > self.capacity {
             freed.extend(kept.pop_front());
         }
@@ -76,7 +76,7 @@ impl Warm {
     /// Frees what nobody can use any more, or has not used for long.
     pub(in crate::plugins) fn sweep(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stay, freed): (VecDeque<Kept>, Vec<Kept>) =
+        let (stay, freed): (VecDeque<Parked>, Vec<Parked>) =
             kept.drain(..).fold(Default::default(), |(mut stay, mut freed), kept| {
                 if kept.owner.is_in_force() && kept.since.elapsed() < IDLE {
                     stay.push_back(kept);
@@ -157,7 +157,7 @@ mod tests {
         Owner::of(&plugins.catalog().tools()[0].served, Some(&Principal::anonymous())).unwrap()
     }
 
-    async fn live(plugins: &Plugins) -> Live {
+    async fn live(plugins: &Plugins) -> WarmInstance {
         let served = plugins.catalog().tools()[0].served.clone();
         let surroundings = Surroundings {
             plugin: Arc::clone(&served.plugin.name),
@@ -168,6 +168,6 @@ mod tests {
         let mut store = Store::new(plugins.runtime.engine.wasm(), guest);
         store.set_epoch_deadline(u64::MAX / 2);
         let instance = served.plugin.pre.instantiate_async(&mut store).await.unwrap();
-        Live { store, instance }
+        WarmInstance { store, instance }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::shape::{Given, Integer, Output, Refusal, Shape, Signature};
+use super::shape::{Failure, Integer, Output, Shape, Signature, Success};
 
 impl Display for Signature {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -24,18 +24,18 @@ impl Display for Signature {
 }
 
 /// The types of `tinymcp:plugin` go by their names: written out they would fill a page.
-fn rich(f: &mut Formatter<'_>, ok: &Given, err: &Refusal) -> fmt::Result {
+fn rich(f: &mut Formatter<'_>, ok: &Success, err: &Failure) -> fmt::Result {
     let ok = match ok {
-        Given::Nothing => None,
-        Given::Value(shape) => Some(shape.to_string()),
-        Given::Block => Some("block".to_owned()),
-        Given::Blocks => Some("list<block>".to_owned()),
+        Success::Nothing => None,
+        Success::Value(shape) => Some(shape.to_string()),
+        Success::Block => Some("block".to_owned()),
+        Success::Blocks => Some("list<block>".to_owned()),
     };
     let err = match err {
-        Refusal::Impossible => return write!(f, " -> {}", ok.unwrap_or_default()),
-        Refusal::Nothing => None,
-        Refusal::Value(shape) => Some(shape.to_string()),
-        Refusal::Stop => Some("stop".to_owned()),
+        Failure::Impossible => return write!(f, " -> {}", ok.unwrap_or_default()),
+        Failure::Nothing => None,
+        Failure::Value(shape) => Some(shape.to_string()),
+        Failure::Stop => Some("stop".to_owned()),
     };
     f.write_str(" -> ")?;
     result(f, ok.as_ref(), err.as_ref())

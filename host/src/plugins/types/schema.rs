@@ -18,7 +18,7 @@ use std::iter;
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::plugins::types::shape::{Case, Field, Given, Integer, Label, Output, Shape, Signature};
+use crate::plugins::types::shape::{Case, Field, Integer, Label, Output, Shape, Signature, Success};
 
 mod advice;
 mod clients;
@@ -52,13 +52,13 @@ pub fn output_schema(signature: &Signature) -> Option<Schema> {
     let shape = match &signature.output {
         Output::Nothing | Output::Fallible { ok: None, .. } => return None,
         // Content blocks are for reading; there is no structured content beside them.
-        Output::Rich { ok: Given::Nothing | Given::Block | Given::Blocks, .. } => return None,
+        Output::Rich { ok: Success::Nothing | Success::Block | Success::Blocks, .. } => return None,
         Output::Value(Shape::String)
         | Output::Fallible { ok: Some(Shape::String), .. }
-        | Output::Rich { ok: Given::Value(Shape::String), .. } => return None,
+        | Output::Rich { ok: Success::Value(Shape::String), .. } => return None,
         Output::Value(shape)
         | Output::Fallible { ok: Some(shape), .. }
-        | Output::Rich { ok: Given::Value(shape), .. } => shape,
+        | Output::Rich { ok: Success::Value(shape), .. } => shape,
     };
     let result = described(schema(shape), signature.output_docs.as_deref());
     if is_object_result(shape) {

@@ -54,15 +54,15 @@ pub enum Output {
     /// The same with types of `tinymcp:plugin` in it.
     Rich {
         /// The value of a call that went well.
-        ok: Given,
+        ok: Success,
         /// What any other call gives.
-        err: Refusal,
+        err: Failure,
     },
 }
 
 /// What a call that went well gives, where types of `tinymcp:plugin` are about.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Given {
+pub enum Success {
     /// No value.
     Nothing,
     /// A value as everywhere.
@@ -75,7 +75,7 @@ pub enum Given {
 
 /// What a call that did not go well gives, where types of `tinymcp:plugin` are about.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Refusal {
+pub enum Failure {
     /// The function's result type is no `result`.
     Impossible,
     /// An error without a word.
@@ -100,10 +100,10 @@ impl KnownTypes {
         self.block.as_ref() == Some(ty)
     }
 
-    fn given(&self, ty: &Type) -> Option<Given> {
+    fn success(&self, ty: &Type) -> Option<Success> {
         match ty {
-            ty if self.is_block(ty) => Some(Given::Block),
-            Type::List(list) if self.is_block(&list.ty()) => Some(Given::Blocks),
+            ty if self.is_block(ty) => Some(Success::Block),
+            Type::List(list) if self.is_block(&list.ty()) => Some(Success::Blocks),
             _ => None,
         }
     }
@@ -325,8 +325,8 @@ impl Signature {
         let output = match function.results().next() {
             None => Output::Nothing,
             Some(Type::Result(ty)) => reader.fallible(ty.ok().as_ref(), ty.err().as_ref(), known)?,
-            Some(ty) => match known.given(&ty) {
-                Some(ok) => Output::Rich { ok, err: Refusal::Impossible },
+            Some(ty) => match known.success(&ty) {
+                Some(ok) => Output::Rich { ok, err: Failure::Impossible },
                 None => Output::Value(reader.shape(&ty, 1)?),
             },
         };
@@ -364,7 +364,7 @@ enum Place {
 impl Reader {
     /// A function's own `result<ok, err>`.
     fn fallible(&mut self, ok: Option<&Type>, err: Option<&Type>, known: &KnownTypes) -> Result<Output, ShapeError> {
-        let given = ok.and_then(|ty| known.given(ty));
+        let given = ok.and_then(|ty| known.success(ty));
         let is_stop = err.is_some() && err == known.stop.as_ref();
         let ok = match ok.filter(|_| given.is_none()) {
             Some(ty) => Some(self.inside("ok", |reader| reader.shape(ty, 2))?),
@@ -380,8 +380,8 @@ impl Reader {
         if given.is_none() && !is_stop {
             return Ok(Output::Fallible { ok, err });
         }
-        let ok = given.unwrap_or_else(|| ok.map_or(Given::Nothing, Given::Value));
-        let err = if is_stop { Refusal::Stop } else { err.map_or(Refusal::Nothing, Refusal::Value) };
+        let ok = given.unwrap_or_else(|| ok.map_or(Success::Nothing, Success::Value));
+        let err = if is_stop { Failure::Stop } else { err.map_or(Failure::Nothing, Failure::Value) };
         Ok(Output::Rich { ok, err })
     }
 

@@ -9,19 +9,10 @@ use wasmparser::types::TypesRef;
 use wasmparser::{Encoding, Parser, Payload, PrimitiveValType, Validator, WasmFeatures};
 
 use super::functions::Functions;
+use crate::plugins::sandbox::engine::FEATURES;
 
 /// How many functions are named.
 const MAX_NAMED: usize = 3;
-
-/// The features that engines of this host have: a test compares with one.
-const OURS: WasmFeatures = WasmFeatures::WASM3
-    .difference(WasmFeatures::GC_TYPES)
-    .difference(WasmFeatures::EXCEPTIONS)
-    .difference(WasmFeatures::THREADS)
-    .difference(WasmFeatures::MEMORY64)
-    .union(WasmFeatures::COMPONENT_MODEL)
-    .union(WasmFeatures::CM_ASYNC)
-    .union(WasmFeatures::CM_MAP);
 
 /// What authors call them.
 const WORDS: [(WasmFeatures, &str); 21] = [
@@ -51,7 +42,7 @@ const WORDS: [(WasmFeatures, &str); 21] = [
 /// The first feature that a valid component uses and this host does not have. `None` for what is not valid with any
 /// features, and for what needs no others.
 pub(super) fn missing(component: &[u8]) -> Option<String> {
-    let mut features = OURS;
+    let mut features = FEATURES;
     let mut first: Option<(WasmFeatures, usize)> = None;
     let types = loop {
         match Validator::new_with_features(features).validate_all(component) {

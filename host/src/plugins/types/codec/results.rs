@@ -15,7 +15,7 @@ use super::keys::Keys;
 use super::wording::{quoted, reason};
 use super::{Path, Reply, ResultError, lift, rich};
 use crate::plugins::types::schema::{RESULT_PROPERTY, is_object_result};
-use crate::plugins::types::shape::{Case, Field, Given, Integer, Label, Output, Refusal, Shape};
+use crate::plugins::types::shape::{Case, Failure, Field, Integer, Label, Output, Shape, Success};
 
 pub(super) fn reply(output: &Output, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
     match (output, results) {
@@ -28,30 +28,30 @@ pub(super) fn reply(output: &Output, results: &[Val], max_bytes: u64) -> Result<
             (_, None, Err(None)) => Ok(Reply::Failed { text: reason(String::new()) }),
             _ => Err(mismatch(Path::Root)),
         },
-        (Output::Rich { ok, err: Refusal::Impossible }, [val]) => given(ok, Some(val), max_bytes),
+        (Output::Rich { ok, err: Failure::Impossible }, [val]) => success(ok, Some(val), max_bytes),
         (Output::Rich { ok, err }, [Val::Result(result)]) => match result {
-            Ok(val) => given(ok, val.as_deref(), max_bytes),
+            Ok(val) => success(ok, val.as_deref(), max_bytes),
             Err(val) => refused(err, val.as_deref(), max_bytes),
         },
         _ => Err(mismatch(Path::Root)),
     }
 }
 
-fn given(ok: &Given, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
+fn success(ok: &Success, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
     match (ok, val) {
-        (Given::Nothing, None) => Ok(Reply::Nothing),
-        (Given::Value(shape), Some(val)) => structured(shape, val, max_bytes),
-        (Given::Block, Some(val)) => rich::blocks(vec![lift::block(val)?], max_bytes),
-        (Given::Blocks, Some(val)) => rich::blocks(lift::blocks(val)?, max_bytes),
+        (Success::Nothing, None) => Ok(Reply::Nothing),
+        (Success::Value(shape), Some(val)) => structured(shape, val, max_bytes),
+        (Success::Block, Some(val)) => rich::blocks(vec![lift::block(val)?], max_bytes),
+        (Success::Blocks, Some(val)) => rich::blocks(lift::blocks(val)?, max_bytes),
         _ => Err(mismatch(Path::Root)),
     }
 }
 
-fn refused(err: &Refusal, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
+fn refused(err: &Failure, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
     match (err, val) {
-        (Refusal::Nothing, None) => Ok(Reply::Failed { text: reason(String::new()) }),
-        (Refusal::Value(shape), Some(val)) => failed(shape, val, max_bytes),
-        (Refusal::Stop, Some(val)) => rich::stop(lift::stop(val)?, max_bytes),
+        (Failure::Nothing, None) => Ok(Reply::Failed { text: reason(String::new()) }),
+        (Failure::Value(shape), Some(val)) => failed(shape, val, max_bytes),
+        (Failure::Stop, Some(val)) => rich::stop(lift::stop(val)?, max_bytes),
         _ => Err(mismatch(Path::Root)),
     }
 }

@@ -5,7 +5,7 @@
 
 use super::outline::{Block, Definition, Member, Type, TypeDocs, definition};
 use super::{FunctionDocs, TypedText, description};
-use crate::plugins::types::shape::{Field, Given, Output, Shape, Signature};
+use crate::plugins::types::shape::{Field, Output, Shape, Signature, Success};
 
 /// How many bytes of documentation one signature may carry. A schema repeats a type's documentation wherever the type
 /// stands.
@@ -64,7 +64,7 @@ impl<'a> Attach<'a> {
         match &mut signature.output {
             Output::Nothing => {}
             Output::Value(shape) => self.field(shape, docs, result, scope),
-            Output::Fallible { ok: Some(ok), .. } | Output::Rich { ok: Given::Value(ok), .. } => {
+            Output::Fallible { ok: Some(ok), .. } | Output::Rich { ok: Success::Value(ok), .. } => {
                 if let Some((Resolved::BuiltIn(result), scope)) = self.resolve(result, scope)
                     && result.name == "result"
                     && let [ty, ..] = result.arguments.as_slice()

@@ -2,7 +2,7 @@
 
 use super::lint::each;
 use crate::plugins::plugin::{Function, Kind};
-use crate::plugins::types::shape::{Given, Integer, Output, Shape};
+use crate::plugins::types::shape::{Integer, Output, Shape, Success};
 
 /// Characters of a description that every client passes on (VS Code with GPT-4 cuts there; OpenAI's API has refused more).
 const MAX_DESCRIPTION_CHARS: usize = 1024;
@@ -34,7 +34,7 @@ pub fn advice(function: &Function) -> Vec<String> {
     let result = match &signature.output {
         Output::Value(shape)
         | Output::Fallible { ok: Some(shape), .. }
-        | Output::Rich { ok: Given::Value(shape), .. } => wide(shape),
+        | Output::Rich { ok: Success::Value(shape), .. } => wide(shape),
         Output::Nothing | Output::Fallible { ok: None, .. } | Output::Rich { .. } => None,
     };
     if let Some(integer) = result {

@@ -1,7 +1,7 @@
 //! Each row of the type table.
 
 use super::*;
-use crate::plugins::types::shape::{Integer, Refusal};
+use crate::plugins::types::shape::{Failure, Integer};
 
 fn field(name: &str, shape: Shape, docs: Option<&str>) -> Field {
     Field { name: name.to_owned(), shape, docs: docs.map(str::to_owned) }
@@ -137,7 +137,7 @@ fn results_that_are_no_object_are_wrapped_in_one() {
     check(Output::Fallible { ok: None, err: Some(Shape::String) }, None);
     check(Output::Value(Shape::String), None);
     check(Output::Fallible { ok: Some(Shape::String), err: Some(Shape::String) }, None);
-    check(Output::Rich { ok: Given::Value(Shape::String), err: Refusal::Stop }, None);
+    check(Output::Rich { ok: Success::Value(Shape::String), err: Failure::Stop }, None);
     check(
         Output::Value(option(Shape::String)),
         wrapped(json!({ "type": ["string", "null"], "description": "What came of it." })),
