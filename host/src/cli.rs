@@ -103,7 +103,7 @@ impl Failure {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     // Before anything else: a process that compiles knows nothing of the rest.
-    if let Some(code) = crate::plugins::compile::child::run_if_told() {
+    if let Some(code) = crate::plugins::loading::compile::child::run_if_told() {
         return code;
     }
     let cli = Cli::parse();

@@ -3,41 +3,22 @@
 //! This is the only module that names wasmtime, and it knows nothing of MCP, HTTP or login. Others see
 //! [`Plugins`]: a channel of immutable catalogs, and a way to call a tool of one.
 //!
-//! A file becomes tools in [`loader`] ([`compile`], or the [`cache`]) and [`load`] (link, read types and documentation); [`registry`] owns what is loaded and
-//! publishes the [`catalog`]; a call runs in [`call`], on the [`engine`], with what [`guest`] gives it;
-//! [`shape`] is what a WIT type looks like here, [`schema`] and [`codec`] are its two faces in JSON.
+//! A file becomes a [`Plugin`](plugin::Plugin) in [`loading`]; [`registry`] looks at the directory, owns what is loaded, and
+//! publishes the [`catalog`]; a call runs in the [`sandbox`], with [`imports`] behind the guest; [`types`] is a WIT type and
+//! its faces.
 
-pub mod cache;
-pub mod call;
+pub mod announcements;
 pub mod catalog;
-mod changed;
-pub mod codec;
-pub mod compile;
-mod compilers;
 pub mod conversation;
-mod directory;
-mod display;
-pub mod docs;
-pub mod engine;
-pub mod frames;
-mod gate;
-mod guest;
-pub mod kind;
-mod ledger;
-mod links;
-pub mod lists;
-pub mod load;
-pub mod loader;
+pub mod error;
+pub mod imports;
+pub mod loading;
 pub mod names;
-mod registry;
-pub mod reserve;
-pub mod schema;
-pub mod shape;
-pub mod unknown;
-mod validator;
-pub mod visits;
-mod warm;
-mod watch;
+pub mod plugin;
+pub mod registry;
+pub mod sandbox;
+pub mod served;
+pub mod types;
 pub mod wit;
 
 use std::path::Path;
@@ -50,20 +31,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::cache::Cache;
-use self::call::CallError;
-use self::catalog::{Catalog, Prompt, Served, Tool};
-pub use self::changed::Updated;
-use self::codec::Reply;
+use self::announcements::ResourceUpdated;
+use self::catalog::{Catalog, Prompt, Tool};
 use self::conversation::Conversation;
-use self::engine::{Cleaning, Engine};
-use self::ledger::Ledger;
+use self::error::CallError;
+use self::loading::cache::Cache;
 use self::registry::Registry;
-use self::visits::{Answered, Wanted};
-pub use self::watch::cure as watch_cure;
+use self::registry::ledger::Ledger;
+pub use self::registry::watch::cure as watch_cure;
+use self::sandbox::engine::{Cleaning, Engine};
+use self::sandbox::requests::{self, CompletionRequest};
+use self::sandbox::runtime::Runtime;
+use self::served::Served;
+use self::types::codec::Reply;
 use self::wit::completions::Suggestions;
 use self::wit::content::Contents;
-use self::wit::prompts::Conversation as Conversed;
+use self::wit::input::Stop;
+use self::wit::prompts::Conversation as PromptMessages;
 use crate::config::Config;
 use crate::state::StateDir;
 
@@ -76,7 +60,7 @@ const COMMAND_SLOTS: u32 = 1;
 /// The plugins of a running server. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Plugins {
-    engine: Arc<Engine>,
+    runtime: Arc<Runtime>,
     catalog: channel::Receiver<Arc<Catalog>>,
     ready: channel::Receiver<bool>,
     /// When whoever waits for the first scan is told that there was none; `None` for never.
@@ -96,12 +80,12 @@ impl Plugins {
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let engine = {
+        let runtime = {
             let pool = &config.borrow().pool;
             let cleaning = if pool.scan { Cleaning::Scan } else { Cleaning::Whole };
-            Engine::new(u32::from(*pool.slots), u32::from(pool.warm), cleaning).map_err(unusable)?
+            Runtime::new(u32::from(*pool.slots), u32::from(pool.warm), cleaning).map_err(unusable)?
         };
-        let (plugins, registry) = Self::prepare(config, state, state, engine)?;
+        let (plugins, registry) = Self::prepare(config, state, state, runtime)?;
         tracker.spawn(registry.run(stop));
         Ok(plugins)
     }
@@ -117,7 +101,7 @@ impl Plugins {
         cache: Option<&StateDir>,
     ) -> anyhow::Result<Self> {
         let (_sender, config) = channel::channel(Arc::new(config));
-        let (plugins, registry) = Self::prepare(config, state, cache, command_engine()?)?;
+        let (plugins, registry) = Self::prepare(config, state, cache, command_runtime()?)?;
         tokio::select! {
             () = plugins.ready() => {}
             () = registry.at_once().run(CancellationToken::new()) => {}
@@ -129,17 +113,17 @@ impl Plugins {
         config: channel::Receiver<Arc<Config>>,
         state: Option<&StateDir>,
         cache: Option<&StateDir>,
-        engine: Engine,
+        runtime: Runtime,
     ) -> anyhow::Result<(Self, Registry)> {
-        let engine = Arc::new(engine);
-        let cache = cache.and_then(|cache| open_cache(cache, &engine));
+        let runtime = Arc::new(runtime);
+        let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
         let ledger = Ledger::open(state);
         let patience = config.borrow().plugins.wait.duration().saturating_add(PUBLISHING);
         let scanned_by = Instant::now().checked_add(patience);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
-        let registry = Registry::new(Arc::clone(&engine), cache, ledger, config, catalog_sender, ready_sender)?;
-        Ok((Self { engine, catalog, ready, scanned_by }, registry))
+        let registry = Registry::new(Arc::clone(&runtime), cache, ledger, config, catalog_sender, ready_sender)?;
+        Ok((Self { runtime, catalog, ready, scanned_by }, registry))
     }
 
     /// The plugins of one file, for commands: nothing is watched. Compiled code is kept in `cache`.
@@ -147,14 +131,14 @@ impl Plugins {
     /// # Errors
     /// Why the file gives no plugin, or the engine cannot run here.
     pub fn of_file(config: &Config, cache: Option<&StateDir>, file: &Path) -> anyhow::Result<Self> {
-        let engine = Arc::new(command_engine()?);
-        let cache = cache.and_then(|cache| open_cache(cache, &engine));
-        let catalog = registry::catalog_of_file(&engine, cache.clone(), config, file)?;
+        let runtime = Arc::new(command_runtime()?);
+        let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
+        let catalog = registry::single_file::catalog_of_file(&runtime, cache.clone(), config, file)?;
         if let Some(cache) = cache {
             cache.sweep(catalog.served().map(|served| &served.plugin.digest));
         }
         Ok(Self {
-            engine,
+            runtime,
             catalog: channel::channel(Arc::new(catalog)).1,
             ready: channel::channel(true).1,
             scanned_by: None,
@@ -192,7 +176,7 @@ impl Plugins {
         self.is_ready()
     }
 
-    /// Calls a tool; see [`call::call`].
+    /// Calls a tool; see [`sandbox::call::call`].
     ///
     /// # Errors
     /// [`CallError`]: what to tell the caller.
@@ -202,7 +186,7 @@ impl Plugins {
         arguments: &Map<String, Value>,
         conversation: Conversation,
     ) -> Result<Reply, CallError> {
-        call::call(&self.engine, tool, arguments, conversation).await
+        sandbox::call::call(&self.runtime, tool, arguments, conversation).await
     }
 
     /// Reads a resource of a plugin; none if there is no such.
@@ -214,8 +198,8 @@ impl Plugins {
         of: &Served,
         uri: &str,
         conversation: Conversation,
-    ) -> Result<Answered<Vec<Contents>>, CallError> {
-        visits::read_resource(&self.engine, of, uri, conversation).await
+    ) -> Result<Result<Vec<Contents>, Stop>, CallError> {
+        requests::read_resource(&self.runtime, of, uri, conversation).await
     }
 
     /// Fills a prompt in.
@@ -227,8 +211,8 @@ impl Plugins {
         prompt: &Prompt,
         arguments: Vec<(String, String)>,
         conversation: Conversation,
-    ) -> Result<Answered<Conversed>, CallError> {
-        visits::get_prompt(&self.engine, prompt, arguments, conversation).await
+    ) -> Result<Result<PromptMessages, Stop>, CallError> {
+        requests::get_prompt(&self.runtime, prompt, arguments, conversation).await
     }
 
     /// Suggests values for an argument; nothing if the plugin does not do that.
@@ -238,20 +222,20 @@ impl Plugins {
     pub async fn complete(
         &self,
         of: &Served,
-        wanted: Wanted,
+        request: CompletionRequest,
         conversation: Conversation,
     ) -> Result<Suggestions, CallError> {
-        visits::complete(&self.engine, of, wanted, conversation).await
+        requests::complete(&self.runtime, of, request, conversation).await
     }
 
     /// Resources that hold something else, from now on.
-    pub fn updates(&self) -> broadcast::Receiver<Updated> {
-        self.engine.changed().updates()
+    pub fn updates(&self) -> broadcast::Receiver<ResourceUpdated> {
+        self.runtime.announcements.updates()
     }
 }
 
-fn command_engine() -> anyhow::Result<Engine> {
-    Engine::new(COMMAND_SLOTS, 0, Cleaning::Whole).map_err(unusable)
+fn command_runtime() -> anyhow::Result<Runtime> {
+    Runtime::new(COMMAND_SLOTS, 0, Cleaning::Whole).map_err(unusable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]

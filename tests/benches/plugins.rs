@@ -12,14 +12,16 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tinymcp::config::{Config, Limits};
-use tinymcp::plugins::cache::Cache;
+use tinymcp::plugins::Plugins;
 use tinymcp::plugins::catalog::Tool;
-use tinymcp::plugins::compile::Allowance;
 use tinymcp::plugins::conversation::Conversation;
-use tinymcp::plugins::engine::{Cleaning, Engine};
-use tinymcp::plugins::load::Kind;
-use tinymcp::plugins::loader::Loader;
-use tinymcp::plugins::{Plugins, codec, schema};
+use tinymcp::plugins::loading::cache::Cache;
+use tinymcp::plugins::loading::compile::Allowance;
+use tinymcp::plugins::loading::loader::Loader;
+use tinymcp::plugins::plugin::Kind;
+use tinymcp::plugins::sandbox::engine::Cleaning;
+use tinymcp::plugins::sandbox::runtime;
+use tinymcp::plugins::types::{codec, schema};
 use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
 use tokio::runtime::Runtime;
@@ -82,15 +84,15 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 
 /// From the bytes of a file to a plugin, compiled or with its code from the cache.
 fn loads(criterion: &mut Criterion) {
-    let engine = Arc::new(Engine::new(1, 0, Cleaning::Whole).expect("the engine runs here"));
+    let plugin_runtime = Arc::new(runtime::Runtime::new(1, 0, Cleaning::Whole).expect("the engine runs here"));
     let directory = tempfile::tempdir().expect("a directory can be made");
     let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
-    let cache = Cache::open(&state, &engine).expect("a new directory can be opened");
+    let cache = Cache::open(&state, &plugin_runtime.engine).expect("a new directory can be opened");
     let mut group = criterion.benchmark_group("load");
     for (name, file) in [("add", shipped("add")), ("hello", shipped("hello")), ("echo", guest("echo"))] {
         let bytes = read(&file);
         let allowance = Allowance::of(&Limits::default());
-        let loader = |cache| Loader::new(Arc::clone(&engine), cache).expect("threads can be started");
+        let loader = |cache| Loader::new(Arc::clone(&plugin_runtime), cache).expect("threads can be started");
         let (cached, compiling) = (loader(Some(cache.clone())), loader(None));
         let load =
             |loader: &Loader| loader.load_and_wait(name, bytes.clone(), allowance).expect("the file is a plugin");

@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 use super::wait::{self, loaded_plugins};
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::mcp::{DONE, EMPTY};
-use crate::plugins::call::CallError;
+use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
-use crate::plugins::codec::{Reply, Rich};
 use crate::plugins::conversation::Conversation;
+use crate::plugins::error::CallError;
+use crate::plugins::sandbox::traps;
+use crate::plugins::types::codec::{Reply, Rich};
 use crate::plugins::wit::content::{Block, Body};
-use crate::plugins::{Plugins, frames};
 use crate::principal::Principal;
 
 #[derive(clap::Args)]
@@ -69,7 +70,7 @@ async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> 
 fn explained(error: &CallError) -> String {
     let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
     let frames = error.frames();
-    let frames = frames.iter().enumerate().map(|(number, frame)| frames::numbered(number, frame));
+    let frames = frames.iter().enumerate().map(|(number, frame)| traps::numbered(number, frame));
     std::iter::once(format!("{error}{cause}")).chain(frames).collect::<Vec<_>>().join("\n")
 }
 

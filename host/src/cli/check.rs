@@ -2,7 +2,7 @@
 
 use super::{ConfigArguments, Failure, load, output};
 use crate::config::{Config, Purpose};
-use crate::plugins::unknown;
+use crate::plugins::registry::unknown;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{ConfigArguments, Failure, logging, output, wait};
 use crate::plugins::catalog::{Catalog, Tool};
-use crate::plugins::load::{Kind, Plugin};
-use crate::plugins::reserve;
-use crate::plugins::schema::{Unsayable, advice, unsayable};
+use crate::plugins::loading::stack_size;
+use crate::plugins::plugin::{Kind, Plugin};
+use crate::plugins::types::schema::{Unsayable, advice, unsayable};
 
 /// How many places of one type are shown.
 const MAX_PLACES: usize = 3;
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         return Err(Failure::failed(format!("{}: it gives nothing", arguments.file.display())));
     };
     // Only its author can change what a component reserves: no server warns of it.
-    let advice = std::fs::read(&arguments.file).ok().and_then(|component| reserve::advice(&component));
+    let advice = std::fs::read(&arguments.file).ok().and_then(|component| stack_size::advice(&component));
     let warnings: Vec<String> = warnings(&catalog).into_iter().chain(advice).collect();
     if arguments.json {
         output::json(&as_json(plugin, &catalog, &warnings));

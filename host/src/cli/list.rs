@@ -5,7 +5,7 @@ use serde_json::json;
 use super::wait::loaded_plugins;
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::plugins::catalog::{Catalog, PluginStatus};
-use crate::plugins::unknown;
+use crate::plugins::registry::unknown;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {

@@ -14,7 +14,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::keys::Log;
 use crate::config::names::LogFormat;
-use crate::plugins::frames;
+use crate::plugins::sandbox::traps;
 use crate::visible;
 
 /// Records of libraries that say what we say better, or say it at every request.
@@ -28,7 +28,7 @@ const WATCHING: [&str; 3] = ["notify", "inotify", "mio"];
 const GUESTS_ONLY: &str = "off,guest=info";
 
 /// The records of such a command about compiling: it waits for that.
-const COMPILING_ONLY: &str = "off,tinymcp::plugins::loader=info,tinymcp::plugins::compile=info";
+const COMPILING_ONLY: &str = "off,tinymcp::plugins::loading::loader=info,tinymcp::plugins::loading::compile=info";
 
 /// The way in which a trap tells the functions that the guest was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +138,7 @@ fn filter(log: &Log, frames: Frames) -> EnvFilter {
         Frames::Within => "off",
         Frames::OneALine => "info",
     };
-    EnvFilter::new(format!("{QUIET},{}={level},{}", frames::TARGET, log.level.as_str()))
+    EnvFilter::new(format!("{QUIET},{}={level},{}", traps::TARGET, log.level.as_str()))
 }
 
 #[cfg(test)]
@@ -153,7 +153,7 @@ mod tests {
             ("mio::poll", Level::TRACE, true),
             ("notify::inotify", Level::WARN, false),
             ("notifying", Level::TRACE, false),
-            ("tinymcp::plugins::watch", Level::TRACE, false),
+            ("tinymcp::plugins::registry::watch", Level::TRACE, false),
         ] {
             assert_eq!(is_echo(target, level), expected, "{target} {level}");
         }

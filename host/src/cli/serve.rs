@@ -18,7 +18,8 @@ use crate::config::{Config, Invocation, Loaded, Override, Purpose};
 use crate::http::limits::Limits;
 use crate::http::{self, App, Routes};
 use crate::mcp::{Endpoint, Parameters};
-use crate::plugins::{Plugins, unknown};
+use crate::plugins::Plugins;
+use crate::plugins::registry::unknown;
 use crate::state::StateDir;
 
 #[derive(clap::Args)]

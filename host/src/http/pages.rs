@@ -12,7 +12,7 @@ use super::App;
 use crate::clients::{self, Client};
 use crate::html;
 use crate::plugins::catalog::{PluginStatus, Tool};
-use crate::plugins::unknown;
+use crate::plugins::registry::unknown;
 use crate::visible;
 
 #[derive(Template)]

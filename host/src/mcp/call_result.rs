@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use super::content::{self, DONE, EMPTY};
 use super::round_trips::Round;
 use crate::plugins::Plugins;
-use crate::plugins::call::CallError;
 use crate::plugins::catalog::Tool;
-use crate::plugins::codec::{Reply, Rich};
 use crate::plugins::conversation::Conversation;
+use crate::plugins::error::CallError;
+use crate::plugins::types::codec::{Reply, Rich};
 
 /// A result of one text, which is all that a typed tool gives.
 pub(super) struct TextResult {

@@ -19,7 +19,8 @@ use super::request_channel::RequestChannel;
 use super::request_state::{Purpose, RequestStates};
 use super::tasks::Tasks;
 use crate::plugins::Plugins;
-use crate::plugins::catalog::{Catalog, Served};
+use crate::plugins::catalog::Catalog;
+use crate::plugins::served::Served;
 use crate::principal::{Access, Principal};
 use crate::state::StateDir;
 

@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::preferences::Preferences;
-use crate::plugins::catalog::{Catalog, Revisions, Served};
-use crate::plugins::{Plugins, Updated};
+use crate::plugins::Plugins;
+use crate::plugins::announcements::ResourceUpdated;
+use crate::plugins::catalog::{Catalog, Revisions};
+use crate::plugins::served::Served;
 use crate::principal::{self, Principal};
 
 /// A legacy client that does not take a notification within so long misses it.
@@ -92,7 +94,7 @@ enum News {
     /// The rules of who may do what are others, and with them some people's lists.
     Rules,
     /// A resource holds something else.
-    Resource(Updated),
+    Resource(ResourceUpdated),
 }
 
 impl Listeners {
@@ -168,7 +170,7 @@ impl Listeners {
         &self,
         subscription: &SubscriptionContext,
         principal: &Principal,
-        updated: &Updated,
+        updated: &ResourceUpdated,
     ) -> Result<(), SubscriptionSendError> {
         let wanted = &subscription.accepted().resource_subscriptions;
         if wanted.iter().flatten().any(|uri| **uri == *updated.uri) && self.may_know(updated, principal) {
@@ -178,7 +180,7 @@ impl Listeners {
     }
 
     /// Tells if the resource is the plugin's own, and one that this person may read.
-    fn may_know(&self, updated: &Updated, principal: &Principal) -> bool {
+    fn may_know(&self, updated: &ResourceUpdated, principal: &Principal) -> bool {
         let catalog = self.plugins.catalog();
         let owner = catalog.owner_of(&updated.uri);
         owner.is_some_and(|served| {
@@ -254,7 +256,7 @@ async fn tell_subscription(subscription: &SubscriptionContext, lists: Lists) -> 
 struct Changes {
     catalogs: watch::Receiver<Arc<Catalog>>,
     seen: Revisions,
-    updates: broadcast::Receiver<Updated>,
+    updates: broadcast::Receiver<ResourceUpdated>,
     rules: watch::Receiver<()>,
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::content::{self, set};
 use crate::plugins::catalog;
-use crate::plugins::docs::Hints;
+use crate::plugins::types::docs::Hints;
 
 /// A tool of the catalog as `tools/list` shows it.
 pub(super) fn tool(tool: &catalog::Tool) -> Tool {

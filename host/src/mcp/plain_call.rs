@@ -21,8 +21,8 @@ use super::headers::{self, MODERN, PROTOCOL_VERSION};
 use super::in_flight::InFlight;
 use super::message::{Era, Member, Message};
 use crate::plugins::Plugins;
-use crate::plugins::call::CallError;
 use crate::plugins::conversation::Conversation;
+use crate::plugins::error::CallError;
 use crate::principal::Principal;
 
 /// The versions of the `initialize` era in which a call looks as it does here.

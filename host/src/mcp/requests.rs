@@ -24,7 +24,7 @@ use rmcp::{RoleServer, ServerHandler};
 
 use super::handler::{Handler, is_modern, principal, shows, unless_cancelled};
 use super::{headers, listing, request_channel};
-use crate::plugins::lists::MAX_URI_BYTES;
+use crate::plugins::plugin::MAX_URI_BYTES;
 use crate::principal::Principal;
 
 /// The methods of this server that carry parameters. rmcp takes one whose parameters do not fit for

@@ -5,20 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use super::changed::List;
-use super::gate::Gate;
-use super::guest::Settings;
-use super::lists::{self, Listed, MAX_URI_BYTES};
-use super::load::{Digest, Function, Kind, Plugin};
-use super::shape::Output;
-use super::warm::Owner;
-use crate::config::Limits;
-use crate::config::names::Scope;
-use crate::principal::Principal;
+use super::announcements::List;
+use super::plugin::{self, Digest, Function, Kind, ListedTool, MAX_URI_BYTES};
+use super::served::Served;
+use super::types::shape::Output;
 
 /// What all plugins give, and what became of each file.
 #[derive(Default)]
@@ -45,25 +39,6 @@ pub struct Revisions {
     pub prompts: u64,
     /// Of the lists of resources and of their templates.
     pub resources: u64,
-}
-
-/// A plugin in force, with the terms under which it is served.
-#[derive(Clone)]
-pub struct Served {
-    /// The component.
-    pub plugin: Arc<Plugin>,
-    /// What it may do, and who may call it.
-    pub terms: Arc<Terms>,
-}
-
-/// The terms under which a plugin is served: all that is said of it outside its file.
-pub struct Terms {
-    /// What a caller's token must hold.
-    pub scopes: Vec<Scope>,
-    pub(super) limits: Limits,
-    pub(super) settings: Arc<Settings>,
-    /// It outlives the terms, with those who wait in it, unless its size changes.
-    pub(super) gate: Arc<Gate>,
 }
 
 /// A tool that can be called.
@@ -100,14 +75,14 @@ pub struct Template {
 
 /// Everything that a plugin gives, under the names that it has here.
 #[derive(Default)]
-pub(super) struct Given {
+pub(super) struct Offerings {
     pub(super) tools: Vec<Arc<Tool>>,
     pub(super) prompts: Vec<Arc<Prompt>>,
     pub(super) resources: Vec<Arc<Resource>>,
     pub(super) templates: Vec<Arc<Template>>,
 }
 
-impl Given {
+impl Offerings {
     pub(super) fn append(&mut self, mut other: Self) {
         self.tools.append(&mut other.tools);
         self.prompts.append(&mut other.prompts);
@@ -150,15 +125,20 @@ pub struct Serving {
 
 impl Catalog {
     /// The catalog that follows `self`: a revision is a new one only if clients would see another list, or if a plugin
-    /// `said` so.
-    pub(super) fn replaced_by(&self, given: Given, plugins: Vec<PluginStatus>, said: &BTreeSet<List>) -> Self {
-        let Given { mut tools, mut prompts, mut resources, mut templates } = given;
+    /// `announced` it.
+    pub(super) fn replaced_by(
+        &self,
+        offerings: Offerings,
+        plugins: Vec<PluginStatus>,
+        announced: &BTreeSet<List>,
+    ) -> Self {
+        let Offerings { mut tools, mut prompts, mut resources, mut templates } = offerings;
         tools.sort_by(|a, b| a.name.cmp(&b.name));
         prompts.sort_by(|a, b| a.name.cmp(&b.name));
         resources.sort_by(|a, b| a.uri().cmp(b.uri()));
         templates.sort_by(|a, b| a.uri_template().cmp(b.uri_template()));
         let next = |revision: u64, is_same: bool, list: List| {
-            if is_same && !said.contains(&list) { revision } else { revision + 1 }
+            if is_same && !announced.contains(&list) { revision } else { revision + 1 }
         };
         let before = self.revisions;
         let revisions = Revisions {
@@ -247,35 +227,6 @@ fn is_same<T>(new: &[Arc<T>], old: &[Arc<T>], looks_like: impl Fn(&T, &T) -> boo
     new.len() == old.len() && new.iter().zip(old).all(|(new, old)| looks_like(new, old))
 }
 
-impl Terms {
-    /// Whether a call under these is the same as under the others.
-    pub(super) fn are_like(&self, other: &Self) -> bool {
-        self.scopes == other.scopes
-            && self.limits == other.limits
-            && self.settings == other.settings
-            && Arc::ptr_eq(&self.gate, &other.gate)
-    }
-}
-
-impl Served {
-    /// Whose the instance of a call is, if it is kept warm.
-    pub(super) fn owner_for(&self, caller: Option<&Principal>) -> Option<Owner> {
-        let caller = caller.filter(|_| self.plugin.keep_warm)?;
-        let (plugin, terms) = (Arc::downgrade(&self.plugin), Arc::downgrade(&self.terms));
-        Some(Owner { plugin, terms, person: caller.person() })
-    }
-
-    /// What a caller's token must hold.
-    pub fn scopes(&self) -> &[Scope] {
-        &self.terms.scopes
-    }
-
-    /// How long a call may take.
-    pub fn timeout(&self) -> Duration {
-        self.terms.limits.timeout.duration()
-    }
-}
-
 impl Tool {
     /// The function behind the tool.
     pub fn function(&self) -> &Function {
@@ -297,7 +248,7 @@ impl Tool {
     }
 
     /// What only a tool that the plugin names itself can say.
-    pub fn listed(&self) -> Option<&Listed> {
+    pub fn listed(&self) -> Option<&ListedTool> {
         match &self.function().kind {
             Kind::Typed { .. } => None,
             Kind::Listed(listed) => Some(listed),
@@ -321,7 +272,7 @@ impl Tool {
 
 impl Prompt {
     /// What the plugin says of it.
-    pub fn prompt(&self) -> &lists::Prompt {
+    pub fn prompt(&self) -> &plugin::Prompt {
         &self.served.plugin.prompts[self.index]
     }
 
@@ -336,7 +287,7 @@ impl Prompt {
 
 impl Resource {
     /// What the plugin says of it.
-    pub fn resource(&self) -> &lists::Resource {
+    pub fn resource(&self) -> &plugin::Resource {
         &self.served.plugin.resources[self.index]
     }
 
@@ -353,7 +304,7 @@ impl Resource {
 
 impl Template {
     /// What the plugin says of it.
-    pub fn template(&self) -> &lists::Template {
+    pub fn template(&self) -> &plugin::Template {
         &self.served.plugin.templates[self.index]
     }
 

@@ -4,33 +4,42 @@
 //! load, or whose names belong to another, changes nothing but its entry's problem. Loads run beside this task,
 //! so that a runtime that compiles for seconds holds up nobody.
 
+mod admission;
+mod claims;
+pub(super) mod directory;
 mod entry;
 mod job;
+pub(super) mod ledger;
+mod links;
+mod offer;
+mod relisting;
+pub(super) mod single_file;
+pub mod unknown;
+pub(super) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::entry::{Entry, LoadId, Names, Offer, Refused, UnderWay};
+use self::directory::{Found, Stamp};
+use self::entry::{Entry, Load, LoadId};
 use self::job::{Job, Loaded};
-use super::cache::Cache;
-use super::catalog::{Catalog, Given, PluginStatus};
-use super::changed::List;
-use super::compile::Allowance;
-use super::directory::{self, Found, Stamp};
-use super::engine::Engine;
-use super::ledger::Ledger;
-use super::links;
-use super::load::{Digest, Plugin};
-use super::loader::Loader;
-use super::names;
-use super::watch::Watch;
+use self::ledger::Ledger;
+use self::offer::Names;
+use self::relisting::{Relisting, Step};
+use self::watch::Watch;
+use super::announcements::List;
+use super::catalog::{Catalog, Offerings, PluginStatus};
+use super::loading::cache::Cache;
+use super::loading::loader::Loader;
+use super::plugin::Digest;
+use super::sandbox::runtime::Runtime;
 use crate::config::Config;
 
 /// Events within so long are looked at together: a copy program makes several for each file.
@@ -43,36 +52,25 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// How long a change waits for other loads under way, so that many files dropped at once are few changes of the list.
 const PUBLISH_WITHIN: Duration = Duration::from_millis(150);
 
-/// Between two times that one plugin is asked for its lists: whoever says with every call that they changed makes work
-/// for every client.
-const RELIST_PAUSE: Duration = Duration::from_millis(250);
-
 /// Time between two looks while the directory is missing.
 const MISSING_RETRY: Duration = Duration::from_millis(500);
 
 /// The task's state.
 pub(super) struct Registry {
-    engine: Arc<Engine>,
+    runtime: Arc<Runtime>,
     cache: Option<Cache>,
     loader: Arc<Loader>,
-    config: watch::Receiver<Arc<Config>>,
+    config: channel::Receiver<Arc<Config>>,
     ledger: Ledger,
     /// By file name.
     entries: BTreeMap<String, Entry>,
     loads: JoinSet<Loaded>,
-    /// Lists that are asked for again, and which of them their plugins say are new.
-    relists: JoinSet<Relist>,
-    /// Plugins that wait to be asked, and what they say is new.
-    pending: BTreeMap<Arc<str>, BTreeSet<List>>,
-    /// Plugins that are being asked.
-    listing: BTreeSet<Arc<str>>,
-    /// Plugins by when their lists may be asked for again.
-    relisted: BTreeMap<Arc<str>, Instant>,
-    /// Lists that plugins say are new, since the last catalog.
-    said: BTreeSet<List>,
+    relisting: Relisting,
+    /// Lists that plugins announced since the last catalog.
+    announced: BTreeSet<List>,
     last_load: LoadId,
-    catalog: watch::Sender<Arc<Catalog>>,
-    ready: watch::Sender<bool>,
+    catalog: channel::Sender<Arc<Catalog>>,
+    ready: channel::Sender<bool>,
     /// Set while there is something to publish.
     publish_by: Option<Instant>,
     is_missing: bool,
@@ -87,48 +85,27 @@ pub(super) struct Registry {
     settle: Duration,
 }
 
-/// A step of asking for lists again.
-enum Relist {
-    /// The time for this plugin has come.
-    Due(Arc<str>),
-    /// A plugin has answered.
-    Done(Box<Relisted>),
-}
-
-/// Lists that were asked for again.
-struct Relisted {
-    /// The plugin as it was.
-    of: Arc<Plugin>,
-    /// The lists that it says are new.
-    lists: BTreeSet<List>,
-    /// The plugin as it is now, or why not.
-    read: Result<Plugin, String>,
-}
-
 impl Registry {
     pub(super) fn new(
-        engine: Arc<Engine>,
+        runtime: Arc<Runtime>,
         cache: Option<Cache>,
         ledger: Ledger,
-        config: watch::Receiver<Arc<Config>>,
-        catalog: watch::Sender<Arc<Catalog>>,
-        ready: watch::Sender<bool>,
+        config: channel::Receiver<Arc<Config>>,
+        catalog: channel::Sender<Arc<Catalog>>,
+        ready: channel::Sender<bool>,
     ) -> std::io::Result<Self> {
-        let loader = Arc::new(Loader::new(Arc::clone(&engine), cache.clone())?);
+        let loader = Arc::new(Loader::new(Arc::clone(&runtime), cache.clone())?);
         let patience = Some(config.borrow().plugins.wait.duration());
         Ok(Self {
-            engine,
+            runtime,
             cache,
             loader,
             config,
             ledger,
             entries: BTreeMap::new(),
             loads: JoinSet::new(),
-            relists: JoinSet::new(),
-            pending: BTreeMap::new(),
-            listing: BTreeSet::new(),
-            relisted: BTreeMap::new(),
-            said: BTreeSet::new(),
+            relisting: Relisting::default(),
+            announced: BTreeSet::new(),
             last_load: 0,
             catalog,
             ready,
@@ -156,7 +133,7 @@ impl Registry {
             let config = self.config();
             Watch::new(&config.plugins.dir, config.plugins.poll.is_none())
         };
-        let engine = Arc::clone(&self.engine);
+        let runtime = Arc::clone(&self.runtime);
         let mut look_at = Instant::now();
         loop {
             if Instant::now() >= look_at {
@@ -179,14 +156,14 @@ impl Registry {
                         look_at = look_at.min(Instant::now() + again_in);
                     }
                 }
-                Some(relisted) = self.relists.join_next() => {
-                    match relisted {
-                        Ok(Relist::Due(name)) => self.relist_now(name),
-                        Ok(Relist::Done(relisted)) => self.take_lists(*relisted),
-                        Err(_) => self.listing.clear(),
+                Some(step) = self.relisting.steps.join_next() => {
+                    match step {
+                        Ok(Step::Due(name)) => self.relist_now(name),
+                        Ok(Step::Done(answer)) => self.take_lists(*answer),
+                        Err(_) => self.relisting.asked.clear(),
                     }
                 }
-                () = engine.changed().said() => self.list_again(),
+                () = runtime.announcements.list_announced() => self.list_again(),
                 () = sleep_until(publish_at) => self.publish(),
                 () = sleep_until(ready_by) => {}
                 () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
@@ -207,7 +184,7 @@ impl Registry {
     /// One look at the directory: starts loads for what changed. Returns the time until the next one.
     async fn look(&mut self, watch: &mut Watch) -> Duration {
         // Where nothing changes, this is the only thing that happens from time to time.
-        self.engine.warm().sweep();
+        self.runtime.warm.sweep();
         self.expect_files();
         let config = self.config();
         let plugins = &config.plugins;
@@ -260,17 +237,17 @@ impl Registry {
         if is_new {
             self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         }
-        let is_loading = entry.under_way.as_ref().is_some_and(|load| load.of == found.stamp);
-        if is_loading || entry.is_disabled || entry.stamp == Some(found.stamp) {
+        let is_loading = entry.load.as_ref().is_some_and(|load| load.of == found.stamp);
+        if is_loading || entry.is_disabled() || entry.stamp == Some(found.stamp) {
             return None;
         }
         // A load of what the file was before comes to nothing.
-        (entry.load, entry.under_way) = (None, None);
+        entry.load = None;
         let name = match &entry.name {
             Ok(name) => name.clone(),
             Err(error) => {
                 entry.stamp = Some(found.stamp);
-                entry.report_problem(error.to_string());
+                entry.fail(error.to_string());
                 return None;
             }
         };
@@ -279,7 +256,6 @@ impl Registry {
         }
         let is_settled = watch.take_renamed(&found.file) || found.stamp.is_quiet_for(self.settle);
         self.last_load += 1;
-        entry.load = Some(self.last_load);
         let job = Job {
             id: self.last_load,
             found: found.clone(),
@@ -288,8 +264,8 @@ impl Registry {
             known: entry.digest,
             is_settled,
         };
-        let load = self.loads.spawn(job.run(Arc::clone(&self.engine), Arc::clone(&self.loader)));
-        entry.under_way = Some(UnderWay { of: found.stamp, load });
+        let task = self.loads.spawn(job.run(Arc::clone(&self.runtime), Arc::clone(&self.loader)));
+        entry.load = Some(Load { id: self.last_load, of: found.stamp, task });
         None
     }
 
@@ -300,86 +276,11 @@ impl Registry {
         }
     }
 
-    /// Asks plugins for their lists that say that these changed, each at most once in [`RELIST_PAUSE`].
-    fn list_again(&mut self) {
-        let mut said: BTreeMap<Arc<str>, BTreeSet<List>> = BTreeMap::new();
-        for (plugin, list) in self.engine.changed().take_lists() {
-            said.entry(plugin).or_default().insert(list);
-        }
-        for (name, lists) in said {
-            let file = self.entries.iter().find(|(_, entry)| entry.is_serving(&name)).map(|(file, _)| file.clone());
-            if let Some(file) = file {
-                self.relist(&file, lists);
-            }
-        }
-    }
-
-    /// Asks the plugin of a file for its lists again; `lists` are those that it says are new.
-    fn relist(&mut self, file: &str, lists: BTreeSet<List>) {
-        let Some(entry) = self.entries.get(file) else { return };
-        let Some(offer) = entry.offer.as_ref().filter(|offer| offer.plugin.interfaces.give_lists()) else { return };
-        let name = Arc::clone(&offer.plugin.name);
-        if let Some(pending) = self.pending.get_mut(&name) {
-            pending.extend(lists);
-            return;
-        }
-        let now = Instant::now();
-        self.relisted.retain(|_, again_at| *again_at > now);
-        let again_at = self.relisted.get(&name).copied().unwrap_or(now);
-        self.relisted.insert(Arc::clone(&name), again_at.max(now) + RELIST_PAUSE);
-        self.pending.insert(Arc::clone(&name), lists);
-        self.relists.spawn(async move {
-            tokio::time::sleep_until(again_at).await;
-            Relist::Due(name)
-        });
-    }
-
-    /// Asks a plugin for its lists whose time has come, as it is now; one after the other.
-    fn relist_now(&mut self, name: Arc<str>) {
-        if self.listing.contains(&name) {
-            self.relists.spawn(async move {
-                tokio::time::sleep(RELIST_PAUSE).await;
-                Relist::Due(name)
-            });
-            return;
-        }
-        let Some(lists) = self.pending.remove(&name) else { return };
-        let Some(entry) = self.entries.values().find(|entry| entry.is_serving(&name)) else { return };
-        let Some(offer) = &entry.offer else { return };
-        let (engine, plugin, terms) = (Arc::clone(&self.engine), Arc::clone(&offer.plugin), Arc::clone(entry.terms()));
-        self.listing.insert(name);
-        self.relists.spawn(async move {
-            let read = job::with_lists(&engine, Arc::clone(&plugin), terms).await;
-            Relist::Done(Box::new(Relisted { of: plugin, lists, read }))
-        });
-    }
-
-    /// Puts a plugin with new lists in force, if it is still the one that is served.
-    fn take_lists(&mut self, relisted: Relisted) {
-        let Relisted { of, lists, read } = relisted;
-        self.listing.remove(&of.name);
-        // The same file, though its lists may have been asked for once more meanwhile.
-        let is_served = |entry: &Entry| {
-            entry.offer.as_ref().is_some_and(|offer| offer.plugin.digest == of.digest && offer.plugin.name == of.name)
-        };
-        let Some(file) = self.entries.iter().find(|(_, entry)| is_served(entry)).map(|(file, _)| file.clone()) else {
-            return;
-        };
-        match read {
-            Ok(plugin) => {
-                self.said.extend(lists);
-                self.accept(&file, Arc::new(plugin), Duration::ZERO);
-                self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
-            }
-            Err(problem) => tracing::warn!(plugin = %of.name, "plugin `{}` keeps its lists: {problem}", of.name),
-        }
-    }
-
     fn remove_all_but(&mut self, names: &BTreeSet<String>) {
         let before = self.entries.len();
         self.entries.retain(|file, entry| {
             let stays = names.contains(file);
-            if !stays && entry.offer.is_some() {
+            if !stays && entry.offer().is_some() {
                 tracing::info!(plugin = entry.plugin_name(), "plugin `{}` removed", entry.plugin_name());
             }
             stays
@@ -394,9 +295,10 @@ impl Registry {
         let Loaded { id, file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
         self.expect_files();
         // The file may be gone by now, or switched off.
-        let entry = self.entries.get_mut(&file).filter(|entry| entry.load == Some(id))?;
-        (entry.load, entry.under_way) = (None, None);
-        let lost_tools = matches!((&outcome, &entry.offer), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
+        let entry =
+            self.entries.get_mut(&file).filter(|entry| entry.load.as_ref().is_some_and(|load| load.id == id))?;
+        entry.load = None;
+        let lost_tools = matches!((&outcome, entry.offer()), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
         if is_unsettled && (outcome.is_err() || lost_tools) {
             return Some(self.settle);
         }
@@ -406,11 +308,9 @@ impl Registry {
             Ok(None) => entry.clear_problem_if_serving(digest),
             Ok(Some(plugin)) => self.accept(&file, Arc::new(plugin), elapsed),
             Err(problem) => {
-                // What waited for its names is not what the file holds any more.
-                entry.refused = None;
                 // A command looks once.
                 let is_tried_again = stamp.is_none() && !self.settle.is_zero();
-                entry.report_problem(if is_tried_again { format!("{problem}; it is tried again") } else { problem });
+                entry.fail(if is_tried_again { format!("{problem}; it is tried again") } else { problem });
             }
         }
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
@@ -420,101 +320,6 @@ impl Registry {
         let path = self.config().plugins.dir.join(&file);
         let is_same = Stamp::of_file(&path) == self.entries.get(&file).and_then(|entry| entry.stamp);
         (!is_same).then_some(Duration::ZERO)
-    }
-
-    /// Puts a loaded plugin in force, unless its names are not its own.
-    fn accept(&mut self, file: &str, plugin: Arc<Plugin>, elapsed: Duration) {
-        let config = self.config();
-        let Some(entry) = self.entries.get(file) else { return };
-        let name = entry.plugin_name();
-        let names = match Names::of(&plugin, &name, &config) {
-            Ok(names) => names,
-            Err(error) => return self.refuse(file, plugin, Vec::new(), error.to_string()),
-        };
-        let claims = entry::claims(&name, &plugin, &names);
-        let own = |name: &&str| [names::FIND_TOOLS, names::CALL_TOOL].contains(name);
-        if let Some(own) =
-            names.tools.iter().map(|tool| tool.name.as_str()).find(own).filter(|_| config.server.discovery_tools)
-        {
-            return self.refuse(file, plugin, Vec::new(), entry::taken(own, "server.discovery_tools"));
-        }
-        let rivals = self.rivals(file, &claims);
-        if let Some((rival, claim)) = rivals.iter().find(|(rival, claim)| !self.outranks(file, rival, claim)) {
-            let problem = entry::taken(claim, rival);
-            return self.refuse(file, plugin, claims, problem);
-        }
-        for (rival, claim) in rivals {
-            if let Some(entry) = self.entries.get_mut(&rival) {
-                entry.give_way(entry::taken(&claim, file));
-            }
-        }
-        self.claims_became_free();
-        let Some(entry) = self.entries.get_mut(file) else { return };
-        tracing::info!(
-            plugin = name,
-            digest = %plugin.digest,
-            tools = names.tools.len(),
-            prompts = names.prompts.len(),
-            resources = plugin.resources.len() + plugin.templates.len(),
-            elapsed_ms = elapsed.as_millis(),
-            "loaded plugin `{name}`{}",
-            names.summary(),
-        );
-        for warning in plugin.warnings().chain(&names.warnings) {
-            tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
-        }
-        entry.serve(Offer { plugin, names, since: SystemTime::now() });
-    }
-
-    fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, claims: Vec<String>, problem: String) {
-        if let Some(entry) = self.entries.get_mut(file) {
-            entry.wait(Refused { plugin, claims });
-            entry.report_problem(problem);
-        }
-    }
-
-    /// Which of these claims other files hold: files that serve them, and files that served them last, are there, and
-    /// may do so again.
-    fn rivals(&self, file: &str, claims: &[String]) -> Vec<(String, String)> {
-        let others = self.entries.iter().filter(|(other, entry)| *other != file && !entry.is_disabled);
-        let clashes = |(other, entry): (&String, &Entry)| {
-            let serves = entry.claims();
-            let is_held = |claim: &&String| match &serves {
-                Some(serves) => serves.contains(*claim),
-                None => self.ledger.owner(claim) == Some(other) && entry.may_want(claim),
-            };
-            claims.iter().filter(is_held).map(|claim| (other.clone(), claim.clone())).collect::<Vec<_>>()
-        };
-        others.flat_map(clashes).collect()
-    }
-
-    /// Whether `file` may take a claim from `rival`: in the first scan, if it was its own before, or, with nothing
-    /// remembered, by the order of the files' names. Which of them was loaded first never matters.
-    fn outranks(&self, file: &str, rival: &str, claim: &str) -> bool {
-        let is_there = |owner: &&str| self.entries.get(*owner).is_some_and(|entry| !entry.is_disabled);
-        match self.ledger.owner(claim).filter(is_there) {
-            _ if self.is_settled => false,
-            Some(owner) => owner == file,
-            None => file < rival,
-        }
-    }
-
-    /// What was refused for its names is tried again before the next catalog.
-    fn claims_became_free(&mut self) {
-        self.retry_refused = true;
-        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
-    }
-
-    fn try_refused_again(&mut self) {
-        self.remember();
-        let waiting = |(file, entry): (&String, &Entry)| {
-            let refused = entry.refused.as_ref()?;
-            Some((file.clone(), Arc::clone(&refused.plugin)))
-        };
-        let refused: Vec<(String, Arc<Plugin>)> = self.entries.iter().filter_map(waiting).collect();
-        for (file, plugin) in refused {
-            self.accept(&file, plugin, Duration::ZERO);
-        }
     }
 
     /// Applies a changed configuration: what is switched off, limits, prefixes, and files that were too large before.
@@ -529,7 +334,7 @@ impl Registry {
                 set_anew.push(file.clone());
             }
             let name = entry.plugin_name();
-            let Some(offer) = &entry.offer else { continue };
+            let Some(offer) = entry.offer() else { continue };
             let names = Names::of(&offer.plugin, &name, &config);
             if names.as_ref() != Ok(&offer.names) {
                 renamed.push((file.clone(), Arc::clone(&offer.plugin)));
@@ -581,13 +386,13 @@ impl Registry {
         self.publish_by = self.retry_refused.then(|| Instant::now() + PUBLISH_WITHIN);
         self.remember();
         let entries = || self.entries.iter().map(|(file, entry)| (file.as_str(), entry));
-        let mut given = Given::default();
-        entries().for_each(|(_, entry)| given.append(entry.gives()));
-        let said = std::mem::take(&mut self.said);
+        let mut offerings = Offerings::default();
+        entries().for_each(|(_, entry)| offerings.append(entry.offerings()));
+        let announced = std::mem::take(&mut self.announced);
         let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
         self.catalog.send_if_modified(|catalog| {
-            let next = catalog.replaced_by(given, plugins, &said);
+            let next = catalog.replaced_by(offerings, plugins, &announced);
             let is_new_list = next.revisions().tools != catalog.revisions().tools;
             if is_new_list {
                 tracing::info!(
@@ -598,50 +403,8 @@ impl Registry {
             *catalog = Arc::new(next);
             true
         });
-        self.engine.warm().sweep();
+        self.runtime.warm.sweep();
     }
-
-    /// Writes down who holds which claims; not before all files had their say.
-    fn remember(&mut self) {
-        if !self.is_settled {
-            return;
-        }
-        let enabled = || self.entries.iter().filter(|(_, entry)| !entry.is_disabled);
-        let holding = enabled().filter_map(|(file, entry)| Some((file.clone(), entry.claims()?))).collect();
-        let existing = enabled().map(|(file, _)| file.clone()).collect();
-        self.ledger.update(&holding, &existing);
-    }
-}
-
-/// The catalog of one file alone, under the names and limits that it would have in the plugins directory.
-///
-/// # Errors
-/// Why the file gives no plugin.
-pub(super) fn catalog_of_file(
-    engine: &Arc<Engine>,
-    cache: Option<Cache>,
-    config: &Config,
-    path: &Path,
-) -> anyhow::Result<Catalog> {
-    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (called, misnamed) = directory::called(&file);
-    let mut entry = Entry::new(&called, config);
-    let name = entry.name.clone()?;
-    let limits = config.limits(&name);
-    let (bytes, stamp) = directory::read(path, *limits.file)?;
-    let loader = Loader::new(Arc::clone(engine), cache)?;
-    let in_words = |error| anyhow::Error::msg(job::in_words(&error, directory::is_own(path, &stamp)));
-    let plugin = Arc::new(loader.load_and_wait(&name, bytes, Allowance::of(&limits)).map_err(in_words)?);
-    let with_lists = job::with_lists(engine, plugin, Arc::clone(entry.terms()));
-    let plugin = Arc::new(engine.lane().block_on(with_lists).flatten().map_err(anyhow::Error::msg)?);
-    let names = Names::of(&plugin, &name, config)?;
-    entry.is_disabled = false;
-    entry.offer = Some(Offer { plugin, names, since: SystemTime::now() });
-    let mut status = entry.status(&file);
-    if let Some(serving) = &mut status.serving {
-        serving.warnings.extend(misnamed);
-    }
-    Ok(Catalog::default().replaced_by(entry.gives(), vec![status], &BTreeSet::new()))
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -14,7 +14,7 @@ use super::folder::Folder;
 use super::manner::Names;
 use super::toolchain::{Tool, Toolchain};
 use super::wit::Wit;
-use crate::plugins::reserve;
+use crate::plugins::loading::stack_size;
 
 /// A language that plugins are built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Language {
     /// Advice to the author of a component that was just made.
     pub(super) fn advice(self, component: &[u8]) -> Option<String> {
         match self {
-            Self::Rust => reserve::advice(component),
+            Self::Rust => stack_size::advice(component),
             Self::Python | Self::JavaScript => None,
         }
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::wit::{self, Wit};
-use crate::plugins::docs;
+use crate::plugins::types::docs;
 
 /// Adds the text of every file that describes the source's tools, unless the component carries it already. Where it
 /// carries only texts that are no files of the source, its author has seen to the words.

@@ -6,7 +6,7 @@ use rmcp::service::RequestContext;
 
 use crate::mcp::handler::{Handler, principal};
 use crate::plugins::conversation::Conversation;
-use crate::plugins::visits::Wanted;
+use crate::plugins::sandbox::requests::CompletionRequest;
 use crate::plugins::wit::completions::Target;
 
 pub(super) async fn complete(
@@ -33,7 +33,7 @@ pub(super) async fn complete(
         _ => return Err(ErrorData::invalid_params("`ref` is neither a prompt nor a resource template", None)),
     };
     let others = request.context.and_then(|context| context.arguments).unwrap_or_default();
-    let wanted = Wanted {
+    let wanted = CompletionRequest {
         target,
         argument: request.argument.name,
         typed: request.argument.value,

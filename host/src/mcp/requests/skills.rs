@@ -10,8 +10,9 @@ use rmcp::model::{ErrorData, SKILL_MD, Skill, SkillFrontmatter, SkillResource, S
 use serde_json::{Map, Value, json};
 
 use crate::mcp::handler::{Handler, shows};
-use crate::plugins::catalog::{Catalog, Served};
+use crate::plugins::catalog::Catalog;
 use crate::plugins::conversation::Conversation;
+use crate::plugins::served::Served;
 use crate::plugins::wit::content::Body;
 use crate::principal::Principal;
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::entry::LoadId;
-use crate::plugins::catalog::{Served, Terms};
-use crate::plugins::compile::Allowance;
-use crate::plugins::directory::{self, Found, ReadError, Stamp};
-use crate::plugins::engine::Engine;
-use crate::plugins::lists;
-use crate::plugins::load::{Digest, LoadError, Plugin};
-use crate::plugins::loader::Loader;
+use crate::plugins::loading::compile::Allowance;
+use crate::plugins::loading::error::LoadError;
+use crate::plugins::loading::lists;
+use crate::plugins::loading::loader::Loader;
+use crate::plugins::plugin::{Digest, Plugin};
+use crate::plugins::registry::directory::{self, Found, ReadError, Stamp};
+use crate::plugins::sandbox::runtime::Runtime;
+use crate::plugins::served::{Served, Terms};
 use crate::visible;
 
 /// What a load came to.
@@ -40,7 +41,7 @@ pub(super) struct Job {
 
 impl Job {
     /// Reads and loads, on the loader's threads.
-    pub(super) async fn run(self, engine: Arc<Engine>, loader: Arc<Loader>) -> Loaded {
+    pub(super) async fn run(self, runtime: Arc<Runtime>, loader: Arc<Loader>) -> Loaded {
         let started = Instant::now();
         let Self { id, found, name, terms, known, is_settled } = self;
         let limit = *terms.limits.file;
@@ -79,7 +80,7 @@ impl Job {
         }
         let is_own = directory::is_own(&path, &stamp);
         loaded.outcome = match loader.load(&name, bytes, Allowance::of(&terms.limits)).await {
-            Ok(plugin) => with_lists(&engine, Arc::new(plugin), terms).await.map(Some),
+            Ok(plugin) => with_lists(&runtime, Arc::new(plugin), terms).await.map(Some),
             Err(error) => {
                 if error.is_passing() {
                     (loaded.stamp, loaded.digest) = (None, None);
@@ -105,9 +106,9 @@ pub(super) fn in_words(error: &LoadError, is_own: bool) -> String {
 ///
 /// # Errors
 /// Why it gives none.
-pub(super) async fn with_lists(engine: &Engine, plugin: Arc<Plugin>, terms: Arc<Terms>) -> Result<Plugin, String> {
+pub(super) async fn with_lists(runtime: &Runtime, plugin: Arc<Plugin>, terms: Arc<Terms>) -> Result<Plugin, String> {
     let served = Served { plugin, terms };
-    let read = lists::read(engine, &served).await;
+    let read = lists::read(runtime, &served).await;
     read.map_err(|error| {
         let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
         format!("it gives no lists of its tools, prompts or resources: {error}{cause}")

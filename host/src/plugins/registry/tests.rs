@@ -1,15 +1,17 @@
 //! What the task does in moments that no test from outside can choose.
 
+use std::path::Path;
+
 use super::*;
-use crate::plugins::engine::Cleaning;
+use crate::plugins::sandbox::engine::Cleaning;
 
 const FILE: &str = "greeter.wasm";
 
 fn registry() -> Registry {
-    let engine = Arc::new(Engine::new(1, 0, Cleaning::Whole).unwrap());
-    let config = watch::channel(Arc::new(Config::default())).1;
-    let (catalog, ready) = (watch::channel(Arc::default()).0, watch::channel(false).0);
-    let mut registry = Registry::new(engine, None, Ledger::default(), config, catalog, ready).unwrap();
+    let runtime = Arc::new(Runtime::new(1, 0, Cleaning::Whole).unwrap());
+    let config = channel::channel(Arc::new(Config::default())).1;
+    let (catalog, ready) = (channel::channel(Arc::default()).0, channel::channel(false).0);
+    let mut registry = Registry::new(runtime, None, Ledger::default(), config, catalog, ready).unwrap();
     registry.entries.insert(FILE.to_owned(), Entry::new(FILE, &Config::default()));
     registry
 }
@@ -21,15 +23,16 @@ fn failed(id: LoadId) -> Loaded {
     Loaded { id, file: FILE.to_owned(), stamp, digest, outcome, is_unsettled: false, elapsed }
 }
 
-#[test]
-fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
+#[tokio::test]
+async fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
     let mut registry = registry();
     let mut finish = |wanted, came| {
-        let entry = registry.entries.get_mut(FILE).unwrap();
-        entry.load = wanted;
+        let task = registry.loads.spawn(std::future::pending());
+        let of = Stamp::of_file(Path::new("/")).unwrap();
+        registry.entries.get_mut(FILE).unwrap().load = Option::map(wanted, |id| Load { id, of, task });
         registry.finish(failed(came));
         let entry = &registry.entries[FILE];
-        (entry.load, entry.problem.clone())
+        (entry.load.as_ref().map(|load| load.id), entry.problem().map(str::to_owned))
     };
     assert_eq!(finish(Some(2), 1), (Some(2), None));
     // Switched off meanwhile.

@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use serde_json::{Map, json};
 use tinymcp::config::Config;
 use tinymcp::plugins::Plugins;
-use tinymcp::plugins::codec;
 use tinymcp::plugins::conversation::Conversation;
-use tinymcp::plugins::load::Kind;
+use tinymcp::plugins::plugin::Kind;
+use tinymcp::plugins::types::codec;
 use tinymcp::principal::Principal;
 
 use crate::Plan;

@@ -1,0 +1,80 @@
+//! Why a call gave no reply: in words for its caller, and with the cause for the log.
+
+use std::time::Duration;
+
+use super::sandbox::traps;
+use super::types::codec::{ArgumentError, ResultError};
+use crate::config::units::Period;
+
+/// Why a call gave no reply. What the message says is for the caller; causes are logged.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The arguments do not fit the tool's schema.
+    #[error(transparent)]
+    Arguments(#[from] ArgumentError),
+    /// The deadline passed, in the queue or in the guest.
+    #[error("the tool did not finish within {}", humantime(.0))]
+    Timeout(Duration),
+    /// More calls wait already than may.
+    #[error("the tool is busy: too many calls are waiting, try again in a moment")]
+    Busy,
+    /// The guest was refused memory, and failed.
+    #[error("the tool needs more memory than its limit of {0}")]
+    Memory(String),
+    /// The guest recursed too deeply.
+    #[error("the tool recursed too deeply and was stopped")]
+    StackOverflow(wasmtime::Error),
+    /// The stack that the guest keeps in its own memory was full, most likely.
+    #[error(
+        "the tool recursed too deeply for its stack and was stopped: `stack-size` in its `build.rs` sets how much it has"
+    )]
+    FullStack(wasmtime::Error),
+    /// The guest ended itself instead of returning.
+    #[error("the tool exited (status {0}) instead of returning a result")]
+    Exited(i32),
+    /// The guest trapped: a panic, a division by zero, an access out of bounds.
+    #[error("the tool crashed{}", traps::suspicion(.0))]
+    Trapped(wasmtime::Error),
+    /// What the guest returned cannot be given to a client.
+    #[error("the tool's result cannot be returned: {0}")]
+    Result(#[from] ResultError),
+    /// The rules have changed while the call went on: its caller may not make it any more.
+    #[error("you may not use this tool any more: whoever runs this server has changed who may")]
+    TurnedAway,
+    /// The client took its request back.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The host failed; the guest did nothing wrong.
+    #[error("the server failed while it ran the tool")]
+    Host(String),
+}
+
+impl CallError {
+    /// The cause, which is for the log and for whoever works on the plugin, where the message does not say it.
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => Some(traps::cause(error)),
+            Self::Host(cause) => Some(cause.clone()),
+            Self::Arguments(_)
+            | Self::Timeout(_)
+            | Self::Busy
+            | Self::Memory(_)
+            | Self::Exited(_)
+            | Self::Result(_)
+            | Self::TurnedAway
+            | Self::Cancelled => None,
+        }
+    }
+
+    /// The functions that the guest was in when it trapped, the innermost first.
+    pub fn frames(&self) -> Vec<String> {
+        match self {
+            Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => traps::frames(error),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn humantime(duration: &Duration) -> Period {
+    Period::from(*duration)
+}

@@ -1,0 +1,151 @@
+//! What a component may import, and what stands behind it.
+//!
+//! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest is
+//! what it does. A new one is a module, and a line in [`CAPABILITIES`].
+
+mod caller;
+mod changes;
+pub(super) mod guest;
+mod input;
+mod log;
+mod network;
+mod progress;
+mod settings;
+mod stdio;
+mod wasi;
+
+use wasmtime::component::Linker;
+
+use self::guest::Guest;
+use super::wit::VERSION;
+
+/// The package whose interfaces mean something here.
+pub(super) const OURS: &str = "tinymcp:plugin/";
+
+/// An interface of that package which a plugin may import, beside the types.
+struct Capability {
+    name: &'static str,
+    /// A call can reach its client by it before it is done.
+    talks: bool,
+    /// Puts it into the linker.
+    link: fn(&mut Linker<Guest>) -> wasmtime::Result<()>,
+}
+
+const CAPABILITIES: [Capability; 6] = [
+    Capability { name: "caller", talks: false, link: caller::link },
+    Capability { name: "changes", talks: true, link: changes::link },
+    Capability { name: "input", talks: true, link: input::link },
+    Capability { name: "log", talks: true, link: log::link },
+    Capability { name: "progress", talks: true, link: progress::link },
+    Capability { name: "settings", talks: false, link: settings::link },
+];
+
+/// The interface of that package that has types alone.
+const TYPES: &str = "content";
+
+/// An import of a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// The interface as the component names it.
+    pub name: String,
+    /// What stands behind it.
+    pub behind: Provision,
+}
+
+/// What stands behind an import, going by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provision {
+    /// Works, and shows nothing of the host but time and chance.
+    Harmless,
+    /// Standard output and error: lines of the log.
+    Log,
+    /// There is no environment and there are no arguments.
+    NoEnvironment,
+    /// There are no directories.
+    NoFiles,
+    /// An interface of `tinymcp:plugin`.
+    Plugin,
+    /// Every connection is denied.
+    NoNetwork,
+    /// Types alone, behind which nothing has to stand.
+    Types,
+    /// The host does not know it, and loads no component that wants it.
+    Unknown,
+}
+
+impl Provision {
+    /// Sorts an import by its interface.
+    pub(super) fn of(name: &str) -> Self {
+        if name.starts_with(OURS) {
+            let is_known = is_ours(name, TYPES) || capability(name).is_some();
+            return if is_known { Self::Plugin } else { Self::Unknown };
+        }
+        let interface = name.strip_prefix("wasi:").and_then(|rest| rest.split_once("@0.2."));
+        let Some((package, interface)) = interface.and_then(|(path, _)| path.split_once('/')) else {
+            return Self::Unknown;
+        };
+        match (package, interface) {
+            ("cli", "stdout" | "stderr") => Self::Log,
+            ("cli", "environment") => Self::NoEnvironment,
+            ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
+            ("filesystem", _) => Self::NoFiles,
+            ("http" | "sockets", _) => Self::NoNetwork,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The same in words.
+    pub fn what_is_behind(self) -> &'static str {
+        match self {
+            Self::Harmless => "provided",
+            Self::Log => "goes to the log",
+            Self::NoEnvironment => "empty",
+            Self::NoFiles => "not granted: no directories",
+            Self::Plugin => "provided by this host",
+            Self::NoNetwork => "not granted: every connection is denied",
+            Self::Types => "types only",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Whether an import or export is this interface of `tinymcp:plugin`, in the version of this host.
+pub(super) fn is_ours(name: &str, interface: &str) -> bool {
+    let rest = name.strip_prefix(OURS).and_then(|rest| rest.strip_prefix(interface));
+    rest.and_then(|rest| rest.strip_prefix('@')) == Some(VERSION)
+}
+
+fn capability(import: &str) -> Option<&'static Capability> {
+    CAPABILITIES.iter().find(|capability| is_ours(import, capability.name))
+}
+
+/// Tells whether a call can reach its client by this import before it is done.
+pub(super) fn talks(import: &str) -> bool {
+    capability(import).is_some_and(|capability| capability.talks)
+}
+
+/// Links everything that a component may import.
+///
+/// # Errors
+/// When two interfaces claim one name, which a test would have met.
+pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasi::link(&mut linker)?;
+    CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
+    Ok(linker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_of_wasi_0_2_are_provided() {
+        for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10"] {
+            assert_ne!(Provision::of(provided), Provision::Unknown, "{provided}");
+        }
+        for unknown in ["wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"] {
+            assert_eq!(Provision::of(unknown), Provision::Unknown, "{unknown}");
+        }
+    }
+}

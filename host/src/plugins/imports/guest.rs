@@ -1,0 +1,99 @@
+//! The host's side of a guest: what its imports find when it calls them.
+//!
+//! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
+//! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi_http::WasiHttpCtx;
+
+use super::network::NoNetwork;
+use super::progress::throttle::Throttle;
+use super::stdio::Prints;
+use crate::config::Limits;
+use crate::plugins::announcements::Announcements;
+use crate::plugins::conversation::Conversation;
+use crate::plugins::sandbox::limiter::Limiter;
+
+/// Resources (streams, pollables, fields) that a guest may hold at once. Real guests hold a few dozen.
+const MAX_RESOURCES: usize = 4096;
+
+/// Bytes of headers that one resource may hold. Servers take 8 KiB; the engine counts its own structures too.
+const MAX_FIELDS_BYTES: usize = 16 * 1024;
+
+/// A plugin's settings, by name.
+pub(in crate::plugins) type Settings = BTreeMap<String, String>;
+
+/// What is the same for all calls of a plugin.
+#[derive(Clone)]
+pub(in crate::plugins) struct Surroundings {
+    /// The plugin's name.
+    pub(in crate::plugins) plugin: Arc<str>,
+    /// What its operator has written for it.
+    pub(in crate::plugins) settings: Arc<Settings>,
+    pub(in crate::plugins) announcements: Announcements,
+}
+
+/// The host's side of one call.
+pub(in crate::plugins) struct Guest {
+    pub(in crate::plugins) limiter: Limiter,
+    pub(super) plugin: Arc<str>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) announcements: Announcements,
+    pub(super) conversation: Conversation,
+    pub(super) progress: Throttle,
+    pub(super) prints: Prints,
+    pub(super) resources: ResourceTable,
+    /// Made when the guest first asks: it seeds random number generators, and most guests never look.
+    pub(super) wasi: Option<WasiCtx>,
+    pub(super) http: WasiHttpCtx,
+    pub(super) network: NoNetwork,
+}
+
+impl Guest {
+    pub(in crate::plugins) fn new(surroundings: Surroundings, limits: &Limits, conversation: Conversation) -> Self {
+        let Surroundings { plugin, settings, announcements } = surroundings;
+        let prints = Prints::new(Arc::clone(&plugin), conversation.caller.clone(), limits.log.bytes());
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(MAX_RESOURCES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELDS_BYTES);
+        Self {
+            limiter: Limiter::new(limits.memory.bytes()),
+            plugin,
+            settings,
+            announcements,
+            conversation,
+            progress: Throttle::default(),
+            prints,
+            resources,
+            wasi: None,
+            http,
+            network: NoNetwork,
+        }
+    }
+
+    /// Makes a guest that is kept ready for its person's next call. Its memory stays, and with it what that takes of
+    /// the limit.
+    pub(in crate::plugins) fn begin(&mut self, limits: &Limits, conversation: Conversation) {
+        self.limiter.begin();
+        self.prints.begin(conversation.caller.clone(), limits.log.bytes());
+        self.progress = Throttle::default();
+        self.conversation = conversation;
+    }
+
+    /// Lets go of all that was for one call.
+    pub(in crate::plugins) fn end(&mut self) {
+        self.prints.finish();
+        self.conversation = Conversation::default();
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.prints.finish();
+    }
+}

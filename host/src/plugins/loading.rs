@@ -1,0 +1,14 @@
+//! From the bytes of a file to a [`Plugin`](super::plugin::Plugin).
+//!
+//! It knows nothing of the directory, and nothing of what is loaded already.
+
+pub mod cache;
+pub mod compile;
+mod component;
+pub mod error;
+mod file_kind;
+mod instead;
+pub(super) mod lists;
+pub mod loader;
+pub mod stack_size;
+mod threads;

@@ -1,0 +1,339 @@
+//! Compiling, in a process of its own: from a component's bytes to machine code.
+//!
+//! No bound of Cranelift's time and memory follows from the size of a file: 129 KB of WebAssembly can take a quarter of
+//! a minute and most of a gigabyte. So a child of this very program compiles ([`child`]), under limits of processor time
+//! and memory that the system enforces, and at a low priority once it takes longer than a moment. It is handed the file
+//! and nothing else: no environment, no key, no directory, no descriptor but its three pipes. One waits ready, so that a
+//! file that is dropped in need not wait for a program to start; each compiles one file and ends.
+//!
+//! The child guards time and memory, and not what comes out of it. Its output is machine code that runs in the server's
+//! process, and is trusted as Cranelift's output always was: a component that takes over the child takes over the
+//! server. The MAC over the code is made here, by the parent ([`super::cache`]).
+//!
+//! A program that does not answer [`child::COMMAND`], such as a benchmark with this library in it, and a system where a
+//! program cannot find itself, compile in their own process, without these limits.
+
+pub mod child;
+mod costly;
+mod features;
+mod frame;
+mod functions;
+mod process;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use self::frame::Job;
+use self::process::{Child, Ended};
+use crate::config::units::Period;
+use crate::config::{ByteSize, Limits};
+use crate::plugins::plugin::Digest;
+use crate::plugins::sandbox::engine::Engine;
+
+/// A file of more bytes has a language runtime inside, and takes longer than a moment.
+const LARGE_BYTES: usize = 1024 * 1024;
+
+/// Compiling that takes longer is announced before it is done. Waiting for a turn does not count.
+const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
+
+/// A file that is not compiled after so much processor time gives its turn to another, and goes on among those that
+/// take long. On a busy machine that is any time.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Between two looks at the processor time that a child has used.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Files that are compiled at once: those that may be done in a moment, and those that take long, of which so many may be
+/// large ones. Together they bound what compiling can take of the machine's memory.
+const QUICK_TURNS: usize = 3;
+const LONG_TURNS: usize = 3;
+const LARGE_TURNS: usize = 2;
+
+/// Between two tries of a file whose compiler was ended from outside; each is twice as far from the last.
+const FIRST_RETRY: Duration = Duration::from_secs(30);
+const LAST_RETRY: Duration = Duration::from_secs(3600);
+
+/// What compiling one file may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Processor time, over all threads.
+    pub cpu: Period,
+    /// Memory.
+    pub memory: ByteSize,
+}
+
+/// Machine code, and what it took.
+#[derive(Debug)]
+pub(in crate::plugins) struct Compiled {
+    pub(in crate::plugins) code: Vec<u8>,
+    /// As far as it is known.
+    pub(in crate::plugins) cpu: Option<Duration>,
+    pub(in crate::plugins) memory: Option<ByteSize>,
+}
+
+/// Why there is no code. Each message names the cause and, where there is one, the cure.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CompileError {
+    /// Cranelift, or the validator before it, does not take the component.
+    #[error("not a valid component: {0}")]
+    Invalid(String),
+    /// The component is valid, and uses what this host does not have.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The limit of processor time.
+    #[error("compiling it takes more than {limit} of processor time (`limits.compile_cpu`){culprit}")]
+    Processor {
+        /// What is allowed.
+        limit: Period,
+        /// The function that costs most, as far as that can be told.
+        culprit: String,
+    },
+    /// The limit of memory.
+    #[error("compiling it takes more than {limit} of memory (`limits.compile_memory`){culprit}")]
+    Memory {
+        /// What is allowed.
+        limit: ByteSize,
+        /// The function that costs most, as far as that can be told.
+        culprit: String,
+    },
+    /// The compiler failed.
+    #[error("the compiler failed: {0}")]
+    Crashed(String),
+    /// It failed before, under the same limits.
+    #[error("{0} (so it was within the last hour, under the same limits; a changed file or limit is tried at once)")]
+    Remembered(String),
+    /// Somebody ended the child, or the system did because memory is short.
+    #[error("the compiler was ended from outside ({0}), as systems do that run out of memory")]
+    Killed(String),
+    /// The child cannot be started.
+    #[error("no process to compile in: {0}")]
+    NoProcess(String),
+}
+
+/// The parent of the processes that compile.
+pub(in crate::plugins) struct Compiler {
+    /// None where everything is compiled in this process.
+    program: Option<PathBuf>,
+    quick: Semaphore,
+    long: Semaphore,
+    large: Semaphore,
+    ready: Mutex<Option<Child>>,
+    killed: Mutex<BTreeMap<Digest, Killed>>,
+}
+
+/// A file whose compiler was ended from outside.
+struct Killed {
+    error: CompileError,
+    pause: Duration,
+    again_at: Instant,
+}
+
+impl Allowance {
+    /// What the configuration allows.
+    pub fn of(limits: &Limits) -> Self {
+        Self { cpu: *limits.compile_cpu, memory: *limits.compile_memory }
+    }
+}
+
+impl CompileError {
+    /// Whether another try may end otherwise, with the same file and limits.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Killed(_) | Self::NoProcess(_))
+    }
+
+    /// Whether to remember it: what took long, and would end the same way again.
+    pub(in crate::plugins) fn is_worth_remembering(&self, took_long: bool) -> bool {
+        match self {
+            Self::Processor { .. } | Self::Memory { .. } => true,
+            Self::Invalid(_) | Self::Unsupported(_) | Self::Crashed(_) => took_long,
+            Self::Remembered(_) | Self::Killed(_) | Self::NoProcess(_) => false,
+        }
+    }
+}
+
+impl Compiler {
+    pub(in crate::plugins) fn new() -> Self {
+        Self {
+            program: child::program(),
+            quick: Semaphore::new(QUICK_TURNS),
+            long: Semaphore::new(LONG_TURNS),
+            large: Semaphore::new(LARGE_TURNS),
+            ready: Mutex::new(None),
+            killed: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Whether a child waits for the next file, or none is needed.
+    pub(in crate::plugins) fn is_ready(&self) -> bool {
+        self.program.is_none() || lock(&self.ready).as_mut().is_some_and(Child::is_alive)
+    }
+
+    /// Starts a child that waits for the next file.
+    pub(in crate::plugins) async fn make_ready(&self, engine: &Engine) {
+        let Some(program) = &self.program else { return };
+        match Child::start(program, &engine.code_version()).await {
+            Ok(child) => *lock(&self.ready) = Some(child),
+            // The next file says so.
+            Err(error) => tracing::debug!(%error, "no compiler waits for the next file"),
+        }
+    }
+
+    /// Compiles one component, when its turn has come. When the future is dropped, its child ends.
+    ///
+    /// # Errors
+    /// [`CompileError`].
+    pub(in crate::plugins) async fn compile(
+        &self,
+        engine: &Engine,
+        name: &str,
+        digest: Digest,
+        bytes: &Arc<Vec<u8>>,
+        allowance: Allowance,
+    ) -> Result<Compiled, CompileError> {
+        let Some(program) = &self.program else {
+            return announced(name, bytes.len(), in_this_process(engine, bytes)).await;
+        };
+        if let Some(error) = self.killed_lately(digest) {
+            return Err(error);
+        }
+        let compiling = Compiling { compiler: self, program, engine, name, bytes, allowance };
+        let mut outcome = compiling.in_turn().await;
+        if matches!(outcome, Err(Ended::Killed(_))) {
+            // Most likely by accident, or the waiting child had been ended before it had anything to do.
+            outcome = compiling.in_turn().await;
+        }
+        let outcome = match outcome {
+            Ok(compiled) => Ok(compiled),
+            Err(ended) => Err(compiling.explained(ended).await),
+        };
+        self.note_kill(digest, outcome.as_ref().err());
+        outcome
+    }
+
+    fn killed_lately(&self, digest: Digest) -> Option<CompileError> {
+        let killed = lock(&self.killed);
+        let killed = killed.get(&digest).filter(|killed| Instant::now() < killed.again_at)?;
+        Some(killed.error.clone())
+    }
+
+    fn note_kill(&self, digest: Digest, error: Option<&CompileError>) {
+        let mut killed = lock(&self.killed);
+        let before = killed.remove(&digest);
+        if let Some(error) = error.filter(|error| error.is_passing()) {
+            let pause = before.map_or(FIRST_RETRY, |before| (before.pause * 2).min(LAST_RETRY));
+            killed.insert(digest, Killed { error: error.clone(), pause, again_at: Instant::now() + pause });
+        }
+    }
+}
+
+/// One file on its way through the children.
+struct Compiling<'a> {
+    compiler: &'a Compiler,
+    program: &'a Path,
+    engine: &'a Engine,
+    name: &'a str,
+    bytes: &'a Arc<Vec<u8>>,
+    allowance: Allowance,
+}
+
+impl Compiling<'_> {
+    /// Small files first, so that none waits for one that takes long.
+    async fn in_turn(&self) -> Result<Compiled, Ended> {
+        if self.bytes.len() > LARGE_BYTES {
+            let _large = turn(&self.compiler.large).await?;
+            let _turn = turn(&self.compiler.long).await?;
+            return self.in_child(self.child().await?, true).await;
+        }
+        if let Some(compiled) = self.in_a_moment().await? {
+            return Ok(compiled);
+        }
+        let _turn = turn(&self.compiler.long).await?;
+        self.in_child(self.child().await?, true).await
+    }
+
+    /// Compiles a small file among those that may be done soon. None if it is not, and all who may take long are at work: it
+    /// begins anew when its turn has come. A second is lost, and nobody is held up.
+    async fn in_a_moment(&self) -> Result<Option<Compiled>, Ended> {
+        let quick = turn(&self.compiler.quick).await?;
+        let child = self.child().await?;
+        let id = child.id();
+        let running = self.in_child(child, false);
+        tokio::pin!(running);
+        tokio::select! {
+            outcome = &mut running => return outcome.map(Some),
+            () = process::has_used(id, MOMENT, LOOK_EVERY) => {}
+        }
+        let Ok(_long) = self.compiler.long.try_acquire() else { return Ok(None) };
+        drop(quick);
+        running.await.map(Some)
+    }
+
+    async fn child(&self) -> Result<Child, Ended> {
+        let waiting = lock(&self.compiler.ready).take();
+        match waiting {
+            Some(child) => Ok(child),
+            None => Child::start(self.program, &self.engine.code_version()).await.map_err(Ended::NotStarted),
+        }
+    }
+
+    async fn in_child(&self, child: Child, is_long: bool) -> Result<Compiled, Ended> {
+        let job = Job { allowance: self.allowance, is_long, bytes: self.bytes };
+        announced(self.name, self.bytes.len(), child.compile(job)).await
+    }
+
+    async fn explained(&self, ended: Ended) -> CompileError {
+        match ended {
+            Ended::Invalid(message) => CompileError::Invalid(message),
+            Ended::Unsupported(message) => CompileError::Unsupported(message),
+            Ended::Processor => CompileError::Processor { limit: self.allowance.cpu, culprit: self.culprit().await },
+            Ended::Memory => CompileError::Memory { limit: self.allowance.memory, culprit: self.culprit().await },
+            Ended::Crashed(message) => CompileError::Crashed(message),
+            Ended::Killed(how) => CompileError::Killed(how),
+            Ended::NotStarted(error) => CompileError::NoProcess(error.to_string()),
+        }
+    }
+
+    /// Reads the whole file, away from the threads that serve.
+    async fn culprit(&self) -> String {
+        let bytes = Arc::clone(self.bytes);
+        let found = tokio::task::spawn_blocking(move || costly::costliest(&bytes)).await.ok().flatten();
+        found.map(|function| format!(": {function}")).unwrap_or_default()
+    }
+}
+
+/// Says that a plugin takes long, when it does.
+async fn announced<T>(name: &str, bytes: usize, compiling: impl Future<Output = T>) -> T {
+    tokio::pin!(compiling);
+    tokio::select! {
+        outcome = &mut compiling => return outcome,
+        () = tokio::time::sleep(ANNOUNCED_AFTER) => {}
+    }
+    tracing::info!(plugin = name, bytes, "compiling plugin `{name}`, which takes a while, once");
+    compiling.await
+}
+
+async fn in_this_process(engine: &Engine, bytes: &Arc<Vec<u8>>) -> Result<Compiled, CompileError> {
+    let (engine, bytes) = (engine.wasm().clone(), Arc::clone(bytes));
+    let compile = move || {
+        let code = engine.precompile_component(&bytes);
+        code.map_err(|error| match features::missing(&bytes, &error) {
+            Some(missing) => CompileError::Unsupported(missing),
+            None => CompileError::Invalid(format!("{error:#}")),
+        })
+    };
+    let code =
+        tokio::task::spawn_blocking(compile).await.map_err(|error| CompileError::Crashed(error.to_string()))??;
+    Ok(Compiled { code, cpu: None, memory: None })
+}
+
+async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, Ended> {
+    turns.acquire().await.map_err(|error| Ended::NotStarted(std::io::Error::other(error)))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,182 @@
+//! From the bytes of a file to a [`Plugin`]: the code from the cache, or compiled in a child; then [`component::load`].
+//!
+//! Code that was made is kept whether its component loads or not: the next start would make it again.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Component;
+
+use super::cache::Cache;
+use super::compile::{Allowance, CompileError, Compiled, Compiler};
+use super::error::LoadError;
+use super::instead::{self, Instead};
+use super::threads::Threads;
+use super::{component, file_kind};
+use crate::plugins::plugin::{Digest, Plugin};
+use crate::plugins::sandbox::engine::Engine;
+use crate::plugins::sandbox::runtime::Runtime;
+
+/// A failure that took less is found out again as quickly as it is remembered.
+const REMEMBERED_FROM: Duration = Duration::from_secs(1);
+
+/// Where plugins are made. Nothing in it knows what is loaded.
+pub struct Loader {
+    runtime: Arc<Runtime>,
+    cache: Option<Cache>,
+    threads: Threads,
+    compiler: Compiler,
+    is_starting_child: AtomicBool,
+}
+
+impl Loader {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When there are none to be had.
+    pub fn new(runtime: Arc<Runtime>, cache: Option<Cache>) -> io::Result<Self> {
+        let (threads, compiler) = (Threads::start()?, Compiler::new());
+        Ok(Self { runtime, cache, threads, compiler, is_starting_child: AtomicBool::new(false) })
+    }
+
+    /// The threads on which files are read.
+    pub(in crate::plugins) fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
+    /// Sees to it that a child waits for the next file that has to be compiled.
+    pub(in crate::plugins) fn keep_ready(self: &Arc<Self>) {
+        if self.compiler.is_ready() || self.is_starting_child.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            this.compiler.make_ready(&this.runtime.engine).await;
+            this.is_starting_child.store(false, Ordering::Release);
+        });
+    }
+
+    /// Loads a component.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub async fn load(&self, name: &str, bytes: Vec<u8>, allowance: Allowance) -> Result<Plugin, LoadError> {
+        let (bytes, name) = (Arc::new(bytes), Arc::<str>::from(name));
+        let (runtime, cache) = (Arc::clone(&self.runtime), self.cache.clone());
+        let looking_at = Arc::clone(&bytes);
+        let look = move || look_up(&runtime.engine, cache.as_ref(), &looking_at, allowance);
+        let (digest, cached) = self.on_thread(bytes.len(), look).await??;
+        let component = match cached {
+            Some(component) => component,
+            None => self.compile(&name, digest, &bytes, allowance).await?,
+        };
+        let runtime = Arc::clone(&self.runtime);
+        self.on_thread(bytes.len(), move || component::load(&runtime, &component, digest, &name, &bytes)).await?
+    }
+
+    /// The same for who cannot be asynchronous.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load_and_wait(&self, name: &str, bytes: Vec<u8>, allowance: Allowance) -> Result<Plugin, LoadError> {
+        let waited = self.runtime.engine.lane().block_on(self.load(name, bytes, allowance));
+        waited.map_err(LoadError::Host).flatten()
+    }
+
+    async fn compile(
+        &self,
+        name: &Arc<str>,
+        digest: Digest,
+        bytes: &Arc<Vec<u8>>,
+        allowance: Allowance,
+    ) -> Result<Component, LoadError> {
+        let started = Instant::now();
+        let outcome = self.compiler.compile(&self.runtime.engine, name, digest, bytes, allowance).await;
+        let elapsed = started.elapsed();
+        match outcome {
+            Ok(Compiled { code, cpu, memory }) => {
+                tracing::info!(
+                    plugin = &**name,
+                    elapsed_ms = elapsed.as_millis(),
+                    cpu_ms = cpu.map(|cpu| cpu.as_millis()),
+                    memory_mib = memory.map(|memory| memory.bytes() >> 20),
+                    "compiled plugin `{name}` in {:.2} s",
+                    elapsed.as_secs_f64(),
+                );
+                let (runtime, cache, name) = (Arc::clone(&self.runtime), self.cache.clone(), Arc::clone(name));
+                self.on_thread(code.len(), move || keep(&runtime.engine, cache.as_ref(), &name, digest, &code)).await?
+            }
+            Err(error) => {
+                if error.is_worth_remembering(elapsed >= REMEMBERED_FROM)
+                    && let Some(cache) = self.cache.clone()
+                {
+                    let message = error.to_string();
+                    let remember = move || cache.put_failure(&digest, allowance, &message);
+                    if let Err(error) = self.on_thread(0, remember).await? {
+                        tracing::warn!(plugin = &**name, %error, "failure of plugin `{name}` not kept; the next start tries it again");
+                    }
+                }
+                Err(match error {
+                    CompileError::Invalid(_) | CompileError::Unsupported(_) if instead::is_wit_package(bytes) => {
+                        LoadError::NoTools(Vec::new(), Instead::WitPackage)
+                    }
+                    CompileError::Invalid(message) => LoadError::Invalid(wasmtime::Error::msg(message)),
+                    error => LoadError::NotCompiled(error),
+                })
+            }
+        }
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let worked = self.threads.run(bytes, work).await;
+        worked.ok_or_else(|| LoadError::Host("the host failed while it loaded the file".to_owned()))
+    }
+}
+
+/// The component of a file, if its code is in the cache.
+fn look_up(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    bytes: &[u8],
+    allowance: Allowance,
+) -> Result<(Digest, Option<Component>), LoadError> {
+    file_kind::require_component(bytes)?;
+    let digest = Digest::of(bytes);
+    let Some(cache) = cache else { return Ok((digest, None)) };
+    if let Some(component) = cache.get(engine, &digest) {
+        return Ok((digest, Some(component)));
+    }
+    match cache.failure(&digest, allowance) {
+        Some(message) => Err(LoadError::NotCompiled(CompileError::Remembered(message))),
+        None => Ok((digest, None)),
+    }
+}
+
+/// Makes a component of code, and keeps the code: what is kept is mapped from its file, and takes no memory of its own.
+fn keep(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    name: &str,
+    digest: Digest,
+    code: &[u8],
+) -> Result<Component, LoadError> {
+    let kept = cache.map(|cache| cache.put(engine, &digest, code));
+    match kept {
+        Some(Ok(Some(component))) => return Ok(component),
+        Some(Err(error)) => {
+            tracing::warn!(plugin = name, %error, "compiled code of plugin `{name}` not kept; the next start compiles it again");
+        }
+        Some(Ok(None)) | None => {}
+    }
+    // SAFETY: the code was made just now by this very program, in its child, for an engine with the same compatibility
+    // hash, as the child's greeting said.
+    #[expect(unsafe_code, reason = "compiled code cannot be loaded otherwise; see the head of `compile`")]
+    let component = unsafe { Component::deserialize(engine.wasm(), code) };
+    component.map_err(|error| LoadError::Host(format!("the compiled code cannot be loaded: {error:#}")))
+}

@@ -1,0 +1,222 @@
+//! A loaded component: its functions, what it lists itself, and what its author says of them.
+//!
+//! Data that loading makes and nobody changes afterwards. How it is served is in [`served`](super::served).
+
+use std::fmt;
+use std::sync::Arc;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+use super::imports::Import;
+use super::imports::guest::Guest;
+use super::names::FunctionName;
+use super::types::docs::FunctionDocs;
+use super::types::shape::Signature;
+use super::types::validator::Validator;
+use super::wit::content::Icon;
+use super::wit::input::Capabilities;
+use super::wit::{completions, prompts, resources, tools};
+
+/// Bytes of a URI, of plugins and of clients alike.
+pub const MAX_URI_BYTES: usize = 2048;
+
+/// A loaded component. What it may do, and what its tools are called, is not its own affair: see the catalog.
+///
+/// Cheap to clone, but for the list of its functions: a plugin whose lists change is replaced by another one.
+#[derive(Clone)]
+pub struct Plugin {
+    /// The file's name in snake case.
+    pub name: Arc<str>,
+    /// What it was loaded from.
+    pub digest: Digest,
+    /// What its world's documentation says, as the author's claim.
+    pub description: Option<String>,
+    /// The functions that can be tools, and the tools that it names itself, in the order of their names.
+    pub functions: Vec<Function>,
+    /// The prompts that it names.
+    pub prompts: Arc<[Prompt]>,
+    /// The resources that it names.
+    pub resources: Arc<[Resource]>,
+    /// The resource templates that it names.
+    pub templates: Arc<[Template]>,
+    /// The interfaces that it imports.
+    pub imports: Vec<Import>,
+    /// What its author should mend: functions that cannot be tools, missing documentation.
+    pub warnings: Vec<String>,
+    /// The same of its lists.
+    pub(super) list_warnings: Vec<String>,
+    /// What it exports of `tinymcp:plugin`.
+    pub(super) interfaces: Interfaces,
+    /// Its author says that its start is expensive, and that its memory may be one person's.
+    pub keep_warm: bool,
+    /// Its calls may send messages or ask their client.
+    pub(super) talks: bool,
+    /// The component, linked.
+    pub(super) pre: InstancePre<Guest>,
+}
+
+impl Plugin {
+    /// What its author should mend: of its code and its documentation, and of its lists.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.warnings.iter().chain(&self.list_warnings)
+    }
+}
+
+/// What a plugin exports of `tinymcp:plugin`.
+#[derive(Clone)]
+pub(super) struct Interfaces {
+    pub(super) tools: Option<tools::GuestIndices>,
+    pub(super) resources: Option<resources::GuestIndices>,
+    pub(super) prompts: Option<prompts::GuestIndices>,
+    pub(super) completions: Option<completions::GuestIndices>,
+}
+
+impl Interfaces {
+    pub(super) fn are_none(&self) -> bool {
+        !self.give_lists() && self.completions.is_none()
+    }
+
+    /// Tells whether there is anything to ask for when the plugin is loaded.
+    pub(super) fn give_lists(&self) -> bool {
+        self.tools.is_some() || self.resources.is_some() || self.prompts.is_some()
+    }
+}
+
+/// Something that can be a tool.
+#[derive(Clone)]
+pub struct Function {
+    /// The function and the interface that exports it; the tool's own name, if the plugin lists it.
+    pub name: FunctionName,
+    /// What its documentation says, as the author's claim.
+    pub docs: FunctionDocs,
+    /// JSON Schema of its arguments.
+    pub input_schema: Arc<Map<String, Value>>,
+    /// JSON Schema of its structured content; a function without a result has none.
+    pub output_schema: Option<Arc<Map<String, Value>>>,
+    /// How it is called.
+    pub kind: Kind,
+}
+
+impl Function {
+    /// One line about it: the first of its description, or else its signature.
+    pub fn summary(&self) -> String {
+        let first = self.docs.description.as_deref().and_then(|description| description.lines().next());
+        first.map_or_else(|| self.form(), str::to_owned)
+    }
+
+    /// What it takes and gives, for people; nothing of a tool whose schemas say it.
+    pub fn form(&self) -> String {
+        match &self.kind {
+            Kind::Typed { signature, .. } => signature.to_string(),
+            Kind::Listed(_) => String::new(),
+        }
+    }
+
+    /// Whether its author says the same about it as about `other`.
+    pub(super) fn is_described_like(&self, other: &Self) -> bool {
+        let (this, other) = (&self.docs, &other.docs);
+        this.description == other.description && this.title == other.title && this.hints == other.hints
+    }
+}
+
+/// The two kinds of tools.
+#[derive(Clone)]
+pub enum Kind {
+    /// An exported function.
+    Typed {
+        /// What it takes and gives.
+        signature: Arc<Signature>,
+        /// Where it is.
+        export: Export,
+    },
+    /// A tool that the plugin names itself, and calls by that name.
+    Listed(Arc<ListedTool>),
+}
+
+/// Where a function is in its component.
+#[derive(Clone)]
+pub struct Export(pub(super) ComponentExportIndex);
+
+/// A tool that a plugin names itself.
+#[derive(Debug)]
+pub struct ListedTool {
+    /// What the plugin calls it.
+    pub name: String,
+    /// Pictures.
+    pub icons: Vec<Icon>,
+    /// What it will ask its client for.
+    pub needs: Capabilities,
+    /// Whether calls may be tasks.
+    pub tasks: tools::Tasks,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
+    pub(super) arguments: Validator,
+    pub(super) structured: Option<Validator>,
+}
+
+/// A prompt.
+#[derive(Debug)]
+pub struct Prompt {
+    /// As the plugin gave it, made fit for clients.
+    pub prompt: prompts::Prompt,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
+}
+
+/// A resource.
+#[derive(Debug)]
+pub struct Resource {
+    /// As the plugin gave it, made fit for clients.
+    pub resource: resources::Resource,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
+}
+
+/// Many resources.
+#[derive(Debug)]
+pub struct Template {
+    /// As the plugin gave it, made fit for clients.
+    pub template: resources::Template,
+    /// `_meta`
+    pub meta: Option<Map<String, Value>>,
+    /// How much of its URIs is always the same.
+    pub(super) literal_bytes: usize,
+    /// What its URIs look like.
+    pub(super) pattern: Regex,
+}
+
+impl Template {
+    /// Whether this could be one of its URIs.
+    pub fn fits(&self, uri: &str) -> bool {
+        self.pattern.is_match(uri)
+    }
+}
+
+/// The BLAKE3 digest of a component's file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Hashes a whole file.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}

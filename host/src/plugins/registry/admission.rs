@@ -1,0 +1,120 @@
+//! Whose a name is: a loaded plugin comes into force, or waits for names that belong to others.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::claims::{Refused, claims, taken};
+use super::entry::Entry;
+use super::offer::{Names, Offer};
+use super::{PUBLISH_WITHIN, Registry};
+use crate::plugins::names;
+use crate::plugins::plugin::Plugin;
+
+impl Registry {
+    /// Puts a loaded plugin in force, unless its names are not its own.
+    pub(super) fn accept(&mut self, file: &str, plugin: Arc<Plugin>, elapsed: Duration) {
+        let config = self.config();
+        let Some(entry) = self.entries.get(file) else { return };
+        let name = entry.plugin_name();
+        let names = match Names::of(&plugin, &name, &config) {
+            Ok(names) => names,
+            Err(error) => return self.refuse(file, plugin, Vec::new(), error.to_string()),
+        };
+        let claims = claims(&name, &plugin, &names);
+        let own = |name: &&str| [names::FIND_TOOLS, names::CALL_TOOL].contains(name);
+        if let Some(own) =
+            names.tools.iter().map(|tool| tool.name.as_str()).find(own).filter(|_| config.server.discovery_tools)
+        {
+            return self.refuse(file, plugin, Vec::new(), taken(own, "server.discovery_tools"));
+        }
+        let rivals = self.rivals(file, &claims);
+        if let Some((rival, claim)) = rivals.iter().find(|(rival, claim)| !self.outranks(file, rival, claim)) {
+            let problem = taken(claim, rival);
+            return self.refuse(file, plugin, claims, problem);
+        }
+        for (rival, claim) in rivals {
+            if let Some(entry) = self.entries.get_mut(&rival) {
+                entry.give_way(taken(&claim, file));
+            }
+        }
+        self.claims_became_free();
+        let Some(entry) = self.entries.get_mut(file) else { return };
+        tracing::info!(
+            plugin = name,
+            digest = %plugin.digest,
+            tools = names.tools.len(),
+            prompts = names.prompts.len(),
+            resources = plugin.resources.len() + plugin.templates.len(),
+            elapsed_ms = elapsed.as_millis(),
+            "loaded plugin `{name}`{}",
+            names.summary(),
+        );
+        for warning in plugin.warnings().chain(&names.warnings) {
+            tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
+        }
+        entry.serve(Offer { plugin, names, since: SystemTime::now() });
+    }
+
+    fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, claims: Vec<String>, problem: String) {
+        if let Some(entry) = self.entries.get_mut(file) {
+            entry.refuse(Refused { plugin, claims }, problem);
+        }
+    }
+
+    /// Which of these claims other files hold: files that serve them, and files that served them last, are there, and
+    /// may do so again.
+    fn rivals(&self, file: &str, claims: &[String]) -> Vec<(String, String)> {
+        let others = self.entries.iter().filter(|(other, entry)| *other != file && !entry.is_disabled());
+        let clashes = |(other, entry): (&String, &Entry)| {
+            let serves = entry.claims();
+            let is_held = |claim: &&String| match &serves {
+                Some(serves) => serves.contains(*claim),
+                None => self.ledger.owner(claim) == Some(other) && entry.may_want(claim),
+            };
+            claims.iter().filter(is_held).map(|claim| (other.clone(), claim.clone())).collect::<Vec<_>>()
+        };
+        others.flat_map(clashes).collect()
+    }
+
+    /// Whether `file` may take a claim from `rival`: in the first scan, if it was its own before, or, with nothing
+    /// remembered, by the order of the files' names. Which of them was loaded first never matters.
+    pub(super) fn outranks(&self, file: &str, rival: &str, claim: &str) -> bool {
+        let is_there = |owner: &&str| self.entries.get(*owner).is_some_and(|entry| !entry.is_disabled());
+        match self.ledger.owner(claim).filter(is_there) {
+            _ if self.is_settled => false,
+            Some(owner) => owner == file,
+            None => file < rival,
+        }
+    }
+
+    /// What was refused for its names is tried again before the next catalog.
+    pub(super) fn claims_became_free(&mut self) {
+        self.retry_refused = true;
+        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+    }
+
+    pub(super) fn try_refused_again(&mut self) {
+        self.remember();
+        let waiting = |(file, entry): (&String, &Entry)| {
+            let refused = entry.refused()?;
+            Some((file.clone(), Arc::clone(&refused.plugin)))
+        };
+        let refused: Vec<(String, Arc<Plugin>)> = self.entries.iter().filter_map(waiting).collect();
+        for (file, plugin) in refused {
+            self.accept(&file, plugin, Duration::ZERO);
+        }
+    }
+
+    /// Writes down who holds which claims; not before all files had their say.
+    pub(super) fn remember(&mut self) {
+        if !self.is_settled {
+            return;
+        }
+        let enabled = || self.entries.iter().filter(|(_, entry)| !entry.is_disabled());
+        let holding = enabled().filter_map(|(file, entry)| Some((file.clone(), entry.claims()?))).collect();
+        let existing = enabled().map(|(file, _)| file.clone()).collect();
+        self.ledger.update(&holding, &existing);
+    }
+}

@@ -1,0 +1,43 @@
+//! Claims: the names and URIs that one plugin alone can have.
+
+use std::sync::Arc;
+
+use super::offer::Names;
+use crate::plugins::plugin::Plugin;
+
+const PROMPT: &str = "prompt";
+const RESOURCE: &str = "resource";
+
+/// A plugin that waits for names.
+pub(super) struct Refused {
+    pub(super) plugin: Arc<Plugin>,
+    /// What it asks for; nothing if its names are unusable.
+    pub(super) claims: Vec<String>,
+}
+
+/// What a plugin claims for itself: its own name, the names of its tools and prompts, and its resources' URIs.
+///
+/// A tool's name has neither slash nor space, so that no claim of one kind is like one of another.
+pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names) -> Vec<String> {
+    let tools = names.tools.iter().map(|tool| tool.name.clone());
+    let prompts = names.prompts.iter().map(|prompt| format!("{PROMPT} {}", prompt.name));
+    let resources = plugin.resources.iter().map(|resource| format!("{RESOURCE} {}", resource.resource.uri));
+    let templates = plugin.templates.iter().map(|template| format!("{RESOURCE} {}", template.template.uri_template));
+    std::iter::once(format!("{name}/")).chain(tools).chain(prompts).chain(resources).chain(templates).collect()
+}
+
+/// Why a file is refused whose claim another one holds.
+pub(super) fn taken(claim: &str, holder: &str) -> String {
+    if let Some(plugin) = claim.strip_suffix('/').filter(|name| !name.contains(' ')) {
+        return format!("plugin name `{plugin}` belongs to `{holder}`: rename one of the files");
+    }
+    match claim.split_once(' ') {
+        Some((RESOURCE, uri)) => {
+            format!("resource `{uri}` belongs to `{holder}`: give one of the plugins other URIs, or switch it off")
+        }
+        Some((_, prompt)) => {
+            format!("prompt name `{prompt}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`")
+        }
+        None => format!("tool name `{claim}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`"),
+    }
+}

@@ -1,0 +1,83 @@
+//! A plugin in force, and what clients call what it gives.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::config::Config;
+use crate::plugins::names::{self, FunctionName, NameError};
+use crate::plugins::plugin::{Kind, Plugin};
+
+/// A plugin in force.
+pub(super) struct Offer {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) names: Names,
+    pub(super) since: SystemTime,
+}
+
+impl Offer {
+    /// Whether `new` lacks a function that is offered now.
+    pub(super) fn has_more_than(&self, new: &Plugin) -> bool {
+        let is_gone = |name: &FunctionName| new.functions.iter().all(|function| function.name != *name);
+        self.plugin.functions.iter().any(|function| is_gone(&function.name))
+    }
+}
+
+/// What clients call what a plugin gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Of its tools, in the order of its functions.
+    pub(super) tools: Vec<Called>,
+    /// Of its prompts, in their order.
+    pub(super) prompts: Vec<Called>,
+    /// What cannot have a name, and is left out.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The name of something that a plugin gives, and where that stands among its like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Called {
+    pub(super) name: String,
+    pub(super) index: usize,
+}
+
+impl Names {
+    /// What there is, for the log.
+    pub(super) fn summary(&self) -> String {
+        let names: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
+        if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
+    }
+
+    /// The names of all that a plugin gives.
+    ///
+    /// # Errors
+    /// Nothing that it gives can have a name.
+    pub(super) fn of(plugin: &Plugin, name: &str, config: &Config) -> Result<Self, NameError> {
+        let prefix = config.plugin(name).prefix.as_deref();
+        // What the plugin lists can be another thing tomorrow: it takes no name from a function.
+        let is_listed = |index: &usize| matches!(plugin.functions[*index].kind, Kind::Listed(_));
+        let (listed, typed): (Vec<usize>, Vec<usize>) = (0..plugin.functions.len()).partition(is_listed);
+        let order = || typed.iter().chain(&listed).copied();
+        let functions: Vec<FunctionName> = order().map(|index| plugin.functions[index].name.clone()).collect();
+        let named = names::tool_names(name, prefix, &functions);
+        let mut problems = named.problems;
+        let mut tools = called(order().zip(named.names));
+        tools.sort_by_key(|tool| tool.index);
+
+        let prompts =
+            plugin.prompts.iter().map(|prompt| FunctionName { interface: None, function: prompt.prompt.name.clone() });
+        let named = names::tool_names(name, prefix, &prompts.collect::<Vec<_>>());
+        problems.extend(named.problems);
+        let prompts = called(named.names.into_iter().enumerate());
+
+        let gives_more = plugin.resources.len() + plugin.templates.len() + tools.len() + prompts.len() > 0;
+        if !gives_more && !problems.is_empty() {
+            return Err(problems.swap_remove(0));
+        }
+        let warnings = problems.iter().map(|problem| format!("left out: {problem}")).collect();
+        Ok(Self { tools, prompts, warnings })
+    }
+}
+
+fn called(names: impl Iterator<Item = (usize, Option<String>)>) -> Vec<Called> {
+    names.filter_map(|(index, name)| Some(Called { name: name?, index })).collect()
+}

@@ -1,0 +1,408 @@
+//! One call of one plugin, contained: an instance with a deadline, limits, and nothing that was not granted.
+//!
+//! The instance is a fresh one, or one that the same person has used before if the plugin is kept warm ([`warm`]). What
+//! is called in it, a typed function or one of `tinymcp:plugin`, is a [`Work`].
+//!
+//! [`warm`]: super::warm
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, Val};
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
+
+use super::engine::{Slow, Ticking};
+use super::gate::{Full, Permit};
+use super::runtime::Runtime;
+use super::traps;
+use super::warm::{Owner, Warm, WarmInstance};
+use crate::config::Limits;
+use crate::plugins::catalog::Tool;
+use crate::plugins::conversation::Conversation;
+use crate::plugins::error::CallError;
+use crate::plugins::imports::guest::{Guest, Surroundings};
+use crate::plugins::plugin::Kind;
+use crate::plugins::served::Served;
+use crate::plugins::types::codec::{self, ArgumentError, Reply, ResultError};
+use crate::plugins::types::shape::Signature;
+use crate::plugins::wit::tools::GuestIndices as Tools;
+use crate::principal::Principal;
+
+/// Ticks that a call may compute on the thread that serves its request, before it moves to the slow lane.
+const QUICK_TICKS: u64 = 2;
+
+/// Ticks that a guest computes on the slow lane before it lets the next one in.
+const SLOW_TICKS: u64 = 5;
+
+/// A turn on the slow lane is [`SLOW_TICKS`] long, 10 ms; one of this length had something else in it.
+const LONG_TURN: Duration = Duration::from_millis(30);
+
+/// Host memory for a result's values, per byte of the JSON text that it may become: a list of bytes takes 40 bytes
+/// for each, and four thirds of a byte in base64.
+const HOST_BYTES_PER_RESULT_BYTE: u64 = 32;
+
+/// A place in the gate and in the engine's pool, given back when the call's memory is.
+struct Place {
+    _in_plugin: Permit,
+    _in_pool: Permit,
+}
+
+/// Waits for a place in the plugin, and then in the pool.
+async fn enter(runtime: &Runtime, served: &Served, caller: Option<&Principal>) -> Result<Place, CallError> {
+    let person = caller.map(Principal::person);
+    let in_plugin = served.terms.gate.enter(person).await.map_err(|Full| CallError::Busy)?;
+    let in_pool = runtime.slots.enter(person).await.map_err(|Full| CallError::Busy)?;
+    Ok(Place { _in_plugin: in_plugin, _in_pool: in_pool })
+}
+
+/// What is called in an instance.
+pub(in crate::plugins) trait Work: Send + 'static {
+    /// What comes of it.
+    type Output: Send + 'static;
+
+    /// Calls it.
+    fn run(
+        self,
+        store: &mut Store<Guest>,
+        instance: &Instance,
+    ) -> impl Future<Output = wasmtime::Result<Self::Output>> + Send;
+}
+
+/// Calls a tool and returns its reply.
+///
+/// The deadline counts from now, waiting for a place included. When the returned future is dropped, the guest stops:
+/// at once where it waits, at its next tick where it computes.
+///
+/// # Errors
+/// [`CallError`], each logged here with its cause. Nothing that a guest does makes this panic or outlast the deadline.
+pub(in crate::plugins) async fn call(
+    runtime: &Runtime,
+    tool: &Arc<Tool>,
+    arguments: &Map<String, Value>,
+    conversation: Conversation,
+) -> Result<Reply, CallError> {
+    let served = &tool.served;
+    let caller = conversation.caller.clone();
+    let work = async {
+        let place = enter(runtime, served, conversation.caller.as_deref()).await?;
+        let max_bytes = served.terms.limits.result.bytes();
+        match &tool.function().kind {
+            Kind::Typed { signature, export } => {
+                // Not before: as values of the engine, arguments can take forty times the memory that those who wait
+                // hold.
+                let memory = runtime.arguments.hold(codec::weigh_arguments(signature, arguments)).await;
+                let arguments = codec::decode_arguments(signature, arguments)?;
+                let work = Typed { signature: Arc::clone(signature), export: export.0, arguments, max_bytes };
+                run(runtime, served, conversation, (place, memory), work).await?.map_err(CallError::Result)
+            }
+            Kind::Listed(listed) => {
+                let arguments = Value::Object(arguments.clone());
+                let checked = Arc::clone(listed);
+                // The place stays taken for as long as the check goes on, whoever waits for it.
+                let check = move || (checked.arguments.check(&arguments).map(|()| arguments.to_string()), place);
+                let (json, place) = runtime.engine.lane().compute(check).await.map_err(CallError::Host)?;
+                let json = json.map_err(ArgumentError::from)?;
+                let Some(tools) = served.plugin.interfaces.tools.clone() else {
+                    return Err(CallError::Host("the plugin has lost its tools".to_owned()));
+                };
+                let work = ByName { tools, name: listed.name.clone(), arguments: json, max_bytes };
+                let reply = run(runtime, served, conversation, (place, None), work).await??;
+                let Reply::Rich(rich) = &reply else { return Ok(reply) };
+                if rich.is_error || listed.structured.is_none() {
+                    return Ok(reply);
+                }
+                let missing = || ResultError::Schema("there is no structured result".to_owned());
+                let structured = rich.structured.clone().ok_or_else(missing)?;
+                let checked = Arc::clone(listed);
+                let check = move || checked.structured.as_ref().map_or(Ok(()), |schema| schema.check(&structured));
+                let fits = runtime.engine.lane().compute(check).await.map_err(CallError::Host)?;
+                fits.map_err(|misfit| CallError::Result(ResultError::Schema(misfit.to_string())))?;
+                Ok(reply)
+            }
+        }
+    };
+    contain(served, &tool.name, caller.as_ref(), work).await
+}
+
+/// Calls something of a plugin that is no tool; `what` is for the log.
+///
+/// # Errors
+/// As for [`call`].
+pub(in crate::plugins) async fn visit<W: Work>(
+    runtime: &Runtime,
+    served: &Served,
+    what: &str,
+    conversation: Conversation,
+    work: W,
+) -> Result<W::Output, CallError> {
+    let caller = conversation.caller.clone();
+    let work = async {
+        let place = enter(runtime, served, conversation.caller.as_deref()).await?;
+        run(runtime, served, conversation, (place, None), work).await
+    };
+    contain(served, what, caller.as_ref(), work).await
+}
+
+/// Ends work at the deadline, and with a panic of the host.
+async fn contain<T>(
+    served: &Served,
+    what: &str,
+    caller: Option<&Arc<Principal>>,
+    work: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let deadline = Instant::now() + served.timeout();
+    // The codec's own panics are caught as well: a tool's types must not be able to take a connection down.
+    let turned_away = async {
+        match caller {
+            Some(caller) => caller.turned_away(served.scopes()).await,
+            None => std::future::pending().await,
+        }
+    };
+    // The work first: most is done before anybody would have to wait for the rules.
+    let work = async {
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = turned_away => Err(CallError::TurnedAway),
+        }
+    };
+    let outcome = match AssertUnwindSafe(tokio::time::timeout_at(deadline, work)).catch_unwind().await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_elapsed)) => Err(CallError::Timeout(served.timeout())),
+        Err(panic) => Err(CallError::Host(panic_message(panic.as_ref()).to_owned())),
+    };
+    outcome.inspect_err(|error| log(&served.plugin.name, what, caller, error))
+}
+
+/// Runs work in an instance: on this thread, and on the slow lane when it takes longer than a moment.
+async fn run<W: Work>(
+    runtime: &Runtime,
+    served: &Served,
+    conversation: Conversation,
+    held: (Place, Option<OwnedSemaphorePermit>),
+    work: W,
+) -> Result<W::Output, CallError> {
+    let slow = Slow::default();
+    let run = Run {
+        pre: served.plugin.pre.clone(),
+        limits: served.terms.limits,
+        surroundings: Surroundings {
+            plugin: Arc::clone(&served.plugin.name),
+            settings: Arc::clone(&served.terms.settings),
+            announcements: runtime.announcements.clone(),
+        },
+        owner: Owner::of(served, conversation.caller.as_deref()),
+        warm: runtime.warm.clone(),
+        conversation,
+        wasm: runtime.engine.wasm().clone(),
+        slow: slow.clone(),
+        ticking: runtime.engine.tick(),
+        held,
+    };
+    let run = AssertUnwindSafe(run.guest(work)).catch_unwind();
+    match runtime.engine.lane().run(slow, Box::pin(run)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(CallError::Host(panic_message(panic.as_ref()).to_owned())),
+        Err(stopped) => Err(CallError::Host(stopped.to_string())),
+    }
+}
+
+/// A call of a typed function.
+struct Typed {
+    signature: Arc<Signature>,
+    export: ComponentExportIndex,
+    arguments: Vec<Val>,
+    max_bytes: u64,
+}
+
+impl Work for Typed {
+    type Output = Result<Reply, ResultError>;
+
+    async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
+        let Self { signature, export, arguments, max_bytes } = self;
+        let mut results = vec![Val::Bool(false); signature.result_count()];
+        let function = instance.get_func(&mut *store, export);
+        let function = function.ok_or_else(|| wasmtime::Error::msg("exported function is gone"))?;
+        function.call_async(&mut *store, &arguments, &mut results).await?;
+        Ok(codec::encode_result(&signature, &results, max_bytes))
+    }
+}
+
+/// A call of a tool that the plugin names itself.
+struct ByName {
+    tools: Tools,
+    name: String,
+    arguments: String,
+    max_bytes: u64,
+}
+
+impl Work for ByName {
+    type Output = Result<Reply, ResultError>;
+
+    async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
+        let tools = self.tools.load(&mut *store, instance)?;
+        Ok(match tools.call_call_tool(&mut *store, &self.name, &self.arguments).await? {
+            Ok(output) => codec::encode_output(output, self.max_bytes),
+            Err(stop) => codec::encode_stop(stop, self.max_bytes),
+        })
+    }
+}
+
+/// A guest under way, with all that it needs: it moves between threads as one.
+struct Run {
+    pre: InstancePre<Guest>,
+    limits: Limits,
+    surroundings: Surroundings,
+    owner: Option<Owner>,
+    warm: Warm,
+    conversation: Conversation,
+    wasm: wasmtime::Engine,
+    slow: Slow,
+    ticking: Ticking,
+    held: (Place, Option<OwnedSemaphorePermit>),
+}
+
+/// When a guest on the slow lane was last given its thread.
+#[derive(Clone, Default)]
+struct Turn(Arc<Mutex<Option<Instant>>>);
+
+impl Turn {
+    /// Whether the turn was so much longer than a guest's that the host must have worked in it: it took over a large
+    /// result, most likely. All that the guest does then is to free its memory; if it passed its thread on first, the
+    /// result would be held while all others take over theirs. So it goes on, once.
+    fn was_the_hosts(&self) -> bool {
+        let began = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        began.is_some_and(|began| began.elapsed() > LONG_TURN)
+    }
+
+    /// A plain yield would be resumed at once; this one lets every other task of the thread go first.
+    async fn pass_on(self) {
+        tokio::task::yield_now().await;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
+impl Run {
+    async fn guest<W: Work>(self, work: W) -> Result<W::Output, CallError> {
+        let Self { pre, limits, surroundings, owner, warm, conversation, wasm, slow, ticking, held } = self;
+        let (mut store, kept) = match owner.as_ref().and_then(|owner| warm.take(owner)) {
+            Some(WarmInstance { mut store, instance }) => {
+                store.data_mut().begin(&limits, conversation);
+                (store, Some(instance))
+            }
+            None => (Store::new(&wasm, Guest::new(surroundings, &limits, conversation)), None),
+        };
+        store.limiter(|guest| &mut guest.limiter);
+        let host_bytes = limits.result.bytes().saturating_mul(HOST_BYTES_PER_RESULT_BYTE);
+        store.set_hostcall_fuel(usize::try_from(host_bytes).unwrap_or(usize::MAX));
+        store.set_epoch_deadline(QUICK_TICKS);
+        let turn = Turn::default();
+        store.epoch_deadline_callback(move |_| {
+            slow.set();
+            if turn.was_the_hosts() {
+                return Ok(UpdateDeadline::Continue(SLOW_TICKS));
+            }
+            Ok(UpdateDeadline::YieldCustom(SLOW_TICKS, Box::pin(turn.clone().pass_on())))
+        });
+
+        let worked = async {
+            let instance = match kept {
+                Some(instance) => instance,
+                None => pre.instantiate_async(&mut store).await?,
+            };
+            let output = work.run(&mut store, &instance).await?;
+            Ok((instance, output))
+        };
+        let outcome = match worked.await {
+            Ok((instance, output)) => {
+                match owner {
+                    Some(owner) => {
+                        store.data_mut().end();
+                        warm.put(owner, WarmInstance { store, instance });
+                    }
+                    None => drop(store),
+                }
+                Ok(output)
+            }
+            Err(error) => {
+                let error = explain(error, store.data(), &limits);
+                drop(store);
+                Err(error)
+            }
+        };
+        drop((ticking, held));
+        outcome
+    }
+}
+
+/// What a failed call was: the guest's own fault, or which limit it met.
+fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError {
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return CallError::Exited(*status);
+    }
+    if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
+        return CallError::StackOverflow(error);
+    }
+    if traps::is_full_stack(&error) {
+        return CallError::FullStack(error);
+    }
+    if guest.limiter.refused() {
+        return CallError::Memory(limits.memory.to_string());
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return CallError::Busy;
+    }
+    if is_out_of_host_memory(&error) {
+        return CallError::Result(ResultError::TooLarge { max_bytes: limits.result.bytes() });
+    }
+    CallError::Trapped(error)
+}
+
+/// Whether the guest wanted to hand over more than [`HOST_BYTES_PER_RESULT_BYTE`] allows. The engine has a type for
+/// this error and keeps it to itself, so its words have to do; a test holds that they are still these.
+fn is_out_of_host_memory(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
+}
+
+/// Each failure once, with its cause, and never with a person's arguments or name.
+fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallError) {
+    let person = caller.map(|caller| caller.label());
+    match error {
+        // The caller's own mistake: the message quotes the arguments, so it is not logged.
+        CallError::Arguments(_) => tracing::debug!(plugin, tool, person, "arguments do not fit tool `{tool}`"),
+        CallError::Trapped(_) | CallError::FullStack(_) | CallError::StackOverflow(_) => {
+            let outcome = if matches!(error, CallError::Trapped(_)) { "crashed" } else { "recursed too deeply" };
+            let (frames, cause) = (error.frames(), error.cause());
+            if tracing::enabled!(target: traps::TARGET, tracing::Level::INFO) {
+                tracing::warn!(plugin, tool, person, cause, "tool `{tool}` {outcome}");
+                for (number, frame) in frames.iter().enumerate() {
+                    tracing::info!(target: traps::TARGET, "{}", traps::numbered(number, frame));
+                }
+            } else {
+                let frames = frames.join(" < ");
+                tracing::warn!(plugin, tool, person, cause, frames, "tool `{tool}` {outcome}");
+            }
+        }
+        CallError::Host(cause) => {
+            tracing::error!(plugin, tool, person, cause, "the host failed in a call of tool `{tool}`")
+        }
+        CallError::Cancelled => {}
+        CallError::Timeout(_)
+        | CallError::Busy
+        | CallError::TurnedAway
+        | CallError::Memory(_)
+        | CallError::Exited(_)
+        | CallError::Result(_) => tracing::warn!(plugin, tool, person, "call of tool `{tool}` failed: {error}"),
+    }
+}

@@ -1,0 +1,46 @@
+//! What every call of a plugin is handed, set up once: a call then costs a fresh [`wasmtime::Store`], an instantiation and
+//! the guest's own work.
+
+use std::sync::Arc;
+
+use wasmtime::component::Linker;
+
+use super::argument_memory::ArgumentMemory;
+use super::engine::{Cleaning, Engine};
+use super::gate::Gate;
+use super::warm::Warm;
+use crate::plugins::announcements::Announcements;
+use crate::plugins::imports::guest::Guest;
+use crate::plugins::imports::linker;
+
+/// The engine, and all that calls share.
+pub struct Runtime {
+    /// Runs WebAssembly.
+    pub engine: Engine,
+    /// Provides the imports of all components.
+    pub(in crate::plugins) linker: Linker<Guest>,
+    /// A place for each call that the pool has room for, shared by the people who call.
+    pub(in crate::plugins) slots: Arc<Gate>,
+    pub(in crate::plugins) arguments: ArgumentMemory,
+    /// Instances that are kept for further calls.
+    pub(in crate::plugins) warm: Warm,
+    pub(in crate::plugins) announcements: Announcements,
+}
+
+impl Runtime {
+    /// Starts the engine with room for `slots` calls at once, and `warm` instances that are kept for further ones.
+    ///
+    /// # Errors
+    /// When the processor or the system cannot run WebAssembly code as configured, or no thread can be started.
+    pub fn new(slots: u32, warm: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
+        let engine = Engine::new(slots.saturating_add(warm), cleaning)?;
+        Ok(Self {
+            linker: linker(engine.wasm())?,
+            engine,
+            slots: Arc::new(Gate::of_pool(slots as usize)),
+            arguments: ArgumentMemory::new(),
+            warm: Warm::new(warm as usize),
+            announcements: Announcements::new(),
+        })
+    }
+}

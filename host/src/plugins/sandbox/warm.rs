@@ -1,0 +1,173 @@
+//! Instances that are kept for the next call, for plugins whose start is expensive and whose author says so.
+//!
+//! Invariant: an instance only ever serves one person, by the version of the plugin and under the terms with which it was
+//! made. It is put here only after a call that went well; an error, a deadline, a cancelled call, a reload or changed
+//! terms end it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::Store;
+use wasmtime::component::Instance;
+
+use crate::plugins::imports::guest::Guest;
+use crate::plugins::plugin::Plugin;
+use crate::plugins::served::{Served, Terms};
+use crate::principal::Principal;
+
+/// How long an instance waits for its person to call again.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Whose an instance is. It is good for as long as version and terms are in force.
+pub(in crate::plugins) struct Owner {
+    plugin: Weak<Plugin>,
+    terms: Weak<Terms>,
+    /// See [`Principal::person`].
+    person: [u8; 32],
+}
+
+/// An instance that has done its last call well.
+pub(in crate::plugins) struct WarmInstance {
+    pub(in crate::plugins) store: Store<Guest>,
+    pub(in crate::plugins) instance: Instance,
+}
+
+struct Parked {
+    owner: Owner,
+    live: WarmInstance,
+    since: Instant,
+}
+
+/// All instances that are kept. The longest unused makes room for the next.
+#[derive(Clone)]
+pub(in crate::plugins) struct Warm {
+    kept: Arc<Mutex<VecDeque<Parked>>>,
+    capacity: usize,
+}
+
+impl Warm {
+    /// Room for so many instances.
+    pub(in crate::plugins) fn new(capacity: usize) -> Self {
+        Self { kept: Arc::default(), capacity }
+    }
+
+    /// An instance of this owner, the one that was used last.
+    pub(in crate::plugins) fn take(&self, owner: &Owner) -> Option<WarmInstance> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = kept.iter().rposition(|kept| kept.owner.is(owner))?;
+        kept.remove(index).filter(|kept| kept.since.elapsed() < IDLE).map(|kept| kept.live)
+    }
+
+    /// Keeps an instance for its owner's next call.
+    pub(in crate::plugins) fn put(&self, owner: Owner, live: WarmInstance) {
+        // Freeing an instance takes a while, and others wait for the lock.
+        let mut freed = Vec::new();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back(Parked { owner, live, since: Instant::now() });
+        while kept.len() > self.capacity {
+            freed.extend(kept.pop_front());
+        }
+        drop(kept);
+        drop(freed);
+    }
+
+    /// Frees what nobody can use any more, or has not used for long.
+    pub(in crate::plugins) fn sweep(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stay, freed): (VecDeque<Parked>, Vec<Parked>) =
+            kept.drain(..).fold(Default::default(), |(mut stay, mut freed), kept| {
+                if kept.owner.is_in_force() && kept.since.elapsed() < IDLE {
+                    stay.push_back(kept);
+                } else {
+                    freed.push(kept);
+                }
+                (stay, freed)
+            });
+        *kept = stay;
+        drop(kept);
+        drop(freed);
+    }
+}
+
+impl Owner {
+    /// Whose the instance of a call is, if the plugin is kept warm.
+    pub(in crate::plugins) fn of(served: &Served, caller: Option<&Principal>) -> Option<Self> {
+        let caller = caller.filter(|_| served.plugin.keep_warm)?;
+        let (plugin, terms) = (Arc::downgrade(&served.plugin), Arc::downgrade(&served.terms));
+        Some(Self { plugin, terms, person: caller.person() })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.person == other.person && self.plugin.ptr_eq(&other.plugin) && self.terms.ptr_eq(&other.terms)
+    }
+
+    fn is_in_force(&self) -> bool {
+        self.plugin.strong_count() > 0 && self.terms.strong_count() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::plugins::Plugins;
+    use crate::plugins::conversation::Conversation;
+    use crate::plugins::imports::guest::Surroundings;
+    use crate::plugins::types::docs::WIT_SECTION;
+    use crate::plugins::types::docs::tests::component;
+
+    const WIT: &str = "package test:test;\n/// @keep-warm\nworld test { export it: func(); }";
+
+    #[tokio::test]
+    async fn what_nobody_uses_is_freed_even_where_nothing_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("test.wasm"), component(&[(WIT_SECTION, WIT.as_bytes())])).unwrap();
+        let mut config = Config::default();
+        config.plugins.dir = dir.path().to_owned();
+        config.plugins.rescan = "20ms".parse().unwrap();
+        let (_sender, config) = watch::channel(Arc::new(config));
+        let stop = CancellationToken::new();
+        let _stopped = stop.clone().drop_guard();
+        let plugins = Plugins::start(config, None, &TaskTracker::new(), stop).unwrap();
+        plugins.ready().await;
+        let warm = &plugins.runtime.warm;
+        warm.put(owner(&plugins), live(&plugins).await);
+        warm.sweep();
+        let kept = || warm.kept.lock().unwrap();
+        assert_eq!(kept().len(), 1);
+
+        kept()[0].since = Instant::now() - IDLE;
+        let freed = async {
+            while !kept().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), freed).await.unwrap();
+    }
+
+    fn owner(plugins: &Plugins) -> Owner {
+        Owner::of(&plugins.catalog().tools()[0].served, Some(&Principal::anonymous())).unwrap()
+    }
+
+    async fn live(plugins: &Plugins) -> WarmInstance {
+        let served = plugins.catalog().tools()[0].served.clone();
+        let surroundings = Surroundings {
+            plugin: Arc::clone(&served.plugin.name),
+            settings: Arc::clone(&served.terms.settings),
+            announcements: plugins.runtime.announcements.clone(),
+        };
+        let guest = Guest::new(surroundings, &served.terms.limits, Conversation::default());
+        let mut store = Store::new(plugins.runtime.engine.wasm(), guest);
+        store.set_epoch_deadline(u64::MAX / 2);
+        let instance = served.plugin.pre.instantiate_async(&mut store).await.unwrap();
+        WarmInstance { store, instance }
+    }
+}

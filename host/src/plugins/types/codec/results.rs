@@ -1,0 +1,354 @@
+//! From the engine's values to JSON.
+//!
+//! The JSON text is written while the structured value is built, and refuses to grow past the limit. That is at once
+//! the early stop, the exact count, and the text copy that goes to the client.
+
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use serde_json::{Map, Number, Value};
+use wasmtime::component::Val;
+
+use super::keys::Keys;
+use super::wording::{quoted, reason};
+use super::{Path, Reply, ResultError, lift, rich};
+use crate::plugins::types::schema::{RESULT_PROPERTY, is_object_result};
+use crate::plugins::types::shape::{Case, Failure, Field, Integer, Label, Output, Shape, Success};
+
+pub(super) fn reply(output: &Output, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
+    match (output, results) {
+        (Output::Nothing, []) => Ok(Reply::Nothing),
+        (Output::Value(shape), [val]) => structured(shape, val, max_bytes),
+        (Output::Fallible { ok, err }, [Val::Result(result)]) => match (ok, err, result) {
+            (Some(shape), _, Ok(Some(val))) => structured(shape, val, max_bytes),
+            (None, _, Ok(None)) => Ok(Reply::Nothing),
+            (_, Some(shape), Err(Some(val))) => failed(shape, val, max_bytes),
+            (_, None, Err(None)) => Ok(Reply::Failed { text: reason(String::new()) }),
+            _ => Err(mismatch(Path::Root)),
+        },
+        (Output::Rich { ok, err: Failure::Impossible }, [val]) => success(ok, Some(val), max_bytes),
+        (Output::Rich { ok, err }, [Val::Result(result)]) => match result {
+            Ok(val) => success(ok, val.as_deref(), max_bytes),
+            Err(val) => refused(err, val.as_deref(), max_bytes),
+        },
+        _ => Err(mismatch(Path::Root)),
+    }
+}
+
+fn success(ok: &Success, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
+    match (ok, val) {
+        (Success::Nothing, None) => Ok(Reply::Nothing),
+        (Success::Value(shape), Some(val)) => structured(shape, val, max_bytes),
+        (Success::Block, Some(val)) => rich::blocks(vec![lift::block(val)?], max_bytes),
+        (Success::Blocks, Some(val)) => rich::blocks(lift::blocks(val)?, max_bytes),
+        _ => Err(mismatch(Path::Root)),
+    }
+}
+
+fn refused(err: &Failure, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
+    match (err, val) {
+        (Failure::Nothing, None) => Ok(Reply::Failed { text: reason(String::new()) }),
+        (Failure::Value(shape), Some(val)) => failed(shape, val, max_bytes),
+        (Failure::Stop, Some(val)) => rich::stop(lift::stop(val)?, max_bytes),
+        _ => Err(mismatch(Path::Root)),
+    }
+}
+
+/// The value as the output schema has it; a plain string has none.
+fn structured(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultError> {
+    if *shape == Shape::String {
+        let (_, text) = encode(shape, val, Path::Root, max_bytes)?;
+        return Ok(Reply::Text(text));
+    }
+    if is_object_result(shape) {
+        let (value, text) = encode(shape, val, Path::Root, max_bytes)?;
+        return Ok(Reply::Structured { value, text });
+    }
+    let (value, text) = encode(shape, val, Path::Property(&Path::Root, RESULT_PROPERTY), max_bytes)?;
+    let object = Map::from_iter([(RESULT_PROPERTY.to_owned(), value)]);
+    Ok(Reply::Structured { value: Value::Object(object), text })
+}
+
+fn failed(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultError> {
+    let (value, text) = encode(shape, val, Path::Root, max_bytes)?;
+    // An `err(none)` is a failure without a word, not one with the word `null`.
+    Ok(Reply::Failed { text: reason(if value.is_null() { String::new() } else { text }) })
+}
+
+/// The value, and what a reader of text sees of it.
+fn encode(shape: &Shape, val: &Val, at: Path<'_>, max_bytes: u64) -> Result<(Value, String), ResultError> {
+    let mut encoder = Encoder { text: Text { json: Vec::new(), max_bytes } };
+    let value = encoder.value(shape, val, at)?;
+    let text = match &value {
+        Value::String(text) => text.clone(),
+        _ => String::from_utf8(encoder.text.json).expect("every piece is UTF-8: JSON text that serde_json wrote"),
+    };
+    Ok((value, text))
+}
+
+fn mismatch(at: Path<'_>) -> ResultError {
+    ResultError::Mismatch { path: at.to_string() }
+}
+
+/// JSON text that refuses what would make it longer than allowed.
+struct Text {
+    json: Vec<u8>,
+    max_bytes: u64,
+}
+
+impl Text {
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let length = self.json.len().saturating_add(bytes);
+        u64::try_from(length).is_ok_and(|length| length <= self.max_bytes)
+    }
+}
+
+impl io::Write for Text {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if !self.has_room_for(piece.len()) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.json.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Encoder {
+    text: Text,
+}
+
+impl Encoder {
+    fn value(&mut self, shape: &Shape, val: &Val, at: Path<'_>) -> Result<Value, ResultError> {
+        match (shape, val) {
+            (Shape::Bool, Val::Bool(value)) => self.leaf(Value::Bool(*value)),
+            (Shape::Integer(integer), val) => self.leaf(integer_of(*integer, val).ok_or_else(|| mismatch(at))?),
+            (Shape::F32, Val::Float32(float)) => self.float(shortest(*float), at),
+            (Shape::F64, Val::Float64(float)) => self.float(*float, at),
+            (Shape::Char, Val::Char(char)) => self.leaf(Value::String(char.to_string())),
+            (Shape::String, Val::String(text)) => {
+                self.write(text)?;
+                Ok(Value::String(text.clone()))
+            }
+            (Shape::Bytes, Val::List(items)) => self.bytes(items, at),
+            (Shape::List(shape), Val::List(vals)) => self.array(vals.iter().map(|val| (&**shape, val)), at),
+            (Shape::Map(shape), Val::Map(pairs)) => self.map(shape, pairs, at),
+            (Shape::Entries(entry), Val::Map(pairs)) => self.entries(entry, pairs, at),
+            (Shape::Tuple(shapes), Val::Tuple(vals)) if shapes.len() == vals.len() => {
+                self.array(shapes.iter().zip(vals), at)
+            }
+            (Shape::Record(fields), Val::Record(vals)) if fields.len() == vals.len() => self.record(fields, vals, at),
+            (Shape::Variant(cases), Val::Variant(name, payload)) => {
+                let is_meant = |case: &&Case| case.name == *name;
+                let case = cases.iter().find(is_meant).ok_or_else(|| mismatch(at))?;
+                self.case(name, case.shape.as_ref(), payload.as_deref(), at)
+            }
+            (Shape::Result { ok, .. }, Val::Result(Ok(payload))) => {
+                self.case("ok", ok.as_deref(), payload.as_deref(), at)
+            }
+            (Shape::Result { err, .. }, Val::Result(Err(payload))) => {
+                self.case("err", err.as_deref(), payload.as_deref(), at)
+            }
+            (Shape::Enum(labels), Val::Enum(name)) => {
+                position(labels, name).ok_or_else(|| mismatch(at))?;
+                self.leaf(Value::String(name.clone()))
+            }
+            (Shape::Option(_), Val::Option(None)) => self.leaf(Value::Null),
+            (Shape::Option(shape), Val::Option(Some(val))) => self.value(shape, val, at),
+            (Shape::Flags(labels), Val::Flags(names)) => self.flags(labels, names, at),
+            _ => Err(mismatch(at)),
+        }
+    }
+
+    /// A NaN or an infinity is an error: `null` would be another value.
+    fn float(&mut self, float: f64, at: Path<'_>) -> Result<Value, ResultError> {
+        let Some(number) = Number::from_f64(float) else {
+            return Err(ResultError::NotFinite { path: at.to_string(), number: float.to_string() });
+        };
+        self.leaf(Value::Number(number))
+    }
+
+    fn bytes(&mut self, items: &[Val], at: Path<'_>) -> Result<Value, ResultError> {
+        let length = base64::encoded_len(items.len(), true);
+        if !length.is_some_and(|length| self.text.has_room_for(length)) {
+            return Err(self.too_large());
+        }
+        let byte = |item: &Val| match item {
+            Val::U8(byte) => Some(*byte),
+            _ => None,
+        };
+        let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
+        self.leaf(Value::String(BASE64.encode(bytes.ok_or_else(|| mismatch(at))?)))
+    }
+
+    fn array<'a>(
+        &mut self,
+        items: impl ExactSizeIterator<Item = (&'a Shape, &'a Val)>,
+        at: Path<'_>,
+    ) -> Result<Value, ResultError> {
+        let mut values = Vec::with_capacity(items.len());
+        self.punctuation("[")?;
+        for (index, (shape, val)) in items.enumerate() {
+            if index > 0 {
+                self.punctuation(",")?;
+            }
+            values.push(self.value(shape, val, Path::Item(&at, index))?);
+        }
+        self.punctuation("]")?;
+        Ok(Value::Array(values))
+    }
+
+    fn map(&mut self, shape: &Shape, pairs: &[(Val, Val)], at: Path<'_>) -> Result<Value, ResultError> {
+        let mut object = Map::with_capacity(pairs.len());
+        self.punctuation("{")?;
+        for (key, val) in pairs {
+            let Val::String(name) = key else { return Err(mismatch(at)) };
+            let path = Path::Property(&at, name);
+            if object.contains_key(name) {
+                return Err(ResultError::RepeatedKey { path: path.to_string(), key: quoted(name) });
+            }
+            if !object.is_empty() {
+                self.punctuation(",")?;
+            }
+            self.write(name)?;
+            self.punctuation(":")?;
+            object.insert(name.clone(), self.value(shape, val, path)?);
+        }
+        self.punctuation("}")?;
+        Ok(Value::Object(object))
+    }
+
+    fn entries(&mut self, entry: &Shape, pairs: &[(Val, Val)], at: Path<'_>) -> Result<Value, ResultError> {
+        let Shape::Record(fields) = entry else { return Err(mismatch(at)) };
+        let [key_field, value_field] = fields.as_slice() else { return Err(mismatch(at)) };
+        let mut values = Vec::with_capacity(pairs.len());
+        let mut keys = Keys::default();
+        self.punctuation("[")?;
+        for (index, (key, val)) in pairs.iter().enumerate() {
+            let path = Path::Item(&at, index);
+            if index > 0 {
+                self.punctuation(",")?;
+            }
+            let value = self.object([(key_field, key), (value_field, val)].into_iter(), path)?;
+            if !keys.insert(key).ok_or_else(|| mismatch(path))? {
+                let key = value.get(&key_field.name).map(Value::to_string).unwrap_or_default();
+                return Err(ResultError::RepeatedKey { path: path.to_string(), key });
+            }
+            values.push(value);
+        }
+        self.punctuation("]")?;
+        Ok(Value::Array(values))
+    }
+
+    fn record(&mut self, fields: &[Field], vals: &[(String, Val)], at: Path<'_>) -> Result<Value, ResultError> {
+        if let Some((field, _)) = fields.iter().zip(vals).find(|(field, (name, _))| field.name != *name) {
+            return Err(mismatch(Path::Property(&at, &field.name)));
+        }
+        self.object(fields.iter().zip(vals.iter().map(|(_, val)| val)), at)
+    }
+
+    /// Optional fields without a value are left out.
+    fn object<'a>(
+        &mut self,
+        members: impl ExactSizeIterator<Item = (&'a Field, &'a Val)>,
+        at: Path<'_>,
+    ) -> Result<Value, ResultError> {
+        let mut object = Map::with_capacity(members.len());
+        self.punctuation("{")?;
+        for (field, val) in members {
+            let path = Path::Property(&at, &field.name);
+            if matches!((&field.shape, val), (Shape::Option(_), Val::Option(None))) {
+                continue;
+            }
+            if !object.is_empty() {
+                self.punctuation(",")?;
+            }
+            self.write(&field.name)?;
+            self.punctuation(":")?;
+            object.insert(field.name.clone(), self.value(&field.shape, val, path)?);
+        }
+        self.punctuation("}")?;
+        Ok(Value::Object(object))
+    }
+
+    fn case(
+        &mut self,
+        name: &str,
+        shape: Option<&Shape>,
+        payload: Option<&Val>,
+        at: Path<'_>,
+    ) -> Result<Value, ResultError> {
+        let path = Path::Property(&at, name);
+        self.punctuation("{")?;
+        self.write(name)?;
+        self.punctuation(":")?;
+        let value = match (shape, payload) {
+            (Some(shape), Some(val)) => self.value(shape, val, path)?,
+            (None, None) => self.leaf(Value::Bool(true))?,
+            (Some(_), None) | (None, Some(_)) => return Err(mismatch(path)),
+        };
+        self.punctuation("}")?;
+        Ok(Value::Object(Map::from_iter([(name.to_owned(), value)])))
+    }
+
+    fn flags(&mut self, labels: &[Label], names: &[String], at: Path<'_>) -> Result<Value, ResultError> {
+        let mut seen = vec![false; labels.len()];
+        for name in names {
+            let flag = position(labels, name).ok_or_else(|| mismatch(at))?;
+            if std::mem::replace(&mut seen[flag], true) {
+                return Err(mismatch(at));
+            }
+        }
+        self.leaf(Value::Array(names.iter().cloned().map(Value::String).collect()))
+    }
+
+    fn leaf(&mut self, value: Value) -> Result<Value, ResultError> {
+        self.write(&value)?;
+        Ok(value)
+    }
+
+    fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ResultError> {
+        // Only the limit can fail: strings and finite numbers always serialise.
+        serde_json::to_writer(&mut self.text, value).map_err(|_| self.too_large())
+    }
+
+    fn punctuation(&mut self, piece: &str) -> Result<(), ResultError> {
+        io::Write::write_all(&mut self.text, piece.as_bytes()).map_err(|_| self.too_large())
+    }
+
+    fn too_large(&self) -> ResultError {
+        ResultError::TooLarge { max_bytes: self.text.max_bytes }
+    }
+}
+
+fn integer_of(integer: Integer, val: &Val) -> Option<Value> {
+    match (integer, val) {
+        (Integer::S8, Val::S8(value)) => Some((*value).into()),
+        (Integer::U8, Val::U8(value)) => Some((*value).into()),
+        (Integer::S16, Val::S16(value)) => Some((*value).into()),
+        (Integer::U16, Val::U16(value)) => Some((*value).into()),
+        (Integer::S32, Val::S32(value)) => Some((*value).into()),
+        (Integer::U32, Val::U32(value)) => Some((*value).into()),
+        (Integer::S64, Val::S64(value)) => Some((*value).into()),
+        (Integer::U64, Val::U64(value)) => Some((*value).into()),
+        _ => None,
+    }
+}
+
+fn position(labels: &[Label], name: &str) -> Option<usize> {
+    labels.iter().position(|label| label.name == name)
+}
+
+/// The double with the shortest decimal that reads back as `float`: 0.1 and not 0.10000000149011612.
+fn shortest(float: f32) -> f64 {
+    let exact = f64::from(float);
+    let shortest = format!("{float:e}").parse().unwrap_or(exact);
+    // That of the greatest `f32` lies above the schema's maximum, and rounding twice may miss the float.
+    let is_same = shortest as f32 == float && shortest.abs() <= f64::from(f32::MAX);
+    if is_same { shortest } else { exact }
+}
