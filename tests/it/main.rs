@@ -22,3 +22,4 @@ mod rich;
 mod shutdown;
 mod sources;
 mod typed;
+mod walls;

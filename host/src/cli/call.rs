@@ -30,7 +30,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
     let mut what = arguments.what.into_iter().peekable();
     let file = what.next_if(|first| first.ends_with(".wasm")).map(PathBuf::from);
-    let tool = what.next().ok_or_else(|| Failure::start("name the tool to call: `tinymcp list` shows them"))?;
+    let tool = what.next().ok_or_else(|| {
+        let shows = file.as_ref().map_or("list".to_owned(), |file| format!("inspect {}", file.display()));
+        Failure::start(format!("name the tool to call: `tinymcp {shows}` shows them"))
+    })?;
     let json = what.next().unwrap_or_else(|| "{}".to_owned());
     if let Some(more) = what.next() {
         return Err(Failure::start(format!("unexpected argument `{more}`: quote the JSON as one argument")));
@@ -104,12 +107,33 @@ fn given(text: &str) {
     }
 }
 
+/// Tells a warning about the function that a tool of this name would call.
+fn is_about(warning: &str, tool: &str) -> bool {
+    let Some((function, rest)) = warning.strip_prefix("function `").and_then(|rest| rest.split_once('`')) else {
+        return false;
+    };
+    let function = function.rsplit('#').next().unwrap_or(function).replace('-', "_");
+    rest.starts_with(" is no tool") && (tool == function || tool.ends_with(&format!("_{function}")))
+}
+
 fn unknown(name: &str, catalog: &Catalog) -> Failure {
     let problems: Vec<String> = catalog
         .plugins()
         .iter()
         .filter_map(|plugin| Some(format!("\n{} not loaded: {}", plugin.file.escape_debug(), plugin.problem.as_ref()?)))
         .collect();
+    // A function that is no tool: why, in place of another tool's name.
+    let reasons: Vec<String> = catalog
+        .plugins()
+        .iter()
+        .filter_map(|plugin| plugin.serving.as_ref())
+        .flat_map(|serving| &serving.warnings)
+        .filter(|warning| is_about(warning, name))
+        .map(|warning| format!("\n{warning}"))
+        .collect();
+    if !reasons.is_empty() {
+        return Failure::failed(format!("unknown tool `{name}`{}{}", reasons.concat(), problems.concat()));
+    }
     let names = catalog.tools().iter().map(|tool| tool.name.as_str());
     let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(known, name));
     let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();

@@ -8,7 +8,8 @@ use super::{ConfigArguments, Failure, logging, output, wait};
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::loading::stack_size;
 use crate::plugins::plugin::{Kind, Plugin};
-use crate::plugins::types::schema::{Unsayable, advice, unsayable};
+use crate::plugins::types::schema::advice::advice;
+use crate::plugins::types::schema::clients::{Unsayable, unsayable};
 
 /// How many places of one type are shown.
 const MAX_PLACES: usize = 3;

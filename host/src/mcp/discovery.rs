@@ -195,7 +195,7 @@ fn failure(text: String) -> CallToolResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugins::types::schema::refusing_clients;
+    use crate::plugins::types::schema::clients::tests::refusing_clients;
 
     #[test]
     fn arguments_are_read_as_clients_send_them() {

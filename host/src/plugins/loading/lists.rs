@@ -23,7 +23,7 @@ use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::parse_object;
 use crate::plugins::types::docs::{FunctionDocs, Hints, MAX_TITLE_BYTES, description};
-use crate::plugins::types::schema::lint;
+use crate::plugins::types::schema::lint::lint;
 use crate::plugins::types::validator::Validator;
 use crate::plugins::wit::{prompts, resources, tools};
 use crate::visible::{clean, cut};

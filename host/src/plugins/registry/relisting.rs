@@ -4,47 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::entry::Entry;
+use super::pending_lists::{Answer, Step};
 use super::{PUBLISH_WITHIN, Registry, job};
 use crate::plugins::announcements::List;
-use crate::plugins::plugin::Plugin;
 
 /// Between two times that one plugin is asked for its lists: whoever says with every call that they changed makes work
 /// for every client.
 const RELIST_PAUSE: Duration = Duration::from_millis(250);
-
-/// Who is asked, and who waits for it.
-#[derive(Default)]
-pub(super) struct Relisting {
-    pub(super) steps: JoinSet<Step>,
-    /// Plugins that wait to be asked, and the lists that they announced.
-    pending: BTreeMap<Arc<str>, BTreeSet<List>>,
-    /// Plugins that are being asked.
-    pub(super) asked: BTreeSet<Arc<str>>,
-    /// Plugins by when they may be asked again.
-    again_at: BTreeMap<Arc<str>, Instant>,
-}
-
-/// A step of asking for lists again.
-pub(super) enum Step {
-    /// The time for this plugin has come.
-    Due(Arc<str>),
-    /// A plugin has answered.
-    Done(Box<Answer>),
-}
-
-/// Lists that were asked for again.
-pub(super) struct Answer {
-    /// The plugin as it was.
-    of: Arc<Plugin>,
-    /// The lists that it says are new.
-    lists: BTreeSet<List>,
-    /// The plugin as it is now, or why not.
-    read: Result<Plugin, String>,
-}
 
 impl Registry {
     /// Asks plugins for their lists that say that these changed, each at most once in [`RELIST_PAUSE`].

@@ -11,184 +11,23 @@
 use std::fmt;
 
 use serde_json::{Map, Value};
-use thiserror::Error;
 use wasmtime::component::Val;
 
+pub use self::outcome::{ArgumentError, Reply, ResultError, Rich};
 use self::spoilt::Reading;
 use crate::plugins::types::shape::Signature;
-use crate::plugins::types::validator::Misfit;
-use crate::plugins::wit::content::Block;
-use crate::plugins::wit::input::{Request, Stop};
+use crate::plugins::wit::input::Stop;
 use crate::plugins::wit::tools::Output;
 
 mod arguments;
 mod keys;
 mod lift;
+mod outcome;
 mod results;
 mod rich;
 mod spoilt;
 mod weight;
 mod wording;
-
-/// What a call gave, ready for a client.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Reply {
-    /// The call went well and gave a value.
-    Structured {
-        /// The structured content: an object that the output schema accepts.
-        value: Value,
-        /// The same for clients that read text: a string as it is, anything else as compact JSON.
-        text: String,
-    },
-    /// The call went well and gave a text, which is all there is to show.
-    Text(String),
-    /// The call went well; there is no value to tell of.
-    Nothing,
-    /// The function returned its `err`.
-    Failed {
-        /// The error: a string as it is, anything else as compact JSON.
-        text: String,
-    },
-    /// Content blocks, and what else only `tinymcp:plugin` can say.
-    Rich(Box<Rich>),
-    /// The client's request asks for what cannot be.
-    Invalid {
-        /// Why.
-        text: String,
-    },
-    /// The plugin needs answers before it can go on.
-    Asks(Box<Request>),
-}
-
-/// A result of a tool that is more than a value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rich {
-    /// What there is to see.
-    pub blocks: Vec<Block>,
-    /// The structured content.
-    pub structured: Option<Value>,
-    /// Whether this is the account of a failure.
-    pub is_error: bool,
-    /// `_meta`
-    pub meta: Option<Map<String, Value>>,
-}
-
-/// What is wrong with a call's arguments: the first problem, with its place in the JSON.
-///
-/// The message quotes what came (shortened). It is for the caller, never for a log.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum ArgumentError {
-    /// A value of another type, or out of the type's bounds.
-    #[error("argument `{path}`: expected {expected}, got {got}")]
-    Unexpected {
-        /// Where, from the root `$`.
-        path: String,
-        /// What the type takes, in words.
-        expected: String,
-        /// What came, in words.
-        got: String,
-    },
-    /// A string where the type takes none, and its text is not the JSON of that type either.
-    #[error("argument `{path}`: expected {expected}, got {got}; send it without quotes")]
-    Quoted {
-        /// Where, from the root `$`.
-        path: String,
-        /// What the type takes, in words.
-        expected: String,
-        /// What came, in words.
-        got: String,
-    },
-    /// A required property is not there.
-    #[error("argument `{path}`: missing; expected {expected}")]
-    Missing {
-        /// Where it should be.
-        path: String,
-        /// What the type takes, in words.
-        expected: String,
-    },
-    /// A property or case that does not exist.
-    #[error("argument `{path}`: unknown; {known}")]
-    Unknown {
-        /// Where it stands.
-        path: String,
-        /// Which ones exist, the most similar name first.
-        known: String,
-    },
-    /// What the tool's own schema does not accept.
-    #[error("argument `{path}`: {problem}")]
-    Schema {
-        /// Where, from the root `$`.
-        path: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A flag that stood in the array before.
-    #[error("argument `{path}`: repeats `{name}`; each flag may be given once")]
-    Repeated {
-        /// Where it stands for the second time.
-        path: String,
-        /// The flag.
-        name: String,
-    },
-    /// A key of a map that stood in the array before.
-    #[error("argument `{path}`: repeats {key}; each key may be given once")]
-    RepeatedKey {
-        /// Where it stands for the second time.
-        path: String,
-        /// The key, in words.
-        key: String,
-    },
-}
-
-impl From<Misfit> for ArgumentError {
-    fn from(Misfit { pointer, problem }: Misfit) -> Self {
-        Self::Schema { path: format!("${}", pointer.replace('/', ".")), problem }
-    }
-}
-
-/// Why a result cannot be given to a client.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum ResultError {
-    /// A NaN or an infinity, for which JSON has no number.
-    #[error("result `{path}`: {number} has no JSON form")]
-    NotFinite {
-        /// Where it stands in the structured content.
-        path: String,
-        /// `NaN`, `inf` or `-inf`.
-        number: String,
-    },
-    /// A text that should be JSON is none, or not of the right kind.
-    #[error("{what} is no JSON: {problem}")]
-    NotJson {
-        /// What should be JSON.
-        what: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The structured result is not what the tool's own output schema says.
-    #[error("it does not fit the tool's own output schema: {0}")]
-    Schema(String),
-    /// A map has a key twice: which of the values is meant, nobody knows.
-    #[error("result `{path}`: a map with the key {key} twice has no JSON form")]
-    RepeatedKey {
-        /// Where it stands for the second time.
-        path: String,
-        /// The key as JSON.
-        key: String,
-    },
-    /// The value's JSON text is longer than allowed.
-    #[error("result larger than {max_bytes} bytes")]
-    TooLarge {
-        /// The limit.
-        max_bytes: u64,
-    },
-    /// The value is not of the type that the component declares, which the engine rules out.
-    #[error("result `{path}`: not a value of its declared type")]
-    Mismatch {
-        /// Where it stands in the structured content.
-        path: String,
-    },
-}
 
 /// Decodes the arguments of a call, in the order of the parameters.
 ///

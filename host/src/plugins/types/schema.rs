@@ -20,15 +20,9 @@ use serde_json::{Map, Value, json};
 
 use crate::plugins::types::shape::{Case, Field, Integer, Label, Output, Shape, Signature, Success};
 
-mod advice;
-mod clients;
-mod lint;
-
-pub use self::advice::advice;
-#[cfg(test)]
-pub(crate) use self::clients::tests::refusing_clients;
-pub use self::clients::{Unsayable, unsayable};
-pub(in crate::plugins) use self::lint::lint;
+pub mod advice;
+pub mod clients;
+pub(in crate::plugins) mod lint;
 
 /// The greatest integer that JavaScript clients pass on as it is: 2^53 - 1.
 const MAX_SAFE: u64 = (1 << 53) - 1;

@@ -17,7 +17,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::OutOfMemory;
 
 use super::frame::{AnswerHead, JOB_HEAD_BYTES, JobHead, Kind, greeting};
-use super::{MOMENT, features, frame};
+use super::outcome::MOMENT;
+use super::{features, frame};
 use crate::config::ByteSize;
 use crate::plugins::sandbox::engine::{code_version, compiling_engine, nice};
 

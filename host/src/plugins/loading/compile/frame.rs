@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::Allowance;
+use super::outcome::Allowance;
 use crate::config::ByteSize;
 
 /// What the child says first, before the name of the code that it makes.

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
-use super::Compiled;
 use super::child::{COMMAND, cpu_time};
 use super::frame::{ANSWER_HEAD_BYTES, AnswerHead, GREETING_BYTES, Job, Kind, greeting};
+use super::outcome::Compiled;
 use crate::config::ByteSize;
 use crate::visible;
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::outcome::{Reply, ResultError, Rich};
 use super::wording::{self, reason, refusal};
-use super::{Reply, ResultError, Rich};
 use crate::plugins::wit::content::{AnnotatedText, Annotations, Block, Body, Contents, Icon};
 use crate::plugins::wit::input::{Question, Request, Stop};
 use crate::plugins::wit::tools::Output;

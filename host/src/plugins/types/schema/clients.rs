@@ -107,4 +107,4 @@ fn peculiar(shape: &Shape) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

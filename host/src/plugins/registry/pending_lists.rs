@@ -1,0 +1,40 @@
+//! Plugins that are asked for their lists again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::plugins::announcements::List;
+use crate::plugins::plugin::Plugin;
+
+/// The plugins that are asked, and those that wait for it.
+#[derive(Default)]
+pub(super) struct Relisting {
+    pub(super) steps: JoinSet<Step>,
+    /// Plugins that wait to be asked, and the lists that they announced.
+    pub(super) pending: BTreeMap<Arc<str>, BTreeSet<List>>,
+    /// Plugins that are being asked.
+    pub(super) asked: BTreeSet<Arc<str>>,
+    /// Plugins by when they may be asked again.
+    pub(super) again_at: BTreeMap<Arc<str>, Instant>,
+}
+
+/// A step of asking for lists again.
+pub(super) enum Step {
+    /// The time for this plugin has come.
+    Due(Arc<str>),
+    /// A plugin has answered.
+    Done(Box<Answer>),
+}
+
+/// Lists that were asked for again.
+pub(super) struct Answer {
+    /// The plugin as it was.
+    pub(super) of: Arc<Plugin>,
+    /// The lists that it says are new.
+    pub(super) lists: BTreeSet<List>,
+    /// The plugin as it is now, or why not.
+    pub(super) read: Result<Plugin, String>,
+}
