@@ -14,6 +14,7 @@
 //! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
 //! - [`atomic_file`]: files that are whole, always.
 //! - [`schemes`]: what is known of schemes of URIs. [`loopback`]: this machine, as addresses and names.
+//! - `html`: pages. [`peer`]: the other end of a connection. `clock`: the time as numbers. `crowded`: no room for a body.
 //! - [`visible`]: strangers' text, without what a reader would not see. [`seldom`]: records that strangers can cause.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
@@ -33,7 +34,7 @@ pub mod http;
 pub mod jwks;
 pub mod loopback;
 pub mod mcp;
-mod peer;
+pub mod peer;
 pub mod plugins;
 pub mod principal;
 pub mod schemes;

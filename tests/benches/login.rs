@@ -19,9 +19,11 @@ use tinymcp::auth::upstream::local::Local;
 use tinymcp::auth::{Auth, AuthorizationServer, Parameters};
 use tinymcp::config::Config;
 use tinymcp::fetch::Strangers;
-use tinymcp::http::server::{self, Limits, Peer};
+use tinymcp::http::limits::Limits;
+use tinymcp::http::server;
 use tinymcp::http::{App, Routes};
 use tinymcp::mcp::{self, Endpoint};
+use tinymcp::peer::Peer;
 use tinymcp::plugins::Plugins;
 use tinymcp::state::{Secrets, StateDir};
 use tinymcp::store::{Committed, Key, Store, Table, Write};
@@ -172,6 +174,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         state: &state,
         store: Store::open(&state, &tasks, never.clone()).expect("a new store can be opened"),
         tasks: &tasks,
+        in_flight: &tasks,
     }));
     let routes = Routes::new(App {
         plugins,

@@ -11,6 +11,7 @@ use tinymcp_tests::provider::settings::Settings;
 use tinymcp_tests::provider::{Fault, Provider};
 use tinymcp_tests::until;
 use tinymcp_tests::world::{ACME, World, behind};
+use tokio::task::JoinHandle;
 use url::Url;
 
 use super::{alice, mallory};
@@ -213,11 +214,7 @@ async fn loads_at_once_ask_the_provider_once_and_get_the_same() {
 #[tokio::test]
 async fn a_load_that_is_cut_off_goes_on() {
     let pending = pending().await;
-    pending.provider.fail("/oauth/token", Fault::Slow(Duration::from_secs(1)));
-    let request = Request::to(&pending.callback, "GET").header("cookie", &pending.cookies());
-    let load = tokio::spawn(request.header("sec-purpose", "prefetch").try_send());
-    until("the exchange", async || pending.provider.held() == 1).await;
-    load.abort();
+    begun(&pending, Duration::from_secs(1)).await.abort();
     let location = sent_on(&call(&pending.callback, &pending.cookies()).await);
     assert!(location.contains("code="), "{location}");
     assert_eq!(pending.exchanges(), 1);
@@ -227,10 +224,7 @@ async fn a_load_that_is_cut_off_goes_on() {
 #[tokio::test]
 async fn a_login_that_a_restart_has_cut_off_is_told_to_the_client() {
     let mut pending = pending().await;
-    pending.provider.fail("/oauth/token", Fault::Slow(Duration::from_secs(60)));
-    let load = Request::to(&pending.callback, "GET").header("cookie", &pending.cookies());
-    let load = tokio::spawn(load.try_send());
-    until("the exchange", async || pending.provider.held() == 1).await;
+    let load = begun(&pending, Duration::from_secs(60)).await;
     pending.world = pending.world.killed().await;
     load.abort();
     pending.provider.mend();
@@ -240,14 +234,20 @@ async fn a_login_that_a_restart_has_cut_off_is_told_to_the_client() {
     assert_eq!(pending.exchanges(), 0, "the only one was never answered");
 }
 
+/// Loads the callback beside a provider that is slow, and waits until that has the code.
+async fn begun(pending: &Pending, slow: Duration) -> JoinHandle<()> {
+    pending.provider.fail("/oauth/token", Fault::Slow(slow));
+    let request = Request::to(&pending.callback, "GET").header("cookie", &pending.cookies());
+    let load = tokio::spawn(async move { drop(request.header("sec-purpose", "prefetch").try_send().await) });
+    until("the exchange", async || pending.provider.held() == 1).await;
+    load
+}
+
 /// Nobody waits for the answer any more, and the server is told to stop: what has begun is finished first.
 #[tokio::test]
 async fn a_load_that_is_cut_off_goes_on_over_an_orderly_stop() {
     let mut pending = pending().await;
-    pending.provider.fail("/oauth/token", Fault::Slow(Duration::from_secs(2)));
-    let load = tokio::spawn(Request::to(&pending.callback, "GET").header("cookie", &pending.cookies()).try_send());
-    until("the exchange", async || pending.provider.held() == 1).await;
-    load.abort();
+    begun(&pending, Duration::from_secs(2)).await.abort();
     pending.world = pending.world.stopped().await;
     let location = sent_on(&call(&pending.callback, &pending.cookies()).await);
     assert!(location.contains("code="), "{location}");
