@@ -1,7 +1,7 @@
 //! How clients are told of this server.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ impl Client {
 
 /// A link that adds the server to Cursor.
 pub fn cursor_link(url: &str) -> String {
-    let config = BASE64.encode(json!({ "url": url }).to_string());
+    let config = STANDARD.encode(json!({ "url": url }).to_string());
     let encoded: String = url::form_urlencoded::byte_serialize(config.as_bytes()).collect();
     format!("cursor://anysphere.cursor-deeplink/mcp/install?name={SERVER_NAME}&config={encoded}")
 }

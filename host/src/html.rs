@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -25,7 +25,7 @@ const STYLE: &str = include_str!("../templates/style.css");
 /// leads to hosts that are not ours.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     // Of what stands between the tags: the template engine leaves out the newline at a file's end.
-    let hash = BASE64.encode(Sha256::digest(STYLE.trim_end()));
+    let hash = STANDARD.encode(Sha256::digest(STYLE.trim_end()));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
@@ -109,7 +109,7 @@ mod tests {
         let page = EmptyPage { server: "a" }.render().unwrap();
         let (_, rest) = page.split_once("<style>").unwrap();
         let (style, _) = rest.split_once("</style>").unwrap();
-        let hash = BASE64.encode(Sha256::digest(style));
+        let hash = STANDARD.encode(Sha256::digest(style));
         let response = answered("http://localhost:8000");
         let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.contains(&format!("style-src 'sha256-{hash}';")), "{policy}");

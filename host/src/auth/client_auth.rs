@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
@@ -142,7 +142,7 @@ fn basic(headers: &HeaderMap) -> Result<Vec<Basic>, OAuthError> {
     let Some((_, encoded)) = header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic")) else {
         return Ok(Vec::new());
     };
-    let decoded = BASE64.decode(encoded.trim()).ok().and_then(|decoded| String::from_utf8(decoded).ok());
+    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|decoded| String::from_utf8(decoded).ok());
     let (id, secret) = decoded.as_deref().and_then(|decoded| decoded.split_once(':')).ok_or(refused)?;
     let as_is = Basic { id: id.to_owned(), secret: secret.to_owned() };
     let url_decoded = url_decode(id).zip(url_decode(secret)).map(|(id, secret)| Basic { id, secret });
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_basic_header_is_read_as_encoded_and_as_it_is() {
         let read = |pair: &str| {
-            let readings = basic(&header(&format!("Basic {}", BASE64.encode(pair)))).unwrap();
+            let readings = basic(&header(&format!("Basic {}", STANDARD.encode(pair)))).unwrap();
             readings.into_iter().map(|Basic { id, secret }| (id, secret)).collect::<Vec<_>>()
         };
         let pair = |id: &str, secret: &str| (id.to_owned(), secret.to_owned());
@@ -183,11 +183,11 @@ mod tests {
         assert_eq!(read("a:%ff"), [pair("a", "%ff")], "bytes that are no text");
         assert_eq!(read("a:"), [pair("a", "")]);
         assert_eq!(read(":b"), [pair("", "b")]);
-        let encoded = BASE64.encode("a:b");
+        let encoded = STANDARD.encode("a:b");
         assert_eq!(basic(&header(&format!("bAsIc {encoded}"))).unwrap().len(), 1);
         assert_eq!(basic(&header("Bearer x")), Ok(Vec::new()));
         assert_eq!(basic(&HeaderMap::new()), Ok(Vec::new()));
         assert!(basic(&header("Basic !!!")).is_err());
-        assert!(basic(&header(&format!("Basic {}", BASE64.encode("nocolon")))).is_err());
+        assert!(basic(&header(&format!("Basic {}", STANDARD.encode("nocolon")))).is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::upstream::messages::UpstreamRequest;
@@ -69,7 +69,7 @@ pub(super) struct FreshForm {
 impl Form {
     pub(super) fn fresh(request: ValidatedRequest) -> FreshForm {
         let now_s = now_s();
-        let csrf = BASE64.encode(rand::random::<[u8; 32]>());
+        let csrf = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
         let form = Self {
             id: TransactionId::new(now_s),
             request,
@@ -80,12 +80,12 @@ impl Form {
     }
 
     pub(super) fn seal(&self, vault: &Vault) -> String {
-        BASE64.encode(vault.seal(FORM, &serde_json::to_vec(self).expect("a form is JSON")))
+        URL_SAFE_NO_PAD.encode(vault.seal(FORM, &serde_json::to_vec(self).expect("a form is JSON")))
     }
 
     /// Reads a form that this server made less than ten minutes ago.
     pub(super) fn open(vault: &Vault, sealed: &str) -> Option<Self> {
-        let plain = vault.open(FORM, &BASE64.decode(sealed).ok()?)?;
+        let plain = vault.open(FORM, &URL_SAFE_NO_PAD.decode(sealed).ok()?)?;
         let form: Self = serde_json::from_slice(&plain).ok()?;
         (form.expires_s > now_s()).then_some(form)
     }
@@ -113,7 +113,7 @@ pub(super) fn upstream_request(vault: &Vault, id: &TransactionId, redirect_uri: 
 
 /// 43 characters (RFC 7636 §4.1 wants as many of a verifier).
 fn derived(vault: &Vault, what: &str, id: &TransactionId) -> String {
-    BASE64.encode(vault.derive(format!("{what}\0{id}").as_bytes()))
+    URL_SAFE_NO_PAD.encode(vault.derive(format!("{what}\0{id}").as_bytes()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -91,14 +91,14 @@ impl Token {
         bytes.extend_from_slice(&rand::random::<[u8; RANDOM_BYTES]>());
         let signature = vault.sign(&message(kind, &bytes));
         bytes.extend_from_slice(&signature);
-        Self { family, text: format!("{}{}", kind.prefix(), BASE64.encode(bytes)) }
+        Self { family, text: format!("{}{}", kind.prefix(), URL_SAFE_NO_PAD.encode(bytes)) }
     }
 
     /// Reads a token of this kind, if this server made it.
     pub(super) fn open(vault: &Vault, kind: Kind, raw: &str) -> Option<Self> {
         let encoded = raw.strip_prefix(kind.prefix())?;
         let mut bytes = [0; TOKEN_BYTES];
-        let length = BASE64.decode_slice(encoded, &mut bytes).ok()?;
+        let length = URL_SAFE_NO_PAD.decode_slice(encoded, &mut bytes).ok()?;
         let (body, signature) = bytes.get(..length)?.split_at_checked(FAMILY_BYTES + RANDOM_BYTES)?;
         if length != TOKEN_BYTES || !vault.verify(&message(kind, body), signature) {
             return None;

@@ -4,7 +4,7 @@
 //! are no concern of ours.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::STANDARD;
 use rmcp::ErrorData;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -38,11 +38,11 @@ pub(super) fn block(block: &Block) -> Value {
             json!({ "type": "text", "text": shown(&text.text), "annotations": annotations(&text.annotations) })
         }
         Block::Image(media) => with_annotations(
-            json!({ "type": "image", "data": BASE64.encode(&media.data), "mimeType": media.mime_type }),
+            json!({ "type": "image", "data": STANDARD.encode(&media.data), "mimeType": media.mime_type }),
             media.annotations.as_ref(),
         ),
         Block::Audio(media) => with_annotations(
-            json!({ "type": "audio", "data": BASE64.encode(&media.data), "mimeType": media.mime_type }),
+            json!({ "type": "audio", "data": STANDARD.encode(&media.data), "mimeType": media.mime_type }),
             media.annotations.as_ref(),
         ),
         Block::ResourceLink(link) => resource_link(link),
@@ -59,7 +59,7 @@ pub(super) fn contents(contents: &Contents) -> Value {
     set(&mut json, "mimeType", contents.mime_type.as_deref().map(Value::from));
     match &contents.body {
         Body::Text(text) => set(&mut json, "text", Some(text.as_str().into())),
-        Body::Blob(bytes) => set(&mut json, "blob", Some(BASE64.encode(bytes).into())),
+        Body::Blob(bytes) => set(&mut json, "blob", Some(STANDARD.encode(bytes).into())),
     }
     // Anything but an object has no place there.
     let meta: Option<Map<String, Value>> = contents.meta.as_deref().and_then(|meta| serde_json::from_str(meta).ok());

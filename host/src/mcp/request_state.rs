@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rmcp::ErrorData;
 use serde_json::{Map, Value};
 
@@ -59,7 +59,7 @@ impl RequestStates {
         }
         let expires = now().saturating_add(TTL).as_secs();
         let plain = [&expires.to_le_bytes(), state].concat();
-        Ok(BASE64.encode(self.0.seal(&purpose.context, &plain)))
+        Ok(URL_SAFE_NO_PAD.encode(self.0.seal(&purpose.context, &plain)))
     }
 
     /// Opens a state that came back.
@@ -69,7 +69,7 @@ impl RequestStates {
     /// nobody's business.
     pub(super) fn open(&self, purpose: &Purpose, sealed: &str) -> Result<Vec<u8>, ErrorData> {
         let refused = || ErrorData::invalid_params("`requestState` is not one of this request, or has expired", None);
-        let sealed = BASE64.decode(sealed).map_err(|_| refused())?;
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| refused())?;
         let plain = self.0.open(&purpose.context, &sealed).ok_or_else(refused)?;
         let (expires, state) = plain.split_first_chunk().ok_or_else(refused)?;
         if now().as_secs() >= u64::from_le_bytes(*expires) {

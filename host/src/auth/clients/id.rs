@@ -4,7 +4,7 @@
 //! after every restart; it never expires, and registering fills no disk.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::redirect;
@@ -89,8 +89,8 @@ impl Registration {
 
     /// The id of this registration; the same one whenever a public client registers the same.
     pub(super) fn seal(&self, vault: &Vault) -> String {
-        let body = BASE64.encode(serde_json::to_vec(self).expect("a registration is JSON"));
-        let signature = BASE64.encode(vault.sign(&[ID_CONTEXT, body.as_bytes()].concat()));
+        let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("a registration is JSON"));
+        let signature = URL_SAFE_NO_PAD.encode(vault.sign(&[ID_CONTEXT, body.as_bytes()].concat()));
         format!("{PREFIX}{body}.{signature}")
     }
 
@@ -100,22 +100,22 @@ impl Registration {
             return None;
         }
         let (body, signature) = id.strip_prefix(PREFIX)?.split_once('.')?;
-        let signature = BASE64.decode(signature).ok()?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         if !vault.verify(&[ID_CONTEXT, body.as_bytes()].concat(), &signature) {
             return None;
         }
-        serde_json::from_slice(&BASE64.decode(body).ok()?).ok()
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()
     }
 }
 
 /// The secret of a confidential client: a MAC of its id, so that it needs no storing either.
 pub(super) fn secret_of(vault: &Vault, id: &str) -> String {
-    format!("tmcp_cs_{}", BASE64.encode(vault.sign(&[SECRET_CONTEXT, id.as_bytes()].concat())))
+    format!("tmcp_cs_{}", URL_SAFE_NO_PAD.encode(vault.sign(&[SECRET_CONTEXT, id.as_bytes()].concat())))
 }
 
 /// Whether this is the secret of that client.
 pub(super) fn is_secret_of(vault: &Vault, id: &str, secret: &str) -> bool {
-    let signature = secret.strip_prefix("tmcp_cs_").and_then(|encoded| BASE64.decode(encoded).ok());
+    let signature = secret.strip_prefix("tmcp_cs_").and_then(|encoded| URL_SAFE_NO_PAD.decode(encoded).ok());
     signature.is_some_and(|signature| vault.verify(&[SECRET_CONTEXT, id.as_bytes()].concat(), &signature))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,7 @@ impl Predecessor {
 
     /// What the presented token was answered when it was presented before.
     pub(super) fn answer(&self, presented: &Token) -> Option<Answer> {
-        let sealed = BASE64.decode(&self.answer).ok()?;
+        let sealed = STANDARD_NO_PAD.decode(&self.answer).ok()?;
         let (nonce, sealed) = sealed.split_first_chunk::<24>()?;
         let plain = cipher(presented).decrypt(&XNonce::from(*nonce), sealed).ok()?;
         serde_json::from_slice(&plain).ok()
@@ -143,7 +143,7 @@ fn sealed(presented: &Token, answer: &Answer) -> String {
     let nonce: [u8; 24] = rand::random();
     let plain = serde_json::to_vec(answer).expect("an answer is JSON");
     let sealed = cipher(presented).encrypt(&XNonce::from(nonce), plain.as_slice()).expect("an answer is short");
-    BASE64.encode([nonce.as_slice(), &sealed].concat())
+    STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
 }
 
 fn cipher(presented: &Token) -> XChaCha20Poly1305 {

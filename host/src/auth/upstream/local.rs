@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use askama::Template;
 use axum::response::Response;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -212,11 +212,11 @@ impl Local {
             expires: now + CODE_TTL,
         };
         let code = serde_json::to_vec(&code).expect("texts and a time after 1970 are JSON");
-        BASE64URL.encode(self.vault.seal(CODE_CONTEXT, &code))
+        URL_SAFE_NO_PAD.encode(self.vault.seal(CODE_CONTEXT, &code))
     }
 
     fn open(&self, code: &str) -> Option<Code> {
-        let code = self.vault.open(CODE_CONTEXT, &BASE64URL.decode(code).ok()?)?;
+        let code = self.vault.open(CODE_CONTEXT, &URL_SAFE_NO_PAD.decode(code).ok()?)?;
         serde_json::from_slice(&code).ok()
     }
 }
@@ -273,7 +273,7 @@ fn not_ours() -> Explanation {
 
 /// The challenge of a PKCE verifier (RFC 7636 §4.2).
 fn s256(verifier: &str) -> String {
-    BASE64URL.encode(Sha256::digest(verifier))
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rmcp::model::{ClientCapabilities, Implementation, InitializeRequestParams};
 use serde::{Deserialize, Serialize};
 
@@ -51,17 +51,17 @@ impl SessionId {
 /// The owner's key as text: an array of numbers would be three times as long.
 mod owner {
     use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(owner: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64.encode(owner))
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(owner))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = BASE64.decode(text).map_err(D::Error::custom)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(D::Error::custom)?;
         bytes.try_into().map_err(|_| D::Error::custom("an owner has 32 bytes"))
     }
 }
@@ -77,18 +77,18 @@ impl SessionKey {
 
     /// Writes an id: visible ASCII only (2025-11-25, basic/transports, Session Management).
     pub(super) fn seal(&self, session: &SessionId) -> String {
-        let body = BASE64.encode(serde_json::to_vec(session).expect("a session is JSON"));
-        let signature = BASE64.encode(self.0.sign(body.as_bytes()));
+        let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(session).expect("a session is JSON"));
+        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(body.as_bytes()));
         format!("{VERSION}.{body}.{signature}")
     }
 
     /// Reads an id that this key made, if it is not too old.
     pub(super) fn open(&self, raw_id: &str) -> Option<SessionId> {
         let (body, signature) = raw_id.strip_prefix(VERSION)?.strip_prefix('.')?.split_once('.')?;
-        if !self.0.verify(body.as_bytes(), &BASE64.decode(signature).ok()?) {
+        if !self.0.verify(body.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?) {
             return None;
         }
-        let session: SessionId = serde_json::from_slice(&BASE64.decode(body).ok()?).ok()?;
+        let session: SessionId = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
         let is_young = now_s().saturating_sub(session.issued_s) <= MAX_AGE.as_secs();
         is_young.then_some(session)
     }

@@ -129,14 +129,14 @@ fn a_code_cannot_be_forged() {
     };
     let code = own.code.clone().unwrap();
     forged(String::new());
-    forged(BASE64URL.encode(br#"{"name":"Ada"}"#));
+    forged(URL_SAFE_NO_PAD.encode(br#"{"name":"Ada"}"#));
     forged(format!("{code}A"));
     forged(code.chars().rev().collect());
-    let last = BASE64URL.decode(&code).unwrap().len() - 1;
+    let last = URL_SAFE_NO_PAD.decode(&code).unwrap().len() - 1;
     for place in [0, 6, 40, last] {
-        let mut bytes = BASE64URL.decode(&code).unwrap();
+        let mut bytes = URL_SAFE_NO_PAD.decode(&code).unwrap();
         bytes[place] ^= 1;
-        forged(BASE64URL.encode(bytes));
+        forged(URL_SAFE_NO_PAD.encode(bytes));
     }
     let other_server = Local::new(&BaseUrl::localhost(8000), Vault::for_tests(2));
     forged(answer(&other_server, &request(), &[("name", "Ada")]).code.unwrap());

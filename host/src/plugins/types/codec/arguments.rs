@@ -1,7 +1,7 @@
 //! From JSON to the engine's values.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
 
@@ -177,7 +177,7 @@ fn only_char(text: &str) -> Option<char> {
 
 /// Canonical padded base64 only, as the schema's pattern has it.
 fn bytes_of(text: &str) -> Option<Val> {
-    let bytes = BASE64.decode(text).ok()?;
+    let bytes = STANDARD.decode(text).ok()?;
     Some(Val::List(bytes.into_iter().map(Val::U8).collect()))
 }
 

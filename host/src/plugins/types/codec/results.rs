@@ -6,7 +6,7 @@
 use std::io;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
@@ -183,7 +183,7 @@ impl Encoder {
             _ => None,
         };
         let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
-        self.leaf(Value::String(BASE64.encode(bytes.ok_or_else(|| mismatch(at))?)))
+        self.leaf(Value::String(STANDARD.encode(bytes.ok_or_else(|| mismatch(at))?)))
     }
 
     fn array<'a>(
