@@ -18,7 +18,7 @@ use crate::plugins::sandbox::traps;
 use crate::visible;
 
 /// Records of libraries that say what we say better, or say it at every request.
-const QUIET: &str = "rmcp=off,hyper=warn,wasmtime=warn,cranelift_codegen=warn,notify=error,rustls_platform_verifier=off,inotify=info,mio=info";
+const QUIET: &str = "rmcp=off,hyper=warn,reqwest=info,wasmtime=warn,cranelift_codegen=warn,notify=error,rustls_platform_verifier=off,inotify=info,mio=info";
 
 /// Libraries that tell of each event of a watched file. The log may be such a file, so that each record of them would make
 /// the next one: below `info` nobody hears them, whatever the directives say.
