@@ -145,7 +145,7 @@ impl Config {
     /// What this plugin may do: nothing beyond the defaults if nobody named it. The name may be in kebab case.
     pub fn plugin(&self, name: &str) -> &PluginSettings {
         static DEFAULT: LazyLock<PluginSettings> = LazyLock::new(PluginSettings::default);
-        self.plugin.get(name.replace('-', "_").as_str()).unwrap_or(&DEFAULT)
+        self.plugin.get(names::snake(name).as_str()).unwrap_or(&DEFAULT)
     }
 
     /// This configuration with the keys of `new` that apply at once, and the changed keys that only a restart can apply.

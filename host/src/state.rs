@@ -231,10 +231,9 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
 /// 0700. Only what has a name of ours, for the directory may be one that holds other things too.
 fn narrow_ours(dir: &Path) {
     let is_ours = |name: &str| {
-        name == KEY_FILE
-            || name.starts_with("key.")
-            || name == "names.json"
-            || (name.starts_with(".names.json.") && name.ends_with(".draft"))
+        // What a kill has left of a file that was being written begins with a dot.
+        let name = name.strip_prefix('.').unwrap_or(name);
+        name == KEY_FILE || name.starts_with("key.") || name.starts_with("names.json") || name == "names.draft"
     };
     for entry in entries(dir) {
         let name = entry.file_name();
@@ -366,7 +365,7 @@ mod tests {
         let path = |name: &str| scratch.path().join(name);
         open(scratch.path());
         fs::create_dir_all(path("store/deep")).unwrap();
-        for name in ["names.json", "key.old-1", "store/store.db-wal", "store/deep/x", "program"] {
+        for name in ["names.json", ".key.Xy1.draft", "key.old-1", "store/store.db-wal", "store/deep/x", "program"] {
             fs::write(path(name), [0; KEY_BYTES]).unwrap();
             fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -375,6 +374,7 @@ mod tests {
         assert_eq!(mode("names.json"), 0o600, "a file that was there is narrowed as it is written");
         open(scratch.path());
         for (name, expected) in [
+            (".key.Xy1.draft", 0o600),
             ("key.old-1", 0o600),
             ("store", 0o700),
             ("store/store.db-wal", 0o600),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::wait::{self, loaded_plugins};
 use super::{ConfigArguments, Failure, logging, output, runtime};
+use crate::config::names::snake;
 use crate::mcp::{DONE, EMPTY};
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
@@ -112,7 +113,7 @@ fn is_about(warning: &str, tool: &str) -> bool {
     let Some((function, rest)) = warning.strip_prefix("function `").and_then(|rest| rest.split_once('`')) else {
         return false;
     };
-    let function = function.rsplit('#').next().unwrap_or(function).replace('-', "_");
+    let function = snake(function.rsplit('#').next().unwrap_or(function));
     rest.starts_with(" is no tool") && (tool == function || tool.ends_with(&format!("_{function}")))
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::build::made::Made;
 use super::{ConfigArguments, Failure, output, wait};
+use crate::config::names::snake;
 
 /// Words that Rust or WIT reserve: a crate, a world or a function cannot be called so.
 const RESERVED: &[&str] = &[
@@ -192,7 +193,7 @@ fn write(directory: &Path, name: &str) -> Result<(), NewError> {
         return Err(NewError::Exists(directory.to_owned()));
     }
     for (file, template) in FILES {
-        let text = template.replace("NAME", name).replace("FUNCTION", &name.replace('-', "_"));
+        let text = template.replace("NAME", name).replace("FUNCTION", &snake(name));
         write_file(directory.join(file), &text)?;
     }
     let deps = directory.join(DEPS);

@@ -117,11 +117,16 @@ impl Borrow<str> for ProviderName {
     }
 }
 
+/// A name of WIT as tools and keys have it: kebab case becomes snake case.
+pub(crate) fn snake(kebab: &str) -> String {
+    kebab.replace('-', "_")
+}
+
 fn plugin_name(text: &str) -> Result<String, Unfit> {
     if text.is_empty() {
         return Err("a name cannot be empty".into());
     }
-    prefix(text).map(|name| name.replace('-', "_"))
+    prefix(text).map(|name| snake(&name))
 }
 
 fn prefix(text: &str) -> Result<String, Unfit> {

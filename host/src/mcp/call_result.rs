@@ -43,10 +43,7 @@ impl TextResult {
     }
 
     fn success(text: impl Into<Cow<'static, str>>) -> Self {
-        let text = text.into();
-        // Models' APIs refuse requests with an empty text in them.
-        let text = if text.is_empty() { Cow::Borrowed(EMPTY) } else { text };
-        Self { text, structured: None, is_error: false }
+        Self { text: content::shown(text), structured: None, is_error: false }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Each is written as the JSON of the protocol and read into rmcp's type, so that rmcp's many constructors and builders
 //! are no concern of ours.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rmcp::ErrorData;
@@ -27,8 +29,9 @@ pub const DONE: &str = "done";
 pub const EMPTY: &str = "(empty)";
 
 /// A text as a block has it: models' APIs refuse requests with an empty one in them.
-pub(super) fn shown(text: &str) -> &str {
-    if text.is_empty() { EMPTY } else { text }
+pub(super) fn shown<'t>(text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
+    let text = text.into();
+    if text.is_empty() { Cow::Borrowed(EMPTY) } else { text }
 }
 
 pub(super) fn block(block: &Block) -> Value {

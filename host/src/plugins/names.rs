@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::config::names::snake;
+
 /// Longest tool name that every client takes (Claude's API and VS Code: 64).
 const MAX_TOOL_NAME: usize = 64;
 
@@ -223,10 +225,6 @@ fn tool_name(plugin: &str, prefix: Option<&str>, interface: Option<&str>, functi
     let parts = [prefix, interface, function];
     let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
     parts.join("_")
-}
-
-fn snake(kebab: &str) -> String {
-    kebab.replace('-', "_")
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ struct Pending {
     client: OAuthClient,
     authorization: Authorization,
     alice: Browser,
+    /// The page that asked for consent.
+    consent: Page,
     callback: Url,
 }
 
@@ -37,10 +39,10 @@ async fn pending_at(provider: Provider, world: World, kind: Kind) -> Pending {
     let client = world.register(kind).await;
     let authorization = client.authorization();
     let mut alice = alice();
-    let page = alice.open(&authorization.url()).await.page();
-    let login = alice.decide(&page, "approve").await.page();
+    let consent = alice.open(&authorization.url()).await.page();
+    let login = alice.decide(&consent, "approve").await.page();
     let callback = provider_redirect(&alice, &login).await;
-    Pending { world, provider, client, authorization, alice, callback }
+    Pending { world, provider, client, authorization, alice, consent, callback }
 }
 
 impl Pending {
@@ -235,10 +237,10 @@ async fn a_login_that_a_restart_has_cut_off_is_told_to_the_client() {
 }
 
 /// Loads the callback beside a provider that is slow, and waits until that has the code.
-async fn begun(pending: &Pending, slow: Duration) -> JoinHandle<()> {
+async fn begun(pending: &Pending, slow: Duration) -> JoinHandle<Answer> {
     pending.provider.fail("/oauth/token", Fault::Slow(slow));
     let request = Request::to(&pending.callback, "GET").header("cookie", &pending.cookies());
-    let load = tokio::spawn(async move { drop(request.header("sec-purpose", "prefetch").try_send().await) });
+    let load = tokio::spawn(request.header("accept", "text/html").header("sec-purpose", "prefetch").send());
     until("the exchange", async || pending.provider.held() == 1).await;
     load
 }
@@ -271,36 +273,21 @@ async fn an_address_without_the_answer_uses_nothing_up() {
 /// Two tabs: the login comes back in one while the other says no.
 #[tokio::test]
 async fn a_login_that_is_denied_while_the_provider_answers_is_over() {
-    let provider = Provider::start(Settings::auth0()).await;
-    let world = World::with(&provider).await;
-    let client = world.register(Kind::Inspector).await;
-    let mut alice = alice();
-    let consent = alice.open(&client.authorization().url()).await.page();
-    let login = alice.decide(&consent, "approve").await.page();
-    let callback = provider_redirect(&alice, &login).await;
-    let cookies = alice.jar.header(&callback);
-    provider.fail("/oauth/token", Fault::Slow(Duration::from_secs(2)));
-    let load = tokio::spawn({
-        let (callback, cookies) = (callback.clone(), cookies.clone());
-        async move { call(&callback, &cookies).await }
-    });
-    until("the exchange", async || provider.held() == 1).await;
-    assert_eq!(alice.decide(&consent, "deny").await.clicked().query_pairs().next().unwrap().1, "access_denied");
+    let mut pending = pending().await;
+    let cookies = pending.cookies();
+    let load = begun(&pending, Duration::from_secs(2)).await;
+    let denied = pending.alice.decide(&pending.consent, "deny").await.clicked();
+    assert_eq!(denied.query_pairs().next().unwrap().1, "access_denied");
     is_page(&load.await.unwrap(), 400);
-    is_page(&call(&callback, &cookies).await, 400);
+    is_page(&call(&pending.callback, &cookies).await, 400);
 }
 
 /// Back to the question after the login: it is over, and nobody is told that the browser is another one.
 #[tokio::test]
 async fn the_question_is_over_once_the_browser_has_come_back() {
-    let provider = Provider::start(Settings::auth0()).await;
-    let world = World::with(&provider).await;
-    let client = world.register(Kind::Inspector).await;
-    let mut alice = alice();
-    let consent = alice.open(&client.authorization().url()).await.page();
-    let login = alice.decide(&consent, "approve").await.page();
-    alice.walk(provider_redirect(&alice, &login).await.as_str()).await;
-    let page = alice.decide(&consent, "approve").await.page();
+    let mut pending = pending().await;
+    pending.alice.walk(pending.callback.as_str()).await;
+    let page = pending.alice.decide(&pending.consent, "approve").await.page();
     assert!(page.status == 400 && page.text().contains("This login is over"), "{page:?}");
 }
 

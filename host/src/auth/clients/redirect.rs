@@ -84,7 +84,7 @@ pub(in crate::auth) fn accept(uri: &str, rules: &[SchemeRule]) -> Result<Kind, U
         scheme => {
             let nature = redirect_schemes::accept(scheme, rules)?;
             // URL parsers take a host for a scheme.
-            if nature == Nature::Private && (scheme == "localhost" || has_port_alone(&uri[scheme.len()..])) {
+            if nature == Nature::Private && (scheme == "localhost" || has_port_alone(&uri[scheme.len() + 1..])) {
                 return Err(Unacceptable::NoScheme);
             }
             Ok(Kind::App { is_known: matches!(nature, Nature::Application(_)) })
@@ -160,7 +160,6 @@ impl<'u> Loopback<'u> {
 
 /// Tells a port, with or without a path, behind what would be a scheme.
 fn has_port_alone(rest: &str) -> bool {
-    let rest = rest.strip_prefix(':').unwrap_or(rest);
     let port = rest.split(['/', '?']).next().unwrap_or_default();
     port.parse::<u16>().is_ok()
 }

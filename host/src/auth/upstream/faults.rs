@@ -124,7 +124,6 @@ impl Faults<'_> {
                         tracing::warn!("provider `{name}` cannot renew sessions: {words}");
                         return RefreshError::Temporary { retry_after: None };
                     }
-                    code if MAYBE_OURS.contains(&code) => self.notes.refresh(Some(&words)),
                     _ => {}
                 }
                 (error, words)
@@ -141,15 +140,17 @@ impl Faults<'_> {
             }
         };
         let alike = alike(&code);
+        if alike != Alike::Nobody || MAYBE_OURS.contains(&self.provider.standard_error(&code)) {
+            self.notes.refresh(Some(&words));
+        }
         if alike == Alike::Nobody {
             tracing::warn!(
                 "provider `{name}` refuses to renew one person's session, and does not say that it has ended: {words}"
             );
-            return RefreshError::Refused(alike);
+        } else {
+            tracing::error!("provider `{name}` refuses to renew sessions, of more than one person: {words}");
+            self.notes.refused_alike();
         }
-        tracing::error!("provider `{name}` refuses to renew sessions, of more than one person: {words}");
-        self.notes.refresh(Some(&words));
-        self.notes.refused_alike();
         RefreshError::Refused(alike)
     }
 

@@ -1,12 +1,13 @@
 //! Session ids that carry their session.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rmcp::model::{ClientCapabilities, Implementation, InitializeRequestParams};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::now_s;
 use crate::vault::Vault;
 
 /// Life of a session id. Clients begin a new session when they are told that theirs is unknown.
@@ -92,10 +93,6 @@ impl SessionKey {
         let is_young = now_s().saturating_sub(session.issued_s) <= MAX_AGE.as_secs();
         is_young.then_some(session)
     }
-}
-
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

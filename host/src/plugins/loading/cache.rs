@@ -19,6 +19,7 @@ use wasmtime::component::Component;
 
 use super::compile::Allowance;
 use crate::atomic_file;
+use crate::clock::now_s;
 use crate::plugins::plugin::Digest;
 use crate::plugins::sandbox::engine::Engine;
 use crate::state::{Access, StateDir};
@@ -124,7 +125,7 @@ impl Cache {
         if !self.may_write {
             return Ok(());
         }
-        let text = format!("{}\n{}\n{message}", terms(allowance), unix_time());
+        let text = format!("{}\n{}\n{message}", terms(allowance), now_s());
         let mac = self.mac(digest, text.as_bytes()).to_hex();
         atomic_file::replace_private(&self.failure_file(digest), format!("{mac}\n{text}").as_bytes())
     }
@@ -138,7 +139,7 @@ impl Cache {
         }
         let (limits, rest) = text.split_once('\n')?;
         let (time, message) = rest.split_once('\n')?;
-        let age = unix_time().checked_sub(time.parse().ok()?)?;
+        let age = now_s().checked_sub(time.parse().ok()?)?;
         (limits == terms(allowance) && age < FAILED_FOR.as_secs()).then(|| message.to_owned())
     }
 
@@ -213,8 +214,4 @@ fn map(engine: &Engine, code_file: &Path) -> wasmtime::Result<Component> {
 /// Limits, so that other ones can be told from them.
 fn terms(allowance: Allowance) -> String {
     format!("{} of processor time, {} bytes", allowance.cpu, allowance.memory.bytes())
-}
-
-fn unix_time() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

@@ -48,13 +48,15 @@ pub(in crate::plugins) fn load(
     let mut docs = Docs::from_component(bytes);
     let Exports { functions, mut warnings, .. } = exports(engine, component, &docs);
     // First: to know that a program or a web handler is no plugin helps more than to know what it lacks here.
-    let instead = Instead::of(exported(), bytes);
-    if functions.is_empty() && instead.is_something_else() && !exported().any(|name| name.starts_with(OURS)) {
+    let instead = functions.is_empty().then(|| Instead::of(exported(), bytes));
+    if let Some(instead) = instead.filter(|instead| instead.is_something_else())
+        && !exported().any(|name| name.starts_with(OURS))
+    {
         return Err(LoadError::NoTools(warnings, instead));
     }
     let pre = link(runtime, component, &imports)?;
     let interfaces = interfaces(engine, component, &pre)?;
-    if functions.is_empty() && interfaces.are_none() {
+    if let Some(instead) = instead.filter(|_| interfaces.are_none()) {
         return Err(LoadError::NoTools(warnings, instead));
     }
     warnings.append(&mut docs.take_warnings());

@@ -70,10 +70,12 @@ fn quoted(names: &[String]) -> String {
 }
 
 fn because(reasons: &[String], instead: Instead) -> String {
-    let exports = match reasons {
-        [] if instead.is_something_else() => return instead.in_words().to_owned(),
-        [] => format!("it exports no function; {}", instead.in_words()),
-        reasons => format!("it exports no function that can be a tool ({})", reasons.join("; ")),
-    };
-    if instead.is_something_else() { format!("{exports}; {}", instead.in_words()) } else { exports }
+    let words = instead.in_words();
+    let exports = || format!("it exports no function that can be a tool ({})", reasons.join("; "));
+    match (reasons, instead.is_something_else()) {
+        ([], true) => words.to_owned(),
+        ([], false) => format!("it exports no function; {words}"),
+        (_, true) => format!("{}; {words}", exports()),
+        (_, false) => exports(),
+    }
 }

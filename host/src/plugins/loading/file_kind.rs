@@ -112,7 +112,7 @@ fn kind_of_text(text: &str) -> Option<&'static str> {
     }
     let is_package = first.strip_prefix("package ").is_some_and(|rest| rest.contains(':'));
     let is_item = ["world ", "interface "].iter().filter_map(|start| first.strip_prefix(start)).any(|rest| {
-        let (name, behind) = rest.split_once('{').map_or((rest, ""), |(name, behind)| (name, behind));
+        let (name, behind) = rest.split_once('{').unwrap_or((rest, ""));
         let is_name = |char: char| char.is_ascii_alphanumeric() || "-%".contains(char);
         name.trim().chars().all(is_name) && !name.trim().is_empty() && !behind.contains('=')
     });

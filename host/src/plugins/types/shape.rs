@@ -462,30 +462,18 @@ impl Reader {
         if matches!(key, Type::String) {
             return Ok(Shape::Map(Box::new(self.inside("*", |reader| reader.shape(value, depth))?)));
         }
-        let is_key = matches!(
-            key,
-            Type::Bool
-                | Type::Char
-                | Type::S8
-                | Type::U8
-                | Type::S16
-                | Type::U16
-                | Type::S32
-                | Type::U32
-                | Type::S64
-                | Type::U64
-        );
-        if !is_key {
-            return Err(ShapeError::MapKey { place: self.place() });
-        }
-        self.inside("[]", |reader| {
+        let fields = self.inside("[]", |reader| {
             let mut fields = Vec::new();
             for (name, ty) in [(KEY, key), (VALUE, value)] {
                 let shape = reader.property(name, |reader| reader.shape(ty, depth + 1))?;
                 fields.push(Field { name: reader.name(name)?, shape, docs: None });
             }
-            Ok(Shape::Entries(Box::new(Shape::Record(fields))))
-        })
+            Ok(fields)
+        })?;
+        if !matches!(fields[0].shape, Shape::Bool | Shape::Char | Shape::Integer(_)) {
+            return Err(ShapeError::MapKey { place: self.place() });
+        }
+        Ok(Shape::Entries(Box::new(Shape::Record(fields))))
     }
 
     fn payload(&mut self, case: &str, ty: Option<&Type>, depth: usize) -> Result<Option<Shape>, ShapeError> {
