@@ -45,18 +45,19 @@ use tokio::sync::watch;
 pub use self::server::{AuthorizationServer, Parameters};
 use self::sessions::bearer::BearerError;
 pub(crate) use self::wellknown::Challenge;
+use crate::log_limiter::LogLimiter;
 use crate::loopback::is_loopback;
 use crate::peer::Peer;
 use crate::principal::Principal;
-use crate::seldom::Seldom;
 
 /// Headers by which a proxy says that it forwards somebody else's request.
 const FORWARDED: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
 
-static FOREIGN_TOKENS: Seldom = Seldom::new("bearer tokens that are none of this server");
-static ENDED_TOKENS: Seldom = Seldom::new("bearer tokens whose session has ended, or that were revoked or replaced");
-static TURNED_AWAY: Seldom = Seldom::new("bearer tokens of people or clients that `[auth]` turns away");
+static FOREIGN_TOKENS: LogLimiter = LogLimiter::new("bearer tokens that are none of this server");
+static ENDED_TOKENS: LogLimiter =
+    LogLimiter::new("bearer tokens whose session has ended, or that were revoked or replaced");
+static TURNED_AWAY: LogLimiter = LogLimiter::new("bearer tokens of people or clients that `[auth]` turns away");
 
 /// How often a stream that stays open is asked whether its token still holds.
 const STREAM_CHECK: Duration = Duration::from_secs(10);
@@ -240,13 +241,13 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 fn refused(error: BearerError) -> Refusal {
     let reference = server::reference();
     match error {
-        BearerError::Foreign => FOREIGN_TOKENS.say(|| {
+        BearerError::Foreign => FOREIGN_TOKENS.log(|| {
             tracing::info!(%reference, "a bearer token was refused: it is no access token of this server");
         }),
-        BearerError::Ended => ENDED_TOKENS.say(|| {
+        BearerError::Ended => ENDED_TOKENS.log(|| {
             tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced");
         }),
-        BearerError::TurnedAway => TURNED_AWAY.say(|| {
+        BearerError::TurnedAway => TURNED_AWAY.log(|| {
             tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`");
         }),
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),

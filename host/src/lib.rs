@@ -9,13 +9,13 @@
 //! - [`jwks`]: tokens that others have signed, and their keys.
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
-//! - [`clients`]: what to paste into Cursor, Claude Code and others. [`finding`]: what `tinymcp doctor` has found.
+//! - [`clients`]: what to paste into Cursor, Claude Code and others. [`diagnosis`]: what `tinymcp doctor` has found.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
 //! - [`atomic_file`]: files that are whole, always.
 //! - [`schemes`]: what is known of schemes of URIs. [`loopback`]: this machine, as addresses and names.
-//! - `html`: pages. [`peer`]: the other end of a connection. `clock`: the time as numbers. `crowded`: no room for a body.
-//! - [`visible`]: strangers' text, without what a reader would not see. [`seldom`]: records that strangers can cause.
+//! - `html`: pages. [`peer`]: the other end of a connection. `clock`: the time as numbers. `overload`: no room for a body.
+//! - [`sanitize`]: strangers' text, without what a reader would not see. [`log_limiter`]: records that strangers can cause.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` says more, with a walk-through of each flow.
@@ -26,20 +26,20 @@ pub mod cli;
 pub mod clients;
 mod clock;
 pub mod config;
-mod crowded;
+pub mod diagnosis;
 pub mod fetch;
-pub mod finding;
 mod html;
 pub mod http;
 pub mod jwks;
+pub mod log_limiter;
 pub mod loopback;
 pub mod mcp;
+mod overload;
 pub mod peer;
 pub mod plugins;
 pub mod principal;
+pub mod sanitize;
 pub mod schemes;
-pub mod seldom;
 pub mod state;
 pub mod store;
 pub mod vault;
-pub mod visible;

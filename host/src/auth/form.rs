@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::crowded::Crowded;
+use crate::overload::Overload;
 
 /// Time for a client to send its request's body, of which nobody knows yet whose it is.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,7 +32,7 @@ pub(super) enum BodyError {
     Incomplete,
     NotAForm,
     /// Too much is being sent by others who have not logged in either.
-    Crowded,
+    Overload,
 }
 
 impl BodyError {
@@ -40,7 +40,7 @@ impl BodyError {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete | Self::NotAForm => StatusCode::BAD_REQUEST,
-            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overload => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -48,7 +48,7 @@ impl BodyError {
         match self {
             Self::TooLarge => "the request's body is too large",
             Self::Incomplete => "the request's body did not arrive whole",
-            Self::Crowded => "too much is being sent to this server at the moment: try again",
+            Self::Overload => "too much is being sent to this server at the moment: try again",
             Self::NotAForm => "send the parameters as `application/x-www-form-urlencoded` in the body",
         }
     }
@@ -142,7 +142,7 @@ pub(super) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyErro
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
-        Ok(Err(error)) if Crowded::is_cause_of(&*error) => Err(BodyError::Crowded),
+        Ok(Err(error)) if Overload::is_cause_of(&*error) => Err(BodyError::Overload),
         Ok(Err(_)) | Err(_) => Err(BodyError::Incomplete),
     }
 }

@@ -9,8 +9,8 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::errors::OAuthError;
+use crate::log_limiter::LogLimiter;
 use crate::peer::network;
-use crate::seldom::Seldom;
 
 /// Addresses that are remembered before those are forgotten that have not asked for a while.
 const ADDRESSES_MAX: usize = 10_000;
@@ -18,7 +18,7 @@ const ADDRESSES_MAX: usize = 10_000;
 /// Requests between two times of forgetting, which looks at every address.
 const FORGET_EVERY: u32 = 1_024;
 
-static TOO_OFTEN: Seldom = Seldom::new("requests of addresses that ask too often");
+static TOO_OFTEN: LogLimiter = LogLimiter::new("requests of addresses that ask too often");
 
 /// What is counted apart, so that one does not use up the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Limits {
         limiter.check_key(&network(address)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             let wait = wait.max(Duration::from_secs(1)).as_secs_f64().ceil();
-            TOO_OFTEN.say(|| tracing::warn!(?bucket, "an address asks too often"));
+            TOO_OFTEN.log(|| tracing::warn!(?bucket, "an address asks too often"));
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a minute at most")]
             OAuthError::SlowDown { retry_after_s: wait as u32 }
         })

@@ -19,7 +19,7 @@ use self::place::{Destination, Place};
 use super::explain::Explanation;
 use crate::config::address::BaseUrl;
 use crate::html;
-use crate::visible::{clean, cut};
+use crate::sanitize::{clean, cut};
 
 /// How much of a provider's words is quoted.
 const MAX_QUOTE_BYTES: usize = 1 << 10;

@@ -19,7 +19,7 @@ pub(crate) async fn register(server: &Arc<AuthorizationServer>, address: IpAddr,
         server.limits.count(Bucket::Register, address)?;
         let body = form::read(body, BODY_BYTES_MAX).await.map_err(|error| match error {
             BodyError::TooLarge => OAuthError::TooLarge,
-            BodyError::Crowded => OAuthError::unavailable(),
+            BodyError::Overload => OAuthError::unavailable(),
             BodyError::Incomplete | BodyError::NotAForm => {
                 OAuthError::InvalidClientMetadata(BodyError::Incomplete.message().to_owned())
             }

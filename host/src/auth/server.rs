@@ -27,10 +27,10 @@ use crate::config::address::BaseUrl;
 use crate::config::units::Count;
 use crate::html;
 use crate::html::see_other;
+use crate::sanitize::cut;
 use crate::state::StateDir;
 use crate::store::{Key, Store};
 use crate::vault::{self, Vault};
-use crate::visible::cut;
 
 /// How long a page can be read before the browser goes on to the client that has to learn of the error too.
 const FORWARD_AFTER_S: u32 = 30;

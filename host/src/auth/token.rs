@@ -74,7 +74,7 @@ async fn answer(
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, OAuthError> {
     let form = form::read_form(headers, body).await.map_err(|error| match error {
         BodyError::TooLarge => OAuthError::TooLarge,
-        BodyError::Crowded => OAuthError::unavailable(),
+        BodyError::Overload => OAuthError::unavailable(),
         BodyError::Incomplete | BodyError::NotAForm => OAuthError::InvalidRequest(error.message().to_owned()),
     })?;
     // Two resources are an error of their own (RFC 8707 §2).

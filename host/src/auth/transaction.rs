@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::explain::Explanation;
 use super::request::{LIFE_S, TransactionId, ValidatedRequest};
 use super::server::{Back, Failure};
+use crate::sanitize::cut;
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
-use crate::visible::cut;
 
 /// Longest text that is kept of what somebody else has said.
 const TEXT_BYTES_MAX: usize = 1024;

@@ -11,9 +11,9 @@ use super::{ConfigArguments, Failure, output, runtime};
 use crate::auth::upstream::checkup;
 use crate::config::provider::{LOCAL, NONE};
 use crate::config::{Config, Environment, Invocation, Loaded, Purpose};
+use crate::diagnosis::{Finding, Verdict};
 use crate::fetch::ProviderHttp;
-use crate::finding::{Finding, Verdict};
-use crate::visible;
+use crate::sanitize;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -137,5 +137,5 @@ impl Report {
 
 /// One line, and nothing that a terminal would act upon: some of it is the provider's words.
 fn printable(text: &str) -> String {
-    visible::clean(text).replace('\n', " ")
+    sanitize::clean(text).replace('\n', " ")
 }

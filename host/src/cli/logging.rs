@@ -15,7 +15,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 use crate::config::keys::Log;
 use crate::config::names::LogFormat;
 use crate::plugins::sandbox::traps;
-use crate::visible;
+use crate::sanitize;
 
 /// Records of libraries that say what we say better, or say it at every request.
 const QUIET: &str = "rmcp=off,hyper=warn,reqwest=info,wasmtime=warn,cranelift_codegen=warn,notify=error,rustls_platform_verifier=off,inotify=info,mio=info";
@@ -112,15 +112,15 @@ impl Write for Plain {
 fn written_out(record: &str, format: LogFormat) -> Cow<'_, str> {
     let (line, end) = record.strip_suffix('\n').map_or((record, ""), |line| (line, "\n"));
     let is_written_out = |char: char| match format {
-        LogFormat::Text => visible::misleads(char) || (char.is_control() && !matches!(char, '\t' | '\u{1b}')),
-        LogFormat::Json => visible::misleads(char),
+        LogFormat::Text => sanitize::misleads(char) || (char.is_control() && !matches!(char, '\t' | '\u{1b}')),
+        LogFormat::Json => sanitize::misleads(char),
     };
     if !line.contains(is_written_out) {
         return Cow::Borrowed(record);
     }
     let mut text = match format {
-        LogFormat::Json => visible::escape_json(line),
-        LogFormat::Text => visible::escape_where(line, is_written_out),
+        LogFormat::Json => sanitize::escape_json(line),
+        LogFormat::Text => sanitize::escape_where(line, is_written_out),
     };
     text.push_str(end);
     Cow::Owned(text)

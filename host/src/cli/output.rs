@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::visible;
+use crate::sanitize;
 
 /// A mark that begins a style. None of them is a character.
 const BOLD: char = '\u{fdd0}';
@@ -36,7 +36,7 @@ fn rendered(text: &str) -> String {
     let mut rendered = String::with_capacity(text.len());
     for part in text.split_inclusive(|char| char == END || style(char).is_some()) {
         let mark = part.chars().next_back().filter(|char| *char == END || style(*char).is_some());
-        rendered.push_str(&visible::escape_lines(part.strip_suffix(|char| Some(char) == mark).unwrap_or(part)));
+        rendered.push_str(&sanitize::escape_lines(part.strip_suffix(|char| Some(char) == mark).unwrap_or(part)));
         match mark.map(style) {
             Some(Some(style)) => rendered.push_str(&style.render().to_string()),
             Some(None) => rendered.push_str(&Style::new().bold().render_reset().to_string()),
@@ -55,7 +55,7 @@ pub(super) fn line(text: &str) {
 /// Writes what a tool has given to standard output: as it is for a program, and on a terminal so that it only shows.
 pub(super) fn result(text: &str) {
     let mut out = io::stdout().lock();
-    let text = if out.is_terminal() { visible::escape_lines(text).into() } else { Cow::Borrowed(text) };
+    let text = if out.is_terminal() { sanitize::escape_lines(text).into() } else { Cow::Borrowed(text) };
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
@@ -103,7 +103,7 @@ fn paint(mark: char, text: &str) -> String {
 /// Writes JSON to standard output, for programs.
 pub(super) fn json(value: &serde_json::Value) {
     let mut out = io::stdout().lock();
-    let text = visible::escape_json(&format!("{value:#}"));
+    let text = sanitize::escape_json(&format!("{value:#}"));
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 

@@ -24,9 +24,9 @@ use url::Url;
 use super::reply;
 use crate::config::address::{AllowedHost, Network};
 use crate::config::{self, Server};
+use crate::log_limiter::LogLimiter;
 use crate::mcp;
-use crate::seldom::Seldom;
-use crate::visible;
+use crate::sanitize;
 
 /// How long a browser may remember a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
@@ -37,8 +37,8 @@ const MAX_TARGET_BYTES: usize = 16 * 1024;
 /// What is logged of a header that is refused.
 const LOGGED_BYTES: usize = 256;
 
-static OTHER_HOST: Seldom = Seldom::new("requests for another host");
-static OTHER_ORIGIN: Seldom = Seldom::new("requests of another origin");
+static OTHER_HOST: LogLimiter = LogLimiter::new("requests for another host");
+static OTHER_ORIGIN: LogLimiter = LogLimiter::new("requests of another origin");
 
 /// Names that `base_url` and the configuration allow.
 pub(super) struct Guard {
@@ -189,13 +189,13 @@ impl Guard {
         let (host, origin) = (request.headers().get(HOST), request.headers().get(ORIGIN));
         if !self.allows_host(request.uri(), host) {
             let host = host.map_or_else(String::new, logged);
-            OTHER_HOST.say(|| tracing::warn!(host, "refused a request for another host"));
+            OTHER_HOST.log(|| tracing::warn!(host, "refused a request for another host"));
             let message = "this server does not answer for that Host: set `server.base_url` to the URL that clients use, or add the name to `server.allowed_hosts`";
             return Some(reply::error(StatusCode::FORBIDDEN, "host_not_allowed", message));
         }
         if let Some(origin) = origin.filter(|origin| is_mcp(request.uri()) && !self.allows_origin(origin)) {
             let origin = logged(origin);
-            OTHER_ORIGIN.say(|| tracing::warn!(origin, "refused a request of another origin"));
+            OTHER_ORIGIN.log(|| tracing::warn!(origin, "refused a request of another origin"));
             let message = "pages of that Origin may not use this server: add it to `server.allowed_origins`";
             return Some(mcp::error_response(StatusCode::FORBIDDEN, message));
         }
@@ -228,7 +228,7 @@ fn not_encoded(uri: &Uri) -> Response {
 fn logged(value: &HeaderValue) -> String {
     let bytes = value.as_bytes();
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(2 * LOGGED_BYTES)]);
-    visible::cut(&visible::escape(&text), LOGGED_BYTES)
+    sanitize::cut(&sanitize::escape(&text), LOGGED_BYTES)
 }
 
 /// A link from another site to a page for people is no attack; anything at the endpoint is a request to it.

@@ -13,7 +13,7 @@ use crate::clients::{self, Client};
 use crate::html;
 use crate::plugins::catalog::{PluginStatus, Tool};
 use crate::plugins::registry::unknown;
-use crate::visible;
+use crate::sanitize;
 
 #[derive(Template)]
 #[template(path = "landing.html")]
@@ -100,11 +100,11 @@ fn is_open(app: &App) -> bool {
 }
 
 fn summary(tool: &Arc<Tool>) -> (String, String) {
-    (tool.name.clone(), visible::escape(&tool.function().summary()))
+    (tool.name.clone(), sanitize::escape(&tool.function().summary()))
 }
 
 fn broken(plugin: &PluginStatus) -> Option<(String, String, bool)> {
-    Some((visible::escape(&plugin.file), visible::escape(plugin.problem.as_ref()?), plugin.serving.is_some()))
+    Some((sanitize::escape(&plugin.file), sanitize::escape(plugin.problem.as_ref()?), plugin.serving.is_some()))
 }
 
 #[cfg(test)]

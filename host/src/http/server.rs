@@ -19,8 +19,8 @@ use super::limits::Limits;
 use super::places::{Party, Places};
 use super::{Routes, address};
 use crate::config::address::Network;
+use crate::log_limiter::LogLimiter;
 use crate::peer::{Peer, network};
-use crate::seldom::Seldom;
 
 /// Connections that wait for a place; further ones wait in the system's queue.
 const WAITING: usize = 128;
@@ -28,7 +28,7 @@ const WAITING: usize = 128;
 /// Wait after the system could not accept a connection: it is out of descriptors, and asking at once would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-static NOT_ACCEPTED: Seldom = Seldom::new("connections that could not be accepted");
+static NOT_ACCEPTED: LogLimiter = LogLimiter::new("connections that could not be accepted");
 
 /// Listens on all of these addresses.
 ///
@@ -111,7 +111,7 @@ async fn accept(listener: TcpListener, connection: Connection, entrance: Entranc
             Some((_, Err(error))) => {
                 // The client's own doing, and already over.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                    NOT_ACCEPTED.say(|| tracing::warn!(%error, "a connection could not be accepted"));
+                    NOT_ACCEPTED.log(|| tracing::warn!(%error, "a connection could not be accepted"));
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::places::Place;
 use super::transport::Clock;
-use crate::crowded::Crowded;
+use crate::overload::Overload;
 use crate::peer::{Peer, network};
 
 /// Bytes of strangers' bodies that may be held at once: in all, for one address, on one connection. Their forms have
@@ -46,14 +46,14 @@ struct Held {
 impl Held {
     /// Takes so much more. No address holds more than a part of what is left, so that there is always some for one that
     /// holds nothing.
-    fn take(&mut self, bounds: &Bounds, address: IpAddr, amount: usize) -> Result<(), Crowded> {
+    fn take(&mut self, bounds: &Bounds, address: IpAddr, amount: usize) -> Result<(), Overload> {
         let left = bounds.total - self.total;
         let held = self.by_address.entry(address).or_default();
         if *held + amount > (left / PARTS).max(1).min(bounds.address) || amount > left {
             if *held == 0 {
                 self.by_address.remove(&address);
             }
-            return Err(Crowded);
+            return Err(Overload);
         }
         *held += amount;
         self.total += amount;
@@ -109,7 +109,7 @@ impl Visit {
         peer: &Peer,
         address: IpAddr,
         is_stream: bool,
-    ) -> Result<Arc<Self>, Crowded> {
+    ) -> Result<Arc<Self>, Overload> {
         let visit = Self {
             entrance: Arc::clone(entrance),
             address: network(address),
@@ -125,10 +125,10 @@ impl Visit {
         Ok(Arc::new(visit))
     }
 
-    fn count(&self) -> Result<(), Crowded> {
+    fn count(&self) -> Result<(), Overload> {
         let Entrance { place, strangers, streams, .. } = &*self.entrance;
         if !place.is_proxys() && streams.load(Ordering::Relaxed) >= STREAMS.connection {
-            return Err(Crowded);
+            return Err(Overload);
         }
         lock(&strangers.streams).take(&STREAMS, self.address, 1)?;
         streams.fetch_add(1, Ordering::Relaxed);
@@ -145,13 +145,13 @@ impl Visit {
     }
 
     /// Counts bytes of the request's body, as long as nobody knows whose it is. They count until it ends.
-    pub(super) fn receive(&self, bytes: usize) -> Result<(), Crowded> {
+    pub(super) fn receive(&self, bytes: usize) -> Result<(), Overload> {
         if self.is_known.load(Ordering::Relaxed) {
             return Ok(());
         }
         let Entrance { place, strangers, body_bytes, .. } = &*self.entrance;
         if !place.is_proxys() && body_bytes.load(Ordering::Relaxed) + bytes > BODIES.connection {
-            return Err(Crowded);
+            return Err(Overload);
         }
         lock(&strangers.bodies).take(&BODIES, self.address, bytes)?;
         body_bytes.fetch_add(bytes, Ordering::Relaxed);

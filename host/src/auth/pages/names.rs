@@ -1,6 +1,6 @@
 //! Names that strangers give themselves.
 
-use crate::visible::clean;
+use crate::sanitize::clean;
 
 /// How much of a name is shown.
 const MAX_NAME_CHARS: usize = 100;

@@ -26,8 +26,8 @@ use crate::config::Provider;
 use crate::config::address::BaseUrl;
 use crate::config::provider::DiscoveryUrl;
 use crate::config::units::Period;
+use crate::diagnosis::Finding;
 use crate::fetch::{Document, FetchError, ProviderHttp};
-use crate::finding::Finding;
 use crate::jwks::Keys;
 
 /// Clocks that differ by less are the same: `Date` has whole seconds, and the answer took a while.

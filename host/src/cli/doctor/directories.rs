@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
-use crate::finding::Finding;
+use crate::diagnosis::Finding;
 use crate::state::{Secrets, StateDir};
 
 const STATE: &str = "state directory";
@@ -137,7 +137,7 @@ pub(super) fn plugins(dir: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Verdict::{self, Bad, Good, Note};
+    use crate::diagnosis::Verdict::{self, Bad, Good, Note};
 
     fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

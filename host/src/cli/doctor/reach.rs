@@ -8,8 +8,8 @@ use url::Url;
 use crate::config::Config;
 use crate::config::address::BaseUrl;
 use crate::config::provider::NONE;
+use crate::diagnosis::{Finding, Verdict};
 use crate::fetch::{self, FetchError, ProviderHttp};
-use crate::finding::{Finding, Verdict};
 
 const SUBJECT: &str = "base_url";
 

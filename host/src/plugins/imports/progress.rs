@@ -9,7 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 use super::guest::Guest;
 use crate::plugins::conversation::Message;
 use crate::plugins::wit::progress;
-use crate::visible::cut;
+use crate::sanitize::cut;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     progress::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)

@@ -9,7 +9,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::principal::Principal;
-use crate::visible;
+use crate::sanitize;
 
 /// Bytes of one line that go into one record; a longer line continues in the next.
 const LINE_BYTES: usize = 1024;
@@ -121,7 +121,7 @@ impl Prints {
     /// One record per line, with nothing in it that could end the line or colour a terminal.
     fn log(&self, person: Option<&str>, stream: Stream, line: &[u8]) {
         for part in line.chunks(LINE_BYTES) {
-            let text = visible::escape(&String::from_utf8_lossy(part));
+            let text = sanitize::escape(&String::from_utf8_lossy(part));
             let stream = match stream {
                 Stream::Stdout => "stdout",
                 Stream::Stderr => "stderr",

@@ -26,7 +26,7 @@ use crate::plugins::types::docs::{FunctionDocs, Hints, MAX_TITLE_BYTES, descript
 use crate::plugins::types::schema::lint::lint;
 use crate::plugins::types::validator::Validator;
 use crate::plugins::wit::{prompts, resources, tools};
-use crate::visible::{clean, cut};
+use crate::sanitize::{clean, cut};
 
 /// Entries of one list. A client gets all of them at once.
 const MAX_ENTRIES: usize = 1000;

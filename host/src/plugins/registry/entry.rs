@@ -14,7 +14,7 @@ use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
 use crate::plugins::served::{Served, Terms};
-use crate::visible;
+use crate::sanitize;
 
 /// Tells loads apart: a file that went and came back must not get what the old one was.
 pub(super) type LoadId = u64;
@@ -163,7 +163,7 @@ impl Entry {
     ///
     /// It may quote names from the file, and the file's own.
     fn report(&mut self, problem: String, refused: Option<Refused>) {
-        let problem = visible::escaped(problem);
+        let problem = sanitize::escaped(problem);
         if self.problem() != Some(&problem) {
             let name = self.plugin_name();
             if self.offer().is_some() {

@@ -12,7 +12,7 @@ use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::registry::directory::{self, Found, ReadError, Stamp};
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::{Served, Terms};
-use crate::visible;
+use crate::sanitize;
 
 /// What a load came to.
 pub(super) struct Loaded {
@@ -98,7 +98,7 @@ pub(super) fn in_words(error: &LoadError, is_own: bool) -> String {
     match error {
         LoadError::NotWasm(..) if !is_own => "a link to what is not a WebAssembly file".to_owned(),
         // It quotes names of the component.
-        error => visible::escape(&error.to_string()),
+        error => sanitize::escape(&error.to_string()),
     }
 }
 

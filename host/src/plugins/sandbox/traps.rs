@@ -5,7 +5,7 @@
 
 use wasmtime::{Trap, WasmBacktrace};
 
-use crate::visible::{clean, cut};
+use crate::sanitize::{clean, cut};
 
 /// The target of records with one frame each, for whoever works on a plugin.
 pub const TARGET: &str = "tinymcp::frames";

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::plugins::names::FunctionName;
-use crate::visible::{clean, cut};
+use crate::sanitize::{clean, cut};
 
 mod attach;
 mod lexer;

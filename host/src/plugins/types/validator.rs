@@ -12,7 +12,7 @@ use std::thread;
 use jsonschema::{Keyword, PatternOptions, ValidationError};
 use serde_json::{Map, Value};
 
-use crate::visible::cut;
+use crate::sanitize::cut;
 
 /// Subschemas that one value may be held against: some tenths of a second at the worst, where an honest schema and a
 /// request of four megabytes take a fraction.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::diagnosis::Verdict;
 use crate::fetch::site::Site;
-use crate::finding::Verdict;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 

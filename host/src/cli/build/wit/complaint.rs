@@ -6,7 +6,7 @@ use std::ops::Range;
 use wit_parser::{ParseError, ResolveError, SourceMap, Span};
 
 use super::hint::{self, Found};
-use crate::visible::{clean, cut};
+use crate::sanitize::{clean, cut};
 
 /// Characters of a line that are shown; a line of generated text can be of any length.
 const MAX_LINE: usize = 200;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use wasmparser::{BinaryReaderError, ExternalKind, KnownCustom, Name, Payload, TypeRef};
 
-use crate::visible;
+use crate::sanitize;
 
 /// Bytes of a name that are shown.
 const MAX_NAME_BYTES: usize = 200;
@@ -57,6 +57,6 @@ impl<'a> Functions<'a> {
     /// What the module calls a function, if it does; known when all of it was read.
     pub(super) fn name(&self, index: u32) -> Option<String> {
         let name = self.names.get(&index)?;
-        Some(visible::cut(&visible::clean(name).replace('\n', " "), MAX_NAME_BYTES))
+        Some(sanitize::cut(&sanitize::clean(name).replace('\n', " "), MAX_NAME_BYTES))
     }
 }

@@ -13,7 +13,7 @@ use super::child::{COMMAND, cpu_time};
 use super::frame::{ANSWER_HEAD_BYTES, AnswerHead, GREETING_BYTES, Job, Kind, greeting};
 use super::outcome::Compiled;
 use crate::config::ByteSize;
-use crate::visible;
+use crate::sanitize;
 
 /// How long a child may take until it greets; a machine may be busy.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -140,8 +140,8 @@ fn answered(head: AnswerHead, payload: Vec<u8>) -> Result<Compiled, Ended> {
             memory: Some(head.memory_bytes).filter(|bytes| *bytes > 0).map(ByteSize::from_bytes),
         }),
         // It quotes names of the component.
-        Kind::Invalid => Err(Ended::Invalid(visible::escape(&String::from_utf8_lossy(&payload)))),
-        Kind::Unsupported => Err(Ended::Unsupported(visible::escape(&String::from_utf8_lossy(&payload)))),
+        Kind::Invalid => Err(Ended::Invalid(sanitize::escape(&String::from_utf8_lossy(&payload)))),
+        Kind::Unsupported => Err(Ended::Unsupported(sanitize::escape(&String::from_utf8_lossy(&payload)))),
         Kind::Memory => Err(Ended::Memory),
     }
 }
@@ -179,5 +179,5 @@ fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &
 
 /// What a child says first of why it ends.
 fn first_line(words: &str) -> String {
-    visible::clean(words.lines().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason"))
+    sanitize::clean(words.lines().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason"))
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::plugins::types::shape::{Field, Integer, Label, Shape};
-pub(super) use crate::visible::is_blank;
+pub(super) use crate::sanitize::is_blank;
 
 /// How many characters of a caller's string a message repeats.
 const MAX_QUOTED_CHARS: usize = 60;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::MAX_SAFE;
 use crate::plugins::types::shape::MAX_PROPERTY_CHARS;
-use crate::visible::{clean, cut};
+use crate::sanitize::{clean, cut};
 
 /// Keywords with a number.
 const NUMBERS: [&str; 13] = [

@@ -11,7 +11,7 @@ const RECORDS_MAX: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// One kind of record.
-pub struct Seldom {
+pub struct LogLimiter {
     what: &'static str,
     length: Duration,
     window: Mutex<Option<Window>>,
@@ -19,50 +19,50 @@ pub struct Seldom {
 
 struct Window {
     ends: Instant,
-    said: u32,
-    unsaid: u64,
+    logged: u32,
+    left_out: u64,
 }
 
-impl Seldom {
+impl LogLimiter {
     /// A kind of record, and what its records are about, in the plural.
     pub const fn new(what: &'static str) -> Self {
         Self { what, length: WINDOW, window: Mutex::new(None) }
     }
 
     /// Logs with `record`, or counts, and says at the end of the minute how many there were.
-    pub fn say(&'static self, record: impl FnOnce()) {
+    pub fn log(&'static self, record: impl FnOnce()) {
         let now = Instant::now();
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let current = match window.as_mut().filter(|window| now < window.ends) {
             Some(current) => current,
             None => {
                 // Its own task would have said so, unless the runtime is gone.
-                let new = Window { ends: now + self.length, said: 0, unsaid: 0 };
-                self.tell(window.replace(new).as_ref());
+                let new = Window { ends: now + self.length, logged: 0, left_out: 0 };
+                self.log_rest(window.replace(new).as_ref());
                 window.as_mut().expect("it was just set")
             }
         };
-        if current.said < RECORDS_MAX {
-            current.said += 1;
+        if current.logged < RECORDS_MAX {
+            current.logged += 1;
             drop(window);
             return record();
         }
-        current.unsaid += 1;
-        if current.unsaid == 1
+        current.left_out += 1;
+        if current.left_out == 1
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let ends = current.ends;
             runtime.spawn(async move {
                 tokio::time::sleep_until(ends).await;
                 let ended = self.window.lock().unwrap_or_else(PoisonError::into_inner).take_if(|it| it.ends <= ends);
-                self.tell(ended.as_ref());
+                self.log_rest(ended.as_ref());
             });
         }
     }
 
-    fn tell(&self, window: Option<&Window>) {
-        if let Some(Window { unsaid: unsaid @ 1.., .. }) = window {
-            tracing::warn!(repeated = unsaid, "{unsaid} more within a minute: {}", self.what);
+    fn log_rest(&self, window: Option<&Window>) {
+        if let Some(Window { left_out: left_out @ 1.., .. }) = window {
+            tracing::warn!(repeated = left_out, "{left_out} more within a minute: {}", self.what);
         }
     }
 }
@@ -75,21 +75,22 @@ mod tests {
 
     #[tokio::test]
     async fn the_rest_of_a_minute_is_counted() {
-        static KIND: Seldom = Seldom { what: "things", length: Duration::from_secs(1), window: Mutex::new(None) };
-        let said = AtomicU32::new(0);
+        static KIND: LogLimiter =
+            LogLimiter { what: "things", length: Duration::from_secs(1), window: Mutex::new(None) };
+        let logged = AtomicU32::new(0);
         let say = || {
-            KIND.say(|| {
-                said.fetch_add(1, Ordering::Relaxed);
+            KIND.log(|| {
+                logged.fetch_add(1, Ordering::Relaxed);
             });
         };
         (0..100).for_each(|_| say());
-        assert_eq!(said.load(Ordering::Relaxed), RECORDS_MAX);
-        assert_eq!(KIND.window.lock().unwrap().as_ref().unwrap().unsaid, 90);
+        assert_eq!(logged.load(Ordering::Relaxed), RECORDS_MAX);
+        assert_eq!(KIND.window.lock().unwrap().as_ref().unwrap().left_out, 90);
         while KIND.window.lock().unwrap().is_some() {
             // What was counted is told by itself.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         say();
-        assert_eq!(said.load(Ordering::Relaxed), RECORDS_MAX + 1);
+        assert_eq!(logged.load(Ordering::Relaxed), RECORDS_MAX + 1);
     }
 }

@@ -3,9 +3,9 @@
 /// Strangers hold too much already. Nothing of it is kept, and later there may be room.
 #[derive(Debug, thiserror::Error)]
 #[error("too much is being sent by those who have not logged in: try again in a moment")]
-pub(crate) struct Crowded;
+pub(crate) struct Overload;
 
-impl Crowded {
+impl Overload {
     /// Tells whether an error is this one, in whatever it is wrapped.
     pub(crate) fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
         std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
@@ -18,7 +18,7 @@ mod tests {
 
     #[test]
     fn it_is_found_in_what_it_is_wrapped_in() {
-        assert!(Crowded::is_cause_of(&axum::Error::new(Crowded)));
-        assert!(!Crowded::is_cause_of(&std::io::Error::other("full")));
+        assert!(Overload::is_cause_of(&axum::Error::new(Overload)));
+        assert!(!Overload::is_cause_of(&std::io::Error::other("full")));
     }
 }
