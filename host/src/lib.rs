@@ -14,7 +14,7 @@
 //! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
 //! - [`atomic_file`]: files that are whole, always.
 //! - [`schemes`]: what is known of schemes of URIs. [`loopback`]: this machine, as addresses and names.
-//! - `html`: pages. [`peer`]: the other end of a connection. `clock`: the time as numbers. `overload`: no room for a body.
+//! - `html`: pages. [`peer`]: the other end of a connection. [`clock`]: the time of day. `overload`: no room for a body.
 //! - [`sanitize`]: strangers' text, without what a reader would not see. [`log_limiter`]: records that strangers can cause.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
@@ -24,7 +24,7 @@ pub mod atomic_file;
 pub mod auth;
 pub mod cli;
 pub mod clients;
-mod clock;
+pub mod clock;
 pub mod config;
 pub mod diagnosis;
 pub mod fetch;

@@ -40,7 +40,7 @@ async fn does_not_tell_of_itself(level: &str) {
     let mut server = Killed(command.spawn().unwrap());
     let said = || fs::read_to_string(&log).unwrap();
     until("a server that is ready", async || said().contains(" ready")).await;
-    // What begins to tell of itself doubles with every look.
+    // What begins to tell of itself doubles with every look. That nothing happens is what is tested.
     let mut sizes = Vec::new();
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tinymcp_tests::client::Client;
@@ -24,7 +23,7 @@ async fn a_call_under_way_finishes_before_the_end() {
     let mut server = greeter("").await;
     let mut calls = Vec::new();
     for client in Client::both(&server).await {
-        calls.push(tokio::spawn(async move { client.value("greeter_v1_wait", json!({ "ms": 1500 })).await }));
+        calls.push(tokio::spawn(async move { client.value("greeter_v1_wait", json!({ "ms": 4000 })).await }));
     }
     all_under_way(&Client::modern(&server)).await;
     server.terminate();
@@ -48,16 +47,14 @@ async fn ctrl_c_ends_a_server_too() {
 
 #[tokio::test]
 async fn what_outlasts_the_grace_period_is_cut() {
-    let mut server = greeter("[server]\ngrace = \"300ms\"\n").await;
+    let mut server = greeter("[server]\ngrace = \"300ms\"\n[limits]\ntimeout = \"10m\"\n").await;
     let mut calls = Vec::new();
     for client in Client::both(&server).await {
-        calls.push(tokio::spawn(async move { client.try_call("greeter_v1_wait", json!({ "ms": 20_000 })).await }));
+        calls.push(tokio::spawn(async move { client.try_call("greeter_v1_wait", json!({ "ms": 600_000 })).await }));
     }
     all_under_way(&Client::modern(&server)).await;
-    let began = Instant::now();
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     server.log.wait_for("grace period is over").await;
     for call in calls {
         assert!(within("a cut call", call).await.unwrap().is_err());
@@ -66,9 +63,9 @@ async fn what_outlasts_the_grace_period_is_cut() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let mut server = greeter("").await;
+    let mut server = greeter("[server]\ngrace = \"5m\"\n[limits]\ntimeout = \"10m\"\n").await;
     let client = Client::modern(&server);
-    let call = tokio::spawn(async move { client.try_call("greeter_v1_wait", json!({ "ms": 20_000 })).await });
+    let call = tokio::spawn(async move { client.try_call("greeter_v1_wait", json!({ "ms": 600_000 })).await });
     all_under_way(&Client::modern(&server)).await;
     server.terminate();
     server.log.wait_for("stopping").await;

@@ -44,17 +44,30 @@ pub struct Finished {
 /// # Panics
 /// When it is not.
 pub fn program() -> PathBuf {
+    built("tinymcp")
+}
+
+fn built(name: &str) -> PathBuf {
     let executable = std::env::current_exe().expect("a program knows where it is");
     let profile = executable.ancestors().nth(2).expect("tests are at target/debug/deps");
-    let program = profile.join("tinymcp");
-    assert!(program.is_file(), "`{}` is not built: run `cargo build`", program.display());
+    let program = profile.join(name);
+    assert!(program.is_file(), "`{}` is not built: run `cargo build --workspace`", program.display());
     program
 }
 
 /// A command of the program, in a directory, without what the caller's environment says about it.
 /// The tools of the suite, such as cargo-component and jco, are on its path.
 pub fn tinymcp(directory: &Path) -> Command {
-    let mut command = Command::new(program());
+    command_of("tinymcp", directory)
+}
+
+/// The same for the server whose clock tests move.
+pub(crate) fn test_server(directory: &Path) -> Command {
+    command_of("test-server", directory)
+}
+
+fn command_of(program: &str, directory: &Path) -> Command {
+    let mut command = Command::new(built(program));
     command.current_dir(directory).stdin(Stdio::null()).env("PATH", suite_path());
     // No test uses what another one has compiled, nor what the one who runs it has.
     command.env("XDG_CACHE_HOME", directory.join(".cache"));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
 
-use crate::command::{Finished, finish, run, tinymcp};
+use crate::command::{Finished, finish, run, test_server, tinymcp};
 use crate::guests::guest;
 use crate::http::{Answer, Request};
 use crate::log::{Log, Mark};
@@ -19,12 +19,16 @@ use crate::{BUILDING, DEADLINE, until, until_within};
 /// Everybody comes in: login has tests of its own.
 const NO_LOGIN: &str = "[auth]\nprovider = \"none\"\n";
 
+/// The variable that names the file with the offset of a server's clock, in milliseconds.
+pub const CLOCK: &str = "TEST_SERVER_CLOCK";
+
 /// The directory that a server runs in: `tinymcp.toml`, `plugins/`, and the state that it leaves.
 pub struct Site {
     dir: TempDir,
     auth: String,
     listen: SocketAddr,
     variables: Vec<(String, String)>,
+    has_clock: bool,
 }
 
 /// A server that runs. It is killed when it is dropped.
@@ -43,7 +47,7 @@ impl Site {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("plugins")).expect("a directory of ours");
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { dir, auth: NO_LOGIN.to_owned(), listen, variables: Vec::new() }.config("")
+        Self { dir, auth: NO_LOGIN.to_owned(), listen, variables: Vec::new(), has_clock: false }.config("")
     }
 
     /// Chooses a port now, which stays the same for every server that runs here.
@@ -89,6 +93,20 @@ impl Site {
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Gives the server a clock that [`Server::advance`] moves. It is another build of the same program.
+    #[must_use]
+    pub fn with_clock(mut self) -> Self {
+        self.has_clock = true;
+        let file = self.clock();
+        fs::write(&file, "0").expect("a file of ours");
+        let file = file.to_str().expect("a path of ours").to_owned();
+        self.variable(CLOCK, &file)
+    }
+
+    fn clock(&self) -> PathBuf {
+        self.path().join("clock")
     }
 
     /// The directory itself.
@@ -158,7 +176,8 @@ impl Site {
     }
 
     async fn launch_as(self, arguments: &[&str], deadline: Duration) -> Server {
-        let mut command = tinymcp(self.path());
+        let program = if self.has_clock { test_server } else { tinymcp };
+        let mut command = program(self.path());
         command
             .args(arguments)
             .args(["--listen", &self.listen.to_string()])
@@ -235,6 +254,18 @@ impl Server {
     /// Waits until the first scan is done, for as long as compiling may take.
     pub async fn ready_within(&self, deadline: Duration) {
         until_within(deadline, "a server that is ready", async || self.get("/readyz").await.status == 200).await;
+    }
+
+    /// Moves its clock on, which stays so when it starts again. Waits, caches and pauses are not shortened: they have a clock of
+    /// their own.
+    ///
+    /// # Panics
+    /// When its site is not [`Site::with_clock`].
+    pub fn advance(&self, by: Duration) {
+        let (file, draft) = (self.site().clock(), self.site().path().join("clock.draft"));
+        let before: u128 = fs::read_to_string(&file).expect("a server with a clock").parse().expect("a number of ours");
+        fs::write(&draft, (before + by.as_millis()).to_string()).expect("a file of ours");
+        fs::rename(draft, file).expect("a file of ours");
     }
 
     /// Asks it to stop.

@@ -1,7 +1,5 @@
 //! How a client shows at `/token` and `/revoke` who it is (RFC 6749 §2.3, RFC 7523 §2.2).
 
-use std::time::SystemTime;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -12,6 +10,7 @@ use super::clients::{Client, Shown, UnknownClient};
 use super::errors::OAuthError;
 use super::form::Parameters;
 use super::server::AuthorizationServer;
+use crate::clock;
 use crate::store::{Committed, Key, Table, Write};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -104,7 +103,7 @@ async fn asserted(
         if error.is_temporary() { OAuthError::unavailable() } else { refused.clone() }
     })?;
     let key = Key::of(format!("assertion\0{id}\0{}", verified.jti).as_bytes());
-    let expires = verified.expires.max(SystemTime::now());
+    let expires = verified.expires.max(clock::now());
     let once = Write::Insert { table: Table::Once, key, value: Vec::new(), expires };
     match server.store.commit(vec![once]).await? {
         Committed::Done => Ok(client),

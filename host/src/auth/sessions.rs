@@ -33,7 +33,7 @@ use super::tokens::{Family, Kind, Token, TokenHash};
 use super::upstream::Upstream;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::UpstreamTokens;
-use crate::clock::{now_ms, now_s};
+use crate::clock::{self, now_ms, now_s};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::{self, Vault};
 
@@ -162,7 +162,7 @@ impl Sessions {
             refresh: None,
             refused_since_s: None,
         };
-        let expires = SystemTime::now() + CODE_REMEMBERED;
+        let expires = clock::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };
         let committed = self.store.commit(vec![insert, beside(code.text())]).await?;
         Ok((committed == Committed::Done).then(|| code.text().to_owned()))
@@ -226,7 +226,7 @@ impl Sessions {
             }
             record.code.used_ms = Some(now_ms());
             if !has_verifier {
-                let expires = SystemTime::now() + CODE_REMEMBERED;
+                let expires = clock::now() + CODE_REMEMBERED;
                 if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
                     self.upstream.discard(record.upstream);
                 }
@@ -318,7 +318,7 @@ impl Sessions {
     }
 
     fn expires(&self, record: &Record) -> SystemTime {
-        let sliding = SystemTime::now() + self.lives.refresh;
+        let sliding = clock::now() + self.lives.refresh;
         let end =
             self.lives.session_max.map(|max| SystemTime::UNIX_EPOCH + Duration::from_secs(record.created_s) + max);
         end.map_or(sliding, |end| end.min(sliding))

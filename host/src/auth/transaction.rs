@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::explain::Explanation;
 use super::request::{LIFE_S, TransactionId, ValidatedRequest};
 use super::server::{Back, Failure};
+use crate::clock;
 use crate::sanitize::cut;
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 
@@ -103,7 +104,7 @@ fn key(state: &str) -> Key {
 }
 
 fn life() -> SystemTime {
-    SystemTime::now() + Duration::from_secs(LIFE_S)
+    clock::now() + Duration::from_secs(LIFE_S)
 }
 
 impl Transaction {

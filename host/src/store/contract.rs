@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
+use crate::clock;
+
 /// The kinds of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
@@ -224,7 +226,7 @@ pub(super) enum Condition {
 }
 
 pub(super) fn now() -> Millis {
-    millis(SystemTime::now())
+    millis(clock::now())
 }
 
 pub(super) fn millis(time: SystemTime) -> Millis {

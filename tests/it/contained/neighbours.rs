@@ -1,17 +1,19 @@
 //! What a guest does to the others: nothing.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use tinymcp_tests::client::{Called, Client};
 use tinymcp_tests::server::{Server, Site};
+use tokio::task::JoinHandle;
 
-use super::hostile;
+use super::{hostile, wait_for_place};
 
-/// Sixteen guests spin on two cores or more; the limits are generous, for the machine may be busy with other things.
+/// Rounds of two requests that others get while sixteen guests spin for six seconds. On two cores that have nothing else to do
+/// it is more than a hundred.
+const ROUNDS: usize = 5;
+
 #[tokio::test]
 async fn sixteen_spinning_guests_leave_the_others_their_time() {
-    let site = Site::with(&["hostile", "greeter-v1"]).config("[limits]\ntimeout = \"6s\"\n");
+    let site = Site::with(&["hostile", "greeter-v1"]).config("[limits]\ntimeout = \"6s\"\nconcurrency = 16\n");
     let server = site.start().await;
     let client = Client::modern(&server);
     client.value("greeter_v1_greet", json!({ "name": "Ada" })).await;
@@ -20,23 +22,17 @@ async fn sixteen_spinning_guests_leave_the_others_their_time() {
         let client = client.clone();
         spinning.push(tokio::spawn(async move { client.failure("hostile_spin", json!({})).await }));
     }
-    // Each spins for a moment before the measuring begins.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let (mut health, mut calls) = (Vec::new(), Vec::new());
-    for _ in 0..40 {
-        let began = Instant::now();
+    wait_for_place(&client, true).await;
+    let mut rounds = 0;
+    loop {
         assert_eq!(server.get("/healthz").await.status, 200);
-        health.push(began.elapsed());
-        let began = Instant::now();
         client.value("greeter_v1_greet", json!({ "name": "Ada" })).await;
-        calls.push(began.elapsed());
+        if spinning.iter().any(JoinHandle::is_finished) {
+            break;
+        }
+        rounds += 1;
     }
-    assert!(spinning.iter().all(|call| !call.is_finished()), "the measuring took too long: {health:?}");
-    for latencies in [&mut health, &mut calls] {
-        latencies.sort();
-        let (median, high) = (latencies[20], latencies[37]);
-        assert!(median < Duration::from_millis(40) && high < Duration::from_millis(250), "{latencies:?}");
-    }
+    assert!(rounds >= ROUNDS, "{rounds} rounds");
     for call in spinning {
         assert_eq!(call.await.unwrap(), "the tool did not finish within 6s");
     }

@@ -66,6 +66,7 @@ async fn killed_often(settings: Settings, kills: u64) {
     for round in 0..kills {
         let people: Vec<_> =
             (0..3).map(|person| tokio::spawn(until_killed(client.clone(), format!("person-{person}")))).collect();
+        // Moments of all kinds are what is tested.
         tokio::time::sleep(Duration::from_millis(150 + 37 * (round % 7))).await;
         world = world.killed().await;
         for person in people {

@@ -46,18 +46,18 @@ async fn the_immediate_predecessor_gets_the_same_answer() {
 #[tokio::test]
 async fn a_lost_answer_that_is_over_comes_again_with_another_access_token() {
     // Over, and nearly so: more than half of a short life has passed.
-    for (access_ttl, waited_ms) in [(3, 3300), (30, 15_500)] {
-        let mut world = World::of(local().variable("TINYMCP_AUTH_ACCESS_TTL", &format!("{access_ttl}s"))).await;
+    for (access_ttl, waited) in [(60, 61), (60, 31)] {
+        let mut world = World::of(local().with_clock().variable("TINYMCP_AUTH_ACCESS_TTL", &format!("{access_ttl}s"))).await;
         let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
         let lost = client.renew(&first.refresh).await;
         // Nobody calls with it: that it was used would be the beginning of the grace's end.
-        tokio::time::sleep(Duration::from_millis(waited_ms)).await;
+        world.server.advance(Duration::from_secs(waited));
         let again = client.renew(&first.refresh).await;
         assert_eq!(again.refresh, lost.refresh);
         assert_ne!(again.access, lost.access);
         let expires_in = again.answer["expires_in"].as_u64().unwrap();
-        assert!((access_ttl - 1..=access_ttl).contains(&expires_in), "{}", again.answer);
-        if waited_ms < access_ttl * 1000 {
+        assert!((access_ttl - 10..=access_ttl).contains(&expires_in), "{}", again.answer);
+        if waited < access_ttl {
             // It would be good for a while yet, but only one lives. A retry at once has the same answer, also after
             // a kill.
             assert!(!client.is_live(&lost.access).await);
@@ -77,15 +77,21 @@ async fn a_lost_answer_that_is_over_comes_again_with_another_access_token() {
 #[tokio::test]
 async fn the_grace_of_a_lost_answer_ends_as_that_of_any_other() {
     let site = local()
-        .auth("[auth]\nprovider = \"local\"\nrefresh_grace = \"1s\"\n")
-        .variable("TINYMCP_AUTH_ACCESS_TTL", "6s");
+        .auth("[auth]\nprovider = \"local\"\nrefresh_grace = \"10s\"\n")
+        .with_clock()
+        .variable("TINYMCP_AUTH_ACCESS_TTL", "60s");
     let world = World::of(site).await;
     let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
     client.renew(&first.refresh).await;
-    tokio::time::sleep(Duration::from_millis(6300)).await;
+    world.server.advance(Duration::from_secs(61));
     let again = client.renew(&first.refresh).await;
     assert!(client.is_live(&again.access).await, "it was just made");
-    tinymcp_tests::until("the end of the grace", async || client.try_renew(&first.refresh).await.status == 400).await;
+    // It begins when the first use is noted, beside the request.
+    tinymcp_tests::until("the end of the grace", async || {
+        world.server.advance(Duration::from_secs(11));
+        client.try_renew(&first.refresh).await.status == 400
+    })
+    .await;
     assert_eq!(refused(&client.try_renew(&again.refresh).await), invalid_grant());
 }
 
@@ -93,13 +99,13 @@ async fn the_grace_of_a_lost_answer_ends_as_that_of_any_other() {
 #[tokio::test]
 async fn a_lost_answer_is_renewed_at_the_provider_like_any_other() {
     let provider = Provider::start(Settings { access_seconds: 1, ..Settings::oidc() }).await;
-    let world = World::of(behind(&provider).variable("TINYMCP_AUTH_ACCESS_TTL", "2s")).await;
+    let world = World::of(behind(&provider).with_clock().variable("TINYMCP_AUTH_ACCESS_TTL", "60s")).await;
     let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
     let lost = client.renew(&first.refresh).await;
-    tokio::time::sleep(Duration::from_millis(2300)).await;
+    world.server.advance(Duration::from_secs(61));
     assert_eq!(client.renew(&first.refresh).await.refresh, lost.refresh);
     provider.lock_out();
-    tokio::time::sleep(Duration::from_millis(2300)).await;
+    world.server.advance(Duration::from_secs(61));
     assert_eq!(refused(&client.try_renew(&first.refresh).await), invalid_grant());
     assert_eq!(refused(&client.try_renew(&lost.refresh).await), invalid_grant());
 }
@@ -108,14 +114,14 @@ async fn a_lost_answer_is_renewed_at_the_provider_like_any_other() {
 #[tokio::test]
 async fn a_lost_answer_that_is_nearly_over_is_good_while_the_provider_is_down() {
     let provider = Provider::start(Settings { access_seconds: 1, ..Settings::oidc() }).await;
-    let world = World::of(behind(&provider).variable("TINYMCP_AUTH_ACCESS_TTL", "20s")).await;
+    let world = World::of(behind(&provider).with_clock().variable("TINYMCP_AUTH_ACCESS_TTL", "100s")).await;
     let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
     let lost = client.renew(&first.refresh).await;
-    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    world.server.advance(Duration::from_secs(51));
     provider.go_down();
     let again = client.renew(&first.refresh).await;
     assert_eq!((again.access, again.refresh), (lost.access, lost.refresh));
-    assert!((1..=10).contains(&again.answer["expires_in"].as_u64().unwrap()), "{}", again.answer);
+    assert!((1..=50).contains(&again.answer["expires_in"].as_u64().unwrap()), "{}", again.answer);
     provider.mend();
 }
 
@@ -252,11 +258,11 @@ async fn scopes_can_be_narrowed_for_one_access_token() {
 
 #[tokio::test]
 async fn a_session_that_is_not_used_ends() {
-    let world =
-        World::of(local().auth("[auth]\nprovider = \"local\"\naccess_ttl = \"1s\"\nrefresh_ttl = \"2s\"\n")).await;
+    let auth = "[auth]\nprovider = \"local\"\naccess_ttl = \"1m\"\nrefresh_ttl = \"2m\"\n";
+    let world = World::of(local().auth(auth).with_clock()).await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     let second = client.renew(&tokens.refresh).await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    world.server.advance(Duration::from_secs(121));
     assert_eq!(refused(&client.try_renew(&second.refresh).await), invalid_grant());
 }
 

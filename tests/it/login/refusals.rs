@@ -11,6 +11,9 @@ use tinymcp_tests::world::{ACME, World, behind};
 use super::large::doctor;
 use super::refused;
 
+/// Longer than the provider's tokens live.
+const SPENT: Duration = Duration::from_secs(2);
+
 const ENDED: (u16, &str) = (400, "invalid_grant");
 const LATER: (u16, &str) = (503, "temporarily_unavailable");
 
@@ -23,7 +26,7 @@ async fn world(keys: &str, provider_keys: &str) -> (Provider, World) {
          scopes = [\"openid\", \"profile\", \"email\", \"offline_access\"]\n{provider_keys}\n",
         provider.discovery()
     );
-    let world = World::of(behind(&provider).auth(&auth)).await;
+    let world = World::of(behind(&provider).auth(&auth).with_clock()).await;
     (provider, world)
 }
 
@@ -52,7 +55,7 @@ async fn what_the_data_calls_dead_ends_the_session_at_once() {
         (401, json!({ "error": "invalid_client" }), LATER),
     ] {
         let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
-        tokio::time::sleep(Duration::from_millis(1100)).await;
+        world.server.advance(SPENT);
         refuse(&provider, &["alice"], status, &body);
         outcome(&client, &tokens, expected).await;
         refuse(&provider, &[], 0, &Value::Null);
@@ -67,7 +70,7 @@ async fn a_refusal_of_one_person_ends_their_session_in_the_end() {
     let (provider, world) = world("refresh_refused_days = 0", "").await;
     let (bobs, his) = world.log_in(Kind::Inspector, "bob").await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.server.advance(SPENT);
     refuse(&provider, &["alice"], 400, &json!({ "error": "invalid_request" }));
     outcome(&client, &tokens, ENDED).await;
     bobs.renew(&his.refresh).await;
@@ -85,7 +88,7 @@ async fn a_person_who_is_refused_alone_is_refused_for_a_while_in_whatever_words(
         (400, json!({ "error": { "message": "dead" } })),
     ] {
         let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
-        tokio::time::sleep(Duration::from_millis(1100)).await;
+        world.server.advance(SPENT);
         refuse(&provider, &["alice"], status, &body);
         outcome(&client, &tokens, ENDED).await;
         his = bobs.renew(&his.refresh).await;
@@ -98,7 +101,7 @@ async fn what_happens_to_everybody_is_the_operators_fault_and_ends_nobody() {
     let (provider, world) = world("refresh_refused_days = 7", "").await;
     let (bobs, his) = world.log_in(Kind::Inspector, "bob").await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.server.advance(SPENT);
     for (status, body) in [
         (400, json!({ "error": "invalid_request", "error_description": "we have changed our mind" })),
         (401, json!({ "error": "invalid_client", "error_description": "secret expired" })),

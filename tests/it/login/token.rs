@@ -7,7 +7,7 @@ use tinymcp_tests::http::Request;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
 use tinymcp_tests::provider::Provider;
 use tinymcp_tests::provider::settings::Settings;
-use tinymcp_tests::world::World;
+use tinymcp_tests::world::{World, behind, local};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -48,8 +48,8 @@ async fn a_code_gives_tokens_that_work_at_once() {
 
 #[tokio::test]
 async fn a_lifetime_may_be_configured() {
-    let world =
-        World::of(tinymcp_tests::world::local().auth("[auth]\nprovider = \"local\"\naccess_ttl = \"2s\"\n")).await;
+    // In real time, that of the program as people run it.
+    let world = World::of(local().auth("[auth]\nprovider = \"local\"\naccess_ttl = \"2s\"\n")).await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     assert_eq!(tokens.answer["expires_in"], 2);
     tinymcp_tests::until("the end of the token", async || !client.is_live(&tokens.access).await).await;
@@ -75,12 +75,12 @@ async fn a_code_cannot_be_redeemed_twice() {
 /// What was in a URL may have been read by anybody, what goes with it only by thieves.
 #[tokio::test]
 async fn a_code_that_comes_again_later_ends_its_session_if_the_verifier_does_too() {
-    let world = World::local().await;
+    let world = World::of(local().with_clock()).await;
     let client = world.register(Kind::ClaudeCode).await;
     let code = client.code(&mut alice()).await;
     let tokens = client.redeem(&code).await;
     // Ten seconds are a client's own.
-    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    world.server.advance(Duration::from_millis(10_500));
     let world = world.killed().await;
     let redemption = client.redemption(&code);
     for verifier in [OTHER_VERIFIER, "short"] {
@@ -101,11 +101,13 @@ async fn a_code_that_comes_again_later_ends_its_session_if_the_verifier_does_too
 /// Where the browser is on another machine, people carry the URL over by hand.
 #[tokio::test]
 async fn a_code_waits_for_people_who_carry_it_over() {
-    let world = World::local().await;
+    let world = World::of(local().with_clock()).await;
     let client = world.register(Kind::ClaudeCode).await;
-    let code = client.code(&mut alice()).await;
-    tokio::time::sleep(Duration::from_secs(65)).await;
+    let (code, late) = (client.code(&mut alice()).await, client.code(&mut alice()).await);
+    world.server.advance(Duration::from_secs(65));
     client.redeem(&code).await;
+    world.server.advance(Duration::from_secs(300));
+    assert_eq!(refused(&client.try_redeem(&late).await), error(400, "invalid_grant"));
 }
 
 /// A redemption of which the body has not been sent yet: the server has begun with it.
@@ -226,12 +228,12 @@ async fn a_wrong_verifier_uses_the_code_up() {
 #[tokio::test]
 async fn a_code_that_was_used_up_with_a_wrong_verifier_ends_nothing_later() {
     let provider = Provider::start(Settings::auth0()).await;
-    let world = World::with(&provider).await;
+    let world = World::of(behind(&provider).with_clock()).await;
     let client = world.register(Kind::ClaudeCode).await;
     let code = client.code(&mut alice()).await;
     let answer = client.post("/token", &with(&client.redemption(&code), "code_verifier", OTHER_VERIFIER)).await;
     assert_eq!(refused(&answer), error(400, "invalid_grant"));
-    tokio::time::sleep(Duration::from_millis(10_500)).await;
+    world.server.advance(Duration::from_millis(10_500));
     assert_eq!(refused(&client.try_redeem(&code).await), error(400, "invalid_grant"));
     assert!(!world.server.log.text().contains("used twice"), "{}", world.server.log.text());
     assert!(provider.sent("/oauth/revoke").is_empty());

@@ -90,12 +90,10 @@ async fn pour(server: &Server, path: &str) -> (usize, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_read_of_an_unwanted_body_has_an_end() {
     let server = World::of(local()).await.server;
-    let began = std::time::Instant::now();
     let (sent, answer) = within("the end of the connection", pour(&server, "/nothing")).await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     // The rest is in buffers of the system.
     assert!(sent < 32 * MIB, "{sent}");
-    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     assert_eq!(server.get("/healthz").await.status, 200);
 }
 

@@ -23,8 +23,8 @@ const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 /// What strangers may make the server hold, and as much again for what the allocator keeps of it.
 const HELD_KIB: u64 = 64 * 1024;
 
-/// Others are served within seconds.
-const SECONDS: Duration = Duration::from_secs(10);
+/// Others are served long before a stranger's requests have to end, which have a minute.
+const SOON: Duration = Duration::from_secs(30);
 
 /// Opens a connection from an address of loopback, of which there are many.
 async fn connect_from(server: &Server, last: u8) -> TcpStream {
@@ -48,7 +48,7 @@ async fn silent(server: &Server, count: usize, last: u8, bytes: &[u8]) -> Vec<Tc
 async fn served_in_time(server: &Server) {
     let asked = Instant::now();
     assert_eq!(server.get("/healthz").await.status, 200);
-    assert!(asked.elapsed() < SECONDS, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
 }
 
 /// A frame (RFC 9113 §4.1).

@@ -72,7 +72,7 @@ async fn a_file_written_in_pieces_is_served_when_it_is_whole() {
 async fn a_file_copied_in_pieces_by_several_writers_is_served_when_it_is_whole() {
     let server = Site::new().start().await;
     let client = Client::modern(&server);
-    // Each piece is opened and closed on its own, as some copy programs and network shares do.
+    // Each piece is opened and closed on its own, as some copy programs and network shares do, which takes time.
     for piece in guest("greeter-v1").chunks(12 * 1024) {
         let path = server.site().plugin_path("greeter.wasm");
         OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(piece).unwrap();

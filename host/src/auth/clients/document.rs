@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
+use crate::clock;
 use crate::fetch::{Fetch, FetchError, Strangers};
 use crate::jwks::{Audience, Issuer, JwtError, KeySet, Rules};
 use cache::Cache;
@@ -229,7 +230,7 @@ fn accept(claims: AssertionClaims, client_id: &str) -> Result<Assertion, Documen
     }
     let life = Duration::try_from_secs_f64(claims.exp).ok();
     let end = life.and_then(|life| UNIX_EPOCH.checked_add(life)).and_then(|end| end.checked_add(LEEWAY));
-    let latest = SystemTime::now() + MAX_ASSERTION_LIFE + LEEWAY + LEEWAY;
+    let latest = clock::now() + MAX_ASSERTION_LIFE + LEEWAY + LEEWAY;
     let Some(expires) = end.filter(|end| *end <= latest) else {
         return Err(DocumentError::Assertion("`exp` is more than five minutes ahead"));
     };

@@ -22,6 +22,7 @@ use crate::auth::form::Parameters;
 use crate::auth::identity::{Identity, Membership};
 use crate::auth::pages::clean_name;
 use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable, UpstreamRequest, UpstreamTokens};
+use crate::clock;
 use crate::config::address::BaseUrl;
 use crate::html;
 use crate::html::see_other;
@@ -112,7 +113,7 @@ impl Local {
     /// # Errors
     /// As of [`Self::page`].
     pub(in crate::auth) fn submit(&self, form: &Parameters) -> Result<Response, Explanation> {
-        self.submit_at(form, SystemTime::now())
+        self.submit_at(form, clock::now())
     }
 
     fn submit_at(&self, form: &Parameters, now: SystemTime) -> Result<Response, Explanation> {
@@ -140,7 +141,7 @@ impl Local {
     /// [`LoginError::Denied`] when the person chose to cancel; [`LoginError::Broken`] when the code is not from here,
     /// is older than a minute, or belongs to another login.
     pub fn log_in(&self, callback: &Callback, request: &UpstreamRequest) -> Result<Login, LoginError> {
-        self.log_in_at(callback, request, SystemTime::now())
+        self.log_in_at(callback, request, clock::now())
     }
 
     fn log_in_at(&self, callback: &Callback, request: &UpstreamRequest, now: SystemTime) -> Result<Login, LoginError> {
