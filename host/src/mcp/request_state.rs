@@ -3,19 +3,18 @@
 //! A client gets it as a text that only this server can read, and that is good for one person through one client, one
 //! request and an hour. Anything else that comes back is refused.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rmcp::ErrorData;
 use serde_json::{Map, Value};
 
+use crate::clock;
 use crate::principal::Principal;
 use crate::state::StateDir;
 use crate::vault::Vault;
 
-/// Time for a person to answer.
-const TTL: Duration = Duration::from_secs(3600);
+/// Seconds for a person to answer.
+const TTL_S: u64 = 3600;
 
 /// Bytes that a plugin may want to have again. They travel with every request.
 const MAX_BYTES: usize = 64 * 1024;
@@ -57,7 +56,7 @@ impl RequestStates {
             let message = format!("the plugin's state has more than {MAX_BYTES} bytes");
             return Err(ErrorData::internal_error(message, None));
         }
-        let expires = now().saturating_add(TTL).as_secs();
+        let expires = clock::now_s().saturating_add(TTL_S);
         let plain = [&expires.to_le_bytes(), state].concat();
         Ok(URL_SAFE_NO_PAD.encode(self.0.seal(&purpose.context, &plain)))
     }
@@ -72,15 +71,11 @@ impl RequestStates {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| refused())?;
         let plain = self.0.open(&purpose.context, &sealed).ok_or_else(refused)?;
         let (expires, state) = plain.split_first_chunk().ok_or_else(refused)?;
-        if now().as_secs() >= u64::from_le_bytes(*expires) {
+        if clock::now_s() >= u64::from_le_bytes(*expires) {
             return Err(refused());
         }
         Ok(state.to_vec())
     }
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn canonical(value: &Value) -> Value {
