@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-
 use super::announcements::List;
 use super::plugin::{self, Digest, Function, Kind, ListedTool, MAX_URI_BYTES};
 use super::served::Served;
