@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 ///
 /// # Errors
 /// The system's, and then the file is as it was.
-pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o600)
 }
 
@@ -21,7 +21,7 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, and then the file is as it was.
-pub fn replace_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o666)
 }
 
@@ -29,7 +29,7 @@ pub fn replace_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, and then there is no such file.
-pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (draft, directory) = draft(path, bytes, 0o600)?;
     draft.as_file().sync_all()?;
     match draft.persist_noclobber(path).map_err(|error| error.error) {

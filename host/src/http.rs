@@ -3,6 +3,7 @@
 //! A request passes, from the outside in: CORS, the checks of Host and Origin, its route; at `/mcp` also
 //! [`crate::auth`], which says who is calling.
 
+mod active_request;
 pub(crate) mod address;
 mod body;
 mod connection;
@@ -14,8 +15,8 @@ mod pages;
 mod places;
 mod reply;
 pub mod server;
+mod tally;
 mod transport;
-mod visit;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,21 +36,21 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::active_request::ActiveRequest;
 use self::guard::Guard;
-use self::visit::Visit;
 use crate::auth::{Auth, Refusal};
 use crate::config::{Config, Server};
 use crate::mcp::{self, Endpoint, ScopesNeeded};
 use crate::peer::Peer;
 use crate::plugins::Plugins;
 
-/// What the routes serve from.
+/// The parts of the server that the routes serve from.
 pub struct App {
     /// The tools.
     pub plugins: Plugins,
     /// The MCP endpoint.
     pub endpoint: Endpoint,
-    /// Who may call it.
+    /// Tokens and logins.
     pub auth: Auth,
     /// `[server]` of the configuration.
     pub server: Server,
@@ -141,9 +142,9 @@ async fn serve_mcp(
         Ok(principal) => principal,
         Err(refusal) => return refuse(&app, refusal, host.as_ref()),
     };
-    // Whoever keeps the request's head, as a task in the background does, must not keep the visit.
-    if let Some(visit) = request.extensions_mut().remove::<Arc<Visit>>() {
-        visit.know(principal.person());
+    // A task in the background keeps the request's head, and must not keep this in it.
+    if let Some(active) = request.extensions_mut().remove::<Arc<ActiveRequest>>() {
+        active.identify(principal.person());
     }
     let authorization = request.headers().get(AUTHORIZATION).cloned();
     request.extensions_mut().insert(principal);

@@ -20,26 +20,26 @@
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` says more, with a walk-through of each flow.
 
-pub mod atomic_file;
+mod atomic_file;
 pub mod auth;
 pub mod cli;
-pub mod clients;
+mod clients;
 pub mod clock;
 pub mod config;
-pub mod diagnosis;
+mod diagnosis;
 pub mod fetch;
 mod html;
 pub mod http;
 pub mod jwks;
-pub mod log_limiter;
-pub mod loopback;
+mod log_limiter;
+mod loopback;
 pub mod mcp;
 mod overload;
 pub mod peer;
 pub mod plugins;
 pub mod principal;
-pub mod sanitize;
-pub mod schemes;
+mod sanitize;
+mod schemes;
 pub mod state;
 pub mod store;
 pub mod vault;

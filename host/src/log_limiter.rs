@@ -11,7 +11,7 @@ const RECORDS_MAX: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// One kind of record.
-pub struct LogLimiter {
+pub(crate) struct LogLimiter {
     what: &'static str,
     length: Duration,
     window: Mutex<Option<Window>>,
@@ -25,12 +25,12 @@ struct Window {
 
 impl LogLimiter {
     /// A kind of record, and what its records are about, in the plural.
-    pub const fn new(what: &'static str) -> Self {
+    pub(crate) const fn new(what: &'static str) -> Self {
         Self { what, length: WINDOW, window: Mutex::new(None) }
     }
 
     /// Logs with `record`, or counts, and says at the end of the minute how many there were.
-    pub fn log(&'static self, record: impl FnOnce()) {
+    pub(crate) fn log(&'static self, record: impl FnOnce()) {
         let now = Instant::now();
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let current = match window.as_mut().filter(|window| now < window.ends) {

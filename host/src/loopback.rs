@@ -7,15 +7,15 @@ use std::net::IpAddr;
 use url::{Host, Url};
 
 /// The hosts under which a person and a client on one machine find this server, as URLs write them (RFC 8252 §7.3).
-pub const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+pub(crate) const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Tells an address of 127.0.0.0/8, or ::1; also where IPv6 wraps the former.
-pub fn is_loopback(address: IpAddr) -> bool {
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
 /// Tells a URL of this machine: `localhost` or a loopback address. Other names are never looked up.
-pub fn is_loopback_url(url: &Url) -> bool {
+pub(crate) fn is_loopback_url(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => is_loopback(address.into()),

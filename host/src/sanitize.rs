@@ -6,7 +6,7 @@
 /// A model reads characters that a person reviewing the text does not see: tags, zero-width characters and variation
 /// selectors can carry whole sentences, and direction controls show one text while another stands there
 /// (Unicode TR 36 and 39).
-pub fn clean(raw: &str) -> String {
+pub(crate) fn clean(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     let mut chars = raw.chars().peekable();
     while let Some(char) = chars.next() {
@@ -22,22 +22,22 @@ pub fn clean(raw: &str) -> String {
 }
 
 /// Writes out what would end a line of a log, move it, hide in it, or colour a terminal: `\u{202e}`.
-pub fn escape(raw: &str) -> String {
+pub(crate) fn escape(raw: &str) -> String {
     escape_where(raw, is_escaped)
 }
 
 /// The same of a text that mostly is fine.
-pub fn escaped(raw: String) -> String {
+pub(crate) fn escaped(raw: String) -> String {
     if raw.contains(is_escaped) { escape(&raw) } else { raw }
 }
 
 /// The same for text of several lines: these stay, and so do tabs.
-pub fn escape_lines(raw: &str) -> String {
+pub(crate) fn escape_lines(raw: &str) -> String {
     escape_where(raw, |char| !matches!(char, '\n' | '\t') && is_escaped(char))
 }
 
 /// Writes out the characters that fit.
-pub fn escape_where(raw: &str, fits: impl Fn(char) -> bool) -> String {
+pub(crate) fn escape_where(raw: &str, fits: impl Fn(char) -> bool) -> String {
     let mut text = String::with_capacity(raw.len());
     for char in raw.chars() {
         match fits(char) {
@@ -53,7 +53,7 @@ fn is_escaped(char: char) -> bool {
 }
 
 /// JSON that says the same, with escapes for what [`misleads`]: all of that is within strings.
-pub fn escape_json(json: &str) -> String {
+pub(crate) fn escape_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for char in json.chars() {
         match misleads(char) {
@@ -66,7 +66,7 @@ pub fn escape_json(json: &str) -> String {
 
 /// Whether a log with this character shows something else than it says: direction controls, further ends of lines,
 /// what is not seen, and the controls that some terminals take for an escape. What joins and colours emoji is none.
-pub fn misleads(char: char) -> bool {
+pub(crate) fn misleads(char: char) -> bool {
     let is_of_emoji = matches!(char, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
     matches!(char, '\u{2028}' | '\u{2029}' | '\u{80}'..='\u{9f}') || (is_invisible(char) && !is_of_emoji)
 }
@@ -86,13 +86,13 @@ fn is_invisible(char: char) -> bool {
 }
 
 /// Whether a reader sees nothing: no character, or only such as are white without being spaces.
-pub fn is_blank(text: &str) -> bool {
+pub(crate) fn is_blank(text: &str) -> bool {
     let is_white = |char: char| char.is_whitespace() || matches!(char, '\u{2800}' | '\u{16fe4}' | '\u{1d159}');
     clean(text).chars().all(is_white)
 }
 
 /// The text if it fits, or as much of its start as does, with `…` at the cut.
-pub fn cut(text: &str, max_bytes: usize) -> String {
+pub(crate) fn cut(text: &str, max_bytes: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= max_bytes {
         return text.to_owned();

@@ -19,7 +19,7 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
 
 /// What a scheme is, as far as anybody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nature {
+pub(crate) enum Nature {
     /// A browser or the system runs, opens or shows what stands behind it, as it is.
     Run,
     /// A browser or the system acts on it.
@@ -34,7 +34,7 @@ pub enum Nature {
 
 impl Nature {
     /// The nature of a scheme in any case.
-    pub fn of(scheme: &str) -> Self {
+    pub(crate) fn of(scheme: &str) -> Self {
         let scheme = scheme.to_ascii_lowercase();
         let known = &*KNOWN;
         if known.run.has(&scheme) {
@@ -52,7 +52,7 @@ impl Nature {
 }
 
 /// The application that opens a URI, if its scheme is a known one's.
-pub fn application(uri: &str) -> Option<&'static str> {
+pub(crate) fn application(uri: &str) -> Option<&'static str> {
     match Nature::of(uri.split_once(':')?.0) {
         Nature::Application(name) => Some(name),
         Nature::Run | Nature::ActedOn | Nature::Registered | Nature::Private => None,
@@ -60,7 +60,7 @@ pub fn application(uri: &str) -> Option<&'static str> {
 }
 
 /// Whether this is a scheme (RFC 3986 §3.1), in lower case.
-pub fn is_scheme(text: &str) -> bool {
+pub(crate) fn is_scheme(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
     text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(fits)
 }

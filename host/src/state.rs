@@ -1,16 +1,18 @@
-//! The state directory: what the server keeps between two runs, private to the user that it runs as; and its keys.
+//! The state directory: files and keys that outlive the process, private to the user that it runs as.
 //!
 //! Every key is derived from a root key: `TINYMCP_SECRET` where it is set, the file `key` otherwise. New things are made
 //! under that one. Root keys that were in use before form the rest of the ring: what was made under them is still read.
 
+mod permissions;
+
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::permissions::{create_private_dir, is_mine};
 use crate::atomic_file;
 
 /// Bytes of the root key. Every other key is derived from it.
@@ -18,16 +20,16 @@ const KEY_BYTES: usize = 32;
 
 const KEY_FILE: &str = "key";
 
-/// How the names of files with previous root keys begin: `key.old`, `key.old-2026`, ...
+/// The beginning of the names of files with previous root keys: `key.old`, `key.old-2026`, ...
 const PREVIOUS_KEY_FILES: &str = "key.old";
 
-/// Characters of a secret that an operator hands in. 32 hexadecimal digits are 128 bits; anything shorter can be
+/// Fewest characters of a secret that an operator hands in. 32 hexadecimal digits are 128 bits; anything shorter can be
 /// guessed, and a guess can be checked at leisure against any token.
 const MIN_SECRET_CHARS: usize = 32;
 
 const SECRET_PURPOSE: &str = "tinymcp 2026 root key from TINYMCP_SECRET";
 
-/// Why the state directory cannot be used.
+/// The reason that the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// It cannot be made, or nothing can be written into it.
@@ -35,7 +37,7 @@ pub enum StateError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The key file is not what this program writes.
@@ -80,7 +82,7 @@ impl std::fmt::Debug for SecretText {
     }
 }
 
-/// What the configuration says about root keys; by default nothing, and the key file is used.
+/// The root keys of the configuration; by default none, and the key file is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     /// `TINYMCP_SECRET`: the root key, instead of the key file's.
@@ -97,14 +99,14 @@ pub struct StateDir {
     access: Access,
 }
 
-/// What may be done with the directory.
+/// The things that may be done with a state directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// It is this server's own.
     Own,
     /// A server may be using it: nothing in it may be changed or deleted. Compiled code may be added.
     Look,
-    /// Nobody misses what is deleted in it.
+    /// Everything in it may be deleted: it can be made again.
     Scratch,
 }
 
@@ -123,13 +125,13 @@ impl std::fmt::Debug for KeyRing {
 
 impl StateDir {
     /// Opens the directory; makes it (mode 0700) when it is missing, and its key (mode 0600) when that is missing and
-    /// needed. What others may read in it is narrowed.
+    /// needed. Files in it that others may read are restricted to their owner.
     ///
     /// # Errors
     /// [`StateError`] when it cannot be made, read or written, or a key is damaged.
     pub fn open(path: &Path, secrets: &Secrets) -> Result<Self, StateError> {
         create_private_dir(path).map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
-        narrow_ours(path);
+        permissions::restrict(path);
         let current = match &secrets.current {
             Some(secret) => stretched(secret),
             None => match read_key(path, KEY_FILE)? {
@@ -154,21 +156,22 @@ impl StateDir {
         Ok(Some(Self { path: path.to_owned(), ring, access: Access::Look }))
     }
 
-    /// Opens a directory for what can be made again, with a key of its own: a user's cache. Makes it if it is missing.
+    /// Opens a directory for things that can be made again, with a key of its own: a user's cache. Makes it if it is
+    /// missing.
     ///
-    /// `None` where it cannot be used, or belongs to another user: what that one has put there must not be run.
+    /// `None` where it cannot be used, or belongs to another user, whose files must not be run.
     pub fn open_scratch(path: &Path) -> Option<Self> {
         let there = path.ancestors().find(|path| path.exists())?;
-        let opened = is_ours(there).then(|| Self::open(path, &Secrets::default()).ok()).flatten()?;
+        let opened = is_mine(there).then(|| Self::open(path, &Secrets::default()).ok()).flatten()?;
         Some(Self { access: Access::Scratch, ..opened }).filter(Self::is_mine)
     }
 
-    /// Whether it belongs to the user that this process runs as.
+    /// True if it belongs to the user that this process runs as.
     pub fn is_mine(&self) -> bool {
-        is_ours(&self.path)
+        is_mine(&self.path)
     }
 
-    /// What may be done with it.
+    /// The things that may be done with it.
     pub fn access(&self) -> Access {
         self.access
     }
@@ -192,7 +195,7 @@ impl StateDir {
     /// A private directory within this one, made when missing.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's.
     pub fn subdirectory(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.path.join(name);
         create_private_dir(&path)?;
@@ -215,67 +218,6 @@ impl KeyRing {
 
 fn stretched(secret: &SecretText) -> [u8; KEY_BYTES] {
     blake3::derive_key(SECRET_PURPOSE, secret.0.as_bytes())
-}
-
-/// Makes a directory and its parents, for its owner only. One that is there already is narrowed to 0700.
-fn create_private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
-
-/// Narrows what an earlier version, a restored backup or a generous hand has left of ours: files to 0600, directories to
-/// 0700. Only what has a name of ours, for the directory may be one that holds other things too.
-fn narrow_ours(dir: &Path) {
-    let is_ours = |name: &str| {
-        // What a kill has left of a file that was being written begins with a dot.
-        let name = name.strip_prefix('.').unwrap_or(name);
-        name == KEY_FILE || name.starts_with("key.") || name.starts_with("names.json") || name == "names.draft"
-    };
-    for entry in entries(dir) {
-        let name = entry.file_name();
-        if name.to_str().is_some_and(is_ours) {
-            narrow(&entry.path());
-        }
-    }
-    for ours in ["code", "store", "providers"] {
-        narrow(&dir.join(ours));
-    }
-}
-
-/// Narrows a file, or a directory with all that is in it. Links are left alone, and so is what is gone meanwhile.
-fn narrow(path: &Path) {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return };
-    let mode = match metadata.file_type() {
-        kind if kind.is_dir() => 0o700,
-        kind if kind.is_file() => 0o600,
-        _ => return,
-    };
-    if metadata.permissions().mode() & 0o077 != 0 {
-        match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
-            Ok(()) if path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"key")) => tracing::warn!(
-                "others could read the key file `{}` until now; if somebody may have, change the key: docs/operations.md, Keys",
-                path.display()
-            ),
-            Ok(()) => {}
-            Err(error) => tracing::warn!("others may read `{0}`: {error}: `chmod go= {0}`", path.display()),
-        }
-    }
-    if metadata.is_dir() {
-        entries(path).for_each(|entry| narrow(&entry.path()));
-    }
-}
-
-/// What is in a directory, as far as it can be read.
-fn entries(dir: &Path) -> impl Iterator<Item = fs::DirEntry> {
-    fs::read_dir(dir).into_iter().flatten().flatten()
-}
-
-fn is_ours(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw())
 }
 
 /// The names of the files with previous keys, in order.
@@ -356,32 +298,6 @@ mod tests {
             let error = StateDir::open(scratch.path(), &Secrets::default()).unwrap_err().to_string();
             assert!(error.contains("expected 32 bytes, found 5") && error.contains(name), "{error}");
             assert_eq!(fs::read(scratch.path().join(name)).unwrap(), b"short");
-        }
-    }
-
-    #[test]
-    fn what_others_could_read_is_narrowed_and_what_is_not_ours_left_alone() {
-        let scratch = tempfile::tempdir().unwrap();
-        let path = |name: &str| scratch.path().join(name);
-        open(scratch.path());
-        fs::create_dir_all(path("store/deep")).unwrap();
-        for name in ["names.json", ".key.Xy1.draft", "key.old-1", "store/store.db-wal", "store/deep/x", "program"] {
-            fs::write(path(name), [0; KEY_BYTES]).unwrap();
-            fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        atomic_file::replace_private(&path("names.json"), b"{}").unwrap();
-        let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode("names.json"), 0o600, "a file that was there is narrowed as it is written");
-        open(scratch.path());
-        for (name, expected) in [
-            (".key.Xy1.draft", 0o600),
-            ("key.old-1", 0o600),
-            ("store", 0o700),
-            ("store/store.db-wal", 0o600),
-            ("store/deep/x", 0o600),
-            ("program", 0o755),
-        ] {
-            assert_eq!(mode(name), expected, "{name}");
         }
     }
 

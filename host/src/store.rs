@@ -1,8 +1,7 @@
-//! What must outlive the process: logins under way, sessions, and what may happen only once.
+//! The rows that outlive the process: logins under way, sessions, and marks of what may happen only once.
 //!
-//! One contract, for every backend: rows by table and key, each with an expiry; [`Store::commit`] changes several of
-//! them together under conditions, or none; [`Store::take`] gives a row to one caller only. Both are durable when they
-//! return. An expired row is a miss, swept or not.
+//! Rows have a table, a key and an expiry. [`Store::commit`] changes several of them together under conditions, or none;
+//! it is durable when it returns. An expired row is a miss, swept or not. It knows nothing of what its rows mean.
 //!
 //! A key is always a hash. A value is sealed before a backend sees it, together with its place, revision and expiry:
 //! nothing in a backend can be read, moved or changed without the server's key (`docs/store.md`).
@@ -62,15 +61,6 @@ impl Store {
     pub async fn get(&self, table: Table, key: &Key) -> Result<Option<Row>, StoreError> {
         let row = self.backend.get(table, *key, now()).await?;
         row.map(|row| self.sealer.open(table, key, row)).transpose()
-    }
-
-    /// Reads a row and removes it. Of any number of callers one gets it, over crashes too.
-    ///
-    /// # Errors
-    /// [`StoreError`]: it is not known whether there was a row, or whether it is still there.
-    pub async fn take(&self, table: Table, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self.backend.take(table, *key, now()).await?;
-        row.map(|row| self.sealer.open(table, key, row).map(|row| row.value)).transpose()
     }
 
     /// Makes all changes, or none when a condition does not hold. Conditions are about what is stored before.

@@ -106,7 +106,7 @@ async fn fill(store: &Store) {
         let write = |number: &u32| {
             // Text that does not compress, as tokens are.
             let value = noise(*number);
-            Write::Put { table: Table::Session, key: key(*number), value, expires }
+            Write::Insert { table: Table::Session, key: key(*number), value, expires }
         };
         let committed = store.commit(numbers.iter().map(write).collect()).await.expect("the store works");
         assert_eq!(committed, Committed::Done);

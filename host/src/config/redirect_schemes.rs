@@ -91,7 +91,7 @@ pub enum SchemeRefusal {
 ///
 /// # Errors
 /// It may not.
-pub fn accept(scheme: &str, rules: &[SchemeRule]) -> Result<Nature, SchemeRefusal> {
+pub(crate) fn accept(scheme: &str, rules: &[SchemeRule]) -> Result<Nature, SchemeRefusal> {
     let nature = Nature::of(scheme);
     let is_named = |rule: &SchemeRule| matches!(rule, SchemeRule::Allow(name) if name == scheme);
     let is_refused = |rule: &SchemeRule| matches!(rule, SchemeRule::Deny(name) if name == scheme);

@@ -4,7 +4,6 @@
 //! system reset the connection, and the client throws away what it has not read yet (RFC 9112 §9.6). So on HTTP/1 the
 //! rest is read for a while. HTTP/2 has streams that end apart.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,9 +18,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::visit::Visit;
+use super::active_request::ActiveRequest;
+use super::tally::Tally;
 
-/// What is read of a body that nobody wants.
+/// The most that is read of a body that nobody wants.
 const UNWANTED_BYTES: u64 = 8 << 20;
 
 /// Time for that, and for the client to read the answer.
@@ -31,30 +31,30 @@ const UNWANTED_FOR: Duration = Duration::from_secs(3);
 const PER_ADDRESS: usize = 4;
 const IN_ALL: usize = 64;
 
-/// What one piece of a body costs beside its bytes.
+/// The cost of one piece of a body, beside its bytes.
 const PIECE_BYTES: usize = 64;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request's body.
 pub(super) struct RequestBody {
-    /// Until it has failed or ended.
+    /// `None` once it has failed or ended.
     incoming: Option<Incoming>,
-    visit: Arc<Visit>,
+    active: Arc<ActiveRequest>,
     drains: Arc<Drains>,
-    /// Whether what is left has to be read.
+    /// True if the rest has to be read.
     is_owed: bool,
-    /// Whether the client sends nothing before it is asked to (RFC 9110 §10.1.1).
+    /// True while the client waits for 100 Continue before it sends anything (RFC 9110 §10.1.1).
     waits: bool,
 }
 
 impl RequestBody {
     /// Puts this in the place of a request's body.
-    pub(super) fn of(request: Request<Incoming>, visit: &Arc<Visit>, drains: &Arc<Drains>) -> Request<Self> {
+    pub(super) fn of(request: Request<Incoming>, active: &Arc<ActiveRequest>, drains: &Arc<Drains>) -> Request<Self> {
         let is_owed = request.version() < Version::HTTP_2;
         let waits = request.headers().contains_key(EXPECT);
-        let (visit, drains) = (Arc::clone(visit), Arc::clone(drains));
-        request.map(|incoming| Self { incoming: Some(incoming), visit, drains, is_owed, waits })
+        let (active, drains) = (Arc::clone(active), Arc::clone(drains));
+        request.map(|incoming| Self { incoming: Some(incoming), active, drains, is_owed, waits })
     }
 }
 
@@ -68,7 +68,7 @@ impl Body for RequestBody {
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len) + PIECE_BYTES;
-                Poll::Ready(Some(self.visit.receive(bytes).map(|()| frame).map_err(Into::into)))
+                Poll::Ready(Some(self.active.receive(bytes).map(|()| frame).map_err(Into::into)))
             }
             Poll::Ready(Some(Err(error))) => {
                 self.incoming = None;
@@ -96,14 +96,14 @@ impl Drop for RequestBody {
         let is_owed = self.is_owed && !self.waits;
         if let Some(rest) = self.incoming.take().filter(|rest| is_owed && !rest.is_end_stream())
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
-            && let Some(turn) = Turn::take(&self.drains, self.visit.address)
+            && let Some(turn) = Turn::take(&self.drains, self.active.address)
         {
             runtime.spawn(drain(rest, turn));
         }
     }
 }
 
-/// Reads what is left. If that is too much the client may still read its answer, before the connection is reset.
+/// Reads the rest. If that is too much, the client may still read its answer before the connection is reset.
 async fn drain(mut rest: Incoming, turn: Turn) {
     let deadline = Instant::now() + UNWANTED_FOR;
     let mut bytes = 0;
@@ -117,15 +117,9 @@ async fn drain(mut rest: Incoming, turn: Turn) {
     drop(turn);
 }
 
-/// How many bodies are read that nobody wants.
+/// Bodies that are being read although nobody wants them.
 #[derive(Default)]
-pub(super) struct Drains(Mutex<Turns>);
-
-#[derive(Default)]
-struct Turns {
-    total: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
+pub(super) struct Drains(Mutex<Tally>);
 
 /// One of those, until it is dropped.
 struct Turn {
@@ -134,34 +128,25 @@ struct Turn {
 }
 
 impl Drains {
-    fn turns(&self) -> MutexGuard<'_, Turns> {
+    fn tally(&self) -> MutexGuard<'_, Tally> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Turn {
     fn take(drains: &Arc<Drains>, address: IpAddr) -> Option<Self> {
-        let mut turns = drains.turns();
-        let of_address = turns.by_address.get(&address).copied().unwrap_or_default();
-        if turns.total >= IN_ALL || of_address >= PER_ADDRESS {
+        let mut tally = drains.tally();
+        if tally.total() >= IN_ALL || tally.of(address) >= PER_ADDRESS {
             return None;
         }
-        turns.total += 1;
-        turns.by_address.insert(address, of_address + 1);
+        tally.add(address, 1);
         Some(Self { drains: Arc::clone(drains), address })
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut turns = self.drains.turns();
-        turns.total -= 1;
-        if let Some(count) = turns.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                turns.by_address.remove(&self.address);
-            }
-        }
+        self.drains.tally().subtract(self.address, 1);
     }
 }
 
@@ -180,6 +165,6 @@ mod tests {
         }
         assert_eq!(turns.len(), IN_ALL);
         turns.clear();
-        assert!(drains.turns().by_address.is_empty());
+        assert_eq!(drains.tally().addresses(), 0);
     }
 }

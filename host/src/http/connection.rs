@@ -1,7 +1,8 @@
-//! One connection, from its first byte to its end: deadlines on what its client can stretch, on both protocols.
+//! One connection, from its first byte to its end: a deadline for everything that its client can draw out, on both
+//! protocols.
 //!
 //! hyper has a deadline for heads on HTTP/1 alone, counts idle time as part of it, and on HTTP/2 waits forever for a
-//! client that has sent the preface and says no more. So the clocks are here.
+//! client that has sent the preface and nothing else. So the deadlines are here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +19,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use super::active_request::{ActiveRequest, OpenConnection, StrangerLimits};
 use super::body::{Drains, RequestBody};
 use super::limits::Limits;
 use super::places::Place;
-use super::transport::{Clock, Watched};
-use super::visit::{Entrance, Strangers, Visit};
+use super::transport::{Activity, WatchedStream};
 use super::{Routes, address};
 use crate::peer::Peer;
 
@@ -34,15 +35,15 @@ const IDLE: Duration = Duration::from_secs(75);
 const FIRST_BYTE: Duration = Duration::from_secs(5);
 
 /// A client that takes no byte of its answer for so long is gone.
-const STUCK: Duration = Duration::from_secs(30);
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Time for strangers' requests on a connection, bodies and answers included: the provider has ten seconds of it.
 const STRANGERS: Duration = Duration::from_secs(60);
 
-/// How long a connection that is to end may take to do so in order, if no request is under way.
+/// Time for a connection to end in order, if no request is in progress.
 const LEAVE: Duration = Duration::from_secs(1);
 
-/// How often a connection is looked at, if no deadline is nearer: one that begins now is longer.
+/// Time between two looks at a connection, if no deadline is nearer. No deadline that begins between them is shorter.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// An HTTP/2 client is asked whether it lives, and has so long to say so.
@@ -54,10 +55,10 @@ const PING_WITHIN: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 32;
 const MAX_STREAMS_OF_PROXY: u32 = 100;
 
-/// What an HTTP/2 client may send ahead, on a stream and on the connection: it is held in memory until it is read.
+/// Bytes that an HTTP/2 client may send ahead, on a stream and on the connection: they stay in memory until they are read.
 const WINDOW_BYTES: u32 = 65_535;
 
-/// What is kept of an answer on one HTTP/2 stream until the client takes it.
+/// Bytes of an answer that are kept on one HTTP/2 stream until the client takes them.
 const SEND_BYTES: usize = 64 * 1024;
 
 /// Size of a request's head on HTTP/1. hyper answers 431 beyond it.
@@ -70,25 +71,25 @@ const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// Fields of a request. hyper has the same bound on HTTP/1, by itself.
 const MAX_FIELDS: usize = 100;
 
-/// What all connections share.
+/// The things that all connections share, and the service of each.
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) routes: Routes,
     pub(super) limits: Arc<Limits>,
-    pub(super) strangers: Arc<Strangers>,
+    pub(super) strangers: Arc<StrangerLimits>,
     pub(super) drains: Arc<Drains>,
     pub(super) draining: CancellationToken,
     pub(super) closed: CancellationToken,
 }
 
-/// Why a connection is to end.
+/// The reason that a connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Nothing is under way on it.
+    /// No request is in progress.
     InOrder,
-    /// The server stops: what is under way may finish, and a head that has begun may come.
+    /// The server stops: requests in progress may finish, and a head that has begun may come.
     Draining,
-    /// What is under way does not get on.
+    /// A request in progress does not get on.
     Now,
 }
 
@@ -104,23 +105,24 @@ impl Connection {
                     return;
                 }
             }
-            () = place.taken_away() => return,
+            () = place.evicted() => return,
             () = self.draining.cancelled() => return,
         }
         let (limits, draining, closed) = (Arc::clone(&self.limits), self.draining.clone(), self.closed.clone());
-        let clock = Clock::start();
-        let entrance = Arc::new(Entrance::new(place, Arc::clone(&clock), Arc::clone(&self.strangers)));
-        let place = &entrance.place;
+        let activity = Activity::start();
+        let open = Arc::new(OpenConnection::new(place, Arc::clone(&activity), Arc::clone(&self.strangers)));
+        let place = &open.place;
         let builder = builder(if place.is_proxys() { MAX_STREAMS_OF_PROXY } else { MAX_STREAMS });
-        let of_service = Arc::clone(&entrance);
+        let of_service = Arc::clone(&open);
         let service = hyper::service::service_fn(move |request| self.answer(request, peer, &of_service));
-        let connection = builder.serve_connection(TokioIo::new(Watched::new(stream, Arc::clone(&clock))), service);
+        let connection =
+            builder.serve_connection(TokioIo::new(WatchedStream::new(stream, Arc::clone(&activity))), service);
         tokio::pin!(connection);
         let end = tokio::select! {
             _ = connection.as_mut() => return,
-            end = overdue(place, &clock, &limits) => end,
+            end = overdue(place, &activity, &limits) => end,
             () = draining.cancelled() => End::Draining,
-            () = place.taken_away() => return,
+            () = place.evicted() => return,
             () = closed.cancelled() => return,
         };
         let leave = match end {
@@ -131,8 +133,8 @@ impl Connection {
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             _ = connection => {}
-            () = abandoned(place, &clock, leave) => {}
-            () = place.taken_away() => {}
+            () = abandoned(place, &activity, leave) => {}
+            () = place.evicted() => {}
             () = closed.cancelled() => {}
         }
     }
@@ -142,30 +144,30 @@ impl Connection {
         &self,
         request: Request<Incoming>,
         peer: Peer,
-        entrance: &Arc<Entrance>,
+        open: &Arc<OpenConnection>,
     ) -> impl Future<Output = Result<Response, h2::Error>> + use<> {
         let is_stream = request.version() >= Version::HTTP_2;
         let has_too_many_fields = request.headers().len() > MAX_FIELDS;
         let from = address::of(&peer, request.headers(), &self.limits.trusted_proxies);
-        let begun = Visit::begin(entrance, &peer, from, is_stream).map(|visit| {
+        let begun = ActiveRequest::begin(open, &peer, from, is_stream).map(|active| {
             if has_too_many_fields {
-                return (visit, None);
+                return (active, None);
             }
-            let mut request = RequestBody::of(request, &visit, &self.drains).map(Body::new);
+            let mut request = RequestBody::of(request, &active, &self.drains).map(Body::new);
             request.extensions_mut().insert(peer);
-            request.extensions_mut().insert(Arc::clone(&visit));
+            request.extensions_mut().insert(Arc::clone(&active));
             let router = self.routes.for_request(request.headers());
-            (visit, Some(router.oneshot(request)))
+            (active, Some(router.oneshot(request)))
         });
         async move {
             // Only on HTTP/2; its client may try again (RFC 9113 §8.7).
-            let (visit, answer) = begun.map_err(|_crowded| h2::Error::from(h2::Reason::REFUSED_STREAM))?;
+            let (active, answer) = begun.map_err(|_crowded| h2::Error::from(h2::Reason::REFUSED_STREAM))?;
             let response = match answer {
                 Some(answer) => answer.await.unwrap_or_else(|never| match never {}),
                 None => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),
             };
-            // A response that streams is under way until its body ends.
-            Ok(response.map(|body| Body::new(keep(visit, body))))
+            // A response that streams is in progress until its body ends.
+            Ok(response.map(|body| Body::new(holding(active, body))))
         }
     }
 }
@@ -191,20 +193,20 @@ fn builder(max_streams: u32) -> Builder<TokioExecutor> {
     builder
 }
 
-/// The body, which holds the visit until it is sent or dropped.
-fn keep(visit: Arc<Visit>, body: Body) -> impl http_body::Body<Data = bytes::Bytes, Error = axum::Error> {
+/// The body, which holds the request until it is sent or dropped.
+fn holding(active: Arc<ActiveRequest>, body: Body) -> impl http_body::Body<Data = bytes::Bytes, Error = axum::Error> {
     use http_body_util::BodyExt as _;
     body.map_frame(move |frame| {
-        let _under_way = &visit;
+        let _held = &active;
         frame
     })
 }
 
-/// Returns when a connection is over for what its client does not do.
-async fn overdue(place: &Place, clock: &Clock, limits: &Limits) -> End {
+/// Returns when a connection has missed a deadline.
+async fn overdue(place: &Place, activity: &Activity, limits: &Limits) -> End {
     loop {
         let now = Instant::now();
-        let (deadline, end) = deadline(place, clock, limits, now);
+        let (deadline, end) = deadline(place, activity, limits, now);
         if deadline <= now {
             return end;
         }
@@ -212,30 +214,30 @@ async fn overdue(place: &Place, clock: &Clock, limits: &Limits) -> End {
     }
 }
 
-/// The next time at which it will be over, if nothing happens.
-fn deadline(place: &Place, clock: &Clock, limits: &Limits, now: Instant) -> (Instant, End) {
+/// The next deadline, if nothing happens until then.
+fn deadline(place: &Place, activity: &Activity, limits: &Limits, now: Instant) -> (Instant, End) {
     let first = (!place.has_served()).then(|| (place.entered() + limits.header_timeout, End::InOrder));
     let idle_since = place.idle_since();
     let idle = idle_since.map(|since| (since + IDLE, End::InOrder));
     // Bytes of HTTP/2 need not be a request's.
-    let heard = clock.heard().filter(|_| clock.is_http1());
-    let head = idle_since.and(heard).map(|since| (since + limits.header_timeout, End::InOrder));
+    let receiving = activity.receiving_since().filter(|_| activity.is_http1());
+    let head = idle_since.and(receiving).map(|since| (since + limits.header_timeout, End::InOrder));
     let strangers = place.strangers_since().map(|since| (since + STRANGERS, End::Now));
-    let stuck = clock.stuck().map(|since| (since + STUCK, End::Now));
-    let all = [first, idle, head, strangers, stuck];
+    let stalled = activity.stalled_since().map(|since| (since + STALLED, End::Now));
+    let all = [first, idle, head, strangers, stalled];
     all.into_iter().flatten().min_by_key(|(deadline, _)| *deadline).unwrap_or((now + IDLE, End::InOrder))
 }
 
-/// Returns when a connection that is to end has had no request under way for so long, or does not get on.
-async fn abandoned(place: &Place, clock: &Clock, leave: Duration) {
+/// Returns when a connection that is to end has had no request in progress for so long, or has stalled.
+async fn abandoned(place: &Place, activity: &Activity, leave: Duration) {
     let mut quiet_since = Instant::now();
     loop {
         let now = Instant::now();
         if place.is_in_use() {
             quiet_since = now;
         }
-        let is_stuck = clock.stuck().is_some_and(|since| now >= since + STUCK);
-        if is_stuck || now >= quiet_since + leave {
+        let is_stalled = activity.stalled_since().is_some_and(|since| now >= since + STALLED);
+        if is_stalled || now >= quiet_since + leave {
             return;
         }
         tokio::time::sleep_until((quiet_since + leave).min(now + LEAVE)).await;

@@ -74,31 +74,31 @@ pub async fn serve(
     let waiting = Arc::new(Semaphore::new(WAITING));
     let mut loops = JoinSet::new();
     for listener in listeners {
-        let entrance = Entrance { places: Arc::clone(&places), waiting: Arc::clone(&waiting) };
-        loops.spawn(accept(listener, connection.clone(), entrance, connections.clone()));
+        let admission = Admission { places: Arc::clone(&places), waiting: Arc::clone(&waiting) };
+        loops.spawn(accept(listener, connection.clone(), admission, connections.clone()));
     }
     loops.join_all().await;
     connections.close();
     connections.wait().await;
 }
 
-/// Where connections get their places.
-struct Entrance {
+/// The places, and the queue before them.
+struct Admission {
     places: Arc<Places>,
     waiting: Arc<Semaphore>,
 }
 
-async fn accept(listener: TcpListener, connection: Connection, entrance: Entrance, connections: TaskTracker) {
+async fn accept(listener: TcpListener, connection: Connection, admission: Admission, connections: TaskTracker) {
     loop {
         let next = async {
-            let waiting = Arc::clone(&entrance.waiting).acquire_owned().await.ok()?;
+            let waiting = Arc::clone(&admission.waiting).acquire_owned().await.ok()?;
             Some((waiting, listener.accept().await))
         };
         let Some(next) = connection.draining.run_until_cancelled(next).await else { return };
         match next {
             Some((waiting, Ok((stream, address)))) => {
                 let connection = connection.clone();
-                let places = Arc::clone(&entrance.places);
+                let places = Arc::clone(&admission.places);
                 connections.spawn(async move {
                     let party = party(address, &connection.limits.trusted_proxies);
                     let draining = connection.draining.clone();
@@ -120,7 +120,7 @@ async fn accept(listener: TcpListener, connection: Connection, entrance: Entranc
     }
 }
 
-/// Whose a connection is before it has said anything.
+/// The party of a connection before it has sent anything.
 fn party(address: SocketAddr, trusted_proxies: &[Network]) -> Party {
     match address::is_in(address.ip(), trusted_proxies) {
         true => Party::Proxy,

@@ -1,4 +1,5 @@
-//! The bytes of one connection, with a clock on them: since when its head is on its way, and its answer not taken.
+//! The stream of one connection, and a record of its activity: when the head of a request began, and when the client
+//! stopped taking its answer.
 
 use std::io;
 use std::pin::Pin;
@@ -11,45 +12,45 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// What the clock shows. Times are milliseconds from its start, plus one: zero is *not now*.
-pub(super) struct Clock {
+/// Times of one connection, as milliseconds from its start, plus one: zero is *not now*.
+pub(super) struct Activity {
     start: Instant,
     /// The first byte since this was last cleared.
-    heard: AtomicU64,
-    /// Since when the client takes nothing of what is to be written.
-    stuck: AtomicU64,
+    receiving: AtomicU64,
+    /// The first write that the client did not take, since it last took one.
+    stalled: AtomicU64,
     is_http1: AtomicBool,
 }
 
-impl Clock {
+impl Activity {
     pub(super) fn start() -> Arc<Self> {
-        let [heard, stuck] = [0, 0].map(AtomicU64::new);
-        Arc::new(Self { start: Instant::now(), heard, stuck, is_http1: AtomicBool::new(false) })
+        let [receiving, stalled] = [0, 0].map(AtomicU64::new);
+        Arc::new(Self { start: Instant::now(), receiving, stalled, is_http1: AtomicBool::new(false) })
     }
 
-    /// When the client began to send what has not become a request yet.
-    pub(super) fn heard(&self) -> Option<Instant> {
-        self.time_of(&self.heard)
+    /// The first byte of a head that is not complete yet.
+    pub(super) fn receiving_since(&self) -> Option<Instant> {
+        self.time_of(&self.receiving)
     }
 
-    /// What was sent belonged to a request that is over.
-    pub(super) fn understood(&self) {
-        self.heard.store(0, Ordering::Relaxed);
+    /// Notes that a request is over: the bytes so far were its own.
+    pub(super) fn request_ended(&self) {
+        self.receiving.store(0, Ordering::Relaxed);
     }
 
-    /// There was a request of HTTP/1.
-    pub(super) fn is_of_http1(&self) {
+    /// Notes a request of HTTP/1.
+    pub(super) fn note_http1(&self) {
         self.is_http1.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there was a request, and it was of HTTP/1.
+    /// True after a request of HTTP/1.
     pub(super) fn is_http1(&self) -> bool {
         self.is_http1.load(Ordering::Relaxed)
     }
 
-    /// Since when the client has not taken a byte of what is to be written.
-    pub(super) fn stuck(&self) -> Option<Instant> {
-        self.time_of(&self.stuck)
+    /// The time since which the client has taken no byte of its answer.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.time_of(&self.stalled)
     }
 
     fn time_of(&self, mark: &AtomicU64) -> Option<Instant> {
@@ -66,37 +67,37 @@ impl Clock {
     }
 }
 
-/// A connection, watched.
-pub(super) struct Watched {
+/// A connection that records its activity.
+pub(super) struct WatchedStream {
     stream: TcpStream,
-    clock: Arc<Clock>,
+    activity: Arc<Activity>,
 }
 
-impl Watched {
-    pub(super) fn new(stream: TcpStream, clock: Arc<Clock>) -> Self {
-        Self { stream, clock }
+impl WatchedStream {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Pending => self.clock.mark(&self.clock.stuck),
-            Poll::Ready(_) => self.clock.stuck.store(0, Ordering::Relaxed),
+            Poll::Pending => self.activity.mark(&self.activity.stalled),
+            Poll::Ready(_) => self.activity.stalled.store(0, Ordering::Relaxed),
         }
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WatchedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, into);
         if into.filled().len() > before {
-            self.clock.mark(&self.clock.heard);
+            self.activity.mark(&self.activity.receiving);
         }
         read
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(&written);

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::unreadable::{Spoilt, Unreadable};
+use self::unreadable::{InvalidValue, Unreadable};
 use super::answer::{self, Code};
 use super::discovery::Discovery;
 use super::exchange::{Exchange, Handshake};
@@ -54,8 +54,6 @@ pub struct Endpoint {
     discovery: Discovery,
     /// Modern requests, and legacy ones with a session or beginning one.
     stateful: StreamableHttpService<Handler, Sessions>,
-    /// Modern requests of clients that would rather have streams.
-    streaming: StreamableHttpService<Handler, Sessions>,
     /// Legacy requests without a session.
     stateless: StreamableHttpService<Handler, NeverSessionManager>,
 }
@@ -87,22 +85,16 @@ pub struct Parameters<'a> {
 pub struct ScopesNeeded(pub BTreeSet<String>);
 
 /// The end of a request that does not get to rmcp.
-enum Refused {
-    /// This is the answer.
-    With(Box<Response>),
-    /// Somebody who knows of logins has to answer.
-    ForScopes(ScopesNeeded),
+enum Rejection {
+    /// The answer.
+    Answer(Box<Response>),
+    /// The scopes for a challenge, which the caller of this module writes.
+    Scopes(ScopesNeeded),
 }
 
-impl Refused {
-    fn with(response: Response) -> Self {
-        Self::With(Box::new(response))
-    }
-}
-
-impl From<Box<Response>> for Refused {
+impl From<Box<Response>> for Rejection {
     fn from(response: Box<Response>) -> Self {
-        Self::With(response)
+        Self::Answer(response)
     }
 }
 
@@ -146,19 +138,14 @@ impl Endpoint {
             config.session_store = Some(Arc::new(OpenedSession));
             config
         };
-        let service = {
-            let handler = handler.clone();
-            move || Ok(handler.for_session())
-        };
-        let streaming =
-            StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config().with_json_response(false));
-        let stateful = StreamableHttpService::new(service, Arc::clone(&sessions), config());
+        let service = move || Ok(handler.for_session());
+        let stateful = StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config());
         let stateless = StreamableHttpService::new(
-            move || Ok(handler.for_session()),
+            service,
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        Self { max_body_bytes, plugins, sessions, plain_calls, discovery, stateful, streaming, stateless }
+        Self { max_body_bytes, plugins, sessions, plain_calls, discovery, stateful, stateless }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -178,20 +165,19 @@ impl Endpoint {
             Method::POST => self.post(&principal, request).await,
             Method::GET => self.get(&principal, request).await,
             Method::DELETE => self.delete(&principal, request).await,
-            _ => Err(Refused::with(method_not_allowed())),
+            _ => Err(Rejection::Answer(Box::new(method_not_allowed()))),
         };
         match served {
             Ok(response) => Ok(response),
-            Err(Refused::With(response)) => Ok(*response),
-            Err(Refused::ForScopes(needed)) => Err(needed),
+            Err(Rejection::Answer(response)) => Ok(*response),
+            Err(Rejection::Scopes(needed)) => Err(needed),
         }
     }
 
-    async fn post(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Refused> {
+    async fn post(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
         headers::require_json_content(request.headers())?;
         headers::require_acceptable(request.headers())?;
         let (mut parts, body) = request.into_parts();
-        let prefers_streams = headers::prefers_streams(&parts.headers);
         let body = body::read(body, self.max_body_bytes).await?;
         let Some(message) = Message::read(&parts.headers, &body) else {
             return Ok(self.refuse(headers::are_modern(&parts.headers), &body));
@@ -203,11 +189,12 @@ impl Endpoint {
             Era::Handshake(initialize) => Handshake::Now((**initialize).clone()),
             Era::Modern | Era::Sessionless | Era::Undeclared => Handshake::None,
         };
+        let is_modern = message.era.is_modern();
+        let prefers_streams = !is_modern && headers::prefers_streams(&parts.headers);
         if !prefers_streams && let Some(answer) = self.plain_calls.serve(&message, principal, &parts.headers).await {
             return Ok(answer);
         }
         self.require_scopes(principal, &message)?;
-        let is_modern = message.era.is_modern();
         let is_sessionless = matches!(message.era, Era::Sessionless);
         // rmcp reads all of it anew.
         drop(message);
@@ -220,8 +207,6 @@ impl Endpoint {
         let exchange = Exchange::new(principal, handshake, prefers_streams);
         let response = if is_sessionless {
             self.stateless.handle(request).await
-        } else if is_modern && prefers_streams {
-            exchange.run(self.streaming.handle(request)).await
         } else {
             exchange.run(self.stateful.handle(request)).await
         };
@@ -234,8 +219,8 @@ impl Endpoint {
 
     /// The answer to a body that is no message.
     fn refuse(&self, is_modern: bool, body: &[u8]) -> Response {
-        match Spoilt::of(body) {
-            Some(spoilt) => spoilt.answer(&self.plain_calls, is_modern),
+        match InvalidValue::of(body) {
+            Some(invalid) => invalid.answer(&self.plain_calls, is_modern),
             None => Unreadable::of(body).refuse(),
         }
     }
@@ -254,7 +239,7 @@ impl Endpoint {
     }
 
     /// Refuses in HTTP a thing that the person could use with another token, so that the client can ask for one.
-    fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Refused> {
+    fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Rejection> {
         let catalog = self.plugins.catalog();
         let served = message.target().and_then(|target| match target {
             Target::Tool(name, inner) => {
@@ -269,12 +254,12 @@ impl Endpoint {
             None => Ok(()),
             Some(scopes) => {
                 let needed = scopes.iter().map(|scope| scope.as_str()).chain(principal.scopes());
-                Err(Refused::ForScopes(ScopesNeeded(needed.map(str::to_owned).collect())))
+                Err(Rejection::Scopes(ScopesNeeded(needed.map(str::to_owned).collect())))
             }
         }
     }
 
-    async fn get(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Refused> {
+    async fn get(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
         let (mut parts, _) = request.into_parts();
         let handshake = self.handshake(principal, &parts.headers)?;
         if headers::accept_events(&parts.headers) {
@@ -286,7 +271,7 @@ impl Endpoint {
         Ok(exchange.finish(response).await)
     }
 
-    async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Refused> {
+    async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
         let (parts, _) = request.into_parts();
         let session = headers::session_id(&parts.headers).map(str::to_owned);
         let exchange = Exchange::new(principal, self.handshake(principal, &parts.headers)?, false);

@@ -251,8 +251,8 @@ mod tests {
         assert!(message.id.is_none() && message.method.is_empty() && !message.is_exact);
         assert!(matches!(message.params.arguments, Member::Other) && matches!(message.params.meta, Member::Other));
         assert!(message.params.name.get().is_none() && message.target().is_none());
-        let spoilt = read(r#"{"method":"tools/call","params":{"arguments":{"a":"\ud800"},"name":"it"}}"#).unwrap();
-        assert!(matches!(spoilt.target(), Some(Target::Tool("it", None))) && !spoilt.is_exact);
+        let odd = read(r#"{"method":"tools/call","params":{"arguments":{"a":"\ud800"},"name":"it"}}"#).unwrap();
+        assert!(matches!(odd.target(), Some(Target::Tool("it", None))) && !odd.is_exact);
         for body in ["[]", "{", r#"{"method":"\ud800"}"#, r#"{"method":5}"#, r#"{"id":1,"id":1}"#] {
             assert!(read(body).is_none(), "{body}");
         }

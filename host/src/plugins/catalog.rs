@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
-
 use super::announcements::List;
 use super::plugin::{self, Digest, Function, Kind, ListedTool, MAX_URI_BYTES};
 use super::served::Served;
@@ -231,11 +229,6 @@ impl Tool {
     /// The function behind the tool.
     pub fn function(&self) -> &Function {
         &self.served.plugin.functions[self.function_index]
-    }
-
-    /// JSON Schema of its arguments.
-    pub fn input_schema(&self) -> &Arc<Map<String, Value>> {
-        &self.function().input_schema
     }
 
     /// Whether a call can do nothing but answer: it sends no messages, asks nothing, and gives no content blocks.

@@ -13,15 +13,12 @@ pub(super) async fn check(store: &Store) {
     insert_writes_only_what_is_not_there(store).await;
     replace_writes_only_over_what_was_read(store).await;
     a_revision_never_comes_back(store).await;
-    put_writes_over_anything(store).await;
     remove_is_content_with_nothing(store).await;
     a_conflict_writes_nothing(store).await;
     conditions_are_about_what_was_there_before(store).await;
-    take_gives_a_row_once(store).await;
     tables_are_apart(store).await;
     an_expired_row_is_a_miss(store).await;
     any_bytes_are_a_value(store).await;
-    one_of_many_takes_wins(store).await;
     one_of_many_inserts_wins(store).await;
     no_replacement_is_lost(store).await;
 }
@@ -36,7 +33,7 @@ async fn insert_writes_only_what_is_not_there(store: &Store) {
 async fn replace_writes_only_over_what_was_read(store: &Store) {
     let key = Key::of(b"replace");
     assert_eq!(commit(store, [replace(key, 0, "too soon")]).await, Committed::Conflict);
-    commit(store, [put(key, "first")]).await;
+    commit(store, [insert(key, "first")]).await;
     let read = row(store, key).await.unwrap();
     assert_eq!(commit(store, [replace(key, read.revision.wrapping_add(1), "wrong")]).await, Committed::Conflict);
     assert_eq!(commit(store, [replace(key, read.revision, "second")]).await, Committed::Done);
@@ -46,25 +43,17 @@ async fn replace_writes_only_over_what_was_read(store: &Store) {
 
 async fn a_revision_never_comes_back(store: &Store) {
     let key = Key::of(b"revision");
-    commit(store, [put(key, "first")]).await;
+    commit(store, [insert(key, "first")]).await;
     let read = row(store, key).await.unwrap();
     commit(store, [remove(key)]).await;
     commit(store, [insert(key, "first")]).await;
     assert_eq!(commit(store, [replace(key, read.revision, "stale")]).await, Committed::Conflict);
 }
 
-async fn put_writes_over_anything(store: &Store) {
-    let key = Key::of(b"put");
-    for value_now in ["first", "second"] {
-        assert_eq!(commit(store, [put(key, value_now)]).await, Committed::Done);
-        assert_eq!(value(store, key).await.as_deref(), Some(value_now));
-    }
-}
-
 async fn remove_is_content_with_nothing(store: &Store) {
     let key = Key::of(b"remove");
     assert_eq!(commit(store, [remove(key)]).await, Committed::Done);
-    commit(store, [put(key, "there")]).await;
+    commit(store, [insert(key, "there")]).await;
     assert_eq!(commit(store, [remove(key)]).await, Committed::Done);
     assert_eq!(value(store, key).await, None);
     assert_eq!(commit(store, [insert(key, "again")]).await, Committed::Done);
@@ -72,12 +61,13 @@ async fn remove_is_content_with_nothing(store: &Store) {
 
 async fn a_conflict_writes_nothing(store: &Store) {
     let [before, taken, after] = [b"conflict 1", b"conflict 2", b"conflict 3"].map(|name| Key::of(name));
-    commit(store, [put(taken, "there"), put(after, "there")]).await;
-    let writes = [put(before, "new"), remove(after), insert(taken, "new")];
+    commit(store, [insert(taken, "there"), insert(after, "there")]).await;
+    let writes = [insert(before, "new"), remove(after), insert(taken, "new")];
     assert_eq!(commit(store, writes).await, Committed::Conflict);
     assert_eq!(value(store, before).await, None);
     assert_eq!(value(store, after).await.as_deref(), Some("there"));
-    let writes = [put(before, "new"), remove(after), put(taken, "new")];
+    let revision = row(store, taken).await.unwrap().revision;
+    let writes = [insert(before, "new"), remove(after), replace(taken, revision, "new")];
     assert_eq!(commit(store, writes).await, Committed::Done);
     assert_eq!(value(store, before).await.as_deref(), Some("new"));
     assert_eq!(value(store, after).await, None);
@@ -90,20 +80,11 @@ async fn conditions_are_about_what_was_there_before(store: &Store) {
     assert_eq!(value(store, key).await.as_deref(), Some("second"));
 }
 
-async fn take_gives_a_row_once(store: &Store) {
-    let key = Key::of(b"take");
-    commit(store, [put(key, "once")]).await;
-    assert_eq!(store.take(Table::Session, &key).await, Ok(Some(b"once".to_vec())));
-    assert_eq!(store.take(Table::Session, &key).await, Ok(None));
-    assert_eq!(value(store, key).await, None);
-}
-
 async fn tables_are_apart(store: &Store) {
     let key = Key::of(b"tables");
-    commit(store, [put(key, "session")]).await;
+    commit(store, [insert(key, "session")]).await;
     for table in [Table::Transaction, Table::Once] {
         assert_eq!(store.get(table, &key).await, Ok(None));
-        assert_eq!(store.take(table, &key).await, Ok(None));
         commit(store, [Write::Remove { table, key }]).await;
     }
     assert_eq!(value(store, key).await.as_deref(), Some("session"));
@@ -112,10 +93,9 @@ async fn tables_are_apart(store: &Store) {
 async fn an_expired_row_is_a_miss(store: &Store) {
     let key = Key::of(b"expired");
     let past = SystemTime::now() - Duration::from_millis(1);
-    let expired = || Write::Put { table: Table::Session, key, value: b"old".to_vec(), expires: past };
+    let expired = || Write::Insert { table: Table::Session, key, value: b"old".to_vec(), expires: past };
     commit(store, [expired()]).await;
     assert_eq!(row(store, key).await, None);
-    assert_eq!(store.take(Table::Session, &key).await, Ok(None));
     assert_eq!(commit(store, [replace(key, 0, "new")]).await, Committed::Conflict);
     assert_eq!(commit(store, [insert(key, "new")]).await, Committed::Done);
     assert_eq!(value(store, key).await.as_deref(), Some("new"));
@@ -124,20 +104,13 @@ async fn an_expired_row_is_a_miss(store: &Store) {
 }
 
 async fn any_bytes_are_a_value(store: &Store) {
-    let key = Key::of(b"bytes");
     for value in [Vec::new(), vec![0; 3], (0..=255).cycle().take(100_000).collect::<Vec<u8>>()] {
-        let write = Write::Put { table: Table::Once, key, value: value.clone(), expires: soon() };
+        let key = Key::of(&value);
+        let write = Write::Insert { table: Table::Once, key, value: value.clone(), expires: soon() };
         commit(store, [write]).await;
         let row = store.get(Table::Once, &key).await.unwrap().unwrap();
         assert!(row.value == value);
     }
-}
-
-async fn one_of_many_takes_wins(store: &Store) {
-    let key = Key::of(b"race of takes");
-    commit(store, [put(key, "prize")]).await;
-    let taken = at_once(store, move |store, _| async move { store.take(Table::Session, &key).await.unwrap() }).await;
-    assert_eq!(taken.into_iter().flatten().collect::<Vec<_>>(), [b"prize"]);
 }
 
 async fn one_of_many_inserts_wins(store: &Store) {
@@ -153,7 +126,7 @@ async fn one_of_many_inserts_wins(store: &Store) {
 
 async fn no_replacement_is_lost(store: &Store) {
     let key = Key::of(b"counter");
-    commit(store, [put(key, "0")]).await;
+    commit(store, [insert(key, "0")]).await;
     let attempt = move |store: Store, _| async move {
         loop {
             let read = row(&store, key).await.unwrap();
@@ -197,10 +170,6 @@ pub(super) fn insert(key: Key, value: &str) -> Write {
 
 pub(super) fn replace(key: Key, revision: u64, value: &str) -> Write {
     Write::Replace { table: Table::Session, key, revision, value: value.into(), expires: soon() }
-}
-
-pub(super) fn put(key: Key, value: &str) -> Write {
-    Write::Put { table: Table::Session, key, value: value.into(), expires: soon() }
 }
 
 pub(super) fn remove(key: Key) -> Write {

@@ -93,17 +93,6 @@ pub enum Write {
         /// Until when it lives.
         expires: SystemTime,
     },
-    /// Writes a row, whatever is there.
-    Put {
-        /// Its table.
-        table: Table,
-        /// Its key.
-        key: Key,
-        /// What to write.
-        value: Vec<u8>,
-        /// Until when it lives.
-        expires: SystemTime,
-    },
     /// Removes a row, if it is there.
     Remove {
         /// Its table.
@@ -192,9 +181,6 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// A live row.
     async fn get(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError>;
 
-    /// Removes a live row and returns it, to one caller only; durable before it returns.
-    async fn take(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError>;
-
     /// Makes all changes if all conditions hold on what is stored before, else none; durable before it returns.
     async fn commit(&self, writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError>;
 }
@@ -209,20 +195,19 @@ pub(super) struct SealedRow {
     pub(super) expires: Millis,
 }
 
+/// A [`Write`] with a sealed value.
 pub(super) struct SealedWrite {
     pub(super) table: Table,
     pub(super) key: Key,
-    pub(super) condition: Condition,
-    /// The row to write; none to remove what is there.
-    pub(super) row: Option<SealedRow>,
+    pub(super) change: Change,
 }
 
-/// What must be stored for a commit to take place.
-#[derive(Clone, Copy)]
-pub(super) enum Condition {
-    Anything,
-    Nothing,
-    Revision(u64),
+/// A change of one row.
+pub(super) enum Change {
+    Insert(SealedRow),
+    /// Holds the revision that the row must have.
+    Replace(u64, SealedRow),
+    Remove,
 }
 
 pub(super) fn now() -> Millis {

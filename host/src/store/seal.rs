@@ -1,6 +1,6 @@
 //! Sealing rows: what a backend keeps can be read here only, and only as what it was written as.
 
-use super::contract::{Condition, Key, Millis, Row, SealedRow, SealedWrite, StoreError, Table, Write, millis, time};
+use super::contract::{Change, Key, Millis, Row, SealedRow, SealedWrite, StoreError, Table, Write, millis, time};
 use crate::state::StateDir;
 use crate::vault::Vault;
 
@@ -34,20 +34,20 @@ impl Sealer {
     /// A write as backends take it. Every write gets a random revision: the number alone tells what was read from
     /// what has been written since, even when a row was removed and made again in between.
     pub(super) fn seal(&self, write: Write) -> SealedWrite {
-        let (table, key, condition, content) = match write {
-            Write::Insert { table, key, value, expires } => (table, key, Condition::Nothing, Some((value, expires))),
-            Write::Replace { table, key, revision, value, expires } => {
-                (table, key, Condition::Revision(revision), Some((value, expires)))
-            }
-            Write::Put { table, key, value, expires } => (table, key, Condition::Anything, Some((value, expires))),
-            Write::Remove { table, key } => (table, key, Condition::Anything, None),
-        };
-        let row = content.map(|(value, expires)| {
+        let row = |table: Table, key: &Key, value: Vec<u8>, expires| {
             let (revision, expires) = (rand::random(), millis(expires));
-            let sealed = self.0.seal(&context(table.id(), &key, revision, expires), &value);
+            let sealed = self.0.seal(&context(table.id(), key, revision, expires), &value);
             SealedRow { sealed, revision, expires }
-        });
-        SealedWrite { table, key, condition, row }
+        };
+        match write {
+            Write::Insert { table, key, value, expires } => {
+                SealedWrite { table, key, change: Change::Insert(row(table, &key, value, expires)) }
+            }
+            Write::Replace { table, key, revision, value, expires } => {
+                SealedWrite { table, key, change: Change::Replace(revision, row(table, &key, value, expires)) }
+            }
+            Write::Remove { table, key } => SealedWrite { table, key, change: Change::Remove },
+        }
     }
 
     /// The row that was sealed.

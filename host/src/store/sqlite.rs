@@ -8,7 +8,6 @@
 
 mod check;
 mod lock;
-mod log;
 mod open;
 mod rows;
 mod worker;
@@ -57,10 +56,6 @@ impl Sqlite {
 impl Backend for Sqlite {
     async fn get(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError> {
         self.readers.run(move |connection| rows::get(connection, table, &key, now)).await
-    }
-
-    async fn take(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError> {
-        self.writer.run(move |connection| rows::take(connection, table, &key, now)).await
     }
 
     async fn commit(&self, writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError> {

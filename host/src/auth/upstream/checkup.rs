@@ -40,7 +40,7 @@ const VERIFIER: &str = "tinymcp-doctor.tinymcp-doctor.tinymcp-doctor";
 /// Looks at the provider, and says what was found in the order in which one would mend it.
 ///
 /// `state` is the state directory of the server, whose notes tell what it has met.
-pub async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderHttp, state: &Path) -> Vec<Finding> {
+pub(crate) async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderHttp, state: &Path) -> Vec<Finding> {
     let provider = Arc::new(provider);
     let (discovery, _) = Discovery::new(Arc::clone(&provider), http.clone(), base_url.is_loopback(), None);
     let notes = Notes::of(None, provider.name());

@@ -115,11 +115,6 @@ impl Remote {
         &self.0.provider.client_id
     }
 
-    /// This server's callback, as it has to be entered at the provider.
-    pub fn callback(&self) -> &str {
-        &self.0.callback
-    }
-
     pub(super) fn is_known(&self) -> bool {
         self.known().is_some()
     }

@@ -46,7 +46,7 @@ impl Unreadable {
 
 /// A request that is JSON by its grammar, with a value in it that cannot be: half a surrogate pair, as JavaScript writes
 /// one, or a number beyond all doubles. Models make both, and their clients wait for an answer with the request's id.
-pub(super) struct Spoilt {
+pub(super) struct InvalidValue {
     id: RequestId,
     is_call: bool,
     /// The place of the value, from the message on; empty for the message itself.
@@ -61,13 +61,13 @@ struct Head<'a> {
     method: &'a RawValue,
 }
 
-impl Spoilt {
+impl InvalidValue {
     /// The request in a body that could not be read as a message, if it is such.
     pub(super) fn of(body: &[u8]) -> Option<Self> {
-        // Other bytes that are not UTF-8 are no text that anybody meant.
-        let text = mended(&String::from_utf8(without_raw_halves(body)).ok()?);
+        // Any other bytes that are not UTF-8 are refused as such.
+        let text = with_replacements(&String::from_utf8(without_raw_halves(body)).ok()?);
         let Head { id, method } = serde_json::from_str(&text).ok()?;
-        // One that is spoilt itself is not the request's.
+        // An id with such a value in it is not the client's own any more.
         if matches!(&id, RequestId::String(id) if id.contains(char::REPLACEMENT_CHARACTER)) {
             return None;
         }
@@ -93,7 +93,7 @@ impl Spoilt {
         Some(Self { id, is_call, path, problem })
     }
 
-    /// A call whose arguments are spoilt has a result that a model can read; anything else is an error.
+    /// The answer: for a call with such an argument a result that a model can read, for anything else an error.
     pub(super) fn answer(&self, plain_calls: &PlainCalls, is_modern: bool) -> Response {
         let Self { id, is_call, path, problem } = self;
         if let Some(argument) = path.strip_prefix("params.arguments").filter(|_| *is_call) {
@@ -121,16 +121,16 @@ fn without_raw_halves(body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The same JSON with U+FFFD for each half of a surrogate pair, so that what stands beside it can be read.
-fn mended(text: &str) -> String {
+/// The same JSON with U+FFFD for each half of a surrogate pair, so that the rest of it can be read.
+fn with_replacements(text: &str) -> String {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
         digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
     };
-    let mut mended = String::with_capacity(text.len());
+    let mut replaced = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(next) = text[at..].find('\\') {
-        mended.push_str(&text[at..at + next]);
+        replaced.push_str(&text[at..at + next]);
         at += next;
         let (length, is_half) = match unit(at) {
             Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => (12, false),
@@ -138,11 +138,11 @@ fn mended(text: &str) -> String {
             Some(_) => (6, false),
             None => (1 + text[at + 1..].chars().next().map_or(0, char::len_utf8), false),
         };
-        mended.push_str(if is_half { "\\ufffd" } else { &text[at..at + length] });
+        replaced.push_str(if is_half { "\\ufffd" } else { &text[at..at + length] });
         at += length;
     }
-    mended.push_str(&text[at..]);
-    mended
+    replaced.push_str(&text[at..]);
+    replaced
 }
 
 #[cfg(test)]
@@ -150,8 +150,8 @@ mod tests {
     use super::*;
 
     fn found(body: &[u8]) -> Option<(String, String)> {
-        let spoilt = Spoilt::of(body)?;
-        Some((spoilt.id.into_json_value().to_string(), spoilt.path))
+        let invalid = InvalidValue::of(body)?;
+        Some((invalid.id.into_json_value().to_string(), invalid.path))
     }
 
     #[test]

@@ -10,8 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use super::check::{self, Fault};
-use super::lock::{Left, Lock};
-use super::log;
+use super::lock::Lock;
 use super::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
 use crate::state::StateDir;
 use crate::store::contract::{OpenError, now};
@@ -24,9 +23,6 @@ const FILE: &str = "store.db";
 
 /// What SQLite adds to the name of its write-ahead log.
 const LOG_SUFFIX: &str = "-wal";
-
-const LOG_MISSING: &str = "its write-ahead log is missing, and what was written last is in it (if another program has \
-                           opened the store since, and so taken the log in, delete the file `lock` beside it)";
 
 /// A file up to this size, some ten thousand sessions, is read whole before it is used, in a tenth of a second. A larger
 /// one is read while it is used, so that a start does not wait for the disk.
@@ -64,9 +60,8 @@ pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<Opened, OpenErro
     let directory = state.subdirectory(DIRECTORY).map_err(|error| unusable(&parent, &error))?;
     let lock = Lock::take(&directory)?;
     let path = directory.join(FILE);
-    match find(&path, lock.left()?)? {
-        Found::Nothing => create(&directory, &path, sealer)?,
-        Found::Database => {}
+    if !exists(&path, &lock)? {
+        create(&directory, &path, sealer)?;
     }
     let size = make_private(&path).map_err(|error| unusable(&path, &error))?;
     let connection = open_ours(&path, sealer)?;
@@ -74,36 +69,19 @@ pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<Opened, OpenErro
     if is_checked {
         require_sound(&path, &connection, sealer)?;
     }
-    lock.mark_in_use()?;
+    lock.sign()?;
     Ok(Opened { path, lock, connection, is_checked })
 }
 
-/// What is in the directory.
-enum Found {
-    Nothing,
-    Database,
-}
-
-/// Looks for the database, and for the traces of one that was there.
-fn find(path: &Path, left: Left) -> Result<Found, OpenError> {
+/// Tells whether there is a database. One that was there and is gone, or is empty, is damage.
+fn exists(path: &Path, lock: &Lock) -> Result<bool, OpenError> {
     let damaged = |cause: &str| Err(OpenError::Damaged { path: path.to_owned(), cause: cause.to_owned() });
-    let log = log_of(path);
-    let log_bytes = match fs::metadata(&log) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(unusable(&log, &error)),
-    };
     match fs::metadata(path) {
-        Ok(file) if file.len() == 0 => return damaged("it is empty"),
-        Ok(_) if left == Left::InUse && log_bytes == 0 => return damaged(LOG_MISSING),
-        Ok(_) => {}
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(path, &error)),
-        Err(_) if left != Left::Nothing || log_bytes > 0 => return damaged("it is missing"),
-        Err(_) => return Ok(Found::Nothing),
-    }
-    match log::find_damage(&log).map_err(|error| unusable(&log, &error))? {
-        Some(cause) => damaged(&cause),
-        None => Ok(Found::Database),
+        Ok(file) if file.len() == 0 => damaged("it is empty"),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(path, &error)),
+        Err(_) if lock.was_signed() || log_of(path).exists() => damaged("it is missing"),
+        Err(_) => Ok(false),
     }
 }
 
@@ -183,7 +161,7 @@ fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
         Seal::Broken => return Err(damaged("its check value is not what was written".to_owned())),
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    // Under the current key from now on. And the log is not empty while the store is in use, so that it can be missed.
+    // Under the current key from now on.
     let update = "UPDATE meta SET value = ?1 WHERE name = 'check'";
     connection.execute(update, params![sealer.check_value()]).map_err(failed)?;
     Ok(connection)

@@ -1,8 +1,8 @@
 //! The schema, and each thing that is done with rows. Whoever calls these decides on the transaction.
 
-use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use crate::store::contract::{Committed, Condition, Key, Millis, SealedRow, SealedWrite, Table};
+use crate::store::contract::{Change, Committed, Key, Millis, SealedRow, SealedWrite, Table};
 
 /// Version of the schema below, kept as `user_version`. A change of it comes with a migration in `open`.
 pub(super) const SCHEMA_VERSION: i64 = 1;
@@ -49,35 +49,28 @@ pub(super) fn get(connection: &Connection, table: Table, key: &Key, now: Millis)
         .prepare_cached(
             "SELECT value, revision, expires_ms FROM rows WHERE kind = ?1 AND key = ?2 AND expires_ms > ?3",
         )?
-        .query_row(params![table.id(), key.0, now], sealed_row)
-        .optional()
-}
-
-pub(super) fn take(connection: &Connection, table: Table, key: &Key, now: Millis) -> Result<Option<SealedRow>> {
-    connection
-        .prepare_cached(
-            "DELETE FROM rows WHERE kind = ?1 AND key = ?2 AND expires_ms > ?3 RETURNING value, revision, expires_ms",
-        )?
-        .query_row(params![table.id(), key.0, now], sealed_row)
+        .query_row(params![table.id(), key.0, now], |row| {
+            Ok(SealedRow { sealed: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), expires: row.get(2)? })
+        })
         .optional()
 }
 
 /// Makes all changes, or none and says so: every condition is checked before anything is written.
 pub(super) fn commit(connection: &Connection, writes: &[SealedWrite], now: Millis) -> Result<Committed> {
-    for SealedWrite { table, key, condition, row: _ } in writes {
-        let holds = match condition {
-            Condition::Anything => true,
-            Condition::Nothing => revision(connection, *table, key, now)?.is_none(),
-            Condition::Revision(expected) => revision(connection, *table, key, now)? == Some(*expected),
+    for SealedWrite { table, key, change } in writes {
+        let holds = match change {
+            Change::Insert(_) => revision(connection, *table, key, now)?.is_none(),
+            Change::Replace(expected, _) => revision(connection, *table, key, now)? == Some(*expected),
+            Change::Remove => true,
         };
         if !holds {
             return Ok(Committed::Conflict);
         }
     }
-    for SealedWrite { table, key, condition: _, row } in writes {
-        match row {
-            Some(row) => put(connection, *table, key, row)?,
-            None => remove(connection, *table, key)?,
+    for SealedWrite { table, key, change } in writes {
+        match change {
+            Change::Insert(row) | Change::Replace(_, row) => put(connection, *table, key, row)?,
+            Change::Remove => remove(connection, *table, key)?,
         }
     }
     Ok(Committed::Done)
@@ -125,8 +118,4 @@ fn remove(connection: &Connection, table: Table, key: &Key) -> Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM rows WHERE kind = ?1 AND key = ?2")?;
     statement.execute(params![table.id(), key.0])?;
     Ok(())
-}
-
-fn sealed_row(row: &Row<'_>) -> Result<SealedRow> {
-    Ok(SealedRow { sealed: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), expires: row.get(2)? })
 }

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::Sqlite;
 use super::worker::{Queue, WeakQueue};
 use crate::state::{Secrets, StateDir};
-use crate::store::conformance::{self, commit, put, value};
+use crate::store::conformance::{self, commit, insert, value};
 use crate::store::seal::Sealer;
 use crate::store::{Committed, Key, OpenError, Store, StoreError, Table};
 
@@ -57,7 +57,7 @@ fn error_of(dir: &Path) -> OpenError {
 async fn made() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).unwrap();
-    commit(&running.store, [put(key("kept"), "kept")]).await;
+    commit(&running.store, [insert(key("kept"), "kept")]).await;
     running.close().await;
     dir
 }
@@ -89,7 +89,7 @@ async fn rows_outlive_a_restart() {
 async fn a_handle_that_is_dropped_ends_the_threads() {
     let dir = tempfile::tempdir().unwrap();
     let Running { store, writer: _, tracker, stop } = Running::open(dir.path()).unwrap();
-    commit(&store, [put(key("kept"), "kept")]).await;
+    commit(&store, [insert(key("kept"), "kept")]).await;
     drop(store);
     stop.cancel();
     tracker.close();
@@ -104,7 +104,7 @@ async fn a_closed_store_is_unavailable() {
     let store = running.store.clone();
     running.close().await;
     assert!(matches!(store.get(Table::Session, &key("kept")).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.commit(vec![put(key("new"), "")]).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.commit(vec![insert(key("new"), "")]).await, Err(StoreError::Unavailable(_))));
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_second_server_is_refused() {
     let running = Running::open(dir.path()).unwrap();
     let error = error_of(dir.path()).to_string();
     assert!(error.contains(&format!("in use by another server (process {})", std::process::id())), "{error}");
-    assert_eq!(commit(&running.store, [put(key("kept"), "kept")]).await, Committed::Done);
+    assert_eq!(commit(&running.store, [insert(key("kept"), "kept")]).await, Committed::Done);
     running.close().await;
     assert!(Running::open(dir.path()).is_ok());
 }
@@ -122,7 +122,7 @@ async fn a_second_server_is_refused() {
 async fn files_are_their_owners_and_show_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::open(dir.path()).unwrap();
-    commit(&running.store, [put(key("kept"), "a secret of 28 characters...")]).await;
+    commit(&running.store, [insert(key("kept"), "a secret of 28 characters...")]).await;
     let mut names = Vec::new();
     for entry in fs::read_dir(dir.path().join("store")).unwrap() {
         let path = entry.unwrap().path();

@@ -83,7 +83,7 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Call
 impl Workers {
     pub(super) fn start(opened: Opened, sealer: &Sealer, tracker: &TaskTracker) -> Result<Self, OpenError> {
         let Opened { path, lock, connection, is_checked } = opened;
-        let shared = Arc::new(Shared { path: path.clone(), damage: OnceLock::new(), lock });
+        let shared = Arc::new(Shared { path: path.clone(), damage: OnceLock::new(), _lock: lock });
         let database = |role, connection| Database {
             role,
             connection,
@@ -172,7 +172,7 @@ struct Shared {
     /// is written may make it worse.
     damage: OnceLock<StoreError>,
     /// Held until the last thread has closed its connection.
-    lock: Lock,
+    _lock: Lock,
 }
 
 /// One thread's connection.
@@ -216,12 +216,7 @@ impl Database {
         self.close();
     }
 
-    /// Says first that nothing more is written: from then on the log may be missing.
     fn close(&mut self) {
-        if let Err(error) = self.shared.lock.mark_closed() {
-            tracing::warn!(%error, "the store is closed, and its lock file does not say so");
-            return;
-        }
         if let Some(Err(error)) = self.connection.take().map(open::close) {
             tracing::warn!(%error, "the store's write-ahead log is left as it is");
         }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Running, key};
-use crate::store::conformance::{commit, put, value};
+use crate::store::conformance::{commit, insert, value};
 use crate::store::{Committed, Table};
 
 /// Processes that are killed, in stores that each outlive some of them.
@@ -28,18 +28,17 @@ const TASKS: usize = 4;
 const ORDERS: &str = "child-orders";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_acknowledged_is_lost_and_nothing_taken_comes_back() {
+async fn nothing_acknowledged_is_lost_and_nothing_removed_comes_back() {
     let mut acknowledged = 0;
     for _ in 0..STORES {
         let dir = tempfile::tempdir().unwrap();
-        let (mut kept, mut taken) = (BTreeSet::new(), BTreeSet::new());
+        let (mut kept, mut removed) = (BTreeSet::new(), BTreeSet::new());
         for number in 0..KILLS {
             for line in killed_child(dir.path(), number) {
                 acknowledged += 1;
                 match line.split_once(' ').unwrap() {
                     ("kept", name) => assert!(kept.insert(name.to_owned())),
-                    // Nothing is taken twice, by whatever process.
-                    ("taken", name) => assert!(taken.insert(name.to_owned())),
+                    ("removed", name) => assert!(removed.insert(name.to_owned())),
                     _ => panic!("not a line of a child: {line}"),
                 }
             }
@@ -47,8 +46,8 @@ async fn nothing_acknowledged_is_lost_and_nothing_taken_comes_back() {
             for name in &kept {
                 assert_eq!(value(&running.store, key(name)).await.as_ref(), Some(name));
             }
-            for name in &taken {
-                assert_eq!(running.store.take(Table::Once, &key(name)).await, Ok(None), "{name}");
+            for name in &removed {
+                assert_eq!(running.store.get(Table::Once, &key(name)).await, Ok(None), "{name}");
             }
             running.close().await;
         }
@@ -106,11 +105,11 @@ async fn child() {
                     value: Vec::new(),
                     expires: crate::store::conformance::soon(),
                 };
-                assert_eq!(commit(&store, [put(key(&name), &name), once]).await, Committed::Done);
+                assert_eq!(commit(&store, [insert(key(&name), &name), once]).await, Committed::Done);
                 say(&format!("kept {name}"));
-                if store.take(Table::Once, &key(&name)).await.unwrap().is_some() {
-                    say(&format!("taken {name}"));
-                }
+                let remove = crate::store::Write::Remove { table: Table::Once, key: key(&name) };
+                assert_eq!(commit(&store, [remove]).await, Committed::Done);
+                say(&format!("removed {name}"));
             }
         })
     });

@@ -8,8 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::{Running, error_of, file, key, made};
-use crate::store::conformance::{commit, put, value};
-use crate::store::sqlite::log;
+use crate::store::conformance::{commit, insert, value};
 use crate::store::{OpenError, StoreError, Table};
 
 const ROWS: usize = 100;
@@ -19,7 +18,7 @@ async fn crashed() -> TempDir {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let running = Running::open(dir.path()).unwrap();
     for number in 0..ROWS {
-        commit(&running.store, [put(key(&number.to_string()), "kept")]).await;
+        commit(&running.store, [insert(key(&number.to_string()), "kept")]).await;
     }
     let copied = Command::new("cp").arg("-a").arg(dir.path().join(".")).arg(copy.path()).status().unwrap();
     assert!(copied.success());
@@ -71,15 +70,6 @@ async fn a_missing_or_empty_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_missing_log_is_refused_after_a_crash() {
-    let dir = crashed().await;
-    fs::remove_file(log_of(dir.path())).unwrap();
-    require_damaged(dir.path());
-    fs::remove_file(dir.path().join("store/lock")).unwrap();
-    assert!(Running::open(dir.path()).is_ok());
-}
-
-#[tokio::test]
 async fn a_cut_file_is_refused() {
     let dir = crashed().await;
     Running::open(dir.path()).unwrap().close().await;
@@ -118,33 +108,6 @@ async fn a_flipped_bit_is_refused_or_harmless() {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_of_the_log_is_refused() {
-    let dir = crashed().await;
-    let path = log_of(dir.path());
-    let bytes = fs::metadata(&path).unwrap().len();
-    assert_eq!(log::find_damage(&path).unwrap(), None);
-    // All but the last transactions: one may be in part after a crash, and the log cannot tell.
-    for at in [0, 5, 9, 17, 25].into_iter().chain((32..bytes - 16 * 4120).step_by(4099)) {
-        flip(&path, at);
-        assert!(log::find_damage(&path).unwrap().is_some(), "byte {at}");
-        flip(&path, at);
-    }
-    flip(&path, bytes / 2);
-    require_damaged(dir.path());
-}
-
-#[tokio::test]
-async fn a_log_without_its_end_is_that_of_a_crash() {
-    let dir = crashed().await;
-    let path = log_of(dir.path());
-    let bytes = fs::metadata(&path).unwrap().len();
-    for part in [bytes - 1, bytes - 4120, bytes / 2, 40, 32, 10] {
-        cut(&path, part);
-        assert_eq!(log::find_damage(&path).unwrap(), None, "{part} bytes");
-    }
-}
-
-#[tokio::test]
 async fn damage_that_shows_in_use_puts_the_store_out_of_use() {
     let dir = crashed().await;
     let running = Running::open(dir.path()).unwrap();
@@ -154,6 +117,6 @@ async fn damage_that_shows_in_use_puts_the_store_out_of_use() {
     file.write_all_at(&vec![0xff; 64 * 1024], 0).unwrap();
     let read = running.store.get(Table::Session, &key("1")).await;
     assert!(matches!(read, Err(StoreError::Damaged(_))), "{read:?}");
-    let written = running.store.commit(vec![put(key("new"), "")]).await;
+    let written = running.store.commit(vec![insert(key("new"), "")]).await;
     assert!(matches!(written, Err(StoreError::Damaged(_))), "{written:?}");
 }
