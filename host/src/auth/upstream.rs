@@ -26,10 +26,9 @@ use futures::future::BoxFuture;
 use url::Url;
 
 use self::local::Local;
-use self::messages::{
-    Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, UpstreamRequest, UpstreamTokens,
-};
+use self::messages::{Callback, Login, LoginError, RefreshError, Refreshed, UpstreamRequest, UpstreamTokens};
 use self::remote::Remote;
+use super::failures::Failure;
 use super::identity::Identity;
 
 /// The provider through which people log in.
@@ -94,8 +93,8 @@ impl Upstream {
     /// Waits until people can be sent there.
     ///
     /// # Errors
-    /// [`Unavailable`] after ten seconds at most, while nothing is known of the provider.
-    pub async fn ready(&self) -> Result<(), Unavailable> {
+    /// [`Failure`] after ten seconds at most, while nothing is known of the provider.
+    pub async fn ready(&self) -> Result<(), Failure> {
         match self {
             Self::Remote(remote) => remote.ready().await.map(drop),
             Self::Local(_) => Ok(()),
@@ -105,8 +104,8 @@ impl Upstream {
     /// Where to send a person.
     ///
     /// # Errors
-    /// [`Unavailable`] after ten seconds at most, while nothing is known of the provider.
-    pub async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Unavailable> {
+    /// [`Failure`] after ten seconds at most, while nothing is known of the provider.
+    pub async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Failure> {
         match self {
             Self::Remote(remote) => remote.authorize_url(request).await,
             Self::Local(local) => Ok(local.authorize_url(request)),

@@ -21,9 +21,11 @@ use super::identity::{Asking, IdentityError, names_provider};
 use super::notes::Notes;
 use super::refusals::Refusals;
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
+use crate::auth::failures::Failure;
+use crate::auth::failures::provider::ProviderFailures;
 use crate::auth::identity::Membership;
 use crate::auth::upstream::messages::{
-    Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, Unusable, UpstreamRequest, UpstreamTokens,
+    Callback, Login, LoginError, RefreshError, Refreshed, Unusable, UpstreamRequest, UpstreamTokens,
 };
 use crate::clock::now_s;
 use crate::config::address::BaseUrl;
@@ -134,18 +136,18 @@ impl Remote {
     }
 
     /// What is known of the provider, or why nothing is, after ten seconds at most.
-    pub(super) async fn ready(&self) -> Result<Arc<Known>, Unavailable> {
+    pub(super) async fn ready(&self) -> Result<Arc<Known>, Failure> {
         let mut knowledge = self.0.knowledge.clone();
         let looked = knowledge.wait_for(|knowledge| !matches!(knowledge, Knowledge::Looking));
         let looked = tokio::time::timeout(FIRST_LOOK, looked).await;
         match looked.ok().and_then(Result::ok).map(|found| found.clone()) {
             Some(Knowledge::Known(known)) => Ok(known),
-            Some(Knowledge::Failed(error)) => Err(self.faults(&self.scopes()).unavailable(Some(&error))),
-            Some(Knowledge::Looking) | None => Err(self.faults(&self.scopes()).unavailable(None)),
+            Some(Knowledge::Failed(error)) => Err(self.failures(&self.scopes()).unavailable(Some(&error))),
+            Some(Knowledge::Looking) | None => Err(self.failures(&self.scopes()).unavailable(None)),
         }
     }
 
-    pub(super) async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Unavailable> {
+    pub(super) async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Failure> {
         let known = self.ready().await?;
         self.await_callback();
         Ok(authorize_url(&self.0.provider, &known, &self.scopes(), request))
@@ -198,7 +200,7 @@ impl Remote {
         let answer = endpoint.request(&Grant::Code { code, request }).await;
         let tokens = kept(answer.map_err(|error| faults.exchange(error))?, None, &scopes);
         if tokens.refresh_token.is_none() {
-            self.warn_of_no_refresh_token(&faults, &scopes);
+            self.warn_of_no_refresh_token(&scopes);
         }
         let asking = Asking { endpoint: &endpoint, tokens: &tokens };
         match asking.identity(Some(&request.nonce)).await {
@@ -325,7 +327,11 @@ impl Remote {
     }
 
     fn faults<'a>(&'a self, scopes: &'a [String]) -> Faults<'a> {
-        Faults { provider: &self.0.provider, callback: &self.0.callback, scopes, notes: &self.0.notes }
+        Faults { failures: self.failures(scopes), notes: &self.0.notes }
+    }
+
+    fn failures<'a>(&'a self, scopes: &'a [String]) -> ProviderFailures<'a> {
+        ProviderFailures { provider: &self.0.provider, callback: &self.0.callback, scopes }
     }
 
     /// Says what to do if nobody ever comes back: a provider that does not know the callback URL shows a page of its
@@ -354,13 +360,13 @@ impl Remote {
     }
 
     /// Once, since it will not be otherwise for the next login.
-    fn warn_of_no_refresh_token(&self, faults: &Faults<'_>, scopes: &[String]) {
+    fn warn_of_no_refresh_token(&self, scopes: &[String]) {
         let provider = &self.0.provider;
         let was_asked = scopes.iter().any(|scope| scope == "offline_access") || !provider.offline.params.is_empty();
         if !was_asked || self.0.has_warned.swap(true, Ordering::Relaxed) {
             return;
         }
-        match faults.hint("no refresh token", None) {
+        match self.failures(scopes).hint("no refresh token", None) {
             Some(hint) => tracing::warn!("{} {}", hint.happened, hint.steps.join(" ")),
             None => tracing::warn!(
                 "{} gave no refresh token, so it is not asked again while a session lasts",
