@@ -3,11 +3,15 @@
 //! - [`remote`]: a provider elsewhere, as its data says. [`local`]: the built-in page, for development.
 //! - `discovery`: how the provider describes itself; `breaker`: what is sent there, and when nothing is.
 //! - [`messages`]: what the provider is asked, and what comes of it.
-//! - `token`, `answer`: codes and refresh tokens for tokens. `id_token`, `claims`, `identity`: whose tokens they are.
+//! - `authorization`: the request that a person is sent with. `token`: codes and refresh tokens for tokens, by way of the
+//!   `oauth2` crate; `adapter`, `answer`: that crate's HTTP client.
+//! - `id_token`, `claims`, `identity`: whose tokens they are.
 //! - `refusals`: whether it refuses one person, or everybody. `notes`: what went wrong lately, for `tinymcp doctor`.
 //! - `faults`: what went wrong there, for whom. [`checkup`]: whether the configuration fits it, for `tinymcp doctor`.
 
+mod adapter;
 mod answer;
+mod authorization;
 mod breaker;
 pub mod checkup;
 mod claims;

@@ -13,12 +13,12 @@ use http::header::{ACCEPT, AGE, DATE, LOCATION};
 use http::{HeaderMap, Request, Response, StatusCode};
 use url::Url;
 
+use super::authorization::{authorize_url, scopes};
 use super::breaker::Wire;
 use super::discovery::{Discovery, Known};
 use super::faults::Faults;
 use super::messages::{LoginError, UpstreamRequest};
 use super::notes::{self, Kept, Note, Notes};
-use super::remote::{authorize_url, scopes};
 use super::token::{Preference, TokenEndpoint, TokenError};
 use crate::auth::failures::Explanation;
 use crate::auth::failures::provider::{DiscoveryError, ProviderFailures};
