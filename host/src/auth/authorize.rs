@@ -9,20 +9,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use http::HeaderMap;
 use http::header::HOST;
-use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use super::clients::{Client, Clients, UnknownClient};
+use super::clients::{Client, UnknownClient};
 use super::cookies::Cookie;
-use super::explain::Explanation;
-use super::form::{self, FORM_BYTES_MAX, Parameters};
+use super::failures::Failure;
 use super::pages::{ConsentPage, clean_name};
+use super::parameters::{self, FORM_BYTES_MAX, Parameters};
 use super::people::People;
-use super::request::{Form, FreshForm, ValidatedRequest};
 use super::resource;
-use super::server::{AuthorizationServer, Back, Failure};
-use crate::auth::upstream::messages::Unavailable;
+use super::server::{AuthorizationServer, Back};
+use super::transaction::{Form, FreshForm, ValidatedRequest};
 use crate::config::address::BaseUrl;
 use crate::html::see_other;
 
@@ -40,9 +39,9 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
         // Cookies are the host's, and the provider sends people back to `base_url`.
         return see_other(&format!("{}/authorize?{}", server.base_url().as_str(), raw.encode()));
     }
-    let (client, redirect_uri) = match proved_client(&server.clients, &raw).await {
+    let (client, redirect_uri) = match proved_client(server, &raw).await {
         Ok(proved) => proved,
-        Err(failure) => return server.page(headers, failure.into_failure(server)),
+        Err(failure) => return server.page(headers, failure),
     };
     let back = Back {
         redirect_uri: &redirect_uri,
@@ -51,7 +50,7 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
         is_approved: server.clients.is_declared(&client.id),
     };
     if let Err(unavailable) = server.upstream.ready().await {
-        return server.page(headers, provider_unavailable(unavailable, back));
+        return server.page_and_back(headers, unavailable, Some(back));
     }
     match validate(&raw, &client, &redirect_uri, server.base_url(), server.people()) {
         Ok(request) => ask(server, headers, &client, request),
@@ -61,36 +60,29 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
 
 /// The same with the parameters in a form (RFC 6749 §3.1).
 pub(crate) async fn authorize_by_form(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
-    let is_form = form::is_form(headers);
-    let body = form::read(body, FORM_BYTES_MAX).await;
+    let is_form = parameters::is_form(headers);
+    let body = parameters::read(body, FORM_BYTES_MAX).await;
     let raw = body.ok().filter(|_| is_form).and_then(|body| String::from_utf8(body.to_vec()).ok());
     authorize(server, headers, raw.as_deref().unwrap_or_default()).await
 }
 
-/// Nobody can be sent to the provider at the moment.
-pub(super) fn provider_unavailable(unavailable: Unavailable, back: Back<'_>) -> Failure<'_> {
-    let Unavailable { explanation, cause } = unavailable;
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    Failure { status, error: "temporarily_unavailable", explanation, cause, back: Some(back) }
-}
-
-/// Why a request cannot even be answered to its client.
-enum Unproved {
-    Repeated(&'static str),
-    NoClient,
-    Unknown { id: String, why: UnknownClient },
-    NoRedirect,
-    OtherRedirect { client: Client, offered: String },
-}
-
 /// The client, and a redirect URI that is its own.
-async fn proved_client(clients: &Clients, raw: &Parameters) -> Result<(Client, String), Unproved> {
-    let id = raw.one("client_id").map_err(|_| Unproved::Repeated("client_id"))?.ok_or(Unproved::NoClient)?;
-    let client = clients.find(id).await.map_err(|why| Unproved::Unknown { id: id.to_owned(), why })?;
-    let redirect_uri = raw.one("redirect_uri").map_err(|_| Unproved::Repeated("redirect_uri"))?;
-    let redirect_uri = redirect_uri.ok_or(Unproved::NoRedirect)?;
-    if !clients.may_send(&client, redirect_uri) {
-        return Err(Unproved::OtherRedirect { client, offered: redirect_uri.to_owned() });
+async fn proved_client(server: &AuthorizationServer, raw: &Parameters) -> Result<(Client, String), Failure> {
+    let endpoint = server.base_url().endpoint();
+    let once = |name: &str| raw.one(name).map_err(|_| Failure::repeated_parameter(name));
+    let id = once("client_id")?.ok_or_else(|| Failure::no_client(&endpoint))?;
+    let client = server.clients.find(id).await.map_err(|unknown| match unknown {
+        UnknownClient::NotRegistered => Failure::client_not_registered(&endpoint),
+        UnknownClient::OwnIdAtProvider => Failure::own_id_at_provider(id, server.upstream.display_name(), &endpoint),
+        UnknownClient::Document(error) => Failure::client_document(id, &error.outward(), error.to_string()),
+    })?;
+    let redirect_uri = once("redirect_uri")?.ok_or_else(Failure::no_redirect_uri)?;
+    if !server.clients.may_send(&client, redirect_uri) {
+        let reason = match server.clients.accept(redirect_uri) {
+            Err(unacceptable) => format!("It cannot be used by any client: {unacceptable}."),
+            Ok(_) => format!("The client registered {}.", listed(client.redirect_uris())),
+        };
+        return Err(Failure::foreign_redirect_uri(redirect_uri, &reason));
     }
     Ok((client, redirect_uri.to_owned()))
 }
@@ -176,107 +168,9 @@ fn ask(server: &AuthorizationServer, headers: &HeaderMap, client: &Client, reque
     response
 }
 
-impl Unproved {
-    fn into_failure<'r>(self, server: &AuthorizationServer) -> Failure<'r> {
-        let bad = StatusCode::BAD_REQUEST;
-        let endpoint = server.base_url().endpoint();
-        match self {
-            Self::Repeated(name) => {
-                let explanation = Explanation::new(
-                    "The login link is broken",
-                    format!("The client's link gives `{name}` more than once."),
-                    &["Start the login again in your client; if this page returns, it is the client's fault."],
-                );
-                Failure::here(bad, "invalid_request", explanation, "a parameter is repeated")
-            }
-            Self::NoClient => {
-                let explanation = Explanation::new(
-                    "This is not a page to visit",
-                    "This address is where MCP clients begin a login, and the link that led here does not name a client.",
-                    &[&format!("Give your client the address `{endpoint}`: it finds everything else by itself.")],
-                );
-                Failure::here(bad, "invalid_request", explanation, "no client_id")
-            }
-            Self::Unknown { id, why: UnknownClient::OwnIdAtProvider } => own_id_pasted(server, &id),
-            Self::Unknown { id: _, why: UnknownClient::NotRegistered } => not_registered(&endpoint),
-            Self::Unknown { id, why: UnknownClient::Document(error) } => {
-                let explanation = Explanation::new(
-                    "The client's description cannot be used",
-                    format!(
-                        "The client names itself by the URL `{id}`, and what is there cannot be used: {}.",
-                        error.outward()
-                    ),
-                    &[
-                        "Try again in a minute, in case the site could not be reached.",
-                        "If it goes on, the client's maker has to mend that document.",
-                    ],
-                );
-                Failure::here(bad, "invalid_client", explanation, error.to_string())
-            }
-            Self::NoRedirect => {
-                let explanation = Explanation::new(
-                    "The login link is broken",
-                    "The client's link does not say where to send you back to (`redirect_uri`).",
-                    &["Start the login again in your client; if this page returns, it is the client's fault."],
-                );
-                Failure::here(bad, "invalid_request", explanation, "no redirect_uri")
-            }
-            Self::OtherRedirect { client, offered } => {
-                let reason = match server.clients.accept(&offered) {
-                    Err(unacceptable) => format!("It cannot be used by any client: {unacceptable}."),
-                    Ok(_) => format!("The client registered {}.", listed(client.redirect_uris())),
-                };
-                let explanation = Explanation::new(
-                    "The client may not send you there",
-                    format!("The client wants you sent back to `{offered}`. {reason}"),
-                    &[
-                        "In your client, clear this server's authentication and log in again: it then registers anew.",
-                        "For a client declared in `tinymcp.toml`, the server's operator adds the address to `redirect_uris` in its table under `[auth.clients]`.",
-                    ],
-                );
-                Failure::here(bad, "invalid_request", explanation, "the redirect URI is not registered")
-            }
-        }
-    }
-}
-
 fn listed(uris: &[String]) -> String {
     let uris: Vec<String> = uris.iter().map(|uri| format!("`{uri}`")).collect();
     if uris.is_empty() { "no address".to_owned() } else { uris.join(", ") }
-}
-
-fn not_registered<'r>(endpoint: &str) -> Failure<'r> {
-    let explanation = Explanation::new(
-        "Client Not Registered",
-        "The client presents an id that this server did not give out: it comes from another server, or from before this server's key was replaced.",
-        &[
-            "Have your client forget this server's authentication and log in again; how depends on the client. Cursor: in Settings, MCP, choose Logout or Clear authentication for this server, and log in again.",
-            "Claude Code: type `/mcp`, choose the server and Clear authentication; or run `claude mcp logout NAME`.",
-            "VS Code: run the command `Authentication: Remove Dynamic Authentication Providers`, and start the server again.",
-            "mcp-remote: delete the folder `~/.mcp-auth`.",
-            &format!(
-                "The client's configuration needs the address `{endpoint}` and nothing else: no client id, no secret."
-            ),
-        ],
-    );
-    Failure::here(StatusCode::BAD_REQUEST, "invalid_client", explanation, "the client id was not given out here")
-}
-
-fn own_id_pasted<'r>(server: &AuthorizationServer, id: &str) -> Failure<'r> {
-    let provider = server.upstream.display_name();
-    let endpoint = server.base_url().endpoint();
-    let explanation = Explanation::new(
-        &format!("This is your {provider} application's id"),
-        format!(
-            "The client presents `{id}`, which is this server's own id at {provider} and no client's: here it is \"Client Not Registered\". Clients register with this server and get ids of their own."
-        ),
-        &[
-            "Remove the `auth` block with the client id and secret from the client's configuration.",
-            &format!("What remains is `{{\"mcpServers\": {{\"tinymcp\": {{\"url\": \"{endpoint}\"}}}}}}`."),
-            "Clear the client's stored authentication for this server, restart the client, and log in again.",
-        ],
-    );
-    Failure::here(StatusCode::BAD_REQUEST, "invalid_client", explanation, "the provider's client id was presented")
 }
 
 #[cfg(test)]

@@ -6,17 +6,14 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
-use super::consent::{expired, other_browser, store_failed};
-use super::explain::Explanation;
-use super::form::Parameters;
+use super::failures::Failure;
 use super::pages::{LoggedInPage, Outcome};
-use super::request::{self, TransactionId, ValidatedRequest};
-use super::server::{AuthorizationServer, Back, Failure, reference};
+use super::parameters::Parameters;
+use super::server::{AuthorizationServer, Back, reference};
 use super::sessions::{NewSession, Progress};
-use super::transaction::{self, Ending, Found, Transaction};
-use crate::auth::identity::{Identity, Membership};
+use super::transaction::{self, Ending, Transaction, TransactionId, TransactionRow, ValidatedRequest};
 use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable};
 use crate::store::{Committed, Key, StoreError};
 
@@ -26,30 +23,33 @@ const TRIES: usize = 4;
 /// Takes the provider's answer.
 pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
     let raw = Parameters::parse(raw_query.as_bytes());
-    let Ok(Some(state)) = raw.one("state") else { return server.page(headers, expired()) };
+    let Ok(Some(state)) = raw.one("state") else { return server.page(headers, Failure::expired()) };
     let found = match transaction::find(&server.store, state).await {
         Ok(found) => found,
-        Err(error) => return server.page(headers, store_failed(&error, None)),
+        Err(error) => return server.page(headers, Failure::store(error.to_string())),
     };
     let Some((key, transaction)) = found.map(|found| (found.key, found.transaction)) else {
-        return server.page(headers, expired());
+        return server.page(headers, Failure::expired());
     };
-    let Some((id, request)) = transaction.login() else { return server.page(headers, expired()) };
+    let Some((id, request)) = transaction.login() else { return server.page(headers, Failure::expired()) };
     if !server.is_bound(headers, id) {
-        return server.page(headers, other_browser("the provider's answer came without the cookie of its login"));
+        return server
+            .page(headers, Failure::other_browser("the provider's answer came without the cookie of its login"));
     }
     let answer = answer(&raw);
     let ending = match &transaction {
         Transaction::Answered { ending, .. } => Ok(Some(ending.clone())),
-        _ if answer.as_ref().is_some_and(Callback::is_empty) => return server.page(headers, cut_off()),
+        _ if answer.as_ref().is_some_and(Callback::is_empty) => {
+            return server.page(headers, Failure::callback_cut_off());
+        }
         _ => ending(server, key, answer).await,
     };
     let mut response = match ending {
         Ok(Some(ending)) => show(server, headers, request, ending).await,
-        Ok(None) => server.page(headers, expired()),
-        Err(error) => server.page(headers, store_failed(&error, None)),
+        Ok(None) => server.page(headers, Failure::expired()),
+        Err(error) => server.page(headers, Failure::store(error.to_string())),
     };
-    server.cookies.keep(&mut response, id, &request::binding(&server.requests, id));
+    server.cookies.keep(&mut response, id, &transaction::binding(&server.requests, id));
     response
 }
 
@@ -71,7 +71,7 @@ async fn ending(
     let work = async move { task.answering.take(key, ending_in_turn(&task, key, answer)).await };
     let panicked = |_| {
         let cause = "the login panicked".to_owned();
-        Ok(Some(failed(server, None, LoginError::Broken { kind: Unusable::Host, cause })))
+        Ok(Some(failed(server, LoginError::Broken { kind: Unusable::Host, cause })))
     };
     server.in_flight.spawn(work).await.unwrap_or_else(panicked)
 }
@@ -112,7 +112,7 @@ async fn ending_in_turn(
 /// The login came to something else, which is not written down yet.
 async fn log_in(
     server: &Arc<AuthorizationServer>,
-    found: &Found,
+    found: &TransactionRow,
     answer: Option<Callback>,
     id: &TransactionId,
     request: &ValidatedRequest,
@@ -121,13 +121,14 @@ async fn log_in(
         let what = "the provider's answer was not usable: it gives a parameter more than once";
         return Err(temporary(server, "server_error", what, what));
     };
-    let back = Back::approved(request);
-    let upstream = request::upstream_request(&server.requests, id, server.callback_url());
+    let upstream = transaction::upstream_request(&server.requests, id, server.callback_url());
     let login = server.upstream.log_in(&answer, &upstream).await;
-    let Login { identity, tokens } = login.map_err(|error| failed(server, Some(back), error))?;
+    let Login { identity, tokens } = login.map_err(|error| failed(server, error))?;
     if !server.people().admits(&identity) {
         server.upstream.discard(tokens);
-        return Err(Ending::page(not_allowed(server, back, &identity)));
+        let lacks_organizations = server.people().lacks_organizations(&identity);
+        let failure = Failure::not_allowed(server.upstream.display_name(), &identity, lacks_organizations);
+        return Err(Ending::page(failure, true));
     }
     let person = identity.name.clone().or_else(|| identity.email.clone());
     let session = NewSession {
@@ -151,7 +152,7 @@ async fn log_in(
         Err(error) => {
             server.upstream.discard(tokens);
             // The store has failed: there is nowhere to write it down, and the next load finds that it was interrupted.
-            Ok(Some(Ending::page(store_failed(&error, Some(back)))))
+            Ok(Some(Ending::page(Failure::store(error.to_string()), true)))
         }
     }
 }
@@ -159,7 +160,7 @@ async fn log_in(
 /// Writes down what a login came to without a session. Whoever waits learns it in any case.
 async fn written(
     server: &AuthorizationServer,
-    found: &Found,
+    found: &TransactionRow,
     id: &TransactionId,
     request: &ValidatedRequest,
     ending: Ending,
@@ -186,41 +187,22 @@ async fn show(
             Ok(Progress::Redeemed) => {
                 LoggedInPage { client: request.client_name.clone(), person }.response(server.base_url())
             }
-            Ok(Progress::Over) => server.page(headers, expired()),
-            Err(error) => server.page(headers, store_failed(&error, None)),
+            Ok(Progress::Over) => server.page(headers, Failure::expired()),
+            Err(error) => server.page(headers, Failure::store(error.to_string())),
         },
         Ending::Error { error, description } => server.send_error(&back, &error, &description),
         Ending::Page { status, error, explanation, cause, is_for_client } => {
-            let back = Some(back).filter(|_| is_for_client);
-            server.page(headers, transaction::failure(status, &error, explanation, cause, back))
+            let failure = transaction::failure(status, &error, explanation, cause);
+            server.page_and_back(headers, failure, Some(back).filter(|_| is_for_client))
         }
     }
 }
 
-/// The address was cut on its way here, by a program that splits it at `&` say. Nothing is used up.
-fn cut_off<'r>() -> Failure<'r> {
-    let explanation = Explanation::new(
-        "The address is not whole",
-        "The identity provider's answer is missing from it, so the login has not gone on. Nothing is lost.",
-        &["Open the whole address, or go back and log in at the identity provider again."],
-    );
-    Failure::here(
-        StatusCode::BAD_REQUEST,
-        "invalid_request",
-        explanation,
-        "the callback has neither `code` nor `error`",
-    )
-}
-
 /// What failed at the provider, told to whom it concerns: the client always learns of it.
-fn failed(server: &AuthorizationServer, back: Option<Back<'_>>, error: LoginError) -> Ending {
+fn failed(server: &AuthorizationServer, error: LoginError) -> Ending {
     match error {
         LoginError::Denied { description } => Ending::error("access_denied", &description),
-        LoginError::Operator(explanation) => {
-            let cause = explanation.quote.clone().unwrap_or_else(|| explanation.happened.clone());
-            let status = StatusCode::BAD_GATEWAY;
-            Ending::page(Failure { status, error: "server_error", explanation, cause, back })
-        }
+        LoginError::Operator(explanation) => Ending::page(Failure::provider_refused(explanation), true),
         LoginError::Temporary { cause } => {
             temporary(server, "temporarily_unavailable", "the provider cannot be reached", &cause)
         }
@@ -235,36 +217,4 @@ fn temporary(server: &AuthorizationServer, error: &str, what: &str, cause: &str)
     let reference = reference();
     tracing::warn!(%reference, provider = server.upstream.name(), cause, "a login failed at the provider");
     Ending::error(error, &format!("{what}; reference {reference}"))
-}
-
-/// The person is known to the provider, and not meant to use this server.
-fn not_allowed<'r>(server: &AuthorizationServer, back: Back<'r>, identity: &Identity) -> Failure<'r> {
-    let who = match (&identity.email, identity.email_verified) {
-        (Some(email), true) => format!("as `{email}`"),
-        (Some(email), false) => format!("as `{email}`, an address that has not been verified"),
-        (None, _) => format!("as `{}`", identity.subject),
-    };
-    let provider = server.upstream.display_name();
-    let mut explanation = Explanation::new(
-        "You may not use this server",
-        format!("{provider} knows you {who}. The operator of this server has not allowed you to log in."),
-        &[
-            "If you have another account, log out there and begin again in your client.",
-            "Otherwise ask whoever runs this server to let you in: `[auth]` in `tinymcp.toml` says who may log in.",
-        ],
-    );
-    if identity.email.is_some() && !identity.email_verified {
-        explanation.steps.insert(0, format!("Have your address verified at {provider}, then log in again: one that is not verified counts for nothing."));
-    }
-    let mut cause = "the person is not among those of `auth.allow`, or is among those of `auth.deny`".to_owned();
-    if server.people().lacks_organizations(identity) {
-        let why = match identity.membership {
-            Membership::Overflowed => "does not list all the groups that you are in, since they are too many",
-            Membership::Unknown | Membership::Whole => "does not say which organizations you belong to",
-        };
-        explanation.steps.push(format!("{provider} {why}: whoever runs this server may have to change that there."));
-        cause.push_str("; the provider ");
-        cause.push_str(why);
-    }
-    Failure { status: StatusCode::FORBIDDEN, error: "access_denied", explanation, cause, back: Some(back) }
 }

@@ -8,7 +8,7 @@ use http::header::AUTHORIZATION;
 use super::clients::document::DocumentError;
 use super::clients::{Client, Shown, UnknownClient};
 use super::errors::OAuthError;
-use super::form::Parameters;
+use super::parameters::Parameters;
 use super::server::AuthorizationServer;
 use crate::clock;
 use crate::store::{Committed, Key, Table, Write};

@@ -10,60 +10,58 @@ use axum::response::Response;
 use http::header::ORIGIN;
 use http::{HeaderMap, StatusCode};
 
-use super::authorize::provider_unavailable;
 use super::cookies::Cookie;
-use super::explain::Explanation;
-use super::form;
-use super::request::{self, Form};
-use super::server::{AuthorizationServer, Back, Failure};
-use super::transaction;
+use super::failures::Failure;
+use super::parameters;
+use super::server::{AuthorizationServer, Back};
+use super::transaction::{self, Form};
 use crate::html::see_other;
-use crate::store::StoreError;
 
 /// Takes the consent form.
 pub(crate) async fn decide(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
-    let parameters = match form::read_form(headers, body).await {
+    let parameters = match parameters::read_form(headers, body).await {
         Ok(parameters) => parameters,
-        Err(error) => return server.page(headers, broken_form(error.status(), error.message())),
+        Err(error) => return server.page(headers, Failure::broken_form(error.status(), error.message())),
     };
     let sealed = parameters.one("request").ok().flatten().unwrap_or_default();
-    let Some(form) = Form::open(&server.requests, sealed) else { return server.page(headers, expired()) };
+    let Some(form) = Form::open(&server.requests, sealed) else { return server.page(headers, Failure::expired()) };
     let csrf = server.cookies.get(headers, Cookie::Csrf, &form.id);
     // It is taken away when the browser comes back from the provider.
     if csrf.is_none() && server.is_bound(headers, &form.id) {
-        return server.page(headers, expired());
+        return server.page(headers, Failure::expired());
     }
     if !is_from_our_page(headers, server.base_url().as_str()) || !csrf.is_some_and(|cookie| form.belongs_to(cookie)) {
-        return server.page(headers, other_browser("the consent form came without its cookie, or from another site"));
+        return server
+            .page(headers, Failure::other_browser("the consent form came without its cookie, or from another site"));
     }
     match parameters.one("decision").ok().flatten() {
         Some("approve") => approve(server, headers, form).await,
         Some("deny") => deny(server, &form).await,
-        _ => server.page(headers, broken_form(StatusCode::BAD_REQUEST, "the form has no decision")),
+        _ => server.page(headers, Failure::broken_form(StatusCode::BAD_REQUEST, "the form has no decision")),
     }
 }
 
 async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: Form) -> Response {
-    let upstream = request::upstream_request(&server.requests, &form.id, server.callback_url());
+    let upstream = transaction::upstream_request(&server.requests, &form.id, server.callback_url());
     let back = Back::approved(&form.request);
     let url = match server.upstream.authorize_url(&upstream).await {
         Ok(url) => url,
-        Err(unavailable) => return server.page(headers, provider_unavailable(unavailable, back)),
+        Err(unavailable) => return server.page_and_back(headers, unavailable, Some(back)),
     };
     match transaction::begin(&server.store, &upstream.state, &form.id, &form.request).await {
         Ok(true) => {}
-        Ok(false) => return server.page(headers, expired()),
-        Err(error) => return server.page(headers, store_failed(&error, Some(back))),
+        Ok(false) => return server.page(headers, Failure::expired()),
+        Err(error) => return server.page_and_back(headers, Failure::store(error.to_string()), Some(back)),
     }
     let mut response = see_other(url.as_str());
-    let binding = request::binding(&server.requests, &form.id);
+    let binding = transaction::binding(&server.requests, &form.id);
     server.cookies.set(&mut response, Cookie::Login, &form.id, &binding);
     response
 }
 
 /// Tells the client. Who has approved before, in another tab say, takes that back.
 async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
-    let upstream = request::upstream_request(&server.requests, &form.id, server.callback_url());
+    let upstream = transaction::upstream_request(&server.requests, &form.id, server.callback_url());
     if let Err(error) = transaction::take_back(&server.store, &upstream.state).await {
         tracing::warn!(%error, "a login that was denied could not be ended; it ends by itself");
     }
@@ -85,50 +83,6 @@ fn is_from_our_page(headers: &HeaderMap, base_url: &str) -> bool {
         (Some(_), _) => false,
         (None, Some(origin)) => origin == "null" || origin == base_url,
     }
-}
-
-fn broken_form<'r>(status: StatusCode, what: &str) -> Failure<'r> {
-    let explanation = Explanation::new(
-        "The form did not arrive",
-        format!("The answer to the question could not be read: {what}."),
-        &["Start the login again in your client."],
-    );
-    Failure::here(status, "invalid_request", explanation, what)
-}
-
-/// The form, or the provider's answer, belongs to nothing that is under way.
-pub(super) fn expired<'r>() -> Failure<'r> {
-    let explanation = Explanation::new(
-        "This login is over",
-        "The login was finished already, or more than ten minutes have passed since it began.",
-        &["Start the login again in your client. If the client says that it is connected, there is nothing to do."],
-    );
-    Failure::here(StatusCode::BAD_REQUEST, "invalid_request", explanation, "the login is unknown, expired or used")
-}
-
-/// The browser is not the one that the login began in.
-pub(super) fn other_browser<'r>(cause: &str) -> Failure<'r> {
-    let explanation = Explanation::new(
-        "This browser did not begin the login",
-        "For your safety a login can be finished only in the browser in which it was begun, and this one did not send the cookie that says so.",
-        &[
-            "Start the login again in your client, and finish it in the browser window that opens.",
-            "If cookies are blocked for this site, allow them.",
-            "If a proxy stands in front of this server, its operator makes sure that it does not add a `Domain` to cookies: browsers drop `__Host-` cookies that have one.",
-        ],
-    );
-    Failure::here(StatusCode::FORBIDDEN, "access_denied", explanation, cause)
-}
-
-/// Nothing could be read or written; nothing was changed.
-pub(super) fn store_failed<'r>(error: &StoreError, back: Option<Back<'r>>) -> Failure<'r> {
-    let explanation = Explanation::new(
-        "The server cannot remember logins at the moment",
-        "Its store does not take anything, so the login cannot go on. Whoever is logged in already stays so.",
-        &["Try again in a minute.", "If it goes on, the server's operator finds the reason in its log."],
-    );
-    let cause = error.to_string();
-    Failure { status: StatusCode::SERVICE_UNAVAILABLE, error: "temporarily_unavailable", explanation, cause, back }
 }
 
 #[cfg(test)]

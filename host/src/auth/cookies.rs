@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
-use super::request::{LIFE_S, TransactionId};
+use super::transaction::{LIFE_S, TransactionId};
 
 /// Logins of one browser that may be under way. Each costs every request of that browser some hundred bytes.
 const LOGINS_MAX: usize = 10;

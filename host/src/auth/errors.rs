@@ -109,8 +109,8 @@ impl From<StoreError> for OAuthError {
     }
 }
 
-impl From<super::form::Repeated> for OAuthError {
-    fn from(super::form::Repeated(name): super::form::Repeated) -> Self {
+impl From<super::parameters::Repeated> for OAuthError {
+    fn from(super::parameters::Repeated(name): super::parameters::Repeated) -> Self {
         Self::InvalidRequest(format!("parameter `{name}` is given more than once"))
     }
 }

@@ -1,28 +1,31 @@
-//! `/local/authorize`: the built-in login's page, see [`super::upstream::local`].
+//! `/local/authorize`: the page of the built-in login, see [`super::upstream::local`].
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
-use super::explain::Explanation;
-use super::form::{self, Parameters};
-use super::server::{AuthorizationServer, Failure};
+use super::failures::Failure;
+use super::pages::NamePage;
+use super::parameters::{self, Parameters};
+use super::server::AuthorizationServer;
 use super::upstream::Upstream;
-use super::upstream::local::Local;
+use super::upstream::local::{Local, Submission};
+use crate::config::address::BaseUrl;
+use crate::html::see_other;
 
 /// Asks for a name. None where somebody else logs people in.
 pub(crate) fn page(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Option<Response> {
-    let page = local(server)?.page(&Parameters::parse(raw_query.as_bytes()));
-    Some(page.unwrap_or_else(|explanation| refused(server, headers, explanation)))
+    let form = local(server)?.form(&Parameters::parse(raw_query.as_bytes()));
+    Some(respond(server, headers, form.map(Submission::Form)))
 }
 
 /// Takes the name.
 pub(crate) async fn submit(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Option<Response> {
     let local = local(server)?;
-    let form = form::read_form(headers, body).await.unwrap_or_default();
-    Some(local.submit(&form).unwrap_or_else(|explanation| refused(server, headers, explanation)))
+    let form = parameters::read_form(headers, body).await.unwrap_or_default();
+    Some(respond(server, headers, local.submit(&form)))
 }
 
 fn local(server: &AuthorizationServer) -> Option<&Local> {
@@ -32,7 +35,24 @@ fn local(server: &AuthorizationServer) -> Option<&Local> {
     }
 }
 
-fn refused(server: &AuthorizationServer, headers: &HeaderMap, explanation: Explanation) -> Response {
-    let cause = "the built-in login was visited without a login under way";
-    server.page(headers, Failure::here(StatusCode::BAD_REQUEST, "invalid_request", explanation, cause))
+fn respond(server: &AuthorizationServer, headers: &HeaderMap, submission: Option<Submission>) -> Response {
+    match submission {
+        Some(submission) => answer(server.base_url(), &submission),
+        None => server.page(headers, Failure::no_login_under_way()),
+    }
+}
+
+pub(super) fn answer(base_url: &BaseUrl, submission: &Submission) -> Response {
+    match submission {
+        Submission::Form(form) => NamePage {
+            server: base_url.authority(),
+            state: &form.request.state,
+            code_challenge: &form.request.code_challenge,
+            nonce: &form.request.nonce,
+            name: &form.name,
+            problem: form.problem.as_deref(),
+        }
+        .response(base_url),
+        Submission::Callback(url) => see_other(url.as_str()),
+    }
 }

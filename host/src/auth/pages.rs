@@ -16,7 +16,7 @@ use url::Url;
 pub use self::names::clean_name;
 use self::names::mixes_scripts;
 use self::place::{Destination, Place};
-use super::explain::Explanation;
+use super::failures::{Explanation, Failure};
 use crate::config::address::BaseUrl;
 use crate::html;
 use crate::sanitize::{clean, cut};
@@ -67,12 +67,8 @@ pub enum Asking {
 /// Tells of something that a person must know, mostly a failure.
 #[derive(Debug)]
 pub struct MessagePage {
-    /// The status.
-    pub status: StatusCode,
-    /// The error's code (RFC 6749 §4.1.2.1, §5.2), for the page's twin in JSON.
-    pub error: &'static str,
-    /// What to tell.
-    pub explanation: Explanation,
+    /// The failure that it shows.
+    pub failure: Failure,
     /// Finds the cause in the log.
     pub reference: String,
     /// Where the person is taken afterwards.
@@ -205,11 +201,11 @@ impl MessagePage {
 
     /// The page as an answer.
     pub fn response(&self, base_url: &BaseUrl) -> Response {
-        html::answer(self.status, &self.view(base_url), base_url)
+        html::answer(self.failure.status, &self.view(base_url), base_url)
     }
 
     fn view<'a>(&'a self, base_url: &'a BaseUrl) -> MessageView<'a> {
-        let Explanation { title, happened, steps, quote } = &self.explanation;
+        let Explanation { title, happened, steps, quote } = &self.failure.explanation;
         MessageView {
             server: base_url.authority(),
             title: clean(title),
@@ -222,10 +218,10 @@ impl MessagePage {
     }
 
     fn json(&self) -> Response {
-        let Explanation { title, happened, steps, quote: _ } = &self.explanation;
+        let Explanation { title, happened, steps, quote: _ } = &self.failure.explanation;
         let description = clean(&format!("{title}: {happened} {}", steps.join(" ")));
         let body = json!({
-            "error": self.error,
+            "error": self.failure.error,
             "error_description": description.trim_end(),
             "reference": self.reference,
         });
@@ -236,7 +232,7 @@ impl MessagePage {
             (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
             (VARY, HeaderValue::from_static("accept")),
         ];
-        (self.status, headers, body.to_string()).into_response()
+        (self.failure.status, headers, body.to_string()).into_response()
     }
 }
 
@@ -308,6 +304,26 @@ struct ReturnView<'a> {
     place: Place,
     outcome: &'a Outcome,
     going: Going,
+}
+
+/// The form of the built-in login, which asks for a name.
+#[derive(Template)]
+#[template(path = "local.html")]
+pub(super) struct NamePage<'a> {
+    pub(super) server: &'a str,
+    pub(super) state: &'a str,
+    pub(super) code_challenge: &'a str,
+    pub(super) nonce: &'a str,
+    pub(super) name: &'a str,
+    /// The reason why the name before this one was not taken.
+    pub(super) problem: Option<&'a str>,
+}
+
+impl NamePage<'_> {
+    pub(super) fn response(&self, base_url: &BaseUrl) -> Response {
+        let status = if self.problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        html::answer(status, self, base_url)
+    }
 }
 
 impl LoggedInPage {

@@ -8,8 +8,8 @@ use axum::response::Response;
 
 use super::clients::registration::{self, BODY_BYTES_MAX};
 use super::errors::OAuthError;
-use super::form::{self, BodyError};
 use super::limits::Bucket;
+use super::parameters::{self, BodyError};
 use super::server::AuthorizationServer;
 use crate::clock::now_s;
 
@@ -17,7 +17,7 @@ use crate::clock::now_s;
 pub(crate) async fn register(server: &Arc<AuthorizationServer>, address: IpAddr, body: Body) -> Response {
     let answer = async {
         server.limits.count(Bucket::Register, address)?;
-        let body = form::read(body, BODY_BYTES_MAX).await.map_err(|error| match error {
+        let body = parameters::read(body, BODY_BYTES_MAX).await.map_err(|error| match error {
             BodyError::TooLarge => OAuthError::TooLarge,
             BodyError::Overload => OAuthError::unavailable(),
             BodyError::Incomplete | BodyError::NotAForm => {

@@ -15,12 +15,12 @@ use super::clients::document::Documents;
 use super::clients::redirect::{self, Kind};
 use super::clients::{Clients, Declared};
 use super::cookies::{Cookie, Cookies};
-use super::explain::Explanation;
+use super::failures::Failure;
 use super::limits::{Bucket, Limits};
 use super::pages::{Forward, Going, MessagePage, Outcome, ReturnPage};
 use super::people::People;
-use super::request::{self, TransactionId, ValidatedRequest};
 use super::sessions::{Lives, Sessions, Turns};
+use super::transaction::{self, TransactionId, ValidatedRequest};
 use super::upstream::Upstream;
 use crate::config::Config;
 use crate::config::address::BaseUrl;
@@ -47,15 +47,13 @@ const TOKENS: &str = "tinymcp 2026 tokens";
 const REQUESTS: &str = "tinymcp 2026 authorization requests";
 
 /// What an authorization server is made of.
-pub struct Parameters<'a> {
+pub struct ServerParts<'a> {
     /// The configuration; scopes of plugins change while the server runs.
     pub config: watch::Receiver<Arc<Config>>,
     /// Clients of `[auth.clients]`, their secrets resolved.
     pub clients: BTreeMap<String, Declared>,
     /// Who logs people in.
     pub upstream: Arc<Upstream>,
-    /// Our id there.
-    pub own_id_at_provider: Option<String>,
     /// What fetches the metadata documents of clients.
     pub documents: Documents,
     /// Holds the keys.
@@ -86,9 +84,8 @@ pub struct AuthorizationServer {
 
 impl AuthorizationServer {
     /// Puts one together.
-    pub fn new(parameters: Parameters<'_>) -> Self {
-        let Parameters { config, clients, upstream, own_id_at_provider, documents, state, store, tasks, in_flight } =
-            parameters;
+    pub fn new(parts: ServerParts<'_>) -> Self {
+        let ServerParts { config, clients, upstream, documents, state, store, tasks, in_flight } = parts;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
         let people = People::new(config.clone(), is_local(&upstream), tasks);
@@ -106,7 +103,7 @@ impl AuthorizationServer {
             Vault::of(state, CLIENT_IDS),
             documents,
             clients,
-            own_id_at_provider,
+            upstream.client_id().map(str::to_owned),
             auth.unknown_clients,
             people,
             config,
@@ -134,7 +131,7 @@ impl AuthorizationServer {
     /// Tells the browser that approved a login, by the cookie that it got then.
     pub(super) fn is_bound(&self, headers: &HeaderMap, id: &TransactionId) -> bool {
         let cookie = self.cookies.get(headers, Cookie::Login, id).unwrap_or_default();
-        vault::is_equal(cookie.as_bytes(), request::binding(&self.requests, id).as_bytes())
+        vault::is_equal(cookie.as_bytes(), transaction::binding(&self.requests, id).as_bytes())
     }
 
     /// Who logs people in.
@@ -161,14 +158,7 @@ impl AuthorizationServer {
             if !html::is_preferred(headers) {
                 return Box::new(too_many.response());
             }
-            let explanation = Explanation::new(
-                "Too many logins at once",
-                "So many logins were begun from your address lately that this server takes a break.",
-                &["Wait a minute, then start the login again in your client."],
-            );
-            let failure =
-                Failure::here(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", explanation, "too many logins");
-            let mut page = self.page(headers, failure);
+            let mut page = self.page(headers, Failure::too_many_logins());
             if let Some(retry_after) = too_many.response().headers().get(RETRY_AFTER) {
                 page.headers_mut().insert(RETRY_AFTER, retry_after.clone());
             }
@@ -185,23 +175,24 @@ impl AuthorizationServer {
         self.base_url.callback()
     }
 
-    /// A page about something that went wrong, and its cause in the log.
-    pub(super) fn page(&self, headers: &HeaderMap, failure: Failure<'_>) -> Response {
-        let reference = reference();
-        let Failure { status, error, explanation, cause, back } = failure;
-        let cause = cut(&cause, CAUSE_BYTES);
-        tracing::warn!(%reference, status = status.as_u16(), cause, "login: {}", explanation.title);
+    /// Answers with the page of a failure that concerns the person alone.
+    pub(super) fn page(&self, headers: &HeaderMap, failure: Failure) -> Response {
+        self.page_and_back(headers, failure, None)
+    }
+
+    /// Answers with the page of a failure, which the client learns of after the person. The cause is logged.
+    pub(super) fn page_and_back(&self, headers: &HeaderMap, failure: Failure, back: Option<Back<'_>>) -> Response {
         let forward = back.and_then(|back| {
             let after_s = match self.way(&back) {
                 Way::Redirect | Way::Page(Going::ByItself) => Some(FORWARD_AFTER_S),
                 Way::Page(Going::ByClick | Going::Unapproved) => None,
                 Way::Closed => return None,
             };
-            let url = self.error_url(&back, error, &explanation.title);
+            let url = self.error_url(&back, failure.error, &failure.explanation.title);
             Some(Forward { url, client: back.client.to_owned(), after_s })
         });
-        let mut response =
-            MessagePage { status, error, explanation, reference, forward }.respond(headers, &self.base_url);
+        let status = failure.status;
+        let mut response = message(failure, forward).respond(headers, &self.base_url);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
@@ -220,7 +211,7 @@ impl AuthorizationServer {
                 };
                 ReturnPage { status, url, outcome, going }.response(&self.base_url)
             }
-            Way::Closed => closed().response(&self.base_url),
+            Way::Closed => message(Failure::redirect_uri_refused_meanwhile(), None).response(&self.base_url),
         }
     }
 
@@ -296,40 +287,12 @@ enum Way {
     Closed,
 }
 
-/// The client cannot be called back any more.
-fn closed() -> MessagePage {
-    let explanation = Explanation::new(
-        "The client may not send you there any more",
-        "The operator of this server has changed where clients may send people back to, while you were logging in.",
-        &["Ask whoever runs this server: `auth.redirect_schemes` in `tinymcp.toml` says it."],
-    );
+/// The page of a failure. Its cause is logged under a reference that the page shows.
+fn message(failure: Failure, forward: Option<Forward>) -> MessagePage {
     let reference = reference();
-    tracing::warn!(%reference, "login: {}", explanation.title);
-    MessagePage { status: StatusCode::FORBIDDEN, error: "access_denied", explanation, reference, forward: None }
-}
-
-/// What a page is about.
-pub(super) struct Failure<'r> {
-    pub(super) status: StatusCode,
-    /// The code, for the page's twin in JSON and for the client.
-    pub(super) error: &'static str,
-    pub(super) explanation: Explanation,
-    /// For the log.
-    pub(super) cause: String,
-    /// The client that learns of it after the person.
-    pub(super) back: Option<Back<'r>>,
-}
-
-impl Failure<'_> {
-    /// A page for a person alone: nothing goes back to any client.
-    pub(super) fn here(
-        status: StatusCode,
-        error: &'static str,
-        explanation: Explanation,
-        cause: impl Into<String>,
-    ) -> Self {
-        Self { status, error, explanation, cause: cause.into(), back: None }
-    }
+    let cause = cut(&failure.cause, CAUSE_BYTES);
+    tracing::warn!(%reference, status = failure.status.as_u16(), cause, "login: {}", failure.explanation.title);
+    MessagePage { failure, reference, forward }
 }
 
 /// Finds a page's cause in the log.

@@ -9,8 +9,8 @@ use http::{HeaderMap, StatusCode};
 
 use super::client_auth;
 use super::errors::{self, OAuthError};
-use super::form::{self, BodyError, Parameters};
 use super::limits::Bucket;
+use super::parameters::{self, BodyError, Parameters};
 use super::resource;
 use super::server::AuthorizationServer;
 use super::sessions::{Answer, Began, Redemption};
@@ -72,7 +72,7 @@ async fn answer(
 
 /// The parameters of a request to one of the endpoints for clients.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, OAuthError> {
-    let form = form::read_form(headers, body).await.map_err(|error| match error {
+    let form = parameters::read_form(headers, body).await.map_err(|error| match error {
         BodyError::TooLarge => OAuthError::TooLarge,
         BodyError::Overload => OAuthError::unavailable(),
         BodyError::Incomplete | BodyError::NotAForm => OAuthError::InvalidRequest(error.message().to_owned()),

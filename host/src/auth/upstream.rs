@@ -3,11 +3,15 @@
 //! - [`remote`]: a provider elsewhere, as its data says. [`local`]: the built-in page, for development.
 //! - `discovery`: how the provider describes itself; `breaker`: what is sent there, and when nothing is.
 //! - [`messages`]: what the provider is asked, and what comes of it.
-//! - `token`, `answer`: codes and refresh tokens for tokens. `id_token`, `claims`, `identity`: whose tokens they are.
+//! - `authorization`: the request that a person is sent with. `token`: codes and refresh tokens for tokens, by way of the
+//!   `oauth2` crate; `adapter`, `answer`: that crate's HTTP client.
+//! - `id_token`, `claims`, `identity`: whose tokens they are.
 //! - `refusals`: whether it refuses one person, or everybody. `notes`: what went wrong lately, for `tinymcp doctor`.
 //! - `faults`: what went wrong there, for whom. [`checkup`]: whether the configuration fits it, for `tinymcp doctor`.
 
+mod adapter;
 mod answer;
+mod authorization;
 mod breaker;
 pub mod checkup;
 mod claims;
@@ -26,10 +30,9 @@ use futures::future::BoxFuture;
 use url::Url;
 
 use self::local::Local;
-use self::messages::{
-    Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, UpstreamRequest, UpstreamTokens,
-};
+use self::messages::{Callback, Login, LoginError, RefreshError, Refreshed, UpstreamRequest, UpstreamTokens};
 use self::remote::Remote;
+use super::failures::Failure;
 use super::identity::Identity;
 
 /// The provider through which people log in.
@@ -94,8 +97,8 @@ impl Upstream {
     /// Waits until people can be sent there.
     ///
     /// # Errors
-    /// [`Unavailable`] after ten seconds at most, while nothing is known of the provider.
-    pub async fn ready(&self) -> Result<(), Unavailable> {
+    /// [`Failure`] after ten seconds at most, while nothing is known of the provider.
+    pub async fn ready(&self) -> Result<(), Failure> {
         match self {
             Self::Remote(remote) => remote.ready().await.map(drop),
             Self::Local(_) => Ok(()),
@@ -105,8 +108,8 @@ impl Upstream {
     /// Where to send a person.
     ///
     /// # Errors
-    /// [`Unavailable`] after ten seconds at most, while nothing is known of the provider.
-    pub async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Unavailable> {
+    /// [`Failure`] after ten seconds at most, while nothing is known of the provider.
+    pub async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Failure> {
         match self {
             Self::Remote(remote) => remote.authorize_url(request).await,
             Self::Local(local) => Ok(local.authorize_url(request)),

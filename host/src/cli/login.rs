@@ -12,7 +12,7 @@ use crate::auth::clients::document::Documents;
 use crate::auth::upstream::Upstream;
 use crate::auth::upstream::local::Local;
 use crate::auth::upstream::remote::Remote;
-use crate::auth::{Auth, AuthorizationServer, Parameters};
+use crate::auth::{Auth, AuthorizationServer, ServerParts};
 use crate::config::provider::{LOCAL, NONE, Secret};
 use crate::config::{Config, Egress, Provider};
 use crate::fetch::Strangers;
@@ -71,9 +71,8 @@ impl Login<'_> {
             (id.clone(), declared)
         };
         let clients = current.auth.clients.iter().map(declared).collect();
-        let parameters = Parameters {
+        let parameters = ServerParts {
             clients,
-            own_id_at_provider: upstream.client_id().map(str::to_owned),
             upstream,
             documents: Documents::new(Strangers::default()),
             state,

@@ -36,9 +36,11 @@ fn consent_html(client: Asking, redirect_uri: &str) -> String {
 
 fn message() -> MessagePage {
     MessagePage {
-        status: StatusCode::BAD_REQUEST,
-        error: "invalid_client",
-        explanation: Explanation {
+        failure: Failure {
+            status: StatusCode::BAD_REQUEST,
+            error: "invalid_client",
+            cause: String::new(),
+            explanation: Explanation {
             title: "Client Not Registered".to_owned(),
             happened: "This server did not give out the client id that Cursor sent.".to_owned(),
             steps: vec![
@@ -46,7 +48,7 @@ fn message() -> MessagePage {
                 "Use the URL alone in `.cursor/mcp.json`:\n`{\n  \"mcpServers\": {\n    \"tinymcp\": { \"url\": \"http://localhost:8000/mcp\" }\n  }\n}`".to_owned(),
             ],
             quote: None,
-        },
+        }},
         reference: "7f3a9c".to_owned(),
         forward: None,
     }
@@ -189,7 +191,7 @@ fn a_message_can_lead_back_to_the_client() {
 #[test]
 fn nothing_in_a_message_becomes_markup() {
     let mut page = message();
-    page.explanation = Explanation {
+    page.failure.explanation = Explanation {
         title: HOSTILE.to_owned(),
         happened: HOSTILE.to_owned(),
         steps: vec![format!("`{HOSTILE}`"), HOSTILE.to_owned()],

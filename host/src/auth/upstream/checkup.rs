@@ -13,14 +13,15 @@ use http::header::{ACCEPT, AGE, DATE, LOCATION};
 use http::{HeaderMap, Request, Response, StatusCode};
 use url::Url;
 
+use super::authorization::{authorize_url, scopes};
 use super::breaker::Wire;
-use super::discovery::{Discovery, DiscoveryError, Known};
+use super::discovery::{Discovery, Known};
 use super::faults::Faults;
+use super::messages::{LoginError, UpstreamRequest};
 use super::notes::{self, Kept, Note, Notes};
-use super::remote::{authorize_url, scopes};
 use super::token::{Preference, TokenEndpoint, TokenError};
-use crate::auth::explain::Explanation;
-use crate::auth::upstream::messages::{LoginError, UpstreamRequest};
+use crate::auth::failures::Explanation;
+use crate::auth::failures::provider::{DiscoveryError, ProviderFailures};
 use crate::clock::now_s;
 use crate::config::Provider;
 use crate::config::address::BaseUrl;
@@ -107,7 +108,7 @@ impl Checkup<'_> {
                     (Some(known), vec![Finding::good("discovery", seen), clock])
                 }
                 Err(error) => {
-                    let explanation = self.faults(&[]).unknown(Some(&error));
+                    let explanation = self.failures(&[]).discovery(Some(&error));
                     let finding = match error {
                         DiscoveryError::Fetch { url, cause } => {
                             let cure = cause.cure_at_provider().map(str::to_owned);
@@ -245,7 +246,7 @@ impl Checkup<'_> {
         let is_about_this_server = match &error {
             TokenError::Refused { error, description } => {
                 ABOUT_THIS_SERVER.contains(&provider.standard_error(error))
-                    || self.faults(asked).hint(error, description.as_deref()).is_some()
+                    || self.failures(asked).hint(error, description.as_deref()).is_some()
             }
             TokenError::Down(down) => {
                 let seen = format!("not tried: {} cannot be reached: {}", known.token_endpoint, down.cause);
@@ -356,7 +357,7 @@ impl Checkup<'_> {
             || self.provider.offline.scope.is_some()
             || !self.provider.offline.params.is_empty();
         if is_asked {
-            let hint = self.faults(asked).hint("no refresh token", None);
+            let hint = self.failures(asked).hint("no refresh token", None);
             let finding = Finding::note(subject, "asked for; only a login shows whether one comes");
             return finding.steps(hint.map(|hint| hint.steps).unwrap_or_default());
         }
@@ -382,7 +383,11 @@ impl Checkup<'_> {
     }
 
     fn faults<'f>(&'f self, asked: &'f [String]) -> Faults<'f> {
-        Faults { provider: self.provider, callback: &self.callback, scopes: asked, notes: &self.notes }
+        Faults { failures: self.failures(asked), notes: &self.notes }
+    }
+
+    fn failures<'f>(&'f self, asked: &'f [String]) -> ProviderFailures<'f> {
+        ProviderFailures { provider: self.provider, callback: &self.callback, scopes: asked }
     }
 
     fn request(&self) -> UpstreamRequest {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -21,9 +20,10 @@ use url::Url;
 
 use super::id_token::fits_template;
 use crate::atomic_file;
+use crate::auth::failures::provider::DiscoveryError;
 use crate::config::Provider;
 use crate::config::provider::{DiscoveryUrl, Endpoint};
-use crate::fetch::{Fetch, FetchError, ProviderHttp};
+use crate::fetch::{Fetch, ProviderHttp};
 use crate::jwks::KeySet;
 use crate::loopback::is_loopback_url;
 use crate::state::StateDir;
@@ -68,36 +68,6 @@ pub(super) struct Known {
     pub(super) keys: Option<Arc<KeySet<ProviderHttp>>>,
     /// What of its document is left out, since it is wrong.
     pub(super) slips: Vec<String>,
-}
-
-/// Why nothing is known of the provider.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DiscoveryError {
-    #[error("discovery document {url} cannot be fetched: {cause}{}", cure(cause))]
-    Fetch { url: String, cause: FetchError },
-    #[error("{url} has no discovery document: status {status}")]
-    Missing { url: String, status: u16 },
-    #[error("{url} is no discovery document: {reason}")]
-    Unreadable { url: String, reason: String },
-    #[error("{url} names the issuer {found:?}, expected {expected:?}")]
-    Issuer { url: String, found: String, expected: String },
-    #[error("{url} names an endpoint without TLS: {member} {endpoint:?}")]
-    Plain { url: String, member: &'static str, endpoint: String },
-}
-
-fn cure(cause: &FetchError) -> String {
-    cause.cure_at_provider().map(|cure| format!(". {cure}")).unwrap_or_default()
-}
-
-impl DiscoveryError {
-    pub(super) fn of(url: &DiscoveryUrl, cause: FetchError) -> Self {
-        match cause {
-            FetchError::Status(status) if is_an_answer(status) => {
-                Self::Missing { url: url.to_string(), status: status.as_u16() }
-            }
-            cause => Self::Fetch { url: url.to_string(), cause },
-        }
-    }
 }
 
 /// The members of a document, read one by one: those that a login can do without may be wrong.
@@ -429,11 +399,6 @@ impl Discovery {
             tracing::warn!("what is known of the provider is not kept: {error}");
         }
     }
-}
-
-/// Whether a status says that there is nothing, and not that there is nothing at the moment.
-fn is_an_answer(status: StatusCode) -> bool {
-    (status.is_client_error() || status.is_redirection()) && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 #[cfg(test)]

@@ -4,19 +4,13 @@
 //! of RFC 6749 and OpenID Connect.
 
 use http::StatusCode;
-use url::Url;
 
 use super::breaker::Down;
-use super::discovery::DiscoveryError;
 use super::identity::IdentityError;
+use super::messages::{Alike, LoginError, RefreshError, Unusable};
 use super::notes::Notes;
 use super::token::TokenError;
-use crate::auth::explain::Explanation;
-use crate::auth::upstream::messages::LoginError;
-use crate::auth::upstream::messages::{Alike, RefreshError, Unavailable, Unusable};
-use crate::config::Provider;
-use crate::config::provider::Hint;
-use crate::fetch::FetchError;
+use crate::auth::failures::provider::{ProviderFailures, quote};
 
 /// Answers by which a provider ends a session: the person has to log in again.
 const ENDED: [&str; 4] = ["invalid_grant", "interaction_required", "login_required", "consent_required"];
@@ -35,29 +29,23 @@ const PASSING: [&str; 2] = ["server_error", "temporarily_unavailable"];
 const DENIED: [&str; 5] =
     ["access_denied", "login_required", "interaction_required", "consent_required", "account_selection_required"];
 
-/// The longest quote of a provider.
-const QUOTE_CHARS_MAX: usize = 500;
-
-/// Explains a provider's errors.
+/// Decides what an error of the provider's means, and for whom.
 pub(super) struct Faults<'a> {
-    pub(super) provider: &'a Provider,
-    /// This server's callback.
-    pub(super) callback: &'a str,
-    pub(super) scopes: &'a [String],
+    pub(super) failures: ProviderFailures<'a>,
     pub(super) notes: &'a Notes,
 }
 
 impl Faults<'_> {
     /// The provider has sent the person back with an error.
     pub(super) fn callback(&self, error: &str, description: Option<&str>) -> LoginError {
-        if let Some(explanation) = self.hint(error, description) {
+        if let Some(explanation) = self.failures.hint(error, description) {
             return LoginError::Operator(explanation);
         }
         let words = || quote(error, description);
         match error {
             _ if DENIED.contains(&error) => LoginError::Denied { description: words() },
             _ if PASSING.contains(&error) => LoginError::Temporary { cause: words() },
-            _ => LoginError::Operator(self.refused(error).quoting(words())),
+            _ => LoginError::Operator(self.failures.refused(error).quoting(words())),
         }
     }
 
@@ -70,22 +58,22 @@ impl Faults<'_> {
             }
             // Without any words, it can only be about who asks.
             TokenError::Silent { status: StatusCode::UNAUTHORIZED, cause } => {
-                LoginError::Operator(self.refused("invalid_client").quoting(cause))
+                LoginError::Operator(self.failures.refused("invalid_client").quoting(cause))
             }
             TokenError::Silent { cause, .. } => {
                 LoginError::Broken { kind: Unusable::Tokens, cause: format!("token endpoint: {cause}") }
             }
             TokenError::Refused { error, description } => {
                 let description = description.as_deref();
-                if let Some(explanation) = self.hint(&error, description) {
+                if let Some(explanation) = self.failures.hint(&error, description) {
                     return LoginError::Operator(explanation);
                 }
                 let words = quote(&error, description);
-                match self.provider.standard_error(&error) {
+                match self.failures.provider.standard_error(&error) {
                     code if PASSING.contains(&code) => LoginError::Temporary { cause: words },
                     // The code has expired or was used, which nobody but the browser can have done.
                     "invalid_grant" => LoginError::Broken { kind: Unusable::Tokens, cause: words },
-                    code => LoginError::Operator(self.refused(code).quoting(words)),
+                    code => LoginError::Operator(self.failures.refused(code).quoting(words)),
                 }
             }
         }
@@ -95,7 +83,7 @@ impl Faults<'_> {
     pub(super) fn identity(&self, error: IdentityError) -> LoginError {
         match error {
             IdentityError::Down(down) => down_at_login(down),
-            IdentityError::NoIdToken => LoginError::Operator(self.no_id_token()),
+            IdentityError::NoIdToken => LoginError::Operator(self.failures.no_id_token()),
             IdentityError::Token(kind, cause) => LoginError::Broken { kind, cause },
             IdentityError::SomebodyElse(cause) => LoginError::Broken { kind: Unusable::Foreign, cause },
             IdentityError::NotAccepted | IdentityError::Forbidden(_) | IdentityError::Wrong(_) => {
@@ -109,7 +97,7 @@ impl Faults<'_> {
     /// Only what is known to mean that the token is dead ends the session. What is about this server is for its
     /// operator, and the rest may be about the person.
     pub(super) fn refresh(&self, error: TokenError, alike: impl FnOnce(&str) -> Alike) -> RefreshError {
-        let name = self.provider.name();
+        let name = self.failures.provider.name();
         let (code, words) = match error {
             TokenError::Refused { error, description } => {
                 let description = description.as_deref();
@@ -118,7 +106,7 @@ impl Faults<'_> {
                     tracing::info!("provider `{name}` has ended a session: {words}");
                     return RefreshError::Ended;
                 }
-                match self.provider.standard_error(&error) {
+                match self.failures.provider.standard_error(&error) {
                     OURS => return self.refresh_is_ours(&words),
                     code if PASSING.contains(&code) => {
                         tracing::warn!("provider `{name}` cannot renew sessions: {words}");
@@ -140,7 +128,7 @@ impl Faults<'_> {
             }
         };
         let alike = alike(&code);
-        if alike != Alike::Nobody || MAYBE_OURS.contains(&self.provider.standard_error(&code)) {
+        if alike != Alike::Nobody || MAYBE_OURS.contains(&self.failures.provider.standard_error(&code)) {
             self.notes.refresh(Some(&words));
         }
         if alike == Alike::Nobody {
@@ -156,7 +144,7 @@ impl Faults<'_> {
 
     /// It refuses this server, whose operator has to act.
     fn refresh_is_ours(&self, words: &str) -> RefreshError {
-        let name = self.provider.name();
+        let name = self.failures.provider.name();
         tracing::error!(
             "provider `{name}` refuses to renew sessions, since it does not take this server's request: {words}"
         );
@@ -167,201 +155,12 @@ impl Faults<'_> {
     /// Whether an answer says that the refresh token is dead: in the words of the standards, or in those of its data.
     fn is_ended(&self, error: &str, description: Option<&str>) -> bool {
         let description = description.unwrap_or_default().to_lowercase();
-        let is_known = self.provider.refresh_ended_by.iter().any(|answer| match answer.split_once(':') {
+        let is_known = self.failures.provider.refresh_ended_by.iter().any(|answer| match answer.split_once(':') {
             None => answer == error,
             Some((code, words)) => code == error && description.contains(&words.trim().to_lowercase()),
         });
-        is_known || ENDED.contains(&self.provider.standard_error(error))
+        is_known || ENDED.contains(&self.failures.provider.standard_error(error))
     }
-
-    /// What the provider's data says of an error.
-    pub(super) fn hint(&self, error: &str, description: Option<&str>) -> Option<Explanation> {
-        let words = quote(error, description);
-        let lower = words.to_lowercase();
-        let hint = self.provider.hints.values().find(|hint| lower.contains(&hint.when.to_lowercase()))?;
-        Some(self.filled(hint).quoting(words))
-    }
-
-    fn filled(&self, hint: &Hint) -> Explanation {
-        // There is nothing to do about an audience that is not asked for.
-        let has_audience = self.provider.audience.is_some();
-        let steps = hint.steps.iter().filter(|step| has_audience || !step.contains("{audience}"));
-        Explanation {
-            title: self.fill(&hint.title),
-            happened: self.fill(&hint.happened),
-            steps: steps.map(|step| self.fill(step)).collect(),
-            quote: None,
-        }
-    }
-
-    fn fill(&self, text: &str) -> String {
-        let provider = self.provider;
-        let discovery = provider.discovery().map(|discovery| discovery.url().clone());
-        let host = discovery.as_ref().and_then(Url::host_str).unwrap_or_else(|| provider.display_name()).to_owned();
-        let mut text = text.to_owned();
-        for (name, value) in [
-            ("audience", provider.audience.clone().unwrap_or_default()),
-            ("client_id", provider.client_id.clone()),
-            ("scopes", self.scopes.join(" ")),
-            ("callback", self.callback.to_owned()),
-            ("discovery", discovery.map(String::from).unwrap_or_default()),
-            ("provider_host", host),
-        ] {
-            text = text.replace(&format!("{{{name}}}"), &value);
-        }
-        for key in ["audience", "client_id", "client_secret", "scopes", "discovery"] {
-            text = text.replace(&format!("{{{key}_setting}}"), &provider.setting(key));
-        }
-        text
-    }
-
-    /// The provider refuses this server, by the codes of the standards.
-    fn refused(&self, code: &str) -> Explanation {
-        let provider = self.provider;
-        let name = provider.display_name();
-        let restart = |key: &str| format!("Set {} to it and restart the server.", provider.setting(key));
-        let (title, happened, steps) = match code {
-            "invalid_client" => (
-                format!("{name} does not take the client secret"),
-                format!(
-                    "{name} refuses this server as the application `{}`: its client secret is not right.",
-                    provider.client_id
-                ),
-                vec![
-                    format!("Copy the client secret of this very application from {name}'s dashboard."),
-                    restart("client_secret"),
-                ],
-            ),
-            "invalid_scope" => (
-                format!("{name} refuses a scope"),
-                format!(
-                    "This server asks {name} for `{}`, and the application `{}` does not have all of them.",
-                    self.scopes.join(" "),
-                    provider.client_id
-                ),
-                vec![
-                    format!("Switch the scope on for the application in {name}'s dashboard."),
-                    format!("Or leave it out of {} and restart the server.", provider.setting("scopes")),
-                ],
-            ),
-            "invalid_target" => (
-                format!("{name} does not know the audience"),
-                format!(
-                    "This server asks {name} for tokens of `{}`.",
-                    provider.audience.as_deref().unwrap_or_default()
-                ),
-                vec![format!("Copy the API's identifier from {name}'s dashboard."), restart("audience")],
-            ),
-            "redirect_uri_mismatch" => (
-                format!("{name} does not know the callback URL"),
-                format!("The application `{}` does not allow this server's callback URL.", provider.client_id),
-                vec![format!("Add {} to the callback URLs of the application in {name}'s dashboard.", self.callback)],
-            ),
-            "unauthorized_client" => (
-                format!("{name} does not let the application log people in"),
-                format!("The application `{}` may not use the authorization code grant.", provider.client_id),
-                vec![format!(
-                    "In {name}'s dashboard, switch on Authorization Code among the grant types of the application, which must be a web application."
-                )],
-            ),
-            _ => (
-                format!("{name} refuses the login"),
-                format!("{name} has answered this server's request with an error."),
-                vec![
-                    format!(
-                        "Compare the application `{}` in {name}'s dashboard with this server's settings.",
-                        provider.client_id
-                    ),
-                    format!("Its callback URL is {}.", self.callback),
-                ],
-            ),
-        };
-        Explanation { title, happened, steps, quote: None }
-    }
-
-    /// This server was told to take nobody without an `id_token`.
-    fn no_id_token(&self) -> Explanation {
-        let name = self.provider.display_name();
-        let (wanted, scopes) = (self.provider.setting("verify.id_token"), self.provider.setting("scopes"));
-        let happened =
-            format!("This server takes nobody without a verified id_token ({wanted}), and {name} gave none.");
-        Explanation {
-            title: format!("{name} gave no id_token"),
-            happened,
-            steps: vec![
-                format!(
-                    "Switch the scope openid on for the application `{}` in {name}'s dashboard, and add it to {scopes}.",
-                    self.provider.client_id
-                ),
-                format!("Or set {wanted} to false. Then restart the server."),
-            ],
-            quote: None,
-        }
-    }
-
-    /// Nothing is known of the provider.
-    pub(super) fn unavailable(&self, error: Option<&DiscoveryError>) -> Unavailable {
-        let cause = error.map_or_else(|| "the provider has not answered yet".to_owned(), ToString::to_string);
-        Unavailable { explanation: self.unknown(error), cause }
-    }
-
-    pub(super) fn unknown(&self, error: Option<&DiscoveryError>) -> Explanation {
-        let name = self.provider.display_name();
-        let setting = self.provider.setting("discovery");
-        let retry = "Nothing is lost: who is logged in stays so. Try again in a moment.".to_owned();
-        let (title, happened, steps) = match error {
-            None | Some(DiscoveryError::Fetch { cause: FetchError::Timeout | FetchError::Status(_), .. }) => (
-                format!("{name} does not answer"),
-                format!("{name} cannot be reached at the moment, so nobody can log in."),
-                vec![retry],
-            ),
-            Some(DiscoveryError::Fetch { url, .. }) => (
-                format!("{name} cannot be reached"),
-                format!("This server has no connection to {url}, so nobody can log in at the moment."),
-                vec![retry, format!("If it stays like this, the operator compares {setting} with {name}'s dashboard.")],
-            ),
-            Some(DiscoveryError::Missing { url, status }) => (
-                format!("{name} is not at this address"),
-                format!("{url} does not exist (status {status}), so {setting} is not the address of {name}."),
-                vec![
-                    format!("The operator opens {url} in a browser: it must show JSON."),
-                    format!(
-                        "Copy the domain from {name}'s dashboard into {setting}, without https:// and with its region, such as tenant.us.auth0.com; a custom domain goes there as it is. Then restart the server."
-                    ),
-                ],
-            ),
-            Some(DiscoveryError::Unreadable { url, .. }) => (
-                format!("{name} is not at this address"),
-                format!("{url} shows something else than a provider's description of itself."),
-                vec![format!(
-                    "The operator compares {setting} with {name}'s dashboard; opened in a browser, the URL must show JSON."
-                )],
-            ),
-            Some(DiscoveryError::Issuer { url, found, expected }) => (
-                format!("{name} says that it is somebody else"),
-                format!("{url} names the issuer {found}, and this server expects {expected}; it trusts neither."),
-                vec![format!(
-                    "The operator compares {setting} with {name}'s dashboard. For a custom domain, that domain is the issuer."
-                )],
-            ),
-            Some(DiscoveryError::Plain { url, member, endpoint }) => (
-                format!("{name} names an endpoint without TLS"),
-                format!("{url} names {endpoint} as its `{member}`. Nothing secret is sent there."),
-                vec![format!("The operator sets the provider up with https, or corrects {setting}.")],
-            ),
-        };
-        Explanation { title, happened, steps, quote: None }
-    }
-}
-
-/// A provider's words, cut where they get long.
-fn quote(error: &str, description: Option<&str>) -> String {
-    let words = match description {
-        Some(description) if !description.is_empty() => format!("{error}: {description}"),
-        _ => error.to_owned(),
-    };
-    let words = words.chars().filter(|letter| !letter.is_control());
-    words.take(QUOTE_CHARS_MAX).collect()
 }
 
 fn down_at_login(Down { cause, is_too_large, .. }: Down) -> LoginError {

@@ -8,24 +8,18 @@
 
 use std::time::{Duration, SystemTime};
 
-use askama::Template;
-use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::auth::explain::Explanation;
-use crate::auth::form::Parameters;
 use crate::auth::identity::{Identity, Membership};
 use crate::auth::pages::clean_name;
+use crate::auth::parameters::Parameters;
 use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable, UpstreamRequest, UpstreamTokens};
 use crate::clock;
 use crate::config::address::BaseUrl;
-use crate::html;
-use crate::html::see_other;
 use crate::vault::Vault;
 
 /// Life of a code: it is redeemed by the request that follows at once.
@@ -61,20 +55,28 @@ struct Code {
     expires: SystemTime,
 }
 
-/// An authentication request (OpenID Connect Core §3.1.2.1), as far as it is not the same every time.
-struct LoginRequest<'p> {
-    state: &'p str,
-    code_challenge: &'p str,
-    nonce: &'p str,
+/// An authentication request (OpenID Connect Core §3.1.2.1): the parameters that differ from login to login.
+pub(in crate::auth) struct LoginRequest {
+    pub(in crate::auth) state: String,
+    pub(in crate::auth) code_challenge: String,
+    pub(in crate::auth) nonce: String,
 }
 
-#[derive(Template)]
-#[template(path = "local.html")]
-struct LocalPage<'a> {
-    server: &'a str,
-    request: &'a LoginRequest<'a>,
-    name: &'a str,
-    problem: Option<String>,
+/// The form that asks for a name.
+pub(in crate::auth) struct NameForm {
+    pub(in crate::auth) request: LoginRequest,
+    /// The name that was not taken; empty at first.
+    pub(in crate::auth) name: String,
+    /// The reason why it was not.
+    pub(in crate::auth) problem: Option<String>,
+}
+
+/// The result of a form that was sent.
+pub(in crate::auth) enum Submission {
+    /// The form again.
+    Form(NameForm),
+    /// The callback, with a code or an error.
+    Callback(Url),
 }
 
 impl Local {
@@ -99,40 +101,32 @@ impl Local {
         url
     }
 
-    /// `GET /local/authorize`: asks for a name.
-    ///
-    /// # Errors
-    /// The explanation, with status 400, when the request is not one of this server's.
-    pub(in crate::auth) fn page(&self, query: &Parameters) -> Result<Response, Explanation> {
-        let request = LoginRequest::of(query)?;
-        Ok(self.form(&request, "", None))
+    /// The form for a request; none for one that is not of this server.
+    pub(in crate::auth) fn form(&self, query: &Parameters) -> Option<NameForm> {
+        Some(NameForm { request: LoginRequest::of(query)?, name: String::new(), problem: None })
     }
 
-    /// `POST /local/authorize`: sends the browser on with a code, or asks again.
-    ///
-    /// # Errors
-    /// As of [`Self::page`].
-    pub(in crate::auth) fn submit(&self, form: &Parameters) -> Result<Response, Explanation> {
+    /// Takes a form that was sent; none where its request is not of this server.
+    pub(in crate::auth) fn submit(&self, form: &Parameters) -> Option<Submission> {
         self.submit_at(form, clock::now())
     }
 
-    fn submit_at(&self, form: &Parameters, now: SystemTime) -> Result<Response, Explanation> {
+    fn submit_at(&self, form: &Parameters, now: SystemTime) -> Option<Submission> {
         let request = LoginRequest::of(form)?;
-        if one(form, "decision")? == Some("cancel") {
-            return Ok(see_other(self.callback_url(&request, "error", "access_denied").as_str()));
+        if form.one("decision").ok()? == Some("cancel") {
+            return Some(Submission::Callback(self.callback_url(&request, "error", "access_denied")));
         }
-        let raw_name = one(form, "name")?.unwrap_or_default();
-        let name = clean_name(raw_name);
+        let name = clean_name(form.one("name").ok()?.unwrap_or_default());
         let problem = match name.chars().count() {
             0 => Some("Enter a name: any will do.".to_owned()),
             chars if chars > MAX_NAME_CHARS => Some(format!("Enter at most {MAX_NAME_CHARS} characters.")),
             _ => None,
         };
         if problem.is_some() {
-            return Ok(self.form(&request, &name, problem));
+            return Some(Submission::Form(NameForm { request, name, problem }));
         }
         let code = self.seal(&request, name, now);
-        Ok(see_other(self.callback_url(&request, "code", &code).as_str()))
+        Some(Submission::Callback(self.callback_url(&request, "code", &code)))
     }
 
     /// Exchanges a code for the person who logged in.
@@ -184,31 +178,25 @@ impl Local {
         Login { identity, tokens }
     }
 
-    fn form(&self, request: &LoginRequest<'_>, name: &str, problem: Option<String>) -> Response {
-        let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-        let page = LocalPage { server: self.base_url.authority(), request, name, problem };
-        html::answer(status, &page, &self.base_url)
-    }
-
     fn redirect_uri(&self) -> String {
         self.base_url.callback()
     }
 
-    fn callback_url(&self, request: &LoginRequest<'_>, answer: &str, value: &str) -> Url {
+    fn callback_url(&self, request: &LoginRequest, answer: &str, value: &str) -> Url {
         let mut url: Url = self.redirect_uri().parse().expect("a base URL with a path is a URL");
         url.query_pairs_mut()
             .append_pair(answer, value)
-            .append_pair("state", request.state)
+            .append_pair("state", &request.state)
             .append_pair("iss", &self.issuer());
         url
     }
 
-    fn seal(&self, request: &LoginRequest<'_>, name: String, now: SystemTime) -> String {
+    fn seal(&self, request: &LoginRequest, name: String, now: SystemTime) -> String {
         let code = Code {
             name,
-            state: request.state.to_owned(),
-            code_challenge: request.code_challenge.to_owned(),
-            nonce: request.nonce.to_owned(),
+            state: request.state.clone(),
+            code_challenge: request.code_challenge.clone(),
+            nonce: request.nonce.clone(),
             redirect_uri: self.redirect_uri(),
             expires: now + CODE_TTL,
         };
@@ -243,33 +231,18 @@ impl Code {
     }
 }
 
-impl<'p> LoginRequest<'p> {
-    fn of(parameters: &'p Parameters) -> Result<Self, Explanation> {
-        let value = |name| one(parameters, name)?.filter(|value| is_plain(value)).ok_or_else(not_ours);
+impl LoginRequest {
+    fn of(parameters: &Parameters) -> Option<Self> {
+        let value = |name| parameters.one(name).ok()?.filter(|value| is_plain(value)).map(str::to_owned);
         let request = Self { state: value("state")?, code_challenge: value("code_challenge")?, nonce: value("nonce")? };
         // A SHA-256 in base64url (RFC 7636 §4.2).
-        if request.code_challenge.len() == 43 { Ok(request) } else { Err(not_ours()) }
+        (request.code_challenge.len() == 43).then_some(request)
     }
 }
 
-/// Whether a value is made of what this server makes its own of: base64url.
+/// True for base64url, which all that this server sends itself is written in.
 fn is_plain(value: &str) -> bool {
     value.len() <= MAX_VALUE_BYTES && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
-}
-
-fn one<'p>(parameters: &'p Parameters, name: &str) -> Result<Option<&'p str>, Explanation> {
-    parameters.one(name).map_err(|_| not_ours())
-}
-
-fn not_ours() -> Explanation {
-    Explanation {
-        title: "This is not a login under way".to_owned(),
-        happened: "The built-in login is opened by this server, as a part of connecting an application. This link is \
-                   not one of its own, or it is not complete."
-            .to_owned(),
-        steps: vec!["Start again in the application that you want to connect.".to_owned()],
-        quote: None,
-    }
 }
 
 /// The challenge of a PKCE verifier (RFC 7636 §4.2).

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::explain::Explanation;
+use crate::auth::failures::Explanation;
 use crate::auth::identity::Identity;
 
 /// What ties a login at the provider to one transaction here. All of it is derived from that.
@@ -168,13 +168,4 @@ pub enum Unusable {
     /// The fault is ours.
     #[error("this server failed with the provider's answer")]
     Host,
-}
-
-/// Nobody can be sent to the provider at the moment.
-#[derive(Debug)]
-pub struct Unavailable {
-    /// For the person, who waits in front of a browser.
-    pub explanation: Explanation,
-    /// For the log.
-    pub cause: String,
 }

@@ -1,29 +1,27 @@
 //! A provider elsewhere.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use super::authorization::{authorize_url, check_issuer, scopes};
 use super::breaker::Wire;
 use super::discovery::{Discovery, Knowledge, Known};
 use super::faults::Faults;
-use super::id_token::fits_template;
 use super::identity::{Asking, IdentityError, names_provider};
 use super::notes::Notes;
 use super::refusals::Refusals;
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
+use crate::auth::failures::Failure;
+use crate::auth::failures::provider::ProviderFailures;
 use crate::auth::identity::Membership;
 use crate::auth::upstream::messages::{
-    Callback, Login, LoginError, RefreshError, Refreshed, Unavailable, Unusable, UpstreamRequest, UpstreamTokens,
+    Callback, Login, LoginError, RefreshError, Refreshed, Unusable, UpstreamRequest, UpstreamTokens,
 };
 use crate::clock::now_s;
 use crate::config::address::BaseUrl;
@@ -129,18 +127,18 @@ impl Remote {
     }
 
     /// What is known of the provider, or why nothing is, after ten seconds at most.
-    pub(super) async fn ready(&self) -> Result<Arc<Known>, Unavailable> {
+    pub(super) async fn ready(&self) -> Result<Arc<Known>, Failure> {
         let mut knowledge = self.0.knowledge.clone();
         let looked = knowledge.wait_for(|knowledge| !matches!(knowledge, Knowledge::Looking));
         let looked = tokio::time::timeout(FIRST_LOOK, looked).await;
         match looked.ok().and_then(Result::ok).map(|found| found.clone()) {
             Some(Knowledge::Known(known)) => Ok(known),
-            Some(Knowledge::Failed(error)) => Err(self.faults(&self.scopes()).unavailable(Some(&error))),
-            Some(Knowledge::Looking) | None => Err(self.faults(&self.scopes()).unavailable(None)),
+            Some(Knowledge::Failed(error)) => Err(self.failures(&self.scopes()).unavailable(Some(&error))),
+            Some(Knowledge::Looking) | None => Err(self.failures(&self.scopes()).unavailable(None)),
         }
     }
 
-    pub(super) async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Unavailable> {
+    pub(super) async fn authorize_url(&self, request: &UpstreamRequest) -> Result<Url, Failure> {
         let known = self.ready().await?;
         self.await_callback();
         Ok(authorize_url(&self.0.provider, &known, &self.scopes(), request))
@@ -193,7 +191,7 @@ impl Remote {
         let answer = endpoint.request(&Grant::Code { code, request }).await;
         let tokens = kept(answer.map_err(|error| faults.exchange(error))?, None, &scopes);
         if tokens.refresh_token.is_none() {
-            self.warn_of_no_refresh_token(&faults, &scopes);
+            self.warn_of_no_refresh_token(&scopes);
         }
         let asking = Asking { endpoint: &endpoint, tokens: &tokens };
         match asking.identity(Some(&request.nonce)).await {
@@ -320,7 +318,11 @@ impl Remote {
     }
 
     fn faults<'a>(&'a self, scopes: &'a [String]) -> Faults<'a> {
-        Faults { provider: &self.0.provider, callback: &self.0.callback, scopes, notes: &self.0.notes }
+        Faults { failures: self.failures(scopes), notes: &self.0.notes }
+    }
+
+    fn failures<'a>(&'a self, scopes: &'a [String]) -> ProviderFailures<'a> {
+        ProviderFailures { provider: &self.0.provider, callback: &self.0.callback, scopes }
     }
 
     /// Says what to do if nobody ever comes back: a provider that does not know the callback URL shows a page of its
@@ -349,13 +351,13 @@ impl Remote {
     }
 
     /// Once, since it will not be otherwise for the next login.
-    fn warn_of_no_refresh_token(&self, faults: &Faults<'_>, scopes: &[String]) {
+    fn warn_of_no_refresh_token(&self, scopes: &[String]) {
         let provider = &self.0.provider;
         let was_asked = scopes.iter().any(|scope| scope == "offline_access") || !provider.offline.params.is_empty();
         if !was_asked || self.0.has_warned.swap(true, Ordering::Relaxed) {
             return;
         }
-        match faults.hint("no refresh token", None) {
+        match self.failures(scopes).hint("no refresh token", None) {
             Some(hint) => tracing::warn!("{} {}", hint.happened, hint.steps.join(" ")),
             None => tracing::warn!(
                 "{} gave no refresh token, so it is not asked again while a session lasts",
@@ -370,87 +372,6 @@ impl Remote {
 fn is_ending(tokens: &UpstreamTokens) -> bool {
     let ends_at = tokens.expires_at.unwrap_or(tokens.checked_at + LIFE_UNKNOWN_S);
     ends_at <= now_s() + ENDING_S
-}
-
-/// What is asked for: the scopes of the data, and those that the provider is known to have.
-pub(super) fn scopes(provider: &Provider, known: Option<&Known>) -> Vec<String> {
-    let supported = known.map_or(&[][..], |known| &known.scopes_supported);
-    let optional = provider.optional_scopes.iter().filter(|scope| supported.contains(scope));
-    let offline = provider.offline.scope.iter().filter(|scope| !scope.is_empty());
-    let mut scopes: Vec<String> = Vec::new();
-    for scope in provider.scopes.iter().chain(offline).chain(optional) {
-        let prefix = provider.scope_prefix.as_deref().filter(|_| !provider.scope_prefix_except.has(scope));
-        let scope = format!("{}{scope}", prefix.filter(|_| !scope.contains("://")).unwrap_or_default());
-        if !scopes.contains(&scope) {
-            scopes.push(scope);
-        }
-    }
-    scopes
-}
-
-/// Where a person is sent to log in.
-pub(super) fn authorize_url(provider: &Provider, known: &Known, scopes: &[String], request: &UpstreamRequest) -> Url {
-    let mut params: Vec<(&str, &str)> = vec![
-        ("response_type", "code"),
-        ("client_id", &provider.client_id),
-        ("redirect_uri", &request.redirect_uri),
-        ("state", &request.state),
-    ];
-    let scope = scopes.join(&provider.scope_separator);
-    if !scope.is_empty() {
-        params.push(("scope", &scope));
-    }
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&request.verifier));
-    if provider.pkce {
-        params.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
-    }
-    if scopes.iter().any(|scope| scope == "openid") {
-        params.push(("nonce", &request.nonce));
-    }
-    if let Some(audience) = &provider.audience {
-        params.push((&provider.audience_param, audience));
-        if provider.send_resource {
-            params.push(("resource", audience));
-        }
-    }
-    let further: BTreeMap<&str, &str> = provider
-        .offline
-        .params
-        .iter()
-        .chain(&provider.authorize_params)
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    // What the login hangs on cannot be replaced.
-    let further = further.into_iter().filter(|(name, _)| !params.iter().any(|(own, _)| own == name));
-    let further: Vec<_> = further.collect();
-    let mut url = known.authorization_endpoint.clone();
-    url.query_pairs_mut().extend_pairs(params).extend_pairs(further);
-    url
-}
-
-/// The answer must come from the provider to which the person was sent (RFC 9207 §2.4). One that says that it names
-/// itself must do so with a code.
-fn check_issuer(provider: &Provider, known: &Known, callback: &Callback) -> Result<(), LoginError> {
-    let Some(issuer) = &callback.iss else {
-        return match known.names_itself && callback.error.is_none() {
-            true => Err(LoginError::Broken {
-                kind: Unusable::Callback,
-                cause: "the callback has no `iss`, which the provider promises".to_owned(),
-            }),
-            false => Ok(()),
-        };
-    };
-    let template = provider.issuer_template.as_deref().filter(|_| known.has_tenants);
-    let is_known = *issuer == known.issuer
-        || provider.issuers.contains(issuer)
-        || template.is_some_and(|template| fits_template(issuer, template));
-    match is_known {
-        true => Ok(()),
-        false => Err(LoginError::Broken {
-            kind: Unusable::Callback,
-            cause: format!("the callback names another issuer: {issuer:?}"),
-        }),
-    }
 }
 
 /// What is kept of an answer. A provider that gives no new refresh token leaves the old one in force (RFC 6749 §6),

@@ -4,27 +4,23 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use futures::future::BoxFuture;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
 };
 use oauth2::{
-    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
-    ExtraTokenFields, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, StandardRevocableToken,
-    StandardTokenResponse, TokenResponse, TokenUrl,
+    AuthType, AuthorizationCode, Client, ClientId, ClientSecret, ExtraTokenFields, PkceCodeVerifier, RedirectUrl,
+    RefreshToken, RequestTokenError, StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
-use super::answer::{self, normalised};
+use super::adapter::{Adapter, ExchangeError, basic};
 use super::breaker::{Down, Wire};
 use super::discovery::Known;
-use crate::auth::upstream::messages::UpstreamRequest;
+use super::messages::UpstreamRequest;
 use crate::config::Provider;
 use crate::config::provider::{BasicEncoding, ClientAuth};
 
@@ -76,23 +72,7 @@ type TokenClient = Client<
     BasicTokenIntrospectionResponse,
     StandardRevocableToken,
     BasicRevocationErrorResponse,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointSet,
 >;
-
-/// Why an exchange gave nothing that the `oauth2` crate could look at.
-#[derive(Debug, thiserror::Error)]
-enum ExchangeError {
-    #[error("{}", .0.cause)]
-    Down(Down),
-    #[error("{cause}")]
-    Silent { status: StatusCode, cause: String },
-    #[error("{0}")]
-    Garbage(String),
-}
 
 /// How this server says who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,19 +142,11 @@ impl TokenEndpoint<'_> {
     /// # Errors
     /// [`TokenError`], if it says anything but that the code is no good.
     pub(super) async fn introduce(&self, request: &UpstreamRequest) -> Result<(), TokenError> {
-        let grant = Grant::Code { code: "tinymcp-doctor", request };
-        let mut first = None;
-        for method in &self.methods() {
-            match self.request_as(*method, &grant).await {
-                Ok(_) => return Ok(()),
-                Err(error) if self.is_about_the_client(&error) => first = first.or(Some(error)),
-                Err(TokenError::Refused { error, .. }) if self.provider.standard_error(&error) == "invalid_grant" => {
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
+        match self.request(&Grant::Code { code: "tinymcp-doctor", request }).await {
+            Ok(_) => Ok(()),
+            Err(TokenError::Refused { error, .. }) if self.provider.standard_error(&error) == "invalid_grant" => Ok(()),
+            Err(error) => Err(error),
         }
-        Err(first.unwrap_or_else(|| TokenError::Garbage("no authentication method".to_owned())))
     }
 
     /// Whether the provider did not take this server for who it is.
@@ -211,22 +183,23 @@ impl TokenEndpoint<'_> {
     }
 
     async fn request_as(&self, method: Method, grant: &Grant<'_>) -> Result<Tokens, TokenError> {
-        let garbage = |error: url::ParseError| TokenError::Garbage(error.to_string());
-        let token_url = TokenUrl::new(self.known.token_endpoint.to_string()).map_err(garbage)?;
-        let mut client: TokenClient =
-            Client::new(ClientId::new(self.provider.client_id.clone())).set_token_uri(token_url);
-        if let Some(secret) = self.provider.secret() {
+        let is_raw = method == Method::Basic && self.provider.basic_encoding == BasicEncoding::Raw;
+        let client: TokenClient = Client::new(ClientId::new(self.provider.client_id.clone()));
+        let mut client = client.set_token_uri(TokenUrl::from_url(self.known.token_endpoint.clone()));
+        // The crate writes a Basic header in one way; the adapter writes the other, and the crate has no secret then.
+        if let Some(secret) = self.provider.secret().filter(|_| !is_raw) {
             client = client.set_client_secret(ClientSecret::new(secret.reveal().to_owned()));
         }
         client = client.set_auth_type(match method {
             Method::Basic => AuthType::BasicAuth,
             Method::Post => AuthType::RequestBody,
         });
-        let http = Http(self);
+        let http = Adapter { provider: self.provider, wire: self.wire, is_raw };
         let extra = self.extra_params(grant);
         let answer = match grant {
             Grant::Code { code, request } => {
-                let redirect = RedirectUrl::new(request.redirect_uri.clone()).map_err(garbage)?;
+                let redirect = RedirectUrl::new(request.redirect_uri.clone())
+                    .map_err(|error| TokenError::Garbage(error.to_string()))?;
                 let mut exchange = client
                     .exchange_code(AuthorizationCode::new((*code).to_owned()))
                     .set_redirect_uri(Cow::Owned(redirect));
@@ -270,46 +243,6 @@ impl TokenEndpoint<'_> {
         params
     }
 
-    /// One exchange for the `oauth2` crate, which wants JSON as RFC 6749 has it, and encodes a Basic header in one way.
-    async fn exchange(&self, mut request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ExchangeError> {
-        if request.headers().contains_key(AUTHORIZATION) {
-            self.authorize(&mut request);
-        }
-        self.add_headers(&mut request);
-        let answer = self.wire.send(request).await.map_err(ExchangeError::Down)?;
-        let status = answer.status();
-        if status.is_client_error() && !answer::has_error(answer.headers(), answer.body()) {
-            let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content");
-            let cause = format!("status {}, without an error of OAuth's ({kind})", status.as_u16());
-            return Err(ExchangeError::Silent { status, cause });
-        }
-        normalised(answer.status(), answer.headers(), answer.body()).map_err(ExchangeError::Garbage)
-    }
-
-    /// Sets the Basic header, encoded as the provider wants it.
-    fn authorize(&self, request: &mut Request<Vec<u8>>) {
-        let (id, secret) =
-            (self.provider.client_id.as_str(), self.provider.secret().map_or("", |secret| secret.reveal()));
-        let encode = |text: &str| match self.provider.basic_encoding {
-            BasicEncoding::Rfc6749 => form_urlencoded::byte_serialize(text.as_bytes()).collect(),
-            BasicEncoding::Raw => text.to_owned(),
-        };
-        let credentials = STANDARD.encode(format!("{}:{}", encode(id), encode(secret)));
-        if let Ok(mut value) = HeaderValue::from_str(&format!("Basic {credentials}")) {
-            value.set_sensitive(true);
-            request.headers_mut().insert(AUTHORIZATION, value);
-        }
-    }
-
-    fn add_headers(&self, request: &mut Request<Vec<u8>>) {
-        for (name, value) in &self.provider.token_headers {
-            if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::from_str(value.reveal())) {
-                value.set_sensitive(true);
-                request.headers_mut().insert(name, value);
-            }
-        }
-    }
-
     fn tokens(&self, answer: &StandardTokenResponse<OpenId, BasicTokenType>) -> Result<Tokens, TokenError> {
         let access_token = answer.access_token().secret().clone();
         // It becomes a header.
@@ -349,7 +282,7 @@ impl TokenEndpoint<'_> {
         request.headers_mut().insert(CONTENT_TYPE, FORM);
         request.headers_mut().insert(ACCEPT, JSON);
         if is_basic {
-            self.authorize(&mut request);
+            request.headers_mut().insert(AUTHORIZATION, basic(self.provider));
         }
         self.wire.send(request).await
     }
@@ -365,18 +298,6 @@ impl TokenEndpoint<'_> {
             return Err(TokenError::Garbage(format!("introspection: status {}", answer.status().as_u16())));
         }
         serde_json::from_slice(answer.body()).map_err(|error| TokenError::Garbage(format!("introspection: {error}")))
-    }
-}
-
-/// The HTTP client that the `oauth2` crate uses.
-struct Http<'e>(&'e TokenEndpoint<'e>);
-
-impl<'c> AsyncHttpClient<'c> for Http<'_> {
-    type Error = ExchangeError;
-    type Future = BoxFuture<'c, Result<Response<Vec<u8>>, ExchangeError>>;
-
-    fn call(&'c self, request: Request<Vec<u8>>) -> Self::Future {
-        Box::pin(self.0.exchange(request))
     }
 }
 

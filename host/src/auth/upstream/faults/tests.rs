@@ -1,6 +1,9 @@
 use std::fmt::Write;
 
 use super::*;
+use crate::auth::failures::Explanation;
+use crate::auth::failures::provider::DiscoveryError;
+use crate::config::Provider;
 
 fn auth0() -> Provider {
     let variables = [
@@ -20,7 +23,8 @@ fn clerk() -> Provider {
 
 fn faults<'a>(provider: &'a Provider, scopes: &'a [String]) -> Faults<'a> {
     let notes = Box::leak(Box::new(Notes::of(None, "acme")));
-    Faults { provider, callback: "https://mcp.example.com/auth/callback", scopes, notes }
+    let callback = "https://mcp.example.com/auth/callback";
+    Faults { failures: ProviderFailures { provider, callback, scopes }, notes }
 }
 
 /// What kind of error it is, and all of its words.
@@ -138,7 +142,8 @@ fn errors_of_a_refresh() {
 fn what_is_wrong_with_the_address() {
     let auth0 = auth0();
     let url = "https://tenant.us.auth0.com/.well-known/openid-configuration".to_owned();
-    let told = |error: Option<DiscoveryError>| words(&faults(&auth0, &[]).unavailable(error.as_ref()).explanation);
+    let told =
+        |error: Option<DiscoveryError>| words(&faults(&auth0, &[]).failures.unavailable(error.as_ref()).explanation);
     let missing = told(Some(DiscoveryError::Missing { url: url.clone(), status: 404 }));
     for part in [url.as_str(), "404", "AUTH0_DOMAIN", "without https://", "region", "custom domain"] {
         assert!(missing.contains(part), "{part}\nis not in\n{missing}");

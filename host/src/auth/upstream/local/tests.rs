@@ -1,3 +1,5 @@
+use axum::response::Response;
+use http::StatusCode;
 use http::header::LOCATION;
 use http_body_util::BodyExt as _;
 
@@ -17,7 +19,7 @@ fn request() -> UpstreamRequest {
 }
 
 /// The fields of the form that the page of this request has, and what a person adds.
-fn form(request: &UpstreamRequest, added: &[(&str, &str)]) -> Parameters {
+fn parameters(request: &UpstreamRequest, added: &[(&str, &str)]) -> Parameters {
     let url = local().authorize_url(request);
     let mut form = url::form_urlencoded::Serializer::new(url.query().unwrap().to_owned());
     form.extend_pairs(added);
@@ -30,7 +32,7 @@ fn now() -> SystemTime {
 
 /// Where a name leads to.
 fn answer(local: &Local, request: &UpstreamRequest, added: &[(&str, &str)]) -> Callback {
-    let response = local.submit_at(&form(request, added), now()).unwrap();
+    let response = respond(&local.submit_at(&parameters(request, added), now()).unwrap());
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
     let url: Url = response.headers()[LOCATION].to_str().unwrap().parse().unwrap();
     assert!(url.as_str().starts_with("http://localhost:8000/auth/callback?"), "{url}");
@@ -47,13 +49,17 @@ fn cause(result: Result<Login, LoginError>) -> String {
     }
 }
 
+fn respond(submission: &Submission) -> Response {
+    crate::auth::local::answer(&BaseUrl::localhost(8000), submission)
+}
+
 async fn html(response: Response) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
 #[tokio::test]
 async fn the_page_asks_for_a_name_and_says_that_nothing_is_checked() {
-    let response = local().page(&form(&request(), &[])).unwrap();
+    let response = respond(&Submission::Form(local().form(&parameters(&request(), &[])).unwrap()));
     assert_eq!(response.status(), StatusCode::OK);
     let html = html(response).await;
     assert!(html.contains("Nothing is checked") && html.contains("Auth0 or Clerk"), "{html}");
@@ -83,7 +89,7 @@ async fn a_name_has_1_to_64_visible_characters() {
         ("x".repeat(65).as_str(), "Enter at most 64 characters"),
         ("x".repeat(1000).as_str(), "Enter at most 64 characters"),
     ] {
-        let response = local().submit_at(&form(&request(), &[("name", name)]), now()).unwrap();
+        let response = respond(&local().submit_at(&parameters(&request(), &[("name", name)]), now()).unwrap());
         assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
         let html = html(response).await;
         assert!(html.contains(problem) && html.contains(r#"aria-invalid="true""#), "{html}");
@@ -157,7 +163,7 @@ fn only_a_whole_request_is_a_login() {
     let challenge = s256("v");
     let check = |query: String| {
         let parameters = Parameters::parse(query.as_bytes());
-        assert!(local().page(&parameters).is_err() && local().submit(&parameters).is_err(), "{query}");
+        assert!(local().form(&parameters).is_none() && local().submit(&parameters).is_none(), "{query}");
     };
     check(String::new());
     check(format!("state=s&code_challenge={challenge}"));
@@ -171,7 +177,7 @@ fn only_a_whole_request_is_a_login() {
 #[tokio::test]
 async fn nothing_in_the_page_becomes_markup() {
     let name = format!("\"><script>{}", "x".repeat(64));
-    let response = local().submit_at(&form(&request(), &[("name", &name)]), now()).unwrap();
+    let response = respond(&local().submit_at(&parameters(&request(), &[("name", &name)]), now()).unwrap());
     let html = html(response).await;
     assert!(!html.contains("<script") && html.contains("&#34;&#62;&#60;script&#62;"), "{html}");
 }

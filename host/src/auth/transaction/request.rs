@@ -15,17 +15,17 @@ use crate::clock::now_s;
 use crate::vault::Vault;
 
 /// Life of a login under way, and of its cookies.
-pub(super) const LIFE_S: u64 = 600;
+pub(in crate::auth) const LIFE_S: u64 = 600;
 
 /// What the consent form's seal is for.
 const FORM: &[u8] = b"consent form";
 
 /// Names an authorization: the time in hexadecimal, so that ids order by age, and 128 random bits.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct TransactionId(String);
+pub(in crate::auth) struct TransactionId(String);
 
 impl TransactionId {
-    pub(super) fn new(now_s: u64) -> Self {
+    pub(in crate::auth) fn new(now_s: u64) -> Self {
         Self(format!("{now_s:010x}{:032x}", rand::random::<u128>()))
     }
 }
@@ -38,36 +38,36 @@ impl fmt::Display for TransactionId {
 
 /// An authorization request of which every part was checked.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct ValidatedRequest {
-    pub(super) client_id: String,
+pub(in crate::auth) struct ValidatedRequest {
+    pub(in crate::auth) client_id: String,
     /// What the client is called on pages.
-    pub(super) client_name: String,
-    pub(super) redirect_uri: String,
+    pub(in crate::auth) client_name: String,
+    pub(in crate::auth) redirect_uri: String,
     /// The client's own state, byte by byte as it came.
-    pub(super) state: Option<String>,
+    pub(in crate::auth) state: Option<String>,
     /// RFC 7636, S256.
-    pub(super) code_challenge: String,
-    pub(super) scopes: BTreeSet<String>,
+    pub(in crate::auth) code_challenge: String,
+    pub(in crate::auth) scopes: BTreeSet<String>,
 }
 
 /// A request that waits for a person's decision.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Form {
-    pub(super) id: TransactionId,
-    pub(super) request: ValidatedRequest,
+pub(in crate::auth) struct Form {
+    pub(in crate::auth) id: TransactionId,
+    pub(in crate::auth) request: ValidatedRequest,
     /// What the cookie that was set with the form must hash to.
     csrf: [u8; 32],
     expires_s: u64,
 }
 
 /// A form, and the value of the cookie that goes with it.
-pub(super) struct FreshForm {
-    pub(super) form: Form,
-    pub(super) csrf: String,
+pub(in crate::auth) struct FreshForm {
+    pub(in crate::auth) form: Form,
+    pub(in crate::auth) csrf: String,
 }
 
 impl Form {
-    pub(super) fn fresh(request: ValidatedRequest) -> FreshForm {
+    pub(in crate::auth) fn fresh(request: ValidatedRequest) -> FreshForm {
         let now_s = now_s();
         let csrf = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
         let form = Self {
@@ -79,30 +79,30 @@ impl Form {
         FreshForm { form, csrf }
     }
 
-    pub(super) fn seal(&self, vault: &Vault) -> String {
+    pub(in crate::auth) fn seal(&self, vault: &Vault) -> String {
         URL_SAFE_NO_PAD.encode(vault.seal(FORM, &serde_json::to_vec(self).expect("a form is JSON")))
     }
 
     /// Reads a form that this server made less than ten minutes ago.
-    pub(super) fn open(vault: &Vault, sealed: &str) -> Option<Self> {
+    pub(in crate::auth) fn open(vault: &Vault, sealed: &str) -> Option<Self> {
         let plain = vault.open(FORM, &URL_SAFE_NO_PAD.decode(sealed).ok()?)?;
         let form: Self = serde_json::from_slice(&plain).ok()?;
         (form.expires_s > now_s()).then_some(form)
     }
 
     /// Whether the browser has the cookie that was set with this very form.
-    pub(super) fn belongs_to(&self, cookie: &str) -> bool {
+    pub(in crate::auth) fn belongs_to(&self, cookie: &str) -> bool {
         blake3::hash(cookie.as_bytes()) == blake3::Hash::from_bytes(self.csrf)
     }
 }
 
 /// What the browser that approved gets, to be known again by.
-pub(super) fn binding(vault: &Vault, id: &TransactionId) -> String {
+pub(in crate::auth) fn binding(vault: &Vault, id: &TransactionId) -> String {
     derived(vault, "binding", id)
 }
 
 /// What the provider gets: all of it is known to this server alone.
-pub(super) fn upstream_request(vault: &Vault, id: &TransactionId, redirect_uri: String) -> UpstreamRequest {
+pub(in crate::auth) fn upstream_request(vault: &Vault, id: &TransactionId, redirect_uri: String) -> UpstreamRequest {
     UpstreamRequest {
         state: derived(vault, "state", id),
         verifier: derived(vault, "verifier", id),
