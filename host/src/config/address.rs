@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::text::{Text, Unfit, text_schema};
@@ -235,22 +236,12 @@ impl Text for HostName {
 
 /// An address, or all addresses with the same first bits: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix_bits: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
-    /// Whether the address is in the network; an IPv4 address that is wrapped in IPv6 counts as what it is.
+    /// True for an address in the network. An IPv4 address that is mapped into IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let differing_bits = match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                u128::from(network.to_bits() ^ address.to_bits()) << (u128::BITS - u32::BITS)
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => network.to_bits() ^ address.to_bits(),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-        };
-        differing_bits.leading_zeros() >= u32::from(self.prefix_bits)
+        self.0.contains(&address.to_canonical())
     }
 }
 
@@ -258,24 +249,19 @@ impl FromStr for Network {
     type Err = Unfit;
 
     fn from_str(text: &str) -> Result<Self, Unfit> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr =
             address.parse().map_err(|_| "expected an IP address, or a network such as \"10.0.0.0/8\"")?;
-        let address_bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = prefix.map_or(Ok(address_bits), |prefix| match prefix.parse() {
-            Ok(bits) if bits <= address_bits => Ok(bits),
-            _ => Err(format!("the prefix must be between 0 and {address_bits}")),
-        })?;
-        Ok(Self { address, prefix_bits })
+        let single = IpNet::from(address);
+        let network = prefix.map_or(Some(single), |prefix| IpNet::new(address, prefix.parse().ok()?).ok());
+        let too_long = || format!("the prefix must be between 0 and {}", single.max_prefix_len());
+        Ok(Self(network.ok_or_else(too_long)?))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix_bits)
+        self.0.fmt(f)
     }
 }
 

@@ -7,7 +7,7 @@ use super::address::{AllowedHost, BaseUrl, Listen, Network, Origin};
 use super::document::{Node, Table, Value};
 use super::egress::proxy::EgressProxy;
 use super::environment::Environment;
-use super::free::{Free, PluginSetting};
+use super::free::Free;
 use super::key::Key;
 use super::names::{
     GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who,
@@ -233,7 +233,7 @@ table! {
         /// Values that it may ask for by name, and which are shown nowhere.
         secrets: BTreeMap<String, Template> = {},
         /// Values that it may ask for by name: strings as they are, anything else as JSON.
-        settings: BTreeMap<String, PluginSetting> = {},
+        settings: BTreeMap<String, Free> = {},
         ..limits: LimitOverrides,
     }
 }
