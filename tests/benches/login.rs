@@ -1,4 +1,4 @@
-//! What logins cost a request: whose a bearer token is, and what a look into a store with 100,000 sessions takes.
+//! The cost of logins for a request: finding the person of a bearer token, and a look into a store with 100,000 sessions.
 //!
 //! `cargo bench --package tinymcp-tests --bench login` runs it. The login is the real one, over HTTP.
 
@@ -41,7 +41,7 @@ criterion_main!(benches);
 /// As many as are promised to stay small.
 const SESSIONS: u32 = 100_000;
 
-/// What a session's row has when the provider's tokens are JWTs of the usual size.
+/// The value of a session's row when the provider's tokens are JWTs of the usual size.
 const SESSION_BYTES: usize = 1200;
 
 /// A request's token: one that is good, one that was good once, and one that somebody made up.

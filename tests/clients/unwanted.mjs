@@ -16,7 +16,8 @@ function posted({ path, bytes, headers }) {
       { method: "POST", headers: { "content-length": bytes, ...headers } },
       (response) => {
         response.resume();
-        response.on("end", () => resolve(response.statusCode));
+        // At the end of the answer the body may still be on its way, and of one address the server reads only a few of those.
+        request.on("close", () => resolve(response.statusCode));
       },
     );
     request.on("error", reject);

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use tinymcp_tests::command::{Finished, finish, report};
+use tinymcp_tests::command::{CommandOutput, finish, report};
 use tinymcp_tests::guests::{guest, shipped, tests_dir};
 use tinymcp_tests::log::Log;
 use tinymcp_tests::server::{Server, Site};
@@ -34,7 +34,7 @@ async fn watches(mut command: Command, server: &Server) {
     server.site().put("greeter.wasm", &guest("greeter-v1"));
     said.ended().await;
     let code = child.wait().unwrap().code().unwrap_or(-1);
-    let checks = report(&Finished { code, stdout: said.text(), stderr: server.log.text() });
+    let checks = report(&CommandOutput { code, stdout: said.text(), stderr: server.log.text() });
     assert!(checks.iter().any(|check| check == "list_changed"), "{checks:?}");
     assert!(said.lines("list_changed")[0].contains("greeter_greet"), "{}", said.text());
 }

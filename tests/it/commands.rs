@@ -74,7 +74,7 @@ fn inspect_prints_json() {
     assert!(inspected["imports"].as_array().is_some_and(|imports| !imports.is_empty()));
 }
 
-/// Files that are no plugin, and why.
+/// Files that are no plugin, and the reasons.
 fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let whole = guest("greeter-v1");
     vec![

@@ -1,4 +1,4 @@
-//! `tinymcp.toml`: what is refused at the start, and what applies live.
+//! `tinymcp.toml`: refusals at the start, and changes that apply live.
 
 use std::fs;
 use std::net::TcpListener;

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
-use tinymcp_tests::command::{Finished, finish, suite_path};
+use tinymcp_tests::command::{CommandOutput, finish, suite_path};
 use tinymcp_tests::guests::{copy_changed, kept_dir, tests_dir};
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::server::Site;
@@ -28,7 +28,7 @@ fn target_dir() -> PathBuf {
     kept_dir("crates")
 }
 
-fn succeed(finished: Finished) -> String {
+fn succeed(finished: CommandOutput) -> String {
     assert_eq!(finished.code, 0, "{finished:#?}");
     finished.stdout
 }

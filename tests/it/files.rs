@@ -1,4 +1,4 @@
-//! The files of others: what they are if they are no plugin, and what they are called if they are one.
+//! Files of others: those that are no plugin, and the names of those that are one.
 
 use std::fs;
 

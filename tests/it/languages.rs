@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tinymcp_tests::client::Client;
-use tinymcp_tests::command::{Finished, finish, tinymcp};
+use tinymcp_tests::command::{CommandOutput, finish, tinymcp};
 use tinymcp_tests::guests::{copy_changed, kept_dir, project_dir, shipped, tests_dir};
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::server::{Server, Site};
@@ -46,15 +46,15 @@ fn node_program(name: &str) -> PathBuf {
 }
 
 /// Runs a command where the search path is this directory and nothing else.
-fn run_with(path: &TempDir, site: &Site, arguments: &[&str]) -> Finished {
+fn run_with(path: &TempDir, site: &Site, arguments: &[&str]) -> CommandOutput {
     finish(tinymcp(site.path()).args(arguments).env("PATH", path.path()))
 }
 
-fn line<'a>(finished: &'a Finished, start: &str) -> &'a str {
+fn line<'a>(finished: &'a CommandOutput, start: &str) -> &'a str {
     finished.stderr.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{finished:#?}"))
 }
 
-/// What `inspect` says of a plugin of this server: it is kept warm, and its description is these words alone.
+/// Checks `inspect` of a plugin of this server: it is kept warm, and its description is these words alone.
 fn is_kept_warm(server: &Server, name: &str, description: &str) {
     let file = server.site().plugin_path(&format!("{name}.wasm"));
     let inspected = server.site().run(&["inspect", "--json", path_text(&file)]);

@@ -1,4 +1,4 @@
-//! The log and the state directory: what is written where, and who may read it.
+//! The log and the state directory: their contents and permissions.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -16,9 +16,9 @@ use wasm_encoder::{
 };
 
 /// Kills its process when dropped.
-struct Killed(Child);
+struct Process(Child);
 
-impl Drop for Killed {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -37,7 +37,7 @@ async fn does_not_tell_of_itself(level: &str) {
     let log = site.path().join("tinymcp.log");
     let mut command = tinymcp(site.path());
     command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(File::create(&log).unwrap());
-    let mut server = Killed(command.spawn().unwrap());
+    let mut server = Process(command.spawn().unwrap());
     let said = || fs::read_to_string(&log).unwrap();
     until("a server that is ready", async || said().contains(" ready")).await;
     // What begins to tell of itself doubles with every look. That nothing happens is what is tested.

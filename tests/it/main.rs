@@ -20,6 +20,7 @@ mod protocol;
 mod reload;
 mod rich;
 mod shutdown;
+mod snapshots;
 mod sources;
 mod typed;
 mod walls;

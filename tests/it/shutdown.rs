@@ -9,7 +9,7 @@ use tinymcp_tests::guests::guest;
 use tinymcp_tests::server::{Server, Site};
 use tinymcp_tests::{until, within};
 
-/// Sends a request after all others are under way: what was sent before it has been received.
+/// Sends a request after all others and waits for its answer: those before it have been received.
 async fn all_under_way(client: &Client) {
     client.value("greeter_v1_wait", json!({ "ms": 200 })).await;
 }

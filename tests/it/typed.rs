@@ -411,7 +411,7 @@ fn keywords(schema: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Whether no bound is beyond 2^53 - 1, no array is without an `items` object and no constant without a type.
+/// Checks that no bound is beyond 2^53 - 1, no array without an `items` object and no constant without a type.
 fn is_bearable(schema: &Value) -> bool {
     let Value::Object(object) = schema else {
         return schema.as_array().is_none_or(|items| items.iter().all(is_bearable));

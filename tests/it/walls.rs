@@ -1,4 +1,4 @@
-//! The walls of `docs/architecture.md`: which module may name what. Modules that import each other in a circle are a knot
+//! The walls of `docs/architecture.md`: the names that a module may use. Modules that import each other in a circle are a knot
 //! that nobody can read from one end.
 //!
 //! It reads sources as text, without comments, strings and tests, and takes every path that begins with `crate`, `self` or
@@ -97,7 +97,7 @@ fn character(text: &str) -> usize {
     }
 }
 
-/// Leaves out whatever stands under `#[cfg(test)]`.
+/// Leaves out all that stands under `#[cfg(test)]`.
 fn without_tests(code: &str) -> String {
     let mut kept = String::new();
     let mut rest = code;
@@ -198,7 +198,7 @@ fn imports(modules: &Modules) -> BTreeMap<&str, BTreeSet<String>> {
     modules.iter().map(|(name, code)| (name.as_str(), of(name, code))).collect()
 }
 
-/// What can be reached from a module.
+/// The modules that can be reached from a module.
 fn reached<'m>(imports: &'m BTreeMap<&str, BTreeSet<String>>, from: &str) -> BTreeSet<&'m str> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&str> = imports[from].iter().map(String::as_str).collect();

@@ -1,7 +1,7 @@
 //! A person with a browser, as far as a login needs one: cookies, redirects, forms, and the headers by which a server tells a
 //! navigation from an attack.
 //!
-//! [`page`]: what is shown. [`jar`]: cookies.
+//! [`page`]: pages and their forms. [`jar`]: cookies.
 
 pub mod jar;
 pub mod page;
@@ -20,7 +20,7 @@ const MAX_REDIRECTS: usize = 20;
 /// More pages than a login has.
 const MAX_PAGES: usize = 6;
 
-/// Where a navigation ends.
+/// The end of a navigation.
 #[derive(Clone, Debug)]
 pub enum Landing {
     /// At a page.
@@ -32,11 +32,11 @@ pub enum Landing {
 /// A browser and the person in front of it. Clones are other browsers with the same cookies.
 #[derive(Clone)]
 pub struct Browser {
-    /// What the person answers when they are asked who they are.
+    /// The name that the person gives when a page asks for it.
     pub name: String,
-    /// Whether the person agrees to what clients ask for.
+    /// True for a person who approves clients.
     pub approves: bool,
-    /// Whether the person goes on at the provider.
+    /// True for a person who goes on at the provider.
     pub logs_in: bool,
     /// The cookies.
     pub jar: Jar,
@@ -44,7 +44,7 @@ pub struct Browser {
     pub history: Vec<String>,
     /// Origin of the page that is shown.
     shown: Option<Url>,
-    /// Redirect URIs of clients: where a redirect leaves the browser.
+    /// Redirect URIs of clients, at which a redirect leaves the browser.
     clients: Vec<Url>,
 }
 
@@ -99,7 +99,7 @@ impl Browser {
         self.press(page, &form, Some(("decision", decision))).await
     }
 
-    /// Says who one is, at the provider's page or at the built-in one.
+    /// Gives the person's name, at the provider's page or at the built-in one.
     pub async fn log_in(&mut self, page: &Page) -> Landing {
         let form = page.form_with_text();
         let mut parameters = form.fields.clone();
@@ -114,10 +114,10 @@ impl Browser {
         self.submit(page, &form, &parameters).await
     }
 
-    /// Does what the page wants: decides, or logs in.
+    /// Fills in the page: decides, or logs in.
     ///
     /// # Errors
-    /// The page, when it wants nothing.
+    /// The page, if there is nothing to fill in.
     pub async fn answer(&mut self, page: Page) -> Result<Landing, Page> {
         if page.asks_for_a_name() {
             return Ok(self.log_in(&page).await);
@@ -129,10 +129,10 @@ impl Browser {
         Err(page)
     }
 
-    /// Looks at an answer that came otherwise.
+    /// Reads an answer that another client received.
     ///
     /// # Panics
-    /// When it leads nowhere.
+    /// If it is no page and no redirect.
     pub fn see(&self, url: Url, answer: Answer) -> Landing {
         match answer.header("location") {
             "" => Landing::Page(Page::new(url, answer)),
@@ -140,7 +140,7 @@ impl Browser {
         }
     }
 
-    /// Goes through a whole authorization. Returns where the client is called, or the page at which it ends otherwise.
+    /// Goes through a whole authorization. Returns the URL at which the client is called back, or the page at which it stops.
     pub async fn walk(&mut self, url: &str) -> Landing {
         let landing = self.open(url).await;
         self.walk_on(landing).await
@@ -228,7 +228,7 @@ impl Landing {
         }
     }
 
-    /// The client's redirect URI with what it is told.
+    /// The client's redirect URI with its parameters.
     ///
     /// # Panics
     /// When it is a page that does not lead there.
@@ -242,7 +242,7 @@ impl Landing {
         }
     }
 
-    /// The client's redirect URI with what it is told, where nothing but a click leads there.
+    /// The client's redirect URI with its parameters, to which nothing but a click leads.
     ///
     /// # Panics
     /// When the browser goes there by itself, or there is no such link.
@@ -253,7 +253,7 @@ impl Landing {
         page.way_back().unwrap_or_else(|| panic!("no way back: {page:#?}"))
     }
 
-    /// What the client is told.
+    /// The parameters that the client is called back with.
     pub fn told(self) -> HashMap<String, String> {
         self.client().query_pairs().into_owned().collect()
     }

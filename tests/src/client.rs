@@ -31,10 +31,10 @@ enum Era {
     Legacy { version: &'static str, session: String },
 }
 
-/// What a call of a tool came to.
+/// The outcome of a tool call.
 #[derive(Debug, PartialEq)]
-pub struct Called {
-    /// Whether the tool failed.
+pub struct CallOutcome {
+    /// True if the tool failed.
     pub is_error: bool,
     /// The text of its content; empty without any.
     pub text: String,
@@ -98,7 +98,7 @@ impl Client {
     /// The session's id.
     ///
     /// # Panics
-    /// In the modern era, which has none.
+    /// In the modern era, which has no sessions.
     pub fn session(&self) -> &str {
         match &self.era {
             Era::Legacy { session, .. } => session,
@@ -142,7 +142,7 @@ impl Client {
         }
     }
 
-    /// Parameters with what every request of this era carries.
+    /// Parameters with the metadata that every request of this era carries.
     fn params(&self, mut params: Value) -> Value {
         if matches!(self.era, Era::Modern) {
             for (key, value) in modern_meta().as_object().into_iter().flatten() {
@@ -199,10 +199,10 @@ impl Client {
     ///
     /// # Errors
     /// When there is no result: the connection breaks, or the answer is an error of the protocol.
-    pub async fn try_call(&self, tool: &str, arguments: Value) -> anyhow::Result<Called> {
+    pub async fn try_call(&self, tool: &str, arguments: Value) -> anyhow::Result<CallOutcome> {
         let answer = self.try_answer("tools/call", json!({ "name": tool, "arguments": arguments })).await?;
         let result = answer.get("result").ok_or_else(|| anyhow::anyhow!("{answer}"))?;
-        Ok(Called {
+        Ok(CallOutcome {
             is_error: result["isError"] == true,
             text: result["content"][0]["text"].as_str().unwrap_or_default().to_owned(),
             structured: result["structuredContent"].clone(),
@@ -213,7 +213,7 @@ impl Client {
     ///
     /// # Panics
     /// When there is no result.
-    pub async fn call(&self, tool: &str, arguments: Value) -> Called {
+    pub async fn call(&self, tool: &str, arguments: Value) -> CallOutcome {
         let called = within(tool, self.try_call(tool, arguments)).await;
         called.unwrap_or_else(|error| panic!("{tool}: {error:#}"))
     }
@@ -228,7 +228,7 @@ impl Client {
         if called.structured.is_null() { called.text.into() } else { called.structured["result"].clone() }
     }
 
-    /// Calls a tool that fails, and returns what it says.
+    /// Calls a tool that fails, and returns its words.
     ///
     /// # Panics
     /// When it succeeds.
@@ -252,7 +252,7 @@ impl Client {
     /// Waits until the list has exactly these names.
     ///
     /// # Panics
-    /// When it has others to the end.
+    /// If it still has others at the deadline.
     pub async fn wait_for_tools(&self, names: &[&str]) {
         until(&format!("a list of {names:?}"), async || self.tool_names().await == names).await;
     }
@@ -260,12 +260,12 @@ impl Client {
     /// Waits until the list has this name among others.
     ///
     /// # Panics
-    /// When it has not, to the end.
+    /// If it is still missing at the deadline.
     pub async fn wait_for_tool(&self, name: &str) {
         until(&format!("a list with {name}"), async || self.tool_names().await.iter().any(|it| it == name)).await;
     }
 
-    /// Opens the stream on which changes of the list are told, and waits until it is open.
+    /// Opens the stream of list changes, and waits until it is open.
     pub async fn listen(&self) -> Events {
         match &self.era {
             Era::Modern => {
@@ -302,7 +302,7 @@ pub fn initialize(version: &str) -> Value {
     })
 }
 
-/// What every modern request says about its sender.
+/// The metadata of every modern request: its sender.
 pub fn modern_meta() -> Value {
     json!({
         "io.modelcontextprotocol/protocolVersion": MODERN,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::guests::tests_dir;
 
-/// Variables that would change what is tested.
+/// Variables that would change the outcome of tests.
 const VARIABLES: [&str; 14] = [
     "AUTH_PROVIDER",
     "BASE_URL",
@@ -24,13 +24,13 @@ const VARIABLES: [&str; 14] = [
     "CLERK_VERIFY_ID_TOKEN",
 ];
 
-/// Where the suite has the toolchains that plugins are built with, other than Rust's own, and the proxies of the documents.
+/// Directories of the toolchains that plugins are built with, other than Rust's own, and of the documents' proxies.
 const TOOLS: [&str; 4] =
     [".tools/cargo-component/bin", ".tools/node/node_modules/.bin", ".tools/python/bin", ".tools/proxies/bin"];
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Debug)]
-pub struct Finished {
+pub struct CommandOutput {
     /// The exit code; a signal is -1.
     pub code: i32,
     /// Standard output.
@@ -39,10 +39,10 @@ pub struct Finished {
     pub stderr: String,
 }
 
-/// The program under test: it is built beside the tests.
+/// The program under test, which is built beside the tests.
 ///
 /// # Panics
-/// When it is not.
+/// If it is not built.
 pub fn program() -> PathBuf {
     built("tinymcp")
 }
@@ -55,7 +55,7 @@ fn built(name: &str) -> PathBuf {
     program
 }
 
-/// A command of the program, in a directory, without what the caller's environment says about it.
+/// A command of the program, in a directory, without the caller's settings in its environment.
 /// The tools of the suite, such as cargo-component and jco, are on its path.
 pub fn tinymcp(directory: &Path) -> Command {
     command_of("tinymcp", directory)
@@ -77,7 +77,7 @@ fn command_of(program: &str, directory: &Path) -> Command {
     command
 }
 
-/// The search path, with what the suite has installed for itself in front.
+/// The search path, with the suite's own tools in front.
 pub fn suite_path() -> OsString {
     #[expect(clippy::disallowed_methods, reason = "what is tested reads its environment; this adds to it")]
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -86,14 +86,14 @@ pub fn suite_path() -> OsString {
 }
 
 /// Runs a command of the program to its end.
-pub fn run(directory: &Path, arguments: &[&str]) -> Finished {
+pub fn run(directory: &Path, arguments: &[&str]) -> CommandOutput {
     finish(tinymcp(directory).args(arguments))
 }
 
 /// Runs a command to its end.
-pub fn finish(command: &mut Command) -> Finished {
+pub fn finish(command: &mut Command) -> CommandOutput {
     let output = command.output().expect("the program starts");
-    Finished {
+    CommandOutput {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -103,8 +103,8 @@ pub fn finish(command: &mut Command) -> Finished {
 /// The names of the checks that a script of `tests/clients` reported: one JSON object a line, each with `check` and `ok`.
 ///
 /// # Panics
-/// When one of them is not ok, or there are none.
-pub fn report(finished: &Finished) -> Vec<String> {
+/// If one of them is not ok, or there are none.
+pub fn report(finished: &CommandOutput) -> Vec<String> {
     let reports: Vec<serde_json::Value> =
         finished.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let failed: Vec<&serde_json::Value> = reports.iter().filter(|report| report["ok"] != true).collect();

@@ -1,4 +1,4 @@
-//! How secrets and texts are spelled.
+//! The spelling of secrets and texts: base64url, hashes, random values.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

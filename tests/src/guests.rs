@@ -74,13 +74,13 @@ pub fn copy_changed(from: &Path, to: &Path) {
 /// A component that is written as text.
 ///
 /// # Panics
-/// When it is none.
+/// If the text is no component.
 pub fn from_text(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A component that exports functions without parameters, each of which gives the number 42: pairs of an interface, or
-/// nothing for the world itself, and a function. `further` is what else is in it, as text.
+/// nothing for the world itself, and a function. `further` is text to add to it.
 pub fn exporting(functions: &[(&str, &str)], further: &str) -> Vec<u8> {
     let mut interfaces: std::collections::BTreeMap<&str, String> = std::collections::BTreeMap::new();
     let mut exports = String::new();
@@ -104,7 +104,7 @@ pub fn exporting(functions: &[(&str, &str)], further: &str) -> Vec<u8> {
     ))
 }
 
-/// A component whose file differs from every other one, and which does the same: it has a custom section more.
+/// The same component in another file: it has one more custom section.
 /// `mark` tells two of them apart.
 pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
     const CUSTOM: u8 = 0;
@@ -120,7 +120,7 @@ pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
 /// The same component without `@keep-warm`: every call is in a fresh instance.
 ///
 /// # Panics
-/// When its author does not ask for anything else.
+/// If `@keep-warm` is the only tag of its author.
 pub fn never_warm(component: &[u8]) -> Vec<u8> {
     const TAG: &[u8] = b"@keep-warm";
     // Of the same length, so that the section is as long as it says.
@@ -137,7 +137,7 @@ pub fn never_warm(component: &[u8]) -> Vec<u8> {
 /// A small component that takes a compiler long: `boom` has a loop in a loop in a loop, as many as `loops`, and in the
 /// innermost each local variable is changed, so that every loop has a value of its own for each of them.
 ///
-/// Time and memory grow with the product, the file with the sum. What it gives is 0.
+/// Time and memory grow with the product, the file with the sum. Its result is 0.
 pub fn bomb(loops: usize, locals: u32) -> Vec<u8> {
     let mut body = Function::new([(locals, ValType::I32)]);
     for _ in 0..loops {

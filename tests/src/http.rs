@@ -37,7 +37,7 @@ pub struct Answer {
 }
 
 /// An answer whose body is still coming. Dropping it closes the connection.
-pub struct Incomplete {
+pub struct OpenAnswer {
     /// The status code.
     pub status: u16,
     /// The headers.
@@ -120,7 +120,7 @@ impl Request {
         self
     }
 
-    /// The body, for those who send it by hand.
+    /// The body, for tests that send it by hand.
     pub fn sent_body(&self) -> &[u8] {
         &self.body
     }
@@ -149,8 +149,8 @@ impl Request {
     /// Sends the request, and waits for the head of the answer.
     ///
     /// # Errors
-    /// What the system or hyper says when there is no answer.
-    pub async fn try_open(self) -> anyhow::Result<Incomplete> {
+    /// The error of the system or of hyper, if there is no answer.
+    pub async fn try_open(self) -> anyhow::Result<OpenAnswer> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -162,13 +162,13 @@ impl Request {
         *request.uri_mut() = self.path.parse()?;
         *request.headers_mut() = self.headers;
         let (head, body) = sender.send_request(request).await?.into_parts();
-        Ok(Incomplete { status: head.status.as_u16(), headers: head.headers, body, connection })
+        Ok(OpenAnswer { status: head.status.as_u16(), headers: head.headers, body, connection })
     }
 
     /// Sends the request, and waits for the whole answer.
     ///
     /// # Errors
-    /// What the system or hyper says when there is none.
+    /// The error of the system or of hyper, if there is none.
     pub async fn try_send(self) -> anyhow::Result<Answer> {
         self.try_open().await?.complete().await
     }
@@ -177,7 +177,7 @@ impl Request {
     ///
     /// # Panics
     /// When there is none.
-    pub async fn open(self) -> Incomplete {
+    pub async fn open(self) -> OpenAnswer {
         let what = format!("{} {}", self.method, self.path);
         within(&what, self.try_open()).await.unwrap_or_else(|error| panic!("{what}: {error:#}"))
     }
@@ -204,8 +204,8 @@ impl Request {
     }
 }
 
-impl Incomplete {
-    /// Whether the body is an event stream.
+impl OpenAnswer {
+    /// True for a body that is an event stream.
     pub fn is_stream(&self) -> bool {
         content_type(&self.headers) == "text/event-stream"
     }
@@ -287,7 +287,7 @@ impl Events {
         within(what, self.next()).await.unwrap_or_else(|| panic!("{what}: the stream has ended"))
     }
 
-    /// What has been read so far, as it came.
+    /// The bytes that have been read so far, as they came.
     pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.raw).into_owned()
     }

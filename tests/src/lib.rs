@@ -1,12 +1,55 @@
-//! What the tests drive TinyMCP with: the real program, real HTTP, and clients of both protocol eras.
+//! The harness: it drives TinyMCP with the real program, real HTTP, and clients of both protocol eras.
 //!
-//! - [`server`]: a directory with a configuration and plugins, and the server that runs in it. [`log`]: what it says.
-//! - [`http`]: raw requests, answers and event streams. [`client`]: MCP, modern and legacy, over them.
-//! - [`guests`]: components for the plugins directory. [`command`]: the program's other commands.
-//! - [`provider`]: an identity provider. [`browser`]: a person in front of it. [`oauth`]: a client that logs in through
-//!   both. [`world`]: all of these together.
+//! | module | what it has | a test begins with |
+//! |---|---|---|
+//! | [`server`] | [`Site`](server::Site): a directory with configuration and plugins; [`Server`](server::Server): the program in it | `Server::with(&["greeter-v1"])`, `Site::new().config("…").start()` |
+//! | [`client`] | an MCP client of either era | `Client::modern(&server)`, `Client::legacy(&server)`, `Client::both(&server)` |
+//! | [`http`] | raw requests, answers and event streams, where a client would be too polite | `server.request("POST", "/mcp")` |
+//! | [`world`] | [`World`](world::World): a server with a login | `World::local()`, `World::with(&provider)` |
+//! | [`provider`] | an identity provider that is strict, remembers what it was sent, and fails on demand | `Provider::start(Settings::oidc())` |
+//! | [`oauth`] | an OAuth client with the habits of Cursor, Claude Code and others | `world.register(Kind::Cursor)` |
+//! | [`browser`] | a person in front of it: cookies, forms, redirects | `Browser::of("alice")` |
+//! | [`guests`] | components for the plugins directory, of `tests/guests` or written as text | `guest("hostile")` |
+//! | [`command`] | the program's commands other than `serve` | `site.run(&["list"])` |
+//! | [`log`] | the standard error of a server | `server.log.wait_for("ready")` |
 //!
-//! Whoever waits, waits for an event, and gives up after [`DEADLINE`] with what it knows.
+//! A server, and a call of its tool:
+//!
+//! ```no_run
+//! # async fn test() {
+//! # use tinymcp_tests::{client::Client, server::Server};
+//! let server = Server::with(&["greeter-v1"]).await;
+//! let client = Client::modern(&server);
+//! assert_eq!(client.value("greeter_v1_greet", serde_json::json!({ "name": "Ada" })).await, "v1 greets Ada");
+//! # }
+//! ```
+//!
+//! A login at a provider that then goes down:
+//!
+//! ```no_run
+//! # async fn test() {
+//! # use tinymcp_tests::{oauth::Kind, provider::{Provider, settings::Settings}, world::World};
+//! let provider = Provider::start(Settings::oidc()).await;
+//! let world = World::with(&provider).await;
+//! let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+//! provider.go_down();
+//! assert!(client.is_live(&tokens.access).await);
+//! # }
+//! ```
+//!
+//! An hour that takes no time, by a server with a clock of its own:
+//!
+//! ```no_run
+//! # async fn test() {
+//! # use tinymcp_tests::{oauth::Kind, world::{World, local}};
+//! let world = World::of(local().with_clock()).await;
+//! let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+//! world.server.advance(std::time::Duration::from_secs(3601));
+//! assert!(!client.is_live(&tokens.access).await);
+//! # }
+//! ```
+//!
+//! A test waits for an event or a condition ([`within`], [`until`]), and gives up after [`DEADLINE`] with what it knows.
 
 pub mod browser;
 pub mod client;
@@ -23,10 +66,10 @@ pub mod world;
 use std::future::Future;
 use std::time::Duration;
 
-/// How long anything may take that should take no time: every core may be busy with something else.
+/// The time for anything that should take none: every core may be busy with something else.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-/// How long may pass until sources are built, or a whole language is compiled: cargo may be waiting for another build to end.
+/// The time to build sources, or to compile a whole language: cargo may be waiting for another build to end.
 pub const BUILDING: Duration = Duration::from_secs(900);
 
 /// Waits for a future that must not take longer than [`DEADLINE`].

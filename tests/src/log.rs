@@ -1,4 +1,4 @@
-//! What a server writes to standard error, line by line.
+//! The standard error of a server, line by line.
 
 use std::io::{BufRead, BufReader, Read};
 use std::thread;

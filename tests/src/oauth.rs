@@ -9,7 +9,7 @@ use crate::browser::{Browser, Landing};
 use crate::encoding::{random, sha256_base64url};
 use crate::http::{Answer, Request};
 
-/// What real clients register (`Kind::registration`), and where they are called back.
+/// The clients that people use: their registrations, and their redirect URIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Three URIs in one registration, the first of a private scheme.
@@ -121,7 +121,7 @@ pub struct OAuthClient {
     pub id: String,
     /// Its secret, sent in the body.
     pub secret: Option<String>,
-    /// Where it waits.
+    /// Its redirect URI.
     pub redirect_uri: String,
 }
 
@@ -182,7 +182,7 @@ impl Authorization {
         self
     }
 
-    /// Where the person is sent.
+    /// The URL to which the person is sent.
     pub fn url(&self) -> String {
         let mut url = self.base.join("/authorize").expect("a path of ours");
         url.query_pairs_mut().extend_pairs(&self.parameters);
@@ -229,7 +229,7 @@ impl OAuthClient {
         Authorization { parameters, verifier, state, base: self.base.clone() }
     }
 
-    /// What it wants to call.
+    /// The resource that it wants to call.
     pub fn resource(&self) -> String {
         format!("{}mcp", self.base)
     }
@@ -265,7 +265,7 @@ impl OAuthClient {
         self.redeem(&code).await
     }
 
-    /// What redeems a code, to be changed.
+    /// The parameters that redeem a code, to be changed.
     pub fn redemption<'a>(&'a self, code: &'a Code) -> Vec<(&'a str, &'a str)> {
         vec![
             ("grant_type", "authorization_code"),
@@ -275,7 +275,7 @@ impl OAuthClient {
         ]
     }
 
-    /// What renews tokens, to be changed.
+    /// The parameters that renew tokens, to be changed.
     pub fn renewal<'a>(&self, refresh_token: &'a str) -> Vec<(&'a str, &'a str)> {
         vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)]
     }
@@ -329,7 +329,7 @@ impl OAuthClient {
         self.post("/revoke", &[("token", token)]).await
     }
 
-    /// Whether `/mcp` takes a token: what it answers to a request that costs nothing.
+    /// Tells whether `/mcp` takes a token, by a request that costs nothing.
     ///
     /// # Panics
     /// When it is neither taken nor refused as it should be.

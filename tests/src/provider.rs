@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use grants::Grants;
 use settings::{Flavour, Settings};
 
-/// What goes wrong on the way to an answer.
+/// A fault on the way to an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
     /// This status with a page that nobody expects.
@@ -40,7 +40,7 @@ pub enum Fault {
 
 /// A request as it came, and the status of its answer.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct RecordedRequest {
     /// The method.
     pub method: String,
     /// The path.
@@ -53,7 +53,7 @@ pub struct Sent {
     pub status: u16,
 }
 
-impl Sent {
+impl RecordedRequest {
     /// A parameter; `None` without it.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -73,7 +73,7 @@ pub struct Provider {
     server: JoinHandle<()>,
 }
 
-/// What its connections share.
+/// The state that its connections share.
 struct Shared {
     url: String,
     state: Mutex<State>,
@@ -85,7 +85,7 @@ struct State {
     faults: Vec<(String, Fault)>,
     is_down: bool,
     held: usize,
-    sent: Vec<Sent>,
+    sent: Vec<RecordedRequest>,
 }
 
 impl Shared {
@@ -125,7 +125,7 @@ impl Provider {
         format!("{}/.well-known/openid-configuration", self.url)
     }
 
-    /// Which provider it resembles.
+    /// The provider that it resembles.
     pub fn flavour(&self) -> Flavour {
         self.shared.state().settings.flavour
     }
@@ -152,20 +152,20 @@ impl Provider {
         state.is_down = false;
     }
 
-    /// How many requests have come that were answered late, or will be: [`Fault::Slow`].
+    /// The number of requests that were answered late, or will be: [`Fault::Slow`].
     pub fn held(&self) -> usize {
         self.shared.state().held
     }
 
-    /// What it was sent at paths that begin so.
-    pub fn sent(&self, path: &str) -> Vec<Sent> {
+    /// The requests at paths that begin so.
+    pub fn sent(&self, path: &str) -> Vec<RecordedRequest> {
         self.shared.state().sent.iter().filter(|sent| sent.path.starts_with(path)).cloned().collect()
     }
 
-    /// What it was sent at the token endpoint with a grant.
-    pub fn token_calls(&self, grant_type: &str) -> Vec<Sent> {
+    /// The requests at the token endpoint with a grant type.
+    pub fn token_calls(&self, grant_type: &str) -> Vec<RecordedRequest> {
         let state = self.shared.state();
-        let is_such = |sent: &&Sent| sent.parameter("grant_type") == Some(grant_type);
+        let is_such = |sent: &&RecordedRequest| sent.parameter("grant_type") == Some(grant_type);
         state.sent.iter().filter(is_such).cloned().collect()
     }
 

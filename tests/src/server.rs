@@ -10,13 +10,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
 
-use crate::command::{Finished, finish, run, test_server, tinymcp};
+use crate::command::{CommandOutput, finish, run, test_server, tinymcp};
 use crate::guests::guest;
 use crate::http::{Answer, Request};
 use crate::log::{Log, Mark};
 use crate::{BUILDING, DEADLINE, until, until_within};
 
-/// Everybody comes in: login has tests of its own.
+/// No login: it has tests of its own.
 const NO_LOGIN: &str = "[auth]\nprovider = \"none\"\n";
 
 /// The variable that names the file with the offset of a server's clock, in milliseconds.
@@ -33,9 +33,9 @@ pub struct Site {
 
 /// A server that runs. It is killed when it is dropped.
 pub struct Server {
-    /// Where it listens.
+    /// The address that it listens at.
     pub address: SocketAddr,
-    /// What it says.
+    /// Its standard error.
     pub log: Log,
     site: Option<Site>,
     child: Child,
@@ -57,12 +57,12 @@ impl Site {
         self
     }
 
-    /// What the server's URLs begin with, once the port is fixed.
+    /// The base URL of the server, once the port is fixed.
     pub fn base(&self) -> Url {
         format!("http://localhost:{}/", self.listen.port()).parse().expect("a URL of ours")
     }
 
-    /// Says who may come in, and how.
+    /// Sets `[auth]`.
     #[must_use]
     pub fn auth(mut self, text: &str) -> Self {
         text.clone_into(&mut self.auth);
@@ -81,7 +81,7 @@ impl Site {
         self
     }
 
-    /// Sets the configuration, beyond who may come in.
+    /// Sets the configuration beyond `[auth]`.
     #[must_use]
     pub fn config(self, text: &str) -> Self {
         self.configure(text);
@@ -130,18 +130,18 @@ impl Site {
         fs::remove_file(self.plugin_path(file)).expect("a file of ours");
     }
 
-    /// Writes the configuration, beyond who may come in.
+    /// Writes the configuration beyond `[auth]`.
     pub fn configure(&self, text: &str) {
         fs::write(self.path().join("tinymcp.toml"), format!("{}{text}", self.auth)).expect("a file of ours");
     }
 
     /// Runs a command of the program here.
-    pub fn run(&self, arguments: &[&str]) -> Finished {
+    pub fn run(&self, arguments: &[&str]) -> CommandOutput {
         run(self.path(), arguments)
     }
 
     /// Starts a server that is expected to refuse.
-    pub fn refusal(&self) -> Finished {
+    pub fn refusal(&self) -> CommandOutput {
         let mut command = tinymcp(self.path());
         command.args(["serve", "--listen", &self.listen.to_string()]);
         finish(command.envs(self.variables.iter().map(|(name, value)| (name, value))))
@@ -157,7 +157,7 @@ impl Site {
     /// Starts a server, and waits until it listens.
     ///
     /// # Panics
-    /// When it does not.
+    /// If it does not.
     pub async fn launch(self) -> Server {
         self.launch_as(&["serve"], DEADLINE).await
     }
@@ -165,7 +165,7 @@ impl Site {
     /// Starts `tinymcp dev`, and waits until it has built the crates and listens.
     ///
     /// # Panics
-    /// When it does not.
+    /// If it does not.
     pub async fn develop(self) -> Server {
         self.launch_as(&["dev"], BUILDING).await
     }
@@ -241,7 +241,7 @@ impl Server {
         Request::new(self.address, method, path)
     }
 
-    /// What `GET` of a path answers.
+    /// The answer to `GET` of a path.
     pub async fn get(&self, path: &str) -> Answer {
         self.request("GET", path).send().await
     }
@@ -256,11 +256,11 @@ impl Server {
         until_within(deadline, "a server that is ready", async || self.get("/readyz").await.status == 200).await;
     }
 
-    /// Moves its clock on, which stays so when it starts again. Waits, caches and pauses are not shortened: they have a clock of
+    /// Moves its clock on, also for later servers of the site. Waits, caches and pauses are not shortened: they have a clock of
     /// their own.
     ///
     /// # Panics
-    /// When its site is not [`Site::with_clock`].
+    /// If its site is without [`Site::with_clock`].
     pub fn advance(&self, by: Duration) {
         let (file, draft) = (self.site().clock(), self.site().path().join("clock.draft"));
         let before: u128 = fs::read_to_string(&file).expect("a server with a clock").parse().expect("a number of ours");
@@ -283,10 +283,10 @@ impl Server {
         rustix::process::kill_process(pid.expect("a process has a number"), signal).expect("it runs");
     }
 
-    /// Waits for its end. Returns how it ended.
+    /// Waits for its end. Returns its exit status.
     ///
     /// # Panics
-    /// When it goes on.
+    /// If it goes on.
     pub async fn ended(&mut self) -> ExitStatus {
         self.log.ended().await;
         let mut status = None;

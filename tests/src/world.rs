@@ -12,11 +12,11 @@ use crate::server::{Server, Site};
 /// A name of a provider that only the configuration knows.
 pub const ACME: &str = "acme";
 
-/// All of it.
+/// A server with a login.
 pub struct World {
     /// The server.
     pub server: Server,
-    /// What published URLs begin with.
+    /// The base of the URLs that it publishes.
     pub base: Url,
 }
 
@@ -54,7 +54,7 @@ impl World {
         OAuthClient::register(&self.base, kind).await
     }
 
-    /// A client, and what it has after somebody has logged in through it.
+    /// A client, and its tokens after somebody has logged in through it.
     pub async fn log_in(&self, kind: Kind, name: &str) -> (OAuthClient, Tokens) {
         let client = self.register(kind).await;
         let tokens = client.log_in(&mut Browser::of(name)).await;
@@ -80,7 +80,7 @@ impl World {
         Self::of(self.server.kill()).await
     }
 
-    /// What the program has written into its log, and must not: each secret that is found there.
+    /// The secrets that the program has written into its log, which it must not.
     pub fn leaked(&self, secrets: &[String]) -> Vec<String> {
         let log = self.server.log.text();
         secrets.iter().filter(|secret| secret.len() >= 8 && log.contains(secret.as_str())).cloned().collect()
@@ -95,7 +95,7 @@ pub fn local() -> Site {
 /// A site whose people log in at a provider, with the variables that its built-in file wants.
 ///
 /// # Panics
-/// When the provider is of no kind that is configured here.
+/// If this kind of provider is not configured here.
 pub fn behind(provider: &Provider) -> Site {
     let site = Site::new().fixed();
     let callback = format!("{}auth/callback", site.base());
@@ -138,7 +138,7 @@ pub fn behind(provider: &Provider) -> Site {
     }
 }
 
-/// Settings under which everything is as it should be, one for each kind of provider.
+/// Settings without faults, one for each kind of provider.
 pub fn every_provider() -> [Settings; 4] {
     [Settings::auth0(), Settings::clerk(), Settings::github(), Settings::oidc()]
 }

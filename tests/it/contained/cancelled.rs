@@ -6,7 +6,7 @@ use tinymcp_tests::within;
 
 use super::{ONE_PLACE, hostile, wait_for_place};
 
-/// A guest that computes, and one that waits: the host stops them in different places.
+/// One guest that computes and one that waits: the host stops them in different places.
 fn endless() -> [(&'static str, Value); 2] {
     [("hostile_spin", json!({})), ("hostile_sleep_ms", json!({ "ms": 600_000 }))]
 }

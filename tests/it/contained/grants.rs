@@ -1,4 +1,4 @@
-//! What a plugin may do that the configuration does not name: compute, tell the time, and nothing else.
+//! The rights of a plugin that the configuration does not name: to compute, to tell the time, and nothing else.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! What a guest may use: time, memory, stack, the size of its result, and lines in the log.
+//! Limits of a guest: time, memory, stack, the size of its result, and lines in the log.
 
 use serde_json::json;
 use tinymcp_tests::client::Client;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::hostile;
 
-/// Calls a tool that fails; checks what the caller reads, and what the log says; and that the next call is served.
+/// Calls a tool that fails, checks the words for the caller and in the log, and that the next call is served.
 async fn fails(limits: &str, tool: &str, arguments: serde_json::Value, said: &str, logged: &str) {
     let (server, client) = hostile(limits).await;
     for client in [client, Client::legacy(&server).await] {

@@ -22,7 +22,7 @@ async fn hostile(limits: &str) -> (Server, Client) {
     (server, client)
 }
 
-/// Waits until the one place of a plugin is taken, or free: a call that finds it taken waits for its turn, and is given up
+/// Waits until all places of a plugin are taken, or one is free: a call that finds none waits for its turn, and is given up
 /// soon.
 async fn wait_for_place(client: &Client, is_taken: bool) {
     const SOON: Duration = Duration::from_millis(500);

@@ -1,7 +1,7 @@
-//! What a guest does to the others: nothing.
+//! A guest does nothing to its neighbours.
 
 use serde_json::{Value, json};
-use tinymcp_tests::client::{Called, Client};
+use tinymcp_tests::client::{CallOutcome, Client};
 use tinymcp_tests::server::{Server, Site};
 use tokio::task::JoinHandle;
 
@@ -101,7 +101,7 @@ async fn large_values_of_many_calls_wait_for_each_other() {
 }
 
 /// Sixteen calls at once.
-async fn sixteen(client: &Client, tool: &'static str, arguments: Value) -> Vec<Called> {
+async fn sixteen(client: &Client, tool: &'static str, arguments: Value) -> Vec<CallOutcome> {
     let calls: Vec<_> = (0..16)
         .map(|_| {
             let (client, arguments) = (client.clone(), arguments.clone());

@@ -1,4 +1,4 @@
-//! Instances that are kept for the next call: whose they are, and what ends them.
+//! Instances that are kept for the next call: their owners, and their ends.
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
@@ -30,7 +30,7 @@ async fn person(world: &World, name: &str, through: Kind) -> Client {
     world.modern(&tokens.access)
 }
 
-/// How many calls of `count` the instance of this one has had: 1 in a fresh one.
+/// The number of calls of `count` that the instance of this one has had: 1 in a fresh one.
 async fn count(client: &Client) -> u64 {
     client.value("warm_count", json!({})).await.as_u64().unwrap()
 }
@@ -49,7 +49,7 @@ async fn spin(server: &Server, client: &Client) -> (u64, JoinHandle<anyhow::Resu
     (id, call)
 }
 
-/// Who printed a line, as the log has it.
+/// The caller whose call printed a line, as the log has it.
 async fn printed_by(server: &Server, client: &Client, text: &str) -> String {
     let mark = server.log.mark();
     client.value("warm_print", json!({ "text": format!("{text}\n") })).await;
@@ -147,7 +147,7 @@ async fn a_deadline_ends_an_instance() {
     warm_up(&client).await;
 }
 
-/// With one place, a call waits until the one before has left it, with all that it had.
+/// With one place, a call waits until the one before has left it, and has released all that it held.
 const ONE_PLACE: &str = "[limits]\nconcurrency = 1\ntimeout = \"10m\"\n";
 
 #[tokio::test]

@@ -6,13 +6,13 @@ use tinymcp_tests::client::Client;
 use super::serve;
 
 /// A call that is made again and again, until there is a result.
-struct Asked<'a> {
+struct Dialogue<'a> {
     client: &'a Client,
     call: Value,
     capabilities: Value,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Dialogue<'a> {
     fn of(client: &'a Client, tool: &str, arguments: &Value) -> Self {
         let capabilities = json!({ "elicitation": { "form": {}, "url": {} }, "sampling": {}, "roots": {} });
         Self { client, call: json!({ "name": tool, "arguments": arguments }), capabilities }
@@ -48,7 +48,7 @@ impl<'a> Asked<'a> {
         value.unwrap_or(&result["content"][0]["text"]).clone()
     }
 
-    /// What the tool says when it fails.
+    /// The words of a tool that fails.
     async fn failure(&self) -> Value {
         let answer = self.answer().await;
         assert_eq!(answer["result"]["isError"], true, "{answer}");
@@ -60,7 +60,7 @@ impl<'a> Asked<'a> {
 async fn a_form_is_filled_in() {
     let server = serve(&["reserve"]).await;
     let client = Client::modern(&server);
-    let mut asked = Asked::of(&client, "reserve", &json!({ "day": "Friday" }));
+    let mut asked = Dialogue::of(&client, "reserve", &json!({ "day": "Friday" }));
     let form = asked.questions().await["table"].clone();
     assert_eq!(
         (&form["method"], &form["params"]["message"]),
@@ -79,11 +79,11 @@ async fn a_form_is_filled_in() {
 async fn who_cannot_be_asked_is_told_so() {
     let server = serve(&["reserve", "headline"]).await;
     let client = Client::modern(&server);
-    let mut asked = Asked::of(&client, "reserve", &json!({ "day": "Friday" }));
+    let mut asked = Dialogue::of(&client, "reserve", &json!({ "day": "Friday" }));
     asked.capabilities = json!({});
     let answer = asked.answer().await;
     assert_eq!(answer["error"]["code"], -32021, "{answer}");
-    let mut asked = Asked::of(&client, "headline", &json!({ "text": "a" }));
+    let mut asked = Dialogue::of(&client, "headline", &json!({ "text": "a" }));
     asked.capabilities = json!({});
     assert_eq!(asked.failure().await, "no model can be asked here: find a headline yourself");
 }
@@ -92,7 +92,7 @@ async fn who_cannot_be_asked_is_told_so() {
 async fn earlier_answers_are_in_the_state() {
     let server = serve(&["trip"]).await;
     let client = Client::modern(&server);
-    let mut asked = Asked::of(&client, "trip", &json!({}));
+    let mut asked = Dialogue::of(&client, "trip", &json!({}));
     assert_eq!(asked.questions().await["place"]["params"]["message"], "Where to?");
     asked.bring("place", &json!({ "action": "accept", "content": { "answer": "Turku" } }));
     assert_eq!(asked.questions().await["days"]["params"]["message"], "How many days in Turku?");
@@ -108,7 +108,7 @@ async fn earlier_answers_are_in_the_state() {
 async fn a_model_is_asked() {
     let server = serve(&["headline"]).await;
     let client = Client::modern(&server);
-    let mut asked = Asked::of(&client, "headline", &json!({ "text": "It rained." }));
+    let mut asked = Dialogue::of(&client, "headline", &json!({ "text": "It rained." }));
     let sampling = asked.questions().await["headline"].clone();
     assert_eq!(sampling["method"], "sampling/createMessage");
     assert_eq!(sampling["params"]["messages"][0]["content"]["text"], "It rained.");
@@ -121,11 +121,11 @@ async fn a_model_is_asked() {
 async fn folders_are_named_and_pages_shown() {
     let server = serve(&["desk"]).await;
     let client = Client::modern(&server);
-    let mut asked = Asked::of(&client, "desk_folders", &json!({}));
+    let mut asked = Dialogue::of(&client, "desk_folders", &json!({}));
     assert_eq!(asked.questions().await["folders"]["method"], "roots/list");
     asked.bring("folders", &json!({ "roots": [{ "uri": "file:///home/ada" }] }));
     assert_eq!(asked.value().await, json!(["file:///home/ada"]));
-    let mut asked = Asked::of(&client, "desk_rules", &json!({}));
+    let mut asked = Dialogue::of(&client, "desk_rules", &json!({}));
     let page = asked.questions().await["rules"].clone();
     assert_eq!((&page["params"]["mode"], &page["params"]["url"]), (&json!("url"), &json!("https://example.com/rules")));
     asked.bring("rules", &json!({ "action": "accept" }));

@@ -1,4 +1,4 @@
-//! What plugins of the guide do for their clients, but for questions.
+//! Effects of the guide's plugins on their clients, but for questions.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

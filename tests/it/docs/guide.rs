@@ -36,7 +36,7 @@ impl Guide {
     /// Reads the guide.
     ///
     /// # Panics
-    /// When it shows something that nobody tries.
+    /// If it shows something that no test tries.
     pub(super) fn read() -> Self {
         let text = fs::read_to_string(project_dir().join("docs/plugins.md")).unwrap();
         Self::of(&text).unwrap_or_else(|problem| panic!("docs/plugins.md: {problem}"))
@@ -45,7 +45,7 @@ impl Guide {
     /// Takes a guide apart.
     ///
     /// # Errors
-    /// What nobody would try.
+    /// A listing that no test would try.
     fn of(text: &str) -> Result<Self, String> {
         let mut guide = Self::default();
         let mut reader = Reader::default();
@@ -84,11 +84,11 @@ impl Guide {
     }
 }
 
-/// Where reading is.
+/// The position of the reader.
 #[derive(Default)]
 struct Reader {
     section: String,
-    /// What the marker says, until all that belongs to it is there.
+    /// The marker, until all that belongs to it is there.
     marker: Option<String>,
     wit: Option<String>,
     rust: Option<String>,
@@ -110,7 +110,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes a line of prose. Gives a crate when this is the end of all that is said of it.
+    /// Takes a line of prose. Gives a crate if the line ends its description.
     fn line(&mut self, line: &str) -> Result<Option<Crate>, String> {
         let heading = line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#'));
         if let Some(section) = heading {

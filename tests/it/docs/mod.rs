@@ -1,4 +1,4 @@
-//! What the documents show: the listings of `docs/plugins.md` compile, and what comes of them does what the guide says; the
+//! The documents hold: the listings of `docs/plugins.md` compile and do what the guide says; the
 //! proxies of `docs/operations.md` run.
 
 mod asking;

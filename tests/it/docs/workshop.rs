@@ -13,7 +13,7 @@ use super::guide::{Crate, Guide};
 /// The profile of plugins, without what makes files small and builds slow. Members of a workspace have none of their own.
 const PROFILE: &str = "[profile.release]\nopt-level = \"s\"\npanic = \"abort\"\nstrip = true\n";
 
-/// What the guide says that `tinymcp build` adds.
+/// The lines that `tinymcp build` adds, as the guide says.
 const WIT_SECTION: &str = r#"
 #[cfg(target_arch = "wasm32")]
 #[unsafe(link_section = "tinymcp-wit")]

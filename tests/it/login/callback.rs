@@ -17,7 +17,7 @@ use url::Url;
 use super::{alice, mallory};
 
 /// A login that is about to come back: everything is done but the last redirect.
-struct Pending {
+struct PendingLogin {
     world: World,
     provider: Provider,
     client: OAuthClient,
@@ -29,23 +29,23 @@ struct Pending {
 }
 
 /// Logs in at the provider without following its redirect.
-async fn pending() -> Pending {
+async fn pending() -> PendingLogin {
     let provider = Provider::start(Settings::auth0()).await;
     let world = World::with(&provider).await;
     pending_at(provider, world, Kind::Inspector).await
 }
 
-async fn pending_at(provider: Provider, world: World, kind: Kind) -> Pending {
+async fn pending_at(provider: Provider, world: World, kind: Kind) -> PendingLogin {
     let client = world.register(kind).await;
     let authorization = client.authorization();
     let mut alice = alice();
     let consent = alice.open(&authorization.url()).await.page();
     let login = alice.decide(&consent, "approve").await.page();
     let callback = provider_redirect(&alice, &login).await;
-    Pending { world, provider, client, authorization, alice, consent, callback }
+    PendingLogin { world, provider, client, authorization, alice, consent, callback }
 }
 
-impl Pending {
+impl PendingLogin {
     /// The cookies of the browser that approved.
     fn cookies(&self) -> String {
         self.alice.jar.header(&self.callback)
@@ -64,14 +64,14 @@ impl Pending {
     }
 }
 
-/// What a redirect tells the client.
+/// The URL to which a redirect sends the client.
 fn sent_on(answer: &Answer) -> String {
     assert_eq!(answer.status, 303, "{answer:?}");
     assert!(answer.header("cache-control").contains("no-store"), "{answer:?}");
     answer.header("location").to_owned()
 }
 
-/// Whether the page tells that there is nothing to do.
+/// True for a page that says that there is nothing to do.
 fn is_logged_in_page(answer: &Answer) {
     is_page(answer, 200);
     assert!(answer.text().contains("You are logged in"), "{answer:?}");
@@ -85,7 +85,7 @@ async fn provider_redirect(person: &Browser, login: &Page) -> Url {
     answer.header("location").parse().unwrap()
 }
 
-/// What the callback answers to a browser with these cookies.
+/// The answer of the callback to a browser with these cookies.
 async fn call(url: &Url, cookies: &str) -> Answer {
     let request = Request::to(url, "GET").header("accept", "text/html");
     if cookies.is_empty() { request.send().await } else { request.header("cookie", cookies).send().await }
@@ -181,7 +181,7 @@ async fn the_same_browser_gets_the_same_redirect_until_the_code_is_redeemed() {
     }
 }
 
-/// Whoever presses *log in* twice at the provider comes back with two codes.
+/// A person who presses *log in* twice at the provider comes back with two codes.
 #[tokio::test]
 async fn another_code_of_the_provider_gets_the_same_redirect() {
     let pending = pending().await;
@@ -237,7 +237,7 @@ async fn a_login_that_a_restart_has_cut_off_is_told_to_the_client() {
 }
 
 /// Loads the callback beside a provider that is slow, and waits until that has the code.
-async fn begun(pending: &Pending, slow: Duration) -> JoinHandle<Answer> {
+async fn begun(pending: &PendingLogin, slow: Duration) -> JoinHandle<Answer> {
     pending.provider.fail("/oauth/token", Fault::Slow(slow));
     let request = Request::to(&pending.callback, "GET").header("cookie", &pending.cookies());
     let load = tokio::spawn(request.header("accept", "text/html").header("sec-purpose", "prefetch").send());
@@ -291,7 +291,7 @@ async fn the_question_is_over_once_the_browser_has_come_back() {
     assert!(page.status == 400 && page.text().contains("This login is over"), "{page:?}");
 }
 
-/// Who may not log in is told so each time, and the provider's tokens go only where that ends nothing else.
+/// A person who may not log in is told so each time, and the provider's tokens go only where that ends nothing else.
 #[tokio::test]
 async fn tokens_that_are_not_kept_are_revoked_where_that_ends_one_token() {
     let provider = Provider::start(Settings::oidc()).await;

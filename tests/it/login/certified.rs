@@ -15,14 +15,14 @@ use tinymcp_tests::world::{ACME, World};
 const AUDIENCE: &str = "https://api.example/";
 
 /// The provider's process. It ends with its standard input.
-struct Certified {
+struct CertifiedProvider {
     issuer: String,
     said: Log,
     stdin: Option<ChildStdin>,
     child: Child,
 }
 
-impl Drop for Certified {
+impl Drop for CertifiedProvider {
     fn drop(&mut self) {
         drop(self.stdin.take());
         let _ = self.child.kill();
@@ -33,14 +33,14 @@ impl Drop for Certified {
     }
 }
 
-impl Certified {
+impl CertifiedProvider {
     fn grants(&self, grant: &str) -> usize {
         self.said.lines(&format!("\"grant\":\"{grant}\"")).len()
     }
 }
 
 /// Starts the provider, and a server that logs people in there.
-async fn certified(configuration: &str, more: &str) -> (Certified, World) {
+async fn certified(configuration: &str, more: &str) -> (CertifiedProvider, World) {
     let site = Site::new().fixed();
     let node = tests_dir().join(".tools/node/node_modules/.bin/node");
     let mut child = Command::new(node)
@@ -63,15 +63,15 @@ async fn certified(configuration: &str, more: &str) -> (Certified, World) {
         .variable("ACME_ID", &text("client_id"))
         .variable("ACME_SECRET", &text("client_secret"));
     let stdin = child.stdin.take();
-    let provider = Certified { issuer, said, stdin, child };
+    let provider = CertifiedProvider { issuer, said, stdin, child };
     (provider, World::of(site).await)
 }
 
-async fn with_audience() -> (Certified, World) {
+async fn with_audience() -> (CertifiedProvider, World) {
     certified("audience", &format!("audience = \"{AUDIENCE}\"\nclient_auth = \"post\"\n")).await
 }
 
-async fn plain() -> (Certified, World) {
+async fn plain() -> (CertifiedProvider, World) {
     certified("plain", "").await
 }
 

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tinymcp_tests::command::{Finished, finish};
+use tinymcp_tests::command::{CommandOutput, finish};
 use tinymcp_tests::guests::tests_dir;
 use tinymcp_tests::oauth::{Authorization, Code, Kind, OAuthClient};
 use tinymcp_tests::provider::Provider;
@@ -16,12 +16,12 @@ const DENY: &str = "button[value=deny]";
 const NAME: &str = "input[name]:not([type=hidden])";
 
 /// A client that waits on loopback, as Claude Code does, and everything that it is told.
-struct Waiting {
+struct WaitingClient {
     client: OAuthClient,
     listener: tokio::net::TcpListener,
 }
 
-impl Waiting {
+impl WaitingClient {
     async fn registered(world: &World) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = world.register(Kind::ClaudeCode).await;
@@ -81,7 +81,7 @@ async fn show(mut stream: tokio::net::TcpStream) -> std::io::Result<String> {
 async fn browse(url: &str, actions: &[&str]) -> Vec<Value> {
     let mut command = Command::new(tests_dir().join(".tools/node/node_modules/.bin/node"));
     command.arg(tests_dir().join("clients/chromium.mjs")).arg(url).args(actions).stdin(Stdio::null());
-    let finished: Finished = tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap();
+    let finished: CommandOutput = tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap();
     tinymcp_tests::command::report(&finished);
     finished.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
@@ -97,7 +97,7 @@ fn click(selector: &str) -> String {
 #[tokio::test]
 async fn approving_leads_to_the_client_on_loopback() {
     let world = World::local().await;
-    let waiting = Waiting::registered(&world).await;
+    let waiting = WaitingClient::registered(&world).await;
     let authorization = waiting.client.authorization();
     let (url, approve, name) = (authorization.url(), click(APPROVE), typed("alice"));
     let actions = [approve.as_str(), "wait:/local/authorize", &name, "enter", "wait:CLIENT HAS IT"];
@@ -110,7 +110,7 @@ async fn approving_leads_to_the_client_on_loopback() {
 async fn approving_leads_through_a_provider_of_another_site() {
     let provider = Provider::start(Settings::auth0()).await;
     let world = World::with(&provider).await;
-    let waiting = Waiting::registered(&world).await;
+    let waiting = WaitingClient::registered(&world).await;
     let authorization = waiting.client.authorization();
     let (url, approve, name) = (authorization.url(), click(APPROVE), typed("alice"));
     let actions = [approve.as_str(), "wait:Log in", &name, "enter", "wait:CLIENT HAS IT"];
@@ -121,7 +121,7 @@ async fn approving_leads_through_a_provider_of_another_site() {
 #[tokio::test]
 async fn denying_tells_the_client() {
     let world = World::local().await;
-    let waiting = Waiting::registered(&world).await;
+    let waiting = WaitingClient::registered(&world).await;
     let url = waiting.client.authorization().url();
     let (deny, follow) = (click(DENY), click("a.button"));
     let actions = [deny.as_str(), "wait:Access denied", &follow, "wait:CLIENT HAS IT"];
@@ -132,7 +132,7 @@ async fn denying_tells_the_client() {
 #[tokio::test]
 async fn a_double_click_approves_once() {
     let world = World::local().await;
-    let waiting = Waiting::registered(&world).await;
+    let waiting = WaitingClient::registered(&world).await;
     let authorization = waiting.client.authorization();
     let (url, approve, name) = (authorization.url(), format!("double:{APPROVE}"), typed("alice"));
     let actions = [approve.as_str(), "wait:/local/authorize", &name, "enter", "wait:CLIENT HAS IT"];
@@ -143,7 +143,7 @@ async fn a_double_click_approves_once() {
 #[tokio::test]
 async fn two_tabs_finish_the_second_before_the_first() {
     let world = World::local().await;
-    let (first, second) = (Waiting::registered(&world).await, Waiting::registered(&world).await);
+    let (first, second) = (WaitingClient::registered(&world).await, WaitingClient::registered(&world).await);
     let (one, two) = (first.client.authorization(), second.client.authorization());
     let (new, approve, name) = (format!("new:{}", two.url()), click(APPROVE), typed("alice"));
     let actions = [
@@ -171,7 +171,7 @@ async fn two_tabs_finish_the_second_before_the_first() {
 #[tokio::test]
 async fn the_back_button_and_another_approval_still_lead_to_the_client() {
     let world = World::local().await;
-    let waiting = Waiting::registered(&world).await;
+    let waiting = WaitingClient::registered(&world).await;
     let authorization = waiting.client.authorization();
     let (url, approve, name) = (authorization.url(), click(APPROVE), typed("alice"));
     let actions = [
@@ -217,7 +217,7 @@ async fn approving_opens_an_application_with_a_scheme_of_its_own() {
 #[tokio::test]
 async fn keys_are_enough() {
     let world = World::local().await;
-    let waiting = Waiting::registered(&world).await;
+    let waiting = WaitingClient::registered(&world).await;
     let authorization = waiting.client.authorization();
     let (url, approve, name) = (authorization.url(), format!("reach:{APPROVE}"), format!("reach:{NAME}"));
     let actions =

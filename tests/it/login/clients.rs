@@ -38,7 +38,7 @@ fn tool(path: &str) -> PathBuf {
     path
 }
 
-/// Where clients find the server: the name that is in its URLs.
+/// The base URL at which clients find the server: the name that is in its URLs.
 fn url(world: &World) -> String {
     format!("{}mcp", world.base)
 }

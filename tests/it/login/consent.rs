@@ -19,7 +19,7 @@ async fn asked() -> (World, OAuthClient, Browser, Page) {
     (world, client, alice, page)
 }
 
-/// What a decision gets that is refused.
+/// The answer to a decision that is refused.
 fn is_refused(landing: Landing, status: u16) -> Page {
     let page = landing.page();
     assert_eq!((page.status, page.refresh()), (status, None), "{page:?}");

@@ -1,4 +1,4 @@
-//! What a client finds out before it registers: challenges (RFC 6750 §3, RFC 9728 §5.1) and metadata (RFC 9728, RFC 8414).
+//! Discovery before a registration: challenges (RFC 6750 §3, RFC 9728 §5.1) and metadata (RFC 9728, RFC 8414).
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::{LEGACY, initialize};

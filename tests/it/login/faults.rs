@@ -10,7 +10,7 @@ use tinymcp_tests::world::{World, behind};
 
 use super::{alice, refused};
 
-/// What may go wrong at the token endpoint.
+/// Faults of the token endpoint.
 const FAULTS: [Fault; 6] =
     [Fault::Cut, Fault::Status(500), Fault::Status(503), Fault::TooMany, Fault::Garbage, Fault::Huge];
 

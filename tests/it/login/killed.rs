@@ -8,12 +8,12 @@ use tinymcp_tests::provider::Provider;
 use tinymcp_tests::provider::settings::Settings;
 use tinymcp_tests::world::World;
 
-/// How often the server is killed.
+/// The number of kills.
 const KILLS: u64 = 20;
 
-/// What clients were told while the server ran: what must hold afterwards.
+/// Answers that clients had while the server ran, which must hold afterwards.
 #[derive(Default)]
-struct Told {
+struct Answers {
     /// Codes, and the tokens that each gave; none while the answer had not come.
     codes: Vec<(Code, Option<Tokens>)>,
     /// Refresh tokens that were presented, each with its answer; none while that had not come.
@@ -21,8 +21,8 @@ struct Told {
 }
 
 /// Logs in and renews until the connection breaks.
-async fn until_killed(client: OAuthClient, name: String) -> Told {
-    let mut told = Told::default();
+async fn until_killed(client: OAuthClient, name: String) -> Answers {
+    let mut told = Answers::default();
     loop {
         let Some(code) = try_code(&client, &name).await else { return told };
         told.codes.push((code.clone(), None));
@@ -52,7 +52,7 @@ async fn kills_lose_no_login_and_let_nothing_be_used_twice() {
     killed_often(Settings { rotate: false, ..Settings::oidc() }, KILLS).await;
 }
 
-/// What the provider gives only once must not be asked for without need: its answer may be lost.
+/// A provider that gives a token only once must not be asked without need: its answer may be lost.
 #[tokio::test]
 async fn kills_where_the_provider_rotates_lose_no_login() {
     killed_often(Settings::oidc(), KILLS / 4).await;
@@ -77,7 +77,7 @@ async fn killed_often(settings: Settings, kills: u64) {
 }
 
 /// Checks what clients were told, after the restart. Returns how many sessions there were.
-async fn hold(client: &OAuthClient, told: Told) -> u64 {
+async fn hold(client: &OAuthClient, told: Answers) -> u64 {
     let sessions = told.codes.iter().filter(|(_, tokens)| tokens.is_some()).count();
     // The last chain of tokens: what was acknowledged last is good.
     let last = told.renewals.last().cloned();

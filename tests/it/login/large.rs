@@ -68,7 +68,7 @@ async fn an_answer_that_cannot_be_used_is_told_apart() {
     assert!(!self::doctor(&world, &provider).contains("the last login failed"));
 }
 
-/// What `tinymcp doctor` says beside the server.
+/// The output of `tinymcp doctor` beside the server.
 pub(super) fn doctor(world: &World, provider: &Provider) -> String {
     let site = world.server.site();
     let (mut id, mut secret) = (String::new(), String::new());

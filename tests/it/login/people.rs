@@ -17,7 +17,7 @@ async fn allowing(provider: &Provider, allow: &str) -> World {
     World::of(behind(provider).auth(&auth)).await
 }
 
-/// Whether somebody gets in; if not, the page that says so.
+/// Tells whether somebody gets in; if not, with the page that says so.
 async fn enters(world: &World, name: &str) -> Result<(), Page> {
     let client = world.register(Kind::Inspector).await;
     let landing = Browser::of(name).walk(&client.authorization().url()).await;

@@ -11,7 +11,7 @@ use tinymcp_tests::world::{World, behind, every_provider};
 
 use super::alice;
 
-/// What is different about a provider.
+/// A difference of a provider.
 type Change = fn(&mut Settings);
 
 #[tokio::test]

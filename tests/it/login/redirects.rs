@@ -7,7 +7,7 @@ use tinymcp_tests::world::{World, local};
 
 use super::{alice, refused};
 
-/// Whether `/authorize` takes a URI from a client that registered another.
+/// Tells whether `/authorize` takes a URI from a client that registered another.
 async fn takes(world: &World, registered: &str, offered: &str) -> bool {
     let answer = register(&world.base, &json!({ "redirect_uris": [registered] })).await;
     assert_eq!(answer.status, 201, "{registered}: {answer:?}");

@@ -47,7 +47,8 @@ async fn the_immediate_predecessor_gets_the_same_answer() {
 async fn a_lost_answer_that_is_over_comes_again_with_another_access_token() {
     // Over, and nearly so: more than half of a short life has passed.
     for (access_ttl, waited) in [(60, 61), (60, 31)] {
-        let mut world = World::of(local().with_clock().variable("TINYMCP_AUTH_ACCESS_TTL", &format!("{access_ttl}s"))).await;
+        let mut world =
+            World::of(local().with_clock().variable("TINYMCP_AUTH_ACCESS_TTL", &format!("{access_ttl}s"))).await;
         let (client, first) = world.log_in(Kind::ClaudeCode, "alice").await;
         let lost = client.renew(&first.refresh).await;
         // Nobody calls with it: that it was used would be the beginning of the grace's end.
@@ -95,7 +96,7 @@ async fn the_grace_of_a_lost_answer_ends_as_that_of_any_other() {
     assert_eq!(refused(&client.try_renew(&again.refresh).await), invalid_grant());
 }
 
-/// Who is blocked at the provider does not live on by retries.
+/// A person who is blocked at the provider does not live on by retries.
 #[tokio::test]
 async fn a_lost_answer_is_renewed_at_the_provider_like_any_other() {
     let provider = Provider::start(Settings { access_seconds: 1, ..Settings::oidc() }).await;

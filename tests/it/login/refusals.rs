@@ -1,4 +1,4 @@
-//! Providers that refuse to renew in their own words: whose fault that is, and whose session ends.
+//! Providers that refuse to renew in their own words: a person's fault, which ends a session, or the operator's, which does not.
 
 use std::time::Duration;
 

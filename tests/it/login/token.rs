@@ -1,4 +1,4 @@
-//! `/token` with a code (RFC 6749 §4.1.3, RFC 7636 §4.6): who may redeem what, and how often.
+//! `/token` with a code (RFC 6749 §4.1.3, RFC 7636 §4.6): its client redeems it, once.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::{alice, refused};
 
-/// A verifier that might be one, of nothing.
+/// A well-formed verifier that belongs to no challenge.
 const OTHER_VERIFIER: &str = "another-verifier-that-is-long-enough-to-be-one";
 
 fn error(status: u16, error: &str) -> (u16, String) {
@@ -72,7 +72,7 @@ async fn a_code_cannot_be_redeemed_twice() {
     client.renew(&tokens.refresh).await;
 }
 
-/// What was in a URL may have been read by anybody, what goes with it only by thieves.
+/// Anybody may have read what was in a URL; its verifier is known to thieves alone.
 #[tokio::test]
 async fn a_code_that_comes_again_later_ends_its_session_if_the_verifier_does_too() {
     let world = World::of(local().with_clock()).await;
@@ -98,7 +98,7 @@ async fn a_code_that_comes_again_later_ends_its_session_if_the_verifier_does_too
     drop(world);
 }
 
-/// Where the browser is on another machine, people carry the URL over by hand.
+/// People carry the URL over by hand if the browser is on another machine.
 #[tokio::test]
 async fn a_code_waits_for_people_who_carry_it_over() {
     let world = World::of(local().with_clock()).await;

@@ -1,4 +1,4 @@
-//! `[auth]` while the server runs: who may, and with which scopes, holds for tokens, streams and calls that are out.
+//! Changes of `[auth]` while the server runs: they hold for tokens, streams and calls that are out.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Who may talk to the server from where (facts of DNS rebinding and CORS), and what a browser sees.
+//! Access by host and origin (facts of DNS rebinding and CORS), and the headers that a browser sees.
 
 use serde_json::json;
 use tinymcp_tests::client::{Client, LEGACY, initialize};

@@ -1,4 +1,4 @@
-//! What is answered to messages that are none, and how lenient the endpoint is with the rest.
+//! Answers to messages that are none, and leniency with the rest.
 
 use serde_json::json;
 use tinymcp_tests::client::{Client, LEGACY, MODERN, initialize};

@@ -1,4 +1,4 @@
-//! Bodies that the server does not want: their senders read why, whatever they send with.
+//! Bodies that the server does not want: their senders read the reason, with any client.
 
 use std::process::{Command, Stdio};
 

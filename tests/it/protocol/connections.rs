@@ -1,4 +1,4 @@
-//! Connections: what a stranger can stretch has an end.
+//! Connections: all that a stranger can stretch has an end.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What both eras have in common, and what each has alone: handshake, discovery, lists and calls.
+//! Both eras, in common and each alone: handshake, discovery, lists and calls.
 
 use serde_json::json;
 use tinymcp_tests::client::{Client, LEGACY, MODERN, initialize};

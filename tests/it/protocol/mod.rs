@@ -13,7 +13,7 @@ mod streams;
 
 use tinymcp_tests::http::Answer;
 
-/// Status, code and `id` of an error of the protocol: what a client acts on.
+/// Status, code and `id` of an error of the protocol, on which clients act.
 fn refusal(answer: &Answer) -> (u16, i64, Option<serde_json::Value>) {
     let body = answer.json();
     let code = body["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {answer:?}"));

@@ -1,4 +1,4 @@
-//! What 2026-07-28 demands of the headers and metadata of each request.
+//! Demands of 2026-07-28 on the headers and metadata of each request.
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::{Client, MODERN, modern_meta};
@@ -16,7 +16,7 @@ fn call() -> (&'static str, Value) {
     ("tools/call", json!({ "name": "greeter_v1_greet", "arguments": { "name": "Ada" } }))
 }
 
-/// Changes the headers of a request that was right, and says what comes of it: status, code, and the id.
+/// Changes the headers of a correct request. Returns status, code and id of the answer.
 async fn changed(params: (&str, Value), change: impl FnOnce(Request) -> Request) -> (u16, i64, Option<Value>) {
     let server = Server::with(&["greeter-v1"]).await;
     let (_, request) = Client::modern(&server).request(params.0, params.1);

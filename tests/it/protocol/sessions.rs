@@ -1,4 +1,4 @@
-//! Legacy sessions: whose they are, how they end, and what survives.
+//! Legacy sessions: their owners, their ends, and their survival.
 
 use serde_json::json;
 use tinymcp_tests::client::{Client, LEGACY, initialize};

@@ -1,4 +1,4 @@
-//! What those who have not logged in can take from others: connections, memory, room in the log. Every attack here is
+//! Attacks by those who have not logged in on what others need: connections, memory, room in the log. Every attack is
 //! bounded in count and time, and each test says what others get meanwhile.
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +20,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
 const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 
-/// What strangers may make the server hold, and as much again for what the allocator keeps of it.
+/// The memory that strangers may make the server hold, and as much again for what the allocator keeps of it.
 const HELD_KIB: u64 = 64 * 1024;
 
 /// Others are served long before a stranger's requests have to end, which have a minute.
@@ -225,7 +225,7 @@ async fn people_log_in_while_strangers_send_what_they_can() {
     let _ = attack.await;
 }
 
-/// What a request for another host is answered, with a long header beside it.
+/// The answer to a request from another origin, with a long header beside it.
 async fn refused(server: &Server, at: usize) -> Answer {
     let origin = format!("https://{}.example/\u{202e}{at}", "o".repeat(50_000));
     server.request("POST", "/mcp").header("origin", &origin.replace('\u{202e}', "")).body("{}").send().await

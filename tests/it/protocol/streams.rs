@@ -1,4 +1,4 @@
-//! The event streams of legacy sessions: how they begin, which of several gets the messages, and how one goes on.
+//! The event streams of legacy sessions: their beginnings, the choice among several, and resumption.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn is_told(events: &mut Events) {
     assert_eq!(told["method"], "notifications/tools/list_changed", "{told}");
 }
 
-/// The same once the server has noticed that a newer stream is gone: until then it gets what is said.
+/// The same once the server has noticed that a newer stream is gone: until then that one gets the messages.
 async fn is_told_in_the_end(server: &Server, events: &mut Events) {
     until("a change", async || {
         change(server);

@@ -1,4 +1,4 @@
-//! Whose a name is, when two files want it: over restarts, switches, and changes of either file.
+//! Names that two files want, and the one that has them: over restarts, switches, and changes of either file.
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
@@ -10,7 +10,7 @@ use super::{V2, greeter, problem};
 /// Two plugins without prefixes, which export the same names.
 const BARE: &str = "[plugin.first]\nprefix = \"\"\n[plugin.second]\nprefix = \"\"\n";
 
-/// What the versions of the guest have without a prefix.
+/// The tools of the guest's versions without a prefix.
 const BARE_V1: [&str; 2] = ["greet", "wait"];
 const BARE_V2: [&str; 3] = ["greet", "part", "wait"];
 

@@ -34,7 +34,7 @@ fn field(pid: i32, index: usize) -> Option<i64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(index)?.parse().ok()
 }
 
-/// Whether it has computed for a tenth of a second, so that it is not the one that waits.
+/// Tells whether it has computed for a tenth of a second, so that it is not the one that waits.
 fn is_at_work(pid: &Pid) -> bool {
     field(pid.as_raw_pid(), 11).is_some_and(|ticks| ticks >= 10)
 }
@@ -170,7 +170,7 @@ async fn a_compiler_waits_with_nothing_in_its_hands_and_ends_with_its_server() {
     until("the end of all compilers", async || last.iter().all(is_gone)).await;
 }
 
-/// What a command of each kind prints about what it compiles.
+/// The output of a command of each kind about what it compiles.
 fn compiled_by_commands(site: &Site) -> Vec<String> {
     let commands = [
         &["list"][..],

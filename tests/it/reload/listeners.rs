@@ -1,4 +1,4 @@
-//! Who is told of a changed list: listeners of both eras, once for each change, and never without one.
+//! Listeners of both eras are told of a changed list: once for each change, and never without one.
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;

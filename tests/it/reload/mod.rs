@@ -14,7 +14,7 @@ use tinymcp_tests::client::Client;
 use tinymcp_tests::guests::guest;
 use tinymcp_tests::server::{Server, Site};
 
-/// What the guests `greeter-v1` and `greeter-v2` have as the plugin `greeter`.
+/// The tools of the guests `greeter-v1` and `greeter-v2` as the plugin `greeter`.
 const V1: [&str; 2] = ["greeter_greet", "greeter_wait"];
 const V2: [&str; 3] = ["greeter_greet", "greeter_part", "greeter_wait"];
 
@@ -26,7 +26,7 @@ async fn greeter() -> (Server, Client) {
     (server, client)
 }
 
-/// Why the file is not served, as `tinymcp list` says it beside the running server.
+/// The reason why the file is not served, as `tinymcp list` says it beside the running server.
 fn problem(server: &Server, file: &str) -> String {
     let listed: Value = serde_json::from_str(&server.site().run(&["list", "--json"]).stdout).unwrap();
     let plugins = listed["plugins"].as_array().unwrap();

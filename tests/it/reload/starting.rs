@@ -1,4 +1,4 @@
-//! A start: who asks gets a whole list, and nobody waits for a file that compiles for long.
+//! A start: clients get a whole list, and nobody waits for a file that compiles for long.
 
 use std::time::Duration;
 

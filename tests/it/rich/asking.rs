@@ -1,4 +1,4 @@
-//! Questions and answers: a state is good for who got it, for what it was given, and not for anything else.
+//! Questions and answers: a state is good for its client and its request, and for nothing else.
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;

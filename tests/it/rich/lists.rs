@@ -1,4 +1,4 @@
-//! What a plugin lists itself, and the versions of the package that it does it by.
+//! Lists that a plugin makes itself, and the versions of the package by which it does.
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;

@@ -1,4 +1,4 @@
-//! What plugins do beyond typed functions, and what nobody can do to it: the plugin `everything`, which the official suite
+//! Plugins beyond typed functions, and what nobody can do to them: the plugin `everything`, which the official suite
 //! takes for a friend, among strangers.
 
 mod asking;

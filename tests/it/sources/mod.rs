@@ -10,7 +10,7 @@ mod types;
 use std::fs;
 use std::path::Path;
 
-use tinymcp_tests::command::Finished;
+use tinymcp_tests::command::CommandOutput;
 use tinymcp_tests::server::Site;
 
 /// Writes the files of a source.
@@ -30,7 +30,7 @@ fn change(path: &Path, old: &str, new: &str) {
 }
 
 /// Builds one plugin, which must work.
-fn build(site: &Site, plugin: &str) -> Finished {
+fn build(site: &Site, plugin: &str) -> CommandOutput {
     let finished = site.run(&["build", plugin]);
     assert_eq!(finished.code, 0, "{finished:#?}");
     finished

@@ -1,4 +1,4 @@
-//! What `tests/bench` compares with: an axum handler that answers each request with the same JSON.
+//! The least that `tests/bench` compares with: an axum handler that answers each request with the same JSON.
 //!
 //! It does what any server of JSON over HTTP must do, and nothing of MCP: no server on this stack can be faster.
 
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen
+    /// The address to listen at
     #[arg(long)]
     listen: SocketAddr,
 }

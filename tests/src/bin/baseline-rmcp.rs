@@ -1,4 +1,4 @@
-//! What `tests/bench` compares with: a bare rmcp server whose `add` is native code.
+//! The peer that `tests/bench` compares with: a bare rmcp server whose `add` is native code.
 //!
 //! It is as fast as rmcp lets a server be that still speaks both eras: answers are JSON, nothing is delayed by Nagle's
 //! algorithm, and `get_tool` is left out, so that no schema is looked up for headers that `add` does not have.
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen
+    /// The address to listen at
     #[arg(long)]
     listen: SocketAddr,
 }

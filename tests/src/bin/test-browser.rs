@@ -9,14 +9,14 @@ use tinymcp_tests::browser::{Browser, Landing};
 use tinymcp_tests::http::Request;
 use url::Url;
 
-/// How often the client is called: it may not listen yet.
+/// Attempts to call the client, which may not listen yet.
 const ATTEMPTS: u32 = 50;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Where the client sends the person
+    /// The URL to which the client sends the person
     url: String,
-    /// Who the person is
+    /// The name of the person
     #[arg(long, default_value = "alice")]
     name: String,
     /// Deny what the client asks for

@@ -33,7 +33,7 @@ impl Jar {
     /// Keeps what an answer sets.
     ///
     /// # Panics
-    /// When a browser would drop it, which no cookie here is meant for.
+    /// If a browser would drop it: no cookie here is meant to be dropped.
     pub fn take(&mut self, url: &Url, answer: &Answer) {
         for line in answer.all("set-cookie") {
             self.seen.push(line.to_owned());

@@ -1,4 +1,4 @@
-//! Pages: their forms, their texts, and where they lead by themselves.
+//! Pages: forms, texts, and automatic redirects.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::http::Answer;
 /// A page as it came.
 #[derive(Clone)]
 pub struct Page {
-    /// Where it is.
+    /// Its URL.
     pub url: Url,
     /// The status of the answer.
     pub status: u16,
@@ -23,11 +23,11 @@ pub struct Page {
 /// A form of a page.
 #[derive(Clone, Debug, Default)]
 pub struct Form {
-    /// Where it goes.
+    /// Its target.
     pub action: String,
     /// Its inputs with their values, hidden ones included.
     pub fields: Vec<(String, String)>,
-    /// The names of those inputs into which somebody can write.
+    /// The names of the inputs that a person can fill in.
     pub texts: Vec<String>,
     /// Its buttons.
     pub buttons: Vec<(String, String)>,
@@ -44,7 +44,7 @@ impl Page {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// What is read on it: without tags, and with single spaces.
+    /// Its text as people read it: without tags, and with single spaces.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut rest = self
@@ -88,7 +88,7 @@ impl Page {
         self.forms().into_iter().find(has).unwrap_or_else(|| panic!("no button {name}={value}: {self:#?}"))
     }
 
-    /// The form into which something can be written.
+    /// The form with a field that a person can fill in.
     ///
     /// # Panics
     /// When there is none.
@@ -97,18 +97,18 @@ impl Page {
         self.forms().into_iter().find(has).unwrap_or_else(|| panic!("nothing to fill in: {self:#?}"))
     }
 
-    /// Whether it asks who somebody is.
+    /// True for a page that asks for a name.
     pub fn asks_for_a_name(&self) -> bool {
         self.forms().iter().any(|form| !form.texts.is_empty())
     }
 
-    /// Whether it asks for a decision.
+    /// True for a page that asks for a decision.
     pub fn asks_for_consent(&self) -> bool {
         let decides = |form: &Form| form.buttons.iter().any(|(name, _)| name == "decision");
         !self.asks_for_a_name() && self.forms().iter().any(decides)
     }
 
-    /// Where it leads by itself, and after how many seconds.
+    /// The seconds after which it leads on by itself, and the URL.
     pub fn refresh(&self) -> Option<(u32, Url)> {
         let is_refresh =
             |tag: &Tag| tag.attribute("http-equiv").is_some_and(|kind| kind.eq_ignore_ascii_case("refresh"));
@@ -119,12 +119,12 @@ impl Page {
         Some((seconds.trim().parse().ok()?, Url::parse(target.trim_matches(['\'', '"'])).ok()?))
     }
 
-    /// Where its links go.
+    /// The targets of its links.
     pub fn links(&self) -> Vec<String> {
         tags(&self.html).iter().filter(|tag| tag.name == "a").filter_map(|tag| tag.attribute("href")).collect()
     }
 
-    /// Where its one link away from this server goes: to a client that is only a click away.
+    /// The target of its one link away from this server: a client that is only a click away.
     pub fn way_back(&self) -> Option<Url> {
         let links = self.links().into_iter().filter_map(|link| self.url.join(&link).ok());
         let mut away =
@@ -137,7 +137,7 @@ impl Page {
         tags(&self.html).into_iter().map(|tag| tag.name).collect()
     }
 
-    /// Whether requests that it makes may say where they come from.
+    /// True if its requests carry a `Referer`.
     pub(super) fn has_referrer(&self) -> bool {
         self.header("referrer-policy") != "no-referrer"
     }

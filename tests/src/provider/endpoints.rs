@@ -1,4 +1,4 @@
-//! What the stand-in answers.
+//! The endpoints of the stand-in.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,11 +8,11 @@ use url::{Url, form_urlencoded};
 
 use super::grants::Authorization;
 use super::settings::{Claim, ExpiresIn, Flavour, Settings, Signature};
-use super::wire::{Asked, Parameters, Reply, html, json as json_reply, redirect, reply};
+use super::wire::{IncomingRequest, Parameters, Reply, html, json as json_reply, redirect, reply};
 use super::{Shared, State, keys};
 use crate::encoding::{escape, random, sha256_base64url_half, unix_seconds};
 
-/// Where the endpoints of a flavour are.
+/// The paths of a flavour's endpoints.
 struct Paths {
     authorize: &'static str,
     token: &'static str,
@@ -32,12 +32,12 @@ impl Flavour {
     }
 }
 
-/// Where a login form goes, and which page it came from is none of its business.
+/// The path to which a login form goes. The page that it came from is none of its business.
 const LOGIN: &str = "/u/login";
 const KEY_SET: &str = "/.well-known/jwks.json";
 const TOKEN_INFO: &str = "/oauth/token_info";
 
-pub(super) fn answer(shared: &Shared, asked: &Asked) -> Reply {
+pub(super) fn answer(shared: &Shared, asked: &IncomingRequest) -> Reply {
     let mut state = shared.state();
     let flavour = state.settings.flavour;
     let paths = flavour.paths();
@@ -197,7 +197,7 @@ fn back(settings: &Settings, redirect_uri: &str, state: Option<&str>, parameters
 }
 
 /// RFC 6749 §2.3.1: Basic, form-encoded before that, or the form; never both.
-fn authenticates(settings: &Settings, asked: &Asked) -> bool {
+fn authenticates(settings: &Settings, asked: &IncomingRequest) -> bool {
     let basic = asked.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(basic_credentials);
     let post = asked
         .form
@@ -243,7 +243,7 @@ fn token_error(settings: &Settings, error: &str, description: &str) -> Reply {
     }
 }
 
-fn token(state: &mut State, url: &str, asked: &Asked) -> Reply {
+fn token(state: &mut State, url: &str, asked: &IncomingRequest) -> Reply {
     let settings = state.settings.clone();
     let form = &asked.form;
     if let Some(name) = form.repeated() {
@@ -283,7 +283,7 @@ fn token(state: &mut State, url: &str, asked: &Asked) -> Reply {
 }
 
 /// GitHub answers in a form unless JSON is asked for.
-fn as_accepted(settings: &Settings, asked: &Asked, answer: &Value) -> Reply {
+fn as_accepted(settings: &Settings, asked: &IncomingRequest, answer: &Value) -> Reply {
     let accepts_json = asked.headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/json");
     if settings.flavour != Flavour::GitHub || accepts_json {
         return json_reply(200, answer);
@@ -395,7 +395,7 @@ fn id_token(
     }
 }
 
-/// What a person's scopes say about them (OpenID Connect Core §5.4).
+/// The claims about a person that their scopes give (OpenID Connect Core §5.4).
 fn person_claims(settings: &Settings, authorization: &Authorization) -> Map<String, Value> {
     let account = settings.account(&authorization.person);
     let has = |scope: &str| authorization.scopes.iter().any(|held| held == scope);
@@ -413,7 +413,7 @@ fn person_claims(settings: &Settings, authorization: &Authorization) -> Map<Stri
 }
 
 /// The holder of the bearer token of a request.
-fn holder<'a>(state: &'a State, asked: &Asked) -> Option<&'a Authorization> {
+fn holder<'a>(state: &'a State, asked: &IncomingRequest) -> Option<&'a Authorization> {
     let header = asked.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let token = header
         .strip_prefix("Bearer ")
@@ -422,7 +422,7 @@ fn holder<'a>(state: &'a State, asked: &Asked) -> Option<&'a Authorization> {
     state.grants.holder(token)
 }
 
-fn userinfo(state: &State, asked: &Asked) -> Reply {
+fn userinfo(state: &State, asked: &IncomingRequest) -> Reply {
     let Some(authorization) = holder(state, asked) else {
         let mut reply = json_reply(401, &json!({ "error": "invalid_token" }));
         reply.headers_mut().insert("www-authenticate", "Bearer".parse().expect("a header of ours"));
@@ -447,7 +447,7 @@ fn userinfo(state: &State, asked: &Asked) -> Reply {
     reply
 }
 
-fn emails(state: &State, asked: &Asked) -> Reply {
+fn emails(state: &State, asked: &IncomingRequest) -> Reply {
     let Some(authorization) = holder(state, asked) else {
         return json_reply(401, &json!({ "message": "Bad credentials" }));
     };
@@ -464,7 +464,7 @@ fn emails(state: &State, asked: &Asked) -> Reply {
 }
 
 /// Clerk's introspection: for the client itself only.
-fn token_info(state: &State, asked: &Asked) -> Reply {
+fn token_info(state: &State, asked: &IncomingRequest) -> Reply {
     if !authenticates(&state.settings, asked) {
         return json_reply(401, &json!({ "error": "invalid_client" }));
     }
@@ -482,7 +482,7 @@ fn token_info(state: &State, asked: &Asked) -> Reply {
     }
 }
 
-fn revoke(state: &mut State, asked: &Asked) -> Reply {
+fn revoke(state: &mut State, asked: &IncomingRequest) -> Reply {
     if !authenticates(&state.settings, asked) {
         return token_error(&state.settings.clone(), "invalid_client", "client authentication failed");
     }

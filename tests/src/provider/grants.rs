@@ -1,4 +1,4 @@
-//! Codes and tokens of the stand-in: what was granted to whom, and when it ends.
+//! Codes and tokens of the stand-in: their grants, holders and ends.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use crate::encoding::{random, sha256_base64url};
 /// Life of a code.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 
-/// What a person agreed to.
+/// An authorization that a person has given.
 #[derive(Clone, Debug)]
 pub struct Authorization {
     /// The name with which the person logged in.
     pub person: String,
-    /// Where the code was sent.
+    /// The redirect URI to which the code was sent.
     pub redirect_uri: String,
     /// The scopes that were granted.
     pub scopes: Vec<String>,
@@ -55,8 +55,8 @@ struct Refresh {
     is_revoked: bool,
 }
 
-/// Why a code or a refresh token is not taken, in words for the log.
-pub type Refused = &'static str;
+/// The reason why a code or a refresh token is not taken, in words for the log.
+pub type Refusal = &'static str;
 
 impl Grants {
     /// Gives out a code.
@@ -71,13 +71,13 @@ impl Grants {
     /// Takes a code once (RFC 6749 §4.1.3, RFC 7636 §4.6). A second use ends what the first gave (RFC 6749 §4.1.2).
     ///
     /// # Errors
-    /// When it is not good, or comes with another redirect URI or verifier.
+    /// If it is unknown, used or expired, or comes with another redirect URI or verifier.
     pub fn redeem(
         &mut self,
         code: &str,
         redirect_uri: &str,
         verifier: Option<&str>,
-    ) -> Result<(Authorization, u64), Refused> {
+    ) -> Result<(Authorization, u64), Refusal> {
         let code = self.codes.get_mut(code).ok_or("unknown code")?;
         let family = code.family;
         if std::mem::replace(&mut code.is_used, true) {
@@ -111,17 +111,17 @@ impl Grants {
         token
     }
 
-    /// The person of a refresh token, whatever has become of it.
+    /// The person of a refresh token, also of one that has ended.
     pub fn person_of(&self, token: &str) -> Option<&str> {
         self.refresh.get(token).map(|refresh| refresh.authorization.person.as_str())
     }
 
-    /// Uses a refresh token. With rotation it is replaced by this, and good for the overlap only; whoever comes later ends
+    /// Uses a refresh token. With rotation it is replaced by this, and good for the overlap only; a later use ends
     /// its whole family.
     ///
     /// # Errors
-    /// When it is not good.
-    pub fn renew(&mut self, token: &str, rotates: bool, overlap: Duration) -> Result<(Authorization, u64), Refused> {
+    /// If it is unknown, revoked or reused.
+    pub fn renew(&mut self, token: &str, rotates: bool, overlap: Duration) -> Result<(Authorization, u64), Refusal> {
         let refresh = self.refresh.get_mut(token).ok_or("unknown refresh token")?;
         if refresh.is_revoked {
             return Err("refresh token revoked");
@@ -137,7 +137,7 @@ impl Grants {
         Ok((refresh.authorization.clone(), family))
     }
 
-    /// Whose an access token is.
+    /// The authorization behind an access token that is good.
     pub fn holder(&self, token: &str) -> Option<&Authorization> {
         let access = self.access.get(token)?;
         (!access.is_revoked && access.expires > Instant::now()).then_some(&access.authorization)

@@ -1,11 +1,11 @@
-//! Which provider the stand-in resembles, and what of it can be switched.
+//! The switches of the stand-in, first of all the provider that it resembles.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The provider that is resembled.
+/// A provider to resemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
     /// Issuer with a slash; the audience decides between JWT and opaque access tokens.
@@ -14,18 +14,18 @@ pub enum Flavour {
     Clerk,
     /// No OpenID Connect: form-encoded answers, errors with status 200, `/user` and `/user/emails`.
     GitHub,
-    /// What the specifications say and nothing else.
+    /// A provider that does what the specifications say, and nothing else.
     Oidc,
 }
 
 /// Somebody with an account.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// What the provider calls them; derived from the name when it is empty.
+    /// The subject; derived from the name when it is empty.
     pub subject: String,
     /// Their address; none without one.
     pub email: Option<String>,
-    /// Whether the address is theirs.
+    /// True if the address is verified.
     pub email_verified: bool,
     /// The permissions that an access token carries.
     pub permissions: Vec<String>,
@@ -47,15 +47,15 @@ pub enum ExpiresIn {
 /// A claim that should have one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It has.
+    /// The right value.
     Right,
-    /// It has another.
+    /// Another value.
     Wrong,
-    /// It is not there.
+    /// No value.
     Missing,
 }
 
-/// How an id_token is signed.
+/// The signature of an id_token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
     /// With the first published key.
@@ -71,7 +71,7 @@ pub enum Signature {
 /// All switches. They may change while it runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Which provider.
+    /// The provider that it resembles.
     pub flavour: Flavour,
     /// The only client.
     pub client_id: String,
@@ -79,27 +79,27 @@ pub struct Settings {
     pub client_secret: String,
     /// The client's callbacks.
     pub redirect_uris: Vec<String>,
-    /// Who has an account with something special; everybody else has one all the same.
+    /// The accounts with something special. Everybody else has one all the same.
     pub accounts: BTreeMap<String, Account>,
     /// Known audiences (Auth0).
     pub audiences: Vec<String>,
     /// Scopes that the client may ask for; empty for all (Clerk).
     pub scopes: Vec<String>,
-    /// Whether `offline_access` gives a refresh token.
+    /// True if `offline_access` gives a refresh token.
     pub allow_offline: bool,
-    /// Whether access tokens are JWTs though no audience was asked for (Clerk).
+    /// True if access tokens are JWTs though no audience was asked for (Clerk).
     pub jwt_access: bool,
-    /// Whether refreshing gives a new refresh token and ends the old one.
+    /// True if refreshing gives a new refresh token and ends the old one.
     pub rotate: bool,
-    /// How long the token that was just replaced is still good.
+    /// The time for which a token that was just replaced is still good.
     pub overlap: Duration,
     /// Life of access tokens in seconds.
     pub access_seconds: u64,
     /// Keys that are published, by their names in `fixtures/keys`; the first one signs.
     pub keys: Vec<&'static str>,
-    /// `iss` in the callback, and whether discovery promises it.
+    /// `iss` in the callback.
     pub callback_issuer: Claim,
-    /// Whether discovery promises `iss`.
+    /// True if discovery promises `iss`.
     pub promises_issuer: bool,
     /// The issuer that discovery names, when it is not the right one.
     pub discovery_issuer: Option<String>,
@@ -113,15 +113,15 @@ pub struct Settings {
     pub nonce: Claim,
     /// `sub` of id_tokens.
     pub subject: Claim,
-    /// How id_tokens are signed.
+    /// The signature of id_tokens.
     pub signature: Signature,
-    /// What id_tokens do not get though `openid` was asked for.
+    /// True if there are no id_tokens though `openid` was asked for.
     pub omits_id_token: bool,
     /// Seconds by which its clock is ahead.
     pub skew_seconds: i64,
     /// `expires_in`.
     pub expires_in: ExpiresIn,
-    /// Whether token answers have no `scope`.
+    /// True if token answers have no `scope`.
     pub omits_scope: bool,
     /// An error that every authorization ends with: code and description.
     pub refuses: Option<(String, String)>,
@@ -129,7 +129,7 @@ pub struct Settings {
     pub refuses_refresh: Option<(u16, String)>,
     /// People whose every refresh is answered so: status and body.
     pub refuses_refresh_of: BTreeMap<String, (u16, Value)>,
-    /// Members of the discovery document that are others.
+    /// Members of the discovery document with other values.
     pub discovery_members: BTreeMap<String, Value>,
 }
 

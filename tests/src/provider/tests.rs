@@ -1,4 +1,4 @@
-//! The stand-in is as strict as it says.
+//! Tests of the stand-in's strictness.
 
 use super::settings::{Account, Settings};
 use super::*;

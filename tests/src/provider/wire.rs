@@ -14,13 +14,13 @@ use tokio::net::TcpListener;
 use url::form_urlencoded;
 
 use super::endpoints::answer;
-use super::{Fault, Sent, Shared};
+use super::{Fault, RecordedRequest, Shared};
 
-/// More than anybody should read.
+/// A body that is larger than anybody should read.
 const HUGE_BYTES: usize = 8 * 1024 * 1024;
 
-/// A request whose body has come.
-pub(super) struct Asked {
+/// A request with its whole body.
+pub(super) struct IncomingRequest {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: Parameters,
@@ -119,7 +119,7 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Repl
         Some(fault) => Ok(failed(fault)),
     };
     let headers = asked.headers.iter();
-    shared.state().sent.push(Sent {
+    shared.state().sent.push(RecordedRequest {
         method: asked.method.to_string(),
         path: asked.path.clone(),
         parameters: asked.query.0.iter().chain(&asked.form.0).cloned().collect(),
@@ -129,11 +129,11 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Repl
     reply
 }
 
-async fn read(request: Request<Incoming>) -> Result<Asked, hyper::Error> {
+async fn read(request: Request<Incoming>) -> Result<IncomingRequest, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let is_form = crate::http::content_type(&head.headers) == "application/x-www-form-urlencoded";
-    Ok(Asked {
+    Ok(IncomingRequest {
         method: head.method,
         path: head.uri.path().to_owned(),
         query: Parameters::parse(head.uri.query().unwrap_or_default().as_bytes()),

@@ -58,7 +58,7 @@ pub(crate) struct Caller {
     body: Vec<u8>,
 }
 
-/// What an answer of `add` must have.
+/// The text that an answer of `add` must have.
 #[derive(Deserialize)]
 struct Answer {
     id: u64,
@@ -78,7 +78,7 @@ struct Sum {
     result: f64,
 }
 
-/// What an echo must have.
+/// The text that an echo must have.
 #[derive(Deserialize)]
 struct Echo {
     id: u64,

@@ -12,7 +12,7 @@ pub(crate) enum Unit {
     Count,
     /// Things in a second.
     PerSecond,
-    /// How many times as much.
+    /// A ratio.
     Ratio,
     /// From seconds.
     Microseconds,
@@ -24,7 +24,7 @@ pub(crate) enum Unit {
     Mebibytes,
 }
 
-/// What a figure is to reach.
+/// The target of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {
     AtLeast(f64),

@@ -15,7 +15,7 @@ const MAX_HEADERS: usize = 32;
 pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
-    /// Where in `received` the part begins that was not taken yet.
+    /// The start of the part of `received` that was not taken yet.
     at: usize,
     /// A body that came in chunks, put together.
     joined: Vec<u8>,

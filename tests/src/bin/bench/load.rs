@@ -16,10 +16,10 @@ pub(crate) struct Load {
     began: Instant,
 }
 
-/// What one client, or all of them, saw.
+/// The observations of one client, or of all of them.
 #[derive(Default)]
 pub(crate) struct Tally {
-    /// How long each right answer took.
+    /// The time of each right answer.
     latencies: Vec<Duration>,
     pub(crate) failed: usize,
     pub(crate) first_failure: Option<String>,

@@ -1,4 +1,4 @@
-//! What the figures depend on: the machine, what else it does, and versions.
+//! Conditions that the figures depend on: the machine, its other work, and versions.
 
 use std::fs;
 use std::io::{self, Write as _};

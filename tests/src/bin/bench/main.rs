@@ -34,7 +34,7 @@ use self::site::Workshop;
 #[derive(Parser)]
 #[command(name = "bench", after_help = "Example:\n  tests/bench calls reload --rounds 9")]
 struct Options {
-    /// What to measure [default: everything]
+    /// The rows to measure [default: everything]
     rows: Vec<Row>,
     /// Rounds of each measurement; figures are their medians
     #[arg(long, value_name = "N", default_value = "5")]
@@ -44,7 +44,7 @@ struct Options {
     seconds: Duration,
 }
 
-/// How much is measured.
+/// The extent of a measurement.
 #[derive(Clone, Copy)]
 struct Plan {
     rounds: usize,

@@ -1,4 +1,4 @@
-//! What is measured: each row of the table, with what it is to reach (`docs/performance.md` says why).
+//! The rows of the table, each with its target (`docs/performance.md` says why).
 
 mod calls;
 mod instance;
@@ -27,9 +27,9 @@ pub(crate) enum Row {
     Legacy,
     /// Latency of calls over one connection
     Latency,
-    /// What a fresh instance adds to a call
+    /// The cost of a fresh instance, added to a call
     Instance,
-    /// What keeping instances brings plugins in Python and JavaScript
+    /// The gain of kept instances for plugins in Python and JavaScript
     Warm,
     /// From a file put in place to the client that hears of it
     Reload,

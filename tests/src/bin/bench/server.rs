@@ -41,7 +41,7 @@ pub(crate) struct Server {
     log: Log,
 }
 
-/// What the server wrote to standard error.
+/// The server's standard error.
 #[derive(Clone)]
 struct Log {
     tail: Arc<Mutex<VecDeque<String>>>,
@@ -121,7 +121,7 @@ impl Server {
         Ok(kibibytes * 1024.0)
     }
 
-    /// How many plugins the server says it has loaded since its start.
+    /// The number of plugins that the server says it has loaded since its start.
     pub(crate) fn loads(&self) -> watch::Receiver<u64> {
         self.log.loads.subscribe()
     }

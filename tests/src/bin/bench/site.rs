@@ -1,4 +1,4 @@
-//! What a TinyMCP under measurement serves: a directory with configuration, plugins and state.
+//! The site of a TinyMCP under measurement: a directory with configuration, plugins and state.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,13 +13,13 @@ use super::server::Server;
 /// Time for any server to start when it has nothing to compile.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
-/// What is there before the bench begins: programs and plugins.
+/// The artifacts that are there before the bench begins: programs and plugins.
 pub(crate) struct Workshop {
-    /// Where cargo puts programs.
+    /// The directory into which cargo puts programs.
     programs: PathBuf,
     /// Everything that the bench writes.
     scratch: PathBuf,
-    /// Where the plugins are that the project ships.
+    /// The directory of the plugins that the project ships.
     plugins: PathBuf,
     /// The plugin `add`.
     pub(crate) add: Vec<u8>,
@@ -158,7 +158,7 @@ impl Site {
         self.path.join("tinymcp.toml")
     }
 
-    /// Whether the plugins directory has this file.
+    /// Tells whether the plugins directory has this file.
     pub(crate) fn has(&self, file: &str) -> bool {
         self.path.join("plugins").join(file).exists()
     }

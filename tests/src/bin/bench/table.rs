@@ -11,7 +11,7 @@ pub(crate) struct Line {
     figures: Figures,
     unit: Unit,
     goal: Option<Goal>,
-    /// What is wanted after that.
+    /// The target of a later version.
     later: Option<Goal>,
 }
 

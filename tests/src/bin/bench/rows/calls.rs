@@ -19,7 +19,7 @@ use crate::table::Line;
 /// Calls before each round that are not counted: caches, memory and the processor's clock come up to speed.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// Who is measured.
+/// The server under measurement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Contestant {
     Tinymcp,
@@ -94,7 +94,7 @@ pub(super) async fn rates(workshop: &Workshop, plan: Plan, dialect: Dialect) -> 
     Ok(lines)
 }
 
-/// How long a call takes that has the server to itself.
+/// The time of a call that has the server to itself.
 ///
 /// # Errors
 /// As [`rates`].

@@ -1,4 +1,4 @@
-//! What the sandbox adds to a call: `add` through the very path that the server uses, within this process, and the
+//! The cost of the sandbox in a call: `add` through the very path that the server uses, within this process, and the
 //! same arguments through the codec alone.
 
 use std::hint::black_box;

@@ -49,7 +49,7 @@ pub(super) async fn measure(workshop: &Workshop, plan: Plan) -> anyhow::Result<V
 /// A client with an open `subscriptions/listen`.
 struct Listener {
     connection: Connection,
-    /// What came and is not an event yet.
+    /// Bytes that came and are not an event yet.
     text: String,
 }
 

@@ -1,4 +1,4 @@
-//! What `@keep-warm` brings: plugins in Python and JavaScript as they are shipped, and without the tag, in one server's
+//! The gain of `@keep-warm`: plugins in Python and JavaScript as they are shipped, and without the tag, in one server's
 //! plugins within this process.
 
 use std::hint::black_box;
@@ -32,7 +32,7 @@ struct Subject {
     plugin: &'static str,
     function: &'static str,
     arguments: Map<String, Value>,
-    /// What it says to them.
+    /// The arguments of its calls.
     text: &'static str,
 }
 
