@@ -1,5 +1,5 @@
-//! Files that are whole, always: each is written under another name in the same directory and renamed, so that a reader
-//! sees the old one or the new one.
+//! Atomic writes: a file is written under another name in the same directory and renamed, so that a reader sees the old
+//! one or the new one.
 
 use std::ffi::OsString;
 use std::fs::{File, Permissions};
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// Puts a file that nobody but its owner may read in the place of whatever is there.
+/// Replaces a file, or makes it, for its owner only.
 ///
 /// # Errors
 /// The system's, and then the file is as it was.
@@ -17,7 +17,7 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o600)
 }
 
-/// Puts a file that others may read, as far as the process's umask lets them, in the place of whatever is there.
+/// Replaces a file, or makes it. Others may read it, as far as the process's umask lets them.
 ///
 /// # Errors
 /// The system's, and then the file is as it was.
@@ -25,7 +25,7 @@ pub(crate) fn replace_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o666)
 }
 
-/// Makes a file that nobody but its owner may read, and that is on the disk when this returns. One that is there stays.
+/// Makes a file for its owner only, which is on the disk when this returns. An existing file stays.
 ///
 /// # Errors
 /// The system's, and then there is no such file.
@@ -44,7 +44,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     draft.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Writes what becomes the file, and says in which directory.
+/// Writes the file under another name. Returns it with its directory.
 fn draft<'p>(path: &'p Path, bytes: &[u8], mode: u32) -> io::Result<(NamedTempFile, &'p Path)> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());

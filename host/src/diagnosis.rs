@@ -1,53 +1,53 @@
-//! What a look at one thing has found: for `tinymcp doctor`, which prints it.
+//! Findings of `tinymcp doctor`, which prints them.
 
-/// What was found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// Whether it is well.
+    /// The verdict.
     pub(crate) verdict: Verdict,
-    /// What was looked at, in a few words.
+    /// The thing that was checked, in a few words.
     pub(crate) subject: &'static str,
-    /// What was seen, in one line.
+    /// The observation, in one line.
     pub(crate) seen: String,
-    /// What to do about it, one sentence each.
+    /// Steps to mend it, one sentence each.
     pub(crate) steps: Vec<String>,
 }
 
-/// Whether a thing is well.
+/// The verdict on one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is.
+    /// The thing is well.
     Good,
-    /// It cannot be told from here, or is worth knowing.
+    /// It cannot be judged from here, or is worth knowing.
     Note,
-    /// It is not.
+    /// Something is wrong with it.
     Bad,
 }
 
 impl Finding {
-    /// This is well.
+    /// Reports a thing that is well.
     pub(crate) fn good(subject: &'static str, seen: impl Into<String>) -> Self {
         Self { verdict: Verdict::Good, subject, seen: seen.into(), steps: Vec::new() }
     }
 
-    /// This is for a person to judge.
+    /// Reports a thing for a person to judge.
     pub(crate) fn note(subject: &'static str, seen: impl Into<String>) -> Self {
         Self { verdict: Verdict::Note, ..Self::good(subject, seen) }
     }
 
-    /// This is wrong.
+    /// Reports a thing that is wrong.
     pub(crate) fn bad(subject: &'static str, seen: impl Into<String>) -> Self {
         Self { verdict: Verdict::Bad, ..Self::good(subject, seen) }
     }
 
-    /// The same with one more thing to do.
+    /// Adds a step.
     #[must_use]
     pub(crate) fn step(mut self, step: impl Into<String>) -> Self {
         self.steps.push(step.into());
         self
     }
 
-    /// The same with more things to do.
+    /// Adds several steps.
     #[must_use]
     pub(crate) fn steps(mut self, steps: impl IntoIterator<Item = String>) -> Self {
         self.steps.extend(steps);

@@ -1,8 +1,8 @@
-//! Requests that this server makes: to what strangers name, and to the provider.
+//! Requests that this server makes: to URLs that strangers name, and to the provider.
 //!
 //! Two clients with the same rules: TLS by rustls with aws-lc-rs (the one provider that is compiled in) and the
 //! system's root certificates, no redirects, no proxy, no decompression, a limit on size that counts while bytes
-//! arrive, and a deadline. What strangers name is fetched from public addresses only, see [`Strangers`].
+//! arrive, and a deadline. URLs of strangers are fetched from public addresses only, see [`Strangers`].
 
 mod address;
 mod gate;
@@ -45,16 +45,16 @@ pub trait Fetch: Send + Sync + 'static {
     async fn fetch(&self, url: &Url) -> Result<Document, FetchError>;
 }
 
-/// What was found at a URL.
+/// The document at a URL.
 #[derive(Debug, Clone)]
 pub struct Document {
     /// The bytes, as many as the fetcher allows.
     pub body: Bytes,
-    /// How long the server says that they may be kept; zero if it says that they may not.
+    /// The time for which the server lets it be kept; zero if it must not be.
     pub max_age: Option<Duration>,
 }
 
-/// Why nothing was fetched. The texts are for the log; who asked for the fetch gets [`FetchError::OUTWARD`].
+/// The reason that nothing was fetched. The texts are for the log; strangers get [`FetchError::OUTWARD`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// A rule forbids the request.
@@ -75,7 +75,7 @@ pub enum FetchError {
     /// The answer is not 200.
     #[error("status {}", .0.as_u16())]
     Status(StatusCode),
-    /// The proxy of `[egress]` wants to know who asks.
+    /// The proxy of `[egress]` wants a user name and password, or others.
     #[error("the proxy refuses it (status 407): compare user and password in `egress.proxy`")]
     ProxyRefused,
     /// The client could not be made, at the start.
@@ -83,11 +83,11 @@ pub enum FetchError {
     Setup(String),
 }
 
-/// As the client says that a proxy answers CONNECT with 407; its error has no other mark.
+/// The HTTP client's words for a proxy that answers CONNECT with 407; its error has no other mark.
 const PROXY_REFUSED: &str = "proxy authorization required";
 
 impl FetchError {
-    /// All that a stranger learns: more would make this server a means to look around.
+    /// The only text for strangers: more would make this server a means to explore its network.
     pub const OUTWARD: &'static str = "the document could not be fetched";
 
     /// Names the cure for [`Self::is_untrusted`].
@@ -101,17 +101,17 @@ impl FetchError {
         self.is_untrusted().then_some(Self::TRUST_PROVIDER)
     }
 
-    /// Whether somebody answers there who does not speak TLS.
+    /// True if the other side does not speak TLS.
     pub fn is_plain(&self) -> bool {
         matches!(self, Self::Unreachable(cause) if cause.contains("InvalidContentType"))
     }
 
-    /// Whether the certificate is one of an authority that stands for itself.
+    /// True if the server's certificate is that of an authority itself.
     pub fn is_of_an_authority(&self) -> bool {
         matches!(self, Self::Unreachable(cause) if cause.contains("CaUsedAsEndEntity"))
     }
 
-    /// Whether somebody answers there, with a certificate that this machine does not trust.
+    /// True if the other side has a certificate that this machine does not trust.
     pub fn is_untrusted(&self) -> bool {
         matches!(self, Self::Unreachable(cause) if cause.contains("certificate"))
     }
@@ -147,7 +147,7 @@ impl Document {
     }
 }
 
-/// Whether everybody can reach a URL's host: whether all of its addresses, as this machine sees them, are public.
+/// Tells whether all addresses of a URL's host, as this machine resolves it, are public.
 ///
 /// # Errors
 /// The host has no address.
@@ -174,10 +174,10 @@ fn builder(connect_timeout: Duration) -> ClientBuilder {
         .timeout(TOTAL_TIMEOUT)
 }
 
-/// How many certificates a PEM text holds.
+/// Counts the certificates in a PEM text.
 ///
 /// # Errors
-/// Why one of them cannot be read.
+/// The reason that one of them cannot be read.
 pub fn certificates(pem: &[u8]) -> Result<usize, String> {
     authorities(pem).map(|found| found.len())
 }
@@ -190,7 +190,7 @@ fn built(builder: ClientBuilder) -> Result<Client, FetchError> {
     builder.build().map_err(|error| FetchError::Setup(causes(&error)))
 }
 
-/// The whole answer, unless it is larger than it may be.
+/// Reads the whole answer, unless it is larger than it may be.
 async fn answer(mut response: reqwest::Response, max_bytes: usize) -> Result<http::Response<Bytes>, FetchError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(FetchError::of)? {

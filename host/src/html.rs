@@ -19,12 +19,12 @@ use crate::config::address::BaseUrl;
 /// The style sheet that every page includes.
 const STYLE: &str = include_str!("../templates/style.css");
 
-/// What a page may load: the style sheet, named by its hash, and nothing else.
+/// The content security policy: a page may load the style sheet, named by its hash, and nothing else.
 ///
 /// There is no `form-action`: browsers apply it to every redirect that follows a form, and the way back to a client
 /// leads to hosts that are not ours.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    // Of what stands between the tags: the template engine leaves out the newline at a file's end.
+    // The hash covers the text between the tags: the template engine leaves out the newline at a file's end.
     let hash = STANDARD.encode(Sha256::digest(STYLE.trim_end()));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -32,10 +32,10 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).expect("ASCII is a header value")
 });
 
-/// For how long browsers reach a server that has https by nothing else: a year.
+/// A year in which browsers reach this server by https only.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// A page, as an answer.
+/// Answers with a page.
 pub(crate) fn answer(status: StatusCode, page: &impl Template, base_url: &BaseUrl) -> Response {
     let Ok(body) = page.render() else {
         tracing::error!("a page could not be rendered");
@@ -56,7 +56,7 @@ pub(crate) fn answer(status: StatusCode, page: &impl Template, base_url: &BaseUr
     response
 }
 
-/// Whether the sender is a browser that shows pages: it asks for HTML by name, and for JSON less, later or not at all.
+/// True for a browser that shows pages: it asks for HTML by name, and for JSON less, later or not at all.
 pub(crate) fn is_preferred(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     // A range that only says `*/*` asks for nothing by name.

@@ -1,7 +1,7 @@
-//! HTTP: every route, and what surrounds them. This is the only module that mounts routes.
+//! HTTP: every route, and the layers around them. This is the only module that mounts routes.
 //!
 //! A request passes, from the outside in: CORS, the checks of Host and Origin, its route; at `/mcp` also
-//! [`crate::auth`], which says who is calling.
+//! [`crate::auth`], which identifies the caller.
 
 mod active_request;
 pub(crate) mod address;
@@ -60,7 +60,7 @@ pub struct App {
     pub draining: CancellationToken,
 }
 
-/// All routes, in two wrappings.
+/// All routes, with CORS and without.
 #[derive(Clone)]
 pub struct Routes {
     plain: Router,
@@ -73,7 +73,7 @@ impl Routes {
     pub fn new(app: App) -> Self {
         let guard = Arc::new(Guard::new(&app.server));
         let app = Arc::new(app);
-        // The endpoint, and what is neither for clients' logins nor for people's.
+        // The endpoint, and everything that has nothing to do with logins.
         let mcp = Router::new()
             .route("/mcp", any(serve_mcp))
             .route("/mcp/", any(serve_mcp))
@@ -81,7 +81,7 @@ impl Routes {
             .route("/llms.txt", get(pages::llms_txt))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
-        // What clients ask before and while they log in: JSON that every page may read, since no cookie counts here.
+        // Requests of clients before and while they log in: JSON that every page may read, since no cookie counts here.
         let clients = Router::new()
             .route("/.well-known/oauth-protected-resource", get(login::protected_resource))
             .route("/.well-known/oauth-protected-resource/mcp", get(login::protected_resource))
@@ -93,14 +93,14 @@ impl Routes {
             .route("/revoke", post(login::revoke))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn(guard::open_to_every_page));
-        // Where people's browsers are sent; no page of another site may read these.
+        // Pages for people's browsers; no page of another site may read these.
         let people = Router::new()
             .route("/authorize", get(login::authorize).post(login::authorize))
             .route("/consent", post(login::consent))
             .route("/auth/callback", get(login::callback))
             .route("/local/authorize", get(login::local).post(login::local))
             .method_not_allowed_fallback(method_not_allowed);
-        // Supervisors ask by whatever address they have, and learn nothing that anybody may not know.
+        // Supervisors may use any address of the server. The answers are no secret.
         let health = Router::new()
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
@@ -118,13 +118,13 @@ impl Routes {
         Self { plain, of_pages }
     }
 
-    /// The routes for a request with these headers: only pages of browsers say which origin they are.
+    /// The routes for a request with these headers: only pages in browsers send `Origin`.
     pub fn for_request(&self, headers: &HeaderMap) -> Router {
         if headers.contains_key(ORIGIN) { self.of_pages.clone() } else { self.plain.clone() }
     }
 }
 
-/// `/mcp`: a person's browser gets the landing page, everything else is for the protocol.
+/// `/mcp`: a person's browser gets the landing page, every other request is one of the protocol.
 async fn serve_mcp(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
@@ -159,7 +159,7 @@ async fn serve_mcp(
     }
 }
 
-/// The answer to a request at the endpoint whose sender is not known, or not welcome.
+/// The answer to a request at the endpoint without a valid login.
 fn refuse(app: &App, refusal: Refusal, host: Option<&HeaderValue>) -> Response {
     let response = mcp::error_response(StatusCode::UNAUTHORIZED, &refusal.to_string());
     let scopes = match refusal {
@@ -169,13 +169,13 @@ fn refuse(app: &App, refusal: Refusal, host: Option<&HeaderValue>) -> Response {
     app.auth.refuse(refusal, host, &scopes, response)
 }
 
-/// Every scope that a plugin needs: whoever logs in is to ask for all of them at once.
+/// Every scope that a plugin needs: a client asks for all of them at one login.
 fn needed_scopes(plugins: &Plugins) -> BTreeSet<String> {
     let catalog = plugins.catalog();
     catalog.served().flat_map(|served| served.scopes()).map(|scope| scope.as_str().to_owned()).collect()
 }
 
-/// A stream does not outlast the token that it was opened with.
+/// Ends a stream with the token that it was opened with.
 fn end_with_token(app: &Arc<App>, authorization: Option<HeaderValue>, response: Response) -> Response {
     let content_type = response.headers().get(CONTENT_TYPE);
     let is_stream = content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
@@ -192,14 +192,10 @@ async fn not_found() -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    reply::error(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "the header `Allow` says which methods there are",
-    )
+    reply::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the header `Allow` lists the methods")
 }
 
-/// A bug of ours costs the request that met it, nothing else.
+/// Answers for a handler that panicked: a bug costs the request that met it, nothing else.
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
     reply::error(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed on this request")

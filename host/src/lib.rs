@@ -3,22 +3,21 @@
 //! The map, from the outside in:
 //!
 //! - [`cli`]: the commands. [`config`]: `tinymcp.toml` and the environment, which no other module reads.
-//! - [`fetch`]: requests that this server makes itself.
 //! - [`http`]: routes, checks on every request, the accept loop.
-//! - [`auth`]: logins, and who is calling, as a [`principal::Principal`].
-//! - [`jwks`]: tokens that others have signed, and their keys.
+//! - [`auth`]: logins and tokens. They end in the caller of a request, a [`principal::Principal`].
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
-//! - [`clients`]: what to paste into Cursor, Claude Code and others. [`diagnosis`]: what `tinymcp doctor` has found.
+//! - [`fetch`]: requests that this server makes itself. [`jwks`]: tokens that others have signed, and their keys.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
-//! - [`fetch`]: what leaves this machine. [`jwks`]: tokens that others have signed.
-//! - [`atomic_file`]: files that are whole, always.
-//! - [`schemes`]: what is known of schemes of URIs. [`loopback`]: this machine, as addresses and names.
-//! - `html`: pages. [`peer`]: the other end of a connection. [`clock`]: the time of day. `overload`: no room for a body.
-//! - [`sanitize`]: strangers' text, without what a reader would not see. [`log_limiter`]: records that strangers can cause.
+//! - [`clients`]: snippets for Cursor, Claude Code and others. [`diagnosis`]: findings of `tinymcp doctor`.
+//! - [`html`]: pages. [`peer`]: the other end of a connection. [`overload`]: the refusal of a body without room for it.
+//! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
+//!   numbers.
+//! - [`sanitize`]: strangers' text, fit for readers and logs. [`log_limiter`]: records that strangers can cause.
+//! - [`atomic_file`]: files that are replaced whole.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
-//! `docs/architecture.md` says more, with a walk-through of each flow.
+//! `docs/architecture.md` has a walk-through of each flow.
 
 mod atomic_file;
 pub mod auth;

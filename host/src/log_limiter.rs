@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Records of one kind within [`WINDOW`]: enough to see what is going on.
+/// The most records of one kind within [`WINDOW`]: enough to see the problem.
 const RECORDS_MAX: u32 = 10;
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -24,19 +24,19 @@ struct Window {
 }
 
 impl LogLimiter {
-    /// A kind of record, and what its records are about, in the plural.
+    /// A kind of record, named in the plural.
     pub(crate) const fn new(what: &'static str) -> Self {
         Self { what, length: WINDOW, window: Mutex::new(None) }
     }
 
-    /// Logs with `record`, or counts, and says at the end of the minute how many there were.
+    /// Logs with `record`, or only counts, and logs the count at the end of the minute.
     pub(crate) fn log(&'static self, record: impl FnOnce()) {
         let now = Instant::now();
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let current = match window.as_mut().filter(|window| now < window.ends) {
             Some(current) => current,
             None => {
-                // Its own task would have said so, unless the runtime is gone.
+                // The task below logs the rest, unless the runtime is gone.
                 let new = Window { ends: now + self.length, logged: 0, left_out: 0 };
                 self.log_rest(window.replace(new).as_ref());
                 window.as_mut().expect("it was just set")

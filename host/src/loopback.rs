@@ -1,6 +1,6 @@
 //! Loopback: the addresses and names by which a machine means itself (RFC 6890 §2.2.2, RFC 6761 §6.3).
 //!
-//! `http/guard.rs` has a stricter rule of its own, since it compares what is written in a request's head.
+//! `http/guard.rs` has a stricter rule of its own, for names and addresses as they are written in a request's head.
 
 use std::net::IpAddr;
 
@@ -9,12 +9,12 @@ use url::{Host, Url};
 /// The hosts under which a person and a client on one machine find this server, as URLs write them (RFC 8252 §7.3).
 pub(crate) const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// Tells an address of 127.0.0.0/8, or ::1; also where IPv6 wraps the former.
+/// True for an address of 127.0.0.0/8, also mapped to IPv6, and for ::1.
 pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Tells a URL of this machine: `localhost` or a loopback address. Other names are never looked up.
+/// True for a URL of this machine: `localhost` or a loopback address. Other names are never looked up.
 pub(crate) fn is_loopback_url(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -9,7 +9,7 @@ pub struct Peer {
     pub address: SocketAddr,
 }
 
-/// The addresses that count as one: a whole IPv6 network of 64 bits, of which one machine has all.
+/// The address under which several count as one: a whole IPv6 network of 64 bits, which one machine may have to itself.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

@@ -1,7 +1,7 @@
-//! Strangers' text made fit for people, models and logs: without what is invisible, or with it written out, and no longer
-//! than it may be.
+//! Strangers' text made fit for people, models and logs: invisible characters are removed or written out, and the
+//! length is limited.
 
-/// Removes what a reader would not see, or would see elsewhere than it stands; line breaks stay, as `\n`.
+/// Removes characters that a reader would not see, or would see in another place; line breaks stay, as `\n`.
 ///
 /// A model reads characters that a person reviewing the text does not see: tags, zero-width characters and variation
 /// selectors can carry whole sentences, and direction controls show one text while another stands there
@@ -21,17 +21,17 @@ pub(crate) fn clean(raw: &str) -> String {
     text
 }
 
-/// Writes out what would end a line of a log, move it, hide in it, or colour a terminal: `\u{202e}`.
+/// Writes out characters that would end a line of a log, move it, hide in it, or colour a terminal: `\u{202e}`.
 pub(crate) fn escape(raw: &str) -> String {
     escape_where(raw, is_escaped)
 }
 
-/// The same of a text that mostly is fine.
+/// The same, without a copy of a text that needs no escapes.
 pub(crate) fn escaped(raw: String) -> String {
     if raw.contains(is_escaped) { escape(&raw) } else { raw }
 }
 
-/// The same for text of several lines: these stay, and so do tabs.
+/// The same for text of several lines: line breaks and tabs stay.
 pub(crate) fn escape_lines(raw: &str) -> String {
     escape_where(raw, |char| !matches!(char, '\n' | '\t') && is_escaped(char))
 }
@@ -52,7 +52,7 @@ fn is_escaped(char: char) -> bool {
     char.is_control() || misleads(char)
 }
 
-/// JSON that says the same, with escapes for what [`misleads`]: all of that is within strings.
+/// Equal JSON, with escapes for characters that mislead (see [`misleads`]): all of these are within strings.
 pub(crate) fn escape_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for char in json.chars() {
@@ -64,8 +64,9 @@ pub(crate) fn escape_json(json: &str) -> String {
     text
 }
 
-/// Whether a log with this character shows something else than it says: direction controls, further ends of lines,
-/// what is not seen, and the controls that some terminals take for an escape. What joins and colours emoji is none.
+/// True for a character that makes a log show something else than it holds: direction controls, further ends of lines,
+/// invisible characters, and the controls that some terminals take for an escape. Joiners and colours of emoji are
+/// fine.
 pub(crate) fn misleads(char: char) -> bool {
     let is_of_emoji = matches!(char, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
     matches!(char, '\u{2028}' | '\u{2029}' | '\u{80}'..='\u{9f}') || (is_invisible(char) && !is_of_emoji)
@@ -85,13 +86,13 @@ fn is_invisible(char: char) -> bool {
     )
 }
 
-/// Whether a reader sees nothing: no character, or only such as are white without being spaces.
+/// True for text without a visible character.
 pub(crate) fn is_blank(text: &str) -> bool {
     let is_white = |char: char| char.is_whitespace() || matches!(char, '\u{2800}' | '\u{16fe4}' | '\u{1d159}');
     clean(text).chars().all(is_white)
 }
 
-/// The text if it fits, or as much of its start as does, with `…` at the cut.
+/// Cuts a text to so many bytes, with `…` at the cut.
 pub(crate) fn cut(text: &str, max_bytes: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= max_bytes {

@@ -1,7 +1,7 @@
-//! Schemes of URIs: which of them an application has to itself, so that a client may be called back there.
+//! Schemes of URIs. A scheme that one application has to itself may be used to call a client back.
 //!
-//! What is known is data, in `host/schemes`: applications by name, schemes on which browsers or systems act, and those
-//! that IANA has registered. Whatever is in none of the three belongs to some application, or to nobody.
+//! The known ones are data, in `host/schemes`: applications by name, schemes on which browsers or systems act, and
+//! those that IANA has registered. Any other scheme belongs to some application, or to nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -17,18 +17,18 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
     .expect("the shipped files are read by a test")
 });
 
-/// What a scheme is, as far as anybody knows.
+/// The nature of a scheme, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nature {
-    /// A browser or the system runs, opens or shows what stands behind it, as it is.
+    /// A browser or the system runs, opens or shows the content of the URI itself.
     Run,
     /// A browser or the system acts on it.
     ActedOn,
     /// IANA has registered it, for something else than one application's answers.
     Registered,
-    /// The application of this name has it.
+    /// It belongs to the application of this name.
     Application(&'static str),
-    /// Nobody has it who is known: a domain's name in reverse (RFC 8252 §7.1), or any other name.
+    /// No known application has it: a domain's name in reverse (RFC 8252 §7.1), or any other name.
     Private,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn application(uri: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether this is a scheme (RFC 3986 §3.1), in lower case.
+/// True for a scheme (RFC 3986 §3.1) in lower case.
 pub(crate) fn is_scheme(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
     text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(fits)

@@ -1,7 +1,7 @@
 //! The state directory: files and keys that outlive the process, private to the user that it runs as.
 //!
-//! Every key is derived from a root key: `TINYMCP_SECRET` where it is set, the file `key` otherwise. New things are made
-//! under that one. Root keys that were in use before form the rest of the ring: what was made under them is still read.
+//! Every key is derived from a root key: `TINYMCP_SECRET` where it is set, the file `key` otherwise. Earlier root keys
+//! form the rest of the ring: values that were made under them can still be read.
 
 mod permissions;
 
@@ -40,7 +40,7 @@ pub enum StateError {
         /// The system's error.
         source: io::Error,
     },
-    /// The key file is not what this program writes.
+    /// The key file has the wrong size.
     #[error("key file `{}` is damaged: expected {KEY_BYTES} bytes, found {found}: restore it from a backup, or delete it, which ends all sessions", path.display())]
     Key {
         /// The key file.
@@ -181,13 +181,13 @@ impl StateDir {
         &self.path
     }
 
-    /// The current key for one purpose. Two purposes never share a key; the same purpose gets the same one until the
-    /// root key is changed.
+    /// The current key for one purpose. Two purposes never share a key; a purpose keeps its key until the root key
+    /// changes.
     pub fn key(&self, purpose: &str) -> [u8; KEY_BYTES] {
         blake3::derive_key(purpose, &self.ring.current)
     }
 
-    /// The keys that [`Self::key`] has given for a purpose before the root key was changed, as far as these are kept.
+    /// The earlier keys for a purpose, from before the root key was changed, as far as they are kept.
     pub fn previous_keys(&self, purpose: &str) -> impl Iterator<Item = [u8; KEY_BYTES]> {
         self.ring.previous.iter().map(move |root| blake3::derive_key(purpose, root))
     }
@@ -236,7 +236,7 @@ fn previous_key_files(dir: &Path) -> Result<Vec<String>, StateError> {
 fn read_key(dir: &Path, name: impl AsRef<OsStr>) -> Result<Option<[u8; KEY_BYTES]>, StateError> {
     let path = dir.join(name.as_ref());
     let mut bytes = Vec::new();
-    // One more byte than a key has shows that a file is too long, however long it is.
+    // One byte more than a key has: enough to see that a file is too long.
     let read = File::open(&path).and_then(|file| {
         if file.metadata()?.permissions().mode() & 0o077 != 0 {
             tracing::warn!("others may read the key file `{0}`: `chmod 600 {0}`", path.display());
@@ -257,7 +257,7 @@ fn create_key(dir: &Path) -> Result<[u8; KEY_BYTES], StateError> {
     read_key(dir, KEY_FILE)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
 }
 
-/// Writes a new key so that it is either there whole, and stays, or not at all. One that is there already stays.
+/// Writes a new key, whole or not at all. An existing one stays.
 fn write_new_key(dir: &Path) -> io::Result<()> {
     let mut key = [0; KEY_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut key)?;

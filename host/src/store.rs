@@ -1,7 +1,7 @@
 //! The rows that outlive the process: logins under way, sessions, and marks of what may happen only once.
 //!
-//! Rows have a table, a key and an expiry. [`Store::commit`] changes several of them together under conditions, or none;
-//! it is durable when it returns. An expired row is a miss, swept or not. It knows nothing of what its rows mean.
+//! Rows have a table, a key and an expiry. [`Store::commit`] changes several of them together under conditions, or
+//! none; it is durable when it returns. An expired row is a miss, swept or not. It knows nothing of what its rows mean.
 //!
 //! A key is always a hash. A value is sealed before a backend sees it, together with its place, revision and expiry:
 //! nothing in a backend can be read, moved or changed without the server's key (`docs/store.md`).
@@ -41,13 +41,13 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store in the state directory, or makes it, and starts what keeps it small. Call it in a runtime.
+    /// Opens the store in the state directory, or makes it, and starts its sweeper. Call it in a runtime.
     ///
-    /// It reads the whole store once to see that it is sound. It is closed when `stop` is cancelled, which should be
-    /// when nothing is served any more: calls that come later fail. `tracker` waits for that.
+    /// The whole store is read once and checked for damage. It is closed when `stop` is cancelled: later calls fail.
+    /// `tracker` waits for that.
     ///
     /// # Errors
-    /// [`OpenError`]: what is there is never ignored and never replaced by an empty store.
+    /// [`OpenError`]: a store that cannot be read is never replaced by an empty one.
     pub fn open(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, OpenError> {
         let sealer = Sealer::of(state);
         let backend = Arc::new(Sqlite::open(state, &sealer, tracker, stop)?);
@@ -57,16 +57,16 @@ impl Store {
     /// Reads a row; one that has expired is a miss.
     ///
     /// # Errors
-    /// [`StoreError`]: it is not known whether there is a row.
+    /// [`StoreError`]: there may be a row or not.
     pub async fn get(&self, table: Table, key: &Key) -> Result<Option<Row>, StoreError> {
         let row = self.backend.get(table, *key, now()).await?;
         row.map(|row| self.sealer.open(table, key, row)).transpose()
     }
 
-    /// Makes all changes, or none when a condition does not hold. Conditions are about what is stored before.
+    /// Makes all changes, or none if a condition does not hold. Conditions are about the rows before the commit.
     ///
     /// # Errors
-    /// [`StoreError`]: nothing of it is to be relied on, and nothing is half done.
+    /// [`StoreError`]: the changes may have been made or not, but never in part.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
         let writes = writes.into_iter().map(|write| self.sealer.seal(write)).collect();
         self.backend.commit(writes, now()).await

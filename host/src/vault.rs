@@ -1,4 +1,4 @@
-//! What the server seals and signs with: the keys of one purpose.
+//! Sealing and signing, with keys of one purpose.
 //!
 //! A sealed value can be read and changed only with the key, and opens only in the context that it was sealed in. A
 //! signature shows that this server has seen a message. Both name their key, so that those made before a change of the
@@ -36,7 +36,7 @@ pub struct Vault {
     previous: Arc<[Keys]>,
 }
 
-/// What is derived from one root key for one purpose.
+/// The keys derived from one root key for one purpose.
 struct Keys {
     id: [u8; KEY_ID_BYTES],
     cipher: XChaCha20Poly1305,
@@ -63,7 +63,7 @@ impl Vault {
         Self { purpose: "tests", current: Arc::new(Keys::derive(&[byte; 32])), previous: Arc::new([]) }
     }
 
-    /// Seals a value under the current key, bound to its context: what holds it, where, for whom.
+    /// Seals a value under the current key, bound to its context: it opens nowhere else.
     ///
     /// The result is the format's version, the key's id, a random nonce and the ciphertext with its tag
     /// (XChaCha20-Poly1305).
@@ -80,7 +80,7 @@ impl Vault {
         sealed
     }
 
-    /// Opens what [`Self::seal`] made in the same context, under any key of the ring.
+    /// Opens a value that [`Self::seal`] sealed in the same context, under any key of the ring.
     ///
     /// `None` if it was sealed elsewhere, under a key that is not kept any more, or has been changed since.
     pub fn open(&self, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
@@ -91,14 +91,9 @@ impl Vault {
         self.keys_with(id).find_map(|keys| keys.cipher.decrypt(&XNonce::from(*nonce), payload()).ok())
     }
 
-    /// Whether a sealed value names a key of the ring; one that does and does not open has been changed.
+    /// True if a sealed value names a key of the ring. If that does not open it, it has been changed.
     pub fn has_key_of(&self, sealed: &[u8]) -> bool {
         split_key_id(sealed).is_some_and(|(id, _)| self.keys_with(id).next().is_some())
-    }
-
-    /// Whether a sealed value names the current key, so that sealing it again would change nothing.
-    pub fn is_current(&self, sealed: &[u8]) -> bool {
-        split_key_id(sealed).is_some_and(|(id, _)| id == self.current.id)
     }
 
     /// Signs a message: the current key's id and a keyed MAC.
@@ -110,15 +105,15 @@ impl Vault {
         signature
     }
 
-    /// Whether a signature is what [`Self::sign`] gave for this message, under any key of the ring.
+    /// Verifies a signature of [`Self::sign`] for this message, under any key of the ring.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let Some((id, raw_mac)) = signature.split_first_chunk::<KEY_ID_BYTES>() else { return false };
         let Ok(raw_mac) = <[u8; MAC_BYTES]>::try_from(raw_mac) else { return false };
         self.keys_with(*id).any(|keys| is_equal(&keys.mac(message), &raw_mac))
     }
 
-    /// 32 bytes that belong to a message and that only this server can compute: for values that are derived again
-    /// instead of stored. They change with the root key.
+    /// Derives 32 bytes from a message that only this server can compute, for values that are derived again instead of
+    /// stored. They change with the root key.
     pub fn derive(&self, message: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&self.current.deriving, message).as_bytes()
     }
@@ -127,7 +122,7 @@ impl Vault {
         std::iter::once(&*self.current).chain(self.previous.iter()).filter(move |keys| keys.id == id)
     }
 
-    /// What a ciphertext is bound to. The purpose has a length in front, so that it cannot run into the context.
+    /// The associated data of a ciphertext. The purpose has a length in front, so that it cannot run into the context.
     fn associated_data(&self, id: [u8; KEY_ID_BYTES], context: &[u8]) -> Vec<u8> {
         let purpose_bytes = (self.purpose.len() as u64).to_le_bytes();
         [&[FORMAT], &id[..], &purpose_bytes, self.purpose.as_bytes(), context].concat()
@@ -157,8 +152,7 @@ fn split_key_id(sealed: &[u8]) -> Option<([u8; KEY_ID_BYTES], &[u8])> {
     Some((*id, rest))
 }
 
-/// Compares secrets, or what is made of them, in a time that tells nothing of where they differ: by their hashes, which
-/// `blake3` compares so.
+/// Compares secrets, or values made of them, in constant time: by their hashes, which `blake3` compares so.
 pub fn is_equal(one: &[u8], other: &[u8]) -> bool {
     blake3::hash(one) == blake3::hash(other)
 }
@@ -242,9 +236,8 @@ mod tests {
         let after = vault(scratch.path(), "a");
         assert_eq!(after.open(b"row", &sealed).as_deref(), Some(&b"secret"[..]));
         assert!(after.verify(b"message", &signature));
-        assert!(after.has_key_of(&sealed) && !after.is_current(&sealed));
+        assert!(after.has_key_of(&sealed));
         let resealed = after.seal(b"row", b"secret");
-        assert!(after.is_current(&resealed));
         assert_eq!(before.open(b"row", &resealed), None);
         fs::remove_file(scratch.path().join("key.old")).unwrap();
         assert_eq!(vault(scratch.path(), "a").open(b"row", &sealed), None);

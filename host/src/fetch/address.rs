@@ -1,7 +1,7 @@
-//! Which addresses are somebody else's public server: the only ones that a stranger may make this server talk to.
+//! Public addresses: the only ones to which a stranger may make this server connect.
 //!
 //! The tables are IANA's special-purpose registries (RFC 6890 and its successors). Everything in them is refused, also
-//! what they call globally reachable: no client's metadata lives on an anycast relay.
+//! the ones that they call globally reachable: no client's metadata is on an anycast relay.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -45,7 +45,7 @@ const REFUSED_V6: &[Network<Ipv6Addr>] = &[
 /// `::ffff:a.b.c.d`: an IPv4 address as IPv6 programs write it.
 const MAPPED: Network<Ipv6Addr> = (Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96);
 
-/// `64:ff9b::a.b.c.d` (RFC 6052): how a machine without IPv4 of its own reaches an IPv4 server.
+/// `64:ff9b::a.b.c.d` (RFC 6052): an IPv4 server, for a machine without IPv4 of its own.
 const NAT64: Network<Ipv6Addr> = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
 /// True for global unicast addresses.
@@ -81,7 +81,7 @@ fn contains_v6((first, prefix): Network<Ipv6Addr>, address: Ipv6Addr) -> bool {
     address.to_bits() >> (128 - prefix) == first.to_bits() >> (128 - prefix)
 }
 
-/// Addresses in a network with a prefix of this length. Two addresses are in the same one if what differs is less.
+/// The number of addresses in a network with a prefix of this length.
 fn span_v4(prefix: u32) -> u32 {
     1 << (32 - prefix)
 }

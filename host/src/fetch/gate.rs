@@ -1,4 +1,4 @@
-//! How often strangers can make this server fetch: one fetch at a time for a URL, so many for a host, so many in all.
+//! Limits on the fetches that strangers cause: one at a time for a URL, so many for a host, so many in all.
 //!
 //! Without this, anybody could point a flood at somebody else by naming their URLs at `/authorize`.
 
@@ -19,25 +19,25 @@ const ALL: Rate = Rate { burst: 60.0, per_second: 5.0 };
 /// One host. Clients of one vendor share a host, and each of its users may have a document.
 const HOST: Rate = Rate { burst: 10.0, per_second: 0.5 };
 
-/// Hosts that are counted. [`ALL`] allows for some 160 in the time after which a host's count is forgotten.
+/// The most hosts that are counted. [`ALL`] allows for some 160 in the time after which a host's bucket is empty again.
 const MAX_HOSTS: usize = 1024;
 
-/// Which fetches are under way, and which may begin.
+/// The fetches in progress, and the limits on new ones.
 #[derive(Default)]
 pub(super) struct Gate {
-    state: Mutex<State>,
+    state: Mutex<Counters>,
 }
 
 #[derive(Default)]
-struct State {
+struct Counters {
     all: Bucket,
     hosts: HashMap<String, Bucket>,
-    /// By URL. A fetch that nobody waits for any more is gone.
-    under_way: HashMap<String, WeakShared<Fetch>>,
+    /// By URL.
+    in_progress: HashMap<String, WeakShared<Fetch>>,
 }
 
 impl Gate {
-    /// The fetch of this URL that is under way, or a new one. It goes on for as long as one caller waits for it.
+    /// Joins the fetch of this URL that is in progress, or begins one. It ends with its last caller.
     ///
     /// # Errors
     /// [`FetchError::Limited`] if a new one would be one too many.
@@ -48,22 +48,22 @@ impl Gate {
         fetch: impl FnOnce() -> Fetch,
     ) -> Result<Shared<Fetch>, FetchError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.under_way.retain(|_, fetch| fetch.upgrade().is_some_and(|fetch| fetch.peek().is_none()));
-        if let Some(fetch) = state.under_way.get(url).and_then(WeakShared::upgrade) {
+        state.in_progress.retain(|_, fetch| fetch.upgrade().is_some_and(|fetch| fetch.peek().is_none()));
+        if let Some(fetch) = state.in_progress.get(url).and_then(WeakShared::upgrade) {
             return Ok(fetch);
         }
         state.count(host, Instant::now())?;
         let fetch = fetch().shared();
         if let Some(weak) = fetch.downgrade() {
-            state.under_way.insert(url.to_owned(), weak);
+            state.in_progress.insert(url.to_owned(), weak);
         }
         Ok(fetch)
     }
 }
 
-impl State {
+impl Counters {
     fn count(&mut self, host: &str, now: Instant) -> Result<(), FetchError> {
-        // Refused ones leave no trace, so that a flood of hosts fills nothing.
+        // A refused fetch counts nowhere, so that a flood of hosts fills nothing.
         if !self.all.has_room(ALL, now) {
             return Err(FetchError::Limited);
         }
@@ -74,7 +74,7 @@ impl State {
             return Err(FetchError::Limited);
         }
         let bucket = self.hosts.entry(host.to_owned()).or_default();
-        // A host that is asked for too often does not use up what is there for the others.
+        // A host with too many fetches takes nothing from the others.
         if !bucket.has_room(HOST, now) {
             return Err(FetchError::Limited);
         }
@@ -84,14 +84,14 @@ impl State {
     }
 }
 
-/// So many at once, and so many a second in the long run.
+/// A burst at once, and a rate per second in the long run.
 #[derive(Clone, Copy)]
 struct Rate {
     burst: f64,
     per_second: f64,
 }
 
-/// What was taken lately, and not yet forgotten.
+/// A leaky bucket: recent fetches, less those that have leaked out.
 #[derive(Default)]
 struct Bucket {
     level: f64,
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_host_and_all_hosts_have_their_limits() {
-        let mut state = State::default();
+        let mut state = Counters::default();
         let start = Instant::now();
         let mut begins = |host: &str, after: u64| state.count(host, start + Duration::from_secs(after)).is_ok();
 

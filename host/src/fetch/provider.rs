@@ -31,7 +31,7 @@ impl ProviderHttp {
         Self::through(&Egress::default(), allow_plain_loopback)
     }
 
-    /// Makes a client that goes the way that the configuration says. With a proxy, that resolves the provider's name.
+    /// Makes a client with the proxy and the authorities of `[egress]`. A proxy resolves the provider's name.
     ///
     /// # Errors
     /// [`FetchError::Setup`] if there is no TLS to be had.

@@ -1,4 +1,4 @@
-//! The only way from a stranger's host name to an address: the one that was checked is the one that is connected to.
+//! The only way from a stranger's host name to an address: the connection goes to the address that was checked.
 
 use std::io;
 use std::net::SocketAddr;

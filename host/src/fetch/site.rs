@@ -1,4 +1,4 @@
-//! A web site on loopback that says what a test wants.
+//! A web site on loopback that answers as a test tells it to.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,9 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 /// Whole answers, by path.
 type Answers = Arc<Mutex<HashMap<String, String>>>;
 
-/// The site. Paths of which nobody has said anything are 404.
+/// The site. Other paths are 404.
 pub(crate) struct Site {
-    /// Where it is, without a slash at the end.
+    /// Its URL, without a slash at the end.
     pub(crate) url: String,
     answers: Answers,
 }

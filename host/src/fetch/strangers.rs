@@ -1,4 +1,4 @@
-//! Fetching what strangers name.
+//! Fetching documents from URLs that strangers name.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,14 +18,14 @@ const MAX_BYTES: usize = 64 * 1024;
 /// no proxy, bounded in size, time and number.
 #[derive(Clone, Default)]
 pub struct Strangers {
-    /// Made when something is first fetched: it reads the system's certificates, which takes a while, and which a
-    /// machine may not have that nobody asks to fetch anything.
+    /// Made for the first fetch: it reads the system's certificates, which takes a while, and a machine that never
+    /// fetches anything may have none.
     client: Arc<OnceLock<Result<Client, FetchError>>>,
     gate: Arc<Gate>,
 }
 
 impl Strangers {
-    /// Connections are not kept: each one goes to an address that was just checked.
+    /// The client. It keeps no connections: each new one goes to an address that was just checked.
     fn client(&self) -> Result<Client, FetchError> {
         let made = self.client.get_or_init(|| {
             let client = builder(STRANGER_CONNECT_TIMEOUT).https_only(true);
@@ -33,23 +33,16 @@ impl Strangers {
         });
         made.clone()
     }
-
-    /// Fetches one document. Concurrent calls for one URL share a fetch.
-    ///
-    /// # Errors
-    /// [`FetchError`], among them every answer but 200.
-    pub async fn get(&self, url: &Url) -> Result<Document, FetchError> {
-        let host = public_host(url)?;
-        let client = self.client()?;
-        let fetch = || fetch(client, url.clone()).boxed();
-        self.gate.join(url.as_str(), host, fetch)?.await
-    }
 }
 
 #[async_trait::async_trait]
 impl Fetch for Strangers {
+    /// Fetches one document. Concurrent calls for one URL share a fetch. Any answer but 200 is an error.
     async fn fetch(&self, url: &Url) -> Result<Document, FetchError> {
-        self.get(url).await
+        let host = public_host(url)?;
+        let client = self.client()?;
+        let fetch = || fetch(client, url.clone()).boxed();
+        self.gate.join(url.as_str(), host, fetch)?.await
     }
 }
 

@@ -56,7 +56,7 @@ fn strangers_are_fetched_by_name_over_https_only() {
 #[tokio::test]
 async fn a_name_for_this_machine_is_refused() {
     let strangers = Strangers::default();
-    let error = strangers.get(&Url::parse("https://localhost/client.json").unwrap()).await.unwrap_err();
+    let error = strangers.fetch(&Url::parse("https://localhost/client.json").unwrap()).await.unwrap_err();
     assert_eq!(error, FetchError::Refused("only hosts with public addresses"));
 }
 

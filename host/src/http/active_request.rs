@@ -1,7 +1,7 @@
 //! One request, from its head to the last byte of its answer, and the limits that it counts against.
 //!
-//! Until [`ActiveRequest::identify`] it is a stranger's. Strangers may make the server hold so many bytes of bodies, and
-//! send so many requests at once on HTTP/2, where one connection has many: in all, for each address, on each connection.
+//! Until [`ActiveRequest::identify`] it is a stranger's. Two things of strangers are limited, in all, for each address
+//! and on each connection: bytes of bodies, and requests at once on HTTP/2, where one connection has many.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::peer::{Peer, network};
 /// 64 KiB at most, and most of them a tenth of one.
 const BODIES: Bounds = Bounds { total: 8 << 20, address: 1 << 20, connection: 256 << 10 };
 
-/// StrangerLimits' requests at once on HTTP/2. Each may hold the head of a request and its answer, some 40 KiB.
+/// Strangers' requests at once on HTTP/2. Each may hold the head of a request and its answer, some 40 KiB.
 const STREAMS: Bounds = Bounds { total: 256, address: 32, connection: 16 };
 
 /// One address gets one of so many parts of the rest.
@@ -37,8 +37,8 @@ pub(super) struct StrangerLimits {
     streams: Mutex<Tally>,
 }
 
-/// Takes so much more. No address holds more than a part of the rest, so that there is always some for one that holds
-/// nothing.
+/// Takes an amount, if there is room. No address holds more than a part of the rest, so that there is always some for
+/// one that holds nothing.
 fn take(tally: &mut Tally, bounds: &Bounds, address: IpAddr, amount: usize) -> Result<(), Overload> {
     let left = bounds.total - tally.total();
     if tally.of(address) + amount > (left / PARTS).max(1).min(bounds.address) || amount > left {

@@ -1,4 +1,4 @@
-//! Which address a request comes from, past the proxies that are configured and no others.
+//! The address that a request comes from, past the proxies that are configured and no others.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::peer::Peer;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The address that counts for limits: the connection's, or, where a trusted proxy holds that, the nearest address in
-/// `X-Forwarded-For` that is no trusted proxy. Whatever stands before it was written by whoever asks.
+/// `X-Forwarded-For` that is no trusted proxy. The client may have written the ones before it.
 pub(super) fn of(peer: &Peer, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| is_in(address, trusted);
     let mut address = peer.address.ip().to_canonical();
@@ -26,7 +26,7 @@ pub(super) fn of(peer: &Peer, headers: &HeaderMap, trusted: &[Network]) -> IpAdd
     address
 }
 
-/// Whether an address is in one of these networks.
+/// True for an address in one of these networks.
 pub(super) fn is_in(address: IpAddr, networks: &[Network]) -> bool {
     networks.iter().any(|network| network.contains(address))
 }

@@ -1,8 +1,9 @@
-//! The body of a request: counted while it is a stranger's, and read to its end, within bounds, when nobody wants it.
+//! The body of a request: counted while it is a stranger's, and read to its end, within bounds, if the handler does not
+//! read it.
 //!
-//! A server that answers before it has the whole body, and closes, takes its answer back: what it has not read makes the
-//! system reset the connection, and the client throws away what it has not read yet (RFC 9112 §9.6). So on HTTP/1 the
-//! rest is read for a while. HTTP/2 has streams that end apart.
+//! A server that answers and closes before it has read the whole body may lose its answer: unread bytes make the system
+//! reset the connection, and the client then drops the answer (RFC 9112 §9.6). So on HTTP/1 the rest is read for a
+//! while. HTTP/2 has streams that end apart.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -21,13 +22,13 @@ use tokio::time::Instant;
 use super::active_request::ActiveRequest;
 use super::tally::Tally;
 
-/// The most that is read of a body that nobody wants.
+/// The most that is read of the rest of a body.
 const UNWANTED_BYTES: u64 = 8 << 20;
 
 /// Time for that, and for the client to read the answer.
 const UNWANTED_FOR: Duration = Duration::from_secs(3);
 
-/// Bodies of one address that are read so at once, and of all.
+/// The most bodies whose rest is read at once: of one address, and of all.
 const PER_ADDRESS: usize = 4;
 const IN_ALL: usize = 64;
 
@@ -117,7 +118,7 @@ async fn drain(mut rest: Incoming, turn: Turn) {
     drop(turn);
 }
 
-/// Bodies that are being read although nobody wants them.
+/// The bodies whose rest is being read.
 #[derive(Default)]
 pub(super) struct Drains(Mutex<Tally>);
 

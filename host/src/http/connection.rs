@@ -50,12 +50,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WITHIN: Duration = Duration::from_secs(20);
 
-/// Concurrent requests on one HTTP/2 connection. RFC 9113 §6.5.2 wants a hundred, and a proxy with many people behind it
-/// needs them. All heads that are on their way are unpacked before the first is looked at, so others get fewer.
+/// Concurrent requests on one HTTP/2 connection. RFC 9113 §6.5.2 wants a hundred, and a proxy with many people behind
+/// it needs them. All heads that are on their way are unpacked before the first is looked at, so others get fewer.
 const MAX_STREAMS: u32 = 32;
 const MAX_STREAMS_OF_PROXY: u32 = 100;
 
-/// Bytes that an HTTP/2 client may send ahead, on a stream and on the connection: they stay in memory until they are read.
+/// Bytes that an HTTP/2 client may send ahead, on a stream and on the connection: they stay in memory until they are
+/// read.
 const WINDOW_BYTES: u32 = 65_535;
 
 /// Bytes of an answer that are kept on one HTTP/2 stream until the client takes them.

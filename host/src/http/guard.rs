@@ -1,4 +1,4 @@
-//! Which hosts and origins may talk to this server (2026-07-28, basic/transports/streamable-http, Security Warning).
+//! Checks of Host and Origin (MCP 2026-07-28, basic/transports/streamable-http, Security Warning).
 //!
 //! A page in a person's browser can send requests to loopback, and with a name that it controls can read the answers
 //! (DNS rebinding). The Host check stops the second, the Origin check both.
@@ -28,13 +28,13 @@ use crate::log_limiter::LogLimiter;
 use crate::mcp;
 use crate::sanitize;
 
-/// How long a browser may remember a preflight's answer.
+/// Time for which a browser may remember a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
 /// Longest path and query. Authorization requests of real clients have some 2 KiB.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
 
-/// What is logged of a header that is refused.
+/// Bytes of a refused header that are logged.
 const LOGGED_BYTES: usize = 256;
 
 static OTHER_HOST: LogLimiter = LogLimiter::new("requests for another host");
@@ -44,7 +44,7 @@ static OTHER_ORIGIN: LogLimiter = LogLimiter::new("requests of another origin");
 pub(super) struct Guard {
     /// Lower case, without ports: another port is no other host.
     hosts: Vec<String>,
-    /// Whose addresses are allowed where a request calls the server by one.
+    /// Networks whose addresses are allowed in the place of a name.
     networks: Vec<Network>,
     origins: Vec<Origin>,
     allows_loopback: bool,
@@ -126,8 +126,8 @@ impl Guard {
     }
 }
 
-/// CORS for what every page may ask and read: metadata, registration, tokens. No cookie counts there, and the Host
-/// check stands before it.
+/// CORS for routes that every page may call and read: metadata, registration, tokens. No cookie counts there, and the
+/// check of Host stands before it.
 pub(super) async fn open_to_every_page(request: Request<Body>, next: Next) -> Response {
     let is_preflight = request.method() == Method::OPTIONS;
     let mut response = if is_preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
@@ -145,7 +145,8 @@ pub(super) async fn open_to_every_page(request: Request<Body>, next: Next) -> Re
     response
 }
 
-/// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header. Other spellings of these addresses are refused.
+/// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header. Other spellings of these addresses are
+/// refused.
 fn is_loopback_as_written(host: &str) -> bool {
     host == "localhost" || literal(host).is_some_and(|address| address.is_loopback())
 }
@@ -158,7 +159,7 @@ fn literal(host: &str) -> Option<IpAddr> {
     }
 }
 
-/// Lets requests through that are meant for this server, and marks every answer as what it says it is.
+/// Lets requests for this server through, and forbids browsers to guess the type of an answer.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
     match guard.refuse(&request) {
         Some(refusal) => marked(refusal),
@@ -166,7 +167,7 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request<Body
     }
 }
 
-/// Marks every answer as what it says it is, whoever asks.
+/// Forbids browsers to guess the type of an answer.
 pub(super) async fn mark(request: Request<Body>, next: Next) -> Response {
     marked(next.run(request).await)
 }
@@ -206,14 +207,14 @@ impl Guard {
     }
 }
 
-/// Whether the body is compressed, or so its headers say. None is ever unpacked: a few bytes could become any number.
+/// True if the headers name a compression. No body is ever unpacked: a few bytes could become any number.
 fn is_encoded(request: &Request<Body>) -> bool {
     let codings = request.headers().get_all(CONTENT_ENCODING).iter();
     let mut codings = codings.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// The answer says what is taken instead (RFC 9110 §15.5.16).
+/// The answer to a compressed body, which names the coding that is taken (RFC 9110 §15.5.16).
 fn not_encoded(uri: &Uri) -> Response {
     let message = "the request's body has a Content-Encoding: send it as it is, without compression";
     let mut response = match is_mcp(uri) {
@@ -224,14 +225,14 @@ fn not_encoded(uri: &Uri) -> Response {
     response
 }
 
-/// A header for the log: strangers write it.
+/// A stranger's header, fit for the log.
 fn logged(value: &HeaderValue) -> String {
     let bytes = value.as_bytes();
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(2 * LOGGED_BYTES)]);
     sanitize::cut(&sanitize::escape(&text), LOGGED_BYTES)
 }
 
-/// A link from another site to a page for people is no attack; anything at the endpoint is a request to it.
+/// True at the endpoint. Elsewhere there are pages for people, and a link from another site to these is no attack.
 fn is_mcp(uri: &Uri) -> bool {
     matches!(uri.path(), "/mcp" | "/mcp/")
 }

@@ -16,9 +16,8 @@ pub(super) async fn live() -> Response {
     reply::json(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known, 503 before that and
-/// while the server stops; the log says which.
-/// Broken plugins do not hold it: the working ones are served.
+/// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known; 503 before that, and
+/// while the server stops. Broken plugins do not count: the working ones are served.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     match !app.draining.is_cancelled() && app.plugins.is_ready() && app.auth.is_ready() {
         true => reply::json(StatusCode::OK, &json!({ "status": "ready" })),

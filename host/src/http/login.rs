@@ -1,4 +1,4 @@
-//! The routes of [`crate::auth`]: each hands its endpoint what it needs of the request, and nothing more.
+//! The routes of [`crate::auth`]: each hands its endpoint the parts of the request that it needs, and nothing more.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,9 +11,7 @@ use http::header::{ALLOW, HOST};
 use http::{Method, StatusCode};
 
 use super::{App, address, not_found, reply};
-use crate::auth::AuthorizationServer;
-use crate::auth::{authorize as authorizing, callback as calling_back, consent as consenting};
-use crate::auth::{local as at_built_in, register as registering, revoke as revoking, token as exchanging, wellknown};
+use crate::auth::{self, AuthorizationServer};
 use crate::peer::Peer;
 
 /// A request to one of the routes, and the authorization server that answers it.
@@ -24,7 +22,8 @@ struct Login {
 }
 
 impl Login {
-    /// Without logins there is nothing here; with one that asks for nothing, nothing for strangers.
+    /// Finds the authorization server. The answer is 404 without one, and 403 for requests that a login without a
+    /// question must not serve, see [`crate::auth::Auth::admit`].
     async fn new(app: &App, peer: &Peer, request: Request<Body>) -> Result<Self, Response> {
         let Some(server) = app.auth.server() else { return Err(not_found().await) };
         if let Err(refusal) = app.auth.admit(peer, request.headers()) {
@@ -58,28 +57,28 @@ macro_rules! route {
 
 route! {
     /// `/.well-known/oauth-protected-resource`, also with `/mcp` behind it.
-    protected_resource: login => wellknown::protected_resource(&login.server, login.request.headers().get(HOST))
+    protected_resource: login => auth::wellknown::protected_resource(&login.server, login.request.headers().get(HOST))
 }
 route! {
     /// `/.well-known/oauth-authorization-server`
-    authorization_server: login => wellknown::authorization_server(&login.server)
+    authorization_server: login => auth::wellknown::authorization_server(&login.server)
 }
 route! {
     /// `/register`
-    register: login => registering::register(&login.server, login.address, login.request.into_body()).await
+    register: login => auth::register::register(&login.server, login.address, login.request.into_body()).await
 }
 route! {
     /// `/token`
     token: login => {
         let (parts, body) = login.request.into_parts();
-        exchanging::token(&login.server, login.address, &parts.headers, body).await
+        auth::token::token(&login.server, login.address, &parts.headers, body).await
     }
 }
 route! {
     /// `/revoke`
     revoke: login => {
         let (parts, body) = login.request.into_parts();
-        revoking::revoke(&login.server, login.address, &parts.headers, body).await
+        auth::revoke::revoke(&login.server, login.address, &parts.headers, body).await
     }
 }
 route! {
@@ -91,9 +90,9 @@ route! {
         match *login.request.method() {
             Method::POST => {
                 let (parts, body) = login.request.into_parts();
-                authorizing::authorize_by_form(&login.server, &parts.headers, body).await
+                auth::authorize::authorize_by_form(&login.server, &parts.headers, body).await
             }
-            _ => authorizing::authorize(&login.server, login.request.headers(), login.query()).await,
+            _ => auth::authorize::authorize(&login.server, login.request.headers(), login.query()).await,
         }
     }
 }
@@ -104,20 +103,20 @@ route! {
             return *slow_down;
         }
         let (parts, body) = login.request.into_parts();
-        consenting::decide(&login.server, &parts.headers, body).await
+        auth::consent::decide(&login.server, &parts.headers, body).await
     }
 }
 route! {
     /// `/auth/callback`
     callback: login => {
-        // It uses a login up, so it is nothing for those who only look (RFC 9110 §9.2.1).
+        // It completes a login, so it is not safe for HEAD (RFC 9110 §9.2.1).
         if *login.request.method() == Method::HEAD {
             return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response();
         }
         if let Err(slow_down) = login.server.count_authorization(login.address, login.request.headers()) {
             return *slow_down;
         }
-        calling_back::callback(&login.server, login.request.headers(), login.query()).await
+        auth::callback::callback(&login.server, login.request.headers(), login.query()).await
     }
 }
 route! {
@@ -126,9 +125,9 @@ route! {
         let page = match *login.request.method() {
             Method::POST => {
                 let (parts, body) = login.request.into_parts();
-                at_built_in::submit(&login.server, &parts.headers, body).await
+                auth::local::submit(&login.server, &parts.headers, body).await
             }
-            _ => at_built_in::page(&login.server, login.request.headers(), login.query()),
+            _ => auth::local::page(&login.server, login.request.headers(), login.query()),
         };
         match page {
             Some(page) => page,

@@ -20,26 +20,26 @@ use crate::sanitize;
 struct Landing {
     endpoint: String,
     cursor_link: String,
-    /// Client, place, and what to put there.
+    /// Client, place, and the text to put there.
     snippets: Vec<(&'static str, &'static str, String)>,
     tools: Vec<(String, String)>,
     broken: Vec<(String, String, bool)>,
-    /// Tables of the configuration for plugins that there are not.
+    /// Tables of the configuration for plugins that do not exist.
     unknown: Vec<String>,
     is_ready: bool,
-    /// Strangers do not see what there is.
+    /// The tools are shown.
     is_open: bool,
-    /// Who logs people in.
+    /// The name of the provider that logs people in.
     provider: Option<String>,
     version: &'static str,
 }
 
-/// Whether a request at `/mcp` is a person who has put the URL into a browser: it prefers HTML by name.
+/// True for a request at `/mcp` by a person who has put the URL into a browser: it prefers HTML by name.
 pub(super) fn is_wanted(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && html::is_preferred(headers)
 }
 
-/// `/`: what this is, how to connect to it, and which tools it has.
+/// `/`: the way to connect to this server, and its tools.
 pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
     let catalog = app.plugins.catalog();
     let endpoint = app.server.base_url.endpoint();
@@ -85,7 +85,7 @@ pub(super) async fn llms_txt(State(app): State<Arc<App>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
 }
 
-/// Until the directory has been looked at, nothing is missing.
+/// Tables for unknown plugins. Until the first scan, no plugin is missing.
 fn unknown(app: &App) -> Vec<String> {
     if !app.plugins.is_ready() || !is_open(app) {
         return Vec::new();
@@ -94,7 +94,7 @@ fn unknown(app: &App) -> Vec<String> {
     unknown::in_catalog(&config, &app.plugins.catalog()).iter().map(ToString::to_string).collect()
 }
 
-/// Whether whoever comes here may see the tools: only people of this machine come, or nobody has to log in.
+/// True if every visitor may see the tools: only people on this machine come here, or nobody has to log in.
 fn is_open(app: &App) -> bool {
     app.auth.server().is_none() || app.server.base_url.is_loopback()
 }

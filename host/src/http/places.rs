@@ -1,8 +1,9 @@
 //! The places for connections: so many in all, and in a full house those who hold most give way to newcomers.
 //!
 //! A connection belongs to a party: to the person whose request it last carried, before that to the network that it
-//! comes from. Connections without a login are strangers', and fewer of these may be open, so that strangers cannot make
-//! the server hold without end. A trusted proxy speaks for many: it has no share, and none of its connections is taken.
+//! comes from. Connections without a login are strangers', and fewer of these may be open, so that strangers cannot
+//! fill the server's memory. A trusted proxy speaks for many: it has no share, and none of its connections is
+//! taken.
 
 mod eviction;
 
@@ -19,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::eviction::Party;
 use self::eviction::{Occupant, Use};
 
-/// Connections on which nobody has logged in yet. Each may hold two buffers of a head's size, and on HTTP/2 the state of
-/// thirty streams: some 200 KiB at most.
+/// Connections on which nobody has logged in yet. Each may hold two buffers of a head's size, and on HTTP/2 the state
+/// of thirty streams: some 200 KiB at most.
 const STRANGERS_MAX: usize = 192;
 
-/// Time between two looks of a newcomer for a connection that may be evicted by now: nothing tells it of these.
+/// Time between two attempts of a newcomer: a connection may have become old enough to be evicted.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// All places of a server.
@@ -70,7 +71,7 @@ struct Usage {
     is_shared: bool,
     /// Strangers' requests in progress.
     strangers: usize,
-    /// The time since which there has always been one.
+    /// The time since which at least one has been in progress.
     strangers_since: Option<Instant>,
     /// The address for which a proxy has forwarded the last.
     forwarded_for: Option<IpAddr>,
@@ -180,7 +181,8 @@ impl Place {
         self.shared.usage().active() > 0
     }
 
-    /// The time since which there has always been a stranger's request, on a connection where no person was ever known.
+    /// The time since which a stranger's request has been in progress; `None` once a person was known on the
+    /// connection.
     pub(super) fn strangers_since(&self) -> Option<Instant> {
         let usage = self.shared.usage();
         usage.strangers_since.filter(|_| self.shared.is_strangers(&usage))
@@ -197,7 +199,8 @@ impl Place {
 
     /// Notes the person who has sent a request.
     pub(super) fn identify(&self, person: [u8; 32]) {
-        // Only the first person on a connection changes what counts for all; the order of the locks is that of `try_enter`.
+        // Only the first person on a connection changes what counts for all; the order of the locks is that of
+        // `try_enter`.
         let is_first = self.shared.is_strangers(&self.shared.usage());
         let register = is_first.then(|| self.places.register());
         let mut usage = self.shared.usage();

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-/// An error, with its code and its words.
+/// An error with its code and message.
 pub(super) fn error(status: StatusCode, error: &str, message: &str) -> Response {
     json(status, &json!({ "error": error, "message": message }))
 }

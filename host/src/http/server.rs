@@ -1,7 +1,6 @@
 //! The accept loop: connections that get a place, and an orderly end.
 //!
-//! `axum::serve` has neither caps nor deadlines: without a timer hyper's header deadline does nothing, and a connection
-//! that sends nothing is kept forever.
+//! `axum::serve` has neither caps nor deadlines: a connection that sends nothing is kept forever.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +21,10 @@ use crate::config::address::Network;
 use crate::log_limiter::LogLimiter;
 use crate::peer::{Peer, network};
 
-/// Connections that wait for a place; further ones wait in the system's queue.
+/// The most connections that wait for a place; further ones wait in the system's queue.
 const WAITING: usize = 128;
 
-/// Wait after the system could not accept a connection: it is out of descriptors, and asking at once would spin.
+/// Pause after the system could not accept a connection: it is out of descriptors, and a retry at once would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 static NOT_ACCEPTED: LogLimiter = LogLimiter::new("connections that could not be accepted");
@@ -33,7 +32,7 @@ static NOT_ACCEPTED: LogLimiter = LogLimiter::new("connections that could not be
 /// Listens on all of these addresses.
 ///
 /// # Errors
-/// The first address that cannot be had, with what the system says.
+/// The first address that cannot be bound, with the system's error.
 pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
     let mut listeners: Vec<TcpListener> = Vec::with_capacity(addresses.len());
     for address in addresses {
@@ -52,8 +51,8 @@ pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, (SocketA
     Ok(listeners)
 }
 
-/// Serves connections until `draining`, and lets each finish what it has begun: when the returned future is done,
-/// all connections are, unless `closed` ended them.
+/// Serves connections until `draining`, and lets each finish its requests. The returned future ends with the last
+/// connection; `closed` ends them all.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     routes: Routes,

@@ -1,4 +1,4 @@
-//! HTTP answers of one message that are written here: before, or instead of, rmcp.
+//! HTTP answers of one message that this server writes without rmcp.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -17,14 +17,14 @@ pub(super) enum Code {
     InternalError = -32603,
 }
 
-/// An answer that is this JSON.
+/// An HTTP answer with this JSON.
 pub(super) fn json_response(json: impl Into<Body>) -> Response {
     let mut response = Response::new(json.into());
     response.headers_mut().insert(CONTENT_TYPE, APPLICATION_JSON);
     response
 }
 
-/// An HTTP error with a JSON-RPC error as its body. `id` is left out where the request's is not known
+/// An HTTP error with a JSON-RPC error as its body. `id` is left out if the request's is not known
 /// (2026-07-28, basic, Error Responses).
 pub(super) fn rpc_error(status: StatusCode, code: Code, message: &str, id: Option<&Value>) -> Response {
     let mut body = json!({ "jsonrpc": "2.0", "error": { "code": code as i32, "message": message } });
@@ -36,7 +36,7 @@ pub(super) fn rpc_error(status: StatusCode, code: Code, message: &str, id: Optio
     response
 }
 
-/// An HTTP error at the MCP endpoint that has nothing to do with the message: the body says what the status means here.
+/// An HTTP error at the MCP endpoint that has nothing to do with the message: the body explains the status.
 pub fn error_response(status: StatusCode, message: &str) -> Response {
     rpc_error(status, Code::InvalidRequest, message, None)
 }

@@ -1,5 +1,5 @@
-//! The outcome of a call as the result of `tools/call`: a tool's failure is a result that the model can read, not an error
-//! of the protocol.
+//! The outcome of a call as the result of `tools/call`: a tool's failure is a result that the model can read, not an
+//! error of the protocol.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::types::codec::{Reply, Rich};
 
-/// A result of one text, which is all that a typed tool gives.
+/// A result of one text: the only kind that a typed tool gives.
 pub(super) struct TextResult {
     pub(super) text: Cow<'static, str>,
-    /// The same as a value.
+    /// The structured content.
     pub(super) structured: Option<Value>,
     pub(super) is_error: bool,
 }
 
 impl TextResult {
-    /// The result of a call that gave nothing richer.
+    /// The result of a call of a typed tool.
     pub(super) fn of(outcome: Result<Reply, CallError>) -> Self {
         match outcome {
             Ok(Reply::Structured { value, text }) => Self { structured: Some(value), ..Self::success(text) },

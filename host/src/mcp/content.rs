@@ -1,7 +1,7 @@
 //! Content blocks, resources and icons of plugins as MCP has them.
 //!
-//! Each is written as the JSON of the protocol and read into rmcp's type, so that rmcp's many constructors and builders
-//! are no concern of ours.
+//! Each is written as the JSON of the protocol and read into rmcp's type, without rmcp's many constructors and
+//! builders.
 
 use std::borrow::Cow;
 
@@ -22,13 +22,13 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, json: Value) -> Result<T, Er
         .map_err(|error| ErrorData::internal_error(format!("the plugin's {what} does not fit MCP: {error}"), None))
 }
 
-/// The text of a call that went well and gave no value.
+/// The text of a successful call without a value.
 pub const DONE: &str = "done";
 
 /// The text in place of an empty one.
 pub const EMPTY: &str = "(empty)";
 
-/// A text as a block has it: models' APIs refuse requests with an empty one in them.
+/// The text for a block: models' APIs refuse requests with an empty one.
 pub(super) fn shown<'t>(text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
     let text = text.into();
     if text.is_empty() { Cow::Borrowed(EMPTY) } else { text }
@@ -124,7 +124,7 @@ fn with_annotations(mut json: Value, of_plugin: Option<&Annotations>) -> Value {
     json
 }
 
-/// Sets a member that is there only with a value: clients refuse `null`.
+/// Sets a member, unless it has no value: clients refuse `null`.
 pub(super) fn set(json: &mut Value, name: &str, value: Option<Value>) {
     if let (Some(object), Some(value)) = (json.as_object_mut(), value) {
         object.insert(name.to_owned(), value);

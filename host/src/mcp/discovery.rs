@@ -1,7 +1,7 @@
 //! `find_tools` and `call_tool`: two tools of the server's own, for clients that never ask for the list again.
 //!
-//! Their own definitions never change, so that a tool which was dropped in a moment ago can be used in a conversation that
-//! began before. Off unless `server.discovery_tools` says so.
+//! Their own definitions never change, so that a conversation that began before can use a tool that was added a moment
+//! ago. They are off unless `server.discovery_tools` turns them on.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::plugins::catalog::Catalog;
 use crate::plugins::names::{CALL_TOOL, FIND_TOOLS};
 use crate::principal::{Access, Principal};
 
-/// Tools that one search tells of. A model reads all of it.
+/// The most tools of one search. A model reads all of them.
 const MAX_FOUND: usize = 20;
 
-/// The switch of the two.
+/// The switch for both.
 #[derive(Clone, Copy)]
 pub(super) enum Discovery {
     On,
@@ -37,7 +37,7 @@ impl Discovery {
         both.into_iter()
     }
 
-    /// Tells `call_tool`, which calls other tools.
+    /// True for the name of `call_tool`, if it is on.
     pub(super) fn calls(self, name: &str) -> bool {
         matches!(self, Self::On) && name == CALL_TOOL
     }
@@ -117,7 +117,7 @@ fn own(name: &'static str, description: &'static str, schema: Value, annotations
     tool
 }
 
-/// The tools that the caller could call, the best matches first.
+/// The tools that the caller may call, the best matches first.
 fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principal) -> CallToolResult {
     if let Some(other) = arguments.keys().find(|name| *name != "query") {
         return failure(format!("argument `$.{other}`: unknown; this tool takes `query`"));
@@ -150,7 +150,7 @@ fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principa
     result
 }
 
-/// Counts the words that a tool has; one in its name counts double.
+/// Counts the words of a search that a tool has; one in its name counts double.
 fn matches(tool: &Tool, words: &[&str]) -> usize {
     let name = tool.name.to_lowercase();
     let text = [tool.title.as_deref(), tool.description.as_deref()];
@@ -173,12 +173,12 @@ fn unnamed(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Princi
         return Some(failure(format!("argument `$.arguments`: expected an object{cure}")));
     }
     let is_there = catalog.tool(name).is_some_and(|tool| principal.holds(tool.served.scopes()));
-    // An error of the protocol would be about `call_tool`, which exists.
+    // Not an error of the protocol: that would be about `call_tool`, which exists.
     (!is_there).then(|| failure(format!("there is no tool `{name}`; `{FIND_TOOLS}` tells which there are")))
 }
 
-/// The arguments of the tool that is called. As everywhere, a client may send what is absent as `null`, and an object as
-/// JSON text in a string, which is read once.
+/// The arguments of the tool that is called. As everywhere, a client may send what is absent as `null`, and an object
+/// as JSON text in a string, which is read once.
 fn inner(value: Option<Value>) -> Option<Map<String, Value>> {
     match value {
         None | Some(Value::Null) => Some(Map::new()),

@@ -38,10 +38,10 @@ use crate::plugins::Plugins;
 use crate::principal::{Access, Principal};
 use crate::state::StateDir;
 
-/// Seconds after which a client may ask again for plugins that are not there yet.
+/// Seconds after which a client may ask again while the plugins are not loaded yet.
 const RETRY_AFTER_S: u64 = 2;
 
-/// The `Accept` that rmcp wants, whatever the client wrote.
+/// The `Accept` that rmcp requires, put in the place of the client's.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 /// The MCP endpoint of a running server.
@@ -52,7 +52,7 @@ pub struct Endpoint {
     /// Plain calls of typed tools, of both eras.
     plain_calls: PlainCalls,
     discovery: Discovery,
-    /// Modern requests, and legacy ones with a session or beginning one.
+    /// Modern requests, and legacy ones that have a session or begin one.
     stateful: StreamableHttpService<Handler, Sessions>,
     /// Legacy requests without a session.
     stateless: StreamableHttpService<Handler, NeverSessionManager>,
@@ -62,7 +62,7 @@ pub struct Endpoint {
 pub struct Parameters<'a> {
     /// The tools.
     pub plugins: Plugins,
-    /// Changes with the rules of who may do what.
+    /// Changes with the rules of authorization.
     pub rules: watch::Receiver<()>,
     /// Holds the key of session ids.
     pub state: &'a StateDir,
@@ -196,10 +196,10 @@ impl Endpoint {
         }
         self.require_scopes(principal, &message)?;
         let is_sessionless = matches!(message.era, Era::Sessionless);
-        // rmcp reads all of it anew.
+        // rmcp reads the body once more by itself.
         drop(message);
         if matches!(handshake, Handshake::Now(_)) {
-            // A client that begins anew is done with whatever session it had.
+            // A client that begins anew is done with its old session.
             parts.headers.remove(headers::SESSION_ID);
         }
         parts.headers.insert(ACCEPT, ACCEPT_BOTH);
@@ -210,7 +210,7 @@ impl Endpoint {
         } else {
             exchange.run(self.stateful.handle(request)).await
         };
-        // rmcp's word for a body that is no message of the protocol.
+        // rmcp's answer to a body that is no message of the protocol.
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
             return Ok(self.refuse(is_modern, &body));
         }
@@ -225,7 +225,7 @@ impl Endpoint {
         }
     }
 
-    /// A client keeps the list that it is given, so nobody is given one while the first scan is under way.
+    /// Refuses requests for lists while the first scan is in progress: clients keep the lists that they get.
     async fn require_plugins(&self, message: &Message<'_>) -> Result<(), Box<Response>> {
         if self.plugins.is_ready() || !message.needs_plugins() || self.plugins.scanned().await {
             return Ok(());
@@ -238,7 +238,7 @@ impl Endpoint {
         Err(Box::new(response))
     }
 
-    /// Refuses in HTTP a thing that the person could use with another token, so that the client can ask for one.
+    /// Refuses in HTTP a request that the person could make with another token, so that the client can ask for one.
     fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Rejection> {
         let catalog = self.plugins.catalog();
         let served = message.target().and_then(|target| match target {
@@ -280,7 +280,7 @@ impl Endpoint {
         let mut answer = exchange.finish(response).await;
         if let Some(session) = session.filter(|_| answer.status().is_success()) {
             self.sessions.end(&session);
-            // rmcp says 202, which Python's client takes for a failure.
+            // rmcp answers 202, which Python's client takes for a failure.
             *answer.status_mut() = StatusCode::NO_CONTENT;
         }
         Ok(answer)
@@ -294,7 +294,7 @@ impl Endpoint {
         }
     }
 
-    /// A session that is another person's is as unknown as one that never was.
+    /// Opens a session. One of another person is as unknown as one that never was.
     fn open_session(&self, principal: &Principal, id: &str) -> Result<InitializeRequestParams, Box<Response>> {
         let message = "session not found: begin a new one with `initialize`";
         let opened = self.sessions.open(&principal.session(), &principal.person(), id);

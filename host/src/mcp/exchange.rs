@@ -1,6 +1,6 @@
 //! One HTTP exchange with rmcp, as seen from both of its sides.
 //!
-//! rmcp answers requests of legacy sessions with a stream always. Most calls send one message only, and many clients
+//! rmcp always answers requests of legacy sessions with a stream. Most calls send one message only, and many clients
 //! and proxies prefer plain JSON for it. So the session manager, which sees the messages, leaves a lone response here,
 //! and the endpoint, which sees the HTTP response, sends it as JSON.
 
@@ -24,7 +24,7 @@ tokio::task_local! {
     static EXCHANGE: Arc<Exchange>;
 }
 
-/// Things that the two sides tell each other.
+/// The state that both sides share.
 pub(super) struct Exchange {
     /// The owner of its session, see [`Principal::session`].
     pub(super) owner: [u8; 32],
@@ -54,12 +54,12 @@ impl Exchange {
         Arc::new(Self { owner, person, handshake, prefers_streams, reply: Mutex::default(), turn: Mutex::default() })
     }
 
-    /// Tells that an answer of one message is still to be a stream.
+    /// True if an answer of one message is to be a stream too.
     pub(super) fn prefers_streams(&self) -> bool {
         self.prefers_streams
     }
 
-    /// Runs one exchange; [`Exchange::current`] gives it to whatever `serve` calls.
+    /// Runs one exchange; within `serve`, [`Exchange::current`] is this one.
     pub(super) async fn run<T>(self: &Arc<Self>, serve: impl Future<Output = T>) -> T {
         EXCHANGE.scope(Arc::clone(self), serve).await
     }
@@ -84,7 +84,7 @@ impl Exchange {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Makes JSON of what rmcp answered, unless it is a stream.
+    /// Makes JSON of rmcp's answer, unless it is a stream.
     pub(super) async fn finish(&self, response: Response<BoxBody<Bytes, Infallible>>) -> Response {
         if let Some(reply) = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let (mut parts, _) = response.into_parts();

@@ -1,4 +1,4 @@
-//! What answers are made of, and what the context of a request says of its client.
+//! The parts that answers are made of, and facts about the client from the context of a request.
 #![expect(deprecated, reason = "logging is deprecated since 2026-07-28, and clients of both eras have it")]
 
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) struct Handler {
     pub(super) tasks: Tasks,
     pub(super) discovery: Discovery,
     detachable: InFlight,
-    /// Those of the client of this session; without a session there are none.
+    /// Preferences of this session's client; without a session there are none.
     pub(super) preferences: Arc<Preferences>,
 }
 
@@ -53,7 +53,7 @@ impl Handler {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_tool_list_changed()
-            // All of these are there whatever the plugins give: they come and go, and clients ask once.
+            // Declared whether plugins have any or not: plugins come and go, and clients ask once.
             .enable_prompts()
             .enable_prompts_list_changed()
             .enable_resources()
@@ -102,8 +102,8 @@ impl Handler {
         &self.info.server_info
     }
 
-    /// `_meta` of a result: who answered (2026-07-28, basic: every result names its server). Older clients know it
-    /// from the handshake.
+    /// `_meta` of a result: the name of the server (2026-07-28, basic: every result names its server). Older clients
+    /// know it from the handshake.
     pub(super) fn meta(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
         is_modern(context).then(|| {
             let mut meta = MetaObject::default();
@@ -118,8 +118,8 @@ pub(super) fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
 }
 
-/// The sender of the request, as the HTTP side found out. Without that, nobody: an endpoint that was mounted without
-/// the layer that finds out must not serve.
+/// The sender of the request, as authenticated by the HTTP side. An endpoint that was mounted without authentication
+/// must not serve, so a request without a sender is an error.
 pub(super) fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Principal>, ErrorData> {
     let parts = context.extensions.get::<Parts>();
     parts
@@ -127,13 +127,13 @@ pub(super) fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Pri
         .ok_or_else(|| ErrorData::internal_error("the request has no principal", None))
 }
 
-/// Tells if somebody gets to see a thing of a plugin: one that they could use by granting more is shown, and using it tells
-/// the client to ask for more.
+/// True if lists show a thing of a plugin to this person. They also show a thing that needs further scopes: its use
+/// makes the client ask for them.
 pub(super) fn shows(served: &Served, principal: &Principal) -> bool {
     principal.access(served.scopes()) != Access::Never
 }
 
-/// Stops work whose client has cancelled it or gone away; what that is answered reaches nobody.
+/// Stops work whose client has cancelled it or gone away; the answer to that reaches nobody.
 pub(super) async fn unless_cancelled<T>(
     context: &RequestContext<RoleServer>,
     work: impl Future<Output = Result<T, ErrorData>>,

@@ -12,17 +12,17 @@ pub(super) const SESSION_ID: &str = "mcp-session-id";
 /// The first protocol version without handshake and sessions.
 pub(super) const MODERN: &str = "2026-07-28";
 
-/// The session that a request names. One that is not text is none that was ever given out.
+/// The session id of a request; empty for one that is not text, which no session has.
 pub(super) fn session_id(headers: &HeaderMap) -> Option<&str> {
     headers.get(SESSION_ID).map(|id| id.to_str().unwrap_or_default())
 }
 
-/// Tells if they name a version without handshake and sessions. Versions are dates: they order as text.
+/// True if they name a version without handshake and sessions. Versions are dates, which order as text.
 pub(super) fn are_modern(headers: &HeaderMap) -> bool {
     headers.get(PROTOCOL_VERSION).is_some_and(|version| version.as_bytes() >= MODERN.as_bytes())
 }
 
-/// The value of a header that is there exactly once.
+/// The value of a header that occurs exactly once.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -39,7 +39,8 @@ pub(super) fn require_json_content(headers: &HeaderMap) -> Result<(), Box<Respon
     Err(Box::new(answer::error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)))
 }
 
-/// A client that takes JSON, or events, or says nothing, can be answered; which of the two it gets depends on the answer.
+/// Refuses a client that accepts neither JSON nor events. One that accepts either may get the other: the answer
+/// decides.
 pub(super) fn require_acceptable(headers: &HeaderMap) -> Result<(), Box<Response>> {
     const TAKEN: [&str; 4] = ["application/json", "text/event-stream", "application/*", "*/*"];
     let is_acceptable = accepted(headers).is_none_or(|mut types| types.any(|it| TAKEN.contains(&it.as_str())));
@@ -50,12 +51,12 @@ pub(super) fn require_acceptable(headers: &HeaderMap) -> Result<(), Box<Response
     Err(Box::new(answer::error_response(StatusCode::NOT_ACCEPTABLE, message)))
 }
 
-/// Tells if a client can be given events.
+/// True if a client accepts events.
 pub(super) fn accept_events(headers: &HeaderMap) -> bool {
     accepted(headers).is_none_or(|mut types| types.any(|it| it == "text/event-stream" || it == "*/*"))
 }
 
-/// Tells if the client names streams before JSON. Most name JSON first, and get it wherever one message is the answer.
+/// True if the client names streams before JSON. Most name JSON first, and get it for an answer of one message.
 pub(super) fn prefers_streams(headers: &HeaderMap) -> bool {
     let mut types = accepted(headers).into_iter().flatten();
     types.find(|it| it == "text/event-stream" || it == "application/json").is_some_and(|it| it == "text/event-stream")

@@ -1,5 +1,5 @@
-//! Requests in flight in sessions of the older era, each with a signal: a client cancels its call by one, and a plugin lets
-//! go of its client's stream by another.
+//! Requests in flight in sessions of the older era, each with a signal: one kind cancels a client's call, another lets
+//! a plugin release its client's stream.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ type Key = (Arc<str>, RequestId);
 pub(super) struct InFlight(Arc<Mutex<HashMap<Key, Vec<Signal>>>>);
 
 struct Signal {
-    /// Tells it apart from the others of its key.
+    /// Distinguishes it from others with the same key.
     of: Arc<()>,
     token: CancellationToken,
 }
@@ -42,7 +42,7 @@ impl InFlight {
         self.lock().get(&(Arc::from(session), id.clone())).map_or(0, Vec::len)
     }
 
-    /// Gives the signal of a request, if it is the only one in flight that has this id.
+    /// Signals a request, if it is the only one in flight with this id.
     pub(super) fn signal(&self, session: &str, id: &RequestId) {
         if let Some([signal]) = self.lock().get(&(Arc::from(session), id.clone())).map(Vec::as_slice) {
             signal.token.cancel();
@@ -55,7 +55,7 @@ impl InFlight {
 }
 
 impl InFlightRequest {
-    /// Cancelled when the signal is given.
+    /// Cancelled by the signal.
     pub(super) fn signal(&self) -> &CancellationToken {
         &self.signal
     }

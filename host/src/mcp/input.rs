@@ -28,7 +28,7 @@ pub(super) fn askable(client: &ClientCapabilities) -> Capabilities {
     declared.fold(Capabilities::empty(), |all, (one, _)| all | one)
 }
 
-/// The part of the needed that cannot be asked.
+/// The needed kinds that this client cannot be asked.
 pub(super) fn lacking(needed: Capabilities, askable: Capabilities) -> Capabilities {
     needed ^ (needed & askable)
 }
@@ -57,7 +57,7 @@ pub(super) fn declared(needed: Capabilities) -> ClientCapabilities {
     serde_json::from_value(json).unwrap_or_default()
 }
 
-/// The same in words.
+/// The kinds in words.
 pub(super) fn named(needed: Capabilities) -> String {
     let names = [
         (Capabilities::FORMS, "elicitation"),
@@ -72,7 +72,7 @@ pub(super) fn named(needed: Capabilities) -> String {
 /// The questions as requests of the protocol.
 ///
 /// # Errors
-/// A question in a form that MCP has not.
+/// A question in a form that MCP does not have.
 pub(super) fn requests(request: &Request) -> Result<InputRequests, ErrorData> {
     if request.questions.len() > MAX_QUESTIONS {
         let message = format!("the plugin asks more than {MAX_QUESTIONS} questions at once");
@@ -120,7 +120,7 @@ fn object(what: &str, text: &str) -> Result<Map<String, Value>, ErrorData> {
         .map_err(|error| ErrorData::internal_error(format!("the plugin's {what} is no JSON object: {error}"), None))
 }
 
-/// Reads what a client answered, by its form; `None` for what is no answer to anything.
+/// Reads a client's answer by its form; `None` if it has none of them.
 pub(super) fn answer(json: &Value) -> Option<Answer> {
     if let Some(action) = json.get("action").and_then(Value::as_str) {
         return Some(Answer::Person(match action {

@@ -1,4 +1,4 @@
-//! Telling clients that a list or a resource changed: once per change of a list, and never when it stays the same.
+//! Notifications of changes: one per change of a list or a resource, and none if a list stays the same.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,14 +21,14 @@ use crate::principal::{self, Principal};
 /// A legacy client that does not take a notification within so long misses it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The clients that want to know.
+/// The clients that wait for changes.
 ///
 /// Modern clients each wait on the channel within their own `subscriptions/listen` request. Legacy sessions are kept
 /// in one list with one task for all, so that a session that ends leaves nothing behind that waits for a change.
 pub(super) struct Listeners {
     plugins: Plugins,
     rules: watch::Receiver<()>,
-    /// By session id: a client that says twice that it is initialized is told once.
+    /// By session id: a client that sends `initialized` twice is told once.
     sessions: Mutex<HashMap<String, LegacySession>>,
     draining: CancellationToken,
 }
@@ -57,7 +57,7 @@ impl Reach {
     }
 }
 
-/// The lists that are others than they were.
+/// The lists that have changed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Lists {
     tools: bool,
@@ -74,7 +74,7 @@ impl Lists {
         }
     }
 
-    /// The lists that hold more or less for somebody whose scopes have changed.
+    /// The lists that have changed for a person whose scopes have changed.
     fn of_other_reach(catalog: &Catalog, before: &Reach, now: &Reach) -> Self {
         let differs = |served: &Served| before.covers(served) != now.covers(served);
         Self {
@@ -88,12 +88,12 @@ impl Lists {
 
 /// A change that clients are told of.
 #[derive(Debug, Clone)]
-enum News {
-    /// Lists are others than they were, whoever asks.
+enum Change {
+    /// Lists have changed for everybody.
     Lists(Lists),
-    /// The rules of who may do what are others, and with them some people's lists.
+    /// The rules of authorization have changed, and with them some people's lists.
     Rules,
-    /// A resource holds something else.
+    /// A resource has changed.
     Resource(ResourceUpdated),
 }
 
@@ -132,18 +132,18 @@ impl Listeners {
         let mut changes = self.changes();
         let mut reach = Reach::of(principal);
         loop {
-            let news = tokio::select! {
+            let change = tokio::select! {
                 () = subscription.cancelled() => return,
-                // A returned subscription gets its final result, which tells the client that this was no accident.
+                // A returned subscription gets its final result, by which the client knows that the end was intended.
                 () = self.draining.cancelled() => return,
                 () = principal.turned_away(&[]) => return,
-                news = changes.next() => news,
+                change = changes.next() => change,
             };
-            let Some(news) = news else { return };
-            let told = match news {
-                News::Lists(lists) => tell_subscription(subscription, lists).await,
-                News::Rules => tell_subscription(subscription, self.follow(&mut reach, principal)).await,
-                News::Resource(updated) => self.tell_update(subscription, principal, &updated).await,
+            let Some(change) = change else { return };
+            let told = match change {
+                Change::Lists(lists) => tell_subscription(subscription, lists).await,
+                Change::Rules => tell_subscription(subscription, self.follow(&mut reach, principal)).await,
+                Change::Resource(updated) => self.tell_update(subscription, principal, &updated).await,
             };
             if told.is_err() {
                 return;
@@ -155,7 +155,7 @@ impl Listeners {
         Changes::of(&self.plugins, self.rules.clone())
     }
 
-    /// The lists that the rules of now make others than those of before.
+    /// The lists that the new rules have changed.
     fn follow(&self, reach: &mut Reach, principal: &Principal) -> Lists {
         let now = Reach::of(principal);
         if now == *reach {
@@ -179,7 +179,7 @@ impl Listeners {
         Ok(())
     }
 
-    /// Tells if the resource is the plugin's own, and one that this person may read.
+    /// True if the resource is the plugin's own, and this person may read it.
     fn may_know(&self, updated: &ResourceUpdated, principal: &Principal) -> bool {
         let catalog = self.plugins.catalog();
         let owner = catalog.owner_of(&updated.uri);
@@ -191,32 +191,32 @@ impl Listeners {
     }
 
     async fn tell_sessions(&self, changes: &mut Changes) {
-        while let Some(news) = changes.next().await {
-            let sends = self.to_tell(&news);
+        while let Some(change) = changes.next().await {
+            let sends = self.to_tell(&change);
             let sends = sends.iter().map(|(session, lists)| async {
-                tokio::time::timeout(SEND_TIMEOUT, self.tell(session, *lists, &news)).await
+                tokio::time::timeout(SEND_TIMEOUT, self.tell(session, *lists, &change)).await
             });
             futures::future::join_all(sends).await;
         }
     }
 
-    /// The sessions that are there, each with its lists that have changed.
-    fn to_tell(&self, news: &News) -> Vec<(LegacySession, Lists)> {
+    /// All sessions, each with its lists that have changed.
+    fn to_tell(&self, change: &Change) -> Vec<(LegacySession, Lists)> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.peer.is_transport_closed());
         let with_lists = sessions.values_mut().map(|session| {
-            let lists = match news {
-                News::Lists(lists) => *lists,
-                News::Rules => self.follow(&mut session.reach, &session.principal),
-                News::Resource(_) => Lists::default(),
+            let lists = match change {
+                Change::Lists(lists) => *lists,
+                Change::Rules => self.follow(&mut session.reach, &session.principal),
+                Change::Resource(_) => Lists::default(),
             };
             (session.clone(), lists)
         });
         with_lists.collect()
     }
 
-    /// A session that cannot be reached has ended, or will ask.
-    async fn tell(&self, session: &LegacySession, lists: Lists, news: &News) {
+    /// Notifies a session. One that cannot be reached has ended, or will ask for its lists again.
+    async fn tell(&self, session: &LegacySession, lists: Lists, change: &Change) {
         let peer = &session.peer;
         if lists.tools {
             let _ = peer.notify_tool_list_changed().await;
@@ -227,7 +227,7 @@ impl Listeners {
         if lists.resources {
             let _ = peer.notify_resource_list_changed().await;
         }
-        if let News::Resource(updated) = news
+        if let Change::Resource(updated) = change
             && session.preferences.subscribes_to(&updated.uri)
             && self.may_know(updated, &session.principal)
         {
@@ -237,7 +237,7 @@ impl Listeners {
     }
 }
 
-/// Tells a modern client of those of its lists that have changed, and that it wants to know of.
+/// Notifies a modern client of the changed lists that it has subscribed to.
 async fn tell_subscription(subscription: &SubscriptionContext, lists: Lists) -> Result<(), SubscriptionSendError> {
     let (accepted, sink) = (subscription.accepted(), subscription.sink());
     if lists.tools && accepted.tools_list_changed == Some(true) {
@@ -268,21 +268,21 @@ impl Changes {
         Self { catalogs, seen, updates: plugins.updates(), rules }
     }
 
-    /// Waits for something that clients are told; `None` when there will be nothing more.
-    async fn next(&mut self) -> Option<News> {
+    /// Waits for the next change; `None` at the end.
+    async fn next(&mut self) -> Option<Change> {
         let before = self.seen;
         loop {
             tokio::select! {
                 changed = self.catalogs.wait_for(|catalog| catalog.revisions() != before) => {
                     let now = changed.ok()?.revisions();
                     self.seen = now;
-                    return Some(News::Lists(Lists::between(before, now)));
+                    return Some(Change::Lists(Lists::between(before, now)));
                 }
                 // The rules of a server without a login never change.
-                Ok(()) = self.rules.changed() => return Some(News::Rules),
+                Ok(()) = self.rules.changed() => return Some(Change::Rules),
                 updated = self.updates.recv() => match updated {
-                    Ok(updated) => return Some(News::Resource(updated)),
-                    // Too many at once: those that are lost are lost.
+                    Ok(updated) => return Some(Change::Resource(updated)),
+                    // Too many at once: the oldest are lost.
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }

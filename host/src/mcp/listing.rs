@@ -1,4 +1,4 @@
-//! What the catalog holds as lists of the protocol show it.
+//! Lists of the protocol, made from the catalog.
 
 use std::sync::Arc;
 

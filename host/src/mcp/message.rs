@@ -1,7 +1,7 @@
-//! One message of a client, read once: what decides how it is served, and all of it if it is a plain call.
+//! One message of a client, read once: the parts that decide how it is served, and all of a plain call.
 //!
-//! Lenient: a member of another type than its own is passed over, and rmcp says what is wrong with it. rmcp takes bytes
-//! only, so what it serves it reads once more by itself.
+//! The reader is lenient: it passes over a member of a wrong type, and rmcp answers with the error. rmcp takes bytes
+//! only, so it reads the messages that it serves once more.
 
 mod member;
 
@@ -18,7 +18,7 @@ pub(super) use self::member::Member;
 use self::member::{Readable, next_key};
 use super::headers;
 
-/// Methods that are answered from what the plugins give.
+/// Methods that are answered from the catalog of plugins.
 const OF_PLUGINS: [&str; 5] = ["tools/", "prompts/", "resources/", "completion/", "skills/"];
 
 /// A JSON-RPC message.
@@ -27,13 +27,13 @@ pub(super) struct Message<'a> {
     pub(super) id: Option<RequestId>,
     pub(super) method: Cow<'a, str>,
     pub(super) params: Params<'a>,
-    /// JSON-RPC 2.0, with no member in it or its parameters that is not read here.
+    /// JSON-RPC 2.0, with no member in it or its parameters beside those read here.
     pub(super) is_exact: bool,
 }
 
 /// The rules by which a message is served.
 pub(super) enum Era<'a> {
-    /// 2026-07-28 and later: every request stands for itself.
+    /// 2026-07-28 and later: no request depends on another.
     Modern,
     /// The older era: the handshake that begins a session.
     Handshake(Box<InitializeRequestParams>),
@@ -55,7 +55,8 @@ pub(super) struct Params<'a> {
     has_more: bool,
 }
 
-/// The part of `_meta` that every modern request must have (2026-07-28, basic); all else in it concerns tools that stream.
+/// The part of `_meta` that every modern request must have (2026-07-28, basic); all else in it concerns tools that
+/// stream.
 #[derive(Default)]
 pub(super) struct Meta<'a> {
     pub(super) protocol_version: Member<Cow<'a, str>>,
@@ -71,8 +72,8 @@ pub(super) enum Target<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message; without its arguments if these cannot be read, which rmcp finds out later. `None` for a body that
-    /// cannot be read as an object with each member once.
+    /// Reads a message; without its arguments if these cannot be read, which rmcp finds out later. `None` for a body
+    /// that cannot be read as an object with each member once.
     pub(super) fn read(headers: &'a HeaderMap, body: &'a [u8]) -> Option<Self> {
         let mut message = match read::<Envelope<'a, true>>(body) {
             Some(envelope) => envelope.0,
@@ -82,12 +83,12 @@ impl<'a> Message<'a> {
         Some(message)
     }
 
-    /// Tells if it can only be answered once the plugins are known.
+    /// True if it can only be answered once the plugins are known.
     pub(super) fn needs_plugins(&self) -> bool {
         OF_PLUGINS.iter().any(|prefix| self.method.starts_with(prefix))
     }
 
-    /// The thing that it is for; none of a message that takes no scopes.
+    /// The thing that it is for; `None` for a message that takes no scopes.
     pub(super) fn target(&self) -> Option<Target<'_>> {
         let Params { name, uri, arguments, .. } = &self.params;
         match &*self.method {
@@ -103,8 +104,8 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Era<'a> {
-    /// The one rule: the version in the headers decides. Where that is not modern, a handshake is one, a session goes before
-    /// the version in the body, and that before none.
+    /// Decides the era. A modern version in the headers comes first, then a handshake, then a session, then the version
+    /// in the body.
     fn of(headers: &'a HeaderMap, method: &str, params: &Params<'_>, body: &[u8]) -> Self {
         if headers::are_modern(headers) {
             return Self::Modern;

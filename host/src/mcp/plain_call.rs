@@ -1,9 +1,9 @@
 //! The short way for the one request that matters: `tools/call` of a typed tool, answered with one JSON message.
 //!
 //! rmcp gives every request a service, two tasks and channels, since any request may stream or ask back. A typed tool
-//! can do neither, so its call needs none of them; this halves the cost of a call (`docs/performance.md`). A call that is
-//! not exactly of this form, in its message or in headers, is left to rmcp, whose answer to the same request is the same:
-//! a test compares both.
+//! can do neither, so its call needs none of them; this halves the cost of a call (`docs/performance.md`). A call of
+//! any other form, in its message or headers, is left to rmcp. Both ways give the same answer to the same request: a
+//! test compares them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,11 @@ use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::principal::Principal;
 
-/// The versions of the `initialize` era in which a call looks as it does here.
+/// The versions of the `initialize` era that have this form of a call.
 const LEGACY_VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
 
-/// Tools that may take longer are rmcp's: proxies give up on an answer that does not begin within a minute or so,
-/// and rmcp begins one, as a stream, before that.
+/// The longest timeout of a tool here. Proxies give up on an answer that does not begin within a minute or so, and rmcp
+/// begins one, as a stream, before that.
 const SILENCE: Duration = Duration::from_secs(45);
 
 /// Serves calls of typed tools.
@@ -132,7 +132,7 @@ impl PlainCalls {
     }
 }
 
-/// Tells if headers and `_meta` are complete and say the same as the body. If not, rmcp knows which error it is.
+/// True if headers and `_meta` are complete and agree with the body. If not, rmcp answers with the error.
 fn fits(message: &Message<'_>, name: &str, headers: &HeaderMap) -> bool {
     // Tools whose arguments travel in headers too are not typed ones.
     if headers.keys().any(|name| name.as_str().starts_with("mcp-param-")) {

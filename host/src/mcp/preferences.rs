@@ -1,5 +1,5 @@
 //! Preferences of a client of the older era for its whole session: the level of messages that it wants, and the
-//! resources that it subscribes to. They are gone after a restart, and the client says them again or does without.
+//! resources that it subscribes to. They do not survive a restart.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +17,7 @@ struct Values {
 }
 
 impl Default for Preferences {
-    /// Without a word of the client, the server decides (MCP, server/utilities/logging).
+    /// Until the client sets a level, the server chooses one (MCP, server/utilities/logging).
     fn default() -> Self {
         Self(Mutex::new(Values { least_level: Level::Info, subscriptions: BTreeSet::new() }))
     }

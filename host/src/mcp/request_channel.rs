@@ -1,4 +1,4 @@
-//! The channel between a call and its client that a request gives.
+//! The channel from a call to its client, over the request that made it.
 //!
 //! A modern client gets questions as a result, `input_required`, and comes back with another request (MCP 2026-07-28,
 //! patterns/mrtr); a legacy client is asked on the stream of its call, which waits.
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::in_flight::InFlight;
 use super::preferences::Preferences;
 use super::request_state::{Purpose, RequestStates};
-use super::round_trips::{Asked, Channel, answers_in};
+use super::round_trips::{AskOutcome, Channel, answers_in};
 use super::{content, headers, input};
 use crate::plugins::conversation::{Conversation, Message};
 use crate::plugins::wit::input::Capabilities;
@@ -30,10 +30,10 @@ use crate::principal::Principal;
 /// Time for a legacy client to answer: a person has to read and decide.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Time for which a client may leave a message unread. The call's own clock stands still meanwhile.
+/// Time for which a client may leave a message unread. It does not count against the call's own time limit.
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A modern client's answers to a request that it makes once more.
+/// A modern client's answers, in a request that it repeats.
 pub(super) struct Retry {
     pub(super) responses: Option<InputResponses>,
     pub(super) state: Option<String>,
@@ -45,7 +45,7 @@ impl Retry {
     }
 }
 
-/// A request, as far as it does not depend on what it asks for.
+/// The channel of one request.
 pub(super) struct RequestChannel<'a> {
     context: &'a RequestContext<RoleServer>,
     principal: &'a Arc<Principal>,
@@ -55,9 +55,9 @@ pub(super) struct RequestChannel<'a> {
     /// Requests whose streams can be let go.
     detachable: &'a InFlight,
     pub(super) is_modern: bool,
-    /// The progress that was reported last: a plugin begins anew in each round, and its client must not see that.
+    /// The last progress: a plugin counts from zero again in each round, and its client must not see that.
     done: Option<f64>,
-    /// The client does not read: it gets nothing more.
+    /// The client does not read, and gets nothing more.
     is_stuck: bool,
 }
 
@@ -73,7 +73,7 @@ impl<'a> RequestChannel<'a> {
         Self { context, principal, preferences, states, purpose, detachable, is_modern, done, is_stuck }
     }
 
-    /// The conversation that goes on with what a client has brought back.
+    /// Continues the conversation with the state and answers that a client has sent back.
     ///
     /// # Errors
     /// -32602 for a state that is not this request's.
@@ -83,7 +83,7 @@ impl<'a> RequestChannel<'a> {
         Ok(Conversation { answers, state, ..Conversation::with(self.principal) })
     }
 
-    /// Sends a message; a client that is gone will not miss it.
+    /// Sends a message, if the client is still there.
     async fn send(&mut self, message: Message) {
         match message {
             Message::Progress { done, total, message } => {
@@ -145,11 +145,11 @@ impl Channel for RequestChannel<'_> {
         Ok(format!("this needs {}, which the client does not offer", input::named(lacking)))
     }
 
-    async fn ask(&mut self, _round: usize, questions: InputRequests, state: &[u8]) -> Result<Asked, ErrorData> {
+    async fn ask(&mut self, _round: usize, questions: InputRequests, state: &[u8]) -> Result<AskOutcome, ErrorData> {
         if self.is_modern {
             let state = self.states.seal(&self.purpose, state)?;
             let questions = (!questions.is_empty()).then_some(questions);
-            return Ok(Asked::Later(InputRequiredResult::new(questions, Some(state))));
+            return Ok(AskOutcome::Later(InputRequiredResult::new(questions, Some(state))));
         }
         let asked = questions.into_iter().map(|(key, question)| async {
             (key, tokio::time::timeout(ANSWER_TIMEOUT, ask(&self.context.peer, question)).await)
@@ -158,11 +158,11 @@ impl Channel for RequestChannel<'_> {
         for (key, answered) in join_all(asked).await {
             match answered {
                 Ok(Ok(response)) => responses.insert(key, response),
-                Ok(Err(error)) => return Ok(Asked::Unanswered(format!("the client did not answer: {error}"))),
-                Err(_) => return Ok(Asked::Unanswered("nobody answered in time".to_owned())),
+                Ok(Err(error)) => return Ok(AskOutcome::Unanswered(format!("the client did not answer: {error}"))),
+                Err(_) => return Ok(AskOutcome::Unanswered("nobody answered in time".to_owned())),
             };
         }
-        Ok(Asked::Answered(responses))
+        Ok(AskOutcome::Answered(responses))
     }
 }
 

@@ -1,7 +1,7 @@
-//! `requestState`: what a plugin wants to have when it is called again, on its way through a client.
+//! `requestState`: the state of a plugin between two calls, on its way through a client.
 //!
-//! A client gets it as a text that only this server can read, and that is good for one person through one client, one
-//! request and an hour. Anything else that comes back is refused.
+//! A client gets it as a text that only this server can read, and that is valid for one person through one client, one
+//! request and an hour. Any other text is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,13 +16,13 @@ use crate::vault::Vault;
 /// Seconds for a person to answer.
 const TTL_S: u64 = 3600;
 
-/// Bytes that a plugin may want to have again. They travel with every request.
+/// The most bytes of a plugin's state. They travel with every request.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// Seals states.
 pub(super) struct RequestStates(Vault);
 
-/// The request that a state is for, which must bring it back.
+/// The request that a state belongs to.
 pub(super) struct Purpose {
     context: Vec<u8>,
 }
@@ -47,7 +47,7 @@ impl RequestStates {
         Self(Vault::of(state, "request state"))
     }
 
-    /// Seals what a plugin wants to have again.
+    /// Seals a plugin's state.
     ///
     /// # Errors
     /// More than [`MAX_BYTES`].
@@ -61,11 +61,11 @@ impl RequestStates {
         Ok(URL_SAFE_NO_PAD.encode(self.0.seal(&purpose.context, &plain)))
     }
 
-    /// Opens a state that came back.
+    /// Opens a state that a client has sent back.
     ///
     /// # Errors
-    /// -32602 for one that was not made here, for this request and this caller, or is too old; which of these it is, is
-    /// nobody's business.
+    /// -32602 for a state that was not made here, for this request and this caller, or is too old. The error does not
+    /// tell these apart.
     pub(super) fn open(&self, purpose: &Purpose, sealed: &str) -> Result<Vec<u8>, ErrorData> {
         let refused = || ErrorData::invalid_params("`requestState` is not one of this request, or has expired", None);
         let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| refused())?;

@@ -1,4 +1,4 @@
-//! The list of requests that are answered, in both eras; an answer that takes more than a line is in a module for its kind.
+//! All requests that are answered, in both eras; an answer of more than a line is in a module for its kind.
 #![expect(deprecated, reason = "logging is deprecated since 2026-07-28, and clients of both eras have it")]
 
 mod calls;
@@ -27,8 +27,8 @@ use super::{headers, listing, request_channel};
 use crate::plugins::plugin::MAX_URI_BYTES;
 use crate::principal::Principal;
 
-/// The methods of this server that carry parameters. rmcp takes one whose parameters do not fit for
-/// one of an unknown method.
+/// The methods of this server that have parameters. rmcp takes a request with wrong parameters for one of an unknown
+/// method.
 const METHODS: [&str; 15] = [
     "tools/list",
     "tools/call",

@@ -1,8 +1,8 @@
 //! The rounds in which a plugin gets answers to its questions: one loop for calls, reads and tasks.
 //!
-//! A plugin always does the same: it ends with its questions and is called again with the answers. The channel to its
-//! client knows how they get there: in a result, to which the client answers with another request, on the stream of the
-//! call, or in the state of a task. No instance waits meanwhile.
+//! A plugin always ends with its questions and is called again with the answers. The channel to its client carries
+//! them: in a result, to which the client answers with another request, on the stream of the call, or in the state of a
+//! task. No instance waits meanwhile.
 
 use std::future::Future;
 use std::pin::pin;
@@ -15,10 +15,10 @@ use crate::plugins::conversation::{Conversation, Message, Outbox};
 use crate::plugins::wit::input::{Answer, Capabilities, Request, Stop};
 use crate::plugins::wit::log::Level;
 
-/// Rounds in which a plugin may ask in one call of a legacy client or in a task. Modern clients count for themselves.
+/// The most rounds in one call of a legacy client or in a task. Modern clients set their own limit.
 const MAX_ROUNDS: usize = 10;
 
-/// Messages on their way to the client; a call that has more waits.
+/// The most messages on their way to the client; a call with more waits.
 const OUTBOX: usize = 16;
 
 /// The way between a call and its client.
@@ -30,21 +30,21 @@ pub(super) trait Channel {
 
     fn wants_progress(&self) -> bool;
 
-    /// The least level of messages that the client wants, if it wants any.
+    /// The lowest level of log messages for the client; `None` for no messages.
     fn least_level(&self) -> Option<Level>;
 
     /// Sends a message. The call waits meanwhile.
     async fn deliver(&mut self, message: Message);
 
-    /// Refuses questions that the client cannot be asked: by an error if it knows one for that, else in words.
+    /// Refuses questions that the client cannot be asked: with an error if its version has one for that, else in words.
     fn refuse(&self, lacking: Capabilities) -> Result<String, Self::Error>;
 
-    /// Asks the questions of a round, counted from 0; `state` is what the plugin wants to have with the answers.
-    async fn ask(&mut self, round: usize, questions: InputRequests, state: &[u8]) -> Result<Asked, Self::Error>;
+    /// Asks the questions of a round, counted from 0. The plugin gets `state` again with the answers.
+    async fn ask(&mut self, round: usize, questions: InputRequests, state: &[u8]) -> Result<AskOutcome, Self::Error>;
 }
 
-/// The end of asking.
-pub(super) enum Asked {
+/// The outcome of questions.
+pub(super) enum AskOutcome {
     Answered(InputResponses),
     /// The client has to come back with answers.
     Later(InputRequiredResult),
@@ -61,10 +61,10 @@ pub(super) enum Round<T> {
 }
 
 impl<T> Round<T> {
-    /// The end that a stop comes to where there is no result that could tell of a failure.
+    /// The end of a round that was stopped, for a method whose result cannot report a failure.
     ///
     /// # Errors
-    /// Everything but questions.
+    /// Every stop but questions.
     pub(super) fn of_stop(stop: Stop) -> Result<Self, ErrorData> {
         match stop {
             Stop::InputRequired(request) => Ok(Self::Asks(request)),
@@ -80,12 +80,12 @@ pub(super) enum Outcome<T> {
     Done(T),
     /// The client has to come back with answers.
     InputRequired(InputRequiredResult),
-    /// The questions cannot be asked of this client; in words for whoever reads the result.
+    /// This client cannot be asked the questions; in words for the reader of the result.
     CannotAsk(String),
 }
 
 impl<T> Outcome<T> {
-    /// The response, where there is no result that could tell of a failure; `name_server` says in the result who answered.
+    /// The response of a method whose result cannot report a failure; `name_server` adds the server's name to it.
     ///
     /// # Errors
     /// The questions cannot be asked.
@@ -114,7 +114,7 @@ impl<T> Outcome<T> {
 /// Runs rounds until there is a result, or until the client has to come back.
 ///
 /// # Errors
-/// Those of `round` and of the channel; questions that are none.
+/// Those of `round` and of the channel; questions in no form of MCP.
 pub(super) async fn run<C: Channel, T, F>(
     channel: &mut C,
     mut conversation: Conversation,
@@ -136,9 +136,9 @@ where
         }
         let questions = input::requests(&request)?;
         let answers = match channel.ask(number, questions, &request.state).await? {
-            Asked::Answered(responses) => answers_in(responses),
-            Asked::Later(required) => return Ok(Outcome::InputRequired(required)),
-            Asked::Unanswered(why) => return Ok(Outcome::CannotAsk(why)),
+            AskOutcome::Answered(responses) => answers_in(responses),
+            AskOutcome::Later(required) => return Ok(Outcome::InputRequired(required)),
+            AskOutcome::Unanswered(why) => return Ok(Outcome::CannotAsk(why)),
         };
         let caller = caller.clone();
         conversation = Conversation { caller, answers, state: Some(request.state), ..Conversation::default() };

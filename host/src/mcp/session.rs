@@ -1,8 +1,8 @@
 //! Legacy sessions: bound to their owner, bounded in number, and able to survive a restart.
 //!
-//! Invariant: a session id says by itself whose it is and what its handshake was, under a MAC (see [`SessionId`]).
-//! What is in memory is only a saving: a session that was put away, or that another process began, is made again
-//! from its id at its next request. Only ids that were ended by DELETE are remembered.
+//! Invariant: a session id carries its owner and its handshake, under a MAC (see [`SessionId`]). Memory only saves
+//! work: a session that was put away, or that another process began, is made again from its id at its next request.
+//! Only ids that were ended by DELETE are remembered.
 
 mod id;
 mod live;
@@ -31,7 +31,7 @@ use super::exchange::{Exchange, Handshake};
 use super::in_flight::{InFlight, InFlightRequest};
 use crate::state::StateDir;
 
-/// A call that has not answered for so long begins a stream, whose comments keep proxies from giving up on it.
+/// Time after which a call without an answer begins a stream, whose comments keep proxies from giving up on it.
 const STREAM_AFTER: Duration = Duration::from_secs(12);
 
 /// The sessions in memory, under our ids.
@@ -39,9 +39,9 @@ pub(super) struct Sessions {
     live: Mutex<HashMap<RmcpId, Arc<Live>>>,
     key: SessionKey,
     roster: Roster,
-    /// The turn of who makes a session again: of two at once, rmcp fails the second.
+    /// Lets one request at a time make a session again: of two at once, rmcp fails the second.
     restoring: Arc<tokio::sync::Mutex<()>>,
-    /// Calls of the same sessions that go the short way.
+    /// Plain calls of the same sessions.
     plain_calls: InFlight,
     detachable: InFlight,
     draining: CancellationToken,
@@ -78,7 +78,7 @@ impl Sessions {
         Some(session.initialize)
     }
 
-    /// The client has ended the session: its id is dead from now on.
+    /// Ends a session for its client: its id is dead from now on.
     pub(super) fn end(&self, id: &str) {
         self.roster.end(id);
     }
@@ -101,7 +101,7 @@ impl Sessions {
         }
     }
 
-    /// Cancels the one request under way that has this id. Of several nobody knows which is meant.
+    /// Cancels the request in progress with this id, unless there are several.
     async fn cancel(
         &self,
         id: &str,
@@ -290,7 +290,7 @@ fn opening(version: &ProtocolVersion) -> Opening {
     if knows_priming { Opening::Primed } else { Opening::Plain }
 }
 
-/// Messages until the stream is let go; the rest is kept for whoever comes back for it.
+/// Messages until the plugin releases the stream; the rest is kept until the client comes back for it.
 fn until_detached(
     messages: Reader,
     in_flight: InFlightRequest,
@@ -306,8 +306,8 @@ fn is_response(message: &ServerJsonRpcMessage) -> bool {
     matches!(message, ServerJsonRpcMessage::Response(_) | ServerJsonRpcMessage::Error(_))
 }
 
-/// Cancels a request whose client went away before anything of the answer was sent: it has no event id to
-/// resume from, so nobody will ever read the answer.
+/// Cancels a request whose client went away before anything of the answer was sent: it has no event id to resume from,
+/// so nobody can read the answer.
 struct CancelIfAbandoned(Option<(Arc<Live>, u64)>);
 
 impl CancelIfAbandoned {
@@ -325,7 +325,8 @@ impl Drop for CancelIfAbandoned {
     }
 }
 
-/// rmcp's store of sessions, in which it looks for one that is not in memory. The request's own was opened already.
+/// rmcp's store of sessions, for those that are not in memory. It gives the session of the request, which is open
+/// already.
 #[derive(Debug)]
 pub(super) struct OpenedSession;
 

@@ -1,8 +1,8 @@
 //! The tasks extension (`io.modelcontextprotocol/tasks`, SEP-2663): a call that goes on while its client asks for its
 //! state from time to time.
 //!
-//! A task belongs to the session that began it, a person through one client; to all others it does not exist. Tasks live
-//! in memory: a restart ends them.
+//! A task belongs to one person through one client; for all others it does not exist. Tasks live in memory: a restart
+//! ends them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::call_result::{self, call_result};
 use super::input;
-use super::round_trips::{self, Asked, Channel, Outcome};
+use super::round_trips::{self, AskOutcome, Channel, Outcome};
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Tool;
 use crate::plugins::conversation::{Conversation, Message};
@@ -30,7 +30,7 @@ const TTL_MS: u64 = 300_000;
 /// Time between two questions of a client for the state of its task.
 const POLL_MS: u64 = 500;
 
-/// Tasks of one person that are kept, done or not, through whichever clients. The calls behind them count for
+/// The most tasks of one person that are kept, done or not, through all clients. Their calls count for
 /// `limits.concurrency` as well.
 const MAX_PER_PERSON: usize = 64;
 
@@ -38,7 +38,7 @@ const MAX_PER_PERSON: usize = 64;
 #[derive(Clone, Default)]
 pub(super) struct Tasks {
     manager: TaskManager,
-    /// Whose each task is.
+    /// The owner of each task.
     owners: Arc<Mutex<HashMap<String, Owner>>>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct BackgroundCall {
     pub(super) arguments: Map<String, Value>,
     pub(super) principal: Arc<Principal>,
     pub(super) askable: Capabilities,
-    /// With what the client answered before it became a task.
+    /// The conversation, with the client's answers from before it became a task.
     pub(super) conversation: Conversation,
 }
 
@@ -87,7 +87,7 @@ impl Tasks {
         self.manager.get_task(id)
     }
 
-    /// Hands over the answers to what a task has asked.
+    /// Passes the answers to a task's questions.
     ///
     /// # Errors
     /// As for [`Self::get`].
@@ -105,7 +105,7 @@ impl Tasks {
         self.manager.cancel_task(id)
     }
 
-    /// Ends all.
+    /// Ends all tasks.
     pub(super) fn close(&self) {
         self.manager.shutdown();
     }
@@ -140,7 +140,7 @@ impl BackgroundCall {
     }
 }
 
-/// The channel between a call and its client that a task's state is.
+/// The channel from a call to its client through the state of a task.
 struct TaskChannel<'a> {
     context: &'a TaskContext,
     askable: Capabilities,
@@ -172,14 +172,14 @@ impl Channel for TaskChannel<'_> {
         Err(ErrorData::missing_required_client_capability(input::declared(lacking)).into())
     }
 
-    /// Shows questions until all of them are answered. A key is good once in a task's life, so that questions of later
-    /// rounds get others where they must.
-    async fn ask(&mut self, round: usize, questions: InputRequests, _state: &[u8]) -> Result<Asked, TaskExit> {
+    /// Shows questions until all of them are answered. A key is used once in a task's life, so later rounds add their
+    /// number to it.
+    async fn ask(&mut self, round: usize, questions: InputRequests, _state: &[u8]) -> Result<AskOutcome, TaskExit> {
         let context = self.context;
         let asked = questions.into_iter().map(|(key, question)| async move {
             let shown = if round == 0 { key.clone() } else { format!("{key}-{}", round + 1) };
             Ok((key, context.request_input(shown, question).await?))
         });
-        join_all(asked).await.into_iter().collect::<Result<_, _>>().map(Asked::Answered)
+        join_all(asked).await.into_iter().collect::<Result<_, _>>().map(AskOutcome::Answered)
     }
 }

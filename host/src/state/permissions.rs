@@ -17,7 +17,8 @@ pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Restricts files of ours that an earlier version, a restored backup or a person has left open: files to 0600,
-/// directories to 0700. Files with other names are left alone, for the directory may be one that holds other things too.
+/// directories to 0700. Files with other names are left alone, for the directory may be one that holds other things
+/// too.
 pub(super) fn restrict(dir: &Path) {
     let is_ours = |name: &str| {
         // A file that was being written when the process was killed begins with a dot.
@@ -35,7 +36,8 @@ pub(super) fn restrict(dir: &Path) {
     }
 }
 
-/// Restricts a file, or a directory with everything in it. Links are left alone, and so are files that are gone meanwhile.
+/// Restricts a file, or a directory with everything in it. Links are left alone, and so are files that are gone
+/// meanwhile.
 fn restrict_tree(path: &Path) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     let mode = match metadata.file_type() {

@@ -1,4 +1,4 @@
-//! What every backend must do. A backend's tests hand in a fresh store and run all of it.
+//! The rules for every backend. A backend's tests hand in a fresh store and run all of them.
 
 use std::time::{Duration, SystemTime};
 

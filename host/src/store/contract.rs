@@ -1,4 +1,4 @@
-//! The contract between the store and what keeps its rows: rows, writes, errors, and [`Backend`].
+//! The contract between the store and its backend: rows, writes, errors, and [`Backend`].
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ use crate::clock;
 pub enum Table {
     /// An authorization under way, from the consent to the provider's answer.
     Transaction,
-    /// A person through one client: tokens, and what the provider gave.
+    /// A person through one client: their tokens, and the provider's.
     Session,
-    /// What has been used and may not be used again.
+    /// A mark of something that was used and may not be used again.
     Once,
 }
 
 impl Table {
-    /// How backends and seals name it. Never changed: it is in every stored row.
+    /// The table's number for backends and seals. Never changed: it is in every stored row.
     pub(super) fn id(self) -> u8 {
         match self {
             Self::Transaction => 1,
@@ -52,11 +52,11 @@ impl fmt::Debug for Key {
 /// A row that is there and has not expired.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Row {
-    /// What was written.
+    /// The value as it was written.
     pub value: Vec<u8>,
-    /// Another one after each write, and never one that this key has had before.
+    /// A number that each write changes, and that a key never has twice.
     pub revision: u64,
-    /// From when on it is a miss; whole milliseconds.
+    /// The end of its life, in whole milliseconds.
     pub expires: SystemTime,
 }
 
@@ -69,18 +69,18 @@ impl fmt::Debug for Row {
 
 /// One change within a commit.
 pub enum Write {
-    /// Writes a row that is not there yet. Fails the whole commit when a live one is.
+    /// Writes a new row. Fails the whole commit if there is a live one.
     Insert {
         /// Its table.
         table: Table,
         /// Its key.
         key: Key,
-        /// What to write.
+        /// The value.
         value: Vec<u8>,
-        /// Until when it lives.
+        /// The end of its life.
         expires: SystemTime,
     },
-    /// Writes over a row that has not changed since it was read. Fails the whole commit when it has, or is gone.
+    /// Writes over a row that has not changed since it was read. Fails the whole commit if it has changed or is gone.
     Replace {
         /// Its table.
         table: Table,
@@ -88,9 +88,9 @@ pub enum Write {
         key: Key,
         /// The revision that was read.
         revision: u64,
-        /// What to write.
+        /// The value.
         value: Vec<u8>,
-        /// Until when it lives.
+        /// The end of its life.
         expires: SystemTime,
     },
     /// Removes a row, if it is there.
@@ -102,35 +102,35 @@ pub enum Write {
     },
 }
 
-/// How a commit ended.
+/// The end of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
-    /// Everything is written, and will be there after a crash.
+    /// Everything is written, and survives a crash.
     Done,
     /// A condition did not hold, and nothing was written.
     Conflict,
 }
 
-/// Why the store did not do it. Clients are told to try again later; the cause is for the log.
+/// The failure of an operation. Clients are told to try again later; the cause is for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Not now: a full disk, most likely. It recovers by itself.
+    /// The store cannot be used now, most likely for a full disk. It recovers by itself.
     #[error("store unavailable: {0}")]
     Unavailable(String),
-    /// What is stored is not what was written. Somebody must look at it.
+    /// A stored row is not as it was written. The store is not used until somebody repairs it.
     #[error("store damaged: {0}")]
     Damaged(String),
 }
 
-/// Why the store cannot be opened. A server without its store does not start.
+/// The reason that the store cannot be opened. A server without its store does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The system does not let us.
+    /// The system refuses it.
     #[error("store `{}` cannot be used: {cause}", path.display())]
     Unusable {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: String,
     },
     /// Another server has it open.
@@ -138,7 +138,7 @@ pub enum OpenError {
     InUse {
         /// The directory.
         path: PathBuf,
-        /// The other server, if it has said so.
+        /// The other server, if its id is in the lock file.
         pid: Option<u32>,
     },
     /// It was written under another key.
@@ -157,12 +157,12 @@ pub enum OpenError {
         /// The latest that this version knows.
         known: i64,
     },
-    /// It is not what was written.
+    /// The file is not as it was written.
     #[error("store `{}` is damaged: {cause}: restore the directory `{}` from a backup; or delete it, which logs everybody out", path.display(), directory(path))]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         cause: String,
     },
 }
@@ -175,13 +175,13 @@ fn directory(file: &std::path::Path) -> std::path::Display<'_> {
     file.parent().unwrap_or(file).display()
 }
 
-/// What keeps the rows. It sees hashes and sealed values only, and gets the time with each call.
+/// Storage of rows. It sees hashes and sealed values only, and gets the time with each call.
 #[async_trait]
 pub(super) trait Backend: Send + Sync + 'static {
     /// A live row.
     async fn get(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError>;
 
-    /// Makes all changes if all conditions hold on what is stored before, else none; durable before it returns.
+    /// Makes all changes if all conditions hold on the rows before it, else none; durable before it returns.
     async fn commit(&self, writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError>;
 }
 

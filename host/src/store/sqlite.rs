@@ -1,10 +1,10 @@
 //! The store of one server: a SQLite file in the state directory.
 //!
-//! One thread writes, others read; no call of SQLite is made on a thread of the async runtime. What waits to be written
-//! is written in one transaction, and each caller gets its own answer once that is on the disk (write-ahead log,
-//! `synchronous = FULL`).
+//! One thread writes, others read; no call of SQLite is made on a thread of the async runtime. Writes that wait share
+//! one transaction, and each caller gets its own answer once that is on the disk (write-ahead log, `synchronous =
+//! FULL`).
 //!
-//! Invariant: an answer is sent only after the transaction that it tells of was committed.
+//! Invariant: a write is answered only after its transaction was committed.
 
 mod check;
 mod lock;
@@ -26,7 +26,7 @@ use super::contract::{Backend, Committed, Key, Millis, OpenError, SealedRow, Sea
 use super::seal::Sealer;
 use crate::state::StateDir;
 
-/// Time between two sweeps. Expired rows are misses at once; only their space waits.
+/// Time between two sweeps. Expired rows are misses at once; a sweep gives their space back.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Time between two batches of a sweep, in which others write.
@@ -47,7 +47,7 @@ impl Sqlite {
         stop: CancellationToken,
     ) -> Result<Self, OpenError> {
         let Workers { writer, readers } = Workers::start(open::open(state, sealer)?, sealer, tracker)?;
-        tracker.spawn(keep(writer.downgrade(), readers.downgrade(), stop));
+        tracker.spawn(maintain(writer.downgrade(), readers.downgrade(), stop));
         Ok(Self { writer, readers })
     }
 }
@@ -63,8 +63,8 @@ impl Backend for Sqlite {
     }
 }
 
-/// Sweeps from time to time until the store is closed, and closes it when told to.
-async fn keep(writer: WeakQueue, readers: WeakQueue, stop: CancellationToken) {
+/// Sweeps from time to time, and closes the store when `stop` is cancelled.
+async fn maintain(writer: WeakQueue, readers: WeakQueue, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(jittered(SWEEP_INTERVAL))).await.is_some() {
         // No handle is left: the threads end by themselves.
         let Some(writer) = writer.upgrade() else { return };
@@ -79,7 +79,7 @@ async fn keep(writer: WeakQueue, readers: WeakQueue, stop: CancellationToken) {
     }
 }
 
-/// Removes expired rows in small transactions, and gives the space that they took back to the system.
+/// Removes expired rows in small transactions, and gives their space back to the system.
 async fn sweep(writer: &Queue) -> Result<(), StoreError> {
     let mut is_changed = false;
     loop {
@@ -96,7 +96,7 @@ async fn sweep(writer: &Queue) -> Result<(), StoreError> {
     }
 }
 
-/// Up to a quarter more or less, so that several servers on one machine do not sweep in step.
+/// Adds or subtracts up to a quarter, so that several servers on one machine do not sweep in step.
 fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(rand::random_range(0.75..1.25))
 }

@@ -16,14 +16,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Reads a body of at most so many bytes.
 ///
 /// # Errors
-/// The answer to one that is larger, or does not arrive whole or in time.
+/// The answer to a body that is larger, or does not arrive whole or in time.
 pub(super) async fn read(body: Body, max_bytes: usize) -> Result<Bytes, Box<Response>> {
     let refuse = |status, message: &str| Err(Box::new(error_response(status, message)));
     let too_large = || {
         let message = format!("the request is larger than {max_bytes} bytes (`server.body`)");
         refuse(StatusCode::PAYLOAD_TOO_LARGE, &message)
     };
-    // A request that says so itself need not be waited for.
+    // The head may tell already.
     if http_body::Body::size_hint(&body).lower() > max_bytes as u64 {
         return too_large();
     }

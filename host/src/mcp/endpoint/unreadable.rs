@@ -25,8 +25,8 @@ pub(super) enum Unreadable {
 impl Unreadable {
     /// Finds the fault of a body that could not be read as a message.
     ///
-    /// It is read whole, to its last string and number: text that is not UTF-8, half a surrogate pair, a number that
-    /// no double holds and nesting without end are all found by who reads them only.
+    /// The body is read whole, since text that is not UTF-8, half a surrogate pair, a number beyond all doubles and
+    /// endless nesting may be anywhere in it.
     pub(super) fn of(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Err(error) => Self::NotJson(error),
@@ -44,12 +44,13 @@ impl Unreadable {
     }
 }
 
-/// A request that is JSON by its grammar, with a value in it that cannot be: half a surrogate pair, as JavaScript writes
-/// one, or a number beyond all doubles. Models make both, and their clients wait for an answer with the request's id.
+/// A request that is JSON by its grammar, with a value in it that JSON readers refuse: half a surrogate pair, as
+/// JavaScript writes one, or a number beyond all doubles. Models make both, and their clients wait for an answer with
+/// the request's id.
 pub(super) struct InvalidValue {
     id: RequestId,
     is_call: bool,
-    /// The place of the value, from the message on; empty for the message itself.
+    /// The path of the value in the message; empty for the message itself.
     path: String,
     problem: String,
 }
@@ -62,7 +63,7 @@ struct Head<'a> {
 }
 
 impl InvalidValue {
-    /// The request in a body that could not be read as a message, if it is such.
+    /// Finds such a request in a body that could not be read as a message.
     pub(super) fn of(body: &[u8]) -> Option<Self> {
         // Any other bytes that are not UTF-8 are refused as such.
         let text = with_replacements(&String::from_utf8(without_raw_halves(body)).ok()?);
@@ -106,8 +107,8 @@ impl InvalidValue {
     }
 }
 
-/// The same bytes with U+FFFD for each half of a surrogate pair that is written as if it were a character, in three bytes:
-/// so Python writes it with `surrogatepass`.
+/// The same bytes with U+FFFD for each half of a surrogate pair that is encoded like a character, in three bytes, as
+/// Python does with `surrogatepass`.
 fn without_raw_halves(body: &[u8]) -> Vec<u8> {
     let mut bytes = body.to_vec();
     let mut at = 0;

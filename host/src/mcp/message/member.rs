@@ -1,4 +1,4 @@
-//! A member of a JSON object, read leniently: one of another type than its own is passed over.
+//! A member of a JSON object, read leniently: one of a wrong type is passed over.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ pub(in crate::mcp) enum Member<T> {
     Absent,
     Null,
     Is(T),
-    /// Of another type than its own.
+    /// It is there with a wrong type.
     Other,
 }
 
@@ -54,7 +54,7 @@ impl<T> Member<T> {
         if let Self::Is(value) = self { Some(value) } else { None }
     }
 
-    /// Tells if it says nothing, rather than something that does not fit.
+    /// True if it is absent or null.
     pub(in crate::mcp) fn is_none(&self) -> bool {
         matches!(self, Self::Absent | Self::Null)
     }

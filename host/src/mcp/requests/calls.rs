@@ -75,8 +75,8 @@ pub(super) async fn call(
     Ok(with_meta(result, handler.meta(context)).into())
 }
 
-/// Requires the capabilities that a tool says it needs of the client, before anything runs. A legacy client is refused by a
-/// result, since it knows no such error.
+/// Requires the capabilities that a tool needs of the client, before anything runs. A legacy client gets a result,
+/// since it does not know this error.
 fn require_capabilities(channel: &RequestChannel<'_>, tool: &Tool) -> Result<Option<CallToolResult>, ErrorData> {
     let Some(listed) = tool.listed() else { return Ok(None) };
     let lacking = input::lacking(listed.needs, channel.askable());
@@ -120,7 +120,7 @@ fn failure(text: String) -> CallToolResult {
     TextResult::failure(text).into()
 }
 
-/// Puts who answered beside what the plugin says in `_meta`.
+/// Adds the name of the server to the plugin's `_meta`.
 fn with_meta(mut result: CallToolResult, server: Option<MetaObject>) -> CallToolResult {
     match (&mut result.meta, server) {
         (Some(meta), Some(server)) => meta.extend(server),

@@ -17,7 +17,7 @@ use crate::mcp::round_trips::{self, Round};
 use crate::mcp::{content, listing};
 use crate::principal::Principal;
 
-/// Media type of what is only a path to other resources (SEP-2640).
+/// Media type of a path to other resources (SEP-2640).
 const DIRECTORY: &str = "inode/directory";
 
 pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Resource>, ErrorData> {

@@ -1,7 +1,7 @@
 //! `skills/list` and `skills/get` (the extension `io.modelcontextprotocol/skills`, SEP-2640).
 //!
-//! A skill is a resource that ends in `/SKILL.md`, with the resources beneath the same path; what the extension wants to
-//! be said of it is read from these. One that the extension does not allow is left out.
+//! A skill is a resource that ends in `/SKILL.md`, with the resources beneath the same path. Its description is read
+//! from these. A skill that the extension does not allow is left out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use crate::vault::Vault;
 /// Life of a session id. Clients begin a new session when they are told that theirs is unknown.
 const MAX_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Bytes of capabilities that an id carries. Real clients declare some hundred; what does not fit is not declared.
+/// The most bytes of capabilities in an id. Real clients declare some hundred; larger ones count as not declared.
 const MAX_CAPABILITIES_BYTES: usize = 1024;
 
 /// Characters of a client's name, and of its version, that an id carries.
@@ -30,7 +30,7 @@ pub(super) struct SessionId {
     /// The owner's key, see [`crate::principal::Principal::session`].
     #[serde(with = "owner")]
     pub(super) owner: [u8; 32],
-    /// The handshake, without what only decorates it.
+    /// The handshake, without decoration.
     pub(super) initialize: InitializeRequestParams,
     issued_s: u64,
     nonce: u64,
@@ -67,7 +67,7 @@ mod owner {
     }
 }
 
-/// The key that session ids are made and checked with; checked also by those that it has replaced.
+/// The key for making and checking session ids; previous ones check them too.
 pub(super) struct SessionKey(Vault);
 
 impl SessionKey {

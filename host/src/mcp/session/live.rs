@@ -1,8 +1,8 @@
 //! One session in memory, between rmcp's service and the HTTP requests of its client.
 //!
 //! Every request gets a number when it comes in, and its own id back when it is answered: clients may use an id twice
-//! at once, and some use no other than 1. The same goes for progress tokens. So whatever the service says of a request
-//! finds the one stream on which that request came.
+//! at once, and some use no other than 1. The same goes for progress tokens. So each message of the service finds the
+//! stream of its own request.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,23 +22,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::stream::{EventStream, Opening, Reader};
 
-/// A session that nobody used for so long is put away. Its client notices nothing but that its event stream,
-/// if it holds one, has to be opened again.
+/// Time without use after which a session is put away. Its client only has to open its event stream again.
 ///
-/// Calls that go the short way do not count here, so this is long; what bounds memory is the number of sessions, see
-/// [`super::Roster`].
+/// Plain calls do not count as use, so this is long; the number of sessions bounds the memory, see [`super::Roster`].
 const IDLE: Duration = Duration::from_secs(24 * 3600);
 
-/// A handshake takes no longer.
+/// Time for a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(60);
 
-/// Messages of the client that wait for the service.
+/// The most messages of the client that wait for the service.
 const INBOX: usize = 32;
 
 /// Time for which the rest of an answer is kept for a client that was cut off from it.
 const REST_TTL: Duration = Duration::from_secs(60);
 
-/// Answers of one session that are kept so.
+/// The most answers of one session that are kept for that.
 const MAX_RESTS: usize = 4;
 
 /// The number of the stream that belongs to no request.
@@ -47,11 +45,11 @@ const STANDALONE: u64 = 0;
 /// A session in memory.
 pub(super) struct Live {
     inbox: mpsc::Sender<ClientJsonRpcMessage>,
-    /// The way of the handshake's answer to the request that waits for it.
+    /// Sends the handshake's answer to the request that waits for it.
     handshake: Mutex<Option<oneshot::Sender<ServerJsonRpcMessage>>>,
-    /// The version that the handshake came to.
+    /// The version that the handshake negotiated.
     version: SetOnce<ProtocolVersion>,
-    /// Tells streams apart from those of the same session before a restart.
+    /// Distinguishes streams from those of the same session before a restart.
     instance: u32,
     requests: Mutex<Requests>,
     standalone: EventStream,
@@ -80,7 +78,7 @@ struct Request {
 pub(in crate::mcp) struct SessionEnded;
 
 impl Live {
-    /// A session, and the end of it that the service holds.
+    /// Makes a session, and the transport for its service.
     pub(super) fn new() -> (Arc<Self>, Line) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let instance = rand::random();
@@ -96,10 +94,10 @@ impl Live {
         (Arc::clone(&live), Line { live, inbox })
     }
 
-    /// Hands the handshake over, and waits for its answer.
+    /// Passes the handshake to the service, and waits for its answer.
     ///
     /// # Errors
-    /// The session ends over it.
+    /// The session has ended.
     pub(super) async fn initialize(&self, message: ClientJsonRpcMessage) -> Result<ServerJsonRpcMessage, SessionEnded> {
         let (sender, answer) = oneshot::channel();
         *self.handshake.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
@@ -128,7 +126,7 @@ impl Live {
         }
     }
 
-    /// Hands a message of the client to the service.
+    /// Passes a message of the client to the service.
     ///
     /// # Errors
     /// The session has ended.
@@ -159,7 +157,7 @@ impl Live {
         (number, stream)
     }
 
-    /// Requests under way that have this id, by number.
+    /// Requests in progress with this id, by number.
     pub(super) fn in_flight(&self, id: &RequestId) -> Vec<u64> {
         let requests = self.requests();
         let fitting = requests.streams.iter().filter(|(_, request)| request.ended.is_none() && request.id == *id);
@@ -185,9 +183,8 @@ impl Live {
         &self.standalone
     }
 
-    /// A further response for the stream that an event came on, for whoever has seen the event; `None` for a request that
-    /// is not known, or not any more. Events of the same session before a restart cannot be had again, but those that
-    /// belong to no request go on.
+    /// A further response for the stream of an event, from that event on; `None` for a request that is not known, or
+    /// not any more. Events from before a restart are lost, but the stream that belongs to no request goes on.
     pub(super) fn resume(&self, event_id: &str) -> Option<Reader> {
         match position(event_id) {
             Some((instance, STANDALONE, index)) if instance == self.instance => Some(self.standalone.resume(index)),
@@ -246,7 +243,7 @@ impl Live {
     async fn answer(&self, mut answer: ServerJsonRpcMessage) {
         let handshake = self.handshake.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(handshake) = handshake {
-            // Whoever began the session may be gone.
+            // The request that began the session may be gone.
             let _ = handshake.send(answer);
             return;
         }
@@ -271,7 +268,7 @@ impl Requests {
         self.streams.get(&number).filter(|request| request.ended.is_none())
     }
 
-    /// Notes the end of a request that is under way; returns the client's id for it, and its stream.
+    /// Notes the end of a request in progress; returns the client's id for it, and its stream.
     fn end(&mut self, number: u64) -> Option<(RequestId, EventStream)> {
         let request = self.streams.get_mut(&number).filter(|request| request.ended.is_none())?;
         request.ended = Some(Instant::now());

@@ -1,4 +1,4 @@
-//! Which sessions are in memory, and which ids are dead.
+//! Sessions in memory, and ids of dead ones.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rmcp::transport::streamable_http_server::session::SessionId as RmcpId;
 
-/// Ended ids that are remembered. Forgetting one only means that its session could be used again by its owner.
+/// The most ended ids that are remembered. A forgotten one could be used again by its owner.
 const MAX_ENDED: usize = 50_000;
 
 /// Counts sessions per person.
@@ -17,7 +17,7 @@ pub(super) struct Roster {
 
 #[derive(Default)]
 struct Entries {
-    /// By person: the id of each session and when it was last used.
+    /// By person: the id of each session and the time of its last use.
     in_memory: HashMap<[u8; 32], HashMap<RmcpId, Instant>>,
     ended: HashSet<blake3::Hash>,
     ended_order: VecDeque<blake3::Hash>,
@@ -47,7 +47,7 @@ impl Roster {
         over
     }
 
-    /// A request of its person uses the session.
+    /// Notes the use of a session by a request.
     pub(super) fn touch(&self, person: &[u8; 32], id: &str) {
         let mut all = self.entries();
         let used = all.in_memory.get_mut(person).and_then(|sessions| sessions.get_mut(id));
@@ -56,7 +56,7 @@ impl Roster {
         }
     }
 
-    /// The session is no longer in memory.
+    /// Forgets a session that is no longer in memory.
     pub(super) fn remove(&self, id: &RmcpId) {
         let mut all = self.entries();
         all.in_memory.retain(|_, sessions| {
@@ -65,7 +65,7 @@ impl Roster {
         });
     }
 
-    /// The id must not be used again.
+    /// Marks an id as dead.
     pub(super) fn end(&self, id: &str) {
         let hash = blake3::hash(id.as_bytes());
         let mut all = self.entries();

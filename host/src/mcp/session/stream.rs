@@ -1,9 +1,9 @@
-//! One event stream of a session: what waits on it, and who reads it.
+//! One event stream of a session: its messages, and the responses that read them.
 //!
-//! A stream is not its HTTP response. A response breaks, and the client comes back for the rest; or it breaks and nobody
-//! notices, and the client opens another. So messages wait here, and the newest of the responses that are open takes
-//! them. The older ones stay open and silent, since a client that is cut off opens another at once, and two of them
-//! would chase each other. When the newest ends, the one before it goes on.
+//! A stream is not its HTTP response. A response breaks, and the client comes back for the rest; or the server does not
+//! notice, and the client opens another. So messages wait here, and the newest open response takes them. The older ones
+//! stay open and silent: a client whose response is closed opens another at once, and two of them would close each
+//! other forever. After the end of the newest, the one before it goes on.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -16,16 +16,16 @@ use rmcp::model::ServerJsonRpcMessage;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage;
 use tokio::sync::Notify;
 
-/// Messages that wait for a reader. Whoever sends more waits too, or without a reader the oldest go.
+/// The most messages that wait for a reader. Then the sender waits, or, without a reader, the oldest are dropped.
 const CAPACITY: usize = 16;
 
-/// Messages that a client can ask for again once they were taken.
+/// The most messages that a client can ask for again after they were sent.
 const REPLAYED: usize = 16;
 
-/// Responses of one stream; the oldest end. A client has one, and those that died without a word.
+/// The most responses of one stream; the oldest end. A client has one, and some that broke unnoticed.
 const MAX_READERS: usize = 32;
 
-/// Bytes that are kept of a stream that has ended, for a client that was cut off from it.
+/// The most bytes that are kept of a stream that has ended, for a client that was cut off from it.
 const REST_BYTES: usize = 64 * 1024;
 
 /// Time for which a message waits for a client that does not read; then the oldest makes room.
@@ -42,7 +42,7 @@ struct Shared {
     /// The beginning of its events' ids.
     name: String,
     queue: Mutex<Queue>,
-    /// Told when a message was taken, or nobody reads any more.
+    /// Signals that a message was taken, or that nobody reads any more.
     room: Notify,
 }
 
@@ -50,7 +50,7 @@ struct Shared {
 struct Queue {
     /// Messages that were taken by a response, newest last.
     taken: VecDeque<Event>,
-    /// Messages that were not.
+    /// Messages that wait.
     waiting: VecDeque<Event>,
     last_index: u64,
     /// Open responses, newest last.
@@ -66,7 +66,7 @@ struct Event {
     content: Arc<ServerJsonRpcMessage>,
 }
 
-/// A response's place in the line of those who read.
+/// A response in the order of readers.
 struct Place {
     reader: u64,
     waker: Option<Waker>,
@@ -90,7 +90,7 @@ pub(super) struct Reader {
 }
 
 impl EventStream {
-    /// A stream whose events' ids begin with this name and a `-`.
+    /// Makes a stream whose events' ids begin with this name and a `-`.
     pub(super) fn new(name: String) -> Self {
         Self(Arc::new(Shared { name, queue: Mutex::default(), room: Notify::new() }))
     }
@@ -148,7 +148,7 @@ impl EventStream {
         }
     }
 
-    /// Adds the last message. It waits for nobody.
+    /// Adds the last message, without waiting.
     pub(super) fn finish(&self, message: ServerJsonRpcMessage) {
         let mut queue = self.queue();
         if !queue.has_ended {
@@ -158,7 +158,7 @@ impl EventStream {
         }
     }
 
-    /// Ends the stream after what waits on it.
+    /// Ends the stream after the messages that wait.
     pub(super) fn end(&self) {
         let mut queue = self.queue();
         queue.has_ended = true;
@@ -167,12 +167,12 @@ impl EventStream {
         self.0.room.notify_waiters();
     }
 
-    /// Tells if it has ended and was read to its end.
+    /// True if it has ended and was read to its end.
     pub(super) fn is_exhausted(&self) -> bool {
         self.queue().is_exhausted()
     }
 
-    /// Tells if nobody reads it.
+    /// True if nobody reads it.
     pub(super) fn is_alone(&self) -> bool {
         self.queue().readers.is_empty()
     }
@@ -195,7 +195,7 @@ impl Queue {
         }
     }
 
-    /// The next message for whoever is the newest.
+    /// Waits for the next message, while this is the newest response.
     fn take(&mut self) -> Option<Event> {
         let message = self.waiting.pop_front()?;
         if self.is_exhausted() {
@@ -215,7 +215,7 @@ impl Queue {
         self.has_ended && self.waiting.is_empty()
     }
 
-    /// The rest of an answer waits for a client that was cut off, but a large one would wait in vain too often.
+    /// Drops the rest of an answer if it is large. A small one waits for a client that was cut off.
     fn forget_much(&mut self) {
         if !self.has_ended || !self.readers.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Opening the file: making it whole or not at all, and refusing one that is not as it was left.
+//! Opening the file: a new one is made whole or not at all, and a damaged one is refused.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -16,38 +16,38 @@ use crate::state::StateDir;
 use crate::store::contract::{OpenError, now};
 use crate::store::seal::{Seal, Sealer};
 
-/// A directory of its own, so that a backup, or a new beginning, is that of one directory.
+/// A directory of its own, which can be backed up or deleted as a whole.
 const DIRECTORY: &str = "store";
 
 const FILE: &str = "store.db";
 
-/// What SQLite adds to the name of its write-ahead log.
+/// The end of the name of SQLite's write-ahead log.
 const LOG_SUFFIX: &str = "-wal";
 
-/// A file up to this size, some ten thousand sessions, is read whole before it is used, in a tenth of a second. A larger
-/// one is read while it is used, so that a start does not wait for the disk.
+/// A file up to this size, some ten thousand sessions, is checked before it is used, in a tenth of a second. A larger
+/// one is checked while it is used, so that a start does not wait for the disk.
 const CHECKED_BEFORE_USE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How long a statement waits for a lock. No server holds one for long; a backup program may.
+/// Time for which a statement waits for a lock. A backup program may hold one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What each connection keeps of the file in memory. The system keeps more.
+/// Memory of each connection for pages of the file. The system keeps more.
 const CACHE_KIB: i64 = 2048;
 
-/// What the write-ahead log is cut to when a burst of writes is over.
+/// The size to which the write-ahead log is cut after a burst of writes.
 const LOG_BYTES: i64 = 4 * 1024 * 1024;
 
 /// An open database.
-pub(super) struct Opened {
+pub(super) struct OpenDatabase {
     pub(super) path: PathBuf,
     pub(super) lock: Lock,
-    /// It may write.
+    /// The connection that writes.
     pub(super) connection: Connection,
-    /// Whether all of the file has been looked at.
+    /// True if the whole file has been checked.
     pub(super) is_checked: bool,
 }
 
-/// What a connection is for.
+/// The use of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Read,
@@ -55,7 +55,7 @@ pub(super) enum Role {
 }
 
 /// Opens the database of a state directory, or makes it if there never was one.
-pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<Opened, OpenError> {
+pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<OpenDatabase, OpenError> {
     let parent = state.path().join(DIRECTORY);
     let directory = state.subdirectory(DIRECTORY).map_err(|error| unusable(&parent, &error))?;
     let lock = Lock::take(&directory)?;
@@ -70,7 +70,7 @@ pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<Opened, OpenErro
         require_sound(&path, &connection, sealer)?;
     }
     lock.sign()?;
-    Ok(Opened { path, lock, connection, is_checked })
+    Ok(OpenDatabase { path, lock, connection, is_checked })
 }
 
 /// Tells whether there is a database. One that was there and is gone, or is empty, is damage.
@@ -108,14 +108,14 @@ pub(super) fn close(connection: Connection) -> rusqlite::Result<()> {
     connection.close().map_err(|(_, error)| error)
 }
 
-/// Whether an error says that the file is not what was written.
+/// True for an error by which the file is damaged.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
     let is_code = matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
     is_code || matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..))
 }
 
-/// Makes the database under another name and renames it: under its own name it is whole, always.
+/// Makes the database under another name and renames it, so that it is whole under its own name.
 fn create(directory: &Path, path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     let draft = path.with_extension("draft");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
@@ -127,7 +127,7 @@ fn create(directory: &Path, path: &Path, sealer: &Sealer) -> Result<(), OpenErro
 
 fn write_schema(draft: &Path, sealer: &Sealer) -> rusqlite::Result<()> {
     let connection = connect(draft, Role::Write)?;
-    // Both can be set before anything else is written, and never after.
+    // These two can only be set before anything else is written.
     connection.pragma_update(None, "page_size", 4096)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -156,7 +156,7 @@ fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
     let check: Vec<u8> =
         connection.query_row("SELECT value FROM meta WHERE name = 'check'", [], |row| row.get(0)).map_err(failed)?;
     match sealer.check(&check) {
-        Seal::Current | Seal::Previous => {}
+        Seal::Sound => {}
         Seal::UnknownKey => return Err(OpenError::WrongKey { path: path.to_owned() }),
         Seal::Broken => return Err(damaged("its check value is not what was written".to_owned())),
     }
@@ -176,7 +176,8 @@ fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Resul
     }
 }
 
-/// Narrows the file's mode, which that of the log follows; a copy from a backup may have any. Returns the size.
+/// Restricts the file to its owner; SQLite gives its log the same mode. A copy from a backup may have any. Returns the
+/// size.
 fn make_private(path: &Path) -> io::Result<u64> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(fs::metadata(path)?.len())

@@ -1,4 +1,4 @@
-//! The schema, and each thing that is done with rows. Whoever calls these decides on the transaction.
+//! The schema, and each operation on rows. The caller decides on the transaction.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -10,7 +10,7 @@ pub(super) const SCHEMA_VERSION: i64 = 1;
 /// Tells our files from other SQLite files: "tMCP".
 pub(super) const APPLICATION_ID: i64 = 0x744d_4350;
 
-/// `meta` has one row, `check`: a sealed value by which a wrong key is seen. A row's `value` is sealed, its `key` a
+/// `meta` has one row, `check`: a sealed value that a wrong key does not open. A row's `value` is sealed, its `key` a
 /// hash. Rows are found by their table and key, and by their expiry.
 ///
 /// `rows` has row ids although its key is unique: values of a kilobyte and more would not fit the pages of a table
@@ -29,17 +29,17 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX rows_by_expiry ON rows (expires_ms);
 ";
 
-/// Rows that one transaction of a sweep removes at most, so that nobody waits long for it.
+/// The most rows that one transaction of a sweep removes, so that nobody waits long for it.
 const SWEEP_ROWS: usize = 500;
 
-/// Pages that one transaction of a sweep gives back at most.
+/// The most pages that one transaction of a sweep gives back.
 const SWEEP_PAGES: i64 = 256;
 
 /// Free pages that the file keeps, 1 MiB: they are soon used again.
 const SPARE_PAGES: i64 = 256;
 
-/// What one transaction of a sweep did.
-pub(super) struct Swept {
+/// The progress of a sweep after one transaction.
+pub(super) struct SweepProgress {
     pub(super) is_changed: bool,
     pub(super) has_more: bool,
 }
@@ -55,7 +55,7 @@ pub(super) fn get(connection: &Connection, table: Table, key: &Key, now: Millis)
         .optional()
 }
 
-/// Makes all changes, or none and says so: every condition is checked before anything is written.
+/// Makes all changes, or none: every condition is checked before anything is written.
 pub(super) fn commit(connection: &Connection, writes: &[SealedWrite], now: Millis) -> Result<Committed> {
     for SealedWrite { table, key, change } in writes {
         let holds = match change {
@@ -77,7 +77,7 @@ pub(super) fn commit(connection: &Connection, writes: &[SealedWrite], now: Milli
 }
 
 /// Removes some expired rows, and gives back some of the pages that are free.
-pub(super) fn sweep(connection: &Connection, now: Millis) -> Result<Swept> {
+pub(super) fn sweep(connection: &Connection, now: Millis) -> Result<SweepProgress> {
     let removed = connection
         .prepare_cached("DELETE FROM rows WHERE id IN (SELECT id FROM rows WHERE expires_ms <= ?1 LIMIT ?2)")?
         .execute(params![now, i64::try_from(SWEEP_ROWS).expect("a small number")])?;
@@ -89,10 +89,13 @@ pub(super) fn sweep(connection: &Connection, now: Millis) -> Result<Swept> {
         let mut steps = statement.query([])?;
         while steps.next()?.is_some() {}
     }
-    Ok(Swept { is_changed: removed > 0 || surplus > 0, has_more: removed == SWEEP_ROWS || surplus > SWEEP_PAGES })
+    Ok(SweepProgress {
+        is_changed: removed > 0 || surplus > 0,
+        has_more: removed == SWEEP_ROWS || surplus > SWEEP_PAGES,
+    })
 }
 
-/// Moves what is in the write-ahead log into the file, as far as no reader is in the way. The file's size changes here.
+/// Moves the write-ahead log into the file, as far as no reader is in the way. The file's size changes here.
 pub(super) fn checkpoint(connection: &Connection) -> Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }

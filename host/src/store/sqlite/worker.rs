@@ -1,4 +1,4 @@
-//! The threads that SQLite runs on, and the queues before them.
+//! The threads of SQLite, and the queues before them.
 
 use std::fmt::Display;
 use std::io;
@@ -13,17 +13,17 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::check;
 use super::lock::Lock;
-use super::open::{self, Opened, Role, connect, is_damage};
+use super::open::{self, OpenDatabase, Role, connect, is_damage};
 use crate::store::contract::{OpenError, StoreError, now};
 use crate::store::seal::Sealer;
 
-/// Calls that wait in a queue; further ones wait for room in it.
+/// The most calls in a queue; further ones wait for room in it.
 const QUEUE: usize = 1024;
 
-/// Writes that share a transaction at most, so that the first does not wait long for the last.
+/// The most writes of one transaction, so that the first does not wait long for the last.
 const GROUP: usize = 64;
 
-/// Reads are short, and mostly answered from memory.
+/// Threads that read: reads are short, and mostly from memory.
 const READERS: usize = 2;
 
 /// The queues of a running database.
@@ -54,7 +54,7 @@ enum Message {
     Close,
 }
 
-/// A call under way: first it runs, then its answer is sent.
+/// An operation on its way through a queue: first it runs, then its answer is sent.
 trait Job: Send {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, done: Result<(), StoreError>);
@@ -81,8 +81,8 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Call
 }
 
 impl Workers {
-    pub(super) fn start(opened: Opened, sealer: &Sealer, tracker: &TaskTracker) -> Result<Self, OpenError> {
-        let Opened { path, lock, connection, is_checked } = opened;
+    pub(super) fn start(opened: OpenDatabase, sealer: &Sealer, tracker: &TaskTracker) -> Result<Self, OpenError> {
+        let OpenDatabase { path, lock, connection, is_checked } = opened;
         let shared = Arc::new(Shared { path: path.clone(), damage: OnceLock::new(), _lock: lock });
         let database = |role, connection| Database {
             role,
@@ -134,7 +134,7 @@ impl Queue {
         self.send(operation, Message::RunAlone).await
     }
 
-    /// Lets what is in the queue finish, and refuses what comes later.
+    /// Lets the calls in the queue finish, and refuses later ones.
     pub(super) async fn close(&self) {
         for _ in 0..self.threads {
             // An error says that it is closed.
@@ -165,11 +165,11 @@ impl WeakQueue {
     }
 }
 
-/// What the threads of one database have in common.
+/// The parts that the threads of one database share.
 struct Shared {
     path: PathBuf,
-    /// Set at the first sign of damage. From then on nothing is read or written: what is read may be wrong, and what
-    /// is written may make it worse.
+    /// Set at the first sign of damage. From then on nothing is read, since it may be wrong, and nothing is written,
+    /// since that may do more damage.
     damage: OnceLock<StoreError>,
     /// Held until the last thread has closed its connection.
     _lock: Lock,
@@ -178,10 +178,10 @@ struct Shared {
 /// One thread's connection.
 struct Database {
     role: Role,
-    /// None until it is needed, and after an error.
+    /// `None` until it is needed, and after an error.
     connection: Option<Connection>,
     shared: Arc<Shared>,
-    /// None for a thread that nobody waits for.
+    /// `None` for a thread that nobody waits for.
     _running: Option<TaskTrackerToken>,
 }
 
@@ -236,7 +236,7 @@ impl Database {
         }
     }
 
-    /// Looks at the whole file, and puts it out of use if something is wrong.
+    /// Checks the whole file, and puts it out of use if it is damaged.
     fn check(&mut self, sealer: &Sealer) {
         let mut fault = None;
         let looked = self.attempt(|connection| {
@@ -250,8 +250,8 @@ impl Database {
         }
     }
 
-    /// Runs an operation with the connection. One that fails is closed, and a new one made for the next operation: that
-    /// is how the database recovers from whatever happened to its files.
+    /// Runs an operation with the connection. After an error this is closed, and the next operation opens a new one, so
+    /// that the database recovers once its files do.
     fn attempt(&mut self, operation: impl FnOnce(&mut Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
         if let Some(damage) = self.shared.damage.get() {
             return Err(damage.clone());
@@ -301,7 +301,7 @@ fn run_in_transaction(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) ->
     transaction.commit()
 }
 
-/// Whether an error leaves the connection as good as it was.
+/// True for an error after which the connection can still be used.
 fn is_passing(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy))
 }

@@ -1,4 +1,4 @@
-//! Who gets which message of a stream, without HTTP around it.
+//! Delivery of a stream's messages, without HTTP around it.
 
 use futures::{FutureExt, StreamExt};
 use rmcp::model::{EmptyResult, RequestId, ServerResult};

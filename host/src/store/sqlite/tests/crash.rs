@@ -1,4 +1,4 @@
-//! A process that is killed at any moment keeps what it said was done.
+//! A process that is killed at any moment keeps every change that it has acknowledged.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -14,7 +14,7 @@ use super::{Running, key};
 use crate::store::conformance::{commit, insert, value};
 use crate::store::{Committed, Table};
 
-/// Processes that are killed, in stores that each outlive some of them.
+/// Stores, and processes that are killed in each.
 const STORES: usize = 20;
 const KILLS: usize = 10;
 
@@ -55,7 +55,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_removed_comes_back() {
     assert!(acknowledged > STORES * KILLS, "only {acknowledged} writes were acknowledged");
 }
 
-/// Starts a process that writes, kills it, and returns what it has said until then.
+/// Starts a process that writes, kills it, and returns its output.
 fn killed_child(dir: &Path, number: usize) -> Vec<String> {
     fs::write(dir.join(ORDERS), number.to_string()).unwrap();
     let mut child = Command::new(env::current_exe().unwrap())
@@ -73,7 +73,7 @@ fn killed_child(dir: &Path, number: usize) -> Vec<String> {
     lines.iter().collect()
 }
 
-/// The whole lines that a process writes.
+/// The complete lines of a process's output.
 fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let (sender, receiver) = mpsc::channel();

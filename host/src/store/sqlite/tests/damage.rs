@@ -1,4 +1,4 @@
-//! What is not as it was left is refused, and never taken for an empty store.
+//! A damaged store is refused, and never taken for an empty one.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -13,7 +13,7 @@ use crate::store::{OpenError, StoreError, Table};
 
 const ROWS: usize = 100;
 
-/// A copy of a store in use, as a crash leaves it: most rows are in the write-ahead log only.
+/// A copy of a store in use, like after a crash: most rows are in the write-ahead log only.
 async fn crashed() -> TempDir {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let running = Running::open(dir.path()).unwrap();
@@ -80,7 +80,7 @@ async fn a_cut_file_is_refused() {
     }
 }
 
-/// Whatever byte is flipped: the store is refused, or nothing is missing.
+/// After a flip of any byte the store is refused, or nothing is missing.
 #[tokio::test]
 async fn a_flipped_bit_is_refused_or_harmless() {
     let dir = crashed().await;

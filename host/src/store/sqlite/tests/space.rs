@@ -1,4 +1,4 @@
-//! The file's size follows what is in it, and a full disk passes.
+//! The file shrinks with its rows, and a full disk does no lasting harm.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
