@@ -18,7 +18,8 @@ use crate::plugins::sandbox::engine::Engine;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::types::docs::Docs;
 use crate::plugins::types::schema;
-use crate::plugins::types::shape::{KnownTypes, Signature};
+use crate::plugins::types::shape::Signature;
+use crate::plugins::types::shape::reader::KnownTypes;
 use crate::plugins::wit::{VERSION, completions, prompts, resources, tools};
 
 /// Exports that are the host's to call, or other systems', and never tools.

@@ -18,7 +18,8 @@ use crate::plugins::names::{FunctionName, is_plain};
 use crate::plugins::plugin::{
     Function, Interfaces, Kind, ListedTool, MAX_URI_BYTES, Plugin, Prompt, Resource, Template,
 };
-use crate::plugins::sandbox::call::{self, Work};
+use crate::plugins::sandbox::call;
+use crate::plugins::sandbox::instance::Work;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::parse_object;

@@ -3,7 +3,8 @@
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use super::call::{self, Work};
+use super::call;
+use super::instance::Work;
 use super::runtime::Runtime;
 use crate::plugins::catalog::Prompt;
 use crate::plugins::conversation::Conversation;
