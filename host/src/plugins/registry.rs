@@ -50,7 +50,7 @@ const GATHER: Duration = Duration::from_millis(15);
 /// what looks broken, or has lost tools, is looked at again when it has been quiet for so long.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// How long a change waits for other loads under way, so that many files dropped at once are few changes of the list.
+/// Time that a change waits for other loads under way, so that many files dropped at once are few changes of the list.
 const PUBLISH_WITHIN: Duration = Duration::from_millis(150);
 
 /// Time between two looks while the directory is missing.
@@ -75,9 +75,9 @@ pub(super) struct Registry {
     /// Set while there is something to publish.
     publish_by: Option<Instant>,
     is_missing: bool,
-    /// How long the first scan waits for files that compile; `None` for as long as it takes.
+    /// Time that the first scan waits for files that compile; `None` for as long as it takes.
     patience: Option<Duration>,
-    /// When it ends without them, from the first look at the directory on.
+    /// The end of that time, set at the first look at the directory.
     ready_by: Option<Instant>,
     /// Every file of the first scan has been loaded or refused.
     is_settled: bool,

@@ -100,7 +100,7 @@ fn imports(engine: &Engine, component: &Component) -> Vec<Import> {
     imports.map(|(name, import)| Import { behind: behind(name, &import.ty), name: name.to_owned() }).collect()
 }
 
-/// Whether there is nothing that anybody would have to provide: interfaces of types alone are shared so that others can
+/// True if nobody would have to provide anything: interfaces of types alone are shared so that others can
 /// name them.
 fn is_types_only(engine: &Engine, item: &ComponentItem) -> bool {
     match item {

@@ -32,9 +32,9 @@ const LONG_TURN: Duration = Duration::from_millis(30);
 /// for each, and four thirds of a byte in base64.
 const HOST_BYTES_PER_RESULT_BYTE: u64 = 32;
 
-/// What is called in an instance.
+/// The work to do in an instance.
 pub(in crate::plugins) trait Work: Send + 'static {
-    /// What comes of it.
+    /// The result of the work.
     type Output: Send + 'static;
 
     /// Calls it.
@@ -65,12 +65,12 @@ pub(super) struct GuestRun {
     pub(super) held: (Place, Option<OwnedSemaphorePermit>),
 }
 
-/// When a guest on the slow lane was last given its thread.
+/// The moment at which a guest on the slow lane was last given its thread.
 #[derive(Clone, Default)]
 struct Turn(Arc<Mutex<Option<Instant>>>);
 
 impl Turn {
-    /// Whether the turn was so much longer than a guest's that the host must have worked in it: it took over a large
+    /// True if the turn was so much longer than a guest's that the host must have worked in it: it took over a large
     /// result, most likely. All that the guest does then is to free its memory; if it passed its thread on first, the
     /// result would be held while all others take over theirs. So it goes on, once.
     fn was_the_hosts(&self) -> bool {
@@ -138,7 +138,7 @@ impl GuestRun {
     }
 }
 
-/// What a failed call was: the guest's own fault, or which limit it met.
+/// The kind of a failure: the guest's own fault, or a limit that it met.
 fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError {
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return CallError::Exited(*status);
@@ -161,7 +161,7 @@ fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError 
     CallError::Trapped(error)
 }
 
-/// Whether the guest wanted to hand over more than [`HOST_BYTES_PER_RESULT_BYTE`] allows. The engine has a type for
+/// True if the guest wanted to hand over more than [`HOST_BYTES_PER_RESULT_BYTE`] allows. The engine has a type for
 /// this error and keeps it to itself, so its words have to do; a test holds that they are still these.
 fn is_out_of_host_memory(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")

@@ -8,33 +8,33 @@ pub(in crate::plugins) mod reader;
 
 use thiserror::Error;
 
-/// How deep types may nest in each other. Deeper JSON is refused by common parsers (`serde_json` stops at 128), and
+/// Depth to which types may nest. Deeper JSON is refused by common parsers (`serde_json` stops at 128), and
 /// every walk over a shape recurses this far at most.
 const MAX_DEPTH: usize = 64;
 
-/// How many types and names one signature may hold. A component shares its types, a schema repeats them: without a
+/// Types and names that one signature may hold. A component shares its types, a schema repeats them: without a
 /// bound, a kilobyte of nested records could ask for a schema of terabytes.
 const MAX_NODES: usize = 10_000;
 
-/// How many bytes the names in one signature may have together, for the same reason: one name may have 100,000.
+/// Bytes that the names in one signature may have together, for the same reason: one name may have 100,000.
 const MAX_NAME_BYTES: usize = 1 << 20;
 
-/// How many characters the name of a property may have. Anthropic's API refuses every request of a conversation in
+/// Characters that the name of a property may have. Anthropic's API refuses every request of a conversation in
 /// which one tool has a longer one (`^[a-zA-Z0-9_.-]{1,64}$`).
 pub const MAX_PROPERTY_CHARS: usize = 64;
 
-/// What a tool takes and gives.
+/// The parameters and the result of a tool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signature {
     /// The parameters, in the order of the call.
     pub params: Vec<Field>,
-    /// What comes back.
+    /// The result.
     pub output: Output,
-    /// What the author says about the result.
+    /// The author's description of the result.
     pub output_docs: Option<String>,
 }
 
-/// What a tool gives back.
+/// The kinds of a tool's result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// The function has no result.
@@ -45,19 +45,19 @@ pub enum Output {
     Fallible {
         /// The value of a call that went well.
         ok: Option<Shape>,
-        /// What a failed call says.
+        /// The error of a failed call.
         err: Option<Shape>,
     },
     /// The same with types of `tinymcp:plugin` in it.
     Rich {
         /// The value of a call that went well.
         ok: Success,
-        /// What any other call gives.
+        /// The outcome of any other call.
         err: Failure,
     },
 }
 
-/// What a call that went well gives, where types of `tinymcp:plugin` are about.
+/// The value of a call that went well, where types of `tinymcp:plugin` are about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Success {
     /// No value.
@@ -70,7 +70,7 @@ pub enum Success {
     Blocks,
 }
 
-/// What a call that did not go well gives, where types of `tinymcp:plugin` are about.
+/// The outcome of a call that did not go well, where types of `tinymcp:plugin` are about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
     /// The function's result type is no `result`.
@@ -205,12 +205,12 @@ pub struct Field {
     pub name: String,
     /// Type of the value; an [`Shape::Option`] makes the property optional.
     pub shape: Shape,
-    /// What the author says about it.
+    /// The author's description.
     pub docs: Option<String>,
 }
 
 impl Field {
-    /// Whether an object must have this property.
+    /// True if an object must have this property.
     pub fn is_required(&self) -> bool {
         !matches!(self.shape, Shape::Option(_))
     }
@@ -223,7 +223,7 @@ pub struct Case {
     pub name: String,
     /// Type of the payload, if the case has one.
     pub shape: Option<Shape>,
-    /// What the author says about it.
+    /// The author's description.
     pub docs: Option<String>,
 }
 
@@ -232,17 +232,17 @@ pub struct Case {
 pub struct Label {
     /// Name as in the WIT, kebab-case.
     pub name: String,
-    /// What the author says about it.
+    /// The author's description.
     pub docs: Option<String>,
 }
 
-/// Why a function cannot be a tool. The place is a parameter or the result, and the way to the type inside it.
+/// A reason why a function cannot be a tool. The place is a parameter or the result, and the way to the type inside it.
 #[derive(Debug, Error, PartialEq)]
 pub enum ShapeError {
     /// A type that is more than a value, or one that no JSON value stands for.
     #[error("{place}: {article} `{name}` has no JSON form", article = article(name))]
     NoJsonForm {
-        /// Where the type stands.
+        /// The place of the type.
         place: String,
         /// The type, as WIT calls it.
         name: &'static str,
@@ -250,13 +250,13 @@ pub enum ShapeError {
     /// An `option` whose value is an `option`: JSON has one `null` for two absences.
     #[error("{place}: an `option` directly inside an `option` has no JSON form; use a `variant`")]
     NestedOption {
-        /// Where the outer option stands.
+        /// The place of the outer option.
         place: String,
     },
     /// Too many types inside each other.
     #[error("{place}: types nest deeper than {MAX_DEPTH} levels; flatten them")]
     TooDeep {
-        /// Where the limit was passed.
+        /// The place at which the limit was passed.
         place: String,
     },
     /// A property's name that models' APIs refuse.
@@ -265,7 +265,7 @@ pub enum ShapeError {
          than {MAX_PROPERTY_CHARS}; shorten it"
     )]
     NameTooLong {
-        /// What is called so.
+        /// The place of the property.
         place: String,
         /// The characters of its name.
         chars: usize,
@@ -273,13 +273,13 @@ pub enum ShapeError {
     /// A map whose keys WIT does not have: other tools than those of WIT make one.
     #[error("{place}: a map's keys are integers, strings, characters or booleans, and nothing else")]
     MapKey {
-        /// Where the map is.
+        /// The place of the map.
         place: String,
     },
     /// Too many types and names, or too many bytes of names.
     #[error("{place}: the signature has more than {MAX_NODES} types and names, or names too long; make it smaller")]
     TooLarge {
-        /// Where the limit was passed.
+        /// The place at which the limit was passed.
         place: String,
     },
 }
@@ -289,7 +289,7 @@ fn article(name: &str) -> &'static str {
 }
 
 impl Signature {
-    /// How many values a call returns: a function has one result or none.
+    /// The number of values that a call returns: a function has one result or none.
     pub fn result_count(&self) -> usize {
         match self.output {
             Output::Nothing => 0,

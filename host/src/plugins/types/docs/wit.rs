@@ -15,13 +15,13 @@
 use super::lexer::{Kind, Token, tokens};
 use super::outline::{Block, BlockKind, Definition, Function, Member, Type, TypeDocs, Use};
 
-/// How deep `list<list<…>>` is followed. No type that nests deeper has a JSON form.
+/// Depth to which `list<list<…>>` is followed. No type that nests deeper has a JSON form.
 const MAX_TYPE_DEPTH: usize = 64;
 
-/// How many unreadable places are told of.
+/// Unreadable places that become warnings.
 const MAX_WARNINGS: usize = 5;
 
-/// What was read from one text.
+/// The outline of one text.
 #[derive(Default)]
 pub(super) struct Text {
     pub(super) blocks: Vec<Block>,
