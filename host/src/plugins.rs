@@ -63,7 +63,7 @@ pub struct Plugins {
     runtime: Arc<Runtime>,
     catalog: channel::Receiver<Arc<Catalog>>,
     ready: channel::Receiver<bool>,
-    /// When whoever waits for the first scan is told that there was none; `None` for never.
+    /// The moment at which those who wait for the first scan hear that there was none; `None` for never.
     scanned_by: Option<Instant>,
 }
 
@@ -155,7 +155,7 @@ impl Plugins {
         self.catalog.clone()
     }
 
-    /// Whether the first scan of the directory is done: what needs no compiling, or compiles within `plugins.wait`, is in
+    /// True once the first scan of the directory is done: all that compiles within `plugins.wait`, or need not, is in
     /// the catalog.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()

@@ -12,7 +12,7 @@ use super::plugin::{self, Digest, Function, Kind, ListedTool, MAX_URI_BYTES};
 use super::served::Served;
 use super::types::shape::Output;
 
-/// What all plugins give, and what became of each file.
+/// The offers of all plugins, and the state of each file.
 #[derive(Default)]
 pub struct Catalog {
     /// Ordered by name, so that lists are the same every time.
@@ -89,16 +89,16 @@ impl Offerings {
     }
 }
 
-/// What became of one file of the plugins directory.
+/// The state of one file of the plugins directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginStatus {
     /// The plugin's name, or the file's when that cannot name a plugin.
     pub name: String,
     /// The file's name within the directory.
     pub file: String,
-    /// What is served, if anything.
+    /// The plugin that is served, if any.
     pub serving: Option<Serving>,
-    /// Why the file as it is now is not served. With `serving`, an older version goes on.
+    /// The reason why the file as it is now is not served. With `serving`, an older version goes on.
     pub problem: Option<String>,
     /// Switched off in the configuration.
     pub disabled: bool,
@@ -109,7 +109,7 @@ pub struct PluginStatus {
 pub struct Serving {
     /// The file that it was loaded from.
     pub digest: Digest,
-    /// When it was loaded.
+    /// The time at which it was loaded.
     pub since: SystemTime,
     /// Its tools' names.
     pub tools: Vec<String>,
@@ -117,7 +117,7 @@ pub struct Serving {
     pub prompts: Vec<String>,
     /// The URIs of its resources, and those of its templates.
     pub resources: Vec<String>,
-    /// What its author should mend.
+    /// Warnings for its author.
     pub warnings: Vec<String>,
 }
 
@@ -210,12 +210,12 @@ impl Catalog {
         tools.chain(prompts).chain(resources).chain(self.templates.iter().map(|template| &template.served))
     }
 
-    /// What became of each file, ordered by name.
+    /// The state of each file, ordered by name.
     pub fn plugins(&self) -> &[PluginStatus] {
         &self.plugins
     }
 
-    /// Which lists these are.
+    /// The numbers of these lists.
     pub fn revisions(&self) -> Revisions {
         self.revisions
     }
@@ -231,7 +231,7 @@ impl Tool {
         &self.served.plugin.functions[self.function_index]
     }
 
-    /// Whether a call can do nothing but answer: it sends no messages, asks nothing, and gives no content blocks.
+    /// True if a call can do nothing but answer: it sends no messages, asks nothing, and gives no content blocks.
     pub fn is_plain(&self) -> bool {
         let is_value = match &self.function().kind {
             Kind::Typed { signature, .. } => !matches!(signature.output, Output::Rich { .. }),
@@ -240,7 +240,7 @@ impl Tool {
         is_value && !self.served.plugin.talks
     }
 
-    /// What only a tool that the plugin names itself can say.
+    /// Facts that only a tool of the interface `tools` can state.
     pub fn listed(&self) -> Option<&ListedTool> {
         match &self.function().kind {
             Kind::Typed { .. } => None,
@@ -248,7 +248,7 @@ impl Tool {
         }
     }
 
-    /// Whether a client would see the same tool.
+    /// True if a client would see the same tool.
     fn looks_like(&self, other: &Self) -> bool {
         let (new, old) = (self.function(), other.function());
         let listed = |tool: &Self| {
@@ -264,7 +264,7 @@ impl Tool {
 }
 
 impl Prompt {
-    /// What the plugin says of it.
+    /// The plugin's own description of it.
     pub fn prompt(&self) -> &plugin::Prompt {
         &self.served.plugin.prompts[self.index]
     }
@@ -279,7 +279,7 @@ impl Prompt {
 }
 
 impl Resource {
-    /// What the plugin says of it.
+    /// The plugin's own description of it.
     pub fn resource(&self) -> &plugin::Resource {
         &self.served.plugin.resources[self.index]
     }
@@ -296,12 +296,12 @@ impl Resource {
 }
 
 impl Template {
-    /// What the plugin says of it.
+    /// The plugin's own description of it.
     pub fn template(&self) -> &plugin::Template {
         &self.served.plugin.templates[self.index]
     }
 
-    /// What its URIs look like.
+    /// The pattern of its URIs.
     pub fn uri_template(&self) -> &str {
         &self.template().template.uri_template
     }

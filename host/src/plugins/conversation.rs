@@ -1,4 +1,4 @@
-//! What passes between one call and its client beside arguments and result.
+//! The exchange between one call and its client, beside arguments and result.
 //!
 //! A call that needs an answer ends with its questions, and is made again with the answers: nothing of a plugin waits
 //! for a person.
@@ -15,15 +15,15 @@ use crate::principal::Principal;
 /// One call's side of the conversation.
 #[derive(Default)]
 pub struct Conversation {
-    /// Who calls; nobody while lists are made.
+    /// The caller; none while lists are made.
     pub caller: Option<Arc<Principal>>,
-    /// What the client can be asked.
+    /// The kinds of questions that the client can answer.
     pub askable: Option<Capabilities>,
-    /// What the client answered, by the keys of the questions.
+    /// The client's answers, by the keys of the questions.
     pub answers: Vec<(String, Answer)>,
-    /// What the plugin wanted to have when it is called again.
+    /// The state that the plugin kept for this call when it asked.
     pub state: Option<Vec<u8>>,
-    /// Where messages go, if the client wants any.
+    /// The way of messages to the client, if it wants any.
     pub outbox: Option<Outbox>,
 }
 
@@ -41,11 +41,11 @@ pub struct Outbox {
 /// Something for the client to know while the call goes on.
 #[derive(Debug)]
 pub enum Message {
-    /// How far it has come.
+    /// The progress so far.
     Progress {
         /// So far; grows from message to message.
         done: f64,
-        /// Where it ends.
+        /// The progress at the end.
         total: Option<f64>,
         /// In words.
         message: Option<String>,
@@ -54,11 +54,11 @@ pub enum Message {
     Detach,
     /// A message of the plugin.
     Log {
-        /// How bad it is.
+        /// The severity.
         level: Level,
         /// The part of the plugin that says so; none for the plugin itself.
         logger: Option<String>,
-        /// What it says.
+        /// The content.
         data: Value,
     },
 }
@@ -71,7 +71,7 @@ impl Conversation {
 }
 
 impl Outbox {
-    /// Whether the client wants messages of this level.
+    /// Tells whether the client wants messages of this level.
     pub(super) fn wants(&self, level: Level) -> bool {
         self.least_level.is_some_and(|least| severity(level) >= severity(least))
     }

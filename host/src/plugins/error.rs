@@ -1,4 +1,4 @@
-//! Why a call gave no reply: in words for its caller, and with the cause for the log.
+//! The reasons why a call gave no reply: in words for its caller, and with the cause for the log.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::sandbox::traps;
 use super::types::codec::{ArgumentError, ResultError};
 use crate::config::units::Period;
 
-/// Why a call gave no reply. What the message says is for the caller; causes are logged.
+/// A reason why a call gave no reply. The message is for the caller; causes are logged.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The arguments do not fit the tool's schema.
@@ -35,7 +35,7 @@ pub enum CallError {
     /// The guest trapped: a panic, a division by zero, an access out of bounds.
     #[error("the tool crashed{}", traps::suspicion(.0))]
     Trapped(wasmtime::Error),
-    /// What the guest returned cannot be given to a client.
+    /// The guest's result cannot be given to a client.
     #[error("the tool's result cannot be returned: {0}")]
     Result(#[from] ResultError),
     /// The rules have changed while the call went on: its caller may not make it any more.

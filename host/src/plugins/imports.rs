@@ -1,4 +1,4 @@
-//! What a component may import, and what stands behind it.
+//! The imports that a component may have, and the host's side of each.
 //!
 //! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest is
 //! what it does. A new one is a module, and a line in [`CAPABILITIES`].
@@ -48,11 +48,11 @@ const TYPES: &str = "content";
 pub struct Import {
     /// The interface as the component names it.
     pub name: String,
-    /// What stands behind it.
+    /// The host's side of it.
     pub behind: Provision,
 }
 
-/// What stands behind an import, going by its name.
+/// The host's side of an import, going by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provision {
     /// Works, and shows nothing of the host but time and chance.
@@ -109,7 +109,7 @@ impl Provision {
     }
 }
 
-/// Whether an import or export is this interface of `tinymcp:plugin`, in the version of this host.
+/// Tells whether an import or export is this interface of `tinymcp:plugin`, in the version of this host.
 pub(super) fn is_ours(name: &str, interface: &str) -> bool {
     let rest = name.strip_prefix(OURS).and_then(|rest| rest.strip_prefix(interface));
     rest.and_then(|rest| rest.strip_prefix('@')) == Some(VERSION)

@@ -1,4 +1,4 @@
-//! How plugins and tools are called.
+//! The names of plugins and tools.
 //!
 //! A plugin is called like its file; a tool is called like its plugin and its function, so that two plugins cannot
 //! take each other's names. Everything is pure: the same exports give the same names, whatever else is loaded.
@@ -91,7 +91,7 @@ impl std::fmt::Display for FunctionName {
     }
 }
 
-/// What is wrong with a name.
+/// A fault of a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The file is called something that cannot become part of a tool's name.
@@ -118,9 +118,9 @@ pub enum NameError {
     Ambiguous {
         /// The name that both would have.
         tool: String,
-        /// What has it.
+        /// The function that has the name.
         first: FunctionName,
-        /// What is left out.
+        /// The function that is left out.
         second: FunctionName,
     },
 }
@@ -138,7 +138,7 @@ fn cure_of_length(function: &str) -> &'static str {
 pub struct Named {
     /// In the order in which they were asked for; what cannot have a name has none.
     pub names: Vec<Option<String>>,
-    /// Why.
+    /// The reasons for those without a name.
     pub problems: Vec<NameError>,
 }
 
@@ -161,7 +161,7 @@ pub(super) fn suggested(stem: &str) -> String {
     if parts.is_empty() { "plugin".to_owned() } else { parts.join("-") }
 }
 
-/// Whether a name is `[A-Za-z0-9_-]+`, which every client takes.
+/// True for `[A-Za-z0-9_-]+`, which every client takes.
 pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

@@ -29,9 +29,9 @@ pub const MAX_URI_BYTES: usize = 2048;
 pub struct Plugin {
     /// The file's name in snake case.
     pub name: Arc<str>,
-    /// What it was loaded from.
+    /// The digest of its file.
     pub digest: Digest,
-    /// What its world's documentation says, as the author's claim.
+    /// Its world's documentation: the author's claim.
     pub description: Option<String>,
     /// The functions that can be tools, and the tools that it names itself, in the order of their names.
     pub functions: Vec<Function>,
@@ -43,11 +43,11 @@ pub struct Plugin {
     pub templates: Arc<[Template]>,
     /// The interfaces that it imports.
     pub imports: Vec<Import>,
-    /// What its author should mend: functions that cannot be tools, missing documentation.
+    /// Warnings for its author: functions that cannot be tools, missing documentation.
     pub warnings: Vec<String>,
     /// The same of its lists.
     pub(super) list_warnings: Vec<String>,
-    /// What it exports of `tinymcp:plugin`.
+    /// Its exports of `tinymcp:plugin`.
     pub(super) interfaces: Interfaces,
     /// Its author says that its start is expensive, and that its memory may be one person's.
     pub keep_warm: bool,
@@ -58,13 +58,13 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// What its author should mend: of its code and its documentation, and of its lists.
+    /// Warnings for its author: of its code and its documentation, and of its lists.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
         self.warnings.iter().chain(&self.list_warnings)
     }
 }
 
-/// What a plugin exports of `tinymcp:plugin`.
+/// A plugin's exports of `tinymcp:plugin`.
 #[derive(Clone)]
 pub(super) struct Interfaces {
     pub(super) tools: Option<tools::GuestIndices>,
@@ -89,13 +89,13 @@ impl Interfaces {
 pub struct Function {
     /// The function and the interface that exports it; the tool's own name, if the plugin lists it.
     pub name: FunctionName,
-    /// What its documentation says, as the author's claim.
+    /// Its documentation: the author's claim.
     pub docs: FunctionDocs,
     /// JSON Schema of its arguments.
     pub input_schema: Arc<Map<String, Value>>,
     /// JSON Schema of its structured content; a function without a result has none.
     pub output_schema: Option<Arc<Map<String, Value>>>,
-    /// How it is called.
+    /// The way in which it is called.
     pub kind: Kind,
 }
 
@@ -106,7 +106,7 @@ impl Function {
         first.map_or_else(|| self.form(), str::to_owned)
     }
 
-    /// What it takes and gives, for people; nothing of a tool whose schemas say it.
+    /// Its signature, for people; nothing of a tool whose schemas say it.
     pub fn form(&self) -> String {
         match &self.kind {
             Kind::Typed { signature, .. } => signature.to_string(),
@@ -114,7 +114,7 @@ impl Function {
         }
     }
 
-    /// Whether its author says the same about it as about `other`.
+    /// True if its author says the same about it as about `other`.
     pub(super) fn is_described_like(&self, other: &Self) -> bool {
         let (this, other) = (&self.docs, &other.docs);
         this.description == other.description && this.title == other.title && this.hints == other.hints
@@ -126,29 +126,29 @@ impl Function {
 pub enum Kind {
     /// An exported function.
     Typed {
-        /// What it takes and gives.
+        /// Its parameters and result.
         signature: Arc<Signature>,
-        /// Where it is.
+        /// Its place in the component.
         export: Export,
     },
     /// A tool that the plugin names itself, and calls by that name.
     Listed(Arc<ListedTool>),
 }
 
-/// Where a function is in its component.
+/// The place of a function in its component.
 #[derive(Clone)]
 pub struct Export(pub(super) ComponentExportIndex);
 
 /// A tool that a plugin names itself.
 #[derive(Debug)]
 pub struct ListedTool {
-    /// What the plugin calls it.
+    /// The plugin's own name for it.
     pub name: String,
     /// Pictures.
     pub icons: Vec<Icon>,
-    /// What it will ask its client for.
+    /// Questions that it will ask its client.
     pub needs: Capabilities,
-    /// Whether calls may be tasks.
+    /// The use of tasks for its calls.
     pub tasks: tools::Tasks,
     /// `_meta`
     pub meta: Option<Map<String, Value>>,
@@ -181,14 +181,14 @@ pub struct Template {
     pub template: resources::Template,
     /// `_meta`
     pub meta: Option<Map<String, Value>>,
-    /// How much of its URIs is always the same.
+    /// Bytes of its URIs that are always the same.
     pub(super) literal_bytes: usize,
-    /// What its URIs look like.
+    /// The pattern of its URIs.
     pub(super) pattern: Regex,
 }
 
 impl Template {
-    /// Whether this could be one of its URIs.
+    /// Tells whether this could be one of its URIs.
     pub fn fits(&self, uri: &str) -> bool {
         self.pattern.is_match(uri)
     }

@@ -13,6 +13,7 @@ pub(super) mod ledger;
 mod links;
 mod offer;
 mod pending_lists;
+mod publication;
 mod relisting;
 pub(super) mod single_file;
 pub mod unknown;
@@ -36,10 +37,9 @@ use self::offer::Names;
 use self::pending_lists::{Relisting, Step};
 use self::watch::Watch;
 use super::announcements::List;
-use super::catalog::{Catalog, Offerings, PluginStatus};
+use super::catalog::Catalog;
 use super::loading::cache::Cache;
 use super::loading::loader::Loader;
-use super::plugin::Digest;
 use super::sandbox::runtime::Runtime;
 use crate::config::Config;
 
@@ -50,7 +50,7 @@ const GATHER: Duration = Duration::from_millis(15);
 /// what looks broken, or has lost tools, is looked at again when it has been quiet for so long.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// How long a change waits for other loads under way, so that many files dropped at once are few changes of the list.
+/// Time that a change waits for other loads under way, so that many files dropped at once are few changes of the list.
 const PUBLISH_WITHIN: Duration = Duration::from_millis(150);
 
 /// Time between two looks while the directory is missing.
@@ -75,9 +75,9 @@ pub(super) struct Registry {
     /// Set while there is something to publish.
     publish_by: Option<Instant>,
     is_missing: bool,
-    /// How long the first scan waits for files that compile; `None` for as long as it takes.
+    /// Time that the first scan waits for files that compile; `None` for as long as it takes.
     patience: Option<Duration>,
-    /// When it ends without them, from the first look at the directory on.
+    /// The end of that time, set at the first look at the directory.
     ready_by: Option<Instant>,
     /// Every file of the first scan has been loaded or refused.
     is_settled: bool,
@@ -348,63 +348,6 @@ impl Registry {
             self.relist(&file, BTreeSet::new());
         }
         self.claims_became_free();
-    }
-
-    /// The first scan is done when all that it found has been loaded or refused, or has had `plugins.wait` for it. Whose
-    /// names are whose is settled only when all have been heard.
-    fn settle_first_scan(&mut self) {
-        if self.is_settled || self.is_missing {
-            return;
-        }
-        let is_ready = *self.ready.borrow();
-        if self.loads.is_empty() {
-            self.is_settled = true;
-            self.publish();
-            if let Some(cache) = self.cache.clone() {
-                let used: Vec<Digest> = self.entries.values().filter_map(|entry| entry.digest).collect();
-                tokio::task::spawn_blocking(move || cache.sweep(&used));
-            }
-        } else if is_ready || self.ready_by.is_none_or(|by| Instant::now() < by) {
-            return;
-        } else {
-            self.publish();
-            let loading = self.loads.len();
-            tracing::warn!(
-                loading,
-                "{loading} files are still being loaded after `plugins.wait`; their tools come later, by `list_changed`"
-            );
-        }
-        if !is_ready {
-            self.ready.send_replace(true);
-        }
-    }
-
-    /// Makes a catalog of what is in force, and publishes it.
-    fn publish(&mut self) {
-        if std::mem::take(&mut self.retry_refused) {
-            self.try_refused_again();
-        }
-        self.publish_by = self.retry_refused.then(|| Instant::now() + PUBLISH_WITHIN);
-        self.remember();
-        let entries = || self.entries.iter().map(|(file, entry)| (file.as_str(), entry));
-        let mut offerings = Offerings::default();
-        entries().for_each(|(_, entry)| offerings.append(entry.offerings()));
-        let announced = std::mem::take(&mut self.announced);
-        let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
-        plugins.sort_by(|a, b| a.name.cmp(&b.name));
-        self.catalog.send_if_modified(|catalog| {
-            let next = catalog.replaced_by(offerings, plugins, &announced);
-            let is_new_list = next.revisions().tools != catalog.revisions().tools;
-            if is_new_list {
-                tracing::info!(
-                    tools = next.tools().len(),
-                    "list of tools changed; clients that ignore `list_changed` must reconnect"
-                );
-            }
-            *catalog = Arc::new(next);
-            true
-        });
-        self.runtime.warm.sweep();
     }
 }
 

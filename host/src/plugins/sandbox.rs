@@ -6,6 +6,7 @@ pub(super) mod argument_memory;
 pub(super) mod call;
 pub mod engine;
 pub(super) mod gate;
+pub(super) mod instance;
 pub(super) mod limiter;
 pub mod requests;
 pub mod runtime;

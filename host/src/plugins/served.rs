@@ -14,17 +14,17 @@ use crate::config::names::Scope;
 pub struct Served {
     /// The component.
     pub plugin: Arc<Plugin>,
-    /// What it may do, and who may call it.
+    /// Its limits and settings, and the scopes that its callers need.
     pub terms: Arc<Terms>,
 }
 
 impl Served {
-    /// What a caller's token must hold.
+    /// The scopes that a caller's token must hold.
     pub fn scopes(&self) -> &[Scope] {
         &self.terms.scopes
     }
 
-    /// How long a call may take.
+    /// The time that a call may take.
     pub fn timeout(&self) -> Duration {
         self.terms.limits.timeout.duration()
     }
@@ -32,7 +32,7 @@ impl Served {
 
 /// The terms under which a plugin is served: all that is said of it outside its file.
 pub struct Terms {
-    /// What a caller's token must hold.
+    /// The scopes that a caller's token must hold.
     pub scopes: Vec<Scope>,
     pub(super) limits: Limits,
     pub(super) settings: Arc<Settings>,
@@ -41,7 +41,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Whether a call under these is the same as under the others.
+    /// True if a call under these terms is the same as under the others.
     pub(super) fn are_like(&self, other: &Self) -> bool {
         self.scopes == other.scopes
             && self.limits == other.limits

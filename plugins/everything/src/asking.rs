@@ -26,7 +26,7 @@ fn sampling_of(prompt: &str, max_tokens: u32) -> Question {
     Question::Sampling(Sampling { messages: vec![message], system_prompt: None, max_tokens, further: None })
 }
 
-/// What the person did with the form of this key, if they were asked.
+/// The person's answer to the form of this key, if they were asked.
 pub fn reaction_to(key: &str) -> Option<Reaction> {
     match answer_to(key)? {
         Answer::Person(reaction) => Some(reaction),
@@ -34,7 +34,7 @@ pub fn reaction_to(key: &str) -> Option<Reaction> {
     }
 }
 
-/// What the person has entered into a field of text. A form that was refused has none.
+/// The person's text in a field. A form that was refused has none.
 pub fn entered(key: &str, field: &str) -> Option<String> {
     let Reaction::Accepted(fields) = reaction_to(key)? else { return None };
     fields.into_iter().find(|(name, _)| name == field).and_then(|(_, value)| match value {
@@ -173,7 +173,7 @@ pub fn roots() -> Result<String, Stop> {
     }
 }
 
-/// What it remembers comes back as it was, or not at all: the host has sealed it.
+/// Keeps a state while it asks: it comes back as it was, or not at all, since the host has sealed it.
 pub fn with_state() -> Result<String, Stop> {
     const REMEMBERED: &[u8] = b"remembered";
     if reaction_to("confirm").is_some() && state().as_deref() == Some(REMEMBERED) {

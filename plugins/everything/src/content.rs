@@ -27,7 +27,7 @@ pub fn resource(uri: &str, mime_type: &str, text: &str) -> Block {
     Block::Resource(EmbeddedResource { contents: contents(uri, mime_type, text), annotations: None })
 }
 
-/// What a resource of text holds.
+/// The contents of a resource of text.
 pub fn contents(uri: &str, mime_type: &str, text: &str) -> Contents {
     Contents {
         uri: uri.to_owned(),

@@ -1,4 +1,4 @@
-//! What a call can tell its client before it is done, and what it can know of it.
+//! Messages of a call to its client before it is done; its caller, and its settings.
 
 use std::thread::sleep;
 use std::time::Duration;

@@ -27,12 +27,12 @@ const MAX_FIELDS_BYTES: usize = 16 * 1024;
 /// A plugin's settings, by name.
 pub(in crate::plugins) type Settings = BTreeMap<String, String>;
 
-/// What is the same for all calls of a plugin.
+/// The facts that are the same for all calls of a plugin.
 #[derive(Clone)]
 pub(in crate::plugins) struct Surroundings {
     /// The plugin's name.
     pub(in crate::plugins) plugin: Arc<str>,
-    /// What its operator has written for it.
+    /// Its operator's settings for it.
     pub(in crate::plugins) settings: Arc<Settings>,
     pub(in crate::plugins) announcements: Announcements,
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
-/// What the host keeps of a request's body before it is sent: two such chunks for each body. Together with
+/// Bytes of a request's body that the host buffers before it is sent: two such chunks for each body. Together with
 /// the bound of resources it bounds what a guest can make the host hold, beyond its own memory, to some dozen megabytes.
 const BODY_CHUNK_BYTES: usize = 8 * 1024;
 

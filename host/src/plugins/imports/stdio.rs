@@ -1,4 +1,4 @@
-//! What a guest prints: one log record per line, up to a cap; what is beyond is counted and dropped.
+//! A guest's standard output: one log record per line, up to a cap; the rest is counted and dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ use crate::sanitize;
 /// Bytes of one line that go into one record; a longer line continues in the next.
 const LINE_BYTES: usize = 1024;
 
-/// What a guest may write in one go; the bytes are copied once more by the host.
+/// Bytes that a guest may write in one go; they are copied once more by the host.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// The standard output and error of one call.
@@ -83,7 +83,7 @@ impl Prints {
         }
     }
 
-    /// Whether so many bytes may still be said; then they count as said.
+    /// Counts so many bytes as printed, and tells whether they are within the cap.
     pub(super) fn has_room_for(&self, bytes: usize) -> bool {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         match shared.left_bytes.checked_sub(bytes as u64) {

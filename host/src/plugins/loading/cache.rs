@@ -27,7 +27,7 @@ use crate::state::{Access, StateDir};
 /// Code that no start has used for so long is deleted.
 const UNUSED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What a user's own cache may take; what was used last stays.
+/// Bytes that a user's own cache may take; the code that was used last stays.
 const MAX_SCRATCH_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// A file that could not be compiled is not tried again for so long, with the same limits.
@@ -130,7 +130,7 @@ impl Cache {
         atomic_file::replace_private(&self.failure_file(digest), format!("{mac}\n{text}").as_bytes())
     }
 
-    /// Why a file could not be compiled within these limits, less than an hour ago.
+    /// The reason why a file could not be compiled within these limits, less than an hour ago.
     pub(in crate::plugins) fn failure(&self, digest: &Digest, allowance: Allowance) -> Option<String> {
         let kept = fs::read_to_string(self.failure_file(digest)).ok()?;
         let (mac, text) = kept.split_once('\n')?;

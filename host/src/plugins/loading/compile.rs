@@ -75,7 +75,7 @@ struct Killed {
 }
 
 impl Allowance {
-    /// What the configuration allows.
+    /// The limits of the configuration.
     pub fn of(limits: &Limits) -> Self {
         Self { cpu: *limits.compile_cpu, memory: *limits.compile_memory }
     }
@@ -93,7 +93,7 @@ impl Compiler {
         }
     }
 
-    /// Whether a child waits for the next file, or none is needed.
+    /// True if a child waits for the next file, or none is needed.
     pub(in crate::plugins) fn is_ready(&self) -> bool {
         self.program.is_none() || lock(&self.ready).as_mut().is_some_and(Child::is_alive)
     }

@@ -18,7 +18,8 @@ use crate::plugins::sandbox::engine::Engine;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::types::docs::Docs;
 use crate::plugins::types::schema;
-use crate::plugins::types::shape::{KnownTypes, Signature};
+use crate::plugins::types::shape::Signature;
+use crate::plugins::types::shape::reader::KnownTypes;
 use crate::plugins::wit::{VERSION, completions, prompts, resources, tools};
 
 /// Exports that are the host's to call, or other systems', and never tools.
@@ -99,7 +100,7 @@ fn imports(engine: &Engine, component: &Component) -> Vec<Import> {
     imports.map(|(name, import)| Import { behind: behind(name, &import.ty), name: name.to_owned() }).collect()
 }
 
-/// Whether there is nothing that anybody would have to provide: interfaces of types alone are shared so that others can
+/// True if nobody would have to provide anything: interfaces of types alone are shared so that others can
 /// name them.
 fn is_types_only(engine: &Engine, item: &ComponentItem) -> bool {
     match item {

@@ -1,10 +1,10 @@
-//! Why a file gives no plugin.
+//! The reasons why a file gives no plugin.
 
 use super::compile::CompileError;
 use super::instead::Instead;
 use crate::plugins::wit::VERSION;
 
-/// Why a file gives no plugin. Each message names the cause and, where there is one, the cure.
+/// A reason why a file gives no plugin. Each message names the cause and, where there is one, the cure.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file has fewer bytes than the shortest component.
@@ -46,7 +46,7 @@ pub enum LoadError {
         "built for `tinymcp:plugin@{0}`, and this host has `{VERSION}`: build it again with the WIT of this version"
     )]
     OtherVersion(String),
-    /// What it exports of `tinymcp:plugin` does not fit.
+    /// Its exports of `tinymcp:plugin` do not fit.
     #[error("what it exports of `tinymcp:plugin` does not fit this host: {0:#}")]
     Misfit(wasmtime::Error),
     /// Linking failed although all interfaces are known: another version of one of them.
@@ -58,7 +58,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Whether another try may end otherwise, with the same file.
+    /// True if another try may end otherwise, with the same file.
     pub(in crate::plugins) fn is_passing(&self) -> bool {
         matches!(self, Self::NotCompiled(error) if error.is_passing())
     }

@@ -79,7 +79,7 @@ fn not_wasm(bytes: &[u8]) -> String {
     }
 }
 
-/// How a file begins, if that is text.
+/// The beginning of a file, if that is text.
 fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let start = &bytes[..bytes.len().min(LOOKED_AT)];
     let text = match std::str::from_utf8(start) {

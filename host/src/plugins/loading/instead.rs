@@ -1,4 +1,4 @@
-//! What a component is that gives no tools, and the cure.
+//! The kind of a component that gives no tools, and the cure.
 
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 
@@ -7,7 +7,7 @@ use wasmparser::{ComponentExternalKind, Parser, Payload};
 pub enum Instead {
     /// `fn main`.
     Program,
-    /// What answers requests of HTTP.
+    /// A server of HTTP requests.
     WebHandler,
     /// WIT in binary form.
     WitPackage,
@@ -67,7 +67,7 @@ impl Instead {
     }
 }
 
-/// Whether a component consists of types alone, which is how WIT is kept in binary form.
+/// Tells whether a component consists of types alone, as WIT in binary form does.
 pub(in crate::plugins) fn is_wit_package(bytes: &[u8]) -> bool {
     let mut depth = 0_usize;
     let mut has_types = false;

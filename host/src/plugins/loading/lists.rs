@@ -1,4 +1,4 @@
-//! What a plugin gives beyond its functions: the lists of its tools, prompts, resources and templates, as it names them.
+//! The lists of a plugin, beside its functions: its tools, prompts, resources and templates, as it names them.
 //!
 //! They are asked for once, when the plugin is loaded, and again when it says that they changed; nobody calls then, so
 //! that they are the same for everybody. An entry that cannot be served costs itself and a warning, not the others.
@@ -18,7 +18,8 @@ use crate::plugins::names::{FunctionName, is_plain};
 use crate::plugins::plugin::{
     Function, Interfaces, Kind, ListedTool, MAX_URI_BYTES, Plugin, Prompt, Resource, Template,
 };
-use crate::plugins::sandbox::call::{self, Work};
+use crate::plugins::sandbox::call;
+use crate::plugins::sandbox::instance::Work;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::parse_object;
@@ -97,11 +98,11 @@ fn with(plugin: &Plugin, lists: Lists) -> Plugin {
     plugin
 }
 
-/// What an author should mend in the lists.
+/// Faults of the lists, for their author.
 struct Warnings(Vec<String>);
 
 impl Warnings {
-    /// What can be served of a list, each name once.
+    /// The entries of a list that can be served, each name once.
     fn all<S, T>(
         &mut self,
         kind: &str,
@@ -131,7 +132,7 @@ impl Warnings {
 }
 
 impl Warnings {
-    /// What clients do not bear in the schemas, which are served as they are.
+    /// Faults of the schemas that clients do not bear; the schemas are served as they are.
     fn of_schemas(&mut self, tools: &[Function]) {
         for tool in tools {
             let schemas = [("input", Some(&tool.input_schema)), ("output", tool.output_schema.as_ref())];
@@ -215,7 +216,7 @@ fn template(mut said: resources::Template) -> Result<Template, String> {
     Ok(Template { literal_bytes: literal_bytes(&said.uri_template), template: said, meta, pattern })
 }
 
-/// What the URIs of a template look like (RFC 6570): `{name}` is anything without a slash, and any other expression
+/// The pattern of a template's URIs (RFC 6570): `{name}` is anything without a slash, and any other expression
 /// anything at all. The plugin decides, this only finds it.
 fn pattern(template: &str) -> Result<Regex, String> {
     let mut pattern = String::from("^");

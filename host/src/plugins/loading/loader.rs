@@ -22,7 +22,7 @@ use crate::plugins::sandbox::runtime::Runtime;
 /// A failure that took less is found out again as quickly as it is remembered.
 const REMEMBERED_FROM: Duration = Duration::from_secs(1);
 
-/// Where plugins are made. Nothing in it knows what is loaded.
+/// The maker of plugins. Nothing in it knows the registry's state.
 pub struct Loader {
     runtime: Arc<Runtime>,
     cache: Option<Cache>,

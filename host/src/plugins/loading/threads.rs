@@ -14,7 +14,7 @@ use crate::plugins::sandbox::engine::nice;
 /// that is dropped in meanwhile should not wait for it.
 const LARGE_BYTES: usize = 1024 * 1024;
 
-/// How much the system prefers the server's threads to those that compile large files (`nice`).
+/// The niceness of threads that compile large files: the system prefers the server's own (`nice`).
 const LARGE_NICENESS: i32 = 10;
 
 /// Two pools: for small components, and at low priority for large ones.

@@ -1,4 +1,4 @@
-//! Whose a name is: a loaded plugin comes into force, or waits for names that belong to others.
+//! The admission of plugins by their names: a loaded one comes into force, or waits for names that belong to others.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -63,7 +63,7 @@ impl Registry {
         }
     }
 
-    /// Which of these claims other files hold: files that serve them, and files that served them last, are there, and
+    /// Claims among these that other files hold: files that serve them, and files that served them last, are there, and
     /// may do so again.
     fn rivals(&self, file: &str, claims: &[String]) -> Vec<(String, String)> {
         let others = self.entries.iter().filter(|(other, entry)| *other != file && !entry.is_disabled());
@@ -78,7 +78,7 @@ impl Registry {
         others.flat_map(clashes).collect()
     }
 
-    /// Whether `file` may take a claim from `rival`: in the first scan, if it was its own before, or, with nothing
+    /// True if `file` may take a claim from `rival`: in the first scan, if it was its own before, or, with nothing
     /// remembered, by the order of the files' names. Which of them was loaded first never matters.
     pub(super) fn outranks(&self, file: &str, rival: &str, claim: &str) -> bool {
         let is_there = |owner: &&str| self.entries.get(*owner).is_some_and(|entry| !entry.is_disabled());
@@ -89,7 +89,7 @@ impl Registry {
         }
     }
 
-    /// What was refused for its names is tried again before the next catalog.
+    /// Tries plugins that were refused for their names again before the next catalog.
     pub(super) fn claims_became_free(&mut self) {
         self.retry_refused = true;
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);

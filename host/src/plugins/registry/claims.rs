@@ -11,11 +11,11 @@ const RESOURCE: &str = "resource";
 /// A plugin that waits for names.
 pub(super) struct Refused {
     pub(super) plugin: Arc<Plugin>,
-    /// What it asks for; nothing if its names are unusable.
+    /// Its claims; none if its names are unusable.
     pub(super) claims: Vec<String>,
 }
 
-/// What a plugin claims for itself: its own name, the names of its tools and prompts, and its resources' URIs.
+/// A plugin's claims: its own name, the names of its tools and prompts, and its resources' URIs.
 ///
 /// A tool's name has neither slash nor space, so that no claim of one kind is like one of another.
 pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names) -> Vec<String> {
@@ -26,7 +26,7 @@ pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names) -> Vec<String> 
     std::iter::once(format!("{name}/")).chain(tools).chain(prompts).chain(resources).chain(templates).collect()
 }
 
-/// Why a file is refused whose claim another one holds.
+/// The problem of a file one of whose claims another one holds.
 pub(super) fn taken(claim: &str, holder: &str) -> String {
     if let Some(plugin) = claim.strip_suffix('/').filter(|name| !name.contains(' ')) {
         return format!("plugin name `{plugin}` belongs to `{holder}`: rename one of the files");

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::ByteSize;
 use crate::plugins::names;
 
-/// What tells one state of a file from another without reading it.
+/// Facts that tell one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::plugins) struct Stamp {
     device: u64,
@@ -27,7 +27,7 @@ pub(in crate::plugins) struct Found {
     pub(in crate::plugins) stamp: Stamp,
 }
 
-/// Why a file could not be read.
+/// A reason why a file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::plugins) enum ReadError {
     #[error("cannot be read: {0}")]
@@ -63,7 +63,7 @@ impl Stamp {
         fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
     }
 
-    /// Whether nobody has written to the file for so long. A time in the future counts as long ago:
+    /// True if nobody has written to the file for so long. A time in the future counts as long ago:
     /// a wrong clock must not keep a plugin from loading.
     pub(in crate::plugins) fn is_quiet_for(&self, quiet: Duration) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -102,7 +102,7 @@ pub(in crate::plugins) fn look(dir: &Path) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
-/// What a file would have to be called in the plugins directory, and a warning if that is not what it is called.
+/// The name that a file needs in the plugins directory, and a warning if its own is another.
 pub(in crate::plugins) fn called(file: &str) -> (String, Option<String>) {
     const END: &str = ".wasm";
     let stem = file.strip_suffix(END).unwrap_or(file);
@@ -153,14 +153,14 @@ pub(in crate::plugins) fn read(path: &Path, limit: ByteSize) -> Result<(Vec<u8>,
     Ok((bytes, stamp))
 }
 
-/// Whether what was read is the directory's own file: no link of either kind led to what is kept elsewhere, such as a key.
+/// True for the directory's own file: no link of either kind led to a file kept elsewhere, such as a key.
 pub(in crate::plugins) fn is_own(path: &Path, read: &Stamp) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| {
         metadata.is_file() && metadata.nlink() == 1 && (metadata.dev(), metadata.ino()) == (read.device, read.inode)
     })
 }
 
-/// Which directory a path names now: it changes when another one takes its place.
+/// The directory that a path names now: it changes when another one takes its place.
 pub(in crate::plugins) fn identity(dir: &Path) -> Option<(u64, u64)> {
     let metadata = fs::metadata(dir).ok()?;
     metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))

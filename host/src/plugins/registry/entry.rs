@@ -1,4 +1,4 @@
-//! What the registry knows of one file.
+//! The registry's record of one file.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) struct Entry {
     terms: Arc<Terms>,
 }
 
-/// How a file stands.
+/// The state of a file.
 enum State {
     /// It is switched off in the configuration.
     Disabled,
@@ -55,7 +55,7 @@ enum State {
     Serving(Offer, Option<Fault>),
 }
 
-/// Why the file as it is now is not served.
+/// The reason why the file as it is now is not served.
 struct Fault {
     problem: String,
     /// It is loaded, but its names belong to others or are unusable; tried again when names become free.
@@ -91,7 +91,7 @@ impl Entry {
         self.fault()?.refused.as_ref()
     }
 
-    /// Why the file as it is now is not served.
+    /// The reason why the file as it is now is not served.
     pub(super) fn problem(&self) -> Option<&str> {
         self.fault().map(|fault| fault.problem.as_str())
     }
@@ -144,12 +144,12 @@ impl Entry {
         }
     }
 
-    /// Whether it serves the plugin of this name.
+    /// True if it serves the plugin of this name.
     pub(super) fn is_serving(&self, name: &str) -> bool {
         self.offer().is_some_and(|offer| *offer.plugin.name == *name)
     }
 
-    /// What a plugin would be served under.
+    /// The scopes, limits and settings for its plugin.
     pub(super) fn terms(&self) -> &Arc<Terms> {
         &self.terms
     }
@@ -219,12 +219,12 @@ impl Entry {
         }
     }
 
-    /// Whether it could still serve what it served last. What is loaded and refused says what it asks for.
+    /// True if it could still serve what it served last. A plugin that is loaded and refused has a list of its claims.
     pub(super) fn may_want(&self, claim: &str) -> bool {
         self.refused().is_none_or(|refused| refused.claims.iter().any(|asked| asked == claim))
     }
 
-    /// What it holds while it serves.
+    /// Its claims while it serves.
     pub(super) fn claims(&self) -> Option<Vec<String>> {
         let offer = self.offer()?;
         Some(claims(&self.plugin_name(), &offer.plugin, &offer.names))
@@ -281,7 +281,7 @@ fn names_of(called: &[Called]) -> Vec<String> {
     called.iter().map(|called| called.name.clone()).collect()
 }
 
-/// What the configuration says of a plugin.
+/// The configuration of a plugin.
 fn terms(config: &Config, plugin: &str, gate: Arc<Gate>) -> Terms {
     let table = config.plugin(plugin);
     let settings = table.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));

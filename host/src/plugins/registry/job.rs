@@ -14,7 +14,7 @@ use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::{Served, Terms};
 use crate::sanitize;
 
-/// What a load came to.
+/// The outcome of a load.
 pub(super) struct Loaded {
     pub(super) id: LoadId,
     pub(super) file: String,
@@ -32,9 +32,9 @@ pub(super) struct Job {
     pub(super) id: LoadId,
     pub(super) found: Found,
     pub(super) name: String,
-    /// What it would be served under.
+    /// The terms for the plugin.
     pub(super) terms: Arc<Terms>,
-    /// What was last made of this file: the same bytes need no second look.
+    /// The digest of this file's last load: the same bytes need no second look.
     pub(super) known: Option<Digest>,
     pub(super) is_settled: bool,
 }
@@ -93,7 +93,7 @@ impl Job {
     }
 }
 
-/// Why a file gives no plugin. Of what a link leads to nothing is shown, not even how it begins: it may be a key.
+/// The problem of a file that gives no plugin. Of a link's target nothing is shown, not even its start: it may be a key.
 pub(super) fn in_words(error: &LoadError, is_own: bool) -> String {
     match error {
         LoadError::NotWasm(..) if !is_own => "a link to what is not a WebAssembly file".to_owned(),

@@ -1,4 +1,4 @@
-//! Whose a name was: kept over restarts, so that no scan order hands it to another file.
+//! The owners of names, kept over restarts, so that no scan order hands a name to another file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ const FILE: &str = "names.json";
 /// A claim belongs to the file that first published it, for as long as that file exists and is not switched off.
 #[derive(Debug, Default)]
 pub(in crate::plugins) struct Ledger {
-    /// Where it is written; none to remember names until the process ends.
+    /// Its place on disk; none to remember names until the process ends.
     path: Option<PathBuf>,
     owners: BTreeMap<String, String>,
 }

@@ -1,4 +1,4 @@
-//! Where the symbolic links of the plugins directory lead through, so that one that is swapped anywhere is noticed.
+//! The directories through which the symbolic links of the plugins directory lead, so that a swapped one is noticed.
 //!
 //! `hello.wasm` may be a link to `/srv/current/hello.wasm`, where `current` is a link to `v1`: a new version is a new
 //! `current`, and neither the plugins directory nor `v1` changes.

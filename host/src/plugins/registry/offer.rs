@@ -15,21 +15,21 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    /// Whether `new` lacks a function that is offered now.
+    /// True if `new` lacks a function that is offered now.
     pub(super) fn has_more_than(&self, new: &Plugin) -> bool {
         let is_gone = |name: &FunctionName| new.functions.iter().all(|function| function.name != *name);
         self.plugin.functions.iter().any(|function| is_gone(&function.name))
     }
 }
 
-/// What clients call what a plugin gives.
+/// The names under which clients see the parts of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// Of its tools, in the order of its functions.
     pub(super) tools: Vec<Called>,
     /// Of its prompts, in their order.
     pub(super) prompts: Vec<Called>,
-    /// What cannot have a name, and is left out.
+    /// Parts that cannot have a name, and are left out.
     pub(super) warnings: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Called {
 }
 
 impl Names {
-    /// What there is, for the log.
+    /// The numbers of its parts, for the log.
     pub(super) fn summary(&self) -> String {
         let names: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
         if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }

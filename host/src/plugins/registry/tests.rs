@@ -1,4 +1,4 @@
-//! What the task does in moments that no test from outside can choose.
+//! The task in moments that no test from outside can choose.
 
 use std::path::Path;
 

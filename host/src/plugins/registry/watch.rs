@@ -62,12 +62,12 @@ struct Shared {
     hints: Mutex<Hints>,
 }
 
-/// What the events said about files, by file name. Hints only save time: without them nothing is wrong but later.
+/// News from the events about files, by file name. Hints only save time: without them nothing is wrong but later.
 #[derive(Default)]
 struct Hints {
     being_written: BTreeMap<String, Instant>,
     renamed: BTreeSet<String>,
-    /// Where a change concerns us, beside the plugins directory itself.
+    /// Places beside the plugins directory in which a change matters.
     places: BTreeSet<PathBuf>,
 }
 
@@ -153,7 +153,7 @@ impl Watch {
         self.shared.happened.notified().await;
     }
 
-    /// How long to leave a file alone because somebody is writing to it; `None` if nobody is.
+    /// The time to leave a file alone because somebody is writing to it; `None` if nobody is.
     pub(in crate::plugins) fn being_written(&self, file: &str) -> Option<Duration> {
         let mut hints = self.shared.hints();
         let left = ABANDONED_AFTER.checked_sub(hints.being_written.get(file)?.elapsed());
@@ -170,7 +170,7 @@ impl Watch {
         hints.renamed.retain(|file| is_there(file));
     }
 
-    /// Whether the file came by a rename, so that it is whole, since this was last asked.
+    /// True if the file came by a rename, so that it is whole, since this was last asked.
     pub(in crate::plugins) fn take_renamed(&self, file: &str) -> bool {
         self.shared.hints().renamed.remove(file)
     }
@@ -214,7 +214,7 @@ impl Shared {
     }
 }
 
-/// What to do when the system watches no more, as the end of a sentence; empty where nothing is known to help.
+/// The cure when the system watches no more, as the end of a sentence; empty where nothing is known to help.
 pub fn cure(error: &notify::Error) -> &'static str {
     const WATCHES: &str = ": the user has no more watches; raise the sysctl `fs.inotify.max_user_watches`";
     const INSTANCES: &str =

@@ -13,7 +13,7 @@ const BUDGET_BYTES: usize = 512 * 1024 * 1024;
 /// Arguments that take less are not counted. Times `pool.slots` they are as much as the budget.
 const SMALL_BYTES: usize = 2 * 1024 * 1024;
 
-/// What one permit stands for.
+/// Bytes for which one permit stands.
 const UNIT_BYTES: usize = 64 * 1024;
 
 pub(in crate::plugins) struct ArgumentMemory(Arc<Semaphore>);

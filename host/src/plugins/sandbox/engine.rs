@@ -15,7 +15,7 @@ use self::clock::Clock;
 pub(in crate::plugins) use self::clock::Ticking;
 pub(in crate::plugins) use self::lane::{Lane, Slow, nice};
 
-/// What components may use of WebAssembly.
+/// The WebAssembly features that components may use.
 ///
 /// Async is on since jco's QuickJS components call `task.cancel`; concurrency itself costs a call nothing that can be
 /// measured. `error-context` is off: what a guest makes of them is the host's memory, without a bound. So are lists of
@@ -56,7 +56,7 @@ const MEMORIES_PER_SLOT: u32 = 2;
 /// After a rush of calls this much stays for each slot that was used at the same time.
 const KEEP_RESIDENT_BYTES: usize = 1280 * 1024;
 
-/// How the memory of a call is made clean for the next one.
+/// The way in which the memory of a call is made clean for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleaning {
     /// All of it goes back to the kernel, but for [`KEEP_RESIDENT_BYTES`].
@@ -100,7 +100,7 @@ impl Engine {
         &self.wasm
     }
 
-    /// Where guests run that need more than a moment.
+    /// The threads for guests that need more than a moment.
     pub(in crate::plugins) fn lane(&self) -> &Lane {
         &self.lane
     }
@@ -131,7 +131,7 @@ pub(in crate::plugins) fn code_version(engine: &wasmtime::Engine) -> String {
     hasher.0.finalize().to_hex()[..32].to_owned()
 }
 
-/// What a component may use, and how its code is made. Everything that changes code is part of the cache's key.
+/// The engine's configuration: features and code generation. Everything that changes code is part of the cache's key.
 fn config(pool: Option<PoolingAllocationConfig>) -> Config {
     let mut config = Config::new();
     config.wasm_features(FEATURES, true).wasm_features(FEATURES.complement(), false);
@@ -192,7 +192,7 @@ impl Cleaning {
     }
 }
 
-/// Whether the kernel swaps to anything. What cannot be read may swap.
+/// True if the kernel swaps to anything. A setting that cannot be read may mean yes.
 fn may_swap() -> bool {
     fs::read_to_string("/proc/swaps").map_or(true, |swaps| lists_swap(&swaps))
 }

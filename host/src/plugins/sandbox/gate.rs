@@ -1,4 +1,4 @@
-//! How many calls of one plugin, and of all together, run and wait, shared by the people who make them.
+//! Places for running and waiting calls, of one plugin and of all together, shared by the people who make them.
 //!
 //! A person alone has every place. As soon as others wait, places that become free go round: first to who has the
 //! fewest running, then to whose last place is longest ago. Nobody fills the queue: when it is full, a call of a person who holds less takes the
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Limits;
 
-/// Whose call it is: `Principal::person`, or nobody's, when the host itself asks a plugin.
+/// The person behind a call: `Principal::person`, or nobody, when the host itself asks a plugin.
 pub(in crate::plugins) type Person = Option<[u8; 32]>;
 
 /// The places of one plugin, or of the pool that all run in. That of a plugin outlives reloads, so that a reload is no way
@@ -44,7 +44,7 @@ struct State {
     last_number: u64,
 }
 
-/// What one person holds.
+/// The places of one person.
 #[derive(Default)]
 struct Share {
     running: usize,

@@ -1,4 +1,4 @@
-//! How much memory a guest may have.
+//! The bound on a guest's memory.
 
 use wasmtime::ResourceLimiter;
 
@@ -22,7 +22,7 @@ impl Limiter {
         self.refused = false;
     }
 
-    /// Whether the guest wanted more memory, or larger tables, than it may have.
+    /// True if the guest wanted more memory, or larger tables, than it may have.
     pub(in crate::plugins) fn refused(&self) -> bool {
         self.refused
     }

@@ -1,9 +1,10 @@
-//! What a plugin is called for beside its tools: reading resources, filling in prompts, suggesting values.
+//! Requests to a plugin beside its tools: reading resources, filling in prompts, suggesting values.
 
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use super::call::{self, Work};
+use super::call;
+use super::instance::Work;
 use super::runtime::Runtime;
 use crate::plugins::catalog::Prompt;
 use crate::plugins::conversation::Conversation;
@@ -26,7 +27,7 @@ pub struct CompletionRequest {
     pub target: Target,
     /// The argument.
     pub argument: String,
-    /// What is there already.
+    /// The value so far.
     pub typed: String,
     /// The arguments that have been filled in.
     pub others: Vec<(String, String)>,

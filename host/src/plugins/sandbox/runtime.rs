@@ -1,4 +1,4 @@
-//! What every call of a plugin is handed, set up once: a call then costs a fresh [`wasmtime::Store`], an instantiation and
+//! The host's side of every call, set up once: a call then costs a fresh [`wasmtime::Store`], an instantiation and
 //! the guest's own work.
 
 use std::sync::Arc;

@@ -61,7 +61,7 @@ pub(in crate::plugins) fn is_full_stack(error: &wasmtime::Error) -> bool {
     }
 }
 
-/// What a crash may be that is not known to be more, as the end of a sentence.
+/// The likely cause of a crash of which no more is known, as the end of a sentence.
 ///
 /// One large frame, such as an array of 400 KB, overflows a small stack in one step. If the guest clears it as a whole, the
 /// engine knows no address, and no function repeats: it reads like any other access out of bounds.

@@ -17,10 +17,10 @@ use crate::plugins::plugin::Plugin;
 use crate::plugins::served::{Served, Terms};
 use crate::principal::Principal;
 
-/// How long an instance waits for its person to call again.
+/// Time that an instance waits for its person to call again.
 const IDLE: Duration = Duration::from_secs(300);
 
-/// Whose an instance is. It is good for as long as version and terms are in force.
+/// The owner of an instance. It is good for as long as version and terms are in force.
 pub(in crate::plugins) struct Owner {
     plugin: Weak<Plugin>,
     terms: Weak<Terms>,
@@ -92,7 +92,7 @@ impl Warm {
 }
 
 impl Owner {
-    /// Whose the instance of a call is, if the plugin is kept warm.
+    /// The owner of a call's instance, if the plugin is kept warm.
     pub(in crate::plugins) fn of(served: &Served, caller: Option<&Principal>) -> Option<Self> {
         let caller = caller.filter(|_| served.plugin.keep_warm)?;
         let (plugin, terms) = (Arc::downgrade(&served.plugin), Arc::downgrade(&served.terms));

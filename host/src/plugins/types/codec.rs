@@ -50,7 +50,7 @@ pub fn encode_result(signature: &Signature, results: &[Val], max_bytes: u64) -> 
     results::reply(&signature.output, results, max_bytes)
 }
 
-/// What a tool of `tools` gave, of which the bytes may be `max_bytes`.
+/// The reply to a call of a tool of `tools`, of at most `max_bytes`.
 ///
 /// # Errors
 /// As for [`encode_result`]; texts that should be JSON and are not.
@@ -58,7 +58,7 @@ pub fn encode_output(output: Output, max_bytes: u64) -> Result<Reply, ResultErro
     rich::output(output, max_bytes)
 }
 
-/// What a call that stopped comes to.
+/// The reply to a call that ended with a `stop`.
 ///
 /// # Errors
 /// As for [`encode_result`].

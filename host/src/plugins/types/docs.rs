@@ -1,4 +1,4 @@
-//! What authors say about their tools, read from a component.
+//! The authors' descriptions of their tools, read from a component.
 //!
 //! Toolchains drop WIT comments from the binary. So an author's crate, or `tinymcp build`, embeds the WIT text in a
 //! custom section `tinymcp-wit`; the section `package-docs` of the WIT tools is read where that is missing.
@@ -24,10 +24,10 @@ use self::outline::{Block, BlockKind, Type};
 use self::sections::Sections;
 pub use self::sections::{WIT_SECTION, wit_texts};
 
-/// How many bytes of a description are kept. A model reads every description of every tool in every conversation.
+/// Bytes of a description that are kept. A model reads every description of every tool in every conversation.
 const MAX_DESCRIPTION_BYTES: usize = 2 << 10;
 
-/// How many bytes of a title are kept: it is one line in a list.
+/// Bytes of a title that are kept: it is one line in a list.
 pub(in crate::plugins) const MAX_TITLE_BYTES: usize = 100;
 
 /// The documentation of one component.
@@ -42,15 +42,15 @@ pub struct Docs {
 /// The documentation of one function.
 #[derive(Debug, Clone, Default)]
 pub struct FunctionDocs {
-    /// What the tool does.
+    /// The description of the tool.
     pub description: Option<String>,
     /// `@title`: a name for people.
     pub title: Option<String>,
     /// `@returns`: what the result is.
     pub returns: Option<String>,
-    /// What is said of parameters, by name. The names are the author's too, and need not exist.
+    /// The descriptions of parameters, by name. The names are the author's too, and need not exist.
     pub params: Vec<(String, String)>,
-    /// What the tool says it does to the world.
+    /// The tool's effect on the world, as its author claims it.
     pub hints: Hints,
     types: Option<TypedText>,
 }
@@ -116,12 +116,12 @@ impl Docs {
         self.keep_warm
     }
 
-    /// What the world's comment says, for a description of the whole plugin.
+    /// The comment on the world, for a description of the whole plugin.
     pub fn world(&self) -> Option<&str> {
         self.world.as_deref()
     }
 
-    /// What is said about a function; nothing, if its author says nothing.
+    /// The documentation of a function; empty, if its author wrote none.
     pub fn function(&self, name: &FunctionName) -> FunctionDocs {
         let Some((scope, function)) = self.find(name) else { return FunctionDocs::default() };
         let read = tags::parse(&clean(function.docs.as_deref().unwrap_or_default()));
@@ -145,12 +145,12 @@ impl Docs {
         }
     }
 
-    /// What could not be read. Gives each warning once.
+    /// The faults of the documentation. Gives each warning once.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
-    /// What its author should mend: tools that nothing is said about, and functions that the text says its world exports
+    /// Faults for the author to mend: tools without documentation, and functions that the text says its world exports
     /// while they are no tools.
     pub fn mismatches(&self, exported: &[&FunctionName]) -> Vec<String> {
         let undocumented = exported.iter().filter(|name| {

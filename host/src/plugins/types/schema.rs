@@ -66,7 +66,7 @@ pub fn output_schema(signature: &Signature) -> Option<Schema> {
     }))
 }
 
-/// Whether a result of this shape is the structured content as it is, without a `result` property around it.
+/// True if a result of this shape is the structured content as it is, without a `result` property around it.
 pub fn is_object_result(shape: &Shape) -> bool {
     matches!(shape, Shape::Record(_) | Shape::Variant(_))
 }

@@ -34,7 +34,7 @@ const CHECK_STACK_BYTES: usize = 1 << 20;
 /// Bytes of one schema. A model reads it in every conversation.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
-/// How much of a value a message repeats.
+/// Bytes of a message, which repeats the value.
 const MAX_MESSAGE_BYTES: usize = 300;
 
 /// The keyword by which a subschema counts. No schema of the world uses it, and none gets to see it.
@@ -48,7 +48,7 @@ const MAPS: [&str; 6] = ["properties", "patternProperties", "dependentSchemas", 
 
 thread_local! {
     static STEPS: Cell<u32> = const { Cell::new(0) };
-    /// Where the stack was when the check began.
+    /// The stack's address when the check began.
     static BASE: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -61,12 +61,12 @@ impl fmt::Debug for Validator {
     }
 }
 
-/// What is wrong with a value, with its place.
+/// A fault of a value, with its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::plugins) struct Misfit {
     /// The place as a JSON pointer; empty for the whole.
     pub(in crate::plugins) pointer: String,
-    /// What is wrong.
+    /// The fault.
     pub(in crate::plugins) problem: String,
 }
 
@@ -176,7 +176,7 @@ fn without_step(message: &str) -> String {
     cut(&message.replace(&format!(",{step}"), "").replace(&step, ""), MAX_MESSAGE_BYTES)
 }
 
-/// How many objects and patterns there are, about: more than there are subschemas.
+/// The number of objects and patterns, about: more than there are subschemas.
 fn size(schema: &Value) -> (usize, usize) {
     let add = |sum: (usize, usize), one: (usize, usize)| (sum.0 + one.0, sum.1 + one.1);
     match schema {

@@ -17,10 +17,10 @@ static WIT: [u8; include_bytes!("../wit/world.wit").len()] = *include_bytes!("..
 
 const MIB: usize = 1024 * 1024;
 
-/// What `dirty` writes into memory; anything but 0 is a leftover.
+/// The byte that `dirty` writes into memory; anything but 0 is a leftover.
 const MARK: u8 = 0xa5;
 
-/// What `dirty` grows memory by: enough to leave the part of a slot that stays resident between instances.
+/// Pages by which `dirty` grows memory: enough to leave the part of a slot that stays resident between instances.
 const GROWN_PAGES: usize = 32;
 
 const PAGE_BYTES: usize = 64 * 1024;

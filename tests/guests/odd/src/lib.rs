@@ -20,7 +20,7 @@ impl Guest for Odd {
     }
 }
 
-/// What stands behind the WIT resource `file`.
+/// The guest's side of the WIT resource `file`.
 struct File {
     name: String,
 }

@@ -11,7 +11,7 @@ wit_bindgen::generate!({ world: "slow-start", path: "wit" });
 /// Rounds of the work at the start: about 50 ms on a machine of 2024.
 const ROUNDS: u32 = 50_000_000;
 
-/// What the work gives; every instance has to do it anew.
+/// The result of the work; every instance has to do it anew.
 static STARTED: LazyLock<u32> =
     LazyLock::new(|| (0..ROUNDS).fold(1, |mixed, round| black_box(mixed ^ round).rotate_left(1)));
 

@@ -17,7 +17,7 @@ static WIT: [u8; include_bytes!("../wit/world.wit").len()] = *include_bytes!("..
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// What `fill` keeps.
+    /// The memory that `fill` keeps.
     static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 

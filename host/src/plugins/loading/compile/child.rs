@@ -25,7 +25,7 @@ use crate::plugins::sandbox::engine::{code_version, compiling_engine, nice};
 /// The argument with which this program is the child. It is not for people, and no command of theirs has this name.
 pub const COMMAND: &str = "compile-component";
 
-/// How much the system prefers everything else to a compilation that takes longer than a moment (`nice`).
+/// The niceness of a compilation that takes longer than a moment: the system prefers everything else (`nice`).
 const NICENESS: i32 = 10;
 
 /// Address space beside the memory that is allowed, for each thread: the allocator reserves it and does not use it.

@@ -1,4 +1,4 @@
-//! Which function of a component costs a compiler most: to be named when a limit was reached.
+//! The function of a component that costs a compiler most: to be named when a limit was reached.
 //!
 //! The compiler does not say which function it is at. What its time and memory grow with is known, though: every block
 //! may meet every local variable. The function with the largest product is named with its numbers, so that its author
@@ -15,12 +15,12 @@ use super::functions::Functions;
 pub(super) struct Costly {
     /// Its number in its core module.
     index: u32,
-    /// What its module calls it, if it does.
+    /// Its name in its module, if it has one.
     name: Option<String>,
     size: Size,
 }
 
-/// What the cost of a function grows with.
+/// The numbers with which the cost of a function grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Size {
     blocks: u64,

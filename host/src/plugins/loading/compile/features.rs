@@ -1,4 +1,4 @@
-//! What a component uses that this host does not have: named, with the function, since the component is valid.
+//! Features that a component uses and this host lacks: named, with the function, since the component is valid.
 
 use std::collections::HashSet;
 
@@ -11,10 +11,10 @@ use wasmparser::{Encoding, Parser, Payload, PrimitiveValType, Validator, WasmFea
 use super::functions::Functions;
 use crate::plugins::sandbox::engine::FEATURES;
 
-/// How many functions are named.
+/// Functions that are named at most.
 const MAX_NAMED: usize = 3;
 
-/// What authors call them.
+/// Their names among authors.
 const WORDS: [(WasmFeatures, &str); 21] = [
     (WasmFeatures::CM_ERROR_CONTEXT, "`error-context`"),
     (WasmFeatures::CM_FIXED_LENGTH_LISTS, "lists of fixed length (`list<T, N>`)"),
@@ -186,7 +186,7 @@ impl Walk<'_> {
         params.into_iter().chain(function.result).any(|ty| self.has(ty))
     }
 
-    /// Whether a type is of the feature, or has one inside. The validator bounds how deep types are.
+    /// Tells whether a type is of the feature, or has one inside. The validator bounds the depth of types.
     fn has(&mut self, ty: ComponentValType) -> bool {
         let id = match ty {
             ComponentValType::Primitive(ty) => return self.is_of_feature(ty),

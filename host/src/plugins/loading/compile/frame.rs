@@ -1,4 +1,4 @@
-//! What passes between the parent and the child: a greeting, one job, one answer. All numbers are little-endian.
+//! The frames between the parent and the child: a greeting, one job, one answer. All numbers are little-endian.
 
 use std::io;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::outcome::Allowance;
 use crate::config::ByteSize;
 
-/// What the child says first, before the name of the code that it makes.
+/// The child's first bytes, before the name of the code that it makes.
 const GREETING: &[u8; 8] = b"tmcp-c01";
 
 /// Bytes of a name of code; see [`crate::plugins::sandbox::engine::Engine::code_version`].
@@ -21,7 +21,7 @@ pub(super) const JOB_HEAD_BYTES: usize = 8 + 8 + 8 + 1;
 /// Bytes before the payload of an answer.
 pub(super) const ANSWER_HEAD_BYTES: usize = 1 + 8 + 8 + 8;
 
-/// What the child is to do.
+/// The child's job.
 pub(super) struct Job<'a> {
     pub(super) allowance: Allowance,
     /// It will take longer than a moment.
@@ -37,7 +37,7 @@ pub(super) struct JobHead {
     pub(super) bytes: u64,
 }
 
-/// What comes before the payload of an answer.
+/// The bytes before the payload of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AnswerHead {
     pub(super) kind: Kind,
@@ -48,16 +48,16 @@ pub(super) struct AnswerHead {
     pub(super) payload_bytes: u64,
 }
 
-/// What the payload of an answer is.
+/// The kind of an answer's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Machine code.
     Code = 0,
-    /// Why the component is not valid.
+    /// The reason why the component is not valid.
     Invalid = 1,
     /// There was not enough memory.
     Memory = 2,
-    /// What the component uses that this host does not have.
+    /// Features that the component uses and this host lacks.
     Unsupported = 3,
 }
 

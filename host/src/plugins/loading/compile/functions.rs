@@ -54,7 +54,7 @@ impl<'a> Functions<'a> {
         Ok(None)
     }
 
-    /// What the module calls a function, if it does; known when all of it was read.
+    /// The name of a function in its module, if it has one; known when all of the module was read.
     pub(super) fn name(&self, index: u32) -> Option<String> {
         let name = self.names.get(&index)?;
         Some(sanitize::cut(&sanitize::clean(name).replace('\n', " "), MAX_NAME_BYTES))

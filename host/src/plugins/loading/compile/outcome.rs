@@ -9,7 +9,7 @@ use crate::config::units::Period;
 /// take long. On a busy machine that is any time.
 pub(super) const MOMENT: Duration = Duration::from_secs(1);
 
-/// What compiling one file may use.
+/// The processor time and memory that compiling one file may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     /// Processor time, over all threads.
@@ -27,7 +27,7 @@ pub(in crate::plugins) struct Compiled {
     pub(in crate::plugins) memory: Option<ByteSize>,
 }
 
-/// Why there is no code. Each message names the cause and, where there is one, the cure.
+/// A reason why there is no code. Each message names the cause and, where there is one, the cure.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CompileError {
     /// Cranelift, or the validator before it, does not take the component.
@@ -39,7 +39,7 @@ pub enum CompileError {
     /// The limit of processor time.
     #[error("compiling it takes more than {limit} of processor time (`limits.compile_cpu`){culprit}")]
     Processor {
-        /// What is allowed.
+        /// The limit.
         limit: Period,
         /// The function that costs most, as far as that can be told.
         culprit: String,
@@ -47,7 +47,7 @@ pub enum CompileError {
     /// The limit of memory.
     #[error("compiling it takes more than {limit} of memory (`limits.compile_memory`){culprit}")]
     Memory {
-        /// What is allowed.
+        /// The limit.
         limit: ByteSize,
         /// The function that costs most, as far as that can be told.
         culprit: String,
@@ -67,12 +67,12 @@ pub enum CompileError {
 }
 
 impl CompileError {
-    /// Whether another try may end otherwise, with the same file and limits.
+    /// True if another try may end otherwise, with the same file and limits.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Killed(_) | Self::NoProcess(_))
     }
 
-    /// Whether to remember it: what took long, and would end the same way again.
+    /// True for failures to be remembered: they took long, and would end the same way again.
     pub(in crate::plugins) fn is_worth_remembering(&self, took_long: bool) -> bool {
         match self {
             Self::Processor { .. } | Self::Memory { .. } => true,

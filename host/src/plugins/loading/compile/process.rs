@@ -15,13 +15,13 @@ use super::outcome::Compiled;
 use crate::config::ByteSize;
 use crate::sanitize;
 
-/// How long a child may take until it greets; a machine may be busy.
+/// Time until a child must have greeted; a machine may be busy.
 const START_WITHIN: Duration = Duration::from_secs(20);
 
-/// What is kept of a child's last words.
+/// Bytes of a child's last words that are kept.
 const MAX_WORDS: u64 = 4096;
 
-/// What the allocator prints before it ends a process, and what the system's says that could not start a thread.
+/// Words of the allocator before it ends a process, and of the system's when it could not start a thread.
 const NO_MEMORY: [&str; 2] = ["memory allocation of", "Cannot allocate memory"];
 
 /// A child that has greeted, and waits. It ends when this is dropped.
@@ -32,7 +32,7 @@ pub(super) struct Child {
     stderr: ChildStderr,
 }
 
-/// How a child ended without code.
+/// The end of a child that made no code.
 pub(super) enum Ended {
     Invalid(String),
     Unsupported(String),
@@ -75,7 +75,7 @@ impl Child {
         Ok(Self { process, stdin, stdout, stderr })
     }
 
-    /// Whether it still waits: somebody may have ended it.
+    /// True if it still waits: somebody may have ended it.
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
@@ -177,7 +177,7 @@ fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &
     }
 }
 
-/// What a child says first of why it ends.
+/// The start of a child's last words, before the reason.
 fn first_line(words: &str) -> String {
     sanitize::clean(words.lines().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason"))
 }

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How much the system prefers the server's threads to these (`nice`): a request that arrives is served at once
+/// The niceness of these threads: the system prefers the server's own. A request that arrives is served at once
 /// even while every core computes.
 const NICENESS: i32 = 10;
 

@@ -11,7 +11,7 @@ use super::wording::{description, expectation, listed, names, unknown_property};
 use super::{ArgumentError, Path};
 use crate::plugins::types::shape::{Case, Field, Integer, Label, Shape};
 
-/// What a JSON number with a fraction or exponent must stay below to stand for a whole number: 2^53. From there on,
+/// The bound below which a JSON number with a fraction or exponent stands for a whole number: 2^53. From there on,
 /// neighbouring integers read as the same double (`9007199254740993.0` as 2^53), so the one that was meant is not known.
 const WHOLE_FLOATS_END: f64 = 9_007_199_254_740_992.0;
 
@@ -122,7 +122,7 @@ fn entries_of(entry: &Shape, items: &[Value], at: Path<'_>, reading: Reading) ->
     Ok(Val::Map(pairs))
 }
 
-/// What a string holds that has been refused as it was sent.
+/// The value in a string that has been refused as it was sent.
 fn unquoted(shape: &Shape, value: &Value, at: Path<'_>, reading: Reading) -> Option<Val> {
     let (Reading::AsSent, Value::String(text)) = (reading, value) else { return None };
     let value = spoilt::value_in(shape, text)?;

@@ -1,4 +1,4 @@
-//! What comes of a call, ready for a client; and why arguments or results cannot be taken.
+//! The outcome of a call, ready for a client; and the faults of arguments and results.
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -7,7 +7,7 @@ use crate::plugins::types::validator::Misfit;
 use crate::plugins::wit::content::Block;
 use crate::plugins::wit::input::Request;
 
-/// What a call gave, ready for a client.
+/// The outcome of a call, ready for a client.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// The call went well and gave a value.
@@ -30,7 +30,7 @@ pub enum Reply {
     Rich(Box<Rich>),
     /// The client's request asks for what cannot be.
     Invalid {
-        /// Why.
+        /// The reason.
         text: String,
     },
     /// The plugin needs answers before it can go on.
@@ -40,17 +40,17 @@ pub enum Reply {
 /// A result of a tool that is more than a value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rich {
-    /// What there is to see.
+    /// The content blocks.
     pub blocks: Vec<Block>,
     /// The structured content.
     pub structured: Option<Value>,
-    /// Whether this is the account of a failure.
+    /// True for the account of a failure.
     pub is_error: bool,
     /// `_meta`
     pub meta: Option<Map<String, Value>>,
 }
 
-/// What is wrong with a call's arguments: the first problem, with its place in the JSON.
+/// A fault of a call's arguments: the first one, with its place in the JSON.
 ///
 /// The message quotes what came (shortened). It is for the caller, never for a log.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -58,51 +58,51 @@ pub enum ArgumentError {
     /// A value of another type, or out of the type's bounds.
     #[error("argument `{path}`: expected {expected}, got {got}")]
     Unexpected {
-        /// Where, from the root `$`.
+        /// The place, from the root `$`.
         path: String,
-        /// What the type takes, in words.
+        /// The values that the type takes, in words.
         expected: String,
-        /// What came, in words.
+        /// The value that came, in words.
         got: String,
     },
     /// A string where the type takes none, and its text is not the JSON of that type either.
     #[error("argument `{path}`: expected {expected}, got {got}; send it without quotes")]
     Quoted {
-        /// Where, from the root `$`.
+        /// The place, from the root `$`.
         path: String,
-        /// What the type takes, in words.
+        /// The values that the type takes, in words.
         expected: String,
-        /// What came, in words.
+        /// The value that came, in words.
         got: String,
     },
     /// A required property is not there.
     #[error("argument `{path}`: missing; expected {expected}")]
     Missing {
-        /// Where it should be.
+        /// The place of the missing property.
         path: String,
-        /// What the type takes, in words.
+        /// The values that the type takes, in words.
         expected: String,
     },
     /// A property or case that does not exist.
     #[error("argument `{path}`: unknown; {known}")]
     Unknown {
-        /// Where it stands.
+        /// The place of the unknown property.
         path: String,
-        /// Which ones exist, the most similar name first.
+        /// The known ones, the most similar name first.
         known: String,
     },
-    /// What the tool's own schema does not accept.
+    /// The tool's own schema does not accept the arguments.
     #[error("argument `{path}`: {problem}")]
     Schema {
-        /// Where, from the root `$`.
+        /// The place, from the root `$`.
         path: String,
-        /// What is wrong.
+        /// The fault.
         problem: String,
     },
     /// A flag that stood in the array before.
     #[error("argument `{path}`: repeats `{name}`; each flag may be given once")]
     Repeated {
-        /// Where it stands for the second time.
+        /// The place of the second one.
         path: String,
         /// The flag.
         name: String,
@@ -110,7 +110,7 @@ pub enum ArgumentError {
     /// A key of a map that stood in the array before.
     #[error("argument `{path}`: repeats {key}; each key may be given once")]
     RepeatedKey {
-        /// Where it stands for the second time.
+        /// The place of the second one.
         path: String,
         /// The key, in words.
         key: String,
@@ -123,13 +123,13 @@ impl From<Misfit> for ArgumentError {
     }
 }
 
-/// Why a result cannot be given to a client.
+/// A reason why a result cannot be given to a client.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ResultError {
     /// A NaN or an infinity, for which JSON has no number.
     #[error("result `{path}`: {number} has no JSON form")]
     NotFinite {
-        /// Where it stands in the structured content.
+        /// The place in the structured content.
         path: String,
         /// `NaN`, `inf` or `-inf`.
         number: String,
@@ -137,9 +137,9 @@ pub enum ResultError {
     /// A text that should be JSON is none, or not of the right kind.
     #[error("{what} is no JSON: {problem}")]
     NotJson {
-        /// What should be JSON.
+        /// The text that should be JSON.
         what: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         problem: String,
     },
     /// The structured result is not what the tool's own output schema says.
@@ -148,7 +148,7 @@ pub enum ResultError {
     /// A map has a key twice: which of the values is meant, nobody knows.
     #[error("result `{path}`: a map with the key {key} twice has no JSON form")]
     RepeatedKey {
-        /// Where it stands for the second time.
+        /// The place of the second one.
         path: String,
         /// The key as JSON.
         key: String,
@@ -162,7 +162,7 @@ pub enum ResultError {
     /// The value is not of the type that the component declares, which the engine rules out.
     #[error("result `{path}`: not a value of its declared type")]
     Mismatch {
-        /// Where it stands in the structured content.
+        /// The place in the structured content.
         path: String,
     },
 }

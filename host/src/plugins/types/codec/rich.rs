@@ -8,7 +8,7 @@ use crate::plugins::wit::content::{AnnotatedText, Annotations, Block, Body, Cont
 use crate::plugins::wit::input::{Question, Request, Stop};
 use crate::plugins::wit::tools::Output;
 
-/// What is wrong with JSON of another kind.
+/// The fault of JSON of another kind.
 const NO_OBJECT: &str = "expected an object";
 
 pub(super) fn blocks(blocks: Vec<Block>, max_bytes: u64) -> Result<Reply, ResultError> {
@@ -51,7 +51,7 @@ fn is_blank(block: &Block) -> bool {
     }
 }
 
-/// Whether so many bytes may be given back.
+/// Tells whether so many bytes may be given back.
 ///
 /// # Errors
 /// [`ResultError::TooLarge`].

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::plugins::types::shape::Shape;
 
-/// How a value is read.
+/// The way in which a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     /// It came like this from the client.
@@ -38,7 +38,7 @@ pub(super) fn is_true(text: &str) -> bool {
     text == "true"
 }
 
-/// Whether the type takes no string, so that a string is a mistake of the client.
+/// True if the type takes no string, so that a string is a mistake of the client.
 pub(super) fn takes_no_string(shape: &Shape) -> bool {
     match shape {
         Shape::Option(some) => takes_no_string(some),

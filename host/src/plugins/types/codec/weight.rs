@@ -1,4 +1,4 @@
-//! How much memory arguments take as the engine's values.
+//! The memory that arguments take as the engine's values.
 
 use std::mem::size_of;
 

@@ -7,22 +7,22 @@ use serde_json::Value;
 use crate::plugins::types::shape::{Field, Integer, Label, Shape};
 pub(super) use crate::sanitize::is_blank;
 
-/// How many characters of a caller's string a message repeats.
+/// Characters of a caller's string that a message repeats.
 const MAX_QUOTED_CHARS: usize = 60;
 
-/// How many names a message lists.
+/// Names that a message lists.
 const MAX_LISTED_NAMES: usize = 10;
 
-/// How many names are compared with a misspelt one; comparing takes time, and the misspelling is the caller's.
+/// Names that are compared with a misspelt one; comparing takes time, and the misspelling is the caller's.
 const MAX_COMPARED_NAMES: usize = 256;
 
-/// What a caller reads when a tool fails without a word.
+/// The text for a caller when a tool fails without a word.
 const SILENT_FAILURE: &str = "the tool failed and gave no reason";
 
-/// What a caller reads when a tool refuses the request without a word.
+/// The text for a caller when a tool refuses the request without a word.
 const SILENT_REFUSAL: &str = "the tool refused the request and gave no reason";
 
-/// What a tool says of its failure, in words that a reader sees.
+/// A tool's own account of its failure, in words that a reader sees.
 pub(super) fn reason(said: String) -> String {
     if is_blank(&said) { SILENT_FAILURE.to_owned() } else { said }
 }
@@ -32,7 +32,7 @@ pub(super) fn refusal(said: String) -> String {
     if is_blank(&said) { SILENT_REFUSAL.to_owned() } else { said }
 }
 
-/// What values of a type look like: "a string", "an integer from 0 to 255".
+/// The values of a type: "a string", "an integer from 0 to 255".
 pub(super) fn expectation(shape: &Shape) -> String {
     match shape {
         Shape::Bool => "true or false".to_owned(),
@@ -64,7 +64,7 @@ fn one_key(keys: &str) -> String {
     format!("an object with exactly one of the keys {keys}")
 }
 
-/// What came: the type and, where it is short, the value.
+/// A value that came: its type and, where it is short, the value.
 pub(super) fn description(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -91,7 +91,7 @@ pub(super) fn quoted(text: &str) -> String {
     Value::String(shortened).to_string()
 }
 
-/// Whether a property's name needs no quotes in a path.
+/// True if a property's name needs no quotes in a path.
 pub(super) fn is_plain(name: &str) -> bool {
     name.len() <= MAX_QUOTED_CHARS
         && !name.is_empty()

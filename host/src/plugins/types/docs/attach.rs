@@ -7,11 +7,11 @@ use super::outline::{Block, Definition, Member, Type, TypeDocs, definition};
 use super::{FunctionDocs, TypedText, description};
 use crate::plugins::types::shape::{Field, Output, Shape, Signature, Success};
 
-/// How many bytes of documentation one signature may carry. A schema repeats a type's documentation wherever the type
+/// Bytes of documentation that one signature may carry. A schema repeats a type's documentation wherever the type
 /// stands.
 const MAX_SIGNATURE_BYTES: usize = 64 << 10;
 
-/// How many aliases in a row are followed: a text may define `type a = b` and `type b = a`.
+/// Aliases in a row that are followed: a text may define `type a = b` and `type b = a`.
 const MAX_ALIASES: usize = 16;
 
 impl Signature {
@@ -76,7 +76,7 @@ impl<'a> Attach<'a> {
         }
     }
 
-    /// What has no documentation of its own takes that of its type; then the same inside the type.
+    /// Gives a field without documentation that of its type; then does the same inside the type.
     fn field(&mut self, shape: &mut Shape, docs: &mut Option<String>, ty: &'a Type, scope: usize) {
         if docs.is_none() {
             *docs = self.type_docs(ty, scope);
@@ -154,7 +154,7 @@ impl<'a> Attach<'a> {
         self.claim(member.docs.as_deref()?)
     }
 
-    /// What is said about a named type, or about what it is another name of; an option is described as its value.
+    /// The documentation of a named type, or of its alias's target; an option is described as its value.
     fn type_docs(&mut self, ty: &'a Type, scope: usize) -> Option<String> {
         let (mut ty, mut scope) = (ty, scope);
         for _ in 0..MAX_ALIASES {

@@ -1,6 +1,6 @@
-//! What a plugin's author documents, as the text arranges it: worlds and interfaces, their functions and their types.
+//! The outline of a WIT text, as its author arranged it: worlds and interfaces, their functions and their types.
 
-/// How many interfaces pass a type on to each other by `use`; a text may close a circle.
+/// Interfaces that may pass a type on to each other by `use`; a text may close a circle.
 const MAX_USES: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Block {
         Self { kind, package, name, docs: None, functions: Vec::new(), types: Vec::new(), uses: Vec::new() }
     }
 
-    /// Whether `interface` is this one. A component says `acme:maths/trigonometry@1.0.0`, a text in that package
+    /// True if `interface` is this one. A component says `acme:maths/trigonometry@1.0.0`, a text in that package
     /// `trigonometry`.
     pub(super) fn is_called(&self, interface: &str) -> bool {
         let interface = interface.split_once('@').map_or(interface, |(name, _version)| name);

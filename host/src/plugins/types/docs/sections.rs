@@ -6,13 +6,13 @@ use wasmparser::{CustomSectionReader, Parser, Payload};
 /// that, so it may stand at any depth.
 pub const WIT_SECTION: &str = "tinymcp-wit";
 
-/// What the WIT tools write: a version byte and JSON.
+/// The section of the WIT tools: a version byte and JSON.
 const PACKAGE_DOCS_SECTION: &str = "package-docs";
 
-/// How many bytes of documentation are read, in all. The longest known WIT package of one plugin has a tenth of it.
+/// Bytes of documentation that are read, in all. The longest known WIT package of one plugin has a tenth of it.
 const MAX_BYTES: usize = 256 << 10;
 
-/// What was found, in the order of the file.
+/// The sections, in the order of the file.
 #[derive(Default)]
 pub(super) struct Sections<'a> {
     pub(super) texts: Vec<&'a str>,

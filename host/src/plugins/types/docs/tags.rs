@@ -24,7 +24,7 @@ pub(super) struct Tagged {
     pub(super) keep_warm: bool,
 }
 
-/// What a tag without text says.
+/// The effect of a tag without text.
 type Claim = fn(&mut Tagged);
 
 enum Tag<'a> {

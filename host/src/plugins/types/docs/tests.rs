@@ -108,7 +108,7 @@ fn docs_of(text: &str) -> Docs {
     Docs::from_component(&component(&[("tinymcp-wit", text.as_bytes())]))
 }
 
-/// What is said about `export it: func()` with the comment.
+/// The documentation of `export it: func()` with the comment.
 fn commented(comment: &str) -> FunctionDocs {
     let comment: String = comment.lines().map(|line| format!("/// {line}\n")).collect();
     docs_of(&format!("package a:b;\nworld w {{\n{comment}export it: func();\n}}")).function(&name(None, "it"))

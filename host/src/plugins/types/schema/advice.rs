@@ -1,4 +1,4 @@
-//! What an author may want to know of a tool that works: where clients cut or round.
+//! Advice to the author of a tool that works: places where clients cut or round.
 
 use super::lint::each;
 use crate::plugins::plugin::{Function, Kind};

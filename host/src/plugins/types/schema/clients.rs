@@ -1,4 +1,4 @@
-//! What clients make of a schema on its way to a model's API, and what that API takes: data, in `host/clients`.
+//! Clients' changes to a schema on its way to a model's API, and that API's limits: data, in `host/clients`.
 //!
 //! Each file names its sources. A test converts generated schemas as a file says and holds what comes of it against what
 //! the API takes. A type for which an API's subset of JSON Schema has no words is listed in the file, with the reason;
@@ -33,17 +33,17 @@ struct Client {
 /// A type among a tool's parameters that some client's API has no words for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unsayable {
-    /// Whose API it is.
+    /// The owner of the API.
     pub client: String,
     /// The type, as WIT calls it.
     pub ty: &'static str,
-    /// Where it stands.
+    /// The places of the type.
     pub places: Vec<String>,
-    /// What becomes of it.
+    /// The effect on the type.
     pub reason: String,
 }
 
-/// What cannot be said of these parameters to some client; a result's schema goes to no model.
+/// The parameter types that some client cannot express; a result's schema goes to no model.
 pub fn unsayable(signature: &Signature) -> Vec<Unsayable> {
     let mut places = BTreeMap::new();
     fields(&signature.params, "", &mut places);

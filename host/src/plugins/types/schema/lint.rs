@@ -1,4 +1,4 @@
-//! What schemas of plugins have that clients or models' APIs do not bear: one tool of that kind costs a person every
+//! Faults in plugins' schemas that clients or models' APIs do not bear: one tool of that kind costs a person every
 //! request of the conversation. The schemas of typed functions have none of it.
 
 use serde_json::{Map, Value};
@@ -48,10 +48,10 @@ const SCHEMAS: [&str; 16] = [
 const NAMED: [&str; 6] =
     ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"];
 
-/// How much of a place a warning repeats.
+/// Bytes of a place that a warning repeats.
 const MAX_PLACE_BYTES: usize = 120;
 
-/// What is wrong with a schema, each kind once, with its first place.
+/// The faults of a schema, each kind once, with its first place.
 pub(in crate::plugins) fn lint(schema: &Map<String, Value>) -> Vec<String> {
     let mut found: Vec<Found> = Vec::new();
     each(schema, "", &mut |schema, place| {

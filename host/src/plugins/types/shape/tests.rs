@@ -6,6 +6,7 @@ use wasmtime::{Config, Engine};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
 
+use super::reader::KnownTypes;
 use super::*;
 
 /// The signature of `export it: func…`, in a world with the given types.

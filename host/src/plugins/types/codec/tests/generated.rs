@@ -14,7 +14,7 @@ const NAMES: [&str; 5] = ["a", "b-c", "type", "result", "ok"];
 const INTEGERS: [Integer; 8] =
     [Integer::S8, Integer::U8, Integer::S16, Integer::U16, Integer::S32, Integer::U32, Integer::S64, Integer::U64];
 
-/// Whether generated JSON always fits its type, or often misses it by a little.
+/// The aim of generated JSON: always to fit its type, or often to miss it by a little.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Aim {
     Fitting,
@@ -162,7 +162,7 @@ fn without_repeated_keys(items: Vec<Value>) -> Vec<Value> {
     kept
 }
 
-/// Whether two keys that fit their type are one.
+/// True if two keys that fit their type are one.
 pub(super) fn is_same_key(a: &Value, b: &Value) -> bool {
     let is_float = a.is_f64() || b.is_f64();
     a == b || is_float && a.as_f64().is_some() && a.as_f64() == b.as_f64()

@@ -96,7 +96,7 @@ fn inside(shape: &Shape, value: &Value, as_sent: bool) -> Value {
     }
 }
 
-/// Whether there is an integer of 64 bits or an `f32` that its type does not hold, or a flag that comes twice. An integer
+/// True for an integer of 64 bits or an `f32` that its type does not hold, or a flag that comes twice. An integer
 /// as a float is one below 2^53 only, since it may be another one's neighbour.
 fn is_out_of_range(shape: &Shape, value: &Value) -> bool {
     match (shape, value) {

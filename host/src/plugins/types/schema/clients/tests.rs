@@ -23,7 +23,7 @@ struct File {
     cannot: BTreeMap<String, String>,
 }
 
-/// What the converter makes of a schema, for some models.
+/// The converter's effect on a schema, for some models.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sends {
@@ -33,17 +33,17 @@ struct Sends {
     /// The keywords that go.
     #[serde(default)]
     drops: Vec<String>,
-    /// Whether every property becomes a required one.
+    /// True if every property becomes a required one.
     #[serde(default)]
     requires_all: bool,
-    /// Whether `type: [T, "null"]` becomes `type: T, nullable: true`.
+    /// True if `type: [T, "null"]` becomes `type: T, nullable: true`.
     #[serde(default)]
     nullable: bool,
     /// The type that a schema without any keyword gets.
     empty_is: Option<String>,
 }
 
-/// What the API takes, beyond what `lint` wants for all of them.
+/// The API's rules, beyond those that `lint` has for all of them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Takes {
@@ -51,25 +51,25 @@ struct Takes {
     draft: Option<String>,
     /// The keywords, if not all.
     keywords: Option<Vec<String>>,
-    /// Whether every schema must have a type.
+    /// True if every schema must have a type.
     #[serde(default)]
     typed: bool,
-    /// Whether every object must be closed, and all its properties required.
+    /// True if every object must be closed, and all its properties required.
     #[serde(default)]
     closed: bool,
-    /// Whether enums have strings only.
+    /// True if enums have strings only.
     #[serde(default)]
     string_enums: bool,
-    /// Whether a type may be a list of types.
+    /// True if a type may be a list of types.
     #[serde(default = "yes")]
     type_lists: bool,
-    /// Whether that of a parameter may.
+    /// The same for a parameter's type.
     #[serde(default = "yes")]
     parameter_type_lists: bool,
-    /// Whether there may be `oneOf`, `anyOf`, `allOf` inside.
+    /// True if there may be `oneOf`, `anyOf`, `allOf` inside.
     #[serde(default = "yes")]
     composition: bool,
-    /// Whether there may be references.
+    /// True if there may be references.
     #[serde(default = "yes")]
     references: bool,
 }

@@ -1,0 +1,68 @@
+//! The end of the first scan, and the catalogs that the registry publishes.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{PUBLISH_WITHIN, Registry};
+use crate::plugins::catalog::{Offerings, PluginStatus};
+use crate::plugins::plugin::Digest;
+
+impl Registry {
+    /// The first scan is done when all that it found has been loaded or refused, or has had `plugins.wait` for it. Whose
+    /// names are whose is settled only when all have been heard.
+    pub(super) fn settle_first_scan(&mut self) {
+        if self.is_settled || self.is_missing {
+            return;
+        }
+        let is_ready = *self.ready.borrow();
+        if self.loads.is_empty() {
+            self.is_settled = true;
+            self.publish();
+            if let Some(cache) = self.cache.clone() {
+                let used: Vec<Digest> = self.entries.values().filter_map(|entry| entry.digest).collect();
+                tokio::task::spawn_blocking(move || cache.sweep(&used));
+            }
+        } else if is_ready || self.ready_by.is_none_or(|by| Instant::now() < by) {
+            return;
+        } else {
+            self.publish();
+            let loading = self.loads.len();
+            tracing::warn!(
+                loading,
+                "{loading} files are still being loaded after `plugins.wait`; their tools come later, by `list_changed`"
+            );
+        }
+        if !is_ready {
+            self.ready.send_replace(true);
+        }
+    }
+
+    /// Makes a catalog of what is in force, and publishes it.
+    pub(super) fn publish(&mut self) {
+        if std::mem::take(&mut self.retry_refused) {
+            self.try_refused_again();
+        }
+        self.publish_by = self.retry_refused.then(|| Instant::now() + PUBLISH_WITHIN);
+        self.remember();
+        let entries = || self.entries.iter().map(|(file, entry)| (file.as_str(), entry));
+        let mut offerings = Offerings::default();
+        entries().for_each(|(_, entry)| offerings.append(entry.offerings()));
+        let announced = std::mem::take(&mut self.announced);
+        let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        self.catalog.send_if_modified(|catalog| {
+            let next = catalog.replaced_by(offerings, plugins, &announced);
+            let is_new_list = next.revisions().tools != catalog.revisions().tools;
+            if is_new_list {
+                tracing::info!(
+                    tools = next.tools().len(),
+                    "list of tools changed; clients that ignore `list_changed` must reconnect"
+                );
+            }
+            *catalog = Arc::new(next);
+            true
+        });
+        self.runtime.warm.sweep();
+    }
+}

@@ -1,0 +1,168 @@
+//! The run of a guest in its instance: fresh or warm, with its ticks and its memory, and the cause of a failure.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use wasmtime::component::{Instance, InstancePre};
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
+
+use super::engine::{Slow, Ticking};
+use super::gate::Permit;
+use super::traps;
+use super::warm::{Owner, Warm, WarmInstance};
+use crate::config::Limits;
+use crate::plugins::conversation::Conversation;
+use crate::plugins::error::CallError;
+use crate::plugins::imports::guest::{Guest, Surroundings};
+use crate::plugins::types::codec::ResultError;
+
+/// Ticks that a call may compute on the thread that serves its request, before it moves to the slow lane.
+const QUICK_TICKS: u64 = 2;
+
+/// Ticks that a guest computes on the slow lane before it lets the next one in.
+const SLOW_TICKS: u64 = 5;
+
+/// A turn on the slow lane is [`SLOW_TICKS`] long, 10 ms; one of this length had something else in it.
+const LONG_TURN: Duration = Duration::from_millis(30);
+
+/// Host memory for a result's values, per byte of the JSON text that it may become: a list of bytes takes 40 bytes
+/// for each, and four thirds of a byte in base64.
+const HOST_BYTES_PER_RESULT_BYTE: u64 = 32;
+
+/// The work to do in an instance.
+pub(in crate::plugins) trait Work: Send + 'static {
+    /// The result of the work.
+    type Output: Send + 'static;
+
+    /// Calls it.
+    fn run(
+        self,
+        store: &mut Store<Guest>,
+        instance: &Instance,
+    ) -> impl Future<Output = wasmtime::Result<Self::Output>> + Send;
+}
+
+/// A place in the gate and in the engine's pool, given back when the call's memory is.
+pub(super) struct Place {
+    pub(super) _in_plugin: Permit,
+    pub(super) _in_pool: Permit,
+}
+
+/// A guest under way, with all that it needs: it moves between threads as one.
+pub(super) struct GuestRun {
+    pub(super) pre: InstancePre<Guest>,
+    pub(super) limits: Limits,
+    pub(super) surroundings: Surroundings,
+    pub(super) owner: Option<Owner>,
+    pub(super) warm: Warm,
+    pub(super) conversation: Conversation,
+    pub(super) wasm: wasmtime::Engine,
+    pub(super) slow: Slow,
+    pub(super) ticking: Ticking,
+    pub(super) held: (Place, Option<OwnedSemaphorePermit>),
+}
+
+/// The moment at which a guest on the slow lane was last given its thread.
+#[derive(Clone, Default)]
+struct Turn(Arc<Mutex<Option<Instant>>>);
+
+impl Turn {
+    /// True if the turn was so much longer than a guest's that the host must have worked in it: it took over a large
+    /// result, most likely. All that the guest does then is to free its memory; if it passed its thread on first, the
+    /// result would be held while all others take over theirs. So it goes on, once.
+    fn was_the_hosts(&self) -> bool {
+        let began = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        began.is_some_and(|began| began.elapsed() > LONG_TURN)
+    }
+
+    /// A plain yield would be resumed at once; this one lets every other task of the thread go first.
+    async fn pass_on(self) {
+        tokio::task::yield_now().await;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
+impl GuestRun {
+    pub(super) async fn work<W: Work>(self, work: W) -> Result<W::Output, CallError> {
+        let Self { pre, limits, surroundings, owner, warm, conversation, wasm, slow, ticking, held } = self;
+        let (mut store, kept) = match owner.as_ref().and_then(|owner| warm.take(owner)) {
+            Some(WarmInstance { mut store, instance }) => {
+                store.data_mut().begin(&limits, conversation);
+                (store, Some(instance))
+            }
+            None => (Store::new(&wasm, Guest::new(surroundings, &limits, conversation)), None),
+        };
+        store.limiter(|guest| &mut guest.limiter);
+        let host_bytes = limits.result.bytes().saturating_mul(HOST_BYTES_PER_RESULT_BYTE);
+        store.set_hostcall_fuel(usize::try_from(host_bytes).unwrap_or(usize::MAX));
+        store.set_epoch_deadline(QUICK_TICKS);
+        let turn = Turn::default();
+        store.epoch_deadline_callback(move |_| {
+            slow.set();
+            if turn.was_the_hosts() {
+                return Ok(UpdateDeadline::Continue(SLOW_TICKS));
+            }
+            Ok(UpdateDeadline::YieldCustom(SLOW_TICKS, Box::pin(turn.clone().pass_on())))
+        });
+
+        let worked = async {
+            let instance = match kept {
+                Some(instance) => instance,
+                None => pre.instantiate_async(&mut store).await?,
+            };
+            let output = work.run(&mut store, &instance).await?;
+            Ok((instance, output))
+        };
+        let outcome = match worked.await {
+            Ok((instance, output)) => {
+                match owner {
+                    Some(owner) => {
+                        store.data_mut().end();
+                        warm.put(owner, WarmInstance { store, instance });
+                    }
+                    None => drop(store),
+                }
+                Ok(output)
+            }
+            Err(error) => {
+                let error = explain(error, store.data(), &limits);
+                drop(store);
+                Err(error)
+            }
+        };
+        drop((ticking, held));
+        outcome
+    }
+}
+
+/// The kind of a failure: the guest's own fault, or a limit that it met.
+fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError {
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return CallError::Exited(*status);
+    }
+    if error.downcast_ref::<Trap>() == Some(&Trap::StackOverflow) {
+        return CallError::StackOverflow(error);
+    }
+    if traps::is_full_stack(&error) {
+        return CallError::FullStack(error);
+    }
+    if guest.limiter.refused() {
+        return CallError::Memory(limits.memory.to_string());
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return CallError::Busy;
+    }
+    if is_out_of_host_memory(&error) {
+        return CallError::Result(ResultError::TooLarge { max_bytes: limits.result.bytes() });
+    }
+    CallError::Trapped(error)
+}
+
+/// True if the guest wanted to hand over more than [`HOST_BYTES_PER_RESULT_BYTE`] allows. The engine has a type for
+/// this error and keeps it to itself, so its words have to do; a test holds that they are still these.
+fn is_out_of_host_memory(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
+}
