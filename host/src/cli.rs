@@ -12,9 +12,9 @@ mod logging;
 mod login;
 mod new;
 mod output;
+mod plugin_loader;
 mod reload;
 mod serve;
-mod wait;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -22,8 +22,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::environment::Environment;
-use crate::config::{Config, Invocation, Loaded, Override, Purpose};
+use self::plugin_loader::PluginLoader;
+use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
 
 /// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
 #[derive(Parser)]
@@ -139,21 +139,21 @@ impl ConfigArguments {
         Invocation { file: self.config, overrides, purpose }
     }
 
-    /// The configuration, for commands that only look.
+    /// Loads the configuration, for commands that only look.
     fn look(self) -> Result<Config, Failure> {
-        load(&self.invocation(Purpose::Look, Vec::new())).map(|loaded| loaded.config)
+        load(&self.invocation(Purpose::Look, Vec::new())).map(|setup| setup.config)
     }
 
-    /// The configuration, and where compiled code may be, for commands that load plugins.
-    fn look_at_plugins(self) -> Result<wait::Looked, Failure> {
+    /// The loader of plugins, for commands that only look.
+    fn plugin_loader(self) -> Result<PluginLoader, Failure> {
         let invocation = self.invocation(Purpose::Look, Vec::new());
         let environment = Environment::read(invocation.directory());
-        let loaded = Config::load(&invocation, &environment).map_err(Failure::start)?;
-        Ok(wait::Looked { config: loaded.config, secrets: loaded.secrets, user_cache: environment.user_cache() })
+        let setup = Config::load(&invocation, &environment).map_err(Failure::start)?;
+        Ok(PluginLoader { config: setup.config, secrets: setup.secrets, user_cache: environment.user_cache() })
     }
 }
 
-fn load(invocation: &Invocation) -> Result<Loaded, Failure> {
+fn load(invocation: &Invocation) -> Result<Setup, Failure> {
     let environment = Environment::read(invocation.directory());
     Config::load(invocation, &environment).map_err(Failure::start)
 }

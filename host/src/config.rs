@@ -8,7 +8,7 @@
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `egress`: how the provider is reached, its variables and files read.
-//! - `check`: what no single key can know. `problem`: how all of it is said. `in_force`: for `tinymcp check`.
+//! - `check`: what no single key can know. `problem`: how all of it is said. `effective`: for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
@@ -18,10 +18,10 @@
 pub mod address;
 mod check;
 mod document;
+pub mod effective;
 pub mod egress;
 pub mod environment;
 pub mod free;
-pub mod in_force;
 mod invocation;
 pub mod key;
 pub mod keys;
@@ -46,9 +46,9 @@ use serde_json::Value as Json;
 
 use self::address::BaseUrl;
 use self::document::Value;
+use self::effective::EffectiveConfig;
 pub use self::egress::Egress;
 pub use self::environment::Environment;
-use self::in_force::InForce;
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
 pub use self::keys::{Config, Limits, PluginSettings, Server};
@@ -69,7 +69,7 @@ const PREVIOUS_SECRETS: &str = "TINYMCP_SECRET_PREVIOUS";
 
 /// A configuration without problems.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct Setup {
     /// The configuration itself.
     pub config: Config,
     /// The identity provider that it chooses, its variables replaced. None for `none` and `local`, and where the
@@ -84,7 +84,7 @@ pub struct Loaded {
     /// What is no problem, and yet not what somebody had in mind; a line of the log each.
     pub warnings: Vec<Problem>,
     /// Every value with its source, for `tinymcp check`.
-    pub in_force: InForce,
+    pub effective: EffectiveConfig,
 }
 
 impl Config {
@@ -92,13 +92,13 @@ impl Config {
     ///
     /// # Errors
     /// A file that was named and cannot be read; or every problem of file, `.env`, variables and command line.
-    pub fn load(invocation: &Invocation, environment: &Environment) -> Result<Loaded, ConfigError> {
+    pub fn load(invocation: &Invocation, environment: &Environment) -> Result<Setup, ConfigError> {
         let text = invocation.read()?;
         Self::parse(text.as_deref().unwrap_or_default(), invocation, environment)
     }
 
     /// Reads the text of a configuration file, as [`Config::load`] does.
-    fn parse(text: &str, invocation: &Invocation, environment: &Environment) -> Result<Loaded, ConfigError> {
+    fn parse(text: &str, invocation: &Invocation, environment: &Environment) -> Result<Setup, ConfigError> {
         let file: Arc<str> = invocation.path().display().to_string().into();
         let mut reader = Reader::new(environment, &invocation.overrides, invocation.directory());
         let root = match document::parse(&file, text) {
@@ -131,10 +131,10 @@ impl Config {
         if !reader.problems.is_empty() {
             return Err(ConfigError::Problems(listed(reader.problems)));
         }
-        let at_provider = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
-        let in_force = InForce { lines: reader.lines, at_provider, egress: egress.to_string() };
+        let provider_urls = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
+        let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string() };
         let warnings = listed(reader.warnings);
-        Ok(Loaded { config, provider, client_secrets, egress, secrets, warnings, in_force })
+        Ok(Setup { config, provider, client_secrets, egress, secrets, warnings, effective })
     }
 
     /// What a call of this plugin may use. The name may be in kebab case.
@@ -205,7 +205,7 @@ fn client_secrets(config: &Config, environment: &Environment, reader: &mut Reade
         match template.resolve(|name| environment.lookup(name)) {
             Ok(secret) if secret.trim().is_empty() => {
                 let message = "an empty secret proves nothing; leave the key out for a public client";
-                reader.conflict(&[key], message.to_owned());
+                reader.conflict(&[key], message);
             }
             Ok(secret) => {
                 secrets.insert(id.clone(), Secret::new(secret));

@@ -1,27 +1,27 @@
 //! `tinymcp build`: from sources to components in the plugins directory.
 
-mod anew;
+pub(super) mod artifact;
 mod error;
 pub(super) mod folder;
+mod incremental;
 mod language;
-pub(super) mod made;
-pub(super) mod manner;
+pub(super) mod options;
 pub(super) mod sources;
 mod toolchain;
-mod wit;
+pub(super) mod wit;
 mod wit_section;
 
 use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
+use self::artifact::{Artifact, Placement};
 use self::error::BuildError;
 pub(super) use self::language::Language;
-use self::made::{Made, Put};
-use self::manner::{Manner, Missing, Names};
+use self::options::{BuildOptions, FunctionNames, MissingToolchain};
 use self::sources::Source;
-use self::wit::{Complaint, Wit};
-use super::{ConfigArguments, Failure, output, runtime, wait};
+use self::wit::{Wit, WitError};
+use super::{ConfigArguments, Failure, output, plugin_loader, runtime};
 use crate::config::Config;
 
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = arguments.config.look()?;
-    wait::require_directory(&config)?;
+    plugin_loader::require_directory(&config)?;
     let sources = sources::choose(&config, &arguments.names).map_err(Failure::start)?;
     let incomplete = if arguments.names.is_empty() { sources::incomplete(&config) } else { Vec::new() };
     report_incomplete(&incomplete);
@@ -44,13 +44,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             config.plugins.dir.display()
         ));
     }
-    let missing = if arguments.names.is_empty() { Missing::Skipped } else { Missing::Failure };
-    let all_built = runtime()?.block_on(build_all(&config, &sources, Manner { missing, names: Names::Stripped }));
+    let missing = if arguments.names.is_empty() { MissingToolchain::Skip } else { MissingToolchain::Fail };
+    let all_built =
+        runtime()?.block_on(build_all(&config, &sources, BuildOptions { missing, names: FunctionNames::Strip }));
     if all_built { Ok(()) } else { Err(Failure::Silent) }
 }
 
 /// Says which folders are left out since they lack something.
-pub(super) fn report_incomplete(incomplete: &[sources::Incomplete]) {
+pub(super) fn report_incomplete(incomplete: &[sources::IncompleteSource]) {
     for folder in incomplete {
         output::note(&format!("{} {}: it lacks {}", output::notable("skipped"), folder.name, folder.lacks));
     }
@@ -58,7 +59,7 @@ pub(super) fn report_incomplete(incomplete: &[sources::Incomplete]) {
 
 /// Builds these sources, one after the other; the one that fails is reported and does not stop the others.
 /// Returns whether none failed.
-pub(super) async fn build_all(config: &Config, sources: &[Source], manner: Manner) -> bool {
+pub(super) async fn build_all(config: &Config, sources: &[Source], manner: BuildOptions) -> bool {
     let mut all_built = true;
     for (index, source) in sources.iter().enumerate() {
         let progress = format!("({}/{})", index + 1, sources.len());
@@ -69,11 +70,15 @@ pub(super) async fn build_all(config: &Config, sources: &[Source], manner: Manne
         };
         match build(&config.plugins.dir, source, wit.as_ref(), manner.names, &progress).await {
             Ok(()) => {}
-            Err(error @ BuildError::Missing { .. }) if manner.missing == Missing::Skipped => {
+            Err(error @ BuildError::Missing { .. }) if manner.missing == MissingToolchain::Skip => {
                 output::note(&format!("{} {} {progress}: {error}", output::notable("skipped"), source.folder.name));
             }
             Err(error) => {
-                output::error(&format!("plugin `{}` not built: {}", source.folder.name, Unbuilt { error, complaint }));
+                output::error(&format!(
+                    "plugin `{}` not built: {}",
+                    source.folder.name,
+                    BuildFailure { error, complaint }
+                ));
                 all_built = false;
             }
         }
@@ -82,12 +87,12 @@ pub(super) async fn build_all(config: &Config, sources: &[Source], manner: Manne
 }
 
 /// A failure to build a plugin, with what is known of its WIT.
-struct Unbuilt {
+struct BuildFailure {
     error: BuildError,
-    complaint: Option<Complaint>,
+    complaint: Option<WitError>,
 }
 
-impl fmt::Display for Unbuilt {
+impl fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.complaint {
             Some(complaint) => write!(f, "{complaint}\n{}", self.error),
@@ -101,7 +106,7 @@ async fn build(
     plugins_dir: &Path,
     source: &Source,
     wit: Option<&Wit>,
-    names: Names,
+    names: FunctionNames,
     progress: &str,
 ) -> Result<(), BuildError> {
     let tool = source.language.find_tool(&source.folder.directory).await?;
@@ -110,25 +115,25 @@ async fn build(
     let artifact = source.language.build(&tool, &source.folder, wit, names, &plugins_dir.join("target")).await?;
     let mut component = std::fs::read(&artifact).map_err(BuildError::io(&artifact))?;
     wit_section::add(&mut component, &source.folder.directory, wit);
-    let made = Made::of(plugins_dir, &source.folder.name);
+    let made = Artifact::of(plugins_dir, &source.folder.name);
     if std::fs::read(made.component()).ok().as_ref() != Some(&component) {
         validate(&component)?;
     }
     let put = made.put(&component).map_err(BuildError::io(made.component()))?;
     let what = match &put {
-        Put::Unchanged => "unchanged",
-        Put::New | Put::Kept(_) => "built",
+        Placement::Unchanged => "unchanged",
+        Placement::New | Placement::BackedUp(_) => "built",
     };
     let seconds = started.elapsed().as_secs_f32();
     output::note(&format!("{} {} in {seconds:.1} s", output::good(what), made.component().display()));
-    if let Put::Kept(kept) = &put {
+    if let Placement::BackedUp(kept) = &put {
         output::warning(&format!(
             "`{}` was there already and was not made here: it is kept as `{}`",
             made.component().display(),
             kept.display()
         ));
     }
-    if let (Put::New | Put::Kept(_), Some(advice)) = (&put, source.language.advice(&component)) {
+    if let (Placement::New | Placement::BackedUp(_), Some(advice)) = (&put, source.language.advice(&component)) {
         output::note(&format!("{} {}: {advice}", output::notable("note:"), source.folder.name));
     }
     Ok(())

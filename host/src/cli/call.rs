@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::wait::{self, loaded_plugins};
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::config::names::snake;
 use crate::mcp::{DONE, EMPTY};
@@ -41,11 +40,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let tool_arguments: Map<String, Value> = serde_json::from_str(&json)
         .map_err(|error| Failure::start(format!("the arguments are not a JSON object: {error}")))?;
-    let looked = arguments.config.look_at_plugins()?;
+    let loader = arguments.config.plugin_loader()?;
     runtime()?.block_on(async {
         let plugins = match file {
-            Some(file) => wait::plugins_of_file(&looked, &file)?,
-            None => loaded_plugins(looked).await?,
+            Some(file) => loader.load_file(&file)?,
+            None => loader.load_directory().await?,
         };
         call(&plugins, &tool, &tool_arguments).await
     })

@@ -14,12 +14,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let loaded = load(&arguments.config.invocation(Purpose::Serve, Vec::new()))?;
-    let unknown = unknown::in_directory(&loaded.config);
+    let setup = load(&arguments.config.invocation(Purpose::Serve, Vec::new()))?;
+    let unknown = unknown::in_directory(&setup.config);
     let of_plugins = unknown.iter().map(ToString::to_string);
-    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).chain(of_plugins).collect();
+    let warnings: Vec<String> = setup.warnings.iter().map(ToString::to_string).chain(of_plugins).collect();
     warnings.iter().for_each(|warning| output::warning(warning));
-    output::line(loaded.in_force.to_string().trim_end());
+    output::line(setup.effective.to_string().trim_end());
     match warnings.len() {
         count if arguments.strict && count > 0 => {
             Err(Failure::start(format!("{count} warnings, each of which is an error with `--strict`")))

@@ -8,14 +8,14 @@ use std::time::Duration;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
+use super::build::artifact::Artifact;
 use super::build::folder::is_output;
-use super::build::made::Made;
-use super::build::manner::{Manner, Missing, Names};
-use super::build::sources::{self, Incomplete, Source};
+use super::build::options::{BuildOptions, FunctionNames, MissingToolchain};
+use super::build::sources::{self, IncompleteSource, Source};
 use super::build::{Language, build_all, report_incomplete};
-use super::logging::Frames;
+use super::logging::FrameStyle;
 use super::serve::{Server, listen_override};
-use super::{ConfigArguments, Failure, load, logging, output, runtime, wait};
+use super::{ConfigArguments, Failure, load, logging, output, plugin_loader, runtime};
 use crate::clients::Client;
 use crate::config::address::BaseUrl;
 use crate::config::provider::NONE;
@@ -23,7 +23,7 @@ use crate::config::{Config, Override, Purpose};
 use crate::plugins::watch_cure;
 
 /// The manner of `dev`: those who change a plugin want to know where it trapped, and need not have every toolchain.
-const MANNER: Manner = Manner { missing: Missing::Skipped, names: Names::Kept };
+const OPTIONS: BuildOptions = BuildOptions { missing: MissingToolchain::Skip, names: FunctionNames::Keep };
 
 /// Editors save several files in a row, and formatters once more.
 const GATHER: Duration = Duration::from_millis(200);
@@ -46,16 +46,16 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     overrides.extend(base_url_override(&configured));
     overrides.push(login_override(&configured, arguments.no_login));
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
-    let loaded = load(&invocation)?;
-    wait::require_directory(&loaded.config)?;
-    let log = logging::start(&loaded.config.log, Frames::OneALine);
+    let setup = load(&invocation)?;
+    plugin_loader::require_directory(&setup.config)?;
+    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine);
     runtime()?.block_on(async {
-        let config = Arc::new(loaded.config.clone());
+        let config = Arc::new(setup.config.clone());
         let all = sources::choose(&config, &[]).map_err(Failure::start)?;
         let watched = Sources::watch(&config);
         report_incomplete(&watched.incomplete);
-        build_all(&config, &all, MANNER).await;
-        let server = Server::start(invocation, loaded, log).await?;
+        build_all(&config, &all, OPTIONS).await;
+        let server = Server::start(invocation, setup, log).await?;
         let announced = (server.plugins.clone(), Arc::clone(&server.config));
         let rebuilding = tokio::spawn(watched.rebuild(config));
         let announcing = tokio::spawn(async move { announce(&announced.0, &announced.1).await });
@@ -119,7 +119,7 @@ struct Sources {
     /// The plugins that have been built or are about to be.
     known: BTreeSet<String>,
     /// The folders of which it has been said that they lack something.
-    incomplete: Vec<Incomplete>,
+    incomplete: Vec<IncompleteSource>,
 }
 
 impl Sources {
@@ -158,7 +158,7 @@ impl Sources {
             let sources = sources::choose(&config, &[]).unwrap_or_default();
             let due: Vec<Source> = sources.into_iter().filter(|source| is_due(&source.folder.name)).collect();
             self.report(&config, &now);
-            build_all(&config, &due, MANNER).await;
+            build_all(&config, &due, OPTIONS).await;
             self.known = now;
         }
     }
@@ -166,7 +166,7 @@ impl Sources {
     /// Says what has become of folders that are sources no more, or are none yet.
     fn report(&mut self, config: &Config, now: &BTreeSet<String>) {
         for name in self.known.difference(now) {
-            let made = Made::of(&config.plugins.dir, name);
+            let made = Artifact::of(&config.plugins.dir, name);
             let component = made.component();
             let rest = if component.is_file() {
                 let component = component.display();

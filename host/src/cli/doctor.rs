@@ -10,7 +10,7 @@ mod reach;
 use super::{ConfigArguments, Failure, output, runtime};
 use crate::auth::upstream::checkup;
 use crate::config::provider::{LOCAL, NONE};
-use crate::config::{Config, Environment, Invocation, Loaded, Purpose};
+use crate::config::{Config, Environment, Invocation, Purpose, Setup};
 use crate::diagnosis::{Finding, Verdict};
 use crate::fetch::ProviderHttp;
 use crate::sanitize;
@@ -23,42 +23,42 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut report = Report::default();
-    if let Some(loaded) = configuration(arguments.config, &mut report) {
-        runtime()?.block_on(look(loaded, &mut report))?;
+    if let Some(setup) = configuration(arguments.config, &mut report) {
+        runtime()?.block_on(look(setup, &mut report))?;
     }
     report.end()
 }
 
 /// Reads the configuration. One that lacks only what a login needs is good enough for the other checks.
-fn configuration(arguments: ConfigArguments, report: &mut Report) -> Option<Loaded> {
+fn configuration(arguments: ConfigArguments, report: &mut Report) -> Option<Setup> {
     let subject = "configuration";
     let invocation = arguments.invocation(Purpose::Serve, Vec::new());
     let environment = Environment::read(invocation.directory());
     match Config::load(&invocation, &environment) {
-        Ok(loaded) => {
-            report.add(loaded.warnings.iter().map(|warning| Finding::note(subject, warning.to_string())));
+        Ok(setup) => {
+            report.add(setup.warnings.iter().map(|warning| Finding::note(subject, warning.to_string())));
             let file = match invocation.path().exists() {
                 true => invocation.path().display().to_string(),
                 false => "no file, so variables and defaults".to_owned(),
             };
-            let provider = loaded.config.auth.provider.as_str();
+            let provider = setup.config.auth.provider.as_str();
             report.add([Finding::good(subject, format!("{file}; provider `{provider}`"))]);
-            Some(loaded)
+            Some(setup)
         }
         Err(error) => {
             report.add(error.to_string().lines().map(|problem| Finding::bad(subject, problem)));
             let invocation = Invocation { purpose: Purpose::Look, ..invocation };
-            let loaded = Config::load(&invocation, &environment).ok();
-            if loaded.is_none() {
+            let setup = Config::load(&invocation, &environment).ok();
+            if setup.is_none() {
                 report.add([Finding::note(subject, "the other checks wait until it can be read")]);
             }
-            loaded
+            setup
         }
     }
 }
 
-async fn look(loaded: Loaded, report: &mut Report) -> Result<(), Failure> {
-    let Loaded { config, provider, egress, secrets, .. } = loaded;
+async fn look(setup: Setup, report: &mut Report) -> Result<(), Failure> {
+    let Setup { config, provider, egress, secrets, .. } = setup;
     let base_url = &config.server.base_url;
     let http = ProviderHttp::new(base_url.is_loopback()).map_err(Failure::start)?;
     match (provider, config.auth.provider.as_str()) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{ConfigArguments, Failure, logging, output, wait};
+use super::{ConfigArguments, Failure, logging, output};
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::loading::stack_size;
 use crate::plugins::plugin::{Kind, Plugin};
@@ -28,8 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
-    let looked = arguments.config.look_at_plugins()?;
-    let plugins = wait::plugins_of_file(&looked, &arguments.file)?;
+    let plugins = arguments.config.plugin_loader()?.load_file(&arguments.file)?;
     let catalog = plugins.catalog();
     let Some(plugin) = catalog.served().next().map(|served| &served.plugin) else {
         return Err(Failure::failed(format!("{}: it gives nothing", arguments.file.display())));

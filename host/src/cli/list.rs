@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::wait::loaded_plugins;
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::plugins::catalog::{Catalog, PluginStatus};
 use crate::plugins::registry::unknown;
@@ -18,11 +17,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
-    let looked = arguments.config.look_at_plugins()?;
-    for unknown in unknown::in_directory(&looked.config) {
+    let loader = arguments.config.plugin_loader()?;
+    for unknown in unknown::in_directory(&loader.config) {
         output::warning(&unknown.to_string());
     }
-    let plugins = runtime()?.block_on(loaded_plugins(looked))?;
+    let plugins = runtime()?.block_on(loader.load_directory())?;
     let catalog = plugins.catalog();
     if arguments.json {
         output::json(

@@ -32,17 +32,17 @@ const COMPILING_ONLY: &str = "off,tinymcp::plugins::loading::loader=info,tinymcp
 
 /// The way in which a trap tells the functions that the guest was in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frames {
+pub(super) enum FrameStyle {
     /// They are part of the record of the trap.
-    Within,
+    Inline,
     /// For whoever works on a plugin.
-    OneALine,
+    OnePerLine,
 }
 
 /// Changes what is logged while the server runs.
 pub(super) struct LogLevel {
     handle: reload::Handle<EnvFilter, Registry>,
-    frames: Frames,
+    frames: FrameStyle,
 }
 
 impl LogLevel {
@@ -53,7 +53,7 @@ impl LogLevel {
 }
 
 /// Starts the log of a server.
-pub(super) fn start(log: &Log, frames: Frames) -> LogLevel {
+pub(super) fn start(log: &Log, frames: FrameStyle) -> LogLevel {
     let (filter, handle) = reload::Layer::new(filter(log, frames));
     let layer = match log.format {
         LogFormat::Json => fmt::layer().json().with_writer(|| Plain::new(LogFormat::Json)).boxed(),
@@ -133,10 +133,10 @@ fn is_echo(target: &str, level: Level) -> bool {
 }
 
 /// The configured directives come last: they are stronger.
-fn filter(log: &Log, frames: Frames) -> EnvFilter {
+fn filter(log: &Log, frames: FrameStyle) -> EnvFilter {
     let level = match frames {
-        Frames::Within => "off",
-        Frames::OneALine => "info",
+        FrameStyle::Inline => "off",
+        FrameStyle::OnePerLine => "info",
     };
     EnvFilter::new(format!("{QUIET},{}={level},{}", traps::TARGET, log.level.as_str()))
 }

@@ -4,102 +4,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::build::made::Made;
-use super::{ConfigArguments, Failure, output, wait};
+use super::build::artifact::Artifact;
+use super::build::wit::hint::RESERVED;
+use super::{ConfigArguments, Failure, output, plugin_loader};
 use crate::config::names::snake;
 
-/// Words that Rust or WIT reserve: a crate, a world or a function cannot be called so.
-const RESERVED: &[&str] = &[
-    "abstract",
-    "as",
-    "async",
-    "await",
-    "become",
-    "borrow",
-    "box",
-    "bool",
-    "break",
-    "char",
-    "const",
-    "constructor",
-    "continue",
-    "crate",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "export",
-    "extern",
-    "f32",
-    "f64",
-    "false",
-    "final",
-    "flags",
-    "fn",
-    "for",
-    "from",
-    "func",
-    "future",
-    "gen",
-    "if",
-    "impl",
-    "import",
-    "in",
-    "include",
-    "interface",
-    "let",
-    "list",
-    "loop",
-    "macro",
-    "map",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "option",
-    "override",
-    "own",
-    "package",
-    "priv",
-    "pub",
-    "record",
-    "ref",
-    "resource",
-    "result",
-    "return",
-    "s16",
-    "s32",
-    "s64",
-    "s8",
-    "self",
-    "static",
-    "stream",
-    "string",
-    "struct",
-    "super",
-    "test",
-    "trait",
-    "true",
-    "try",
-    "tuple",
-    "type",
-    "typeof",
-    "u16",
-    "u32",
-    "u64",
-    "u8",
-    "union",
-    "unsafe",
-    "unsized",
-    "use",
-    "variant",
-    "virtual",
-    "where",
-    "while",
-    "with",
-    "world",
-    "yield",
-];
+/// Words that Rust reserves, and `test`, which names its test harness: no crate or function can be called so.
+const RUST_WORDS: &str = "\
+    abstract as async await become box break const continue crate do dyn else enum extern false final fn for gen \
+    if impl in let loop macro match mod move mut override priv pub ref return self static struct super test trait \
+    true try type typeof union unsafe unsized use virtual where while yield";
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -137,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let name = &arguments.name;
     require_name(name).map_err(Failure::start)?;
     let config = ConfigArguments { config: arguments.config.config.clone() }.look()?;
-    wait::require_directory(&config)?;
+    plugin_loader::require_directory(&config)?;
     let directory = config.plugins.dir.join(name);
     write(&directory, name).map_err(Failure::start)?;
     output::line(&format!("made {}", directory.display()));
@@ -147,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     ));
     output::line(&format!("  {}  what it does", directory.join("src/lib.rs").display()));
     output::line(&format!("  {}  what it may import from this host", directory.join(DEPS).display()));
-    let made = Made::of(&config.plugins.dir, name);
+    let made = Artifact::of(&config.plugins.dir, name);
     if made.is_foreign() {
         output::warning(&format!(
             "`{}` is there already and was not made here: the first build of this crate takes its place, and keeps it as `{}`",
@@ -182,7 +96,7 @@ fn require_name(name: &str) -> Result<(), NewError> {
     if !name.split('-').all(is_word) || name.len() > 40 {
         return Err(NewError::Name(name.to_owned()));
     }
-    if RESERVED.contains(&name) {
+    if RUST_WORDS.split(' ').chain(RESERVED.split(' ')).any(|word| word == name) {
         return Err(NewError::Reserved(name.to_owned()));
     }
     Ok(())

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
 use crate::config::environment::Environment;
-use crate::config::{Config, Invocation, Loaded, Provider};
+use crate::config::{Config, Invocation, Provider, Setup};
 
 /// How often the files are looked at: two calls of `stat`. Editors, `ConfigMap` mounts and network file systems replace
 /// files in so many ways that looking is simpler than being told, and this is soon enough for a person.
@@ -38,7 +38,7 @@ pub(super) async fn watch(
             continue;
         }
         match stop.run_until_cancelled(load(invocation.clone())).await {
-            Some(Ok(loaded)) => apply(loaded, &config, provider.as_ref(), &log),
+            Some(Ok(setup)) => apply(setup, &config, provider.as_ref(), &log),
             Some(Err(problems)) => {
                 for problem in problems.lines() {
                     tracing::error!("configuration not reloaded: {problem}");
@@ -61,7 +61,7 @@ fn obstacle(files: &[PathBuf; 2], before: &[State; 2], now: &[State; 2]) -> Opti
 }
 
 /// Reads away from the threads that serve requests: network file systems answer when they like.
-async fn load(invocation: Invocation) -> Result<Loaded, String> {
+async fn load(invocation: Invocation) -> Result<Setup, String> {
     let load = move || {
         let environment = Environment::read(invocation.directory());
         Config::load(&invocation, &environment).map_err(|error| error.to_string())
@@ -69,22 +69,22 @@ async fn load(invocation: Invocation) -> Result<Loaded, String> {
     tokio::task::spawn_blocking(load).await.unwrap_or_else(|failed| Err(failed.to_string()))
 }
 
-fn apply(loaded: Loaded, config: &watch::Sender<Arc<Config>>, provider: Option<&Provider>, log: &LogLevel) {
+fn apply(setup: Setup, config: &watch::Sender<Arc<Config>>, provider: Option<&Provider>, log: &LogLevel) {
     let old = Arc::clone(&config.borrow());
     // What needs a restart stays as it was, so that the next change is compared with what is in force.
-    let (new, waiting) = old.reloaded(loaded.config);
+    let (new, waiting) = old.reloaded(setup.config);
     if !waiting.is_empty() {
         let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();
         tracing::warn!("changed keys that need a restart: {}", keys.join(", "));
     }
     // Also where its variables have changed, and no key.
-    if loaded.provider.as_ref() != provider && waiting.is_empty() {
+    if setup.provider.as_ref() != provider && waiting.is_empty() {
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
     if new == *old {
         return;
     }
-    for warning in &loaded.warnings {
+    for warning in &setup.warnings {
         tracing::warn!("{warning}");
     }
     log.set(&new.log);

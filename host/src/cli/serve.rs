@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::logging::{self, Frames, LogLevel};
+use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
-use super::{ConfigArguments, Failure, load, reload, runtime, wait};
-use crate::config::{Config, Invocation, Loaded, Override, Purpose};
+use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
+use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::http::limits::Limits;
 use crate::http::{self, App, Routes};
 use crate::mcp::{Endpoint, Parameters};
@@ -34,10 +34,10 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let overrides = listen_override(arguments.listen);
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
-    let loaded = load(&invocation)?;
-    let log = logging::start(&loaded.config.log, Frames::Within);
+    let setup = load(&invocation)?;
+    let log = logging::start(&setup.config.log, FrameStyle::Inline);
     runtime()?.block_on(async {
-        let server = Server::start(invocation, loaded, log).await?;
+        let server = Server::start(invocation, setup, log).await?;
         server.run().await
     })
 }
@@ -61,14 +61,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(invocation: Invocation, loaded: Loaded, log: LogLevel) -> Result<Self, Failure> {
-        let Loaded { config, provider, client_secrets, egress, secrets, warnings, in_force: _ } = loaded;
+    pub(super) async fn start(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<Self, Failure> {
+        let Setup { config, provider, client_secrets, egress, secrets, warnings, effective: _ } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         raise_descriptor_limit();
         let signals = Signals::listen().map_err(Failure::start)?;
-        wait::require_directory(&config)?;
+        plugin_loader::require_directory(&config)?;
         let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::start)?;
         let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
             Failure::start(match error.kind() {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::text::{Text, Unfit, text_schema};
+use super::text::{InvalidValue, Text, name, text_schema};
 use crate::loopback::{is_loopback, is_loopback_url};
 
 /// Where to listen: `127.0.0.1:8000`, `[::1]:8000`, or `localhost:8000` for both loopback addresses.
@@ -49,9 +49,9 @@ impl Listen {
 }
 
 impl FromStr for Listen {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
         }
@@ -138,9 +138,9 @@ impl Deref for BaseUrl {
 }
 
 impl FromStr for BaseUrl {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         if !text.contains("://") {
             return Err("it must begin with http:// or https://".into());
         }
@@ -164,74 +164,31 @@ impl Text for BaseUrl {
     const PATTERN: &'static str = "https?://[^/?#]+/?";
 }
 
-/// A web origin as browsers send it: scheme, host, and the port unless it is the scheme's own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin(String);
+name! {
+    /// A web origin as browsers send it: scheme, host, and the port unless it is the scheme's default.
+    pub struct Origin = origin, "an origin", "https://app.example.com", "[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+/?"
+}
+name! {
+    /// A host by which clients may call the server, in lower case and without a port: every port of it counts.
+    pub struct HostName = host_name, "a host", "mcp.example.com", r"[^/@?#*:]+|\[[0-9a-fA-F:.]+\]"
+}
 
 impl Origin {
-    /// The origin, spelled as in an `Origin` header.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it is reached through TLS.
+    /// True for an origin that is reached through TLS.
     pub fn is_https(&self) -> bool {
-        self.0.starts_with("https://")
+        self.starts_with("https://")
     }
 }
 
-impl FromStr for Origin {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        let url = bare_url(text)?;
-        Ok(Self(format!("{}://{}", url.scheme(), url.authority())))
-    }
+fn origin(text: &str) -> Result<String, InvalidValue> {
+    let url = bare_url(text)?;
+    Ok(format!("{}://{}", url.scheme(), url.authority()))
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Text for Origin {
-    const WHAT: &'static str = "an origin";
-    const EXAMPLE: &'static str = "https://app.example.com";
-    const PATTERN: &'static str = "[A-Za-z][A-Za-z0-9+.-]*://[^/?#]+/?";
-}
-
-/// A host by which clients may call the server, in lower case and without a port: another port is no other host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HostName(String);
-
-impl HostName {
-    /// The host, spelled as in a `Host` header without its port.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for HostName {
-    type Err = Unfit;
-
-    fn from_str(text: &str) -> Result<Self, Unfit> {
-        let host = Host::parse(text).ok().filter(|_| !text.contains('*'));
-        let host = host.ok_or("expected a host alone, without scheme, port, path or wildcard")?;
-        Ok(Self(host.to_string()))
-    }
-}
-
-impl fmt::Display for HostName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Text for HostName {
-    const WHAT: &'static str = "a host";
-    const EXAMPLE: &'static str = "mcp.example.com";
-    const PATTERN: &'static str = r"[^/@?#*:]+|\[[0-9a-fA-F:.]+\]";
+fn host_name(text: &str) -> Result<String, InvalidValue> {
+    let host = Host::parse(text).ok().filter(|_| !text.contains('*'));
+    let host = host.ok_or("expected a host alone, without scheme, port, path or wildcard")?;
+    Ok(host.to_string())
 }
 
 /// An address, or all addresses with the same first bits: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
@@ -246,9 +203,9 @@ impl Network {
 }
 
 impl FromStr for Network {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr =
             address.parse().map_err(|_| "expected an IP address, or a network such as \"10.0.0.0/8\"")?;
@@ -281,15 +238,14 @@ pub enum AllowedHost {
 }
 
 impl FromStr for AllowedHost {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         match text.rsplit_once('/') {
             Some((address, _)) if address.parse::<IpAddr>().is_ok() => text.parse().map(Self::Network),
-            _ => text
-                .parse()
-                .map(Self::Name)
-                .map_err(|Unfit(why)| format!("{why}; or a network of addresses, such as \"10.0.0.0/8\"").into()),
+            _ => text.parse().map(Self::Name).map_err(|InvalidValue(why)| {
+                format!("{why}; or a network of addresses, such as \"10.0.0.0/8\"").into()
+            }),
         }
     }
 }
@@ -309,10 +265,10 @@ impl Text for AllowedHost {
     const PATTERN: &'static str = r"[^/@?#*:]+|\[[0-9a-fA-F:.]+\]|[0-9a-fA-F:.]+/[0-9]+";
 }
 
-text_schema!(Listen, BaseUrl, Origin, HostName, AllowedHost, Network);
+text_schema!(Listen, BaseUrl, AllowedHost, Network);
 
 /// A URL of nothing but scheme, host and port; one slash at the end is forgiven.
-fn bare_url(text: &str) -> Result<Url, Unfit> {
+fn bare_url(text: &str) -> Result<Url, InvalidValue> {
     let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err("no host".into());

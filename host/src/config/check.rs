@@ -40,7 +40,7 @@ fn plain_http_stays_on_this_machine(config: &Config, reader: &mut Reader<'_>) {
     let base_url = &config.server.base_url;
     if !base_url.is_https() && !base_url.is_loopback() {
         let message = "plain http is for loopback only; write https, with a proxy in front that speaks it";
-        reader.conflict(&["server.base_url".into()], message.to_owned());
+        reader.conflict(&["server.base_url".into()], message);
     }
 }
 
@@ -71,7 +71,7 @@ fn memory_has_an_end(config: &Config, reader: &mut Reader<'_>) {
     let of_plugins = config.plugin.iter().map(|(name, plugin)| (plugin_key(name, "memory"), plugin.limits.memory));
     for (key, memory) in std::iter::once(of_all).chain(of_plugins) {
         if memory.is_some_and(|memory| memory.bytes() > MEMORY_BYTES_MAX) {
-            reader.conflict(&[key], "more than the 4GiB that a component can address".to_owned());
+            reader.conflict(&[key], "more than the 4GiB that a component can address");
         }
     }
 }
@@ -90,7 +90,7 @@ fn grants_speak_https(config: &Config, reader: &mut Reader<'_>) {
 fn clients_can_be_sent_back(config: &Config, reader: &mut Reader<'_>) {
     for (id, _) in config.auth.clients.iter().filter(|(_, client)| client.redirect_uris.is_empty()) {
         let key = Key::from("auth.clients").child(id).child("redirect_uris");
-        reader.conflict(&[key], "a client needs at least one".to_owned());
+        reader.conflict(&[key], "a client needs at least one");
     }
 }
 

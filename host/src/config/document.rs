@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::effective::REDACTED;
 use super::key::quoted;
 use super::problem::{Fault, Problem, Source};
 
@@ -68,27 +69,34 @@ impl Value {
             scalar => format!("{} {scalar}", scalar.kind()),
         }
     }
-}
 
-/// The value as it would be written in TOML, on one line.
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The value in TOML, on one line, without the entries of tables whose names are hidden.
+    pub(super) fn toml(&self, is_hidden: fn(&str) -> bool) -> String {
         match self {
-            Self::Text(text) => toml::Value::from(text.as_str()).fmt(f),
-            Self::Integer(integer) => integer.fmt(f),
-            Self::Float(float) => toml::Value::from(*float).fmt(f),
-            Self::Boolean(boolean) => boolean.fmt(f),
-            Self::Datetime(datetime) => datetime.fmt(f),
+            Self::Text(text) => toml::Value::from(text.as_str()).to_string(),
+            Self::Integer(integer) => integer.to_string(),
+            Self::Float(float) => toml::Value::from(*float).to_string(),
+            Self::Boolean(boolean) => boolean.to_string(),
+            Self::Datetime(datetime) => datetime.clone(),
             Self::List(items) => {
-                let items: Vec<String> = items.iter().map(|item| item.value.to_string()).collect();
-                write!(f, "[{}]", items.join(", "))
+                let items: Vec<String> = items.iter().map(|item| item.value.toml(is_hidden)).collect();
+                format!("[{}]", items.join(", "))
             }
             Self::Table(table) => {
-                let entry = |(name, node): (&String, &Node)| format!("{} = {}", quoted(name), node.value);
-                let entries: Vec<String> = table.iter().map(entry).collect();
-                write!(f, "{{ {} }}", entries.join(", "))
+                let entries = table.iter().map(|(name, node)| {
+                    let value = if is_hidden(name) { REDACTED.to_owned() } else { node.value.toml(is_hidden) };
+                    format!("{} = {value}", quoted(name))
+                });
+                format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
             }
         }
+    }
+}
+
+/// The value in TOML, on one line.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.toml(|_| false))
     }
 }
 
@@ -115,26 +123,26 @@ impl From<Json> for Node {
 /// # Errors
 /// Every line that is not TOML; the tree is then not worth looking at.
 pub(super) fn parse(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
-    let mut reading = Reading { file, text, problems: Vec::new() };
+    let mut parser = Parser { file, text, problems: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
-        reading.problem(at, error.message().to_owned());
+        parser.problem(at, error.message().to_owned());
     }
-    let root = reading.table(document.get_ref());
-    if !reading.problems.is_empty() {
-        return Err(reading.problems);
+    let root = parser.table(document.get_ref());
+    if !parser.problems.is_empty() {
+        return Err(parser.problems);
     }
     Ok(Node::new(Value::Table(root), Source::File { file: Arc::clone(file), line: None }))
 }
 
-struct Reading<'t> {
+struct Parser<'t> {
     file: &'t Arc<str>,
     text: &'t str,
     problems: Vec<Problem>,
 }
 
-impl Reading<'_> {
+impl Parser<'_> {
     fn source(&self, offset: usize) -> Source {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         Source::line(self.file, 1 + before.iter().filter(|byte| **byte == b'\n').count())

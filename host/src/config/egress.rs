@@ -12,7 +12,7 @@ use super::key::Key;
 use super::keys::Config;
 use super::problem::{Fault, Problem, Source};
 use super::reader::Reader;
-use super::text::Unfit;
+use super::text::InvalidValue;
 
 /// The variables of a proxy for https, the strongest first.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
@@ -120,7 +120,7 @@ fn without_ports(hosts: &str) -> String {
 }
 
 /// The proxy of a variable. There `host:port` is usual, which means http, as other programs take it.
-fn from_variable(text: &str) -> Result<ProxyUrl, Unfit> {
+fn from_variable(text: &str) -> Result<ProxyUrl, InvalidValue> {
     if text.contains("://") { text.parse() } else { format!("http://{text}").parse() }
 }
 
@@ -153,9 +153,9 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Invocation, Loaded, Purpose};
+    use crate::config::{Environment, Invocation, Purpose, Setup};
 
-    fn loaded(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
+    fn loaded(text: &str, variables: &[(&str, &str)]) -> Result<Setup, String> {
         let text = format!("[auth]\nprovider = \"none\"\n{text}");
         let environment = Environment::from_iter(variables.iter().copied());
         Config::parse(&text, &Invocation::new(Purpose::Serve), &environment).map_err(|error| error.to_string())
@@ -188,7 +188,7 @@ mod tests {
             let loaded = loaded(text, variables).unwrap();
             assert_eq!(loaded.egress.to_string(), expected, "{text} {variables:?}");
             assert_eq!(loaded.warnings.len(), warnings, "{text} {variables:?}: {:?}", loaded.warnings);
-            assert!(!format!("{loaded:?} {}", loaded.in_force).contains("hunter2"), "{text}");
+            assert!(!format!("{loaded:?} {}", loaded.effective).contains("hunter2"), "{text}");
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
             let error = loaded(text, variables).unwrap_err();
             assert!(error.contains("egress.") && !error.contains("hunter2"), "{error}");
         }
-        let shown = loaded("[egress]\nproxy = \"http://u:hunter2@p:1\"\n", &[]).unwrap().in_force.to_string();
+        let shown = loaded("[egress]\nproxy = \"http://u:hunter2@p:1\"\n", &[]).unwrap().effective.to_string();
         assert!(shown.contains("proxy = \"http://***@p:1\"") && !shown.contains("hunter2"), "{shown}");
     }
 }

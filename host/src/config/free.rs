@@ -1,15 +1,14 @@
 //! Values under names that the configuration does not know: a provider's keys, a plugin's own settings.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde_json::{Number, Value as Json};
 
 use super::document::{Node, Value};
-use super::in_force::REDACTED;
-use super::key::{Key, quoted};
+use super::effective::REDACTED;
+use super::key::Key;
 use super::reader::{Reader, Setting};
 use super::template::Template;
+use super::text::inline_schema;
 
 /// The tables in which texts stay as they are written: `provider` replaces the variables of the chosen one alone.
 const PROVIDERS: &str = "auth.providers";
@@ -38,34 +37,11 @@ impl Setting for Free {
         if is_secret(name) {
             return REDACTED.to_owned();
         }
-        match &node.value {
-            Value::List(items) => {
-                let items: Vec<String> = items.iter().map(|item| Self::shown(item, name)).collect();
-                format!("[{}]", items.join(", "))
-            }
-            Value::Table(table) => {
-                let entry = |(name, node): (&String, &Node)| format!("{} = {}", quoted(name), Self::shown(node, name));
-                let entries: Vec<String> = table.iter().map(entry).collect();
-                format!("{{ {} }}", entries.join(", "))
-            }
-            scalar => scalar.to_string(),
-        }
+        node.value.toml(is_secret)
     }
 }
 
-impl JsonSchema for Free {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Free".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "integer", "number", "boolean", "array", "object"] })
-    }
-}
+inline_schema!(Free => json_schema!({ "type": ["string", "integer", "number", "boolean", "array", "object"] }));
 
 fn json(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Json> {
     Some(match &node.value {
@@ -73,18 +49,18 @@ fn json(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Json> {
             Template::read(node, key, reader)?;
             Json::from(written.as_str())
         }
-        Value::Text(_) => Json::String(reader.text(node, key, "a value".to_owned())?),
+        Value::Text(_) => Json::String(reader.text(node, key, "a value")?),
         Value::Integer(integer) => Json::from(*integer),
         Value::Float(float) => match Number::from_f64(*float) {
             Some(number) => Json::Number(number),
             None => {
-                reader.unfit(node, key, &"a plugin gets it as JSON, which has no such number");
+                reader.invalid(node, key, &"a plugin gets it as JSON, which has no such number");
                 return None;
             }
         },
         Value::Boolean(boolean) => Json::Bool(*boolean),
         Value::Datetime(_) => {
-            reader.wrong_type(node, key, "anything but a datetime; write it as a string".to_owned());
+            reader.wrong_type(node, key, "anything but a datetime; write it as a string");
             return None;
         }
         Value::List(items) => {

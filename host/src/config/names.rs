@@ -1,8 +1,6 @@
 //! Names with rules of their own: plugins, providers, scopes, people, redirect URIs, log filters.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::ops::Deref;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
@@ -10,53 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
 use super::problem::nearest;
-use super::text::{Text, Unfit, choice, text_schema};
-
-/// Declares a name: a text that a function has accepted, and perhaps respelled.
-macro_rules! name {
-    ($(#[$about:meta])* pub struct $name:ident = $accept:path, $what:literal, $example:literal, $pattern:literal) => {
-        $(#[$about])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub struct $name(String);
-
-        impl $name {
-            /// The name itself.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl Deref for $name {
-            type Target = str;
-
-            fn deref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Unfit;
-
-            fn from_str(text: &str) -> Result<Self, Unfit> {
-                $accept(text).map(Self)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl Text for $name {
-            const WHAT: &'static str = $what;
-            const EXAMPLE: &'static str = $example;
-            const PATTERN: &'static str = $pattern;
-        }
-
-        text_schema!($name);
-    };
-}
+use super::text::{InvalidValue, Text, choice, name, text_schema};
 
 name! {
     /// The name of a plugin in snake case; `my-tool` and `my_tool` are the same one.
@@ -69,6 +21,10 @@ name! {
 name! {
     /// The name of an identity provider: a built-in one, or one that `[auth.providers]` declares.
     pub struct ProviderName = provider_name, "a provider's name", "auth0", "[a-z0-9_-]+"
+}
+name! {
+    /// The name of a group of people.
+    pub struct GroupName = group_name, "a group's name", "ops", "[A-Za-z0-9_-]+"
 }
 name! {
     /// A scope (RFC 6749 §3.3).
@@ -104,39 +60,30 @@ choice! {
     }
 }
 
-/// Plugins are looked up by their name in snake case.
-impl Borrow<str> for PluginName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Borrow<str> for ProviderName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A name of WIT as tools and keys have it: kebab case becomes snake case.
 pub(crate) fn snake(kebab: &str) -> String {
     kebab.replace('-', "_")
 }
 
-fn plugin_name(text: &str) -> Result<String, Unfit> {
+fn plugin_name(text: &str) -> Result<String, InvalidValue> {
+    group_name(text).map(|name| snake(&name))
+}
+
+fn group_name(text: &str) -> Result<String, InvalidValue> {
     if text.is_empty() {
         return Err("a name cannot be empty".into());
     }
-    prefix(text).map(|name| snake(&name))
+    prefix(text)
 }
 
-fn prefix(text: &str) -> Result<String, Unfit> {
+fn prefix(text: &str) -> Result<String, InvalidValue> {
     if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
         return Err("only letters, digits, `_` and `-` may be used".into());
     }
     Ok(text.to_owned())
 }
 
-fn provider_name(text: &str) -> Result<String, Unfit> {
+fn provider_name(text: &str) -> Result<String, InvalidValue> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     let in_small_letters = text.to_ascii_lowercase();
     if text != in_small_letters && in_small_letters.chars().all(fits) {
@@ -148,7 +95,7 @@ fn provider_name(text: &str) -> Result<String, Unfit> {
     Ok(text.to_owned())
 }
 
-fn scope(text: &str) -> Result<String, Unfit> {
+fn scope(text: &str) -> Result<String, InvalidValue> {
     let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
     if text.is_empty() || !text.chars().all(fits) {
         return Err("a scope has no spaces, quotes or backslashes, and only ASCII".into());
@@ -156,7 +103,7 @@ fn scope(text: &str) -> Result<String, Unfit> {
     Ok(text.to_owned())
 }
 
-fn redirect_uri(text: &str) -> Result<String, Unfit> {
+fn redirect_uri(text: &str) -> Result<String, InvalidValue> {
     let url = Url::parse(text).map_err(|error| format!("not an absolute URI: {error}"))?;
     if url.fragment().is_some() {
         return Err("a redirect URI has no fragment".into());
@@ -167,7 +114,7 @@ fn redirect_uri(text: &str) -> Result<String, Unfit> {
 
 /// A directive without `=` or `[` is a level, or else a target, which would let its whole output through; since
 /// nobody means that by `inof`, a target has to be written `target=level`.
-fn log_filter(text: &str) -> Result<String, Unfit> {
+fn log_filter(text: &str) -> Result<String, InvalidValue> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     for directive in text.split(',').map(str::trim) {
         if directive.contains(['=', '[']) || directive.parse::<LevelFilter>().is_ok() && !directive.is_empty() {
@@ -198,28 +145,10 @@ pub enum Who {
     Group(String),
 }
 
-name! {
-    /// The name of a group of people.
-    pub struct GroupName = group_name, "a group's name", "ops", "[A-Za-z0-9_-]+"
-}
-
-impl Borrow<str> for GroupName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-fn group_name(text: &str) -> Result<String, Unfit> {
-    if text.is_empty() {
-        return Err("a name cannot be empty".into());
-    }
-    prefix(text)
-}
-
 impl FromStr for Who {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         if let Some(subject) = text.strip_prefix("sub:") {
             return id(subject).map(Self::Subject);
         }
@@ -263,12 +192,12 @@ fn ascii_domain(text: &str) -> Option<String> {
     }
 }
 
-fn shape() -> Unfit {
+fn shape() -> InvalidValue {
     "expected \"alice@example.com\", \"*@example.com\", \"sub:…\", \"org:…\" or \"group:…\"".into()
 }
 
 /// An id of the provider's, which may be anything but a pattern: somebody who writes one means more than one.
-fn id(text: &str) -> Result<String, Unfit> {
+fn id(text: &str) -> Result<String, InvalidValue> {
     if text.is_empty() || text.trim() != text {
         return Err(shape());
     }

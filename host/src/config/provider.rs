@@ -13,13 +13,11 @@ use std::sync::Arc;
 
 use url::Url;
 
-pub use self::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
-pub use self::values::{
-    BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Method, Presence, Revocation, Secret, Words,
-};
+pub use self::keys::{Hint, ProviderKeys};
+pub use self::values::{BasicEncoding, ClientAuth, DiscoveryUrl, Endpoint, Method, Presence, Revocation, Secret};
 use super::address::BaseUrl;
 use super::document::{self, Node, Value};
-use super::in_force::{AtProvider, Line};
+use super::effective::{Line, ProviderUrls};
 use super::key::Key;
 use super::keys::Config;
 use super::problem::{Fault, Source, nearest};
@@ -123,9 +121,9 @@ impl Provider {
         self.keys.discovery.clone().or_else(of_issuer)
     }
 
-    pub(super) fn urls_to_compare(&self, base_url: &BaseUrl) -> AtProvider {
+    pub(super) fn urls_to_compare(&self, base_url: &BaseUrl) -> ProviderUrls {
         let discovery = self.discovery().map(|discovery| discovery.to_string());
-        AtProvider { name: self.display_name().to_owned(), discovery, callback: base_url.callback() }
+        ProviderUrls { name: self.display_name().to_owned(), discovery, callback: base_url.callback() }
     }
 
     /// Every URL that the keys give, with its key.
@@ -300,10 +298,10 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
     {
         let message =
             "`discovery` is missing; without it, `issuer`, `authorization_endpoint` and `token_endpoint` are needed";
-        reader.conflict(std::slice::from_ref(&key), message.to_owned());
+        reader.conflict(std::slice::from_ref(&key), message);
     }
     if provider.discovery().is_none() && provider.issuer.is_none() {
-        reader.conflict(std::slice::from_ref(&key), "without `discovery`, `issuer` is needed".to_owned());
+        reader.conflict(std::slice::from_ref(&key), "without `discovery`, `issuer` is needed");
     }
     let issuer = provider.issuer.as_ref().and_then(|issuer| Url::parse(issuer).ok());
     for (name, url) in provider.urls().into_iter().chain(issuer.iter().map(|issuer| ("issuer", issuer))) {
@@ -318,7 +316,7 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
         && provider.client_auth != ClientAuth::Auto
         && provider.secret().is_none()
     {
-        reader.conflict(&[key.child("client_auth")], "needs a `client_secret`".to_owned());
+        reader.conflict(&[key.child("client_auth")], "needs a `client_secret`");
     }
     let verify = key.child("verify");
     for algorithm in provider.verify.algorithms.iter() {
@@ -328,7 +326,7 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
         }
     }
     if provider.verify.leeway.duration().as_secs() > 60 {
-        reader.conflict(&[verify.child("leeway")], "more than a minute".to_owned());
+        reader.conflict(&[verify.child("leeway")], "more than a minute");
     }
 }
 

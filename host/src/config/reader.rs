@@ -6,8 +6,8 @@ use std::fmt;
 use std::path::Path;
 
 use super::document::{Node, Value};
+use super::effective::Line;
 use super::environment::Environment;
-use super::in_force::Line;
 use super::invocation::Override;
 use super::key::{Key, PREFIX};
 use super::problem::{Fault, Problem, Source, nearest};
@@ -135,10 +135,10 @@ impl<'a> Reader<'a> {
     /// Reports that the values of these keys do not go together, at the first of them.
     ///
     /// Where one of them is wrong by itself, that is said already, and its default would speak for it here.
-    pub(super) fn conflict(&mut self, keys: &[Key], message: String) {
+    pub(super) fn conflict(&mut self, keys: &[Key], message: impl Into<String>) {
         let Some(first) = keys.first() else { return };
         if !keys.iter().any(|key| self.is_wrong(key)) {
-            self.problem(&self.source_of(first), first, Fault::Conflict(message));
+            self.problem(&self.source_of(first), first, Fault::Conflict(message.into()));
         }
     }
 
@@ -203,24 +203,28 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a value of another type.
-    pub(super) fn wrong_type(&mut self, node: &Node, key: &Key, expected: String) {
-        let got = node.value.describe();
+    pub(super) fn wrong_type(&mut self, node: &Node, key: &Key, expected: impl Into<String>) {
+        let (expected, got) = (expected.into(), node.value.describe());
         self.problem(&node.source, key, Fault::Type { expected, got });
     }
 
+    /// The text of a key that may hold a secret. A value of another type is reported, and not shown.
+    pub(super) fn secret_text<'n>(&mut self, node: &'n Node, key: &Key, expected: &str) -> Option<&'n str> {
+        let Value::Text(text) = &node.value else {
+            let (expected, got) = (expected.to_owned(), node.value.kind().to_owned());
+            self.problem(&node.source, key, Fault::Type { expected, got });
+            return None;
+        };
+        Some(text)
+    }
+
     /// The text of a key that is always used, its variables replaced.
-    pub(super) fn text(&mut self, node: &Node, key: &Key, expected: String) -> Option<String> {
+    pub(super) fn text(&mut self, node: &Node, key: &Key, expected: impl Into<String>) -> Option<String> {
         let Value::Text(written) = &node.value else {
             self.wrong_type(node, key, expected);
             return None;
         };
-        let template = match &node.source {
-            Source::File { .. } => Template::parse(written),
-            Source::Variable { .. } | Source::Several(_) | Source::CommandLine(_) | Source::Default => {
-                return Some(written.clone());
-            }
-        };
-        let resolved = template
+        let resolved = Template::from_source(written, &node.source)
             .map_err(|error| vec![error])
             .and_then(|template| template.resolve(|name| self.environment.lookup(name)));
         match resolved {
@@ -233,7 +237,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a value of the right type that does not fit.
-    pub(super) fn unfit(&mut self, node: &Node, key: &Key, reason: &dyn fmt::Display) {
+    pub(super) fn invalid(&mut self, node: &Node, key: &Key, reason: &dyn fmt::Display) {
         let value = node.value.to_string();
         let reason = reason.to_string();
         self.problem(&node.source, key, Fault::Value { value, reason });

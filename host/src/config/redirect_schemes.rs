@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::{Text, Unfit, text_schema};
+use super::text::{InvalidValue, Text, text_schema};
 use crate::schemes::{self, Nature};
 
 /// One rule of `auth.redirect_schemes`, over what is known of schemes.
@@ -21,9 +21,9 @@ pub enum SchemeRule {
 pub(super) const WEB: [&str; 2] = ["http", "https"];
 
 impl FromStr for SchemeRule {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let (is_denied, name) = text.strip_prefix('!').map_or((false, text), |name| (true, name));
         let name = name.to_ascii_lowercase();
         if name == "*" {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::document::{Node, Table, Value};
-use super::in_force::REDACTED;
+use super::effective::REDACTED;
 use super::key::Key;
-use super::problem::{Fault, Source};
+use super::problem::Fault;
 use super::reader::{Reader, Setting, Shape};
 use super::template::Template;
 use super::text::Text;
@@ -15,7 +15,7 @@ use super::units::{Count, Positive, Quantity};
 impl<T: Text> Setting for T {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node, key, T::expected())?;
-        text.parse().map_err(|reason| reader.unfit(node, key, &reason)).ok()
+        text.parse().map_err(|reason| reader.invalid(node, key, &reason)).ok()
     }
 
     fn from_variable(text: &str) -> Value {
@@ -26,9 +26,9 @@ impl<T: Text> Setting for T {
 /// A directory; a relative one begins at the configuration file's.
 impl Setting for PathBuf {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.text(node, key, "a path".to_owned())?;
+        let text = reader.text(node, key, "a path")?;
         if text.is_empty() {
-            reader.unfit(node, key, &"a path cannot be empty; write \".\" for the file's own directory");
+            reader.invalid(node, key, &"a path cannot be empty; write \".\" for the file's own directory");
             return None;
         }
         Some(reader.directory.join(text))
@@ -41,11 +41,11 @@ impl Setting for bool {
         if let Value::Boolean(boolean) = node.value {
             return Some(boolean);
         }
-        match reader.text(node, key, "true or false".to_owned())?.trim().to_ascii_lowercase().as_str() {
+        match reader.text(node, key, "true or false")?.trim().to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Some(true),
             "false" | "0" | "no" | "off" => Some(false),
             _ => {
-                reader.unfit(node, key, &"expected true or false");
+                reader.invalid(node, key, &"expected true or false");
                 None
             }
         }
@@ -55,9 +55,9 @@ impl Setting for bool {
 impl Setting for Count {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         match node.value {
-            Value::Integer(number) => Self::try_from(number).map_err(|reason| reader.unfit(node, key, &reason)).ok(),
+            Value::Integer(number) => Self::try_from(number).map_err(|reason| reader.invalid(node, key, &reason)).ok(),
             _ => {
-                reader.wrong_type(node, key, "a whole number".to_owned());
+                reader.wrong_type(node, key, "a whole number");
                 None
             }
         }
@@ -71,7 +71,7 @@ impl Setting for Count {
 impl<Q: Setting + Quantity> Setting for Positive<Q> {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         let quantity = Q::read(node, key, reader)?;
-        Self::new(quantity).map_err(|reason| reader.unfit(node, key, &reason)).ok()
+        Self::new(quantity).map_err(|reason| reader.invalid(node, key, &reason)).ok()
     }
 
     fn from_variable(text: &str) -> Value {
@@ -82,20 +82,9 @@ impl<Q: Setting + Quantity> Setting for Positive<Q> {
 /// A text that is not resolved before it is used. It may be a secret, so nothing of it is shown.
 impl Setting for Template {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        let Value::Text(text) = &node.value else {
-            let expected = "a string".to_owned();
-            let got = node.value.kind().to_owned();
-            reader.problem(&node.source, key, Fault::Type { expected, got });
-            return None;
-        };
-        match &node.source {
-            Source::File { .. } => {
-                Self::parse(text).map_err(|error| reader.problem(&node.source, key, error.into())).ok()
-            }
-            Source::Variable { .. } | Source::Several(_) | Source::CommandLine(_) | Source::Default => {
-                Some(Self::literal(text))
-            }
-        }
+        let text = reader.secret_text(node, key, "a string")?;
+        let template = Self::from_source(text, &node.source);
+        template.map_err(|error| reader.problem(&node.source, key, error.into())).ok()
     }
 
     fn shown(_: &Node, _name: &str) -> String {
@@ -128,7 +117,7 @@ impl<T: Setting> Setting for Vec<T> {
 
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         let Value::List(items) = &node.value else {
-            reader.wrong_type(node, key, "a list".to_owned());
+            reader.wrong_type(node, key, "a list");
             return None;
         };
         // All of them before the first that does not fit ends it.
@@ -143,7 +132,7 @@ impl<K: Text + Ord, V: Setting> Setting for BTreeMap<K, V> {
 
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         let Value::Table(table) = &node.value else {
-            reader.wrong_type(node, key, "a table".to_owned());
+            reader.wrong_type(node, key, "a table");
             return None;
         };
         let mut entries = Self::new();

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
+
+use super::problem::Source;
+use super::text::inline_schema;
 
 /// The value of a variable, if it is set; or why the file that should give it does not.
 pub type Lookup<'v> = Result<Option<&'v str>, String>;
@@ -79,9 +82,17 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// A text in which nothing is special, such as one that came out of a variable.
-    pub fn literal(text: impl Into<String>) -> Self {
-        Self(vec![Part::Literal(text.into())])
+    /// Reads a text from its source. Only files have variables in their texts: any other text is literal.
+    ///
+    /// # Errors
+    /// As for [`Template::parse`].
+    pub(super) fn from_source(text: &str, source: &Source) -> Result<Self, TemplateError> {
+        match source {
+            Source::File { .. } => Self::parse(text),
+            Source::Variable { .. } | Source::Several(_) | Source::CommandLine(_) | Source::Default => {
+                Ok(Self(vec![Part::Literal(text.to_owned())]))
+            }
+        }
     }
 
     /// The text, with every variable replaced by its value.
@@ -155,19 +166,7 @@ impl fmt::Debug for Template {
     }
 }
 
-impl JsonSchema for Template {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Template".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
-    }
-}
+inline_schema!(Template => json_schema!({ "type": "string" }));
 
 /// Whether a shell would take this as the name of a variable.
 pub(super) fn is_variable_name(name: &str) -> bool {
@@ -223,6 +222,6 @@ mod tests {
 
     #[test]
     fn a_secret_in_plain_does_not_show() {
-        assert_eq!(format!("{:?}", Template::literal("hunter2")), "Template(..)");
+        assert_eq!(format!("{:?}", Template::from_source("hunter2", &Source::Default).unwrap()), "Template(..)");
     }
 }

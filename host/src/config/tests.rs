@@ -9,7 +9,7 @@ use std::path::Path;
 use super::*;
 
 /// The configuration that a file gives, as for looking at plugins, with these variables.
-fn load(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Setup, ConfigError> {
     let environment = Environment::from_iter(variables.iter().copied());
     Config::parse(text, &Invocation::new(Purpose::Look), &environment)
 }
@@ -68,7 +68,7 @@ fn every_key_with_one_value_has_a_variable() {
         ("TINYMCP_PLUGINS_POLL", "2s"),
         ("TINYMCP_STATE_DIR", " "),
     ];
-    let Loaded { config, warnings, .. } = load("[plugin.my-tool]", &variables).unwrap();
+    let Setup { config, warnings, .. } = load("[plugin.my-tool]", &variables).unwrap();
     assert_eq!(warnings, []);
     assert_eq!(config.server.base_url, BaseUrl::localhost(1));
     assert_eq!(config.auth.provider.as_str(), "clerk");
@@ -179,8 +179,8 @@ settings = { password = "hunter2" }
     let process = [("HOST", "hidden.example"), ("TINYMCP_PLUGIN_MY_TOOL_SECRETS_OTHER", "hunter2")];
     let environment = Environment::from_iter(process).with_dot_env(&".env".into(), "\nTINYMCP_LIMITS_QUEUE=7");
     let invocation = listen_on("--listen", "localhost:1");
-    let in_force = Config::parse(file, &invocation, &environment).unwrap().in_force.to_string();
-    assert!(!in_force.contains("hunter2") && !in_force.contains("hidden"), "{in_force}");
+    let effective = Config::parse(file, &invocation, &environment).unwrap().effective.to_string();
+    assert!(!effective.contains("hunter2") && !effective.contains("hidden"), "{effective}");
     for expected in [
         "[server]\nlisten = \"localhost:1\"  # --listen\nbase_url = \"https://${HOST}\"  # tinymcp.toml:3\n",
         "provider = \"auth0\"  # default\n",
@@ -193,7 +193,7 @@ settings = { password = "hunter2" }
         "OTHER = \"***\"  # TINYMCP_PLUGIN_MY_TOOL_SECRETS_OTHER\n",
         "password = \"***\"  # tinymcp.toml:13\n",
     ] {
-        assert!(in_force.contains(expected), "{expected}\nis not in\n{in_force}");
+        assert!(effective.contains(expected), "{expected}\nis not in\n{effective}");
     }
 }
 
@@ -202,5 +202,5 @@ fn what_is_in_force_is_a_configuration() {
     let file =
         "[server]\nlisten = '127.0.0.1:1'\n[auth.scopes]\n'a:b' = ['*@example.com']\n[plugin.hello]\nprefix = ''";
     let first = load(file, &[]).unwrap();
-    assert_eq!(loaded(&first.in_force.to_string(), &[]), first.config);
+    assert_eq!(loaded(&first.effective.to_string(), &[]), first.config);
 }

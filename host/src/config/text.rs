@@ -9,15 +9,15 @@ use schemars::{Schema, json_schema};
 /// Why a text does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unfit(pub(super) Cow<'static, str>);
+pub struct InvalidValue(pub(super) Cow<'static, str>);
 
-impl From<&'static str> for Unfit {
+impl From<&'static str> for InvalidValue {
     fn from(reason: &'static str) -> Self {
         Self(Cow::Borrowed(reason))
     }
 }
 
-impl From<String> for Unfit {
+impl From<String> for InvalidValue {
     fn from(reason: String) -> Self {
         Self(Cow::Owned(reason))
     }
@@ -49,9 +49,9 @@ pub(super) fn schema<T: Text>() -> Schema {
     schema
 }
 
-/// Gives types that are [`Text`] their JSON schema.
-macro_rules! text_schema {
-    ($($type:ident),* $(,)?) => {$(
+/// Gives types their JSON schema, which stands where it is used.
+macro_rules! inline_schema {
+    ($($type:ident)|+ => $schema:expr) => {$(
         impl schemars::JsonSchema for $type {
             fn inline_schema() -> bool {
                 true
@@ -62,12 +62,72 @@ macro_rules! text_schema {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                $crate::config::text::schema::<Self>()
+                $schema
             }
         }
+    )+};
+}
+pub(super) use inline_schema;
+
+/// Gives types that are [`Text`] their JSON schema.
+macro_rules! text_schema {
+    ($($type:ident),* $(,)?) => {$(
+        $crate::config::text::inline_schema!($type => $crate::config::text::schema::<$type>());
     )*};
 }
 pub(super) use text_schema;
+
+/// Declares a name: a text that a function has accepted, and perhaps respelled.
+macro_rules! name {
+    ($(#[$about:meta])* pub struct $name:ident = $accept:path, $what:literal, $example:literal, $pattern:literal) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::ops::Deref for $name {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::config::text::InvalidValue;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $accept(text).map(Self)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl $crate::config::text::Text for $name {
+            const WHAT: &'static str = $what;
+            const EXAMPLE: &'static str = $example;
+            const PATTERN: &'static str = $pattern;
+        }
+        $crate::config::text::text_schema!($name);
+    };
+}
+pub(super) use name;
 
 /// Declares an enum whose cases are written as fixed words.
 macro_rules! choice {
@@ -83,7 +143,7 @@ macro_rules! choice {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::config::text::Unfit;
+            type Err = $crate::config::text::InvalidValue;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
@@ -109,7 +169,7 @@ macro_rules! alternatives {
 pub(super) use alternatives;
 
 /// The reason for a word that is not among the known ones.
-pub(super) fn not_one_of(word: &str, known: &[&str]) -> Unfit {
+pub(super) fn not_one_of(word: &str, known: &[&str]) -> InvalidValue {
     match super::problem::nearest(word, known.iter().copied()) {
         Some(nearest) => format!("did you mean {nearest:?}?").into(),
         None => format!("expected one of {}", known.join(", ")).into(),

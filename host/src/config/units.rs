@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::text::{Text, Unfit, text_schema};
+use super::text::{InvalidValue, Text, inline_schema, text_schema};
 
 /// Units of time in milliseconds, the longest first.
 const TIME_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -47,9 +47,9 @@ impl From<Duration> for Period {
 }
 
 impl FromStr for Period {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let mut milliseconds: u64 = 0;
         let mut rest = text;
         let mut smallest = u64::MAX;
@@ -111,9 +111,9 @@ impl ByteSize {
 }
 
 impl FromStr for ByteSize {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let (number, unit, rest) = number_with_unit(text)?;
         if !rest.is_empty() {
             return Err("a size is one number with one unit".into());
@@ -166,18 +166,18 @@ impl From<Positive<Count>> for u32 {
 }
 
 impl TryFrom<i64> for Count {
-    type Error = Unfit;
+    type Error = InvalidValue;
 
-    fn try_from(number: i64) -> Result<Self, Unfit> {
+    fn try_from(number: i64) -> Result<Self, InvalidValue> {
         let number = u32::try_from(number).ok().filter(|number| *number <= Self::MAX);
         Ok(Self(number.ok_or("must be between 0 and 1000000")?))
     }
 }
 
 impl FromStr for Count {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let number: i64 = text.parse().map_err(|_| "expected a whole number")?;
         number.try_into()
     }
@@ -189,19 +189,7 @@ impl fmt::Display for Count {
     }
 }
 
-impl JsonSchema for Count {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Count".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 0, "maximum": Self::MAX })
-    }
-}
+inline_schema!(Count => json_schema!({ "type": "integer", "minimum": 0, "maximum": Count::MAX }));
 
 /// What can be none at all.
 pub(super) trait Quantity: JsonSchema {
@@ -231,7 +219,7 @@ impl Quantity for Count {
 pub struct Positive<Q>(Q);
 
 impl<Q> Positive<Q> {
-    pub(super) fn new(quantity: Q) -> Result<Self, Unfit>
+    pub(super) fn new(quantity: Q) -> Result<Self, InvalidValue>
     where
         Q: Quantity,
     {
@@ -250,10 +238,10 @@ impl<Q> Deref for Positive<Q> {
     }
 }
 
-impl<Q: Quantity + FromStr<Err = Unfit>> FromStr for Positive<Q> {
-    type Err = Unfit;
+impl<Q: Quantity + FromStr<Err = InvalidValue>> FromStr for Positive<Q> {
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         Self::new(text.parse()?)
     }
 }
@@ -283,7 +271,7 @@ impl<Q: JsonSchema> JsonSchema for Positive<Q> {
 }
 
 /// Splits the first number and its unit off a text.
-fn number_with_unit(text: &str) -> Result<(u64, &str, &str), Unfit> {
+fn number_with_unit(text: &str) -> Result<(u64, &str, &str), InvalidValue> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(digits);
     let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
@@ -295,7 +283,7 @@ fn number_with_unit(text: &str) -> Result<(u64, &str, &str), Unfit> {
     Ok((number, unit, rest))
 }
 
-fn factor(unit: &str, units: &[(&str, u64)]) -> Result<u64, Unfit> {
+fn factor(unit: &str, units: &[(&str, u64)]) -> Result<u64, InvalidValue> {
     let known = || units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     match units.iter().find(|(name, _)| *name == unit) {
         Some((_, factor)) => Ok(*factor),
@@ -309,8 +297,10 @@ mod tests {
     use super::*;
 
     /// Reads a text; gives what it displays as, after checking that this reads back as the same.
-    fn shown<T: FromStr<Err = Unfit> + fmt::Display + PartialEq + fmt::Debug>(text: &str) -> Result<String, String> {
-        let value: T = text.parse().map_err(|error: Unfit| error.to_string())?;
+    fn shown<T: FromStr<Err = InvalidValue> + fmt::Display + PartialEq + fmt::Debug>(
+        text: &str,
+    ) -> Result<String, String> {
+        let value: T = text.parse().map_err(|error: InvalidValue| error.to_string())?;
         assert_eq!(value.to_string().parse::<T>().as_ref(), Ok(&value), "{text}");
         Ok(value.to_string())
     }

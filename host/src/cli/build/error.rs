@@ -70,24 +70,24 @@ pub(super) struct MissingExport {
     pub(super) name: String,
     /// The object that it must be in.
     pub(super) object: Option<String>,
-    pub(super) instead: Instead,
+    pub(super) mismatch: Mismatch,
 }
 
-/// The thing that is there instead.
+/// The thing that is there mismatch.
 #[derive(Debug)]
-pub(super) enum Instead {
-    Nothing { similar: Option<String> },
+pub(super) enum Mismatch {
+    Absent { similar: Option<String> },
     Async,
     Generator,
-    NoFunction,
+    NotFunction,
 }
 
 impl fmt::Display for MissingExport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { function, name, object, instead } = self;
+        let Self { function, name, object, mismatch } = self;
         let place = object.as_ref().map(|object| format!(" in `export const {object} = {{ … }}`")).unwrap_or_default();
-        match instead {
-            Instead::Nothing { similar } => {
+        match mismatch {
+            Mismatch::Absent { similar } => {
                 let written = if object.is_some() {
                     format!("`{name}(…) {{ … }}`")
                 } else {
@@ -96,12 +96,12 @@ impl fmt::Display for MissingExport {
                 write!(f, "its world exports `{function}`, and the module lacks {written}{place}")?;
                 similar.as_ref().map_or(Ok(()), |similar| write!(f, ": is that `{similar}`?"))
             }
-            Instead::Async => write!(
+            Mismatch::Async => write!(
                 f,
                 "`{name}`{place} is async, and the world's `{function}` is not: nothing waits for a promise; make it a plain function"
             ),
-            Instead::Generator => write!(f, "`{name}`{place} is a generator: make it a plain function"),
-            Instead::NoFunction => write!(f, "`{name}`{place} is no function, and the world's `{function}` is one"),
+            Mismatch::Generator => write!(f, "`{name}`{place} is a generator: make it a plain function"),
+            Mismatch::NotFunction => write!(f, "`{name}`{place} is no function, and the world's `{function}` is one"),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
 use super::folder::Folder;
-use super::manner::Names;
+use super::options::FunctionNames;
 use super::toolchain::{Tool, Toolchain};
 use super::wit::Wit;
 use crate::plugins::loading::stack_size;
@@ -37,7 +37,7 @@ impl Language {
         })
     }
 
-    /// Names what a folder that looks like the source of a plugin lacks to be one. Nothing of folders that do not.
+    /// FunctionNames what a folder that looks like the source of a plugin lacks to be one. Nothing of folders that do not.
     pub(super) fn lacks(directory: &Path) -> Option<String> {
         if let Some(lacks) = python::lacks(directory).or_else(|| javascript::lacks(directory)) {
             return Some(lacks);
@@ -88,7 +88,7 @@ impl Language {
         tool: &Tool,
         folder: &Folder,
         wit: Option<&Wit>,
-        names: Names,
+        names: FunctionNames,
         target_dir: &Path,
     ) -> Result<PathBuf, BuildError> {
         match self {

@@ -16,7 +16,7 @@ pub(in crate::cli) struct Source {
 
 /// A folder that looks like the source of a plugin, and is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::cli) struct Incomplete {
+pub(in crate::cli) struct IncompleteSource {
     pub(in crate::cli) name: String,
     pub(in crate::cli) lacks: String,
 }
@@ -29,7 +29,7 @@ pub(in crate::cli) enum SourcesError {
     #[error("no sources of a plugin `{name}` in `{}`: there {}", directory.display(), names(.known))]
     Unknown { name: String, directory: PathBuf, known: Vec<String> },
     #[error("`{}` is no source of a plugin: it lacks {lacks}", directory.display())]
-    Incomplete { directory: PathBuf, lacks: String },
+    IncompleteSource { directory: PathBuf, lacks: String },
 }
 
 /// The end of a sentence that says of which plugins there are sources.
@@ -59,13 +59,13 @@ pub(in crate::cli) fn all(plugins_dir: &Path) -> Result<Vec<Source>, SourcesErro
 }
 
 /// The folders of the plugins directory that are nearly sources, ordered by name, but for those of disabled plugins.
-pub(in crate::cli) fn incomplete(config: &Config) -> Vec<Incomplete> {
+pub(in crate::cli) fn incomplete(config: &Config) -> Vec<IncompleteSource> {
     let entries = fs::read_dir(&config.plugins.dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let folders = entries.filter(|path| path.is_dir() && !is_output(path) && Language::of(path).is_none());
-    let mut incomplete: Vec<Incomplete> = folders
+    let mut incomplete: Vec<IncompleteSource> = folders
         .filter_map(|path| {
             let name = path.file_name()?.to_str()?.to_owned();
-            Some(Incomplete { lacks: Language::lacks(&path)?, name })
+            Some(IncompleteSource { lacks: Language::lacks(&path)?, name })
         })
         .filter(|folder| config.plugin(&folder.name).enabled)
         .collect();
@@ -85,7 +85,7 @@ pub(in crate::cli) fn choose(config: &Config, names: &[String]) -> Result<Vec<So
         found.ok_or_else(|| {
             let folder = directory.join(name);
             match Language::lacks(&folder) {
-                Some(lacks) => SourcesError::Incomplete { directory: folder, lacks },
+                Some(lacks) => SourcesError::IncompleteSource { directory: folder, lacks },
                 None => SourcesError::Unknown {
                     name: name.clone(),
                     directory: directory.clone(),

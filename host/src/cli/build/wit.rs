@@ -4,15 +4,15 @@
 //! hint. It is an explanation and no gate: a toolchain may read a newer WIT, or find packages elsewhere, and what it
 //! builds counts.
 
-mod complaint;
-pub(super) mod hint;
+mod error;
+pub(in crate::cli) mod hint;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use wit_parser::{LiveTypes, PackageId, PackageName, PackageSourceMap, Resolve, TypeOwner, World, WorldItem};
 
-pub(super) use self::complaint::Complaint;
+pub(super) use self::error::WitError;
 
 /// The WIT of a source.
 pub(super) struct Wit {
@@ -23,7 +23,7 @@ pub(super) struct Wit {
 
 impl Wit {
     /// Reads `wit/` of a source; nothing if there is none.
-    pub(super) fn read(source_dir: &Path) -> Result<Option<Self>, Complaint> {
+    pub(super) fn read(source_dir: &Path) -> Result<Option<Self>, WitError> {
         let directory = source_dir.join("wit");
         if !directory.is_dir() {
             return Ok(None);
@@ -32,7 +32,7 @@ impl Wit {
         let mut resolve = Resolve { all_features: true, ..Resolve::default() };
         match resolve.push_dir(&directory) {
             Ok((package, files)) => Ok(Some(Self { resolve, package, files })),
-            Err(error) => Err(Complaint::of(&error, &resolve.source_map)),
+            Err(error) => Err(WitError::of(&error, &resolve.source_map)),
         }
     }
 

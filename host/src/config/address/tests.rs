@@ -1,13 +1,13 @@
 use super::*;
 
 /// What a text reads as, after checking that its own spelling reads back as the same.
-fn shown<T: Text + FromStr<Err = Unfit> + fmt::Debug>(text: &str) -> Result<String, String> {
-    let value: T = text.parse().map_err(|error: Unfit| error.to_string())?;
+fn shown<T: Text + FromStr<Err = InvalidValue> + fmt::Debug>(text: &str) -> Result<String, String> {
+    let value: T = text.parse().map_err(|error: InvalidValue| error.to_string())?;
     assert_eq!(value.to_string().parse::<T>().as_ref(), Ok(&value), "{text}");
     Ok(value.to_string())
 }
 
-fn check<T: Text + FromStr<Err = Unfit> + fmt::Debug>(cases: &[(&str, Result<&str, &str>)]) {
+fn check<T: Text + FromStr<Err = InvalidValue> + fmt::Debug>(cases: &[(&str, Result<&str, &str>)]) {
     for (text, expected) in cases {
         assert_eq!(shown::<T>(text), expected.map(str::to_owned).map_err(str::to_owned), "{text}");
     }

@@ -1,18 +1,17 @@
 //! `egress.proxy`: a proxy, as the file and the environment name one.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use url::Url;
 
 use crate::config::document::{Node, Value};
-use crate::config::in_force::REDACTED;
+use crate::config::effective::REDACTED;
 use crate::config::key::Key;
 use crate::config::problem::Fault;
 use crate::config::reader::{Reader, Setting};
-use crate::config::text::Unfit;
+use crate::config::text::{InvalidValue, inline_schema};
 
 /// In place of a URL: the proxy that the environment names.
 const ENV: &str = "env";
@@ -38,9 +37,9 @@ impl ProxyUrl {
 }
 
 impl FromStr for ProxyUrl {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the proxy must be one that speaks http:// or https://".into());
@@ -73,9 +72,9 @@ impl fmt::Debug for ProxyUrl {
 }
 
 impl FromStr for EgressProxy {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         if text == ENV { Ok(Self::Env) } else { text.parse().map(Self::Url) }
     }
 }
@@ -98,33 +97,17 @@ impl fmt::Debug for EgressProxy {
 /// What is expected of it, for people.
 const EXPECTED: &str = "\"env\", or a proxy's URL such as \"http://proxy.example:3128\"";
 
-impl JsonSchema for EgressProxy {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "EgressProxy".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "examples": ["http://proxy.example:3128", ENV],
-            "pattern": r"^(?:env|https?://.+)$|\$\{",
-        })
-    }
-}
+inline_schema!(EgressProxy => json_schema!({
+    "type": "string",
+    "examples": ["http://proxy.example:3128", ENV],
+    "pattern": r"^(?:env|https?://.+)$|\$\{",
+}));
 
 impl Setting for EgressProxy {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        if !matches!(node.value, Value::Text(_)) {
-            let (expected, got) = (EXPECTED.to_owned(), node.value.kind().to_owned());
-            reader.problem(&node.source, key, Fault::Type { expected, got });
-            return None;
-        }
-        let text = reader.text(node, key, EXPECTED.to_owned())?;
-        let refused = |reason: Unfit| Fault::Value { value: REDACTED.to_owned(), reason: reason.to_string() };
+        reader.secret_text(node, key, EXPECTED)?;
+        let text = reader.text(node, key, EXPECTED)?;
+        let refused = |reason: InvalidValue| Fault::Value { value: REDACTED.to_owned(), reason: reason.to_string() };
         text.trim().parse().map_err(|reason| reader.problem(&node.source, key, refused(reason))).ok()
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::keys::{Claims, Document, Hint, Offline, ProviderKeys, Verify};
 use super::*;
-use crate::config::{ConfigError, Environment, Invocation, Loaded, Purpose};
+use crate::config::{ConfigError, Environment, Invocation, Purpose, Setup};
 
-fn serve(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+fn serve(text: &str, variables: &[(&str, &str)]) -> Result<Setup, ConfigError> {
     let environment = Environment::from_iter(variables.iter().copied());
     Config::parse(text, &Invocation::new(Purpose::Serve), &environment)
 }
@@ -381,17 +381,17 @@ audience = 'https://api'
 token_headers = { X-Key = 'hunter2' }
 authorize_params = { password = 'hunter2', a = '${MY_SECRET}' }
 "#;
-    let in_force = serve(text, &with(&AUTH0, &[("MY_SECRET", "hunter2")])).unwrap().in_force.to_string();
-    assert!(!in_force.contains("hunter2"), "{in_force}");
+    let effective = serve(text, &with(&AUTH0, &[("MY_SECRET", "hunter2")])).unwrap().effective.to_string();
+    assert!(!effective.contains("hunter2"), "{effective}");
     for expected in [
         "client_id = \"id\"  # AUTH0_CLIENT_ID\n",
         "client_secret = \"***\"  # AUTH0_CLIENT_SECRET\n",
         "audience = \"https://api\"  # tinymcp.toml:2\n",
         "X-Key = \"***\"  # tinymcp.toml:3\n",
     ] {
-        assert!(in_force.contains(expected), "{expected}\nis not in\n{in_force}");
+        assert!(effective.contains(expected), "{expected}\nis not in\n{effective}");
     }
-    let again: toml::Table = in_force.parse().unwrap();
+    let again: toml::Table = effective.parse().unwrap();
     assert!(again.contains_key("auth"));
 }
 
@@ -399,7 +399,7 @@ authorize_params = { password = 'hunter2', a = '${MY_SECRET}' }
 fn what_is_in_force_shows_what_the_provider_is_asked_and_told() {
     let environment = Environment::from_iter(CLERK).with_dot_env(&".env".into(), "\nCLERK_SCOPES=openid email");
     let text = "server.base_url = 'https://mcp.example.com'\n[auth.providers.clerk.hints.own]\nwhen = 'x'\ntitle = 't'\nhappened = 'h'";
-    let in_force = Config::parse(text, &Invocation::new(Purpose::Serve), &environment).unwrap().in_force.to_string();
+    let effective = Config::parse(text, &Invocation::new(Purpose::Serve), &environment).unwrap().effective.to_string();
     for expected in [
         "discovery = \"https://a.clerk.accounts.dev/.well-known/openid-configuration\"  # CLERK_CONFIG_URL\n",
         "scopes = \"openid email\"  # .env:2: CLERK_SCOPES\n",
@@ -407,18 +407,18 @@ fn what_is_in_force_shows_what_the_provider_is_asked_and_told() {
         "[auth.providers.clerk.hints.own]\nwhen = \"x\"  # tinymcp.toml:3\n",
         "\n\n# The discovery document of Clerk: https://a.clerk.accounts.dev/.well-known/openid-configuration\n# The callback URL to enter at Clerk: https://mcp.example.com/auth/callback\n",
     ] {
-        assert!(in_force.contains(expected), "{expected}\nis not in\n{in_force}");
+        assert!(effective.contains(expected), "{expected}\nis not in\n{effective}");
     }
     for shipped in ["hints.openid", "clerk.variables", "${"] {
-        assert!(!in_force.contains(shipped), "{shipped} is in\n{in_force}");
+        assert!(!effective.contains(shipped), "{shipped} is in\n{effective}");
     }
     let github = [("AUTH_PROVIDER", "github"), ("GITHUB_CLIENT_ID", "id"), ("GITHUB_CLIENT_SECRET", "hunter2")];
-    let in_force = serve("auth.allow = ['alice@example.com']", &github).unwrap().in_force.to_string();
-    assert!(!in_force.contains("discovery document"), "{in_force}");
-    assert!(in_force.ends_with(
+    let effective = serve("auth.allow = ['alice@example.com']", &github).unwrap().effective.to_string();
+    assert!(!effective.contains("discovery document"), "{effective}");
+    assert!(effective.ends_with(
         "\n# The callback URL to enter at GitHub: http://localhost:8000/auth/callback\n# GitHub is reached directly\n"
     ));
-    let none = serve("", &[("AUTH_PROVIDER", "none")]).unwrap().in_force.to_string();
+    let none = serve("", &[("AUTH_PROVIDER", "none")]).unwrap().effective.to_string();
     assert!(!none.contains("callback"), "{none}");
 }
 

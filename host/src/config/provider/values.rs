@@ -1,19 +1,17 @@
 //! The types of values that only providers have.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use url::{ParseError, Url};
 
 use crate::config::document::{Node, Value};
-use crate::config::in_force::REDACTED;
+use crate::config::effective::REDACTED;
 use crate::config::key::Key;
-use crate::config::problem::Fault;
 use crate::config::reader::{Reader, Setting};
-use crate::config::text::{Text, Unfit, choice, text_schema};
+use crate::config::text::{InvalidValue, Text, choice, inline_schema, text_schema};
 use crate::loopback::is_loopback_url;
 
 /// Where a provider's configuration is, relative to its issuer (OpenID Connect Discovery 1.0 §4).
@@ -102,12 +100,12 @@ impl Words {
 impl Setting for Words {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         let texts: Vec<Option<String>> = match &node.value {
-            Value::List(items) => items.iter().map(|item| reader.text(item, key, "a string".to_owned())).collect(),
-            _ => vec![reader.text(node, key, "a list, or a string with spaces or commas".to_owned())],
+            Value::List(items) => items.iter().map(|item| reader.text(item, key, "a string")).collect(),
+            _ => vec![reader.text(node, key, "a list, or a string with spaces or commas")],
         };
         let mut words: Vec<String> = Vec::new();
         if texts.iter().flatten().any(|text| text.contains(NOT_IN_WORDS)) {
-            reader.unfit(node, key, &"only spaces or commas separate words, and no quotes or brackets surround them");
+            reader.invalid(node, key, &"only spaces or commas separate words, and no quotes or brackets surround them");
             return None;
         }
         for text in texts {
@@ -121,19 +119,7 @@ impl Setting for Words {
     }
 }
 
-impl JsonSchema for Words {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Words".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["array", "string"], "items": { "type": "string" } })
-    }
-}
+inline_schema!(Words => json_schema!({ "type": ["array", "string"], "items": { "type": "string" } }));
 
 /// A text that is shown nowhere, and always used: its variables are replaced.
 #[derive(Clone, PartialEq, Eq)]
@@ -159,12 +145,8 @@ impl fmt::Debug for Secret {
 
 impl Setting for Secret {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        if !matches!(node.value, Value::Text(_)) {
-            let fault = Fault::Type { expected: "a string".to_owned(), got: node.value.kind().to_owned() };
-            reader.problem(&node.source, key, fault);
-            return None;
-        }
-        reader.text(node, key, "a string".to_owned()).map(Self)
+        reader.secret_text(node, key, "a string")?;
+        reader.text(node, key, "a string").map(Self)
     }
 
     fn shown(_: &Node, _name: &str) -> String {
@@ -172,19 +154,7 @@ impl Setting for Secret {
     }
 }
 
-impl JsonSchema for Secret {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Secret".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
-    }
-}
+inline_schema!(Secret => json_schema!({ "type": "string" }));
 
 /// Where a provider describes itself: the document's URL, the issuer, or a bare domain.
 ///
@@ -217,9 +187,9 @@ impl DiscoveryUrl {
 }
 
 impl FromStr for DiscoveryUrl {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let text = text.trim();
         let no_host = if text.contains("://") { "not a host name" } else { "neither a URL nor a host name" };
         let inner = text.strip_prefix("https://").filter(|rest| rest.contains("://"));
@@ -273,9 +243,9 @@ impl Endpoint {
 }
 
 impl FromStr for Endpoint {
-    type Err = Unfit;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         endpoint(text).map(Self)
     }
 }
@@ -293,7 +263,7 @@ impl Text for Endpoint {
 
 text_schema!(DiscoveryUrl, Endpoint);
 
-fn endpoint(text: &str) -> Result<Url, Unfit> {
+fn endpoint(text: &str) -> Result<Url, InvalidValue> {
     let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err("the scheme must be https".into());

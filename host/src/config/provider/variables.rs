@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::config::document::{Node, Table, Value};
+use crate::config::effective::{Line, REDACTED};
 use crate::config::environment::Environment;
 use crate::config::free::is_secret;
-use crate::config::in_force::{Line, REDACTED};
 use crate::config::key::Key;
 use crate::config::problem::{Fault, Problem, Source};
 use crate::config::template::{Template, TemplateError};

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::cli::build::anew;
 use crate::cli::build::error::BuildError;
 use crate::cli::build::folder::Folder;
+use crate::cli::build::incremental;
 use crate::cli::build::toolchain::{Tool, Toolchain};
 use crate::cli::build::wit::Wit;
 use crate::cli::output;
@@ -93,5 +93,5 @@ pub(super) async fn build(
         command.args(["--backend", "quickjs"]).arg("--out").arg(out);
         command
     };
-    anew::make(tool, folder, target_dir, command).await
+    incremental::make(tool, folder, target_dir, command).await
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use crate::cli::build::anew;
 use crate::cli::build::error::BuildError;
 use crate::cli::build::folder::Folder;
+use crate::cli::build::incremental;
 use crate::cli::build::toolchain::{Tool, Toolchain};
 
 /// The module that has the world's functions; its name is the one in componentize-py's own examples.
@@ -52,5 +52,5 @@ pub(super) async fn build(tool: &Tool, folder: &Folder, target_dir: &Path) -> Re
         }
         command
     };
-    anew::make(tool, folder, target_dir, command).await
+    incremental::make(tool, folder, target_dir, command).await
 }

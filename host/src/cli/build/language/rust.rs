@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::cli::build::error::{BuildError, TARGET, TargetError};
 use crate::cli::build::folder::Folder;
-use crate::cli::build::manner::Names;
+use crate::cli::build::options::FunctionNames;
 use crate::cli::build::toolchain::{Tool, Toolchain};
 use crate::cli::output;
 
@@ -68,7 +68,7 @@ struct CargoMessage {
 pub(super) async fn build(
     tool: &Tool,
     folder: &Folder,
-    names: Names,
+    names: FunctionNames,
     target_dir: &Path,
 ) -> Result<PathBuf, BuildError> {
     require_target().await?;
@@ -79,7 +79,7 @@ pub(super) async fn build(
     } else {
         command.args(["build", "--release", "--target", TARGET]);
     }
-    if names == Names::Kept {
+    if names == FunctionNames::Keep {
         // A key of the profile, and not a flag: those that the author has set stay as they are.
         command.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     }

@@ -49,56 +49,14 @@ const KEYWORDS: [(&[&str], &str); 6] = [
     (&["trait", "service", "protocol"], "interface"),
 ];
 
-/// The words that cannot name anything without a `%`.
-const RESERVED: [&str; 44] = [
-    "as",
-    "async",
-    "bool",
-    "borrow",
-    "char",
-    "constructor",
-    "enum",
-    "error-context",
-    "export",
-    "f32",
-    "f64",
-    "flags",
-    "from",
-    "func",
-    "future",
-    "import",
-    "include",
-    "interface",
-    "list",
-    "map",
-    "option",
-    "own",
-    "package",
-    "record",
-    "resource",
-    "result",
-    "s16",
-    "s32",
-    "s64",
-    "s8",
-    "static",
-    "stream",
-    "string",
-    "tuple",
-    "type",
-    "u16",
-    "u32",
-    "u64",
-    "u8",
-    "use",
-    "variant",
-    "with",
-    "world",
-    "_",
-];
+/// The words that cannot name anything without a `%`, separated by spaces.
+pub(in crate::cli) const RESERVED: &str = "\
+    as async bool borrow char constructor enum error-context export f32 f64 flags from func future import include \
+    interface list map option own package record resource result s16 s32 s64 s8 static stream string tuple type \
+    u16 u32 u64 u8 use variant with world _";
 
 /// A mistake, seen more closely.
-pub(super) struct Found {
+pub(super) struct Mistake {
     /// Its place; not always the one where the parser noticed.
     pub(super) range: Range<usize>,
     pub(super) message: String,
@@ -113,9 +71,9 @@ pub(super) fn for_all(message: &str) -> Option<String> {
 }
 
 /// Looks at the place of a mistake.
-pub(super) fn find(message: &str, text: &str, range: Range<usize>) -> Found {
-    let around = Around::of(text, &range);
-    let same = |hint: String| Found { range: range.clone(), message: message.to_owned(), hint: Some(hint) };
+pub(super) fn find(message: &str, text: &str, range: Range<usize>) -> Mistake {
+    let around = Context::of(text, &range);
+    let same = |hint: String| Mistake { range: range.clone(), message: message.to_owned(), hint: Some(hint) };
     if let Some(found) = around.misspelt_name() {
         return found;
     }
@@ -129,7 +87,7 @@ pub(super) fn find(message: &str, text: &str, range: Range<usize>) -> Found {
         return same(missing_package(name));
     }
     let hint = around.reserved_name(message).or_else(|| around.nearest_name(message));
-    Found { range, message: message.to_owned(), hint }
+    Mistake { range, message: message.to_owned(), hint }
 }
 
 /// The cure for a package that is not there.
@@ -145,7 +103,7 @@ fn missing_package(name: &str) -> String {
 }
 
 /// The words and signs around a place.
-struct Around<'a> {
+struct Context<'a> {
     text: &'a str,
     /// The word or sign there.
     here: Range<usize>,
@@ -157,7 +115,7 @@ struct Around<'a> {
 /// Words and signs that are looked at on either side.
 const WINDOW: usize = 6;
 
-impl<'a> Around<'a> {
+impl<'a> Context<'a> {
     fn of(text: &'a str, range: &Range<usize>) -> Self {
         let tokens = tokens(text);
         let index = tokens.iter().position(|token| token.end > range.start).unwrap_or(tokens.len());
@@ -181,7 +139,7 @@ impl<'a> Around<'a> {
     }
 
     /// `roll_dice`, `rollDice`, `RollDice`. Not a type of another language, whose hint is another.
-    fn misspelt_name(&self) -> Option<Found> {
+    fn misspelt_name(&self) -> Option<Mistake> {
         let word = self.here();
         let is_name = word.starts_with(|first: char| first.is_ascii_alphabetic());
         let has_both =
@@ -189,7 +147,7 @@ impl<'a> Around<'a> {
         if !is_name || !(word.contains('_') || has_both) || foreign_type(word).is_some() || self.is_generic() {
             return None;
         }
-        Some(Found {
+        Some(Mistake {
             range: self.here.clone(),
             message: "a name is written in kebab case".to_owned(),
             hint: Some(format!("write `{}` for `{word}`", kebab(word))),
@@ -336,14 +294,14 @@ impl<'a> Around<'a> {
     }
 
     /// A sign that should stand behind the word before this one.
-    fn missing_sign(&self, message: &str) -> Option<Found> {
+    fn missing_sign(&self, message: &str) -> Option<Mistake> {
         let sign = [("expected ';'", ";"), ("expected '}'", ","), ("expected ')'", ",")];
         let (_, sign) = sign.into_iter().find(|(said, _)| message.contains(said))?;
         let last = self.before.first()?;
         let end = last.end - 1;
         // The last character, whole.
         let start = self.text.floor_char_boundary(end);
-        Some(Found {
+        Some(Mistake {
             range: start..last.end,
             message: message.to_owned(),
             hint: Some(format!("a `{sign}` is missing here")),
@@ -358,7 +316,8 @@ impl<'a> Around<'a> {
         if is_name && self.before(0) == "(" && self.after(0) != ":" {
             return Some("a parameter is written `name: TYPE`".to_owned());
         }
-        (is_name && RESERVED.contains(&word)).then(|| format!("write `%{word}` for `{word}`, which is a word of WIT"))
+        (is_name && RESERVED.split(' ').any(|reserved| reserved == word))
+            .then(|| format!("write `%{word}` for `{word}`, which is a word of WIT"))
     }
 
     /// A name of this text that differs by a slip.

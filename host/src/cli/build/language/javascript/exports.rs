@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use wit_parser::{FunctionKind, Resolve, WorldItem, WorldKey};
 
-use crate::cli::build::error::{Instead, MissingExport};
+use crate::cli::build::error::{Mismatch, MissingExport};
 use crate::cli::build::wit::Wit;
 
 /// Reads what a module exports, by Node, which jco itself runs on.
@@ -43,7 +43,7 @@ enum Kind {
 /// Finds what the module lacks of its world. Nothing where it cannot be told: jco has the last word.
 pub(super) async fn missing(module: &Path, wit: &Wit) -> Vec<MissingExport> {
     let Some(exports) = read(module, wit).await else { return Vec::new() };
-    wanted(wit).into_iter().filter_map(|function| function.missing_in(&exports)).collect()
+    expected_exports(wit).into_iter().filter_map(|function| function.missing_in(&exports)).collect()
 }
 
 async fn read(module: &Path, wit: &Wit) -> Option<Exports> {
@@ -65,7 +65,7 @@ fn importable(resolve: &Resolve) -> serde_json::Value {
 }
 
 /// A function that the world exports.
-struct Wanted {
+struct ExpectedExport {
     /// As people know it.
     function: String,
     name: String,
@@ -74,13 +74,13 @@ struct Wanted {
 }
 
 /// All functions that the world exports, but for those of resources.
-fn wanted(wit: &Wit) -> Vec<Wanted> {
+fn expected_exports(wit: &Wit) -> Vec<ExpectedExport> {
     let Some(world) = wit.world() else { return Vec::new() };
-    let mut wanted = Vec::new();
+    let mut expected = Vec::new();
     for (key, item) in &world.exports {
         match item {
             WorldItem::Function(function) => {
-                wanted.push(Wanted {
+                expected.push(ExpectedExport {
                     function: function.name.clone(),
                     name: camel(&function.name),
                     objects: Vec::new(),
@@ -89,16 +89,18 @@ fn wanted(wit: &Wit) -> Vec<Wanted> {
             WorldItem::Interface { id, .. } => {
                 let (called, objects) = interface_names(&wit.resolve, key);
                 let functions = wit.resolve.interfaces[*id].functions.values();
-                wanted.extend(functions.filter(|it| it.kind == FunctionKind::Freestanding).map(|function| Wanted {
-                    function: format!("{called}.{}", function.name),
-                    name: camel(&function.name),
-                    objects: objects.clone(),
+                expected.extend(functions.filter(|it| it.kind == FunctionKind::Freestanding).map(|function| {
+                    ExpectedExport {
+                        function: format!("{called}.{}", function.name),
+                        name: camel(&function.name),
+                        objects: objects.clone(),
+                    }
                 }));
             }
             WorldItem::Type { .. } => {}
         }
     }
-    wanted
+    expected
 }
 
 /// The name of an interface for people, and those under which a module may export it.
@@ -114,12 +116,12 @@ fn interface_names(resolve: &Resolve, key: &WorldKey) -> (String, Vec<String>) {
     }
 }
 
-impl Wanted {
+impl ExpectedExport {
     fn missing_in(self, exports: &Exports) -> Option<MissingExport> {
         let Self { function, name, objects } = self;
         let object = objects.first().cloned();
-        let missing = |instead| Some(MissingExport { function, name: name.clone(), object, instead });
-        let nothing = |similar: Option<&str>| Instead::Nothing { similar: similar.map(str::to_owned) };
+        let missing = |mismatch| Some(MissingExport { function, name: name.clone(), object, mismatch });
+        let nothing = |similar: Option<&str>| Mismatch::Absent { similar: similar.map(str::to_owned) };
         let found = if objects.is_empty() {
             match exports.get(&name) {
                 Some(Export::Value(kind)) => Some(*kind),
@@ -139,9 +141,9 @@ impl Wanted {
         };
         match found {
             Some(Kind::Function | Kind::Unknown) => None,
-            Some(Kind::Async) => missing(Instead::Async),
-            Some(Kind::Generator) => missing(Instead::Generator),
-            Some(Kind::Other) => missing(Instead::NoFunction),
+            Some(Kind::Async) => missing(Mismatch::Async),
+            Some(Kind::Generator) => missing(Mismatch::Generator),
+            Some(Kind::Other) => missing(Mismatch::NotFunction),
             None => missing(nothing(similar(&name, exports.keys()))),
         }
     }
@@ -186,7 +188,7 @@ mod tests {
         let exports: Exports = serde_json::from_str(exports).unwrap();
         let check = |name: &str, object: Option<&str>| {
             let objects = object.map(str::to_owned).into_iter().collect();
-            let wanted = Wanted { function: name.to_owned(), name: camel(name), objects };
+            let wanted = ExpectedExport { function: name.to_owned(), name: camel(name), objects };
             wanted.missing_in(&exports).map(|missing| missing.to_string()).unwrap_or_default()
         };
         for (name, object) in [("fine", None), ("run", Some("api")), ("maybe", Some("api")), ("x", Some("Class"))] {

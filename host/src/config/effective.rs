@@ -11,16 +11,16 @@ pub(super) const REDACTED: &str = "\"***\"";
 /// Every value that was read, in the order in which the keys are declared, and what follows from them for the provider.
 /// It displays as TOML without secrets.
 #[derive(Clone, Debug)]
-pub struct InForce {
+pub struct EffectiveConfig {
     pub(super) lines: Vec<Line>,
-    pub(super) at_provider: Option<AtProvider>,
+    pub(super) provider_urls: Option<ProviderUrls>,
     /// How it is reached, in words.
     pub(super) egress: String,
 }
 
 /// The URLs that an operator compares with what the provider says.
 #[derive(Clone, Debug)]
-pub(super) struct AtProvider {
+pub(super) struct ProviderUrls {
     /// The provider's name for people.
     pub(super) name: String,
     /// Where its discovery document is fetched from; none if its endpoints are given.
@@ -38,7 +38,7 @@ pub(super) struct Line {
     pub(super) source: Source,
 }
 
-impl fmt::Display for InForce {
+impl fmt::Display for EffectiveConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Key::default();
         for line in &self.lines {
@@ -49,7 +49,7 @@ impl fmt::Display for InForce {
             }
             writeln!(f, "{} = {}  # {}", quoted(line.key.name()), line.shown, line.source)?;
         }
-        let Some(AtProvider { name, discovery, callback }) = &self.at_provider else { return Ok(()) };
+        let Some(ProviderUrls { name, discovery, callback }) = &self.provider_urls else { return Ok(()) };
         writeln!(f)?;
         if let Some(discovery) = discovery {
             writeln!(f, "# The discovery document of {name}: {discovery}")?;

@@ -15,22 +15,22 @@ use crate::atomic_file;
 const REMEMBERED: usize = 2;
 
 /// The component of one source.
-pub(in crate::cli) struct Made {
+pub(in crate::cli) struct Artifact {
     component: PathBuf,
     record: PathBuf,
 }
 
 /// The outcome for a component.
-pub(super) enum Put {
+pub(super) enum Placement {
     /// It is there, byte by byte, already.
     Unchanged,
     /// It is in its place, and nobody else's was there.
     New,
     /// It is in its place, and what had been there is in this file.
-    Kept(PathBuf),
+    BackedUp(PathBuf),
 }
 
-impl Made {
+impl Artifact {
     /// The component of the source of this name.
     pub(in crate::cli) fn of(plugins_dir: &Path, name: &str) -> Self {
         Self { component: plugins_dir.join(format!("{name}.wasm")), record: plugins_dir.join("target/made").join(name) }
@@ -71,7 +71,7 @@ impl Made {
     }
 
     /// Puts a component into its place in one step, and remembers it.
-    pub(super) fn put(&self, component: &[u8]) -> io::Result<Put> {
+    pub(super) fn put(&self, component: &[u8]) -> io::Result<Placement> {
         let there = match fs::read(&self.component) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -79,14 +79,14 @@ impl Made {
         };
         if there.as_deref() == Some(component) {
             self.remember(component)?;
-            return Ok(Put::Unchanged);
+            return Ok(Placement::Unchanged);
         }
         let is_foreign = there.map_or_else(|| self.is_taken(), |there| !self.is_ours(&there));
         let kept = is_foreign.then(|| self.keep()).transpose()?;
         self.remember(component)?;
         // A running server must never see half a file, and `build` and `dev` may run at once.
         atomic_file::replace_shared(&self.component, component)?;
-        Ok(kept.map_or(Put::New, Put::Kept))
+        Ok(kept.map_or(Placement::New, Placement::BackedUp))
     }
 
     /// Gives the file that is there a second name. Until another takes its place it stays under the first one too, so that
@@ -125,11 +125,11 @@ fn digest_of(component: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn put(made: &Made, component: &[u8]) -> (String, Option<Vec<u8>>) {
+    fn put(made: &Artifact, component: &[u8]) -> (String, Option<Vec<u8>>) {
         match made.put(component).unwrap() {
-            Put::Unchanged => ("unchanged".to_owned(), None),
-            Put::New => ("new".to_owned(), None),
-            Put::Kept(path) => {
+            Placement::Unchanged => ("unchanged".to_owned(), None),
+            Placement::New => ("new".to_owned(), None),
+            Placement::BackedUp(path) => {
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
                 (name, Some(fs::read(path).unwrap()))
             }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_others_have_put_there_is_kept_and_what_was_made_here_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let made = Made::of(dir.path(), "hello");
+        let made = Artifact::of(dir.path(), "hello");
         let there = || fs::read(dir.path().join("hello.wasm")).unwrap();
         assert!(!made.is_foreign());
         assert_eq!(put(&made, b"1"), ("new".to_owned(), None));
@@ -159,7 +159,7 @@ mod tests {
         fs::remove_file(dir.path().join("hello.wasm")).unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("hello.wasm")).unwrap();
         assert!(made.is_foreign());
-        let Put::Kept(kept) = made.put(b"3").unwrap() else { panic!("the link is gone") };
+        let Placement::BackedUp(kept) = made.put(b"3").unwrap() else { panic!("the link is gone") };
         assert_eq!(fs::read_link(&kept).unwrap(), Path::new("nowhere"));
         assert_eq!(there(), b"3");
         fs::remove_file(kept).unwrap();

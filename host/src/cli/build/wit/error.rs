@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use wit_parser::{ParseError, ResolveError, SourceMap, Span};
 
-use super::hint::{self, Found};
+use super::hint::{self, Mistake};
 use crate::sanitize::{clean, cut};
 
 /// Characters of a line that are shown; a line of generated text can be of any length.
@@ -13,15 +13,15 @@ const MAX_LINE: usize = 200;
 
 /// A mistake in a WIT text.
 #[derive(Debug)]
-pub(in crate::cli::build) struct Complaint {
+pub(in crate::cli::build) struct WitError {
     message: String,
-    place: Option<Place>,
+    place: Option<Location>,
     hint: Option<String>,
 }
 
 /// The place of a mistake.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct Location {
     file: String,
     /// From 1.
     line: usize,
@@ -33,7 +33,7 @@ struct Place {
     width: usize,
 }
 
-impl Complaint {
+impl WitError {
     /// Reads what the parser says.
     pub(super) fn of(error: &anyhow::Error, sources: &SourceMap) -> Self {
         let said = error.chain().find_map(|cause| {
@@ -58,12 +58,12 @@ impl Complaint {
             let hint = hint::for_all(message);
             return Self { message: clean(message), place: None, hint };
         };
-        let Found { range, message, hint } = hint::find(message, &text, range);
-        Self { message: clean(&message), place: Some(Place::of(file, &text, range)), hint }
+        let Mistake { range, message, hint } = hint::find(message, &text, range);
+        Self { message: clean(&message), place: Some(Location::of(file, &text, range)), hint }
     }
 }
 
-impl Place {
+impl Location {
     fn of(file: String, text: &str, range: Range<usize>) -> Self {
         let start = text[..range.start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = text[range.start..].find('\n').map_or(text.len(), |length| range.start + length);
@@ -79,14 +79,14 @@ impl Place {
     }
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for WitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { message, place, hint } = self;
-        if let Some(Place { file, line, column, .. }) = place {
+        if let Some(Location { file, line, column, .. }) = place {
             write!(f, "{file}:{line}:{column}: ")?;
         }
         f.write_str(message)?;
-        if let Some(Place { line, column, text, width, .. }) = place {
+        if let Some(Location { line, column, text, width, .. }) = place {
             let number = line.to_string();
             let margin = " ".repeat(number.len());
             write!(f, "\n {number} | {text}")?;

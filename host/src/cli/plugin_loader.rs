@@ -1,0 +1,58 @@
+//! Plugins for a command: loaded once, without anything that outlives it.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::config::Config;
+use crate::plugins::Plugins;
+use crate::state::{Secrets, StateDir};
+
+/// Loads plugins for a command.
+pub(super) struct PluginLoader {
+    pub(super) config: Config,
+    /// The secrets of the state directory's root key.
+    pub(super) secrets: Secrets,
+    /// The user's cache directory.
+    pub(super) user_cache: Option<PathBuf>,
+}
+
+impl PluginLoader {
+    /// Loads the plugins of the configured directory, and waits for all of them.
+    pub(super) async fn load_directory(self) -> Result<Plugins, Failure> {
+        require_directory(&self.config)?;
+        let (state, cache) = self.directories()?;
+        Plugins::of_directory(self.config, state.as_ref(), cache.as_ref()).await.map_err(Failure::start)
+    }
+
+    /// Loads the plugin of one file.
+    pub(super) fn load_file(&self, file: &Path) -> Result<Plugins, Failure> {
+        let (_, cache) = self.directories()?;
+        let failed = |error| Failure::failed(format!("{}: {error}", file.display()));
+        Plugins::of_file(&self.config, cache.as_ref(), file).map_err(failed)
+    }
+
+    /// The state directory, and the directory of compiled code.
+    ///
+    /// The state directory is read if it exists, and never created, since a server may be using it. If it belongs to this
+    /// user, compiled code is kept there too, so that server and commands compile for each other; otherwise in the user's
+    /// cache, because code that others have compiled is not run.
+    fn directories(&self) -> Result<(Option<StateDir>, Option<StateDir>), Failure> {
+        let state = StateDir::open_existing(&self.config.state.dir, &self.secrets).map_err(Failure::start)?;
+        let user_cache = || StateDir::open_scratch(&self.user_cache.as_ref()?.join(env!("CARGO_PKG_NAME")));
+        let cache = state.clone().filter(StateDir::is_mine).or_else(user_cache);
+        Ok((state, cache))
+    }
+}
+
+/// Refuses to start without a plugins directory. Later it may come and go.
+pub(super) fn require_directory(config: &Config) -> Result<(), Failure> {
+    let dir = &config.plugins.dir;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let found = if dir.exists() { "is not a directory" } else { "does not exist" };
+    Err(Failure::start(format!(
+        "plugins directory `{}` {found}: create it, or name another with `plugins.dir`",
+        dir.display()
+    )))
+}
