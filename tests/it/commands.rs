@@ -152,7 +152,7 @@ fn call_tells_people_of_nothing_and_programs_nothing() {
 
 #[test]
 fn call_fails_where_the_tool_does() {
-    let site = Site::with(&["echo", "hostile"]).config("[limits]\ntimeout = \"300ms\"\n");
+    let site = Site::with(&["echo", "hostile"]).config("[limits]\ntimeout = \"1s\"\n");
     for (arguments, said) in [
         (&["call", "echo_outcome", r#"{"value": {"err": "no luck"}}"#][..], "no luck"),
         (&["call", "echo_echo_u8", r#"{"value": 256}"#], "argument `$.value`: expected an integer from 0 to 255"),
@@ -161,7 +161,7 @@ fn call_fails_where_the_tool_does() {
             &["call", "hostile_recurse"],
             "the tool recursed too deeply and was stopped (wasm trap: call stack exhausted)",
         ),
-        (&["call", "hostile_spin"], "the tool did not finish within 300ms"),
+        (&["call", "hostile_spin"], "the tool did not finish within 1s"),
         (&["call", "echo_anser"], "did you mean `echo_answer`?"),
     ] {
         let finished = site.run(arguments);

@@ -1,7 +1,7 @@
 //! Whole answers as their readers get them, headers included: a member that vanishes or is new is seen here. Their meaning is
 //! tested elsewhere.
 //!
-//! `INSTA_UPDATE=always cargo nextest run -p tinymcp-tests snapshots` writes the files of `snapshots/` anew.
+//! `INSTA_UPDATE=always tests/run snapshots` writes the files of `snapshots/` anew.
 
 use serde_json::{Map, Value, json};
 use tinymcp_tests::browser::Browser;

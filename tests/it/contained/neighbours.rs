@@ -118,7 +118,7 @@ async fn sixteen(client: &Client, tool: &'static str, arguments: Value) -> Vec<C
 #[tokio::test]
 async fn crashes_beside_good_calls_touch_none_of_them() {
     let server =
-        Site::with(&["hostile", "greeter-v1"]).config("[limits]\ntimeout = \"1s\"\nmemory = \"16MiB\"\n").start().await;
+        Site::with(&["hostile", "greeter-v1"]).config("[limits]\ntimeout = \"3s\"\nmemory = \"16MiB\"\n").start().await;
     let client = Client::modern(&server);
     let mut crashes = Vec::new();
     for tool in ["trap", "panic", "exit_zero", "recurse", "eat_memory", "spin", "nan"] {

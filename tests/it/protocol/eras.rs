@@ -198,7 +198,7 @@ async fn ids_come_back_as_they_were() {
 /// makes it take the long one.
 #[tokio::test]
 async fn the_short_way_answers_as_the_long_one() {
-    let site = Site::with(&["echo", "hostile"]).config("[limits]\ntimeout = \"300ms\"\n");
+    let site = Site::with(&["echo", "hostile"]).config("[limits]\ntimeout = \"1s\"\n");
     let server = site.start().await;
     for client in Client::both(&server).await {
         for (tool, arguments) in [

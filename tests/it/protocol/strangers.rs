@@ -119,7 +119,7 @@ async fn bodies_that_do_not_come_take_no_place_of_others() {
 
 #[tokio::test]
 async fn a_living_stream_outlasts_the_deadlines_of_what_is_silent() {
-    let server = Site::with(&["greeter-v1"]).config("[server]\nheader_timeout = \"300ms\"\n").start().await;
+    let server = Site::with(&["greeter-v1"]).config("[server]\nheader_timeout = \"1s\"\n").start().await;
     let mut events = Client::legacy(&server).await.listen().await;
     // That nothing happens is what is tested.
     tokio::time::sleep(Duration::from_secs(3)).await;
