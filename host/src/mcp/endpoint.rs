@@ -1,6 +1,6 @@
 //! `/mcp`: lenient with what clients send, strict with what they get.
 //!
-//! rmcp serves every request; this module reads the body once, decides which of rmcp's two services gets it, and
+//! rmcp serves every request; this module reads the body once, decides which of rmcp's services gets it, and
 //! makes JSON of every answer that is one message.
 
 mod body;
@@ -54,6 +54,9 @@ pub struct Endpoint {
     discovery: Discovery,
     /// Modern requests, and legacy ones that have a session or begin one.
     stateful: StreamableHttpService<Handler, Sessions>,
+    /// Modern requests of clients that name streams before JSON. rmcp sets this for a whole service, and a check of the
+    /// official conformance suite (SEP-1699, several streams at once) needs streams.
+    streaming: StreamableHttpService<Handler, Sessions>,
     /// Legacy requests without a session.
     stateless: StreamableHttpService<Handler, NeverSessionManager>,
 }
@@ -140,12 +143,14 @@ impl Endpoint {
         };
         let service = move || Ok(handler.for_session());
         let stateful = StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config());
+        let streaming =
+            StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config().with_json_response(false));
         let stateless = StreamableHttpService::new(
             service,
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        Self { max_body_bytes, plugins, sessions, plain_calls, discovery, stateful, stateless }
+        Self { max_body_bytes, plugins, sessions, plain_calls, discovery, stateful, streaming, stateless }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -190,7 +195,7 @@ impl Endpoint {
             Era::Modern | Era::Sessionless | Era::Undeclared => Handshake::None,
         };
         let is_modern = message.era.is_modern();
-        let prefers_streams = !is_modern && headers::prefers_streams(&parts.headers);
+        let prefers_streams = headers::prefers_streams(&parts.headers);
         if !prefers_streams && let Some(answer) = self.plain_calls.serve(&message, principal, &parts.headers).await {
             return Ok(answer);
         }
@@ -207,6 +212,8 @@ impl Endpoint {
         let exchange = Exchange::new(principal, handshake, prefers_streams);
         let response = if is_sessionless {
             self.stateless.handle(request).await
+        } else if is_modern && prefers_streams {
+            exchange.run(self.streaming.handle(request)).await
         } else {
             exchange.run(self.stateful.handle(request)).await
         };

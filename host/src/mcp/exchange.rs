@@ -31,7 +31,7 @@ pub(super) struct Exchange {
     /// The person behind it, see [`Principal::person`].
     pub(super) person: [u8; 32],
     pub(super) handshake: Handshake,
-    /// The client, of the older era, names streams before JSON.
+    /// The client names streams before JSON.
     prefers_streams: bool,
     reply: Mutex<Option<ServerJsonRpcMessage>>,
     /// Held while the exchange makes a session again.
