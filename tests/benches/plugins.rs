@@ -18,7 +18,7 @@ use tinymcp::plugins::conversation::Conversation;
 use tinymcp::plugins::loading::cache::Cache;
 use tinymcp::plugins::loading::compile::Allowance;
 use tinymcp::plugins::loading::loader::Loader;
-use tinymcp::plugins::plugin::Kind;
+use tinymcp::plugins::plugin::FunctionKind;
 use tinymcp::plugins::sandbox::engine::Cleaning;
 use tinymcp::plugins::sandbox::runtime;
 use tinymcp::plugins::types::{codec, schema};
@@ -66,7 +66,7 @@ fn schemas_and_codec(criterion: &mut Criterion) {
         [("echo_f64", object(json!({ "value": 0.5 }))), ("echo_record", person()), ("echo_everything", everything())]
     {
         let tool = tool_named(&plugins, name);
-        let Kind::Typed { signature, .. } = &tool.function().kind else { unreachable!("`add` is a function") };
+        let FunctionKind::Typed { signature, .. } = &tool.function().kind else { unreachable!("`add` is a function") };
         group.bench_function(BenchmarkId::new("schemas", name), |bencher| {
             bencher.iter(|| (schema::input_schema(black_box(signature)), schema::output_schema(black_box(signature))));
         });

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{ConfigArguments, Failure, logging, output};
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::loading::stack_size;
-use crate::plugins::plugin::{Kind, Plugin};
+use crate::plugins::plugin::{FunctionKind, Plugin};
 use crate::plugins::types::schema::advice::advice;
 use crate::plugins::types::schema::clients::{Unsayable, unsayable};
 
@@ -89,8 +89,8 @@ fn warnings(catalog: &Catalog) -> Vec<String> {
 /// The types of parameters for which some client's API has no words, by tool.
 fn beyond_clients(catalog: &Catalog) -> Vec<(&str, Unsayable)> {
     let of = |tool: &'_ Tool| match &tool.function().kind {
-        Kind::Typed { signature, .. } => unsayable(signature),
-        Kind::Listed(_) => Vec::new(),
+        FunctionKind::Typed { signature, .. } => unsayable(signature),
+        FunctionKind::Listed(_) => Vec::new(),
     };
     catalog.tools().iter().flat_map(|tool| of(tool).into_iter().map(|found| (tool.name.as_str(), found))).collect()
 }

@@ -1,4 +1,4 @@
-//! All that plugins give now: one immutable value that calls use and lists are made from.
+//! All tools, prompts and resources of now: one immutable value, for calls and for lists.
 //!
 //! Invariant: a [`Catalog`] is never changed, only replaced. Tools, grants and limits are replaced together,
 //! so that no call sees the tool of one version with the limits of another.
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::announcements::List;
-use super::plugin::{self, Digest, Function, Kind, ListedTool, MAX_URI_BYTES};
+use super::plugin::{self, Digest, Function, FunctionKind, ListedTool, MAX_URI_BYTES};
 use super::served::Served;
-use super::types::shape::Output;
+use super::types::shape::ResultShape;
 
 /// The offers of all plugins, and the state of each file.
 #[derive(Default)]
@@ -185,7 +185,7 @@ impl Catalog {
     }
 
     /// The plugin whose resource this is: one that names it, or else the one whose template fits most closely, so that
-    /// `{+anything}` of one plugin does not take what another one says more of.
+    /// `{+anything}` of one plugin does not take a URI that another one describes more closely.
     pub fn owner_of(&self, uri: &str) -> Option<&Served> {
         if uri.len() > MAX_URI_BYTES {
             return None;
@@ -234,8 +234,8 @@ impl Tool {
     /// True if a call can do nothing but answer: it sends no messages, asks nothing, and gives no content blocks.
     pub fn is_plain(&self) -> bool {
         let is_value = match &self.function().kind {
-            Kind::Typed { signature, .. } => !matches!(signature.output, Output::Rich { .. }),
-            Kind::Listed(_) => false,
+            FunctionKind::Typed { signature, .. } => !matches!(signature.output, ResultShape::Rich { .. }),
+            FunctionKind::Listed(_) => false,
         };
         is_value && !self.served.plugin.talks
     }
@@ -243,8 +243,8 @@ impl Tool {
     /// Facts that only a tool of the interface `tools` can state.
     pub fn listed(&self) -> Option<&ListedTool> {
         match &self.function().kind {
-            Kind::Typed { .. } => None,
-            Kind::Listed(listed) => Some(listed),
+            FunctionKind::Typed { .. } => None,
+            FunctionKind::Listed(listed) => Some(listed),
         }
     }
 

@@ -50,7 +50,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The cause, which is for the log and for whoever works on the plugin, where the message does not say it.
+    /// The cause, for the log and for the plugin's author, where the message does not say it.
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => Some(traps::cause(error)),

@@ -1,7 +1,7 @@
 //! The imports that a component may have, and the host's side of each.
 //!
-//! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest is
-//! what it does. A new one is a module, and a line in [`CAPABILITIES`].
+//! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest does
+//! its work. A new one is a module, and a line in [`CAPABILITIES`].
 
 mod caller;
 mod changes;

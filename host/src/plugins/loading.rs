@@ -1,13 +1,13 @@
 //! From the bytes of a file to a [`Plugin`](super::plugin::Plugin).
 //!
-//! It knows nothing of the directory, and nothing of what is loaded already.
+//! It knows nothing of the directory, and nothing of plugins that are loaded already.
 
 pub mod cache;
 pub mod compile;
 mod component;
+mod component_kind;
 pub mod error;
 mod file_kind;
-mod instead;
 pub(super) mod lists;
 pub mod loader;
 pub mod stack_size;

@@ -49,7 +49,7 @@ struct Sharing<'a> {
     count: usize,
     /// By package; a function of the world itself has none.
     versions: BTreeMap<Option<&'a str>, BTreeSet<Option<&'a str>>>,
-    /// Packages by what they are called within their namespaces.
+    /// Packages by their names within their namespaces.
     packages: BTreeMap<&'a str, BTreeSet<&'a str>>,
 }
 
@@ -136,7 +136,7 @@ fn cure_of_length(function: &str) -> &'static str {
 /// The names of a plugin's tools or prompts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// In the order in which they were asked for; what cannot have a name has none.
+    /// In the order in which they were asked for; `None` for one that cannot have a name.
     pub names: Vec<Option<String>>,
     /// The reasons for those without a name.
     pub problems: Vec<NameError>,

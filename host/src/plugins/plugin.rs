@@ -1,4 +1,4 @@
-//! A loaded component: its functions, what it lists itself, and what its author says of them.
+//! A loaded component: its functions, the lists that it gives itself, and its author's descriptions.
 //!
 //! Data that loading makes and nobody changes afterwards. How it is served is in [`served`](super::served).
 
@@ -22,7 +22,7 @@ use super::wit::{completions, prompts, resources, tools};
 /// Bytes of a URI, of plugins and of clients alike.
 pub const MAX_URI_BYTES: usize = 2048;
 
-/// A loaded component. What it may do, and what its tools are called, is not its own affair: see the catalog.
+/// A loaded component. Its limits and the names of its tools are not its own affair: see the catalog.
 ///
 /// Cheap to clone, but for the list of its functions: a plugin whose lists change is replaced by another one.
 #[derive(Clone)]
@@ -96,7 +96,7 @@ pub struct Function {
     /// JSON Schema of its structured content; a function without a result has none.
     pub output_schema: Option<Arc<Map<String, Value>>>,
     /// The way in which it is called.
-    pub kind: Kind,
+    pub kind: FunctionKind,
 }
 
 impl Function {
@@ -109,8 +109,8 @@ impl Function {
     /// Its signature, for people; nothing of a tool whose schemas say it.
     pub fn form(&self) -> String {
         match &self.kind {
-            Kind::Typed { signature, .. } => signature.to_string(),
-            Kind::Listed(_) => String::new(),
+            FunctionKind::Typed { signature, .. } => signature.to_string(),
+            FunctionKind::Listed(_) => String::new(),
         }
     }
 
@@ -123,7 +123,7 @@ impl Function {
 
 /// The two kinds of tools.
 #[derive(Clone)]
-pub enum Kind {
+pub enum FunctionKind {
     /// An exported function.
     Typed {
         /// Its parameters and result.

@@ -1,4 +1,4 @@
-//! The owner of all that is loaded: looks at the directory, loads what changed, and publishes catalogs.
+//! The owner of all loaded plugins: looks at the directory, loads files that changed, and publishes catalogs.
 //!
 //! Invariants: one task owns the entries; everybody else sees the last published [`Catalog`]. A file that does not
 //! load, or whose names belong to another, changes nothing but its entry's problem. Loads run beside this task,
@@ -29,9 +29,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::directory::{Found, Stamp};
+use self::directory::{PluginFile, Stamp};
 use self::entry::{Entry, Load, LoadId};
-use self::job::{Job, Loaded};
+use self::job::{LoadJob, LoadOutcome};
 use self::ledger::Ledger;
 use self::offer::Names;
 use self::pending_lists::{Relisting, Step};
@@ -47,7 +47,7 @@ use crate::config::Config;
 const GATHER: Duration = Duration::from_millis(15);
 
 /// A file that was written to within this time, and not renamed into place, may be a part of what it will be:
-/// what looks broken, or has lost tools, is looked at again when it has been quiet for so long.
+/// one that looks broken, or has lost tools, is looked at again when it has been quiet for so long.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Time that a change waits for other loads under way, so that many files dropped at once are few changes of the list.
@@ -56,7 +56,7 @@ const PUBLISH_WITHIN: Duration = Duration::from_millis(150);
 /// Time between two looks while the directory is missing.
 const MISSING_RETRY: Duration = Duration::from_millis(500);
 
-/// The task's state.
+/// The task's state: what it knows, and what it waits for.
 pub(super) struct Registry {
     runtime: Arc<Runtime>,
     cache: Option<Cache>,
@@ -65,7 +65,7 @@ pub(super) struct Registry {
     ledger: Ledger,
     /// By file name.
     entries: BTreeMap<String, Entry>,
-    loads: JoinSet<Loaded>,
+    loads: JoinSet<LoadOutcome>,
     relisting: Relisting,
     /// Lists that plugins announced since the last catalog.
     announced: BTreeSet<List>,
@@ -120,7 +120,7 @@ impl Registry {
         })
     }
 
-    /// For who looks once: takes every file as it is, since nobody waits for the rest of it, and waits for all of them.
+    /// The registry of a command, which looks once: it takes every file as it is, and waits for all of them.
     #[must_use]
     pub(super) fn at_once(mut self) -> Self {
         self.settle = Duration::ZERO;
@@ -182,7 +182,7 @@ impl Registry {
         Arc::clone(&self.config.borrow())
     }
 
-    /// One look at the directory: starts loads for what changed. Returns the time until the next one.
+    /// Looks at the directory once: starts loads for files that changed. Returns the time until the next one.
     async fn look(&mut self, watch: &mut Watch) -> Duration {
         // Where nothing changes, this is the only thing that happens from time to time.
         self.runtime.warm.sweep();
@@ -231,8 +231,8 @@ impl Registry {
         next
     }
 
-    /// Starts a load if the file is not what it was. Returns how long to wait when it is still being written.
-    fn look_at(&mut self, found: &Found, watch: &Watch, config: &Config) -> Option<Duration> {
+    /// Starts a load if the file has changed. Returns how long to wait when it is still being written.
+    fn look_at(&mut self, found: &PluginFile, watch: &Watch, config: &Config) -> Option<Duration> {
         let is_new = !self.entries.contains_key(&found.file);
         let entry = self.entries.entry(found.file.clone()).or_insert_with(|| Entry::new(&found.file, config));
         if is_new {
@@ -257,7 +257,7 @@ impl Registry {
         }
         let is_settled = watch.take_renamed(&found.file) || found.stamp.is_quiet_for(self.settle);
         self.last_load += 1;
-        let job = Job {
+        let job = LoadJob {
             id: self.last_load,
             found: found.clone(),
             name,
@@ -291,9 +291,9 @@ impl Registry {
         }
     }
 
-    /// Takes what a load came to. Returns when to look at the directory again because of it.
-    fn finish(&mut self, loaded: Loaded) -> Option<Duration> {
-        let Loaded { id, file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
+    /// Takes the outcome of a load. Returns the time after which the directory is to be looked at again because of it.
+    fn finish(&mut self, loaded: LoadOutcome) -> Option<Duration> {
+        let LoadOutcome { id, file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
         self.expect_files();
         // The file may be gone by now, or switched off.
         let entry =
@@ -317,13 +317,13 @@ impl Registry {
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         // Without one the next regular look tries again.
         stamp?;
-        // Whoever wrote while this load was under way was not looked at again until now.
+        // A write while this load was under way has not been looked at until now.
         let path = self.config().plugins.dir.join(&file);
         let is_same = Stamp::of_file(&path) == self.entries.get(&file).and_then(|entry| entry.stamp);
         (!is_same).then_some(Duration::ZERO)
     }
 
-    /// Applies a changed configuration: what is switched off, limits, prefixes, and files that were too large before.
+    /// Applies a changed configuration: switches, limits, prefixes, and files that were too large before.
     fn configure(&mut self) {
         let config = self.config();
         let mut renamed = Vec::new();

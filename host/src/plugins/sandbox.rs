@@ -1,6 +1,6 @@
-//! The WebAssembly engine, and what contains a call of a guest: places, limits, deadlines, and what became of it.
+//! The WebAssembly engine, and the containment of calls: places, limits, deadlines, and causes of failures.
 //!
-//! It knows neither files nor names: a call is handed what is served.
+//! It knows neither files nor names: a call gets the plugin and its terms.
 
 pub(super) mod argument_memory;
 pub(super) mod call;

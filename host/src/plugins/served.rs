@@ -30,7 +30,7 @@ impl Served {
     }
 }
 
-/// The terms under which a plugin is served: all that is said of it outside its file.
+/// The terms under which a plugin is served: everything about it that is not in its file.
 pub struct Terms {
     /// The scopes that a caller's token must hold.
     pub scopes: Vec<Scope>,

@@ -1,5 +1,5 @@
-//! `tinymcp:plugin` as Rust: the types that plugins and host share, what a plugin can be called for beyond its functions,
-//! and what it can call.
+//! `tinymcp:plugin` as Rust: the types that plugins and host share, the exports of a plugin beyond its own functions, and
+//! its imports.
 //!
 //! Everything here is generated from `wit/`. The types are plain data and serve as the host's own, so that no other
 //! module needs a second set of them.

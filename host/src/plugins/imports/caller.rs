@@ -1,4 +1,4 @@
-//! `tinymcp:plugin/caller`: who is calling.
+//! `tinymcp:plugin/caller`: the caller of the plugin.
 
 use wasmtime::component::{HasSelf, Linker};
 

@@ -1,4 +1,4 @@
-//! `tinymcp:plugin/changes`: the plugin says that something is not what it was.
+//! `tinymcp:plugin/changes`: the plugin says that something has changed.
 
 use wasmtime::component::{HasSelf, Linker};
 

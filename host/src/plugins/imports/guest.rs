@@ -1,4 +1,4 @@
-//! The host's side of a guest: what its imports find when it calls them.
+//! The host's side of a guest: the data behind its imports.
 //!
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
 //! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network.

@@ -1,4 +1,5 @@
-//! `tinymcp:plugin/input`: what the client answered, and what it can be asked. The questions themselves are results.
+//! `tinymcp:plugin/input`: the client's answers, and the kinds of questions that it takes. The
+//! questions themselves are results.
 
 use wasmtime::component::{HasSelf, Linker};
 

@@ -35,7 +35,7 @@ impl Guest {
         if !self.prints.has_room_for(size) {
             return;
         }
-        // Whoever went away needs no message.
+        // A client that went away needs no message.
         let _ = outbox.messages.send(Message::Log { level, logger, data: data() }).await;
     }
 }

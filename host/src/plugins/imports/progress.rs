@@ -24,7 +24,7 @@ impl progress::Host for Guest {
         if !self.progress.admits(Instant::now(), done, total) {
             return Ok(());
         }
-        // Whoever went away needs no report.
+        // A client that went away needs no report.
         let _ =
             outbox.messages.send(Message::Progress { done, total, message: message.as_deref().map(shortened) }).await;
         Ok(())

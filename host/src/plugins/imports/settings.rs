@@ -1,4 +1,4 @@
-//! `tinymcp:plugin/settings`: what the operator has written for the plugin.
+//! `tinymcp:plugin/settings`: the operator's settings for the plugin.
 
 use wasmtime::component::{HasSelf, Linker};
 

@@ -61,7 +61,7 @@ impl Prints {
         Pipe { prints: self.clone(), stream: Stream::Stderr }
     }
 
-    /// Logs what is left of unfinished lines, and how much was dropped.
+    /// Logs unfinished lines, and the number of bytes that were dropped.
     pub(super) fn finish(&self) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let person = shared.person();

@@ -1,6 +1,6 @@
 //! WASI 0.2 and `wasi:http`: linked whole, with nothing in them.
 //!
-//! Language runtimes import much that they never use. A call of what was not granted fails.
+//! Language runtimes import much that they never use. A call of such an import fails.
 
 use wasmtime::component::Linker;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};

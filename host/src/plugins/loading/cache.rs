@@ -1,6 +1,6 @@
 //! Compiled code, kept in the state directory so that a start need not compile again.
 //!
-//! Compiled code is native code: whoever can write it can run anything as this server. So it is read from one private
+//! Compiled code is native code: a person who can write it can run anything as this server. So it is read from one private
 //! directory only, never from the plugins directory, and only under a MAC that ties it to the component's bytes and
 //! to the engine that made it. What does not match is compiled anew.
 //!
@@ -143,7 +143,8 @@ impl Cache {
         (limits == terms(allowance) && age < FAILED_FOR.as_secs()).then(|| message.to_owned())
     }
 
-    /// Marks the code of these components as used, and deletes what has long not been, and failures that count no more.
+    /// Marks the code of these components as used, and deletes code that was not used for long, and
+    /// failures that count no more.
     /// Beside a server, which does that itself, nothing is done.
     pub fn sweep<'a>(&self, used: impl IntoIterator<Item = &'a Digest>) {
         if self.access == Access::Look {

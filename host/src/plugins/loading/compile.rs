@@ -6,7 +6,7 @@
 //! and nothing else: no environment, no key, no directory, no descriptor but its three pipes. One waits ready, so that a
 //! file that is dropped in need not wait for a program to start; each compiles one file and ends.
 //!
-//! The child guards time and memory, and not what comes out of it. Its output is machine code that runs in the server's
+//! The child guards time and memory, and not its output. Its output is machine code that runs in the server's
 //! process, and is trusted as Cranelift's output always was: a component that takes over the child takes over the
 //! server. The MAC over the code is made here, by the parent ([`super::cache`]).
 //!
@@ -28,11 +28,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use self::frame::Job;
-pub(in crate::plugins) use self::outcome::Compiled;
+use self::frame::CompileJob;
 use self::outcome::MOMENT;
+pub(in crate::plugins) use self::outcome::MachineCode;
 pub use self::outcome::{Allowance, CompileError};
-use self::process::{Child, Ended};
+use self::process::{Child, ChildFailure};
 use crate::config::Limits;
 use crate::plugins::plugin::Digest;
 use crate::plugins::sandbox::engine::Engine;
@@ -64,11 +64,11 @@ pub(in crate::plugins) struct Compiler {
     long: Semaphore,
     large: Semaphore,
     ready: Mutex<Option<Child>>,
-    killed: Mutex<BTreeMap<Digest, Killed>>,
+    killed: Mutex<BTreeMap<Digest, KillRecord>>,
 }
 
 /// A file whose compiler was ended from outside.
-struct Killed {
+struct KillRecord {
     error: CompileError,
     pause: Duration,
     again_at: Instant,
@@ -119,16 +119,16 @@ impl Compiler {
         digest: Digest,
         bytes: &Arc<Vec<u8>>,
         allowance: Allowance,
-    ) -> Result<Compiled, CompileError> {
+    ) -> Result<MachineCode, CompileError> {
         let Some(program) = &self.program else {
             return announced(name, bytes.len(), in_this_process(engine, bytes)).await;
         };
         if let Some(error) = self.killed_lately(digest) {
             return Err(error);
         }
-        let compiling = Compiling { compiler: self, program, engine, name, bytes, allowance };
+        let compiling = Compilation { compiler: self, program, engine, name, bytes, allowance };
         let mut outcome = compiling.in_turn().await;
-        if matches!(outcome, Err(Ended::Killed(_))) {
+        if matches!(outcome, Err(ChildFailure::Killed(_))) {
             // Most likely by accident, or the waiting child had been ended before it had anything to do.
             outcome = compiling.in_turn().await;
         }
@@ -151,13 +151,13 @@ impl Compiler {
         let before = killed.remove(&digest);
         if let Some(error) = error.filter(|error| error.is_passing()) {
             let pause = before.map_or(FIRST_RETRY, |before| (before.pause * 2).min(LAST_RETRY));
-            killed.insert(digest, Killed { error: error.clone(), pause, again_at: Instant::now() + pause });
+            killed.insert(digest, KillRecord { error: error.clone(), pause, again_at: Instant::now() + pause });
         }
     }
 }
 
 /// One file on its way through the children.
-struct Compiling<'a> {
+struct Compilation<'a> {
     compiler: &'a Compiler,
     program: &'a Path,
     engine: &'a Engine,
@@ -166,9 +166,9 @@ struct Compiling<'a> {
     allowance: Allowance,
 }
 
-impl Compiling<'_> {
+impl Compilation<'_> {
     /// Small files first, so that none waits for one that takes long.
-    async fn in_turn(&self) -> Result<Compiled, Ended> {
+    async fn in_turn(&self) -> Result<MachineCode, ChildFailure> {
         if self.bytes.len() > LARGE_BYTES {
             let _large = turn(&self.compiler.large).await?;
             let _turn = turn(&self.compiler.long).await?;
@@ -183,7 +183,7 @@ impl Compiling<'_> {
 
     /// Compiles a small file among those that may be done soon. None if it is not, and all who may take long are at work: it
     /// begins anew when its turn has come. A second is lost, and nobody is held up.
-    async fn in_a_moment(&self) -> Result<Option<Compiled>, Ended> {
+    async fn in_a_moment(&self) -> Result<Option<MachineCode>, ChildFailure> {
         let quick = turn(&self.compiler.quick).await?;
         let child = self.child().await?;
         let id = child.id();
@@ -198,28 +198,32 @@ impl Compiling<'_> {
         running.await.map(Some)
     }
 
-    async fn child(&self) -> Result<Child, Ended> {
+    async fn child(&self) -> Result<Child, ChildFailure> {
         let waiting = lock(&self.compiler.ready).take();
         match waiting {
             Some(child) => Ok(child),
-            None => Child::start(self.program, &self.engine.code_version()).await.map_err(Ended::NotStarted),
+            None => Child::start(self.program, &self.engine.code_version()).await.map_err(ChildFailure::NotStarted),
         }
     }
 
-    async fn in_child(&self, child: Child, is_long: bool) -> Result<Compiled, Ended> {
-        let job = Job { allowance: self.allowance, is_long, bytes: self.bytes };
+    async fn in_child(&self, child: Child, is_long: bool) -> Result<MachineCode, ChildFailure> {
+        let job = CompileJob { allowance: self.allowance, is_long, bytes: self.bytes };
         announced(self.name, self.bytes.len(), child.compile(job)).await
     }
 
-    async fn explained(&self, ended: Ended) -> CompileError {
+    async fn explained(&self, ended: ChildFailure) -> CompileError {
         match ended {
-            Ended::Invalid(message) => CompileError::Invalid(message),
-            Ended::Unsupported(message) => CompileError::Unsupported(message),
-            Ended::Processor => CompileError::Processor { limit: self.allowance.cpu, culprit: self.culprit().await },
-            Ended::Memory => CompileError::Memory { limit: self.allowance.memory, culprit: self.culprit().await },
-            Ended::Crashed(message) => CompileError::Crashed(message),
-            Ended::Killed(how) => CompileError::Killed(how),
-            Ended::NotStarted(error) => CompileError::NoProcess(error.to_string()),
+            ChildFailure::Invalid(message) => CompileError::Invalid(message),
+            ChildFailure::Unsupported(message) => CompileError::Unsupported(message),
+            ChildFailure::Processor => {
+                CompileError::Processor { limit: self.allowance.cpu, culprit: self.culprit().await }
+            }
+            ChildFailure::Memory => {
+                CompileError::Memory { limit: self.allowance.memory, culprit: self.culprit().await }
+            }
+            ChildFailure::Crashed(message) => CompileError::Crashed(message),
+            ChildFailure::Killed(how) => CompileError::Killed(how),
+            ChildFailure::NotStarted(error) => CompileError::NoProcess(error.to_string()),
         }
     }
 
@@ -242,7 +246,7 @@ async fn announced<T>(name: &str, bytes: usize, compiling: impl Future<Output = 
     compiling.await
 }
 
-async fn in_this_process(engine: &Engine, bytes: &Arc<Vec<u8>>) -> Result<Compiled, CompileError> {
+async fn in_this_process(engine: &Engine, bytes: &Arc<Vec<u8>>) -> Result<MachineCode, CompileError> {
     let (engine, bytes) = (engine.wasm().clone(), Arc::clone(bytes));
     let compile = move || {
         let code = engine.precompile_component(&bytes);
@@ -253,11 +257,11 @@ async fn in_this_process(engine: &Engine, bytes: &Arc<Vec<u8>>) -> Result<Compil
     };
     let code =
         tokio::task::spawn_blocking(compile).await.map_err(|error| CompileError::Crashed(error.to_string()))??;
-    Ok(Compiled { code, cpu: None, memory: None })
+    Ok(MachineCode { code, cpu: None, memory: None })
 }
 
-async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, Ended> {
-    turns.acquire().await.map_err(|error| Ended::NotStarted(std::io::Error::other(error)))
+async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, ChildFailure> {
+    turns.acquire().await.map_err(|error| ChildFailure::NotStarted(std::io::Error::other(error)))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

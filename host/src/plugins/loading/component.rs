@@ -1,6 +1,6 @@
-//! From a compiled component to a [`Plugin`]: link it, and read what it exports.
+//! From a compiled component to a [`Plugin`]: link it, and read its exports.
 //!
-//! Invariant: loading has no effect on what is already loaded, and what it gives is never changed afterwards.
+//! Invariant: loading has no effect on plugins that are loaded already, and a plugin is never changed afterwards.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
+use super::component_kind::ComponentKind;
 use super::error::LoadError;
-use super::instead::Instead;
 use crate::plugins::imports::guest::Guest;
 use crate::plugins::imports::{Import, OURS, Provision, is_ours, talks};
 use crate::plugins::names::FunctionName;
-use crate::plugins::plugin::{Digest, Export, Function, Interfaces, Kind, Plugin};
+use crate::plugins::plugin::{Digest, Export, Function, FunctionKind, Interfaces, Plugin};
 use crate::plugins::sandbox::engine::Engine;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::types::docs::Docs;
@@ -49,16 +49,16 @@ pub(in crate::plugins) fn load(
     let mut docs = Docs::from_component(bytes);
     let Exports { functions, mut warnings, .. } = exports(engine, component, &docs);
     // First: to know that a program or a web handler is no plugin helps more than to know what it lacks here.
-    let instead = functions.is_empty().then(|| Instead::of(exported(), bytes));
-    if let Some(instead) = instead.filter(|instead| instead.is_something_else())
+    let kind = functions.is_empty().then(|| ComponentKind::of(exported(), bytes));
+    if let Some(kind) = kind.filter(|kind| kind.is_something_else())
         && !exported().any(|name| name.starts_with(OURS))
     {
-        return Err(LoadError::NoTools(warnings, instead));
+        return Err(LoadError::NoTools(warnings, kind));
     }
     let pre = link(runtime, component, &imports)?;
     let interfaces = interfaces(engine, component, &pre)?;
-    if let Some(instead) = instead.filter(|_| interfaces.are_none()) {
-        return Err(LoadError::NoTools(warnings, instead));
+    if let Some(kind) = kind.filter(|_| interfaces.are_none()) {
+        return Err(LoadError::NoTools(warnings, kind));
     }
     warnings.append(&mut docs.take_warnings());
     let names: Vec<&FunctionName> = functions.iter().map(|function| &function.name).collect();
@@ -126,7 +126,7 @@ struct Exports {
     known: KnownTypes,
 }
 
-/// Finds what the component exports of `tinymcp:plugin`.
+/// Finds the component's exports of `tinymcp:plugin`.
 fn interfaces(engine: &Engine, component: &Component, pre: &InstancePre<Guest>) -> Result<Interfaces, LoadError> {
     let component_type = component.component_type();
     let exports = |interface: &str| {
@@ -160,7 +160,7 @@ fn known_types(engine: &Engine, component: &Component) -> KnownTypes {
     KnownTypes { block: named("content", "block"), stop: named("input", "stop") }
 }
 
-/// Reads the exported functions, in the order of their names, whatever order the component has them in.
+/// Reads the exported functions, in the order of their names.
 fn exports(engine: &Engine, component: &Component, docs: &Docs) -> Exports {
     let mut found = Exports { functions: Vec::new(), warnings: Vec::new(), known: known_types(engine, component) };
     let component_type = component.component_type();
@@ -212,7 +212,7 @@ impl Exports {
                     output_schema: schema::output_schema(&signature).map(|schema| Arc::new(object(schema))),
                     name,
                     docs,
-                    kind: Kind::Typed { signature: Arc::new(signature), export: Export(export) },
+                    kind: FunctionKind::Typed { signature: Arc::new(signature), export: Export(export) },
                 });
             }
             Err(reason) => self.warnings.push(format!("function `{name}` is no tool: {reason}")),

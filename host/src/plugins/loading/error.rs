@@ -1,7 +1,7 @@
 //! The reasons why a file gives no plugin.
 
 use super::compile::CompileError;
-use super::instead::Instead;
+use super::component_kind::ComponentKind;
 use crate::plugins::wit::VERSION;
 
 /// A reason why a file gives no plugin. Each message names the cause and, where there is one, the cure.
@@ -29,7 +29,7 @@ pub enum LoadError {
         /// The file's layer.
         layer: u16,
     },
-    /// The file cannot be compiled: cut short, damaged, or using what this host does not have.
+    /// The file cannot be compiled: cut short, damaged, or using features that this host lacks.
     #[error("not a valid component: {0:#}")]
     Invalid(wasmtime::Error),
     /// There is no machine code of it.
@@ -38,7 +38,7 @@ pub enum LoadError {
     /// Nothing is wrong with the file, as far as that was found out.
     #[error("{0}")]
     Host(String),
-    /// The component imports what this host does not provide.
+    /// The component imports things that this host does not provide.
     #[error("imports what this host does not provide: {}; it provides WASI 0.2, `wasi:http` 0.2 and `tinymcp:plugin` {VERSION}", quoted(.0))]
     UnknownImports(Vec<String>),
     /// The component was built for another version of `tinymcp:plugin`.
@@ -52,9 +52,9 @@ pub enum LoadError {
     /// Linking failed although all interfaces are known: another version of one of them.
     #[error("imports do not fit this host: {0:#}")]
     Unlinkable(wasmtime::Error),
-    /// There is nothing to call: why its functions are no tools, and what the component is instead.
+    /// There is nothing to call: the reasons why its functions are no tools, and the kind of the component.
     #[error("no tools: {}", because(.0, *.1))]
-    NoTools(Vec<String>, Instead),
+    NoTools(Vec<String>, ComponentKind),
 }
 
 impl LoadError {
@@ -69,10 +69,10 @@ fn quoted(names: &[String]) -> String {
     names.join(", ")
 }
 
-fn because(reasons: &[String], instead: Instead) -> String {
-    let words = instead.in_words();
+fn because(reasons: &[String], kind: ComponentKind) -> String {
+    let words = kind.in_words();
     let exports = || format!("it exports no function that can be a tool ({})", reasons.join("; "));
-    match (reasons, instead.is_something_else()) {
+    match (reasons, kind.is_something_else()) {
         ([], true) => words.to_owned(),
         ([], false) => format!("it exports no function; {words}"),
         (_, true) => format!("{}; {words}", exports()),

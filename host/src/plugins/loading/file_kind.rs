@@ -21,7 +21,7 @@ const ARCHIVE: &str = "unpack it, and put the component that is in it here";
 const COMPRESSED: &str = "unpack it first";
 const NATIVE: &str = "a plugin is WebAssembly: build it with `--target wasm32-wasip2`";
 
-/// Files that are known by how they begin: the offset and the bytes, what they are, and the cure.
+/// Files that are known by their first bytes: the offset and the bytes, their kind, and the cure.
 const KNOWN: [(usize, &[u8], &str, &str); 18] = [
     (7, b"\xc8", "code that wasmtime has compiled already (`.cwasm`)", "put the component here that it was made from"),
     (0, b"\x7fELF", "a native program or library (ELF)", NATIVE),
@@ -196,7 +196,7 @@ mod tests {
     use wit_parser::{ManglingAndAbi, Resolve};
 
     use super::*;
-    use crate::plugins::loading::instead::is_wit_package;
+    use crate::plugins::loading::component_kind::is_wit_package;
 
     fn told(bytes: &[u8]) -> String {
         require_component(bytes).unwrap_err().to_string()

@@ -16,7 +16,7 @@ use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::Guest;
 use crate::plugins::names::{FunctionName, is_plain};
 use crate::plugins::plugin::{
-    Function, Interfaces, Kind, ListedTool, MAX_URI_BYTES, Plugin, Prompt, Resource, Template,
+    Function, FunctionKind, Interfaces, ListedTool, MAX_URI_BYTES, Plugin, Prompt, Resource, Template,
 };
 use crate::plugins::sandbox::call;
 use crate::plugins::sandbox::instance::Work;
@@ -45,9 +45,9 @@ struct Lists {
 }
 
 /// Asks for all lists.
-struct Ask(Interfaces);
+struct ListRequest(Interfaces);
 
-impl Work for Ask {
+impl Work for ListRequest {
     type Output = Lists;
 
     async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Lists> {
@@ -77,7 +77,8 @@ pub(in crate::plugins) async fn read(runtime: &Runtime, served: &Served) -> Resu
         return Ok(Plugin::clone(plugin));
     }
     let lists =
-        call::visit(runtime, served, "its lists", Conversation::default(), Ask(plugin.interfaces.clone())).await?;
+        call::visit(runtime, served, "its lists", Conversation::default(), ListRequest(plugin.interfaces.clone()))
+            .await?;
     Ok(with(plugin, lists))
 }
 
@@ -85,7 +86,7 @@ pub(in crate::plugins) async fn read(runtime: &Runtime, served: &Served) -> Resu
 fn with(plugin: &Plugin, lists: Lists) -> Plugin {
     let mut plugin = plugin.clone();
     let mut warnings = Warnings(Vec::new());
-    plugin.functions.retain(|function| matches!(function.kind, Kind::Typed { .. }));
+    plugin.functions.retain(|function| matches!(function.kind, FunctionKind::Typed { .. }));
     let tools = warnings.all("tool", lists.tools, |tool| tool.name.clone(), self::tool);
     warnings.of_schemas(&tools);
     plugin.functions.extend(tools);
@@ -106,16 +107,16 @@ impl Warnings {
     fn all<S, T>(
         &mut self,
         kind: &str,
-        said: Vec<S>,
+        entries: Vec<S>,
         name: impl Fn(&S) -> String,
         read: impl Fn(S) -> Result<T, String>,
     ) -> Vec<T> {
-        if said.len() > MAX_ENTRIES {
-            self.0.push(format!("of {} {kind}s only the first {MAX_ENTRIES} are served", said.len()));
+        if entries.len() > MAX_ENTRIES {
+            self.0.push(format!("of {} {kind}s only the first {MAX_ENTRIES} are served", entries.len()));
         }
         let mut seen = HashSet::new();
         let mut all = Vec::new();
-        for entry in said.into_iter().take(MAX_ENTRIES) {
+        for entry in entries.into_iter().take(MAX_ENTRIES) {
             let name = name(&entry);
             let shown = cut(&clean(&name), MAX_TITLE_BYTES);
             if !seen.insert(name) {
@@ -146,74 +147,74 @@ impl Warnings {
     }
 }
 
-fn tool(said: tools::Tool) -> Result<Function, String> {
-    require_name(&said.name)?;
-    if said.description.trim().is_empty() {
+fn tool(raw: tools::Tool) -> Result<Function, String> {
+    require_name(&raw.name)?;
+    if raw.description.trim().is_empty() {
         return Err("it has no description, and models decide by that".to_owned());
     }
-    let input = parse_object("the input schema", &said.input_schema).map_err(|error| error.to_string())?;
+    let input = parse_object("the input schema", &raw.input_schema).map_err(|error| error.to_string())?;
     // Clients refuse whole lists for one root that is no object.
     if input.get("type").and_then(Value::as_str) != Some("object") {
         return Err("the root of its input schema is not of type `object`".to_owned());
     }
     let arguments = Validator::new(&input).map_err(|problem| format!("its input schema: {problem}"))?;
-    let output = said.output_schema.as_deref().map(|text| parse_object("the output schema", text)).transpose();
+    let output = raw.output_schema.as_deref().map(|text| parse_object("the output schema", text)).transpose();
     let output = output.map_err(|error| error.to_string())?;
     let structured = output.as_ref().map(Validator::new).transpose();
     let structured = structured.map_err(|problem| format!("its output schema: {problem}"))?;
     let hints = Hints {
-        read_only: said.hints.read_only,
-        destructive: said.hints.destructive,
-        idempotent: said.hints.idempotent,
-        open_world: said.hints.open_world,
+        read_only: raw.hints.read_only,
+        destructive: raw.hints.destructive,
+        idempotent: raw.hints.idempotent,
+        open_world: raw.hints.open_world,
     };
     Ok(Function {
-        name: FunctionName { interface: None, function: said.name.clone() },
-        docs: FunctionDocs::said(description(&said.description), said.title.as_deref().map(titled), hints),
+        name: FunctionName { interface: None, function: raw.name.clone() },
+        docs: FunctionDocs::listed(description(&raw.description), raw.title.as_deref().map(titled), hints),
         input_schema: Arc::new(input),
         output_schema: output.map(Arc::new),
-        kind: Kind::Listed(Arc::new(ListedTool {
-            name: said.name,
-            icons: said.icons,
-            needs: said.needs,
-            tasks: said.tasks,
-            meta: meta(said.meta.as_deref())?,
+        kind: FunctionKind::Listed(Arc::new(ListedTool {
+            name: raw.name,
+            icons: raw.icons,
+            needs: raw.needs,
+            tasks: raw.tasks,
+            meta: meta(raw.meta.as_deref())?,
             arguments,
             structured,
         })),
     })
 }
 
-fn prompt(mut said: prompts::Prompt) -> Result<Prompt, String> {
-    require_name(&said.name)?;
-    let meta = meta(said.meta.take().as_deref())?;
-    said.title = said.title.as_deref().map(titled);
-    said.description = said.description.as_deref().map(described);
-    for argument in &mut said.arguments {
+fn prompt(mut raw: prompts::Prompt) -> Result<Prompt, String> {
+    require_name(&raw.name)?;
+    let meta = meta(raw.meta.take().as_deref())?;
+    raw.title = raw.title.as_deref().map(titled);
+    raw.description = raw.description.as_deref().map(described);
+    for argument in &mut raw.arguments {
         argument.title = argument.title.as_deref().map(titled);
         argument.description = argument.description.as_deref().map(described);
     }
-    Ok(Prompt { prompt: said, meta })
+    Ok(Prompt { prompt: raw, meta })
 }
 
-fn resource(mut said: resources::Resource) -> Result<Resource, String> {
-    let meta = meta(said.meta.take().as_deref())?;
-    require_uri(&said.uri)?;
-    url::Url::parse(&said.uri).map_err(|error| format!("its URI cannot be read: {error}"))?;
-    said.name = titled(&said.name);
-    said.title = said.title.as_deref().map(titled);
-    said.description = said.description.as_deref().map(described);
-    Ok(Resource { resource: said, meta })
+fn resource(mut raw: resources::Resource) -> Result<Resource, String> {
+    let meta = meta(raw.meta.take().as_deref())?;
+    require_uri(&raw.uri)?;
+    url::Url::parse(&raw.uri).map_err(|error| format!("its URI cannot be read: {error}"))?;
+    raw.name = titled(&raw.name);
+    raw.title = raw.title.as_deref().map(titled);
+    raw.description = raw.description.as_deref().map(described);
+    Ok(Resource { resource: raw, meta })
 }
 
-fn template(mut said: resources::Template) -> Result<Template, String> {
-    let meta = meta(said.meta.take().as_deref())?;
-    require_uri(&said.uri_template)?;
-    let pattern = pattern(&said.uri_template)?;
-    said.name = titled(&said.name);
-    said.title = said.title.as_deref().map(titled);
-    said.description = said.description.as_deref().map(described);
-    Ok(Template { literal_bytes: literal_bytes(&said.uri_template), template: said, meta, pattern })
+fn template(mut raw: resources::Template) -> Result<Template, String> {
+    let meta = meta(raw.meta.take().as_deref())?;
+    require_uri(&raw.uri_template)?;
+    let pattern = pattern(&raw.uri_template)?;
+    raw.name = titled(&raw.name);
+    raw.title = raw.title.as_deref().map(titled);
+    raw.description = raw.description.as_deref().map(described);
+    Ok(Template { literal_bytes: literal_bytes(&raw.uri_template), template: raw, meta, pattern })
 }
 
 /// The pattern of a template's URIs (RFC 6570): `{name}` is anything without a slash, and any other expression

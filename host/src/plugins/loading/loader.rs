@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use wasmtime::component::Component;
 
 use super::cache::Cache;
-use super::compile::{Allowance, CompileError, Compiled, Compiler};
+use super::compile::{Allowance, CompileError, Compiler, MachineCode};
+use super::component_kind::{self, ComponentKind};
 use super::error::LoadError;
-use super::instead::{self, Instead};
 use super::threads::Threads;
 use super::{component, file_kind};
 use crate::plugins::plugin::{Digest, Plugin};
@@ -76,7 +76,7 @@ impl Loader {
         self.on_thread(bytes.len(), move || component::load(&runtime, &component, digest, &name, &bytes)).await?
     }
 
-    /// The same for who cannot be asynchronous.
+    /// The same for code that is not asynchronous.
     ///
     /// # Errors
     /// [`LoadError`].
@@ -96,7 +96,7 @@ impl Loader {
         let outcome = self.compiler.compile(&self.runtime.engine, name, digest, bytes, allowance).await;
         let elapsed = started.elapsed();
         match outcome {
-            Ok(Compiled { code, cpu, memory }) => {
+            Ok(MachineCode { code, cpu, memory }) => {
                 tracing::info!(
                     plugin = &**name,
                     elapsed_ms = elapsed.as_millis(),
@@ -119,8 +119,10 @@ impl Loader {
                     }
                 }
                 Err(match error {
-                    CompileError::Invalid(_) | CompileError::Unsupported(_) if instead::is_wit_package(bytes) => {
-                        LoadError::NoTools(Vec::new(), Instead::WitPackage)
+                    CompileError::Invalid(_) | CompileError::Unsupported(_)
+                        if component_kind::is_wit_package(bytes) =>
+                    {
+                        LoadError::NoTools(Vec::new(), ComponentKind::WitPackage)
                     }
                     CompileError::Invalid(message) => LoadError::Invalid(wasmtime::Error::msg(message)),
                     error => LoadError::NotCompiled(error),
@@ -158,7 +160,7 @@ fn look_up(
     }
 }
 
-/// Makes a component of code, and keeps the code: what is kept is mapped from its file, and takes no memory of its own.
+/// Makes a component of code, and keeps the code: kept code is mapped from its file, and takes no memory of its own.
 fn keep(
     engine: &Engine,
     cache: Option<&Cache>,

@@ -1,7 +1,7 @@
 //! The stack that a component sets aside before it does anything, as its linker laid it out.
 //!
-//! The host makes all memory clean that a call has used, and the stack is the first of it: what nobody touches costs as
-//! much as what somebody does.
+//! The host makes all memory clean that a call has used, and the stack is the first of it: an untouched
+//! part costs as much as a used one.
 
 use wasmparser::{DataKind, Encoding, Operator, Parser, Payload};
 
@@ -11,7 +11,7 @@ const DEFAULT_STACK: u32 = 1 << 20;
 /// The line that gives a crate another stack.
 const LINE: &str = r#"println!("cargo::rustc-link-arg-cdylib=-zstack-size=131072");"#;
 
-/// Exports by which a component shows that a whole language is inside, whose stack its author has no say in.
+/// Exports by which a component shows that a whole language runtime is inside. Its author cannot choose that stack.
 const RUNTIMES: [&str; 2] = ["init", "exports"];
 
 /// Advice to its author, if the component reserves more than it needs.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::claims::{Refused, claims, taken};
+use super::claims::{RefusedPlugin, claims, taken};
 use super::entry::Entry;
 use super::offer::{Names, Offer};
 use super::{PUBLISH_WITHIN, Registry};
@@ -59,7 +59,7 @@ impl Registry {
 
     fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, claims: Vec<String>, problem: String) {
         if let Some(entry) = self.entries.get_mut(file) {
-            entry.refuse(Refused { plugin, claims }, problem);
+            entry.refuse(RefusedPlugin { plugin, claims }, problem);
         }
     }
 

@@ -9,7 +9,7 @@ const PROMPT: &str = "prompt";
 const RESOURCE: &str = "resource";
 
 /// A plugin that waits for names.
-pub(super) struct Refused {
+pub(super) struct RefusedPlugin {
     pub(super) plugin: Arc<Plugin>,
     /// Its claims; none if its names are unusable.
     pub(super) claims: Vec<String>,

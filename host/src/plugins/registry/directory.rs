@@ -1,4 +1,4 @@
-//! Looking at the plugins directory, and reading files from it, without trusting what is there.
+//! Looking at the plugins directory, and reading its files without trust in them.
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -19,9 +19,9 @@ pub(in crate::plugins) struct Stamp {
     changed_ns: i128,
 }
 
-/// A `.wasm` file of the directory. Its stamp is that of what a symbolic link names.
+/// A `.wasm` file of the directory. Its stamp is that of a symbolic link's target.
 #[derive(Debug, Clone)]
-pub(in crate::plugins) struct Found {
+pub(in crate::plugins) struct PluginFile {
     pub(in crate::plugins) file: String,
     pub(in crate::plugins) path: PathBuf,
     pub(in crate::plugins) stamp: Stamp,
@@ -58,7 +58,7 @@ impl Stamp {
         }
     }
 
-    /// The stamp of what a path names now, if it names anything.
+    /// The stamp of the file that a path names now, if there is one.
     pub(in crate::plugins) fn of_file(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
     }
@@ -77,7 +77,7 @@ impl Stamp {
 ///
 /// # Errors
 /// What the system says when the directory cannot be listed.
-pub(in crate::plugins) fn look(dir: &Path) -> io::Result<Vec<Found>> {
+pub(in crate::plugins) fn look(dir: &Path) -> io::Result<Vec<PluginFile>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -95,7 +95,7 @@ pub(in crate::plugins) fn look(dir: &Path) -> io::Result<Vec<Found>> {
         if let Ok(metadata) = metadata
             && !is_directory(&metadata)
         {
-            found.push(Found { file, path, stamp: Stamp::of(&metadata) });
+            found.push(PluginFile { file, path, stamp: Stamp::of(&metadata) });
         }
     }
     found.sort_by(|a, b| a.file.cmp(&b.file));
@@ -207,14 +207,15 @@ mod tests {
         for (target, link) in [("b.wasm", "a.wasm"), ("a.wasm", "b.wasm"), ("folder", "c.wasm"), ("gone", "d.wasm")] {
             std::os::unix::fs::symlink(target, path(link)).unwrap();
         }
-        let said = |found: Found| (found.file, read(&found.path, ByteSize::from_bytes(1024)).unwrap_err().to_string());
-        let found: Vec<_> = look(dir.path()).unwrap().into_iter().map(said).collect();
+        let refusal =
+            |found: PluginFile| (found.file, read(&found.path, ByteSize::from_bytes(1024)).unwrap_err().to_string());
+        let found: Vec<_> = look(dir.path()).unwrap().into_iter().map(refusal).collect();
         let expected = [
             ("a.wasm", "a link that leads back to itself"),
             ("b.wasm", "a link that leads back to itself"),
             ("c.wasm", "a link to a directory, and not to a file"),
         ];
-        assert_eq!(found, expected.map(|(file, said)| (file.to_owned(), said.to_owned())));
+        assert_eq!(found, expected.map(|(file, refusal)| (file.to_owned(), refusal.to_owned())));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use super::claims::{Refused, claims};
-use super::offer::{Called, Offer};
+use super::claims::{RefusedPlugin, claims};
+use super::offer::{ClientName, Offer};
 use crate::config::Config;
 use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
@@ -16,10 +16,10 @@ use crate::plugins::sandbox::gate::Gate;
 use crate::plugins::served::{Served, Terms};
 use crate::sanitize;
 
-/// Tells loads apart: a file that went and came back must not get what the old one was.
+/// Tells loads apart: a file that went and came back must not get the load of the old one.
 pub(super) type LoadId = u64;
 
-/// A load that ends with this: whoever replaces a file that compiles for long, or takes it away, need not wait for it.
+/// A load under way; dropping this ends it, so that nobody waits for a file that was replaced or taken away.
 pub(super) struct Load {
     pub(super) id: LoadId,
     /// The state of the file that is loaded.
@@ -33,7 +33,7 @@ impl Drop for Load {
     }
 }
 
-/// One file of the directory: what was last made of it, and what is in force.
+/// One file of the directory: its last load, and the plugin in force.
 pub(super) struct Entry {
     pub(super) name: Result<String, NameError>,
     /// The state of the file that was last dealt with.
@@ -41,12 +41,12 @@ pub(super) struct Entry {
     pub(super) digest: Option<Digest>,
     /// The load that is under way, if it is still wanted.
     pub(super) load: Option<Load>,
-    state: State,
+    state: EntryState,
     terms: Arc<Terms>,
 }
 
 /// The state of a file.
-enum State {
+enum EntryState {
     /// It is switched off in the configuration.
     Disabled,
     /// Nothing of it is served: it is new, or has a fault.
@@ -59,7 +59,7 @@ enum State {
 struct Fault {
     problem: String,
     /// It is loaded, but its names belong to others or are unusable; tried again when names become free.
-    refused: Option<Refused>,
+    refused: Option<RefusedPlugin>,
 }
 
 impl Entry {
@@ -69,25 +69,25 @@ impl Entry {
         let plugin_name = name.as_ref().map_or(stem, String::as_str);
         let gate = Arc::new(Gate::new(&config.limits(plugin_name)));
         let terms = Arc::new(terms(config, plugin_name, gate));
-        let state = if config.plugin(plugin_name).enabled { State::Idle(None) } else { State::Disabled };
+        let state = if config.plugin(plugin_name).enabled { EntryState::Idle(None) } else { EntryState::Disabled };
         Self { stamp: None, digest: None, load: None, state, terms, name }
     }
 
     /// Tells whether it is switched off.
     pub(super) fn is_disabled(&self) -> bool {
-        matches!(self.state, State::Disabled)
+        matches!(self.state, EntryState::Disabled)
     }
 
     /// The plugin in force.
     pub(super) fn offer(&self) -> Option<&Offer> {
         match &self.state {
-            State::Serving(offer, _) => Some(offer),
-            State::Disabled | State::Idle(_) => None,
+            EntryState::Serving(offer, _) => Some(offer),
+            EntryState::Disabled | EntryState::Idle(_) => None,
         }
     }
 
     /// The plugin that waits for names.
-    pub(super) fn refused(&self) -> Option<&Refused> {
+    pub(super) fn refused(&self) -> Option<&RefusedPlugin> {
         self.fault()?.refused.as_ref()
     }
 
@@ -98,19 +98,19 @@ impl Entry {
 
     fn fault(&self) -> Option<&Fault> {
         match &self.state {
-            State::Idle(fault) | State::Serving(_, fault) => fault.as_ref(),
-            State::Disabled => None,
+            EntryState::Idle(fault) | EntryState::Serving(_, fault) => fault.as_ref(),
+            EntryState::Disabled => None,
         }
     }
 
     fn take_fault(&mut self) -> Option<Fault> {
         match &mut self.state {
-            State::Idle(fault) | State::Serving(_, fault) => fault.take(),
-            State::Disabled => None,
+            EntryState::Idle(fault) | EntryState::Serving(_, fault) => fault.take(),
+            EntryState::Disabled => None,
         }
     }
 
-    /// The plugin's name; for a file that cannot name a plugin, what it is called.
+    /// The plugin's name; for a file that cannot name a plugin, the file's.
     pub(super) fn plugin_name(&self) -> String {
         match &self.name {
             Ok(name) => name.clone(),
@@ -125,10 +125,10 @@ impl Entry {
         if !config.plugin(&name).enabled {
             // Others may take its names now. When it is switched on again, it is read anew and asks for them like a
             // newcomer: what the file was before it was switched off must not come back for a moment.
-            self.state = State::Disabled;
+            self.state = EntryState::Disabled;
             (self.stamp, self.digest, self.load) = (None, None, None);
         } else if self.is_disabled() {
-            self.state = State::Idle(None);
+            self.state = EntryState::Idle(None);
         }
         let before = &self.terms.limits;
         let limits = config.limits(&name);
@@ -154,7 +154,7 @@ impl Entry {
         &self.terms
     }
 
-    /// The file gives no plugin. What waited for its names is not what the file holds any more.
+    /// Records that the file gives no plugin. A plugin of it that waited for names is dropped.
     pub(super) fn fail(&mut self, problem: String) {
         self.report(problem, None);
     }
@@ -162,7 +162,7 @@ impl Entry {
     /// Says once, in the log, why the file is not served.
     ///
     /// It may quote names from the file, and the file's own.
-    fn report(&mut self, problem: String, refused: Option<Refused>) {
+    fn report(&mut self, problem: String, refused: Option<RefusedPlugin>) {
         let problem = sanitize::escaped(problem);
         if self.problem() != Some(&problem) {
             let name = self.plugin_name();
@@ -172,12 +172,12 @@ impl Entry {
                 tracing::error!(plugin = name, "plugin `{name}` not loaded: {problem}");
             }
         }
-        if let State::Idle(fault) | State::Serving(_, fault) = &mut self.state {
+        if let EntryState::Idle(fault) | EntryState::Serving(_, fault) = &mut self.state {
             *fault = Some(Fault { problem, refused });
         }
     }
 
-    /// The file is again what is served, whatever was wrong with it in between.
+    /// Clears the fault of a file that is again the one that is served.
     pub(super) fn clear_problem_if_serving(&mut self, digest: Option<Digest>) {
         if self.offer().map(|offer| offer.plugin.digest) == digest && self.refused().is_none() {
             self.take_fault();
@@ -189,14 +189,14 @@ impl Entry {
     pub(super) fn serve(&mut self, offer: Offer) {
         let waited = self.refused().is_some_and(|refused| Arc::ptr_eq(&refused.plugin, &offer.plugin));
         let fault = self.take_fault().filter(|_| !waited && !self.is_of_file(&offer.plugin));
-        self.state = State::Serving(offer, fault);
+        self.state = EntryState::Serving(offer, fault);
     }
 
     /// Keeps a plugin until its names are free, unless a newer one waits already.
-    pub(super) fn refuse(&mut self, refused: Refused, problem: String) {
+    pub(super) fn refuse(&mut self, refused: RefusedPlugin, problem: String) {
         let is_newest = self.is_of_file(&refused.plugin);
         let waiting = match &mut self.state {
-            State::Idle(Some(fault)) | State::Serving(_, Some(fault)) => fault.refused.take(),
+            EntryState::Idle(Some(fault)) | EntryState::Serving(_, Some(fault)) => fault.refused.take(),
             _ => None,
         };
         let refused = waiting.filter(|_| !is_newest).unwrap_or(refused);
@@ -207,13 +207,13 @@ impl Entry {
         self.digest == Some(plugin.digest)
     }
 
-    /// Another file takes one of its claims: it waits until they are free again.
+    /// Takes the plugin out of force, since another file takes one of its claims: it waits until all are free again.
     pub(super) fn give_way(&mut self, problem: String) {
-        match std::mem::replace(&mut self.state, State::Idle(None)) {
-            State::Serving(offer, fault) => {
-                self.state = State::Idle(fault);
+        match std::mem::replace(&mut self.state, EntryState::Idle(None)) {
+            EntryState::Serving(offer, fault) => {
+                self.state = EntryState::Idle(fault);
                 let claims = claims(&self.plugin_name(), &offer.plugin, &offer.names);
-                self.report(problem, Some(Refused { plugin: offer.plugin, claims }));
+                self.report(problem, Some(RefusedPlugin { plugin: offer.plugin, claims }));
             }
             state => self.state = state,
         }
@@ -230,13 +230,13 @@ impl Entry {
         Some(claims(&self.plugin_name(), &offer.plugin, &offer.names))
     }
 
-    /// All that it gives.
+    /// All tools, prompts, resources and templates of the plugin in force.
     pub(super) fn offerings(&self) -> Offerings {
         let Some(offer) = self.offer() else { return Offerings::default() };
         let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
         let (served, plugin, names) = (|| served.clone(), &offer.plugin, offer.names.clone());
-        let tool = |Called { name, index }| Arc::new(Tool { name, served: served(), function_index: index });
-        let prompt = |Called { name, index }| Arc::new(Prompt { name, served: served(), index });
+        let tool = |ClientName { name, index }| Arc::new(Tool { name, served: served(), function_index: index });
+        let prompt = |ClientName { name, index }| Arc::new(Prompt { name, served: served(), index });
         Offerings {
             tools: names.tools.into_iter().map(tool).collect(),
             prompts: names.prompts.into_iter().map(prompt).collect(),
@@ -277,7 +277,7 @@ impl Entry {
     }
 }
 
-fn names_of(called: &[Called]) -> Vec<String> {
+fn names_of(called: &[ClientName]) -> Vec<String> {
     called.iter().map(|called| called.name.clone()).collect()
 }
 

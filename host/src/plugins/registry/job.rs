@@ -9,13 +9,13 @@ use crate::plugins::loading::error::LoadError;
 use crate::plugins::loading::lists;
 use crate::plugins::loading::loader::Loader;
 use crate::plugins::plugin::{Digest, Plugin};
-use crate::plugins::registry::directory::{self, Found, ReadError, Stamp};
+use crate::plugins::registry::directory::{self, PluginFile, ReadError, Stamp};
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::{Served, Terms};
 use crate::sanitize;
 
 /// The outcome of a load.
-pub(super) struct Loaded {
+pub(super) struct LoadOutcome {
     pub(super) id: LoadId,
     pub(super) file: String,
     /// The state of the file that was read; none if another look at the same may end otherwise.
@@ -28,9 +28,9 @@ pub(super) struct Loaded {
 }
 
 /// Reading and loading one state of one file.
-pub(super) struct Job {
+pub(super) struct LoadJob {
     pub(super) id: LoadId,
-    pub(super) found: Found,
+    pub(super) found: PluginFile,
     pub(super) name: String,
     /// The terms for the plugin.
     pub(super) terms: Arc<Terms>,
@@ -39,9 +39,9 @@ pub(super) struct Job {
     pub(super) is_settled: bool,
 }
 
-impl Job {
+impl LoadJob {
     /// Reads and loads, on the loader's threads.
-    pub(super) async fn run(self, runtime: Arc<Runtime>, loader: Arc<Loader>) -> Loaded {
+    pub(super) async fn run(self, runtime: Arc<Runtime>, loader: Arc<Loader>) -> LoadOutcome {
         let started = Instant::now();
         let Self { id, found, name, terms, known, is_settled } = self;
         let limit = *terms.limits.file;
@@ -51,7 +51,7 @@ impl Job {
             .threads()
             .run(0, move || directory::read(&reading, limit).map(|(bytes, stamp)| (Digest::of(&bytes), bytes, stamp)))
             .await;
-        let mut loaded = Loaded {
+        let mut loaded = LoadOutcome {
             id,
             file: found.file,
             stamp: Some(found.stamp),

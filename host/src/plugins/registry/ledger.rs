@@ -38,7 +38,7 @@ impl Ledger {
         self.owners.get(claim).map(String::as_str)
     }
 
-    /// Records what each file holds now, and keeps what those held that exist but do not serve.
+    /// Records the claims that each file holds now, and keeps those of files that exist but do not serve.
     pub(in crate::plugins) fn update(&mut self, holding: &BTreeMap<String, Vec<String>>, existing: &BTreeSet<String>) {
         let is_kept = |file: &String| existing.contains(file) && !holding.contains_key(file);
         let mut owners = self.owners.clone();

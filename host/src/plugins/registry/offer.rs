@@ -1,11 +1,11 @@
-//! A plugin in force, and what clients call what it gives.
+//! A plugin in force, and the names under which clients see its parts.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::plugins::names::{self, FunctionName, NameError};
-use crate::plugins::plugin::{Kind, Plugin};
+use crate::plugins::plugin::{FunctionKind, Plugin};
 
 /// A plugin in force.
 pub(super) struct Offer {
@@ -26,22 +26,22 @@ impl Offer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// Of its tools, in the order of its functions.
-    pub(super) tools: Vec<Called>,
+    pub(super) tools: Vec<ClientName>,
     /// Of its prompts, in their order.
-    pub(super) prompts: Vec<Called>,
+    pub(super) prompts: Vec<ClientName>,
     /// Parts that cannot have a name, and are left out.
     pub(super) warnings: Vec<String>,
 }
 
-/// The name of something that a plugin gives, and where that stands among its like.
+/// A client's name for a tool or prompt, and its index in the plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Called {
+pub(super) struct ClientName {
     pub(super) name: String,
     pub(super) index: usize,
 }
 
 impl Names {
-    /// The numbers of its parts, for the log.
+    /// The names of its tools, for the log.
     pub(super) fn summary(&self) -> String {
         let names: Vec<&str> = self.tools.iter().map(|tool| tool.name.as_str()).collect();
         if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
@@ -54,7 +54,7 @@ impl Names {
     pub(super) fn of(plugin: &Plugin, name: &str, config: &Config) -> Result<Self, NameError> {
         let prefix = config.plugin(name).prefix.as_deref();
         // What the plugin lists can be another thing tomorrow: it takes no name from a function.
-        let is_listed = |index: &usize| matches!(plugin.functions[*index].kind, Kind::Listed(_));
+        let is_listed = |index: &usize| matches!(plugin.functions[*index].kind, FunctionKind::Listed(_));
         let (listed, typed): (Vec<usize>, Vec<usize>) = (0..plugin.functions.len()).partition(is_listed);
         let order = || typed.iter().chain(&listed).copied();
         let functions: Vec<FunctionName> = order().map(|index| plugin.functions[index].name.clone()).collect();
@@ -78,6 +78,6 @@ impl Names {
     }
 }
 
-fn called(names: impl Iterator<Item = (usize, Option<String>)>) -> Vec<Called> {
-    names.filter_map(|(index, name)| Some(Called { name: name?, index })).collect()
+fn called(names: impl Iterator<Item = (usize, Option<String>)>) -> Vec<ClientName> {
+    names.filter_map(|(index, name)| Some(ClientName { name: name?, index })).collect()
 }

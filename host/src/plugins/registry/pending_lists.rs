@@ -1,4 +1,4 @@
-//! Plugins that are asked for their lists again.
+//! The queue of plugins whose lists are asked for again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::plugins::announcements::List;
 use crate::plugins::plugin::Plugin;
 
-/// The plugins that are asked, and those that wait for it.
+/// The plugins that are being asked, and those that wait for their turn.
 #[derive(Default)]
 pub(super) struct Relisting {
     pub(super) steps: JoinSet<Step>,
@@ -17,7 +17,7 @@ pub(super) struct Relisting {
     pub(super) pending: BTreeMap<Arc<str>, BTreeSet<List>>,
     /// Plugins that are being asked.
     pub(super) asked: BTreeSet<Arc<str>>,
-    /// Plugins by when they may be asked again.
+    /// The earliest time of the next question, by plugin.
     pub(super) again_at: BTreeMap<Arc<str>, Instant>,
 }
 
@@ -26,11 +26,11 @@ pub(super) enum Step {
     /// The time for this plugin has come.
     Due(Arc<str>),
     /// A plugin has answered.
-    Done(Box<Answer>),
+    Done(Box<NewLists>),
 }
 
-/// Lists that were asked for again.
-pub(super) struct Answer {
+/// The answer of a plugin that was asked for its lists again.
+pub(super) struct NewLists {
     /// The plugin as it was.
     pub(super) of: Arc<Plugin>,
     /// The lists that it says are new.

@@ -38,7 +38,7 @@ impl Registry {
         }
     }
 
-    /// Makes a catalog of what is in force, and publishes it.
+    /// Makes a catalog of all plugins in force, and publishes it.
     pub(super) fn publish(&mut self) {
         if std::mem::take(&mut self.retry_refused) {
             self.try_refused_again();

@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::entry::Entry;
-use super::pending_lists::{Answer, Step};
+use super::pending_lists::{NewLists, Step};
 use super::{PUBLISH_WITHIN, Registry, job};
 use crate::plugins::announcements::List;
 
-/// Between two times that one plugin is asked for its lists: whoever says with every call that they changed makes work
-/// for every client.
+/// Time between two questions to one plugin for its lists: one that announces a change with every call makes work for
+/// every client.
 const RELIST_PAUSE: Duration = Duration::from_millis(250);
 
 impl Registry {
-    /// Asks plugins for their lists that say that these changed, each at most once in [`RELIST_PAUSE`].
+    /// Asks plugins that announced new lists for these, each at most once in [`RELIST_PAUSE`].
     pub(super) fn list_again(&mut self) {
         let mut announced: BTreeMap<Arc<str>, BTreeSet<List>> = BTreeMap::new();
         for (plugin, list) in self.runtime.announcements.take_lists() {
@@ -50,7 +50,7 @@ impl Registry {
         });
     }
 
-    /// Asks a plugin for its lists whose time has come, as it is now; one after the other.
+    /// Asks a plugin whose time has come for its lists, unless it is being asked already: then a little later.
     pub(super) fn relist_now(&mut self, name: Arc<str>) {
         if self.relisting.asked.contains(&name) {
             self.relisting.steps.spawn(async move {
@@ -67,13 +67,13 @@ impl Registry {
         self.relisting.asked.insert(name);
         self.relisting.steps.spawn(async move {
             let read = job::with_lists(&runtime, Arc::clone(&plugin), terms).await;
-            Step::Done(Box::new(Answer { of: plugin, lists, read }))
+            Step::Done(Box::new(NewLists { of: plugin, lists, read }))
         });
     }
 
     /// Puts a plugin with new lists in force, if it is still the one that is served.
-    pub(super) fn take_lists(&mut self, answer: Answer) {
-        let Answer { of, lists, read } = answer;
+    pub(super) fn take_lists(&mut self, answer: NewLists) {
+        let NewLists { of, lists, read } = answer;
         self.relisting.asked.remove(&of.name);
         // The same file, though its lists may have been asked for once more meanwhile.
         let is_served = |entry: &Entry| {

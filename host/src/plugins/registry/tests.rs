@@ -17,10 +17,10 @@ fn registry() -> Registry {
 }
 
 /// A load that failed.
-fn failed(id: LoadId) -> Loaded {
+fn failed(id: LoadId) -> LoadOutcome {
     let outcome = Err("failed".to_owned());
     let (stamp, digest, elapsed) = (None, None, Duration::ZERO);
-    Loaded { id, file: FILE.to_owned(), stamp, digest, outcome, is_unsettled: false, elapsed }
+    LoadOutcome { id, file: FILE.to_owned(), stamp, digest, outcome, is_unsettled: false, elapsed }
 }
 
 #[tokio::test]

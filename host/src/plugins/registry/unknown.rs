@@ -9,14 +9,14 @@ use crate::plugins::names;
 
 /// One such table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Unknown {
+pub struct UnknownPlugin {
     /// The name of the table.
     pub name: String,
     /// The plugin that most likely was meant.
     nearest: Option<String>,
 }
 
-impl fmt::Display for Unknown {
+impl fmt::Display for UnknownPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`[plugin.{}]`: there is no such plugin, so this does nothing", self.name)?;
         match &self.nearest {
@@ -27,7 +27,7 @@ impl fmt::Display for Unknown {
 }
 
 /// Looks at the plugins directory. One that cannot be listed says nothing of any plugin.
-pub fn in_directory(config: &Config) -> Vec<Unknown> {
+pub fn in_directory(config: &Config) -> Vec<UnknownPlugin> {
     if config.plugin.is_empty() {
         return Vec::new();
     }
@@ -36,19 +36,19 @@ pub fn in_directory(config: &Config) -> Vec<Unknown> {
     among(config, &present)
 }
 
-/// Compares with what has been found there.
-pub fn in_catalog(config: &Config, catalog: &Catalog) -> Vec<Unknown> {
+/// Compares the tables with the catalog.
+pub fn in_catalog(config: &Config, catalog: &Catalog) -> Vec<UnknownPlugin> {
     let present: Vec<String> = catalog.plugins().iter().map(|plugin| plugin.name.clone()).collect();
     among(config, &present)
 }
 
-/// The plugin's name; for a file that cannot name a plugin, what it is called.
+/// The plugin's name; for a file that cannot name a plugin, the file's.
 fn plugin_of(file: &str) -> String {
     let stem = file.strip_suffix(".wasm").unwrap_or(file);
     names::plugin_name(stem).unwrap_or_else(|_| stem.to_owned())
 }
 
-fn among(config: &Config, present: &[String]) -> Vec<Unknown> {
+fn among(config: &Config, present: &[String]) -> Vec<UnknownPlugin> {
     // The sources of a plugin that is not built yet are its name, too.
     let has_sources = |name: &str| {
         let directory = &config.plugins.dir;
@@ -59,7 +59,7 @@ fn among(config: &Config, present: &[String]) -> Vec<Unknown> {
     unknown
         .map(|name| {
             let nearest = crate::config::problem::nearest(name, present.iter().map(String::as_str));
-            Unknown { name: name.to_owned(), nearest: nearest.map(str::to_owned) }
+            UnknownPlugin { name: name.to_owned(), nearest: nearest.map(str::to_owned) }
         })
         .collect()
 }

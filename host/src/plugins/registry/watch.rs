@@ -1,4 +1,4 @@
-//! Noticing that something happened in the plugins directory. What happened is found out by looking.
+//! The watcher of the plugins directory: it notices that something happened, and a look finds out the rest.
 //!
 //! The watcher answers when it has dealt with all events before. It is asked on a thread of its own, so that one that is
 //! stuck holds up neither calls nor the end of the server.
@@ -20,12 +20,12 @@ use super::directory::identity;
 const ABANDONED_AFTER: Duration = Duration::from_secs(2);
 
 /// Directories and which they are; none where there is none.
-type Watched = BTreeMap<PathBuf, Option<(u64, u64)>>;
+type WatchedDirectories = BTreeMap<PathBuf, Option<(u64, u64)>>;
 
 /// Watches the plugins directory, its parent (in which it may be replaced), and where its links lead.
 pub(in crate::plugins) struct Watch {
     changes: Option<mpsc::Sender<Change>>,
-    watched: Watched,
+    watched: WatchedDirectories,
     shared: Arc<Shared>,
 }
 
@@ -111,7 +111,7 @@ impl Watch {
         places: impl IntoIterator<Item = PathBuf>,
     ) -> bool {
         let Some(changes) = &self.changes else { return false };
-        let mut wanted = Watched::new();
+        let mut wanted = WatchedDirectories::new();
         // The system watches a directory under one name at a time, and names it so in its events.
         let mut named: BTreeMap<(u64, u64), PathBuf> = BTreeMap::new();
         for dir in dirs {
@@ -132,7 +132,7 @@ impl Watch {
             wanted.insert(dir.clone(), Some(known));
         }
         self.shared.hints().places = watched_places;
-        let only_in = |these: &Watched, those: &Watched| -> Vec<PathBuf> {
+        let only_in = |these: &WatchedDirectories, those: &WatchedDirectories| -> Vec<PathBuf> {
             these.iter().filter(|(dir, id)| those.get(*dir) != Some(*id)).map(|(dir, _)| dir.clone()).collect()
         };
         let gone = only_in(&self.watched, &wanted);
@@ -163,7 +163,7 @@ impl Watch {
         left
     }
 
-    /// Forgets what was said about files that are not there.
+    /// Forgets the hints about files that are not there.
     pub(in crate::plugins) fn keep_hints_of(&self, is_there: impl Fn(&str) -> bool) {
         let mut hints = self.shared.hints();
         hints.being_written.retain(|file, _| is_there(file));

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance, Val};
 
-use super::engine::Slow;
+use super::engine::SlowFlag;
 use super::gate::Full;
 use super::instance::{GuestRun, Place, Work};
 use super::runtime::Runtime;
@@ -25,7 +25,7 @@ use crate::plugins::catalog::Tool;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::{Guest, Surroundings};
-use crate::plugins::plugin::Kind;
+use crate::plugins::plugin::FunctionKind;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::{self, ArgumentError, Reply, ResultError};
 use crate::plugins::types::shape::Signature;
@@ -59,25 +59,25 @@ pub(in crate::plugins) async fn call(
         let place = enter(runtime, served, conversation.caller.as_deref()).await?;
         let max_bytes = served.terms.limits.result.bytes();
         match &tool.function().kind {
-            Kind::Typed { signature, export } => {
+            FunctionKind::Typed { signature, export } => {
                 // Not before: as values of the engine, arguments can take forty times the memory that those who wait
                 // hold.
                 let memory = runtime.arguments.hold(codec::weigh_arguments(signature, arguments)).await;
                 let arguments = codec::decode_arguments(signature, arguments)?;
-                let work = Typed { signature: Arc::clone(signature), export: export.0, arguments, max_bytes };
+                let work = TypedCall { signature: Arc::clone(signature), export: export.0, arguments, max_bytes };
                 run(runtime, served, conversation, (place, memory), work).await?.map_err(CallError::Result)
             }
-            Kind::Listed(listed) => {
+            FunctionKind::Listed(listed) => {
                 let arguments = Value::Object(arguments.clone());
                 let checked = Arc::clone(listed);
-                // The place stays taken for as long as the check goes on, whoever waits for it.
+                // The place stays taken for as long as the check goes on, even if its caller is gone.
                 let check = move || (checked.arguments.check(&arguments).map(|()| arguments.to_string()), place);
                 let (json, place) = runtime.engine.lane().compute(check).await.map_err(CallError::Host)?;
                 let json = json.map_err(ArgumentError::from)?;
                 let Some(tools) = served.plugin.interfaces.tools.clone() else {
                     return Err(CallError::Host("the plugin has lost its tools".to_owned()));
                 };
-                let work = ByName { tools, name: listed.name.clone(), arguments: json, max_bytes };
+                let work = ListedCall { tools, name: listed.name.clone(), arguments: json, max_bytes };
                 let reply = run(runtime, served, conversation, (place, None), work).await??;
                 let Reply::Rich(rich) = &reply else { return Ok(reply) };
                 if rich.is_error || listed.structured.is_none() {
@@ -154,7 +154,7 @@ async fn run<W: Work>(
     held: (Place, Option<OwnedSemaphorePermit>),
     work: W,
 ) -> Result<W::Output, CallError> {
-    let slow = Slow::default();
+    let slow = SlowFlag::default();
     let run = GuestRun {
         pre: served.plugin.pre.clone(),
         limits: served.terms.limits,
@@ -180,14 +180,14 @@ async fn run<W: Work>(
 }
 
 /// A call of a typed function.
-struct Typed {
+struct TypedCall {
     signature: Arc<Signature>,
     export: ComponentExportIndex,
     arguments: Vec<Val>,
     max_bytes: u64,
 }
 
-impl Work for Typed {
+impl Work for TypedCall {
     type Output = Result<Reply, ResultError>;
 
     async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
@@ -201,14 +201,14 @@ impl Work for Typed {
 }
 
 /// A call of a tool that the plugin names itself.
-struct ByName {
+struct ListedCall {
     tools: Tools,
     name: String,
     arguments: String,
     max_bytes: u64,
 }
 
-impl Work for ByName {
+impl Work for ListedCall {
     type Output = Result<Reply, ResultError>;
 
     async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {

@@ -1,6 +1,6 @@
 //! The WebAssembly engine: one per process, with its pool of instances, its clock and its slow lane.
 //!
-//! It knows WebAssembly and no plugin, nothing of what stands behind imports, and nobody who calls.
+//! It knows WebAssembly, and neither plugins, nor imports, nor callers.
 
 mod clock;
 mod lane;
@@ -12,13 +12,13 @@ use wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use self::clock::Clock;
-pub(in crate::plugins) use self::clock::Ticking;
-pub(in crate::plugins) use self::lane::{Lane, Slow, nice};
+pub(in crate::plugins) use self::clock::TickGuard;
+pub(in crate::plugins) use self::lane::{Lane, SlowFlag, nice};
 
 /// The WebAssembly features that components may use.
 ///
 /// Async is on since jco's QuickJS components call `task.cancel`; concurrency itself costs a call nothing that can be
-/// measured. `error-context` is off: what a guest makes of them is the host's memory, without a bound. So are lists of
+/// measured. `error-context` is off: those that a guest makes take memory of the host, without a bound. So are lists of
 /// fixed length, of which the engine itself says that they are not done.
 pub(in crate::plugins) const FEATURES: WasmFeatures = WasmFeatures::WASM3
     .difference(WasmFeatures::GC_TYPES)
@@ -61,7 +61,7 @@ const KEEP_RESIDENT_BYTES: usize = 1280 * 1024;
 pub enum Cleaning {
     /// All of it goes back to the kernel, but for [`KEEP_RESIDENT_BYTES`].
     Whole,
-    /// Only what the kernel says was written is set back, where it can tell and what it says is true.
+    /// Only pages that the kernel reports as written are set back, where it can tell and its reports are true.
     Scan,
 }
 
@@ -106,7 +106,7 @@ impl Engine {
     }
 
     /// Keeps the clock ticking while the result lives.
-    pub(in crate::plugins) fn tick(&self) -> Ticking {
+    pub(in crate::plugins) fn tick(&self) -> TickGuard {
         self.clock.tick()
     }
 

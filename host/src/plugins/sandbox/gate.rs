@@ -1,8 +1,8 @@
 //! Places for running and waiting calls, of one plugin and of all together, shared by the people who make them.
 //!
-//! A person alone has every place. As soon as others wait, places that become free go round: first to who has the
-//! fewest running, then to whose last place is longest ago. Nobody fills the queue: when it is full, a call of a person who holds less takes the
-//! place of the newest waiting call of the person who holds most.
+//! A person alone has every place. As soon as others wait, places that become free go round: first to the person with
+//! the fewest running calls, then to the one whose last place is longest ago. Nobody fills the queue: when it is full, a
+//! call of a person who holds less takes the place of the newest waiting call of the person who holds most.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -16,12 +16,12 @@ use crate::config::Limits;
 /// The person behind a call: `Principal::person`, or nobody, when the host itself asks a plugin.
 pub(in crate::plugins) type Person = Option<[u8; 32]>;
 
-/// The places of one plugin, or of the pool that all run in. That of a plugin outlives reloads, so that a reload is no way
-/// around it.
+/// The places of one plugin, or of the pool for all. A plugin's gate outlives reloads, so that a reload is no way around
+/// it.
 pub(in crate::plugins) struct Gate {
     concurrency: usize,
     queue: usize,
-    state: Mutex<State>,
+    state: Mutex<GateState>,
 }
 
 /// A place of a call that runs, given back when this is dropped.
@@ -30,12 +30,12 @@ pub(in crate::plugins) struct Permit {
     person: Person,
 }
 
-/// More calls wait already than may, and none of them is one too many of somebody else's.
+/// The refusal of a call: the queue is full, and nobody else holds more of it than this person.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::plugins) struct Full;
 
 #[derive(Default)]
-struct State {
+struct GateState {
     running: usize,
     waiting: usize,
     /// Everybody with a call that runs or waits.
@@ -124,7 +124,7 @@ impl Gate {
         permit.map_err(|_| Full)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,7 +132,7 @@ impl Gate {
         Permit { gate: Arc::clone(self), person }
     }
 
-    /// Hands a place on to whose turn it is.
+    /// Hands a place on to the next person.
     fn release(self: &Arc<Self>, person: Person) {
         let next = self.state().hand_on(person);
         if let Some((next, waiter)) = next {
@@ -142,7 +142,7 @@ impl Gate {
     }
 }
 
-impl State {
+impl GateState {
     fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -156,7 +156,7 @@ impl State {
         number
     }
 
-    /// Turns away the newest waiting call of who holds most, if that is more than `person` would hold then.
+    /// Turns away the newest waiting call of the person who holds most, if that is more than `person` would hold then.
     fn make_room(&mut self, person: Person) -> bool {
         let own = self.people.get(&person).map_or(0, Share::held);
         let waiting = self.people.iter_mut().filter(|(_, share)| !share.waiting.is_empty());
@@ -181,7 +181,7 @@ impl State {
         }
     }
 
-    /// Takes a place back, and says who has it next.
+    /// Takes a place back, and hands it to the next call.
     fn hand_on(&mut self, person: Person) -> Option<(Person, Waiter)> {
         self.running -= 1;
         if let hash_map::Entry::Occupied(mut share) = self.people.entry(person) {

@@ -9,7 +9,7 @@ use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
-use super::engine::{Slow, Ticking};
+use super::engine::{SlowFlag, TickGuard};
 use super::gate::Permit;
 use super::traps;
 use super::warm::{Owner, Warm, WarmInstance};
@@ -60,8 +60,8 @@ pub(super) struct GuestRun {
     pub(super) warm: Warm,
     pub(super) conversation: Conversation,
     pub(super) wasm: wasmtime::Engine,
-    pub(super) slow: Slow,
-    pub(super) ticking: Ticking,
+    pub(super) slow: SlowFlag,
+    pub(super) ticking: TickGuard,
     pub(super) held: (Place, Option<OwnedSemaphorePermit>),
 }
 

@@ -17,7 +17,7 @@ impl Limiter {
         Self { limit_bytes, used_bytes: 0, refused: false }
     }
 
-    /// For the next call of a guest that is kept: its memory stays, what it was refused before does not count.
+    /// Prepares for the next call of a guest that is kept: its memory stays, and earlier refusals do not count.
     pub(in crate::plugins) fn begin(&mut self) {
         self.refused = false;
     }

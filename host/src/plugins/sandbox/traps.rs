@@ -7,7 +7,7 @@ use wasmtime::{Trap, WasmBacktrace};
 
 use crate::sanitize::{clean, cut};
 
-/// The target of records with one frame each, for whoever works on a plugin.
+/// The target of records with one frame each, for the author of a plugin.
 pub const TARGET: &str = "tinymcp::frames";
 
 /// Bytes of a function's name that are shown.

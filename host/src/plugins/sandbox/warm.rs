@@ -1,4 +1,4 @@
-//! Instances that are kept for the next call, for plugins whose start is expensive and whose author says so.
+//! Instances that are kept for the next call, for plugins whose author says that their start is expensive.
 //!
 //! Invariant: an instance only ever serves one person, by the version of the plugin and under the terms with which it was
 //! made. It is put here only after a call that went well; an error, a deadline, a cancelled call, a reload or changed
@@ -34,7 +34,8 @@ pub(in crate::plugins) struct WarmInstance {
     pub(in crate::plugins) instance: Instance,
 }
 
-struct Parked {
+/// A warm instance, its owner, and the end of its last call.
+struct IdleInstance {
     owner: Owner,
     live: WarmInstance,
     since: Instant,
@@ -43,7 +44,7 @@ struct Parked {
 /// All instances that are kept. The longest unused makes room for the next.
 #[derive(Clone)]
 pub(in crate::plugins) struct Warm {
-    kept: Arc<Mutex<VecDeque<Parked>>>,
+    kept: Arc<Mutex<VecDeque<IdleInstance>>>,
     capacity: usize,
 }
 
@@ -65,7 +66,7 @@ impl Warm {
         // Freeing an instance takes a while, and others wait for the lock.
         let mut freed = Vec::new();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_back(Parked { owner, live, since: Instant::now() });
+        kept.push_back(IdleInstance { owner, live, since: Instant::now() });
         while kept.len() > self.capacity {
             freed.extend(kept.pop_front());
         }
@@ -73,10 +74,10 @@ impl Warm {
         drop(freed);
     }
 
-    /// Frees what nobody can use any more, or has not used for long.
+    /// Frees instances that nobody can use any more, or has not used for long.
     pub(in crate::plugins) fn sweep(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stay, freed): (VecDeque<Parked>, Vec<Parked>) =
+        let (stay, freed): (VecDeque<IdleInstance>, Vec<IdleInstance>) =
             kept.drain(..).fold(Default::default(), |(mut stay, mut freed), kept| {
                 if kept.owner.is_in_force() && kept.since.elapsed() < IDLE {
                     stay.push_back(kept);

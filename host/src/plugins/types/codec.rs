@@ -3,7 +3,7 @@
 //! What the input schema accepts is decoded, what it refuses is refused, and every encoded result validates against
 //! the output schema; nothing is dropped or rounded silently. Some things differ from the schema on purpose: a `null`
 //! for an optional property is taken as absent, a value that its client has sent as JSON text in a string is taken all
-//! the same (`spoilt`), the range of 64-bit integers and of `f32` and the repetition of flags and keys are held here alone, and an
+//! the same (`unquote`), the range of 64-bit integers and of `f32` and the repetition of flags and keys are held here alone, and an
 //! integer written as `1e3` is one only below 2^53.
 //!
 //! Both directions recurse as deep as the shape does, never as deep as the input.
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use wasmtime::component::Val;
 
 pub use self::outcome::{ArgumentError, Reply, ResultError, Rich};
-use self::spoilt::Reading;
+use self::unquote::Reading;
 use crate::plugins::types::shape::Signature;
 use crate::plugins::wit::input::Stop;
 use crate::plugins::wit::tools::Output;
@@ -25,7 +25,7 @@ mod lift;
 mod outcome;
 mod results;
 mod rich;
-mod spoilt;
+mod unquote;
 mod weight;
 mod wording;
 

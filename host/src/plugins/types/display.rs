@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::shape::{Failure, Integer, Output, Shape, Signature, Success};
+use super::shape::{Failure, Integer, ResultShape, Shape, Signature, Success};
 
 impl Display for Signature {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -12,13 +12,13 @@ impl Display for Signature {
         separated(f, &self.params, |f, param| write!(f, "{}: {}", param.name, param.shape))?;
         f.write_char(')')?;
         match &self.output {
-            Output::Nothing => Ok(()),
-            Output::Value(shape) => write!(f, " -> {shape}"),
-            Output::Fallible { ok, err } => {
+            ResultShape::Nothing => Ok(()),
+            ResultShape::Value(shape) => write!(f, " -> {shape}"),
+            ResultShape::Fallible { ok, err } => {
                 f.write_str(" -> ")?;
                 result(f, ok.as_ref(), err.as_ref())
             }
-            Output::Rich { ok, err } => rich(f, ok, err),
+            ResultShape::Rich { ok, err } => rich(f, ok, err),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! custom section `tinymcp-wit`; the section `package-docs` of the WIT tools is read where that is missing.
 //!
 //! All of it is the author's claim. It describes and never decides: types and names come from the component. It goes
-//! to people and models, so it is capped and freed of what they could not see (see [`clean`]). It never fails a load:
-//! what cannot be read is a warning.
+//! to people and models, so it is capped and freed of invisible characters (see [`clean`]). It never fails a load: an
+//! unreadable part is a warning.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub struct FunctionDocs {
     pub description: Option<String>,
     /// `@title`: a name for people.
     pub title: Option<String>,
-    /// `@returns`: what the result is.
+    /// `@returns`: the description of the result.
     pub returns: Option<String>,
     /// The descriptions of parameters, by name. The names are the author's too, and need not exist.
     pub params: Vec<(String, String)>,
@@ -80,7 +80,7 @@ struct TypedText {
 
 impl FunctionDocs {
     /// Documentation that does not come from a WIT text.
-    pub(in crate::plugins) fn said(description: Option<String>, title: Option<String>, hints: Hints) -> Self {
+    pub(in crate::plugins) fn listed(description: Option<String>, title: Option<String>, hints: Hints) -> Self {
         Self { description, title, hints, ..Self::default() }
     }
 }
@@ -104,9 +104,9 @@ impl Docs {
             }
         }
         let worlds = blocks.iter().filter(|block| block.kind == BlockKind::World);
-        let said: Vec<_> = worlds.filter_map(|world| world.docs.as_deref()).map(tags::parse).collect();
-        let world = said.iter().find_map(|world| description(&world.description));
-        let keep_warm = said.iter().any(|world| world.keep_warm);
+        let comments: Vec<_> = worlds.filter_map(|world| world.docs.as_deref()).map(tags::parse).collect();
+        let world = comments.iter().find_map(|world| description(&world.description));
+        let keep_warm = comments.iter().any(|world| world.keep_warm);
         Self { blocks: blocks.into(), world, keep_warm, warnings }
     }
 

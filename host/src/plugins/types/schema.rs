@@ -11,14 +11,14 @@
 //!   clients round a bound beyond 2^53, past the range of 64-bit integers, and a model's API then refuses every request
 //!   of the conversation.
 //!
-//! `clients` has what clients make of schemas, `lint` what they do not bear in those of plugins.
+//! `clients` has the changes that clients make to schemas, `lint` the faults in plugins' schemas that they do not bear.
 
 use std::iter;
 
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::plugins::types::shape::{Case, Field, Integer, Label, Output, Shape, Signature, Success};
+use crate::plugins::types::shape::{Case, Field, Integer, Label, ResultShape, Shape, Signature, Success};
 
 pub mod advice;
 pub mod clients;
@@ -44,15 +44,15 @@ pub fn input_schema(signature: &Signature) -> Schema {
 /// structured content alone, and `{"result": "…"}` is a text that is hard to read.
 pub fn output_schema(signature: &Signature) -> Option<Schema> {
     let shape = match &signature.output {
-        Output::Nothing | Output::Fallible { ok: None, .. } => return None,
+        ResultShape::Nothing | ResultShape::Fallible { ok: None, .. } => return None,
         // Content blocks are for reading; there is no structured content beside them.
-        Output::Rich { ok: Success::Nothing | Success::Block | Success::Blocks, .. } => return None,
-        Output::Value(Shape::String)
-        | Output::Fallible { ok: Some(Shape::String), .. }
-        | Output::Rich { ok: Success::Value(Shape::String), .. } => return None,
-        Output::Value(shape)
-        | Output::Fallible { ok: Some(shape), .. }
-        | Output::Rich { ok: Success::Value(shape), .. } => shape,
+        ResultShape::Rich { ok: Success::Nothing | Success::Block | Success::Blocks, .. } => return None,
+        ResultShape::Value(Shape::String)
+        | ResultShape::Fallible { ok: Some(Shape::String), .. }
+        | ResultShape::Rich { ok: Success::Value(Shape::String), .. } => return None,
+        ResultShape::Value(shape)
+        | ResultShape::Fallible { ok: Some(shape), .. }
+        | ResultShape::Rich { ok: Success::Value(shape), .. } => shape,
     };
     let result = described(schema(shape), signature.output_docs.as_deref());
     if is_object_result(shape) {

@@ -29,14 +29,14 @@ pub struct Signature {
     /// The parameters, in the order of the call.
     pub params: Vec<Field>,
     /// The result.
-    pub output: Output,
+    pub output: ResultShape,
     /// The author's description of the result.
     pub output_docs: Option<String>,
 }
 
 /// The kinds of a tool's result.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Output {
+pub enum ResultShape {
     /// The function has no result.
     Nothing,
     /// The function always gives a value.
@@ -292,8 +292,8 @@ impl Signature {
     /// The number of values that a call returns: a function has one result or none.
     pub fn result_count(&self) -> usize {
         match self.output {
-            Output::Nothing => 0,
-            Output::Value(_) | Output::Fallible { .. } | Output::Rich { .. } => 1,
+            ResultShape::Nothing => 0,
+            ResultShape::Value(_) | ResultShape::Fallible { .. } | ResultShape::Rich { .. } => 1,
         }
     }
 }

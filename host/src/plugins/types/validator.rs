@@ -81,7 +81,7 @@ impl fmt::Display for Misfit {
 }
 
 /// Ends a check that takes too many steps. There is no other way out of the library's recursion.
-struct Exhausted;
+struct StepLimit;
 
 struct Step;
 
@@ -90,7 +90,7 @@ impl Step {
         let is_too_deep = stack_address().abs_diff(BASE.get()) > CHECK_STACK_BYTES;
         match STEPS.get().checked_sub(1).filter(|_| !is_too_deep) {
             Some(left) => STEPS.set(left),
-            None => panic::resume_unwind(Box::new(Exhausted)),
+            None => panic::resume_unwind(Box::new(StepLimit)),
         }
     }
 }
@@ -170,7 +170,7 @@ impl Validator {
     }
 }
 
-/// A message without what only this module knows of, and not too long.
+/// A message without this module's own keyword, and not too long.
 fn without_step(message: &str) -> String {
     let step = format!("\"{STEP}\":true");
     cut(&message.replace(&format!(",{step}"), "").replace(&step, ""), MAX_MESSAGE_BYTES)

@@ -16,7 +16,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::OutOfMemory;
 
-use super::frame::{AnswerHead, JOB_HEAD_BYTES, JobHead, Kind, greeting};
+use super::frame::{AnswerHead, JOB_HEAD_BYTES, JobHead, PayloadKind, greeting};
 use super::outcome::MOMENT;
 use super::{features, frame};
 use crate::config::ByteSize;
@@ -37,7 +37,7 @@ const MAX_DESCRIPTORS: u64 = 16;
 /// Set once by a program whose first act is [`run_if_told`]: then it can be started as its own child.
 static ANSWERS: OnceLock<()> = OnceLock::new();
 
-/// Is the child, if the process was started as one. To be called by `main`, before anything else.
+/// Runs as the child, if the process was started as one. To be called by `main`, before anything else.
 pub fn run_if_told() -> Option<ExitCode> {
     if std::env::args_os().nth(1).as_deref() != Some(OsStr::new(COMMAND)) {
         let _ = ANSWERS.set(());
@@ -100,18 +100,18 @@ fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn compile(pool: &ThreadPool, engine: &wasmtime::Engine, bytes: &[u8]) -> (frame::Kind, Vec<u8>) {
+fn compile(pool: &ThreadPool, engine: &wasmtime::Engine, bytes: &[u8]) -> (frame::PayloadKind, Vec<u8>) {
     match pool.install(|| engine.precompile_component(bytes)) {
-        Ok(code) => (Kind::Code, code),
-        Err(error) if error.is::<OutOfMemory>() => (Kind::Memory, Vec::new()),
+        Ok(code) => (PayloadKind::Code, code),
+        Err(error) if error.is::<OutOfMemory>() => (PayloadKind::Memory, Vec::new()),
         Err(error) => match features::missing(bytes, &error) {
-            Some(missing) => (Kind::Unsupported, missing.into_bytes()),
-            None => (Kind::Invalid, format!("{error:#}").into_bytes()),
+            Some(missing) => (PayloadKind::Unsupported, missing.into_bytes()),
+            None => (PayloadKind::Invalid, format!("{error:#}").into_bytes()),
         },
     }
 }
 
-/// Closes what the parent had been handed by whoever started it. What it opened itself is closed already.
+/// Closes descriptors that the parent inherited. Those that it opened itself are closed already.
 fn close_inherited() {
     let listed = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
     let Ok(entries) = fs::read_dir(listed) else { return };
@@ -158,7 +158,7 @@ fn limit(job: &JobHead, threads: u64) -> io::Result<()> {
     lower(Resource::As, space, space)
 }
 
-/// Sets a limit, or leaves what is lower already.
+/// Sets a limit, or leaves a lower one as it is.
 fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let least = |limit: u64, before: Option<u64>| Some(before.map_or(limit, |before| before.min(limit)));
     let before = getrlimit(resource);

@@ -155,10 +155,10 @@ mod tests {
         for (names, expected) in [(false, "function `big`"), (true, "function `dispatch`")] {
             let mut component = Component::new();
             component.section(&ModuleSection(&module(names)));
-            let said = costliest(&component.finish()).unwrap().to_string();
-            let named = said.starts_with(expected);
-            assert!(named && said.contains("(number 1 of its module)"), "{said}");
-            assert!(said.contains("51 blocks, 1000 local variables"), "{said}");
+            let message = costliest(&component.finish()).unwrap().to_string();
+            let named = message.starts_with(expected);
+            assert!(named && message.contains("(number 1 of its module)"), "{message}");
+            assert!(message.contains("51 blocks, 1000 local variables"), "{message}");
         }
     }
 

@@ -40,7 +40,7 @@ const WORDS: [(WasmFeatures, &str); 21] = [
 ];
 
 /// The features that a valid component uses and this host does not have, with the functions that have the first of them.
-/// `None` for what is not valid with any features, and for what needs no others.
+/// `None` for a component that stays invalid with all features, and for one that needs no others.
 ///
 /// What is valid, needs nothing of which this host could be asked, and was refused by the engine all the same, is told
 /// in the engine's words.
@@ -286,8 +286,8 @@ mod tests {
                 "it uses threads (shared memories and atomic instructions), which this host does not have, in function `wait_for_it` (number 1 of its module):",
             ),
         ] {
-            let said = missing(component, &refusal(component)).unwrap();
-            assert!(said.starts_with(expected), "{said}");
+            let message = missing(component, &refusal(component)).unwrap();
+            assert!(message.starts_with(expected), "{message}");
         }
     }
 
@@ -306,16 +306,16 @@ mod tests {
             (r#"(component (import "v" (value $v string)) (export "w" (value $v)))"#, "value"),
         ] {
             let component = component(text);
-            let said = missing(&component, &refusal(&component)).unwrap();
-            assert!(said.contains(expected) && said.ends_with("build it without"), "{said}");
+            let message = missing(&component, &refusal(&component)).unwrap();
+            assert!(message.contains(expected) && message.ends_with("build it without"), "{message}");
         }
     }
 
     #[test]
     fn all_features_are_named() {
         let both = component(r#"(component (core module (memory i64 1)) (core module (memory 1 1 shared)))"#);
-        let said = missing(&both, &refusal(&both)).unwrap();
-        assert!(said.contains("64-bit memories and threads"), "{said}");
+        let message = missing(&both, &refusal(&both)).unwrap();
+        assert!(message.contains("64-bit memories and threads"), "{message}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) const JOB_HEAD_BYTES: usize = 8 + 8 + 8 + 1;
 pub(super) const ANSWER_HEAD_BYTES: usize = 1 + 8 + 8 + 8;
 
 /// The child's job.
-pub(super) struct Job<'a> {
+pub(super) struct CompileJob<'a> {
     pub(super) allowance: Allowance,
     /// It will take longer than a moment.
     pub(super) is_long: bool,
@@ -40,7 +40,7 @@ pub(super) struct JobHead {
 /// The bytes before the payload of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AnswerHead {
-    pub(super) kind: Kind,
+    pub(super) kind: PayloadKind,
     /// Processor time that was used, in milliseconds.
     pub(super) cpu_ms: u64,
     /// The most memory that was resident; 0 if that is not known.
@@ -50,7 +50,7 @@ pub(super) struct AnswerHead {
 
 /// The kind of an answer's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PayloadKind {
     /// Machine code.
     Code = 0,
     /// The reason why the component is not valid.
@@ -66,7 +66,7 @@ pub(super) fn greeting(code_version: &str) -> Vec<u8> {
     [GREETING, code_version.as_bytes()].concat()
 }
 
-impl Job<'_> {
+impl CompileJob<'_> {
     pub(super) fn head(&self) -> [u8; JOB_HEAD_BYTES] {
         let cpu_ms = u64::try_from(self.allowance.cpu.duration().as_millis()).unwrap_or(u64::MAX);
         let mut head = [0; JOB_HEAD_BYTES];
@@ -100,10 +100,10 @@ impl AnswerHead {
     pub(super) fn parse(head: &[u8; ANSWER_HEAD_BYTES]) -> io::Result<Self> {
         let [cpu_ms, memory_bytes, payload_bytes] = read(head);
         let kind = match head[ANSWER_HEAD_BYTES - 1] {
-            0 => Kind::Code,
-            1 => Kind::Invalid,
-            2 => Kind::Memory,
-            3 => Kind::Unsupported,
+            0 => PayloadKind::Code,
+            1 => PayloadKind::Invalid,
+            2 => PayloadKind::Memory,
+            3 => PayloadKind::Unsupported,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         Ok(Self { kind, cpu_ms, memory_bytes, payload_bytes })
@@ -130,14 +130,14 @@ mod tests {
 
     #[test]
     fn heads_are_read_as_they_were_written() {
-        let answer = AnswerHead { kind: Kind::Memory, cpu_ms: 1, memory_bytes: 2, payload_bytes: u64::MAX };
+        let answer = AnswerHead { kind: PayloadKind::Memory, cpu_ms: 1, memory_bytes: 2, payload_bytes: u64::MAX };
         assert_eq!(AnswerHead::parse(&answer.bytes()).unwrap(), answer);
         let mut damaged = answer.bytes();
         damaged[ANSWER_HEAD_BYTES - 1] = 4;
         assert!(AnswerHead::parse(&damaged).is_err());
 
         let allowance = Allowance { cpu: Duration::from_secs(3).into(), memory: ByteSize::from_bytes(4) };
-        let job = Job { allowance, is_long: true, bytes: b"wasm" };
+        let job = CompileJob { allowance, is_long: true, bytes: b"wasm" };
         let head = JobHead::parse(&job.head());
         assert_eq!((head.cpu, head.memory, head.bytes), (Duration::from_secs(3), ByteSize::from_bytes(4), 4));
         assert!(head.is_long);

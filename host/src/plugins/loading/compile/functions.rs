@@ -1,4 +1,4 @@
-//! The functions of a core module, as far as it was read: their numbers and what the module calls them.
+//! The functions of a core module, as far as it was read: their numbers and their names in the module.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The limits of compiling one file, and what comes of it.
+//! The limits of compiling one file, and its outcome.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ pub struct Allowance {
     pub memory: ByteSize,
 }
 
-/// Machine code, and what it took.
+/// Machine code, and the time and memory that it took.
 #[derive(Debug)]
-pub(in crate::plugins) struct Compiled {
+pub(in crate::plugins) struct MachineCode {
     pub(in crate::plugins) code: Vec<u8>,
     /// As far as it is known.
     pub(in crate::plugins) cpu: Option<Duration>,
@@ -33,7 +33,7 @@ pub enum CompileError {
     /// Cranelift, or the validator before it, does not take the component.
     #[error("not a valid component: {0}")]
     Invalid(String),
-    /// The component is valid, and uses what this host does not have.
+    /// The component is valid, and uses features that this host lacks.
     #[error("{0}")]
     Unsupported(String),
     /// The limit of processor time.

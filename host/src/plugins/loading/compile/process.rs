@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::child::{COMMAND, cpu_time};
-use super::frame::{ANSWER_HEAD_BYTES, AnswerHead, GREETING_BYTES, Job, Kind, greeting};
-use super::outcome::Compiled;
+use super::frame::{ANSWER_HEAD_BYTES, AnswerHead, CompileJob, GREETING_BYTES, PayloadKind, greeting};
+use super::outcome::MachineCode;
 use crate::config::ByteSize;
 use crate::sanitize;
 
@@ -33,7 +33,7 @@ pub(super) struct Child {
 }
 
 /// The end of a child that made no code.
-pub(super) enum Ended {
+pub(super) enum ChildFailure {
     Invalid(String),
     Unsupported(String),
     Processor,
@@ -86,7 +86,7 @@ impl Child {
     }
 
     /// Compiles. The child is gone afterwards.
-    pub(super) async fn compile(mut self, job: Job<'_>) -> Result<Compiled, Ended> {
+    pub(super) async fn compile(mut self, job: CompileJob<'_>) -> Result<MachineCode, ChildFailure> {
         let most = job.allowance.memory.bytes();
         let feed = async {
             // An error means that the child has ended; how, is said below. The pipe stays open: its end would mean that
@@ -99,7 +99,7 @@ impl Child {
         // Before it is waited for: afterwards the system has forgotten it.
         let used = self.process.id().and_then(|id| cpu_time(&id.to_string()));
         drop(self.stdin);
-        let status = self.process.wait().await.map_err(|error| Ended::Crashed(error.to_string()))?;
+        let status = self.process.wait().await.map_err(|error| ChildFailure::Crashed(error.to_string()))?;
         match answer {
             Ok((head, payload)) if status.success() => answered(head, payload),
             _ => Err(ended(status, used, job.allowance.cpu.duration(), &words)),
@@ -132,21 +132,23 @@ async fn answer(stdout: &mut ChildStdout, most: u64) -> io::Result<(AnswerHead, 
     if is_whole { Ok((head, payload)) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-fn answered(head: AnswerHead, payload: Vec<u8>) -> Result<Compiled, Ended> {
+fn answered(head: AnswerHead, payload: Vec<u8>) -> Result<MachineCode, ChildFailure> {
     match head.kind {
-        Kind::Code => Ok(Compiled {
+        PayloadKind::Code => Ok(MachineCode {
             code: payload,
             cpu: Some(Duration::from_millis(head.cpu_ms)),
             memory: Some(head.memory_bytes).filter(|bytes| *bytes > 0).map(ByteSize::from_bytes),
         }),
         // It quotes names of the component.
-        Kind::Invalid => Err(Ended::Invalid(sanitize::escape(&String::from_utf8_lossy(&payload)))),
-        Kind::Unsupported => Err(Ended::Unsupported(sanitize::escape(&String::from_utf8_lossy(&payload)))),
-        Kind::Memory => Err(Ended::Memory),
+        PayloadKind::Invalid => Err(ChildFailure::Invalid(sanitize::escape(&String::from_utf8_lossy(&payload)))),
+        PayloadKind::Unsupported => {
+            Err(ChildFailure::Unsupported(sanitize::escape(&String::from_utf8_lossy(&payload))))
+        }
+        PayloadKind::Memory => Err(ChildFailure::Memory),
     }
 }
 
-/// The first of what a child prints, which is why it fails; the rest is read, so that it need not wait.
+/// The first words that a child prints: the reason why it fails. The rest is read, so that it need not wait.
 async fn last_words(stderr: &mut (impl AsyncRead + Unpin)) -> String {
     let mut words = Vec::new();
     let _ = (&mut *stderr).take(MAX_WORDS).read_to_end(&mut words).await;
@@ -155,7 +157,7 @@ async fn last_words(stderr: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Tells a limit that was reached, and a fault of the compiler's, from a signal that somebody sent.
-fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &str) -> Ended {
+fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &str) -> ChildFailure {
     const SIGILL: i32 = 4;
     const SIGABRT: i32 = 6;
     const SIGBUS: i32 = 7;
@@ -163,17 +165,17 @@ fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &
     const SIGSEGV: i32 = 11;
     let sigxcpu = rustix::process::Signal::XCPU.as_raw();
     let is_out_of_time = used.is_none_or(|used| used + Duration::from_millis(500) >= allowed);
-    let has_no_memory = NO_MEMORY.iter().any(|said| words.contains(said));
+    let has_no_memory = NO_MEMORY.iter().any(|phrase| words.contains(phrase));
     let first_words = || first_line(words);
     match status.signal() {
-        Some(signal) if signal == sigxcpu && is_out_of_time => Ended::Processor,
-        Some(SIGABRT) | None if has_no_memory => Ended::Memory,
-        Some(SIGABRT) if !words.is_empty() => Ended::Crashed(first_words()),
+        Some(signal) if signal == sigxcpu && is_out_of_time => ChildFailure::Processor,
+        Some(SIGABRT) | None if has_no_memory => ChildFailure::Memory,
+        Some(SIGABRT) if !words.is_empty() => ChildFailure::Crashed(first_words()),
         Some(signal @ (SIGILL | SIGBUS | SIGFPE | SIGSEGV)) => {
-            Ended::Crashed(format!("signal {signal}, {}", first_words()))
+            ChildFailure::Crashed(format!("signal {signal}, {}", first_words()))
         }
-        Some(signal) => Ended::Killed(format!("signal {signal}")),
-        None => Ended::Crashed(first_words()),
+        Some(signal) => ChildFailure::Killed(format!("signal {signal}")),
+        None => ChildFailure::Crashed(first_words()),
     }
 }
 

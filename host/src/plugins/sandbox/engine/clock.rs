@@ -28,7 +28,7 @@ struct Shared {
 }
 
 /// Keeps the clock ticking until it is dropped.
-pub(in crate::plugins) struct Ticking {
+pub(in crate::plugins) struct TickGuard {
     shared: Arc<Shared>,
 }
 
@@ -43,13 +43,13 @@ impl Clock {
         Ok(Self { shared })
     }
 
-    pub(super) fn tick(&self) -> Ticking {
+    pub(super) fn tick(&self) -> TickGuard {
         self.shared.calls.fetch_add(1, Ordering::SeqCst);
         // The order matters: the thread says that it sleeps, then looks at `calls` once more.
         if self.shared.asleep.load(Ordering::SeqCst) {
             self.shared.ring();
         }
-        Ticking { shared: Arc::clone(&self.shared) }
+        TickGuard { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -60,7 +60,7 @@ impl Drop for Clock {
     }
 }
 
-impl Drop for Ticking {
+impl Drop for TickGuard {
     fn drop(&mut self) {
         self.shared.calls.fetch_sub(1, Ordering::SeqCst);
     }

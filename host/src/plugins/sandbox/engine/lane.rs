@@ -19,17 +19,18 @@ use tokio_util::task::AbortOnDropHandle;
 /// even while every core computes.
 const NICENESS: i32 = 10;
 
+/// The threads of the lane.
 pub(in crate::plugins) struct Lane {
     runtime: Option<Runtime>,
-    /// One for each thread that may compute what cannot be interrupted.
+    /// One for each thread that may run computations without interruption.
     turns: Arc<Semaphore>,
 }
 
-/// Set by a guest's epoch callback: it has computed for longer than a moment.
+/// A flag that a guest's epoch callback sets: the guest has computed for longer than a moment.
 #[derive(Clone, Default)]
-pub(in crate::plugins) struct Slow(Arc<AtomicBool>);
+pub(in crate::plugins) struct SlowFlag(Arc<AtomicBool>);
 
-impl Slow {
+impl SlowFlag {
     pub(in crate::plugins) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -59,7 +60,7 @@ impl Lane {
     /// The panic's message, when the call panicked on this lane.
     pub(in crate::plugins) async fn run<T: Send + 'static>(
         &self,
-        slow: Slow,
+        slow: SlowFlag,
         call: Pin<Box<dyn Future<Output = T> + Send>>,
     ) -> Result<T, tokio::task::JoinError> {
         let mut call = call;
@@ -82,7 +83,7 @@ impl Lane {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
-        // Whoever waited for it may be gone; its thread is busy all the same.
+        // Its caller may be gone; its thread is busy all the same.
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|error| error.to_string())?;
         let work = move || {
             let worked = work();
@@ -92,10 +93,10 @@ impl Lane {
         self.handle().spawn_blocking(work).await.map_err(|error| error.to_string())
     }
 
-    /// Waits for something, for who cannot be asynchronous; whether this thread is one of a runtime does not matter.
+    /// Waits for work in code that is not asynchronous, on a thread of a runtime or not.
     ///
     /// # Errors
-    /// It panicked.
+    /// The work panicked.
     pub(in crate::plugins) fn block_on<T: Send>(&self, work: impl Future<Output = T> + Send) -> Result<T, String> {
         let waiting = || self.handle().block_on(work);
         thread::scope(|scope| scope.spawn(waiting).join()).map_err(|_| "the host failed".to_owned())

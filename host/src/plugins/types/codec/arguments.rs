@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value};
 use wasmtime::component::Val;
 
 use super::keys::Keys;
-use super::spoilt::{self, Reading};
+use super::unquote::{self, Reading};
 use super::wording::{description, expectation, listed, names, unknown_property};
 use super::{ArgumentError, Path};
 use crate::plugins::types::shape::{Case, Field, Integer, Label, Shape};
@@ -125,7 +125,7 @@ fn entries_of(entry: &Shape, items: &[Value], at: Path<'_>, reading: Reading) ->
 /// The value in a string that has been refused as it was sent.
 fn unquoted(shape: &Shape, value: &Value, at: Path<'_>, reading: Reading) -> Option<Val> {
     let (Reading::AsSent, Value::String(text)) = (reading, value) else { return None };
-    let value = spoilt::value_in(shape, text)?;
+    let value = unquote::value_in(shape, text)?;
     value_of(shape, &value, at, Reading::Unquoted).ok()
 }
 
@@ -226,7 +226,7 @@ fn payload_of(
     match (shape, value) {
         (Some(shape), value) => Ok(Some(Box::new(value_of(shape, value, at, reading)?))),
         (None, Value::Bool(true)) => Ok(None),
-        (None, Value::String(text)) if reading == Reading::AsSent && spoilt::is_true(text) => Ok(None),
+        (None, Value::String(text)) if reading == Reading::AsSent && unquote::is_true(text) => Ok(None),
         (None, value) => {
             let expected = "true (this case has no value)".to_owned();
             Err(refused(expected, value, value.is_string(), at))
@@ -269,7 +269,7 @@ fn unexpected(shape: &Shape, value: &Value, at: Path<'_>) -> ArgumentError {
     {
         expected.push_str(", from 2^53 on without fraction or exponent");
     }
-    refused(expected, value, value.is_string() && spoilt::takes_no_string(shape), at)
+    refused(expected, value, value.is_string() && unquote::takes_no_string(shape), at)
 }
 
 fn refused(expected: String, value: &Value, is_quoted: bool, at: Path<'_>) -> ArgumentError {

@@ -1,4 +1,4 @@
-//! The types of `tinymcp:plugin` from the engine's dynamic values: what a typed function returns of them.
+//! The types of `tinymcp:plugin` in a typed function's result, read from the engine's dynamic values.
 //!
 //! Interfaces of the package itself are called with generated code; only a function of the author's own comes through
 //! here. The engine has checked the types, so that anything unexpected is a mistake of this module, and an error.
@@ -11,15 +11,15 @@ use crate::plugins::wit::content::{
 };
 use crate::plugins::wit::input::{Form, Link, Message, Question, Request, Sampling, Stop};
 
-type Lifted<T> = Result<T, ResultError>;
+type LiftResult<T> = Result<T, ResultError>;
 
 /// A `list<block>`.
-pub(super) fn blocks(val: &Val) -> Lifted<Vec<Block>> {
+pub(super) fn blocks(val: &Val) -> LiftResult<Vec<Block>> {
     list(val, block)
 }
 
 /// A `block`.
-pub(super) fn block(val: &Val) -> Lifted<Block> {
+pub(super) fn block(val: &Val) -> LiftResult<Block> {
     let (case, payload) = variant(val)?;
     match case {
         "text" => Ok(Block::Text(text(payload)?)),
@@ -45,7 +45,7 @@ pub(super) fn block(val: &Val) -> Lifted<Block> {
 }
 
 /// A `stop`.
-pub(super) fn stop(val: &Val) -> Lifted<Stop> {
+pub(super) fn stop(val: &Val) -> LiftResult<Stop> {
     let (case, payload) = variant(val)?;
     match case {
         "failed" => Ok(Stop::Failed(text(payload)?)),
@@ -61,7 +61,7 @@ pub(super) fn stop(val: &Val) -> Lifted<Stop> {
     }
 }
 
-fn keyed_question(val: &Val) -> Lifted<(String, Question)> {
+fn keyed_question(val: &Val) -> LiftResult<(String, Question)> {
     match val {
         Val::Tuple(items) => match items.as_slice() {
             [key, asked] => Ok((text(key)?, question(asked)?)),
@@ -71,7 +71,7 @@ fn keyed_question(val: &Val) -> Lifted<(String, Question)> {
     }
 }
 
-fn question(val: &Val) -> Lifted<Question> {
+fn question(val: &Val) -> LiftResult<Question> {
     let Val::Variant(case, payload) = val else { return Err(unexpected()) };
     let fields = || Fields::of(payload.as_deref().ok_or_else(unexpected)?);
     match case.as_str() {
@@ -101,12 +101,12 @@ fn question(val: &Val) -> Lifted<Question> {
     }
 }
 
-fn message(val: &Val) -> Lifted<Message> {
+fn message(val: &Val) -> LiftResult<Message> {
     let fields = Fields::of(val)?;
     Ok(Message { role: fields.get("role", role)?, content: fields.get("content", block)? })
 }
 
-fn media(val: &Val) -> Lifted<Media> {
+fn media(val: &Val) -> LiftResult<Media> {
     let fields = Fields::of(val)?;
     Ok(Media {
         data: fields.get("data", bytes)?,
@@ -115,7 +115,7 @@ fn media(val: &Val) -> Lifted<Media> {
     })
 }
 
-fn contents(val: &Val) -> Lifted<Contents> {
+fn contents(val: &Val) -> LiftResult<Contents> {
     let fields = Fields::of(val)?;
     Ok(Contents {
         uri: fields.get("uri", text)?,
@@ -125,7 +125,7 @@ fn contents(val: &Val) -> Lifted<Contents> {
     })
 }
 
-fn body(val: &Val) -> Lifted<Body> {
+fn body(val: &Val) -> LiftResult<Body> {
     match variant(val)? {
         ("text", payload) => Ok(Body::Text(text(payload)?)),
         ("blob", payload) => Ok(Body::Blob(bytes(payload)?)),
@@ -133,7 +133,7 @@ fn body(val: &Val) -> Lifted<Body> {
     }
 }
 
-fn resource_link(val: &Val) -> Lifted<ResourceLink> {
+fn resource_link(val: &Val) -> LiftResult<ResourceLink> {
     let fields = Fields::of(val)?;
     Ok(ResourceLink {
         uri: fields.get("uri", text)?,
@@ -147,7 +147,7 @@ fn resource_link(val: &Val) -> Lifted<ResourceLink> {
     })
 }
 
-fn icon(val: &Val) -> Lifted<Icon> {
+fn icon(val: &Val) -> LiftResult<Icon> {
     let fields = Fields::of(val)?;
     Ok(Icon {
         src: fields.get("src", text)?,
@@ -157,7 +157,7 @@ fn icon(val: &Val) -> Lifted<Icon> {
     })
 }
 
-fn annotations(val: &Val) -> Lifted<Annotations> {
+fn annotations(val: &Val) -> LiftResult<Annotations> {
     let fields = Fields::of(val)?;
     Ok(Annotations {
         audience: fields.get("audience", |val| list(val, role))?,
@@ -166,7 +166,7 @@ fn annotations(val: &Val) -> Lifted<Annotations> {
     })
 }
 
-fn role(val: &Val) -> Lifted<Role> {
+fn role(val: &Val) -> LiftResult<Role> {
     match val {
         Val::Enum(name) if name == "user" => Ok(Role::User),
         Val::Enum(name) if name == "assistant" => Ok(Role::Assistant),
@@ -174,7 +174,7 @@ fn role(val: &Val) -> Lifted<Role> {
     }
 }
 
-fn theme(val: &Val) -> Lifted<Theme> {
+fn theme(val: &Val) -> LiftResult<Theme> {
     match val {
         Val::Enum(name) if name == "light" => Ok(Theme::Light),
         Val::Enum(name) if name == "dark" => Ok(Theme::Dark),
@@ -186,19 +186,19 @@ fn theme(val: &Val) -> Lifted<Theme> {
 struct Fields<'a>(&'a [(String, Val)]);
 
 impl<'a> Fields<'a> {
-    fn of(val: &'a Val) -> Lifted<Self> {
+    fn of(val: &'a Val) -> LiftResult<Self> {
         match val {
             Val::Record(fields) => Ok(Self(fields)),
             _ => Err(unexpected()),
         }
     }
 
-    fn get<T>(&self, name: &str, lift: impl FnOnce(&'a Val) -> Lifted<T>) -> Lifted<T> {
+    fn get<T>(&self, name: &str, lift: impl FnOnce(&'a Val) -> LiftResult<T>) -> LiftResult<T> {
         let field = self.0.iter().find(|(field, _)| field == name);
         lift(field.map(|(_, val)| val).ok_or_else(unexpected)?)
     }
 
-    fn optional<T>(&self, name: &str, lift: impl FnOnce(&'a Val) -> Lifted<T>) -> Lifted<Option<T>> {
+    fn optional<T>(&self, name: &str, lift: impl FnOnce(&'a Val) -> LiftResult<T>) -> LiftResult<Option<T>> {
         self.get(name, |val| match val {
             Val::Option(val) => val.as_deref().map(lift).transpose(),
             _ => Err(unexpected()),
@@ -207,49 +207,49 @@ impl<'a> Fields<'a> {
 }
 
 /// The case and its payload.
-fn variant(val: &Val) -> Lifted<(&str, &Val)> {
+fn variant(val: &Val) -> LiftResult<(&str, &Val)> {
     match val {
         Val::Variant(case, Some(payload)) => Ok((case, payload)),
         _ => Err(unexpected()),
     }
 }
 
-fn list<T>(val: &Val, lift: impl Fn(&Val) -> Lifted<T>) -> Lifted<Vec<T>> {
+fn list<T>(val: &Val, lift: impl Fn(&Val) -> LiftResult<T>) -> LiftResult<Vec<T>> {
     match val {
         Val::List(items) => items.iter().map(lift).collect(),
         _ => Err(unexpected()),
     }
 }
 
-fn bytes(val: &Val) -> Lifted<Vec<u8>> {
+fn bytes(val: &Val) -> LiftResult<Vec<u8>> {
     list(val, |val| match val {
         Val::U8(byte) => Ok(*byte),
         _ => Err(unexpected()),
     })
 }
 
-fn text(val: &Val) -> Lifted<String> {
+fn text(val: &Val) -> LiftResult<String> {
     match val {
         Val::String(text) => Ok(text.clone()),
         _ => Err(unexpected()),
     }
 }
 
-fn float(val: &Val) -> Lifted<f64> {
+fn float(val: &Val) -> LiftResult<f64> {
     match val {
         Val::Float64(float) => Ok(*float),
         _ => Err(unexpected()),
     }
 }
 
-fn unsigned(val: &Val) -> Lifted<u32> {
+fn unsigned(val: &Val) -> LiftResult<u32> {
     match val {
         Val::U32(number) => Ok(*number),
         _ => Err(unexpected()),
     }
 }
 
-fn long(val: &Val) -> Lifted<u64> {
+fn long(val: &Val) -> LiftResult<u64> {
     match val {
         Val::U64(number) => Ok(*number),
         _ => Err(unexpected()),

@@ -26,9 +26,9 @@ pub enum Reply {
         /// The error: a string as it is, anything else as compact JSON.
         text: String,
     },
-    /// Content blocks, and what else only `tinymcp:plugin` can say.
+    /// Content blocks, and other values that only `tinymcp:plugin` has.
     Rich(Box<Rich>),
-    /// The client's request asks for what cannot be.
+    /// The client's request asks for something impossible.
     Invalid {
         /// The reason.
         text: String,
@@ -52,7 +52,7 @@ pub struct Rich {
 
 /// A fault of a call's arguments: the first one, with its place in the JSON.
 ///
-/// The message quotes what came (shortened). It is for the caller, never for a log.
+/// The message quotes the value that came (shortened). It is for the caller, never for a log.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ArgumentError {
     /// A value of another type, or out of the type's bounds.
@@ -142,7 +142,7 @@ pub enum ResultError {
         /// The fault.
         problem: String,
     },
-    /// The structured result is not what the tool's own output schema says.
+    /// The structured result does not fit the tool's own output schema.
     #[error("it does not fit the tool's own output schema: {0}")]
     Schema(String),
     /// A map has a key twice: which of the values is meant, nobody knows.

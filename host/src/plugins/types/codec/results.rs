@@ -15,21 +15,21 @@ use super::keys::Keys;
 use super::wording::{quoted, reason};
 use super::{Path, Reply, ResultError, lift, rich};
 use crate::plugins::types::schema::{RESULT_PROPERTY, is_object_result};
-use crate::plugins::types::shape::{Case, Failure, Field, Integer, Label, Output, Shape, Success};
+use crate::plugins::types::shape::{Case, Failure, Field, Integer, Label, ResultShape, Shape, Success};
 
-pub(super) fn reply(output: &Output, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
+pub(super) fn reply(output: &ResultShape, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
     match (output, results) {
-        (Output::Nothing, []) => Ok(Reply::Nothing),
-        (Output::Value(shape), [val]) => structured(shape, val, max_bytes),
-        (Output::Fallible { ok, err }, [Val::Result(result)]) => match (ok, err, result) {
+        (ResultShape::Nothing, []) => Ok(Reply::Nothing),
+        (ResultShape::Value(shape), [val]) => structured(shape, val, max_bytes),
+        (ResultShape::Fallible { ok, err }, [Val::Result(result)]) => match (ok, err, result) {
             (Some(shape), _, Ok(Some(val))) => structured(shape, val, max_bytes),
             (None, _, Ok(None)) => Ok(Reply::Nothing),
             (_, Some(shape), Err(Some(val))) => failed(shape, val, max_bytes),
             (_, None, Err(None)) => Ok(Reply::Failed { text: reason(String::new()) }),
             _ => Err(mismatch(Path::Root)),
         },
-        (Output::Rich { ok, err: Failure::Impossible }, [val]) => success(ok, Some(val), max_bytes),
-        (Output::Rich { ok, err }, [Val::Result(result)]) => match result {
+        (ResultShape::Rich { ok, err: Failure::Impossible }, [val]) => success(ok, Some(val), max_bytes),
+        (ResultShape::Rich { ok, err }, [Val::Result(result)]) => match result {
             Ok(val) => success(ok, val.as_deref(), max_bytes),
             Err(val) => refused(err, val.as_deref(), max_bytes),
         },
@@ -77,7 +77,7 @@ fn failed(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultError
     Ok(Reply::Failed { text: reason(if value.is_null() { String::new() } else { text }) })
 }
 
-/// The value, and what a reader of text sees of it.
+/// The value as JSON, and as text for readers.
 fn encode(shape: &Shape, val: &Val, at: Path<'_>, max_bytes: u64) -> Result<(Value, String), ResultError> {
     let mut encoder = Encoder { text: Text { json: Vec::new(), max_bytes } };
     let value = encoder.value(shape, val, at)?;
@@ -92,7 +92,7 @@ fn mismatch(at: Path<'_>) -> ResultError {
     ResultError::Mismatch { path: at.to_string() }
 }
 
-/// JSON text that refuses what would make it longer than allowed.
+/// A buffer for JSON text that refuses to grow beyond its limit.
 struct Text {
     json: Vec<u8>,
     max_bytes: u64,

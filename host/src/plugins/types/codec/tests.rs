@@ -6,7 +6,7 @@ mod properties;
 use serde_json::json;
 
 use super::*;
-use crate::plugins::types::shape::{Case, Field, Integer, Label, Output, Shape};
+use crate::plugins::types::shape::{Case, Field, Integer, Label, ResultShape, Shape};
 
 fn field(name: &str, shape: Shape) -> Field {
     Field { name: name.to_owned(), shape, docs: None }
@@ -21,11 +21,11 @@ fn labels(names: &[&str]) -> Vec<Label> {
 }
 
 fn takes(params: Vec<Field>) -> Signature {
-    Signature { params, output: Output::Nothing, output_docs: None }
+    Signature { params, output: ResultShape::Nothing, output_docs: None }
 }
 
 fn gives(shape: Shape) -> Signature {
-    Signature { params: Vec::new(), output: Output::Value(shape), output_docs: None }
+    Signature { params: Vec::new(), output: ResultShape::Value(shape), output_docs: None }
 }
 
 fn option(shape: Shape) -> Shape {
@@ -431,7 +431,7 @@ fn a_reply_has_a_text_copy() {
 #[test]
 fn an_err_is_a_failed_call() {
     let check = |ok: Option<Shape>, err: Option<Shape>, result: Result<Option<Val>, Option<Val>>| {
-        let signature = Signature { params: Vec::new(), output: Output::Fallible { ok, err }, output_docs: None };
+        let signature = Signature { params: Vec::new(), output: ResultShape::Fallible { ok, err }, output_docs: None };
         let boxed = result.map(|val| val.map(Box::new)).map_err(|val| val.map(Box::new));
         encode_result(&signature, &[Val::Result(boxed)], 100)
     };

@@ -5,7 +5,7 @@ use std::mem::size_of;
 use serde_json::{Map, Value};
 use wasmtime::component::Val;
 
-use super::spoilt::{self, Reading};
+use super::unquote::{self, Reading};
 use crate::plugins::types::shape::{Case, Field, Shape};
 
 const VAL: usize = size_of::<Val>();
@@ -58,7 +58,7 @@ fn of_value(shape: &Shape, value: &Value, reading: Reading) -> usize {
         (Shape::Flags(labels), Value::Array(items)) => items.len().min(labels.len()) * 2 * NAME,
         // What is in a string weighs what it would weigh without.
         (shape, Value::String(text)) if reading == Reading::AsSent => {
-            spoilt::value_in(shape, text).map_or(0, |value| of_value(shape, &value, Reading::Unquoted))
+            unquote::value_in(shape, text).map_or(0, |value| of_value(shape, &value, Reading::Unquoted))
         }
         _ => 0,
     }

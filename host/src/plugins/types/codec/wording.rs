@@ -1,4 +1,4 @@
-//! The words of the codec's messages: what a type takes, what came instead, which names exist.
+//! The words of the codec's messages: values that a type takes, the value that came, names that exist.
 
 use std::collections::HashSet;
 
@@ -23,13 +23,13 @@ const SILENT_FAILURE: &str = "the tool failed and gave no reason";
 const SILENT_REFUSAL: &str = "the tool refused the request and gave no reason";
 
 /// A tool's own account of its failure, in words that a reader sees.
-pub(super) fn reason(said: String) -> String {
-    if is_blank(&said) { SILENT_FAILURE.to_owned() } else { said }
+pub(super) fn reason(text: String) -> String {
+    if is_blank(&text) { SILENT_FAILURE.to_owned() } else { text }
 }
 
 /// The same of a request that a tool does not take.
-pub(super) fn refusal(said: String) -> String {
-    if is_blank(&said) { SILENT_REFUSAL.to_owned() } else { said }
+pub(super) fn refusal(text: String) -> String {
+    if is_blank(&text) { SILENT_REFUSAL.to_owned() } else { text }
 }
 
 /// The values of a type: "a string", "an integer from 0 to 255".

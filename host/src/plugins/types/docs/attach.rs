@@ -1,11 +1,11 @@
 //! Documentation put onto a signature.
 //!
-//! The engine's types have no names, so what is said about a named type is found by walking the signature and the
-//! text's types side by side. Where the two do not line up, nothing is said.
+//! The engine's types have no names, so the comment on a named type is found by walking the signature and the text's
+//! types side by side. Where the two do not line up, there is no description.
 
 use super::outline::{Block, Definition, Member, Type, TypeDocs, definition};
 use super::{FunctionDocs, TypedText, description};
-use crate::plugins::types::shape::{Field, Output, Shape, Signature, Success};
+use crate::plugins::types::shape::{Field, ResultShape, Shape, Signature, Success};
 
 /// Bytes of documentation that one signature may carry. A schema repeats a type's documentation wherever the type
 /// stands.
@@ -15,12 +15,12 @@ const MAX_SIGNATURE_BYTES: usize = 64 << 10;
 const MAX_ALIASES: usize = 16;
 
 impl Signature {
-    /// Puts what is said about a function onto its parameters, its result and the types of both.
+    /// Puts the documentation of a function onto its parameters, its result and the types of both.
     pub fn apply_docs(&mut self, docs: &FunctionDocs) {
         let mut room = MAX_SIGNATURE_BYTES;
         for param in &mut self.params {
-            let said = docs.params.iter().find(|(name, _)| *name == param.name);
-            param.docs = said.and_then(|(_, text)| claim(text, &mut room));
+            let comment = docs.params.iter().find(|(name, _)| *name == param.name);
+            param.docs = comment.and_then(|(_, text)| claim(text, &mut room));
         }
         self.output_docs = docs.returns.as_deref().and_then(|text| claim(text, &mut room));
         let Some(types) = &docs.types else { return };
@@ -62,9 +62,9 @@ impl<'a> Attach<'a> {
     fn output(&mut self, signature: &mut Signature, result: &'a Type, scope: usize) {
         let docs = &mut signature.output_docs;
         match &mut signature.output {
-            Output::Nothing => {}
-            Output::Value(shape) => self.field(shape, docs, result, scope),
-            Output::Fallible { ok: Some(ok), .. } | Output::Rich { ok: Success::Value(ok), .. } => {
+            ResultShape::Nothing => {}
+            ResultShape::Value(shape) => self.field(shape, docs, result, scope),
+            ResultShape::Fallible { ok: Some(ok), .. } | ResultShape::Rich { ok: Success::Value(ok), .. } => {
                 if let Some((Resolved::BuiltIn(result), scope)) = self.resolve(result, scope)
                     && result.name == "result"
                     && let [ty, ..] = result.arguments.as_slice()
@@ -72,7 +72,7 @@ impl<'a> Attach<'a> {
                     self.field(ok, docs, ty, scope);
                 }
             }
-            Output::Fallible { ok: None, .. } | Output::Rich { .. } => {}
+            ResultShape::Fallible { ok: None, .. } | ResultShape::Rich { .. } => {}
         }
     }
 

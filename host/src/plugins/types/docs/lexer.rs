@@ -3,14 +3,14 @@
 /// A word or sign, with the documentation comments that stand before it.
 #[derive(Debug)]
 pub(super) struct Token<'a> {
-    pub(super) kind: Kind<'a>,
+    pub(super) kind: TokenKind<'a>,
     pub(super) docs: Option<String>,
     /// Line in the text, from 1.
     pub(super) line: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind<'a> {
+pub(super) enum TokenKind<'a> {
     /// A name, a keyword or a number; `%list` is the name `list`.
     Word(&'a str),
     /// Any other character.
@@ -43,16 +43,16 @@ impl<'a> Lexer<'a> {
         let kind = match first {
             '-' if self.rest.starts_with("->") => {
                 self.take(2);
-                Kind::Arrow
+                TokenKind::Arrow
             }
             '%' => {
                 self.take(1);
-                Kind::Word(self.take(word_length(self.rest)))
+                TokenKind::Word(self.take(word_length(self.rest)))
             }
-            first if is_word_char(first) => Kind::Word(self.take(word_length(self.rest))),
+            first if is_word_char(first) => TokenKind::Word(self.take(word_length(self.rest))),
             first => {
                 self.take(first.len_utf8());
-                Kind::Sign(first)
+                TokenKind::Sign(first)
             }
         };
         let docs = std::mem::take(&mut self.docs);

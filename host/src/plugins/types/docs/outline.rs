@@ -88,7 +88,7 @@ impl Block {
     }
 }
 
-/// Finds what a name in a block means: the type, and the block in whose names it is written.
+/// Finds the type behind a name in a block, and the block that defines it.
 pub(super) fn definition<'a>(blocks: &'a [Block], scope: usize, name: &str) -> Option<(usize, &'a TypeDocs)> {
     let (mut scope, mut name) = (scope, name);
     for _ in 0..MAX_USES {

@@ -1,4 +1,4 @@
-//! Tags at the end of a comment, which say what WIT has no place for.
+//! Tags at the end of a comment, for facts that WIT has no place for.
 //!
 //! ```text
 //! /// Finds the weather of a place.
@@ -13,7 +13,7 @@ use super::Hints;
 
 /// A function's comment, taken apart.
 #[derive(Debug, Default)]
-pub(super) struct Tagged {
+pub(super) struct ParsedComment {
     pub(super) description: String,
     pub(super) title: Option<String>,
     pub(super) returns: Option<String>,
@@ -25,7 +25,7 @@ pub(super) struct Tagged {
 }
 
 /// The effect of a tag without text.
-type Claim = fn(&mut Tagged);
+type Claim = fn(&mut ParsedComment);
 
 enum Tag<'a> {
     Param(&'a str, String),
@@ -46,9 +46,9 @@ impl Tag<'_> {
     }
 }
 
-pub(super) fn parse(comment: &str) -> Tagged {
+pub(super) fn parse(comment: &str) -> ParsedComment {
     let lines: Vec<&str> = comment.lines().collect();
-    let mut tagged = Tagged::default();
+    let mut tagged = ParsedComment::default();
     let (end, tags) = tag_block(&lines);
     let mut description: Vec<String> = lines[..end].iter().map(|line| (*line).to_owned()).collect();
     for tag in tags {

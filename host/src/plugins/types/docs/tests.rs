@@ -5,7 +5,7 @@ use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_compon
 use wit_parser::{ManglingAndAbi, Resolve};
 
 use super::*;
-use crate::plugins::types::shape::{Case, Field, Label, Output, Shape, Signature};
+use crate::plugins::types::shape::{Case, Field, Label, ResultShape, Shape, Signature};
 
 const WEATHER: &str = r#"
 package acme:weather@1.2.0;
@@ -151,7 +151,7 @@ fn a_signature_takes_the_words_on_its_types() {
     ]);
     let mut signature = Signature {
         params: vec![field("place", place()), field("days", Shape::Bool), field("person", Shape::String)],
-        output: Output::Fallible { ok: Some(outlook), err: Some(Shape::String) },
+        output: ResultShape::Fallible { ok: Some(outlook), err: Some(Shape::String) },
         output_docs: None,
     };
     signature.apply_docs(&docs.function(&name(None, "forecast")));
@@ -161,7 +161,7 @@ fn a_signature_takes_the_words_on_its_types() {
     let words: Vec<_> = fields.iter().map(|field| field.docs.as_deref()).collect();
     assert_eq!(words, [Some("Degrees north."), None, Some("The town's name.")]);
     assert_eq!(signature.output_docs.as_deref(), Some("what to expect"));
-    let Output::Fallible { ok: Some(Shape::Variant(cases)), .. } = &signature.output else { panic!() };
+    let ResultShape::Fallible { ok: Some(Shape::Variant(cases)), .. } = &signature.output else { panic!() };
     let words: Vec<_> = cases.iter().map(|case| case.docs.as_deref()).collect();
     assert_eq!(words, [Some("It will be like this."), Some("Nobody knows.")]);
     let Some(Shape::Enum(labels)) = &cases[0].shape else { panic!() };
@@ -177,12 +177,12 @@ fn words_are_found_through_use_list_and_result() {
     let places = Shape::List(Box::new(place()));
     let mut signature = Signature {
         params: vec![field("at", place()), field("day", Shape::Bool)],
-        output: Output::Fallible { ok: Some(places), err: None },
+        output: ResultShape::Fallible { ok: Some(places), err: None },
         output_docs: None,
     };
     signature.apply_docs(&past);
     assert_eq!(signature.params[0].docs.as_deref(), Some("Where."));
-    let Output::Fallible { ok: Some(Shape::List(item)), .. } = &signature.output else { panic!() };
+    let ResultShape::Fallible { ok: Some(Shape::List(item)), .. } = &signature.output else { panic!() };
     let Shape::Record(fields) = &**item else { panic!() };
     assert_eq!(fields[0].docs.as_deref(), Some("Degrees north."));
 }
@@ -202,7 +202,7 @@ fn a_parameter_without_words_takes_those_of_its_type() {
             field("to", Shape::Option(Box::new(Shape::String))),
             field("also", Shape::List(Box::new(Shape::String))),
         ],
-        output: Output::Value(Shape::String),
+        output: ResultShape::Value(Shape::String),
         output_docs: None,
     };
     signature.apply_docs(&docs.function(&name(Some("a:b/i"), "go")));
@@ -216,7 +216,7 @@ fn text_that_does_not_line_up_says_nothing() {
     let docs = docs_of(WEATHER);
     let mut signature = Signature {
         params: vec![field("at", Shape::List(Box::new(place()))), field("other", place())],
-        output: Output::Value(place()),
+        output: ResultShape::Value(place()),
         output_docs: None,
     };
     let before = signature.clone();
@@ -354,7 +354,7 @@ fn hostile_text_ends() {
     assert_eq!(commented(&tags).title, None);
     let mut signature = Signature {
         params: vec![field("p", place()), field("q", place())],
-        output: Output::Nothing,
+        output: ResultShape::Nothing,
         output_docs: None,
     };
     signature.apply_docs(&docs_of(circle).function(&name(Some("x:y/a"), "f")));
@@ -368,7 +368,7 @@ fn the_words_of_one_signature_are_bounded() {
     let text = format!("interface i {{ record r {{ /// {long}\n f: u8 }} go: func(a: tuple<{}>) }}", "r,".repeat(100));
     let mut signature = Signature {
         params: vec![field("a", Shape::Tuple(std::iter::repeat_with(record).take(100).collect()))],
-        output: Output::Nothing,
+        output: ResultShape::Nothing,
         output_docs: None,
     };
     signature.apply_docs(&docs_of(&text).function(&name(Some("i"), "go")));

@@ -12,7 +12,7 @@
 //!
 //! This parser skips what it does not understand. A wrong reading costs a description and nothing else.
 
-use super::lexer::{Kind, Token, tokens};
+use super::lexer::{Token, TokenKind, tokens};
 use super::outline::{Block, BlockKind, Definition, Function, Member, Type, TypeDocs, Use};
 
 /// Depth to which `list<list<…>>` is followed. No type that nests deeper has a JSON form.
@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Text {
 struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     at: usize,
-    /// The package of what is read now.
+    /// The package around the parser's position.
     package: Option<String>,
     /// Those of the blocks around it.
     outer: Vec<Option<String>>,
@@ -78,7 +78,7 @@ impl<'a> Parser<'a> {
         self.members_of(block);
     }
 
-    /// The braces of a world or interface and what they hold.
+    /// The braces of a world or interface, and the items in them.
     fn members_of(&mut self, mut block: Block) {
         if !self.eat('{') {
             return self.give_up("`{`");
@@ -104,7 +104,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `export name: func(…)`, `export name: interface {…}`; what is exported by path has its own block.
+    /// `export name: func(…)`, `export name: interface {…}`; an interface that is exported by path has its own block.
     fn export(&mut self, docs: Option<String>, block: &mut Block) {
         match self.word() {
             Some(name) if self.is_next(':') && self.is_word_after_colon("interface") => {
@@ -224,11 +224,11 @@ impl<'a> Parser<'a> {
         let mut path = String::new();
         while let Some(token) = self.tokens.get(self.at) {
             match token.kind {
-                Kind::Word(word) => path.push_str(word),
-                Kind::Sign(sign @ (':' | '/' | '@' | '+' | '-')) => path.push(sign),
-                Kind::Sign('.') if self.is_sign_at(self.at + 1, '{') => break,
-                Kind::Sign('.') => path.push('.'),
-                Kind::Sign(_) | Kind::Arrow => break,
+                TokenKind::Word(word) => path.push_str(word),
+                TokenKind::Sign(sign @ (':' | '/' | '@' | '+' | '-')) => path.push(sign),
+                TokenKind::Sign('.') if self.is_sign_at(self.at + 1, '{') => break,
+                TokenKind::Sign('.') => path.push('.'),
+                TokenKind::Sign(_) | TokenKind::Arrow => break,
             }
             self.at += 1;
         }
@@ -255,13 +255,13 @@ impl<'a> Parser<'a> {
         let mut depth = 0_usize;
         while let Some(token) = self.tokens.get(self.at) {
             match token.kind {
-                Kind::Sign('{') => depth += 1,
-                Kind::Sign('}') if depth == 0 => break,
-                Kind::Sign('}') => depth -= 1,
+                TokenKind::Sign('{') => depth += 1,
+                TokenKind::Sign('}') if depth == 0 => break,
+                TokenKind::Sign('}') => depth -= 1,
                 _ => {}
             }
             self.at += 1;
-            let is_end = matches!(token.kind, Kind::Sign(';' | '}'));
+            let is_end = matches!(token.kind, TokenKind::Sign(';' | '}'));
             if is_end && depth == 0 {
                 // `use a.{b};` ends behind the `;`, a resource at its `}`.
                 self.eat(';');
@@ -288,11 +288,11 @@ impl<'a> Parser<'a> {
 
     fn word(&mut self) -> Option<&'a str> {
         match self.tokens.get(self.at)?.kind {
-            Kind::Word(word) => {
+            TokenKind::Word(word) => {
                 self.at += 1;
                 Some(word)
             }
-            Kind::Sign(_) | Kind::Arrow => None,
+            TokenKind::Sign(_) | TokenKind::Arrow => None,
         }
     }
 
@@ -305,7 +305,7 @@ impl<'a> Parser<'a> {
     }
 
     fn eat_arrow(&mut self) -> bool {
-        self.advance_if(self.tokens.get(self.at).is_some_and(|token| token.kind == Kind::Arrow))
+        self.advance_if(self.tokens.get(self.at).is_some_and(|token| token.kind == TokenKind::Arrow))
     }
 
     fn advance_if(&mut self, is_match: bool) -> bool {
@@ -322,10 +322,10 @@ impl<'a> Parser<'a> {
     }
 
     fn is_word_at(&self, index: usize, word: &str) -> bool {
-        self.tokens.get(index).is_some_and(|token| token.kind == Kind::Word(word))
+        self.tokens.get(index).is_some_and(|token| token.kind == TokenKind::Word(word))
     }
 
     fn is_sign_at(&self, index: usize, sign: char) -> bool {
-        self.tokens.get(index).is_some_and(|token| token.kind == Kind::Sign(sign))
+        self.tokens.get(index).is_some_and(|token| token.kind == TokenKind::Sign(sign))
     }
 }

@@ -1,8 +1,8 @@
 //! Advice to the author of a tool that works: places where clients cut or round.
 
 use super::lint::each;
-use crate::plugins::plugin::{Function, Kind};
-use crate::plugins::types::shape::{Integer, Output, Shape, Success};
+use crate::plugins::plugin::{Function, FunctionKind};
+use crate::plugins::types::shape::{Integer, ResultShape, Shape, Success};
 
 /// Characters of a description that every client passes on (VS Code with GPT-4 cuts there; OpenAI's API has refused more).
 const MAX_DESCRIPTION_CHARS: usize = 1024;
@@ -20,7 +20,7 @@ pub fn advice(function: &Function) -> Vec<String> {
             all.push(too_long(&format!("the description at {place} of its input schema"), chars));
         }
     });
-    let Kind::Typed { signature, .. } = &function.kind else { return all };
+    let FunctionKind::Typed { signature, .. } = &function.kind else { return all };
     for param in &signature.params {
         if let Some(integer) = wide(&param.shape) {
             all.push(format!(
@@ -32,10 +32,10 @@ pub fn advice(function: &Function) -> Vec<String> {
         }
     }
     let result = match &signature.output {
-        Output::Value(shape)
-        | Output::Fallible { ok: Some(shape), .. }
-        | Output::Rich { ok: Success::Value(shape), .. } => wide(shape),
-        Output::Nothing | Output::Fallible { ok: None, .. } | Output::Rich { .. } => None,
+        ResultShape::Value(shape)
+        | ResultShape::Fallible { ok: Some(shape), .. }
+        | ResultShape::Rich { ok: Success::Value(shape), .. } => wide(shape),
+        ResultShape::Nothing | ResultShape::Fallible { ok: None, .. } | ResultShape::Rich { .. } => None,
     };
     if let Some(integer) = result {
         all.push(format!(

@@ -1,7 +1,7 @@
 //! Clients' changes to a schema on its way to a model's API, and that API's limits: data, in `host/clients`.
 //!
-//! Each file names its sources. A test converts generated schemas as a file says and holds what comes of it against what
-//! the API takes. A type for which an API's subset of JSON Schema has no words is listed in the file, with the reason;
+//! Each file names its sources. A test converts generated schemas as a file says and compares the outcome with the rules
+//! of the API. A type for which an API's subset of JSON Schema has no words is listed in the file, with the reason;
 //! `inspect` names it, and for everything else the test wants no exception.
 
 use std::collections::BTreeMap;

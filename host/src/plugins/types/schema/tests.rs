@@ -15,7 +15,7 @@ fn option(shape: Shape) -> Shape {
     Shape::Option(Box::new(shape))
 }
 
-fn gives(output: Output) -> Signature {
+fn gives(output: ResultShape) -> Signature {
     Signature { params: Vec::new(), output, output_docs: None }
 }
 
@@ -101,7 +101,7 @@ fn every_type_has_its_schema() {
 
 #[test]
 fn arguments_are_a_closed_object_in_the_order_of_the_parameters() {
-    let mut signature = gives(Output::Nothing);
+    let mut signature = gives(ResultShape::Nothing);
     assert_eq!(
         input_schema(&signature).as_value().to_string(),
         r#"{"type":"object","properties":{},"additionalProperties":false}"#
@@ -120,7 +120,7 @@ fn arguments_are_a_closed_object_in_the_order_of_the_parameters() {
 
 #[test]
 fn results_that_are_no_object_are_wrapped_in_one() {
-    let check = |output: Output, expected: Option<Value>| {
+    let check = |output: ResultShape, expected: Option<Value>| {
         let mut signature = gives(output);
         signature.output_docs = Some("What came of it.".to_owned());
         assert_eq!(output_schema(&signature).map(Schema::to_value), expected);
@@ -133,21 +133,21 @@ fn results_that_are_no_object_are_wrapped_in_one() {
             "additionalProperties": false,
         }))
     };
-    check(Output::Nothing, None);
-    check(Output::Fallible { ok: None, err: Some(Shape::String) }, None);
-    check(Output::Value(Shape::String), None);
-    check(Output::Fallible { ok: Some(Shape::String), err: Some(Shape::String) }, None);
-    check(Output::Rich { ok: Success::Value(Shape::String), err: Failure::Stop }, None);
+    check(ResultShape::Nothing, None);
+    check(ResultShape::Fallible { ok: None, err: Some(Shape::String) }, None);
+    check(ResultShape::Value(Shape::String), None);
+    check(ResultShape::Fallible { ok: Some(Shape::String), err: Some(Shape::String) }, None);
+    check(ResultShape::Rich { ok: Success::Value(Shape::String), err: Failure::Stop }, None);
     check(
-        Output::Value(option(Shape::String)),
+        ResultShape::Value(option(Shape::String)),
         wrapped(json!({ "type": ["string", "null"], "description": "What came of it." })),
     );
     check(
-        Output::Fallible { ok: Some(Shape::Bool), err: None },
+        ResultShape::Fallible { ok: Some(Shape::Bool), err: None },
         wrapped(json!({ "type": "boolean", "description": "What came of it." })),
     );
     check(
-        Output::Value(Shape::Record(vec![field("a", Shape::Bool, None)])),
+        ResultShape::Value(Shape::Record(vec![field("a", Shape::Bool, None)])),
         Some(json!({
             "type": "object",
             "properties": { "a": { "type": "boolean" } },

@@ -3,7 +3,7 @@
 use wasmtime::component::types::{ComponentFunc, Type};
 
 use super::{
-    Case, Failure, Field, Integer, Label, MAX_DEPTH, MAX_NAME_BYTES, MAX_NODES, MAX_PROPERTY_CHARS, Output, Shape,
+    Case, Failure, Field, Integer, Label, MAX_DEPTH, MAX_NAME_BYTES, MAX_NODES, MAX_PROPERTY_CHARS, ResultShape, Shape,
     ShapeError, Signature, Success,
 };
 
@@ -43,17 +43,17 @@ impl Signature {
         let mut reader = Reader::default();
         let mut params = Vec::new();
         for (name, ty) in function.params() {
-            reader.place = Place::Parameter;
+            reader.root = Root::Parameter;
             let shape = reader.property(name, |reader| reader.shape(&ty, 1))?;
             params.push(Field { name: reader.name(name)?, shape, docs: None });
         }
-        reader.place = Place::Result;
+        reader.root = Root::Result;
         let output = match function.results().next() {
-            None => Output::Nothing,
+            None => ResultShape::Nothing,
             Some(Type::Result(ty)) => reader.fallible(ty.ok().as_ref(), ty.err().as_ref(), known)?,
             Some(ty) => match known.success(&ty) {
-                Some(ok) => Output::Rich { ok, err: Failure::Impossible },
-                None => Output::Value(reader.shape(&ty, 1)?),
+                Some(ok) => ResultShape::Rich { ok, err: Failure::Impossible },
+                None => ResultShape::Value(reader.shape(&ty, 1)?),
             },
         };
         Ok(Self { params, output, output_docs: None })
@@ -63,7 +63,7 @@ impl Signature {
 /// One pass over the types of a signature: where it is, and how much it has seen.
 #[derive(Default)]
 struct Reader {
-    place: Place,
+    root: Root,
     /// From the parameter or result to the type at hand: `request.parts[].body`.
     path: String,
     nodes: usize,
@@ -73,7 +73,7 @@ struct Reader {
 }
 
 #[derive(Default, Clone, Copy)]
-enum Place {
+enum Root {
     #[default]
     Parameter,
     Result,
@@ -81,7 +81,12 @@ enum Place {
 
 impl Reader {
     /// A function's own `result<ok, err>`.
-    fn fallible(&mut self, ok: Option<&Type>, err: Option<&Type>, known: &KnownTypes) -> Result<Output, ShapeError> {
+    fn fallible(
+        &mut self,
+        ok: Option<&Type>,
+        err: Option<&Type>,
+        known: &KnownTypes,
+    ) -> Result<ResultShape, ShapeError> {
         let given = ok.and_then(|ty| known.success(ty));
         let is_stop = err.is_some() && err == known.stop.as_ref();
         let ok = match ok.filter(|_| given.is_none()) {
@@ -96,11 +101,11 @@ impl Reader {
             None => None,
         };
         if given.is_none() && !is_stop {
-            return Ok(Output::Fallible { ok, err });
+            return Ok(ResultShape::Fallible { ok, err });
         }
         let ok = given.unwrap_or_else(|| ok.map_or(Success::Nothing, Success::Value));
         let err = if is_stop { Failure::Stop } else { err.map_or(Failure::Nothing, Failure::Value) };
-        Ok(Output::Rich { ok, err })
+        Ok(ResultShape::Rich { ok, err })
     }
 
     fn shape(&mut self, ty: &Type, depth: usize) -> Result<Shape, ShapeError> {
@@ -210,7 +215,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads what a property of an object holds.
+    /// Reads the value of a property of an object.
     fn property<T>(
         &mut self,
         name: &str,
@@ -225,7 +230,7 @@ impl Reader {
         })
     }
 
-    /// Reads what stands one step further inside: a name, or an index in brackets.
+    /// Reads the type one step further inside: a name, or an index in brackets.
     fn inside<T>(
         &mut self,
         step: &str,
@@ -242,10 +247,10 @@ impl Reader {
     }
 
     fn place(&self) -> String {
-        match self.place {
-            Place::Parameter => format!("parameter `{}`", self.path),
-            Place::Result if self.path.is_empty() => "result".to_owned(),
-            Place::Result => format!("result `{}`", self.path),
+        match self.root {
+            Root::Parameter => format!("parameter `{}`", self.path),
+            Root::Result if self.path.is_empty() => "result".to_owned(),
+            Root::Result => format!("result `{}`", self.path),
         }
     }
 

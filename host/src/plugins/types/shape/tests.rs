@@ -78,7 +78,7 @@ fn every_type_is_read_with_its_names() {
             field("c", Shape::Enum(labels(["red", "dark-blue"]))),
             field("r", Shape::Flags(labels(["read", "write"]))),
         ],
-        output: Output::Value(Shape::List(Box::new(Shape::Tuple(vec![Shape::F32, Shape::Char])))),
+        output: ResultShape::Value(Shape::List(Box::new(Shape::Tuple(vec![Shape::F32, Shape::Char])))),
         output_docs: None,
     };
     assert_eq!(signature, Ok(expected));
@@ -109,11 +109,11 @@ fn only_the_whole_result_can_fail_the_call() {
         let signature = read("", function).unwrap();
         (signature.result_count(), signature.output)
     };
-    assert_eq!(output("()"), (0, Output::Nothing));
-    assert_eq!(output("() -> result"), (1, Output::Fallible { ok: None, err: None }));
-    assert_eq!(output("() -> result<_, string>"), (1, Output::Fallible { ok: None, err: Some(Shape::String) }));
+    assert_eq!(output("()"), (0, ResultShape::Nothing));
+    assert_eq!(output("() -> result"), (1, ResultShape::Fallible { ok: None, err: None }));
+    assert_eq!(output("() -> result<_, string>"), (1, ResultShape::Fallible { ok: None, err: Some(Shape::String) }));
     let nested = Shape::Result { ok: Some(Box::new(Shape::Bool)), err: None };
-    assert_eq!(output("() -> option<result<bool>>"), (1, Output::Value(Shape::Option(Box::new(nested)))));
+    assert_eq!(output("() -> option<result<bool>>"), (1, ResultShape::Value(Shape::Option(Box::new(nested)))));
 }
 
 #[test]

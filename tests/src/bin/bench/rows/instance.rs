@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 use tinymcp::config::Config;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::conversation::Conversation;
-use tinymcp::plugins::plugin::Kind;
+use tinymcp::plugins::plugin::FunctionKind;
 use tinymcp::plugins::types::codec;
 use tinymcp::principal::Principal;
 

@@ -9,7 +9,7 @@ use super::super::lint::{each, problems};
 use super::super::{MAX_SAFE, input_schema};
 use super::*;
 use crate::plugins::types::codec::tests::generated::params;
-use crate::plugins::types::shape::{Case, Integer, Label, Output};
+use crate::plugins::types::shape::{Case, Integer, Label, ResultShape};
 
 /// A file, whole.
 #[derive(Debug, Deserialize)]
@@ -160,8 +160,8 @@ impl Takes {
         }
         let mut refused = Vec::new();
         each(schema, "", &mut |schema, place| {
-            let said = problems(schema, place.is_empty()).into_iter().map(str::to_owned);
-            refused.extend(said.chain(self.refuses_one(schema, place)).map(|problem| format!("{place}: {problem}")));
+            let own = problems(schema, place.is_empty()).into_iter().map(str::to_owned);
+            refused.extend(own.chain(self.refuses_one(schema, place)).map(|problem| format!("{place}: {problem}")));
         });
         refused.into_iter().next()
     }
@@ -218,7 +218,7 @@ pub(crate) fn refusing_clients(schema: &Value) -> Vec<String> {
 
 fn takes_one(shape: Shape) -> Signature {
     let params = vec![Field { name: "it".to_owned(), shape, docs: None }];
-    Signature { params, output: Output::Nothing, output_docs: None }
+    Signature { params, output: ResultShape::Nothing, output_docs: None }
 }
 
 fn labels() -> Vec<Label> {
@@ -309,7 +309,7 @@ proptest! {
 
     #[test]
     fn everything_else_is_taken(params in params()) {
-        let signature = Signature { params, output: Output::Nothing, output_docs: None };
+        let signature = Signature { params, output: ResultShape::Nothing, output_docs: None };
         let schema = input_schema(&signature).to_value();
         let unsayable = unsayable(&signature);
         for file in files() {

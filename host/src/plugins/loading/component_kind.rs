@@ -2,9 +2,9 @@
 
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 
-/// A component that gives no tools, by what it is instead.
+/// The kinds of components that give no tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Instead {
+pub enum ComponentKind {
     /// `fn main`.
     Program,
     /// A server of HTTP requests.
@@ -17,7 +17,7 @@ pub enum Instead {
     Other,
 }
 
-impl Instead {
+impl ComponentKind {
     /// Goes by the names that a component exports, and its bytes.
     pub(in crate::plugins) fn of<'a>(exports: impl Iterator<Item = &'a str>, bytes: &[u8]) -> Self {
         let mut is_empty = true;
@@ -36,7 +36,7 @@ impl Instead {
         if is_empty { Self::Nothing } else { Self::Other }
     }
 
-    /// Tells what was never meant to be a plugin.
+    /// True for components that were never meant to be plugins.
     pub(in crate::plugins) fn is_something_else(self) -> bool {
         match self {
             Self::Program | Self::WebHandler | Self::WitPackage => true,
@@ -96,15 +96,15 @@ mod tests {
 
     #[test]
     fn a_component_without_tools_is_something_else() {
-        let cases: [(&[&str], Instead); 5] = [
-            (&["wasi:cli/run@0.2.6"], Instead::Program),
-            (&["a:b/types", "wasi:cli/run@0.3.0-rc-1"], Instead::Program),
-            (&["wasi:http/incoming-handler@0.2.0"], Instead::WebHandler),
-            (&["a:b/types"], Instead::Other),
-            (&[], Instead::Nothing),
+        let cases: [(&[&str], ComponentKind); 5] = [
+            (&["wasi:cli/run@0.2.6"], ComponentKind::Program),
+            (&["a:b/types", "wasi:cli/run@0.3.0-rc-1"], ComponentKind::Program),
+            (&["wasi:http/incoming-handler@0.2.0"], ComponentKind::WebHandler),
+            (&["a:b/types"], ComponentKind::Other),
+            (&[], ComponentKind::Nothing),
         ];
         for (exports, expected) in cases {
-            assert_eq!(Instead::of(exports.iter().copied(), b""), expected, "{exports:?}");
+            assert_eq!(ComponentKind::of(exports.iter().copied(), b""), expected, "{exports:?}");
         }
     }
 }

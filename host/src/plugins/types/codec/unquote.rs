@@ -1,6 +1,6 @@
 //! Values that a client has sent as JSON text in a string: `"5"` for `5`, `"[1, 2]"` for `[1, 2]`.
 //!
-//! Several clients do so with numbers, booleans, lists and objects, and a model that is told of it does it again. The
+//! Several clients do so with numbers, booleans, lists and objects, and a model that reads an error about it does so again. The
 //! type decides: one that takes strings is never read in another way, and one that takes none has refused the value as it
 //! was sent. The text must be exactly the JSON of that type, and strings inside it are not read a second time. So a
 //! decimal string is the exact way to a 64-bit integer for clients whose numbers are doubles.
