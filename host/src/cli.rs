@@ -1,4 +1,4 @@
-//! The commands. Each is a module; this one knows their arguments and what becomes of their failures.
+//! The commands, a module each, with their arguments and exit codes.
 
 mod build;
 mod call;
@@ -72,7 +72,7 @@ enum Command {
     Connect(connect::Arguments),
 }
 
-/// Where the configuration is. Every command that reads it has these.
+/// The place of the configuration, for every command that reads it.
 #[derive(Args, Clone)]
 struct ConfigArguments {
     /// The configuration file [default: tinymcp.toml, if it is there]
@@ -80,13 +80,13 @@ struct ConfigArguments {
     config: Option<PathBuf>,
 }
 
-/// Why a command ends with another code than 0.
+/// The reason for another exit code than 0.
 enum Failure {
-    /// It could not begin: the configuration, an address, a directory, the arguments. Exit code 2.
+    /// The command could not start: the configuration, an address, a directory, the arguments. Exit code 2.
     Start(String),
-    /// It did what it could, and that came to nothing. Exit code 1.
+    /// The command ran and failed. Exit code 1.
     Failed(String),
-    /// The same, and all has been said already.
+    /// The same, with everything printed already.
     Silent,
 }
 

@@ -1,14 +1,14 @@
 //! The configuration: `tinymcp.toml`, overridden by variables and by the command line.
 //!
-//! [`Config::load`] reads all of it in one go and gives either plain data or every problem there is. What comes where:
+//! [`Config::load`] reads all of it in one go, and gives either plain data or every problem that there is. The modules:
 //!
 //! - `keys`: every key, with its type, default and description; a new one is one line there.
 //! - `address`, `names`, `units`, `template`, `free`: the types of values. `text`: those that are written as strings.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
-//! - `egress`: how the provider is reached, its variables and files read.
-//! - `check`: what no single key can know. `problem`: how all of it is said. `effective`: for `tinymcp check`.
+//! - `egress`: the way to the provider, its variables and files read.
+//! - `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
@@ -61,13 +61,13 @@ use self::template::TemplateError;
 pub use self::units::ByteSize;
 use crate::state::{SecretText, Secrets, ShortSecret};
 
-/// What the root key is made of, in place of a file of the state directory.
+/// The variable of the root key's secret, which takes the place of a file of the state directory.
 const SECRET: &str = "TINYMCP_SECRET";
 
-/// What it was made of before, separated by spaces: what was sealed under these can still be read.
+/// The variable of earlier secrets, separated by spaces: data that was sealed under them can still be read.
 const PREVIOUS_SECRETS: &str = "TINYMCP_SECRET_PREVIOUS";
 
-/// A configuration without problems.
+/// A configuration without problems, and the values of its variables and files.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The configuration itself.
@@ -77,11 +77,11 @@ pub struct Setup {
     pub provider: Option<Provider>,
     /// The secrets of declared clients, by their ids. Empty where the configuration is for looking only.
     pub client_secrets: BTreeMap<String, Secret>,
-    /// How the provider is reached, variables and files read. Direct where the configuration is for looking only.
+    /// The way to the provider, variables and files read. Direct where the configuration is for looking only.
     pub egress: Egress,
-    /// What the root key is made of, where the environment says.
+    /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
-    /// What is no problem, and yet not what somebody had in mind; a line of the log each.
+    /// Warnings about values that are valid, and probably not meant; a line of the log each.
     pub warnings: Vec<Problem>,
     /// Every value with its source, for `tinymcp check`.
     pub effective: EffectiveConfig,
@@ -137,12 +137,12 @@ impl Config {
         Ok(Setup { config, provider, client_secrets, egress, secrets, warnings, effective })
     }
 
-    /// What a call of this plugin may use. The name may be in kebab case.
+    /// The limits of this plugin's calls. The name may be in kebab case.
     pub fn limits(&self, plugin: &str) -> Limits {
         self.limits.replaced_by(&self.plugin(plugin).limits)
     }
 
-    /// What this plugin may do: nothing beyond the defaults if nobody named it. The name may be in kebab case.
+    /// The settings of this plugin: the defaults if the file does not name it. The name may be in kebab case.
     pub fn plugin(&self, name: &str) -> &PluginSettings {
         static DEFAULT: LazyLock<PluginSettings> = LazyLock::new(PluginSettings::default);
         self.plugin.get(names::snake(name).as_str()).unwrap_or(&DEFAULT)
@@ -176,14 +176,14 @@ fn require_only_what_has_no_default(schema: &mut Schema) {
     }
 }
 
-/// Comments are wrapped where the source is; editors wrap by themselves.
+/// Joins the lines of a description: comments are wrapped in the source, and editors wrap by themselves.
 fn unwrap_description(schema: &mut Schema) {
     if let Some(Json::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");
     }
 }
 
-/// The URL that was given, or else `localhost` with the listener's port.
+/// The configured URL, or else `localhost` with the listener's port.
 fn base_url(config: &Config, reader: &mut Reader<'_>) -> BaseUrl {
     let key = Key::from("server.base_url");
     match reader.lines.iter_mut().find(|line| line.key == key) {
@@ -235,7 +235,7 @@ fn root_secrets(environment: &Environment, reader: &mut Reader<'_>) -> Secrets {
     Secrets { current, previous }
 }
 
-/// Whether the problem is a variable that is not set, for a plugin that is not loaded: nobody will ask for it.
+/// True for a variable that is not set and that only a disabled plugin needs.
 fn is_of_disabled_plugin(problem: &Problem, config: &Config) -> bool {
     let (Fault::Template(TemplateError::Missing(_)), Some(key)) = (&problem.fault, &problem.key) else {
         return false;
@@ -244,7 +244,7 @@ fn is_of_disabled_plugin(problem: &Problem, config: &Config) -> bool {
     disabled.any(|(name, _)| key.is_within(&Key::from("plugin").child(name.as_str())))
 }
 
-/// In the order of the file's lines, variables and command line behind.
+/// Sorts problems by the file's lines; variables and the command line come last.
 fn listed(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by(|one, other| one.source.cmp(&other.source));
     problems

@@ -1,4 +1,4 @@
-//! `tinymcp call`: one tool, through the very path that the server uses.
+//! `tinymcp call`: calls one tool in the way that the server does.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> 
     Ok(())
 }
 
-/// The message that a client gets, and what a server writes into its log: there is none here.
+/// The message for a client, with the details that a server would log: a command has no log.
 fn explained(error: &CallError) -> String {
     let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
     let frames = error.frames();
@@ -77,7 +77,7 @@ fn explained(error: &CallError) -> String {
     std::iter::once(format!("{error}{cause}")).chain(frames).collect::<Vec<_>>().join("\n")
 }
 
-/// The text of a result, and what else is in it.
+/// Prints the text of a result, and a note for each other part.
 fn show(rich: &Rich) -> Result<(), Failure> {
     let lines = rich.blocks.iter().map(|block| match block {
         Block::Text(text) => text.clone(),
@@ -99,7 +99,7 @@ fn show(rich: &Rich) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A result, for whoever runs the command. Programs read standard output, which has what the tool gave and nothing else.
+/// Prints a result. Standard output has the tool's text and nothing else, for programs that read it.
 fn given(text: &str) {
     output::result(text);
     if text.is_empty() {
@@ -107,7 +107,7 @@ fn given(text: &str) {
     }
 }
 
-/// Tells a warning about the function that a tool of this name would call.
+/// True for a warning about the function that a tool of this name would call.
 fn is_about(warning: &str, tool: &str) -> bool {
     let Some((function, rest)) = warning.strip_prefix("function `").and_then(|rest| rest.split_once('`')) else {
         return false;

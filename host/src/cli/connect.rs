@@ -1,4 +1,4 @@
-//! `tinymcp connect`: what to put into a client's configuration.
+//! `tinymcp connect`: prints the entry for a client's configuration.
 
 use super::{ConfigArguments, Failure, output};
 use crate::clients::Client;

@@ -22,7 +22,7 @@ use crate::config::provider::NONE;
 use crate::config::{Config, Override, Purpose};
 use crate::plugins::watch_cure;
 
-/// The manner of `dev`: those who change a plugin want to know where it trapped, and need not have every toolchain.
+/// The options of `dev`: people who change a plugin want to know where it trapped, and need not have every toolchain.
 const OPTIONS: BuildOptions = BuildOptions { missing: MissingToolchain::Skip, names: FunctionNames::Keep };
 
 /// Editors save several files in a row, and formatters once more.
@@ -32,10 +32,10 @@ const GATHER: Duration = Duration::from_millis(200);
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Where to listen, instead of `server.listen`; loopback only
+    /// The address to listen on, instead of `server.listen`; loopback only
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Serve without any login, so that scripts can call: whoever reaches this machine's loopback may call every tool
+    /// Serve without any login, so that scripts can call: everybody on this machine may then call every tool
     #[arg(long)]
     no_login: bool,
 }
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     })
 }
 
-/// On this machine the server is called by this machine's name, whatever it is called where it is deployed.
+/// Replaces a public URL by `localhost`: `dev` serves this machine only.
 fn base_url_override(configured: &Config) -> Option<Override> {
     let deployed = &configured.server;
     if deployed.base_url.is_loopback() {
@@ -77,8 +77,8 @@ fn base_url_override(configured: &Config) -> Option<Override> {
     Some(Override { key: "server.base_url", value, argument: "dev" })
 }
 
-/// Only this machine can reach the server, so a name is enough: everything else is as in any login. Both providers are
-/// for loopback only, which the configuration sees to.
+/// Chooses the built-in login, or none. Only this machine can reach the server, so a name is enough; all else is as in
+/// any login. The configuration keeps both providers on loopback.
 fn login_override(configured: &Config, no_login: bool) -> Override {
     let provider = "auth.provider";
     if no_login {
@@ -118,12 +118,12 @@ struct Sources {
     root: PathBuf,
     /// The plugins that have been built or are about to be.
     known: BTreeSet<String>,
-    /// The folders of which it has been said that they lack something.
+    /// The folders that have been reported as incomplete.
     incomplete: Vec<IncompleteSource>,
 }
 
 impl Sources {
-    /// Begins to watch. What changes from now on is built, even while something else is.
+    /// Begins to watch. Every change from now on leads to a build, also one during a build.
     fn watch(config: &Config) -> Self {
         let (changed, changes) = mpsc::unbounded_channel();
         let root = std::fs::canonicalize(&config.plugins.dir).unwrap_or_else(|_| config.plugins.dir.clone());
@@ -163,7 +163,7 @@ impl Sources {
         }
     }
 
-    /// Says what has become of folders that are sources no more, or are none yet.
+    /// Reports folders that are no longer sources, or not yet.
     fn report(&mut self, config: &Config, now: &BTreeSet<String>) {
         for name in self.known.difference(now) {
             let made = Artifact::of(&config.plugins.dir, name);
@@ -184,8 +184,8 @@ impl Sources {
         self.incomplete = incomplete;
     }
 
-    /// Watches the directory for new sources, and all that are there but for what builds write: recursive watching would
-    /// take the thousands of directories below `target` too. Returns the plugins' names.
+    /// Watches the plugins directory, and the directories of all sources except those that builds write: recursive
+    /// watching would include the thousands of directories below `target`. Returns the plugins' names.
     fn watch_all(&mut self) -> BTreeSet<String> {
         let sources = sources::all(&self.root).unwrap_or_default();
         let mut directories: Vec<PathBuf> = sources.iter().map(|source| source.folder.directory.clone()).collect();
@@ -201,7 +201,7 @@ impl Sources {
     }
 }
 
-/// What an event in the plugins directory may mean.
+/// The meaning of an event in the plugins directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
     /// A source of this plugin changed.

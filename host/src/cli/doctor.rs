@@ -1,8 +1,8 @@
-//! `tinymcp doctor`: whether a server with this configuration would work, seen from where it would run, and what to do
-//! where it would not.
+//! `tinymcp doctor`: checks if a server with this configuration would work on this machine, and tells what to do if
+//! not.
 //!
-//! Nothing is changed: the state directory is neither made nor narrowed, and the store is not opened. So it works
-//! beside a running server.
+//! Nothing is changed: the state directory is neither created nor made private, and the store is not opened. So it can
+//! run beside a server.
 
 mod directories;
 mod reach;
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     report.end()
 }
 
-/// Reads the configuration. One that lacks only what a login needs is good enough for the other checks.
+/// Reads the configuration. One that is incomplete for logins alone is good enough for the other checks.
 fn configuration(arguments: ConfigArguments, report: &mut Report) -> Option<Setup> {
     let subject = "configuration";
     let invocation = arguments.invocation(Purpose::Serve, Vec::new());
@@ -82,13 +82,13 @@ async fn look(setup: Setup, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An empty list is no fault where the provider's accounts are the operator's own.
+/// Notes an empty list of people. It is no fault where the provider's accounts are the operator's own.
 fn people(config: &Config) -> Option<Finding> {
     let finding = Finding::note("people", "everybody whom the provider knows may log in");
     config.auth.allow.is_empty().then(|| finding.step("If strangers can sign up there, name in `auth.allow` who may."))
 }
 
-/// What has been printed so far.
+/// The findings that have been printed so far.
 #[derive(Default)]
 struct Report {
     checks: usize,
@@ -135,7 +135,7 @@ impl Report {
     }
 }
 
-/// One line, and nothing that a terminal would act upon: some of it is the provider's words.
+/// Makes one line of a text that may quote the provider, without anything that a terminal would act upon.
 fn printable(text: &str) -> String {
     sanitize::clean(text).replace('\n', " ")
 }

@@ -1,4 +1,4 @@
-//! `tinymcp inspect`: what a component would be here.
+//! `tinymcp inspect`: shows the tools and imports of a component.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::plugins::plugin::{FunctionKind, Plugin};
 use crate::plugins::types::schema::advice::advice;
 use crate::plugins::types::schema::clients::{Unsayable, unsayable};
 
-/// How many places of one type are shown.
+/// Places of one type that are shown.
 const MAX_PLACES: usize = 3;
 
 #[derive(clap::Args)]
@@ -76,7 +76,7 @@ fn print(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) {
     print_names("warnings", warnings.iter().map(String::as_str));
 }
 
-/// What the author should mend, and what may surprise a tool's callers.
+/// Warnings for the author: faults to mend, and surprises for a tool's callers.
 fn warnings(catalog: &Catalog) -> Vec<String> {
     let of_tools = catalog
         .tools()

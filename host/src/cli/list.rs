@@ -1,4 +1,4 @@
-//! `tinymcp list`: the tools that the plugins directory gives, and why other files give none.
+//! `tinymcp list`: the tools of the plugins directory, and the reasons of files without any.
 
 use serde_json::json;
 

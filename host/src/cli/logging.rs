@@ -1,7 +1,7 @@
 //! The log: to standard error, as text for people or JSON for machines.
 //!
-//! Much of it is what strangers and guests have written. The formatter escapes what colours a terminal; here the rest is
-//! written out that would show a reader something else than there is.
+//! Much of it quotes strangers and guests. The formatter escapes colours of a terminal; all else that would mislead a
+//! reader is escaped here.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Stderr, Write};
@@ -17,25 +17,25 @@ use crate::config::names::LogFormat;
 use crate::plugins::sandbox::traps;
 use crate::sanitize;
 
-/// Records of libraries that say what we say better, or say it at every request.
+/// The levels of libraries whose records repeat ours, or come at every request.
 const QUIET: &str = "rmcp=off,hyper=warn,reqwest=info,wasmtime=warn,cranelift_codegen=warn,notify=error,rustls_platform_verifier=off,inotify=info,mio=info";
 
-/// Libraries that tell of each event of a watched file. The log may be such a file, so that each record of them would make
-/// the next one: below `info` nobody hears them, whatever the directives say.
+/// Libraries that log each event of a watched file. The log may be such a file, and each of their records would cause
+/// the next one: below `info` they are silent, whatever the directives say.
 const WATCHING: [&str; 3] = ["notify", "inotify", "mio"];
 
-/// What a command that looks at plugins logs: what they print. The command reports all else itself.
+/// The log of a command that looks at plugins: the output of guests. The command reports all else itself.
 const GUESTS_ONLY: &str = "off,guest=info";
 
 /// The records of such a command about compiling: it waits for that.
 const COMPILING_ONLY: &str = "off,tinymcp::plugins::loading::loader=info,tinymcp::plugins::loading::compile=info";
 
-/// The way in which a trap tells the functions that the guest was in.
+/// The form of the guest's functions in the record of a trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameStyle {
-    /// They are part of the record of the trap.
+    /// Part of the record of the trap.
     Inline,
-    /// For whoever works on a plugin.
+    /// A line each, for people who work on a plugin.
     OnePerLine,
 }
 
@@ -126,7 +126,7 @@ fn written_out(record: &str, format: LogFormat) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether a record may be about the log itself.
+/// True for a record that may be about the log itself.
 fn is_echo(target: &str, level: Level) -> bool {
     let library = target.split("::").next().unwrap_or(target);
     level > Level::INFO && WATCHING.contains(&library)

@@ -23,19 +23,19 @@ use crate::vault::Vault;
 /// The purpose of the built-in login's key.
 const LOCAL_CODES: &str = "tinymcp 2026 built-in login";
 
-/// What login is made of.
+/// The parts of login.
 pub(super) struct Login<'a> {
     pub(super) config: watch::Receiver<Arc<Config>>,
     /// The provider that was chosen; none for those that are built in.
     pub(super) provider: Option<Provider>,
-    /// How it is reached.
+    /// The way to the provider.
     pub(super) egress: Egress,
     pub(super) client_secrets: BTreeMap<String, Secret>,
     pub(super) state: &'a StateDir,
     pub(super) tasks: &'a TaskTracker,
-    /// Where requests are finished whose clients may have gone away: the store is closed after them.
+    /// Requests that are finished even if their clients have gone away: the store is closed after them.
     pub(super) in_flight: &'a TaskTracker,
-    /// Cancelled when the server begins to stop: nobody is asked anything any more.
+    /// Cancelled when the server begins to stop: the provider is not asked any more.
     pub(super) draining: CancellationToken,
     /// Cancelled when it has stopped: the last requests still need the store.
     pub(super) closed: CancellationToken,

@@ -32,7 +32,7 @@ const FILES: [(&str, &str); 5] = [
     ("wit/world.wit", include_str!("../../templates/plugin/world.wit")),
 ];
 
-/// Where a crate has the WIT of the host: both ways to build look for packages here.
+/// The place of the host's WIT in a crate: both ways to build look for packages here.
 const DEPS: &str = "wit/deps/tinymcp-plugin";
 
 /// The WIT of the host, `tinymcp:plugin`. It is copied as it is, so that a world only needs a line to import from it.

@@ -1,7 +1,7 @@
-//! What commands print: plain text, with colour on a terminal only.
+//! The output of commands: plain text, with colour on a terminal only.
 //!
-//! Much of it quotes what others have written. That must not move, colour or hide anything on a terminal, so the styles
-//! of ours are marks until all else is written out.
+//! Much of it quotes others, whose texts must not move, colour or hide anything on a terminal. So our own styles are
+//! marks until all else is escaped.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -31,7 +31,7 @@ fn style(mark: char) -> Option<Style> {
     }
 }
 
-/// The text as a terminal takes it: our styles, and nothing else that is not seen. Lines stay.
+/// The text for a terminal: our styles, and all other invisible characters escaped. Lines stay.
 fn rendered(text: &str) -> String {
     let mut rendered = String::with_capacity(text.len());
     for part in text.split_inclusive(|char| char == END || style(char).is_some()) {
@@ -52,7 +52,7 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(out, "{}", rendered(text)).and_then(|()| out.flush());
 }
 
-/// Writes what a tool has given to standard output: as it is for a program, and on a terminal so that it only shows.
+/// Writes the result of a tool to standard output: unchanged for a program, and escaped for a terminal.
 pub(super) fn result(text: &str) {
     let mut out = io::stdout().lock();
     let text = if out.is_terminal() { sanitize::escape_lines(text).into() } else { Cow::Borrowed(text) };
@@ -64,14 +64,14 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(anstream::stderr(), "{}", rendered(text));
 }
 
-/// Writes why the command failed, one line for each line of the message.
+/// Writes the reason why the command failed, one line for each line of the message.
 pub(super) fn error(message: &str) {
     for line in message.lines() {
         note(&format!("{} {line}", bad("error:")));
     }
 }
 
-/// Writes what should be looked at.
+/// Writes a warning.
 pub(super) fn warning(message: &str) {
     note(&format!("{} {message}", notable("warning:")));
 }

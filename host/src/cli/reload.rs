@@ -12,12 +12,12 @@ use super::logging::LogLevel;
 use crate::config::environment::Environment;
 use crate::config::{Config, Invocation, Provider, Setup};
 
-/// How often the files are looked at: two calls of `stat`. Editors, `ConfigMap` mounts and network file systems replace
-/// files in so many ways that looking is simpler than being told, and this is soon enough for a person.
+/// The interval between looks at the files, two calls of `stat` each. Editors, `ConfigMap` mounts and network file
+/// systems replace files in so many ways that polling is simpler than events, and this is soon enough for a person.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Looks at the configuration file and `.env` until `stop`, and publishes every new configuration that has no problem.
-/// One that has leaves the old one in force and says why in the log.
+/// Watches the configuration file and `.env` until `stop`, and publishes every new configuration without problems. One
+/// with problems is logged, and the old one stays in force.
 pub(super) async fn watch(
     invocation: Invocation,
     config: watch::Sender<Arc<Config>>,
@@ -49,7 +49,7 @@ pub(super) async fn watch(
     }
 }
 
-/// Why the files are not even read.
+/// The reason for which the files are not even read.
 fn obstacle(files: &[PathBuf; 2], before: &[State; 2], now: &[State; 2]) -> Option<String> {
     if let Some((file, _)) = files.iter().zip(now).find(|(_, state)| **state == State::Other) {
         return Some(format!("`{}` is no regular file", file.display()));
@@ -60,7 +60,7 @@ fn obstacle(files: &[PathBuf; 2], before: &[State; 2], now: &[State; 2]) -> Opti
     is_gone.then(|| format!("`{}` is gone; what was read last stays in force", files[0].display()))
 }
 
-/// Reads away from the threads that serve requests: network file systems answer when they like.
+/// Reads on a thread of its own, not on those that serve requests: network file systems may be slow.
 async fn load(invocation: Invocation) -> Result<Setup, String> {
     let load = move || {
         let environment = Environment::read(invocation.directory());
@@ -92,7 +92,7 @@ fn apply(setup: Setup, config: &watch::Sender<Arc<Config>>, provider: Option<&Pr
     tracing::info!("configuration reloaded");
 }
 
-/// What tells one state of a file from another without reading it.
+/// The state of a file, as far as it can be told without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Absent,

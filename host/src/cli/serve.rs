@@ -1,7 +1,7 @@
-//! `tinymcp serve`: from a configuration to a server, and to its orderly end.
+//! `tinymcp serve`: from a configuration to a server, and its orderly shutdown.
 //!
-//! Start: read the configuration, open the state directory, listen, start the plugins, serve.
-//! End: stop accepting, let calls finish within the grace period, then cut what is left.
+//! Start: read the configuration, open the state directory, listen, start the plugins, serve. End: stop accepting, let
+//! calls finish within the grace period, then cut the rest.
 
 use std::io;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::state::StateDir;
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Where to listen, instead of `server.listen`
+    /// The address to listen on, instead of `server.listen`
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
 }
@@ -125,7 +125,7 @@ impl Server {
         Ok(Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, signals })
     }
 
-    /// Serves until a signal says stop, and a little longer.
+    /// Serves until a signal to stop, and through the grace period.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, mut signals } = self;
         for listener in &listeners {
@@ -173,7 +173,7 @@ impl Server {
     }
 }
 
-/// Names the tables of plugins that there are not, now and when the configuration has changed; each once.
+/// Warns of tables for plugins that do not exist, now and at every change of the configuration; of each once.
 async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop: CancellationToken) {
     let mut said = Vec::new();
     loop {
@@ -207,8 +207,8 @@ impl Signals {
     }
 }
 
-/// Every connection takes a descriptor, and so does the code of every plugin. Systems give new processes far
-/// fewer than they may have.
+/// Raises the limit of file descriptors: every connection and the code of every plugin take one, and systems give new
+/// processes far fewer than they may have.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

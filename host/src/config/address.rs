@@ -1,4 +1,4 @@
-//! Where the server listens, what it is called from outside, and whom it believes.
+//! Addresses: of the listener, of the server as clients name it, and of trusted proxies.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use url::{Host, Url};
 use super::text::{InvalidValue, Text, name, text_schema};
 use crate::loopback::{is_loopback, is_loopback_url};
 
-/// Where to listen: `127.0.0.1:8000`, `[::1]:8000`, or `localhost:8000` for both loopback addresses.
+/// An address to listen on: `127.0.0.1:8000`, `[::1]:8000`, or `localhost:8000` for both loopback addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// One address; port 0 lets the system choose.
@@ -39,7 +39,7 @@ impl Listen {
         }
     }
 
-    /// Whether only this machine can connect.
+    /// True if only this machine can connect.
     pub fn is_loopback(self) -> bool {
         match self {
             Self::Address(address) => is_loopback(address.ip()),
@@ -83,7 +83,7 @@ impl Text for Listen {
     const PATTERN: &'static str = r"(localhost|[0-9.]+|\[[0-9a-fA-F:.%]+\]):[0-9]+";
 }
 
-/// What clients call the server: scheme, host and port, without a path and without a slash at the end.
+/// The public URL of the server: scheme, host and port, without a path and without a slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(Url);
 
@@ -113,17 +113,17 @@ impl BaseUrl {
         format!("{}/mcp", self.as_str())
     }
 
-    /// Where the identity provider sends people back to.
+    /// The callback URL, to which the identity provider sends people back.
     pub fn callback(&self) -> String {
         format!("{}/auth/callback", self.as_str())
     }
 
-    /// Whether clients speak TLS, to this server or to a proxy in front of it.
+    /// True if clients speak TLS, to this server or to a proxy in front of it.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// Whether it names this machine: `localhost`, 127.0.0.0/8 or ::1.
+    /// True for a URL of this machine: `localhost`, 127.0.0.0/8 or ::1.
     pub fn is_loopback(&self) -> bool {
         is_loopback_url(&self.0)
     }
@@ -228,7 +228,7 @@ impl Text for Network {
     const PATTERN: &'static str = "[0-9a-fA-F:.]+(/[0-9]+)?";
 }
 
-/// What clients may call the server: a name or an address, or whatever addresses are in a network.
+/// A host by which clients may call the server: a name, an address, or any address of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedHost {
     /// One host.

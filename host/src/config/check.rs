@@ -1,4 +1,4 @@
-//! What no single key can know: values that do not go together, and keys that have no effect.
+//! Rules across keys: values that do not go together, and keys that have no effect.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,13 +14,13 @@ use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 use super::redirect_schemes::{self, SchemeRule};
 
-/// Where WebAssembly's 32-bit memories end.
+/// The largest memory of 32-bit WebAssembly.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
-/// Providers that nobody can declare or change: they let in whoever reaches the machine.
+/// Providers that nobody can declare or change: they let in everybody who reaches the machine.
 const WITHOUT_LOGIN: [&str; 2] = [NONE, LOCAL];
 
-/// Runs every check; what they find is in the reader.
+/// Runs every check. The reader collects their findings.
 pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     plain_http_stays_on_this_machine(config, reader);
     whoever_comes_in_comes_from_this_machine(config, reader);
@@ -35,7 +35,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     warn_about_what_has_no_effect(config, reader);
 }
 
-/// Clients refuse to log in over plain http to anything but their own machine, and they are right.
+/// Clients refuse, rightly, to log in over plain http to anything but their own machine.
 fn plain_http_stays_on_this_machine(config: &Config, reader: &mut Reader<'_>) {
     let base_url = &config.server.base_url;
     if !base_url.is_https() && !base_url.is_loopback() {
@@ -120,7 +120,7 @@ fn clients_are_called_back(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// Whether `base_url` leads to `listen`. A tunnel or a published port may stand between, which nothing here shows.
+/// Warns if `base_url` does not lead to `listen`. It may all the same, through a tunnel or a published port.
 fn clients_come_to_the_listener(config: &Config, reader: &mut Reader<'_>) {
     if let Some(message) = misfit(&config.server.base_url, config.server.listen) {
         reader.warn(&"server.base_url".into(), Fault::Conflict(message));
@@ -156,7 +156,7 @@ fn misfit(base_url: &BaseUrl, listen: Listen) -> Option<String> {
     })
 }
 
-/// A group that is named is there, and none names itself, through however many others.
+/// Every named group exists, and none contains itself, directly or through others.
 fn groups_name_people(config: &Config, reader: &mut Reader<'_>) {
     let auth = &config.auth;
     let group_key = |name: &str| Key::from("auth.groups").child(name);
@@ -194,7 +194,7 @@ fn groups_in(people: &[Who]) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What the host does not offer to plugins yet is checked all the same, so that a file stays good.
+/// Warns of keys that do nothing yet. Their values are checked all the same, so that the file stays valid later.
 fn warn_about_what_has_no_effect(config: &Config, reader: &mut Reader<'_>) {
     for (name, plugin) in &config.plugin {
         for (key, is_given) in [("http", !plugin.http.is_empty()), ("secrets", !plugin.secrets.is_empty())] {

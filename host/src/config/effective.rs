@@ -1,20 +1,20 @@
-//! What is in force, for `tinymcp check`: TOML, with the source of each value behind it.
+//! The effective configuration, for `tinymcp check`: TOML, with the source behind each value.
 
 use std::fmt;
 
 use super::key::{Key, quoted};
 use super::problem::Source;
 
-/// What stands in place of a secret.
+/// The text in place of a secret.
 pub(super) const REDACTED: &str = "\"***\"";
 
-/// Every value that was read, in the order in which the keys are declared, and what follows from them for the provider.
-/// It displays as TOML without secrets.
+/// Every value that was read, in the order of the keys' declarations, and the URLs at the provider that follow from
+/// them. Displayed as TOML without secrets.
 #[derive(Clone, Debug)]
 pub struct EffectiveConfig {
     pub(super) lines: Vec<Line>,
     pub(super) provider_urls: Option<ProviderUrls>,
-    /// How it is reached, in words.
+    /// The way to the provider, in words.
     pub(super) egress: String,
 }
 
@@ -23,9 +23,9 @@ pub struct EffectiveConfig {
 pub(super) struct ProviderUrls {
     /// The provider's name for people.
     pub(super) name: String,
-    /// Where its discovery document is fetched from; none if its endpoints are given.
+    /// The URL of its discovery document; none if its endpoints are given.
     pub(super) discovery: Option<String>,
-    /// Where it sends people back to.
+    /// The callback URL, to which it sends people back.
     pub(super) callback: String,
 }
 

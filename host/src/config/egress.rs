@@ -1,6 +1,7 @@
-//! How the provider is reached: `[egress]`, with its variables and its file read.
+//! The way to the provider: `[egress]`, with its variables and its file read.
 //!
-//! A proxy is something an operator asks for: variables that happen to be set are not followed, and that is said.
+//! Only an operator's own choice leads through a proxy: variables that happen to be set are not followed, and a warning
+//! says so.
 
 pub mod proxy;
 
@@ -17,10 +18,10 @@ use super::text::InvalidValue;
 /// The variables of a proxy for https, the strongest first.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 
-/// Those of hosts that are reached without one.
+/// The variables that list hosts to reach without a proxy, the strongest first.
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Variables that other programs take for a proxy, and which never mean one here.
+/// Variables that name a proxy to other programs, and never here.
 const NEVER: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The variable that names the authorities to trust, in place of the system's.
@@ -29,7 +30,7 @@ const TRUSTED: &str = "SSL_CERT_FILE";
 /// The largest file of certificates: the whole Mozilla bundle has a quarter of a megabyte.
 const CA_BYTES_MAX: u64 = 4 << 20;
 
-/// How the provider is reached.
+/// The way to the provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Egress {
     /// The proxy, if there is one.
@@ -38,12 +39,12 @@ pub struct Egress {
     pub no_proxy: Option<String>,
     /// Certificates of further authorities, as PEM.
     pub authorities: Option<Vec<u8>>,
-    /// Who says which: the key, or a variable.
+    /// The origin of the proxy, for people: the key or a variable.
     pub source: Option<String>,
 }
 
 impl fmt::Display for Egress {
-    /// How, as the end of "the provider is reached …".
+    /// Ends the sentence "the provider is reached …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.proxy {
             None => f.write_str("directly")?,
@@ -109,7 +110,7 @@ pub(super) fn resolve(config: &Config, reader: &mut Reader<'_>) -> Egress {
     egress
 }
 
-/// A list of hosts as `NO_PROXY` has it. A port is taken off: a host is reached without the proxy on all of them.
+/// The list of `NO_PROXY` without ports: a host that it names is reached without the proxy on all its ports.
 fn without_ports(hosts: &str) -> String {
     let without_port = |host: &str| match host.rsplit_once(':') {
         // More colons are those of an IPv6 address.
@@ -119,7 +120,7 @@ fn without_ports(hosts: &str) -> String {
     hosts.split([',', ' ']).filter(|host| !host.is_empty()).map(without_port).collect::<Vec<_>>().join(", ")
 }
 
-/// The proxy of a variable. There `host:port` is usual, which means http, as other programs take it.
+/// Reads the proxy of a variable. `host:port` is usual there, and means http, as in other programs.
 fn from_variable(text: &str) -> Result<ProxyUrl, InvalidValue> {
     if text.contains("://") { text.parse() } else { format!("http://{text}").parse() }
 }

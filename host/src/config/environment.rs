@@ -1,4 +1,4 @@
-//! The environment as a value: the process's variables, and the `.env` file where these are silent.
+//! The environment as a value: the process's variables, and the `.env` file for those that are not set.
 //!
 //! Nothing else in the program reads a variable, so that a test needs none.
 
@@ -15,7 +15,7 @@ use super::template::{Lookup, is_variable_name};
 /// Name of the file beside the configuration.
 const DOT_ENV: &str = ".env";
 
-/// What the name of a variable ends in that names a file instead of holding the value itself.
+/// The end of a variable's name that names a file instead of holding the value itself.
 const FILE_SUFFIX: &str = "_FILE";
 
 /// The largest file that a variable may name: keys and secrets are small.
@@ -28,7 +28,7 @@ const VALUE_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, Variable>,
-    /// What was read for a `NAME_FILE`, by `NAME`, or what the system said instead.
+    /// The contents of the file of each `NAME_FILE`, by `NAME`, or the system's error.
     files: BTreeMap<String, OnceLock<Result<String, String>>>,
     /// Lines of `.env` that assign nothing.
     problems: Vec<Problem>,
@@ -64,8 +64,8 @@ impl Environment {
         }
     }
 
-    /// Where the user's programs keep what they can make again, by the XDG Base Directory Specification. What `.env` says
-    /// is not for this: it belongs to one directory.
+    /// The user's cache directory, by the XDG Base Directory Specification. Variables of `.env` do not count: that file
+    /// belongs to one directory.
     pub fn user_cache(&self) -> Option<PathBuf> {
         let of_process = |name: &str| self.variables.get(name).filter(|variable| variable.line.is_none());
         let absolute =
@@ -132,7 +132,7 @@ impl Environment {
         }
     }
 
-    /// Why the file that `NAME_FILE` names gives no value, if that is why the variable is not set.
+    /// The reason for which the file of `NAME_FILE` gives no value, if the variable is not set because of it.
     pub(super) fn unreadable(&self, name: &str) -> Option<String> {
         let reason = match self.file_value(name)? {
             Err(reason) => reason,
@@ -153,7 +153,7 @@ impl Environment {
         Some(file.get_or_init(|| variable.read_file().map_err(|error| error.to_string())))
     }
 
-    /// Where a variable comes from.
+    /// The source of a variable.
     pub(super) fn source(&self, name: &str) -> Source {
         let named = format!("{name}{FILE_SUFFIX}");
         let name = if self.plain(name).is_none() && self.files.contains_key(name) { &named } else { name };
@@ -168,7 +168,7 @@ impl Environment {
         self.variables.keys().map(String::as_str).filter(|name| self.plain(name).is_some())
     }
 
-    /// What was wrong with the `.env` file.
+    /// The problems of the `.env` file.
     pub(super) fn problems(&self) -> &[Problem] {
         &self.problems
     }
@@ -198,7 +198,7 @@ impl Variable {
     }
 }
 
-/// Names only: what variables hold is nobody's business.
+/// Shows names only: values may be secrets.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()

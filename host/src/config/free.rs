@@ -13,7 +13,7 @@ use super::text::inline_schema;
 /// The tables in which texts stay as they are written: `provider` replaces the variables of the chosen one alone.
 const PROVIDERS: &str = "auth.providers";
 
-/// A value of any type but a date, as a text: a string as it is, and anything else as JSON.
+/// A value of any type except a date, as a text: a string as it is, and anything else as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Free(String);
 

@@ -1,4 +1,4 @@
-//! What a command line says about the configuration.
+//! The part of a command line that is about the configuration.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -8,14 +8,14 @@ use super::problem::ConfigError;
 /// The file that is read when the command line names none.
 const FILE: &str = "tinymcp.toml";
 
-/// The words of one command line about the configuration. They are kept, so that a reload reads the same.
+/// The choices of a command line about the configuration. They are kept, so that a reload reads the same.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     /// The file that was named; without one, `tinymcp.toml` in the working directory, if it is there.
     pub file: Option<PathBuf>,
     /// Values that are stronger than those of file and environment.
     pub overrides: Vec<Override>,
-    /// What the configuration is for.
+    /// The purpose of the configuration.
     pub purpose: Purpose,
 }
 
@@ -26,11 +26,11 @@ pub struct Override {
     pub key: &'static str,
     /// The value, as a variable would hold it.
     pub value: String,
-    /// Who says so, such as `--listen`.
+    /// The argument that says so, such as `--listen`.
     pub argument: &'static str,
 }
 
-/// What a configuration is for.
+/// The purpose of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Serving: people must be able to log in.

@@ -32,7 +32,7 @@ impl Key {
         self.0.last().unwrap_or(&EMPTY)
     }
 
-    /// Whether this is `table` itself or stands anywhere below it.
+    /// True for `table` itself, and for every key below it.
     pub(super) fn is_within(&self, table: &Self) -> bool {
         self.0.starts_with(&table.0)
     }

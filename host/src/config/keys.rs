@@ -20,26 +20,26 @@ use super::template::Template;
 use super::units::{ByteSize, Count, Period, Positive};
 
 table! {
-    /// The configuration: plain data, checked, and resolved but for what may never be used.
+    /// The configuration: plain data, checked, and resolved except for values that may never be used.
     pub struct Config {
-        /// The listener, and what it takes from whom.
+        /// The listener and its limits.
         server: Server = {},
-        /// Who may log in, and through which provider.
+        /// Login: the provider, and the people who may log in.
         auth: Auth = {},
-        /// How this server reaches the provider.
+        /// The way to the provider.
         egress: Egress = {},
-        /// What the server keeps between two runs.
+        /// The data that the server keeps between two runs.
         state: State = {},
-        /// Where plugins come from.
+        /// The source of plugins.
         plugins: Plugins = {},
-        /// What one call of any plugin may use. A change applies at once.
+        /// Limits of one call of any plugin. A change applies at once.
         @live limits: Limits = {},
-        /// What all calls share.
+        /// Resources that all calls share.
         pool: Pool = {},
-        /// What is written to the log.
+        /// The log.
         log: Log = {},
-        /// What single plugins may do; one that is not named here may do nothing beyond computing. A change applies
-        /// at once.
+        /// Settings and grants of single plugins. A plugin that is not named here may only compute. A change applies at
+        /// once.
         @live plugin: BTreeMap<PluginName, PluginSettings> = {},
     }
 }
@@ -47,10 +47,10 @@ table! {
 table! {
     /// `[server]`
     pub struct Server {
-        /// Where to listen: an address with a port, or `localhost:8000` for both loopback addresses.
+        /// The address to listen on, with a port, or `localhost:8000` for both loopback addresses.
         listen: Listen = "127.0.0.1:8000",
-        /// What clients call the server: scheme, host and port. Every published URL comes from it, never from a
-        /// request. Where it is not given, `localhost` with the port of `listen`. Also BASE_URL.
+        /// The URL by which clients call the server: scheme, host and port. Every published URL comes from it, never
+        /// from a request. Without it, `localhost` with the port of `listen`. Also BASE_URL.
         base_url: BaseUrl = "http://localhost:8000",
         /// Further hosts by which clients may call the server, beside the one of `base_url`; a network, such as
         /// `10.0.0.0/8`, for requests that call it by an address.
@@ -59,17 +59,17 @@ table! {
         allowed_origins: Vec<Origin> = [],
         /// Addresses or networks of the proxies whose `X-Forwarded-For` is believed.
         trusted_proxies: Vec<Network> = [],
-        /// Connections that may be open at once. In a full house a further one takes the place of one that its client
-        /// does not use, or of whoever has most; otherwise it waits.
+        /// Connections that may be open at once. When all are taken, a further one takes the place of one that is idle,
+        /// or of one of the client that has most; otherwise it waits.
         connections: Positive<Count> = 1024,
         /// The largest body of a request.
         body: Positive<ByteSize> = "4MiB",
-        /// How long a client may take to send the head of a request.
+        /// Time in which a client must send the head of a request.
         header_timeout: Positive<Period> = "10s",
-        /// How long calls may go on once the server has been told to stop.
+        /// Time that calls may still take after the server has been told to stop.
         grace: Period = "25s",
-        /// Whether clients are offered two further tools, `find_tools` and `call_tool`, by which they can use a tool that
-        /// was not there when they asked for the list.
+        /// Offers clients two further tools, `find_tools` and `call_tool`, by which they can use a tool that was not
+        /// there when they asked for the list.
         discovery_tools: bool = false,
         /// Sessions that one person may have open with clients of the older protocol.
         sessions_per_person: Positive<Count> = 256,
@@ -82,37 +82,37 @@ table! {
         /// The identity provider: a built-in one or one declared below; `none` for no login at all, on loopback only.
         /// Also AUTH_PROVIDER.
         provider: ProviderName = "auth0",
-        /// Who may log in: `alice@example.com`, `*@example.com`, `sub:…`, `org:…`, `group:…`; empty for everyone the
-        /// provider knows. A change applies at once, to those who are logged in too.
+        /// People who may log in: `alice@example.com`, `*@example.com`, `sub:…`, `org:…`, `group:…`; empty for everyone
+        /// the provider knows. A change applies at once, also to those who are logged in.
         @live allow: Vec<Who> = [],
-        /// Who may not, whatever `allow` says. It fails closed: of whom the provider does not say whether they are meant,
-        /// they are. A change applies at once.
+        /// People who may not log in, whatever `allow` says. It fails closed: a person about whom the provider does not
+        /// say enough to tell is denied. A change applies at once.
         @live deny: Vec<Who> = [],
-        /// How long an access token is good for.
+        /// Lifetime of an access token.
         access_ttl: Positive<Period> = "1h",
-        /// How long a session lasts after it was last used.
+        /// Lifetime of a session after its last use.
         refresh_ttl: Positive<Period> = "90d",
-        /// How long a session lasts at most, however often it is used; without it, for as long as it is used.
+        /// Longest lifetime of a session, however often it is used; without it, there is none.
         session_max: Option<Positive<Period>>,
-        /// How long a refresh token that has just been replaced is answered as before, once its successor was used:
+        /// Time for which a replaced refresh token still gets its answer again after its successor was first used:
         /// clients send one twice. Any later use of it ends the session.
         refresh_grace: Period = "60s",
-        /// For how many days the provider may refuse to renew one person's session, in words that its data does not know,
-        /// before that session ends. What it refuses to others too is no reason.
+        /// Days for which the provider may refuse to renew one person's session with an unknown error before that
+        /// session ends. Refusals that others get too do not count.
         refresh_refused_days: Count = 7,
         /// Requests a minute that one address may make to each of the login's endpoints.
         requests_per_minute: Positive<Count> = 600,
-        /// What happens to a client whose id this server never gave out: `refuse`, or `adopt` it as a new one.
+        /// The treatment of a client whose id this server never issued: `refuse` it, or `adopt` it as a new one.
         unknown_clients: UnknownClients = "refuse",
         /// Ids of clients that are turned away as if they had never registered. A change applies at once.
         @live denied_clients: Vec<String> = [],
-        /// Schemes by which clients may be called back, beside those of known applications and those that nobody else
-        /// acts on: `myapp` allows one, `!myapp` refuses one, `!*` refuses all that are not allowed here by name. A change
-        /// applies at once.
+        /// Schemes by which clients may be called back, beside those of known applications and private ones: `myapp`
+        /// allows one, `!myapp` refuses one, `!*` refuses all that are not allowed here by name. A change applies at
+        /// once.
         @live redirect_schemes: Vec<SchemeRule> = [],
         /// Groups of people, which are then named `group:…`. A change applies at once.
         @live groups: BTreeMap<GroupName, Vec<Who>> = {},
-        /// Who holds a scope that the provider's token does not carry. A change applies at once.
+        /// People who hold a scope that the provider's token does not carry. A change applies at once.
         @live scopes: BTreeMap<Scope, Vec<Who>> = {},
         /// Clients that are known beforehand, by their id.
         clients: BTreeMap<String, Client> = {},
@@ -126,7 +126,7 @@ table! {
     pub struct Client {
         /// Its name on the consent page; without one, its id.
         name: Option<String>,
-        /// Where it may be sent back to.
+        /// Its redirect URIs.
         redirect_uris: Vec<RedirectUri>,
         /// Its secret; without one it is a public client.
         secret: Option<Template>,
@@ -134,10 +134,10 @@ table! {
 }
 
 table! {
-    /// `[egress]`: how this server reaches the provider. What strangers name is always fetched directly.
+    /// `[egress]`: the way to the provider. URLs that strangers name are always fetched directly.
     pub struct Egress {
-        /// A proxy, `http://proxy.example:3128`, or `env` for the one of HTTPS_PROXY and NO_PROXY. Without it there is
-        /// none, whatever those say.
+        /// A proxy, `http://proxy.example:3128`, or `env` for the one of HTTPS_PROXY and NO_PROXY. Without it no proxy
+        /// is used, whatever those say.
         proxy: Option<EgressProxy>,
         /// Certificates (PEM) of authorities that are trusted beside the system's, such as those of a proxy that looks
         /// into TLS.
@@ -158,13 +158,13 @@ table! {
     pub struct Plugins {
         /// The directory whose `.wasm` files are the plugins.
         dir: PathBuf = "plugins",
-        /// How often to look for changes where the file system tells of none, as network file systems do; without
-        /// it, the system's events are relied on.
+        /// Interval between looks at the directory, for file systems that report no changes, such as network file
+        /// systems; without it, the system's events are relied on.
         poll: Option<Positive<Period>>,
-        /// How often to look even so, for the case that an event was lost.
+        /// Interval between looks in spite of events, in case one was lost.
         rescan: Positive<Period> = "30s",
-        /// How long clients wait at a start for plugins that have to be compiled; those that take longer are announced
-        /// when they are there. Plugins whose code is in the state directory need none of it.
+        /// Time that clients wait at a start for plugins that have to be compiled; those that take longer are announced
+        /// when they are ready. Plugins whose code is in the state directory need none of it.
         wait: Period = "5s",
     }
 }
@@ -177,7 +177,7 @@ overridable_table! {
         timeout: Positive<Period> = "30s",
         /// Memory of one call.
         memory: Positive<ByteSize> = "64MiB",
-        /// What a call may give back.
+        /// The largest result of a call.
         result: Positive<ByteSize> = "8MiB",
         /// The largest component that is loaded.
         file: Positive<ByteSize> = "64MiB",
@@ -189,7 +189,7 @@ overridable_table! {
         concurrency: Positive<Count> = 64,
         /// Calls of one plugin that may wait for their turn, shared by person; further ones are turned away.
         queue: Count = 256,
-        /// What one call may print into the log.
+        /// The bytes that one call may print into the log.
         log: ByteSize = "64KiB",
     }
 }
@@ -202,8 +202,8 @@ table! {
         /// Instances that are kept for their person's next call, over all plugins whose authors ask for it; each keeps
         /// its memory for up to five minutes.
         warm: Count = 16,
-        /// Whether to clean only those pages of a call's memory that the kernel (Linux 6.7 and later) says it wrote.
-        /// That makes calls cheaper, and is not for machines with swap: see `docs/performance.md`.
+        /// Cleans only those pages of a call's memory that it wrote, as the kernel says (Linux 6.7 and later). That
+        /// makes calls cheaper, and is not for machines with swap: see `docs/performance.md`.
         scan: bool = false,
     }
 }
@@ -211,26 +211,26 @@ table! {
 table! {
     /// `[log]`
     pub struct Log {
-        /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tinymcp=debug`. A
-        /// change applies at once.
+        /// The level: `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,tinymcp=debug`. A change
+        /// applies at once.
         @live level: LogFilter = "info",
-        /// How it is written: `text` for people, `json` for machines.
+        /// The format: `text` for people, `json` for machines.
         format: LogFormat = "text",
     }
 }
 
 table! {
-    /// `[plugin.NAME]`: what one plugin may do. It names the file `NAME.wasm`; `-` and `_` are the same.
+    /// `[plugin.NAME]`: settings and grants of the plugin in `NAME.wasm`; `-` and `_` are the same.
     pub struct PluginSettings {
-        /// Whether it is loaded at all.
+        /// Loads the plugin, or not.
         enabled: bool = true,
-        /// What the names of its tools begin with, instead of its own name; `""` for nothing.
+        /// The beginning of its tools' names, instead of its own name; `""` for none.
         prefix: Option<Prefix>,
         /// Scopes of which a caller must hold all.
         scopes: Vec<Scope> = [],
         /// Origins that it may call, such as `https://api.example.com`.
         http: Vec<Origin> = [],
-        /// Values that it may ask for by name, and which are shown nowhere.
+        /// Values that it may ask for by name, and that are shown nowhere.
         secrets: BTreeMap<String, Template> = {},
         /// Values that it may ask for by name: strings as they are, anything else as JSON.
         settings: BTreeMap<String, Free> = {},
@@ -245,7 +245,7 @@ impl Config {
     }
 }
 
-/// The values of a table of which nothing is given.
+/// The values of a table in which nothing is given.
 fn defaults<T: Setting>() -> T {
     let environment = Environment::default();
     let mut reader = Reader::new(&environment, &[], Path::new(""));

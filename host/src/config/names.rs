@@ -15,7 +15,7 @@ name! {
     pub struct PluginName = plugin_name, "a plugin's name", "weather", "[A-Za-z0-9_-]+"
 }
 name! {
-    /// What the names of a plugin's tools begin with; empty for nothing at all.
+    /// The beginning of the names of a plugin's tools; may be empty.
     pub struct Prefix = prefix, "a prefix", "weather", "[A-Za-z0-9_-]*"
 }
 name! {
@@ -31,12 +31,12 @@ name! {
     pub struct Scope = scope, "a scope", "weather:read", r"[!#-\[\]-~]+"
 }
 name! {
-    /// Where a client may be sent back to (RFC 6749 §3.1.2): absolute, without a fragment.
+    /// A redirect URI of a client (RFC 6749 §3.1.2): absolute, without a fragment.
     pub struct RedirectUri =
         redirect_uri, "a redirect URI", "http://localhost:6274/oauth/callback", "[A-Za-z][A-Za-z0-9+.-]*:[^#]+"
 }
 name! {
-    /// Which log lines are written: a level, or `tracing` directives such as `info,tinymcp=debug`.
+    /// A filter of log lines: a level, or `tracing` directives such as `info,tinymcp=debug`.
     pub struct LogFilter = log_filter, "a level or a filter", "info", ".*"
 }
 
@@ -51,7 +51,7 @@ choice! {
 }
 
 choice! {
-    /// What happens to a client that presents an id which this server never gave out.
+    /// The treatment of a client with an id that this server never issued.
     pub enum UnknownClients {
         /// It is told to register.
         Refuse = "refuse",

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, and how it is said: place, key, fault and cure on one line.
+//! The problems of a configuration: place, key, fault and cure on one line each.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::key::Key;
 use super::template::TemplateError;
 
-/// Why a configuration cannot be used.
+/// The reason for which a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file that the command line names, or the one in the working directory, cannot be read.
@@ -16,7 +16,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// Every problem that was found, one line each, the file's in the order of its lines.
@@ -32,11 +32,11 @@ fn list(problems: &[Problem]) -> String {
 /// One problem, or one warning: `tinymcp.toml:12: limits.timout: unknown key; did you mean `timeout`?`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
-    /// Where the value comes from.
+    /// The source of the value.
     pub source: Source,
     /// The key that it concerns; none for a line that is no key at all.
     pub key: Option<Key>,
-    /// What is wrong, and the cure.
+    /// The fault, and the cure.
     pub fault: Fault,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where a value comes from. The order is the one in which problems are listed.
+/// The source of a value. Problems are listed in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// A line of a file, counted from 1.
@@ -73,7 +73,7 @@ pub enum Source {
     Several(Vec<Source>),
     /// An argument of the command line, such as `--listen`.
     CommandLine(&'static str),
-    /// Nobody said anything.
+    /// The default: the key is not given.
     Default,
 }
 
@@ -101,8 +101,8 @@ impl fmt::Display for Source {
     }
 }
 
-/// What is wrong with one key, line or variable. A value is quoted as it was written, `${…}` and all, since what a
-/// variable holds may be a secret. Only the chosen provider's values are known not to be, unless their names say so.
+/// A fault of one key, line or variable. A value is quoted as it was written, with its `${…}`, since a variable may
+/// hold a secret. Only values of the chosen provider are shown, unless their names tell of secrets.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Fault {
     /// A line that is not TOML.
@@ -122,7 +122,7 @@ pub enum Fault {
         /// Every key that could stand there.
         known: Vec<&'static str>,
     },
-    /// A key whose name is free, but not that free.
+    /// A name that does not follow the rules of its table.
     #[error("{0}")]
     Name(String),
     /// A key that has no default and was not given.
@@ -137,9 +137,9 @@ pub enum Fault {
     /// A value of another type.
     #[error("expected {expected}, got {got}")]
     Type {
-        /// What fits, with an example.
+        /// The values that fit, with an example.
         expected: String,
-        /// What came.
+        /// The value that came.
         got: String,
     },
     /// A value of the right type that does not fit.
@@ -147,7 +147,7 @@ pub enum Fault {
     Value {
         /// The value as it was written.
         value: String,
-        /// Why it does not fit.
+        /// The reason.
         reason: String,
     },
     /// A `${…}` that gives nothing.
@@ -158,7 +158,7 @@ pub enum Fault {
     MissingVariable {
         /// The provider.
         provider: String,
-        /// What to set it to, and where that is found.
+        /// The value to set, and the place to find it.
         what: Option<String>,
         /// A variable of nearly this name, which is set and which nobody asks for.
         similar: Option<String>,

@@ -1,7 +1,6 @@
 //! Identity providers as data: the files under `host/providers/`, and `[auth.providers.NAME]` over them.
 //!
-//! Only the chosen provider's variables are resolved. Everything else that a file says of providers is only looked at
-//! for keys that do not exist.
+//! Only the chosen provider's variables are resolved. The tables of all others are only checked for unknown keys.
 
 mod keys;
 mod values;
@@ -24,7 +23,7 @@ use super::problem::{Fault, Source, nearest};
 use super::reader::{Reader, Setting};
 use crate::loopback::is_loopback_url;
 
-/// The provider that asks nobody who they are.
+/// The provider that lets in everybody without a login.
 pub(crate) const NONE: &str = "none";
 
 /// The built-in login page, for development.
@@ -45,7 +44,7 @@ const BUILT_IN: [(&str, &str); 11] = [
     ("workos", include_str!("../../providers/workos.toml")),
 ];
 
-/// The providers of which the quick start tells.
+/// The providers of the quick start.
 const QUICK_START: [&str; 2] = ["auth0", "clerk"];
 
 /// An identity provider: its keys, all variables replaced, checked against each other.
@@ -73,7 +72,7 @@ impl Provider {
         self.keys.client_secret.as_ref().filter(|_| self.keys.client_auth != ClientAuth::None)
     }
 
-    /// What RFC 6749 §5.2 calls an error of the token endpoint.
+    /// The name of a token endpoint's error in RFC 6749 §5.2.
     pub fn standard_error<'e>(&'e self, error: &'e str) -> &'e str {
         self.keys.token_errors.get(error).map_or(error, String::as_str)
     }
@@ -83,7 +82,7 @@ impl Provider {
         self.variables.get(key).map(String::as_str)
     }
 
-    /// What an operator changes to change a key, for people: a variable, or the key itself.
+    /// The name of the setting behind a key, for operators: a variable, or the key itself.
     pub fn setting(&self, key: &str) -> String {
         match self.variable(key) {
             Some(variable) => variable.to_owned(),
@@ -104,7 +103,7 @@ impl Provider {
         key_of(&self.name)
     }
 
-    /// An empty variable is no value.
+    /// Removes empty values: an empty variable counts as not set.
     fn without_empty_values(mut self) -> Self {
         let filled = |text: &String| !text.is_empty();
         self.keys.audience = self.keys.audience.filter(filled);
@@ -114,7 +113,7 @@ impl Provider {
         self
     }
 
-    /// Where the discovery document is; none if the endpoints are given instead.
+    /// The URL of the discovery document; none if the endpoints are given instead.
     pub fn discovery(&self) -> Option<DiscoveryUrl> {
         let has_endpoints = self.keys.authorization_endpoint.is_some() && self.keys.token_endpoint.is_some();
         let of_issuer = || self.keys.issuer.as_ref().filter(|_| !has_endpoints)?.parse().ok();
@@ -232,8 +231,8 @@ fn unknown(name: &str, config: &Config) -> String {
     }
 }
 
-/// Reads a provider's tree, which shows up in what is in force in place of what the file alone says, but for the texts
-/// that ship. The second value is whether all of it could be read.
+/// Reads a provider's tree. Its values, except for the texts that ship, take the place of the file's own among the
+/// effective ones. The second value tells if all of it could be read.
 fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> (Option<Provider>, bool) {
     let key = key_of(name);
     let others = std::mem::take(&mut reader.problems);
@@ -257,7 +256,8 @@ fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> (Option<Provider>, 
     (keys.map(provider).map(Provider::without_empty_values), is_whole)
 }
 
-/// Whoever lacks the variables of a provider of the quick start may not have wanted it, or may have no account yet.
+/// Points to other providers if the variables of one in the quick start are missing: it may not have been wanted, or
+/// there may be no account yet.
 fn point_newcomers_the_way(name: &str, reader: &mut Reader<'_>) {
     let lacks_variables = reader.problems.iter().any(|problem| matches!(problem.fault, Fault::MissingVariable { .. }));
     if !lacks_variables || !QUICK_START.contains(&name) {
@@ -273,7 +273,7 @@ fn point_newcomers_the_way(name: &str, reader: &mut Reader<'_>) {
     reader.problem(&Source::Default, &key, Fault::Conflict(message));
 }
 
-/// Where anybody can get an account, an empty list of people would let anybody in.
+/// Requires a list of people where anybody can get an account: an empty one would let anybody in.
 fn require_allow(name: &str, tree: &Node, provider: Option<&Provider>, config: &Config, reader: &mut Reader<'_>) {
     let by_url = |provider: &Provider| {
         let url = provider.discovery()?.url().to_string();
@@ -333,7 +333,7 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
 /// The algorithms of signatures that are verified: those of private keys that only the provider has.
 const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
-/// What starts, and yet does not do what somebody had in mind.
+/// Warns of settings that work, and probably not as meant.
 fn warn(provider: &Provider, tree: &Node, config: &Config, reader: &mut Reader<'_>) {
     let key = provider.key();
     if provider.verify.id_token && !provider.scopes.has("openid") {

@@ -1,4 +1,4 @@
-//! From the tree to the types: every key is looked up where it may be given, and every problem is kept.
+//! From the tree to the types: every key is looked up in all its sources, and every problem is kept.
 //!
 //! A value that does not fit is reported, and its default takes its place, so that reading goes on to the end.
 
@@ -13,19 +13,19 @@ use super::key::{Key, PREFIX};
 use super::problem::{Fault, Problem, Source, nearest};
 use super::template::Template;
 
-/// Variables that look like keys, and which other parts of the host ask for.
+/// Variables that look like keys, and that other parts of the host read.
 const RESERVED: [&str; 5] =
     ["TINYMCP_LOG", "TINYMCP_SECRET", "TINYMCP_SECRET_FILE", "TINYMCP_SECRET_PREVIOUS", "TINYMCP_SECRET_PREVIOUS_FILE"];
 
 /// A type that a key can have.
 pub(super) trait Setting: Sized + PartialEq {
-    /// Whether it is one value, which a variable can hold too.
+    /// The shape of the value: a variable can hold a scalar alone.
     const SHAPE: Shape = Shape::Scalar;
 
     /// Reads the value of `key`; none when it does not fit, which is then among the reader's problems.
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self>;
 
-    /// What a key that is not given stands for, beside its default.
+    /// The value of a key that is neither given nor has a default.
     fn absent() -> Option<Self> {
         None
     }
@@ -40,8 +40,8 @@ pub(super) trait Setting: Sized + PartialEq {
         node.value.to_string()
     }
 
-    /// Takes over whatever of `new` applies at once. Keys under which it differs and that need a restart stay as they are
-    /// and are added to `waiting`.
+    /// Takes over everything in `new` that applies at once. Changed keys that need a restart keep their values and are
+    /// added to `waiting`.
     fn reload(&mut self, new: Self, key: &Key, waiting: &mut Vec<Key>) {
         if *self != new {
             waiting.push(key.clone());
@@ -49,7 +49,7 @@ pub(super) trait Setting: Sized + PartialEq {
     }
 }
 
-/// How much of the configuration one key stands for.
+/// The shape of a key's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Scalar,
@@ -58,11 +58,11 @@ pub(super) enum Shape {
     Table,
 }
 
-/// What reading has found so far.
+/// The state of reading: the problems, warnings and values so far.
 pub(super) struct Reader<'a> {
     pub(super) environment: &'a Environment,
     overrides: &'a [Override],
-    /// What relative paths begin at.
+    /// The directory of relative paths.
     pub(super) directory: &'a Path,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether a problem was found with this key, or with a table that it stands in.
+    /// True if there is a problem with this key, or with a table around it.
     pub(super) fn is_wrong(&self, key: &Key) -> bool {
         let mut wrong = self.problems.iter().filter_map(|problem| problem.key.as_ref());
         wrong.any(|wrong| key.is_within(wrong))
@@ -132,9 +132,9 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Reports that the values of these keys do not go together, at the first of them.
+    /// Reports a conflict between the values of these keys, at the first of them.
     ///
-    /// Where one of them is wrong by itself, that is said already, and its default would speak for it here.
+    /// A key that is wrong by itself has been reported already, and only its default would be judged here.
     pub(super) fn conflict(&mut self, keys: &[Key], message: impl Into<String>) {
         let Some(first) = keys.first() else { return };
         if !keys.iter().any(|key| self.is_wrong(key)) {
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         self.warnings.push(warning);
     }
 
-    /// Where the value of a key, or of the first key below it that was given, comes from.
+    /// The source of a key's value, or of the first given key below it.
     pub(super) fn source_of(&self, key: &Key) -> Source {
         let mut given = self.lines.iter().filter(|line| line.key.is_within(key) && line.source != Source::Default);
         given.next().map_or(Source::Default, |line| line.source.clone())
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the command line or a variable says of a key.
+    /// The value that the command line or a variable gives to a key.
     fn outside<T: Setting>(&mut self, key: &Key) -> Option<Node> {
         let path = key.to_string();
         let names = key.variables();
@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// The text of a key that is always used, its variables replaced.
+    /// Reads the text of a key that is always used, its variables replaced.
     pub(super) fn text(&mut self, node: &Node, key: &Key, expected: impl Into<String>) -> Option<String> {
         let Value::Text(written) = &node.value else {
             self.wrong_type(node, key, expected);

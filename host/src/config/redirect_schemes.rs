@@ -1,4 +1,5 @@
-//! `auth.redirect_schemes`: by which schemes clients may be called back, over what is known of schemes.
+//! `auth.redirect_schemes`: the schemes by which clients may be called back. Its rules override the list of known
+//! schemes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,18 +7,18 @@ use std::str::FromStr;
 use super::text::{InvalidValue, Text, text_schema};
 use crate::schemes::{self, Nature};
 
-/// One rule of `auth.redirect_schemes`, over what is known of schemes.
+/// One rule of `auth.redirect_schemes`, which overrides the list of known schemes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SchemeRule {
     /// `myapp`: clients may be called back there.
     Allow(String),
-    /// `!myapp`: they may not.
+    /// `!myapp`: clients may not be called back there.
     Deny(String),
-    /// `!*`: they may be called back at those alone that are allowed by name.
+    /// `!*`: clients may be called back only by schemes that are allowed by name.
     DenyOthers,
 }
 
-/// Schemes whose URIs have rules of their own, with which these have nothing to do.
+/// Schemes of the web, whose redirect URIs have rules of their own.
 pub(super) const WEB: [&str; 2] = ["http", "https"];
 
 impl FromStr for SchemeRule {
@@ -73,16 +74,16 @@ impl Text for SchemeRule {
 
 text_schema!(SchemeRule);
 
-/// Why no client may be called back by a scheme.
+/// The reason for which no client may be called back by a scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SchemeRefusal {
-    /// A rule cannot change it either where they run or show what stands behind it.
+    /// Browsers or systems act on the scheme. A rule can allow it, unless they run or show the content of its URIs.
     #[error("browsers or systems act on its scheme themselves")]
     ActedOn,
-    /// A rule can allow it.
+    /// The scheme is registered for something else. A rule can allow it.
     #[error("its scheme is registered for something else; `auth.redirect_schemes` can allow it")]
     Registered,
-    /// A rule says so.
+    /// A rule refuses the scheme.
     #[error("its scheme is refused by `auth.redirect_schemes`")]
     Refused,
 }
@@ -90,7 +91,7 @@ pub enum SchemeRefusal {
 /// The nature of a scheme by which a client may be called back. `scheme` is in lower case.
 ///
 /// # Errors
-/// It may not.
+/// The rule that refuses it.
 pub(crate) fn accept(scheme: &str, rules: &[SchemeRule]) -> Result<Nature, SchemeRefusal> {
     let nature = Nature::of(scheme);
     let is_named = |rule: &SchemeRule| matches!(rule, SchemeRule::Allow(name) if name == scheme);

@@ -1,4 +1,4 @@
-//! How each type of value is read: strings, paths, booleans, counts, templates, and lists and tables of them.
+//! Readers for each type of value: strings, paths, booleans, counts, templates, and lists and tables of them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ impl Setting for PathBuf {
     }
 }
 
-/// A string may say it too, so that a variable can.
+/// Reads a string too, since variables are strings.
 impl Setting for bool {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         if let Value::Boolean(boolean) = node.value {

@@ -29,7 +29,7 @@ macro_rules! table {
                 [vec![$(stringify!($field)),*] $(, <$flat_type>::keys())?].concat()
             }
 
-            /// Reads every key before one that could not be read ends it, so that all problems are found.
+            /// Reads all keys, even after one that cannot be read, so that all problems are found.
             fn read_keys(
                 node: &$crate::config::document::Node,
                 key: &$crate::config::key::Key,
@@ -92,7 +92,7 @@ macro_rules! overridable_table {
         }
 
         $crate::config::table::table! {
-            #[doc = concat!("What replaces values of [`", stringify!($name), "`]; none leaves them as they are.")]
+            #[doc = concat!("Values that replace those of [`", stringify!($name), "`]; none leaves them as they are.")]
             pub struct $overrides { $( $(#[$doc])* $field: Option<$type>, )* }
         }
 

@@ -8,7 +8,7 @@ use schemars::json_schema;
 use super::problem::Source;
 use super::text::inline_schema;
 
-/// The value of a variable, if it is set; or why the file that should give it does not.
+/// The value of a variable, if it is set; or the reason why its file gives none.
 pub type Lookup<'v> = Result<Option<&'v str>, String>;
 
 /// A text that may name variables: `${VAR}`, or `${VAR:-default}` for when it is not set or empty.
@@ -24,13 +24,13 @@ enum Part {
     Variable { name: String, default: Option<String> },
 }
 
-/// Why a template gives no text.
+/// The reason for which a template gives no text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A `${` without its end.
     #[error("`${{` without `}}`; write `$${{` for a literal `${{`")]
     Unclosed,
-    /// What stands between the braces is no name.
+    /// The text between the braces is no name.
     #[error(
         "`${{…}}` without a variable's name, which is made of letters, digits and `_`; write `$${{` for a literal `${{`"
     )]
@@ -43,7 +43,7 @@ pub enum TemplateError {
     Unreadable {
         /// The variable, without its `_FILE`.
         name: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
 }
@@ -168,7 +168,7 @@ impl fmt::Debug for Template {
 
 inline_schema!(Template => json_schema!({ "type": "string" }));
 
-/// Whether a shell would take this as the name of a variable.
+/// True for a name that a shell would accept for a variable.
 pub(super) fn is_variable_name(name: &str) -> bool {
     let mut letters = name.chars();
     let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');

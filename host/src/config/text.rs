@@ -1,4 +1,4 @@
-//! Values that are written as a string, and what the schema says of them.
+//! Values that are written as a string, and their schemas.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use schemars::{Schema, json_schema};
 
-/// Why a text does not fit.
+/// The reason for which a value does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(pub(super) Cow<'static, str>);
@@ -25,16 +25,16 @@ impl From<String> for InvalidValue {
 
 /// A value that is written as a string. Reading what it displays gives it back.
 pub(super) trait Text: FromStr<Err: fmt::Display> + fmt::Display + PartialEq {
-    /// What it is, with its article, for "expected …, got …".
+    /// The name of the type, with its article, for "expected …, got …".
     const WHAT: &'static str;
     /// A value that fits.
     const EXAMPLE: &'static str;
     /// A regular expression that every fitting text matches whole.
     const PATTERN: &'static str = ".*";
-    /// Whether white space at the ends of a variable counts; otherwise it comes from copying the value.
+    /// True where white space at the ends of a variable counts; elsewhere it comes from copying the value.
     const IS_VERBATIM: bool = false;
 
-    /// What to expect, with the example.
+    /// The expected value, with the example.
     fn expected() -> String {
         format!("{} such as {:?}", Self::WHAT, Self::EXAMPLE)
     }

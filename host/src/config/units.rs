@@ -38,7 +38,7 @@ impl Period {
     }
 }
 
-/// Whole milliseconds of it; the rest is dropped.
+/// Rounds down to whole milliseconds.
 impl From<Duration> for Period {
     fn from(duration: Duration) -> Self {
         let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -191,7 +191,7 @@ impl fmt::Display for Count {
 
 inline_schema!(Count => json_schema!({ "type": "integer", "minimum": 0, "maximum": Count::MAX }));
 
-/// What can be none at all.
+/// A quantity that may be zero.
 pub(super) trait Quantity: JsonSchema {
     fn is_zero(&self) -> bool;
 }

@@ -1,8 +1,8 @@
-//! The memory of what `build` and `dev` have put into the plugins directory, so that they never write over what somebody
-//! else has put there.
+//! The components of `build` and `dev` in the plugins directory, with a record of them, so that a file of somebody else
+//! is never overwritten.
 //!
-//! Below `target` of the plugins directory there are digests for each plugin, those of the last components that were made
-//! of its sources. A file that is there under the plugin's name and has another digest is not ours: it is kept.
+//! Files below `target` of the plugins directory hold the digests of the last components that were made of each
+//! plugin's sources. A file under the plugin's name with another digest is foreign: it is kept.
 
 use std::fs;
 use std::io;
@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic_file;
 
-/// Components that are remembered: the one that is there and the one that takes its place, whichever of the two a
-/// build that ends halfway leaves.
+/// Components that are remembered: the present one and its successor, since a build that ends halfway leaves either.
 const REMEMBERED: usize = 2;
 
 /// The component of one source.
@@ -20,13 +19,13 @@ pub(in crate::cli) struct Artifact {
     record: PathBuf,
 }
 
-/// The outcome for a component.
+/// The outcome of putting a component into its place.
 pub(super) enum Placement {
-    /// It is there, byte by byte, already.
+    /// The same component was there already, byte by byte.
     Unchanged,
-    /// It is in its place, and nobody else's was there.
+    /// The component is in its place, and no foreign file was there.
     New,
-    /// It is in its place, and what had been there is in this file.
+    /// The component is in its place, and the foreign file that was there has this name.
     BackedUp(PathBuf),
 }
 
@@ -41,7 +40,7 @@ impl Artifact {
         &self.component
     }
 
-    /// Tells whether a file is in its place that was not made here.
+    /// True if the file in its place was not made here.
     pub(in crate::cli) fn is_foreign(&self) -> bool {
         match fs::read(&self.component) {
             Ok(there) => !self.is_ours(&there),
@@ -50,7 +49,7 @@ impl Artifact {
         }
     }
 
-    /// The file in which one that was not made here is kept: a name that is free.
+    /// A free name under which a foreign file is kept.
     pub(in crate::cli) fn free_name(&self) -> PathBuf {
         let named = |number: u32| {
             let mut name = self.component.clone().into_os_string();
@@ -89,8 +88,8 @@ impl Artifact {
         Ok(kept.map_or(Placement::New, Placement::BackedUp))
     }
 
-    /// Gives the file that is there a second name. Until another takes its place it stays under the first one too, so that
-    /// a server goes on serving it.
+    /// Gives the present file a second name. It keeps the first one until its successor takes it, so that a server goes
+    /// on serving it.
     fn keep(&self) -> io::Result<PathBuf> {
         loop {
             let kept = self.free_name();

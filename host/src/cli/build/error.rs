@@ -6,7 +6,7 @@ use std::{fmt, io};
 /// The target whose linker makes components directly.
 pub(super) const TARGET: &str = "wasm32-wasip2";
 
-/// Why a plugin is not built.
+/// The reason for which a plugin is not built.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BuildError {
     #[error("{program} is not installed: {install}")]
@@ -49,7 +49,7 @@ fn one_world(worlds: &[String]) -> String {
 }
 
 impl BuildError {
-    /// What a failure to read or write this path becomes.
+    /// Wraps a failure to read or write this path.
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
@@ -64,16 +64,16 @@ fn lines(missing: &[MissingExport]) -> String {
 /// A function of the world that the module does not have as it must be.
 #[derive(Debug)]
 pub(super) struct MissingExport {
-    /// As the world calls it.
+    /// The name in the world.
     pub(super) function: String,
-    /// As the module must call it.
+    /// The name that the module must use.
     pub(super) name: String,
     /// The object that it must be in.
     pub(super) object: Option<String>,
     pub(super) mismatch: Mismatch,
 }
 
-/// The thing that is there mismatch.
+/// The difference between an export of the module and that of its world.
 #[derive(Debug)]
 pub(super) enum Mismatch {
     Absent { similar: Option<String> },
@@ -106,7 +106,7 @@ impl fmt::Display for MissingExport {
     }
 }
 
-/// Why there is no target for components.
+/// The reason for which there is no target for components.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TargetError {
     #[error("no Rust toolchain: install it from https://rustup.rs")]

@@ -10,7 +10,7 @@ pub(in crate::cli) struct Folder {
     pub(in crate::cli) directory: PathBuf,
 }
 
-/// Whether this is what toolchains and package managers leave beside sources, by its name.
+/// True for names of files and folders that toolchains and package managers leave beside sources.
 pub(in crate::cli) fn is_output(path: &Path) -> bool {
     let Some(name) = path.file_name() else { return false };
     name == "target" || name == "node_modules" || name == "__pycache__" || name.to_string_lossy().starts_with('.')

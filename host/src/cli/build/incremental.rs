@@ -1,8 +1,7 @@
-//! Components of toolchains that make everything anew each time, which takes seconds: here they are asked only when
-//! something has changed.
+//! Incremental builds with toolchains that take seconds for every build: they run only when something has changed.
 //!
-//! What is made stays in a file that is named by all that went into it, so that its being there says that it is complete
-//! and of these very sources.
+//! A component stays in a file that is named by a hash of everything that went into it. If the file is there, it is
+//! complete and belongs to these very sources.
 
 use std::fs;
 use std::io;
@@ -15,11 +14,10 @@ use super::error::BuildError;
 use super::folder::{Folder, is_output};
 use super::toolchain::Tool;
 
-/// Which way of building this is: what earlier ones left is made anew.
+/// The version of this way of building: components of earlier ones are made again.
 const RECIPE: &[u8] = b"2";
 
-/// Returns the component of a source; where it is not there yet, it is made by the command, which is given the file to
-/// write.
+/// Returns the component of a source. If it is not there yet, the command makes it; it gets the file to write.
 pub(super) async fn make(
     tool: &Tool,
     folder: &Folder,
@@ -47,7 +45,7 @@ pub(super) async fn make(
     Ok(component)
 }
 
-/// What was made of earlier sources is of no use any more. That it cannot be removed is no failure of this build.
+/// Removes components of earlier sources. A failure to remove one does not fail the build.
 fn remove_older(kept: &Path, component: &Path) {
     let entries = fs::read_dir(kept).into_iter().flatten().flatten().map(|entry| entry.path());
     for path in entries.filter(|path| path != component && path.extension().is_some_and(|it| it == "wasm")) {
@@ -55,7 +53,7 @@ fn remove_older(kept: &Path, component: &Path) {
     }
 }
 
-/// One hash over all that a component is made of: this program, the tool, and names and contents of all files.
+/// One hash over everything that goes into a component: this program, the tool, and names and contents of all files.
 fn fingerprint(tool: &Tool, directory: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
@@ -74,7 +72,7 @@ fn fingerprint(tool: &Tool, directory: &Path) -> io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// All regular files below a folder, but for what builds leave there.
+/// All regular files below a folder, except those that builds leave there.
 fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let (mut files, mut directories) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(directory) = directories.pop() {

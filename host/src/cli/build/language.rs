@@ -1,7 +1,7 @@
 //! The languages that plugins are built from, one module each.
 //!
-//! A language knows its folders, its files, its toolchain, and how that makes a component. All else is the same for
-//! every language.
+//! A language knows its folders, its files, its toolchain, and the way to a component. All else is the same for every
+//! language.
 
 mod javascript;
 mod python;
@@ -25,7 +25,7 @@ pub(in crate::cli) enum Language {
 }
 
 impl Language {
-    /// In the order in which they are looked for: a crate is one, whatever else lies in its folder.
+    /// All languages in the order of the search: a crate is Rust, whatever else lies in its folder.
     const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::JavaScript];
 
     /// The language of a folder, if it holds the sources of a plugin.
@@ -37,7 +37,8 @@ impl Language {
         })
     }
 
-    /// FunctionNames what a folder that looks like the source of a plugin lacks to be one. Nothing of folders that do not.
+    /// FunctionNames the parts that a folder lacks to be the source of a plugin; none for a folder that does not look
+    /// like one.
     pub(super) fn lacks(directory: &Path) -> Option<String> {
         if let Some(lacks) = python::lacks(directory).or_else(|| javascript::lacks(directory)) {
             return Some(lacks);
@@ -48,7 +49,7 @@ impl Language {
         })
     }
 
-    /// Whether a change of such a file means a build, by its extension.
+    /// True for a file whose change means a build, by its extension.
     pub(in crate::cli) fn is_source_file(path: &Path) -> bool {
         let mut extensions = Self::ALL.into_iter().flat_map(Self::extensions).copied().chain(["wit"]);
         path.extension().is_some_and(|extension| extensions.any(|known| extension == known))
@@ -72,7 +73,7 @@ impl Language {
         }
     }
 
-    /// Finds what the source in this folder is built with.
+    /// Finds the program that builds the source in this folder.
     pub(super) async fn find_tool(self, directory: &Path) -> Result<Tool, BuildError> {
         let tool = self.toolchain().find(directory).await?;
         if self == Self::Rust {
@@ -81,8 +82,8 @@ impl Language {
         Ok(tool)
     }
 
-    /// Builds a source of this language below `target_dir`, and returns the component's file. Its WIT is there if it could
-    /// be read.
+    /// Builds a source of this language below `target_dir`, and returns the component's file. `wit` is none if it could
+    /// not be read.
     pub(super) async fn build(
         self,
         tool: &Tool,

@@ -1,24 +1,24 @@
-//! The choices of a person who builds plugins.
+//! Options of building plugins.
 
-/// What becomes of a source whose toolchain is not installed.
+/// The treatment of a source whose toolchain is not installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum MissingToolchain {
-    /// A line says so: nobody has every toolchain, and nobody asked for this plugin.
+    /// Print a line: nobody has every toolchain, and nobody asked for this plugin.
     Skip,
-    /// Somebody asked for this plugin.
+    /// Fail: somebody asked for this plugin.
     Fail,
 }
 
-/// The choice of keeping the names of functions in a component, so that a trap can tell where it was.
+/// The names of functions in a component, by which a trap can tell its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum FunctionNames {
-    /// As the crate's own profile says, which strips them if `tinymcp new` wrote it.
+    /// Follow the crate's own profile, which strips them if `tinymcp new` wrote it.
     Strip,
-    /// For whoever works on the plugin.
+    /// Keep them, for people who work on the plugin.
     Keep,
 }
 
-/// The manner in which plugins are built.
+/// Options of a build.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) struct BuildOptions {
     pub(in crate::cli) missing: MissingToolchain,

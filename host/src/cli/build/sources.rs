@@ -14,14 +14,14 @@ pub(in crate::cli) struct Source {
     pub(super) language: Language,
 }
 
-/// A folder that looks like the source of a plugin, and is none.
+/// A folder that looks like the source of a plugin, and lacks a part.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cli) struct IncompleteSource {
     pub(in crate::cli) name: String,
     pub(in crate::cli) lacks: String,
 }
 
-/// Why what is to be built cannot be told.
+/// The reason for which no sources can be chosen.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum SourcesError {
     #[error("plugins directory `{}` cannot be read: {source}", path.display())]
@@ -32,7 +32,7 @@ pub(in crate::cli) enum SourcesError {
     IncompleteSource { directory: PathBuf, lacks: String },
 }
 
-/// The end of a sentence that says of which plugins there are sources.
+/// The end of a sentence that lists the plugins with sources.
 fn names(names: &[String]) -> String {
     if names.is_empty() { "are none".to_owned() } else { format!("are those of {}", names.join(", ")) }
 }
@@ -46,8 +46,7 @@ impl Source {
     }
 }
 
-/// All sources in the plugins directory, ordered by name, whatever their state: what is broken is the toolchain's to
-/// report.
+/// All sources in the plugins directory, ordered by name, whatever their state: the toolchain reports faults.
 pub(in crate::cli) fn all(plugins_dir: &Path) -> Result<Vec<Source>, SourcesError> {
     let failed = |source| SourcesError::Directory { path: plugins_dir.to_owned(), source };
     let mut sources = Vec::new();
@@ -58,7 +57,7 @@ pub(in crate::cli) fn all(plugins_dir: &Path) -> Result<Vec<Source>, SourcesErro
     Ok(sources)
 }
 
-/// The folders of the plugins directory that are nearly sources, ordered by name, but for those of disabled plugins.
+/// The folders of the plugins directory that are nearly sources, ordered by name, except those of disabled plugins.
 pub(in crate::cli) fn incomplete(config: &Config) -> Vec<IncompleteSource> {
     let entries = fs::read_dir(&config.plugins.dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let folders = entries.filter(|path| path.is_dir() && !is_output(path) && Language::of(path).is_none());

@@ -1,4 +1,4 @@
-//! The programs that make components, and where they are found.
+//! The programs that make components, and the search for them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,20 +8,20 @@ use tokio::process::Command;
 
 use super::error::BuildError;
 
-/// What is to know of the program that makes components of a language.
+/// The program that makes components of a language.
 pub(super) struct Toolchain {
     /// Its name on the search path.
     pub(super) program: &'static str,
-    /// Where the language's package manager puts it in a plugin's own folder; it goes before the search path.
+    /// The path where the language's package manager puts it in a plugin's own folder; it goes before the search path.
     pub(super) local: Option<&'static str>,
-    /// What to do to get it, for a plugin in this folder.
+    /// The way to install it, for a plugin in this folder.
     pub(super) install: fn(&Path) -> String,
 }
 
 /// A program that is there and answers.
 pub(super) struct Tool {
     pub(super) program: PathBuf,
-    /// What it says its version is; another one builds anew.
+    /// The version that it reports; another one builds everything again.
     pub(super) version: String,
 }
 

@@ -1,8 +1,8 @@
 //! The WIT of a source, read with the WIT tools' own parser before a toolchain sees it.
 //!
-//! Toolchains tell of a mistake in WIT in their own ways, far from the place or not at all. Here it gets the place and a
-//! hint. It is an explanation and no gate: a toolchain may read a newer WIT, or find packages elsewhere, and what it
-//! builds counts.
+//! Toolchains report a mistake in WIT in their own ways, far from its place or not at all. Here it gets its place and a
+//! hint. That explains a failed build and never stops one: a toolchain may read a newer WIT, or find packages
+//! elsewhere, and its result counts.
 
 mod error;
 pub(in crate::cli) mod hint;
@@ -42,14 +42,14 @@ impl Wit {
         Some(&self.resolve.worlds[world])
     }
 
-    /// The names of all worlds of the package, if there is not the one.
+    /// The names of all worlds of the package, unless there is exactly one.
     pub(super) fn no_single_world(&self) -> Option<Vec<String>> {
         let worlds = &self.resolve.packages[self.package].worlds;
         self.world().is_none().then(|| worlds.keys().cloned().collect())
     }
 
-    /// The files that describe what the world exports: its own, and those of packages that are in its functions. What is
-    /// the host's or WASI's describes no plugin.
+    /// The files that describe the world's exports: its own, and those of packages that its functions use. The WIT of
+    /// the host and of WASI describes no plugin.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let mut packages = BTreeSet::from([self.package]);
         if let Some(world) = self.world() {

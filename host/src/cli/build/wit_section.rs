@@ -1,7 +1,7 @@
 //! The custom sections in which a component carries its WIT text, one for each file.
 //!
-//! Toolchains drop documentation from components. A crate made by `tinymcp new` embeds its `wit/world.wit` itself; what
-//! is missing is added here, at the end of the component, where every tool ignores what it does not know.
+//! Toolchains drop documentation from components. A crate made by `tinymcp new` embeds its `wit/world.wit` itself;
+//! missing files are added here, at the end of the component, where every tool ignores unknown sections.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use std::path::Path;
 use super::wit::{self, Wit};
 use crate::plugins::types::docs;
 
-/// Adds the text of every file that describes the source's tools, unless the component carries it already. Where it
-/// carries only texts that are no files of the source, its author has seen to the words.
+/// Adds the text of every file that describes the source's tools, unless the component carries it already. A component
+/// with only other texts stays as it is: its author has chosen the words.
 pub(super) fn add(component: &mut Vec<u8>, source_dir: &Path, wit: Option<&Wit>) {
     let files = wit.map_or_else(|| wit::files_in(&source_dir.join("wit")), Wit::files);
     let texts: Vec<String> = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();

@@ -1,4 +1,4 @@
-//! The state directory and the plugins directory, looked at and left as they are.
+//! Checks of the state directory and the plugins directory, which change nothing.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,10 +13,10 @@ use crate::state::{Secrets, StateDir};
 const STATE: &str = "state directory";
 const PLUGINS: &str = "plugins directory";
 
-/// What others may do, in a file's mode.
+/// The permissions of others in a file's mode.
 const OTHERS: u32 = 0o077;
 
-/// Looks at what the server keeps: whether it can write there, who else can read it, and whether the key is whole.
+/// Checks the state directory: the server's permission to write there, the permissions of others, and the key.
 pub(super) fn state(dir: &Path, secrets: &Secrets) -> Vec<Finding> {
     let shown = dir.display();
     let metadata = match fs::metadata(dir) {
@@ -78,7 +78,7 @@ fn private(dir: &Path, metadata: &fs::Metadata) -> Finding {
     }
 }
 
-/// The root keys. What the server would refuse to start with is an error here too.
+/// Checks the root keys. A key with which the server would not start is an error here too.
 fn key(dir: &Path, secrets: &Secrets) -> Finding {
     let subject = "key";
     match StateDir::open_existing(dir, secrets) {
@@ -102,7 +102,7 @@ fn key(dir: &Path, secrets: &Secrets) -> Finding {
     Finding::good(subject, if secrets.current.is_some() { "TINYMCP_SECRET" } else { "whole, and private" })
 }
 
-/// Looks at where plugins come from.
+/// Checks the plugins directory.
 pub(super) fn plugins(dir: &Path) -> Finding {
     let shown = dir.display();
     let cure = "Create it, or name another with `plugins.dir`, which is relative to the configuration file.";

@@ -1,4 +1,4 @@
-//! Whether clients reach the server at `base_url`, and find this very server there.
+//! Checks that clients reach the server at `base_url`, and find this very server there.
 
 use http::StatusCode;
 use http::header::{ACCEPT, LOCATION};
@@ -37,7 +37,7 @@ pub(super) async fn look(config: &Config, http: &ProviderHttp) -> Vec<Finding> {
     findings
 }
 
-/// Clients such as claude.ai call from their own machines, and to port 443 only.
+/// Checks the public address: clients such as claude.ai call from their own machines, and to port 443 only.
 async fn address(base_url: &BaseUrl) -> Vec<Finding> {
     const SUBJECT: &str = "public address";
     let mut findings = Vec::new();
@@ -56,7 +56,7 @@ async fn address(base_url: &BaseUrl) -> Vec<Finding> {
     findings
 }
 
-/// Whether a server answers.
+/// Checks that a server answers.
 async fn alive(config: &Config, http: &ProviderHttp) -> Finding {
     const SUBJECT: &str = "server";
     let base_url = &config.server.base_url;
@@ -90,7 +90,7 @@ async fn alive(config: &Config, http: &ProviderHttp) -> Finding {
     }
 }
 
-/// Nothing answers. On this machine that only means that the server has not been started.
+/// Explains a failed request. On loopback the server may only not have been started.
 fn unreachable(config: &Config, url: &str, error: &FetchError) -> Finding {
     const SUBJECT: &str = "server";
     if error.is_plain() {
@@ -121,7 +121,8 @@ fn start(config: &Config) -> String {
     format!("Start `tinymcp serve`, which listens on {}, and run this again.", config.server.listen)
 }
 
-/// Whether the server there publishes the same URL: clients refuse metadata that names another issuer (RFC 8414 §3.3).
+/// Checks that the server there publishes the same URL: clients refuse metadata that names another issuer (RFC 8414
+/// §3.3).
 async fn metadata(base_url: &BaseUrl, http: &ProviderHttp) -> Finding {
     const SUBJECT: &str = "metadata";
     let url = format!("{}/.well-known/oauth-authorization-server", base_url.as_str());

@@ -1,6 +1,6 @@
 use super::*;
 
-/// What a text reads as, after checking that its own spelling reads back as the same.
+/// Reads a text and returns its own spelling, after checking that this reads back as the same.
 fn shown<T: Text + FromStr<Err = InvalidValue> + fmt::Debug>(text: &str) -> Result<String, String> {
     let value: T = text.parse().map_err(|error: InvalidValue| error.to_string())?;
     assert_eq!(value.to_string().parse::<T>().as_ref(), Ok(&value), "{text}");

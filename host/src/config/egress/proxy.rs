@@ -13,19 +13,19 @@ use crate::config::problem::Fault;
 use crate::config::reader::{Reader, Setting};
 use crate::config::text::{InvalidValue, inline_schema};
 
-/// In place of a URL: the proxy that the environment names.
+/// The word in place of a URL, for the proxy that the environment names.
 const ENV: &str = "env";
 
 /// The value of `egress.proxy`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum EgressProxy {
-    /// The one that the environment names, if it names any.
+    /// The proxy that the environment names, if it names one.
     Env,
-    /// This one.
+    /// The proxy at this URL.
     Url(ProxyUrl),
 }
 
-/// The URL of a proxy. It may hold a password, so it is shown without.
+/// The URL of a proxy. Its password is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxyUrl(Url);
 
@@ -94,7 +94,7 @@ impl fmt::Debug for EgressProxy {
     }
 }
 
-/// What is expected of it, for people.
+/// The values that fit, for people.
 const EXPECTED: &str = "\"env\", or a proxy's URL such as \"http://proxy.example:3128\"";
 
 inline_schema!(EgressProxy => json_schema!({

@@ -7,11 +7,11 @@ use crate::config::table::table;
 use crate::config::units::{Period, Positive};
 
 table! {
-    /// `[auth.providers.NAME]`: a provider of one's own, or what differs from the built-in one of this name.
+    /// `[auth.providers.NAME]`: a provider of one's own, or changes to the built-in one of this name.
     pub struct ProviderKeys {
         /// Its name on pages; without one, the name of the table.
         display_name: Option<String>,
-        /// Where in its dashboard the callback URLs of an application are listed.
+        /// The place of an application's callback URLs in its dashboard.
         callback_place: Option<String>,
         /// Its discovery document, its issuer, or its bare domain. Endpoints that are given below replace those in it.
         discovery: Option<DiscoveryUrl>,
@@ -21,37 +21,37 @@ table! {
         issuers: Vec<String> = [],
         /// An issuer in which `{tid}` stands for the claim `tid` of the token: the person's tenant.
         issuer_template: Option<String>,
-        /// Where people log in.
+        /// The endpoint where people log in.
         authorization_endpoint: Option<Endpoint>,
-        /// Where codes become tokens.
+        /// The endpoint where codes become tokens.
         token_endpoint: Option<Endpoint>,
-        /// Where its keys are.
+        /// The URL of its keys (JWKS).
         jwks_uri: Option<Endpoint>,
-        /// Where it says who a token's person is.
+        /// The endpoint that tells a token's person.
         userinfo_endpoint: Option<Endpoint>,
-        /// Where it says what a token is (RFC 7662).
+        /// The endpoint that introspects tokens (RFC 7662).
         introspection_endpoint: Option<Endpoint>,
         /// The same without authentication, in Google's way.
         token_info_endpoint: Option<Endpoint>,
-        /// Where tokens are revoked (RFC 7009).
+        /// The endpoint that revokes tokens (RFC 7009).
         revocation_endpoint: Option<Endpoint>,
-        /// How much it revokes of a person's when it is given one token: `grant` (all of it), `token`.
+        /// The extent of a revocation by one token: `grant` (everything of the person), `token`.
         revocation: Revocation = "grant",
         /// The id under which the provider knows this server.
         client_id: String,
         /// The secret that goes with it.
         client_secret: Option<Secret>,
-        /// How both are sent: `auto`, `basic`, `post`, `none`.
+        /// The way to send both: `auto`, `basic`, `post`, `none`.
         client_auth: ClientAuth = "auto",
-        /// How both are written in a Basic header: `rfc6749`, `raw`.
+        /// The encoding of both in a Basic header: `rfc6749`, `raw`.
         basic_encoding: BasicEncoding = "rfc6749",
-        /// Whether to send a challenge (RFC 7636); only for providers that refuse logins with one.
+        /// Sends a challenge (RFC 7636); `false` only for providers that refuse logins with one.
         pkce: bool = true,
-        /// Whether an `id_token` must carry the nonce: `required`, `optional`.
+        /// The nonce in an `id_token`: `required`, `optional`.
         nonce: Presence = "required",
-        /// Whether to send the audience as `resource` (RFC 8707) too, which most providers refuse.
+        /// Sends the audience as `resource` (RFC 8707) too, which most providers refuse.
         send_resource: bool = false,
-        /// What the provider calls the API that its access tokens are for.
+        /// The provider's name for the API that its access tokens are for.
         audience: Option<String>,
         /// The name of the parameter that says so.
         audience_param: String = "audience",
@@ -59,28 +59,28 @@ table! {
         scopes: Words = [],
         /// Scopes to ask for if the discovery document lists them.
         optional_scopes: Words = [],
-        /// What stands between scopes in a request.
+        /// The separator of scopes in a request.
         scope_separator: String = " ",
-        /// What stands between scopes in an answer, beside spaces.
+        /// The separator of scopes in an answer, beside spaces.
         answer_scope_separator: String = " ",
         /// Requests besides the login that name the scopes too: `token`, `refresh`.
         send_scope_on: Words = [],
-        /// What the provider wants before scopes of one's own, such as `api://1234/`; its tokens have them without.
+        /// The prefix of one's own scopes in requests, such as `api://1234/`; the provider's tokens have them without.
         scope_prefix: Option<String>,
         /// Scopes that never have that prefix.
         scope_prefix_except: Words = ["openid", "profile", "email", "offline_access"],
-        /// Whether anybody can get an account there. Then `auth.allow` must say who may log in.
+        /// True if anybody can get an account there. Then `auth.allow` must say who may log in.
         open_signup: bool = false,
-        /// The same for discovery URLs that begin with one of these.
+        /// The same, for discovery URLs that begin with one of these.
         open_signup_at: Vec<String> = [],
-        /// Answers to a refresh by which a refresh token is dead, beside those of the standards: the error's code, or
-        /// `code: words` with something that its description contains.
+        /// Answers to a refresh after which the refresh token is dead, beside those of the standards: the error's code,
+        /// or `code: words` with words of its description.
         refresh_ended_by: Vec<String> = [],
-        /// How the provider is asked for a refresh token.
+        /// The way to ask the provider for a refresh token.
         offline: Offline = {},
-        /// How identities and tokens are verified.
+        /// The verification of identities and tokens.
         verify: Verify = {},
-        /// Where the identity's parts are.
+        /// The claims with the parts of the identity.
         claims: Claims = {},
         /// Further parameters of the login.
         authorize_params: BTreeMap<String, String> = {},
@@ -88,15 +88,15 @@ table! {
         token_params: BTreeMap<String, Secret> = {},
         /// Further headers of every token request.
         token_headers: BTreeMap<String, Secret> = {},
-        /// Errors of the token endpoint that have names of their own, and those of RFC 6749 that they are.
+        /// The provider's own names for errors of the token endpoint, with their names in RFC 6749.
         token_errors: BTreeMap<String, String> = {},
-        /// Other names of scopes in the provider's tokens, and what they are called here.
+        /// Other names of scopes in the provider's tokens, with their names here.
         scope_aliases: BTreeMap<String, String> = {},
         /// Documents about the person that are fetched with the access token, by the name of the claim that each becomes.
         documents: BTreeMap<String, Document> = {},
-        /// The variables that the provider needs, and where their values are found.
+        /// The variables that the provider needs, and the place to find their values.
         variables: BTreeMap<String, String> = {},
-        /// What the provider's errors mean, by any name.
+        /// Explanations of the provider's errors, by any name.
         hints: BTreeMap<String, Hint> = {},
     }
 }
@@ -114,25 +114,25 @@ table! {
 table! {
     /// `[auth.providers.NAME.verify]`
     pub struct Verify {
-        /// Where the identity comes from: `auto`, `userinfo`, `introspection`, `token_info`.
+        /// The source of the identity: `auto`, `userinfo`, `introspection`, `token_info`.
         method: Method = "auto",
-        /// Whether a login without a valid `id_token` fails, for which `openid` must be among the scopes.
+        /// Refuses a login without a valid `id_token`, for which `openid` must be among the scopes.
         id_token: bool = false,
-        /// Whether to ask the introspection endpoint, if there is one, whose an access token is.
+        /// Asks the introspection endpoint, if there is one, for the person of an access token.
         introspect: bool = false,
         /// The algorithms by which tokens may be signed.
         algorithms: Words = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"],
-        /// Where a token says its scopes: names of claims, or paths to them.
+        /// The claims of a token that list its scopes, by names or paths.
         scope_claims: Words = ["scope", "permissions", "roles"],
-        /// A header of the userinfo answer that says them.
+        /// A header of the userinfo answer that lists them.
         scopes_header: Option<String>,
         /// The claim that names the person, or the path to it.
         subject_path: String = "sub",
-        /// What must stand at a path: a token of another application has something else there.
+        /// Values that must stand at paths: a token of another application has other ones there.
         check_paths: BTreeMap<String, String> = {},
-        /// How often to ask again whether a token is good, for tokens that are not refreshed.
+        /// Interval between checks of tokens that are not refreshed.
         recheck: Option<Positive<Period>>,
-        /// By how much clocks may differ, a minute at most.
+        /// Allowed difference between clocks, a minute at most.
         leeway: Period = "60s",
     }
 }
@@ -142,20 +142,20 @@ table! {
     pub struct Claims {
         /// The person's address.
         email: String = "email",
-        /// Whether it was verified.
+        /// The claim that says if it was verified.
         email_verified: String = "email_verified",
-        /// Whether the provider writes that as a string.
+        /// True if the provider writes that as a string.
         email_verified_as_text: bool = false,
-        /// Whether every address counts as verified, since only the provider's administrators set them.
+        /// True if every address counts as verified, since only the provider's administrators set them.
         trust_email: bool = false,
         /// A list of addresses with `primary` and `verified`, of which the primary one is taken.
         emails: Option<String>,
         /// The person's name: the first of these that is there.
         name: Vec<String> = ["name", "preferred_username", "nickname"],
-        /// What `org:…` is compared with: all of these that are there.
+        /// The claims that `org:…` is compared with: all of these that are there.
         organizations: Vec<String> = [],
-        /// Of these, one must be there for `auth.deny` to know that somebody is in no such organization; without this
-        /// key, one of `organizations`.
+        /// Claims of which one must be there before `auth.deny` takes somebody to be in no such organization; without
+        /// this key, one of `organizations`.
         memberships: Vec<String> = [],
     }
 }
@@ -163,7 +163,7 @@ table! {
 table! {
     /// `[auth.providers.NAME.documents.CLAIM]`
     pub struct Document {
-        /// Where it is.
+        /// Its URL.
         url: Endpoint,
         /// It is fetched only if this scope is asked for.
         for_scope: Option<String>,
@@ -171,18 +171,18 @@ table! {
 }
 
 table! {
-    /// `[auth.providers.NAME.hints.ANY]`: what an error of the provider means, and what the operator can do.
+    /// `[auth.providers.NAME.hints.ANY]`: the meaning of a provider's error, and the operator's cure.
     ///
     /// Texts may name `{audience}`, `{client_id}`, `{scopes}`, `{callback}`, `{discovery}`, `{provider_host}`, and the
     /// setting of a key as `{audience_setting}`.
     pub struct Hint {
-        /// What the error's text contains, in any case.
+        /// A part of the error's text, in any case.
         when: String,
         /// The page's heading.
         title: String,
-        /// What happened.
+        /// An explanation of the error.
         happened: String,
-        /// What to do, a sentence each.
+        /// The cure, a sentence for each step.
         steps: Vec<String> = [],
     }
 }

@@ -14,27 +14,27 @@ use crate::config::reader::{Reader, Setting};
 use crate::config::text::{InvalidValue, Text, choice, inline_schema, text_schema};
 use crate::loopback::is_loopback_url;
 
-/// Where a provider's configuration is, relative to its issuer (OpenID Connect Discovery 1.0 §4).
+/// The path of a provider's configuration, relative to its issuer (OpenID Connect Discovery 1.0 §4).
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 
 choice! {
-    /// How this server proves who it is at the token endpoint.
+    /// The client authentication of this server at the token endpoint.
     pub enum ClientAuth {
-        /// As the provider's discovery document says; `basic` if it says nothing.
+        /// The method of the provider's discovery document; `basic` if it names none.
         Auto = "auto",
         /// `client_secret_basic`
         Basic = "basic",
         /// `client_secret_post`
         Post = "post",
-        /// Not at all: a public client.
+        /// None: a public client.
         None = "none",
     }
 }
 
 choice! {
-    /// How id and secret are written in a Basic header.
+    /// The encoding of id and secret in a Basic header.
     pub enum BasicEncoding {
-        /// Encoded as in a form first (RFC 6749 §2.3.1).
+        /// Form encoding before base64 (RFC 6749 §2.3.1).
         Rfc6749 = "rfc6749",
         /// As they are.
         Raw = "raw",
@@ -42,7 +42,7 @@ choice! {
 }
 
 choice! {
-    /// Whether something must be there.
+    /// The presence of a value.
     pub enum Presence {
         /// It must.
         Required = "required",
@@ -52,17 +52,17 @@ choice! {
 }
 
 choice! {
-    /// What the provider ends when one token is revoked (RFC 7009 §2.1 leaves it open).
+    /// The extent of revoking one token, which RFC 7009 §2.1 leaves open.
     pub enum Revocation {
-        /// Everything that the person has allowed this application: their other sessions too.
+        /// All of the person's grants to this application, and so their other sessions too.
         Grant = "grant",
-        /// That token, and those that came with it or from it.
+        /// The token, and those that came with it or from it.
         Token = "token",
     }
 }
 
 choice! {
-    /// Where a person's identity comes from.
+    /// The source of a person's identity.
     pub enum Method {
         /// A verified `id_token` if `openid` is asked for, else the userinfo endpoint, else introspection.
         Auto = "auto",
@@ -70,12 +70,12 @@ choice! {
         Userinfo = "userinfo",
         /// The introspection endpoint (RFC 7662).
         Introspection = "introspection",
-        /// The endpoint that says what a token is, as Google has it.
+        /// The endpoint that describes a token, as Google has it.
         TokenInfo = "token_info",
     }
 }
 
-/// What comes of quoting twice, as where a `.env` is read by something that keeps quotes, or of another separator.
+/// Characters of words that were quoted twice, as by a reader of `.env` that keeps quotes, or separated in another way.
 const NOT_IN_WORDS: [char; 6] = ['"', '\'', '\\', ';', '[', ']'];
 
 /// Words without spaces or commas: a list of them, or one string that separates them by either.
@@ -91,7 +91,7 @@ impl Deref for Words {
 }
 
 impl Words {
-    /// Whether the word is among them.
+    /// True for a word of the list.
     pub fn has(&self, word: &str) -> bool {
         self.0.iter().any(|own| own == word)
     }
@@ -121,12 +121,12 @@ impl Setting for Words {
 
 inline_schema!(Words => json_schema!({ "type": ["array", "string"], "items": { "type": "string" } }));
 
-/// A text that is shown nowhere, and always used: its variables are replaced.
+/// A secret that is always used: its variables are replaced, and it is shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// A text that nobody is to see.
+    /// Hides a text.
     pub(in crate::config) fn new(text: String) -> Self {
         Self(text)
     }
@@ -156,7 +156,7 @@ impl Setting for Secret {
 
 inline_schema!(Secret => json_schema!({ "type": "string" }));
 
-/// Where a provider describes itself: the document's URL, the issuer, or a bare domain.
+/// The place of a provider's discovery document: its URL, the issuer, or a bare domain.
 ///
 /// A scheme that was pasted in front of a domain which has one already (`https://https://tenant.example/`) is dropped,
 /// so that a variable may hold the one or the other.
@@ -178,8 +178,8 @@ impl DiscoveryUrl {
         }
     }
 
-    /// Whether a document at this URL may name this issuer: what the URL has beside its well-known part (OpenID
-    /// Connect Discovery 1.0 §4.3, RFC 8414 §3.3). A slash at the issuer's end is Auth0's way.
+    /// True for an issuer that a document at this URL may name: the URL without its well-known part (OpenID Connect
+    /// Discovery 1.0 §4.3, RFC 8414 §3.3). A slash at the issuer's end is Auth0's way.
     pub fn may_name(&self, issuer: &str) -> bool {
         let own = self.issuer();
         issuer == own || issuer.strip_suffix('/') == Some(&own)

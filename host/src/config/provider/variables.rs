@@ -1,7 +1,7 @@
-//! The variables in a provider's strings: their values put in place, and problems told where somebody can mend them.
+//! The variables in a provider's strings: their values are put in place, and problems name the place to mend them.
 //!
-//! Whoever sets `AUTH0_DOMAIN` has never seen the built-in file in which it stands, so a value that does not fit is
-//! told of the variable, as it was set.
+//! People who set `AUTH0_DOMAIN` have never seen the built-in file in which it stands, so a message about a wrong value
+//! names the variable, and the value as it was set.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,25 @@ use crate::config::key::Key;
 use crate::config::problem::{Fault, Problem, Source};
 use crate::config::template::{Template, TemplateError};
 
-/// Keys in whose values white space at the ends may be meant: secrets, and what separates scopes.
+/// Keys in whose values white space at the ends may be meant: secrets, and separators of scopes.
 const VERBATIM: [&str; 5] =
     ["client_secret", "token_params", "token_headers", "scope_separator", "answer_scope_separator"];
 
-/// How many letters of a variable's name may be wrong for it to be recognized.
+/// The letters of a variable's name that may be wrong for it to be recognized.
 const TYPING_ERRORS: usize = 2;
 
-/// What the strings of a provider's tree were before their variables had values.
+/// A provider's tree before its variables had values, for messages.
 pub(super) struct Variables<'a> {
     written: &'a Node,
     provider: &'a str,
     environment: &'a Environment,
-    /// What was set where a built-in file's values come from, exactly.
+    /// The exact values of the variables that a built-in file names, by source.
     set: Vec<(Source, String)>,
 }
 
-/// The tree with the values of its variables in place, of which each says where it comes from.
+/// Puts the values of variables into the tree, each with its source.
 ///
-/// A string with a variable that is not set is left as it is: who reads it says so.
+/// A string with a variable that is not set stays as it is: its reader reports it.
 pub(super) fn resolve<'a>(tree: &'a Node, provider: &'a str, environment: &'a Environment) -> (Node, Variables<'a>) {
     let mut variables = Variables { written: tree, provider, environment, set: Vec::new() };
     let mut resolved = tree.clone();
@@ -83,7 +83,7 @@ impl Variables<'_> {
         }
     }
 
-    /// What the only variable of a template holds.
+    /// The value of a template's only variable.
     fn exactly(&self, template: &Template) -> Option<String> {
         let mut variables = template.variables();
         let only = variables.next().filter(|_| variables.next().is_none())?;
@@ -94,7 +94,7 @@ impl Variables<'_> {
         is_built_in(source, self.provider)
     }
 
-    /// A problem of reading the tree, told where it can be mended, and without what nobody is to see.
+    /// Rewrites a problem of the tree so that it names the place to mend it, and shows no secret.
     pub(super) fn tell(&self, problem: Problem) -> Problem {
         match problem.fault {
             Fault::Template(TemplateError::Missing(variable)) if self.is_built_in(&problem.source) => Problem {
@@ -135,7 +135,7 @@ impl Variables<'_> {
         Some(nearest.to_owned())
     }
 
-    /// What to set a variable to, in the words of the built-in file.
+    /// The built-in file's explanation of a variable.
     fn what(&self, variable: &str) -> Option<String> {
         match &self.written.get("variables")?.get(variable)?.value {
             Value::Text(text) => Some(text.clone()),
@@ -144,14 +144,14 @@ impl Variables<'_> {
     }
 }
 
-/// Hides the values of what is in force that names of keys or variables call secrets.
+/// Hides an effective value if the name of its key or variable tells of a secret.
 pub(super) fn redact(line: &mut Line) {
     if is_hidden(Some(&line.key), &line.source) {
         line.shown = REDACTED.to_owned();
     }
 }
 
-/// Whether this is a line of the provider's built-in file.
+/// True for a line of the provider's built-in file.
 pub(super) fn is_built_in(source: &Source, provider: &str) -> bool {
     let own =
         |file: &str| file.strip_prefix("providers/").and_then(|file| file.strip_suffix(".toml")) == Some(provider);
@@ -175,7 +175,7 @@ fn without_user(value: String) -> String {
     }
 }
 
-/// The first variable that each key of the tree names; keys of tables within are `table.key`.
+/// The first variable of each key of the tree; keys of inner tables are `table.key`.
 pub(super) fn by_key(tree: &Node) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     if let Value::Table(table) = &tree.value {

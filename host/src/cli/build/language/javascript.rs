@@ -32,13 +32,13 @@ pub(super) const TOOLCHAIN: Toolchain = Toolchain {
     },
 };
 
-/// What is read of a `package.json`.
+/// The part of a `package.json` that is read.
 #[derive(Deserialize)]
 struct Package {
     main: Option<String>,
 }
 
-/// Whether this folder holds the sources of such a plugin.
+/// True for a folder with the sources of such a plugin.
 pub(super) fn is_source(directory: &Path) -> bool {
     module(directory).is_file() && directory.join("wit").is_dir()
 }
@@ -50,7 +50,7 @@ fn module(directory: &Path) -> PathBuf {
     directory.join(package.and_then(|package| package.main).as_deref().unwrap_or(MODULE))
 }
 
-/// Names what such a folder lacks to be the source of a plugin.
+/// Names the part that such a folder lacks to be the source of a plugin.
 pub(super) fn lacks(directory: &Path) -> Option<String> {
     let module = module(directory);
     let name = module.strip_prefix(directory).unwrap_or(&module).display();

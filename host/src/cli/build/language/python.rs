@@ -28,12 +28,12 @@ pub(super) const TOOLCHAIN: Toolchain = Toolchain {
     },
 };
 
-/// Whether this folder holds the sources of such a plugin.
+/// True for a folder with the sources of such a plugin.
 pub(super) fn is_source(directory: &Path) -> bool {
     directory.join(MODULE).with_extension("py").is_file() && directory.join("wit").is_dir()
 }
 
-/// Names what such a folder lacks to be the source of a plugin.
+/// Names the part that such a folder lacks to be the source of a plugin.
 pub(super) fn lacks(directory: &Path) -> Option<String> {
     let has_module = directory.join(MODULE).with_extension("py").is_file();
     (has_module && !directory.join("wit").is_dir()).then(|| "`wit/`, where its world is".to_owned())

@@ -22,12 +22,12 @@ pub(super) const EXTENSIONS: [&str; 2] = ["rs", "toml"];
 pub(super) const TOOLCHAIN: Toolchain =
     Toolchain { program: "cargo", local: None, install: |_| "get Rust from https://rustup.rs".to_owned() };
 
-/// Whether this folder holds the sources of such a plugin.
+/// True for a folder with the sources of such a plugin.
 pub(super) fn is_source(directory: &Path) -> bool {
     directory.join("Cargo.toml").is_file()
 }
 
-/// Whether the crate wants bindings that only cargo-component writes.
+/// True for a crate that wants bindings that only cargo-component writes.
 fn needs_cargo_component(directory: &Path) -> bool {
     let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
     let manifest: toml::Table = manifest.parse().unwrap_or_default();
@@ -55,7 +55,7 @@ pub(super) async fn require_cargo_component(cargo: &Tool, directory: &Path) -> R
     }
 }
 
-/// What cargo says of each artifact, one JSON object per line (`--message-format=json`).
+/// A message of cargo about an artifact, one JSON object per line (`--message-format=json`).
 #[derive(Deserialize)]
 struct CargoMessage {
     reason: String,

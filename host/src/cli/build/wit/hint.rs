@@ -1,11 +1,11 @@
-//! Hints for those who write WIT as another language would have it.
+//! Hints for people who write WIT in the manner of another language.
 //!
-//! The parser says what it expected. A hint looks at the words around that place: those are few, and the mistakes that
-//! newcomers make with them are known.
+//! The parser reports what it expected. A hint looks at the few words around that place, and knows the usual mistakes
+//! of newcomers.
 
 use std::ops::Range;
 
-/// Types of other languages, and what WIT calls them.
+/// Types of other languages, with their names in WIT.
 const TYPES: [(&[&str], &str); 16] = [
     (&["int", "integer", "i32", "int32", "sint32", "signed"], "s32"),
     (&["i8", "int8", "sint8"], "s8"),
@@ -39,7 +39,7 @@ const GENERICS: [(&[&str], &str); 4] = [
 /// Lists of pairs, in other languages.
 const MAPS: [&str; 6] = ["dict", "dictionary", "hashmap", "btreemap", "mapping", "hash"];
 
-/// Words by which other languages begin what WIT has another word for.
+/// Keywords of other languages, with the keyword of WIT.
 const KEYWORDS: [(&[&str], &str); 6] = [
     (&["fn", "function", "fun", "def", "method", "proc"], "func"),
     (&["struct", "class", "message", "object"], "record"),
@@ -57,20 +57,20 @@ pub(in crate::cli) const RESERVED: &str = "\
 
 /// A mistake, seen more closely.
 pub(super) struct Mistake {
-    /// Its place; not always the one where the parser noticed.
+    /// Its place, which is not always the one that the parser reports.
     pub(super) range: Range<usize>,
     pub(super) message: String,
     pub(super) hint: Option<String>,
 }
 
-/// A hint for what has no place.
+/// A hint for a mistake without a place.
 pub(super) fn for_all(message: &str) -> Option<String> {
     message
         .contains("no `package` header")
         .then(|| "begin `world.wit` with a line `package local:NAME;`, where NAME is yours to choose".to_owned())
 }
 
-/// Looks at the place of a mistake.
+/// Finds the mistake at a place that the parser reports.
 pub(super) fn find(message: &str, text: &str, range: Range<usize>) -> Mistake {
     let around = Context::of(text, &range);
     let same = |hint: String| Mistake { range: range.clone(), message: message.to_owned(), hint: Some(hint) };
@@ -129,7 +129,7 @@ impl<'a> Context<'a> {
         &self.text[self.here.clone()]
     }
 
-    /// The word or sign that stands so many before this one, from 0.
+    /// The word or sign before this one, counted backwards from 0.
     fn before(&self, back: usize) -> &'a str {
         self.before.get(back).map_or("", |token| &self.text[token.clone()])
     }
@@ -138,7 +138,7 @@ impl<'a> Context<'a> {
         self.after.get(ahead).map_or("", |token| &self.text[token.clone()])
     }
 
-    /// `roll_dice`, `rollDice`, `RollDice`. Not a type of another language, whose hint is another.
+    /// A name in another case: `roll_dice`, `rollDice`, `RollDice`. Types of other languages get another hint.
     fn misspelt_name(&self) -> Option<Mistake> {
         let word = self.here();
         let is_name = word.starts_with(|first: char| first.is_ascii_alphabetic());
@@ -198,7 +198,7 @@ impl<'a> Context<'a> {
         is_type.iter().any(|said| message.contains(said)).then(|| format!("write `{found}` for `{word}`"))
     }
 
-    /// `-> ()`, `-> (u8, u8)`, `-> (a: u8)`.
+    /// A result in brackets: `-> ()`, `-> (u8, u8)`, `-> (a: u8)`.
     fn bracketed_result(&self) -> String {
         let rest = &self.text[self.here.end..];
         let inside = rest.split([')', ';', '\n']).next().unwrap_or_default().trim();
@@ -212,7 +212,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// `optional string`, `list of string`.
+    /// An argument without brackets: `optional string`, `list of string`.
     fn argument_without_brackets(&self) -> Option<String> {
         let is_word = |word: &str| word.starts_with(|first: char| first.is_ascii_alphabetic());
         let (outer, inner) = (self.before(0), self.here());
@@ -226,7 +226,7 @@ impl<'a> Context<'a> {
             .then(|| format!("write `{known}<{argument}>` for `{outer} {of}{argument}`"))
     }
 
-    /// `array`, `list`, `option` alone, and types that there are not.
+    /// A type without its arguments (`array`, `list`, `option`), or one that WIT lacks.
     fn without_arguments(&self, message: &str) -> Option<String> {
         let is_missing = ["not exist", "not defined"].iter().any(|said| message.contains(said));
         let expects_bracket = message.contains("expected '<'");
@@ -246,7 +246,7 @@ impl<'a> Context<'a> {
         Some(format!("write `{known}<TYPE>` for `{word}`, with what is in it"))
     }
 
-    /// Tells whether an item of a world or interface begins here.
+    /// True if an item of a world or interface begins here.
     fn is_first(&self) -> bool {
         matches!(self.before(0), "" | "{" | "}" | ";")
     }
@@ -308,7 +308,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// A word of WIT's own as a name.
+    /// A keyword of WIT as a name.
     fn reserved_name(&self, message: &str) -> Option<String> {
         let word = self.here();
         let is_name = message.contains("expected an identifier") || message.contains("expected identifier");
@@ -320,7 +320,7 @@ impl<'a> Context<'a> {
             .then(|| format!("write `%{word}` for `{word}`, which is a word of WIT"))
     }
 
-    /// A name of this text that differs by a slip.
+    /// A name of this text that differs by a typing error.
     fn nearest_name(&self, message: &str) -> Option<String> {
         if !(message.contains("not defined") || message.contains("not exist")) {
             return None;

@@ -1,4 +1,4 @@
-//! The exports of a module, held against its world: jco builds without them, and the call fails.
+//! Checks the exports of a module against its world: jco builds without them, and the call fails.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::cli::build::wit::Wit;
 /// Reads what a module exports, by Node, which jco itself runs on.
 const SCRIPT: &str = include_str!("exports.mjs");
 
-/// Time that it may take. The script itself ends sooner, unless the module keeps it from that.
+/// Time limit of the script, which ends sooner unless the module keeps it from that.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The exports of a module, by name.
@@ -40,7 +40,7 @@ enum Kind {
     Other,
 }
 
-/// Finds what the module lacks of its world. Nothing where it cannot be told: jco has the last word.
+/// Finds the exports of its world that a module lacks; none where that cannot be told, since jco has the last word.
 pub(super) async fn missing(module: &Path, wit: &Wit) -> Vec<MissingExport> {
     let Some(exports) = read(module, wit).await else { return Vec::new() };
     expected_exports(wit).into_iter().filter_map(|function| function.missing_in(&exports)).collect()
@@ -66,14 +66,14 @@ fn importable(resolve: &Resolve) -> serde_json::Value {
 
 /// A function that the world exports.
 struct ExpectedExport {
-    /// As people know it.
+    /// The name for people.
     function: String,
     name: String,
-    /// The object that it must be in: the interface, by any of the names that jco takes.
+    /// The names of the object that must hold it: those of its interface that jco takes.
     objects: Vec<String>,
 }
 
-/// All functions that the world exports, but for those of resources.
+/// All functions that the world exports, except those of resources.
 fn expected_exports(wit: &Wit) -> Vec<ExpectedExport> {
     let Some(world) = wit.world() else { return Vec::new() };
     let mut expected = Vec::new();

@@ -1,4 +1,4 @@
-//! The types of a world as jco deals with them: what has to be done before, and what has to be said.
+//! The types of a world as jco deals with them: a workaround before the build, and warnings.
 
 use std::fs;
 use std::ops::Range;
@@ -14,9 +14,9 @@ const MAX_DEPTH: usize = 64;
 
 /// The folder of WIT that jco is given for a source.
 ///
-/// Where a type of the world itself is part of another one of it, componentize-qjs 0.4 writes it into the component
-/// twice, and no host takes the file. The same types in an interface are fine. So jco gets a copy in which they stand in
-/// one, and the tools are the same.
+/// A type of the world itself that is part of another such type is written into the component twice by componentize-qjs
+/// 0.4, and no host takes the file. The same types in an interface are fine, so jco gets a copy of the WIT with the
+/// types in an interface. The tools are the same.
 pub(super) fn prepare(wit: &Wit, source_dir: &Path, target_dir: &Path) -> Result<PathBuf, BuildError> {
     let own = source_dir.join("wit");
     let Some((place, inner, outer)) = wit.world().and_then(|world| nested(&wit.resolve, world)) else {
