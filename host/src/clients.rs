@@ -1,4 +1,4 @@
-//! How clients are told of this server.
+//! The configuration of clients for this server.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,7 +30,7 @@ pub enum Client {
 }
 
 impl Client {
-    /// Where the snippet goes.
+    /// The place of the snippet.
     pub fn place(self) -> &'static str {
         match self {
             Self::Cursor => ".cursor/mcp.json",
@@ -44,7 +44,7 @@ impl Client {
         }
     }
 
-    /// What to paste there. Most clients open a browser by themselves where people have to log in.
+    /// The text to paste there. Most clients open a browser by themselves where people have to log in.
     pub fn snippet(self, url: &str, has_login: bool) -> String {
         let servers = |key: &str, entry: Value| {
             serde_json::to_string_pretty(&json!({ key: { SERVER_NAME: entry } })).expect("values are JSON")

@@ -6,7 +6,7 @@
 //! - [`fetch`]: requests that this server makes itself.
 //! - [`http`]: routes, checks on every request, the accept loop.
 //! - [`auth`]: logins, and who is calling, as a [`principal::Principal`].
-//! - [`jwks`]: tokens that others have signed, and their keys.
+//! - [`jwks`]: tokens that others have signed, and their keys. `algorithms`: those of signatures that are taken.
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`clients`]: what to paste into Cursor, Claude Code and others. [`diagnosis`]: what `tinymcp doctor` has found.
@@ -20,17 +20,18 @@
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` says more, with a walk-through of each flow.
 
+mod algorithms;
 pub mod atomic_file;
 pub mod auth;
 pub mod cli;
-pub mod clients;
+mod clients;
 mod clock;
 pub mod config;
 pub mod diagnosis;
 pub mod fetch;
 mod html;
 pub mod http;
-pub mod jwks;
+mod jwks;
 pub mod log_limiter;
 pub mod loopback;
 pub mod mcp;
