@@ -1,4 +1,4 @@
-//! Who may call, and who it is: the authorization server of our clients, and the bearer tokens that it gives out.
+//! Authentication: the authorization server of our clients, and the bearer tokens that it gives out.
 //!
 //! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`], [`callback`],
 //! [`token`], [`revoke`]. What they share is [`server`]; what a login leaves behind is [`sessions`], in tokens that
@@ -14,17 +14,17 @@ pub mod clients;
 pub(crate) mod consent;
 mod cookies;
 mod errors;
-pub mod failures;
+mod failures;
 mod identity;
 mod limits;
 pub(crate) mod local;
-pub mod pages;
+mod pages;
 mod parameters;
 mod people;
 pub(crate) mod register;
 mod resource;
 pub(crate) mod revoke;
-pub mod server;
+mod server;
 mod sessions;
 pub(crate) mod token;
 mod tokens;
@@ -58,21 +58,21 @@ static ENDED_TOKENS: LogLimiter =
     LogLimiter::new("bearer tokens whose session has ended, or that were revoked or replaced");
 static TURNED_AWAY: LogLimiter = LogLimiter::new("bearer tokens of people or clients that `[auth]` turns away");
 
-/// How often a stream that stays open is asked whether its token still holds.
+/// The interval at which the token of an open stream is checked again.
 const STREAM_CHECK: Duration = Duration::from_secs(10);
 
-/// How long a stream goes on after its token has expired, so that a call under way can finish.
+/// The time for which a stream goes on after its token has expired, so that a call under way can finish.
 const STREAM_GRACE: Duration = Duration::from_secs(15);
 
-/// How callers are told apart.
+/// The ways to tell callers apart.
 pub enum Auth {
-    /// `auth.provider = "none"`: whoever is on this machine is the same anonymous person.
+    /// `auth.provider = "none"`: everybody on this machine is the same anonymous person.
     None(Arc<Principal>),
-    /// Whoever has logged in.
+    /// People who have logged in.
     Login(Arc<AuthorizationServer>),
 }
 
-/// Why a request is not served.
+/// The reason why a request is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Anybody could log in, and the caller is on another machine.
@@ -92,13 +92,13 @@ pub enum Refusal {
     /// The bearer token is not taken.
     #[error("the access token is not valid or not any more")]
     InvalidToken,
-    /// The store cannot say whose the token is.
+    /// The store cannot be read.
     #[error("tokens cannot be checked at the moment: try again")]
     Unavailable,
 }
 
 impl Auth {
-    /// No login.
+    /// Serves everybody on this machine, without a login.
     pub fn none() -> Self {
         Self::None(Arc::new(Principal::anonymous()))
     }
@@ -111,17 +111,17 @@ impl Auth {
         }
     }
 
-    /// Changes with the rules of who may do what; never where there are none.
+    /// A signal that changes with the rules of `[auth]`; never where there are none.
     pub fn rules(&self) -> watch::Receiver<()> {
         self.server().map_or_else(|| watch::channel(()).1, |server| server.people().changes())
     }
 
-    /// Whether logins are possible; always so where there are none.
+    /// True if logins are possible, or nobody has to log in.
     pub fn is_ready(&self) -> bool {
         self.server().is_none_or(|server| server.is_ready())
     }
 
-    /// Turns away whom a login that asks for nothing must not serve: strangers.
+    /// Turns strangers away, where anybody could log in.
     ///
     /// # Errors
     /// [`Refusal::NotLocal`] or [`Refusal::Forwarded`].
@@ -225,7 +225,7 @@ impl Auth {
     }
 }
 
-/// The bearer token of a request (RFC 6750 §2.1). Other schemes are none, and a token is looked for nowhere else.
+/// The bearer token of a request (RFC 6750 §2.1). Other schemes, and other places of a request, are ignored.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -236,7 +236,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     Ok(pair.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim()))
 }
 
-/// The inner reason goes to the log: clients are told one thing.
+/// Logs the inner reason: clients are told the same in each case.
 fn refused(error: BearerError) -> Refusal {
     let reference = server::reference();
     match error {

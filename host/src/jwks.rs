@@ -1,6 +1,6 @@
 //! Tokens that others have signed: the provider's (OIDC Core 3.1.3.7) and clients' assertions (RFC 7523).
 //!
-//! What a token says of itself is never what makes it valid. Algorithms come from the configuration and from the key,
+//! No claim of a token makes it valid. Algorithms come from the configuration and from the key,
 //! keys from a URL that is known beforehand; the token only names one of them.
 
 mod keys;
@@ -23,49 +23,35 @@ use crate::fetch::{Fetch, FetchError};
 pub use keys::Keys;
 use token::Unverified;
 
-/// Every algorithm that is ever accepted: asymmetric ones only. With a shared secret, whoever can check a token can
-/// also make one.
-pub const ALGORITHMS: [Algorithm; 9] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::EdDSA,
-];
-
-/// How long a key set is used without asking for it again. Also how long a key is trusted that was taken out of it.
+/// The time for which a key set is used without another fetch, and for which a key that was taken out of it is trusted.
 const FRESH: Duration = Duration::from_secs(60 * 60);
 
-/// How long a key set is used while it cannot be had again.
+/// The time for which a key set is used while it cannot be fetched again.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Wait between two times that an unknown `kid` is reason to ask again: `kid`s can be made up.
+/// Pause between two fetches for the sake of an unknown `kid`: `kid`s can be made up.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
-/// Wait after a key set could not be had. Short, as somebody is waiting to log in.
+/// Pause after a fetch that failed. Short, as somebody is waiting to log in.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
-/// What a token must be to be accepted.
+/// The rules by which a token is accepted.
 pub struct Rules {
     /// The algorithms that were agreed on. Symmetric ones in it are ignored.
     pub algorithms: Vec<Algorithm>,
-    /// Who must have issued it.
+    /// The issuer that it must have.
     pub issuer: Issuer,
-    /// For whom it must be.
+    /// The audience that it must have.
     pub audience: Audience,
     /// Values of the header's `typ` that are accepted, without `application/`; none means any. A token may lack it.
     pub types: &'static [&'static str],
-    /// How far clocks may differ.
+    /// The difference that is allowed between clocks.
     pub leeway: Duration,
-    /// How large it may be.
+    /// The largest size.
     pub max_bytes: usize,
 }
 
-/// Who must have issued a token.
+/// The issuer that a token must have.
 pub enum Issuer {
     /// Exactly this one, byte for byte.
     Is(String),
@@ -73,7 +59,7 @@ pub enum Issuer {
     Where(Box<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
-/// For whom a token must be.
+/// The audience that a token must have.
 pub enum Audience {
     /// `aud` must be there and name one of these.
     OneOf(Vec<String>),
@@ -81,37 +67,37 @@ pub enum Audience {
     Unchecked,
 }
 
-/// Why a token is not accepted. For the log: the client is not told which.
+/// The reason why a token is not accepted. For the log: the client is not told which.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
-    /// It is larger than any real one.
+    /// The token is larger than any real one.
     #[error("token too large")]
     TooLarge,
-    /// It is no JWT.
+    /// The text is no JWT.
     #[error("not a signed JWT")]
     Malformed,
-    /// Its header has a member that is not allowed, or not like this.
+    /// The header has a member that is not allowed, or not with this value.
     #[error("header member not accepted: {0}")]
     Header(&'static str),
-    /// It is signed with an algorithm that was not agreed on.
+    /// The token is signed with an algorithm that was not agreed on.
     #[error("algorithm not accepted")]
     Algorithm,
-    /// Its key is not in the key set.
+    /// The token's key is not in the key set.
     #[error("unknown key")]
     UnknownKey,
-    /// Its signature is not that of the key.
+    /// The signature is not that of the key.
     #[error("wrong signature")]
     Signature,
-    /// It has expired.
+    /// The token has expired.
     #[error("expired")]
     Expired,
-    /// It is not valid yet: the clocks differ.
+    /// The token is not valid yet: the clocks differ.
     #[error("not valid yet: check the clock")]
     NotYetValid,
-    /// Somebody else has issued it.
+    /// The token is of another issuer.
     #[error("unexpected issuer: {0:?}")]
     Issuer(String),
-    /// It is for somebody else.
+    /// The token is for somebody else.
     #[error("not for this audience")]
     Audience,
     /// A claim is missing or of the wrong type.
@@ -120,7 +106,7 @@ pub enum JwtError {
     /// The key set cannot be had.
     #[error("no keys: {0}")]
     NoKeys(FetchError),
-    /// There is no usable key in what was fetched.
+    /// The document that was fetched has no usable key.
     #[error("no keys: what was fetched has no usable key in it")]
     NoUsableKeys,
 }
@@ -146,18 +132,18 @@ impl Keys {
 pub struct KeySet<F> {
     url: Url,
     fetch: F,
-    state: Mutex<State>,
-    /// Held by the one who fetches.
+    state: Mutex<KeySetState>,
+    /// The lock of the request that fetches.
     turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
+struct KeySetState {
     /// The last good set, and when it was fetched.
     keys: Option<(Arc<Keys>, Instant)>,
-    /// The end of the last fetch, and how it failed if it did.
+    /// The end of the last fetch, and its failure.
     last: Option<(Instant, Option<JwtError>)>,
-    /// When an unknown `kid` was last reason to fetch.
+    /// The last time that an unknown `kid` was reason to fetch.
     forced: Option<Instant>,
 }
 
@@ -167,7 +153,7 @@ impl<F: Fetch> KeySet<F> {
         Self { url, fetch, state: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
-    /// Where the keys are.
+    /// The URL of the keys.
     pub fn url(&self) -> &Url {
         &self.url
     }
@@ -186,12 +172,12 @@ impl<F: Fetch> KeySet<F> {
     async fn keys_for(&self, token: &Unverified<'_>) -> Result<Arc<Keys>, JwtError> {
         let held = self.held(token);
         let turn = match held {
-            Held { keys: Some(keys), due: false } => return Ok(keys),
-            Held { keys: Some(keys), due: true } => match self.turn.try_lock() {
+            Lookup { keys: Some(keys), due: false } => return Ok(keys),
+            Lookup { keys: Some(keys), due: true } => match self.turn.try_lock() {
                 Ok(turn) => turn,
                 Err(_) => return Ok(keys),
             },
-            Held { keys: None, due: _ } => self.turn.lock().await,
+            Lookup { keys: None, due: _ } => self.turn.lock().await,
         };
         // Somebody else may have fetched while this one waited.
         if self.held(token).due {
@@ -204,7 +190,7 @@ impl<F: Fetch> KeySet<F> {
         })
     }
 
-    fn held(&self, token: &Unverified<'_>) -> Held {
+    fn held(&self, token: &Unverified<'_>) -> Lookup {
         let now = Instant::now();
         let state = self.state();
         let keys = state.keys.as_ref().filter(|(_, fetched)| now - *fetched < STALE);
@@ -213,7 +199,7 @@ impl<F: Fetch> KeySet<F> {
         let has_just_failed = matches!(&state.last, Some((end, Some(_))) if now - *end < RETRY_PAUSE);
         // A set that is fresh is asked for again for the sake of a key alone.
         let is_too_soon = is_fresh && state.forced.is_some_and(|forced| now - forced < REFRESH_PAUSE);
-        Held { due: !has_just_failed && !is_too_soon && (keys.is_none() || !is_fresh), keys }
+        Lookup { due: !has_just_failed && !is_too_soon && (keys.is_none() || !is_fresh), keys }
     }
 
     /// Fetches the set. A failed fetch leaves the last good one; one that was given up leaves no trace.
@@ -240,16 +226,16 @@ impl<F: Fetch> KeySet<F> {
         state.last = Some((now, failure));
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, KeySetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What there is for one token.
-struct Held {
+/// The keys for one token, before a fetch.
+struct Lookup {
     /// The keys, if the token's is among them.
     keys: Option<Arc<Keys>>,
-    /// It is time to fetch the set.
+    /// True if it is time to fetch the set.
     due: bool,
 }
 

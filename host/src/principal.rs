@@ -1,4 +1,4 @@
-//! Who is calling.
+//! The caller of a request.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,7 +20,7 @@ pub struct Principal {
     pub subject: String,
     /// An address that the provider has verified.
     pub email: Option<String>,
-    /// What the person is called.
+    /// The person's name.
     pub name: Option<String>,
     /// The provider's name in the configuration.
     pub provider: String,
@@ -34,22 +34,22 @@ pub struct Principal {
 
 /// The rules for one principal, which change while requests are under way.
 pub trait Rules: Send + Sync {
-    /// The scopes that the token holds by the rules of now; none if its person may not call at all any more.
+    /// The scopes that the token holds by the current rules; none if its person may not call at all any more.
     fn granted(&self) -> Option<BTreeSet<String>>;
 
-    /// The scopes that a token of this person could hold by the rules of now.
+    /// The scopes that a token of this person could hold by the current rules.
     fn possible(&self) -> BTreeSet<String>;
 
-    /// Changes with the rules.
+    /// A signal that changes with the rules.
     fn changes(&self) -> watch::Receiver<()>;
 }
 
-/// How a principal stands to the rules. It says nothing of who they are, so all compare equal.
+/// The link from a principal to the current rules. It is no part of the principal's identity, so all compare equal.
 #[derive(Clone, Default)]
 pub struct Standing(Option<Arc<dyn Rules>>);
 
 impl Standing {
-    /// Somebody for whom there are rules.
+    /// The link of a person for whom there are rules.
     pub fn under(rules: Arc<dyn Rules>) -> Self {
         Self(Some(rules))
     }
@@ -70,24 +70,24 @@ impl PartialEq for Standing {
 impl Eq for Standing {}
 
 /// Everything of a principal that a login finds out.
-pub struct Known {
+pub struct LoginFacts {
     /// The provider's issuer URL.
     pub issuer: String,
     /// The provider's name for the person.
     pub subject: String,
     /// An address that the provider has verified.
     pub email: Option<String>,
-    /// What the person is called.
+    /// The person's name.
     pub name: Option<String>,
     /// The provider's name in the configuration.
     pub provider: String,
     /// The client's id.
     pub client: String,
-    /// What the token holds.
+    /// The scopes that the token holds.
     pub granted: BTreeSet<String>,
-    /// What a token of this person could hold.
+    /// The scopes that a token of this person could hold.
     pub possible: BTreeSet<String>,
-    /// How the rules of later find out about them.
+    /// The link to the rules of later.
     pub standing: Standing,
 }
 
@@ -97,19 +97,19 @@ enum Scopes {
     Of { granted: BTreeSet<String>, possible: BTreeSet<String> },
 }
 
-/// Whether a principal may use what needs certain scopes.
+/// The decision whether a principal may use something that needs certain scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// The token holds them all.
     Granted,
-    /// The token does not, but another one of the same person could.
+    /// The token lacks some, and another one of the same person could hold them all.
     Possible,
-    /// No token of this person ever will.
+    /// No token of this person can hold them all.
     Never,
 }
 
 impl Principal {
-    /// Whoever calls a server that asks nobody who they are, which it does on loopback only.
+    /// The caller of a server without logins, which serves loopback only.
     pub fn anonymous() -> Self {
         let (person, session) = keys("none", "anonymous", "");
         Self {
@@ -126,13 +126,13 @@ impl Principal {
         }
     }
 
-    /// Whether nobody was asked who this is.
+    /// True for the caller of a server without logins.
     pub fn is_anonymous(&self) -> bool {
         self.client.is_none()
     }
 
     /// Somebody who has logged in.
-    pub fn known(known: Known) -> Self {
+    pub fn known(known: LoginFacts) -> Self {
         let (person, session) = keys(&known.issuer, &known.subject, &known.client);
         Self {
             issuer: known.issuer,
@@ -148,18 +148,19 @@ impl Principal {
         }
     }
 
-    /// Whether the caller may still use what needs these scopes: by the rules of now, and not of when the request came.
+    /// Decides whether the caller may use something that needs these scopes, by the current rules and not by those of
+    /// the time at which the request came.
     pub fn may_still(&self, scopes: &[Scope]) -> bool {
         let Some(rules) = &self.standing.0 else { return true };
         rules.granted().is_some_and(|granted| has_all(&granted, scopes))
     }
 
-    /// The scopes that the caller could hold by the rules of now; `None` for somebody for whom there are none.
+    /// The scopes that the caller could hold by the current rules; `None` for a caller without rules.
     pub fn could_hold(&self) -> Option<BTreeSet<String>> {
         self.standing.0.as_ref().map(|rules| rules.possible())
     }
 
-    /// Waits until the caller may not use what needs these scopes any more.
+    /// Waits until the caller may no longer use something that needs these scopes.
     pub async fn turned_away(&self, scopes: &[Scope]) {
         let Some(rules) = &self.standing.0 else { return std::future::pending().await };
         let mut changes = rules.changes();
@@ -171,12 +172,12 @@ impl Principal {
         }
     }
 
-    /// Whether the caller holds every one of these scopes.
+    /// True if the caller holds every one of these scopes.
     pub fn holds(&self, scopes: &[Scope]) -> bool {
         self.access(scopes) == Access::Granted
     }
 
-    /// Whether the caller holds every one of these scopes, or could.
+    /// The caller's access to something that needs these scopes.
     pub fn access(&self, scopes: &[Scope]) -> Access {
         match &self.scopes {
             Scopes::All => Access::Granted,
@@ -204,13 +205,13 @@ impl Principal {
         blake3::Hash::from_bytes(self.person).to_hex()[..8].to_owned()
     }
 
-    /// One name for the person through this client, for what belongs to a session.
+    /// One name for the person through this client, for everything that belongs to a session.
     pub fn session(&self) -> [u8; 32] {
         self.session
     }
 }
 
-/// Whether every one of these scopes is among those that are held.
+/// True if every one of these scopes is among those that are held.
 pub fn has_all(held: &BTreeSet<String>, scopes: &[Scope]) -> bool {
     scopes.iter().all(|scope| held.contains(scope.as_str()))
 }
@@ -233,7 +234,7 @@ mod tests {
 
     fn principal(subject: &str, client: &str, granted: &[&str], possible: &[&str]) -> Principal {
         let set = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        Principal::known(Known {
+        Principal::known(LoginFacts {
             issuer: "https://id.example".to_owned(),
             subject: subject.to_owned(),
             email: None,

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tinymcp::auth::clients::document::Documents;
 use tinymcp::auth::upstream::Upstream;
 use tinymcp::auth::upstream::local::Local;
-use tinymcp::auth::{Auth, AuthorizationServer, Parameters};
+use tinymcp::auth::{Auth, AuthorizationServer, ServerParts};
 use tinymcp::config::Config;
 use tinymcp::fetch::Strangers;
 use tinymcp::http::limits::Limits;
@@ -165,11 +165,10 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     let local = Local::new(&config.server.base_url, Vault::of(&state, "bench"));
     let server_settings = config.server.clone();
     let config = watch::channel(Arc::new(config)).1;
-    let authorization_server = Arc::new(AuthorizationServer::new(Parameters {
+    let authorization_server = Arc::new(AuthorizationServer::new(ServerParts {
         config: config.clone(),
         clients: std::collections::BTreeMap::new(),
         upstream: Arc::new(Upstream::Local(local)),
-        own_id_at_provider: None,
         documents: Documents::new(Strangers::default()),
         state: &state,
         store: Store::open(&state, &tasks, never.clone()).expect("a new store can be opened"),

@@ -54,11 +54,11 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
     }
     match validate(&raw, &client, &redirect_uri, server.base_url(), server.people()) {
         Ok(request) => ask(server, headers, &client, request),
-        Err(Refused { error, description }) => server.send_error(&back, error, description),
+        Err((error, description)) => server.send_error(&back, error, description),
     }
 }
 
-/// The same with the parameters in a form (RFC 6749 §3.1).
+/// Serves the authorization endpoint with the parameters in a form (RFC 6749 §3.1).
 pub(crate) async fn authorize_by_form(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
     let is_form = parameters::is_form(headers);
     let body = parameters::read(body, FORM_BYTES_MAX).await;
@@ -87,57 +87,49 @@ async fn proved_client(server: &AuthorizationServer, raw: &Parameters) -> Result
     Ok((client, redirect_uri.to_owned()))
 }
 
-/// A refusal that goes back to the client.
-#[derive(Debug, PartialEq, Eq)]
-struct Refused {
-    error: &'static str,
-    description: &'static str,
-}
-
-/// Every check of a request whose client and redirect URI are proved, in one list.
+/// Every check of a request whose client and redirect URI are proved, in one list. An error is a code and its
+/// description, for the client.
 fn validate(
     raw: &Parameters,
     client: &Client,
     redirect_uri: &str,
     base_url: &BaseUrl,
     people: &People,
-) -> Result<ValidatedRequest, Refused> {
-    let refused = |error, description| Refused { error, description };
-    let once =
-        |name: &str| raw.one(name).map_err(|_| refused("invalid_request", "a parameter is given more than once"));
+) -> Result<ValidatedRequest, (&'static str, &'static str)> {
+    let once = |name: &str| raw.one(name).map_err(|_| ("invalid_request", "a parameter is given more than once"));
     // Two resources, and a prompt that differs, have answers of their own below.
     raw.expect_single(&["resource", "prompt"])
-        .map_err(|_| refused("invalid_request", "a parameter is given more than once"))?;
+        .map_err(|_| ("invalid_request", "a parameter is given more than once"))?;
     let state = once("state")?;
     if state.is_some_and(|state| state.contains(char::REPLACEMENT_CHARACTER)) {
-        return Err(refused("invalid_request", "state is not UTF-8, so it could not be given back as it came"));
+        return Err(("invalid_request", "state is not UTF-8, so it could not be given back as it came"));
     }
     if state.is_some_and(|state| json!(state).to_string().len() > STATE_BYTES_MAX) {
-        return Err(refused("invalid_request", "state is longer than the 4 KiB that can be given back"));
+        return Err(("invalid_request", "state is longer than the 4 KiB that can be given back"));
     }
     match once("response_type")? {
         Some("code") => {}
-        Some(_) => return Err(refused("unsupported_response_type", "response_type must be code")),
-        None => return Err(refused("invalid_request", "response_type is missing: it must be code")),
+        Some(_) => return Err(("unsupported_response_type", "response_type must be code")),
+        None => return Err(("invalid_request", "response_type is missing: it must be code")),
     }
     let Some(challenge) = once("code_challenge")? else {
-        return Err(refused("invalid_request", "code_challenge is missing: PKCE with S256 is required"));
+        return Err(("invalid_request", "code_challenge is missing: PKCE with S256 is required"));
     };
     if once("code_challenge_method")? != Some("S256") {
-        return Err(refused("invalid_request", "code_challenge_method must be S256"));
+        return Err(("invalid_request", "code_challenge_method must be S256"));
     }
     if challenge.len() != 43 || !challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        return Err(refused("invalid_request", "code_challenge must be 43 characters of base64url"));
+        return Err(("invalid_request", "code_challenge must be 43 characters of base64url"));
     }
     resource::accept(base_url, raw.all("resource"))
-        .map_err(|_| refused("invalid_target", "resource must be this server's MCP endpoint"))?;
+        .map_err(|_| ("invalid_target", "resource must be this server's MCP endpoint"))?;
     let mut prompts = raw.all("prompt");
     let prompt = prompts.next();
     if prompts.any(|other| Some(other) != prompt) {
-        return Err(refused("invalid_request", "prompt is given more than once"));
+        return Err(("invalid_request", "prompt is given more than once"));
     }
     if prompt.is_some_and(|prompt| prompt.split(' ').any(|value| value == "none")) {
-        return Err(refused("interaction_required", "a person has to approve every login here"));
+        return Err(("interaction_required", "a person has to approve every login here"));
     }
     Ok(ValidatedRequest {
         client_id: client.id.clone(),

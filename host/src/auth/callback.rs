@@ -1,7 +1,7 @@
 //! `/auth/callback`: the provider's answer (RFC 6749 §4.1.2, RFC 9207 §2.4).
 //!
-//! Only the browser that approved is listened to: whoever loads the URL without its cookie changes nothing. Of its loads
-//! the first asks the provider, once. All of them get what came of that, until the client has its tokens.
+//! Only the browser that approved is listened to: a load of the URL without its cookie changes nothing. Of its loads
+//! the first asks the provider, once. All of them get the result, until the client has its tokens.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::transaction::{self, Ending, Transaction, TransactionId, TransactionRo
 use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable};
 use crate::store::{Committed, Key, StoreError};
 
-/// Tries of a compare-and-swap: a login is changed by its approval being taken back, once.
+/// Tries of a compare-and-swap: a login can be changed once, by taking its approval back.
 const TRIES: usize = 4;
 
 /// Takes the provider's answer.
@@ -53,14 +53,14 @@ pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &Header
     response
 }
 
-/// What the provider says. None if it says something twice: somebody who answers with two codes is not the provider.
+/// The provider's answer. None if a parameter is given twice: the provider does not answer with two codes.
 fn answer(raw: &Parameters) -> Option<Callback> {
     let one = |name| raw.one(name).ok().map(|value| value.map(str::to_owned));
     let (code, error) = (one("code")?, one("error")?);
     Some(Callback { code, error, error_description: one("error_description")?, iss: one("iss")? })
 }
 
-/// Finds out what the provider's answer comes to, in a task of its own: a browser that goes away finds the result when
+/// Finishes a login in a task of its own: a browser that goes away finds the result when
 /// it comes again. Loads at once wait for the first.
 async fn ending(
     server: &Arc<AuthorizationServer>,
@@ -76,7 +76,7 @@ async fn ending(
     server.in_flight.spawn(work).await.unwrap_or_else(panicked)
 }
 
-/// None if the approval was taken back.
+/// Finishes a login, or finds its result. None if the approval was taken back.
 async fn ending_in_turn(
     server: &Arc<AuthorizationServer>,
     key: Key,
@@ -109,7 +109,7 @@ async fn ending_in_turn(
 /// approval back meanwhile.
 ///
 /// # Errors
-/// The login came to something else, which is not written down yet.
+/// The login ended without a session; that is not written down yet.
 async fn log_in(
     server: &Arc<AuthorizationServer>,
     found: &TransactionRow,
@@ -157,7 +157,7 @@ async fn log_in(
     }
 }
 
-/// Writes down what a login came to without a session. Whoever waits learns it in any case.
+/// Writes down the end of a login without a session. Browsers that wait learn it in any case.
 async fn written(
     server: &AuthorizationServer,
     found: &TransactionRow,
@@ -173,7 +173,7 @@ async fn written(
     ending
 }
 
-/// Answers the browser with what its login came to.
+/// Answers the browser with the result of its login.
 async fn show(
     server: &AuthorizationServer,
     headers: &HeaderMap,
@@ -198,7 +198,7 @@ async fn show(
     }
 }
 
-/// What failed at the provider, told to whom it concerns: the client always learns of it.
+/// Ends a login that failed at the provider. The client always learns of it.
 fn failed(server: &AuthorizationServer, error: LoginError) -> Ending {
     match error {
         LoginError::Denied { description } => Ending::error("access_denied", &description),
@@ -212,7 +212,7 @@ fn failed(server: &AuthorizationServer, error: LoginError) -> Ending {
     }
 }
 
-/// Tells the client alone, with a reference to the log.
+/// An error that the client alone is told, with a reference to the log.
 fn temporary(server: &AuthorizationServer, error: &str, what: &str, cause: &str) -> Ending {
     let reference = reference();
     tracing::warn!(%reference, provider = server.upstream.name(), cause, "a login failed at the provider");

@@ -1,4 +1,4 @@
-//! How a client shows at `/token` and `/revoke` who it is (RFC 6749 §2.3, RFC 7523 §2.2).
+//! Client authentication at `/token` and `/revoke` (RFC 6749 §2.3, RFC 7523 §2.2).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::clients::document::DocumentError;
-use super::clients::{Client, Shown, UnknownClient};
+use super::clients::{Client, Credentials, UnknownClient};
 use super::errors::OAuthError;
 use super::parameters::Parameters;
 use super::server::AuthorizationServer;
@@ -28,17 +28,17 @@ pub(super) async fn authenticate(
     let mut refused = OAuthError::InvalidClient { used_basic: !basic.is_empty() };
     let id_in_form = form.one("client_id")?;
     let in_form = match (form.one("client_secret")?, form.one("client_assertion")?) {
-        (None, None) => Shown::Nothing,
-        (Some(secret), None) => Shown::Secret(secret),
+        (None, None) => Credentials::Nothing,
+        (Some(secret), None) => Credentials::Secret(secret),
         (None, Some(assertion)) if form.one("client_assertion_type")? == Some(JWT_BEARER) => {
-            Shown::Assertion(assertion)
+            Credentials::Assertion(assertion)
         }
         // More than one method (RFC 6749 §2.3), or an unknown one.
         (_, Some(_)) => return Err(refused),
     };
     if basic.is_empty() {
         let id = match (id_in_form, &in_form) {
-            (None, Shown::Assertion(assertion)) => claimed_issuer(assertion),
+            (None, Credentials::Assertion(assertion)) => claimed_issuer(assertion),
             (id, _) => id.map(str::to_owned),
         };
         return prove(server, &id.ok_or(refused.clone())?, &in_form, &refused).await;
@@ -47,8 +47,8 @@ pub(super) async fn authenticate(
         let shown = match (secret.as_str(), &in_form) {
             // Without a secret the header only names the client.
             ("", in_form) => in_form.clone(),
-            (secret, Shown::Nothing) => Shown::Secret(secret),
-            (_, Shown::Secret { .. } | Shown::Assertion(_)) => return Err(refused),
+            (secret, Credentials::Nothing) => Credentials::Secret(secret),
+            (_, Credentials::Secret { .. } | Credentials::Assertion(_)) => return Err(refused),
         };
         if id_in_form.is_some_and(|other| other != id) {
             continue;
@@ -62,14 +62,14 @@ pub(super) async fn authenticate(
     Err(refused)
 }
 
-/// The client with this id, if what was shown proves it.
+/// The client with this id, if the credentials prove it.
 async fn prove(
     server: &AuthorizationServer,
     id: &str,
-    shown: &Shown<'_>,
+    shown: &Credentials<'_>,
     refused: &OAuthError,
 ) -> Result<Client, OAuthError> {
-    if let Shown::Assertion(assertion) = shown {
+    if let Credentials::Assertion(assertion) = shown {
         return asserted(server, id, assertion, refused).await;
     }
     let client = find(server, id, refused).await?;
@@ -83,7 +83,7 @@ async fn find(server: &AuthorizationServer, id: &str, refused: &OAuthError) -> R
     })
 }
 
-/// A client with keys of its own: the assertion must be its, for us, and new.
+/// Authenticates a client with keys of its own: the assertion must be the client's, for this server, and new.
 async fn asserted(
     server: &AuthorizationServer,
     id: &str,
@@ -111,7 +111,7 @@ async fn asserted(
     }
 }
 
-/// The `iss` of an assertion that nobody has verified yet: which client's keys to verify it with.
+/// The `iss` of an assertion that nobody has verified yet. It names the client whose keys verify it.
 fn claimed_issuer(assertion: &str) -> Option<String> {
     let payload = assertion.split('.').nth(1)?;
     let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;

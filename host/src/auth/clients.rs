@@ -1,8 +1,8 @@
-//! Who a client is: registered with us, described by a document of its own, or declared in `tinymcp.toml`.
+//! Clients: registered with us, described by a document of their own, or declared in `tinymcp.toml`.
 //!
 //! - [`registration`]: `POST /register`. [`id`]: the ids that it gives out, which are the registration itself.
 //! - [`document`]: clients whose id is the URL of their metadata.
-//! - [`redirect`]: where any of them may be sent back to.
+//! - [`redirect`]: the URIs that any of them may be sent back to.
 
 pub mod document;
 pub(in crate::auth) mod id;
@@ -15,23 +15,23 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use self::document::{DocumentError, Documents};
-use self::id::{Method, Registration};
-use self::redirect::{Kind, Unacceptable};
-use super::pages::Asking;
+use self::id::{ClientAuthMethod, Registration};
+use self::redirect::{RedirectKind, Unacceptable};
+use super::pages::Applicant;
 use super::people::People;
 use crate::config::Config;
 use crate::config::names::UnknownClients;
 use crate::config::provider::Secret;
 use crate::vault::{self, Vault};
 
-/// Longest id that is looked at, whoever gave it out.
+/// The longest id that is looked at.
 const ID_BYTES_MAX: usize = 4096;
 
-/// Every client that can be known.
+/// All clients.
 pub(super) struct Clients {
     vault: Vault,
     documents: Documents,
-    declared: BTreeMap<String, Declared>,
+    declared: BTreeMap<String, DeclaredClient>,
     /// Our own id at the provider, which people paste into their client's configuration.
     own_id_at_provider: Option<String>,
     unknown: UnknownClients,
@@ -41,10 +41,10 @@ pub(super) struct Clients {
 }
 
 /// A client of `[auth.clients.ID]`.
-pub struct Declared {
+pub struct DeclaredClient {
     /// Its name on the consent page.
     pub name: Option<String>,
-    /// Where it may be sent back to.
+    /// The URIs that the browser may be sent back to.
     pub redirect_uris: Vec<String>,
     /// Its secret; none for a public client.
     pub secret: Option<Secret>,
@@ -54,18 +54,18 @@ pub struct Declared {
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) id: String,
-    /// What it says that it is called.
+    /// Its name, by its own account.
     pub(super) name: Option<String>,
-    standing: Standing,
+    standing: ClientKind,
     redirects: Redirects,
     proof: Proof,
     /// The `scope` of its registration (RFC 7591 §2), which counts where a request has none.
     pub(super) scope: Option<String>,
 }
 
-/// Who says what a client is.
+/// The source of the facts about a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum ClientKind {
     Registered,
     Document,
     Declared,
@@ -74,16 +74,17 @@ enum Standing {
 #[derive(Debug, Clone)]
 enum Redirects {
     Registered(Vec<String>),
-    /// Whatever may be registered: the client's registration is not known (`unknown_clients = "adopt"`).
+    /// All URIs that could be registered: the client's registration is not known (`unknown_clients = "adopt"`).
     Acceptable,
 }
 
-/// How a client proves that it is itself.
+/// The proof by which a client authenticates.
 #[derive(Debug, Clone)]
 enum Proof {
     /// It has nothing to prove it with (RFC 6749 §2.1, public clients).
     Public,
-    /// A secret that is a MAC of its id. It may be sent in either way: real clients send it in another than they registered.
+    /// A secret that is a MAC of its id. It may be sent in either way: real clients send it in another than they
+    /// registered.
     Derived,
     /// A secret from the configuration, sent in either way.
     Declared(Secret),
@@ -91,16 +92,16 @@ enum Proof {
     Assertion,
 }
 
-/// What a client showed at the token endpoint. An empty secret is none.
+/// The credentials of a request at the token endpoint. An empty secret is none.
 #[derive(Clone)]
-pub(super) enum Shown<'r> {
+pub(super) enum Credentials<'r> {
     Nothing,
     Secret(&'r str),
     /// An assertion under its own key, which only its document can prove.
     Assertion(&'r str),
 }
 
-/// Why there is no such client.
+/// The reason why there is no such client.
 #[derive(Debug)]
 pub(super) enum UnknownClient {
     /// The id was never given out here, or its key is gone.
@@ -115,7 +116,7 @@ impl Clients {
     pub(super) fn new(
         vault: Vault,
         documents: Documents,
-        declared: BTreeMap<String, Declared>,
+        declared: BTreeMap<String, DeclaredClient>,
         own_id_at_provider: Option<String>,
         unknown: UnknownClients,
         people: People,
@@ -143,7 +144,7 @@ impl Clients {
             return Ok(Client {
                 id: document.client_id,
                 name: document.name,
-                standing: Standing::Document,
+                standing: ClientKind::Document,
                 redirects: Redirects::Registered(document.redirect_uris),
                 proof: if document.needs_assertion { Proof::Assertion } else { Proof::Public },
                 scope: None,
@@ -155,13 +156,13 @@ impl Clients {
         }
     }
 
-    /// Whether what a client showed proves that it is the one. A public client shows nothing; a secret of
+    /// Tells whether credentials prove that they are the client's. A public client has none; a secret of
     /// a client that has none is a mistake of its configuration, and refused.
-    pub(super) fn has_proved(&self, client: &Client, shown: &Shown<'_>) -> bool {
+    pub(super) fn has_proved(&self, client: &Client, shown: &Credentials<'_>) -> bool {
         match (&client.proof, shown) {
-            (Proof::Public, Shown::Nothing) => true,
-            (Proof::Derived, Shown::Secret(secret)) => id::is_secret_of(&self.vault, &client.id, secret),
-            (Proof::Declared(expected), Shown::Secret(secret)) => {
+            (Proof::Public, Credentials::Nothing) => true,
+            (Proof::Derived, Credentials::Secret(secret)) => id::is_secret_of(&self.vault, &client.id, secret),
+            (Proof::Declared(expected), Credentials::Secret(secret)) => {
                 vault::is_equal(expected.reveal().as_bytes(), secret.as_bytes())
             }
             (Proof::Public | Proof::Derived | Proof::Declared(_) | Proof::Assertion, _) => false,
@@ -172,12 +173,12 @@ impl Clients {
         &self.documents
     }
 
-    /// Whether any client may be sent there, by the rules of the moment.
-    pub(super) fn accept(&self, uri: &str) -> Result<Kind, Unacceptable> {
+    /// Decides by the current rules whether any client may use a redirect URI.
+    pub(super) fn accept(&self, uri: &str) -> Result<RedirectKind, Unacceptable> {
         redirect::accept(uri, &self.config.borrow().auth.redirect_schemes)
     }
 
-    /// Whether this client may be sent there.
+    /// Tells whether this client may use a redirect URI.
     pub(super) fn may_send(&self, client: &Client, uri: &str) -> bool {
         let is_its_own = match &client.redirects {
             Redirects::Registered(registered) => redirect::matches(registered, uri),
@@ -186,18 +187,18 @@ impl Clients {
         is_its_own && self.accept(uri).is_ok()
     }
 
-    /// Whether the operator has declared a client. All others say themselves who they are.
+    /// Tells whether the operator has declared a client. All others describe themselves.
     pub(super) fn is_declared(&self, id: &str) -> bool {
         self.declared.contains_key(id)
     }
 }
 
 impl Client {
-    fn declared(id: &str, declared: &Declared) -> Self {
+    fn declared(id: &str, declared: &DeclaredClient) -> Self {
         Self {
             id: id.to_owned(),
             name: Some(declared.name.clone().unwrap_or_else(|| id.to_owned())),
-            standing: Standing::Declared,
+            standing: ClientKind::Declared,
             redirects: Redirects::Registered(declared.redirect_uris.clone()),
             proof: declared.secret.clone().map_or(Proof::Public, Proof::Declared),
             scope: None,
@@ -206,13 +207,13 @@ impl Client {
 
     fn registered(id: &str, registration: Registration) -> Self {
         let proof = match registration.method {
-            Method::None => Proof::Public,
-            Method::Post | Method::Basic => Proof::Derived,
+            ClientAuthMethod::None => Proof::Public,
+            ClientAuthMethod::Post | ClientAuthMethod::Basic => Proof::Derived,
         };
         Self {
             id: id.to_owned(),
             name: registration.name,
-            standing: Standing::Registered,
+            standing: ClientKind::Registered,
             redirects: Redirects::Registered(registration.redirect_uris),
             proof,
             scope: registration.scope,
@@ -223,7 +224,7 @@ impl Client {
         Self {
             id: id.to_owned(),
             name: None,
-            standing: Standing::Registered,
+            standing: ClientKind::Registered,
             redirects: Redirects::Acceptable,
             proof: Proof::Public,
             scope: None,
@@ -238,12 +239,12 @@ impl Client {
         }
     }
 
-    /// Who it is, for the page that asks.
-    pub(super) fn asking(&self) -> Asking {
+    /// The client, as the consent page shows it.
+    pub(super) fn asking(&self) -> Applicant {
         match self.standing {
-            Standing::Registered => Asking::Registered { name: self.name.clone() },
-            Standing::Document => Asking::Document { client_id: self.id.clone(), name: self.name.clone() },
-            Standing::Declared => Asking::Declared { name: self.name.clone().unwrap_or_else(|| self.id.clone()) },
+            ClientKind::Registered => Applicant::Registered { name: self.name.clone() },
+            ClientKind::Document => Applicant::Document { client_id: self.id.clone(), name: self.name.clone() },
+            ClientKind::Declared => Applicant::Declared { name: self.name.clone().unwrap_or_else(|| self.id.clone()) },
         }
     }
 
@@ -256,8 +257,8 @@ impl Client {
         }
     }
 
-    /// Whether it may prove itself with assertions: only a document says which keys are a client's.
+    /// Tells whether the client may authenticate by assertions: only a document names a client's keys.
     pub(super) fn may_assert(&self) -> bool {
-        self.standing == Standing::Document
+        self.standing == ClientKind::Document
     }
 }

@@ -59,7 +59,7 @@ async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: F
     response
 }
 
-/// Tells the client. Who has approved before, in another tab say, takes that back.
+/// Tells the client. An approval that was given before, in another tab say, is taken back.
 async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     let upstream = transaction::upstream_request(&server.requests, &form.id, server.callback_url());
     if let Err(error) = transaction::take_back(&server.store, &upstream.state).await {
@@ -72,8 +72,8 @@ async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     response
 }
 
-/// Whether a form was sent from a page of ours, as far as the browser says. With our referrer policy it says `null` for
-/// the origin of our own pages, but it also says `same-origin`, which no other site can make it say.
+/// Tells whether a form was sent from a page of ours, as far as the browser says. With our referrer policy it says
+/// `null` for the origin of our own pages, but it also says `same-origin`, which no other site can make it say.
 fn is_from_our_page(headers: &HeaderMap, base_url: &str) -> bool {
     let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());

@@ -12,7 +12,7 @@ use super::transaction::{LIFE_S, TransactionId};
 /// Logins of one browser that may be under way. Each costs every request of that browser some hundred bytes.
 const LOGINS_MAX: usize = 10;
 
-/// What a cookie is for.
+/// The purpose of a cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cookie {
     /// Set with the consent form, and wanted back with it.
@@ -21,7 +21,7 @@ pub(super) enum Cookie {
     Login,
 }
 
-/// How this server writes cookies.
+/// The cookies of this server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cookies {
     pub(super) is_https: bool,

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::store::StoreError;
 
-/// When a client should ask again after something was unavailable.
+/// Seconds after which a client may ask again, when something was unavailable.
 const RETRY_AFTER_S: u32 = 5;
 
-/// An error of `/token`, `/revoke` or `/register`. What a client is told is fixed words; what led to it is logged
+/// An error of `/token`, `/revoke` or `/register`. A client is told fixed words; the cause is logged
 /// where it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::auth) enum OAuthError {
@@ -27,9 +27,9 @@ pub(in crate::auth) enum OAuthError {
     InvalidTarget,
     /// A grant type that is not offered.
     UnsupportedGrantType,
-    /// RFC 7591.
+    /// RFC 7591 §3.2.2.
     InvalidRedirectUri(String),
-    /// RFC 7591.
+    /// RFC 7591 §3.2.2.
     InvalidClientMetadata(String),
     /// A body beyond its limit.
     TooLarge,
@@ -40,7 +40,7 @@ pub(in crate::auth) enum OAuthError {
 }
 
 impl OAuthError {
-    /// The code, its status, and what to say.
+    /// The status, the code and the description.
     fn outside(&self) -> (StatusCode, &'static str, &str) {
         let bad = StatusCode::BAD_REQUEST;
         match self {
@@ -70,7 +70,7 @@ impl OAuthError {
         }
     }
 
-    /// The answer that the client gets.
+    /// The answer for the client.
     pub(in crate::auth) fn response(&self) -> Response {
         let (status, code, description) = self.outside();
         let mut response = json(status, &json!({ "error": code, "error_description": ascii(description) }));
@@ -95,13 +95,13 @@ impl OAuthError {
         response
     }
 
-    /// Something that was not there at the moment.
+    /// The error when something is unavailable for a moment.
     pub(in crate::auth) fn unavailable() -> Self {
         Self::Unavailable { retry_after_s: RETRY_AFTER_S }
     }
 }
 
-/// Logged here, where it is known; the client hears that it may try again.
+/// Logs the cause; the client hears that it may try again.
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed");
@@ -109,8 +109,8 @@ impl From<StoreError> for OAuthError {
     }
 }
 
-impl From<super::parameters::Repeated> for OAuthError {
-    fn from(super::parameters::Repeated(name): super::parameters::Repeated) -> Self {
+impl From<super::parameters::RepeatedParameter> for OAuthError {
+    fn from(super::parameters::RepeatedParameter(name): super::parameters::RepeatedParameter) -> Self {
         Self::InvalidRequest(format!("parameter `{name}` is given more than once"))
     }
 }

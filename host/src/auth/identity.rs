@@ -1,23 +1,23 @@
-//! A person, as the identity provider says.
+//! A person, as the identity provider describes them.
 
 use serde::{Deserialize, Serialize};
 
-/// Who a person is, as the provider says.
+/// The identity of a person, as the provider states it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Who says so.
+    /// The issuer: the provider, or its tenant.
     pub issuer: String,
     /// The provider's name for the person, which never changes.
     pub subject: String,
     /// Their address.
     pub email: Option<String>,
-    /// Whether the provider has verified it. An address that was not verified may be somebody else's.
+    /// True if the provider has verified the address. One that was not verified may be somebody else's.
     pub email_verified: bool,
-    /// What they are called.
+    /// Their name.
     pub name: Option<String>,
-    /// What they belong to.
+    /// The organizations or groups that they belong to.
     pub organizations: Vec<String>,
-    /// Whether that is all of it. Sessions that an earlier version has kept do not say so.
+    /// The completeness of that list. Sessions of an earlier version do not have it.
     #[serde(default)]
     pub membership: Membership,
     /// Further addresses, verified or not: by these nobody is let in, and somebody may be turned away.
@@ -27,7 +27,7 @@ pub struct Identity {
     pub scopes: Vec<String>,
 }
 
-/// How much is known of what a person belongs to.
+/// The completeness of a person's list of organizations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Membership {

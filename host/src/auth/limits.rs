@@ -1,4 +1,4 @@
-//! How often one address may ask. A ceiling far above what people do, so that nobody keeps the server busy alone.
+//! Limits on the requests of one address, far above what people need, so that nobody keeps the server busy alone.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use super::errors::OAuthError;
 use crate::log_limiter::LogLimiter;
 use crate::peer::network;
 
-/// Addresses that are remembered before those are forgotten that have not asked for a while.
+/// The most addresses that are remembered, before those are forgotten that have not asked for a while.
 const ADDRESSES_MAX: usize = 10_000;
 
 /// Requests between two times of forgetting, which looks at every address.
@@ -20,7 +20,7 @@ const FORGET_EVERY: u32 = 1_024;
 
 static TOO_OFTEN: LogLimiter = LogLimiter::new("requests of addresses that ask too often");
 
-/// What is counted apart, so that one does not use up the other.
+/// The kinds of requests, each counted apart so that one does not use up the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bucket {
     /// `/register`: clients register often, and hosted ones share addresses.
@@ -33,7 +33,7 @@ pub(super) enum Bucket {
     Refresh,
 }
 
-/// The ceilings.
+/// The limits, by address.
 pub(super) struct Limits {
     register: DefaultKeyedRateLimiter<IpAddr>,
     authorize: DefaultKeyedRateLimiter<IpAddr>,
@@ -43,7 +43,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Each bucket takes so many requests a minute from one address.
+    /// Limits each address to so many requests a minute in each bucket.
     pub(super) fn new(per_minute: u32) -> Self {
         let per_minute = NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN);
         let limiter = || RateLimiter::keyed(Quota::per_minute(per_minute));
@@ -59,7 +59,7 @@ impl Limits {
     /// Counts a request.
     ///
     /// # Errors
-    /// Too many: when to come again.
+    /// [`OAuthError::SlowDown`], with the time to come again.
     pub(super) fn count(&self, bucket: Bucket, address: IpAddr) -> Result<(), OAuthError> {
         let limiter = match bucket {
             Bucket::Register => &self.register,

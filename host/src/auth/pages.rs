@@ -1,7 +1,7 @@
-//! The pages of a login: what people are asked, told, and sent on with.
+//! The pages of a login.
 //!
-//! No page has a script. What a client or a provider says about itself is shown as text, freed of what is invisible,
-//! and as the claim that it is; hosts are shown in ASCII.
+//! No page has a script. The words of clients and providers are shown as text, freed of invisible characters,
+//! and as the claims that they are; hosts are shown in ASCII.
 
 mod names;
 mod place;
@@ -21,7 +21,7 @@ use crate::config::address::BaseUrl;
 use crate::html;
 use crate::sanitize::{clean, cut};
 
-/// How much of a provider's words is quoted.
+/// The longest quote of a provider's words.
 const MAX_QUOTE_BYTES: usize = 1 << 10;
 
 /// Asks whether a client may have access. The answer is a form that is sent to `/consent`, with the fields `request`
@@ -30,48 +30,43 @@ const MAX_QUOTE_BYTES: usize = 1 << 10;
 pub struct ConsentPage {
     /// The validated request, sealed; it comes back with the answer.
     pub sealed_request: String,
-    /// Who asks.
-    pub client: Asking,
-    /// Where the client wants the person sent back to, as it was written.
+    pub client: Applicant,
+    /// The client's redirect URI, as it was written.
     pub redirect_uri: String,
-    /// The scopes asked for, and what each allows, in words.
+    /// The scopes asked for, each with a description.
     pub scopes: Vec<(String, String)>,
-    /// Who logs people in.
     pub provider: String,
-    /// What the provider is asked for.
+    /// The scopes that the provider is asked for.
     pub provider_scopes: Vec<String>,
 }
 
-/// A client that asks for access, and whose word its name is.
+/// A client that asks for access, with the source of its name.
 #[derive(Debug)]
-pub enum Asking {
-    /// It registered itself: the name is its own claim.
+pub enum Applicant {
+    /// A client that registered itself: the name is its own claim.
     Registered {
-        /// As it calls itself.
+        /// The name that it gives itself.
         name: Option<String>,
     },
-    /// Its id is the URL of a document, which was fetched from there.
+    /// A client whose id is the URL of a document.
     Document {
-        /// The URL.
         client_id: String,
-        /// As the document calls it.
+        /// The name in the document.
         name: Option<String>,
     },
-    /// It is declared in `tinymcp.toml`.
     Declared {
-        /// As the operator calls it, or else its id.
+        /// The name that the operator gives it, or else its id.
         name: String,
     },
 }
 
-/// Tells of something that a person must know, mostly a failure.
+/// Tells a person of a failure.
 #[derive(Debug)]
 pub struct MessagePage {
-    /// The failure that it shows.
     pub failure: Failure,
-    /// Finds the cause in the log.
+    /// The reference by which the cause is found in the log.
     pub reference: String,
-    /// Where the person is taken afterwards.
+    /// The way back to the client, if it is to learn of the failure.
     pub forward: Option<Forward>,
 }
 
@@ -80,9 +75,8 @@ pub struct MessagePage {
 pub struct Forward {
     /// The client's validated redirect URI, with the error in its query.
     pub url: String,
-    /// The client's name.
     pub client: String,
-    /// How long the page can be read before the browser goes on; without it, only a click leads there.
+    /// Seconds until the browser goes on by itself; without it, only a click leads there.
     pub after_s: Option<u32>,
 }
 
@@ -91,64 +85,57 @@ pub struct Forward {
 /// knows, or that nobody has approved, is to have the browser by a person's click alone (RFC 9700 §4.11.2).
 #[derive(Debug)]
 pub struct ReturnPage {
-    /// The status: a request that was bad is one on a page, too.
+    /// The status: 400 for a bad request, on a page too.
     pub status: StatusCode,
     /// The client's validated redirect URI, with the answer in its query.
     pub url: String,
-    /// What the client is told.
+    /// The result that the client is told.
     pub outcome: Outcome,
-    /// Who decides that the browser goes there.
-    pub going: Going,
+    /// The step that takes the browser there.
+    pub going: Continuation,
 }
 
-/// Who decides that a browser goes on from a page.
+/// The step that takes a browser on from a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Going {
-    /// The page: the browser goes at once.
+pub enum Continuation {
+    /// None: the browser goes at once.
     ByItself,
-    /// The person, by a click.
+    /// A click of the person.
     ByClick,
-    /// The person, who has not approved the client.
+    /// A click of a person who has not approved the client.
     Unapproved,
 }
 
 /// The end of a login whose client has everything already, for a browser that comes back to it.
 #[derive(Debug)]
 pub struct LoggedInPage {
-    /// The client's name.
     pub client: String,
-    /// How the person is called.
     pub person: Option<String>,
 }
 
-/// How a login ended.
+/// The result of a login.
 #[derive(Debug)]
 pub enum Outcome {
-    /// With access for the client.
     LoggedIn {
-        /// How the person is called.
         person: Option<String>,
     },
-    /// The person said no.
     Denied,
-    /// It did not work.
     Failed {
-        /// What the client is told, with a reference to the log where that says more.
+        /// The text for the client, with a reference to the log where that says more.
         why: String,
     },
 }
 
 impl ConsentPage {
-    /// The page as an answer.
     pub fn response(&self, base_url: &BaseUrl) -> Response {
         html::answer(StatusCode::OK, &self.view(base_url), base_url)
     }
 
     fn view<'a>(&'a self, base_url: &'a BaseUrl) -> ConsentView<'a> {
         let (name, vouched_by) = match &self.client {
-            Asking::Registered { name } => (name.as_deref(), VouchedBy::Nobody),
-            Asking::Document { client_id, name } => (name.as_deref(), VouchedBy::Domain(host_of(client_id))),
-            Asking::Declared { name } => (Some(name.as_str()), VouchedBy::Operator),
+            Applicant::Registered { name } => (name.as_deref(), VouchedBy::Nobody),
+            Applicant::Document { client_id, name } => (name.as_deref(), VouchedBy::Domain(host_of(client_id))),
+            Applicant::Declared { name } => (Some(name.as_str()), VouchedBy::Operator),
         };
         let name = name.map(clean_name).filter(|name| !name.is_empty());
         let heading = match (&name, &vouched_by) {
@@ -186,7 +173,7 @@ struct ConsentView<'a> {
     sealed_request: &'a str,
 }
 
-/// Who says what a client is.
+/// The party whose word a client's name is.
 enum VouchedBy {
     Nobody,
     Domain(String),
@@ -199,7 +186,6 @@ impl MessagePage {
         if html::is_preferred(headers) { self.response(base_url) } else { self.json() }
     }
 
-    /// The page as an answer.
     pub fn response(&self, base_url: &BaseUrl) -> Response {
         html::answer(self.failure.status, &self.view(base_url), base_url)
     }
@@ -280,7 +266,6 @@ fn passages(text: &str) -> Vec<Passage> {
 }
 
 impl ReturnPage {
-    /// The page as an answer.
     pub fn response(&self, base_url: &BaseUrl) -> Response {
         html::answer(self.status, &self.view(base_url), base_url)
     }
@@ -303,7 +288,7 @@ struct ReturnView<'a> {
     url: &'a str,
     place: Place,
     outcome: &'a Outcome,
-    going: Going,
+    going: Continuation,
 }
 
 /// The form of the built-in login, which asks for a name.
@@ -327,7 +312,6 @@ impl NamePage<'_> {
 }
 
 impl LoggedInPage {
-    /// The page as an answer.
     pub fn response(&self, base_url: &BaseUrl) -> Response {
         html::answer(StatusCode::OK, &self.view(base_url), base_url)
     }

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::overload::Overload;
 
-/// Time for a client to send its request's body, of which nobody knows yet whose it is.
+/// Time for a client to send its request's body: nobody knows yet who the client is.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The largest form: a consent form with a sealed request of a long registration has some 20 KiB.
@@ -23,9 +23,9 @@ pub(super) struct Parameters(Vec<(String, String)>);
 
 /// A parameter that is given twice.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Repeated(pub(super) String);
+pub(super) struct RepeatedParameter(pub(super) String);
 
-/// Why a body cannot be read.
+/// The reason why a body cannot be read.
 #[derive(Debug)]
 pub(super) enum BodyError {
     TooLarge,
@@ -71,12 +71,12 @@ impl Parameters {
     /// The value of a parameter that is given at most once.
     ///
     /// # Errors
-    /// [`Repeated`] when it is given more often.
-    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
+    /// [`RepeatedParameter`] when it is given more often.
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, RepeatedParameter> {
         let mut values = self.0.iter().filter(|(key, _)| key == name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(Repeated(name.to_owned()));
+            return Err(RepeatedParameter(name.to_owned()));
         }
         Ok(first.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty()))
     }
@@ -84,14 +84,14 @@ impl Parameters {
     /// Checks that nothing is given twice, read or not (RFC 6749 §3.1, §3.2), but for these.
     ///
     /// # Errors
-    /// [`Repeated`] with the first name that is.
-    pub(super) fn expect_single(&self, except: &[&str]) -> Result<(), Repeated> {
+    /// [`RepeatedParameter`] with the first name that is.
+    pub(super) fn expect_single(&self, except: &[&str]) -> Result<(), RepeatedParameter> {
         let mut seen = BTreeSet::new();
         let mut names = self.0.iter().map(|(name, _)| name.as_str()).filter(|name| !except.contains(name));
-        names.find(|name| !seen.insert(*name)).map_or(Ok(()), |name| Err(Repeated(name.to_owned())))
+        names.find(|name| !seen.insert(*name)).map_or(Ok(()), |name| Err(RepeatedParameter(name.to_owned())))
     }
 
-    /// The parameters as a query again, in which every `+` is a space that was none and is written as one.
+    /// The parameters as a query again. Spaces are written as `%20`, since a `+` in a `state` may be a plus.
     pub(super) fn encode(&self) -> String {
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish();
         query.replace('+', "%20")
@@ -123,14 +123,14 @@ fn state(raw: &[u8]) -> String {
     Some(decode(&plus_as_it_is)).filter(|text| is_padded_base64(text)).unwrap_or_else(|| decode(raw))
 }
 
-/// Whether a text is base64 with as much padding as it needs (RFC 4648 §4).
+/// True for base64 with as much padding as it needs (RFC 4648 §4).
 fn is_padded_base64(text: &str) -> bool {
     let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     text.len().is_multiple_of(4) && !digits.is_empty() && digits.bytes().all(is_digit)
 }
 
-/// Whether the body is said to be a form.
+/// True if the headers announce a form.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -165,10 +165,10 @@ mod tests {
         assert_eq!(parameters.one("a"), Ok(Some("1")));
         assert_eq!(parameters.one("b"), Ok(None));
         assert_eq!(parameters.one("c"), Ok(Some("x y&")));
-        assert_eq!(parameters.one("d"), Err(Repeated("d".to_owned())));
+        assert_eq!(parameters.one("d"), Err(RepeatedParameter("d".to_owned())));
         assert_eq!(parameters.one("e"), Ok(None));
         assert_eq!(parameters.all("d").count(), 2);
-        assert_eq!(parameters.expect_single(&[]), Err(Repeated("d".to_owned())));
+        assert_eq!(parameters.expect_single(&[]), Err(RepeatedParameter("d".to_owned())));
         assert_eq!(parameters.expect_single(&["d"]), Ok(()));
         assert_eq!(Parameters::parse(b"a=\r\n&b=\xff").encode(), "a=%0D%0A&b=%EF%BF%BD");
     }
@@ -216,7 +216,7 @@ mod tests {
             let again = Parameters::parse(parameters.encode().as_bytes());
             assert_eq!(again.one("state"), parameters.one("state"), "{raw}: {}", parameters.encode());
         }
-        assert_eq!(Parameters::parse(b"%73tate=ab+d&&state").one("state"), Err(Repeated("state".to_owned())));
+        assert_eq!(Parameters::parse(b"%73tate=ab+d&&state").one("state"), Err(RepeatedParameter("state".to_owned())));
         assert_eq!(Parameters::parse(b"&%73tate=ab+d&").one("state"), Ok(Some("ab+d")));
         assert_eq!(Parameters::parse(b"state").one("state"), Ok(None));
     }

@@ -45,7 +45,7 @@ fn written_path(url: &str) -> Option<&str> {
 }
 
 /// The server's URL as the request's client spells it: on loopback the name that the client uses, since strict clients
-/// compare; otherwise, and in whatever else is published, `base_url`.
+/// compare; otherwise, and in everything else that is published, `base_url`.
 pub(super) fn base_for(base_url: &BaseUrl, host: Option<&HeaderValue>) -> String {
     match alias(base_url, host) {
         Some(alias) => format!("{}://{alias}", base_url.scheme()),

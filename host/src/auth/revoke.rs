@@ -14,7 +14,7 @@ use super::limits::Bucket;
 use super::server::AuthorizationServer;
 use super::token::{missing, read};
 
-/// Serves the revocation endpoint: 200 for what was revoked, and for what there never was (RFC 7009 §2.2).
+/// Serves the revocation endpoint: 200 for a token that was revoked, and for one that there never was (RFC 7009 §2.2).
 pub(crate) async fn revoke(
     server: &Arc<AuthorizationServer>,
     address: IpAddr,

@@ -1,4 +1,4 @@
-//! The authorization server: what its endpoints share.
+//! The authorization server: the state and the steps that its endpoints share.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::clients::document::Documents;
-use super::clients::redirect::{self, Kind};
-use super::clients::{Clients, Declared};
+use super::clients::redirect::{self, RedirectKind};
+use super::clients::{Clients, DeclaredClient};
 use super::cookies::{Cookie, Cookies};
 use super::failures::Failure;
 use super::limits::{Bucket, Limits};
-use super::pages::{Forward, Going, MessagePage, Outcome, ReturnPage};
+use super::pages::{Continuation, Forward, MessagePage, Outcome, ReturnPage};
 use super::people::People;
 use super::sessions::{Lives, Sessions, Turns};
 use super::transaction::{self, TransactionId, ValidatedRequest};
@@ -32,37 +32,37 @@ use crate::state::StateDir;
 use crate::store::{Key, Store};
 use crate::vault::{self, Vault};
 
-/// How long a page can be read before the browser goes on to the client that has to learn of the error too.
+/// Seconds that a page can be read before the browser goes on to the client, which has to learn of the error too.
 const FORWARD_AFTER_S: u32 = 30;
 
-/// What is logged of a cause, which may quote a stranger or the provider.
+/// The longest cause that is logged: it may quote a stranger or the provider.
 const CAUSE_BYTES: usize = 1024;
 
-/// When a browser, or whoever acts for one, should ask again after something was unavailable.
+/// Seconds after which a browser may ask again, when something was unavailable.
 const RETRY_AFTER_S: u32 = 10;
 
-/// The purposes of keys. Changing one voids what was made with it.
+/// The purposes of keys. Changing one voids everything that was made with its key.
 const CLIENT_IDS: &str = "tinymcp 2026 client ids";
 const TOKENS: &str = "tinymcp 2026 tokens";
 const REQUESTS: &str = "tinymcp 2026 authorization requests";
 
-/// What an authorization server is made of.
+/// The parts of an authorization server.
 pub struct ServerParts<'a> {
     /// The configuration; scopes of plugins change while the server runs.
     pub config: watch::Receiver<Arc<Config>>,
     /// Clients of `[auth.clients]`, their secrets resolved.
-    pub clients: BTreeMap<String, Declared>,
-    /// Who logs people in.
+    pub clients: BTreeMap<String, DeclaredClient>,
+    /// The identity provider.
     pub upstream: Arc<Upstream>,
-    /// What fetches the metadata documents of clients.
+    /// The metadata documents of clients.
     pub documents: Documents,
-    /// Holds the keys.
+    /// The directory that holds the keys.
     pub state: &'a StateDir,
-    /// Where sessions are kept.
+    /// The store of sessions.
     pub store: Store,
-    /// Where tasks run that end with the server.
+    /// Tasks that end with the server.
     pub tasks: &'a TaskTracker,
-    /// Where requests are finished whose clients may have gone away. The store is not closed before them.
+    /// Tasks that finish requests of clients which may have gone away. The store is not closed before them.
     pub in_flight: &'a TaskTracker,
 }
 
@@ -73,9 +73,9 @@ pub struct AuthorizationServer {
     pub(super) sessions: Arc<Sessions>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) store: Store,
-    /// Of authorizations under way.
+    /// The key of authorizations under way.
     pub(super) requests: Vault,
-    /// Of logins whose answer from the provider is looked at, one load at a time.
+    /// The turns of callbacks: each login's answer from the provider is looked at by one load at a time.
     pub(super) answering: Turns<Key>,
     pub(super) cookies: Cookies,
     pub(super) limits: Limits,
@@ -83,7 +83,7 @@ pub struct AuthorizationServer {
 }
 
 impl AuthorizationServer {
-    /// Puts one together.
+    /// Builds the server.
     pub fn new(parts: ServerParts<'_>) -> Self {
         let ServerParts { config, clients, upstream, documents, state, store, tasks, in_flight } = parts;
         let current = Arc::clone(&config.borrow());
@@ -123,28 +123,28 @@ impl AuthorizationServer {
         }
     }
 
-    /// The issuer, and what every published URL begins with.
+    /// The issuer, and the beginning of every published URL.
     pub fn base_url(&self) -> &BaseUrl {
         &self.base_url
     }
 
-    /// Tells the browser that approved a login, by the cookie that it got then.
+    /// True for the browser that approved the login, by the cookie that it got then.
     pub(super) fn is_bound(&self, headers: &HeaderMap, id: &TransactionId) -> bool {
         let cookie = self.cookies.get(headers, Cookie::Login, id).unwrap_or_default();
         vault::is_equal(cookie.as_bytes(), transaction::binding(&self.requests, id).as_bytes())
     }
 
-    /// Who logs people in.
+    /// The identity provider.
     pub fn provider(&self) -> &str {
         self.upstream.display_name()
     }
 
-    /// Whether people can log in: the provider is known.
+    /// True if people can log in: the provider is known.
     pub fn is_ready(&self) -> bool {
         self.upstream.is_known()
     }
 
-    /// Whether anybody may log in, and only from this machine.
+    /// True with the built-in login: anybody may log in, and only from this machine.
     pub(crate) fn is_local(&self) -> bool {
         is_local(&self.upstream)
     }
@@ -152,7 +152,7 @@ impl AuthorizationServer {
     /// Counts a step of a login in a browser.
     ///
     /// # Errors
-    /// Too many from one address: what it is answered.
+    /// The answer for an address that has sent too many.
     pub(crate) fn count_authorization(&self, address: IpAddr, headers: &HeaderMap) -> Result<(), Box<Response>> {
         self.limits.count(Bucket::Authorize, address).map_err(|too_many| {
             if !html::is_preferred(headers) {
@@ -170,7 +170,7 @@ impl AuthorizationServer {
         self.sessions.people()
     }
 
-    /// Where the provider sends people back to.
+    /// The URL that the provider sends people back to.
     pub(super) fn callback_url(&self) -> String {
         self.base_url.callback()
     }
@@ -184,8 +184,8 @@ impl AuthorizationServer {
     pub(super) fn page_and_back(&self, headers: &HeaderMap, failure: Failure, back: Option<Back<'_>>) -> Response {
         let forward = back.and_then(|back| {
             let after_s = match self.way(&back) {
-                Way::Redirect | Way::Page(Going::ByItself) => Some(FORWARD_AFTER_S),
-                Way::Page(Going::ByClick | Going::Unapproved) => None,
+                Way::Redirect | Way::Page(Continuation::ByItself) => Some(FORWARD_AFTER_S),
+                Way::Page(Continuation::ByClick | Continuation::Unapproved) => None,
                 Way::Closed => return None,
             };
             let url = self.error_url(&back, failure.error, &failure.explanation.title);
@@ -206,7 +206,7 @@ impl AuthorizationServer {
             Way::Redirect => see_other(&url),
             Way::Page(going) => {
                 let status = match (going, &outcome) {
-                    (Going::Unapproved, Outcome::Failed { .. }) => StatusCode::BAD_REQUEST,
+                    (Continuation::Unapproved, Outcome::Failed { .. }) => StatusCode::BAD_REQUEST,
                     _ => StatusCode::OK,
                 };
                 ReturnPage { status, url, outcome, going }.response(&self.base_url)
@@ -215,14 +215,14 @@ impl AuthorizationServer {
         }
     }
 
-    /// How an answer gets back to its client.
+    /// Chooses the way of an answer to its client.
     fn way(&self, back: &Back<'_>) -> Way {
         match self.clients.accept(back.redirect_uri) {
             Err(_) => Way::Closed,
-            Ok(_) if !back.is_approved => Way::Page(Going::Unapproved),
-            Ok(Kind::Web | Kind::Loopback) => Way::Redirect,
-            Ok(Kind::App { is_known: true }) => Way::Page(Going::ByItself),
-            Ok(Kind::App { is_known: false }) => Way::Page(Going::ByClick),
+            Ok(_) if !back.is_approved => Way::Page(Continuation::Unapproved),
+            Ok(RedirectKind::Web | RedirectKind::Loopback) => Way::Redirect,
+            Ok(RedirectKind::App { is_known: true }) => Way::Page(Continuation::ByItself),
+            Ok(RedirectKind::App { is_known: false }) => Way::Page(Continuation::ByClick),
         }
     }
 
@@ -262,7 +262,7 @@ pub(super) struct Back<'r> {
     pub(super) redirect_uri: &'r str,
     pub(super) state: Option<&'r str>,
     pub(super) client: &'r str,
-    /// Whether a person has approved the client in this login, or the operator has declared it. Until then it is a
+    /// True once a person has approved the client in this login, or if the operator has declared it. Until then it is a
     /// stranger, to whom no browser is sent without a click (RFC 9700 §4.11.2).
     pub(super) is_approved: bool,
 }
@@ -279,11 +279,11 @@ impl<'r> Back<'r> {
     }
 }
 
-/// How an answer gets back to a client.
+/// The way of an answer to its client.
 enum Way {
     Redirect,
-    Page(Going),
-    /// Not at all: what was taken when the login began is not any more.
+    Page(Continuation),
+    /// None: the redirect URI was acceptable when the login began, and is not any more.
     Closed,
 }
 
@@ -295,7 +295,7 @@ fn message(failure: Failure, forward: Option<Forward>) -> MessagePage {
     MessagePage { failure, reference, forward }
 }
 
-/// Finds a page's cause in the log.
+/// A new reference, by which a page's cause is found in the log.
 pub(super) fn reference() -> String {
     format!("{:08x}", rand::random::<u32>())
 }

@@ -1,17 +1,17 @@
-//! Sessions: what one person's login through one client has given out, and what becomes of it.
+//! Sessions: the tokens of one person's login through one client, from the code to the end.
 //!
-//! [`refresh`] and [`bearer`] are what becomes of the two kinds of tokens; here are the code, the end, and the row.
+//! [`refresh`] and [`bearer`] serve the two kinds of tokens; here are the code, the end of a session, and its row.
 //!
 //! Invariant: a session is one row of the store ([`record`]), and every change of it is a compare-and-swap on that
 //! row. Two redemptions of a code, two refreshes, or a refresh and a revocation therefore have one winner, whichever
-//! process they reach; the loser reads the row again and sees what became of it.
+//! process they reach; the loser reads the row again and finds the result.
 
 pub(super) mod bearer;
 mod cache;
+mod concurrency;
 mod record;
 mod refresh;
 mod refused;
-mod together;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
-use self::cache::Cache;
+use self::cache::SessionCache;
+use self::concurrency::{AnswerCache, PendingRenewals};
+pub(super) use self::concurrency::{StartTime, Turns};
 pub(super) use self::record::Answer;
-use self::record::{Access, Code, Record, Refresh};
-use self::together::{Answered, Unsaved};
-pub(super) use self::together::{Began, Turns};
+use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
 use super::errors::OAuthError;
 use super::people::People;
-use super::tokens::{Family, Kind, Token, TokenHash};
+use super::tokens::{Family, Token, TokenHash, TokenKind};
 use super::upstream::Upstream;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::UpstreamTokens;
@@ -41,7 +41,7 @@ use crate::vault::{self, Vault};
 /// browser is on another machine, people carry the URL over by hand.
 const CODE_TTL: Duration = Duration::from_secs(300);
 
-/// How long the row of a refused code is kept, or of one that nobody has used.
+/// The life of the row of a code that was refused, or that nobody has used.
 const CODE_REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Tries of a compare-and-swap. Each loss means that somebody else has won, so more than a few are a fault.
@@ -53,17 +53,17 @@ const BAD_CODE: OAuthError = OAuthError::InvalidGrant(
     "the code is unknown, expired or used, or belongs to another client, redirect URI or code_challenge",
 );
 
-/// How long tokens live.
+/// The lives of tokens.
 #[derive(Debug, Clone)]
 pub(super) struct Lives {
     pub(super) access: Duration,
-    /// Since the last refresh.
+    /// The life of a refresh token, from the last refresh on.
     pub(super) refresh: Duration,
-    /// Since the login, whatever happens.
+    /// The longest life of a session, from the login on.
     pub(super) session_max: Option<Duration>,
-    /// How long the answer to a refresh may be repeated once a token of it was seen.
+    /// The time for which the answer to a refresh may be repeated once a token of it was seen.
     pub(super) grace: Duration,
-    /// How long the provider may refuse one of them.
+    /// The time for which the provider may refuse to renew one session before it ends.
     pub(super) refused: Duration,
 }
 
@@ -77,41 +77,41 @@ pub(super) struct NewSession {
     pub(super) challenge: String,
 }
 
-/// What has become of a code.
+/// The progress of a code towards tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     /// It can be redeemed.
     Waiting,
-    /// It was, and its session goes on.
+    /// It was redeemed, and its session goes on.
     Redeemed,
     /// It was not redeemed in time or not by its client, or its session has ended.
     Over,
 }
 
-/// What a client presents with a code.
+/// The request of a client that redeems a code.
 pub(super) struct Redemption {
     pub(super) code: String,
     pub(super) client_id: String,
     pub(super) redirect_uri: Option<String>,
     pub(super) verifier: String,
-    pub(super) began: Began,
+    pub(super) began: StartTime,
 }
 
-/// All sessions. Everything here works on handles, so that one `Arc` serves every request.
+/// All sessions; one `Arc` of it serves every request.
 pub(super) struct Sessions {
     store: Store,
     vault: Vault,
     people: People,
     upstream: Arc<Upstream>,
     lives: Lives,
-    cache: Cache,
+    cache: SessionCache,
     turns: Turns<Family>,
-    answered: Answered,
-    unsaved: Unsaved,
+    answered: AnswerCache,
+    unsaved: PendingRenewals,
     in_flight: TaskTracker,
 }
 
-/// What a session's row is looked up by.
+/// The key of a session's row.
 fn key(family: &Family) -> Key {
     Key::of(family.bytes())
 }
@@ -133,15 +133,15 @@ impl Sessions {
         &self.people
     }
 
-    /// Begins a session, and gives the code for it. What is written `beside` it, with the code, is written together with
-    /// it or not at all: then there is no code.
+    /// Begins a session, and gives its code. The row `beside` it, which is made with the code, is written together with
+    /// the session or not at all; without it, there is no code.
     pub(super) async fn begin(
         &self,
         login: NewSession,
         beside: impl FnOnce(&str) -> Write,
     ) -> Result<Option<String>, StoreError> {
         let family = Family::new();
-        let code = Token::new(&self.vault, Kind::Code, family);
+        let code = Token::new(&self.vault, TokenKind::Code, family);
         let now_s = now_s();
         let record = Record {
             identity: login.identity,
@@ -150,7 +150,7 @@ impl Sessions {
             approved: login.approved,
             created_s: now_s,
             changes: 0,
-            code: Code {
+            code: CodeRecord {
                 hash: code.hash(),
                 redirect_uri: login.redirect_uri,
                 challenge: login.challenge,
@@ -168,9 +168,9 @@ impl Sessions {
         Ok((committed == Committed::Done).then(|| code.text().to_owned()))
     }
 
-    /// What has become of a code.
+    /// The progress of a code towards tokens.
     pub(super) async fn progress(&self, raw_code: &str) -> Result<Progress, StoreError> {
-        let Some(code) = Token::open(&self.vault, Kind::Code, raw_code) else { return Ok(Progress::Over) };
+        let Some(code) = Token::open(&self.vault, TokenKind::Code, raw_code) else { return Ok(Progress::Over) };
         let Some((_, record)) = self.load(&code.family).await? else { return Ok(Progress::Over) };
         Ok(match record.code.used_ms {
             None if record.code.expires_s > now_s() => Progress::Waiting,
@@ -181,15 +181,15 @@ impl Sessions {
 
     /// Exchanges an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.6).
     ///
-    /// Of redemptions at once one wins, and the others share its answer. A wrong client or redirect URI leaves the code as
-    /// it is, so that nobody can use up somebody else's; a wrong verifier uses it up.
+    /// Of redemptions at once one wins, and the others share its answer. A wrong client or redirect URI leaves the code
+    /// as it is, so that nobody can use up somebody else's; a wrong verifier uses it up.
     ///
     /// # Errors
-    /// `invalid_grant`, without saying which of its reasons. A code that comes again with its verifier, later than
+    /// `invalid_grant`, without the reason. A code that comes again with its verifier, later than
     /// a client tries again, was stolen with it and ends the session; without its verifier it was in a URL that
     /// somebody has read, and nobody can do anything with it.
     pub(super) async fn redeem(self: &Arc<Self>, redemption: Redemption) -> Result<Answer, OAuthError> {
-        let code = Token::open(&self.vault, Kind::Code, &redemption.code).ok_or(BAD_CODE)?;
+        let code = Token::open(&self.vault, TokenKind::Code, &redemption.code).ok_or(BAD_CODE)?;
         let sessions = Arc::clone(self);
         // A client that goes away must not keep the answer from the others that wait for it.
         let work = async move {
@@ -234,7 +234,7 @@ impl Sessions {
             }
             let granted = self.granted(&record, None);
             let (answer, refresh) = self.mint(code.family, &mut record, granted, 0, now_s);
-            record.refresh = Some(Refresh { current: refresh, generation: 0, predecessor: None });
+            record.refresh = Some(RefreshRecord { current: refresh, generation: 0, predecessor: None });
             let expires = self.expires(&record);
             if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
                 self.remember(code.family, &record);
@@ -246,9 +246,9 @@ impl Sessions {
     }
 
     /// Revokes a token of this client (RFC 7009): a refresh token with its whole session, an access token alone.
-    /// What is unknown, or another client's, is left as it is, and nobody is told.
+    /// An unknown token, or another client's, is left as it is, and nobody is told.
     pub(super) async fn revoke(&self, raw_token: &str, client_id: &str) -> Result<(), OAuthError> {
-        if let Some(token) = Token::open(&self.vault, Kind::Refresh, raw_token) {
+        if let Some(token) = Token::open(&self.vault, TokenKind::Refresh, raw_token) {
             let Some((_, record)) = self.load(&token.family).await? else { return Ok(()) };
             if record.client_id == client_id {
                 tracing::info!(session = ?token.family, "revoked by its client; the session ends");
@@ -256,7 +256,7 @@ impl Sessions {
             }
             return Ok(());
         }
-        let Some(token) = Token::open(&self.vault, Kind::Access, raw_token) else { return Ok(()) };
+        let Some(token) = Token::open(&self.vault, TokenKind::Access, raw_token) else { return Ok(()) };
         for _ in 0..TRIES {
             let Some((row, mut record)) = self.load(&token.family).await? else { return Ok(()) };
             let hash = token.hash();
@@ -273,7 +273,7 @@ impl Sessions {
         Err(OAuthError::unavailable())
     }
 
-    /// What an access token holds: what was approved, cut to what the person holds, and to what is asked for now.
+    /// The scopes of an access token: those that were approved, that the person holds, and that are asked for now.
     fn granted(&self, record: &Record, asked: Option<&BTreeSet<String>>) -> BTreeSet<String> {
         let granted = &record.approved & &self.people.held_by(&record.identity);
         match asked {
@@ -290,13 +290,13 @@ impl Sessions {
         generation: u32,
         now_s: u64,
     ) -> (Answer, TokenHash) {
-        let refresh = Token::new(&self.vault, Kind::Refresh, family);
+        let refresh = Token::new(&self.vault, TokenKind::Refresh, family);
         let (access_token, expires_s) = self.mint_access(family, record, scopes.clone(), generation, now_s);
         let refresh_token = refresh.text().to_owned();
         (Answer { access_token, refresh_token, scopes, issued_s: now_s, expires_s }, refresh.hash())
     }
 
-    /// Adds an access token to the record; the text of it, and when it ends.
+    /// Adds an access token to the record. Returns its text and its end.
     fn mint_access(
         &self,
         family: Family,
@@ -305,13 +305,13 @@ impl Sessions {
         generation: u32,
         now_s: u64,
     ) -> (String, u64) {
-        let access = Token::new(&self.vault, Kind::Access, family);
+        let access = Token::new(&self.vault, TokenKind::Access, family);
         let expires_s = self.access_end_s(record, now_s);
-        record.add_access(Access { hash: access.hash(), expires_s, scopes, generation }, now_s);
+        record.add_access(AccessRecord { hash: access.hash(), expires_s, scopes, generation }, now_s);
         (access.text().to_owned(), expires_s)
     }
 
-    /// When an access token ends that is made now.
+    /// The end of an access token that is made now.
     fn access_end_s(&self, record: &Record, now_s: u64) -> u64 {
         let end_s = now_s + self.lives.access.as_secs();
         self.lives.session_max.map_or(end_s, |max| end_s.min(record.created_s + max.as_secs()))
@@ -347,7 +347,8 @@ impl Sessions {
         self.store.commit(vec![Write::Replace { table, key: key(family), revision, value, expires }]).await
     }
 
-    /// Ends a session for good: its row is gone before anybody is told, and whatever is presented later finds nothing.
+    /// Ends a session for good: its row is gone before anybody is told, and tokens that are presented later find
+    /// nothing.
     async fn end(&self, family: &Family, record: Option<Record>) -> Result<(), StoreError> {
         self.store.commit(vec![Write::Remove { table: Table::Session, key: key(family) }]).await?;
         self.cache.end(*family);
@@ -363,7 +364,7 @@ fn encode(record: &Record) -> Vec<u8> {
     serde_json::to_vec(record).expect("a record is JSON")
 }
 
-/// Whether the verifier is the one of the challenge, by S256 (RFC 7636 §4.6).
+/// Tells whether a verifier belongs to a challenge, by S256 (RFC 7636 §4.6).
 fn fits(verifier: &str, challenge: &str) -> bool {
     let is_verifier = (43..=128).contains(&verifier.len())
         && verifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));

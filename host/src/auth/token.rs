@@ -13,7 +13,7 @@ use super::limits::Bucket;
 use super::parameters::{self, BodyError, Parameters};
 use super::resource;
 use super::server::AuthorizationServer;
-use super::sessions::{Answer, Began, Redemption};
+use super::sessions::{Answer, Redemption, StartTime};
 use crate::clock::now_s;
 
 /// Serves the token endpoint.
@@ -23,7 +23,7 @@ pub(crate) async fn token(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    let began = Began::now();
+    let began = StartTime::now();
     match answer(server, address, headers, body, began).await {
         Ok(answer) => {
             let are_there_scopes = !server.people().all_scopes().is_empty();
@@ -41,7 +41,7 @@ async fn answer(
     address: IpAddr,
     headers: &HeaderMap,
     body: Body,
-    began: Began,
+    began: StartTime,
 ) -> Result<Answer, OAuthError> {
     let form = read(headers, body).await?;
     let grant_type = form.one("grant_type")?.ok_or_else(|| missing("grant_type"))?;

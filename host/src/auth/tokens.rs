@@ -1,6 +1,6 @@
 //! Tokens and codes: opaque texts that name their session, and of which the store knows hashes only.
 //!
-//! Invariant: a text opens only as the kind that it was made as, and only if this server made it; what was made up
+//! Invariant: a text opens only as the kind that it was made as, and only if this server made it; a made-up text
 //! costs no look into the store.
 
 use std::fmt;
@@ -17,18 +17,18 @@ const RANDOM_BYTES: usize = 32;
 const SIGNATURE_BYTES: usize = 20;
 const TOKEN_BYTES: usize = FAMILY_BYTES + RANDOM_BYTES + SIGNATURE_BYTES;
 
-/// What a text is good for. One kind is never taken for another.
+/// The kinds of tokens. One is never taken for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A bearer token for `/mcp`.
     Access,
-    /// What gets the next access token.
+    /// The token that gets the next access token.
     Refresh,
     /// An authorization code.
     Code,
 }
 
-impl Kind {
+impl TokenKind {
     fn prefix(self) -> &'static str {
         match self {
             Self::Access => "tmcp_at_",
@@ -85,7 +85,7 @@ impl fmt::Debug for Token {
 
 impl Token {
     /// Makes a token of a session.
-    pub(super) fn new(vault: &Vault, kind: Kind, family: Family) -> Self {
+    pub(super) fn new(vault: &Vault, kind: TokenKind, family: Family) -> Self {
         let mut bytes = Vec::with_capacity(TOKEN_BYTES);
         bytes.extend_from_slice(&family.0);
         bytes.extend_from_slice(&rand::random::<[u8; RANDOM_BYTES]>());
@@ -95,7 +95,7 @@ impl Token {
     }
 
     /// Reads a token of this kind, if this server made it.
-    pub(super) fn open(vault: &Vault, kind: Kind, raw: &str) -> Option<Self> {
+    pub(super) fn open(vault: &Vault, kind: TokenKind, raw: &str) -> Option<Self> {
         let encoded = raw.strip_prefix(kind.prefix())?;
         let mut bytes = [0; TOKEN_BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(encoded, &mut bytes).ok()?;
@@ -117,7 +117,7 @@ impl Token {
     }
 }
 
-fn message(kind: Kind, body: &[u8]) -> Vec<u8> {
+fn message(kind: TokenKind, body: &[u8]) -> Vec<u8> {
     [kind.prefix().as_bytes(), body].concat()
 }
 
@@ -129,12 +129,14 @@ mod tests {
     fn a_token_opens_as_what_it_is_and_nothing_else() {
         let vault = Vault::for_tests(1);
         let family = Family::new();
-        for kind in [Kind::Access, Kind::Refresh, Kind::Code] {
+        for kind in [TokenKind::Access, TokenKind::Refresh, TokenKind::Code] {
             let token = Token::new(&vault, kind, family);
             let opened = Token::open(&vault, kind, token.text()).unwrap();
             assert_eq!((opened.family, opened.hash()), (family, token.hash()));
             assert!(Token::open(&Vault::for_tests(2), kind, token.text()).is_none());
-            for other in [Kind::Access, Kind::Refresh, Kind::Code].into_iter().filter(|other| *other != kind) {
+            for other in
+                [TokenKind::Access, TokenKind::Refresh, TokenKind::Code].into_iter().filter(|other| *other != kind)
+            {
                 assert!(Token::open(&vault, other, token.text()).is_none());
                 let renamed = token.text().replacen(kind.prefix(), other.prefix(), 1);
                 assert!(Token::open(&vault, other, &renamed).is_none());
@@ -145,14 +147,17 @@ mod tests {
     #[test]
     fn a_changed_token_does_not_open() {
         let vault = Vault::for_tests(1);
-        let token = Token::new(&vault, Kind::Access, Family::new());
+        let token = Token::new(&vault, TokenKind::Access, Family::new());
         for at in 0..token.text().len() {
             let mut changed = token.text().as_bytes().to_vec();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-            assert!(Token::open(&vault, Kind::Access, &String::from_utf8(changed).unwrap()).is_none(), "byte {at}");
+            assert!(
+                Token::open(&vault, TokenKind::Access, &String::from_utf8(changed).unwrap()).is_none(),
+                "byte {at}"
+            );
         }
         for raw in ["", "tmcp_at_", "tmcp_at_AAAA", &format!("{}AAAA", token.text())] {
-            assert!(Token::open(&vault, Kind::Access, raw).is_none(), "{raw}");
+            assert!(Token::open(&vault, TokenKind::Access, raw).is_none(), "{raw}");
         }
         assert!(!format!("{token:?}").contains(token.text()));
     }

@@ -3,9 +3,10 @@
 //! - [`remote`]: a provider elsewhere, as its data says. [`local`]: the built-in page, for development.
 //! - `discovery`: how the provider describes itself; `breaker`: what is sent there, and when nothing is.
 //! - [`messages`]: what the provider is asked, and what comes of it.
-//! - `authorization`: the request that a person is sent with. `token`: codes and refresh tokens for tokens, by way of the
-//!   `oauth2` crate; `adapter`, `answer`: that crate's HTTP client.
-//! - `id_token`, `claims`, `identity`: whose tokens they are.
+//! - `authorization`: the request that a person is sent with. `token`: codes and refresh tokens for tokens, by way of
+//!   the `oauth2` crate; `adapter`, `answer`: that crate's HTTP client.
+//! - `inquiry`: the person behind tokens, by `id_token` and at other endpoints; `person`, `claims`: out of what they
+//!   say.
 //! - `refusals`: whether it refuses one person, or everybody. `notes`: what went wrong lately, for `tinymcp doctor`.
 //! - `faults`: what went wrong there, for whom. [`checkup`]: whether the configuration fits it, for `tinymcp doctor`.
 
@@ -18,10 +19,11 @@ mod claims;
 mod discovery;
 mod faults;
 mod id_token;
-mod identity;
+mod inquiry;
 pub mod local;
 pub mod messages;
 mod notes;
+mod person;
 mod refusals;
 pub mod remote;
 mod token;
@@ -30,7 +32,7 @@ use futures::future::BoxFuture;
 use url::Url;
 
 use self::local::Local;
-use self::messages::{Callback, Login, LoginError, RefreshError, Refreshed, UpstreamRequest, UpstreamTokens};
+use self::messages::{Callback, Login, LoginError, RefreshError, RefreshOutcome, UpstreamRequest, UpstreamTokens};
 use self::remote::Remote;
 use super::failures::Failure;
 use super::identity::Identity;
@@ -68,7 +70,7 @@ impl Upstream {
         }
     }
 
-    /// Whether people can be sent there: its discovery document has been read, now or in an earlier run.
+    /// True if people can be sent there: its discovery document has been read, now or in an earlier run.
     pub fn is_known(&self) -> bool {
         match self {
             Self::Remote(remote) => remote.is_known(),
@@ -84,8 +86,8 @@ impl Upstream {
         }
     }
 
-    /// Whether somebody who logged in earlier did so here: another provider's people are not this one's, whatever they
-    /// are called.
+    /// Tells whether somebody has logged in by this provider: another provider's people are not this one's, whatever
+    /// they are called.
     pub fn vouches_for(&self, provider: &str, identity: &Identity) -> bool {
         provider == self.name()
             && match self {
@@ -105,7 +107,7 @@ impl Upstream {
         }
     }
 
-    /// Where to send a person.
+    /// The URL at which a person logs in.
     ///
     /// # Errors
     /// [`Failure`] after ten seconds at most, while nothing is known of the provider.
@@ -141,11 +143,11 @@ impl Upstream {
         &'a self,
         tokens: &'a UpstreamTokens,
         person: &'a Identity,
-    ) -> BoxFuture<'a, Result<Refreshed, RefreshError>> {
+    ) -> BoxFuture<'a, Result<RefreshOutcome, RefreshError>> {
         Box::pin(async move {
             match self {
                 Self::Remote(remote) => remote.refresh(tokens, &person.subject).await,
-                Self::Local(_) => Ok(Refreshed::NotNeeded),
+                Self::Local(_) => Ok(RefreshOutcome::NotNeeded),
             }
         })
     }

@@ -1,4 +1,4 @@
-//! What clients find out by themselves: `/.well-known/oauth-protected-resource` (RFC 9728) and
+//! Metadata that clients find by themselves: `/.well-known/oauth-protected-resource` (RFC 9728) and
 //! `/.well-known/oauth-authorization-server` (RFC 8414), and the challenges that lead there (RFC 6750 §3).
 //!
 //! Members that have no value are left out: clients fail on `null` and on empty texts.
@@ -13,19 +13,16 @@ use serde_json::{Value, json};
 use super::errors::ascii;
 use super::resource;
 use super::server::AuthorizationServer;
+use crate::algorithms::ALGORITHMS;
 
-/// Where the metadata of the MCP endpoint lies.
+/// The path of the MCP endpoint's metadata.
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
 
-/// How long a client may keep metadata; a change of the configuration is a restart away.
+/// The time for which a client may keep metadata; a change of the configuration is a restart away.
 const METADATA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// How clients may authenticate at the token endpoint.
+/// The ways of clients to authenticate at the token endpoint.
 const CLIENT_AUTH_METHODS: [&str; 4] = ["none", "client_secret_post", "client_secret_basic", "private_key_jwt"];
-
-/// Algorithms of assertions, see `jwks`.
-const ASSERTION_ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 /// The metadata of the MCP endpoint.
 pub(crate) fn protected_resource(server: &AuthorizationServer, host: Option<&HeaderValue>) -> Response {
@@ -55,9 +52,9 @@ pub(crate) fn authorization_server(server: &AuthorizationServer) -> Response {
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
-        "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
-        "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "code_challenge_methods_supported": ["S256"],
         "client_id_metadata_document_supported": true,
         "authorization_response_iss_parameter_supported": true,
@@ -72,14 +69,14 @@ fn metadata(document: &Value) -> Response {
     response
 }
 
-/// What is wrong with a request for the MCP endpoint.
+/// The fault of a request for the MCP endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Challenge<'a> {
-    /// It has no bearer token. Nothing is said of an error (RFC 6750 §3.1).
+    /// There is no bearer token. The challenge names no error then (RFC 6750 §3.1).
     NoToken,
-    /// Its bearer token is not taken, and why.
+    /// The bearer token is not taken, for this reason.
     InvalidToken(&'a str),
-    /// Its token lacks scopes that the person could have.
+    /// The token lacks scopes that the person could have.
     InsufficientScope,
 }
 

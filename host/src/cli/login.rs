@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::clients::Declared;
+use crate::auth::clients::DeclaredClient;
 use crate::auth::clients::document::Documents;
 use crate::auth::upstream::Upstream;
 use crate::auth::upstream::local::Local;
@@ -67,7 +67,8 @@ impl Login<'_> {
         let upstream = Arc::new(upstream);
         let declared = |(id, client): (&String, &crate::config::keys::Client)| {
             let redirect_uris = client.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect();
-            let declared = Declared { name: client.name.clone(), redirect_uris, secret: client_secrets.remove(id) };
+            let declared =
+                DeclaredClient { name: client.name.clone(), redirect_uris, secret: client_secrets.remove(id) };
             (id.clone(), declared)
         };
         let clients = current.auth.clients.iter().map(declared).collect();

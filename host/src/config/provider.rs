@@ -21,6 +21,7 @@ use super::key::Key;
 use super::keys::Config;
 use super::problem::{Fault, Source, nearest};
 use super::reader::{Reader, Setting};
+use crate::algorithms::ALGORITHMS;
 use crate::loopback::is_loopback_url;
 
 /// The provider that lets in everybody without a login.
@@ -320,8 +321,9 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
     }
     let verify = key.child("verify");
     for algorithm in provider.verify.algorithms.iter() {
-        if !ALGORITHMS.contains(&algorithm.as_str()) {
-            let message = format!("`{algorithm}` is none of {}", ALGORITHMS.join(", "));
+        let names = ALGORITHMS.map(|algorithm| format!("{algorithm:?}"));
+        if !names.contains(algorithm) {
+            let message = format!("`{algorithm}` is none of {}", names.join(", "));
             reader.conflict(&[verify.child("algorithms")], message);
         }
     }
@@ -329,9 +331,6 @@ fn check(provider: &Provider, config: &Config, reader: &mut Reader<'_>) {
         reader.conflict(&[verify.child("leeway")], "more than a minute");
     }
 }
-
-/// The algorithms of signatures that are verified: those of private keys that only the provider has.
-const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 /// Warns of settings that work, and probably not as meant.
 fn warn(provider: &Provider, tree: &Node, config: &Config, reader: &mut Reader<'_>) {

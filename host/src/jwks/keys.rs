@@ -18,7 +18,7 @@ const MAX_KEYS: usize = 64;
 /// Bits of an RSA modulus: below, it can be factored; above, checking a signature is slow, and aws-lc refuses.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// What an RSA key can verify.
+/// The algorithms that an RSA key can verify.
 const RSA: &[Algorithm] =
     &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
 
@@ -29,7 +29,7 @@ pub struct Keys(Vec<Key>);
 #[derive(Debug)]
 struct Key {
     kid: Option<String>,
-    /// What it may verify: by its type, and by its own `alg` if it has one.
+    /// The algorithms that it may verify: by its type, and by its own `alg` if it has one.
     algorithms: Vec<Algorithm>,
     decoding: DecodingKey,
 }
@@ -60,7 +60,7 @@ impl Keys {
         Self::of(&serde_json::from_slice(json).ok()?)
     }
 
-    /// The same from JSON that has been parsed.
+    /// Reads a key set from JSON that has been parsed.
     pub fn of(set: &Value) -> Option<Self> {
         let keys = set.get("keys")?.as_array()?;
         let keys: Vec<Key> = keys.iter().filter_map(Key::of).take(MAX_KEYS).collect();
@@ -96,7 +96,7 @@ impl Key {
 }
 
 impl RawKey {
-    /// What a key of this type can verify, and the key itself.
+    /// The algorithms that a key of this type can verify, and the key itself.
     fn material(&self) -> Option<(&'static [Algorithm], DecodingKey)> {
         match (self.kty.as_str(), self.crv.as_deref()) {
             ("RSA", _) => {

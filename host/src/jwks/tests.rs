@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::algorithms::ALGORITHMS;
 use crate::fetch::Document;
 
 const ISSUER: &str = "https://id.example/";

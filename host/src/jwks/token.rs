@@ -1,4 +1,4 @@
-//! One token: what can be said before its key is known, and the checks once it is.
+//! One token: its header, which is read before its key is known, and the checks once it is.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ const MAX_KID_BYTES: usize = 256;
 /// Header members that change what is signed, or bring a key or the place of one along (RFC 7515 §4.1, RFC 7797).
 const REFUSED: [&str; 6] = ["crit", "jku", "jwk", "x5u", "x5c", "b64"];
 
-/// A token whose header allows for looking for its key.
+/// A token whose header has been checked, and whose key is not known yet.
 pub(super) struct Unverified<'a> {
     token: &'a str,
     pub(super) algorithm: Algorithm,
@@ -26,7 +26,7 @@ pub(super) struct Unverified<'a> {
 
 /// The claims that every rule looks at. Only `iss` is checked from here; the others are, as they must be there.
 #[derive(Deserialize)]
-struct Registered {
+struct RegisteredClaims {
     iss: String,
     #[serde(rename = "sub")]
     _sub: String,
@@ -62,7 +62,7 @@ impl<'a> Unverified<'a> {
     /// Checks signature and claims with the keys that may have signed it.
     ///
     /// # Errors
-    /// [`JwtError`]; of several keys, what the last one with a fitting signature led to.
+    /// [`JwtError`]; of several keys, the error of the last one with a fitting signature.
     pub(super) fn verify<T: DeserializeOwned>(&self, keys: &Keys, rules: &Rules) -> Result<T, JwtError> {
         let mut outcome = Err(JwtError::UnknownKey);
         for key in keys.candidates(self) {
@@ -87,7 +87,7 @@ impl<'a> Unverified<'a> {
             Audience::Unchecked => validation.validate_aud = false,
         }
         let claims = jsonwebtoken::decode::<Box<RawValue>>(self.token, key, &validation).map_err(JwtError::of)?.claims;
-        let registered: Registered = from_claims(&claims)?;
+        let registered: RegisteredClaims = from_claims(&claims)?;
         let issued_by = match &rules.issuer {
             Issuer::Is(issuer) => registered.iss == *issuer,
             Issuer::Where(accepted) => accepted(&registered.iss),

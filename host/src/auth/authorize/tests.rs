@@ -4,7 +4,7 @@ use crate::config::Config;
 const GOOD: &str =
     "response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
 
-fn check(query: &str) -> Result<ValidatedRequest, Refused> {
+fn check(query: &str) -> Result<ValidatedRequest, (&'static str, &'static str)> {
     let people = People::fixed(Config::default(), false);
     let base_url: BaseUrl = "https://mcp.example".parse().unwrap();
     let client = Client::for_tests("c", &["https://app.example/cb"]);
@@ -44,6 +44,6 @@ fn every_other_request_is_refused_with_its_code() {
         (with("prompt=login&prompt=consent"), "invalid_request"),
         (with("prompt=none"), "interaction_required"),
     ] {
-        assert_eq!(check(&query).map(|_| ()).map_err(|refused| refused.error), Err(error), "{query}");
+        assert_eq!(check(&query).map(|_| ()).map_err(|(error, _)| error), Err(error), "{query}");
     }
 }

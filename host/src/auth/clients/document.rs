@@ -1,7 +1,7 @@
 //! Client ID metadata documents: clients whose id is the https URL of a document about them
 //! (draft-ietf-oauth-client-id-metadata-document; MCP Authorization, client registration).
 //!
-//! The document is whatever its server says now, within the bounds of the cache. Nothing of it is stored.
+//! The document is fetched anew within the bounds of the cache. Nothing of it is stored.
 
 mod cache;
 mod metadata;
@@ -17,25 +17,25 @@ use serde::Deserialize;
 use crate::clock;
 use crate::fetch::{Fetch, FetchError, Strangers};
 use crate::jwks::{Audience, Issuer, JwtError, KeySet, Rules};
-use cache::Cache;
+use cache::DocumentCache;
 use metadata::{KeyPlace, Metadata, document_url};
 
-/// How far in the future an assertion may expire. Each one's `jti` has to be remembered until then.
+/// The longest life of an assertion. Its `jti` has to be remembered until the end of it.
 const MAX_ASSERTION_LIFE: Duration = Duration::from_secs(5 * 60);
 
-/// How far a client's clock may differ from ours.
+/// The difference that is allowed between a client's clock and ours.
 const LEEWAY: Duration = Duration::from_secs(60);
 
-/// Size of an assertion, which strangers send.
+/// The largest assertion: strangers send it.
 const ASSERTION_BYTES_MAX: usize = 8 * 1024;
 
-/// Size of an assertion's `jti`.
+/// The largest `jti` of an assertion.
 const MAX_JTI_BYTES: usize = 256;
 
 /// Metadata documents by client id, fetched when they are needed.
 pub struct Documents<F = Strangers> {
     fetch: F,
-    cache: Mutex<Cache<F>>,
+    cache: Mutex<DocumentCache<F>>,
 }
 
 /// A client that a document describes.
@@ -43,24 +43,24 @@ pub struct Documents<F = Strangers> {
 pub struct DocumentClient {
     /// The document's URL.
     pub client_id: String,
-    /// What it calls itself. Nobody has checked that.
+    /// The name that it gives itself. Nobody has checked it.
     pub name: Option<String>,
-    /// Where answers may be sent, word for word; at least one.
+    /// The redirect URIs, word for word; at least one.
     pub redirect_uris: Vec<String>,
-    /// It has to prove itself with an assertion. Where this is false it may do so: [`Documents::verify_assertion`].
+    /// True if the client must authenticate by assertion. Otherwise it may do so: [`Documents::verify_assertion`].
     pub needs_assertion: bool,
 }
 
 /// An assertion whose signature and claims are fine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assertion {
-    /// Its id. The caller has to see to it that no second one of the client with this id is accepted.
+    /// Its id. The caller accepts no second assertion of the client with the same id.
     pub jti: String,
-    /// From then on it would not be accepted anyway.
+    /// The end of its life: from then on it would not be accepted anyway.
     pub expires: SystemTime,
 }
 
-/// Why a client is not known, or its assertion not accepted.
+/// The reason why a client is not known, or its assertion not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     /// The client id is not a URL at which a document can be.
@@ -69,7 +69,7 @@ pub enum DocumentError {
     /// There is no document to be had.
     #[error("client metadata document not fetched: {0}")]
     Fetch(FetchError),
-    /// What was found is no document at all.
+    /// There is something else than a document.
     #[error("client metadata document not accepted: it is not a JSON object")]
     NotJson,
     /// The document breaks a rule.
@@ -87,7 +87,7 @@ pub enum DocumentError {
 }
 
 impl DocumentError {
-    /// What the client or the person may know: which rule was broken, but not what a fetch found.
+    /// The text for the client or the person. It names the rule that was broken, and nothing that a fetch found.
     pub fn outward(&self) -> String {
         match self {
             Self::Fetch(_) | Self::NotJson => format!("client metadata document: {}", FetchError::OUTWARD),
@@ -109,7 +109,7 @@ impl DocumentError {
 }
 
 /// A document, with the keys of the client.
-struct Client<F> {
+struct DocumentWithKeys<F> {
     metadata: Metadata,
     /// The key set at the document's `jwks_uri`.
     remote_keys: Option<Arc<KeySet<F>>>,
@@ -132,7 +132,7 @@ impl Documents {
 }
 
 impl<F: Fetch + Clone> Documents<F> {
-    /// No document is fetched before it is needed.
+    /// An empty cache: no document is fetched before it is needed.
     pub fn new(fetch: F) -> Self {
         Self { fetch, cache: Mutex::default() }
     }
@@ -179,7 +179,7 @@ impl<F: Fetch + Clone> Documents<F> {
         accept(claims.map_err(DocumentError::Token)?, client_id)
     }
 
-    async fn document(&self, client_id: &str) -> Result<Arc<Client<F>>, DocumentError> {
+    async fn document(&self, client_id: &str) -> Result<Arc<DocumentWithKeys<F>>, DocumentError> {
         let url = document_url(client_id).ok_or(DocumentError::Url)?;
         if let Some(known) = self.cache().fresh(client_id, Instant::now()) {
             return known;
@@ -207,7 +207,7 @@ impl<F: Fetch + Clone> Documents<F> {
     }
 
     /// Keys that are known stay known when their document is fetched again.
-    fn with_keys(&self, metadata: Metadata, before: Option<&Client<F>>) -> Arc<Client<F>> {
+    fn with_keys(&self, metadata: Metadata, before: Option<&DocumentWithKeys<F>>) -> Arc<DocumentWithKeys<F>> {
         let remote_keys = match &metadata.keys {
             Some(KeyPlace::At(url)) => {
                 let known = before.and_then(|before| before.remote_keys.clone()).filter(|keys| keys.url() == url);
@@ -215,15 +215,15 @@ impl<F: Fetch + Clone> Documents<F> {
             }
             Some(KeyPlace::Here(_)) | None => None,
         };
-        Arc::new(Client { metadata, remote_keys })
+        Arc::new(DocumentWithKeys { metadata, remote_keys })
     }
 
-    fn cache(&self) -> MutexGuard<'_, Cache<F>> {
+    fn cache(&self) -> MutexGuard<'_, DocumentCache<F>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a verified assertion must say besides.
+/// Checks what RFC 7523 asks of an assertion beyond a valid signature.
 fn accept(claims: AssertionClaims, client_id: &str) -> Result<Assertion, DocumentError> {
     if claims.sub != client_id {
         return Err(DocumentError::Assertion("`sub` is not the client"));

@@ -1,4 +1,4 @@
-//! Client ids that say by themselves what was registered, under the server's MAC.
+//! Client ids that contain their registration, under the server's MAC.
 //!
 //! Invariant: nothing is stored of a registration. An id opens for as long as its key is known, on every replica and
 //! after every restart; it never expires, and registering fills no disk.
@@ -16,7 +16,7 @@ const PREFIX: &str = "tmcp1.";
 /// Longest id that is given out. Launchers of URLs cut at two kilobytes, and real clients need a few hundred bytes.
 pub(super) const ID_BYTES_MAX: usize = 4096;
 
-/// What is signed for what, so that no signature serves twice.
+/// The purposes of signatures, so that none serves for two.
 const ID_CONTEXT: &[u8] = b"client id\0";
 const SECRET_CONTEXT: &[u8] = b"client secret\0";
 
@@ -26,12 +26,12 @@ pub(super) struct Registration {
     /// Redirect URIs, those of loopback without their ports.
     #[serde(rename = "r")]
     pub(super) redirect_uris: Vec<String>,
-    /// What the client says that it is called.
+    /// The client's name, by its own account.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
-    /// How it proves that it is itself at the token endpoint.
-    #[serde(rename = "m", default, skip_serializing_if = "Method::is_none")]
-    pub(super) method: Method,
+    /// Its way to authenticate at the token endpoint.
+    #[serde(rename = "m", default, skip_serializing_if = "ClientAuthMethod::is_none")]
+    pub(super) method: ClientAuthMethod,
     /// The scopes that it wants.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(super) scope: Option<String>,
@@ -42,7 +42,7 @@ pub(super) struct Registration {
 
 /// `token_endpoint_auth_method` (RFC 7591 §2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::auth) enum Method {
+pub(in crate::auth) enum ClientAuthMethod {
     /// A public client.
     #[default]
     #[serde(rename = "n")]
@@ -55,7 +55,7 @@ pub(in crate::auth) enum Method {
     Basic,
 }
 
-impl Method {
+impl ClientAuthMethod {
     fn is_none(&self) -> bool {
         *self == Self::None
     }
@@ -79,7 +79,7 @@ impl Method {
 }
 
 impl Registration {
-    /// The same with everything left out that clients change from one registration to the next.
+    /// The registration without everything that clients change from one time to the next.
     pub(super) fn normal(mut self) -> Self {
         self.redirect_uris = self.redirect_uris.iter().map(|uri| redirect::without_port(uri)).collect();
         self.redirect_uris.sort();
@@ -113,7 +113,7 @@ pub(super) fn secret_of(vault: &Vault, id: &str) -> String {
     format!("tmcp_cs_{}", URL_SAFE_NO_PAD.encode(vault.sign(&[SECRET_CONTEXT, id.as_bytes()].concat())))
 }
 
-/// Whether this is the secret of that client.
+/// Tells whether this is the secret of that client.
 pub(super) fn is_secret_of(vault: &Vault, id: &str, secret: &str) -> bool {
     let signature = secret.strip_prefix("tmcp_cs_").and_then(|encoded| URL_SAFE_NO_PAD.decode(encoded).ok());
     signature.is_some_and(|signature| vault.verify(&[SECRET_CONTEXT, id.as_bytes()].concat(), &signature))
@@ -130,7 +130,7 @@ mod tests {
             format!("http://localhost:{port}/callback"),
         ];
         let name = Some("Cursor".to_owned());
-        Registration { redirect_uris, name, method: Method::None, scope: None, nonce: None }.normal()
+        Registration { redirect_uris, name, method: ClientAuthMethod::None, scope: None, nonce: None }.normal()
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Where a client may be sent back to (RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §4.1).
+//! Redirect URIs: the rules for those that clients may use (RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §4.1).
 //!
-//! Invariant: whatever [`matches()`] says yes to is a registered URI byte by byte, or a loopback URI that differs from
-//! one in its port and in how it spells this machine, and in nothing else.
+//! Invariant: a URI for which [`matches()`] is true is a registered one byte by byte, or a loopback URI that differs
+//! from one in its port and in how it spells this machine, and in nothing else.
 
 use url::Url;
 
@@ -12,22 +12,22 @@ use crate::schemes::Nature;
 /// Longest URI that is taken.
 const URI_BYTES_MAX: usize = 2048;
 
-/// What becomes of the browser at the end.
+/// The place that a redirect URI leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::auth) enum Kind {
+pub(in crate::auth) enum RedirectKind {
     /// A page on the web.
     Web,
     /// A program that listens on this machine.
     Loopback,
     /// An application that is opened by its scheme.
     App {
-        /// Which application that is, is known. Of another scheme nobody knows what it opens, so that nothing but a
+        /// True if the application is known. Nobody knows what another scheme opens, so that nothing but a
         /// person's click may.
         is_known: bool,
     },
 }
 
-/// Why a URI is not taken.
+/// The reason why a URI is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::auth) enum Unacceptable {
     #[error("it is not an absolute URI of visible ASCII characters")]
@@ -50,11 +50,11 @@ pub(in crate::auth) enum Unacceptable {
     NoScheme,
 }
 
-/// Whether a URI may be registered, and what kind it is. `rules` are those of the configuration.
+/// Decides whether a URI may be registered, and of which kind it is. `rules` are those of the configuration.
 ///
 /// RFC 8252 §8.4 wants schemes without a dot refused. Applications that people use have such schemes, and no other; what
-/// an accepted one is used for is therefore seen to by [`Kind::App`].
-pub(in crate::auth) fn accept(uri: &str, rules: &[SchemeRule]) -> Result<Kind, Unacceptable> {
+/// an accepted one opens is therefore left to a person's click, see [`RedirectKind::App`].
+pub(in crate::auth) fn accept(uri: &str, rules: &[SchemeRule]) -> Result<RedirectKind, Unacceptable> {
     if uri.len() > URI_BYTES_MAX {
         return Err(Unacceptable::TooLong);
     }
@@ -73,13 +73,13 @@ pub(in crate::auth) fn accept(uri: &str, rules: &[SchemeRule]) -> Result<Kind, U
         return Err(Unacceptable::DotSegments);
     }
     match url.scheme() {
-        "http" => Loopback::parse(uri).map(|_| Kind::Loopback).ok_or(Unacceptable::PlainHttp),
+        "http" => Loopback::parse(uri).map(|_| RedirectKind::Loopback).ok_or(Unacceptable::PlainHttp),
         "https" => {
             let is_plain = uri.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
             let has_host = is_plain
                 && !uri[8..].starts_with(['/', '?', ':'])
                 && url.host_str().is_some_and(|host| !host.is_empty());
-            if has_host { Ok(Kind::Web) } else { Err(Unacceptable::NoHost) }
+            if has_host { Ok(RedirectKind::Web) } else { Err(Unacceptable::NoHost) }
         }
         scheme => {
             let nature = redirect_schemes::accept(scheme, rules)?;
@@ -87,12 +87,12 @@ pub(in crate::auth) fn accept(uri: &str, rules: &[SchemeRule]) -> Result<Kind, U
             if nature == Nature::Private && (scheme == "localhost" || has_port_alone(&uri[scheme.len() + 1..])) {
                 return Err(Unacceptable::NoScheme);
             }
-            Ok(Kind::App { is_known: matches!(nature, Nature::Application(_)) })
+            Ok(RedirectKind::App { is_known: matches!(nature, Nature::Application(_)) })
         }
     }
 }
 
-/// Whether a client that has registered these URIs may be sent to `offered`.
+/// Tells whether a client that has registered these URIs may be sent to `offered`.
 pub(in crate::auth) fn matches(registered: &[String], offered: &str) -> bool {
     registered.iter().any(|uri| {
         uri == offered
@@ -158,7 +158,7 @@ impl<'u> Loopback<'u> {
     }
 }
 
-/// Tells a port, with or without a path, behind what would be a scheme.
+/// True for a port, with or without a path, in the place of what follows a scheme.
 fn has_port_alone(rest: &str) -> bool {
     let port = rest.split(['/', '?']).next().unwrap_or_default();
     port.parse::<u16>().is_ok()
@@ -170,7 +170,7 @@ fn has_user_info(uri: &str) -> bool {
     after[..end].contains('@')
 }
 
-/// In plain or percent-encoded.
+/// True for a URI with dot segments, in plain or percent-encoded.
 fn has_dot_segments(uri: &str) -> bool {
     let path = uri.split('?').next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".");
     path.split('/').any(|segment| matches!(segment, "." | ".."))

@@ -1,14 +1,14 @@
 //! `POST /register`: dynamic client registration (RFC 7591), lenient in what does not matter.
 //!
-//! Clients register often, and differently from version to version. What a registration asks for beyond redirect
-//! URIs, name and authentication method is read, answered and otherwise ignored.
+//! Clients register often, and differently from version to version. Members of a registration beyond redirect
+//! URIs, name and authentication method are read, answered and otherwise ignored.
 
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::Clients;
-use super::id::{self, Method, Registration};
+use super::id::{self, ClientAuthMethod, Registration};
 use crate::auth::errors::{self, OAuthError};
 use crate::auth::pages::clean_name;
 
@@ -41,7 +41,7 @@ pub(in crate::auth) fn register(clients: &Clients, body: &[u8], now_s: u64) -> R
     let name = text(&metadata, "client_name").map(clean_name).filter(|name| !name.is_empty());
     let name = name.map(|name| name.chars().take(NAME_CHARS_MAX).collect::<String>());
     let scope = text(&metadata, "scope").filter(|scope| scope.len() <= SCOPE_BYTES_MAX).map(str::to_owned);
-    let nonce = (method != Method::None).then(|| format!("{:016x}", rand::random::<u64>()));
+    let nonce = (method != ClientAuthMethod::None).then(|| format!("{:016x}", rand::random::<u64>()));
     let registration =
         Registration { redirect_uris: redirect_uris.clone(), name: name.clone(), method, scope: scope.clone(), nonce };
     let client_id = registration.normal().seal(&clients.vault);
@@ -62,14 +62,15 @@ pub(in crate::auth) fn register(clients: &Clients, body: &[u8], now_s: u64) -> R
     if let Some(scope) = scope {
         answer["scope"] = scope.into();
     }
-    if method != Method::None {
+    if method != ClientAuthMethod::None {
         answer["client_secret"] = id::secret_of(&clients.vault, &client_id).into();
         answer["client_secret_expires_at"] = 0.into();
     }
     Ok(errors::json(StatusCode::CREATED, &answer))
 }
 
-/// Those that can be accepted: one bad URI among good ones is dropped, as clients register lists for all their editions.
+/// The redirect URIs that can be accepted: one bad URI among good ones is dropped, as clients register lists for all
+/// their editions.
 fn redirect_uris(clients: &Clients, metadata: &Map<String, Value>) -> Result<Vec<String>, OAuthError> {
     let invalid = |what: String| OAuthError::InvalidRedirectUri(what);
     let listed = metadata.get("redirect_uris").and_then(Value::as_array);
@@ -94,11 +95,11 @@ fn redirect_uris(clients: &Clients, metadata: &Map<String, Value>) -> Result<Vec
     Ok(accepted)
 }
 
-fn method(metadata: &Map<String, Value>) -> Result<Method, OAuthError> {
+fn method(metadata: &Map<String, Value>) -> Result<ClientAuthMethod, OAuthError> {
     let Some(name) = metadata.get("token_endpoint_auth_method").filter(|name| !name.is_null()) else {
-        return Ok(Method::None);
+        return Ok(ClientAuthMethod::None);
     };
-    let method = name.as_str().and_then(Method::parse);
+    let method = name.as_str().and_then(ClientAuthMethod::parse);
     method.ok_or_else(|| {
         OAuthError::InvalidClientMetadata(
             "token_endpoint_auth_method must be none, client_secret_post or client_secret_basic".to_owned(),
@@ -106,7 +107,7 @@ fn method(metadata: &Map<String, Value>) -> Result<Method, OAuthError> {
     })
 }
 
-/// What is supported of what was asked for; a refresh token goes to every client, whether it asked or not.
+/// The grant types of a client. A refresh token goes to every client, asked for or not.
 fn grants(metadata: &Map<String, Value>) -> Result<Vec<&'static str>, OAuthError> {
     let Some(asked) = metadata.get("grant_types").and_then(Value::as_array).filter(|asked| !asked.is_empty()) else {
         return Ok(GRANTS.to_vec());

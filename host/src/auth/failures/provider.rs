@@ -13,7 +13,7 @@ use crate::fetch::FetchError;
 /// The longest quote of a provider.
 const QUOTE_CHARS_MAX: usize = 500;
 
-/// Why nothing is known of the provider.
+/// The reason why nothing is known of the provider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::auth) enum DiscoveryError {
     #[error("discovery document {url} cannot be fetched: {cause}{}", cure(cause))]
@@ -53,7 +53,7 @@ pub(in crate::auth) struct ProviderFailures<'a> {
 }
 
 impl ProviderFailures<'_> {
-    /// What the provider's data says of an error.
+    /// The explanation that the provider's data has for an error.
     pub(in crate::auth) fn hint(&self, error: &str, description: Option<&str>) -> Option<Explanation> {
         let words = quote(error, description);
         let lower = words.to_lowercase();
@@ -94,7 +94,7 @@ impl ProviderFailures<'_> {
         text
     }
 
-    /// The provider refuses this server, by the codes of the standards.
+    /// Explains a refusal of this server, by the codes of the standards.
     pub(in crate::auth) fn refused(&self, code: &str) -> Explanation {
         let provider = self.provider;
         let name = provider.display_name();
@@ -158,7 +158,7 @@ impl ProviderFailures<'_> {
         Explanation { title, happened, steps, quote: None }
     }
 
-    /// This server was told to take nobody without an `id_token`.
+    /// Explains the lack of an `id_token` that the configuration requires.
     pub(in crate::auth) fn no_id_token(&self) -> Explanation {
         let name = self.provider.display_name();
         let (wanted, scopes) = (self.provider.setting("verify.id_token"), self.provider.setting("scopes"));
@@ -178,7 +178,7 @@ impl ProviderFailures<'_> {
         }
     }
 
-    /// Nobody can be sent to the provider: its document cannot be had, or has not come yet.
+    /// The failure when nobody can be sent to the provider: its document cannot be fetched, or has not come yet.
     pub(in crate::auth) fn unavailable(&self, error: Option<&DiscoveryError>) -> Failure {
         let cause = error.map_or_else(|| "the provider has not answered yet".to_owned(), ToString::to_string);
         Failure::provider_unavailable(self.discovery(error), cause)
@@ -244,7 +244,7 @@ pub(in crate::auth) fn quote(error: &str, description: Option<&str>) -> String {
     words.take(QUOTE_CHARS_MAX).collect()
 }
 
-/// Whether a status says that there is nothing, and not that there is nothing at the moment.
+/// Tells a status that is final from one that may be another in a moment.
 fn is_an_answer(status: StatusCode) -> bool {
     (status.is_client_error() || status.is_redirection()) && status != StatusCode::TOO_MANY_REQUESTS
 }

@@ -2,7 +2,7 @@
 
 use crate::sanitize::clean;
 
-/// How much of a name is shown.
+/// The longest name that is shown.
 const MAX_NAME_CHARS: usize = 100;
 
 /// A name fit to be shown: on one line, without what is invisible, and not too long.
@@ -16,7 +16,7 @@ pub fn clean_name(raw: &str) -> String {
     name
 }
 
-/// Whether a name has Latin letters and letters that can pass for them (Unicode TS 39 §5.1): `Сursor` with a Cyrillic
+/// True for a name of Latin letters and letters that can pass for them (Unicode TS 39 §5.1): `Сursor` with a Cyrillic
 /// С is a way to seem somebody else.
 ///
 /// An honest name in two alphabets is found too; and one that is written in look-alikes throughout is not.

@@ -1,4 +1,4 @@
-//! Where a person is sent back to, in words that the client cannot choose.
+//! The place that a person is sent back to, in words that the client cannot choose.
 
 use url::Url;
 
@@ -9,20 +9,20 @@ use crate::schemes;
 /// A redirect URI as it is shown.
 pub(super) struct Destination {
     pub(super) place: Place,
-    /// All of it, in ASCII.
+    /// The whole URI, in ASCII.
     pub(super) uri: String,
 }
 
-/// What is behind a redirect URI.
+/// The kind of place behind a redirect URI.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A web site: host, and port unless it is the scheme's own.
     Host(String),
-    /// Whatever listens on this computer.
+    /// An application that listens on this computer.
     ThisComputer,
     /// An application that is known by its scheme.
     App(&'static str),
-    /// One that is not.
+    /// An application that is not known by its scheme, with the scheme.
     OtherApp(String),
 }
 
@@ -37,7 +37,7 @@ impl Destination {
 }
 
 impl Place {
-    /// How it is called within a sentence.
+    /// Its name within a sentence.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Host(host) => host,
@@ -47,7 +47,7 @@ impl Place {
         }
     }
 
-    /// How it is called where a sentence begins.
+    /// Its name at the beginning of a sentence.
     pub(super) fn name_first(&self) -> &str {
         match self {
             Self::ThisComputer => "The application on this computer",
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    /// When it hears of what became of the login.
+    /// The moment at which it learns the result of the login, as a clause after "as soon as".
     pub(super) fn when(&self) -> &'static str {
         match self {
             Self::Host(_) | Self::ThisComputer => "you follow the link",

@@ -12,7 +12,7 @@ fn base_url() -> BaseUrl {
     BaseUrl::localhost(8000)
 }
 
-fn consent(client: Asking, redirect_uri: &str) -> ConsentPage {
+fn consent(client: Applicant, redirect_uri: &str) -> ConsentPage {
     ConsentPage {
         sealed_request: "sealed-request_1".to_owned(),
         client,
@@ -26,11 +26,11 @@ fn consent(client: Asking, redirect_uri: &str) -> ConsentPage {
     }
 }
 
-fn registered(name: &str) -> Asking {
-    Asking::Registered { name: Some(name.to_owned()) }
+fn registered(name: &str) -> Applicant {
+    Applicant::Registered { name: Some(name.to_owned()) }
 }
 
-fn consent_html(client: Asking, redirect_uri: &str) -> String {
+fn consent_html(client: Applicant, redirect_uri: &str) -> String {
     consent(client, redirect_uri).view(&base_url()).render().unwrap()
 }
 
@@ -60,14 +60,14 @@ fn message_html(page: &MessagePage) -> String {
 
 fn open_app(outcome: Outcome) -> ReturnPage {
     let url = "cursor://anysphere.cursor-mcp/oauth/callback?code=c&state=s%26t&iss=x".to_owned();
-    ReturnPage { status: StatusCode::OK, url, outcome, going: Going::ByItself }
+    ReturnPage { status: StatusCode::OK, url, outcome, going: Continuation::ByItself }
 }
 
 fn return_html(page: &ReturnPage) -> String {
     page.view(&base_url()).render().unwrap()
 }
 
-/// What a person reads: without tags, style and line breaks.
+/// The text that a person reads: without tags, style and line breaks.
 fn text(html: &str) -> String {
     let (_, body) = html.split_once("<main").unwrap();
     let mut text = String::new();
@@ -115,7 +115,7 @@ fn consent_says_who_asks_for_what_and_where_it_leads() {
 
 #[test]
 fn consent_says_whose_word_a_name_is() {
-    let claude_code = Asking::Document {
+    let claude_code = Applicant::Document {
         client_id: "https://claude.ai/oauth/claude-code-client-metadata".to_owned(),
         name: Some("Claude Code".to_owned()),
     };
@@ -125,14 +125,14 @@ fn consent_says_whose_word_a_name_is() {
         &["claude.ai, a verified domain, which calls it Claude Code", "an application on this computer"],
     );
 
-    let nameless = Asking::Document { client_id: "https://bücher.example/client.json".to_owned(), name: None };
+    let nameless = Applicant::Document { client_id: "https://bücher.example/client.json".to_owned(), name: None };
     let html = consent_html(nameless, "https://bücher.example/callback");
     assert_says(&html, &["Allow xn--bcher-kva.example to use", "xn--bcher-kva.example, a verified domain"]);
 
-    let html = consent_html(Asking::Declared { name: "ci".to_owned() }, "http://127.0.0.1:7777/callback");
+    let html = consent_html(Applicant::Declared { name: "ci".to_owned() }, "http://127.0.0.1:7777/callback");
     assert_says(&html, &["ci, an application that this server’s operator has entered"]);
 
-    let html = consent_html(Asking::Registered { name: Some("\u{200b}".to_owned()) }, "https://a.example/callback");
+    let html = consent_html(Applicant::Registered { name: Some("\u{200b}".to_owned()) }, "https://a.example/callback");
     assert_says(&html, &["Allow an application to use", "An application that gives no name"]);
 }
 
@@ -153,7 +153,7 @@ fn nothing_in_a_consent_page_becomes_markup() {
     page.provider = HOSTILE.to_owned();
     page.provider_scopes = vec![HOSTILE.to_owned()];
     assert_harmless(&page.view(&base_url()).render().unwrap());
-    let document = Asking::Document { client_id: HOSTILE.to_owned(), name: None };
+    let document = Applicant::Document { client_id: HOSTILE.to_owned(), name: None };
     assert_harmless(&consent_html(document, HOSTILE));
 }
 
@@ -249,7 +249,7 @@ fn an_application_is_opened_by_a_link_and_by_the_browser() {
 
 #[test]
 fn nothing_in_the_way_to_an_application_becomes_markup() {
-    for going in [Going::ByItself, Going::ByClick, Going::Unapproved] {
+    for going in [Continuation::ByItself, Continuation::ByClick, Continuation::Unapproved] {
         for outcome in
             [Outcome::LoggedIn { person: Some(HOSTILE.to_owned()) }, Outcome::Failed { why: HOSTILE.to_owned() }]
         {
@@ -261,7 +261,12 @@ fn nothing_in_the_way_to_an_application_becomes_markup() {
     }
     let outcome = Outcome::Denied;
     let url = format!("{HOSTILE}:{HOSTILE}");
-    assert_harmless(&return_html(&ReturnPage { status: StatusCode::OK, url, outcome, going: Going::Unapproved }));
+    assert_harmless(&return_html(&ReturnPage {
+        status: StatusCode::OK,
+        url,
+        outcome,
+        going: Continuation::Unapproved,
+    }));
 }
 
 #[test]
@@ -273,7 +278,7 @@ fn a_client_that_nobody_approved_is_a_click_away() {
         ("myapp://cb?error=x", "Open the application"),
     ] {
         let (url, outcome) = (url.to_owned(), Outcome::Failed { why: "scope".to_owned() });
-        let page = ReturnPage { status: StatusCode::BAD_REQUEST, url, outcome, going: Going::Unapproved };
+        let page = ReturnPage { status: StatusCode::BAD_REQUEST, url, outcome, going: Continuation::Unapproved };
         let html = return_html(&page);
         assert!(!html.contains("http-equiv"), "{html}");
         assert!(html.contains(r#"rel="noopener noreferrer nofollow" href="#), "{html}");

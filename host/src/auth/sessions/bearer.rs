@@ -1,38 +1,38 @@
-//! Access tokens: whose they are, from memory where that is fresh enough.
+//! Access tokens and the people behind them, from memory where that is fresh enough.
 
 use std::sync::Arc;
 
-use super::cache::{Facts, Freshness, Grant, Live};
-use super::record::{Access, Record};
+use super::cache::{Facts, Freshness, Grant, LiveSession};
+use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
-use crate::auth::tokens::{Family, Kind, Token};
+use crate::auth::tokens::{Family, Token, TokenKind};
 use crate::clock::now_s;
-use crate::principal::{Known, Principal, Standing};
+use crate::principal::{LoginFacts, Principal, Standing};
 use crate::store::{Committed, StoreError};
 
-/// Why a bearer token is not taken.
+/// The reason why a bearer token is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::auth) enum BearerError {
-    /// It is no access token of this server.
+    /// The token is none of this server.
     Foreign,
     /// Its session has ended, or it was revoked.
     Ended,
-    /// Its person, or its client, is turned away by the rules of now.
+    /// Its person, or its client, is turned away by the current rules.
     TurnedAway,
     /// Its time is over.
     Expired,
-    /// The store cannot say.
+    /// The store cannot be read.
     Unavailable,
 }
 
 impl Sessions {
-    /// Who is behind an access token.
+    /// Finds the principal behind an access token.
     pub(in crate::auth) async fn authenticate(
         self: &Arc<Self>,
         raw_token: &str,
     ) -> Result<Arc<Principal>, BearerError> {
-        let token = Token::open(&self.vault, Kind::Access, raw_token).ok_or(BearerError::Foreign)?;
+        let token = Token::open(&self.vault, TokenKind::Access, raw_token).ok_or(BearerError::Foreign)?;
         let hash = token.hash();
         let cached = self.cache.get(&token.family).map(|live| self.by_rules_of_now(token.family, live));
         if let Some(live) = &cached
@@ -64,7 +64,12 @@ impl Sessions {
         }
     }
 
-    fn use_grant(self: &Arc<Self>, family: Family, live: &Live, grant: &Grant) -> Result<Arc<Principal>, BearerError> {
+    fn use_grant(
+        self: &Arc<Self>,
+        family: Family,
+        live: &LiveSession,
+        grant: &Grant,
+    ) -> Result<Arc<Principal>, BearerError> {
         let Some(principal) = &grant.principal else { return Err(BearerError::TurnedAway) };
         if grant.access.expires_s <= now_s() {
             return Err(BearerError::Expired);
@@ -99,7 +104,7 @@ impl Sessions {
         }
     }
 
-    async fn reload(&self, family: Family) -> Result<Option<Arc<Live>>, StoreError> {
+    async fn reload(&self, family: Family) -> Result<Option<Arc<LiveSession>>, StoreError> {
         match self.load(&family).await? {
             Some((_, record)) => Ok(Some(self.remember(family, &record))),
             None => {
@@ -109,15 +114,15 @@ impl Sessions {
         }
     }
 
-    /// The session as the rules of now have it.
-    fn by_rules_of_now(&self, family: Family, live: Arc<Live>) -> Arc<Live> {
+    /// The session under the current rules.
+    fn by_rules_of_now(&self, family: Family, live: Arc<LiveSession>) -> Arc<LiveSession> {
         if live.rules == self.people.version() {
             return live;
         }
         self.cache.replace(family, &live, self.under_rules(&live.facts, &live.grants))
     }
 
-    pub(super) fn remember(&self, family: Family, record: &Record) -> Arc<Live> {
+    pub(super) fn remember(&self, family: Family, record: &Record) -> Arc<LiveSession> {
         let facts = Facts {
             identity: Arc::new(record.identity.clone()),
             provider: record.provider.clone(),
@@ -127,10 +132,11 @@ impl Sessions {
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
         let generation = record.refresh.as_ref().map(|refresh| refresh.generation).filter(|_| is_unused);
         let (rules, grants) = self.under_rules(&facts, &record.access);
-        self.cache.insert(family, Live::new(record.changes, Arc::new(facts), rules, grants, generation))
+        self.cache.insert(family, LiveSession::new(record.changes, Arc::new(facts), rules, grants, generation))
     }
 
-    /// What each token is good for now. Of whoever may not call any more, each is known and good for nothing.
+    /// The grant of each token by the current rules. A person who may not call any more has tokens that are known, and
+    /// good for nothing.
     fn under_rules<'a>(
         &self,
         facts: &Facts,
@@ -141,14 +147,14 @@ impl Sessions {
         let identity = &facts.identity;
         let possible = self.people.held_by(identity);
         let is_allowed = self.people.admits(identity) && !self.people.denies_client(&facts.client_id);
-        let principal = |access: &Access| {
+        let principal = |access: &AccessRecord| {
             let holder = Holder {
                 people: self.people.clone(),
                 identity: Arc::clone(identity),
                 client_id: facts.client_id.clone(),
                 scopes: access.scopes.clone(),
             };
-            Principal::known(Known {
+            Principal::known(LoginFacts {
                 issuer: identity.issuer.clone(),
                 subject: identity.subject.clone(),
                 email: identity.email.clone().filter(|_| identity.email_verified),
@@ -160,7 +166,7 @@ impl Sessions {
                 standing: Standing::under(Arc::new(holder)),
             })
         };
-        let grant = |access: &Access| Grant {
+        let grant = |access: &AccessRecord| Grant {
             access: access.clone(),
             principal: is_allowed.then(|| Arc::new(principal(access))),
         };
@@ -170,17 +176,17 @@ impl Sessions {
 
 /// Something that has an access token in it.
 trait Issued {
-    fn access(&self) -> &Access;
+    fn access(&self) -> &AccessRecord;
 }
 
-impl Issued for Access {
-    fn access(&self) -> &Access {
+impl Issued for AccessRecord {
+    fn access(&self) -> &AccessRecord {
         self
     }
 }
 
 impl Issued for Grant {
-    fn access(&self) -> &Access {
+    fn access(&self) -> &AccessRecord {
         &self.access
     }
 }

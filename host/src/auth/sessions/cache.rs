@@ -1,6 +1,6 @@
-//! Sessions in memory: who is behind an access token, without a look into the store.
+//! Sessions in memory, so that most requests need no look into the store.
 //!
-//! What is here may be some seconds older than the store, never longer: a session that another replica ended is dead
+//! An entry may be some seconds older than the store, never more: a session that another replica ended is dead
 //! here soon, one that this process ended at once.
 
 use std::collections::HashMap;
@@ -8,40 +8,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use super::record::Access;
+use super::record::AccessRecord;
 use crate::auth::identity::Identity;
 use crate::auth::people::Version;
 use crate::auth::tokens::{Family, TokenHash};
 use crate::principal::Principal;
 
-/// After so long a session is read again beside the request that uses it.
+/// The age after which a session is read again beside the request that uses it.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// After so long a request waits until its session was read again.
+/// The age after which a request waits until its session was read again.
 const USABLE: Duration = Duration::from_secs(15);
 
-/// How long the end of a session is remembered, so that nobody who read its row before brings it back.
+/// The time for which the end of a session is remembered, so that nobody who read its row before brings it back.
 const ENDED: Duration = Duration::from_secs(60);
 
-/// Sessions that are kept. More are read again and again, which costs each request a look into the store.
+/// The most sessions that are kept. Each request of one beyond them costs a look into the store.
 const SESSIONS_MAX: usize = 50_000;
 
 /// One session.
-pub(super) struct Live {
+pub(super) struct LiveSession {
     /// Counts the changes of the row that it was read from: a later state is never replaced by an earlier one.
     changes: u64,
     loaded: Instant,
     is_reloading: AtomicBool,
     pub(super) facts: Arc<Facts>,
-    /// The rules by which the grants are as they are.
+    /// The rules that the grants were decided by.
     pub(super) rules: Version,
     pub(super) grants: Vec<Grant>,
-    /// The rotation of which no token has been seen yet; its first use is noted.
+    /// The rotation whose tokens have not been seen yet; its first use is noted.
     pub(super) unused_generation: Option<u32>,
     is_noted: Arc<AtomicBool>,
 }
 
-/// What rules are about.
+/// The facts of a session that rules decide by.
 pub(super) struct Facts {
     pub(super) identity: Arc<Identity>,
     pub(super) provider: String,
@@ -50,12 +50,12 @@ pub(super) struct Facts {
 
 /// One access token.
 pub(super) struct Grant {
-    pub(super) access: Access,
-    /// Who calls with it; nobody who may.
+    pub(super) access: AccessRecord,
+    /// The principal that calls with it; none if the person may not call.
     pub(super) principal: Option<Arc<Principal>>,
 }
 
-/// How good what is here is.
+/// The age of an entry.
 pub(super) enum Freshness {
     Fresh,
     /// Usable; the caller should read the session again beside the request.
@@ -64,15 +64,15 @@ pub(super) enum Freshness {
 }
 
 #[derive(Default)]
-pub(super) struct Cache(RwLock<Sessions>);
+pub(super) struct SessionCache(RwLock<Entries>);
 
 #[derive(Default)]
-struct Sessions {
-    live: HashMap<Family, Arc<Live>>,
+struct Entries {
+    live: HashMap<Family, Arc<LiveSession>>,
     ended: HashMap<Family, Instant>,
 }
 
-impl Live {
+impl LiveSession {
     pub(super) fn new(
         changes: u64,
         facts: Arc<Facts>,
@@ -102,7 +102,7 @@ impl Live {
         }
     }
 
-    /// Whether this use is the first that has to be noted; true once.
+    /// True once: for the first use of a token, which has to be noted.
     pub(super) fn is_first_use(&self, grant: &Grant) -> bool {
         self.unused_generation == Some(grant.access.generation) && !self.is_noted.swap(true, Ordering::Relaxed)
     }
@@ -112,16 +112,16 @@ impl Live {
     }
 }
 
-impl Cache {
-    pub(super) fn get(&self, family: &Family) -> Option<Arc<Live>> {
+impl SessionCache {
+    pub(super) fn get(&self, family: &Family) -> Option<Arc<LiveSession>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).live.get(family).cloned()
     }
 
-    /// Keeps a session, unless a later state of it is known or it has ended. Returns what was given.
-    pub(super) fn insert(&self, family: Family, live: Live) -> Arc<Live> {
+    /// Keeps a session, unless a later state of it is known or it has ended. Returns the session.
+    pub(super) fn insert(&self, family: Family, live: LiveSession) -> Arc<LiveSession> {
         let new = Arc::new(live);
         let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let Sessions { live, ended } = &mut *sessions;
+        let Entries { live, ended } = &mut *sessions;
         let is_outdated = live.get(&family).is_some_and(|known| known.changes > new.changes);
         if is_outdated || ended.contains_key(&family) {
             return new;
@@ -136,9 +136,14 @@ impl Cache {
         new
     }
 
-    /// Puts the same state of a session, seen by other rules, in its place. Returns what was made.
-    pub(super) fn replace(&self, family: Family, old: &Arc<Live>, (rules, grants): (Version, Vec<Grant>)) -> Arc<Live> {
-        let new = Arc::new(Live {
+    /// Replaces a session by the same state of it under other rules. Returns the new one.
+    pub(super) fn replace(
+        &self,
+        family: Family,
+        old: &Arc<LiveSession>,
+        (rules, grants): (Version, Vec<Grant>),
+    ) -> Arc<LiveSession> {
+        let new = Arc::new(LiveSession {
             changes: old.changes,
             loaded: old.loaded,
             is_reloading: AtomicBool::new(false),
@@ -155,12 +160,12 @@ impl Cache {
         new
     }
 
-    /// The row is gone.
+    /// Forgets a session whose row is gone.
     pub(super) fn forget(&self, family: &Family) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).live.remove(family);
     }
 
-    /// This process has ended the session.
+    /// Forgets a session that this process has ended, and takes it no more.
     pub(super) fn end(&self, family: Family) {
         let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
         sessions.live.remove(&family);

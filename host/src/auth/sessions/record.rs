@@ -1,4 +1,4 @@
-//! What the store holds of a session: one row, so that every change of it is one compare-and-swap.
+//! The row of a session in the store. It is one row, so that every change of it is one compare-and-swap.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::auth::identity::Identity;
-use crate::auth::tokens::{Kind, Token, TokenHash};
+use crate::auth::tokens::{Token, TokenHash, TokenKind};
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::vault::Vault;
 
-/// Access tokens of one session that are good at once. Clients have one, or two for a moment; the oldest goes.
+/// The most access tokens of one session at once. Clients have one, or two for a moment; the oldest goes.
 const ACCESS_TOKENS_MAX: usize = 16;
 
-/// An answer that is repeated after less than this says the same of the token's life.
+/// Seconds within which a repeated answer tells the same life of its token.
 const SAME_ANSWER_S: u64 = 5;
 
 /// An access token that ends within so long is renewed by its client at once, or used up before it arrives: many clients
@@ -32,23 +32,24 @@ pub(super) struct Record {
     pub(super) identity: Identity,
     pub(super) provider: String,
     pub(super) client_id: String,
-    /// What the person approved.
+    /// The scopes that the person approved.
     pub(super) approved: BTreeSet<String>,
     pub(super) created_s: u64,
     /// Counts the changes of the row, so that the later of two states is known.
     pub(super) changes: u64,
-    pub(super) code: Code,
+    pub(super) code: CodeRecord,
     pub(super) upstream: UpstreamTokens,
-    pub(super) access: Vec<Access>,
-    pub(super) refresh: Option<Refresh>,
-    /// Since when the provider refuses to renew it, and nobody else's, without saying that it has ended.
+    pub(super) access: Vec<AccessRecord>,
+    pub(super) refresh: Option<RefreshRecord>,
+    /// The beginning of the provider's refusals to renew this session, and nobody else's, without saying that it has
+    /// ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refused_since_s: Option<u64>,
 }
 
 /// The authorization code, which stays known so that its second use is noticed (RFC 6749 §4.1.2).
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Code {
+pub(super) struct CodeRecord {
     pub(super) hash: TokenHash,
     pub(super) redirect_uri: String,
     pub(super) challenge: String,
@@ -57,33 +58,33 @@ pub(super) struct Code {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Access {
+pub(super) struct AccessRecord {
     pub(super) hash: TokenHash,
     pub(super) expires_s: u64,
     pub(super) scopes: BTreeSet<String>,
-    /// Which rotation it came with.
+    /// The rotation that it came with.
     pub(super) generation: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Refresh {
+pub(super) struct RefreshRecord {
     pub(super) current: TokenHash,
     pub(super) generation: u32,
     pub(super) predecessor: Option<Predecessor>,
 }
 
-/// The refresh token before the current one, and what its use was answered.
+/// The refresh token before the current one, and the answer to its use.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Predecessor {
     pub(super) hash: TokenHash,
     /// Sealed under a key that only the presented token gives.
     answer: String,
     pub(super) rotated_s: u64,
-    /// When a token of that answer was first seen.
+    /// The first time that a token of that answer was seen.
     pub(super) answer_used_s: Option<u64>,
 }
 
-/// What a client gets for a code or a refresh token.
+/// The answer to a code or a refresh token.
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::auth) struct Answer {
     pub(super) access_token: String,
@@ -113,7 +114,7 @@ impl Answer {
         answer
     }
 
-    /// Whether its access token is over, or soon will be: of one with a short life, in its second half.
+    /// True if its access token is over, or soon will be: one with a short life, in its second half.
     pub(super) fn is_nearly_over(&self, now_s: u64) -> bool {
         let life_s = self.expires_s.saturating_sub(self.issued_s);
         self.expires_s.saturating_sub(now_s) <= NEARLY_OVER_S.min(life_s / 2)
@@ -125,12 +126,12 @@ impl Predecessor {
         Self { hash: presented.hash(), answer: sealed(presented, answer), rotated_s, answer_used_s: None }
     }
 
-    /// Puts another answer in the place of that one, for who presents the same token again.
+    /// Replaces that answer, for a client that presents the same token again.
     pub(super) fn replace_answer(&mut self, presented: &Token, answer: &Answer) {
         self.answer = sealed(presented, answer);
     }
 
-    /// What the presented token was answered when it was presented before.
+    /// The answer that the presented token got when it was presented before.
     pub(super) fn answer(&self, presented: &Token) -> Option<Answer> {
         let sealed = STANDARD_NO_PAD.decode(&self.answer).ok()?;
         let (nonce, sealed) = sealed.split_first_chunk::<24>()?;
@@ -153,16 +154,16 @@ fn cipher(presented: &Token) -> XChaCha20Poly1305 {
 
 impl Record {
     /// Adds an access token, and forgets what has expired.
-    pub(super) fn add_access(&mut self, access: Access, now_s: u64) {
+    pub(super) fn add_access(&mut self, access: AccessRecord, now_s: u64) {
         self.access.retain(|other| other.expires_s > now_s);
         self.access.push(access);
         let over = self.access.len().saturating_sub(ACCESS_TOKENS_MAX);
         self.access.drain(..over);
     }
 
-    /// Tells an access token that this session has, and that its client has not revoked.
+    /// True for an access token that this session has, and that its client has not revoked.
     pub(super) fn has_access(&self, text: &str, vault: &Vault) -> bool {
-        let hash = Token::open(vault, Kind::Access, text).map(|token| token.hash());
+        let hash = Token::open(vault, TokenKind::Access, text).map(|token| token.hash());
         self.access.iter().any(|access| Some(access.hash) == hash)
     }
 }

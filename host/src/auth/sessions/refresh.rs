@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::record::{Answer, Predecessor, Record, Refresh};
-use super::together::Renewed;
+use super::concurrency::UpstreamRenewal;
+use super::record::{Answer, Predecessor, Record, RefreshRecord};
 use super::{GONE, Sessions, TRIES};
 use crate::auth::errors::OAuthError;
 use crate::auth::identity::Identity;
 use crate::auth::people::is_inert;
-use crate::auth::tokens::{Family, Kind, Token};
-use crate::auth::upstream::messages::{RefreshError, Refreshed};
+use crate::auth::tokens::{Family, Token, TokenKind};
+use crate::auth::upstream::messages::{RefreshError, RefreshOutcome};
 use crate::clock::now_s;
 use crate::store::Committed;
 
-/// How long the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept before the
-/// answer arrived is not logged out.
+/// The time for which the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept
+/// before the answer arrived is not logged out.
 const UNSEEN_ANSWER_S: u64 = 24 * 3600;
 
 impl Sessions {
@@ -26,14 +26,14 @@ impl Sessions {
     /// older is theft, and ends the session.
     ///
     /// # Errors
-    /// Whatever is refused changes nothing, but for theft.
+    /// `invalid_grant` and others. A refusal changes nothing, but for theft.
     pub(in crate::auth) async fn refresh(
         self: &Arc<Self>,
         raw_token: &str,
         client_id: &str,
         raw_scope: Option<&str>,
     ) -> Result<Answer, OAuthError> {
-        let token = Token::open(&self.vault, Kind::Refresh, raw_token).ok_or(GONE)?;
+        let token = Token::open(&self.vault, TokenKind::Refresh, raw_token).ok_or(GONE)?;
         let (sessions, client_id) = (Arc::clone(self), client_id.to_owned());
         let asked = self.people.asked(raw_scope);
         // A client that goes away must not take the provider's new tokens with it.
@@ -99,7 +99,7 @@ impl Sessions {
                     let generation = refresh.generation.saturating_add(1);
                     let (answer, current) = self.mint(token.family, &mut record, granted, generation, now_s);
                     let predecessor = Some(Predecessor::new(token, &answer, now_s));
-                    record.refresh = Some(Refresh { current, generation, predecessor });
+                    record.refresh = Some(RefreshRecord { current, generation, predecessor });
                     answer
                 }
                 Some(lost) => self.mint_again(token, &mut record, lost, now_s),
@@ -116,8 +116,8 @@ impl Sessions {
         Err(OAuthError::unavailable())
     }
 
-    /// What a refresh token that is not the current one was answered, if this is a retry; nothing, if it is theft.
-    fn answer_to_repeat(&self, token: &Token, refresh: &Refresh, now_s: u64) -> Option<Answer> {
+    /// The earlier answer to a refresh token that is not the current one, if this is a retry; nothing, if it is theft.
+    fn answer_to_repeat(&self, token: &Token, refresh: &RefreshRecord, now_s: u64) -> Option<Answer> {
         let predecessor = refresh.predecessor.as_ref().filter(|predecessor| predecessor.hash == token.hash())?;
         let is_in_grace = match predecessor.answer_used_s {
             Some(used_s) => now_s <= used_s + self.lives.grace.as_secs(),
@@ -129,7 +129,7 @@ impl Sessions {
     /// The answer that was lost, with another access token in place of its own, which dies. The refresh token is the
     /// same one and the grace goes on as it was, so that retries have no more successors than one.
     fn mint_again(&self, token: &Token, record: &mut Record, lost: Answer, now_s: u64) -> Answer {
-        if let Some(old) = Token::open(&self.vault, Kind::Access, &lost.access_token) {
+        if let Some(old) = Token::open(&self.vault, TokenKind::Access, &lost.access_token) {
             record.access.retain(|access| access.hash != old.hash());
         }
         // What the lost answer was for, cut to what the person holds by now.
@@ -143,14 +143,14 @@ impl Sessions {
         answer
     }
 
-    /// Renews what the provider gave, if that is due.
-    async fn renewed(&self, family: &Family, record: &Record) -> Result<Renewed, OAuthError> {
+    /// Renews the provider's tokens, if they are due.
+    async fn renewed(&self, family: &Family, record: &Record) -> Result<UpstreamRenewal, OAuthError> {
         if let Some(unsaved) = self.unsaved.take(family) {
             return Ok(unsaved);
         }
         match self.upstream.refresh(&record.upstream, &record.identity).await {
-            Ok(Refreshed::NotNeeded) => Ok(Renewed::default()),
-            Ok(Refreshed::Tokens { tokens, identity }) => {
+            Ok(RefreshOutcome::NotNeeded) => Ok(UpstreamRenewal::default()),
+            Ok(RefreshOutcome::Tokens { tokens, identity }) => {
                 let is_another =
                     |it: &Identity| (&it.issuer, &it.subject) != (&record.identity.issuer, &record.identity.subject);
                 if identity.as_ref().is_some_and(is_another) {
@@ -159,7 +159,7 @@ impl Sessions {
                     self.end(family, None).await?;
                     return Err(GONE);
                 }
-                Ok(Renewed { tokens: Some(tokens), identity })
+                Ok(UpstreamRenewal { tokens: Some(tokens), identity })
             }
             Err(RefreshError::Ended) => {
                 tracing::info!(session = ?family, "the provider has ended the login; the session ends");

@@ -10,10 +10,10 @@ use crate::clock::now_s;
 use crate::store::{Committed, StoreError};
 
 impl Sessions {
-    /// Notes that a session was refused, and ends it when that has gone on for too long. What others are refused too,
+    /// Notes that a session was refused, and ends it when that has gone on for too long. A refusal that others get too,
     /// while nobody's session is renewed for half of that time, begins it anew: it says nothing of this session.
     ///
-    /// Returns what the client is answered.
+    /// Returns the answer for the client.
     ///
     /// # Errors
     /// The store fails.
@@ -42,7 +42,7 @@ impl Sessions {
     }
 }
 
-/// Whether a refusal says something of the session: others are not refused, or others are renewed meanwhile.
+/// True if a refusal says something of the session: others are not refused, or others are renewed meanwhile.
 fn is_own(alike: Alike, limit: Duration) -> bool {
     match alike {
         Alike::Nobody => true,

@@ -1,7 +1,7 @@
-//! An authorization under way: the validated request, and what is derived from its id.
+//! An authorization under way: the validated request, and the values that are derived from its id.
 //!
-//! Invariant: until a person approves, nothing of it is stored. The request travels in the consent form, sealed; what
-//! the provider and the browser are given afterwards is derived from its id, so that a second click gives the same.
+//! Invariant: until a person approves, nothing of it is stored. The request travels in the consent form, sealed; the
+//! values for the provider and the browser are derived from its id, so that a second click gives the same.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,10 +17,10 @@ use crate::vault::Vault;
 /// Life of a login under way, and of its cookies.
 pub(in crate::auth) const LIFE_S: u64 = 600;
 
-/// What the consent form's seal is for.
+/// The purpose of the consent form's seal.
 const FORM: &[u8] = b"consent form";
 
-/// Names an authorization: the time in hexadecimal, so that ids order by age, and 128 random bits.
+/// The id of an authorization: the time in hexadecimal, so that ids order by age, and 128 random bits.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::auth) struct TransactionId(String);
 
@@ -40,12 +40,12 @@ impl fmt::Display for TransactionId {
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::auth) struct ValidatedRequest {
     pub(in crate::auth) client_id: String,
-    /// What the client is called on pages.
+    /// The client's name on pages.
     pub(in crate::auth) client_name: String,
     pub(in crate::auth) redirect_uri: String,
     /// The client's own state, byte by byte as it came.
     pub(in crate::auth) state: Option<String>,
-    /// RFC 7636, S256.
+    /// The challenge (RFC 7636), by S256.
     pub(in crate::auth) code_challenge: String,
     pub(in crate::auth) scopes: BTreeSet<String>,
 }
@@ -55,7 +55,7 @@ pub(in crate::auth) struct ValidatedRequest {
 pub(in crate::auth) struct Form {
     pub(in crate::auth) id: TransactionId,
     pub(in crate::auth) request: ValidatedRequest,
-    /// What the cookie that was set with the form must hash to.
+    /// The hash of the cookie that was set with the form.
     csrf: [u8; 32],
     expires_s: u64,
 }
@@ -90,18 +90,18 @@ impl Form {
         (form.expires_s > now_s()).then_some(form)
     }
 
-    /// Whether the browser has the cookie that was set with this very form.
+    /// True for the cookie that was set with this very form.
     pub(in crate::auth) fn belongs_to(&self, cookie: &str) -> bool {
         blake3::hash(cookie.as_bytes()) == blake3::Hash::from_bytes(self.csrf)
     }
 }
 
-/// What the browser that approved gets, to be known again by.
+/// The cookie by which the browser that approved is known again.
 pub(in crate::auth) fn binding(vault: &Vault, id: &TransactionId) -> String {
     derived(vault, "binding", id)
 }
 
-/// What the provider gets: all of it is known to this server alone.
+/// The values for the provider. Until it gets them, this server alone knows them.
 pub(in crate::auth) fn upstream_request(vault: &Vault, id: &TransactionId, redirect_uri: String) -> UpstreamRequest {
     UpstreamRequest {
         state: derived(vault, "state", id),
@@ -111,7 +111,7 @@ pub(in crate::auth) fn upstream_request(vault: &Vault, id: &TransactionId, redir
     }
 }
 
-/// 43 characters (RFC 7636 §4.1 wants as many of a verifier).
+/// Derives a value of 43 characters, the least that RFC 7636 §4.1 takes as a verifier.
 fn derived(vault: &Vault, what: &str, id: &TransactionId) -> String {
     URL_SAFE_NO_PAD.encode(vault.derive(format!("{what}\0{id}").as_bytes()))
 }

@@ -1,8 +1,8 @@
-//! Logins under way in the store: from a person's approval to what the provider's answer came to.
+//! Logins under way in the store: from a person's approval to the result of the provider's answer.
 //!
 //! A login is found by the `state` that the provider was given. Its row says on the disk that the provider's answer is
 //! being looked at before the provider is asked anything, so that of all loads of the callback one asks, over crashes
-//! too; and it says what came of that before anybody learns it, so that all of them learn the same.
+//! too; and it has the result before anybody learns it, so that all of them learn the same.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::sanitize::cut;
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 
-/// Longest text that is kept of what somebody else has said.
+/// The longest text of somebody else that is kept.
 const TEXT_BYTES_MAX: usize = 1024;
 
 /// Steps of an explanation that are kept.
@@ -26,15 +26,15 @@ const STEPS_MAX: usize = 8;
 pub(in crate::auth) enum Transaction {
     /// The provider has not answered yet.
     Pending { id: TransactionId, request: ValidatedRequest },
-    /// Its answer is being looked at; or was, by a process that is no more.
+    /// The answer is being looked at; or was, by a process that is no more.
     Answering { id: TransactionId, request: ValidatedRequest },
-    /// Its answer came to this.
+    /// The login has ended like this.
     Answered { id: TransactionId, request: ValidatedRequest, ending: Ending },
     /// The person has taken the approval back. The row stays until its time is over, so that nothing brings it back.
     Used,
 }
 
-/// What a login came to, for whoever loads the callback. It is kept for ten minutes, and is short.
+/// The result of a login, for every load of the callback. It is kept for ten minutes, and is short.
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::auth) enum Ending {
     /// The client gets this code.
@@ -47,12 +47,12 @@ pub(in crate::auth) enum Ending {
         error: String,
         explanation: Explanation,
         cause: String,
-        /// Whether the client learns of it afterwards.
+        /// True if the client learns of it afterwards.
         is_for_client: bool,
     },
 }
 
-/// A login as it was found.
+/// A login as it was read from the store.
 pub(in crate::auth) struct TransactionRow {
     pub(in crate::auth) key: Key,
     row: Row,
@@ -77,7 +77,7 @@ pub(in crate::auth) async fn begin(
     }
 }
 
-/// Ends a login that has not come to anything yet.
+/// Takes an approval back, unless the login has ended.
 pub(in crate::auth) async fn take_back(store: &Store, state: &str) -> Result<(), StoreError> {
     let Some(found) = find(store, state).await? else { return Ok(()) };
     if matches!(found.transaction, Transaction::Pending { .. } | Transaction::Answering { .. }) {
@@ -86,7 +86,7 @@ pub(in crate::auth) async fn take_back(store: &Store, state: &str) -> Result<(),
     Ok(())
 }
 
-/// Looks a login up by what the provider sends back.
+/// Finds a login by the `state` that the provider sends back.
 pub(in crate::auth) async fn find(store: &Store, state: &str) -> Result<Option<TransactionRow>, StoreError> {
     load(store, key(state)).await
 }
@@ -137,7 +137,7 @@ impl TransactionRow {
         }
     }
 
-    /// Writes down what a login came to. The row lives on for a code's time and more.
+    /// Writes down the end of a login. The row lives longer than a code.
     pub(in crate::auth) fn answered(&self, id: &TransactionId, request: &ValidatedRequest, ending: &Ending) -> Write {
         let (id, request, ending) = (id.clone(), request.clone(), ending.clone());
         self.replaced(&Transaction::Answered { id, request, ending }, life())
@@ -209,7 +209,7 @@ mod tests {
         }
     }
 
-    /// Whatever a provider says, a row stays small.
+    /// A row stays small, however long a provider's words are.
     #[test]
     fn what_a_login_came_to_is_short() {
         let long = "é`\"<\u{1}".repeat(40_000);

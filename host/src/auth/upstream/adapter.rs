@@ -1,9 +1,9 @@
 //! The HTTP client of the `oauth2` crate: between it and providers that are not quite RFC 6749.
 //!
-//! The crate carries the flow: the authorization URL, PKCE, the exchange of codes and refresh tokens, and the types of its
-//! errors. On the way out this client sets the headers that the crate does not know: those of the configuration, and a
-//! Basic header without URL encoding, for which the crate is given no secret. On the way back a foreign answer becomes
-//! the one of RFC 6749 §5, see [`answer`].
+//! The crate carries the flow: the authorization URL, PKCE, the exchange of codes and refresh tokens, and the types of
+//! its errors. On the way out this client sets the headers that the crate does not know: those of the configuration,
+//! and a Basic header without URL encoding, for which the crate is given no secret. On the way back a foreign answer
+//! becomes the one of RFC 6749 §5, see [`answer`].
 //!
 //! Introspection and revocation cannot go through the crate: it drops claims that it has no members for, and takes
 //! revocation endpoints with TLS only, also on this machine.

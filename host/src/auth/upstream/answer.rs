@@ -1,17 +1,17 @@
 //! Answers of token endpoints, made into those that RFC 6749 §5 describes.
 //!
 //! Providers answer in forms instead of JSON (GitHub), write numbers as strings, report errors with status 200, or
-//! leave the type out. All of it is put right here, so that the rest sees one kind of answer.
+//! leave the type out. All of that is put right here, so that the other modules see one kind of answer.
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-/// The code of an error that does not say which one it is.
+/// The code of an error that has none.
 const UNNAMED: &str = "unnamed_error";
 
-/// The answer as RFC 6749 has it: JSON, an error with an error's status, and each member of its type.
+/// Makes an answer that of RFC 6749: JSON, an error with an error's status, and each member of its type.
 ///
 /// # Errors
 /// An answer that is neither JSON nor a form.
@@ -36,7 +36,7 @@ pub(super) fn error_code(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     members(headers, body)?.get("error")?.as_str().map(str::to_owned)
 }
 
-/// Whether an answer says in any form which error it is.
+/// True for an answer that names its error in any form.
 pub(super) fn has_error(headers: &HeaderMap, body: &[u8]) -> bool {
     let Some(members) = members(headers, body) else { return false };
     members.get("error").is_some_and(|error| !error.is_null() && error != "")

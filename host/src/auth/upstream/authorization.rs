@@ -6,13 +6,13 @@ use oauth2::basic::BasicClient;
 use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope};
 use url::Url;
 
-use super::discovery::Known;
+use super::discovery::ProviderMetadata;
 use super::id_token::fits_template;
 use super::messages::{Callback, LoginError, Unusable, UpstreamRequest};
 use crate::config::Provider;
 
 /// The scopes to ask for: those of the configuration, and the optional ones that the provider is known to have.
-pub(super) fn scopes(provider: &Provider, known: Option<&Known>) -> Vec<String> {
+pub(super) fn scopes(provider: &Provider, known: Option<&ProviderMetadata>) -> Vec<String> {
     let supported = known.map_or(&[][..], |known| &known.scopes_supported);
     let optional = provider.optional_scopes.iter().filter(|scope| supported.contains(scope));
     let offline = provider.offline.scope.iter().filter(|scope| !scope.is_empty());
@@ -28,7 +28,12 @@ pub(super) fn scopes(provider: &Provider, known: Option<&Known>) -> Vec<String> 
 }
 
 /// The URL at which a person logs in.
-pub(super) fn authorize_url(provider: &Provider, known: &Known, scopes: &[String], request: &UpstreamRequest) -> Url {
+pub(super) fn authorize_url(
+    provider: &Provider,
+    known: &ProviderMetadata,
+    scopes: &[String],
+    request: &UpstreamRequest,
+) -> Url {
     let redirect_uri = RedirectUrl::new(request.redirect_uri.clone()).expect("this server's callback is a URL");
     let client = BasicClient::new(ClientId::new(provider.client_id.clone()))
         .set_auth_uri(AuthUrl::from_url(known.authorization_endpoint.clone()))
@@ -61,9 +66,13 @@ pub(super) fn authorize_url(provider: &Provider, known: &Known, scopes: &[String
     url
 }
 
-/// The answer must come from the provider to which the person was sent (RFC 9207 §2.4). One that says that it names
-/// itself must do so with a code.
-pub(super) fn check_issuer(provider: &Provider, known: &Known, callback: &Callback) -> Result<(), LoginError> {
+/// Checks that the answer comes from the provider to which the person was sent (RFC 9207 §2.4). A provider that
+/// promises to name itself must do so with a code.
+pub(super) fn check_issuer(
+    provider: &Provider,
+    known: &ProviderMetadata,
+    callback: &Callback,
+) -> Result<(), LoginError> {
     let Some(issuer) = &callback.iss else {
         return match known.names_itself && callback.error.is_none() {
             true => Err(LoginError::Broken {

@@ -1,4 +1,4 @@
-//! What is sent to the provider, and what is not while it is down.
+//! Requests to the provider, most of which are not sent while it is down.
 //!
 //! After a few failures in a row, requests fail at once for a moment, and then one of them finds out whether the
 //! provider is back: a provider that recovers is not met by everybody who waited, and nobody waits for timeouts.
@@ -16,7 +16,7 @@ use crate::fetch::{FetchError, ProviderHttp};
 /// Failures in a row after which the provider counts as down.
 const FAILURES_MAX: u32 = 5;
 
-/// How long requests then fail at once, in milliseconds; servers that start together do not ask together. Below the
+/// Milliseconds for which requests then fail at once; servers that start together do not ask together. Below the
 /// ten seconds within which a login must work again.
 const PAUSE_MS: std::ops::Range<u64> = 500..2_000;
 
@@ -26,11 +26,11 @@ const RETRY_AFTER_MAX_S: u32 = 300;
 /// The provider cannot be reached, or is busy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Down {
-    /// For the log.
+    /// The text for the log.
     pub(super) cause: String,
     /// Seconds after which the provider wants to be asked again.
     pub(super) retry_after: Option<u32>,
-    /// It has answered, with more than is taken.
+    /// True if it has answered, with more than is taken.
     pub(super) is_too_large: bool,
 }
 
@@ -93,10 +93,10 @@ fn usable(response: Response<Bytes>) -> Result<Response<Bytes>, Down> {
 }
 
 #[derive(Default)]
-struct Breaker(Mutex<Failures>);
+struct Breaker(Mutex<FailureCount>);
 
 #[derive(Default)]
-struct Failures {
+struct FailureCount {
     in_a_row: u32,
     closed_until: Option<Instant>,
 }
@@ -118,7 +118,7 @@ impl Breaker {
     fn note(&self, is_up: bool, now: Instant) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if is_up {
-            *failures = Failures::default();
+            *failures = FailureCount::default();
             return;
         }
         failures.in_a_row = failures.in_a_row.saturating_add(1);

@@ -1,24 +1,26 @@
-//! Whether the configuration fits the provider, as far as that can be seen without a person who logs in.
+//! The check that the configuration fits the provider, as far as it can be done without a person who logs in.
 //!
-//! Three things are asked of it: its discovery document; what its token endpoint says to a code that nobody gave out,
-//! which tells whether it knows this server; and what it shows to a browser that this server sends there, which tells
-//! whether it takes the callback URL, the scopes and the audience.
+//! The provider is asked for three things: its discovery document; the answer of its token endpoint to a code that
+//! nobody gave out, which tells whether it knows this server; and its page for a browser that this server sends there,
+//! which tells whether it takes the callback URL, the scopes and the audience.
+
+mod login_page;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AGE, DATE, LOCATION};
+use http::header::{ACCEPT, AGE, DATE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use url::Url;
 
-use super::authorization::{authorize_url, scopes};
+use super::authorization::scopes;
 use super::breaker::Wire;
-use super::discovery::{Discovery, Known};
+use super::discovery::{Discovery, ProviderMetadata};
 use super::faults::Faults;
 use super::messages::{LoginError, UpstreamRequest};
-use super::notes::{self, Kept, Note, Notes};
+use super::notes::{self, LastFailures, Note, Notes};
 use super::token::{Preference, TokenEndpoint, TokenError};
 use crate::auth::failures::Explanation;
 use crate::auth::failures::provider::{DiscoveryError, ProviderFailures};
@@ -31,16 +33,16 @@ use crate::diagnosis::Finding;
 use crate::fetch::{Document, FetchError, ProviderHttp};
 use crate::jwks::Keys;
 
-/// Clocks that differ by less are the same: `Date` has whole seconds, and the answer took a while.
+/// Clocks that differ by less count as the same: `Date` has whole seconds, and the answer took a while.
 const SAME_TIME: Duration = Duration::from_secs(5);
 
 /// The login that is begun and never finished. Nothing of it is secret.
 const STATE: &str = "tinymcp-doctor";
 const VERIFIER: &str = "tinymcp-doctor.tinymcp-doctor.tinymcp-doctor";
 
-/// Looks at the provider, and says what was found in the order in which one would mend it.
+/// Looks at the provider. The findings are in the order in which one would mend them.
 ///
-/// `state` is the state directory of the server, whose notes tell what it has met.
+/// `state` is the state directory of the server, with its notes of failures.
 pub(crate) async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderHttp, state: &Path) -> Vec<Finding> {
     let provider = Arc::new(provider);
     let (discovery, _) = Discovery::new(Arc::clone(&provider), http.clone(), base_url.is_loopback(), None);
@@ -64,11 +66,11 @@ pub(crate) async fn look(provider: Provider, base_url: &BaseUrl, http: ProviderH
     findings
 }
 
-/// Groups that were left out longer ago are not told of: nobody can say that it works again.
+/// The age after which groups that were left out are not told of: no success ever clears that note.
 const LEFT_OUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What the server has met with real people since the last time that it went well.
-fn met(kept: Kept) -> impl Iterator<Item = Finding> {
+/// The failures that the server has met with real people since the last success.
+fn met(kept: LastFailures) -> impl Iterator<Item = Finding> {
     let age = |note: &Note| Duration::from_secs(now_s().saturating_sub(note.at_s));
     let finding = |subject: &'static str, what: &str, note: Note| {
         Finding::bad(subject, format!("{what}, last {} ago: {}", Period::from(age(&note)), note.cause))
@@ -96,8 +98,8 @@ struct Checkup<'a> {
 }
 
 impl Checkup<'_> {
-    /// What is known of the provider, if that is enough for a login; with it, what its clock says.
-    async fn get_to_know(&self) -> (Option<Known>, Vec<Finding>) {
+    /// The provider's metadata, if it is enough for a login, and the findings about discovery and clock.
+    async fn get_to_know(&self) -> (Option<ProviderMetadata>, Vec<Finding>) {
         let name = self.provider.display_name();
         if let Some(url) = self.provider.discovery() {
             let answer = self.get(url.url(), "application/json").await;
@@ -144,7 +146,7 @@ impl Checkup<'_> {
         &self,
         url: &DiscoveryUrl,
         answer: Result<Response<Bytes>, FetchError>,
-    ) -> Result<Known, DiscoveryError> {
+    ) -> Result<ProviderMetadata, DiscoveryError> {
         let document = answer.and_then(Document::of).map_err(|cause| DiscoveryError::of(url, cause))?;
         self.discovery.read(url, &document.body)
     }
@@ -172,7 +174,7 @@ impl Checkup<'_> {
     }
 
     /// The keys by which tokens are verified; nothing where none are needed.
-    async fn keys(&self, known: &Known, asked: &[String]) -> Option<Finding> {
+    async fn keys(&self, known: &ProviderMetadata, asked: &[String]) -> Option<Finding> {
         let subject = "signing keys";
         let Some(keys) = &known.keys else {
             let finding = Finding::bad(
@@ -197,7 +199,7 @@ impl Checkup<'_> {
     }
 
     /// Compares the scopes that are asked for with those that the provider lists; it need not list all.
-    fn scopes(&self, known: &Known, asked: &[String]) -> Finding {
+    fn scopes(&self, known: &ProviderMetadata, asked: &[String]) -> Finding {
         let (subject, name) = ("scopes", self.provider.display_name());
         let asking = match asked {
             [] => "none are asked for".to_owned(),
@@ -217,8 +219,8 @@ impl Checkup<'_> {
         ))
     }
 
-    /// Whether logins are bound to this server by PKCE (RFC 7636).
-    fn challenge(&self, known: &Known) -> Finding {
+    /// Checks that logins are bound to this server by PKCE (RFC 7636).
+    fn challenge(&self, known: &ProviderMetadata) -> Finding {
         let (subject, name) = ("PKCE", self.provider.display_name());
         let takes_s256 = known.challenge_methods.as_ref().map(|methods| has(methods, "S256"));
         let setting = self.provider.setting("pkce");
@@ -233,8 +235,8 @@ impl Checkup<'_> {
         }
     }
 
-    /// Whether the provider takes this server for who it is.
-    async fn credentials(&self, known: &Known, asked: &[String]) -> Finding {
+    /// Checks that the provider takes this server's credentials.
+    async fn credentials(&self, known: &ProviderMetadata, asked: &[String]) -> Finding {
         let provider = self.provider;
         let subject = if provider.secret().is_some() { "client secret" } else { "client id" };
         let (wire, preference) = (Wire::new(self.http.clone()), Preference::default());
@@ -267,72 +269,12 @@ impl Checkup<'_> {
         }
     }
 
-    /// What a browser would see that this server sends to the provider.
-    async fn login(&self, known: &Known, asked: &[String]) -> Finding {
-        let (subject, name) = ("login page", self.provider.display_name());
-        let url = authorize_url(self.provider, known, asked, &self.request());
-        let in_browser = || format!("Open this in a browser to see what {name} says: {url}");
-        let response = match self.get(&url, "text/html").await {
-            Ok(response) => response,
-            Err(FetchError::TooLarge) => return Finding::good(subject, format!("{name} shows one")),
-            Err(error) => {
-                let seen = format!("{} cannot be reached: {error}", known.authorization_endpoint);
-                return Finding::bad(subject, seen).step(CONNECTION);
-            }
-        };
-        let status = response.status();
-        if status.is_redirection() {
-            let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-            return match location.and_then(|location| url.join(location).ok()) {
-                Some(location) if location.as_str().starts_with(&self.callback) => self.came_back(&location, asked),
-                Some(location) if is_error_page(&location) => {
-                    Finding::bad(subject, format!("{name} leads to an error, at {}", without_query(&location)))
-                        .step(self.allow_callback())
-                        .step(in_browser())
-                }
-                _ => Finding::good(subject, format!("{name} takes this server's request and leads on to its login")),
-            };
-        }
-        match status {
-            _ if status.is_success() => {
-                Finding::good(subject, format!("{name} shows a page, status {}", status.as_u16()))
-            }
-            StatusCode::TOO_MANY_REQUESTS => Finding::note(subject, format!("{name} is busy; try again in a moment")),
-            _ if status.is_server_error() => {
-                Finding::note(subject, format!("{name} has a fault of its own, status {}", status.as_u16()))
-                    .step(in_browser())
-            }
-            _ => Finding::bad(subject, format!("{name} refuses this server's request, status {}", status.as_u16()))
-                .step(self.allow_callback())
-                .step(format!("Compare {} with the id of that application.", self.provider.setting("client_id")))
-                .step(in_browser()),
-        }
-    }
-
-    /// The provider sent the browser back at once: with an error, unless it asks nobody anything.
-    fn came_back(&self, location: &Url, asked: &[String]) -> Finding {
-        let (subject, name) = ("login page", self.provider.display_name());
-        let param = |name: &str| {
-            let mut params = location.query_pairs();
-            params.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
-        };
-        let Some(error) = param("error") else {
-            return Finding::good(subject, format!("{name} takes this server's request"));
-        };
-        match self.faults(asked).callback(&error, param("error_description").as_deref()) {
-            LoginError::Operator(explanation) => explained(subject, explanation),
-            LoginError::Denied { description: cause }
-            | LoginError::Temporary { cause }
-            | LoginError::Broken { cause, .. } => Finding::note(subject, format!("{name} says {cause:?}")),
-        }
-    }
-
-    /// What must be entered at the provider. Only a login shows whether it was.
+    /// Names the callback URL that must be entered at the provider. Only a login shows whether it was.
     fn callback(&self) -> Finding {
         Finding::note("callback URL", self.callback.as_str()).step(self.allow_callback())
     }
 
-    /// What the provider calls the API that its access tokens are for; nothing for providers that have no such thing.
+    /// Names the API that the provider's access tokens are for; nothing for providers without audiences.
     fn audience(&self) -> Option<Finding> {
         let (subject, name) = ("audience", self.provider.display_name());
         let setting = self.provider.setting("audience");
@@ -350,7 +292,7 @@ impl Checkup<'_> {
         }
     }
 
-    /// How a session is kept in step with the person's account.
+    /// Tells how a session is kept in step with the person's account.
     fn refresh_token(&self, asked: &[String]) -> Finding {
         let (subject, name) = ("refresh token", self.provider.display_name());
         let is_asked = has(asked, "offline_access")
@@ -405,15 +347,15 @@ impl Checkup<'_> {
     }
 }
 
-/// What to look at when there is no connection.
+/// The next step when there is no connection.
 const CONNECTION: &str =
     "See whether this machine has a connection to that host: DNS, a firewall, a proxy that is in the way.";
 
-/// Errors of the token endpoint that say something of this server, whatever the code.
+/// Errors of the token endpoint that are about this server, and not about the code.
 const ABOUT_THIS_SERVER: [&str; 3] = ["invalid_client", "unauthorized_client", "redirect_uri_mismatch"];
 
-/// The endpoints of a document that was read: it would not have been if one of them were without TLS.
-fn endpoints(known: &Known) -> Finding {
+/// Lists the endpoints of a document. One without TLS would have kept the document from being read.
+fn endpoints(known: &ProviderMetadata) -> Finding {
     let further = [
         ("userinfo", &known.userinfo_endpoint),
         ("introspection", &known.introspection_endpoint),
@@ -442,18 +384,6 @@ fn time_of(headers: &HeaderMap) -> Option<SystemTime> {
     let sent = httpdate::parse_http_date(text(DATE)?).ok()?;
     let age = text(AGE).and_then(|age| age.trim().parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
     sent.checked_add(age)
-}
-
-/// Whether a provider's page is one about an error, as far as its URL says: Google's is.
-fn is_error_page(url: &Url) -> bool {
-    let says = |text: &str| text.to_ascii_lowercase().contains("error");
-    says(url.path()) || url.query_pairs().any(|(name, _)| says(&name))
-}
-
-fn without_query(url: &Url) -> Url {
-    let mut url = url.clone();
-    url.set_query(None);
-    url
 }
 
 fn has(words: &[String], word: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Finding parts of what a provider says, by the paths that its data gives.
+//! Claims at the paths that a provider's data names.
 
 use serde_json::{Map, Value};
 

@@ -1,8 +1,10 @@
-//! How the provider describes itself (OpenID Connect Discovery 1.0, RFC 8414), kept up to date in the background.
+//! The provider's metadata (OpenID Connect Discovery 1.0, RFC 8414), kept up to date in the background.
 //!
 //! The server starts without it. The last good document is kept in the state directory, so that a provider which is
 //! down when the server starts costs nobody a login. A document that names another issuer, or endpoints without TLS,
 //! is never used.
+
+mod members;
 
 use std::fs;
 use std::io;
@@ -13,11 +15,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::members::Members;
 use super::id_token::fits_template;
 use crate::atomic_file;
 use crate::auth::failures::provider::DiscoveryError;
@@ -28,31 +30,32 @@ use crate::jwks::KeySet;
 use crate::loopback::is_loopback_url;
 use crate::state::StateDir;
 
-/// How often a known document is read again; endpoints hardly ever change, and keys have a cache of their own.
+/// The interval at which a known document is read again; endpoints hardly ever change, and keys have a cache of their
+/// own.
 const REFRESH_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The first wait after a failure, and the longest: a login must work ten seconds after the provider is back.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// Wait after a failed refresh of what is known: nobody waits for it.
+/// Wait after a failed refresh of a document that is known: nobody waits for it.
 const RETRY_KNOWN: Duration = Duration::from_secs(60);
 
-/// What is known of the provider.
+/// The state of discovery.
 #[derive(Clone)]
 pub(super) enum Knowledge {
     /// Nothing yet; the first look is under way.
     Looking,
     /// All that logins need.
-    Known(Arc<Known>),
+    Known(Arc<ProviderMetadata>),
     /// Nothing, since this is wrong.
     Failed(Arc<DiscoveryError>),
 }
 
 /// A provider that people can be sent to.
-pub(super) struct Known {
+pub(super) struct ProviderMetadata {
     pub(super) issuer: String,
-    /// The issuer is a template: each token names that of its own tenant.
+    /// True if the issuer is a template: each token names the one of its own tenant.
     pub(super) has_tenants: bool,
     pub(super) authorization_endpoint: Url,
     pub(super) token_endpoint: Url,
@@ -63,94 +66,33 @@ pub(super) struct Known {
     pub(super) auth_methods: Option<Vec<String>>,
     /// The methods of PKCE (RFC 7636), if it names any.
     pub(super) challenge_methods: Option<Vec<String>>,
-    /// It names itself at the callback (RFC 9207).
+    /// True if it names itself at the callback (RFC 9207).
     pub(super) names_itself: bool,
     pub(super) keys: Option<Arc<KeySet<ProviderHttp>>>,
-    /// What of its document is left out, since it is wrong.
+    /// Members of its document that are left out because they are wrong, each with the reason.
     pub(super) slips: Vec<String>,
 }
 
-/// The members of a document, read one by one: those that a login can do without may be wrong.
-struct Members {
-    members: Map<String, Value>,
-    /// What is wrong with members that are left out for it.
-    slips: Vec<String>,
-}
-
-impl Members {
-    /// A text; an empty one is none.
-    fn text(&mut self, name: &str) -> Result<Option<String>, String> {
-        match self.members.remove(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Err("it is empty".to_owned()),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(format!("it is {}", kind(&other))),
-        }
-    }
-
-    /// The texts of a list, if there is one.
-    fn list(&mut self, name: &str) -> Option<Vec<String>> {
-        let items = match self.members.remove(name)? {
-            Value::Null => return None,
-            Value::Array(items) => items,
-            other => {
-                self.slip(name, &format!("it is {} in place of a list", kind(&other)));
-                return None;
-            }
-        };
-        if let Some(odd) = items.iter().find(|item| !item.is_string()) {
-            self.slip(name, &format!("one of its items is {}", kind(odd)));
-        }
-        Some(items.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
-    }
-
-    fn boolean(&mut self, name: &str) -> bool {
-        match self.members.remove(name) {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(value)) => value,
-            Some(other) => {
-                self.slip(name, &format!("it is {} in place of true or false", kind(&other)));
-                false
-            }
-        }
-    }
-
-    fn slip(&mut self, name: &str, reason: &str) {
-        self.slips.push(format!("`{name}` of the document is left out: {reason}"));
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// A document as it is kept, and where it came from.
+/// A document on the disk, with the URL that it came from.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredDocument {
     url: String,
     document: Box<RawValue>,
 }
 
-/// Finds out about the provider, again and again.
+/// Reads the provider's document, again and again.
 pub(super) struct Discovery {
     provider: Arc<Provider>,
     http: ProviderHttp,
     allow_plain: bool,
     file: Option<PathBuf>,
     knowledge: watch::Sender<Knowledge>,
-    /// What an earlier run has kept was not said in this one.
+    /// True once a document of this run was looked at: slips of an earlier run's are warned of anew.
     has_looked: AtomicBool,
 }
 
 impl Discovery {
-    /// Begins with what an earlier run has kept, or with what the provider's data says where there is no document.
+    /// Begins with the document of an earlier run, or with the provider's data where there is no document.
     pub(super) fn new(
         provider: Arc<Provider>,
         http: ProviderHttp,
@@ -175,7 +117,7 @@ impl Discovery {
         (discovery, receiver)
     }
 
-    /// Looks until `stop`. Without a discovery URL there is nothing to look at.
+    /// Reads the document until `stop`. Without a discovery URL there is none.
     pub(super) async fn run(self, stop: CancellationToken) {
         let Some(url) = self.provider.discovery() else { return };
         let mut failures = 0;
@@ -204,8 +146,8 @@ impl Discovery {
         }
     }
 
-    /// Each once, and not every hour.
-    fn warn_of_slips(&self, known: &Known) {
+    /// Warns of each slip once, and not every hour.
+    fn warn_of_slips(&self, known: &ProviderMetadata) {
         let before = match &*self.knowledge.borrow() {
             Knowledge::Known(before) if self.has_looked.swap(true, Ordering::Relaxed) => before.slips.clone(),
             _ => {
@@ -218,7 +160,7 @@ impl Discovery {
         }
     }
 
-    /// Notes a failure, and says how long to wait. What is known stays known.
+    /// Notes a failure, and returns the wait before the next try. Metadata that is known stays known.
     fn failed(&self, error: DiscoveryError, failures: u32) -> Duration {
         let is_known = matches!(*self.knowledge.borrow(), Knowledge::Known(_));
         if failures == 1 {
@@ -233,7 +175,7 @@ impl Discovery {
         RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_MAX)
     }
 
-    async fn look(&self, url: &DiscoveryUrl) -> Result<Known, DiscoveryError> {
+    async fn look(&self, url: &DiscoveryUrl) -> Result<ProviderMetadata, DiscoveryError> {
         let fetched = self.http.fetch(url.url()).await;
         let document = fetched.map_err(|cause| DiscoveryError::of(url, cause))?;
         let known = self.read(url, &document.body)?;
@@ -242,7 +184,7 @@ impl Discovery {
     }
 
     /// Reads a document, as it comes from the provider or from the state directory.
-    pub(super) fn read(&self, url: &DiscoveryUrl, body: &[u8]) -> Result<Known, DiscoveryError> {
+    pub(super) fn read(&self, url: &DiscoveryUrl, body: &[u8]) -> Result<ProviderMetadata, DiscoveryError> {
         let unreadable = |reason: String| DiscoveryError::Unreadable { url: url.to_string(), reason };
         let members = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
         let mut document = Members { members, slips: Vec::new() };
@@ -255,7 +197,7 @@ impl Discovery {
         let token = self.required(url, &mut document, &keys.token_endpoint, "token_endpoint")?;
         let jwks_uri = self.required(url, &mut document, &keys.jwks_uri, "jwks_uri")?;
         let needed = |member: &str| unreadable(format!("`{member}` is missing"));
-        let known = Known {
+        let known = ProviderMetadata {
             issuer,
             has_tenants,
             authorization_endpoint: authorization.ok_or_else(|| needed("authorization_endpoint"))?,
@@ -300,7 +242,7 @@ impl Discovery {
         Ok(Some(endpoint))
     }
 
-    /// An endpoint that a login can do without, and does if it is not one that can be used.
+    /// An endpoint that a login can do without. One that cannot be used is left out.
     fn optional(&self, document: &mut Members, configured: &Option<Endpoint>, member: &'static str) -> Option<Url> {
         if let Some(endpoint) = configured {
             return Some(endpoint.url().clone());
@@ -324,7 +266,8 @@ impl Discovery {
         endpoint.host_str().is_some() && (endpoint.scheme() == "https" || is_plain)
     }
 
-    /// Whether the issuer is the one that was configured, or the one that the document's URL belongs to, or a tenant's.
+    /// Checks that the issuer is the configured one, the one that the document's URL belongs to, or a template for
+    /// tenants. True for the last.
     fn check_issuer(&self, url: &DiscoveryUrl, found: &str) -> Result<bool, DiscoveryError> {
         let wrong = |expected: &str| DiscoveryError::Issuer {
             url: url.to_string(),
@@ -344,10 +287,10 @@ impl Discovery {
         if url.may_name(found) { Ok(false) } else { Err(wrong(&url.issuer())) }
     }
 
-    pub(super) fn without_document(&self) -> Option<Known> {
+    pub(super) fn without_document(&self) -> Option<ProviderMetadata> {
         let keys = &self.provider;
         let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.url().clone());
-        Some(Known {
+        Some(ProviderMetadata {
             issuer: keys.issuer.clone()?,
             has_tenants: false,
             authorization_endpoint: url(&keys.authorization_endpoint)?,
@@ -364,7 +307,7 @@ impl Discovery {
         })
     }
 
-    /// The key set at a URL, with what is already in it if the URL is the same as before.
+    /// The key set at a URL: the one of before, with its keys, if the URL is the same.
     fn key_set(&self, url: Url) -> Arc<KeySet<ProviderHttp>> {
         if let Knowledge::Known(known) = &*self.knowledge.borrow()
             && let Some(keys) = known.keys.as_ref().filter(|keys| *keys.url() == url)
@@ -374,10 +317,10 @@ impl Discovery {
         Arc::new(KeySet::new(url, self.http.clone()))
     }
 
-    /// What an earlier run has read from the same place.
-    fn kept(&self, url: &DiscoveryUrl) -> Option<Known> {
+    /// The metadata that an earlier run has read from the same place.
+    fn kept(&self, url: &DiscoveryUrl) -> Option<ProviderMetadata> {
         let text = fs::read(self.file.as_ref()?).ok()?;
-        let kept: Kept = serde_json::from_slice(&text).ok()?;
+        let kept: StoredDocument = serde_json::from_slice(&text).ok()?;
         if kept.url != url.to_string() {
             return None;
         }
@@ -388,7 +331,7 @@ impl Discovery {
     fn keep(&self, url: &DiscoveryUrl, body: &[u8]) {
         let Some(file) = &self.file else { return };
         let write = || -> io::Result<()> {
-            let kept = Kept { url: url.to_string(), document: serde_json::from_slice(body)? };
+            let kept = StoredDocument { url: url.to_string(), document: serde_json::from_slice(body)? };
             let text = serde_json::to_vec(&kept)?;
             if fs::read(file).is_ok_and(|old| old == text) {
                 return Ok(());

@@ -1,12 +1,12 @@
-//! What went wrong at the provider, and who has to act: the person, the operator, or nobody but time.
+//! Errors of the provider, and who has to act: the person, the operator, or nobody but time.
 //!
-//! A provider's own words are matched against the hints of its data first; what they do not know is told by the codes
+//! A provider's own words are matched against the hints of its data first; the others are told apart by the codes
 //! of RFC 6749 and OpenID Connect.
 
 use http::StatusCode;
 
 use super::breaker::Down;
-use super::identity::IdentityError;
+use super::inquiry::IdentityError;
 use super::messages::{Alike, LoginError, RefreshError, Unusable};
 use super::notes::Notes;
 use super::token::TokenError;
@@ -18,8 +18,8 @@ const ENDED: [&str; 4] = ["invalid_grant", "interaction_required", "login_requir
 /// The answer to a refresh that is about this server, and not about anybody's token.
 const OURS: &str = "invalid_client";
 
-/// Answers to a refresh that are about this server by the standards. Some providers say them of one person who is blocked,
-/// or has lost a scope: they count as this server's only if others get them too.
+/// Answers to a refresh that are about this server by the standards. Some providers use them for one person who is
+/// blocked, or has lost a scope: they count as this server's only if others get them too.
 const MAYBE_OURS: [&str; 3] = ["unauthorized_client", "unsupported_grant_type", "invalid_scope"];
 
 /// Errors that go away by themselves.
@@ -36,7 +36,7 @@ pub(super) struct Faults<'a> {
 }
 
 impl Faults<'_> {
-    /// The provider has sent the person back with an error.
+    /// Judges an error with which the provider has sent the person back.
     pub(super) fn callback(&self, error: &str, description: Option<&str>) -> LoginError {
         if let Some(explanation) = self.failures.hint(error, description) {
             return LoginError::Operator(explanation);
@@ -49,7 +49,7 @@ impl Faults<'_> {
         }
     }
 
-    /// The provider has not taken the code.
+    /// Judges an error of the token endpoint for a code.
     pub(super) fn exchange(&self, error: TokenError) -> LoginError {
         match error {
             TokenError::Down(down) => down_at_login(down),
@@ -79,7 +79,7 @@ impl Faults<'_> {
         }
     }
 
-    /// It is not known who the person is.
+    /// Judges a failure to find out who the person is.
     pub(super) fn identity(&self, error: IdentityError) -> LoginError {
         match error {
             IdentityError::Down(down) => down_at_login(down),
@@ -92,10 +92,10 @@ impl Faults<'_> {
         }
     }
 
-    /// A session could not be renewed. `alike` says of an error's code who else is refused so.
+    /// Judges an error of the token endpoint for a refresh token. `alike` tells who else gets the same code.
     ///
-    /// Only what is known to mean that the token is dead ends the session. What is about this server is for its
-    /// operator, and the rest may be about the person.
+    /// Only an error that is known to mean a dead token ends the session. An error about this server is for its
+    /// operator, and any other may be about the person.
     pub(super) fn refresh(&self, error: TokenError, alike: impl FnOnce(&str) -> Alike) -> RefreshError {
         let name = self.failures.provider.name();
         let (code, words) = match error {
@@ -142,7 +142,7 @@ impl Faults<'_> {
         RefreshError::Refused(alike)
     }
 
-    /// It refuses this server, whose operator has to act.
+    /// Notes that the provider refuses this server, whose operator has to act.
     fn refresh_is_ours(&self, words: &str) -> RefreshError {
         let name = self.failures.provider.name();
         tracing::error!(
@@ -152,7 +152,7 @@ impl Faults<'_> {
         RefreshError::Temporary { retry_after: None }
     }
 
-    /// Whether an answer says that the refresh token is dead: in the words of the standards, or in those of its data.
+    /// True if an answer means that the refresh token is dead, by the standards or by the provider's data.
     fn is_ended(&self, error: &str, description: Option<&str>) -> bool {
         let description = description.unwrap_or_default().to_lowercase();
         let is_known = self.failures.provider.refresh_ended_by.iter().any(|answer| match answer.split_once(':') {

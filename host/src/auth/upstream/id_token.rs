@@ -1,14 +1,15 @@
-//! Whether an `id_token` is one for this server, this login and these tokens (OpenID Connect Core 1.0 §3.1.3.7).
+//! The check that an `id_token` is for this server, this login and these tokens (OpenID Connect Core 1.0 §3.1.3.7).
 //!
-//! The signature, the issuer, the audience and the times are checked by [`crate::jwks`]; here is what only a login knows.
+//! The signature, the issuer, the audience and the times are checked by [`crate::jwks`]; here are the checks for which
+//! one must know the login.
 
 use serde_json::{Map, Value};
 
 use crate::config::provider::Presence;
 use crate::jwks::half_hash;
 
-/// What an `id_token` is compared with.
-pub(super) struct Expected<'a> {
+/// The values that an `id_token` is compared with.
+pub(super) struct Expectations<'a> {
     pub(super) client_id: &'a str,
     /// The nonce of the login; none for a refresh, where it may be missing (§12.2).
     pub(super) nonce: Option<(&'a str, Presence)>,
@@ -20,8 +21,8 @@ pub(super) struct Expected<'a> {
 /// Checks claims of a token whose signature is right.
 ///
 /// # Errors
-/// Why it is not the token of this login, for the log.
-pub(super) fn check(id_token: &str, claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), String> {
+/// The reason why it is not the token of this login, for the log.
+pub(super) fn check(id_token: &str, claims: &Map<String, Value>, expected: &Expectations<'_>) -> Result<(), String> {
     check_authorized_party(claims, expected.client_id)?;
     if let Some((nonce, presence)) = expected.nonce {
         check_nonce(claims, nonce, presence)?;
@@ -56,7 +57,7 @@ fn check_access_token_hash(id_token: &str, claims: &Map<String, Value>, access_t
     if fits { Ok(()) } else { Err("`at_hash` of the id_token is not that of the access token".to_owned()) }
 }
 
-/// An issuer for each tenant: the one that the token names must be that of its own tenant.
+/// Checks the issuer where each tenant has its own: it must be that of the token's tenant.
 fn check_tenant(claims: &Map<String, Value>, template: &str) -> Result<(), String> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let fits = match (text("iss"), text("tid")) {
@@ -66,7 +67,7 @@ fn check_tenant(claims: &Map<String, Value>, template: &str) -> Result<(), Strin
     if fits { Ok(()) } else { Err("the issuer of the id_token is not that of its tenant".to_owned()) }
 }
 
-/// Whether an issuer could be one of the template's.
+/// True for an issuer that fits the template.
 pub(super) fn fits_template(issuer: &str, template: &str) -> bool {
     let Some((before, after)) = template.split_once("{tid}") else { return issuer == template };
     let tenant = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
@@ -82,7 +83,7 @@ mod tests {
 
     fn outcome(claims: Value, presence: Presence, template: Option<&str>) -> Result<(), String> {
         let Value::Object(claims) = claims else { panic!("an object") };
-        let expected = Expected {
+        let expected = Expectations {
             client_id: "us",
             nonce: Some(("n", presence)),
             access_token: "token",

@@ -31,7 +31,7 @@ const MAX_NAME_CHARS: usize = 64;
 /// The longest state and nonce that are taken. Ours are far shorter; this bounds what a stranger has sealed.
 const MAX_VALUE_BYTES: usize = 256;
 
-/// What codes are sealed for.
+/// The purpose of a code's seal.
 const CODE_CONTEXT: &[u8] = b"code";
 
 /// Everybody who logs in here holds every scope.
@@ -44,9 +44,9 @@ pub struct Local {
     vault: Vault,
 }
 
-/// What a code says.
+/// The content of a code.
 #[derive(Serialize, Deserialize)]
-struct Code {
+struct LoginCode {
     name: String,
     state: String,
     code_challenge: String,
@@ -85,12 +85,12 @@ impl Local {
         Self { base_url: base_url.clone(), vault }
     }
 
-    /// Who vouches for people that log in here.
+    /// The issuer of people that log in here.
     pub fn issuer(&self) -> String {
         format!("{}/local", self.base_url.as_str())
     }
 
-    /// Where a person is sent to log in.
+    /// The URL at which a person logs in.
     pub fn authorize_url(&self, request: &UpstreamRequest) -> Url {
         let mut url: Url = (*self.base_url).clone();
         url.set_path("/local/authorize");
@@ -192,7 +192,7 @@ impl Local {
     }
 
     fn seal(&self, request: &LoginRequest, name: String, now: SystemTime) -> String {
-        let code = Code {
+        let code = LoginCode {
             name,
             state: request.state.clone(),
             code_challenge: request.code_challenge.clone(),
@@ -204,13 +204,13 @@ impl Local {
         URL_SAFE_NO_PAD.encode(self.vault.seal(CODE_CONTEXT, &code))
     }
 
-    fn open(&self, code: &str) -> Option<Code> {
+    fn open(&self, code: &str) -> Option<LoginCode> {
         let code = self.vault.open(CODE_CONTEXT, &URL_SAFE_NO_PAD.decode(code).ok()?)?;
         serde_json::from_slice(&code).ok()
     }
 }
 
-impl Code {
+impl LoginCode {
     fn check(&self, request: &UpstreamRequest, now: SystemTime) -> Result<(), &'static str> {
         if self.expires <= now {
             return Err("the code is older than a minute");

@@ -1,4 +1,4 @@
-//! What the provider is asked, and what comes of it. All of it is data.
+//! Requests to the provider and their results, as data.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::failures::Explanation;
 use crate::auth::identity::Identity;
 
-/// What ties a login at the provider to one transaction here. All of it is derived from that.
+/// The values that tie a login at the provider to one transaction here, and are derived from its id.
 pub struct UpstreamRequest {
     /// `state`, which the provider hands back.
     pub state: String,
@@ -20,7 +20,7 @@ pub struct UpstreamRequest {
     pub redirect_uri: String,
 }
 
-/// What came back to the callback; none of it is verified.
+/// The parameters of the callback; none of them is verified.
 #[derive(Default)]
 pub struct Callback {
     /// The code.
@@ -29,7 +29,7 @@ pub struct Callback {
     pub error: Option<String>,
     /// The error in words.
     pub error_description: Option<String>,
-    /// Who answers (RFC 9207).
+    /// The issuer that answers (RFC 9207).
     pub iss: Option<String>,
 }
 
@@ -43,9 +43,9 @@ impl Callback {
 /// A login that has worked.
 #[derive(Debug)]
 pub struct Login {
-    /// Who logged in.
+    /// The person.
     pub identity: Identity,
-    /// What the provider gave for later.
+    /// The provider's tokens.
     pub tokens: UpstreamTokens,
 }
 
@@ -59,11 +59,11 @@ pub struct UpstreamTokens {
     /// The `id_token` that came with them. It is looked at once and not kept: that of somebody in many groups is large.
     #[serde(skip)]
     pub id_token: Option<String>,
-    /// When the access token ends, in seconds since 1970, if the provider says so.
+    /// The end of the access token, in seconds since 1970, if the provider says so.
     pub expires_at: Option<u64>,
     /// The scopes that were granted.
     pub scope: Vec<String>,
-    /// When the provider last said that all is well, in seconds since 1970.
+    /// The last time that the provider confirmed the tokens, in seconds since 1970.
     pub checked_at: u64,
 }
 
@@ -73,10 +73,10 @@ impl fmt::Debug for UpstreamTokens {
     }
 }
 
-/// What became of a session upstream.
+/// The result of renewing a session upstream.
 #[expect(clippy::large_enum_variant, reason = "made once a refresh, and taken apart at once")]
 #[derive(Debug)]
-pub enum Refreshed {
+pub enum RefreshOutcome {
     /// These tokens are in force from now on, in place of the old ones.
     Tokens {
         /// The tokens.
@@ -88,19 +88,19 @@ pub enum Refreshed {
     NotNeeded,
 }
 
-/// Who else is refused like one person, since somebody's session was last renewed.
+/// Other people who are refused like one person, since somebody's session was last renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alike {
     /// Nobody, as far as is known.
     Nobody,
     /// Others too.
     Others {
-        /// How long ago somebody's session was renewed; none since the server has started.
+        /// The time since somebody's session was renewed; none if that was not in this run of the server.
         renewed_ago: Option<Duration>,
     },
 }
 
-/// Why a session could not be renewed upstream.
+/// The reason why a session could not be renewed upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefreshError {
     /// The provider has ended it.
@@ -114,7 +114,7 @@ pub enum RefreshError {
     },
 }
 
-/// Why a login failed.
+/// The reason why a login failed.
 #[derive(Debug)]
 pub enum LoginError {
     /// The person said no, or the provider did for them.
@@ -129,7 +129,7 @@ pub enum LoginError {
         /// For the log.
         cause: String,
     },
-    /// What the provider said cannot be trusted, or cannot be understood.
+    /// The provider's answer cannot be trusted, or cannot be understood.
     Broken {
         /// For the person and the client.
         kind: Unusable,
@@ -138,10 +138,10 @@ pub enum LoginError {
     },
 }
 
-/// Which answer of the provider's cannot be used, and why; the cause is for the log.
+/// An answer of the provider's that cannot be used. The text is for the person and the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// What came to the callback.
+    /// The parameters of the callback.
     #[error("the provider sent the browser back without an answer of its own")]
     Callback,
     /// The token endpoint's answer to a code.
@@ -162,7 +162,7 @@ pub enum Unusable {
     /// The tokens are not those of this login at this server.
     #[error("the provider's tokens are not for this login: signature, issuer, audience, nonce or person do not fit")]
     Foreign,
-    /// What it says of the person.
+    /// The facts about the person.
     #[error("what the provider says of the person cannot be read")]
     Person,
     /// The fault is ours.

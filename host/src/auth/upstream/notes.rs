@@ -1,5 +1,5 @@
-//! What went wrong at the provider lately, in a file beside its discovery document: `tinymcp doctor` is another process
-//! than the server, and what a server meets with real people cannot be tried out.
+//! The provider's last failures, in a file beside its discovery document: `tinymcp doctor` is another process
+//! than the server, and failures with real people cannot be tried out.
 
 use std::fs;
 use std::io;
@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::atomic_file;
 use crate::clock::now_s;
 
-/// The same failure is written again only after so many seconds.
+/// Seconds within which the same failure is not written again.
 const SAME_S: u64 = 10;
 
-/// Where notes of a provider are, below the state directory.
+/// The folder of the notes, below the state directory.
 const DIRECTORY: &str = "providers";
 
-/// What is kept: of each kind the last failure, until the same has worked again.
+/// The last failure of each kind, until the same has worked again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct LastFailures {
     /// A login that failed at the provider.
     pub(super) login: Option<Note>,
     /// A session that could not be renewed, which the operator has to do something about.
@@ -35,16 +35,16 @@ pub(super) struct Kept {
 /// One failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Note {
-    /// When, in seconds since 1970.
+    /// The time, in seconds since 1970.
     pub(super) at_s: u64,
-    /// As in the log.
+    /// The cause, as in the log.
     pub(super) cause: String,
 }
 
-/// Takes notes.
+/// The notes of a running server.
 pub(super) struct Notes {
     file: Option<PathBuf>,
-    kept: Mutex<Kept>,
+    kept: Mutex<LastFailures>,
 }
 
 impl Notes {
@@ -54,12 +54,12 @@ impl Notes {
         Self { file: state.map(|state| file(state, provider)), kept: Mutex::new(kept) }
     }
 
-    /// A login has failed, or none has any more.
+    /// Notes that a login has failed, or has worked.
     pub(super) fn login(&self, cause: Option<&str>) {
         self.note(|kept| &mut kept.login, cause);
     }
 
-    /// A session could not be renewed, or one could.
+    /// Notes that a session could not be renewed, or that one was.
     pub(super) fn refresh(&self, cause: Option<&str>) {
         if cause.is_none() {
             self.kept().refused_alike = false;
@@ -67,7 +67,7 @@ impl Notes {
         self.note(|kept| &mut kept.refresh, cause);
     }
 
-    /// The last refusal was not the first person's.
+    /// Notes that more than one person was refused in the same words.
     pub(super) fn refused_alike(&self) {
         let mut kept = self.kept();
         if !kept.refused_alike {
@@ -76,21 +76,21 @@ impl Notes {
         }
     }
 
-    /// Tells an outage of everybody's refreshes that an earlier run has met, and that has not ended.
+    /// True if an earlier run has met an outage of everybody's refreshes that has not ended.
     pub(super) fn is_refused_alike(&self) -> bool {
         self.kept().refused_alike
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, LastFailures> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The provider has not listed all that somebody belongs to.
+    /// Notes that the provider has not listed all groups of somebody.
     pub(super) fn left_out(&self, cause: &str) {
         self.note(|kept| &mut kept.left_out, Some(cause));
     }
 
-    fn note(&self, kind: impl FnOnce(&mut Kept) -> &mut Option<Note>, cause: Option<&str>) {
+    fn note(&self, kind: impl FnOnce(&mut LastFailures) -> &mut Option<Note>, cause: Option<&str>) {
         let mut kept = self.kept();
         let place = kind(&mut kept);
         let now_s = now_s();
@@ -102,7 +102,7 @@ impl Notes {
         self.write(&kept);
     }
 
-    fn write(&self, kept: &Kept) {
+    fn write(&self, kept: &LastFailures) {
         if let Some(file) = &self.file
             && let Err(error) = write(file, kept)
         {
@@ -112,7 +112,7 @@ impl Notes {
 }
 
 /// The notes of a server with this state directory; none if there are none.
-pub(super) fn read(state: &Path, provider: &str) -> Kept {
+pub(super) fn read(state: &Path, provider: &str) -> LastFailures {
     let text = fs::read(file(state, provider)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
@@ -121,7 +121,7 @@ fn file(state: &Path, provider: &str) -> PathBuf {
     state.join(DIRECTORY).join(format!("{provider}.notes.json"))
 }
 
-fn write(file: &Path, kept: &Kept) -> io::Result<()> {
+fn write(file: &Path, kept: &LastFailures) -> io::Result<()> {
     atomic_file::replace_private(file, &serde_json::to_vec(kept)?)
 }
 
@@ -150,6 +150,6 @@ mod tests {
         notes.refresh(Some("never"));
         let kept = read(state.path(), "acme");
         assert!(kept.login.is_none() && kept.refresh.is_some() && kept.left_out.is_some());
-        assert_eq!(read(state.path(), "other"), Kept::default());
+        assert_eq!(read(state.path(), "other"), LastFailures::default());
     }
 }

@@ -1,7 +1,7 @@
-//! Whether the provider refuses to renew one person's session, or everybody's.
+//! The provider's refusals to renew sessions: of one person, or of everybody.
 //!
 //! A refusal in words that nobody knows may mean that this person's token is dead, or that something is set up wrong.
-//! What happens to somebody else too, while nobody's refresh works, is not about the person. Two dead tokens beside
+//! A refusal that somebody else gets too, while nobody's refresh works, is not about the person. Two dead tokens beside
 //! others that work look the same at first, so how long ago the last one worked is told with it.
 
 use std::collections::HashMap;
@@ -16,25 +16,25 @@ const KINDS_MAX: usize = 64;
 
 /// Refusals of a run of the server.
 #[derive(Default)]
-pub(super) struct Refusals(Mutex<Seen>);
+pub(super) struct Refusals(Mutex<Tally>);
 
 #[derive(Default)]
-struct Seen {
+struct Tally {
     /// Refusals since somebody's session was last renewed: by the error's code, two of the people who were refused so.
     refused: HashMap<String, Vec<String>>,
-    /// When that was, in seconds since 1970.
+    /// The time of that renewal, in seconds since 1970.
     renewed_s: Option<u64>,
     /// An earlier run has met more than one person who was refused, and nobody was renewed since.
     goes_on: bool,
 }
 
 impl Refusals {
-    /// None yet; `goes_on` is what an earlier run has found.
+    /// No refusals yet. `goes_on` tells of an outage that an earlier run has met.
     pub(super) fn new(goes_on: bool) -> Self {
-        Self(Mutex::new(Seen { goes_on, ..Seen::default() }))
+        Self(Mutex::new(Tally { goes_on, ..Tally::default() }))
     }
 
-    /// Notes a refusal, and says who else was refused so.
+    /// Notes a refusal, and tells who else was refused with the same code.
     pub(super) fn note(&self, code: &str, person: &str) -> Alike {
         let mut seen = self.seen();
         let renewed_s = seen.renewed_s;
@@ -50,12 +50,12 @@ impl Refusals {
         if people.len() < 2 && !goes_on { Alike::Nobody } else { others }
     }
 
-    /// Somebody's session was renewed.
+    /// Forgets all refusals: somebody's session was renewed.
     pub(super) fn forget(&self) {
-        *self.seen() = Seen { renewed_s: Some(now_s()), ..Seen::default() };
+        *self.seen() = Tally { renewed_s: Some(now_s()), ..Tally::default() };
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Tally> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

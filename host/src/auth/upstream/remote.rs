@@ -11,9 +11,9 @@ use url::Url;
 
 use super::authorization::{authorize_url, check_issuer, scopes};
 use super::breaker::Wire;
-use super::discovery::{Discovery, Knowledge, Known};
+use super::discovery::{Discovery, Knowledge, ProviderMetadata};
 use super::faults::Faults;
-use super::identity::{Asking, IdentityError, names_provider};
+use super::inquiry::{IdentityError, Inquiry, names_provider};
 use super::notes::Notes;
 use super::refusals::Refusals;
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
@@ -21,7 +21,7 @@ use crate::auth::failures::Failure;
 use crate::auth::failures::provider::ProviderFailures;
 use crate::auth::identity::Membership;
 use crate::auth::upstream::messages::{
-    Callback, Login, LoginError, RefreshError, Refreshed, Unusable, UpstreamRequest, UpstreamTokens,
+    Callback, Login, LoginError, RefreshError, RefreshOutcome, Unusable, UpstreamRequest, UpstreamTokens,
 };
 use crate::clock::now_s;
 use crate::config::address::BaseUrl;
@@ -30,13 +30,14 @@ use crate::config::{Egress, Provider};
 use crate::fetch::{FetchError, ProviderHttp};
 use crate::state::StateDir;
 
-/// How long a person is kept waiting for the first look at the provider.
+/// The longest time that a person waits for the first look at the provider.
 const FIRST_LOOK: Duration = Duration::from_secs(8);
 
-/// When a login that has not come back is remarkable: a provider that does not know the callback URL keeps the person.
+/// The time after which a login that has not come back is remarkable: a provider that does not know the callback URL
+/// keeps the person.
 const CALLBACK_DUE: Duration = Duration::from_secs(120);
 
-/// What is asked of a provider that cannot be reached, in seconds.
+/// Seconds until a provider that cannot be reached is asked again.
 const RETRY_AFTER_S: u32 = 5;
 
 /// A provider elsewhere. Cheap to clone.
@@ -51,20 +52,20 @@ struct Inner {
     refusals: Refusals,
     notes: Notes,
     knowledge: watch::Receiver<Knowledge>,
-    /// A login has come back from the provider, so it knows the callback URL.
+    /// True once a login has come back from the provider: it knows the callback URL.
     has_come_back: AtomicBool,
-    /// Somebody waits to see whether one comes back.
+    /// True while a task waits to see whether one comes back.
     is_awaited: AtomicBool,
-    /// It was said that refresh tokens are missing.
+    /// True once the lack of refresh tokens was logged.
     has_warned: AtomicBool,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
 
-/// An access token that ends within so long is renewed at the next occasion.
+/// Seconds before its end from which on an access token is renewed at the next occasion.
 const ENDING_S: u64 = 60;
 
-/// How long an access token is taken to be good whose provider does not say.
+/// The life of an access token, in seconds, whose provider does not say it.
 const LIFE_UNKNOWN_S: u64 = 3600;
 
 impl Remote {
@@ -121,13 +122,14 @@ impl Remote {
         scopes(&self.0.provider, self.known().as_deref())
     }
 
-    /// Whether the provider names itself so. While nothing is known of it, its name in the configuration has to do.
+    /// True for an issuer by which the provider names itself. While nothing is known of it, its name in the
+    /// configuration has to do.
     pub(super) fn issues(&self, issuer: &str) -> bool {
         self.known().is_none_or(|known| names_provider(&self.0.provider, &known, issuer))
     }
 
-    /// What is known of the provider, or why nothing is, after ten seconds at most.
-    pub(super) async fn ready(&self) -> Result<Arc<Known>, Failure> {
+    /// Waits for the provider's metadata, for ten seconds at most.
+    pub(super) async fn ready(&self) -> Result<Arc<ProviderMetadata>, Failure> {
         let mut knowledge = self.0.knowledge.clone();
         let looked = knowledge.wait_for(|knowledge| !matches!(knowledge, Knowledge::Looking));
         let looked = tokio::time::timeout(FIRST_LOOK, looked).await;
@@ -181,20 +183,17 @@ impl Remote {
         if let Some(error) = &callback.error {
             return Err(faults.callback(error, callback.error_description.as_deref()));
         }
-        let Some(code) = &callback.code else {
-            return Err(LoginError::Broken {
-                kind: Unusable::Callback,
-                cause: "the callback has neither code nor error".to_owned(),
-            });
-        };
+        let cause = "the callback has neither code nor error";
+        let missing = || LoginError::Broken { kind: Unusable::Callback, cause: cause.to_owned() };
+        let code = callback.code.as_ref().ok_or_else(missing)?;
         let endpoint = self.token_endpoint(&known, &scopes);
         let answer = endpoint.request(&Grant::Code { code, request }).await;
         let tokens = kept(answer.map_err(|error| faults.exchange(error))?, None, &scopes);
         if tokens.refresh_token.is_none() {
             self.warn_of_no_refresh_token(&scopes);
         }
-        let asking = Asking { endpoint: &endpoint, tokens: &tokens };
-        match asking.identity(Some(&request.nonce)).await {
+        let inquiry = Inquiry { endpoint: &endpoint, tokens: &tokens };
+        match inquiry.identity(Some(&request.nonce)).await {
             Ok(identity) => Ok(Login { identity, tokens }),
             Err(error) => {
                 self.discard(tokens.clone());
@@ -203,10 +202,10 @@ impl Remote {
         }
     }
 
-    pub(super) async fn refresh(&self, tokens: &UpstreamTokens, person: &str) -> Result<Refreshed, RefreshError> {
+    pub(super) async fn refresh(&self, tokens: &UpstreamTokens, person: &str) -> Result<RefreshOutcome, RefreshError> {
         let is_due = (tokens.refresh_token.is_some() && is_ending(tokens)) || self.is_recheck_due(tokens);
         if !is_due {
-            return Ok(Refreshed::NotNeeded);
+            return Ok(RefreshOutcome::NotNeeded);
         }
         let Some(known) = self.known() else {
             return Err(RefreshError::Temporary { retry_after: Some(RETRY_AFTER_S) });
@@ -245,7 +244,7 @@ impl Remote {
         }
     }
 
-    /// Exchanges a refresh token. Once that has worked the old one is spent, so whatever fails after it costs no
+    /// Exchanges a refresh token. Once that has worked the old one is spent, so that a failure after it costs no
     /// session: the person stays who they were.
     async fn renew(
         &self,
@@ -253,19 +252,19 @@ impl Remote {
         refresh_token: &str,
         old: &UpstreamTokens,
         person: &str,
-    ) -> Result<Refreshed, RefreshError> {
+    ) -> Result<RefreshOutcome, RefreshError> {
         let answer = endpoint.request(&Grant::Refresh(refresh_token)).await;
         let alike = |code: &str| self.0.refusals.note(code, person);
         let answer = answer.map_err(|error| self.faults(endpoint.scopes).refresh(error, alike))?;
         self.0.refusals.forget();
         self.0.notes.refresh(None);
         let tokens = kept(answer, Some(old), endpoint.scopes);
-        let asking = Asking { endpoint, tokens: &tokens };
-        if !asking.says_all() {
-            return Ok(Refreshed::Tokens { tokens, identity: None });
+        let inquiry = Inquiry { endpoint, tokens: &tokens };
+        if !inquiry.says_all() {
+            return Ok(RefreshOutcome::Tokens { tokens, identity: None });
         }
-        match asking.identity(None).await {
-            Ok(identity) => Ok(Refreshed::Tokens { tokens, identity: Some(identity) }),
+        match inquiry.identity(None).await {
+            Ok(identity) => Ok(RefreshOutcome::Tokens { tokens, identity: Some(identity) }),
             // What came may be somebody else's (OpenID Connect Core 1.0 §12.2).
             Err(IdentityError::SomebodyElse(cause)) => {
                 tracing::error!("a session was renewed with tokens that are not its person's: {cause}");
@@ -274,21 +273,25 @@ impl Remote {
             }
             Err(error) => {
                 tracing::warn!("a session was renewed, and its person not looked at again: {error}");
-                Ok(Refreshed::Tokens { tokens, identity: None })
+                Ok(RefreshOutcome::Tokens { tokens, identity: None })
             }
         }
     }
 
-    /// Asks whether a token that is never renewed still is good.
-    async fn recheck(&self, endpoint: &TokenEndpoint<'_>, old: &UpstreamTokens) -> Result<Refreshed, RefreshError> {
+    /// Checks that a token which is never renewed is still good.
+    async fn recheck(
+        &self,
+        endpoint: &TokenEndpoint<'_>,
+        old: &UpstreamTokens,
+    ) -> Result<RefreshOutcome, RefreshError> {
         let tokens = UpstreamTokens { checked_at: now_s(), ..old.clone() };
         // Its id_token is that of the login, and has expired.
         let asked = UpstreamTokens { id_token: None, ..tokens.clone() };
-        let asking = Asking { endpoint, tokens: &asked };
-        let error = match asking.identity(None).await {
+        let inquiry = Inquiry { endpoint, tokens: &asked };
+        let error = match inquiry.identity(None).await {
             Ok(identity) => {
-                let identity = Some(identity).filter(|_| asking.says_all());
-                return Ok(Refreshed::Tokens { tokens, identity });
+                let identity = Some(identity).filter(|_| inquiry.says_all());
+                return Ok(RefreshOutcome::Tokens { tokens, identity });
             }
             Err(IdentityError::NotAccepted) => return Err(RefreshError::Ended),
             Err(error) => error,
@@ -305,14 +308,14 @@ impl Remote {
         !is_expired && now.saturating_sub(tokens.checked_at) >= every.duration().as_secs()
     }
 
-    fn known(&self) -> Option<Arc<Known>> {
+    fn known(&self) -> Option<Arc<ProviderMetadata>> {
         match &*self.0.knowledge.borrow() {
             Knowledge::Known(known) => Some(Arc::clone(known)),
             Knowledge::Looking | Knowledge::Failed(_) => None,
         }
     }
 
-    fn token_endpoint<'a>(&'a self, known: &'a Known, scopes: &'a [String]) -> TokenEndpoint<'a> {
+    fn token_endpoint<'a>(&'a self, known: &'a ProviderMetadata, scopes: &'a [String]) -> TokenEndpoint<'a> {
         let Inner { provider, wire, preference, .. } = &*self.0;
         TokenEndpoint { provider, known, wire, preference, scopes }
     }
@@ -325,7 +328,7 @@ impl Remote {
         ProviderFailures { provider: &self.0.provider, callback: &self.0.callback, scopes }
     }
 
-    /// Says what to do if nobody ever comes back: a provider that does not know the callback URL shows a page of its
+    /// Logs the cure if nobody comes back in time: a provider that does not know the callback URL shows a page of its
     /// own, and this server learns nothing.
     fn await_callback(&self) {
         let inner = &self.0;
@@ -350,7 +353,7 @@ impl Remote {
         });
     }
 
-    /// Once, since it will not be otherwise for the next login.
+    /// Warns once, since the next login will not differ.
     fn warn_of_no_refresh_token(&self, scopes: &[String]) {
         let provider = &self.0.provider;
         let was_asked = scopes.iter().any(|scope| scope == "offline_access") || !provider.offline.params.is_empty();
@@ -367,15 +370,15 @@ impl Remote {
     }
 }
 
-/// Whether the access token has to be renewed. Providers take a refresh token once, and count how often they are asked,
+/// True if the access token has to be renewed. Providers take a refresh token once, and count how often they are asked,
 /// so that is not done before it is due.
 fn is_ending(tokens: &UpstreamTokens) -> bool {
     let ends_at = tokens.expires_at.unwrap_or(tokens.checked_at + LIFE_UNKNOWN_S);
     ends_at <= now_s() + ENDING_S
 }
 
-/// What is kept of an answer. A provider that gives no new refresh token leaves the old one in force (RFC 6749 §6),
-/// and one that names no scopes has granted those that were asked for (§5.1).
+/// The tokens to keep of an answer. A provider that gives no new refresh token leaves the old one in force (RFC 6749
+/// §6), and one that names no scopes has granted those that were asked for (§5.1).
 fn kept(answer: Tokens, old: Option<&UpstreamTokens>, asked: &[String]) -> UpstreamTokens {
     let now = now_s();
     UpstreamTokens {

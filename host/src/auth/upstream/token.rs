@@ -1,7 +1,8 @@
-//! The provider's token endpoint (RFC 6749 §4.1.3, §6), and the two beside it that take the same authentication.
+//! The provider's token endpoint (RFC 6749 §4.1.3, §6), and the endpoints for introspection and revocation, which take
+//! the same authentication.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -19,7 +20,7 @@ use url::{Url, form_urlencoded};
 
 use super::adapter::{Adapter, ExchangeError, basic};
 use super::breaker::{Down, Wire};
-use super::discovery::Known;
+use super::discovery::ProviderMetadata;
 use super::messages::UpstreamRequest;
 use crate::config::Provider;
 use crate::config::provider::{BasicEncoding, ClientAuth};
@@ -27,7 +28,7 @@ use crate::config::provider::{BasicEncoding, ClientAuth};
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What the token endpoint gave.
+/// An answer of the token endpoint.
 pub(super) struct Tokens {
     pub(super) access_token: String,
     pub(super) refresh_token: Option<String>,
@@ -37,7 +38,7 @@ pub(super) struct Tokens {
     pub(super) scope: Option<Vec<String>>,
 }
 
-/// What the token endpoint is asked for.
+/// A request to the token endpoint.
 pub(super) enum Grant<'a> {
     /// Tokens for a code.
     Code { code: &'a str, request: &'a UpstreamRequest },
@@ -45,16 +46,16 @@ pub(super) enum Grant<'a> {
     Refresh(&'a str),
 }
 
-/// Why there are no tokens.
+/// The reason why there are no tokens.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TokenError {
-    /// It cannot be reached, or is busy.
+    /// The endpoint cannot be reached, or is busy.
     Down(Down),
-    /// It said no, in the words of RFC 6749 §5.2.
+    /// The endpoint refuses, in the words of RFC 6749 §5.2.
     Refused { error: String, description: Option<String> },
-    /// It said no by a status alone.
+    /// The endpoint refuses by a status alone.
     Silent { status: StatusCode, cause: String },
-    /// What it said makes no sense.
+    /// The answer makes no sense.
     Garbage(String),
 }
 
@@ -74,39 +75,20 @@ type TokenClient = Client<
     BasicRevocationErrorResponse,
 >;
 
-/// How this server says who it is.
+/// The ways of this server to authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
+pub(super) enum AuthMethod {
     Basic,
     Post,
 }
 
-/// Which of two possible methods the provider was found to take, where it does not say.
-#[derive(Default)]
-pub(super) struct Preference(AtomicU8);
-
-impl Preference {
-    fn get(&self) -> Option<Method> {
-        match self.0.load(Ordering::Relaxed) {
-            1 => Some(Method::Basic),
-            2 => Some(Method::Post),
-            _ => None,
-        }
-    }
-
-    fn set(&self, method: Method) {
-        let number = match method {
-            Method::Basic => 1,
-            Method::Post => 2,
-        };
-        self.0.store(number, Ordering::Relaxed);
-    }
-}
+/// The method that the provider was found to take, where its metadata leaves two.
+pub(super) type Preference = OnceLock<AuthMethod>;
 
 /// The token endpoint of a provider.
 pub(super) struct TokenEndpoint<'a> {
     pub(super) provider: &'a Provider,
-    pub(super) known: &'a Known,
+    pub(super) known: &'a ProviderMetadata,
     pub(super) wire: &'a Wire,
     pub(super) preference: &'a Preference,
     /// The scopes of the login.
@@ -125,7 +107,7 @@ impl TokenEndpoint<'_> {
         for method in &methods {
             match self.request_as(*method, grant).await {
                 Ok(tokens) => {
-                    self.preference.set(*method);
+                    self.preference.get_or_init(|| *method);
                     return Ok(tokens);
                 }
                 Err(error) if self.is_about_the_client(&error) => first = first.or(Some(error)),
@@ -136,11 +118,11 @@ impl TokenEndpoint<'_> {
         Err(first.unwrap_or_else(|| TokenError::Garbage("no authentication method".to_owned())))
     }
 
-    /// Finds out whether the endpoint takes this server for who it is, by asking for the tokens of a code that nobody
+    /// Checks that the endpoint takes this server's credentials, by asking for the tokens of a code that nobody
     /// gave out.
     ///
     /// # Errors
-    /// [`TokenError`], if it says anything but that the code is no good.
+    /// [`TokenError`], for any answer but that the code is not valid.
     pub(super) async fn introduce(&self, request: &UpstreamRequest) -> Result<(), TokenError> {
         match self.request(&Grant::Code { code: "tinymcp-doctor", request }).await {
             Ok(_) => Ok(()),
@@ -149,7 +131,7 @@ impl TokenEndpoint<'_> {
         }
     }
 
-    /// Whether the provider did not take this server for who it is.
+    /// True if the provider did not take this server's credentials.
     fn is_about_the_client(&self, error: &TokenError) -> bool {
         match error {
             TokenError::Refused { error, .. } => self.provider.standard_error(error) == "invalid_client",
@@ -158,32 +140,29 @@ impl TokenEndpoint<'_> {
         }
     }
 
-    /// What to try, in this order.
-    fn methods(&self) -> Vec<Method> {
+    /// The methods to try, in this order.
+    fn methods(&self) -> Vec<AuthMethod> {
         if self.provider.secret().is_none() {
-            return vec![Method::Post];
+            return vec![AuthMethod::Post];
         }
-        match self.provider.client_auth {
-            ClientAuth::Basic => vec![Method::Basic],
-            ClientAuth::Post | ClientAuth::None => vec![Method::Post],
-            ClientAuth::Auto => match (&self.known.auth_methods, self.preference.get()) {
-                (_, Some(Method::Basic)) => vec![Method::Basic],
-                (_, Some(Method::Post)) => vec![Method::Post],
-                (None, None) => vec![Method::Basic, Method::Post],
-                (Some(supported), None) => {
-                    let has = |name: &str| supported.iter().any(|method| method == name);
-                    match (has("client_secret_basic"), has("client_secret_post")) {
-                        (false, true) => vec![Method::Post],
-                        (true, false) => vec![Method::Basic],
-                        (true, true) | (false, false) => vec![Method::Basic, Method::Post],
-                    }
+        match (self.provider.client_auth, self.preference.get()) {
+            (ClientAuth::Basic, _) => vec![AuthMethod::Basic],
+            (ClientAuth::Post | ClientAuth::None, _) => vec![AuthMethod::Post],
+            (ClientAuth::Auto, Some(method)) => vec![*method],
+            (ClientAuth::Auto, None) => {
+                let supported = self.known.auth_methods.as_ref();
+                let has = |name: &str| supported.is_none_or(|supported| supported.iter().any(|method| method == name));
+                match (has("client_secret_basic"), has("client_secret_post")) {
+                    (false, true) => vec![AuthMethod::Post],
+                    (true, false) => vec![AuthMethod::Basic],
+                    (true, true) | (false, false) => vec![AuthMethod::Basic, AuthMethod::Post],
                 }
-            },
+            }
         }
     }
 
-    async fn request_as(&self, method: Method, grant: &Grant<'_>) -> Result<Tokens, TokenError> {
-        let is_raw = method == Method::Basic && self.provider.basic_encoding == BasicEncoding::Raw;
+    async fn request_as(&self, method: AuthMethod, grant: &Grant<'_>) -> Result<Tokens, TokenError> {
+        let is_raw = method == AuthMethod::Basic && self.provider.basic_encoding == BasicEncoding::Raw;
         let client: TokenClient = Client::new(ClientId::new(self.provider.client_id.clone()));
         let mut client = client.set_token_uri(TokenUrl::from_url(self.known.token_endpoint.clone()));
         // The crate writes a Basic header in one way; the adapter writes the other, and the crate has no secret then.
@@ -191,8 +170,8 @@ impl TokenEndpoint<'_> {
             client = client.set_client_secret(ClientSecret::new(secret.reveal().to_owned()));
         }
         client = client.set_auth_type(match method {
-            Method::Basic => AuthType::BasicAuth,
-            Method::Post => AuthType::RequestBody,
+            AuthMethod::Basic => AuthType::BasicAuth,
+            AuthMethod::Post => AuthType::RequestBody,
         });
         let http = Adapter { provider: self.provider, wire: self.wire, is_raw };
         let extra = self.extra_params(grant);
@@ -269,7 +248,7 @@ impl TokenEndpoint<'_> {
     /// # Errors
     /// [`Down`].
     pub(super) async fn send_form(&self, url: &Url, params: &[(&str, &str)]) -> Result<Response<bytes::Bytes>, Down> {
-        let is_basic = self.methods().first() == Some(&Method::Basic);
+        let is_basic = self.methods().first() == Some(&AuthMethod::Basic);
         let mut params = params.to_vec();
         if !is_basic {
             params.push(("client_id", self.provider.client_id.as_str()));
@@ -287,10 +266,10 @@ impl TokenEndpoint<'_> {
         self.wire.send(request).await
     }
 
-    /// What the introspection endpoint says of an access token (RFC 7662 §2.2).
+    /// Asks the introspection endpoint about an access token (RFC 7662 §2.2).
     ///
     /// # Errors
-    /// The provider is down; or why the answer is none, for the log.
+    /// [`TokenError::Down`], or [`TokenError::Garbage`] with the reason for the log.
     pub(super) async fn introspect(&self, url: &Url, access_token: &str) -> Result<Map<String, Value>, TokenError> {
         let params = [("token", access_token), ("token_type_hint", "access_token")];
         let answer = self.send_form(url, &params).await.map_err(TokenError::Down)?;

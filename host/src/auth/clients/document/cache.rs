@@ -1,4 +1,4 @@
-//! What is known of metadata documents, and for how long.
+//! The cache of metadata documents, and of failures to fetch them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::{Client, DocumentError};
+use super::{DocumentError, DocumentWithKeys};
 use crate::fetch::FetchError;
 
 /// Documents that are remembered, failures included. Each may hold 64 KiB; real ones are 1 KiB.
@@ -16,65 +16,75 @@ const MAX_ENTRIES: usize = 256;
 /// `/authorize` is no means to make requests, and its changes are seen within a day.
 const FRESH: [Duration; 2] = [Duration::from_secs(5 * 60), Duration::from_secs(24 * 60 * 60)];
 
-/// The same where the server says nothing.
+/// The age of a document whose server says nothing.
 const FRESH_BY_DEFAULT: Duration = Duration::from_secs(60 * 60);
 
-/// How long a document is used beyond that while it cannot be had.
+/// The time beyond that for which a document is used while it cannot be fetched.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Wait after a fetch that failed, when there is a document to go on with.
 const RETRY_BEHIND_COPY: Duration = Duration::from_secs(5 * 60);
 
-/// The same when there is none. Short, since somebody is trying to log in.
+/// Wait after a fetch that failed, when there is none. Short, since somebody is trying to log in.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Outcomes by client id.
-pub(super) struct Cache<F>(HashMap<String, Entry<F>>);
+pub(super) struct DocumentCache<F>(HashMap<String, Entry<F>>);
 
 struct Entry<F> {
-    outcome: Result<Arc<Client<F>>, DocumentError>,
-    /// Until then there is no reason to fetch.
+    outcome: Result<Arc<DocumentWithKeys<F>>, DocumentError>,
+    /// The time until which there is no reason to fetch.
     fresh_until: Instant,
-    /// Until then it may be used if a fetch fails.
+    /// The time until which it may be used if a fetch fails.
     stale_until: Instant,
     used: Instant,
 }
 
-impl<F> Default for Cache<F> {
+impl<F> Default for DocumentCache<F> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<F> Cache<F> {
-    /// What is known and needs no fetch.
-    pub(super) fn fresh(&mut self, client_id: &str, now: Instant) -> Option<Result<Arc<Client<F>>, DocumentError>> {
+impl<F> DocumentCache<F> {
+    /// The outcome of an earlier fetch, while it is fresh.
+    pub(super) fn fresh(
+        &mut self,
+        client_id: &str,
+        now: Instant,
+    ) -> Option<Result<Arc<DocumentWithKeys<F>>, DocumentError>> {
         let entry = self.0.get_mut(client_id).filter(|entry| now < entry.fresh_until)?;
         entry.used = now;
         Some(entry.outcome.clone())
     }
 
     /// The last good document, however old.
-    pub(super) fn last_good(&self, client_id: &str) -> Option<Arc<Client<F>>> {
+    pub(super) fn last_good(&self, client_id: &str) -> Option<Arc<DocumentWithKeys<F>>> {
         self.0.get(client_id).and_then(|entry| entry.outcome.as_ref().ok()).cloned()
     }
 
     /// Takes a document that was just fetched.
-    pub(super) fn keep(&mut self, client_id: &str, client: Arc<Client<F>>, max_age: Option<Duration>, now: Instant) {
+    pub(super) fn keep(
+        &mut self,
+        client_id: &str,
+        client: Arc<DocumentWithKeys<F>>,
+        max_age: Option<Duration>,
+        now: Instant,
+    ) {
         let [shortest, longest] = FRESH;
         let fresh_until = now + max_age.unwrap_or(FRESH_BY_DEFAULT).clamp(shortest, longest);
         let entry = Entry { outcome: Ok(client), fresh_until, stale_until: fresh_until + STALE, used: now };
         self.insert(client_id, entry);
     }
 
-    /// Takes note of a failed fetch, and says what to go on with: the last good document, `copy`, or the failure.
+    /// Notes a failed fetch. Returns the last good document, `copy`, or the failure.
     pub(super) fn fail(
         &mut self,
         client_id: &str,
         failure: DocumentError,
-        copy: impl FnOnce() -> Option<Arc<Client<F>>>,
+        copy: impl FnOnce() -> Option<Arc<DocumentWithKeys<F>>>,
         now: Instant,
-    ) -> Result<Arc<Client<F>>, DocumentError> {
+    ) -> Result<Arc<DocumentWithKeys<F>>, DocumentError> {
         if let Some(entry) = self.0.get_mut(client_id)
             && let Ok(client) = &entry.outcome
             && now < entry.stale_until

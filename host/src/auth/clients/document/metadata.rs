@@ -1,11 +1,12 @@
-//! What a metadata document says, as far as it is used here.
+//! The members of a metadata document that are used here.
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
 use super::DocumentError;
-use crate::jwks::{ALGORITHMS, Keys};
+use crate::algorithms::ALGORITHMS;
+use crate::jwks::Keys;
 
 /// Size of a client id that is a URL.
 const MAX_URL_BYTES: usize = 2048;
@@ -30,7 +31,7 @@ pub(super) struct Metadata {
     pub(super) keys: Option<KeyPlace>,
 }
 
-/// Where a client's keys are.
+/// The place of a client's keys.
 #[derive(Debug)]
 pub(super) enum KeyPlace {
     Here(Keys),

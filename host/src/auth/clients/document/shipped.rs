@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::metadata::Metadata;
 
-/// What a copy for many documents has in place of their ids.
+/// The placeholder for the id, in a copy that stands for many documents.
 const ID: &str = "{id}";
 
 /// Size of such an id.
@@ -44,7 +44,7 @@ pub(super) fn copy(client_id: &str) -> Option<Metadata> {
     })
 }
 
-/// What `client_id` has in the place of `{id}`; nothing if both are equal; `None` if they are of different documents.
+/// The part of `client_id` in the place of `{id}`; empty if both are equal; `None` if they are of different documents.
 fn id_within<'a>(shipped: &str, client_id: &'a str) -> Option<&'a str> {
     let Some((before, after)) = shipped.split_once(ID) else { return (shipped == client_id).then_some("") };
     let id = client_id.strip_prefix(before)?.strip_suffix(after)?;

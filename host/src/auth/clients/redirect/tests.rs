@@ -2,16 +2,16 @@ use super::*;
 
 #[test]
 fn what_may_be_registered() {
-    let known = |uri| (uri, Ok(Kind::App { is_known: true }));
-    let app = |uri| (uri, Ok(Kind::App { is_known: false }));
+    let known = |uri| (uri, Ok(RedirectKind::App { is_known: true }));
+    let app = |uri| (uri, Ok(RedirectKind::App { is_known: false }));
     for (uri, expected) in [
-        ("https://claude.ai/api/mcp/auth_callback", Ok(Kind::Web)),
-        ("https://app.example/cb?tenant=1", Ok(Kind::Web)),
-        ("HTTPS://app.example/cb", Ok(Kind::Web)),
-        ("http://localhost:8787/callback", Ok(Kind::Loopback)),
-        ("http://127.0.0.1/", Ok(Kind::Loopback)),
-        ("http://127.0.0.1:33418", Ok(Kind::Loopback)),
-        ("http://[::1]:1/cb", Ok(Kind::Loopback)),
+        ("https://claude.ai/api/mcp/auth_callback", Ok(RedirectKind::Web)),
+        ("https://app.example/cb?tenant=1", Ok(RedirectKind::Web)),
+        ("HTTPS://app.example/cb", Ok(RedirectKind::Web)),
+        ("http://localhost:8787/callback", Ok(RedirectKind::Loopback)),
+        ("http://127.0.0.1/", Ok(RedirectKind::Loopback)),
+        ("http://127.0.0.1:33418", Ok(RedirectKind::Loopback)),
+        ("http://[::1]:1/cb", Ok(RedirectKind::Loopback)),
         known("cursor://anysphere.cursor-mcp/oauth/callback"),
         known("CURSOR://anysphere.cursor-mcp/oauth/callback"),
         known("vscode://vendor.extension/cb"),
@@ -89,7 +89,7 @@ fn what_may_be_registered() {
 
 #[test]
 fn rules_of_the_configuration_widen_and_narrow() {
-    let (known, unknown) = (Ok(Kind::App { is_known: true }), Ok(Kind::App { is_known: false }));
+    let (known, unknown) = (Ok(RedirectKind::App { is_known: true }), Ok(RedirectKind::App { is_known: false }));
     let refused = Err(Unacceptable::Scheme(SchemeRefusal::Refused));
     for (rules, uri, expected) in [
         (&["spotify"][..], "spotify://cb", unknown),
@@ -106,8 +106,8 @@ fn rules_of_the_configuration_widen_and_narrow() {
         (&["!*", "zed"], "zed://cb", known),
         (&["zed", "!*", "myapp"], "myapp://cb", unknown),
         (&["!*", "zed"], "cursor://cb", refused),
-        (&["!*"], "https://app.example/cb", Ok(Kind::Web)),
-        (&["!*"], "http://localhost/cb", Ok(Kind::Loopback)),
+        (&["!*"], "https://app.example/cb", Ok(RedirectKind::Web)),
+        (&["!*"], "http://localhost/cb", Ok(RedirectKind::Loopback)),
     ] {
         let rules: Vec<SchemeRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         assert_eq!(accept(uri, &rules), expected, "{rules:?} {uri}");

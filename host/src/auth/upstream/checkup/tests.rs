@@ -33,7 +33,7 @@ fn describe(site: &Site, further: &Value) {
     site.says(DISCOVERY, 200, &[("date", &now)], &document.to_string());
 }
 
-/// What is found with a provider of one's own at this site; further keys go into its table.
+/// The findings for a provider of one's own at this site; further keys go into its table.
 async fn found(site: &Site, further: &str) -> Vec<Finding> {
     let text = format!(
         "auth.provider = 'acme'\n[auth.providers.acme]\ndiscovery = '{}'\nclient_id = 'us'\nclient_secret = 'hunter2'\nscopes = ['openid', 'email']\n{further}",

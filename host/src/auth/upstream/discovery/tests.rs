@@ -22,7 +22,7 @@ fn document(issuer: &str) -> Value {
     })
 }
 
-fn read(discovery: &Discovery, document: &Value) -> Result<Known, DiscoveryError> {
+fn read(discovery: &Discovery, document: &Value) -> Result<ProviderMetadata, DiscoveryError> {
     discovery.read(&discovery.provider.discovery().unwrap(), document.to_string().as_bytes())
 }
 

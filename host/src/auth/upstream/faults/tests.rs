@@ -27,7 +27,7 @@ fn faults<'a>(provider: &'a Provider, scopes: &'a [String]) -> Faults<'a> {
     Faults { failures: ProviderFailures { provider, callback, scopes }, notes }
 }
 
-/// What kind of error it is, and all of its words.
+/// The kind of an error, and all of its words.
 fn told(error: LoginError) -> (&'static str, String) {
     match error {
         LoginError::Denied { description } => ("denied", description),

@@ -30,7 +30,7 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-/// Where a name leads to.
+/// The callback that a name leads to.
 fn answer(local: &Local, request: &UpstreamRequest, added: &[(&str, &str)]) -> Callback {
     let response = respond(&local.submit_at(&parameters(request, added), now()).unwrap());
     assert_eq!(response.status(), StatusCode::SEE_OTHER);

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::jwks::half_hash;
 
-/// What the fake answers at a path: status and body.
+/// The fake's answer at each path: status and body.
 type Answers = Arc<Mutex<HashMap<String, (u16, Value)>>>;
 
 struct Fake {
@@ -344,14 +344,17 @@ async fn a_refresh_keeps_what_the_provider_does_not_replace() {
         fake.sign(&claims)
     };
     fake.gives(&json!({ "id_token": id_token }));
-    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&old, "alice").await else { panic!("tokens") };
+    let Ok(RefreshOutcome::Tokens { tokens, identity }) = remote.refresh(&old, "alice").await else { panic!("tokens") };
     assert_eq!((tokens.access_token.as_str(), tokens.refresh_token.as_deref()), ("opaque", Some("r1")));
     assert_eq!(tokens.scope, old.scope);
     assert_eq!(identity.unwrap().email.as_deref(), Some("new@example.com"));
-    assert!(matches!(remote.refresh(&tokens, "alice").await, Ok(Refreshed::NotNeeded)), "an hour is left of these");
+    assert!(
+        matches!(remote.refresh(&tokens, "alice").await, Ok(RefreshOutcome::NotNeeded)),
+        "an hour is left of these"
+    );
     let ended = |tokens: UpstreamTokens| UpstreamTokens { expires_at: Some(now_s()), ..tokens };
     fake.gives(&json!({ "refresh_token": "r2" }));
-    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&ended(tokens), "alice").await else {
+    let Ok(RefreshOutcome::Tokens { tokens, identity }) = remote.refresh(&ended(tokens), "alice").await else {
         panic!("tokens")
     };
     assert_eq!(tokens.refresh_token.as_deref(), Some("r2"));
@@ -383,13 +386,13 @@ async fn tokens_that_never_end_are_checked_now_and_then() {
         scope: Vec::new(),
         checked_at,
     };
-    assert!(matches!(remote.refresh(&checked(now_s()), "alice").await, Ok(Refreshed::NotNeeded)));
+    assert!(matches!(remote.refresh(&checked(now_s()), "alice").await, Ok(RefreshOutcome::NotNeeded)));
     fake.says("/userinfo", 200, json!({ "sub": "alice", "email": "a@example.com" }));
-    let Ok(Refreshed::Tokens { tokens, identity }) = remote.refresh(&checked(0), "alice").await else {
+    let Ok(RefreshOutcome::Tokens { tokens, identity }) = remote.refresh(&checked(0), "alice").await else {
         panic!("tokens")
     };
     assert_eq!(identity.unwrap().subject, "alice");
-    assert!(matches!(remote.refresh(&tokens, "alice").await, Ok(Refreshed::NotNeeded)));
+    assert!(matches!(remote.refresh(&tokens, "alice").await, Ok(RefreshOutcome::NotNeeded)));
     fake.says("/userinfo", 401, json!({}));
     assert_eq!(remote.refresh(&checked(0), "alice").await.err(), Some(RefreshError::Ended));
     for status in [403, 502] {

@@ -1,4 +1,4 @@
-//! What requests of one process know of each other: what is under way, and codes that were just redeemed.
+//! Requests of one process that concern the same thing: those under way, and codes that were just redeemed.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,7 +13,7 @@ use crate::clock::now_ms;
 
 /// Lets one request about the same thing run at a time, so that the provider sees one and the others get its answer.
 ///
-/// Whoever waits should be a task of its own: one that is dropped while it waits may leave its place behind.
+/// A waiter should be a task of its own: one that is dropped while it waits may leave its place behind.
 pub(in crate::auth) struct Turns<K>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
 
 impl<K> Default for Turns<K> {
@@ -42,44 +42,44 @@ impl<K: Copy + Eq + Hash> Turns<K> {
     }
 }
 
-/// When a request came in.
+/// The time at which a request came in.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::auth) struct Began {
+pub(in crate::auth) struct StartTime {
     at: Instant,
     at_ms: u64,
 }
 
-impl Began {
+impl StartTime {
     pub(in crate::auth) fn now() -> Self {
         Self { at: Instant::now(), at_ms: now_ms() }
     }
 }
 
-/// Codes that were redeemed here a moment ago, with what they were answered.
+/// Codes that were redeemed here a moment ago, with their answers.
 ///
 /// Some clients send the same redemption twice at once, and use either answer. So whoever has asked before the first was
 /// answered gets the same; whoever asks afterwards has no claim to it.
 #[derive(Default)]
-pub(super) struct Answered(Mutex<HashMap<TokenHash, (Instant, Answer)>>);
+pub(super) struct AnswerCache(Mutex<HashMap<TokenHash, (Instant, Answer)>>);
 
-/// How long an answer is kept: longer than a request can have been under way when it was given.
+/// The time for which an answer is kept: longer than a request can have been under way when it was given.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Answers that are kept at once. There are as many as logins in a minute.
 const ANSWERED_MAX: usize = 10_000;
 
-/// How long after its redemption a code may come again without the end of its session: a client that has lost the answer
-/// tries again by itself.
+/// The time after its redemption in which a code may come again without ending its session: a client that has lost the
+/// answer tries again by itself.
 const RETRIED_MS: u64 = 10_000;
 
-impl Began {
-    /// Whether that was longer after a code's redemption than a client tries again.
+impl StartTime {
+    /// True if the request came longer after a code's redemption than a client tries again.
     pub(super) fn is_long_after(self, used_ms: u64) -> bool {
         self.at_ms > used_ms.saturating_add(RETRIED_MS)
     }
 }
 
-impl Answered {
+impl AnswerCache {
     pub(super) fn note(&self, code: TokenHash, answer: Answer) {
         let mut answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         answered.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
@@ -88,22 +88,22 @@ impl Answered {
         }
     }
 
-    /// What the code's redemption was answered, for a request that began before that.
-    pub(super) fn get(&self, code: &TokenHash, began: Began) -> Option<Answer> {
+    /// The answer to a code's redemption, for a request that began before it was given.
+    pub(super) fn get(&self, code: &TokenHash, began: StartTime) -> Option<Answer> {
         let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, answer) = answered.get(code)?;
         (began.at <= *at).then(|| answer.clone())
     }
 }
 
-/// What the provider gave in exchange for a refresh token; nothing, if nothing was due.
+/// The provider's answer to a refresh token; empty, if nothing was due.
 #[derive(Clone, Default)]
-pub(super) struct Renewed {
+pub(super) struct UpstreamRenewal {
     pub(super) tokens: Option<UpstreamTokens>,
     pub(super) identity: Option<Identity>,
 }
 
-impl Renewed {
+impl UpstreamRenewal {
     pub(super) fn apply(&self, record: &mut Record) {
         if let Some(tokens) = &self.tokens {
             record.upstream = tokens.clone();
@@ -115,22 +115,22 @@ impl Renewed {
     }
 }
 
-/// What could not be stored yet of what the provider gave: providers take a refresh token once.
+/// Answers of the provider that could not be stored yet: providers take a refresh token once.
 #[derive(Default)]
-pub(super) struct Unsaved(Mutex<HashMap<Family, Renewed>>);
+pub(super) struct PendingRenewals(Mutex<HashMap<Family, UpstreamRenewal>>);
 
 /// Sessions of which something may be unsaved at once. It takes a store that fails, and a refresh each.
 const UNSAVED_MAX: usize = 10_000;
 
-impl Unsaved {
-    pub(super) fn keep(&self, family: Family, renewed: Renewed) {
+impl PendingRenewals {
+    pub(super) fn keep(&self, family: Family, renewed: UpstreamRenewal) {
         let mut unsaved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if renewed.tokens.is_some() && unsaved.len() < UNSAVED_MAX {
             unsaved.insert(family, renewed);
         }
     }
 
-    pub(super) fn take(&self, family: &Family) -> Option<Renewed> {
+    pub(super) fn take(&self, family: &Family) -> Option<UpstreamRenewal> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(family)
     }
 }
@@ -140,15 +140,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::auth::tokens::{Kind, Token};
+    use crate::auth::tokens::{Token, TokenKind};
     use crate::vault::Vault;
 
     #[test]
     fn an_answer_is_shared_by_those_who_asked_before_it_was_given() {
-        let code = || Token::new(&Vault::for_tests(1), Kind::Code, Family::new()).hash();
+        let code = || Token::new(&Vault::for_tests(1), TokenKind::Code, Family::new()).hash();
         let (code, other) = (code(), code());
-        let answered = Answered::default();
-        let before = Began::now();
+        let answered = AnswerCache::default();
+        let before = StartTime::now();
         assert!(answered.get(&code, before).is_none());
         let answer = Answer {
             access_token: "a".to_owned(),
@@ -160,13 +160,13 @@ mod tests {
         answered.note(code, answer);
         assert_eq!(answered.get(&code, before).unwrap().access_token, "a");
         assert!(answered.get(&other, before).is_none());
-        let after = Began { at: Instant::now() + Duration::from_millis(1), ..before };
+        let after = StartTime { at: Instant::now() + Duration::from_millis(1), ..before };
         assert!(answered.get(&code, after).is_none());
     }
 
     #[test]
     fn a_code_may_come_again_for_ten_seconds() {
-        let began = |at_ms| Began { at: Instant::now(), at_ms };
+        let began = |at_ms| StartTime { at: Instant::now(), at_ms };
         for (at_ms, expected) in [(999_000, false), (1_000_000, false), (1_010_000, false), (1_010_001, true)] {
             assert_eq!(began(at_ms).is_long_after(1_000_000), expected, "{at_ms}");
         }

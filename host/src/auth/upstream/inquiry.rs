@@ -1,6 +1,4 @@
-//! Who a person is: what the provider says in its `id_token` and at its other endpoints, made into an [`Identity`].
-
-use std::collections::HashSet;
+//! The [`Identity`] behind tokens, from the `id_token` and the provider's other endpoints.
 
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
@@ -9,17 +7,18 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::breaker::Down;
-use super::claims::{find, text, texts, words};
-use super::discovery::Known;
-use super::id_token::{self, Expected, fits_template};
+use super::claims::{find, text};
+use super::discovery::ProviderMetadata;
+use super::id_token::{self, Expectations, fits_template};
+use super::messages::{Unusable, UpstreamTokens};
+use super::person::{self, Evidence, combined, names_client, overage};
 use super::token::{TokenEndpoint, TokenError};
 use crate::auth::identity::{Identity, Membership};
-use crate::auth::upstream::messages::{Unusable, UpstreamTokens};
 use crate::config::Provider;
 use crate::config::provider::Method;
 use crate::jwks::{Audience, Issuer, JwtError, Rules};
 
-/// Why it is not known who a person is. The texts are for the log.
+/// The reason why it is not known who a person is. The texts are for the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum IdentityError {
     /// The provider cannot be reached, or is busy.
@@ -28,28 +27,25 @@ pub(super) enum IdentityError {
     /// The provider does not take the token any more.
     #[error("the provider does not take its own access token")]
     NotAccepted,
-    /// The token is good, and not for this: the status.
+    /// The token is good, and not for this endpoint, which answered with this status.
     #[error("the provider does not say who the person is: status {0}")]
     Forbidden(u16),
     /// An `id_token` is required, and there is none.
     #[error("there is no id_token, and one is required")]
     NoIdToken,
-    /// What came is another person's, another application's or another issuer's, or was made up.
+    /// The answer is another person's, another application's or another issuer's, or was made up.
     #[error("{0}")]
     SomebodyElse(String),
     /// An `id_token` that cannot be read, or not be verified now.
     #[error("{1}")]
     Token(Unusable, String),
-    /// What it says of the person cannot be understood, or names nobody.
+    /// The answer cannot be understood, or names nobody.
     #[error("{0}")]
     Wrong(String),
 }
 
-/// Size of an `id_token`: of people in many groups it has tens of kilobytes.
+/// The largest `id_token`: those of people in many groups have tens of kilobytes.
 const ID_TOKEN_BYTES_MAX: usize = 256 * 1024;
-
-/// Organizations of one person that are kept, and scopes; of somebody with more, it is known that there are more.
-const LISTED_MAX: usize = 2_000;
 
 impl From<Down> for IdentityError {
     fn from(down: Down) -> Self {
@@ -57,54 +53,44 @@ impl From<Down> for IdentityError {
     }
 }
 
-/// What the provider says of one person and their tokens.
-#[derive(Default)]
-struct Said {
-    /// Who they are.
-    person: Map<String, Value>,
-    /// What the tokens are good for, one after the other: the claims of each.
-    tokens: Vec<Map<String, Value>>,
-    /// The scopes that a header of an answer lists.
-    header_scopes: Vec<String>,
-}
-
 /// Asks a provider about its tokens.
-pub(super) struct Asking<'a> {
+pub(super) struct Inquiry<'a> {
     pub(super) endpoint: &'a TokenEndpoint<'a>,
     pub(super) tokens: &'a UpstreamTokens,
 }
 
-impl Asking<'_> {
-    /// Finds out whose the tokens are. The nonce is that of the login; a refresh has none.
+impl Inquiry<'_> {
+    /// Finds the person behind the tokens. The nonce is that of the login; a refresh has none.
     ///
     /// # Errors
     /// [`IdentityError`].
     pub(super) async fn identity(&self, nonce: Option<&str>) -> Result<Identity, IdentityError> {
-        let mut said = Said::default();
+        let mut evidence = Evidence::default();
         let id_claims = self.id_token(nonce).await?;
         let is_verified = id_claims.is_some();
         let issuer = id_claims.as_ref().and_then(|claims| self.issuer_of(claims));
         match id_claims {
             Some(claims) => {
-                said.tokens.push(claims.clone());
-                said.person = claims;
-                self.complete(&mut said).await?;
+                evidence.tokens.push(claims.clone());
+                evidence.person = claims;
+                self.complete(&mut evidence).await?;
             }
-            None => self.ask(&mut said).await?,
+            None => self.ask(&mut evidence).await?,
         }
-        self.check_whose_token(&mut said, is_verified).await?;
-        said.tokens.extend(self.access_token().await?);
-        self.fetch_documents(&mut said).await?;
-        self.check_paths(&said)?;
+        self.check_whose_token(&mut evidence, is_verified).await?;
+        evidence.tokens.extend(self.access_token().await?);
+        self.fetch_documents(&mut evidence).await?;
+        self.check_paths(&evidence)?;
         let issuer = issuer.unwrap_or_else(|| self.known().issuer.clone());
-        let identity = identity(self.provider(), issuer, &self.tokens.scope, &said)?;
+        let identity = person::identity(self.provider(), issuer, &self.tokens.scope, &evidence);
+        let identity = identity.map_err(IdentityError::Wrong)?;
         if identity.membership == Membership::Overflowed {
-            tracing::warn!("{}", overage(self.provider(), &said.person));
+            tracing::warn!("{}", overage(self.provider(), &evidence.person));
         }
         Ok(identity)
     }
 
-    /// Whether all that a login knows of the person would be known again. Where an `id_token` said it, another one
+    /// True if an inquiry now would find all that the login found. Where an `id_token` said it, another one
     /// must: the other endpoints know nothing of organizations, say.
     pub(super) fn says_all(&self) -> bool {
         let by_id_token = self.provider().verify.method == Method::Auto && self.asked_for("openid");
@@ -115,7 +101,7 @@ impl Asking<'_> {
         self.endpoint.provider
     }
 
-    fn known(&self) -> &Known {
+    fn known(&self) -> &ProviderMetadata {
         self.endpoint.known
     }
 
@@ -143,7 +129,7 @@ impl Asking<'_> {
         let claims: Map<String, Value> =
             keys.verify(id_token, &rules).await.map_err(|error| not_verified("id_token", &error))?;
         let template = self.provider().issuer_template.as_deref().filter(|_| self.known().has_tenants);
-        let expected = Expected {
+        let expected = Expectations {
             client_id: &self.provider().client_id,
             nonce: nonce.map(|nonce| (nonce, self.provider().nonce)),
             access_token: &self.tokens.access_token,
@@ -177,7 +163,7 @@ impl Asking<'_> {
         text(claims, "iss").filter(|_| self.known().has_tenants)
     }
 
-    /// What the access token says of itself, if it is a JWT that this server can verify. Nobody promises that: it is
+    /// The claims of the access token, if it is a JWT that this server can verify. Nobody promises that: it is
     /// meant for an API, and often opaque.
     async fn access_token(&self) -> Result<Option<Map<String, Value>>, IdentityError> {
         let token = &self.tokens.access_token;
@@ -199,7 +185,7 @@ impl Asking<'_> {
     }
 
     /// Asks who the person is, where no `id_token` says so.
-    async fn ask(&self, said: &mut Said) -> Result<(), IdentityError> {
+    async fn ask(&self, evidence: &mut Evidence) -> Result<(), IdentityError> {
         let method = self.provider().verify.method;
         let userinfo = self.known().userinfo_endpoint.as_ref();
         let introspection = self.known().introspection_endpoint.as_ref();
@@ -207,11 +193,13 @@ impl Asking<'_> {
         match (method, userinfo, introspection, token_info) {
             (Method::Auto | Method::Userinfo, Some(url), ..) => {
                 let (headers, claims) = self.get(url).await?;
-                said.header_scopes = self.header_scopes(&headers);
-                said.person = claims;
+                evidence.header_scopes = self.header_scopes(&headers);
+                evidence.person = claims;
             }
-            (Method::Auto | Method::Introspection, _, Some(url), _) => said.person = self.introspection(url).await?,
-            (Method::Auto | Method::TokenInfo, _, _, Some(url)) => said.person = self.token_info(url.url()).await?,
+            (Method::Auto | Method::Introspection, _, Some(url), _) => {
+                evidence.person = self.introspection(url).await?
+            }
+            (Method::Auto | Method::TokenInfo, _, _, Some(url)) => evidence.person = self.token_info(url.url()).await?,
             _ => {
                 let cause = "there is no id_token, and no endpoint that says whose a token is".to_owned();
                 return Err(IdentityError::Wrong(cause));
@@ -222,9 +210,9 @@ impl Asking<'_> {
 
     /// Many providers leave address and name out of the `id_token` and have them at the userinfo endpoint only
     /// (OpenID Connect Core 1.0 §5.4).
-    async fn complete(&self, said: &mut Said) -> Result<(), IdentityError> {
+    async fn complete(&self, evidence: &mut Evidence) -> Result<(), IdentityError> {
         let claims = &self.provider().claims;
-        let has = |path: &String| !find(&said.person, path).is_empty();
+        let has = |path: &String| !find(&evidence.person, path).is_empty();
         let (has_email, has_name) = (has(&claims.email), claims.name.iter().any(has));
         let url = self.known().userinfo_endpoint.as_ref();
         let Some(url) = url.filter(|_| !has_email || !has_name) else { return Ok(()) };
@@ -241,32 +229,33 @@ impl Asking<'_> {
             Err(error) => return Err(error),
         };
         let path = &self.provider().verify.subject_path;
-        if text(&userinfo, path) != text(&said.person, path) {
+        if text(&userinfo, path) != text(&evidence.person, path) {
             return Err(IdentityError::SomebodyElse(
                 "the userinfo endpoint speaks of another person than the id_token".to_owned(),
             ));
         }
-        said.header_scopes = self.header_scopes(&headers);
-        said.person = combined(std::mem::take(&mut said.person), userinfo, &claims.email, &claims.email_verified);
+        evidence.header_scopes = self.header_scopes(&headers);
+        evidence.person =
+            combined(std::mem::take(&mut evidence.person), userinfo, &claims.email, &claims.email_verified);
         Ok(())
     }
 
     /// An access token of another application must not log anybody in here.
-    async fn check_whose_token(&self, said: &mut Said, is_verified: bool) -> Result<(), IdentityError> {
+    async fn check_whose_token(&self, evidence: &mut Evidence, is_verified: bool) -> Result<(), IdentityError> {
         let own = &self.provider().client_id;
         if let Some(url) = self.known().introspection_endpoint.as_ref().filter(|_| self.provider().verify.introspect) {
             let claims = self.introspection(url).await?;
             if !names_client(&claims, own) {
                 return Err(IdentityError::SomebodyElse("the access token is one of another application".to_owned()));
             }
-            said.tokens.push(claims);
+            evidence.tokens.push(claims);
         }
         if let Some(url) = self.provider().token_info_endpoint.as_ref().filter(|_| !is_verified) {
             let claims = self.token_info(url.url()).await?;
             if !names_client(&claims, own) {
                 return Err(IdentityError::SomebodyElse("the access token is one of another application".to_owned()));
             }
-            said.tokens.push(claims);
+            evidence.tokens.push(claims);
         }
         Ok(())
     }
@@ -295,14 +284,14 @@ impl Asking<'_> {
         value.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 
-    async fn fetch_documents(&self, said: &mut Said) -> Result<(), IdentityError> {
+    async fn fetch_documents(&self, evidence: &mut Evidence) -> Result<(), IdentityError> {
         for (name, document) in &self.provider().documents {
             if document.for_scope.as_ref().is_some_and(|scope| !self.asked_for(scope)) {
                 continue;
             }
             match self.get_any(document.url.url()).await {
                 Ok((_, value)) => {
-                    said.person.insert(name.clone(), value);
+                    evidence.person.insert(name.clone(), value);
                 }
                 // The person may have granted less than was asked for.
                 Err(IdentityError::NotAccepted | IdentityError::Forbidden(_)) => {
@@ -314,9 +303,9 @@ impl Asking<'_> {
         Ok(())
     }
 
-    fn check_paths(&self, said: &Said) -> Result<(), IdentityError> {
+    fn check_paths(&self, evidence: &Evidence) -> Result<(), IdentityError> {
         for (path, expected) in &self.provider().verify.check_paths {
-            if text(&said.person, path).as_ref() != Some(expected) {
+            if text(&evidence.person, path).as_ref() != Some(expected) {
                 return Err(IdentityError::Wrong(format!("`{path}` is not what `check_paths` wants")));
             }
         }
@@ -356,8 +345,8 @@ impl Asking<'_> {
     }
 }
 
-/// Whether the provider names itself so.
-pub(super) fn names_provider(provider: &Provider, known: &Known, issuer: &str) -> bool {
+/// True for an issuer by which the provider names itself.
+pub(super) fn names_provider(provider: &Provider, known: &ProviderMetadata, issuer: &str) -> bool {
     let template = provider.issuer_template.as_deref().filter(|_| known.has_tenants);
     is_one_of(issuer, &known.issuer, &provider.issuers, template)
 }
@@ -387,153 +376,3 @@ fn not_verified(what: &str, error: &JwtError) -> IdentityError {
         _ => IdentityError::Token(Unusable::Unverified, cause),
     }
 }
-
-/// Whether a token says that it was given to this client: in `azp` or `client_id`, or in `cid` as Okta has it, or else
-/// by its audience.
-fn names_client(claims: &Map<String, Value>, client_id: &str) -> bool {
-    for name in ["azp", "client_id", "cid"] {
-        if let Some(client) = claims.get(name) {
-            return client.as_str() == Some(client_id);
-        }
-    }
-    texts(claims, "aud").iter().any(|audience| audience == client_id)
-}
-
-/// The claims of the `id_token`, and what userinfo has beyond them. An address and whether it was verified are taken
-/// from the same place.
-fn combined(
-    id_claims: Map<String, Value>,
-    userinfo: Map<String, Value>,
-    email: &str,
-    email_verified: &str,
-) -> Map<String, Value> {
-    let has_email = !find(&id_claims, email).is_empty();
-    let belongs_to_email = |name: &str| [email, email_verified].iter().any(|path| path.split('.').next() == Some(name));
-    let mut claims = userinfo;
-    if has_email {
-        claims.retain(|name, _| !belongs_to_email(name));
-    }
-    claims.extend(id_claims.into_iter().filter(|(name, _)| has_email || !belongs_to_email(name)));
-    claims
-}
-
-/// Takes an identity out of what was said.
-fn identity(provider: &Provider, issuer: String, granted: &[String], said: &Said) -> Result<Identity, IdentityError> {
-    let names = &provider.claims;
-    let subject = text(&said.person, &provider.verify.subject_path)
-        .ok_or_else(|| IdentityError::Wrong(format!("nobody is named: no `{}`", provider.verify.subject_path)))?;
-    let (email, email_verified) = match &names.emails {
-        Some(path) => primary_email(&said.person, path),
-        None => (text(&said.person, &names.email), is_verified(provider, &said.person)),
-    };
-    let (organizations, membership) = organizations(provider, &said.person);
-    let mut scopes = Vec::new();
-    let claimed =
-        said.tokens.iter().flat_map(|claims| provider.verify.scope_claims.iter().flat_map(|path| words(claims, path)));
-    let all = granted.iter().cloned().chain(claimed).chain(said.header_scopes.iter().cloned());
-    add_new(&mut scopes, all.map(|scope| local_name(provider, scope)));
-    scopes.truncate(LISTED_MAX);
-    Ok(Identity {
-        issuer,
-        subject,
-        email_verified: email.is_some() && email_verified,
-        email,
-        name: names.name.iter().find_map(|path| text(&said.person, path)),
-        organizations,
-        membership,
-        further_emails: names.emails.as_ref().map(|path| all_emails(&said.person, path)).unwrap_or_default(),
-        scopes,
-    })
-}
-
-/// What the person belongs to, and whether that is all.
-fn organizations(provider: &Provider, person: &Map<String, Value>) -> (Vec<String>, Membership) {
-    let names = &provider.claims;
-    let mut organizations = Vec::new();
-    for path in &names.organizations {
-        add_new(&mut organizations, texts(person, path));
-    }
-    let telling = if names.memberships.is_empty() { &names.organizations } else { &names.memberships };
-    let is_told = telling.iter().any(|path| find(person, path).into_iter().any(|value| !value.is_null()));
-    let is_cut = organizations.len() > LISTED_MAX || !left_out(provider, person).is_empty();
-    organizations.truncate(LISTED_MAX);
-    let membership = match (is_cut, is_told) {
-        (true, _) => Membership::Overflowed,
-        (false, true) => Membership::Whole,
-        (false, false) => Membership::Unknown,
-    };
-    (organizations, membership)
-}
-
-/// The claims of organizations that are too long for the provider to list: it names them in `_claim_names`, with a
-/// place where they could be fetched (OpenID Connect Core 1.0 §5.6.2). Nothing is ever fetched from such a place.
-fn left_out<'p>(provider: &'p Provider, person: &Map<String, Value>) -> Vec<&'p str> {
-    let named = person.get("_claim_names").and_then(Value::as_object);
-    let has_groups = person.get("hasgroups").is_some_and(|value| *value == Value::Bool(true) || value == "true");
-    let is_left_out = |path: &&String| {
-        let first = path.split('.').next().unwrap_or(path);
-        let is_named = named.is_some_and(|named| named.contains_key(path.as_str()) || named.contains_key(first));
-        is_named || (has_groups && first == "groups")
-    };
-    provider.claims.organizations.iter().filter(is_left_out).map(String::as_str).collect()
-}
-
-fn overage(provider: &Provider, person: &Map<String, Value>) -> String {
-    let name = provider.display_name();
-    match left_out(provider, person) {
-        claims if claims.is_empty() => {
-            format!("a person belongs to more than {LISTED_MAX} organizations; the others are not known here")
-        }
-        claims => format!(
-            "{name} leaves `{}` of a person out, who is in too many (`_claim_names`); let it send only those that are assigned to the application",
-            claims.join("`, `")
-        ),
-    }
-}
-
-/// Every address of a list, whatever is said of it.
-fn all_emails(person: &Map<String, Value>, path: &str) -> Vec<String> {
-    let entries = find(person, path).into_iter().filter_map(Value::as_array).flatten();
-    entries.filter_map(|entry| entry.get("email")?.as_str()).take(100).map(str::to_owned).collect()
-}
-
-fn add_new(list: &mut Vec<String>, items: impl IntoIterator<Item = String>) {
-    let mut known: HashSet<String> = list.iter().cloned().collect();
-    list.extend(items.into_iter().filter(|item| known.insert(item.clone())));
-}
-
-/// Whether the address counts: the boolean `true`, and a string only where the provider is known to write one.
-fn is_verified(provider: &Provider, person: &Map<String, Value>) -> bool {
-    if provider.claims.trust_email {
-        return true;
-    }
-    find(person, &provider.claims.email_verified).into_iter().any(|value| match value {
-        Value::Bool(verified) => *verified,
-        Value::String(text) => provider.claims.email_verified_as_text && text == "true",
-        _ => false,
-    })
-}
-
-/// The primary one of a list of addresses, and whether it was verified.
-fn primary_email(person: &Map<String, Value>, path: &str) -> (Option<String>, bool) {
-    let is = |entry: &Value, name: &str| entry.get(name) == Some(&Value::Bool(true));
-    let lists = find(person, path).into_iter().filter_map(Value::as_array);
-    let Some(primary) = lists.flatten().find(|entry| is(entry, "primary")) else { return (None, false) };
-    let email = primary.get("email").and_then(Value::as_str).map(str::to_owned);
-    (email, is(primary, "verified"))
-}
-
-/// What a scope of the provider's tokens is called here.
-fn local_name(provider: &Provider, scope: String) -> String {
-    if let Some(name) = provider.scope_aliases.get(&scope) {
-        return name.clone();
-    }
-    let prefix = provider.scope_prefix.as_deref().unwrap_or_default();
-    match scope.strip_prefix(prefix) {
-        Some(rest) if !rest.is_empty() => rest.to_owned(),
-        _ => scope,
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -20,7 +20,7 @@ fn built_in(name: &str, further: &str) -> Provider {
 }
 
 fn identified(provider: &Provider, person: Value, tokens: &[Value]) -> Identity {
-    let said = Said {
+    let said = Evidence {
         person: object(person),
         tokens: tokens.iter().cloned().map(object).collect(),
         header_scopes: Vec::new(),
@@ -105,10 +105,10 @@ fn only_a_verified_address_counts() {
 
 #[test]
 fn somebody_without_a_name_is_nobody() {
-    let said = |person: Value| Said { person: object(person), ..Said::default() };
+    let said = |person: Value| Evidence { person: object(person), ..Evidence::default() };
     for person in [json!({}), json!({ "sub": "" }), json!({ "sub": null }), json!({ "sub": ["1"] })] {
         let found = identity(&built_in("auth0", ""), String::new(), &[], &said(person.clone()));
-        assert!(matches!(found, Err(IdentityError::Wrong(_))), "{person}");
+        assert!(found.is_err_and(|cause| cause.contains("nobody is named")), "{person}");
     }
 }
 
