@@ -10,7 +10,7 @@ const SERVER_NAME: &str = "tinymcp";
 
 /// Clients whose configuration is known.
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Client {
+pub(crate) enum Client {
     /// `.cursor/mcp.json`.
     Cursor,
     /// A command that adds the server.
@@ -31,7 +31,7 @@ pub enum Client {
 
 impl Client {
     /// The place of the snippet.
-    pub fn place(self) -> &'static str {
+    pub(crate) fn place(self) -> &'static str {
         match self {
             Self::Cursor => ".cursor/mcp.json",
             Self::ClaudeCode => "a terminal",
@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// The text to paste there. Most clients open a browser by themselves where people have to log in.
-    pub fn snippet(self, url: &str, has_login: bool) -> String {
+    pub(crate) fn snippet(self, url: &str, has_login: bool) -> String {
         let servers = |key: &str, entry: Value| {
             serde_json::to_string_pretty(&json!({ key: { SERVER_NAME: entry } })).expect("values are JSON")
         };
@@ -66,7 +66,7 @@ impl Client {
 }
 
 /// A link that adds the server to Cursor.
-pub fn cursor_link(url: &str) -> String {
+pub(crate) fn cursor_link(url: &str) -> String {
     let config = STANDARD.encode(json!({ "url": url }).to_string());
     let encoded: String = url::form_urlencoded::byte_serialize(config.as_bytes()).collect();
     format!("cursor://anysphere.cursor-deeplink/mcp/install?name={SERVER_NAME}&config={encoded}")
