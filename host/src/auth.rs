@@ -1,9 +1,10 @@
 //! Authentication: the authorization server of our clients, and the bearer tokens that it gives out.
 //!
-//! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`], [`callback`],
-//! [`token`], [`revoke`]. What they share is [`server`]; what a login leaves behind is [`sessions`], in tokens that
-//! [`tokens`] makes and rows of the store. [`upstream`] is the identity provider, and the only module that talks to it.
-//! [`people`] says who may log in and which scopes they hold.
+//! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`],
+//! [`callback`], [`token`], [`revoke`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
+//! under way is a [`transaction`]; afterwards it is one of the [`sessions`], in [`tokens`] and a row of the store.
+//! [`upstream`] is the identity provider, and the only module that talks to it. [`people`] has the rules for persons
+//! and scopes.
 //!
 //! Nothing here knows of plugins: a request leaves this module with a [`Principal`].
 

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::fetch::{Fetch, FetchError};
 
-pub use keys::Keys;
+pub(crate) use keys::Keys;
 use token::Unverified;
 
 /// The time for which a key set is used without another fetch, and for which a key that was taken out of it is trusted.
@@ -36,23 +36,23 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// The rules by which a token is accepted.
-pub struct Rules {
+pub(crate) struct Rules {
     /// The algorithms that were agreed on. Symmetric ones in it are ignored.
-    pub algorithms: Vec<Algorithm>,
+    pub(crate) algorithms: Vec<Algorithm>,
     /// The issuer that it must have.
-    pub issuer: Issuer,
+    pub(crate) issuer: Issuer,
     /// The audience that it must have.
-    pub audience: Audience,
+    pub(crate) audience: Audience,
     /// Values of the header's `typ` that are accepted, without `application/`; none means any. A token may lack it.
-    pub types: &'static [&'static str],
+    pub(crate) types: &'static [&'static str],
     /// The difference that is allowed between clocks.
-    pub leeway: Duration,
+    pub(crate) leeway: Duration,
     /// The largest size.
-    pub max_bytes: usize,
+    pub(crate) max_bytes: usize,
 }
 
 /// The issuer that a token must have.
-pub enum Issuer {
+pub(crate) enum Issuer {
     /// Exactly this one, byte for byte.
     Is(String),
     /// One for which this is true: providers with an issuer for each tenant.
@@ -60,7 +60,7 @@ pub enum Issuer {
 }
 
 /// The audience that a token must have.
-pub enum Audience {
+pub(crate) enum Audience {
     /// `aud` must be there and name one of these.
     OneOf(Vec<String>),
     /// `aud` is not looked at: the caller has to check another claim in its place, such as `azp` or `client_id`.
@@ -113,7 +113,7 @@ pub enum JwtError {
 
 impl JwtError {
     /// True if the same token may be accepted a little later.
-    pub fn is_temporary(&self) -> bool {
+    pub(crate) fn is_temporary(&self) -> bool {
         matches!(self, Self::NoKeys(_) | Self::NoUsableKeys)
     }
 }
@@ -123,13 +123,13 @@ impl Keys {
     ///
     /// # Errors
     /// [`JwtError`].
-    pub fn verify<T: DeserializeOwned>(&self, token: &str, rules: &Rules) -> Result<T, JwtError> {
+    pub(crate) fn verify<T: DeserializeOwned>(&self, token: &str, rules: &Rules) -> Result<T, JwtError> {
         Unverified::read(token, rules)?.verify(self, rules)
     }
 }
 
 /// A key set behind a URL.
-pub struct KeySet<F> {
+pub(crate) struct KeySet<F> {
     url: Url,
     fetch: F,
     state: Mutex<KeySetState>,
@@ -149,12 +149,12 @@ struct KeySetState {
 
 impl<F: Fetch> KeySet<F> {
     /// A key set that is fetched when it is first needed.
-    pub fn new(url: Url, fetch: F) -> Self {
+    pub(crate) fn new(url: Url, fetch: F) -> Self {
         Self { url, fetch, state: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     /// The URL of the keys.
-    pub fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.url
     }
 
@@ -162,7 +162,7 @@ impl<F: Fetch> KeySet<F> {
     ///
     /// # Errors
     /// [`JwtError`]; [`JwtError::is_temporary`] if the reason is that there are no keys.
-    pub async fn verify<T: DeserializeOwned>(&self, token: &str, rules: &Rules) -> Result<T, JwtError> {
+    pub(crate) async fn verify<T: DeserializeOwned>(&self, token: &str, rules: &Rules) -> Result<T, JwtError> {
         let token = Unverified::read(token, rules)?;
         let keys = self.keys_for(&token).await?;
         token.verify(&keys, rules)
@@ -241,7 +241,7 @@ struct Lookup {
 
 /// The left half of a value's hash, as `at_hash` and `c_hash` of an ID token have it (OIDC Core 3.1.3.6). The hash is
 /// that of the algorithm with which `token`, a verified one, is signed; `None` if it is no token.
-pub fn half_hash(token: &str, value: &str) -> Option<String> {
+pub(crate) fn half_hash(token: &str, value: &str) -> Option<String> {
     let digest = match jsonwebtoken::decode_header(token).ok()?.alg {
         Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => Sha256::digest(value).to_vec(),
         Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => Sha384::digest(value).to_vec(),

@@ -69,14 +69,15 @@ pub(crate) async fn authorize_by_form(server: &Arc<AuthorizationServer>, headers
 /// The client, and a redirect URI that is its own.
 async fn proved_client(server: &AuthorizationServer, raw: &Parameters) -> Result<(Client, String), Failure> {
     let endpoint = server.base_url().endpoint();
-    let once = |name: &str| raw.one(name).map_err(|_| Failure::repeated_parameter(name));
-    let id = once("client_id")?.ok_or_else(|| Failure::no_client(&endpoint))?;
+    let id = raw.one("client_id").map_err(|_| Failure::repeated_parameter("client_id"))?;
+    let id = id.ok_or_else(|| Failure::no_client(&endpoint))?;
     let client = server.clients.find(id).await.map_err(|unknown| match unknown {
         UnknownClient::NotRegistered => Failure::client_not_registered(&endpoint),
         UnknownClient::OwnIdAtProvider => Failure::own_id_at_provider(id, server.upstream.display_name(), &endpoint),
         UnknownClient::Document(error) => Failure::client_document(id, &error.outward(), error.to_string()),
     })?;
-    let redirect_uri = once("redirect_uri")?.ok_or_else(Failure::no_redirect_uri)?;
+    let redirect_uri = raw.one("redirect_uri").map_err(|_| Failure::repeated_parameter("redirect_uri"))?;
+    let redirect_uri = redirect_uri.ok_or_else(Failure::no_redirect_uri)?;
     if !server.clients.may_send(&client, redirect_uri) {
         let reason = match server.clients.accept(redirect_uri) {
             Err(unacceptable) => format!("It cannot be used by any client: {unacceptable}."),

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 use url::Url;
 
-pub use self::names::clean_name;
+pub(super) use self::names::clean_name;
 use self::names::mixes_scripts;
 use self::place::{Destination, Place};
 use super::failures::{Explanation, Failure};
@@ -27,22 +27,22 @@ const MAX_QUOTE_BYTES: usize = 1 << 10;
 /// Asks whether a client may have access. The answer is a form that is sent to `/consent`, with the fields `request`
 /// and `decision` (`approve` or `deny`).
 #[derive(Debug)]
-pub struct ConsentPage {
+pub(super) struct ConsentPage {
     /// The validated request, sealed; it comes back with the answer.
-    pub sealed_request: String,
-    pub client: Applicant,
+    pub(super) sealed_request: String,
+    pub(super) client: Applicant,
     /// The client's redirect URI, as it was written.
-    pub redirect_uri: String,
+    pub(super) redirect_uri: String,
     /// The scopes asked for, each with a description.
-    pub scopes: Vec<(String, String)>,
-    pub provider: String,
+    pub(super) scopes: Vec<(String, String)>,
+    pub(super) provider: String,
     /// The scopes that the provider is asked for.
-    pub provider_scopes: Vec<String>,
+    pub(super) provider_scopes: Vec<String>,
 }
 
 /// A client that asks for access, with the source of its name.
 #[derive(Debug)]
-pub enum Applicant {
+pub(super) enum Applicant {
     /// A client that registered itself: the name is its own claim.
     Registered {
         /// The name that it gives itself.
@@ -62,42 +62,42 @@ pub enum Applicant {
 
 /// Tells a person of a failure.
 #[derive(Debug)]
-pub struct MessagePage {
-    pub failure: Failure,
+pub(super) struct MessagePage {
+    pub(super) failure: Failure,
     /// The reference by which the cause is found in the log.
-    pub reference: String,
+    pub(super) reference: String,
     /// The way back to the client, if it is to learn of the failure.
-    pub forward: Option<Forward>,
+    pub(super) forward: Option<Forward>,
 }
 
 /// The way back to a client that is to learn of an error, too.
 #[derive(Debug)]
-pub struct Forward {
+pub(super) struct Forward {
     /// The client's validated redirect URI, with the error in its query.
-    pub url: String,
-    pub client: String,
+    pub(super) url: String,
+    pub(super) client: String,
     /// Seconds until the browser goes on by itself; without it, only a click leads there.
-    pub after_s: Option<u32>,
+    pub(super) after_s: Option<u32>,
 }
 
 /// The last step of a login where a redirect will not do. An application that is opened by a scheme of its own, such as
 /// `cursor:`, gets one since browsers follow such redirects unreliably and without a word. And a client that nobody
 /// knows, or that nobody has approved, is to have the browser by a person's click alone (RFC 9700 §4.11.2).
 #[derive(Debug)]
-pub struct ReturnPage {
+pub(super) struct ReturnPage {
     /// The status: 400 for a bad request, on a page too.
-    pub status: StatusCode,
+    pub(super) status: StatusCode,
     /// The client's validated redirect URI, with the answer in its query.
-    pub url: String,
+    pub(super) url: String,
     /// The result that the client is told.
-    pub outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// The step that takes the browser there.
-    pub going: Continuation,
+    pub(super) going: Continuation,
 }
 
 /// The step that takes a browser on from a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Continuation {
+pub(super) enum Continuation {
     /// None: the browser goes at once.
     ByItself,
     /// A click of the person.
@@ -108,14 +108,14 @@ pub enum Continuation {
 
 /// The end of a login whose client has everything already, for a browser that comes back to it.
 #[derive(Debug)]
-pub struct LoggedInPage {
-    pub client: String,
-    pub person: Option<String>,
+pub(super) struct LoggedInPage {
+    pub(super) client: String,
+    pub(super) person: Option<String>,
 }
 
 /// The result of a login.
 #[derive(Debug)]
-pub enum Outcome {
+pub(super) enum Outcome {
     LoggedIn {
         person: Option<String>,
     },
@@ -127,7 +127,7 @@ pub enum Outcome {
 }
 
 impl ConsentPage {
-    pub fn response(&self, base_url: &BaseUrl) -> Response {
+    pub(super) fn response(&self, base_url: &BaseUrl) -> Response {
         html::answer(StatusCode::OK, &self.view(base_url), base_url)
     }
 
@@ -182,11 +182,11 @@ enum VouchedBy {
 
 impl MessagePage {
     /// The page for a browser, and the same as JSON for everybody else.
-    pub fn respond(&self, headers: &HeaderMap, base_url: &BaseUrl) -> Response {
+    pub(super) fn respond(&self, headers: &HeaderMap, base_url: &BaseUrl) -> Response {
         if html::is_preferred(headers) { self.response(base_url) } else { self.json() }
     }
 
-    pub fn response(&self, base_url: &BaseUrl) -> Response {
+    pub(super) fn response(&self, base_url: &BaseUrl) -> Response {
         html::answer(self.failure.status, &self.view(base_url), base_url)
     }
 
@@ -266,7 +266,7 @@ fn passages(text: &str) -> Vec<Passage> {
 }
 
 impl ReturnPage {
-    pub fn response(&self, base_url: &BaseUrl) -> Response {
+    pub(super) fn response(&self, base_url: &BaseUrl) -> Response {
         html::answer(self.status, &self.view(base_url), base_url)
     }
 
@@ -312,7 +312,7 @@ impl NamePage<'_> {
 }
 
 impl LoggedInPage {
-    pub fn response(&self, base_url: &BaseUrl) -> Response {
+    pub(super) fn response(&self, base_url: &BaseUrl) -> Response {
         html::answer(StatusCode::OK, &self.view(base_url), base_url)
     }
 

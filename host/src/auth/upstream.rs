@@ -1,14 +1,13 @@
 //! Logging people in at the provider: the one module that talks to it.
 //!
-//! - [`remote`]: a provider elsewhere, as its data says. [`local`]: the built-in page, for development.
-//! - `discovery`: how the provider describes itself; `breaker`: what is sent there, and when nothing is.
-//! - [`messages`]: what the provider is asked, and what comes of it.
+//! - [`remote`]: a provider elsewhere, by its data. [`local`]: the built-in login, for development.
+//! - [`messages`]: requests to the provider and their results, as data.
+//! - `discovery`: the provider's metadata. `breaker`: requests to it, and none while it is down.
 //! - `authorization`: the request that a person is sent with. `token`: codes and refresh tokens for tokens, by way of
-//!   the `oauth2` crate; `adapter`, `answer`: that crate's HTTP client.
-//! - `inquiry`: the person behind tokens, by `id_token` and at other endpoints; `person`, `claims`: out of what they
-//!   say.
-//! - `refusals`: whether it refuses one person, or everybody. `notes`: what went wrong lately, for `tinymcp doctor`.
-//! - `faults`: what went wrong there, for whom. [`checkup`]: whether the configuration fits it, for `tinymcp doctor`.
+//!   the `oauth2` crate. `adapter`, `answer`: that crate's HTTP client.
+//! - `inquiry`: the person behind tokens. `id_token`: its checks. `person`, `claims`: an identity out of claims.
+//! - `faults`: the meaning of its errors, and who has to act. `refusals`: those of one person, or of everybody.
+//! - `notes`: its last failures, for `tinymcp doctor`. [`checkup`]: the check of the configuration, for the same.
 
 mod adapter;
 mod answer;

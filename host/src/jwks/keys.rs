@@ -24,7 +24,7 @@ const RSA: &[Algorithm] =
 
 /// The usable keys of one set.
 #[derive(Debug)]
-pub struct Keys(Vec<Key>);
+pub(crate) struct Keys(Vec<Key>);
 
 #[derive(Debug)]
 struct Key {
@@ -53,7 +53,7 @@ struct RawKey {
 impl Keys {
     /// Reads a key set. Keys of other types or uses, weak ones, and ones whose private half is in the set are left
     /// out; `None` if nothing is left, or if this is no key set.
-    pub fn read(json: &[u8]) -> Option<Self> {
+    pub(crate) fn read(json: &[u8]) -> Option<Self> {
         if json.len() > MAX_BYTES {
             return None;
         }
@@ -61,7 +61,7 @@ impl Keys {
     }
 
     /// Reads a key set from JSON that has been parsed.
-    pub fn of(set: &Value) -> Option<Self> {
+    pub(crate) fn of(set: &Value) -> Option<Self> {
         let keys = set.get("keys")?.as_array()?;
         let keys: Vec<Key> = keys.iter().filter_map(Key::of).take(MAX_KEYS).collect();
         (!keys.is_empty()).then_some(Self(keys))

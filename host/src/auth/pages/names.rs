@@ -6,7 +6,7 @@ use crate::sanitize::clean;
 const MAX_NAME_CHARS: usize = 100;
 
 /// A name fit to be shown: on one line, without what is invisible, and not too long.
-pub fn clean_name(raw: &str) -> String {
+pub(in crate::auth) fn clean_name(raw: &str) -> String {
     let name = clean(raw).split_whitespace().collect::<Vec<_>>().join(" ");
     if name.chars().count() <= MAX_NAME_CHARS {
         return name;
