@@ -270,11 +270,7 @@ impl Prompt {
     }
 
     fn looks_like(&self, other: &Self) -> bool {
-        let (new, old) = (self.prompt(), other.prompt());
-        self.name == other.name
-            && self.served.scopes() == other.served.scopes()
-            && new.prompt == old.prompt
-            && new.meta == old.meta
+        self.name == other.name && self.served.scopes() == other.served.scopes() && self.prompt() == other.prompt()
     }
 }
 
@@ -290,8 +286,7 @@ impl Resource {
     }
 
     fn looks_like(&self, other: &Self) -> bool {
-        let (new, old) = (self.resource(), other.resource());
-        self.served.scopes() == other.served.scopes() && new.resource == old.resource && new.meta == old.meta
+        self.served.scopes() == other.served.scopes() && self.resource() == other.resource()
     }
 }
 

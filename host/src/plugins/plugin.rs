@@ -157,7 +157,7 @@ pub struct ListedTool {
 }
 
 /// A prompt.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Prompt {
     /// As the plugin gave it, made fit for clients.
     pub prompt: prompts::Prompt,
@@ -166,7 +166,7 @@ pub struct Prompt {
 }
 
 /// A resource.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Resource {
     /// As the plugin gave it, made fit for clients.
     pub resource: resources::Resource,

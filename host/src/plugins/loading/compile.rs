@@ -32,13 +32,11 @@ use self::frame::CompileJob;
 use self::outcome::MOMENT;
 pub(in crate::plugins) use self::outcome::MachineCode;
 pub use self::outcome::{Allowance, CompileError};
-use self::process::{Child, ChildFailure};
+use self::process::Child;
+use super::threads::LARGE_BYTES;
 use crate::config::Limits;
 use crate::plugins::plugin::Digest;
 use crate::plugins::sandbox::engine::Engine;
-
-/// A file of more bytes has a language runtime inside, and takes longer than a moment.
-const LARGE_BYTES: usize = 1024 * 1024;
 
 /// Compiling that takes longer is announced before it is done. Waiting for a turn does not count.
 const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
@@ -128,14 +126,13 @@ impl Compiler {
         }
         let compiling = Compilation { compiler: self, program, engine, name, bytes, allowance };
         let mut outcome = compiling.in_turn().await;
-        if matches!(outcome, Err(ChildFailure::Killed(_))) {
+        if matches!(outcome, Err(CompileError::Killed(_))) {
             // Most likely by accident, or the waiting child had been ended before it had anything to do.
             outcome = compiling.in_turn().await;
         }
-        let outcome = match outcome {
-            Ok(compiled) => Ok(compiled),
-            Err(ended) => Err(compiling.explained(ended).await),
-        };
+        if let Err(CompileError::Processor { culprit, .. } | CompileError::Memory { culprit, .. }) = &mut outcome {
+            *culprit = compiling.culprit().await;
+        }
         self.note_kill(digest, outcome.as_ref().err());
         outcome
     }
@@ -168,7 +165,7 @@ struct Compilation<'a> {
 
 impl Compilation<'_> {
     /// Small files first, so that none waits for one that takes long.
-    async fn in_turn(&self) -> Result<MachineCode, ChildFailure> {
+    async fn in_turn(&self) -> Result<MachineCode, CompileError> {
         if self.bytes.len() > LARGE_BYTES {
             let _large = turn(&self.compiler.large).await?;
             let _turn = turn(&self.compiler.long).await?;
@@ -183,7 +180,7 @@ impl Compilation<'_> {
 
     /// Compiles a small file among those that may be done soon. None if it is not, and all who may take long are at work: it
     /// begins anew when its turn has come. A second is lost, and nobody is held up.
-    async fn in_a_moment(&self) -> Result<Option<MachineCode>, ChildFailure> {
+    async fn in_a_moment(&self) -> Result<Option<MachineCode>, CompileError> {
         let quick = turn(&self.compiler.quick).await?;
         let child = self.child().await?;
         let id = child.id();
@@ -198,33 +195,19 @@ impl Compilation<'_> {
         running.await.map(Some)
     }
 
-    async fn child(&self) -> Result<Child, ChildFailure> {
+    async fn child(&self) -> Result<Child, CompileError> {
         let waiting = lock(&self.compiler.ready).take();
         match waiting {
             Some(child) => Ok(child),
-            None => Child::start(self.program, &self.engine.code_version()).await.map_err(ChildFailure::NotStarted),
+            None => Child::start(self.program, &self.engine.code_version())
+                .await
+                .map_err(|error| CompileError::NoProcess(error.to_string())),
         }
     }
 
-    async fn in_child(&self, child: Child, is_long: bool) -> Result<MachineCode, ChildFailure> {
+    async fn in_child(&self, child: Child, is_long: bool) -> Result<MachineCode, CompileError> {
         let job = CompileJob { allowance: self.allowance, is_long, bytes: self.bytes };
         announced(self.name, self.bytes.len(), child.compile(job)).await
-    }
-
-    async fn explained(&self, ended: ChildFailure) -> CompileError {
-        match ended {
-            ChildFailure::Invalid(message) => CompileError::Invalid(message),
-            ChildFailure::Unsupported(message) => CompileError::Unsupported(message),
-            ChildFailure::Processor => {
-                CompileError::Processor { limit: self.allowance.cpu, culprit: self.culprit().await }
-            }
-            ChildFailure::Memory => {
-                CompileError::Memory { limit: self.allowance.memory, culprit: self.culprit().await }
-            }
-            ChildFailure::Crashed(message) => CompileError::Crashed(message),
-            ChildFailure::Killed(how) => CompileError::Killed(how),
-            ChildFailure::NotStarted(error) => CompileError::NoProcess(error.to_string()),
-        }
     }
 
     /// Reads the whole file, away from the threads that serve.
@@ -260,8 +243,8 @@ async fn in_this_process(engine: &Engine, bytes: &Arc<Vec<u8>>) -> Result<Machin
     Ok(MachineCode { code, cpu: None, memory: None })
 }
 
-async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, ChildFailure> {
-    turns.acquire().await.map_err(|error| ChildFailure::NotStarted(std::io::Error::other(error)))
+async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, CompileError> {
+    turns.acquire().await.map_err(|error| CompileError::NoProcess(error.to_string()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -130,9 +130,7 @@ impl Warnings {
         }
         all
     }
-}
 
-impl Warnings {
     /// Faults of the schemas that clients do not bear; the schemas are served as they are.
     fn of_schemas(&mut self, tools: &[Function]) {
         for tool in tools {

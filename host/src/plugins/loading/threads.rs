@@ -10,9 +10,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::plugins::sandbox::engine::nice;
 
-/// A file of more bytes compiles among its like: a language runtime takes many seconds on every core, and a small tool
-/// that is dropped in meanwhile should not wait for it.
-const LARGE_BYTES: usize = 1024 * 1024;
+/// A file of more bytes has a language runtime inside, and compiles among its like: it takes many seconds on every core,
+/// and a small tool that is dropped in meanwhile should not wait for it.
+pub(super) const LARGE_BYTES: usize = 1024 * 1024;
 
 /// The niceness of threads that compile large files: the system prefers the server's own (`nice`).
 const LARGE_NICENESS: i32 = 10;

@@ -103,7 +103,7 @@ pub(in crate::plugins) fn look(dir: &Path) -> io::Result<Vec<PluginFile>> {
 }
 
 /// The name that a file needs in the plugins directory, and a warning if its own is another.
-pub(in crate::plugins) fn called(file: &str) -> (String, Option<String>) {
+pub(in crate::plugins) fn required_name(file: &str) -> (String, Option<String>) {
     const END: &str = ".wasm";
     let stem = file.strip_suffix(END).unwrap_or(file);
     let suggested = names::suggested(stem);
@@ -194,7 +194,7 @@ mod tests {
             ("add", "add.wasm", true),
             (".hidden.wasm", "hidden.wasm", true),
         ] {
-            let (called, warning) = called(file);
+            let (called, warning) = required_name(file);
             assert_eq!((called.as_str(), warning.is_some()), (name, is_warned), "{file}");
         }
     }

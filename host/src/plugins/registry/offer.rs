@@ -60,14 +60,14 @@ impl Names {
         let functions: Vec<FunctionName> = order().map(|index| plugin.functions[index].name.clone()).collect();
         let named = names::tool_names(name, prefix, &functions);
         let mut problems = named.problems;
-        let mut tools = called(order().zip(named.names));
+        let mut tools = client_names(order().zip(named.names));
         tools.sort_by_key(|tool| tool.index);
 
         let prompts =
             plugin.prompts.iter().map(|prompt| FunctionName { interface: None, function: prompt.prompt.name.clone() });
         let named = names::tool_names(name, prefix, &prompts.collect::<Vec<_>>());
         problems.extend(named.problems);
-        let prompts = called(named.names.into_iter().enumerate());
+        let prompts = client_names(named.names.into_iter().enumerate());
 
         let gives_more = plugin.resources.len() + plugin.templates.len() + tools.len() + prompts.len() > 0;
         if !gives_more && !problems.is_empty() {
@@ -78,6 +78,6 @@ impl Names {
     }
 }
 
-fn called(names: impl Iterator<Item = (usize, Option<String>)>) -> Vec<ClientName> {
+fn client_names(names: impl Iterator<Item = (usize, Option<String>)>) -> Vec<ClientName> {
     names.filter_map(|(index, name)| Some(ClientName { name: name?, index })).collect()
 }

@@ -26,7 +26,7 @@ pub(in crate::plugins) fn catalog_of_file(
     path: &Path,
 ) -> anyhow::Result<Catalog> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (called, misnamed) = directory::called(&file);
+    let (called, misnamed) = directory::required_name(&file);
     let mut entry = Entry::new(&called, config);
     let name = entry.name.clone()?;
     let limits = config.limits(&name);

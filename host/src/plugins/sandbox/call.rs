@@ -1,9 +1,7 @@
-//! One call of one plugin, contained: an instance with a deadline, limits, and nothing that was not granted.
+//! One call of one plugin, contained: a place, a deadline, and its work in an instance ([`super::instance`]).
 //!
-//! The instance is a fresh one, or one that the same person has used before if the plugin is kept warm ([`warm`]). What
-//! is called in it, a typed function or one of `tinymcp:plugin`, is a [`Work`].
-//!
-//! [`warm`]: super::warm
+//! The work is a call of a typed function, of a tool that the plugin lists, or of an interface of `tinymcp:plugin`: a
+//! [`Work`].
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

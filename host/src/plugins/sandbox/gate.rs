@@ -181,7 +181,7 @@ impl GateState {
         }
     }
 
-    /// Takes a place back, and hands it to the next call.
+    /// Takes a place back, and gives it to the next waiting call, which it returns.
     fn hand_on(&mut self, person: Person) -> Option<(Person, Waiter)> {
         self.running -= 1;
         if let hash_map::Entry::Occupied(mut share) = self.people.entry(person) {

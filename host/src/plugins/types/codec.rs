@@ -16,8 +16,6 @@ use wasmtime::component::Val;
 pub use self::outcome::{ArgumentError, Reply, ResultError, Rich};
 use self::unquote::Reading;
 use crate::plugins::types::shape::Signature;
-use crate::plugins::wit::input::Stop;
-use crate::plugins::wit::tools::Output;
 
 mod arguments;
 mod keys;
@@ -50,24 +48,8 @@ pub fn encode_result(signature: &Signature, results: &[Val], max_bytes: u64) -> 
     results::reply(&signature.output, results, max_bytes)
 }
 
-/// The reply to a call of a tool of `tools`, of at most `max_bytes`.
-///
-/// # Errors
-/// As for [`encode_result`]; texts that should be JSON and are not.
-pub fn encode_output(output: Output, max_bytes: u64) -> Result<Reply, ResultError> {
-    rich::output(output, max_bytes)
-}
-
-/// The reply to a call that ended with a `stop`.
-///
-/// # Errors
-/// As for [`encode_result`].
-pub fn encode_stop(stop: Stop, max_bytes: u64) -> Result<Reply, ResultError> {
-    rich::stop(stop, max_bytes)
-}
-
+pub use self::rich::{encode_output, encode_stop, parse_object, require_size};
 pub(in crate::plugins) use self::rich::{of_block, of_contents};
-pub use self::rich::{parse_object, require_size};
 
 /// The way from the root of a JSON document to a value. It lives on the stack of the walk, so that it costs nothing
 /// until an error needs it.

@@ -18,7 +18,7 @@ use std::iter;
 use schemars::{Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::plugins::types::shape::{Case, Field, Integer, Label, ResultShape, Shape, Signature, Success};
+use crate::plugins::types::shape::{Case, Field, Integer, Label, Shape, Signature};
 
 pub mod advice;
 pub mod clients;
@@ -43,17 +43,7 @@ pub fn input_schema(signature: &Signature) -> Schema {
 /// else. `None` for a function that gives nothing, and for one that gives a text: several clients show a model the
 /// structured content alone, and `{"result": "…"}` is a text that is hard to read.
 pub fn output_schema(signature: &Signature) -> Option<Schema> {
-    let shape = match &signature.output {
-        ResultShape::Nothing | ResultShape::Fallible { ok: None, .. } => return None,
-        // Content blocks are for reading; there is no structured content beside them.
-        ResultShape::Rich { ok: Success::Nothing | Success::Block | Success::Blocks, .. } => return None,
-        ResultShape::Value(Shape::String)
-        | ResultShape::Fallible { ok: Some(Shape::String), .. }
-        | ResultShape::Rich { ok: Success::Value(Shape::String), .. } => return None,
-        ResultShape::Value(shape)
-        | ResultShape::Fallible { ok: Some(shape), .. }
-        | ResultShape::Rich { ok: Success::Value(shape), .. } => shape,
-    };
+    let shape = signature.output.value().filter(|shape| **shape != Shape::String)?;
     let result = described(schema(shape), signature.output_docs.as_deref());
     if is_object_result(shape) {
         return Some(result);

@@ -57,6 +57,18 @@ pub enum ResultShape {
     },
 }
 
+impl ResultShape {
+    /// The value of a call that went well, unless it has none, or content blocks in its place.
+    pub fn value(&self) -> Option<&Shape> {
+        match self {
+            Self::Value(shape)
+            | Self::Fallible { ok: Some(shape), .. }
+            | Self::Rich { ok: Success::Value(shape), .. } => Some(shape),
+            Self::Nothing | Self::Fallible { ok: None, .. } | Self::Rich { .. } => None,
+        }
+    }
+}
+
 /// The value of a call that went well, where types of `tinymcp:plugin` are about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Success {

@@ -11,7 +11,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::child::{COMMAND, cpu_time};
 use super::frame::{ANSWER_HEAD_BYTES, AnswerHead, CompileJob, GREETING_BYTES, PayloadKind, greeting};
-use super::outcome::MachineCode;
+use super::outcome::{Allowance, CompileError, MachineCode};
 use crate::config::ByteSize;
 use crate::sanitize;
 
@@ -30,17 +30,6 @@ pub(super) struct Child {
     stdin: ChildStdin,
     stdout: ChildStdout,
     stderr: ChildStderr,
-}
-
-/// The end of a child that made no code.
-pub(super) enum ChildFailure {
-    Invalid(String),
-    Unsupported(String),
-    Processor,
-    Memory,
-    Crashed(String),
-    Killed(String),
-    NotStarted(io::Error),
 }
 
 impl Child {
@@ -85,8 +74,8 @@ impl Child {
         self.process.id()
     }
 
-    /// Compiles. The child is gone afterwards.
-    pub(super) async fn compile(mut self, job: CompileJob<'_>) -> Result<MachineCode, ChildFailure> {
+    /// Compiles. The child is gone afterwards. An error at a limit names no culprit yet.
+    pub(super) async fn compile(mut self, job: CompileJob<'_>) -> Result<MachineCode, CompileError> {
         let most = job.allowance.memory.bytes();
         let feed = async {
             // An error means that the child has ended; how, is said below. The pipe stays open: its end would mean that
@@ -99,10 +88,10 @@ impl Child {
         // Before it is waited for: afterwards the system has forgotten it.
         let used = self.process.id().and_then(|id| cpu_time(&id.to_string()));
         drop(self.stdin);
-        let status = self.process.wait().await.map_err(|error| ChildFailure::Crashed(error.to_string()))?;
+        let status = self.process.wait().await.map_err(|error| CompileError::Crashed(error.to_string()))?;
         match answer {
-            Ok((head, payload)) if status.success() => answered(head, payload),
-            _ => Err(ended(status, used, job.allowance.cpu.duration(), &words)),
+            Ok((head, payload)) if status.success() => outcome(head, payload, job.allowance),
+            _ => Err(failure(status, used, job.allowance, &words)),
         }
     }
 }
@@ -132,7 +121,7 @@ async fn answer(stdout: &mut ChildStdout, most: u64) -> io::Result<(AnswerHead, 
     if is_whole { Ok((head, payload)) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-fn answered(head: AnswerHead, payload: Vec<u8>) -> Result<MachineCode, ChildFailure> {
+fn outcome(head: AnswerHead, payload: Vec<u8>, allowance: Allowance) -> Result<MachineCode, CompileError> {
     match head.kind {
         PayloadKind::Code => Ok(MachineCode {
             code: payload,
@@ -140,11 +129,11 @@ fn answered(head: AnswerHead, payload: Vec<u8>) -> Result<MachineCode, ChildFail
             memory: Some(head.memory_bytes).filter(|bytes| *bytes > 0).map(ByteSize::from_bytes),
         }),
         // It quotes names of the component.
-        PayloadKind::Invalid => Err(ChildFailure::Invalid(sanitize::escape(&String::from_utf8_lossy(&payload)))),
+        PayloadKind::Invalid => Err(CompileError::Invalid(sanitize::escape(&String::from_utf8_lossy(&payload)))),
         PayloadKind::Unsupported => {
-            Err(ChildFailure::Unsupported(sanitize::escape(&String::from_utf8_lossy(&payload))))
+            Err(CompileError::Unsupported(sanitize::escape(&String::from_utf8_lossy(&payload))))
         }
-        PayloadKind::Memory => Err(ChildFailure::Memory),
+        PayloadKind::Memory => Err(CompileError::Memory { limit: allowance.memory, culprit: String::new() }),
     }
 }
 
@@ -157,25 +146,29 @@ async fn last_words(stderr: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Tells a limit that was reached, and a fault of the compiler's, from a signal that somebody sent.
-fn ended(status: ExitStatus, used: Option<Duration>, allowed: Duration, words: &str) -> ChildFailure {
+fn failure(status: ExitStatus, used: Option<Duration>, allowance: Allowance, words: &str) -> CompileError {
     const SIGILL: i32 = 4;
     const SIGABRT: i32 = 6;
     const SIGBUS: i32 = 7;
     const SIGFPE: i32 = 8;
     const SIGSEGV: i32 = 11;
     let sigxcpu = rustix::process::Signal::XCPU.as_raw();
-    let is_out_of_time = used.is_none_or(|used| used + Duration::from_millis(500) >= allowed);
+    let is_out_of_time = used.is_none_or(|used| used + Duration::from_millis(500) >= allowance.cpu.duration());
     let has_no_memory = NO_MEMORY.iter().any(|phrase| words.contains(phrase));
     let first_words = || first_line(words);
     match status.signal() {
-        Some(signal) if signal == sigxcpu && is_out_of_time => ChildFailure::Processor,
-        Some(SIGABRT) | None if has_no_memory => ChildFailure::Memory,
-        Some(SIGABRT) if !words.is_empty() => ChildFailure::Crashed(first_words()),
-        Some(signal @ (SIGILL | SIGBUS | SIGFPE | SIGSEGV)) => {
-            ChildFailure::Crashed(format!("signal {signal}, {}", first_words()))
+        Some(signal) if signal == sigxcpu && is_out_of_time => {
+            CompileError::Processor { limit: allowance.cpu, culprit: String::new() }
         }
-        Some(signal) => ChildFailure::Killed(format!("signal {signal}")),
-        None => ChildFailure::Crashed(first_words()),
+        Some(SIGABRT) | None if has_no_memory => {
+            CompileError::Memory { limit: allowance.memory, culprit: String::new() }
+        }
+        Some(SIGABRT) if !words.is_empty() => CompileError::Crashed(first_words()),
+        Some(signal @ (SIGILL | SIGBUS | SIGFPE | SIGSEGV)) => {
+            CompileError::Crashed(format!("signal {signal}, {}", first_words()))
+        }
+        Some(signal) => CompileError::Killed(format!("signal {signal}")),
+        None => CompileError::Crashed(first_words()),
     }
 }
 

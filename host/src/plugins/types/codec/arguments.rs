@@ -226,7 +226,7 @@ fn payload_of(
     match (shape, value) {
         (Some(shape), value) => Ok(Some(Box::new(value_of(shape, value, at, reading)?))),
         (None, Value::Bool(true)) => Ok(None),
-        (None, Value::String(text)) if reading == Reading::AsSent && unquote::is_true(text) => Ok(None),
+        (None, Value::String(text)) if reading == Reading::AsSent && text == "true" => Ok(None),
         (None, value) => {
             let expected = "true (this case has no value)".to_owned();
             Err(refused(expected, value, value.is_string(), at))

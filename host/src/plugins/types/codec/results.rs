@@ -51,7 +51,7 @@ fn refused(err: &Failure, val: Option<&Val>, max_bytes: u64) -> Result<Reply, Re
     match (err, val) {
         (Failure::Nothing, None) => Ok(Reply::Failed { text: reason(String::new()) }),
         (Failure::Value(shape), Some(val)) => failed(shape, val, max_bytes),
-        (Failure::Stop, Some(val)) => rich::stop(lift::stop(val)?, max_bytes),
+        (Failure::Stop, Some(val)) => rich::encode_stop(lift::stop(val)?, max_bytes),
         _ => Err(mismatch(Path::Root)),
     }
 }

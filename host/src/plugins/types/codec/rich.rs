@@ -16,7 +16,11 @@ pub(super) fn blocks(blocks: Vec<Block>, max_bytes: u64) -> Result<Reply, Result
     Ok(Reply::Rich(Box::new(Rich { blocks, structured: None, is_error: false, meta: None })))
 }
 
-pub(super) fn output(output: Output, max_bytes: u64) -> Result<Reply, ResultError> {
+/// The reply to a call of a tool of `tools`, of at most `max_bytes`.
+///
+/// # Errors
+/// As for [`super::encode_result`]; texts that should be JSON and are not.
+pub fn encode_output(output: Output, max_bytes: u64) -> Result<Reply, ResultError> {
     let Output { content, structured, is_error, meta } = output;
     let size = content.iter().map(of_block).sum::<usize>() + of_text(structured.as_ref()) + of_text(meta.as_ref());
     require_size(size, max_bytes)?;
@@ -27,7 +31,11 @@ pub(super) fn output(output: Output, max_bytes: u64) -> Result<Reply, ResultErro
     Ok(Reply::Rich(Box::new(Rich { blocks, structured, is_error, meta })))
 }
 
-pub(super) fn stop(stop: Stop, max_bytes: u64) -> Result<Reply, ResultError> {
+/// The reply to a call that ended with a `stop`.
+///
+/// # Errors
+/// As for [`super::encode_result`].
+pub fn encode_stop(stop: Stop, max_bytes: u64) -> Result<Reply, ResultError> {
     match stop {
         Stop::Failed(text) => {
             require_size(text.len(), max_bytes)?;

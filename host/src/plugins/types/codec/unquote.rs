@@ -33,11 +33,6 @@ pub(super) fn value_in(shape: &Shape, text: &str) -> Option<Value> {
     parsed(text, is_first)
 }
 
-/// `true` in a string, for a case that has no value.
-pub(super) fn is_true(text: &str) -> bool {
-    text == "true"
-}
-
 /// True if the type takes no string, so that a string is a mistake of the client.
 pub(super) fn takes_no_string(shape: &Shape) -> bool {
     match shape {

@@ -107,7 +107,7 @@ impl<'a> Parser<'a> {
     /// `export name: func(…)`, `export name: interface {…}`; an interface that is exported by path has its own block.
     fn export(&mut self, docs: Option<String>, block: &mut Block) {
         match self.word() {
-            Some(name) if self.is_next(':') && self.is_word_after_colon("interface") => {
+            Some(name) if self.is_next(':') && self.is_at(self.at + 1, TokenKind::Word("interface")) => {
                 self.at += 2;
                 self.members_of(Block { docs, ..Block::new(BlockKind::Interface, None, name) });
             }
@@ -128,7 +128,7 @@ impl<'a> Parser<'a> {
             return self.give_up("`(`");
         }
         let Some(params) = self.members(')') else { return self.skip() };
-        let result = if self.eat_arrow() { self.ty(0) } else { None };
+        let result = if self.eat_token(TokenKind::Arrow) { self.ty(0) } else { None };
         block.functions.push(Function { name: name.to_owned(), docs, params, result });
         if !self.eat(';') {
             self.give_up("`;`");
@@ -226,7 +226,7 @@ impl<'a> Parser<'a> {
             match token.kind {
                 TokenKind::Word(word) => path.push_str(word),
                 TokenKind::Sign(sign @ (':' | '/' | '@' | '+' | '-')) => path.push(sign),
-                TokenKind::Sign('.') if self.is_sign_at(self.at + 1, '{') => break,
+                TokenKind::Sign('.') if self.is_at(self.at + 1, TokenKind::Sign('{')) => break,
                 TokenKind::Sign('.') => path.push('.'),
                 TokenKind::Sign(_) | TokenKind::Arrow => break,
             }
@@ -297,35 +297,24 @@ impl<'a> Parser<'a> {
     }
 
     fn eat(&mut self, sign: char) -> bool {
-        self.advance_if(self.is_next(sign))
+        self.eat_token(TokenKind::Sign(sign))
     }
 
     fn eat_word(&mut self, word: &str) -> bool {
-        self.advance_if(self.is_word_at(self.at, word))
+        self.eat_token(TokenKind::Word(word))
     }
 
-    fn eat_arrow(&mut self) -> bool {
-        self.advance_if(self.tokens.get(self.at).is_some_and(|token| token.kind == TokenKind::Arrow))
-    }
-
-    fn advance_if(&mut self, is_match: bool) -> bool {
+    fn eat_token(&mut self, kind: TokenKind<'_>) -> bool {
+        let is_match = self.is_at(self.at, kind);
         self.at += usize::from(is_match);
         is_match
     }
 
     fn is_next(&self, sign: char) -> bool {
-        self.is_sign_at(self.at, sign)
+        self.is_at(self.at, TokenKind::Sign(sign))
     }
 
-    fn is_word_after_colon(&self, word: &str) -> bool {
-        self.is_word_at(self.at + 1, word)
-    }
-
-    fn is_word_at(&self, index: usize, word: &str) -> bool {
-        self.tokens.get(index).is_some_and(|token| token.kind == TokenKind::Word(word))
-    }
-
-    fn is_sign_at(&self, index: usize, sign: char) -> bool {
-        self.tokens.get(index).is_some_and(|token| token.kind == TokenKind::Sign(sign))
+    fn is_at(&self, index: usize, kind: TokenKind<'_>) -> bool {
+        self.tokens.get(index).is_some_and(|token| token.kind == kind)
     }
 }

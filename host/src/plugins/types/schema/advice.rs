@@ -2,7 +2,7 @@
 
 use super::lint::each;
 use crate::plugins::plugin::{Function, FunctionKind};
-use crate::plugins::types::shape::{Integer, ResultShape, Shape, Success};
+use crate::plugins::types::shape::{Integer, Shape};
 
 /// Characters of a description that every client passes on (VS Code with GPT-4 cuts there; OpenAI's API has refused more).
 const MAX_DESCRIPTION_CHARS: usize = 1024;
@@ -31,13 +31,7 @@ pub fn advice(function: &Function) -> Vec<String> {
             ));
         }
     }
-    let result = match &signature.output {
-        ResultShape::Value(shape)
-        | ResultShape::Fallible { ok: Some(shape), .. }
-        | ResultShape::Rich { ok: Success::Value(shape), .. } => wide(shape),
-        ResultShape::Nothing | ResultShape::Fallible { ok: None, .. } | ResultShape::Rich { .. } => None,
-    };
-    if let Some(integer) = result {
+    if let Some(integer) = signature.output.value().and_then(wide) {
         all.push(format!(
             "the result has a `{}`: JavaScript clients round numbers beyond 2^53; give what is an identifier as `string`",
             Shape::Integer(integer)

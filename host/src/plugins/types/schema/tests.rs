@@ -1,7 +1,7 @@
 //! Each row of the type table.
 
 use super::*;
-use crate::plugins::types::shape::{Failure, Integer};
+use crate::plugins::types::shape::{Failure, Integer, ResultShape, Success};
 
 fn field(name: &str, shape: Shape, docs: Option<&str>) -> Field {
     Field { name: name.to_owned(), shape, docs: docs.map(str::to_owned) }

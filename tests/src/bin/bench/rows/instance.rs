@@ -61,7 +61,7 @@ async fn round(plugins: &Plugins) -> anyhow::Result<Round> {
     let catalog = plugins.catalog();
     let tool = catalog.tool("add").context("the plugin has no tool `add`")?;
     let arguments = Map::from_iter([("a".to_owned(), json!(2.0)), ("b".to_owned(), json!(0.5))]);
-    let Kind::Typed { signature, .. } = &tool.function().kind else { unreachable!("`add` is a function") };
+    let FunctionKind::Typed { signature, .. } = &tool.function().kind else { unreachable!("`add` is a function") };
     let caller = Arc::new(Principal::anonymous());
     let (mut sandboxed, mut native) = (Vec::with_capacity(CALLS), Vec::with_capacity(CALLS));
     // In turn, so that whatever slows the machine down slows both.
