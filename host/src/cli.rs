@@ -44,10 +44,10 @@ enum Command {
     /// Build plugins from their sources, in Rust, Python or JavaScript
     #[command(after_help = "Example:\n  tinymcp build hello add")]
     Build(build::Arguments),
-    /// Make a new plugin crate
+    /// Create a new plugin crate
     #[command(after_help = "Example:\n  tinymcp new weather")]
     New(new::Arguments),
-    /// Show the tools of a component, what it imports, and what its author should mend
+    /// Show the tools and imports of a component, and warnings for its author
     #[command(after_help = "Example:\n  tinymcp inspect plugins/hello.wasm")]
     Inspect(inspect::Arguments),
     /// Call one tool here, as the server would
@@ -55,19 +55,19 @@ enum Command {
         after_help = "Example:\n  tinymcp call add '{\"a\": 2, \"b\": 3}'\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'"
     )]
     Call(call::Arguments),
-    /// List the tools that the plugins directory gives
+    /// List the tools of the plugins directory
     #[command(after_help = "Example:\n  tinymcp list --json")]
     List(list::Arguments),
-    /// Check the configuration, and print what is in force
+    /// Check the configuration, and print the effective values
     #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
     Check(check::Arguments),
-    /// Check the configuration against the real provider, and say what to click there
+    /// Check the configuration against the real provider, and tell what to change there
     #[command(after_help = "Example:\n  tinymcp doctor --config /etc/tinymcp/tinymcp.toml")]
     Doctor(doctor::Arguments),
     /// Print the JSON schema of tinymcp.toml, for editors
     #[command(after_help = "Example:\n  tinymcp schema > tinymcp.schema.json")]
     Schema,
-    /// Print what to put into a client's configuration
+    /// Print the entry for a client's configuration
     #[command(after_help = "Example:\n  tinymcp connect claude-code")]
     Connect(connect::Arguments),
 }

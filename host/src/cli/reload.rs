@@ -57,7 +57,7 @@ fn obstacle(files: &[PathBuf; 2], before: &[State; 2], now: &[State; 2]) -> Opti
     // Without the file, all that it grants and limits would go back to the defaults: more likely somebody is about to
     // put another one in its place.
     let is_gone = matches!((before[0], now[0]), (State::File { .. }, State::Absent));
-    is_gone.then(|| format!("`{}` is gone; what was read last stays in force", files[0].display()))
+    is_gone.then(|| format!("`{}` is gone; the last configuration stays in force", files[0].display()))
 }
 
 /// Reads on a thread of its own, not on those that serve requests: network file systems may be slow.

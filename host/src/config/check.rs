@@ -152,7 +152,7 @@ fn misfit(base_url: &BaseUrl, listen: Listen) -> Option<String> {
         (Host::Ipv6(host), address) => address == IpAddr::from(host).to_canonical(),
     };
     (!is_reached).then(|| {
-        format!("clients call {base_url}, and the server listens on {listen} (`server.listen`): let one name what the other does")
+        format!("clients call {base_url}, and the server listens on {listen} (`server.listen`): make both name the same address")
     })
 }
 
