@@ -71,7 +71,7 @@ async fn load(invocation: Invocation) -> Result<Setup, String> {
 
 fn apply(setup: Setup, config: &watch::Sender<Arc<Config>>, provider: Option<&Provider>, log: &LogLevel) {
     let old = Arc::clone(&config.borrow());
-    // What needs a restart stays as it was, so that the next change is compared with what is in force.
+    // Keys that need a restart keep their values, so that the next change is compared with the effective ones.
     let (new, waiting) = old.reloaded(setup.config);
     if !waiting.is_empty() {
         let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();

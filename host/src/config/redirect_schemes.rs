@@ -96,7 +96,7 @@ pub fn accept(scheme: &str, rules: &[SchemeRule]) -> Result<Nature, SchemeRefusa
     let nature = Nature::of(scheme);
     let is_named = |rule: &SchemeRule| matches!(rule, SchemeRule::Allow(name) if name == scheme);
     let is_refused = |rule: &SchemeRule| matches!(rule, SchemeRule::Deny(name) if name == scheme);
-    // Whatever the rules say: they are checked for it, and this is where it would matter.
+    // No rule can allow these. Reading the rules refuses it already; here it would matter.
     if nature == Nature::Run {
         return Err(SchemeRefusal::ActedOn);
     }
