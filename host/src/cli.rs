@@ -22,7 +22,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use self::plugin_loader::PluginLoader;
 use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
 
 /// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
@@ -145,11 +144,12 @@ impl ConfigArguments {
     }
 
     /// The loader of plugins, for commands that only look.
-    fn plugin_loader(self) -> Result<PluginLoader, Failure> {
+    fn plugin_loader(self) -> Result<plugin_loader::PluginLoader, Failure> {
         let invocation = self.invocation(Purpose::Look, Vec::new());
         let environment = Environment::read(invocation.directory());
         let setup = Config::load(&invocation, &environment).map_err(Failure::start)?;
-        Ok(PluginLoader { config: setup.config, secrets: setup.secrets, user_cache: environment.user_cache() })
+        let user_cache = environment.user_cache();
+        Ok(plugin_loader::PluginLoader { config: setup.config, secrets: setup.secrets, user_cache })
     }
 }
 
