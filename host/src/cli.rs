@@ -22,7 +22,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use self::plugin_loader::PluginLoader;
 use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
 
 /// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
@@ -44,10 +43,10 @@ enum Command {
     /// Build plugins from their sources, in Rust, Python or JavaScript
     #[command(after_help = "Example:\n  tinymcp build hello add")]
     Build(build::Arguments),
-    /// Make a new plugin crate
+    /// Create a new plugin crate
     #[command(after_help = "Example:\n  tinymcp new weather")]
     New(new::Arguments),
-    /// Show the tools of a component, what it imports, and what its author should mend
+    /// Show the tools and imports of a component, and warnings for its author
     #[command(after_help = "Example:\n  tinymcp inspect plugins/hello.wasm")]
     Inspect(inspect::Arguments),
     /// Call one tool here, as the server would
@@ -55,19 +54,19 @@ enum Command {
         after_help = "Example:\n  tinymcp call add '{\"a\": 2, \"b\": 3}'\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'"
     )]
     Call(call::Arguments),
-    /// List the tools that the plugins directory gives
+    /// List the tools of the plugins directory
     #[command(after_help = "Example:\n  tinymcp list --json")]
     List(list::Arguments),
-    /// Check the configuration, and print what is in force
+    /// Check the configuration, and print the effective values
     #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
     Check(check::Arguments),
-    /// Check the configuration against the real provider, and say what to click there
+    /// Check the configuration against the real provider, and tell what to change there
     #[command(after_help = "Example:\n  tinymcp doctor --config /etc/tinymcp/tinymcp.toml")]
     Doctor(doctor::Arguments),
     /// Print the JSON schema of tinymcp.toml, for editors
     #[command(after_help = "Example:\n  tinymcp schema > tinymcp.schema.json")]
     Schema,
-    /// Print what to put into a client's configuration
+    /// Print the entry for a client's configuration
     #[command(after_help = "Example:\n  tinymcp connect claude-code")]
     Connect(connect::Arguments),
 }
@@ -145,11 +144,12 @@ impl ConfigArguments {
     }
 
     /// The loader of plugins, for commands that only look.
-    fn plugin_loader(self) -> Result<PluginLoader, Failure> {
+    fn plugin_loader(self) -> Result<plugin_loader::PluginLoader, Failure> {
         let invocation = self.invocation(Purpose::Look, Vec::new());
         let environment = Environment::read(invocation.directory());
         let setup = Config::load(&invocation, &environment).map_err(Failure::start)?;
-        Ok(PluginLoader { config: setup.config, secrets: setup.secrets, user_cache: environment.user_cache() })
+        let user_cache = environment.user_cache();
+        Ok(plugin_loader::PluginLoader { config: setup.config, secrets: setup.secrets, user_cache })
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! - `keys`: every key, with its type, default and description; a new one is one line there.
 //! - `address`, `names`, `units`, `template`, `free`: the types of values. `text`: those that are written as strings.
+//!   `schema`: JSON schemas of single values.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
@@ -30,6 +31,7 @@ pub mod problem;
 pub mod provider;
 mod reader;
 pub mod redirect_schemes;
+mod schema;
 mod settings;
 mod table;
 pub mod template;

@@ -180,7 +180,7 @@ async fn a_file_that_is_gone_takes_nothing_out_of_force() {
     let (server, client) = greeter().await;
     configure(&server, "[plugin.greeter_v1]\nprefix = \"g\"\n").await;
     fs::remove_file(server.site().path().join("tinymcp.toml")).unwrap();
-    server.log.wait_for("`tinymcp.toml` is gone; what was read last stays in force").await;
+    server.log.wait_for("`tinymcp.toml` is gone; the last configuration stays in force").await;
     assert_eq!(client.tool_names().await, ["g_greet", "g_wait"]);
     configure(&server, "[plugin.greeter_v1]\nprefix = \"h\"\n").await;
     client.wait_for_tools(&["h_greet", "h_wait"]).await;

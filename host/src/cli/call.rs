@@ -62,7 +62,7 @@ async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> 
         Ok(Reply::Asks(request)) => {
             let keys: Vec<String> = request.questions.iter().map(|(key, _)| format!("`{key}`")).collect();
             let asked = keys.join(", ");
-            return Err(Failure::failed(format!("the tool asks its client ({asked}), and a command is none")));
+            return Err(Failure::failed(format!("the tool asks its client ({asked}), and a command cannot answer")));
         }
         Err(error) => return Err(Failure::failed(explained(&error))),
     }

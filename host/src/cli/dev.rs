@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// The address to listen on, instead of `server.listen`; loopback only
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Serve without any login, so that scripts can call: everybody on this machine may then call every tool
+    /// Serve without any login, for scripts: everybody on this machine may then call every tool
     #[arg(long)]
     no_login: bool,
 }
@@ -73,7 +73,7 @@ fn base_url_override(configured: &Config) -> Option<Override> {
         return None;
     }
     let value = BaseUrl::localhost(deployed.listen.port()).to_string();
-    output::note(&format!("`dev` is for this machine: it is called {value} here, and not {}", deployed.base_url));
+    output::note(&format!("`dev` serves this machine only, at {value} instead of {}", deployed.base_url));
     Some(Override { key: "server.base_url", value, argument: "dev" })
 }
 
@@ -86,7 +86,7 @@ fn login_override(configured: &Config, no_login: bool) -> Override {
     }
     if configured.auth.provider.as_str() == NONE {
         output::note(
-            "`auth.provider` is `none`, and `dev` asks for a name all the same: `tinymcp dev --no-login` serves without any login",
+            "`auth.provider` is `none`, but `dev` asks for a name: `tinymcp dev --no-login` serves without any login",
         );
     }
     Override { key: provider, value: "local".to_owned(), argument: "dev" }
@@ -170,9 +170,9 @@ impl Sources {
             let component = made.component();
             let rest = if component.is_file() {
                 let component = component.display();
-                format!("`{component}` stays and is served as it is; remove it too, and its tools are gone")
+                format!("`{component}` stays and is served as it is; to remove its tools, remove it too")
             } else {
-                "no component of it is there".to_owned()
+                "there is no component of it".to_owned()
             };
             output::note(&format!("{} {name}: its sources are gone. {rest}", output::notable("removed")));
         }

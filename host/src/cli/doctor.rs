@@ -123,7 +123,7 @@ impl Report {
             0 => {
                 output::line(match self.notes {
                     0 => "all is well",
-                    _ => "nothing failed; only you can tell what the notes are about",
+                    _ => "nothing failed; see if the notes are as you want them",
                 });
                 Ok(())
             }

@@ -31,7 +31,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let plugins = arguments.config.plugin_loader()?.load_file(&arguments.file)?;
     let catalog = plugins.catalog();
     let Some(plugin) = catalog.served().next().map(|served| &served.plugin) else {
-        return Err(Failure::failed(format!("{}: it gives nothing", arguments.file.display())));
+        return Err(Failure::failed(format!("{}: nothing in it can be served", arguments.file.display())));
     };
     // Only its author can change what a component reserves: no server warns of it.
     let advice = std::fs::read(&arguments.file).ok().and_then(|component| stack_size::advice(&component));

@@ -54,17 +54,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     plugin_loader::require_directory(&config)?;
     let directory = config.plugins.dir.join(name);
     write(&directory, name).map_err(Failure::start)?;
-    output::line(&format!("made {}", directory.display()));
+    output::line(&format!("created {}", directory.display()));
     output::line(&format!(
-        "  {}  what the tool takes and gives, with its description",
+        "  {}  the tool's parameters and result, with its description",
         directory.join("wit/world.wit").display()
     ));
-    output::line(&format!("  {}  what it does", directory.join("src/lib.rs").display()));
-    output::line(&format!("  {}  what it may import from this host", directory.join(DEPS).display()));
+    output::line(&format!("  {}  its code", directory.join("src/lib.rs").display()));
+    output::line(&format!("  {}  the WIT of this host, to import from", directory.join(DEPS).display()));
     let made = Artifact::of(&config.plugins.dir, name);
     if made.is_foreign() {
         output::warning(&format!(
-            "`{}` is there already and was not made here: the first build of this crate takes its place, and keeps it as `{}`",
+            "`{}` is there already and was not made here: the first build of this crate replaces it, and keeps it as `{}`",
             made.component().display(),
             made.free_name().display()
         ));

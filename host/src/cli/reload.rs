@@ -57,7 +57,7 @@ fn obstacle(files: &[PathBuf; 2], before: &[State; 2], now: &[State; 2]) -> Opti
     // Without the file, all that it grants and limits would go back to the defaults: more likely somebody is about to
     // put another one in its place.
     let is_gone = matches!((before[0], now[0]), (State::File { .. }, State::Absent));
-    is_gone.then(|| format!("`{}` is gone; what was read last stays in force", files[0].display()))
+    is_gone.then(|| format!("`{}` is gone; the last configuration stays in force", files[0].display()))
 }
 
 /// Reads on a thread of its own, not on those that serve requests: network file systems may be slow.
@@ -71,7 +71,7 @@ async fn load(invocation: Invocation) -> Result<Setup, String> {
 
 fn apply(setup: Setup, config: &watch::Sender<Arc<Config>>, provider: Option<&Provider>, log: &LogLevel) {
     let old = Arc::clone(&config.borrow());
-    // What needs a restart stays as it was, so that the next change is compared with what is in force.
+    // Keys that need a restart keep their values, so that the next change is compared with the effective ones.
     let (new, waiting) = old.reloaded(setup.config);
     if !waiting.is_empty() {
         let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();

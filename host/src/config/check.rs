@@ -22,21 +22,21 @@ const WITHOUT_LOGIN: [&str; 2] = [NONE, LOCAL];
 
 /// Runs every check. The reader collects their findings.
 pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
-    plain_http_stays_on_this_machine(config, reader);
-    whoever_comes_in_comes_from_this_machine(config, reader);
+    plain_http_stays_on_loopback(config, reader);
+    open_providers_stay_on_loopback(config, reader);
     providers_keep_their_meaning(config, reader);
-    memory_has_an_end(config, reader);
-    grants_speak_https(config, reader);
-    clients_can_be_sent_back(config, reader);
+    memory_is_addressable(config, reader);
+    grants_use_https(config, reader);
+    clients_have_redirect_uris(config, reader);
     schemes_are_allowed_or_refused(config, reader);
-    clients_are_called_back(config, reader);
-    clients_come_to_the_listener(config, reader);
-    groups_name_people(config, reader);
-    warn_about_what_has_no_effect(config, reader);
+    warn_about_refused_schemes(config, reader);
+    warn_about_unreachable_listener(config, reader);
+    groups_exist_and_end(config, reader);
+    warn_about_keys_without_effect(config, reader);
 }
 
 /// Clients refuse, rightly, to log in over plain http to anything but their own machine.
-fn plain_http_stays_on_this_machine(config: &Config, reader: &mut Reader<'_>) {
+fn plain_http_stays_on_loopback(config: &Config, reader: &mut Reader<'_>) {
     let base_url = &config.server.base_url;
     if !base_url.is_https() && !base_url.is_loopback() {
         let message = "plain http is for loopback only; write https, with a proxy in front that speaks it";
@@ -44,7 +44,7 @@ fn plain_http_stays_on_this_machine(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-fn whoever_comes_in_comes_from_this_machine(config: &Config, reader: &mut Reader<'_>) {
+fn open_providers_stay_on_loopback(config: &Config, reader: &mut Reader<'_>) {
     let provider = config.auth.provider.as_str();
     if !WITHOUT_LOGIN.contains(&provider) {
         return;
@@ -66,7 +66,7 @@ fn providers_keep_their_meaning(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-fn memory_has_an_end(config: &Config, reader: &mut Reader<'_>) {
+fn memory_is_addressable(config: &Config, reader: &mut Reader<'_>) {
     let of_all = ("limits.memory".into(), Some(config.limits.memory));
     let of_plugins = config.plugin.iter().map(|(name, plugin)| (plugin_key(name, "memory"), plugin.limits.memory));
     for (key, memory) in std::iter::once(of_all).chain(of_plugins) {
@@ -76,7 +76,7 @@ fn memory_has_an_end(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-fn grants_speak_https(config: &Config, reader: &mut Reader<'_>) {
+fn grants_use_https(config: &Config, reader: &mut Reader<'_>) {
     for (name, plugin) in &config.plugin {
         let plain = plugin.http.iter().filter(|origin| !origin.is_https());
         let plain: Vec<String> = plain.map(|origin| format!("`{origin}`")).collect();
@@ -87,7 +87,7 @@ fn grants_speak_https(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-fn clients_can_be_sent_back(config: &Config, reader: &mut Reader<'_>) {
+fn clients_have_redirect_uris(config: &Config, reader: &mut Reader<'_>) {
     for (id, _) in config.auth.clients.iter().filter(|(_, client)| client.redirect_uris.is_empty()) {
         let key = Key::from("auth.clients").child(id).child("redirect_uris");
         reader.conflict(&[key], "a client needs at least one");
@@ -106,7 +106,7 @@ fn schemes_are_allowed_or_refused(config: &Config, reader: &mut Reader<'_>) {
 }
 
 /// Warns of clients that can never log in, since nobody is sent where they want them.
-fn clients_are_called_back(config: &Config, reader: &mut Reader<'_>) {
+fn warn_about_refused_schemes(config: &Config, reader: &mut Reader<'_>) {
     for (id, client) in &config.auth.clients {
         let key = Key::from("auth.clients").child(id).child("redirect_uris");
         for uri in &client.redirect_uris {
@@ -121,13 +121,13 @@ fn clients_are_called_back(config: &Config, reader: &mut Reader<'_>) {
 }
 
 /// Warns if `base_url` does not lead to `listen`. It may all the same, through a tunnel or a published port.
-fn clients_come_to_the_listener(config: &Config, reader: &mut Reader<'_>) {
-    if let Some(message) = misfit(&config.server.base_url, config.server.listen) {
+fn warn_about_unreachable_listener(config: &Config, reader: &mut Reader<'_>) {
+    if let Some(message) = mismatch(&config.server.base_url, config.server.listen) {
         reader.warn(&"server.base_url".into(), Fault::Conflict(message));
     }
 }
 
-fn misfit(base_url: &BaseUrl, listen: Listen) -> Option<String> {
+fn mismatch(base_url: &BaseUrl, listen: Listen) -> Option<String> {
     let port = base_url.port_or_known_default().filter(|port| *port != 0 && listen.port() != 0)?;
     if base_url.is_https() {
         let is_own_port = port == listen.port() && (base_url.is_loopback() || !listen.is_loopback());
@@ -152,12 +152,12 @@ fn misfit(base_url: &BaseUrl, listen: Listen) -> Option<String> {
         (Host::Ipv6(host), address) => address == IpAddr::from(host).to_canonical(),
     };
     (!is_reached).then(|| {
-        format!("clients call {base_url}, and the server listens on {listen} (`server.listen`): let one name what the other does")
+        format!("clients call {base_url}, and the server listens on {listen} (`server.listen`): make both name the same address")
     })
 }
 
 /// Every named group exists, and none contains itself, directly or through others.
-fn groups_name_people(config: &Config, reader: &mut Reader<'_>) {
+fn groups_exist_and_end(config: &Config, reader: &mut Reader<'_>) {
     let auth = &config.auth;
     let group_key = |name: &str| Key::from("auth.groups").child(name);
     let of_scopes = auth.scopes.iter().map(|(scope, who)| (Key::from("auth.scopes").child(scope.as_str()), who));
@@ -195,7 +195,7 @@ fn groups_in(people: &[Who]) -> impl Iterator<Item = &str> {
 }
 
 /// Warns of keys that do nothing yet. Their values are checked all the same, so that the file stays valid later.
-fn warn_about_what_has_no_effect(config: &Config, reader: &mut Reader<'_>) {
+fn warn_about_keys_without_effect(config: &Config, reader: &mut Reader<'_>) {
     for (name, plugin) in &config.plugin {
         for (key, is_given) in [("http", !plugin.http.is_empty()), ("secrets", !plugin.secrets.is_empty())] {
             if is_given {
@@ -236,7 +236,7 @@ mod tests {
             ("https://localhost:8000", "127.0.0.1:8000", Some("https at the port")),
             ("https://mcp.example.com:8000", "0.0.0.0:8000", Some("https at the port")),
         ] {
-            let found = misfit(&base_url.parse().unwrap(), listen.parse().unwrap());
+            let found = mismatch(&base_url.parse().unwrap(), listen.parse().unwrap());
             let is_expected = match (&found, expected) {
                 (Some(found), Some(expected)) => found.starts_with(expected),
                 (found, expected) => found.is_none() && expected.is_none(),

@@ -7,8 +7,8 @@ use super::document::{Node, Value};
 use super::effective::REDACTED;
 use super::key::Key;
 use super::reader::{Reader, Setting};
+use super::schema::inline_schema;
 use super::template::Template;
-use super::text::inline_schema;
 
 /// The tables in which texts stay as they are written: `provider` replaces the variables of the chosen one alone.
 const PROVIDERS: &str = "auth.providers";

@@ -159,7 +159,7 @@ impl FromStr for Who {
             return group_name(group).map(Self::Group);
         }
         if text.starts_with(['!', '-', '^', '~']) {
-            return Err("nobody is taken out by a sign in front; whom to turn away is named in `auth.deny`".into());
+            return Err("a sign in front excludes nobody; list people to turn away in `auth.deny`".into());
         }
         let (person, domain) = text.rsplit_once('@').ok_or_else(shape)?;
         let domain = ascii_domain(domain).ok_or_else(shape)?;
@@ -202,7 +202,7 @@ fn id(text: &str) -> Result<String, InvalidValue> {
         return Err(shape());
     }
     if text.contains('*') {
-        return Err("an id is written whole; `*` stands for nothing in it".into());
+        return Err("write the whole id; `*` is no wildcard in it".into());
     }
     Ok(text.to_owned())
 }
@@ -273,8 +273,8 @@ mod tests {
     #[test]
     fn people() {
         let shape = Err("expected \"alice@example.com\", \"*@example.com\", \"sub:…\", \"org:…\" or \"group:…\"");
-        let sign = Err("nobody is taken out by a sign in front; whom to turn away is named in `auth.deny`");
-        let pattern = Err("an id is written whole; `*` stands for nothing in it");
+        let sign = Err("a sign in front excludes nobody; list people to turn away in `auth.deny`");
+        let pattern = Err("write the whole id; `*` is no wildcard in it");
         check::<Who>(&[
             ("*@Example.com", Ok("*@example.com")),
             ("Alice@example.com", Ok("alice@example.com")),

@@ -170,10 +170,10 @@ pub enum Fault {
     #[error("has no effect in this version")]
     NoEffect,
     /// A warning: the key does nothing with the login that was chosen.
-    #[error("has no effect with provider `none`: nobody who calls is known")]
+    #[error("has no effect with provider `none`: callers are unknown")]
     NoLogin,
     /// A warning: a variable by which other programs find a proxy.
-    #[error("ignored: how the provider is reached is said by `egress.proxy` alone, with a URL or \"env\"")]
+    #[error("ignored: `egress.proxy` alone chooses a proxy, by a URL or \"env\"")]
     IgnoredProxy,
     /// A warning: a variable that looks like ours, and is not.
     #[error("unknown variable, ignored{}", did_you_mean(.0.as_deref()))]
@@ -196,7 +196,7 @@ fn colon(what: Option<&str>) -> String {
 
 fn set_or_rename(similar: Option<&str>) -> String {
     match similar {
-        Some(similar) => format!("did you mean it by `{similar}`, which is set?"),
+        Some(similar) => format!("did you mean `{similar}`, which is set?"),
         None => "set it in the environment or in `.env`".to_owned(),
     }
 }

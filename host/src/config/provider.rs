@@ -183,9 +183,9 @@ pub(super) fn choose(config: &Config, root: &Node, reader: &mut Reader<'_>) -> O
     let (provider, is_whole) = read(name, &tree, reader);
     require_allow(name, &tree, provider.as_ref(), config, reader);
     if !is_whole {
-        point_newcomers_the_way(name, reader);
+        point_to_other_providers(name, reader);
     }
-    // What could not be read is not missing.
+    // A value that could not be read is not missing.
     let provider = provider.filter(|_| is_whole)?;
     check(&provider, config, reader);
     warn(&provider, &tree, config, reader);
@@ -248,7 +248,7 @@ fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> (Option<Provider>, 
     reader.lines.iter_mut().filter(|line| line.key.is_within(&key)).for_each(variables::redact);
     let found = std::mem::replace(&mut reader.problems, others);
     let is_whole = found.is_empty();
-    for problem in found.into_iter().map(|problem| variables.tell(problem)) {
+    for problem in found.into_iter().map(|problem| variables.rewrite(problem)) {
         if !reader.problems.contains(&problem) {
             reader.problems.push(problem);
         }
@@ -259,7 +259,7 @@ fn read(name: &str, tree: &Node, reader: &mut Reader<'_>) -> (Option<Provider>, 
 
 /// Points to other providers if the variables of one in the quick start are missing: it may not have been wanted, or
 /// there may be no account yet.
-fn point_newcomers_the_way(name: &str, reader: &mut Reader<'_>) {
+fn point_to_other_providers(name: &str, reader: &mut Reader<'_>) {
     let lacks_variables = reader.problems.iter().any(|problem| matches!(problem.fault, Fault::MissingVariable { .. }));
     if !lacks_variables || !QUICK_START.contains(&name) {
         return;

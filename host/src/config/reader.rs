@@ -11,7 +11,7 @@ use super::environment::Environment;
 use super::invocation::Override;
 use super::key::{Key, PREFIX};
 use super::problem::{Fault, Problem, Source, nearest};
-use super::template::Template;
+use super::template::{Template, TemplateError};
 
 /// Variables that look like keys, and that other parts of the host read.
 const RESERVED: [&str; 5] =
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
             self.wrong_type(node, key, expected);
             return None;
         };
-        let resolved = Template::from_source(written, &node.source)
+        let resolved = template(written, &node.source)
             .map_err(|error| vec![error])
             .and_then(|template| template.resolve(|name| self.environment.lookup(name)));
         match resolved {
@@ -246,4 +246,14 @@ impl<'a> Reader<'a> {
 
 fn problem(source: &Source, key: &Key, fault: Fault) -> Problem {
     Problem { source: source.clone(), key: Some(key.clone()).filter(|key| !key.is_root()), fault }
+}
+
+/// Reads a text from its source. Only files have variables in their texts: any other text is literal.
+pub(super) fn template(text: &str, source: &Source) -> Result<Template, TemplateError> {
+    match source {
+        Source::File { .. } => Template::parse(text),
+        Source::Variable { .. } | Source::Several(_) | Source::CommandLine(_) | Source::Default => {
+            Ok(Template::literal(text))
+        }
+    }
 }

@@ -31,26 +31,26 @@ impl FromStr for SchemeRule {
             return if is_denied {
                 Ok(Self::DenyOthers)
             } else {
-                Err("every scheme is too much: schemes are allowed by name".into())
+                Err("`*` would allow every scheme: allow them by name".into())
             };
         }
         if let Some((scheme, _)) = name.split_once(':').filter(|(scheme, _)| schemes::is_scheme(scheme)) {
             let sign = if is_denied { "!" } else { "" };
-            return Err(format!("a scheme is written without what comes behind it: \"{sign}{scheme}\"").into());
+            return Err(format!("write the scheme alone: \"{sign}{scheme}\"").into());
         }
         if !schemes::is_scheme(&name) {
             return Err("expected \"myapp\" to allow a scheme, \"!myapp\" to refuse it, or \"!*\" to refuse all that are not allowed by name".into());
         }
         if WEB.contains(&name.as_str()) {
-            return Err("https, and http on loopback, are always taken; this is about schemes of applications".into());
+            return Err(
+                "https, and http on loopback, are always allowed; this list is for schemes of applications".into()
+            );
         }
         if is_denied {
             return Ok(Self::Deny(name));
         }
         if Nature::of(&name) == Nature::Run {
-            return Err(
-                "browsers or systems run or show what stands behind this scheme, so no client can have it".into()
-            );
+            return Err("browsers or systems run or show the content of its URIs, so no client can use it".into());
         }
         Ok(Self::Allow(name))
     }
@@ -96,7 +96,7 @@ pub(crate) fn accept(scheme: &str, rules: &[SchemeRule]) -> Result<Nature, Schem
     let nature = Nature::of(scheme);
     let is_named = |rule: &SchemeRule| matches!(rule, SchemeRule::Allow(name) if name == scheme);
     let is_refused = |rule: &SchemeRule| matches!(rule, SchemeRule::Deny(name) if name == scheme);
-    // Whatever the rules say: they are checked for it, and this is where it would matter.
+    // No rule can allow these. Reading the rules refuses it already; here it would matter.
     if nature == Nature::Run {
         return Err(SchemeRefusal::ActedOn);
     }
@@ -125,8 +125,8 @@ mod tests {
         let shape = Err(
             "expected \"myapp\" to allow a scheme, \"!myapp\" to refuse it, or \"!*\" to refuse all that are not allowed by name",
         );
-        let web = Err("https, and http on loopback, are always taken; this is about schemes of applications");
-        let run = Err("browsers or systems run or show what stands behind this scheme, so no client can have it");
+        let web = Err("https, and http on loopback, are always allowed; this list is for schemes of applications");
+        let run = Err("browsers or systems run or show the content of its URIs, so no client can use it");
         for (text, expected) in [
             ("myapp", Ok("myapp")),
             ("MyApp", Ok("myapp")),
@@ -135,10 +135,10 @@ mod tests {
             ("!zed", Ok("!zed")),
             ("!javascript", Ok("!javascript")),
             ("!*", Ok("!*")),
-            ("*", Err("every scheme is too much: schemes are allowed by name")),
-            ("myapp://cb", Err("a scheme is written without what comes behind it: \"myapp\"")),
-            ("!myapp:", Err("a scheme is written without what comes behind it: \"!myapp\"")),
-            ("javascript:", Err("a scheme is written without what comes behind it: \"javascript\"")),
+            ("*", Err("`*` would allow every scheme: allow them by name")),
+            ("myapp://cb", Err("write the scheme alone: \"myapp\"")),
+            ("!myapp:", Err("write the scheme alone: \"!myapp\"")),
+            ("javascript:", Err("write the scheme alone: \"javascript\"")),
             ("", shape),
             ("!", shape),
             ("!!zed", shape),

@@ -7,7 +7,7 @@ use super::document::{Node, Table, Value};
 use super::effective::REDACTED;
 use super::key::Key;
 use super::problem::Fault;
-use super::reader::{Reader, Setting, Shape};
+use super::reader::{Reader, Setting, Shape, template};
 use super::template::Template;
 use super::text::Text;
 use super::units::{Count, Positive, Quantity};
@@ -83,7 +83,7 @@ impl<Q: Setting + Quantity> Setting for Positive<Q> {
 impl Setting for Template {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.secret_text(node, key, "a string")?;
-        let template = Self::from_source(text, &node.source);
+        let template = template(text, &node.source);
         template.map_err(|error| reader.problem(&node.source, key, error.into())).ok()
     }
 

@@ -5,8 +5,7 @@ use std::fmt;
 
 use schemars::json_schema;
 
-use super::problem::Source;
-use super::text::inline_schema;
+use super::schema::inline_schema;
 
 /// The value of a variable, if it is set; or the reason why its file gives none.
 pub type Lookup<'v> = Result<Option<&'v str>, String>;
@@ -82,17 +81,9 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// Reads a text from its source. Only files have variables in their texts: any other text is literal.
-    ///
-    /// # Errors
-    /// As for [`Template::parse`].
-    pub(super) fn from_source(text: &str, source: &Source) -> Result<Self, TemplateError> {
-        match source {
-            Source::File { .. } => Self::parse(text),
-            Source::Variable { .. } | Source::Several(_) | Source::CommandLine(_) | Source::Default => {
-                Ok(Self(vec![Part::Literal(text.to_owned())]))
-            }
-        }
+    /// A text in which nothing is special, such as one that came out of a variable.
+    pub fn literal(text: &str) -> Self {
+        Self(vec![Part::Literal(text.to_owned())])
     }
 
     /// The text, with every variable replaced by its value.
@@ -222,6 +213,6 @@ mod tests {
 
     #[test]
     fn a_secret_in_plain_does_not_show() {
-        assert_eq!(format!("{:?}", Template::from_source("hunter2", &Source::Default).unwrap()), "Template(..)");
+        assert_eq!(format!("{:?}", Template::literal("hunter2")), "Template(..)");
     }
 }

@@ -49,30 +49,10 @@ pub(super) fn schema<T: Text>() -> Schema {
     schema
 }
 
-/// Gives types their JSON schema, which stands where it is used.
-macro_rules! inline_schema {
-    ($($type:ident)|+ => $schema:expr) => {$(
-        impl schemars::JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                $schema
-            }
-        }
-    )+};
-}
-pub(super) use inline_schema;
-
 /// Gives types that are [`Text`] their JSON schema.
 macro_rules! text_schema {
     ($($type:ident),* $(,)?) => {$(
-        $crate::config::text::inline_schema!($type => $crate::config::text::schema::<$type>());
+        $crate::config::schema::inline_schema!($type => $crate::config::text::schema::<$type>());
     )*};
 }
 pub(super) use text_schema;

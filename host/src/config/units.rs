@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::text::{InvalidValue, Text, inline_schema, text_schema};
+use super::schema::inline_schema;
+use super::text::{InvalidValue, Text, text_schema};
 
 /// Units of time in milliseconds, the longest first.
 const TIME_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];

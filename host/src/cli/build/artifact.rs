@@ -44,7 +44,7 @@ impl Artifact {
     pub(in crate::cli) fn is_foreign(&self) -> bool {
         match fs::read(&self.component) {
             Ok(there) => !self.is_ours(&there),
-            // What cannot be read is somebody's, and so is a link that leads nowhere.
+            // An unreadable file is foreign, and so is a link that leads nowhere.
             Err(_) => self.is_taken(),
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         // Without a memory nothing is known to be ours.
         fs::remove_dir_all(dir.path().join("target")).unwrap();
         assert_eq!(put(&made, b"4").0, "hello.wasm.old3");
-        // What is the same is taken for ours.
+        // An identical file is taken for ours.
         fs::remove_dir_all(dir.path().join("target")).unwrap();
         assert_eq!(put(&made, b"4").0, "unchanged");
         assert_eq!(put(&made, b"5").0, "new");

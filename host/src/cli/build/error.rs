@@ -19,7 +19,7 @@ pub(super) enum BuildError {
     Target(#[from] TargetError),
     #[error("`{}` reported errors, see above", program.display())]
     Reported { program: PathBuf },
-    #[error("the crate gives no component: its `Cargo.toml` needs `crate-type = [\"cdylib\"]` in `[lib]`")]
+    #[error("the crate builds no component: its `Cargo.toml` needs `crate-type = [\"cdylib\"]` in `[lib]`")]
     NoComponent,
     #[error("{}", lines(.0))]
     Exports(Vec<MissingExport>),

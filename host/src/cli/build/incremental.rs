@@ -34,7 +34,7 @@ pub(super) async fn make(
     // Of this process: `build` and `dev` may run at once.
     let draft = component.with_extension(format!("{}.draft", std::process::id()));
     let mut command = command(&draft);
-    // What tools say when all is well is of no interest; what is wrong goes to standard error.
+    // The standard output of a successful tool is of no interest; errors go to standard error.
     let started = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).status().await;
     let status = started.map_err(|error| BuildError::Start { program: tool.program.clone(), source: error })?;
     if !status.success() {

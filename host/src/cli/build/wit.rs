@@ -28,7 +28,7 @@ impl Wit {
         if !directory.is_dir() {
             return Ok(None);
         }
-        // What is unstable is part of the text as well.
+        // Unstable features are part of the text as well.
         let mut resolve = Resolve { all_features: true, ..Resolve::default() };
         match resolve.push_dir(&directory) {
             Ok((package, files)) => Ok(Some(Self { resolve, package, files })),

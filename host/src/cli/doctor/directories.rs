@@ -47,10 +47,10 @@ fn not_there_yet(dir: &Path) -> Finding {
     let above = dir.ancestors().skip(1).map(|above| if above == Path::new("") { Path::new(".") } else { above });
     let above = above.into_iter().find(|above| above.exists()).unwrap_or(Path::new("/"));
     match rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) => Finding::good(STATE, format!("`{shown}` is not there yet; the server makes it")),
+        Ok(()) => Finding::good(STATE, format!("`{shown}` does not exist yet; the server creates it")),
         Err(error) => {
             let (above, error) = (above.display(), io::Error::from(error));
-            Finding::bad(STATE, format!("`{shown}` cannot be made in `{above}`: {error}")).step(writable(dir))
+            Finding::bad(STATE, format!("`{shown}` cannot be created in `{above}`: {error}")).step(writable(dir))
         }
     }
 }
@@ -83,7 +83,7 @@ fn key(dir: &Path, secrets: &Secrets) -> Finding {
     let subject = "key";
     match StateDir::open_existing(dir, secrets) {
         Err(error) => return Finding::bad(subject, error.to_string()),
-        Ok(None) => return Finding::good(subject, "not there yet; the server makes it at its first start"),
+        Ok(None) => return Finding::good(subject, "does not exist yet; the server creates it at its first start"),
         Ok(Some(_)) => {}
     }
     let names = fs::read_dir(dir).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -99,7 +99,7 @@ fn key(dir: &Path, secrets: &Secrets) -> Finding {
             .step(format!("chmod 600 {wide}"))
             .step("If somebody may have read it, change the key: docs/operations.md, Keys.");
     }
-    Finding::good(subject, if secrets.current.is_some() { "TINYMCP_SECRET" } else { "whole, and private" })
+    Finding::good(subject, if secrets.current.is_some() { "TINYMCP_SECRET" } else { "intact and private" })
 }
 
 /// Checks the plugins directory.

@@ -79,7 +79,8 @@ async fn alive(config: &Config, http: &ProviderHttp) -> Finding {
         }
         _ if status.is_redirection() => {
             let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-            let seen = format!("{seen}: it leads to {}, and clients do not follow", location.unwrap_or("nowhere"));
+            let seen =
+                format!("{seen}: it redirects to {}, which clients do not follow", location.unwrap_or("nowhere"));
             Finding::bad(SUBJECT, seen)
                 .step("Set `server.base_url` (BASE_URL) to where it leads, or switch that off.")
                 .step(proxy)
@@ -200,7 +201,7 @@ mod tests {
         for (status, headers, body, expected) in [
             (403, &[][..], "{}", "status 403: it does not answer for that Host"),
             (502, &[], "", "status 502: a proxy answers, and nothing behind it; not running?"),
-            (302, &[("location", "/login")], "", "status 302: it leads to /login, and clients do not follow"),
+            (302, &[("location", "/login")], "", "status 302: it redirects to /login, which clients do not follow"),
             (200, &[], "<html>", "status 200: something else than TinyMCP answers there"),
         ] {
             site.says("/healthz", status, headers, body);

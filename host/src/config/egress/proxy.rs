@@ -11,7 +11,8 @@ use crate::config::effective::REDACTED;
 use crate::config::key::Key;
 use crate::config::problem::Fault;
 use crate::config::reader::{Reader, Setting};
-use crate::config::text::{InvalidValue, inline_schema};
+use crate::config::schema::inline_schema;
+use crate::config::text::InvalidValue;
 
 /// The word in place of a URL, for the proxy that the environment names.
 const ENV: &str = "env";

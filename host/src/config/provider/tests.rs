@@ -235,7 +235,7 @@ fn what_needs_a_missing_variable_is_not_missing_too() {
 
 #[test]
 fn a_variable_of_nearly_the_right_name_is_pointed_out() {
-    let message = "AUTH0_CLIENT_SECRET: not set, and provider `auth0` needs it: the Client Secret in the application's settings; did you mean it by `AUTH0_CLIENT_SECRT`, which is set?";
+    let message = "AUTH0_CLIENT_SECRET: not set, and provider `auth0` needs it: the Client Secret in the application's settings; did you mean `AUTH0_CLIENT_SECRT`, which is set?";
     check(
         "",
         &with(&AUTH0[..3], &[("AUTH0_CLIENT_SECRT", "hunter2")]),

@@ -11,7 +11,8 @@ use crate::config::document::{Node, Value};
 use crate::config::effective::REDACTED;
 use crate::config::key::Key;
 use crate::config::reader::{Reader, Setting};
-use crate::config::text::{InvalidValue, Text, choice, inline_schema, text_schema};
+use crate::config::schema::inline_schema;
+use crate::config::text::{InvalidValue, Text, choice, text_schema};
 use crate::loopback::is_loopback_url;
 
 /// The path of a provider's configuration, relative to its issuer (OpenID Connect Discovery 1.0 §4).

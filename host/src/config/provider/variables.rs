@@ -95,7 +95,7 @@ impl Variables<'_> {
     }
 
     /// Rewrites a problem of the tree so that it names the place to mend it, and shows no secret.
-    pub(super) fn tell(&self, problem: Problem) -> Problem {
+    pub(super) fn rewrite(&self, problem: Problem) -> Problem {
         match problem.fault {
             Fault::Template(TemplateError::Missing(variable)) if self.is_built_in(&problem.source) => Problem {
                 source: Source::Variable { name: variable.clone(), line: None },

@@ -247,7 +247,7 @@ fn schemes_are_not_both_allowed_and_refused() {
         "auth.redirect_schemes = ['a1', 'javascript', '!a1', '!bob@example.com']",
         &[NONE],
         &[
-            r#"tinymcp.toml:1: auth.redirect_schemes: "javascript": browsers or systems run or show what stands behind this scheme, so no client can have it"#,
+            r#"tinymcp.toml:1: auth.redirect_schemes: "javascript": browsers or systems run or show the content of its URIs, so no client can use it"#,
             r#"tinymcp.toml:1: auth.redirect_schemes: "!bob@example.com": expected "myapp" to allow a scheme, "!myapp" to refuse it, or "!*" to refuse all that are not allowed by name"#,
         ],
     );
@@ -287,7 +287,7 @@ fn warnings_are_no_problems() {
     let expected = [
         "tinymcp.toml:2: plugin.my_tool.http: has no effect in this version",
         "tinymcp.toml:3: plugin.my_tool.secrets: has no effect in this version",
-        "tinymcp.toml:5: plugin.my_tool.scopes: has no effect with provider `none`: nobody who calls is known",
+        "tinymcp.toml:5: plugin.my_tool.scopes: has no effect with provider `none`: callers are unknown",
         "TINYMCP_LIMIT_TIMEOUT: unknown variable, ignored; did you mean `TINYMCP_LIMITS_TIMEOUT`?",
         "TINYMCP_NONSENSE_OF_ANOTHER_KIND: unknown variable, ignored",
         "TINYMCP_SERVER_ALLOWED_HOSTS: ignored: `server.allowed_hosts` is a list or a table, which only the file can set",

@@ -52,7 +52,7 @@ pub(super) fn prepare(wit: &Wit, source_dir: &Path, target_dir: &Path) -> Result
         let written = if from == file { fs::write(&to, &text) } else { fs::copy(&from, &to).map(|_| ()) };
         written.map_err(BuildError::io(&to))?;
     }
-    // Those of earlier texts are of no use any more.
+    // Copies of earlier texts are of no use any more.
     for older in fs::read_dir(&copies).into_iter().flatten().flatten().filter(|entry| entry.path() != copy) {
         let _ = fs::remove_dir_all(older.path());
     }
