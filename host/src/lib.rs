@@ -31,7 +31,7 @@ mod diagnosis;
 pub mod fetch;
 mod html;
 pub mod http;
-pub mod jwks;
+mod jwks;
 mod log_limiter;
 mod loopback;
 pub mod mcp;
