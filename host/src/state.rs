@@ -96,12 +96,12 @@ pub struct Secrets {
 pub struct StateDir {
     path: PathBuf,
     ring: KeyRing,
-    access: Access,
+    access: StateUse,
 }
 
 /// The things that may be done with a state directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum StateUse {
     /// It is this server's own.
     Own,
     /// A server may be using it: nothing in it may be changed or deleted. Compiled code may be added.
@@ -139,7 +139,7 @@ impl StateDir {
                 None => create_key(path)?,
             },
         };
-        Ok(Self { path: path.to_owned(), ring: KeyRing::read(path, current, secrets)?, access: Access::Own })
+        Ok(Self { path: path.to_owned(), ring: KeyRing::read(path, current, secrets)?, access: StateUse::Own })
     }
 
     /// Opens the directory only if it is there already, and writes nothing: for commands that work beside a server.
@@ -153,7 +153,7 @@ impl StateDir {
         };
         let Some(current) = current else { return Ok(None) };
         let ring = KeyRing::read(path, current, secrets)?;
-        Ok(Some(Self { path: path.to_owned(), ring, access: Access::Look }))
+        Ok(Some(Self { path: path.to_owned(), ring, access: StateUse::Look }))
     }
 
     /// Opens a directory for things that can be made again, with a key of its own: a user's cache. Makes it if it is
@@ -163,7 +163,7 @@ impl StateDir {
     pub fn open_scratch(path: &Path) -> Option<Self> {
         let there = path.ancestors().find(|path| path.exists())?;
         let opened = is_mine(there).then(|| Self::open(path, &Secrets::default()).ok()).flatten()?;
-        Some(Self { access: Access::Scratch, ..opened }).filter(Self::is_mine)
+        Some(Self { access: StateUse::Scratch, ..opened }).filter(Self::is_mine)
     }
 
     /// True if it belongs to the user that this process runs as.
@@ -172,7 +172,7 @@ impl StateDir {
     }
 
     /// The things that may be done with it.
-    pub fn access(&self) -> Access {
+    pub fn access(&self) -> StateUse {
         self.access
     }
 
@@ -309,7 +309,7 @@ mod tests {
         let secrets = Secrets { current: Some(secret("s")), previous: Vec::new() };
         assert!(StateDir::open_existing(&missing, &secrets).unwrap().is_none());
         let looked = StateDir::open_existing(scratch.path(), &secrets).unwrap().unwrap();
-        assert_eq!(looked.access(), Access::Look);
+        assert_eq!(looked.access(), StateUse::Look);
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 
@@ -318,7 +318,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("deep/cache");
         let opened = StateDir::open_scratch(&path).unwrap();
-        assert_eq!((opened.access(), opened.is_mine()), (Access::Scratch, true));
+        assert_eq!((opened.access(), opened.is_mine()), (StateUse::Scratch, true));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(StateDir::open_scratch(&path).unwrap().key(PURPOSE), opened.key(PURPOSE));
         fs::write(scratch.path().join("file"), "").unwrap();

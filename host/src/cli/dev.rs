@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     /// The address to listen on, instead of `server.listen`; loopback only
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Serve without any login, for scripts: everybody on this machine may then call every tool
+    /// Serve without any login, for scripts: everybody who reaches this machine's loopback may then call every tool
     #[arg(long)]
     no_login: bool,
 }
@@ -114,7 +114,7 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
 /// The sources of all plugins, watched.
 struct Sources {
     watcher: Option<RecommendedWatcher>,
-    changes: mpsc::UnboundedReceiver<Change>,
+    changes: mpsc::UnboundedReceiver<SourceChange>,
     root: PathBuf,
     /// The plugins that have been built or are about to be.
     known: BTreeSet<String>,
@@ -133,7 +133,7 @@ impl Sources {
             if event.kind.is_access() {
                 return;
             }
-            for change in event.paths.iter().filter_map(|path| Change::of(&watched, path)) {
+            for change in event.paths.iter().filter_map(|path| SourceChange::of(&watched, path)) {
                 let _ = changed.send(change);
             }
         });
@@ -154,7 +154,8 @@ impl Sources {
                 changed.insert(more);
             }
             let now = self.watch_all();
-            let is_due = |name: &String| changed.contains(&Change::Source(name.clone())) || !self.known.contains(name);
+            let is_due =
+                |name: &String| changed.contains(&SourceChange::Source(name.clone())) || !self.known.contains(name);
             let sources = sources::choose(&config, &[]).unwrap_or_default();
             let due: Vec<Source> = sources.into_iter().filter(|source| is_due(&source.folder.name)).collect();
             self.report(&config, &now);
@@ -203,14 +204,14 @@ impl Sources {
 
 /// The meaning of an event in the plugins directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Change {
+enum SourceChange {
     /// A source of this plugin changed.
     Source(String),
     /// Directories came or went; there may be a new plugin among them.
     Directories,
 }
 
-impl Change {
+impl SourceChange {
     fn of(root: &Path, path: &Path) -> Option<Self> {
         let inner = path.strip_prefix(root).ok()?;
         let mut parts = inner.components();
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn only_sources_mean_a_build() {
         let root = Path::new("/plugins");
-        let source = |name: &str| Some(Change::Source(name.to_owned()));
+        let source = |name: &str| Some(SourceChange::Source(name.to_owned()));
         let cases = [
             ("/plugins/add/src/lib.rs", source("add")),
             ("/plugins/add/wit/world.wit", source("add")),
@@ -248,7 +249,7 @@ mod tests {
             ("/plugins/slug/plugin.js", source("slug")),
             ("/plugins/slug/package.json", source("slug")),
             ("/plugins/new-one", source("new-one")),
-            ("/plugins/new-one/src", Some(Change::Directories)),
+            ("/plugins/new-one/src", Some(SourceChange::Directories)),
             ("/plugins/add/src/bindings.rs", None),
             ("/plugins/add/src/.lib.rs.swp", None),
             ("/plugins/add/target/debug/x.rs", None),
@@ -260,7 +261,7 @@ mod tests {
             ("/elsewhere/add/src/lib.rs", None),
         ];
         for (path, expected) in cases {
-            assert_eq!(Change::of(root, Path::new(path)), expected, "{path}");
+            assert_eq!(SourceChange::of(root, Path::new(path)), expected, "{path}");
         }
     }
 }

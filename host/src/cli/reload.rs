@@ -26,9 +26,9 @@ pub(super) async fn watch(
     stop: CancellationToken,
 ) {
     let files = [invocation.path().to_owned(), invocation.directory().join(".env")];
-    let mut seen = files.each_ref().map(|file| State::of(file));
+    let mut seen = files.each_ref().map(|file| FileStamp::of(file));
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        let now = files.each_ref().map(|file: &PathBuf| State::of(file));
+        let now = files.each_ref().map(|file: &PathBuf| FileStamp::of(file));
         if now == seen {
             continue;
         }
@@ -50,13 +50,13 @@ pub(super) async fn watch(
 }
 
 /// The reason for which the files are not even read.
-fn obstacle(files: &[PathBuf; 2], before: &[State; 2], now: &[State; 2]) -> Option<String> {
-    if let Some((file, _)) = files.iter().zip(now).find(|(_, state)| **state == State::Other) {
+fn obstacle(files: &[PathBuf; 2], before: &[FileStamp; 2], now: &[FileStamp; 2]) -> Option<String> {
+    if let Some((file, _)) = files.iter().zip(now).find(|(_, state)| **state == FileStamp::Other) {
         return Some(format!("`{}` is no regular file", file.display()));
     }
     // Without the file, all that it grants and limits would go back to the defaults: more likely somebody is about to
     // put another one in its place.
-    let is_gone = matches!((before[0], now[0]), (State::File { .. }, State::Absent));
+    let is_gone = matches!((before[0], now[0]), (FileStamp::File { .. }, FileStamp::Absent));
     is_gone.then(|| format!("`{}` is gone; the last configuration stays in force", files[0].display()))
 }
 
@@ -94,7 +94,7 @@ fn apply(setup: Setup, config: &watch::Sender<Arc<Config>>, provider: Option<&Pr
 
 /// The state of a file, as far as it can be told without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum FileStamp {
     Absent,
     /// A regular file, or a link to one.
     File {
@@ -106,7 +106,7 @@ enum State {
     Other,
 }
 
-impl State {
+impl FileStamp {
     fn of(file: &Path) -> Self {
         match std::fs::metadata(file) {
             Err(_) => Self::Absent,

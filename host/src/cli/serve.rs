@@ -162,8 +162,8 @@ impl Server {
         };
         tokio::select! {
             () = finished => {}
-            () = tokio::time::sleep(grace) => tracing::warn!("the grace period is over; calls still under way are cut"),
-            signal = signals.next() => tracing::warn!(signal, "told to stop at once; calls still under way are cut"),
+            () = tokio::time::sleep(grace) => tracing::warn!("the grace period is over; what is still under way is cut"),
+            signal = signals.next() => tracing::warn!(signal, "told to stop at once; what is still under way is cut"),
         }
         closed.cancel();
         tasks.close();

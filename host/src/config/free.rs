@@ -1,5 +1,7 @@
 //! Values under names that the configuration does not know: a provider's keys, a plugin's own settings.
 
+use std::fmt;
+
 use schemars::json_schema;
 use serde_json::{Number, Value as Json};
 
@@ -14,8 +16,15 @@ use super::template::Template;
 const PROVIDERS: &str = "auth.providers";
 
 /// A value of any type except a date, as a text: a string as it is, and anything else as JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Free(String);
+
+impl fmt::Debug for Free {
+    /// Hides the text: among a provider's keys may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Free(..)")
+    }
+}
 
 impl Free {
     /// The text.
@@ -54,7 +63,7 @@ fn json(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Json> {
         Value::Float(float) => match Number::from_f64(*float) {
             Some(number) => Json::Number(number),
             None => {
-                reader.invalid(node, key, &"a plugin gets it as JSON, which has no such number");
+                reader.invalid(node, key, &"expected a finite number: the value is used as JSON, which has no other");
                 return None;
             }
         },

@@ -92,7 +92,7 @@ table! {
         access_ttl: Positive<Period> = "1h",
         /// Lifetime of a session after its last use.
         refresh_ttl: Positive<Period> = "90d",
-        /// Longest lifetime of a session, however often it is used; without it, there is none.
+        /// Longest lifetime of a session, however often it is used; without it, there is no limit.
         session_max: Option<Positive<Period>>,
         /// Time for which a replaced refresh token still gets its answer again after its successor was first used:
         /// clients send one twice. Any later use of it ends the session.
@@ -106,9 +106,9 @@ table! {
         unknown_clients: UnknownClients = "refuse",
         /// Ids of clients that are turned away as if they had never registered. A change applies at once.
         @live denied_clients: Vec<String> = [],
-        /// Schemes by which clients may be called back, beside those of known applications and private ones: `myapp`
-        /// allows one, `!myapp` refuses one, `!*` refuses all that are not allowed here by name. A change applies at
-        /// once.
+        /// Schemes by which clients may be called back, beside those of known applications and those that nothing else
+        /// acts on: `myapp` allows one, `!myapp` refuses one, `!*` refuses all that are not allowed here by name. A
+        /// change applies at once.
         @live redirect_schemes: Vec<SchemeRule> = [],
         /// Groups of people, which are then named `group:…`. A change applies at once.
         @live groups: BTreeMap<GroupName, Vec<Who>> = {},

@@ -15,13 +15,13 @@ use crate::auth::{self, AuthorizationServer};
 use crate::peer::Peer;
 
 /// A request to one of the routes, and the authorization server that answers it.
-struct Login {
+struct LoginRequest {
     server: Arc<AuthorizationServer>,
     address: IpAddr,
     request: Request<Body>,
 }
 
-impl Login {
+impl LoginRequest {
     /// Finds the authorization server. The answer is 404 without one, and 403 for requests that a login without a
     /// question must not serve, see [`crate::auth::Auth::admit`].
     async fn new(app: &App, peer: &Peer, request: Request<Body>) -> Result<Self, Response> {
@@ -38,7 +38,7 @@ impl Login {
     }
 }
 
-/// Declares a route: the request's [`Login`], or the answer that there is none.
+/// Declares a route: the request's [`LoginRequest`], or the answer that there is none.
 macro_rules! route {
     ($(#[$doc:meta])* $name:ident: $login:ident => $answer:expr) => {
         $(#[$doc])*
@@ -47,7 +47,7 @@ macro_rules! route {
             Extension(peer): Extension<Peer>,
             request: Request<Body>,
         ) -> Response {
-            match Login::new(&app, &peer, request).await {
+            match LoginRequest::new(&app, &peer, request).await {
                 Ok($login) => $answer,
                 Err(refusal) => refusal,
             }

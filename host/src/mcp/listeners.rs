@@ -88,7 +88,7 @@ impl Lists {
 
 /// A change that clients are told of.
 #[derive(Debug, Clone)]
-enum Change {
+enum Announcement {
     /// Lists have changed for everybody.
     Lists(Lists),
     /// The rules of authorization have changed, and with them some people's lists.
@@ -141,9 +141,9 @@ impl Listeners {
             };
             let Some(change) = change else { return };
             let told = match change {
-                Change::Lists(lists) => tell_subscription(subscription, lists).await,
-                Change::Rules => tell_subscription(subscription, self.follow(&mut reach, principal)).await,
-                Change::Resource(updated) => self.tell_update(subscription, principal, &updated).await,
+                Announcement::Lists(lists) => tell_subscription(subscription, lists).await,
+                Announcement::Rules => tell_subscription(subscription, self.follow(&mut reach, principal)).await,
+                Announcement::Resource(updated) => self.tell_update(subscription, principal, &updated).await,
             };
             if told.is_err() {
                 return;
@@ -201,14 +201,14 @@ impl Listeners {
     }
 
     /// All sessions, each with its lists that have changed.
-    fn to_tell(&self, change: &Change) -> Vec<(LegacySession, Lists)> {
+    fn to_tell(&self, change: &Announcement) -> Vec<(LegacySession, Lists)> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.peer.is_transport_closed());
         let with_lists = sessions.values_mut().map(|session| {
             let lists = match change {
-                Change::Lists(lists) => *lists,
-                Change::Rules => self.follow(&mut session.reach, &session.principal),
-                Change::Resource(_) => Lists::default(),
+                Announcement::Lists(lists) => *lists,
+                Announcement::Rules => self.follow(&mut session.reach, &session.principal),
+                Announcement::Resource(_) => Lists::default(),
             };
             (session.clone(), lists)
         });
@@ -216,7 +216,7 @@ impl Listeners {
     }
 
     /// Notifies a session. One that cannot be reached has ended, or will ask for its lists again.
-    async fn tell(&self, session: &LegacySession, lists: Lists, change: &Change) {
+    async fn tell(&self, session: &LegacySession, lists: Lists, change: &Announcement) {
         let peer = &session.peer;
         if lists.tools {
             let _ = peer.notify_tool_list_changed().await;
@@ -227,7 +227,7 @@ impl Listeners {
         if lists.resources {
             let _ = peer.notify_resource_list_changed().await;
         }
-        if let Change::Resource(updated) = change
+        if let Announcement::Resource(updated) = change
             && session.preferences.subscribes_to(&updated.uri)
             && self.may_know(updated, &session.principal)
         {
@@ -269,19 +269,19 @@ impl Changes {
     }
 
     /// Waits for the next change; `None` at the end.
-    async fn next(&mut self) -> Option<Change> {
+    async fn next(&mut self) -> Option<Announcement> {
         let before = self.seen;
         loop {
             tokio::select! {
                 changed = self.catalogs.wait_for(|catalog| catalog.revisions() != before) => {
                     let now = changed.ok()?.revisions();
                     self.seen = now;
-                    return Some(Change::Lists(Lists::between(before, now)));
+                    return Some(Announcement::Lists(Lists::between(before, now)));
                 }
                 // The rules of a server without a login never change.
-                Ok(()) = self.rules.changed() => return Some(Change::Rules),
+                Ok(()) = self.rules.changed() => return Some(Announcement::Rules),
                 updated = self.updates.recv() => match updated {
-                    Ok(updated) => return Some(Change::Resource(updated)),
+                    Ok(updated) => return Some(Announcement::Resource(updated)),
                     // Too many at once: the oldest are lost.
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,

@@ -53,7 +53,7 @@ struct Answer<'a> {
 struct CallResult<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     result_type: Option<&'static str>,
-    content: [Text<'a>; 1],
+    content: [TextBlock<'a>; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     structured_content: Option<&'a Value>,
     is_error: bool,
@@ -62,7 +62,7 @@ struct CallResult<'a> {
 }
 
 #[derive(Serialize)]
-struct Text<'a> {
+struct TextBlock<'a> {
     r#type: &'static str,
     text: &'a str,
 }
@@ -122,7 +122,7 @@ impl PlainCalls {
             id,
             result: CallResult {
                 result_type: is_modern.then_some("complete"),
-                content: [Text { r#type: "text", text: &result.text }],
+                content: [TextBlock { r#type: "text", text: &result.text }],
                 structured_content: result.structured.as_ref(),
                 is_error: result.is_error,
                 meta: is_modern.then_some(&self.meta),

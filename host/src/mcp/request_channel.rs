@@ -22,7 +22,7 @@ use super::preferences::Preferences;
 use super::request_state::{Purpose, RequestStates};
 use super::round_trips::{AskOutcome, Channel, answers_in};
 use super::{content, headers, input};
-use crate::plugins::conversation::{Conversation, Message};
+use crate::plugins::conversation::{Conversation, PluginMessage};
 use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::log::Level;
 use crate::principal::Principal;
@@ -84,9 +84,9 @@ impl<'a> RequestChannel<'a> {
     }
 
     /// Sends a message, if the client is still there.
-    async fn send(&mut self, message: Message) {
+    async fn send(&mut self, message: PluginMessage) {
         match message {
-            Message::Progress { done, total, message } => {
+            PluginMessage::Progress { done, total, message } => {
                 let Some(token) = self.context.meta.get_progress_token() else { return };
                 if self.done.is_some_and(|before| done <= before) {
                     return;
@@ -96,7 +96,7 @@ impl<'a> RequestChannel<'a> {
                 (params.total, params.message) = (total, message);
                 let _ = self.context.peer.notify_progress(params).await;
             }
-            Message::Detach => {
+            PluginMessage::Detach => {
                 let version = self.context.protocol_version();
                 let parts = self.context.extensions.get::<Parts>();
                 if let Some(session) = parts.and_then(|parts| headers::session_id(&parts.headers))
@@ -105,7 +105,7 @@ impl<'a> RequestChannel<'a> {
                     self.detachable.signal(session, &self.context.id);
                 }
             }
-            Message::Log { level, logger, data } => {
+            PluginMessage::Log { level, logger, data } => {
                 let mut params = json!({ "level": level_name(level), "data": data });
                 content::set(&mut params, "logger", logger.map(Value::String));
                 let Ok(params) = content::read::<LoggingMessageNotificationParam>("message", params) else { return };
@@ -132,7 +132,7 @@ impl Channel for RequestChannel<'_> {
     }
 
     /// A client that does not read gets a moment, once.
-    async fn deliver(&mut self, message: Message) {
+    async fn deliver(&mut self, message: PluginMessage) {
         if !self.is_stuck {
             self.is_stuck = tokio::time::timeout(SEND_TIMEOUT, self.send(message)).await.is_err();
         }

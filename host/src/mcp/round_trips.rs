@@ -11,7 +11,7 @@ use rmcp::model::{ErrorData, InputRequests, InputRequiredResult, InputResponses,
 use tokio::sync::mpsc;
 
 use super::input;
-use crate::plugins::conversation::{Conversation, Message, Outbox};
+use crate::plugins::conversation::{Conversation, Outbox, PluginMessage};
 use crate::plugins::wit::input::{Answer, Capabilities, Request, Stop};
 use crate::plugins::wit::log::Level;
 
@@ -34,7 +34,7 @@ pub(super) trait Channel {
     fn least_level(&self) -> Option<Level>;
 
     /// Sends a message. The call waits meanwhile.
-    async fn deliver(&mut self, message: Message);
+    async fn deliver(&mut self, message: PluginMessage);
 
     /// Refuses questions that the client cannot be asked: with an error if its version has one for that, else in words.
     fn refuse(&self, lacking: Capabilities) -> Result<String, Self::Error>;

@@ -18,7 +18,7 @@ use super::input;
 use super::round_trips::{self, AskOutcome, Channel, Outcome};
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Tool;
-use crate::plugins::conversation::{Conversation, Message};
+use crate::plugins::conversation::{Conversation, PluginMessage};
 use crate::plugins::error::CallError;
 use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::log::Level;
@@ -162,8 +162,8 @@ impl Channel for TaskChannel<'_> {
     }
 
     /// The client sees the last progress.
-    async fn deliver(&mut self, message: Message) {
-        if let Message::Progress { message: Some(text), .. } = message {
+    async fn deliver(&mut self, message: PluginMessage) {
+        if let PluginMessage::Progress { message: Some(text), .. } = message {
             self.context.set_status_message(text);
         }
     }

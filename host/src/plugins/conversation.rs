@@ -35,12 +35,12 @@ pub struct Outbox {
     /// The least level of messages that the client wants, if it wants any.
     pub least_level: Option<Level>,
     /// The messages. A call waits while it is full.
-    pub messages: mpsc::Sender<Message>,
+    pub messages: mpsc::Sender<PluginMessage>,
 }
 
 /// Something for the client to know while the call goes on.
 #[derive(Debug)]
-pub enum Message {
+pub enum PluginMessage {
     /// The progress so far.
     Progress {
         /// So far; grows from message to message.

@@ -37,8 +37,7 @@ impl Language {
         })
     }
 
-    /// FunctionNames the parts that a folder lacks to be the source of a plugin; none for a folder that does not look
-    /// like one.
+    /// Names the parts that a folder lacks to be the source of a plugin; none for a folder that does not look like one.
     pub(super) fn lacks(directory: &Path) -> Option<String> {
         if let Some(lacks) = python::lacks(directory).or_else(|| javascript::lacks(directory)) {
             return Some(lacks);

@@ -128,7 +128,7 @@ pub(super) fn plugins(dir: &Path) -> Finding {
     }
     match names.len() {
         0 => Finding::note(PLUGINS, format!("`{shown}` has no components"))
-            .step("Placement .wasm files there, or build the sources there with `tinymcp build`."),
+            .step("Put .wasm files there, or build the sources there with `tinymcp build`."),
         1 => Finding::good(PLUGINS, format!("`{shown}`, 1 component")),
         count => Finding::good(PLUGINS, format!("`{shown}`, {count} components")),
     }

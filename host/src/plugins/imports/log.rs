@@ -7,7 +7,7 @@ use serde_json::Value;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::guest::Guest;
-use crate::plugins::conversation::Message;
+use crate::plugins::conversation::PluginMessage;
 use crate::plugins::wit::log::{self, Level};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -36,6 +36,6 @@ impl Guest {
             return;
         }
         // A client that went away needs no message.
-        let _ = outbox.messages.send(Message::Log { level, logger, data: data() }).await;
+        let _ = outbox.messages.send(PluginMessage::Log { level, logger, data: data() }).await;
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::guest::Guest;
-use crate::plugins::conversation::Message;
+use crate::plugins::conversation::PluginMessage;
 use crate::plugins::wit::progress;
 use crate::sanitize::cut;
 
@@ -25,14 +25,16 @@ impl progress::Host for Guest {
             return Ok(());
         }
         // A client that went away needs no report.
-        let _ =
-            outbox.messages.send(Message::Progress { done, total, message: message.as_deref().map(shortened) }).await;
+        let _ = outbox
+            .messages
+            .send(PluginMessage::Progress { done, total, message: message.as_deref().map(shortened) })
+            .await;
         Ok(())
     }
 
     async fn detach(&mut self) -> wasmtime::Result<()> {
         if let Some(outbox) = self.conversation.outbox.clone() {
-            let _ = outbox.messages.send(Message::Detach).await;
+            let _ = outbox.messages.send(PluginMessage::Detach).await;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::atomic_file;
 use crate::clock::now_s;
 use crate::plugins::plugin::Digest;
 use crate::plugins::sandbox::engine::Engine;
-use crate::state::{Access, StateDir};
+use crate::state::{StateDir, StateUse};
 
 /// Code that no start has used for so long is deleted.
 const UNUSED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -45,7 +45,7 @@ pub struct Cache {
     key: [u8; 32],
     /// Tells files under this key from those under another one.
     key_id: String,
-    access: Access,
+    access: StateUse,
     may_write: bool,
 }
 
@@ -63,10 +63,10 @@ impl Cache {
         let may_write = match made {
             Ok(_) => true,
             // A command does without.
-            Err(_) if access == Access::Look => false,
+            Err(_) if access == StateUse::Look => false,
             Err(error) => return Err(error),
         };
-        if access != Access::Look {
+        if access != StateUse::Look {
             for entry in fs::read_dir(&all)?.flatten() {
                 if entry.file_name() != version.as_str() {
                     let _ = fs::remove_dir_all(entry.path());
@@ -147,7 +147,7 @@ impl Cache {
     /// failures that count no more.
     /// Beside a server, which does that itself, nothing is done.
     pub fn sweep<'a>(&self, used: impl IntoIterator<Item = &'a Digest>) {
-        if self.access == Access::Look {
+        if self.access == StateUse::Look {
             return;
         }
         let now = SystemTime::now();
@@ -172,7 +172,7 @@ impl Cache {
             bytes += size;
             let is_failure = path.extension().is_some_and(|extension| extension == FAILURE);
             let is_old = age > if is_failure { FAILED_FOR } else { UNUSED_FOR };
-            if is_old || (self.access == Access::Scratch && bytes > MAX_SCRATCH_BYTES) {
+            if is_old || (self.access == StateUse::Scratch && bytes > MAX_SCRATCH_BYTES) {
                 let _ = fs::remove_file(path);
             }
         }

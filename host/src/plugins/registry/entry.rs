@@ -50,13 +50,13 @@ enum EntryState {
     /// It is switched off in the configuration.
     Disabled,
     /// Nothing of it is served: it is new, or has a fault.
-    Idle(Option<Fault>),
+    Idle(Option<FileFault>),
     /// A plugin is in force: of the file as it is, or with a fault of an older state of it.
-    Serving(Offer, Option<Fault>),
+    Serving(Offer, Option<FileFault>),
 }
 
 /// The reason why the file as it is now is not served.
-struct Fault {
+struct FileFault {
     problem: String,
     /// It is loaded, but its names belong to others or are unusable; tried again when names become free.
     refused: Option<RefusedPlugin>,
@@ -96,14 +96,14 @@ impl Entry {
         self.fault().map(|fault| fault.problem.as_str())
     }
 
-    fn fault(&self) -> Option<&Fault> {
+    fn fault(&self) -> Option<&FileFault> {
         match &self.state {
             EntryState::Idle(fault) | EntryState::Serving(_, fault) => fault.as_ref(),
             EntryState::Disabled => None,
         }
     }
 
-    fn take_fault(&mut self) -> Option<Fault> {
+    fn take_fault(&mut self) -> Option<FileFault> {
         match &mut self.state {
             EntryState::Idle(fault) | EntryState::Serving(_, fault) => fault.take(),
             EntryState::Disabled => None,
@@ -173,7 +173,7 @@ impl Entry {
             }
         }
         if let EntryState::Idle(fault) | EntryState::Serving(_, fault) = &mut self.state {
-            *fault = Some(Fault { problem, refused });
+            *fault = Some(FileFault { problem, refused });
         }
     }
 

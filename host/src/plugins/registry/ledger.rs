@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::atomic_file;
-use crate::state::{Access, StateDir};
+use crate::state::{StateDir, StateUse};
 
 const FILE: &str = "names.json";
 
@@ -25,7 +25,7 @@ impl Ledger {
     pub(in crate::plugins) fn open(state: Option<&StateDir>) -> Self {
         let path = state.map(|state| state.path().join(FILE));
         let text = path.as_deref().and_then(|path| fs::read_to_string(path).ok());
-        let path = path.filter(|_| state.is_some_and(|state| state.access() == Access::Own));
+        let path = path.filter(|_| state.is_some_and(|state| state.access() == StateUse::Own));
         let owners = text.map(|text| serde_json::from_str(&text)).transpose().unwrap_or_else(|error| {
             tracing::warn!(%error, "`{FILE}` in the state directory is damaged; tool names are remembered anew");
             None

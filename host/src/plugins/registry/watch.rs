@@ -24,13 +24,13 @@ type WatchedDirectories = BTreeMap<PathBuf, Option<(u64, u64)>>;
 
 /// Watches the plugins directory, its parent (in which it may be replaced), and where its links lead.
 pub(in crate::plugins) struct Watch {
-    changes: Option<mpsc::Sender<Change>>,
+    changes: Option<mpsc::Sender<WatchOrder>>,
     watched: WatchedDirectories,
     shared: Arc<Shared>,
 }
 
 /// Directories to watch from now on, and no more.
-struct Change {
+struct WatchOrder {
     gone: Vec<PathBuf>,
     new: Vec<PathBuf>,
     /// Takes whether there was a new one that can be watched.
@@ -38,8 +38,8 @@ struct Change {
 }
 
 /// Makes changes until nobody asks for them any more.
-fn make_changes(mut watcher: RecommendedWatcher, changes: &mpsc::Receiver<Change>) {
-    while let Ok(Change { gone, new, done }) = changes.recv() {
+fn make_changes(mut watcher: RecommendedWatcher, changes: &mpsc::Receiver<WatchOrder>) {
+    while let Ok(WatchOrder { gone, new, done }) = changes.recv() {
         for dir in gone {
             let _ = watcher.unwatch(&dir);
         }
@@ -144,7 +144,7 @@ impl Watch {
         }
         let (done, is_any_new) = oneshot::channel();
         // Where the thread has ended, there are no events either.
-        let _ = changes.send(Change { gone, new, done });
+        let _ = changes.send(WatchOrder { gone, new, done });
         is_any_new.await.unwrap_or_default()
     }
 

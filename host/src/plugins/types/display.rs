@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::shape::{Failure, Integer, ResultShape, Shape, Signature, Success};
+use super::shape::{FailureShape, Integer, ResultShape, Shape, Signature, SuccessShape};
 
 impl Display for Signature {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -24,18 +24,18 @@ impl Display for Signature {
 }
 
 /// The types of `tinymcp:plugin` go by their names: written out they would fill a page.
-fn rich(f: &mut Formatter<'_>, ok: &Success, err: &Failure) -> fmt::Result {
+fn rich(f: &mut Formatter<'_>, ok: &SuccessShape, err: &FailureShape) -> fmt::Result {
     let ok = match ok {
-        Success::Nothing => None,
-        Success::Value(shape) => Some(shape.to_string()),
-        Success::Block => Some("block".to_owned()),
-        Success::Blocks => Some("list<block>".to_owned()),
+        SuccessShape::Nothing => None,
+        SuccessShape::Value(shape) => Some(shape.to_string()),
+        SuccessShape::Block => Some("block".to_owned()),
+        SuccessShape::Blocks => Some("list<block>".to_owned()),
     };
     let err = match err {
-        Failure::Impossible => return write!(f, " -> {}", ok.unwrap_or_default()),
-        Failure::Nothing => None,
-        Failure::Value(shape) => Some(shape.to_string()),
-        Failure::Stop => Some("stop".to_owned()),
+        FailureShape::Impossible => return write!(f, " -> {}", ok.unwrap_or_default()),
+        FailureShape::Nothing => None,
+        FailureShape::Value(shape) => Some(shape.to_string()),
+        FailureShape::Stop => Some("stop".to_owned()),
     };
     f.write_str(" -> ")?;
     result(f, ok.as_ref(), err.as_ref())

@@ -51,9 +51,9 @@ pub enum ResultShape {
     /// The same with types of `tinymcp:plugin` in it.
     Rich {
         /// The value of a call that went well.
-        ok: Success,
+        ok: SuccessShape,
         /// The outcome of any other call.
-        err: Failure,
+        err: FailureShape,
     },
 }
 
@@ -63,7 +63,7 @@ impl ResultShape {
         match self {
             Self::Value(shape)
             | Self::Fallible { ok: Some(shape), .. }
-            | Self::Rich { ok: Success::Value(shape), .. } => Some(shape),
+            | Self::Rich { ok: SuccessShape::Value(shape), .. } => Some(shape),
             Self::Nothing | Self::Fallible { ok: None, .. } | Self::Rich { .. } => None,
         }
     }
@@ -71,7 +71,7 @@ impl ResultShape {
 
 /// The value of a call that went well, where types of `tinymcp:plugin` are about.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Success {
+pub enum SuccessShape {
     /// No value.
     Nothing,
     /// A value as everywhere.
@@ -84,7 +84,7 @@ pub enum Success {
 
 /// The outcome of a call that did not go well, where types of `tinymcp:plugin` are about.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Failure {
+pub enum FailureShape {
     /// The function's result type is no `result`.
     Impossible,
     /// An error without a word.

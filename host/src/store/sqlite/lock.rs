@@ -50,8 +50,9 @@ impl Lock {
 
     /// Writes the id of this process, once there is a store.
     pub(super) fn sign(&self) -> Result<(), OpenError> {
-        let text = format!("{}\n", std::process::id());
-        let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+        // One length always, and in place: no crash and no full disk leaves the file empty again.
+        let text = format!("{:>10}\n", std::process::id());
+        let written = self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
         written
             .and_then(|()| self.file.sync_all())
             .map_err(|error| OpenError::Unusable { path: self.path.clone(), cause: error.to_string() })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
-use super::check::{self, Fault};
+use super::check::{self, DatabaseFault};
 use super::lock::Lock;
 use super::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
 use crate::state::StateDir;
@@ -171,8 +171,8 @@ fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Resul
     let path = || path.to_owned();
     match check::find_fault(connection, sealer, now()).map_err(|error| failure(&path(), &error))? {
         None => Ok(()),
-        Some(Fault::WrongKey) => Err(OpenError::WrongKey { path: path() }),
-        Some(Fault::Damage(cause)) => Err(OpenError::Damaged { path: path(), cause }),
+        Some(DatabaseFault::WrongKey) => Err(OpenError::WrongKey { path: path() }),
+        Some(DatabaseFault::Damage(cause)) => Err(OpenError::Damaged { path: path(), cause }),
     }
 }
 

@@ -35,17 +35,17 @@ pub(super) struct Workers {
 /// A queue of calls before one thread or several. The threads end when no queue is left, or when it is closed.
 #[derive(Clone)]
 pub(super) struct Queue {
-    sender: mpsc::Sender<Message>,
+    sender: mpsc::Sender<Order>,
     threads: usize,
 }
 
 /// A queue that does not keep the threads running.
 pub(super) struct WeakQueue {
-    sender: mpsc::WeakSender<Message>,
+    sender: mpsc::WeakSender<Order>,
     threads: usize,
 }
 
-enum Message {
+enum Order {
     /// May share its transaction with others.
     Run(Box<dyn Job>),
     /// Runs outside any transaction.
@@ -123,7 +123,7 @@ impl Queue {
         &self,
         operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.send(operation, Message::Run).await
+        self.send(operation, Order::Run).await
     }
 
     /// Runs an operation outside any transaction.
@@ -131,14 +131,14 @@ impl Queue {
         &self,
         operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.send(operation, Message::RunAlone).await
+        self.send(operation, Order::RunAlone).await
     }
 
     /// Lets the calls in the queue finish, and refuses later ones.
     pub(super) async fn close(&self) {
         for _ in 0..self.threads {
             // An error says that it is closed.
-            let _ = self.sender.send(Message::Close).await;
+            let _ = self.sender.send(Order::Close).await;
         }
     }
 
@@ -149,7 +149,7 @@ impl Queue {
     async fn send<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        message: fn(Box<dyn Job>) -> Message,
+        message: fn(Box<dyn Job>) -> Order,
     ) -> Result<T, StoreError> {
         let closed = || StoreError::Unavailable("it is closed".to_owned());
         let (caller, answer) = oneshot::channel();
@@ -187,15 +187,15 @@ struct Database {
 
 impl Database {
     /// Writes until told to end, or until no queue is left.
-    fn write(&mut self, mut queue: mpsc::Receiver<Message>) {
+    fn write(&mut self, mut queue: mpsc::Receiver<Order>) {
         let mut next = queue.blocking_recv();
         while let Some(message) = next.take() {
             match message {
-                Message::Run(first) => {
+                Order::Run(first) => {
                     let mut jobs = vec![first];
                     while jobs.len() < GROUP && next.is_none() {
                         match queue.try_recv() {
-                            Ok(Message::Run(job)) => jobs.push(job),
+                            Ok(Order::Run(job)) => jobs.push(job),
                             Ok(other) => next = Some(other),
                             Err(_) => break,
                         }
@@ -205,11 +205,11 @@ impl Database {
                         job.answer(done.clone());
                     }
                 }
-                Message::RunAlone(mut job) => {
+                Order::RunAlone(mut job) => {
                     let done = self.attempt(|connection| job.run(connection));
                     job.answer(done);
                 }
-                Message::Close => break,
+                Order::Close => break,
             }
             next = next.or_else(|| queue.blocking_recv());
         }
@@ -223,15 +223,15 @@ impl Database {
     }
 
     /// Reads until told to end, or until no queue is left. Several threads share the queue.
-    fn read(&mut self, queue: &Mutex<mpsc::Receiver<Message>>) {
+    fn read(&mut self, queue: &Mutex<mpsc::Receiver<Order>>) {
         loop {
             let message = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
             match message {
-                Some(Message::Run(mut job) | Message::RunAlone(mut job)) => {
+                Some(Order::Run(mut job) | Order::RunAlone(mut job)) => {
                     let done = self.attempt(|connection| job.run(connection));
                     job.answer(done);
                 }
-                Some(Message::Close) | None => return,
+                Some(Order::Close) | None => return,
             }
         }
     }

@@ -15,7 +15,7 @@ use super::keys::Keys;
 use super::wording::{quoted, reason};
 use super::{Path, Reply, ResultError, lift, rich};
 use crate::plugins::types::schema::{RESULT_PROPERTY, is_object_result};
-use crate::plugins::types::shape::{Case, Failure, Field, Integer, Label, ResultShape, Shape, Success};
+use crate::plugins::types::shape::{Case, FailureShape, Field, Integer, Label, ResultShape, Shape, SuccessShape};
 
 pub(super) fn reply(output: &ResultShape, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
     match (output, results) {
@@ -28,7 +28,7 @@ pub(super) fn reply(output: &ResultShape, results: &[Val], max_bytes: u64) -> Re
             (_, None, Err(None)) => Ok(Reply::Failed { text: reason(String::new()) }),
             _ => Err(mismatch(Path::Root)),
         },
-        (ResultShape::Rich { ok, err: Failure::Impossible }, [val]) => success(ok, Some(val), max_bytes),
+        (ResultShape::Rich { ok, err: FailureShape::Impossible }, [val]) => success(ok, Some(val), max_bytes),
         (ResultShape::Rich { ok, err }, [Val::Result(result)]) => match result {
             Ok(val) => success(ok, val.as_deref(), max_bytes),
             Err(val) => refused(err, val.as_deref(), max_bytes),
@@ -37,21 +37,21 @@ pub(super) fn reply(output: &ResultShape, results: &[Val], max_bytes: u64) -> Re
     }
 }
 
-fn success(ok: &Success, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
+fn success(ok: &SuccessShape, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
     match (ok, val) {
-        (Success::Nothing, None) => Ok(Reply::Nothing),
-        (Success::Value(shape), Some(val)) => structured(shape, val, max_bytes),
-        (Success::Block, Some(val)) => rich::blocks(vec![lift::block(val)?], max_bytes),
-        (Success::Blocks, Some(val)) => rich::blocks(lift::blocks(val)?, max_bytes),
+        (SuccessShape::Nothing, None) => Ok(Reply::Nothing),
+        (SuccessShape::Value(shape), Some(val)) => structured(shape, val, max_bytes),
+        (SuccessShape::Block, Some(val)) => rich::blocks(vec![lift::block(val)?], max_bytes),
+        (SuccessShape::Blocks, Some(val)) => rich::blocks(lift::blocks(val)?, max_bytes),
         _ => Err(mismatch(Path::Root)),
     }
 }
 
-fn refused(err: &Failure, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
+fn refused(err: &FailureShape, val: Option<&Val>, max_bytes: u64) -> Result<Reply, ResultError> {
     match (err, val) {
-        (Failure::Nothing, None) => Ok(Reply::Failed { text: reason(String::new()) }),
-        (Failure::Value(shape), Some(val)) => failed(shape, val, max_bytes),
-        (Failure::Stop, Some(val)) => rich::encode_stop(lift::stop(val)?, max_bytes),
+        (FailureShape::Nothing, None) => Ok(Reply::Failed { text: reason(String::new()) }),
+        (FailureShape::Value(shape), Some(val)) => failed(shape, val, max_bytes),
+        (FailureShape::Stop, Some(val)) => rich::encode_stop(lift::stop(val)?, max_bytes),
         _ => Err(mismatch(Path::Root)),
     }
 }
@@ -79,7 +79,7 @@ fn failed(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultError
 
 /// The value as JSON, and as text for readers.
 fn encode(shape: &Shape, val: &Val, at: Path<'_>, max_bytes: u64) -> Result<(Value, String), ResultError> {
-    let mut encoder = Encoder { text: Text { json: Vec::new(), max_bytes } };
+    let mut encoder = Encoder { text: JsonBuffer { json: Vec::new(), max_bytes } };
     let value = encoder.value(shape, val, at)?;
     let text = match &value {
         Value::String(text) => text.clone(),
@@ -93,19 +93,19 @@ fn mismatch(at: Path<'_>) -> ResultError {
 }
 
 /// A buffer for JSON text that refuses to grow beyond its limit.
-struct Text {
+struct JsonBuffer {
     json: Vec<u8>,
     max_bytes: u64,
 }
 
-impl Text {
+impl JsonBuffer {
     fn has_room_for(&self, bytes: usize) -> bool {
         let length = self.json.len().saturating_add(bytes);
         u64::try_from(length).is_ok_and(|length| length <= self.max_bytes)
     }
 }
 
-impl io::Write for Text {
+impl io::Write for JsonBuffer {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         if !self.has_room_for(piece.len()) {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -120,7 +120,7 @@ impl io::Write for Text {
 }
 
 struct Encoder {
-    text: Text,
+    text: JsonBuffer,
 }
 
 impl Encoder {

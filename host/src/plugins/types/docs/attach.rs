@@ -5,7 +5,7 @@
 
 use super::outline::{Block, Definition, Member, Type, TypeDocs, definition};
 use super::{FunctionDocs, TypedText, description};
-use crate::plugins::types::shape::{Field, ResultShape, Shape, Signature, Success};
+use crate::plugins::types::shape::{Field, ResultShape, Shape, Signature, SuccessShape};
 
 /// Bytes of documentation that one signature may carry. A schema repeats a type's documentation wherever the type
 /// stands.
@@ -64,7 +64,7 @@ impl<'a> Attach<'a> {
         match &mut signature.output {
             ResultShape::Nothing => {}
             ResultShape::Value(shape) => self.field(shape, docs, result, scope),
-            ResultShape::Fallible { ok: Some(ok), .. } | ResultShape::Rich { ok: Success::Value(ok), .. } => {
+            ResultShape::Fallible { ok: Some(ok), .. } | ResultShape::Rich { ok: SuccessShape::Value(ok), .. } => {
                 if let Some((Resolved::BuiltIn(result), scope)) = self.resolve(result, scope)
                     && result.name == "result"
                     && let [ty, ..] = result.arguments.as_slice()

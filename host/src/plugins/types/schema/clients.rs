@@ -23,7 +23,7 @@ const CLIENTS: [&str; 6] = [
 
 /// The part of a file that is not for the test alone.
 #[derive(Deserialize)]
-struct Client {
+struct ClientLimits {
     name: String,
     /// Types that cannot be said to it, and why.
     #[serde(default)]
@@ -49,7 +49,7 @@ pub fn unsayable(signature: &Signature) -> Vec<Unsayable> {
     fields(&signature.params, "", &mut places);
     let mut all = Vec::new();
     for file in CLIENTS {
-        let client: Client = toml::from_str(file).expect("a test reads every file");
+        let client: ClientLimits = toml::from_str(file).expect("a test reads every file");
         for (ty, places) in &places {
             if let Some(reason) = client.cannot.get(*ty) {
                 let (client, reason) = (client.name.clone(), reason.clone());

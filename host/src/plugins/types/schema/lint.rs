@@ -53,25 +53,25 @@ const MAX_PLACE_BYTES: usize = 120;
 
 /// The faults of a schema, each kind once, with its first place.
 pub(in crate::plugins) fn lint(schema: &Map<String, Value>) -> Vec<String> {
-    let mut found: Vec<Fault> = Vec::new();
+    let mut found: Vec<SchemaFault> = Vec::new();
     each(schema, "", &mut |schema, place| {
         for problem in problems(schema, place.is_empty()) {
             match found.iter_mut().find(|known| known.problem == problem) {
                 Some(known) => known.more += 1,
-                None => found.push(Fault { problem, place: place.to_owned(), more: 0 }),
+                None => found.push(SchemaFault { problem, place: place.to_owned(), more: 0 }),
             }
         }
     });
-    found.iter().map(Fault::to_string).collect()
+    found.iter().map(SchemaFault::to_string).collect()
 }
 
-struct Fault {
+struct SchemaFault {
     problem: &'static str,
     place: String,
     more: usize,
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for SchemaFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place =
             if self.place.is_empty() { "the root".to_owned() } else { cut(&clean(&self.place), MAX_PLACE_BYTES) };

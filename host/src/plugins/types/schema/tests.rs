@@ -1,7 +1,7 @@
 //! Each row of the type table.
 
 use super::*;
-use crate::plugins::types::shape::{Failure, Integer, ResultShape, Success};
+use crate::plugins::types::shape::{FailureShape, Integer, ResultShape, SuccessShape};
 
 fn field(name: &str, shape: Shape, docs: Option<&str>) -> Field {
     Field { name: name.to_owned(), shape, docs: docs.map(str::to_owned) }
@@ -137,7 +137,7 @@ fn results_that_are_no_object_are_wrapped_in_one() {
     check(ResultShape::Fallible { ok: None, err: Some(Shape::String) }, None);
     check(ResultShape::Value(Shape::String), None);
     check(ResultShape::Fallible { ok: Some(Shape::String), err: Some(Shape::String) }, None);
-    check(ResultShape::Rich { ok: Success::Value(Shape::String), err: Failure::Stop }, None);
+    check(ResultShape::Rich { ok: SuccessShape::Value(Shape::String), err: FailureShape::Stop }, None);
     check(
         ResultShape::Value(option(Shape::String)),
         wrapped(json!({ "type": ["string", "null"], "description": "What came of it." })),

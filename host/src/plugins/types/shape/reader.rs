@@ -3,8 +3,8 @@
 use wasmtime::component::types::{ComponentFunc, Type};
 
 use super::{
-    Case, Failure, Field, Integer, Label, MAX_DEPTH, MAX_NAME_BYTES, MAX_NODES, MAX_PROPERTY_CHARS, ResultShape, Shape,
-    ShapeError, Signature, Success,
+    Case, FailureShape, Field, Integer, Label, MAX_DEPTH, MAX_NAME_BYTES, MAX_NODES, MAX_PROPERTY_CHARS, ResultShape,
+    Shape, ShapeError, Signature, SuccessShape,
 };
 
 /// The fields of a map's entry in JSON, where its keys are no strings.
@@ -25,10 +25,10 @@ impl KnownTypes {
         self.block.as_ref() == Some(ty)
     }
 
-    fn success(&self, ty: &Type) -> Option<Success> {
+    fn success(&self, ty: &Type) -> Option<SuccessShape> {
         match ty {
-            ty if self.is_block(ty) => Some(Success::Block),
-            Type::List(list) if self.is_block(&list.ty()) => Some(Success::Blocks),
+            ty if self.is_block(ty) => Some(SuccessShape::Block),
+            Type::List(list) if self.is_block(&list.ty()) => Some(SuccessShape::Blocks),
             _ => None,
         }
     }
@@ -52,7 +52,7 @@ impl Signature {
             None => ResultShape::Nothing,
             Some(Type::Result(ty)) => reader.fallible(ty.ok().as_ref(), ty.err().as_ref(), known)?,
             Some(ty) => match known.success(&ty) {
-                Some(ok) => ResultShape::Rich { ok, err: Failure::Impossible },
+                Some(ok) => ResultShape::Rich { ok, err: FailureShape::Impossible },
                 None => ResultShape::Value(reader.shape(&ty, 1)?),
             },
         };
@@ -103,8 +103,8 @@ impl Reader {
         if given.is_none() && !is_stop {
             return Ok(ResultShape::Fallible { ok, err });
         }
-        let ok = given.unwrap_or_else(|| ok.map_or(Success::Nothing, Success::Value));
-        let err = if is_stop { Failure::Stop } else { err.map_or(Failure::Nothing, Failure::Value) };
+        let ok = given.unwrap_or_else(|| ok.map_or(SuccessShape::Nothing, SuccessShape::Value));
+        let err = if is_stop { FailureShape::Stop } else { err.map_or(FailureShape::Nothing, FailureShape::Value) };
         Ok(ResultShape::Rich { ok, err })
     }
 
