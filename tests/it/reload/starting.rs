@@ -8,7 +8,7 @@ use tinymcp_tests::server::Site;
 use tinymcp_tests::until_within;
 
 /// Compiling a component with Python inside takes many seconds.
-const COMPILE: Duration = Duration::from_secs(300);
+const COMPILE: Duration = Duration::from_secs(900);
 
 #[tokio::test]
 async fn the_first_list_waits_for_the_first_scan() {

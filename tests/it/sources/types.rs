@@ -14,7 +14,7 @@ use tinymcp_tests::server::{Server, Site};
 use super::write;
 
 /// Compiling a whole language takes many seconds; the state directory is kept, so that it is done once for all runs.
-const COMPILE: Duration = Duration::from_secs(300);
+const COMPILE: Duration = Duration::from_secs(900);
 
 /// The named types. They stand in the world itself, and in each other.
 const NAMED: &str = "
