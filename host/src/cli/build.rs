@@ -59,25 +59,25 @@ pub(super) fn report_incomplete(incomplete: &[sources::IncompleteSource]) {
 
 /// Builds these sources, one after the other; the one that fails is reported and does not stop the others.
 /// Returns whether none failed.
-pub(super) async fn build_all(config: &Config, sources: &[Source], manner: BuildOptions) -> bool {
+pub(super) async fn build_all(config: &Config, sources: &[Source], options: BuildOptions) -> bool {
     let mut all_built = true;
     for (index, source) in sources.iter().enumerate() {
         let progress = format!("({}/{})", index + 1, sources.len());
         // Before the toolchain, and told after it: what it builds counts.
-        let (wit, complaint) = match Wit::read(&source.folder.directory) {
+        let (wit, wit_error) = match Wit::read(&source.folder.directory) {
             Ok(wit) => (wit, None),
-            Err(complaint) => (None, Some(complaint)),
+            Err(wit_error) => (None, Some(wit_error)),
         };
-        match build(&config.plugins.dir, source, wit.as_ref(), manner.names, &progress).await {
+        match build(&config.plugins.dir, source, wit.as_ref(), options.names, &progress).await {
             Ok(()) => {}
-            Err(error @ BuildError::Missing { .. }) if manner.missing == MissingToolchain::Skip => {
+            Err(error @ BuildError::Missing { .. }) if options.missing == MissingToolchain::Skip => {
                 output::note(&format!("{} {} {progress}: {error}", output::notable("skipped"), source.folder.name));
             }
             Err(error) => {
                 output::error(&format!(
                     "plugin `{}` not built: {}",
                     source.folder.name,
-                    BuildFailure { error, complaint }
+                    BuildFailure { error, wit_error }
                 ));
                 all_built = false;
             }
@@ -89,13 +89,13 @@ pub(super) async fn build_all(config: &Config, sources: &[Source], manner: Build
 /// A failure to build a plugin, with what is known of its WIT.
 struct BuildFailure {
     error: BuildError,
-    complaint: Option<WitError>,
+    wit_error: Option<WitError>,
 }
 
 impl fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.complaint {
-            Some(complaint) => write!(f, "{complaint}\n{}", self.error),
+        match &self.wit_error {
+            Some(wit_error) => write!(f, "{wit_error}\n{}", self.error),
             None => write!(f, "{}", self.error),
         }
     }
@@ -115,21 +115,21 @@ async fn build(
     let artifact = source.language.build(&tool, &source.folder, wit, names, &plugins_dir.join("target")).await?;
     let mut component = std::fs::read(&artifact).map_err(BuildError::io(&artifact))?;
     wit_section::add(&mut component, &source.folder.directory, wit);
-    let made = Artifact::of(plugins_dir, &source.folder.name);
-    if std::fs::read(made.component()).ok().as_ref() != Some(&component) {
+    let artifact = Artifact::of(plugins_dir, &source.folder.name);
+    if std::fs::read(artifact.component()).ok().as_ref() != Some(&component) {
         validate(&component)?;
     }
-    let put = made.put(&component).map_err(BuildError::io(made.component()))?;
+    let put = artifact.put(&component).map_err(BuildError::io(artifact.component()))?;
     let what = match &put {
         Placement::Unchanged => "unchanged",
         Placement::New | Placement::BackedUp(_) => "built",
     };
     let seconds = started.elapsed().as_secs_f32();
-    output::note(&format!("{} {} in {seconds:.1} s", output::good(what), made.component().display()));
+    output::note(&format!("{} {} in {seconds:.1} s", output::good(what), artifact.component().display()));
     if let Placement::BackedUp(kept) = &put {
         output::warning(&format!(
             "`{}` was there already and was not made here: it is kept as `{}`",
-            made.component().display(),
+            artifact.component().display(),
             kept.display()
         ));
     }

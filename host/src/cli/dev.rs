@@ -167,8 +167,8 @@ impl Sources {
     /// Reports folders that are no longer sources, or not yet.
     fn report(&mut self, config: &Config, now: &BTreeSet<String>) {
         for name in self.known.difference(now) {
-            let made = Artifact::of(&config.plugins.dir, name);
-            let component = made.component();
+            let artifact = Artifact::of(&config.plugins.dir, name);
+            let component = artifact.component();
             let rest = if component.is_file() {
                 let component = component.display();
                 format!("`{component}` stays and is served as it is; to remove its tools, remove it too")

@@ -61,12 +61,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     ));
     output::line(&format!("  {}  its code", directory.join("src/lib.rs").display()));
     output::line(&format!("  {}  the WIT of this host, to import from", directory.join(DEPS).display()));
-    let made = Artifact::of(&config.plugins.dir, name);
-    if made.is_foreign() {
+    let artifact = Artifact::of(&config.plugins.dir, name);
+    if artifact.is_foreign() {
         output::warning(&format!(
             "`{}` is there already and was not made here: the first build of this crate replaces it, and keeps it as `{}`",
-            made.component().display(),
-            made.free_name().display()
+            artifact.component().display(),
+            artifact.free_name().display()
         ));
     }
     output::line(&format!("\nbuild it with `tinymcp build {name}`; `tinymcp dev` does it whenever a file changes"));

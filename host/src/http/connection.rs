@@ -162,7 +162,7 @@ impl Connection {
         });
         async move {
             // Only on HTTP/2; its client may try again (RFC 9113 §8.7).
-            let (active, answer) = begun.map_err(|_crowded| h2::Error::from(h2::Reason::REFUSED_STREAM))?;
+            let (active, answer) = begun.map_err(|_overload| h2::Error::from(h2::Reason::REFUSED_STREAM))?;
             let response = match answer {
                 Some(answer) => answer.await.unwrap_or_else(|never| match never {}),
                 None => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),

@@ -124,8 +124,8 @@ fn digest_of(component: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn put(made: &Artifact, component: &[u8]) -> (String, Option<Vec<u8>>) {
-        match made.put(component).unwrap() {
+    fn put(artifact: &Artifact, component: &[u8]) -> (String, Option<Vec<u8>>) {
+        match artifact.put(component).unwrap() {
             Placement::Unchanged => ("unchanged".to_owned(), None),
             Placement::New => ("new".to_owned(), None),
             Placement::BackedUp(path) => {
@@ -138,37 +138,37 @@ mod tests {
     #[test]
     fn what_others_have_put_there_is_kept_and_what_was_made_here_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let made = Artifact::of(dir.path(), "hello");
+        let artifact = Artifact::of(dir.path(), "hello");
         let there = || fs::read(dir.path().join("hello.wasm")).unwrap();
-        assert!(!made.is_foreign());
-        assert_eq!(put(&made, b"1"), ("new".to_owned(), None));
-        assert_eq!(put(&made, b"1"), ("unchanged".to_owned(), None));
-        assert_eq!(put(&made, b"2"), ("new".to_owned(), None));
-        assert!(!made.is_foreign());
+        assert!(!artifact.is_foreign());
+        assert_eq!(put(&artifact, b"1"), ("new".to_owned(), None));
+        assert_eq!(put(&artifact, b"1"), ("unchanged".to_owned(), None));
+        assert_eq!(put(&artifact, b"2"), ("new".to_owned(), None));
+        assert!(!artifact.is_foreign());
 
         fs::write(dir.path().join("hello.wasm"), b"foreign").unwrap();
-        assert!(made.is_foreign());
-        assert_eq!(put(&made, b"2"), ("hello.wasm.old".to_owned(), Some(b"foreign".to_vec())));
+        assert!(artifact.is_foreign());
+        assert_eq!(put(&artifact, b"2"), ("hello.wasm.old".to_owned(), Some(b"foreign".to_vec())));
         assert_eq!(there(), b"2");
         fs::write(dir.path().join("hello.wasm"), b"another").unwrap();
-        assert_eq!(put(&made, b"3"), ("hello.wasm.old2".to_owned(), Some(b"another".to_vec())));
+        assert_eq!(put(&artifact, b"3"), ("hello.wasm.old2".to_owned(), Some(b"another".to_vec())));
         assert_eq!(fs::read(dir.path().join("hello.wasm.old")).unwrap(), b"foreign");
 
         // A link that leads nowhere is somebody's as well.
         fs::remove_file(dir.path().join("hello.wasm")).unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("hello.wasm")).unwrap();
-        assert!(made.is_foreign());
-        let Placement::BackedUp(kept) = made.put(b"3").unwrap() else { panic!("the link is gone") };
+        assert!(artifact.is_foreign());
+        let Placement::BackedUp(kept) = artifact.put(b"3").unwrap() else { panic!("the link is gone") };
         assert_eq!(fs::read_link(&kept).unwrap(), Path::new("nowhere"));
         assert_eq!(there(), b"3");
         fs::remove_file(kept).unwrap();
 
         // Without a memory nothing is known to be ours.
         fs::remove_dir_all(dir.path().join("target")).unwrap();
-        assert_eq!(put(&made, b"4").0, "hello.wasm.old3");
+        assert_eq!(put(&artifact, b"4").0, "hello.wasm.old3");
         // An identical file is taken for ours.
         fs::remove_dir_all(dir.path().join("target")).unwrap();
-        assert_eq!(put(&made, b"4").0, "unchanged");
-        assert_eq!(put(&made, b"5").0, "new");
+        assert_eq!(put(&artifact, b"4").0, "unchanged");
+        assert_eq!(put(&artifact, b"5").0, "new");
     }
 }

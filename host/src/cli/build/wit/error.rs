@@ -107,14 +107,14 @@ mod tests {
 
     use super::super::Wit;
 
-    /// The complaint about a package with this world.
+    /// The error about a package with this world.
     fn said(wit: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("wit")).unwrap();
         fs::write(dir.path().join("wit/world.wit"), wit).unwrap();
         match Wit::read(dir.path()) {
             Ok(_) => String::new(),
-            Err(complaint) => complaint.to_string().replace(&dir.path().display().to_string(), ""),
+            Err(error) => error.to_string().replace(&dir.path().display().to_string(), ""),
         }
     }
 

@@ -252,7 +252,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        Wit::read(dir).unwrap_or_else(|complaint| panic!("{complaint}")).unwrap()
+        Wit::read(dir).unwrap_or_else(|error| panic!("{error}")).unwrap()
     }
 
     #[test]
