@@ -33,7 +33,8 @@ impl Log {
         Self(receiver)
     }
 
-    /// All lines so far.
+    /// All lines that have been read so far. A line that an answer of the server stands for may come a moment after the
+    /// answer: [`Log::wait_for`] it.
     pub fn text(&self) -> String {
         self.0.borrow().join("\n")
     }

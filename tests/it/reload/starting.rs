@@ -46,7 +46,7 @@ async fn a_file_that_compiles_for_long_comes_later() {
     assert_eq!(server.get("/readyz").await.status, 200);
     let is_late = !names.iter().any(|name| name == "py_greet_greet");
     if is_late {
-        assert!(server.log.text().contains("plugins.wait"), "{}", server.log.text());
+        server.log.wait_for("plugins.wait").await;
     }
     until_within(COMPILE, "the tools of the slow file", async || {
         client.tool_names().await.iter().any(|name| name == "py_greet_greet")
