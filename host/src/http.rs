@@ -1,7 +1,8 @@
 //! HTTP: every route, and the layers around them. This is the only module that mounts routes.
 //!
 //! A request passes, from the outside in: CORS, the checks of Host and Origin, its route; at `/mcp` also
-//! [`crate::auth`], which identifies the caller.
+//! [`crate::auth`], which identifies the caller. A message of a client at `/mcp` passes the same checks without the
+//! router, see [`Routes::answer`].
 
 mod active_request;
 pub(crate) mod address;
@@ -19,6 +20,7 @@ mod tally;
 mod transport;
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -28,12 +30,12 @@ use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::active_request::ActiveRequest;
@@ -66,6 +68,8 @@ pub struct Routes {
     plain: Router,
     /// The same with CORS.
     of_pages: Router,
+    guard: Arc<Guard>,
+    app: Arc<App>,
 }
 
 impl Routes {
@@ -75,8 +79,8 @@ impl Routes {
         let app = Arc::new(app);
         // The endpoint, and everything that has nothing to do with logins.
         let mcp = Router::new()
-            .route("/mcp", any(serve_mcp))
-            .route("/mcp/", any(serve_mcp))
+            .route("/mcp", any(mcp))
+            .route("/mcp/", any(mcp))
             .route("/", get(pages::landing))
             .route("/llms.txt", get(pages::llms_txt))
             .fallback(not_found)
@@ -114,42 +118,58 @@ impl Routes {
         };
         let (mcp, logins) = (mcp.layer(layers()).merge(health), clients.merge(people).layer(layers()));
         let plain = mcp.clone().merge(logins.clone()).with_state(Arc::clone(&app));
-        let of_pages = mcp.layer(guard.cors()).merge(logins).with_state(app);
-        Self { plain, of_pages }
+        let of_pages = mcp.layer(guard.cors()).merge(logins).with_state(Arc::clone(&app));
+        Self { plain, of_pages, guard, app }
     }
 
-    /// The routes for a request with these headers: only pages in browsers send `Origin`.
-    pub fn for_request(&self, headers: &HeaderMap) -> Router {
-        if headers.contains_key(ORIGIN) { self.of_pages.clone() } else { self.plain.clone() }
+    /// Answers a request.
+    ///
+    /// Nearly all are messages of clients at `/mcp`. Router and layers would cost such a request four boxed services,
+    /// so it takes the same steps without them. Only pages in browsers send `Origin`, and need CORS.
+    async fn answer(self, mut request: Request<Body>, peer: Peer, active: Arc<ActiveRequest>) -> Response {
+        let is_of_page = request.headers().contains_key(ORIGIN);
+        if !is_of_page && *request.method() == Method::POST && guard::is_mcp(request.uri()) {
+            let answer = guard::checked(&self.guard, request, |request| serve_mcp(&self.app, peer, &active, request));
+            return AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(panicked);
+        }
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(active);
+        let router = if is_of_page { self.of_pages } else { self.plain };
+        router.oneshot(request).await.unwrap_or_else(|never| match never {})
     }
 }
 
-/// `/mcp`: a person's browser gets the landing page, every other request is one of the protocol.
-async fn serve_mcp(
+/// The route `/mcp`.
+async fn mcp(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
+    Extension(active): Extension<Arc<ActiveRequest>>,
     mut request: Request<Body>,
 ) -> Response {
+    // A task in the background keeps the request's head, and must not keep this in it.
+    request.extensions_mut().remove::<Arc<ActiveRequest>>();
+    serve_mcp(&app, peer, &active, request).await
+}
+
+/// `/mcp`: a person's browser gets the landing page, every other request is one of the protocol.
+async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, mut request: Request<Body>) -> Response {
     if request.method() == Method::OPTIONS {
         // Not a browser's preflight, which CORS answers. No request of this kind ever needs a token.
         return (StatusCode::NO_CONTENT, [(ALLOW, "GET, POST, DELETE, OPTIONS")]).into_response();
     }
     if pages::is_wanted(request.method(), request.headers()) {
-        return pages::landing(State(app)).await;
+        return pages::landing(State(Arc::clone(app))).await;
     }
     let host = request.headers().get(HOST).cloned();
     let principal = match app.auth.authenticate(&peer, request.headers()).await {
         Ok(principal) => principal,
-        Err(refusal) => return refuse(&app, refusal, host.as_ref()),
+        Err(refusal) => return refuse(app, refusal, host.as_ref()),
     };
-    // A task in the background keeps the request's head, and must not keep this in it.
-    if let Some(active) = request.extensions_mut().remove::<Arc<ActiveRequest>>() {
-        active.identify(principal.person());
-    }
+    active.identify(principal.person());
     let authorization = request.headers().get(AUTHORIZATION).cloned();
     request.extensions_mut().insert(principal);
     match app.endpoint.serve(request).await {
-        Ok(response) => end_with_token(&app, authorization, response),
+        Ok(response) => end_with_token(app, authorization, response),
         Err(ScopesNeeded(scopes)) => {
             let message =
                 "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";

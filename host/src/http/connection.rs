@@ -17,7 +17,6 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 use super::active_request::{ActiveRequest, OpenConnection, StrangerLimits};
 use super::body::{Drains, RequestBody};
@@ -154,17 +153,15 @@ impl Connection {
             if has_too_many_fields {
                 return (active, None);
             }
-            let mut request = RequestBody::of(request, &active, &self.drains).map(Body::new);
-            request.extensions_mut().insert(peer);
-            request.extensions_mut().insert(Arc::clone(&active));
-            let router = self.routes.for_request(request.headers());
-            (active, Some(router.oneshot(request)))
+            let request = RequestBody::of(request, &active, &self.drains).map(Body::new);
+            let answer = self.routes.clone().answer(request, peer, Arc::clone(&active));
+            (active, Some(answer))
         });
         async move {
             // Only on HTTP/2; its client may try again (RFC 9113 §8.7).
             let (active, answer) = begun.map_err(|_overload| h2::Error::from(h2::Reason::REFUSED_STREAM))?;
             let response = match answer {
-                Some(answer) => answer.await.unwrap_or_else(|never| match never {}),
+                Some(answer) => answer.await,
                 None => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),
             };
             // A response that streams is in progress until its body ends.

@@ -161,9 +161,18 @@ fn literal(host: &str) -> Option<IpAddr> {
 
 /// Lets requests for this server through, and forbids browsers to guess the type of an answer.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
+    checked(&guard, request, |request| next.run(request)).await
+}
+
+/// The same for a request that takes no layers.
+pub(super) async fn checked<F: Future<Output = Response>>(
+    guard: &Guard,
+    request: Request<Body>,
+    serve: impl FnOnce(Request<Body>) -> F,
+) -> Response {
     match guard.refuse(&request) {
         Some(refusal) => marked(refusal),
-        None => marked(next.run(request).await),
+        None => marked(serve(request).await),
     }
 }
 
@@ -233,7 +242,7 @@ fn logged(value: &HeaderValue) -> String {
 }
 
 /// True at the endpoint. Elsewhere there are pages for people, and a link from another site to these is no attack.
-fn is_mcp(uri: &Uri) -> bool {
+pub(super) fn is_mcp(uri: &Uri) -> bool {
     matches!(uri.path(), "/mcp" | "/mcp/")
 }
 

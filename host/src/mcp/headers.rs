@@ -43,7 +43,7 @@ pub(super) fn require_json_content(headers: &HeaderMap) -> Result<(), Box<Respon
 /// decides.
 pub(super) fn require_acceptable(headers: &HeaderMap) -> Result<(), Box<Response>> {
     const TAKEN: [&str; 4] = ["application/json", "text/event-stream", "application/*", "*/*"];
-    let is_acceptable = accepted(headers).is_none_or(|mut types| types.any(|it| TAKEN.contains(&it.as_str())));
+    let is_acceptable = accepted(headers).is_none_or(|mut types| types.any(|it| TAKEN.iter().any(|taken| it.is(taken))));
     if is_acceptable {
         return Ok(());
     }
@@ -53,19 +53,31 @@ pub(super) fn require_acceptable(headers: &HeaderMap) -> Result<(), Box<Response
 
 /// True if a client accepts events.
 pub(super) fn accept_events(headers: &HeaderMap) -> bool {
-    accepted(headers).is_none_or(|mut types| types.any(|it| it == "text/event-stream" || it == "*/*"))
+    accepted(headers).is_none_or(|mut types| types.any(|it| it.is("text/event-stream") || it.is("*/*")))
 }
 
 /// True if the client names streams before JSON. Most name JSON first, and get it for an answer of one message.
 pub(super) fn prefers_streams(headers: &HeaderMap) -> bool {
     let mut types = accepted(headers).into_iter().flatten();
-    types.find(|it| it == "text/event-stream" || it == "application/json").is_some_and(|it| it == "text/event-stream")
+    types
+        .find(|it| it.is("text/event-stream") || it.is("application/json"))
+        .is_some_and(|it| it.is("text/event-stream"))
 }
 
-/// The media types in `Accept`, in lower case and without parameters; `None` without the header.
-fn accepted(headers: &HeaderMap) -> Option<impl Iterator<Item = String>> {
+/// A media type without its parameters.
+struct MediaType<'a>(&'a str);
+
+impl MediaType<'_> {
+    /// Types are the same in upper and lower case.
+    fn is(&self, other: &str) -> bool {
+        self.0.eq_ignore_ascii_case(other)
+    }
+}
+
+/// The media types in `Accept`; `None` without the header.
+fn accepted(headers: &HeaderMap) -> Option<impl Iterator<Item = MediaType<'_>>> {
     let mut values = headers.get_all(ACCEPT).iter().peekable();
     values.peek()?;
     let types = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    Some(types.map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()))
+    Some(types.map(|it| MediaType(it.split(';').next().unwrap_or_default().trim())))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -27,7 +28,13 @@ pub(super) async fn read(body: Body, max_bytes: usize) -> Result<Bytes, Box<Resp
     if http_body::Body::size_hint(&body).lower() > max_bytes as u64 {
         return too_large();
     }
-    match tokio::time::timeout(TIMEOUT, Limited::new(body, max_bytes).collect()).await {
+    let mut whole = Limited::new(body, max_bytes).collect();
+    // Most bodies are there with their heads, and need no timer.
+    let arrived = match (&mut whole).now_or_never() {
+        Some(arrived) => Ok(arrived),
+        None => tokio::time::timeout(TIMEOUT, whole).await,
+    };
+    match arrived {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => too_large(),
         Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, "the request's body ended early"),
