@@ -44,6 +44,7 @@ use tokio::sync::watch;
 
 pub use self::server::{AuthorizationServer, ServerParts};
 use self::sessions::bearer::BearerError;
+pub(crate) use self::tokens::LastToken;
 pub(crate) use self::wellknown::Challenge;
 use crate::log_limiter::LogLimiter;
 use crate::loopback::is_loopback;
@@ -147,13 +148,18 @@ impl Auth {
     ///
     /// # Errors
     /// [`Refusal`]: the request must not be served.
-    pub async fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
+    pub(crate) async fn authenticate(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        last: &LastToken,
+    ) -> Result<Arc<Principal>, Refusal> {
         self.admit(peer, headers)?;
         match self {
             Self::None(anonymous) => Ok(Arc::clone(anonymous)),
             Self::Login(server) => {
                 let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
-                server.sessions.authenticate(token).await.map_err(refused)
+                server.sessions.authenticate(token, last).await.map_err(refused)
             }
         }
     }
@@ -164,14 +170,14 @@ impl Auth {
         let mut headers = HeaderMap::new();
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         let Ok(Some(token)) = bearer(&headers) else { return };
-        let mut rules = server.people().changes();
+        let (mut rules, last) = (server.people().changes(), LastToken::default());
         loop {
             // A change of the rules is not waited for.
             if let Ok(Err(_)) = tokio::time::timeout(STREAM_CHECK, rules.changed()).await {
                 // The rules do not change any more.
                 tokio::time::sleep(STREAM_CHECK).await;
             }
-            match server.sessions.authenticate(token).await {
+            match server.sessions.authenticate(token, &last).await {
                 Ok(_) | Err(BearerError::Unavailable) => {}
                 Err(BearerError::Expired) => return tokio::time::sleep(STREAM_GRACE).await,
                 Err(BearerError::Foreign | BearerError::Ended | BearerError::TurnedAway) => return,

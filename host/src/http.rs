@@ -129,8 +129,13 @@ impl Routes {
     async fn answer(self, mut request: Request<Body>, peer: Peer, active: Arc<ActiveRequest>) -> Response {
         let is_of_page = request.headers().contains_key(ORIGIN);
         if !is_of_page && *request.method() == Method::POST && guard::is_mcp(request.uri()) {
-            let answer = guard::checked(&self.guard, request, |request| serve_mcp(&self.app, peer, &active, request));
-            return AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(panicked);
+            return guard::marked(match self.guard.refuse(&request) {
+                Some(refusal) => refusal,
+                None => {
+                    let served = AssertUnwindSafe(serve_mcp(&self.app, peer, &active, request)).catch_unwind();
+                    served.await.unwrap_or_else(panicked)
+                }
+            });
         }
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(active);
@@ -161,7 +166,7 @@ async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, mut reque
         return pages::landing(State(Arc::clone(app))).await;
     }
     let host = request.headers().get(HOST).cloned();
-    let principal = match app.auth.authenticate(&peer, request.headers()).await {
+    let principal = match app.auth.authenticate(&peer, request.headers(), active.last_token()).await {
         Ok(principal) => principal,
         Err(refusal) => return refuse(app, refusal, host.as_ref()),
     };

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::places::Place;
 use super::tally::Tally;
 use super::transport::Activity;
+use crate::auth::LastToken;
 use crate::overload::Overload;
 use crate::peer::{Peer, network};
 
@@ -59,11 +60,13 @@ pub(super) struct OpenConnection {
     strangers: Arc<StrangerLimits>,
     body_bytes: AtomicUsize,
     streams: AtomicUsize,
+    last_token: LastToken,
 }
 
 impl OpenConnection {
     pub(super) fn new(place: Place, activity: Arc<Activity>, strangers: Arc<StrangerLimits>) -> Self {
-        Self { place, activity, strangers, body_bytes: AtomicUsize::new(0), streams: AtomicUsize::new(0) }
+        let [body_bytes, streams] = [0, 0].map(AtomicUsize::new);
+        Self { place, activity, strangers, body_bytes, streams, last_token: LastToken::default() }
     }
 }
 
@@ -119,6 +122,11 @@ impl ActiveRequest {
             self.give_back();
             self.connection.place.identify(person);
         }
+    }
+
+    /// The last token of the connection.
+    pub(super) fn last_token(&self) -> &LastToken {
+        &self.connection.last_token
     }
 
     /// Counts bytes of a stranger's body, until the request ends or its person is known.

@@ -161,18 +161,9 @@ fn literal(host: &str) -> Option<IpAddr> {
 
 /// Lets requests for this server through, and forbids browsers to guess the type of an answer.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request<Body>, next: Next) -> Response {
-    checked(&guard, request, |request| next.run(request)).await
-}
-
-/// The same for a request that takes no layers.
-pub(super) async fn checked<F: Future<Output = Response>>(
-    guard: &Guard,
-    request: Request<Body>,
-    serve: impl FnOnce(Request<Body>) -> F,
-) -> Response {
     match guard.refuse(&request) {
         Some(refusal) => marked(refusal),
-        None => marked(serve(request).await),
+        None => marked(next.run(request).await),
     }
 }
 
@@ -181,13 +172,13 @@ pub(super) async fn mark(request: Request<Body>, next: Next) -> Response {
     marked(next.run(request).await)
 }
 
-fn marked(mut response: Response) -> Response {
+pub(super) fn marked(mut response: Response) -> Response {
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
 impl Guard {
-    fn refuse(&self, request: &Request<Body>) -> Option<Response> {
+    pub(super) fn refuse(&self, request: &Request<Body>) -> Option<Response> {
         if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
             let message = format!("the request's path and query are longer than {MAX_TARGET_BYTES} bytes");
             return Some(reply::error(StatusCode::URI_TOO_LONG, "uri_too_long", &message));

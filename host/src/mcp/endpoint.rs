@@ -168,8 +168,8 @@ impl Endpoint {
         };
         let served = match *request.method() {
             Method::POST => self.post(&principal, request).await,
-            Method::GET => self.get(&principal, request).await,
-            Method::DELETE => self.delete(&principal, request).await,
+            Method::GET => Box::pin(self.get(&principal, request)).await,
+            Method::DELETE => Box::pin(self.delete(&principal, request)).await,
             _ => Err(Rejection::Answer(Box::new(method_not_allowed()))),
         };
         match served {
@@ -210,18 +210,22 @@ impl Endpoint {
         parts.headers.insert(ACCEPT, ACCEPT_BOTH);
         let request = Request::from_parts(parts, Full::new(body.clone()));
         let exchange = Exchange::new(principal, handshake, prefers_streams);
-        let response = if is_sessionless {
-            self.stateless.handle(request).await
-        } else if is_modern && prefers_streams {
-            exchange.run(self.streaming.handle(request)).await
-        } else {
-            exchange.run(self.stateful.handle(request)).await
-        };
+        // In a box: a plain call does not need it, and carries what it could be about.
+        let response = Box::pin(async {
+            if is_sessionless {
+                self.stateless.handle(request).await
+            } else if is_modern && prefers_streams {
+                exchange.run(self.streaming.handle(request)).await
+            } else {
+                exchange.run(self.stateful.handle(request)).await
+            }
+        })
+        .await;
         // rmcp's answer to a body that is no message of the protocol.
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
             return Ok(self.refuse(is_modern, &body));
         }
-        Ok(exchange.finish(response).await)
+        Ok(Box::pin(exchange.finish(response)).await)
     }
 
     /// The answer to a body that is no message.

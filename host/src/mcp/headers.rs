@@ -43,7 +43,8 @@ pub(super) fn require_json_content(headers: &HeaderMap) -> Result<(), Box<Respon
 /// decides.
 pub(super) fn require_acceptable(headers: &HeaderMap) -> Result<(), Box<Response>> {
     const TAKEN: [&str; 4] = ["application/json", "text/event-stream", "application/*", "*/*"];
-    let is_acceptable = accepted(headers).is_none_or(|mut types| types.any(|it| TAKEN.iter().any(|taken| it.is(taken))));
+    let is_acceptable =
+        accepted(headers).is_none_or(|mut types| types.any(|it| TAKEN.iter().any(|taken| it.is(taken))));
     if is_acceptable {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 //! any other form, in its message or headers, is left to rmcp. Both ways give the same answer to the same request: a
 //! test compares them.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,12 +102,12 @@ impl PlainCalls {
         if !tool.is_plain() || tool.served.timeout() > SILENCE {
             return None;
         }
-        let call = self.plugins.call(tool, arguments, Conversation::with(principal));
+        let mut call = pin!(self.plugins.call(tool, arguments, Conversation::with(principal)));
         let outcome = match message.era {
             Era::Session(session) => {
                 let in_flight = self.in_flight.begin(session, id);
                 tokio::select! {
-                    outcome = call => outcome,
+                    outcome = &mut call => outcome,
                     () = in_flight.signal().cancelled() => Err(CallError::Cancelled),
                 }
             }

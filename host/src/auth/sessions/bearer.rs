@@ -6,7 +6,7 @@ use super::cache::{Facts, Freshness, Grant, LiveSession};
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
-use crate::auth::tokens::{Family, Token, TokenKind};
+use crate::auth::tokens::{Family, LastToken};
 use crate::clock::now_s;
 use crate::principal::{LoginFacts, Principal, Standing};
 use crate::store::{Committed, StoreError};
@@ -31,35 +31,35 @@ impl Sessions {
     pub(in crate::auth) async fn authenticate(
         self: &Arc<Self>,
         raw_token: &str,
+        last: &LastToken,
     ) -> Result<Arc<Principal>, BearerError> {
-        let token = Token::open(&self.vault, TokenKind::Access, raw_token).ok_or(BearerError::Foreign)?;
-        let hash = token.hash();
-        let cached = self.cache.get(&token.family).map(|live| self.by_rules_of_now(token.family, live));
+        let (family, hash) = last.open(&self.vault, raw_token).ok_or(BearerError::Foreign)?;
+        let cached = self.cache.get(&family).map(|live| self.by_rules_of_now(family, live));
         if let Some(live) = &cached
             && let Some(grant) = live.grant(&hash)
         {
             match live.freshness() {
-                Freshness::Fresh => return self.use_grant(token.family, live, grant),
+                Freshness::Fresh => return self.use_grant(family, live, grant),
                 Freshness::Reload => {
-                    let (sessions, family) = (Arc::clone(self), token.family);
+                    let sessions = Arc::clone(self);
                     self.in_flight.spawn(async move { sessions.reload(family).await });
-                    return self.use_grant(token.family, live, grant);
+                    return self.use_grant(family, live, grant);
                 }
                 Freshness::Stale => {}
             }
         }
         // Not here, or too old: another replica may have given it out, or ended it.
-        match self.reload(token.family).await {
+        match self.reload(family).await {
             Ok(live) => {
                 let live = live.ok_or(BearerError::Ended)?;
                 let grant = live.grant(&hash).ok_or(BearerError::Ended)?;
-                self.use_grant(token.family, &live, grant)
+                self.use_grant(family, &live, grant)
             }
             // Logins that are known go on while the store is away.
             Err(_) => {
                 let grant = cached.as_ref().and_then(|live| Some((live, live.grant(&hash)?)));
                 let (live, grant) = grant.ok_or(BearerError::Unavailable)?;
-                self.use_grant(token.family, live, grant)
+                self.use_grant(family, live, grant)
             }
         }
     }

@@ -53,7 +53,8 @@ pub(in crate::plugins) async fn call(
 ) -> Result<Reply, CallError> {
     let served = &tool.served;
     let caller = conversation.caller.clone();
-    let work = async {
+    // In a box: each future around it would hold it twice, and all of them are moved about with their request.
+    let work = Box::pin(async {
         let place = enter(runtime, served, conversation.caller.as_deref()).await?;
         let max_bytes = served.terms.limits.result.bytes();
         match &tool.function().kind {
@@ -90,7 +91,7 @@ pub(in crate::plugins) async fn call(
                 Ok(reply)
             }
         }
-    };
+    });
     contain(served, &tool.name, caller.as_ref(), work).await
 }
 
@@ -106,10 +107,10 @@ pub(in crate::plugins) async fn visit<W: Work>(
     work: W,
 ) -> Result<W::Output, CallError> {
     let caller = conversation.caller.clone();
-    let work = async {
+    let work = Box::pin(async {
         let place = enter(runtime, served, conversation.caller.as_deref()).await?;
         run(runtime, served, conversation, (place, None), work).await
-    };
+    });
     contain(served, what, caller.as_ref(), work).await
 }
 
