@@ -33,7 +33,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Some(plugin) = catalog.served().next().map(|served| &served.plugin) else {
         return Err(Failure::failed(format!("{}: nothing in it can be served", arguments.file.display())));
     };
-    // Only its author can change what a component reserves: no server warns of it.
+    // No warning of the plugin: only its author can change what a component reserves. A server's log says it once.
     let advice = std::fs::read(&arguments.file).ok().and_then(|component| stack_size::advice(&component));
     let warnings: Vec<String> = warnings(&catalog).into_iter().chain(advice).collect();
     if arguments.json {

@@ -14,7 +14,7 @@ use super::compile::{Allowance, CompileError, Compiler, MachineCode};
 use super::component_kind::{self, ComponentKind};
 use super::error::LoadError;
 use super::threads::Threads;
-use super::{component, file_kind};
+use super::{component, file_kind, stack_size};
 use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::sandbox::engine::Engine;
 use crate::plugins::sandbox::runtime::Runtime;
@@ -105,6 +105,9 @@ impl Loader {
                     "compiled plugin `{name}` in {:.2} s",
                     elapsed.as_secs_f64(),
                 );
+                if let Some(advice) = stack_size::advice(bytes) {
+                    tracing::info!(plugin = &**name, "plugin `{name}` could be faster: {advice}");
+                }
                 let (runtime, cache, name) = (Arc::clone(&self.runtime), self.cache.clone(), Arc::clone(name));
                 self.on_thread(code.len(), move || keep(&runtime.engine, cache.as_ref(), &name, digest, &code)).await?
             }
