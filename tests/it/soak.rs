@@ -16,7 +16,8 @@ fn a_short_soak_has_no_failures_and_says_what_it_did_not_judge() {
     soak.args(["--minutes", "0.4", "--binary"]).arg(program()).arg("--plugins").arg(plugins.path());
     let finished = finish(&mut soak);
     assert_eq!(finished.code, 0, "{finished:#?}");
-    for text in ["Python   NOT CALLED: not at hand", "JS       NOT CALLED", "not judged: takes 10 minutes", "failed       0"]
+    for text in
+        ["Python   NOT CALLED: not at hand", "JS       NOT CALLED", "not judged: takes 10 minutes", "failed       0"]
     {
         assert!(finished.stdout.contains(text), "no `{text}`: {finished:#?}");
     }

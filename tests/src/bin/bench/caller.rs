@@ -72,8 +72,15 @@ pub(crate) struct Caller {
 /// A connection, with the headers that are the same in every request.
 enum Link {
     /// The request line is before the headers.
-    Http1 { connection: Connection, head: String, request: Vec<u8> },
-    Http2 { connection: Http2, headers: http::HeaderMap },
+    Http1 {
+        connection: Connection,
+        head: String,
+        request: Vec<u8>,
+    },
+    Http2 {
+        connection: Http2,
+        headers: http::HeaderMap,
+    },
 }
 
 /// An answer as either version brings it.
@@ -132,12 +139,8 @@ struct Addends {
 impl Link {
     async fn open(address: SocketAddr, version: Version, head: String) -> anyhow::Result<Self> {
         Ok(match version {
-            Version::Http1 => {
-                Self::Http1 { connection: Connection::open(address).await?, head, request: Vec::new() }
-            }
-            Version::Http2 => {
-                Self::Http2 { connection: Http2::open(address).await?, headers: http2::headers(&head)? }
-            }
+            Version::Http1 => Self::Http1 { connection: Connection::open(address).await?, head, request: Vec::new() },
+            Version::Http2 => Self::Http2 { connection: Http2::open(address).await?, headers: http2::headers(&head)? },
         })
     }
 
@@ -269,8 +272,7 @@ fn modern_head(target: &Target, method: &str, name: Option<&str>) -> String {
 
 /// `session` is the version that was agreed on and the session's id.
 fn legacy_head(target: &Target, session: Option<(&str, &str)>) -> String {
-    let session =
-        session.map(|(version, id)| format!("mcp-protocol-version: {version}\r\nmcp-session-id: {id}\r\n"));
+    let session = session.map(|(version, id)| format!("mcp-protocol-version: {version}\r\nmcp-session-id: {id}\r\n"));
     format!("{}{}", head(target), session.unwrap_or_default())
 }
 

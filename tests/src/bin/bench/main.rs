@@ -139,12 +139,7 @@ async fn measure_rows(rows: &[Row], workshop: &Workshop, plan: Plan) -> anyhow::
     Ok(exit_code)
 }
 
-async fn compare_with(
-    commit: &str,
-    options: &Options,
-    workshop: &Workshop,
-    plan: Plan,
-) -> anyhow::Result<ExitCode> {
+async fn compare_with(commit: &str, options: &Options, workshop: &Workshop, plan: Plan) -> anyhow::Result<ExitCode> {
     let base = options.base_binary.as_deref().context("`tests/bench --compare` builds the other server: run that")?;
     let rows = if options.rows.is_empty() { vec![Row::Calls, Row::Latency] } else { options.rows.clone() };
     if let Some(row) = rows.iter().find(|row| !compare::ROWS.contains(row)) {

@@ -188,7 +188,8 @@ impl Workshop {
         let home = self.kept_dir("wassette-home")?;
         let components = self.kept_dir("wassette-home/components")?;
         fs::write(components.join("add.wasm"), &self.add)?;
-        let mut arguments: Vec<OsString> = ["serve", "--streamable-http", "--disable-builtin-tools"].map(Into::into).into();
+        let mut arguments: Vec<OsString> =
+            ["serve", "--streamable-http", "--disable-builtin-tools"].map(Into::into).into();
         arguments.extend(["--component-dir".into(), components.into()]);
         let (path, home) = (program.to_owned(), Some(home));
         let program = Program { path, arguments, listen: "--bind-address", ready: Ready::Answers, home };

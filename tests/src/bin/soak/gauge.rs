@@ -38,7 +38,8 @@ impl Gauge {
         let process = PathBuf::from(format!("/proc/{}", self.pid));
         let status = fs::read_to_string(process.join("status")).context("the server is gone")?;
         let field = |name: &str| -> anyhow::Result<f64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("a field is missing in /proc")?;
+            let line =
+                status.lines().find_map(|line| line.strip_prefix(name)).context("a field is missing in /proc")?;
             Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?)
         };
         let descriptors = fs::read_dir(process.join("fd")).context("the server is gone")?.count();

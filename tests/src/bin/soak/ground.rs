@@ -22,8 +22,7 @@ use super::ledger::{Event, Language, Ledger};
 const PEOPLE: [&str; 4] = ["ada", "bob", "cleo", "dan"];
 
 /// Clients whose redirect URIs a browser on this machine can be sent to.
-const CLIENTS: [Kind; 6] =
-    [Kind::Cursor, Kind::ClaudeCode, Kind::VsCode, Kind::Gemini, Kind::Inspector, Kind::Codex];
+const CLIENTS: [Kind; 6] = [Kind::Cursor, Kind::ClaudeCode, Kind::VsCode, Kind::Gemini, Kind::Inspector, Kind::Codex];
 
 /// Bounds that are reached early. `--help` tells them.
 const CONFIG: &str = "[server]\nsessions_per_person = 16\n";

@@ -1,6 +1,7 @@
 //! The notes of all visits: how many there were of each kind, how long calls took, and what went wrong.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,11 @@ pub(crate) struct Page {
 }
 
 #[derive(Default)]
-pub(crate) struct Ledger(Mutex<Page>);
+pub(crate) struct Ledger {
+    page: Mutex<Page>,
+    /// Failures since the beginning.
+    failures: AtomicUsize,
+}
 
 impl Ledger {
     pub(crate) fn count(&self, event: Event) {
@@ -62,12 +67,9 @@ impl Ledger {
     }
 
     pub(crate) fn failure(&self, what: &str, message: &str) {
-        let number = self.with(|page| {
-            page.failures += 1;
-            page.failures
-        });
-        if number <= PRINTED {
-            eprintln!("FAILED in {what}: {message}");
+        self.with(|page| page.failures += 1);
+        if self.failures.fetch_add(1, Ordering::Relaxed) < PRINTED {
+            eprintln!("FAILED in {what}: {}", shortened(message));
         }
     }
 
@@ -77,8 +79,19 @@ impl Ledger {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Page) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.page.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The beginning and the end: URLs of a login are long, and the reason is behind them.
+fn shortened(message: &str) -> String {
+    const KEPT: usize = 160;
+    let count = message.chars().count();
+    if count <= 2 * KEPT {
+        return message.to_owned();
+    }
+    let (start, end) = (message.chars().take(KEPT), message.chars().skip(count - KEPT));
+    start.chain(" … ".chars()).chain(end).collect()
 }
 
 impl Page {

@@ -91,5 +91,5 @@ async fn visit(ground: Arc<Ground>, visitor: Visitor, number: usize, time: usize
 fn words(error: tokio::task::JoinError) -> String {
     let Ok(panic) = error.try_into_panic() else { return "the visit was cancelled".to_owned() };
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("an assertion does not hold").chars().take(600).collect()
+    text.unwrap_or("an assertion does not hold").to_owned()
 }

@@ -125,11 +125,8 @@ impl Verdict {
 
 /// Judges the ratios of new to base.
 fn judge(ratios: &Figures, better: Better) -> Verdict {
-    let (higher, lower) = if better == Better::Higher {
-        (Verdict::Better, Verdict::Worse)
-    } else {
-        (Verdict::Worse, Verdict::Better)
-    };
+    let (higher, lower) =
+        if better == Better::Higher { (Verdict::Better, Verdict::Worse) } else { (Verdict::Worse, Verdict::Better) };
     if ratios.len() < FEWEST {
         Verdict::NotJudged
     } else if ratios.median() > 1.0 + NOISE && ratios.smallest() > 1.0 {
@@ -148,9 +145,8 @@ enum Scenario {
 }
 
 fn scenarios(row: Row) -> anyhow::Result<Vec<Scenario>> {
-    let of = |dialect, http, connections| {
-        Scenario::Calls(Clients { protocol: Protocol { dialect, http }, connections })
-    };
+    let of =
+        |dialect, http, connections| Scenario::Calls(Clients { protocol: Protocol { dialect, http }, connections });
     let both = |connections| [Version::Http1, Version::Http2].map(|http| of(Dialect::Modern, http, connections));
     Ok(match row {
         Row::Calls => both(CONNECTIONS).into(),

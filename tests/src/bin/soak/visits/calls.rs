@@ -37,7 +37,8 @@ pub(super) async fn visit(ground: &Ground, person: &str, time: usize) -> anyhow:
             add(ground, &mut connection, &client, (round * OF_RUST + number) as f64).await?;
             ground.pause(PAUSE).await;
         }
-        let greeted = call(ground, Language::Rust, &mut connection, &client, "hello", json!({ "name": person })).await?;
+        let greeted =
+            call(ground, Language::Rust, &mut connection, &client, "hello", json!({ "name": person })).await?;
         ensure!(greeted.to_string().contains(person), "hello: {greeted}");
         others(ground, &mut connection, &client).await?;
         if round.is_multiple_of(RENEWED_AFTER) {
