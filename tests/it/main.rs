@@ -21,6 +21,7 @@ mod reload;
 mod rich;
 mod shutdown;
 mod snapshots;
+mod soak;
 mod sources;
 mod typed;
 mod walls;

@@ -47,9 +47,16 @@ pub fn program() -> PathBuf {
     built("tinymcp")
 }
 
-fn built(name: &str) -> PathBuf {
+/// A program of the workspace, which is built beside the tests.
+///
+/// # Panics
+/// If it is not built.
+pub fn built(name: &str) -> PathBuf {
     let executable = std::env::current_exe().expect("a program knows where it is");
-    let profile = executable.ancestors().nth(2).expect("tests are at target/debug/deps");
+    let directory = executable.parent().expect("a program is in a directory");
+    // Tests are at target/debug/deps, programs at target/debug.
+    let is_test = directory.file_name().is_some_and(|name| name == "deps");
+    let profile = if is_test { directory.parent().expect("tests are at target/debug/deps") } else { directory };
     let program = profile.join(name);
     assert!(program.is_file(), "`{}` is not built: run `cargo build --workspace`", program.display());
     program
@@ -58,16 +65,17 @@ fn built(name: &str) -> PathBuf {
 /// A command of the program, in a directory, without the caller's settings in its environment.
 /// The tools of the suite, such as cargo-component and jco, are on its path.
 pub fn tinymcp(directory: &Path) -> Command {
-    command_of("tinymcp", directory)
+    command_of(&program(), directory)
 }
 
 /// The same for the server whose clock tests move.
 pub(crate) fn test_server(directory: &Path) -> Command {
-    command_of("test-server", directory)
+    command_of(&built("test-server"), directory)
 }
 
-fn command_of(program: &str, directory: &Path) -> Command {
-    let mut command = Command::new(built(program));
+/// The same for another build of the program.
+pub(crate) fn command_of(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(directory).stdin(Stdio::null()).env("PATH", suite_path());
     // No test uses what another one has compiled, nor what the one who runs it has.
     command.env("XDG_CACHE_HOME", directory.join(".cache"));

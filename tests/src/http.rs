@@ -1,4 +1,9 @@
 //! Raw HTTP/1.1: every request on a connection of its own, so that dropping it is a client that goes away.
+//! [`Kept`] is a connection for many, of either version.
+
+mod kept;
+
+pub use kept::{Kept, Version};
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -169,6 +169,13 @@ impl Provider {
         state.sent.iter().filter(is_such).cloned().collect()
     }
 
+    /// Forgets what it was sent, and codes and tokens that are of no more use: for servers that run for hours.
+    pub fn forget(&self) {
+        let mut state = self.shared.state();
+        state.sent.clear();
+        state.grants.forget();
+    }
+
     /// Everything that it was sent, as one text to search.
     pub fn transcript(&self) -> String {
         format!("{:#?}", self.shared.state().sent)

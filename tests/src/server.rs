@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
 
-use crate::command::{CommandOutput, finish, run, test_server, tinymcp};
+use crate::command::{CommandOutput, command_of, finish, run, test_server, tinymcp};
 use crate::guests::guest;
 use crate::http::{Answer, Request};
 use crate::log::{Log, Mark};
@@ -29,6 +29,7 @@ pub struct Site {
     listen: SocketAddr,
     variables: Vec<(String, String)>,
     has_clock: bool,
+    program: Option<PathBuf>,
 }
 
 /// A server that runs. It is killed when it is dropped.
@@ -47,7 +48,8 @@ impl Site {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("plugins")).expect("a directory of ours");
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { dir, auth: NO_LOGIN.to_owned(), listen, variables: Vec::new(), has_clock: false }.config("")
+        let auth = NO_LOGIN.to_owned();
+        Self { dir, auth, listen, variables: Vec::new(), has_clock: false, program: None }.config("")
     }
 
     /// Chooses a port now, which stays the same for every server that runs here.
@@ -92,6 +94,13 @@ impl Site {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Serves with another build of the program than the one beside the tests.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
         self
     }
 
@@ -176,8 +185,11 @@ impl Site {
     }
 
     async fn launch_as(self, arguments: &[&str], deadline: Duration) -> Server {
-        let program = if self.has_clock { test_server } else { tinymcp };
-        let mut command = program(self.path());
+        let mut command = match &self.program {
+            Some(program) => command_of(program, self.path()),
+            None if self.has_clock => test_server(self.path()),
+            None => tinymcp(self.path()),
+        };
         command
             .args(arguments)
             .args(["--listen", &self.listen.to_string()])

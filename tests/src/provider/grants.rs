@@ -158,6 +158,14 @@ impl Grants {
         (1..=self.families).for_each(|family| self.end_family(family));
     }
 
+    /// Forgets codes and tokens that are over.
+    pub(super) fn forget(&mut self) {
+        let now = Instant::now();
+        self.codes.retain(|_, code| code.expires > now);
+        self.access.retain(|_, access| !access.is_revoked && access.expires > now);
+        self.refresh.retain(|_, refresh| !refresh.is_revoked);
+    }
+
     /// Every code and token.
     pub fn secrets(&self) -> Vec<String> {
         self.codes.keys().chain(self.access.keys()).chain(self.refresh.keys()).cloned().collect()

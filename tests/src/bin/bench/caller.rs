@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::http::Connection;
+use super::http2::{self, Http2};
+use tinymcp_tests::http::Version;
 
 const MODERN: &str = "2026-07-28";
 const LEGACY: &str = "2025-11-25";
@@ -48,14 +50,44 @@ pub(crate) enum Dialect {
     Echo,
 }
 
+/// A dialect over a version of HTTP.
+#[derive(Clone, Copy)]
+pub(crate) struct Protocol {
+    pub(crate) dialect: Dialect,
+    pub(crate) http: Version,
+}
+
+impl Protocol {
+    /// MCP 2026-07-28 over HTTP/1.1, as most clients come.
+    pub(crate) const USUAL: Self = Self { dialect: Dialect::Modern, http: Version::Http1 };
+}
+
 /// A client of `add` with a connection of its own.
 pub(crate) struct Caller {
-    connection: Connection,
+    link: Link,
     dialect: Dialect,
-    /// Headers that are the same in every request, the request line before them.
-    head: String,
-    request: Vec<u8>,
     body: Vec<u8>,
+}
+
+/// A connection, with the headers that are the same in every request.
+enum Link {
+    /// The request line is before the headers.
+    Http1 {
+        connection: Connection,
+        head: String,
+        request: Vec<u8>,
+    },
+    Http2 {
+        connection: Http2,
+        headers: http::HeaderMap,
+    },
+}
+
+/// An answer as either version brings it.
+struct Received<'a> {
+    status: u16,
+    session_id: Option<String>,
+    body: &'a [u8],
 }
 
 /// The text that an answer of `add` must have.
@@ -68,9 +100,17 @@ struct Answer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AddResult {
-    structured_content: Sum,
+    structured_content: Option<Sum>,
+    /// Read where there is nothing structured.
+    #[serde(default)]
+    content: Vec<Text>,
     #[serde(default)]
     is_error: bool,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -96,18 +136,52 @@ struct Addends {
     b: f64,
 }
 
+impl Link {
+    async fn open(address: SocketAddr, version: Version, head: String) -> anyhow::Result<Self> {
+        Ok(match version {
+            Version::Http1 => Self::Http1 { connection: Connection::open(address).await?, head, request: Vec::new() },
+            Version::Http2 => Self::Http2 { connection: Http2::open(address).await?, headers: http2::headers(&head)? },
+        })
+    }
+
+    /// Sends other headers from now on.
+    fn set_head(&mut self, new: String) -> anyhow::Result<()> {
+        match self {
+            Self::Http1 { head, .. } => *head = new,
+            Self::Http2 { headers, .. } => *headers = http2::headers(&new)?,
+        }
+        Ok(())
+    }
+
+    async fn exchange(&mut self, body: &[u8]) -> anyhow::Result<Received<'_>> {
+        match self {
+            Self::Http1 { connection, head, request } => {
+                request.clear();
+                write!(request, "{head}content-length: {}\r\n\r\n", body.len())?;
+                request.extend_from_slice(body);
+                let (head, body) = connection.exchange(request).await?;
+                Ok(Received { status: head.status, session_id: head.session_id, body })
+            }
+            Self::Http2 { connection, headers } => {
+                let (status, session_id, body) = connection.exchange(headers, body).await?;
+                Ok(Received { status, session_id, body })
+            }
+        }
+    }
+}
+
 impl Caller {
     /// Connects, and begins a session where the dialect has one.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses the handshake.
-    pub(crate) async fn connect(target: &Target, dialect: Dialect) -> anyhow::Result<Self> {
-        let connection = Connection::open(target.address).await?;
+    pub(crate) async fn connect(target: &Target, protocol: Protocol) -> anyhow::Result<Self> {
+        let Protocol { dialect, http } = protocol;
         let head = match dialect {
             Dialect::Modern | Dialect::Echo => modern_head(target, "tools/call", Some("add")),
             Dialect::Legacy => legacy_head(target, None),
         };
-        let mut caller = Self { connection, dialect, head, request: Vec::new(), body: Vec::new() };
+        let mut caller = Self { link: Link::open(target.address, http, head).await?, dialect, body: Vec::new() };
         if dialect == Dialect::Legacy {
             caller.begin_session(target).await.context("no session")?;
         }
@@ -120,12 +194,16 @@ impl Caller {
             "jsonrpc": "2.0", "id": 0, "method": "initialize",
             "params": { "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": client },
         });
-        let (head, _) = self.connection.exchange(&post(&self.head, &initialize)).await?;
-        ensure!(head.status == 200, "`initialize` answered with status {}", head.status);
-        self.head = legacy_head(target, Some(&head.session_id.context("`initialize` gave no session id")?));
+        let answer = self.link.exchange(initialize.to_string().as_bytes()).await?;
+        ensure!(answer.status == 200, "`initialize` answered with status {}", answer.status);
+        let session_id = answer.session_id.context("`initialize` gave no session id")?;
+        // A server that does not know ours answers with one that it knows.
+        let initialized: Value = serde_json::from_slice(last_event(answer.body)).context("`initialize`")?;
+        let version = initialized["result"]["protocolVersion"].as_str().unwrap_or(LEGACY).to_owned();
+        self.link.set_head(legacy_head(target, Some((&version, &session_id))))?;
         let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        let (head, _) = self.connection.exchange(&post(&self.head, &initialized)).await?;
-        ensure!(head.status == 202, "`notifications/initialized` answered with status {}", head.status);
+        let answer = self.link.exchange(initialized.to_string().as_bytes()).await?;
+        ensure!(answer.status == 202, "`notifications/initialized` answered with status {}", answer.status);
         Ok(())
     }
 
@@ -134,19 +212,19 @@ impl Caller {
     /// # Errors
     /// Any answer but the right one, or none in time.
     pub(crate) async fn add(&mut self, id: u64) -> anyhow::Result<()> {
-        self.write_request(id)?;
-        let exchange = timeout(PATIENCE, self.connection.exchange(&self.request));
-        let (head, body) = exchange.await.context("no answer in time")??;
+        self.write_body(id)?;
+        let exchange = timeout(PATIENCE, self.link.exchange(&self.body));
+        let Received { status, body, .. } = exchange.await.context("no answer in time")??;
         let is_right = match self.dialect {
             Dialect::Modern => is_right_answer(id, body),
             Dialect::Legacy => is_right_answer(id, last_event(body)),
             Dialect::Echo => is_right_echo(id, body),
         };
-        ensure!(head.status == 200 && is_right, "status {}: {}", head.status, String::from_utf8_lossy(body));
+        ensure!(status == 200 && is_right, "status {status}: {}", String::from_utf8_lossy(body));
         Ok(())
     }
 
-    fn write_request(&mut self, id: u64) -> std::io::Result<()> {
+    fn write_body(&mut self, id: u64) -> std::io::Result<()> {
         self.body.clear();
         write!(
             self.body,
@@ -159,9 +237,6 @@ impl Caller {
             )?;
         }
         self.body.extend_from_slice(b"}}");
-        self.request.clear();
-        write!(self.request, "{}content-length: {}\r\n\r\n", self.head, self.body.len())?;
-        self.request.extend_from_slice(&self.body);
         Ok(())
     }
 }
@@ -195,8 +270,9 @@ fn modern_head(target: &Target, method: &str, name: Option<&str>) -> String {
     format!("{}mcp-protocol-version: {MODERN}\r\nmcp-method: {method}\r\n{name}", head(target))
 }
 
-fn legacy_head(target: &Target, session_id: Option<&str>) -> String {
-    let session = session_id.map(|id| format!("mcp-protocol-version: {LEGACY}\r\nmcp-session-id: {id}\r\n"));
+/// `session` is the version that was agreed on and the session's id.
+fn legacy_head(target: &Target, session: Option<(&str, &str)>) -> String {
+    let session = session.map(|(version, id)| format!("mcp-protocol-version: {version}\r\nmcp-session-id: {id}\r\n"));
     format!("{}{}", head(target), session.unwrap_or_default())
 }
 
@@ -211,8 +287,19 @@ fn last_event(body: &[u8]) -> &[u8] {
 fn is_right_answer(id: u64, body: &[u8]) -> bool {
     let answer = serde_json::from_slice::<Answer>(body);
     answer.is_ok_and(|Answer { id: answered, result }| {
-        answered == id && !result.is_error && result.structured_content.result == id as f64 + 0.5
+        let sum = match (&result.structured_content, result.content.first()) {
+            (Some(sum), _) => Some(sum.result),
+            (None, Some(Text { text })) => sum_of(text),
+            (None, None) => None,
+        };
+        answered == id && !result.is_error && sum == Some(id as f64 + 0.5)
     })
+}
+
+/// The number that a text is, or that it has as its `result`.
+fn sum_of(text: &str) -> Option<f64> {
+    let sum = serde_json::from_str::<Sum>(text).map(|sum| sum.result);
+    sum.or_else(|_| serde_json::from_str(text)).ok()
 }
 
 fn is_right_echo(id: u64, body: &[u8]) -> bool {
@@ -231,6 +318,10 @@ mod tests {
         let right = br#"{"jsonrpc":"2.0","id":7,"result":{"structuredContent":{"result":7.5},"isError":false}}"#;
         assert!(is_right_answer(7, right));
         assert!(!is_right_answer(8, right));
+        for text in [r#"7.5"#, r#"{\"result\":7.5}"#] {
+            let answer = format!(r#"{{"id":7,"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#);
+            assert!(is_right_answer(7, answer.as_bytes()), "{answer}");
+        }
         for wrong in [
             r#"{"jsonrpc":"2.0","id":7,"result":{"structuredContent":{"result":7.4}}}"#,
             r#"{"jsonrpc":"2.0","id":7,"result":{"structuredContent":{"result":7.5},"isError":true}}"#,

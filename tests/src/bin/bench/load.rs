@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::caller::{Caller, Dialect, Target};
+use super::caller::{Caller, Protocol, Target};
 use super::figures::Figures;
 
 /// Calls under way, until they are told to end.
@@ -31,17 +31,17 @@ impl Load {
     ///
     /// # Errors
     /// When one cannot connect or begin its session.
-    pub(crate) async fn begin(target: &Target, dialect: Dialect, connections: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn begin(target: &Target, protocol: Protocol, connections: usize) -> anyhow::Result<Self> {
         let mut callers = Vec::with_capacity(connections);
         for _ in 0..connections {
-            callers.push(Caller::connect(target, dialect).await?);
+            callers.push(Caller::connect(target, protocol).await?);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = JoinSet::new();
         for (index, caller) in callers.into_iter().enumerate() {
             // Numbers of a million of its own, so that no client could take another's answer for its own.
             let first_id = 1_000_000 * (index as u64 + 1);
-            clients.spawn(call(caller, target.clone(), dialect, first_id, Arc::clone(&stop)));
+            clients.spawn(call(caller, target.clone(), protocol, first_id, Arc::clone(&stop)));
         }
         Ok(Self { clients, stop, began: Instant::now() })
     }
@@ -52,11 +52,11 @@ impl Load {
     /// As [`Load::begin`].
     pub(crate) async fn run(
         target: &Target,
-        dialect: Dialect,
+        protocol: Protocol,
         connections: usize,
         length: Duration,
     ) -> anyhow::Result<Tally> {
-        let load = Self::begin(target, dialect, connections).await?;
+        let load = Self::begin(target, protocol, connections).await?;
         tokio::time::sleep(length).await;
         Ok(load.end().await)
     }
@@ -92,7 +92,7 @@ impl Tally {
     }
 }
 
-async fn call(mut caller: Caller, target: Target, dialect: Dialect, first_id: u64, stop: Arc<AtomicBool>) -> Tally {
+async fn call(mut caller: Caller, target: Target, protocol: Protocol, first_id: u64, stop: Arc<AtomicBool>) -> Tally {
     let mut tally = Tally::default();
     let mut id = first_id;
     while !stop.load(Ordering::Relaxed) {
@@ -104,7 +104,7 @@ async fn call(mut caller: Caller, target: Target, dialect: Dialect, first_id: u6
                 tally.failed += 1;
                 tally.first_failure.get_or_insert_with(|| format!("{error:#}"));
                 // The connection may be broken, or in the middle of an answer.
-                match Caller::connect(&target, dialect).await {
+                match Caller::connect(&target, protocol).await {
                     Ok(fresh) => caller = fresh,
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }

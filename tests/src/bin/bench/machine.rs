@@ -20,13 +20,24 @@ pub(crate) fn print(workshop: &Workshop) -> io::Result<()> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_whitespace().next().unwrap_or("unknown").to_owned();
-    let tinymcp = output(Command::new(workshop.program("tinymcp")).arg("--version"));
+    let tinymcp = output(Command::new(workshop.program()).arg("--version"));
     let rustc = output(Command::new("rustc").arg("--version"));
     let [rmcp, wasmtime, axum] = ["rmcp", "wasmtime", "axum"].map(|package| locked(package).unwrap_or("unknown"));
+    let peers = workshop.peers();
+    let fastmcp = peers.fastmcp.as_ref().map(|python| {
+        let version = "import importlib.metadata as m; print('FastMCP', m.version('fastmcp'))";
+        output(Command::new(python).args(["-c", version]))
+    });
+    let wassette = peers.wassette.as_ref().map(|program| output(Command::new(program).arg("--version")));
+    let peers: Vec<String> = fastmcp.into_iter().chain(wassette).collect();
     let mut out = io::stdout();
     writeln!(out, "machine   {cores} cores, {cpu}, {memory_gib} GiB, Linux {}", kernel.trim())?;
     writeln!(out, "load      {load} before the bench began; above 0.3, somebody else is being measured too")?;
-    writeln!(out, "versions  {tinymcp}, rmcp {rmcp}, wasmtime {wasmtime}, axum {axum}, {rustc}\n")
+    writeln!(out, "versions  {tinymcp}, rmcp {rmcp}, wasmtime {wasmtime}, axum {axum}, {rustc}")?;
+    if !peers.is_empty() {
+        writeln!(out, "peers     {}", peers.join(", "))?;
+    }
+    writeln!(out)
 }
 
 /// The first value of a field in a file of `name : value` lines.

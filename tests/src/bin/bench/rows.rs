@@ -1,17 +1,19 @@
 //! The rows of the table, each with its target (`docs/performance.md` says why).
 
 mod calls;
+pub(crate) mod compare;
 mod instance;
 mod many;
+mod peers;
 mod reload;
 mod replace;
+mod rounds;
 mod start;
 mod warm;
 
 use clap::ValueEnum;
 
 use super::Plan;
-use super::caller::Dialect;
 use super::site::Workshop;
 use super::table::Line;
 
@@ -21,11 +23,13 @@ const CONNECTIONS: usize = 8;
 /// A row of the table.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Row {
-    /// Calls per second over 8 connections, protocol 2026-07-28
+    /// Calls over 8 connections, protocol 2026-07-28, HTTP/1.1 and HTTP/2
     Calls,
+    /// The same over HTTP/1.1, beside FastMCP and, where it is at hand, Wassette
+    Peers,
     /// Calls per second over 8 connections, protocol 2025-11-25 in sessions
     Legacy,
-    /// Latency of calls over one connection
+    /// One call after the other over one connection, HTTP/1.1 and HTTP/2
     Latency,
     /// The cost of a fresh instance, added to a call
     Instance,
@@ -43,8 +47,9 @@ pub(crate) enum Row {
 
 impl Row {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Calls,
+        Self::Peers,
         Self::Legacy,
         Self::Latency,
         Self::Instance,
@@ -63,6 +68,7 @@ impl Row {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Calls => "`tools/call` of `add`, 8 connections, protocol 2026-07-28, JSON answers",
+            Self::Peers => "the same over HTTP/1.1 beside servers of others, each in the newest protocol that it knows",
             Self::Legacy => "the same, protocol 2025-11-25, each connection in a session of its own",
             Self::Latency => "one call of `add` after the other, 1 connection, protocol 2026-07-28",
             Self::Instance => "a call of `add` within the process, and the same codec work without a guest",
@@ -78,8 +84,9 @@ impl Row {
     /// When it could not be measured; a figure that is missed is none.
     pub(crate) async fn measure(self, workshop: &Workshop, plan: Plan) -> anyhow::Result<Vec<Line>> {
         match self {
-            Self::Calls => calls::rates(workshop, plan, Dialect::Modern).await,
-            Self::Legacy => calls::rates(workshop, plan, Dialect::Legacy).await,
+            Self::Calls => calls::rates(workshop, plan).await,
+            Self::Peers => peers::measure(workshop, plan).await,
+            Self::Legacy => calls::legacy(workshop, plan).await,
             Self::Latency => calls::latencies(workshop, plan).await,
             Self::Instance => instance::measure(workshop, plan).await,
             Self::Warm => warm::measure(workshop, plan).await,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,6 +33,33 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// Memory that never settles is taken as it is.
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 
+/// A program that serves, and how it is told to.
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    /// The option before the address to listen at.
+    pub(crate) listen: &'static str,
+    pub(crate) ready: Ready,
+    /// A directory for whatever it keeps, for a program that looks for one.
+    pub(crate) home: Option<PathBuf>,
+}
+
+/// The sign that a server is ready.
+#[derive(Clone, Copy)]
+pub(crate) enum Ready {
+    /// Status 200 at `/readyz`.
+    Says,
+    /// Any answer: the server has no such path.
+    Answers,
+}
+
+impl Program {
+    /// A program that knows `--listen` and `/readyz`, as those of this workspace do.
+    pub(crate) fn ours(path: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self { path, arguments, listen: "--listen", ready: Ready::Says, home: None }
+    }
+}
+
 /// A running server; it is killed when this is dropped.
 pub(crate) struct Server {
     child: Child,
@@ -53,30 +80,28 @@ impl Server {
     ///
     /// # Errors
     /// When it cannot be started, ends, or is not ready in time; with the end of its log.
-    pub(crate) async fn start(
-        program: &Path,
-        arguments: &[OsString],
-        within: Duration,
-    ) -> anyhow::Result<(Self, Duration)> {
+    pub(crate) async fn start(program: &Program, within: Duration) -> anyhow::Result<(Self, Duration)> {
+        let Program { path, arguments, listen, ready, home } = program;
         let address = free_address().await?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(path);
         // Settings of whoever runs the bench must not change what is measured.
-        command.args(arguments).arg("--listen").arg(address.to_string()).env_clear();
+        command.args(arguments).arg(listen).arg(address.to_string()).env_clear();
+        command.envs(home.as_ref().map(|home| ("HOME", home)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let began = Instant::now();
-        let mut child = command.spawn().with_context(|| format!("`{}` cannot be started", program.display()))?;
+        let mut child = command.spawn().with_context(|| format!("`{}` cannot be started", path.display()))?;
         let pid = child.id().context("the server ended at once")?;
         let log = Log { tail: Arc::default(), loads: watch::Sender::new(0) };
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(log.clone().read(stderr));
         }
         let mut server = Self { child, pid, address, log };
-        let ready = tokio::time::timeout(within, server.ready()).await;
+        let ready = tokio::time::timeout(within, server.ready(*ready)).await;
         let log = || format!("the end of its log:\n{}", server.log.tail());
         match ready {
             Ok(Ok(())) => Ok((server, began.elapsed())),
             Ok(Err(error)) => Err(error.context(log())),
-            Err(_elapsed) => bail!("`{}` was not ready within {within:?}; {}", program.display(), log()),
+            Err(_elapsed) => bail!("`{}` was not ready within {within:?}; {}", path.display(), log()),
         }
     }
 
@@ -126,13 +151,13 @@ impl Server {
         self.log.loads.subscribe()
     }
 
-    async fn ready(&mut self) -> anyhow::Result<()> {
+    async fn ready(&mut self, sign: Ready) -> anyhow::Result<()> {
         let request = format!("GET /readyz HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended with {status}");
             }
-            if is_ready(self.address, request.as_bytes()).await {
+            if is_ready(self.address, request.as_bytes(), sign).await {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
@@ -141,10 +166,10 @@ impl Server {
 }
 
 /// Asks over one connection until the answer is yes; `false` if the connection does not come about or breaks.
-async fn is_ready(address: SocketAddr, request: &[u8]) -> bool {
+async fn is_ready(address: SocketAddr, request: &[u8], sign: Ready) -> bool {
     let Ok(mut connection) = Connection::open(address).await else { return false };
     while let Ok((head, _)) = connection.exchange(request).await {
-        if head.status == 200 {
+        if head.status == 200 || matches!(sign, Ready::Answers) {
             return true;
         }
         tokio::time::sleep(LOOK).await;

@@ -8,15 +8,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::server::Server;
+use super::server::{Program, Ready, Server};
 
 /// Time for any server to start when it has nothing to compile.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// The artifacts that are there before the bench begins: programs and plugins.
+#[derive(Clone)]
 pub(crate) struct Workshop {
     /// The directory into which cargo puts programs.
     programs: PathBuf,
+    /// The TinyMCP under measurement.
+    tinymcp: PathBuf,
+    /// Servers of others that are at hand.
+    peers: Peers,
     /// Everything that the bench writes.
     scratch: PathBuf,
     /// The directory of the plugins that the project ships.
@@ -25,6 +30,15 @@ pub(crate) struct Workshop {
     pub(crate) add: Vec<u8>,
     /// The plugin `hello`.
     pub(crate) hello: Vec<u8>,
+}
+
+/// Servers of others, which not every machine has.
+#[derive(Clone, Default)]
+pub(crate) struct Peers {
+    /// A Python that has FastMCP.
+    pub(crate) fastmcp: Option<PathBuf>,
+    /// The program `wassette`.
+    pub(crate) wassette: Option<PathBuf>,
 }
 
 /// A directory that TinyMCP can be started in.
@@ -37,14 +51,20 @@ pub(crate) struct Site {
 impl Workshop {
     /// # Errors
     /// When something was not built: `tests/bench` builds all.
-    pub(crate) fn open() -> anyhow::Result<Self> {
+    pub(crate) fn open(tinymcp: Option<PathBuf>, peers: Peers) -> anyhow::Result<Self> {
         let bench = std::env::current_exe()?;
         let programs = bench.parent().context("the bench is in no directory")?.to_owned();
         let scratch = programs.parent().context("the bench is in no target directory")?.join("bench");
         fs::create_dir_all(&scratch)?;
         let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("plugins");
         let (add, hello) = (plugin(&plugins, "add")?, plugin(&plugins, "hello")?);
-        Ok(Self { programs, scratch, plugins, add, hello })
+        let tinymcp = tinymcp.unwrap_or_else(|| programs.join("tinymcp"));
+        Ok(Self { programs, tinymcp, peers, scratch, plugins, add, hello })
+    }
+
+    /// The same with another TinyMCP.
+    pub(crate) fn with_tinymcp(&self, program: &Path) -> Self {
+        Self { tinymcp: program.to_owned(), ..self.clone() }
     }
 
     /// A plugin of the project, for which not every machine has the toolchain.
@@ -65,9 +85,13 @@ impl Workshop {
         Ok(dir)
     }
 
-    /// The path of a program of this workspace.
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.programs.join(name)
+    /// The program of the TinyMCP under measurement.
+    pub(crate) fn program(&self) -> &Path {
+        &self.tinymcp
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// A site with the two plugins that every checkout has.
@@ -133,8 +157,8 @@ impl Workshop {
     /// # Errors
     /// As [`Server::start`].
     pub(crate) async fn tinymcp_within(&self, site: &Site, within: Duration) -> anyhow::Result<(Server, Duration)> {
-        let arguments = ["serve".into(), "--config".into(), OsString::from(site.config())];
-        Server::start(&self.program("tinymcp"), &arguments, within).await
+        let arguments = vec!["serve".into(), "--config".into(), OsString::from(site.config())];
+        Server::start(&Program::ours(self.tinymcp.clone(), arguments), within).await
     }
 
     /// Starts a server that needs no site.
@@ -142,7 +166,34 @@ impl Workshop {
     /// # Errors
     /// As [`Server::start`].
     pub(crate) async fn baseline(&self, name: &str) -> anyhow::Result<Server> {
-        Ok(Server::start(&self.program(name), &[], START_WITHIN).await?.0)
+        Ok(Server::start(&Program::ours(self.programs.join(name), Vec::new()), START_WITHIN).await?.0)
+    }
+
+    /// Starts FastMCP with an `add` of its own.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub(crate) async fn fastmcp(&self, python: &Path) -> anyhow::Result<Server> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/bench/fastmcp_add.py");
+        let mut program = Program::ours(python.to_owned(), vec![script.into()]);
+        program.home = Some(self.kept_dir("fastmcp-home")?);
+        Ok(Server::start(&program, START_WITHIN).await?.0)
+    }
+
+    /// Starts Wassette with the component that TinyMCP serves.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub(crate) async fn wassette(&self, program: &Path) -> anyhow::Result<Server> {
+        let home = self.kept_dir("wassette-home")?;
+        let components = self.kept_dir("wassette-home/components")?;
+        fs::write(components.join("add.wasm"), &self.add)?;
+        let mut arguments: Vec<OsString> =
+            ["serve", "--streamable-http", "--disable-builtin-tools"].map(Into::into).into();
+        arguments.extend(["--component-dir".into(), components.into()]);
+        let (path, home) = (program.to_owned(), Some(home));
+        let program = Program { path, arguments, listen: "--bind-address", ready: Ready::Answers, home };
+        Ok(Server::start(&program, START_WITHIN).await?.0)
     }
 }
 

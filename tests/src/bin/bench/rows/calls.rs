@@ -1,96 +1,43 @@
-//! Calls of `add`: TinyMCP, a bare rmcp server and an axum echo in turn, each round with processes of its own.
+//! Calls of `add`: TinyMCP, a bare rmcp server and an axum echo, over HTTP/1.1 and HTTP/2.
 
-use std::time::Duration;
-
-use anyhow::Context as _;
-
-use tinymcp_tests::browser::Browser;
-use tinymcp_tests::oauth::{Kind, OAuthClient};
+use tinymcp_tests::http::Version;
 
 use super::CONNECTIONS;
+use super::rounds::{Clients, Contestant, Round, figures, ratios, rounds, version_name};
 use crate::Plan;
-use crate::caller::{Dialect, Target};
-use crate::figures::{Figures, Goal, Unit};
-use crate::load::{Load, Tally};
-use crate::server::Server;
-use crate::site::{Site, Workshop};
+use crate::caller::{Dialect, Protocol};
+use crate::figures::{Goal, Unit};
+use crate::site::Workshop;
 use crate::table::Line;
 
-/// Calls before each round that are not counted: caches, memory and the processor's clock come up to speed.
-const WARM_UP: Duration = Duration::from_millis(500);
-
-/// The server under measurement.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Contestant {
-    Tinymcp,
-    Rmcp,
-    Echo,
-}
-
-/// One round of one of them.
-struct Round {
-    contestant: Contestant,
-    tally: Tally,
-    /// Processor time that the server took for a call, in seconds.
-    cpu_per_call: f64,
-}
-
-impl Contestant {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Tinymcp => "tinymcp, add as a component",
-            Self::Rmcp => "rmcp, add in native code",
-            Self::Echo => "axum, the request as it came",
-        }
-    }
-
-    async fn start(self, workshop: &Workshop, site: &Site) -> anyhow::Result<Server> {
-        match self {
-            Self::Tinymcp => Ok(workshop.tinymcp(site).await?.0),
-            Self::Rmcp => workshop.baseline("baseline-rmcp").await,
-            Self::Echo => workshop.baseline("baseline-echo").await,
-        }
-    }
-
-    /// Whom to call. TinyMCP is measured as people use it: logged in.
-    async fn target(self, server: &Server) -> anyhow::Result<Target> {
-        let mut target = Target::open(server.address);
-        if self == Self::Tinymcp {
-            let base = format!("http://localhost:{}", server.address.port()).parse()?;
-            let client = OAuthClient::register(&base, Kind::ClaudeCode).await;
-            target.token = Some(client.log_in(&mut Browser::of("alice")).await.access);
-        }
-        Ok(target)
-    }
-}
+const VERSIONS: [Version; 2] = [Version::Http1, Version::Http2];
 
 /// Calls in a second. The ratios are what counts: they are those of one round, and so of one state of the machine.
 ///
 /// # Errors
 /// When a server does not start, or gives any wrong answer.
-pub(super) async fn rates(workshop: &Workshop, plan: Plan, dialect: Dialect) -> anyhow::Result<Vec<Line>> {
-    let contestants: &[Contestant] = match dialect {
-        Dialect::Legacy => &[Contestant::Tinymcp, Contestant::Rmcp],
-        Dialect::Modern | Dialect::Echo => &[Contestant::Tinymcp, Contestant::Rmcp, Contestant::Echo],
-    };
-    let rounds = rounds(workshop, plan, contestants, dialect, CONNECTIONS).await?;
+pub(super) async fn rates(workshop: &Workshop, plan: Plan) -> anyhow::Result<Vec<Line>> {
     let mut lines = Vec::new();
-    for contestant in contestants {
-        let rates = figures(&rounds, *contestant, |round| round.tally.rate());
-        lines.push(Line::new(contestant.name(), rates, Unit::PerSecond));
+    for http in VERSIONS {
+        let clients = Clients { protocol: Protocol { dialect: Dialect::Modern, http }, connections: CONNECTIONS };
+        let rounds = rounds(workshop, plan, &Contestant::USUAL, clients).await?;
+        lines.extend(lines_of(&rounds, &Contestant::USUAL, http));
     }
-    let to_rmcp = Line::new("tinymcp / rmcp", ratios(&rounds, Contestant::Rmcp), Unit::Ratio);
-    let to_echo = Line::new("tinymcp / axum", ratios(&rounds, Contestant::Echo), Unit::Ratio);
-    match dialect {
-        // For information: the figures to reach are those of the modern era.
-        Dialect::Legacy => lines.push(to_rmcp),
-        Dialect::Modern | Dialect::Echo => lines
-            .extend([to_rmcp.goal(Goal::AtLeast(0.8)).later(Goal::AtLeast(1.2)), to_echo.later(Goal::AtLeast(0.4))]),
-    }
-    for contestant in contestants {
-        let cpu = figures(&rounds, *contestant, |round| round.cpu_per_call);
-        lines.push(Line::new(format!("CPU per call: {}", contestant.name()), cpu, Unit::Microseconds));
-    }
+    Ok(lines)
+}
+
+/// The same in sessions of the legacy era, for information.
+///
+/// # Errors
+/// As [`rates`].
+pub(super) async fn legacy(workshop: &Workshop, plan: Plan) -> anyhow::Result<Vec<Line>> {
+    let contestants = [Contestant::Tinymcp, Contestant::Rmcp];
+    let protocol = Protocol { dialect: Dialect::Legacy, http: Version::Http1 };
+    let rounds = rounds(workshop, plan, &contestants, Clients { protocol, connections: CONNECTIONS }).await?;
+    let mut lines = rate_lines(&rounds, &contestants, "");
+    let ratio = ratios(&rounds, Contestant::Rmcp, |round| round.tally.rate());
+    lines.push(Line::new("tinymcp / rmcp", ratio, Unit::Ratio));
+    lines.extend(cost_lines(&rounds, &contestants, ""));
     Ok(lines)
 }
 
@@ -99,73 +46,67 @@ pub(super) async fn rates(workshop: &Workshop, plan: Plan, dialect: Dialect) -> 
 /// # Errors
 /// As [`rates`].
 pub(super) async fn latencies(workshop: &Workshop, plan: Plan) -> anyhow::Result<Vec<Line>> {
-    let contestants = [Contestant::Tinymcp, Contestant::Rmcp, Contestant::Echo];
-    let rounds = rounds(workshop, plan, &contestants, Dialect::Modern, 1).await?;
     let mut lines = Vec::new();
-    for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
-        for contestant in contestants {
-            let latencies = figures(&rounds, contestant, |round| round.tally.latencies().at(share));
-            lines.push(Line::new(format!("{name}: {}", contestant.name()), latencies, Unit::Microseconds));
+    for http in VERSIONS {
+        let clients = Clients { protocol: Protocol { dialect: Dialect::Modern, http }, connections: 1 };
+        let rounds = rounds(workshop, plan, &Contestant::USUAL, clients).await?;
+        let prefix = format!("{} ", version_name(http));
+        lines.extend(latency_lines(&rounds, &Contestant::USUAL, &prefix));
+        for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
+            let ratio = ratios(&rounds, Contestant::Rmcp, |round| round.tally.latencies().at(share));
+            let line = Line::new(format!("{prefix}{name}: tinymcp / rmcp"), ratio, Unit::Ratio);
+            lines.push(line.goal(Goal::AtMost(1.0)));
         }
+        lines.extend(cost_lines(&rounds, &Contestant::USUAL, &prefix));
     }
     Ok(lines)
 }
 
-async fn rounds(
-    workshop: &Workshop,
-    plan: Plan,
-    contestants: &[Contestant],
-    dialect: Dialect,
-    connections: usize,
-) -> anyhow::Result<Vec<Round>> {
-    let site = workshop.site_with_login()?;
-    let mut rounds = Vec::new();
-    for number in 0..plan.rounds {
-        // Nobody is always the first, or always behind the same other.
-        let mut order = contestants.to_vec();
-        order.rotate_left(number % contestants.len());
-        for contestant in order {
-            let round = round(workshop, plan, &site, contestant, dialect, connections).await;
-            rounds.push(round.with_context(|| contestant.name())?);
+fn lines_of(rounds: &[Round], contestants: &[Contestant], http: Version) -> Vec<Line> {
+    let prefix = format!("{} ", version_name(http));
+    // What is to be reached is reached over HTTP/1.1, which most clients speak to a server without TLS.
+    let with_goal = |line: Line, goal| if http == Version::Http1 { line.goal(goal) } else { line };
+    let mut lines = rate_lines(rounds, contestants, &prefix);
+    for (other, least) in [(Contestant::Rmcp, 1.5), (Contestant::Echo, 0.55)] {
+        let ratio = ratios(rounds, other, |round| round.tally.rate());
+        let line = Line::new(format!("{prefix}tinymcp / {}", other.short_name()), ratio, Unit::Ratio);
+        lines.push(with_goal(line, Goal::AtLeast(least)));
+    }
+    lines.extend(cost_lines(rounds, contestants, &prefix));
+    let ratio = ratios(rounds, Contestant::Rmcp, |round| round.cpu_per_call);
+    let line = Line::new(format!("{prefix}CPU per call: tinymcp / rmcp"), ratio, Unit::Ratio);
+    lines.push(with_goal(line, Goal::AtMost(0.62)));
+    lines.extend(latency_lines(rounds, contestants, &prefix));
+    lines
+}
+
+/// Calls in a second.
+pub(super) fn rate_lines(rounds: &[Round], contestants: &[Contestant], prefix: &str) -> Vec<Line> {
+    let line = |contestant: &Contestant| {
+        let rates = figures(rounds, *contestant, |round| round.tally.rate());
+        Line::new(format!("{prefix}{}", contestant.name()), rates, Unit::PerSecond)
+    };
+    contestants.iter().map(line).collect()
+}
+
+/// Processor time of a call.
+pub(super) fn cost_lines(rounds: &[Round], contestants: &[Contestant], prefix: &str) -> Vec<Line> {
+    let line = |contestant: &Contestant| {
+        let cpu = figures(rounds, *contestant, |round| round.cpu_per_call);
+        Line::new(format!("{prefix}CPU per call: {}", contestant.short_name()), cpu, Unit::Microseconds)
+    };
+    contestants.iter().map(line).collect()
+}
+
+/// Median and p99 of a call.
+pub(super) fn latency_lines(rounds: &[Round], contestants: &[Contestant], prefix: &str) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
+        for contestant in contestants {
+            let latencies = figures(rounds, *contestant, |round| round.tally.latencies().at(share));
+            let what = format!("{prefix}{name}: {}", contestant.short_name());
+            lines.push(Line::new(what, latencies, Unit::Microseconds));
         }
     }
-    Ok(rounds)
-}
-
-async fn round(
-    workshop: &Workshop,
-    plan: Plan,
-    site: &Site,
-    contestant: Contestant,
-    dialect: Dialect,
-    connections: usize,
-) -> anyhow::Result<Round> {
-    let dialect = if contestant == Contestant::Echo { Dialect::Echo } else { dialect };
-    let server = contestant.start(workshop, site).await?;
-    let target = contestant.target(&server).await?;
-    Load::run(&target, dialect, connections, WARM_UP).await?;
-    let cpu_before = server.cpu_time()?;
-    let tally = Load::run(&target, dialect, connections, plan.round).await?;
-    let cpu = server.cpu_time()?.saturating_sub(cpu_before);
-    server.end().await?;
-    if let Some(failure) = &tally.first_failure {
-        anyhow::bail!(
-            "{} of {} calls failed, the first with: {failure}",
-            tally.failed,
-            tally.failed + tally.answered()
-        );
-    }
-    let cpu_per_call = cpu.as_secs_f64() / tally.answered() as f64;
-    Ok(Round { contestant, tally, cpu_per_call })
-}
-
-fn figures(rounds: &[Round], contestant: Contestant, figure: impl Fn(&Round) -> f64) -> Figures {
-    rounds.iter().filter(|round| round.contestant == contestant).map(figure).collect()
-}
-
-/// The rate of TinyMCP as a share of the other's, round by round.
-fn ratios(rounds: &[Round], other: Contestant) -> Figures {
-    let rates =
-        |contestant| rounds.iter().filter(move |round| round.contestant == contestant).map(|it| it.tally.rate());
-    rates(Contestant::Tinymcp).zip(rates(other)).map(|(ours, theirs)| ours / theirs).collect()
+    lines
 }

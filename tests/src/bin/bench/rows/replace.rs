@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use tokio::time::timeout;
 
 use super::CONNECTIONS;
-use crate::caller::{Dialect, Target};
+use crate::caller::{Protocol, Target};
 use crate::figures::{Figures, Goal, Unit};
 use crate::load::Load;
 use crate::site::{Workshop, variant};
@@ -25,7 +25,7 @@ pub(super) async fn measure(workshop: &Workshop) -> anyhow::Result<Vec<Line>> {
     let versions = [variant(&workshop.add, 0), variant(&workshop.add, 1)];
     let (server, _) = workshop.tinymcp(&site).await?;
     let mut loads = server.loads();
-    let load = Load::begin(&Target::open(server.address), Dialect::Modern, CONNECTIONS).await?;
+    let load = Load::begin(&Target::open(server.address), Protocol::USUAL, CONNECTIONS).await?;
     let mut delays = Vec::with_capacity(REPLACEMENTS);
     for version in versions.iter().cycle().take(REPLACEMENTS) {
         let before = *loads.borrow();
