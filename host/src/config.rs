@@ -23,6 +23,8 @@ pub mod effective;
 pub mod egress;
 pub mod environment;
 pub mod free;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod invocation;
 pub mod key;
 pub mod keys;

@@ -3,6 +3,8 @@
 //! No claim of a token makes it valid. Algorithms come from the configuration and from the key,
 //! keys from a URL that is known beforehand; the token only names one of them.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keys;
 #[cfg(test)]
 mod tests;

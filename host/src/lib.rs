@@ -15,7 +15,8 @@
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
 //!   numbers.
 //! - [`sanitize`]: strangers' text, fit for readers and logs. [`log_limiter`]: records that strangers can cause.
-//! - [`atomic_file`]: files that are replaced whole.
+//! - [`atomic_file`]: files that are replaced whole. [`sync`]: primitives of what is shared by hand.
+//! - `fuzzing`: readers of foreign bytes, for fuzzers; not in a build for people.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` has a walk-through of each flow.
@@ -29,6 +30,9 @@ pub mod clock;
 pub mod config;
 mod diagnosis;
 pub mod fetch;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod html;
 pub mod http;
 mod jwks;
@@ -43,4 +47,5 @@ mod sanitize;
 mod schemes;
 pub mod state;
 pub mod store;
+mod sync;
 pub mod vault;

@@ -33,3 +33,5 @@ mod tasks;
 pub use self::answer::error_response;
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::request_state::fuzzing::request_state as request_state_fuzzing;

@@ -58,7 +58,7 @@ impl Vault {
     }
 
     /// A vault without a state directory; different bytes give different keys.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub fn for_tests(byte: u8) -> Self {
         Self { purpose: "tests", current: Arc::new(Keys::derive(&[byte; 32])), previous: Arc::new([]) }
     }

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use url::{Host, Position, Url, form_urlencoded};
 
+use crate::sse::EventReader;
 use crate::within;
 
 /// A request that has not been sent.
@@ -56,7 +57,7 @@ pub struct Events {
     body: Incoming,
     /// All that has come.
     raw: Vec<u8>,
-    unread: Vec<u8>,
+    reader: EventReader,
     ready: VecDeque<Value>,
     _connection: Connection,
 }
@@ -218,7 +219,13 @@ impl OpenAnswer {
     /// The body as events.
     pub fn events(self) -> Events {
         let Self { body, connection, .. } = self;
-        Events { body, raw: Vec::new(), unread: Vec::new(), ready: VecDeque::new(), _connection: connection }
+        Events {
+            body,
+            raw: Vec::new(),
+            reader: EventReader::default(),
+            ready: VecDeque::new(),
+            _connection: connection,
+        }
     }
 
     /// Waits for the rest of the body.
@@ -314,19 +321,10 @@ impl Events {
         messages
     }
 
-    /// Events end with an empty line; only the lines of `data` matter here, and some events have none.
     fn take(&mut self, bytes: &[u8]) {
         self.raw.extend(bytes);
-        self.unread.extend(bytes.iter().filter(|byte| **byte != b'\r'));
-        while let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
-            let event: Vec<u8> = self.unread.drain(..end + 2).collect();
-            let event = String::from_utf8_lossy(&event);
-            let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim).collect();
-            let data = data.join("\n");
-            if !data.is_empty() {
-                self.ready.push_back(serde_json::from_str(&data).expect("messages are JSON"));
-            }
-        }
+        let messages = self.reader.take(bytes);
+        self.ready.extend(messages.iter().map(|data| serde_json::from_str::<Value>(data).expect("messages are JSON")));
     }
 }
 

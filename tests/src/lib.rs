@@ -61,6 +61,7 @@ pub mod log;
 pub mod oauth;
 pub mod provider;
 pub mod server;
+pub mod sse;
 pub mod world;
 
 use std::future::Future;

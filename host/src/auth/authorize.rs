@@ -5,6 +5,9 @@
 //! declared the client, since a redirect to whatever a stranger has registered would lend it this server's name
 //! (RFC 9700 §4.11.2). A request that passes becomes the consent page, and writes nothing.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
+
 use std::sync::Arc;
 
 use axum::body::Body;

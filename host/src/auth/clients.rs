@@ -5,6 +5,8 @@
 //! - [`redirect`]: the URIs that any of them may be sent back to.
 
 pub mod document;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub(in crate::auth) mod id;
 pub(in crate::auth) mod redirect;
 pub(in crate::auth) mod registration;
@@ -249,7 +251,7 @@ impl Client {
     }
 
     /// A client that registered these.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn for_tests(id: &str, redirect_uris: &[&str]) -> Self {
         Self {
             redirects: Redirects::Registered(redirect_uris.iter().map(|uri| (*uri).to_owned()).collect()),

@@ -97,7 +97,7 @@ impl People {
     }
 
     /// Rules that stay as they are.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn fixed(config: Config, is_local: bool) -> Self {
         let rules = watch::channel(Arc::new(Rules::of(&config))).1;
         Self { config: watch::channel(Arc::new(config)).1, is_local, rules, signal: watch::channel(()).1 }

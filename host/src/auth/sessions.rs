@@ -12,6 +12,7 @@ mod concurrency;
 mod record;
 mod refresh;
 mod refused;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,10 +24,11 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 use self::cache::SessionCache;
+pub(super) use self::concurrency::StartTime;
 use self::concurrency::{AnswerCache, PendingRenewals};
-pub(super) use self::concurrency::{StartTime, Turns};
 pub(super) use self::record::Answer;
 use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
+pub(super) use self::turns::Turns;
 use super::errors::OAuthError;
 use super::people::People;
 use super::tokens::{Family, Token, TokenHash, TokenKind};

@@ -17,6 +17,8 @@ pub mod checkup;
 mod claims;
 mod discovery;
 mod faults;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod id_token;
 mod inquiry;
 pub mod local;

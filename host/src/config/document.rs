@@ -123,7 +123,8 @@ impl From<Json> for Node {
 /// # Errors
 /// Every line that is not TOML; the tree is then not worth looking at.
 pub(super) fn parse(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
-    let mut parser = Parser { file, text, problems: Vec::new() };
+    let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let mut parser = Parser { file, breaks, problems: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
@@ -138,14 +139,14 @@ pub(super) fn parse(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
 
 struct Parser<'t> {
     file: &'t Arc<str>,
-    text: &'t str,
+    /// The ends of lines. Every value asks for its own.
+    breaks: Vec<usize>,
     problems: Vec<Problem>,
 }
 
 impl Parser<'_> {
     fn source(&self, offset: usize) -> Source {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        Source::line(self.file, 1 + before.iter().filter(|byte| **byte == b'\n').count())
+        Source::line(self.file, 1 + self.breaks.partition_point(|at| *at < offset))
     }
 
     fn problem(&mut self, offset: usize, message: String) {

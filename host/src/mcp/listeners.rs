@@ -1,5 +1,7 @@
 //! Notifications of changes: one per change of a list or a resource, and none if a list stays the same.
 
+mod changes;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,14 +9,15 @@ use std::time::Duration;
 use rmcp::RoleServer;
 use rmcp::model::ResourceUpdatedNotificationParam;
 use rmcp::service::{Peer, SubscriptionContext, SubscriptionSendError};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::changes::{Announcement, Changes, Lists};
 use super::preferences::Preferences;
 use crate::plugins::Plugins;
 use crate::plugins::announcements::ResourceUpdated;
-use crate::plugins::catalog::{Catalog, Revisions};
+use crate::plugins::catalog::Catalog;
 use crate::plugins::served::Served;
 use crate::principal::{self, Principal};
 
@@ -57,23 +60,7 @@ impl Reach {
     }
 }
 
-/// The lists that have changed.
-#[derive(Debug, Clone, Copy, Default)]
-struct Lists {
-    tools: bool,
-    prompts: bool,
-    resources: bool,
-}
-
 impl Lists {
-    fn between(before: Revisions, now: Revisions) -> Self {
-        Self {
-            tools: before.tools != now.tools,
-            prompts: before.prompts != now.prompts,
-            resources: before.resources != now.resources,
-        }
-    }
-
     /// The lists that have changed for a person whose scopes have changed.
     fn of_other_reach(catalog: &Catalog, before: &Reach, now: &Reach) -> Self {
         let differs = |served: &Served| before.covers(served) != now.covers(served);
@@ -84,17 +71,6 @@ impl Lists {
                 || catalog.templates().iter().any(|template| differs(&template.served)),
         }
     }
-}
-
-/// A change that clients are told of.
-#[derive(Debug, Clone)]
-enum Announcement {
-    /// Lists have changed for everybody.
-    Lists(Lists),
-    /// The rules of authorization have changed, and with them some people's lists.
-    Rules,
-    /// A resource has changed.
-    Resource(ResourceUpdated),
 }
 
 impl Listeners {
@@ -250,43 +226,4 @@ async fn tell_subscription(subscription: &SubscriptionContext, lists: Lists) -> 
         sink.notify_resource_list_changed().await?;
     }
     Ok(())
-}
-
-/// The changes from now on.
-struct Changes {
-    catalogs: watch::Receiver<Arc<Catalog>>,
-    seen: Revisions,
-    updates: broadcast::Receiver<ResourceUpdated>,
-    rules: watch::Receiver<()>,
-}
-
-impl Changes {
-    fn of(plugins: &Plugins, mut rules: watch::Receiver<()>) -> Self {
-        let mut catalogs = plugins.changes();
-        let seen = catalogs.borrow_and_update().revisions();
-        rules.mark_unchanged();
-        Self { catalogs, seen, updates: plugins.updates(), rules }
-    }
-
-    /// Waits for the next change; `None` at the end.
-    async fn next(&mut self) -> Option<Announcement> {
-        let before = self.seen;
-        loop {
-            tokio::select! {
-                changed = self.catalogs.wait_for(|catalog| catalog.revisions() != before) => {
-                    let now = changed.ok()?.revisions();
-                    self.seen = now;
-                    return Some(Announcement::Lists(Lists::between(before, now)));
-                }
-                // The rules of a server without a login never change.
-                Ok(()) = self.rules.changed() => return Some(Announcement::Rules),
-                updated = self.updates.recv() => match updated {
-                    Ok(updated) => return Some(Announcement::Resource(updated)),
-                    // Too many at once: the oldest are lost.
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                }
-            }
-        }
-    }
 }

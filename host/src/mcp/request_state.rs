@@ -3,6 +3,9 @@
 //! A client gets it as a text that only this server can read, and that is valid for one person through one client, one
 //! request and an hour. Any other text is refused.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::mcp) mod fuzzing;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rmcp::ErrorData;

@@ -14,6 +14,7 @@ mod links;
 mod offer;
 mod pending_lists;
 mod publication;
+mod publisher;
 mod relisting;
 pub(super) mod single_file;
 pub mod unknown;
@@ -35,6 +36,7 @@ use self::job::{LoadJob, LoadOutcome};
 use self::ledger::Ledger;
 use self::offer::Names;
 use self::pending_lists::{Relisting, Step};
+use self::publisher::Publisher;
 use self::watch::Watch;
 use super::announcements::List;
 use super::catalog::Catalog;
@@ -70,8 +72,7 @@ pub(super) struct Registry {
     /// Lists that plugins announced since the last catalog.
     announced: BTreeSet<List>,
     last_load: LoadId,
-    catalog: channel::Sender<Arc<Catalog>>,
-    ready: channel::Sender<bool>,
+    publisher: Publisher<Catalog>,
     /// Set while there is something to publish.
     publish_by: Option<Instant>,
     is_missing: bool,
@@ -108,8 +109,7 @@ impl Registry {
             relisting: Relisting::default(),
             announced: BTreeSet::new(),
             last_load: 0,
-            catalog,
-            ready,
+            publisher: Publisher::new(catalog, ready),
             publish_by: None,
             is_missing: false,
             patience,
@@ -143,7 +143,7 @@ impl Registry {
                 look_at = Instant::now() + next;
             }
             self.settle_first_scan();
-            let is_ready = *self.ready.borrow();
+            let is_ready = self.publisher.is_ready();
             // Nobody is told of the parts of the first scan.
             let publish_by = self.publish_by.filter(|_| is_ready);
             let publish_at = publish_by.map(|by| if self.loads.is_empty() { Instant::now() } else { by });

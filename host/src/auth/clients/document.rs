@@ -4,6 +4,8 @@
 //! The document is fetched anew within the bounds of the cache. Nothing of it is stored.
 
 mod cache;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod metadata;
 mod shipped;
 #[cfg(test)]

@@ -18,6 +18,8 @@ mod costly;
 mod features;
 mod frame;
 mod functions;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod outcome;
 mod process;
 

@@ -1,7 +1,5 @@
 //! The end of the first scan, and the catalogs that the registry publishes.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::{PUBLISH_WITHIN, Registry};
@@ -15,7 +13,7 @@ impl Registry {
         if self.is_settled || self.is_missing {
             return;
         }
-        let is_ready = *self.ready.borrow();
+        let is_ready = self.publisher.is_ready();
         if self.loads.is_empty() {
             self.is_settled = true;
             self.publish();
@@ -34,7 +32,7 @@ impl Registry {
             );
         }
         if !is_ready {
-            self.ready.send_replace(true);
+            self.publisher.settle();
         }
     }
 
@@ -51,7 +49,7 @@ impl Registry {
         let announced = std::mem::take(&mut self.announced);
         let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
-        self.catalog.send_if_modified(|catalog| {
+        self.publisher.publish(|catalog| {
             let next = catalog.replaced_by(offerings, plugins, &announced);
             let is_new_list = next.revisions().tools != catalog.revisions().tools;
             if is_new_list {
@@ -60,8 +58,7 @@ impl Registry {
                     "list of tools changed; clients that ignore `list_changed` must reconnect"
                 );
             }
-            *catalog = Arc::new(next);
-            true
+            next
         });
         self.runtime.warm.sweep();
     }

@@ -57,18 +57,17 @@ fn a_name_whose_owner_is_gone_goes_to_the_first_file_in_order() {
 #[tokio::test]
 async fn the_first_scan_ends_without_what_is_still_loading() {
     let mut registry = registry();
-    let ready = registry.ready.subscribe();
     registry.loads.spawn(std::future::pending());
     let later = Instant::now() + Duration::from_secs(3600);
     for (by, is_ready) in [(None, false), (Some(later), false), (Some(Instant::now()), true)] {
         registry.ready_by = by;
         registry.settle_first_scan();
-        assert_eq!(*ready.borrow(), is_ready, "{by:?}");
+        assert_eq!(registry.publisher.is_ready(), is_ready, "{by:?}");
         // Whose names are whose waits for all.
         assert!(!registry.is_settled);
     }
     registry.loads.abort_all();
     while registry.loads.join_next().await.is_some() {}
     registry.settle_first_scan();
-    assert!(registry.is_settled && *ready.borrow());
+    assert!(registry.is_settled && registry.publisher.is_ready());
 }

@@ -7,11 +7,10 @@
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::collections::hash_map;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::oneshot;
+use std::sync::{Arc, PoisonError};
 
 use crate::config::Limits;
+use crate::sync::{Mutex, MutexGuard, oneshot};
 
 /// The person behind a call: `Principal::person`, or nobody, when the host itself asks a plugin.
 pub(in crate::plugins) type Person = Option<[u8; 32]>;

@@ -4,21 +4,18 @@
 //! made. It is put here only after a call that went well; an error, a deadline, a cancelled call, a reload or changed
 //! terms end it.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+mod pool;
 
-use tokio::time::Instant;
+use std::sync::{Arc, Weak};
+
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
+use self::pool::Pool;
 use crate::plugins::imports::guest::Guest;
 use crate::plugins::plugin::Plugin;
 use crate::plugins::served::{Served, Terms};
 use crate::principal::Principal;
-
-/// Time that an instance waits for its person to call again.
-const IDLE: Duration = Duration::from_secs(300);
 
 /// The owner of an instance. It is good for as long as version and terms are in force.
 pub(in crate::plugins) struct Owner {
@@ -34,61 +31,29 @@ pub(in crate::plugins) struct WarmInstance {
     pub(in crate::plugins) instance: Instance,
 }
 
-/// A warm instance, its owner, and the end of its last call.
-struct IdleInstance {
-    owner: Owner,
-    live: WarmInstance,
-    since: Instant,
-}
-
 /// All instances that are kept. The longest unused makes room for the next.
 #[derive(Clone)]
-pub(in crate::plugins) struct Warm {
-    kept: Arc<Mutex<VecDeque<IdleInstance>>>,
-    capacity: usize,
-}
+pub(in crate::plugins) struct Warm(Arc<Pool<Owner, WarmInstance>>);
 
 impl Warm {
     /// Room for so many instances.
     pub(in crate::plugins) fn new(capacity: usize) -> Self {
-        Self { kept: Arc::default(), capacity }
+        Self(Arc::new(Pool::new(capacity)))
     }
 
     /// An instance of this owner, the one that was used last.
     pub(in crate::plugins) fn take(&self, owner: &Owner) -> Option<WarmInstance> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = kept.iter().rposition(|kept| kept.owner.is(owner))?;
-        kept.remove(index).filter(|kept| kept.since.elapsed() < IDLE).map(|kept| kept.live)
+        self.0.take(|kept| kept.is(owner))
     }
 
     /// Keeps an instance for its owner's next call.
     pub(in crate::plugins) fn put(&self, owner: Owner, live: WarmInstance) {
-        // Freeing an instance takes a while, and others wait for the lock.
-        let mut freed = Vec::new();
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_back(IdleInstance { owner, live, since: Instant::now() });
-        while kept.len() > self.capacity {
-            freed.extend(kept.pop_front());
-        }
-        drop(kept);
-        drop(freed);
+        self.0.put(owner, live);
     }
 
     /// Frees instances that nobody can use any more, or has not used for long.
     pub(in crate::plugins) fn sweep(&self) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stay, freed): (VecDeque<IdleInstance>, Vec<IdleInstance>) =
-            kept.drain(..).fold(Default::default(), |(mut stay, mut freed), kept| {
-                if kept.owner.is_in_force() && kept.since.elapsed() < IDLE {
-                    stay.push_back(kept);
-                } else {
-                    freed.push(kept);
-                }
-                (stay, freed)
-            });
-        *kept = stay;
-        drop(kept);
-        drop(freed);
+        self.0.sweep(Owner::is_in_force);
     }
 }
 
@@ -112,6 +77,7 @@ impl Owner {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Duration;
 
     use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
@@ -142,12 +108,11 @@ mod tests {
         let warm = &plugins.runtime.warm;
         warm.put(owner(&plugins), live(&plugins).await);
         warm.sweep();
-        let kept = || warm.kept.lock().unwrap();
-        assert_eq!(kept().len(), 1);
+        assert_eq!(warm.0.len(), 1);
 
-        kept()[0].since = Instant::now() - IDLE;
+        warm.0.age();
         let freed = async {
-            while !kept().is_empty() {
+            while warm.0.len() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

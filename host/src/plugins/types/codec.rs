@@ -18,6 +18,8 @@ use self::unquote::Reading;
 use crate::plugins::types::shape::Signature;
 
 mod arguments;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keys;
 mod lift;
 mod outcome;

@@ -13,6 +13,8 @@ use crate::plugins::names::FunctionName;
 use crate::sanitize::{clean, cut};
 
 mod attach;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod lexer;
 mod outline;
 mod package;
@@ -134,7 +136,8 @@ impl Docs {
             description: some_text(cut(&read.description, MAX_DESCRIPTION_BYTES)),
             title: read.title.and_then(|title| some_text(cut(&title.replace('\n', " "), MAX_TITLE_BYTES))),
             returns: read.returns.and_then(|returns| some_text(cut(&returns, MAX_DESCRIPTION_BYTES))),
-            params: params.collect(),
+            // A tag without a text is none.
+            params: params.filter(|(_, text)| !text.is_empty()).collect(),
             hints: read.hints,
             types: Some(TypedText {
                 blocks: Arc::clone(&self.blocks),

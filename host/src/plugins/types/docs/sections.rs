@@ -2,6 +2,8 @@
 
 use wasmparser::{CustomSectionReader, Parser, Payload};
 
+use crate::sanitize::escape;
+
 /// The WIT text of a plugin, as its author wrote it. A Rust guest puts it into its core module, `tinymcp build` beside
 /// that, so it may stand at any depth.
 pub const WIT_SECTION: &str = "tinymcp-wit";
@@ -34,7 +36,9 @@ impl<'a> Sections<'a> {
                 Ok(Payload::CustomSection(section)) => found.add(&section, &mut room),
                 Ok(_) => {}
                 Err(error) => {
-                    found.warnings.push(format!("documentation read in part: {}", error.message()));
+                    // Of several lines, some of them.
+                    let words: Vec<&str> = error.message().split_whitespace().collect();
+                    found.warnings.push(format!("documentation read in part: {}", escape(&words.join(" "))));
                     break;
                 }
             }

@@ -270,6 +270,8 @@ fn tags_carry_text_over_lines() {
     assert_eq!(docs.params, params.map(|(name, text)| (name.to_owned(), text.to_owned())));
     assert_eq!(docs.title.as_deref(), Some("Add"));
     assert_eq!(docs.returns.as_deref(), Some("the sum"));
+    let docs = commented("Adds.\n- `a`: the first\n@param a\n@param b");
+    assert_eq!(docs.params, [("a".to_owned(), "the first".to_owned())], "a tag without a text is none");
 }
 
 #[test]
@@ -314,6 +316,8 @@ fn what_cannot_be_read_is_a_warning() {
     check(&component(&[("package-docs", b"")]), "section `package-docs` not read: it is empty");
     check(&component(&[("package-docs", b"\x01{")]), "section `package-docs` not read: invalid JSON");
     check(b"\0asm\x0d\0\x01\0\x01\xff", "documentation read in part");
+    // wasmparser has several lines for it.
+    check(b"\x7fELF", "documentation read in part: magic header not detected: bad magic number - expected=[ 0x0, 0x61");
     check(
         &component(&[("tinymcp-wit", b"world w {\n export it: func(;\n}")]),
         "WIT text not understood: expected a name in line 2",

@@ -1,0 +1,7 @@
+//! The primitives of `host/src/sync.rs`, whose order shuttle chooses.
+
+pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+pub(crate) use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
+
+/// That of shuttle-tokio is a stub.
+pub(crate) use crate::broadcast;
