@@ -15,7 +15,8 @@
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
 //!   numbers.
 //! - [`sanitize`]: strangers' text, fit for readers and logs. [`log_limiter`]: records that strangers can cause.
-//! - [`atomic_file`]: files that are replaced whole.
+//! - [`atomic_file`]: files that are replaced whole. [`budget`]: the memory that one person's requests hold.
+//!   [`json_weight`]: the memory that JSON takes.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` has a walk-through of each flow.
@@ -23,6 +24,7 @@
 mod algorithms;
 mod atomic_file;
 pub mod auth;
+pub mod budget;
 pub mod cli;
 mod clients;
 pub mod clock;
@@ -31,6 +33,7 @@ mod diagnosis;
 pub mod fetch;
 mod html;
 pub mod http;
+mod json_weight;
 mod jwks;
 mod log_limiter;
 mod loopback;
