@@ -8,8 +8,6 @@
 //!
 //! Callers of a server without logins are one person.
 
-mod request;
-
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -17,8 +15,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-pub use self::request::RequestMemory;
 
 /// The name of a person, see [`crate::principal::Principal::person`].
 type Person = [u8; 32];
@@ -33,7 +29,7 @@ const LEAST_BYTES: usize = 256 << 20;
 const UNIT_BYTES: usize = 1024;
 
 /// Time for which a request waits for others of its person.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A part of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +126,7 @@ impl Account {
     /// Waits for memory, behind those of the same person who wait already. Not for callers who hold some of this part.
     ///
     /// # Errors
-    /// More than the part ever has, or none in half a minute.
+    /// More than the part ever has, or none within a minute.
     pub async fn hold(self: &Arc<Self>, part: Part, bytes: usize) -> Result<Held, Overdrawn> {
         let units = self.units(part, bytes)?;
         let acquired = Arc::clone(self.semaphore(part)).acquire_many_owned(units);
@@ -196,7 +192,8 @@ impl Held {
         let all = state.bytes.saturating_add(bytes);
         let more = self.account.units(self.part, all)? as usize - state.permit.num_permits();
         // What fits into the same units takes no further ones.
-        let more = self.account.semaphore(self.part).clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX));
+        let more =
+            self.account.semaphore(self.part).clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX));
         state.permit.merge(more.map_err(|_| Overdrawn::Now(self.account.bytes()))?);
         state.bytes = all;
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::mem::size_of;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const VALUE: usize = size_of::<Value>();
 
@@ -108,6 +108,13 @@ pub(crate) fn of_value(value: &Value) -> usize {
     VALUE + beyond(value)
 }
 
+/// The same of an object.
+pub(crate) fn of_object(members: &Map<String, Value>) -> usize {
+    let open = Open { is_object: true, is_empty: members.is_empty(), commas: members.len().saturating_sub(1) };
+    let names = members.iter().map(|(name, value)| of_string(name.len()) + beyond(value));
+    open.weight() + names.sum::<usize>()
+}
+
 fn beyond(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
@@ -116,11 +123,7 @@ fn beyond(value: &Value) -> usize {
             let room = if items.len() > LARGE { items.len() } else { items.capacity() };
             room * VALUE + ALLOCATION + items.iter().map(beyond).sum::<usize>()
         }
-        Value::Object(members) => {
-            let open = Open { is_object: true, is_empty: members.is_empty(), commas: members.len().saturating_sub(1) };
-            let names = members.iter().map(|(name, value)| of_string(name.len()) + beyond(value));
-            open.weight() + names.sum::<usize>()
-        }
+        Value::Object(members) => of_object(members),
     }
 }
 

@@ -16,7 +16,7 @@
 //!   numbers.
 //! - [`sanitize`]: strangers' text, fit for readers and logs. [`log_limiter`]: records that strangers can cause.
 //! - [`atomic_file`]: files that are replaced whole. [`budget`]: the memory that one person's requests hold.
-//!   [`json_weight`]: the memory that JSON takes.
+//!   [`request_memory`]: that of one request. [`json_weight`]: the memory that JSON takes.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` has a walk-through of each flow.
@@ -42,6 +42,7 @@ mod overload;
 pub mod peer;
 pub mod plugins;
 pub mod principal;
+pub mod request_memory;
 mod sanitize;
 mod schemes;
 pub mod state;

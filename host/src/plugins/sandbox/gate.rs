@@ -312,9 +312,7 @@ mod tests {
     #[test]
     fn a_person_alone_leaves_some_places_to_whoever_comes_next() {
         let gate = Arc::new(Gate::of_pool(256));
-        let takes_all = |number| -> Vec<Permit> {
-            std::iter::from_fn(|| permit(&mut enters(&gate, number))).collect()
-        };
+        let takes_all = |number| -> Vec<Permit> { std::iter::from_fn(|| permit(&mut enters(&gate, number))).collect() };
         let first = takes_all(1);
         let second = takes_all(2);
         let third = takes_all(3);

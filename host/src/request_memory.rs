@@ -1,10 +1,10 @@
-//! The memory of one request.
+//! The memory of one request, as its person's account counts it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::{Budgets, Held, Overdrawn, Part, Person};
+use crate::budget::{Budgets, Held, Overdrawn, Part};
 
 /// What a request may hold without an account: most requests hold less, and looking an account up takes time.
 const SMALL_BYTES: usize = 4096;
@@ -15,7 +15,8 @@ pub struct RequestMemory(Arc<Shared>);
 
 struct Shared {
     budgets: Budgets,
-    person: Person,
+    /// See [`crate::principal::Principal::person`].
+    person: [u8; 32],
     state: Mutex<State>,
 }
 
@@ -28,7 +29,7 @@ struct State {
 
 impl RequestMemory {
     /// The memory of a request of this person, who holds nothing by it yet.
-    pub fn new(budgets: &Budgets, person: Person) -> Self {
+    pub fn new(budgets: &Budgets, person: [u8; 32]) -> Self {
         Self(Arc::new(Shared { budgets: budgets.clone(), person, state: Mutex::default() }))
     }
 
@@ -73,18 +74,21 @@ impl RequestMemory {
     /// # Errors
     /// There is not so much now.
     pub fn set(&self, bytes: usize) -> Result<(), Overdrawn> {
+        self.lower(bytes);
         let before = {
             let state = self.state();
-            match &state.held {
-                Some(held) if bytes <= held.bytes() => {
-                    held.shrink(held.bytes() - bytes);
-                    return Ok(());
-                }
-                Some(held) => held.bytes(),
-                None => state.small,
-            }
+            state.held.as_ref().map_or(state.small, Held::bytes)
         };
         self.charge(bytes.saturating_sub(before))
+    }
+
+    /// Gives back what is held beyond so many bytes.
+    pub fn lower(&self, bytes: usize) {
+        let mut state = self.state();
+        match &state.held {
+            Some(held) => held.shrink(held.bytes().saturating_sub(bytes)),
+            None => state.small = state.small.min(bytes),
+        }
     }
 
     /// True if it counts against its person's account.
@@ -93,15 +97,15 @@ impl RequestMemory {
     }
 
     /// Bytes of an answer that keep this memory for as long as anybody has a part of them.
-    pub fn keep_with(&self, bytes: Vec<u8>) -> Bytes {
-        struct Charged {
-            bytes: Vec<u8>,
+    pub fn keep_with<B: AsRef<[u8]> + Into<Bytes> + Send + 'static>(&self, bytes: B) -> Bytes {
+        struct Charged<B> {
+            bytes: B,
             _memory: RequestMemory,
         }
 
-        impl AsRef<[u8]> for Charged {
+        impl<B: AsRef<[u8]>> AsRef<[u8]> for Charged<B> {
             fn as_ref(&self) -> &[u8] {
-                &self.bytes
+                self.bytes.as_ref()
             }
         }
 
