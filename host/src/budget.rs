@@ -253,8 +253,8 @@ mod tests {
         assert_eq!(Budgets::new(8 * MIB).account([1; 32]).bytes(), 512 * MIB);
     }
 
-    #[test]
-    fn who_is_over_it_waits_and_others_are_not_touched() {
+    #[tokio::test]
+    async fn who_is_over_it_waits_and_others_are_not_touched() {
         let budgets = budgets();
         let (one, other) = (budgets.account([1; 32]), budgets.account([2; 32]));
         let first = one.try_hold(Part::Bodies, 30 * MIB).unwrap();

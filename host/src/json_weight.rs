@@ -119,6 +119,7 @@ fn beyond(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => of_string(text.len()),
+        Value::Array(items) if items.is_empty() => 0,
         Value::Array(items) => {
             let room = if items.len() > LARGE { items.len() } else { items.capacity() };
             room * VALUE + ALLOCATION + items.iter().map(beyond).sum::<usize>()

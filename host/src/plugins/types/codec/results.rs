@@ -16,7 +16,7 @@ use super::keys::Keys;
 use super::wording::{quoted, reason};
 use super::{Path, Reply, ResultError, Structured, lift, rich};
 use crate::plugins::types::schema::{RESULT_PROPERTY, is_object_result};
-use crate::plugins::types::shape::{Case, FailureShape, Field, Integer, Label, ResultShape, Shape, SuccessShape};
+use crate::plugins::types::shape::{ByName, FailureShape, Field, Integer, Label, ResultShape, Shape, SuccessShape};
 
 pub(super) fn reply(output: &ResultShape, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
     match (output, results) {
@@ -136,8 +136,7 @@ impl Encoder {
             }
             (Shape::Record(fields), Val::Record(vals)) if fields.len() == vals.len() => self.record(fields, vals, at),
             (Shape::Variant(cases), Val::Variant(name, payload)) => {
-                let is_meant = |case: &&Case| case.name == *name;
-                let case = cases.iter().find(is_meant).ok_or_else(|| mismatch(at))?;
+                let case = cases.named(name).ok_or_else(|| mismatch(at))?;
                 self.case(name, case.shape.as_ref(), payload.as_deref(), at)
             }
             (Shape::Result { ok, .. }, Val::Result(Ok(payload))) => {
@@ -147,7 +146,7 @@ impl Encoder {
                 self.case("err", err.as_deref(), payload.as_deref(), at)
             }
             (Shape::Enum(labels), Val::Enum(name)) => {
-                position(labels, name).ok_or_else(|| mismatch(at))?;
+                labels.position(name).ok_or_else(|| mismatch(at))?;
                 self.write(name)
             }
             (Shape::Option(_), Val::Option(None)) => self.write(&()),
@@ -281,10 +280,10 @@ impl Encoder {
         self.punctuation("}")
     }
 
-    fn flags(&mut self, labels: &[Label], names: &[String], at: Path<'_>) -> Result<(), ResultError> {
+    fn flags(&mut self, labels: &ByName<Label>, names: &[String], at: Path<'_>) -> Result<(), ResultError> {
         let mut seen = vec![false; labels.len()];
         for name in names {
-            let flag = position(labels, name).ok_or_else(|| mismatch(at))?;
+            let flag = labels.position(name).ok_or_else(|| mismatch(at))?;
             if std::mem::replace(&mut seen[flag], true) {
                 return Err(mismatch(at));
             }
@@ -318,10 +317,6 @@ fn integer_of(integer: Integer, val: &Val) -> Option<Value> {
         (Integer::U64, Val::U64(value)) => Some((*value).into()),
         _ => None,
     }
-}
-
-fn position(labels: &[Label], name: &str) -> Option<usize> {
-    labels.iter().position(|label| label.name == name)
 }
 
 /// The double with the shortest decimal that reads back as `float`: 0.1 and not 0.10000000149011612.

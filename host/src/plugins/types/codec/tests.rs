@@ -53,15 +53,15 @@ fn point() -> Shape {
 }
 
 fn figure() -> Shape {
-    Shape::Variant(vec![case("circle", Some(Shape::F64)), case("empty", None)])
+    Shape::Variant(vec![case("circle", Some(Shape::F64)), case("empty", None)].into())
 }
 
 fn colour() -> Shape {
-    Shape::Enum(labels(&["red", "green", "dark-blue"]))
+    Shape::Enum(labels(&["red", "green", "dark-blue"]).into())
 }
 
 fn rights() -> Shape {
-    Shape::Flags(labels(&["read", "write"]))
+    Shape::Flags(labels(&["read", "write"]).into())
 }
 
 fn outcome() -> Shape {
@@ -299,6 +299,33 @@ fn other_texts_stay_strings() {
     }
     let error = decode(figure(), json!({ "empty": "yes" })).unwrap_err();
     assert!(error.contains("`$.it.empty`") && error.ends_with("; send it without quotes"), "{error}");
+}
+
+#[test]
+fn cases_of_a_large_enum_are_found_at_once() {
+    let names: Vec<String> = (0..10_000).map(|index| format!("case-{index:05}")).collect();
+    let shape = list(Shape::Enum(labels(&names.iter().map(String::as_str).collect::<Vec<_>>()).into()));
+    let many = Value::Array(names.iter().rev().cycle().take(300_000).map(|name| json!(name)).collect());
+    let vals = decode(shape.clone(), many.clone()).unwrap();
+    let Ok(Reply::Structured(back)) = encode_result(&gives(shape), &[vals], u64::MAX) else { panic!() };
+    assert_eq!(content(&back)["result"], many);
+}
+
+#[test]
+fn fields_that_are_left_out_weigh_as_well() {
+    let fields = (0..50).map(|index| field(&format!("field-{index}"), option(Shape::Bool))).collect();
+    let signature = takes(vec![field("it", list(Shape::Record(fields)))]);
+    let empty = Map::from_iter([("it".to_owned(), Value::Array(vec![json!({}); 1000]))]);
+    assert!(weigh_arguments(&signature, &empty) >= 1000 * 50 * size_of::<Val>());
+}
+
+#[test]
+fn a_large_value_in_a_string_has_to_come_as_json() {
+    let signature = takes(vec![field("it", list(list(Shape::Integer(Integer::U8))))]);
+    let of = |count: usize| format!("[{}]", vec!["[0]"; count].join(","));
+    let decode = |text: String| decode_arguments(&signature, &Map::from_iter([("it".to_owned(), Value::String(text))]));
+    assert!(decode(of(1000)).is_ok());
+    assert!(decode(of(100_000)).unwrap_err().to_string().contains("without quotes"));
 }
 
 #[test]

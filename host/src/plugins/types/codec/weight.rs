@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use wasmtime::component::Val;
 
 use super::unquote::{self, Reading};
-use crate::plugins::types::shape::{Case, Field, Shape};
+use crate::plugins::types::shape::{Field, Shape};
 
 const VAL: usize = size_of::<Val>();
 
@@ -59,7 +59,7 @@ fn of_value(shape: &Shape, value: &Value, reading: Reading) -> usize {
         }
         (Shape::Record(fields), Value::Object(object)) => of_properties(fields, object, reading),
         (Shape::Variant(cases), Value::Object(object)) => {
-            let payload = |name: &str| cases.iter().find(|case: &&Case| case.name == name)?.shape.as_ref();
+            let payload = |name: &str| cases.named(name)?.shape.as_ref();
             of_case(object, reading, payload)
         }
         (Shape::Result { ok, err }, Value::Object(object)) => of_case(object, reading, |name| match name {
