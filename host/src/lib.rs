@@ -15,7 +15,9 @@
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
 //!   numbers.
 //! - [`sanitize`]: strangers' text, fit for readers and logs. [`log_limiter`]: records that strangers can cause.
-//! - [`atomic_file`]: files that are replaced whole. [`sync`]: primitives of what is shared by hand.
+//! - [`atomic_file`]: files that are replaced whole. [`sync`]: primitives of what is shared by hand. [`budget`]: the
+//!   memory that one person's requests hold. [`request_memory`]: that of one request. [`json_weight`]: the memory that
+//!   JSON takes.
 //! - `fuzzing`: readers of foreign bytes, for fuzzers; not in a build for people.
 //!
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
@@ -24,6 +26,7 @@
 mod algorithms;
 mod atomic_file;
 pub mod auth;
+pub mod budget;
 pub mod cli;
 mod clients;
 pub mod clock;
@@ -35,6 +38,7 @@ pub mod fetch;
 pub mod fuzzing;
 mod html;
 pub mod http;
+mod json_weight;
 mod jwks;
 mod log_limiter;
 mod loopback;
@@ -43,6 +47,7 @@ mod overload;
 pub mod peer;
 pub mod plugins;
 pub mod principal;
+pub mod request_memory;
 mod sanitize;
 mod schemes;
 pub mod state;

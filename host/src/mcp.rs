@@ -3,9 +3,9 @@
 //!
 //! This is the only module that names rmcp. rmcp speaks the protocol; the rest, which it leaves to its user, is here.
 //! [`endpoint`] is lenient with what clients send and strict with what they get; it reads each [`message`] once.
-//! [`plain_call`] serves the plain call of a typed tool without rmcp, for speed alone; any other request goes through
-//! rmcp to [`requests`], which answers it from the catalog. [`exchange`] turns streams of one message into JSON.
-//! [`round_trips`] are the questions of plugins and their answers, in calls and [`tasks`]. [`session`] makes legacy
+//! [`plain_call`] serves the plain call of a typed tool without rmcp, for speed alone, and [`plain_answer`] writes its
+//! result; any other request goes through rmcp to [`requests`], which answers it from the catalog. [`exchange`] turns
+//! streams of one message into JSON. [`round_trips`] are the questions of plugins and their answers, in calls and [`tasks`]. [`session`] makes legacy
 //! sessions that survive a restart, and [`listeners`] tells clients of changes.
 
 mod answer;
@@ -21,11 +21,13 @@ mod input;
 mod listeners;
 mod listing;
 mod message;
+mod plain_answer;
 mod plain_call;
 mod preferences;
 mod request_channel;
 mod request_state;
 mod requests;
+mod room;
 mod round_trips;
 mod session;
 mod tasks;

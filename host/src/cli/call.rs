@@ -55,7 +55,8 @@ async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> 
     let tool = catalog.tool(name).ok_or_else(|| unknown(name, &catalog))?;
     let nobody = Conversation::with(&Arc::new(Principal::anonymous()));
     match plugins.call(&Arc::clone(tool), arguments, nobody).await {
-        Ok(Reply::Structured { text, .. } | Reply::Text(text)) => given(&text),
+        Ok(Reply::Structured(value)) => given(&value.text()),
+        Ok(Reply::Text(text)) => given(&text),
         Ok(Reply::Nothing) => output::note(DONE),
         Ok(Reply::Failed { text } | Reply::Invalid { text }) => return Err(Failure::failed(text)),
         Ok(Reply::Rich(rich)) => return show(&rich),

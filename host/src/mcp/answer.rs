@@ -2,9 +2,14 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
+
+use crate::budget::Overdrawn;
+
+/// Seconds after which a client may ask again whose person's requests held too much.
+const RETRY_AFTER_S: u64 = 1;
 
 pub(super) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -39,4 +44,17 @@ pub(super) fn rpc_error(status: StatusCode, code: Code, message: &str, id: Optio
 /// An HTTP error at the MCP endpoint that has nothing to do with the message: the body explains the status.
 pub fn error_response(status: StatusCode, message: &str) -> Response {
     rpc_error(status, Code::InvalidRequest, message, None)
+}
+
+/// The answer to a request for which its person's account has no memory.
+pub(super) fn overdrawn(refusal: Overdrawn, id: Option<&Value>) -> Response {
+    let message = refusal.to_string();
+    match refusal {
+        Overdrawn::Ever(_) => rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &message, id),
+        Overdrawn::Now(_) => {
+            let mut response = rpc_error(StatusCode::TOO_MANY_REQUESTS, Code::InternalError, &message, id);
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+            response
+        }
+    }
 }

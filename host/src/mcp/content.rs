@@ -22,6 +22,9 @@ pub(super) fn read<T: DeserializeOwned>(what: &str, json: Value) -> Result<T, Er
         .map_err(|error| ErrorData::internal_error(format!("the plugin's {what} does not fit MCP: {error}"), None))
 }
 
+/// Copies of a plugin's text that are there while it becomes a message: its own, as JSON, in rmcp's type, and as bytes.
+pub(super) const COPIES: usize = 4;
+
 /// The text of a successful call without a value.
 pub const DONE: &str = "done";
 

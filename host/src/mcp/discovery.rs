@@ -9,6 +9,7 @@ use rmcp::model::{CallToolResult, ContentBlock, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
 use super::listing;
+use crate::json_weight;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::names::{CALL_TOOL, FIND_TOOLS};
 use crate::principal::{Access, Principal};
@@ -22,6 +23,13 @@ pub(super) enum Discovery {
     On,
     Off,
 }
+
+/// The most of a search: every word is looked for in every tool.
+const MAX_WORDS: usize = 32;
+const MAX_QUERY_BYTES: usize = 1024;
+
+/// The most memory of arguments that come as text in a string; more has to come as JSON itself.
+const MAX_QUOTED_BYTES: usize = 8 << 20;
 
 impl Discovery {
     pub(super) fn from(is_on: bool) -> Self {
@@ -40,6 +48,11 @@ impl Discovery {
     /// True for the name of `call_tool`, if it is on.
     pub(super) fn calls(self, name: &str) -> bool {
         matches!(self, Self::On) && name == CALL_TOOL
+    }
+
+    /// True for the name of either, if they are on.
+    pub(super) fn has(self, name: &str) -> bool {
+        self.calls(name) || matches!(self, Self::On) && name == FIND_TOOLS
     }
 
     /// The answer to a call of `find_tools`, or to a call of `call_tool` that names no tool.
@@ -124,10 +137,15 @@ fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principa
     }
     let query = match arguments.get("query") {
         None | Some(Value::Null) => String::new(),
+        Some(Value::String(query)) if query.len() > MAX_QUERY_BYTES => return failure(too_long()),
         Some(Value::String(query)) => query.to_lowercase(),
         Some(_) => return failure("argument `$.query`: expected a string".to_owned()),
     };
-    let words: Vec<&str> = query.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words = query.split(|char: char| !char.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.take(MAX_WORDS + 1).collect();
+    if words.len() > MAX_WORDS {
+        return failure(too_long());
+    }
     let visible = catalog.tools().iter().filter(|tool| principal.access(tool.served.scopes()) != Access::Never);
     let mut ranked: Vec<(usize, Tool)> = visible
         .map(|tool| listing::tool(tool))
@@ -150,6 +168,10 @@ fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principa
     result
 }
 
+fn too_long() -> String {
+    format!("argument `$.query`: more than {MAX_WORDS} words or {MAX_QUERY_BYTES} bytes: search for fewer")
+}
+
 /// Counts the words of a search that a tool has; one in its name counts double.
 fn matches(tool: &Tool, words: &[&str]) -> usize {
     let name = tool.name.to_lowercase();
@@ -167,6 +189,7 @@ fn unnamed(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Princi
         return Some(failure(format!("argument `$.{other}`: unknown; this tool takes `name`, `arguments`")));
     }
     if let Some(value) = arguments.get("arguments")
+        && !matches!(value, Value::Null | Value::Object(_))
         && inner(Some(value.clone())).is_none()
     {
         let cure = if value.is_string() { ", as JSON itself: send it without quotes" } else { "" };
@@ -183,7 +206,10 @@ fn inner(value: Option<Value>) -> Option<Map<String, Value>> {
     match value {
         None | Some(Value::Null) => Some(Map::new()),
         Some(Value::Object(arguments)) => Some(arguments),
-        Some(Value::String(text)) if text.starts_with('{') && text.ends_with('}') => serde_json::from_str(&text).ok(),
+        Some(Value::String(text)) if text.starts_with('{') && text.ends_with('}') => {
+            let fits = json_weight::of_text(text.as_bytes()) <= MAX_QUOTED_BYTES;
+            fits.then(|| serde_json::from_str(&text).ok()).flatten()
+        }
         Some(_) => None,
     }
 }

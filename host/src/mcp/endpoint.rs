@@ -14,7 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use rmcp::model::{InitializeRequestParams, RequestId};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -34,12 +34,18 @@ use super::message::{Era, Message, Target};
 use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
 use super::tasks::Tasks;
+use crate::budget::Budgets;
+use crate::json_weight;
 use crate::plugins::Plugins;
 use crate::principal::{Access, Principal};
+use crate::request_memory::RequestMemory;
 use crate::state::StateDir;
 
 /// Seconds after which a client may ask again while the plugins are not loaded yet.
 const RETRY_AFTER_S: u64 = 2;
+
+/// Trees of values that rmcp makes of a body, of which two are there at once.
+const RMCP_TREES: usize = 2;
 
 /// The `Accept` that rmcp requires, put in the place of the client's.
 const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -47,6 +53,7 @@ const ACCEPT_BOTH: HeaderValue = HeaderValue::from_static("application/json, tex
 /// The MCP endpoint of a running server.
 pub struct Endpoint {
     max_body_bytes: usize,
+    budgets: Budgets,
     plugins: Plugins,
     sessions: Arc<Sessions>,
     /// Plain calls of typed tools, of both eras.
@@ -150,7 +157,8 @@ impl Endpoint {
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        Self { max_body_bytes, plugins, sessions, plain_calls, discovery, stateful, streaming, stateless }
+        let budgets = Budgets::new(max_body_bytes);
+        Self { max_body_bytes, budgets, plugins, sessions, plain_calls, discovery, stateful, streaming, stateless }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -183,31 +191,45 @@ impl Endpoint {
         headers::require_json_content(request.headers())?;
         headers::require_acceptable(request.headers())?;
         let (mut parts, body) = request.into_parts();
-        let body = body::read(body, self.max_body_bytes).await?;
+        let body = body::read(body, self.max_body_bytes, || self.budgets.account(principal.person())).await?;
         let Some(message) = Message::read(&parts.headers, &body) else {
             return Ok(self.refuse(headers::are_modern(&parts.headers), &body));
         };
+        if matches!(message.era, Era::Endless) {
+            let id = message.id.map(RequestId::into_json_value);
+            let text = "the handshake is too large: send less about the client and its capabilities";
+            return Ok(answer::rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, text, id.as_ref()));
+        }
         self.require_plugins(&message).await?;
 
         let handshake = match &message.era {
             Era::Session(id) => Handshake::Before(self.open_session(principal, id)?),
             Era::Handshake(initialize) => Handshake::Now((**initialize).clone()),
-            Era::Modern | Era::Sessionless | Era::Undeclared => Handshake::None,
+            Era::Modern | Era::Sessionless | Era::Undeclared | Era::Endless => Handshake::None,
         };
+        let memory = RequestMemory::new(&self.budgets, principal.person());
         let is_modern = message.era.is_modern();
         let prefers_streams = headers::prefers_streams(&parts.headers);
-        if !prefers_streams && let Some(answer) = self.plain_calls.serve(&message, principal, &parts.headers).await {
+        if !prefers_streams
+            && let Some(answer) = self.plain_calls.serve(&message, principal, &parts.headers, &memory).await
+        {
             return Ok(answer);
         }
         self.require_scopes(principal, &message)?;
         let is_sessionless = matches!(message.era, Era::Sessionless);
-        // rmcp reads the body once more by itself.
+        let body = if self.is_in_vain(principal, &message) { without_arguments(&message, &body) } else { body.clone() };
+        // rmcp reads the body once more by itself, and makes values of all of it.
+        let bytes = RMCP_TREES * json_weight::of_text(&body) + body.len();
+        if let Err(refusal) = memory.wait_for(bytes).await {
+            return Ok(answer::overdrawn(refusal, message.id.map(RequestId::into_json_value).as_ref()));
+        }
         drop(message);
         if matches!(handshake, Handshake::Now(_)) {
             // A client that begins anew is done with its old session.
             parts.headers.remove(headers::SESSION_ID);
         }
         parts.headers.insert(ACCEPT, ACCEPT_BOTH);
+        parts.extensions.insert(memory.clone());
         let request = Request::from_parts(parts, Full::new(body.clone()));
         let exchange = Exchange::new(principal, handshake, prefers_streams);
         // In a box: a plain call does not need it, and carries what it could be about.
@@ -225,7 +247,7 @@ impl Endpoint {
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
             return Ok(self.refuse(is_modern, &body));
         }
-        Ok(Box::pin(exchange.finish(response)).await)
+        Ok(Box::pin(exchange.finish(response)).await.map(|body| kept(body, &memory)))
     }
 
     /// The answer to a body that is no message.
@@ -249,13 +271,25 @@ impl Endpoint {
         Err(Box::new(response))
     }
 
+    /// True for a call of something that is not there for its caller, whose arguments nobody has to read.
+    fn is_in_vain(&self, principal: &Principal, message: &Message<'_>) -> bool {
+        let catalog = self.plugins.catalog();
+        let served = match message.target() {
+            Some(Target::Tool(name)) if self.discovery.has(name) => return false,
+            Some(Target::Tool(name)) => catalog.tool(name).map(|tool| &tool.served),
+            Some(Target::Prompt(name)) => catalog.prompt(name).map(|prompt| &prompt.served),
+            Some(Target::Resource(_)) | None => return false,
+        };
+        !served.is_some_and(|served| principal.holds(served.scopes()))
+    }
+
     /// Refuses in HTTP a request that the person could make with another token, so that the client can ask for one.
     fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Rejection> {
         let catalog = self.plugins.catalog();
         let served = message.target().and_then(|target| match target {
-            Target::Tool(name, inner) => {
-                let name = inner.filter(|_| self.discovery.calls(name)).unwrap_or(name);
-                catalog.tool(name).map(|tool| &tool.served)
+            Target::Tool(name) => {
+                let inner = if self.discovery.calls(name) { message.inner_name() } else { None };
+                catalog.tool(inner.as_deref().unwrap_or(name)).map(|tool| &tool.served)
             }
             Target::Prompt(name) => catalog.prompt(name).map(|prompt| &prompt.served),
             Target::Resource(uri) => catalog.owner_of(uri),
@@ -311,6 +345,27 @@ impl Endpoint {
         let opened = self.sessions.open(&principal.session(), &principal.person(), id);
         opened.ok_or_else(|| Box::new(answer::rpc_error(StatusCode::NOT_FOUND, Code::InvalidRequest, message, None)))
     }
+}
+
+/// The body of a message with no arguments in it.
+fn without_arguments(message: &Message<'_>, body: &Bytes) -> Bytes {
+    match message.arguments_in(body) {
+        Some(place) => [&body[..place.start], b"{}", &body[place.end..]].concat().into(),
+        None => body.clone(),
+    }
+}
+
+/// An answer that holds the memory of its request until it is sent.
+fn kept(body: Body, memory: &RequestMemory) -> Body {
+    if !memory.is_held() {
+        return body;
+    }
+    // Of an answer whose size is known nothing else is left; in a stream anything may come.
+    if let Some(bytes) = http_body::Body::size_hint(&body).exact() {
+        memory.lower(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    let memory = memory.clone();
+    Body::new(body.map_frame(move |frame| frame.map_data(|bytes| memory.keep_with(bytes))))
 }
 
 fn method_not_allowed() -> Response {

@@ -1,18 +1,19 @@
 //! One message of a client, read once: the parts that decide how it is served, and all of a plain call.
 //!
-//! The reader is lenient: it passes over a member of a wrong type, and rmcp answers with the error. rmcp takes bytes
-//! only, so it reads the messages that it serves once more.
+//! Nothing is built of the arguments: as values they can take a hundred times the memory of their text, and it is not
+//! known yet whether anybody wants them. The reader is lenient: it passes over a member of a wrong type, and rmcp answers
+//! with the error. rmcp takes bytes only, so it reads the messages that it serves once more.
 
 mod member;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use http::HeaderMap;
 use rmcp::model::{InitializeRequestParams, RequestId};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 pub(super) use self::member::Member;
 use self::member::{Readable, next_key};
@@ -20,6 +21,9 @@ use super::headers;
 
 /// Methods that are answered from the catalog of plugins.
 const OF_PLUGINS: [&str; 5] = ["tools/", "prompts/", "resources/", "completion/", "skills/"];
+
+/// The most bytes of a handshake, whose values are made before anybody counts them. Real ones have some thousand.
+const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// A JSON-RPC message.
 pub(super) struct Message<'a> {
@@ -43,6 +47,8 @@ pub(super) enum Era<'a> {
     Sessionless,
     /// Modern by its body alone, and refused by rmcp for its headers.
     Undeclared,
+    /// A handshake that is too large for one.
+    Endless,
 }
 
 /// Parameters, as far as they name what the message is for, and all that a plain call has.
@@ -50,7 +56,8 @@ pub(super) enum Era<'a> {
 pub(super) struct Params<'a> {
     pub(super) name: Member<Cow<'a, str>>,
     uri: Member<Cow<'a, str>>,
-    pub(super) arguments: Member<Map<String, Value>>,
+    /// The text of an object.
+    pub(super) arguments: Member<&'a RawValue>,
     pub(super) meta: Member<Meta<'a>>,
     has_more: bool,
 }
@@ -65,8 +72,7 @@ pub(super) struct Meta<'a> {
 
 /// The thing that a request is for, as far as it takes scopes.
 pub(super) enum Target<'a> {
-    /// A tool, and the tool that it is to call if it is `call_tool`.
-    Tool(&'a str, Option<&'a str>),
+    Tool(&'a str),
     Prompt(&'a str),
     Resource(&'a str),
 }
@@ -90,16 +96,26 @@ impl<'a> Message<'a> {
 
     /// The thing that it is for; `None` for a message that takes no scopes.
     pub(super) fn target(&self) -> Option<Target<'_>> {
-        let Params { name, uri, arguments, .. } = &self.params;
+        let Params { name, uri, .. } = &self.params;
         match &*self.method {
-            "tools/call" => {
-                let inner = arguments.get().and_then(|arguments| arguments.get("name")?.as_str());
-                Some(Target::Tool(name.get()?, inner))
-            }
+            "tools/call" => Some(Target::Tool(name.get()?)),
             "prompts/get" => Some(Target::Prompt(name.get()?)),
             "resources/read" | "resources/subscribe" => Some(Target::Resource(uri.get()?)),
             _ => None,
         }
+    }
+
+    /// The argument `name`: the tool that is meant, if the call is for `call_tool`.
+    pub(super) fn inner_name(&self) -> Option<Cow<'a, str>> {
+        let arguments = self.params.arguments.get()?;
+        read::<Named<'a>>(arguments.get().as_bytes())?.0.take()
+    }
+
+    /// The place of the arguments in the body that it was read from.
+    pub(super) fn arguments_in(&self, body: &[u8]) -> Option<Range<usize>> {
+        let text = self.params.arguments.get()?.get();
+        let start = (text.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+        Some(start..start + text.len()).filter(|range| range.end <= body.len())
     }
 }
 
@@ -109,6 +125,9 @@ impl<'a> Era<'a> {
     fn of(headers: &'a HeaderMap, method: &str, params: &Params<'_>, body: &[u8]) -> Self {
         if headers::are_modern(headers) {
             return Self::Modern;
+        }
+        if method == "initialize" && body.len() > MAX_HANDSHAKE_BYTES {
+            return Self::Endless;
         }
         // A modern request for a method of that name has no handshake in it.
         if method == "initialize"
@@ -143,13 +162,13 @@ struct Envelope<'a, const ARGUMENTS: bool>(Message<'a>);
 
 impl<'de, const ARGUMENTS: bool> Readable<'de> for Envelope<'de, ARGUMENTS> {
     fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
-        let (mut jsonrpc, mut id) = (Member::<Cow<'de, str>>::Absent, None);
+        let (mut jsonrpc, mut id) = (Member::<Cow<'de, str>>::Absent, Member::<RequestId>::Absent);
         let (mut method, mut params) = (Member::Absent, Member::Absent);
         let (mut has_more, mut has_twice) = (false, false);
         while let Some(key) = next_key(&mut object)? {
             match &*key {
                 "jsonrpc" => has_twice |= jsonrpc.put(object.next_value()?),
-                "id" => has_twice |= id.replace(object.next_value::<Value>()?).is_some(),
+                "id" => has_twice |= id.put(object.next_value()?),
                 "method" => has_twice |= method.put(object.next_value()?),
                 "params" => has_twice |= params.put(object.next_value()?),
                 _ => {
@@ -161,7 +180,7 @@ impl<'de, const ARGUMENTS: bool> Readable<'de> for Envelope<'de, ARGUMENTS> {
         if has_twice || matches!(method, Member::Other) {
             return Ok(None);
         }
-        let id = id.and_then(|id| RequestId::deserialize(id).ok());
+        let id = id.take();
         let method = method.take().unwrap_or_default();
         let ReadParams::<ARGUMENTS>(params) = params.take().unwrap_or_default();
         let is_exact = jsonrpc.get().is_some_and(|version| version == "2.0") && !has_more && !params.has_more;
@@ -179,7 +198,9 @@ impl<'de, const ARGUMENTS: bool> Readable<'de> for ReadParams<'de, ARGUMENTS> {
             match &*key {
                 "name" => params.has_more |= params.name.put(object.next_value()?),
                 "uri" => params.uri = object.next_value()?,
-                "arguments" if ARGUMENTS => params.has_more |= params.arguments.put(object.next_value()?),
+                "arguments" if ARGUMENTS => {
+                    params.has_more |= params.arguments.put(Member::of_raw(object.next_value()?))
+                }
                 "_meta" => params.has_more |= params.meta.put(object.next_value()?),
                 _ => {
                     object.next_value::<IgnoredAny>()?;
@@ -190,6 +211,22 @@ impl<'de, const ARGUMENTS: bool> Readable<'de> for ReadParams<'de, ARGUMENTS> {
         // A call has no URI.
         params.has_more |= !matches!(params.uri, Member::Absent);
         Ok(Some(Self(params)))
+    }
+}
+
+/// An object with a name.
+struct Named<'a>(Member<Cow<'a, str>>);
+
+impl<'de> Readable<'de> for Named<'de> {
+    fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
+        let mut name = Member::Absent;
+        while let Some(key) = next_key(&mut object)? {
+            match &*key {
+                "name" => name = object.next_value()?,
+                _ => drop(object.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Some(Self(name)))
     }
 }
 
@@ -238,6 +275,7 @@ mod tests {
                 Era::Session(id) => format!("session {id}"),
                 Era::Sessionless => "sessionless".to_owned(),
                 Era::Undeclared => "undeclared".to_owned(),
+                Era::Endless => "endless".to_owned(),
             };
             assert_eq!(found, era, "{version:?} {session:?} {body}");
         }
@@ -253,7 +291,16 @@ mod tests {
         assert!(matches!(message.params.arguments, Member::Other) && matches!(message.params.meta, Member::Other));
         assert!(message.params.name.get().is_none() && message.target().is_none());
         let odd = read(r#"{"method":"tools/call","params":{"arguments":{"a":"\ud800"},"name":"it"}}"#).unwrap();
-        assert!(matches!(odd.target(), Some(Target::Tool("it", None))) && !odd.is_exact);
+        assert!(matches!(odd.target(), Some(Target::Tool("it"))) && odd.inner_name().is_none());
+        let body = r#"{"id":"a","params":{"arguments": {"name":[],"na\u006de":"x"} }}"#;
+        let inner = read(body).unwrap();
+        assert_eq!((inner.inner_name().as_deref(), inner.id), (Some("x"), Some(RequestId::String("a".into()))));
+        let place = read(body).unwrap().arguments_in(body.as_bytes()).unwrap();
+        assert_eq!(&body[place], r#"{"name":[],"na\u006de":"x"}"#);
+        for id in ["-7", "9223372036854775808", "1.5", "null", "[[[[]]]]"] {
+            let body: &'static str = format!(r#"{{"id":{id}}}"#).leak();
+            assert_eq!(read(body).unwrap().id, serde_json::from_str(id).ok(), "{id}");
+        }
         for body in ["[]", "{", r#"{"method":"\ud800"}"#, r#"{"method":5}"#, r#"{"id":1,"id":1}"#] {
             assert!(read(body).is_none(), "{body}");
         }

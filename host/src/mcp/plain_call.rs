@@ -12,7 +12,6 @@ use std::time::Duration;
 use axum::response::Response;
 use http::HeaderMap;
 use rmcp::model::{ClientCapabilities, Implementation, RequestId};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -21,10 +20,16 @@ use super::call_result::TextResult;
 use super::headers::{self, MODERN, PROTOCOL_VERSION};
 use super::in_flight::InFlight;
 use super::message::{Era, Member, Message};
+use super::plain_answer::PlainAnswer;
+use crate::budget::Overdrawn;
+use crate::json_weight;
 use crate::plugins::Plugins;
+use crate::plugins::catalog::Tool;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
+use crate::plugins::types::codec::Reply;
 use crate::principal::Principal;
+use crate::request_memory::RequestMemory;
 
 /// The versions of the `initialize` era that have this form of a call.
 const LEGACY_VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
@@ -33,39 +38,15 @@ const LEGACY_VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
 /// begins one, as a stream, before that.
 const SILENCE: Duration = Duration::from_secs(45);
 
+/// The most bytes of capabilities that are read here. Real clients declare some hundred.
+const MAX_CAPABILITIES_BYTES: usize = 8 * 1024;
+
 /// Serves calls of typed tools.
 pub(super) struct PlainCalls {
     plugins: Plugins,
     in_flight: InFlight,
     /// `_meta` of modern results, as JSON.
     meta: Box<RawValue>,
-}
-
-#[derive(Serialize)]
-struct Answer<'a> {
-    jsonrpc: &'static str,
-    id: &'a RequestId,
-    result: CallResult<'a>,
-}
-
-/// `CallToolResult`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CallResult<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result_type: Option<&'static str>,
-    content: [TextBlock<'a>; 1],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    structured_content: Option<&'a Value>,
-    is_error: bool,
-    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
-    meta: Option<&'a RawValue>,
-}
-
-#[derive(Serialize)]
-struct TextBlock<'a> {
-    r#type: &'static str,
-    text: &'a str,
 }
 
 impl PlainCalls {
@@ -84,12 +65,12 @@ impl PlainCalls {
         message: &Message<'_>,
         principal: &Arc<Principal>,
         headers: &HeaderMap,
+        memory: &RequestMemory,
     ) -> Option<Response> {
         let params = &message.params;
-        let none = Map::new();
         let arguments = match &params.arguments {
-            Member::Is(arguments) => arguments,
-            Member::Absent | Member::Null => &none,
+            Member::Is(arguments) => Some(arguments.get()),
+            Member::Absent | Member::Null => None,
             Member::Other => return None,
         };
         let name = params.name.get().filter(|_| message.is_exact && message.method == "tools/call")?;
@@ -102,34 +83,75 @@ impl PlainCalls {
         if !tool.is_plain() || tool.served.timeout() > SILENCE {
             return None;
         }
-        let mut call = pin!(self.plugins.call(tool, arguments, Conversation::with(principal)));
+        let mut call = pin!(self.call(tool, arguments, principal, memory));
         let outcome = match message.era {
             Era::Session(session) => {
                 let in_flight = self.in_flight.begin(session, id);
                 tokio::select! {
                     outcome = &mut call => outcome,
-                    () = in_flight.signal().cancelled() => Err(CallError::Cancelled),
+                    () = in_flight.signal().cancelled() => Ok(Err(CallError::Cancelled)),
                 }
             }
-            Era::Modern | Era::Handshake(_) | Era::Sessionless | Era::Undeclared => call.await,
+            Era::Modern | Era::Handshake(_) | Era::Sessionless | Era::Undeclared | Era::Endless => call.await,
         };
-        Some(self.answer(message.era.is_modern(), id, &TextResult::of(outcome)))
+        match outcome {
+            Ok(outcome) => Some(self.shaped(message.era.is_modern(), id).with(TextResult::of(outcome), memory)),
+            Err(NoCall::Unreadable) => None,
+            Err(NoCall::Overdrawn(refusal)) => Some(answer::overdrawn(refusal, Some(&id.clone().into_json_value()))),
+        }
     }
 
-    /// Answers a call with its result.
+    /// Makes values of the arguments, and calls the tool with them.
+    async fn call(
+        &self,
+        tool: &Arc<Tool>,
+        arguments: Option<&str>,
+        principal: &Arc<Principal>,
+        memory: &RequestMemory,
+    ) -> Result<Result<Reply, CallError>, NoCall> {
+        let text = arguments.unwrap_or("{}");
+        let tree_bytes = json_weight::of_text(text.as_bytes());
+        let mut wanted_bytes = tree_bytes;
+        loop {
+            memory.wait_for(wanted_bytes).await?;
+            let arguments: Map<String, Value> = serde_json::from_str(text).map_err(|_| {
+                memory.release();
+                NoCall::Unreadable
+            })?;
+            let conversation = Conversation { memory: Some(memory.clone()), ..Conversation::with(principal) };
+            match self.plugins.call(tool, &arguments, conversation).await {
+                // It is only known now how much the tool's own values take. To wait for them while this holds others
+                // could be to wait for itself, so it lets go of all of them first.
+                Err(CallError::Overdrawn { bytes, .. }) if wanted_bytes == tree_bytes => {
+                    wanted_bytes += bytes;
+                    drop(arguments);
+                    memory.release();
+                }
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
+    /// Answers a call that has no tool with a result.
     pub(super) fn answer(&self, is_modern: bool, id: &RequestId, result: &TextResult) -> Response {
-        let answer = Answer {
-            jsonrpc: "2.0",
-            id,
-            result: CallResult {
-                result_type: is_modern.then_some("complete"),
-                content: [TextBlock { r#type: "text", text: &result.text }],
-                structured_content: result.structured.as_ref(),
-                is_error: result.is_error,
-                meta: is_modern.then_some(&self.meta),
-            },
-        };
-        answer::json_response(serde_json::to_vec(&answer).expect("answers are JSON"))
+        answer::json_response(self.shaped(is_modern, id).whole(result))
+    }
+
+    fn shaped<'a>(&'a self, is_modern: bool, id: &'a RequestId) -> PlainAnswer<'a> {
+        PlainAnswer { id, meta: is_modern.then_some(&self.meta) }
+    }
+}
+
+/// A reason why no tool was called.
+enum NoCall {
+    /// The arguments cannot be read, about which rmcp tells.
+    Unreadable,
+    Overdrawn(Overdrawn),
+}
+
+impl From<Overdrawn> for NoCall {
+    fn from(refusal: Overdrawn) -> Self {
+        Self::Overdrawn(refusal)
     }
 }
 
@@ -142,7 +164,8 @@ fn fits(message: &Message<'_>, name: &str, headers: &HeaderMap) -> bool {
     let meta = &message.params.meta;
     if message.era.is_modern() {
         let Some(meta) = meta.get() else { return false };
-        let capabilities = meta.client_capabilities.map(RawValue::get);
+        let capabilities =
+            meta.client_capabilities.map(RawValue::get).filter(|json| json.len() <= MAX_CAPABILITIES_BYTES);
         return headers::only(headers, PROTOCOL_VERSION) == Some(MODERN)
             && headers::only(headers, "mcp-method") == Some("tools/call")
             && headers::only(headers, "mcp-name") == Some(name)

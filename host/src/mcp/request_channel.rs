@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::in_flight::InFlight;
 use super::preferences::Preferences;
 use super::request_state::{Purpose, RequestStates};
+use super::room::memory;
 use super::round_trips::{AskOutcome, Channel, answers_in};
 use super::{content, headers, input};
 use crate::plugins::conversation::{Conversation, PluginMessage};
@@ -80,7 +81,8 @@ impl<'a> RequestChannel<'a> {
     pub(super) fn open(&self, retry: Retry) -> Result<Conversation, ErrorData> {
         let state = retry.state.as_deref().map(|state| self.states.open(&self.purpose, state)).transpose()?;
         let answers = answers_in(retry.responses.unwrap_or_default());
-        Ok(Conversation { answers, state, ..Conversation::with(self.principal) })
+        let memory = memory(self.context).cloned();
+        Ok(Conversation { answers, state, memory, ..Conversation::with(self.principal) })
     }
 
     /// Sends a message, if the client is still there.

@@ -35,12 +35,11 @@ impl Purpose {
     pub(super) fn new(principal: &Principal, method: &str, name: &str, arguments: &Map<String, Value>) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&principal.session());
-        // Members of an object have no order, though the text has one.
-        let arguments = canonical(&Value::Object(arguments.clone())).to_string();
-        for part in [method, name, &arguments] {
+        for part in [method, name] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
+        hash_members(&mut hasher, arguments);
         Self { context: hasher.finalize().as_bytes().to_vec() }
     }
 }
@@ -81,14 +80,31 @@ impl RequestStates {
     }
 }
 
-fn canonical(value: &Value) -> Value {
+/// Members of an object have no order, though the text has one.
+fn hash_members(hasher: &mut blake3::Hasher, members: &Map<String, Value>) {
+    let mut members: Vec<(&String, &Value)> = members.iter().collect();
+    members.sort_by_key(|(name, _)| *name);
+    hasher.update(b"{").update(&(members.len() as u64).to_le_bytes());
+    for (name, value) in members {
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+        hash(hasher, value);
+    }
+}
+
+/// Without a copy of the value, which may be large.
+fn hash(hasher: &mut blake3::Hasher, value: &Value) {
     match value {
-        Value::Object(object) => {
-            let mut members: Vec<(&String, &Value)> = object.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
-            members.into_iter().map(|(name, value)| (name.clone(), canonical(value))).collect()
+        Value::Object(members) => hash_members(hasher, members),
+        Value::Array(items) => {
+            hasher.update(b"[").update(&(items.len() as u64).to_le_bytes());
+            items.iter().for_each(|item| hash(hasher, item));
         }
-        Value::Array(items) => items.iter().map(canonical).collect(),
-        other => other.clone(),
+        Value::String(text) => {
+            hasher.update(b"\"").update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            // None of these has a space in it.
+            hasher.update(value.to_string().as_bytes()).update(b" ");
+        }
     }
 }

@@ -123,7 +123,7 @@ pub(super) async fn run<C: Channel, T, F>(
 where
     F: Future<Output = Result<Round<T>, ErrorData>>,
 {
-    let caller = conversation.caller.clone();
+    let (caller, memory) = (conversation.caller.clone(), conversation.memory.clone());
     for number in 0..MAX_ROUNDS {
         conversation.askable = Some(channel.askable());
         let request = match deliver_while(channel, conversation, &round).await? {
@@ -140,8 +140,8 @@ where
             AskOutcome::Later(required) => return Ok(Outcome::InputRequired(required)),
             AskOutcome::Unanswered(why) => return Ok(Outcome::CannotAsk(why)),
         };
-        let caller = caller.clone();
-        conversation = Conversation { caller, answers, state: Some(request.state), ..Conversation::default() };
+        let (caller, memory) = (caller.clone(), memory.clone());
+        conversation = Conversation { caller, answers, memory, state: Some(request.state), ..Conversation::default() };
     }
     Ok(Outcome::CannotAsk(format!("it asked {MAX_ROUNDS} times, and had no result")))
 }

@@ -129,7 +129,7 @@ impl BackgroundCall {
             // Dropping the call stops its guest.
             () = context.cancelled() => return Err(TaskExit::Cancelled),
             () = principal.turned_away(tool.served.scopes()) => {
-                return Ok(call_result(Err(CallError::TurnedAway))?);
+                return Ok(call_result(Err(CallError::TurnedAway), None)?);
             }
         };
         match ended {

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::error::CallError;
 use super::wit::input::{Answer, Capabilities};
 use super::wit::log::Level;
 use crate::principal::Principal;
+use crate::request_memory::RequestMemory;
 
 /// One call's side of the conversation.
 #[derive(Default)]
@@ -25,6 +27,8 @@ pub struct Conversation {
     pub state: Option<Vec<u8>>,
     /// The way of messages to the client, if it wants any.
     pub outbox: Option<Outbox>,
+    /// The memory that the request holds; none where nobody counts.
+    pub memory: Option<RequestMemory>,
 }
 
 /// Takes messages for the client of one call.
@@ -67,6 +71,15 @@ impl Conversation {
     /// A call by somebody whose client cannot be asked anything and wants no messages.
     pub fn with(caller: &Arc<Principal>) -> Self {
         Self { caller: Some(Arc::clone(caller)), ..Self::default() }
+    }
+
+    /// Takes memory beside the guest's own, for as long as the request lasts.
+    ///
+    /// # Errors
+    /// The caller's requests hold too much.
+    pub(super) fn charge(&self, bytes: usize) -> Result<(), CallError> {
+        let Some(memory) = &self.memory else { return Ok(()) };
+        memory.charge(bytes).map_err(|refusal| CallError::Overdrawn { refusal, bytes })
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::sandbox::traps;
 use super::types::codec::{ArgumentError, ResultError};
+use crate::budget::Overdrawn;
 use crate::config::units::Period;
 
 /// A reason why a call gave no reply. The message is for the caller; causes are logged.
@@ -38,6 +39,14 @@ pub enum CallError {
     /// The guest's result cannot be given to a client.
     #[error("the tool's result cannot be returned: {0}")]
     Result(#[from] ResultError),
+    /// The caller's requests hold too much memory.
+    #[error("{refusal}")]
+    Overdrawn {
+        /// The reason.
+        refusal: Overdrawn,
+        /// The bytes that were wanted.
+        bytes: usize,
+    },
     /// The rules have changed while the call went on: its caller may not make it any more.
     #[error("you may not use this tool any more: whoever runs this server has changed who may")]
     TurnedAway,
@@ -61,6 +70,7 @@ impl CallError {
             | Self::Memory(_)
             | Self::Exited(_)
             | Self::Result(_)
+            | Self::Overdrawn { .. }
             | Self::TurnedAway
             | Self::Cancelled => None,
         }

@@ -1,5 +1,6 @@
 //! A call is contained: whatever a guest does, its caller reads why, the log says the cause, and nobody else notices.
 
+mod budget;
 mod cancelled;
 mod grants;
 mod limits;
@@ -33,3 +34,10 @@ async fn wait_for_place(client: &Client, is_taken: bool) {
 
 /// Calls that nobody stops go on for longer than any test.
 const ONE_PLACE: &str = "concurrency = 1\ntimeout = \"10m\"";
+
+/// The most memory that the server has had, in megabytes.
+fn peak_mib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}

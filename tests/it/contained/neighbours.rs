@@ -5,7 +5,7 @@ use tinymcp_tests::client::{CallOutcome, Client};
 use tinymcp_tests::server::{Server, Site};
 use tokio::task::JoinHandle;
 
-use super::{hostile, wait_for_place};
+use super::{hostile, peak_mib, wait_for_place};
 
 /// Rounds of two requests that others get while sixteen guests spin for six seconds. On two cores that have nothing else to do
 /// it is more than a hundred.
@@ -75,13 +75,6 @@ async fn a_slot_that_is_used_again_is_clean() {
 #[tokio::test]
 async fn a_slot_that_is_cleaned_by_a_scan_is_clean() {
     a_slot_is_clean("scan = true\n").await;
-}
-
-/// The most memory that the server has had, in megabytes.
-fn peak_mib(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
 #[tokio::test]

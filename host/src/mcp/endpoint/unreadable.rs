@@ -1,11 +1,14 @@
 //! Bodies that are no message, and the answers to them.
 
+mod every_value;
+
 use axum::response::Response;
 use http::StatusCode;
 use rmcp::model::RequestId;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+
+use self::every_value::EveryValue;
 
 use crate::mcp::answer::{self, Code};
 use crate::mcp::call_result::TextResult;
@@ -28,10 +31,10 @@ impl Unreadable {
     /// The body is read whole, since text that is not UTF-8, half a surrogate pair, a number beyond all doubles and
     /// endless nesting may be anywhere in it.
     pub(super) fn of(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Value>(body) {
+        match serde_json::from_slice::<EveryValue>(body) {
             Err(error) => Self::NotJson(error),
-            Ok(Value::Array(_)) => Self::Batch,
-            Ok(_) => Self::NotARequest,
+            Ok(EveryValue) if body.trim_ascii_start().starts_with(b"[") => Self::Batch,
+            Ok(EveryValue) => Self::NotARequest,
         }
     }
 
@@ -74,7 +77,7 @@ impl InvalidValue {
         }
         let is_call = method.get() == "\"tools/call\"";
         let mut deserializer = serde_json::Deserializer::from_slice(body);
-        let error = serde_path_to_error::deserialize::<_, Value>(&mut deserializer).err()?;
+        let error = serde_path_to_error::deserialize::<_, EveryValue>(&mut deserializer).err()?;
         let path = match error.path().to_string() {
             path if path == "." => String::new(),
             path => path,

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use rmcp::model::RequestId;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 /// A member of an object.
 #[derive(Default)]
@@ -26,6 +26,10 @@ pub(super) trait Readable<'de>: Sized {
         None
     }
 
+    fn of_integer(_integer: i64) -> Option<Self> {
+        None
+    }
+
     fn of_object<M: MapAccess<'de>>(mut object: M) -> Result<Option<Self>, M::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(None)
@@ -38,9 +42,13 @@ impl<'de> Readable<'de> for Cow<'de, str> {
     }
 }
 
-impl<'de> Readable<'de> for Map<String, Value> {
-    fn of_object<M: MapAccess<'de>>(object: M) -> Result<Option<Self>, M::Error> {
-        Self::deserialize(MapAccessDeserializer::new(object)).map(Some)
+impl Readable<'_> for RequestId {
+    fn of_text(text: Cow<'_, str>) -> Option<Self> {
+        Some(Self::String(text.into()))
+    }
+
+    fn of_integer(integer: i64) -> Option<Self> {
+        Some(Self::Number(integer))
     }
 }
 
@@ -66,6 +74,17 @@ impl<T> Member<T> {
 
     pub(super) fn take(self) -> Option<T> {
         if let Self::Is(value) = self { Some(value) } else { None }
+    }
+}
+
+impl<'a> Member<&'a RawValue> {
+    /// The text of a value, if that is an object.
+    pub(super) fn of_raw(text: &'a RawValue) -> Self {
+        match text.get().as_bytes().first() {
+            Some(b'{') => Self::Is(text),
+            Some(b'n') => Self::Null,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -109,12 +128,13 @@ impl<'de, T: Readable<'de>> Visitor<'de> for MemberVisitor<T> {
         Ok(Member::Other)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Member::Other)
+    fn visit_i64<E>(self, integer: i64) -> Result<Self::Value, E> {
+        Ok(T::of_integer(integer).map_or(Member::Other, Member::Is))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Member::Other)
+    fn visit_u64<E>(self, integer: u64) -> Result<Self::Value, E> {
+        let integer = i64::try_from(integer).ok();
+        Ok(integer.and_then(T::of_integer).map_or(Member::Other, Member::Is))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {

@@ -9,11 +9,13 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 
+use crate::json_weight;
 use crate::mcp::call_result::{self, TextResult};
 use crate::mcp::handler::{Handler, principal};
 use crate::mcp::input;
 use crate::mcp::request_channel::{RequestChannel, Retry};
 use crate::mcp::request_state::Purpose;
+use crate::mcp::room::memory;
 use crate::mcp::round_trips::{self, Channel, Outcome};
 use crate::mcp::tasks::BackgroundCall;
 use crate::plugins::catalog::Tool;
@@ -29,6 +31,11 @@ pub(super) async fn call(
     let catalog = handler.catalog();
     let CallToolRequestParams { mut name, arguments, input_responses, request_state, .. } = request;
     let mut arguments = arguments.unwrap_or_default();
+    if let Some(memory) = memory(context) {
+        // rmcp is done with the message, of which nothing else is left.
+        let answers = input_responses.iter().flatten().map(|(key, answer)| key.len() + json_weight::of_value(answer));
+        memory.lower(json_weight::of_object(&arguments) + answers.sum::<usize>());
+    }
     if let Some(answer) = handler.discovery.answer(&name, &arguments, &catalog, principal) {
         return Ok(with_meta(answer, handler.meta(context)).into());
     }

@@ -8,9 +8,11 @@ use serde_json::{Map, Value, json};
 use crate::mcp::handler::{Handler, principal, shows};
 use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
+use crate::mcp::room::require_room;
 use crate::mcp::round_trips::{self, Round};
 use crate::mcp::{content, listing};
 use crate::plugins::catalog;
+use crate::plugins::types::codec::of_block;
 use crate::plugins::wit::prompts::Conversation;
 use crate::principal::Principal;
 
@@ -37,7 +39,11 @@ pub(super) async fn get(
     let mut channel = handler.channel(context, principal, purpose);
     let round = |conversation| async {
         match handler.plugins.get_prompt(prompt, filled_in.clone(), conversation).await {
-            Ok(Ok(conversation)) => Ok(Round::Done(result(&conversation)?)),
+            Ok(Ok(conversation)) => {
+                let size: usize = conversation.messages.iter().map(|message| of_block(&message.content)).sum();
+                require_room(context, content::COPIES * size)?;
+                Ok(Round::Done(result(&conversation)?))
+            }
             Ok(Err(stop)) => Round::of_stop(stop),
             Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
         }

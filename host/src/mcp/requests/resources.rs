@@ -13,8 +13,10 @@ use serde_json::{Map, json};
 use crate::mcp::handler::{Handler, principal, shows};
 use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
+use crate::mcp::room::require_room;
 use crate::mcp::round_trips::{self, Round};
 use crate::mcp::{content, listing};
+use crate::plugins::types::codec::of_contents;
 use crate::principal::Principal;
 
 /// Media type of a path to other resources (SEP-2640).
@@ -49,6 +51,7 @@ pub(super) async fn read(
         match handler.plugins.read_resource(served, &uri, conversation).await {
             Ok(Ok(contents)) if contents.is_empty() => Err(not_found(&uri)),
             Ok(Ok(contents)) => {
+                require_room(context, content::COPIES * contents.iter().map(of_contents).sum::<usize>())?;
                 let contents = content::read("resource", contents.iter().map(content::contents).collect())?;
                 Ok(Round::Done(ReadResourceResult::new(contents)))
             }

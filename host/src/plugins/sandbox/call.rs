@@ -19,6 +19,7 @@ use super::instance::{GuestRun, Place, Work};
 use super::runtime::Runtime;
 use super::traps;
 use super::warm::Owner;
+use crate::json_weight;
 use crate::plugins::catalog::Tool;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
@@ -61,12 +62,15 @@ pub(in crate::plugins) async fn call(
             FunctionKind::Typed { signature, export } => {
                 // Not before: as values of the engine, arguments can take forty times the memory that those who wait
                 // hold.
-                let memory = runtime.arguments.hold(codec::weigh_arguments(signature, arguments)).await;
+                let weight = codec::weigh_arguments(signature, arguments);
+                conversation.charge(weight)?;
+                let memory = runtime.arguments.hold(weight).await;
                 let arguments = codec::decode_arguments(signature, arguments)?;
                 let work = TypedCall { signature: Arc::clone(signature), export: export.0, arguments, max_bytes };
                 run(runtime, served, conversation, (place, memory), work).await?.map_err(CallError::Result)
             }
             FunctionKind::Listed(listed) => {
+                conversation.charge(json_weight::of_object(arguments))?;
                 let arguments = Value::Object(arguments.clone());
                 let checked = Arc::clone(listed);
                 // The place stays taken for as long as the check goes on, even if its caller is gone.
@@ -77,17 +81,26 @@ pub(in crate::plugins) async fn call(
                     return Err(CallError::Host("the plugin has lost its tools".to_owned()));
                 };
                 let work = ListedCall { tools, name: listed.name.clone(), arguments: json, max_bytes };
-                let reply = run(runtime, served, conversation, (place, None), work).await??;
-                let Reply::Rich(rich) = &reply else { return Ok(reply) };
+                let memory = conversation.memory.clone();
+                let mut reply = run(runtime, served, conversation, (place, None), work).await??;
+                let Reply::Rich(rich) = &mut reply else { return Ok(reply) };
+                if let (Some(memory), Some(structured)) = (memory, &rich.structured) {
+                    let bytes = json_weight::of_value(structured);
+                    memory.charge(bytes).map_err(|refusal| CallError::Overdrawn { refusal, bytes })?;
+                }
                 if rich.is_error || listed.structured.is_none() {
                     return Ok(reply);
                 }
                 let missing = || ResultError::Schema("there is no structured result".to_owned());
-                let structured = rich.structured.clone().ok_or_else(missing)?;
+                let structured = rich.structured.take().ok_or_else(missing)?;
                 let checked = Arc::clone(listed);
-                let check = move || checked.structured.as_ref().map_or(Ok(()), |schema| schema.check(&structured));
+                let check = move || {
+                    let fits = checked.structured.as_ref().map_or(Ok(()), |schema| schema.check(&structured));
+                    fits.map(|()| structured)
+                };
                 let fits = runtime.engine.lane().compute(check).await.map_err(CallError::Host)?;
-                fits.map_err(|misfit| CallError::Result(ResultError::Schema(misfit.to_string())))?;
+                let structured = fits.map_err(|misfit| CallError::Result(ResultError::Schema(misfit.to_string())))?;
+                rich.structured = Some(structured);
                 Ok(reply)
             }
         }
@@ -250,6 +263,7 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         CallError::Timeout(_)
         | CallError::Busy
         | CallError::TurnedAway
+        | CallError::Overdrawn { .. }
         | CallError::Memory(_)
         | CallError::Exited(_)
         | CallError::Result(_) => tracing::warn!(plugin, tool, person, "call of tool `{tool}` failed: {error}"),

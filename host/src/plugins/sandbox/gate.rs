@@ -1,8 +1,9 @@
 //! Places for running and waiting calls, of one plugin and of all together, shared by the people who make them.
 //!
-//! A person alone has every place. As soon as others wait, places that become free go round: first to the person with
-//! the fewest running calls, then to the one whose last place is longest ago. Nobody fills the queue: when it is full, a
-//! call of a person who holds less takes the place of the newest waiting call of the person who holds most.
+//! No person has every place: an eighth of those that others leave to them stays free, so that whoever comes next finds
+//! one at once, however slow the calls are that run. Places that become free while others wait go round: first to the
+//! person with the fewest running calls, then to the one whose last place is longest ago. Nobody fills the queue: when it
+//! is full, a call of a person who holds less takes the place of the newest waiting call of the person who holds most.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -11,6 +12,11 @@ use std::sync::{Arc, PoisonError};
 
 use crate::config::Limits;
 use crate::sync::{Mutex, MutexGuard, oneshot};
+
+/// The part of the places that one person leaves to others: one of so many. Of fewer than [`FEW`] places none is left,
+/// since that would be too much of them.
+const RESERVE: usize = 8;
+const FEW: usize = 4;
 
 /// The person behind a call: `Principal::person`, or nobody, when the host itself asks a plugin.
 pub(in crate::plugins) type Person = Option<[u8; 32]>;
@@ -56,6 +62,13 @@ struct Share {
 impl Share {
     fn held(&self) -> usize {
         self.running + self.waiting.len()
+    }
+
+    /// True if the person may have one more of these places, of which so many are taken by anybody.
+    fn may_run(&self, places: usize, taken: usize) -> bool {
+        let for_person = places - (taken - self.running);
+        let reserve = if for_person < FEW { 0 } else { for_person.div_ceil(RESERVE) };
+        taken < places && self.running < for_person - reserve
     }
 }
 
@@ -105,11 +118,7 @@ impl Gate {
         let (call, granted) = oneshot::channel();
         let waiting = {
             let mut state = self.state();
-            if state.running < self.concurrency {
-                let number = state.number();
-                state.running += 1;
-                let share = state.people.entry(person).or_default();
-                (share.running, share.last_place) = (share.running + 1, number);
+            if state.take(person, self.concurrency) {
                 return Ok(self.permit(person));
             }
             if state.waiting >= self.queue && !state.make_room(person) {
@@ -131,13 +140,18 @@ impl Gate {
         Permit { gate: Arc::clone(self), person }
     }
 
-    /// Hands a place on to the next person.
+    /// Takes a place back, and hands it on.
     fn release(self: &Arc<Self>, person: Person) {
-        let next = self.state().hand_on(person);
-        if let Some((next, waiter)) = next {
+        self.state().give_back(person);
+        // Perhaps several: the fewer places others have, the more are left to those who wait.
+        while let Some((next, waiter)) = self.next() {
             // A caller who has just gone gives it back at once, when the permit is dropped.
             drop(waiter.call.send(self.permit(next)));
         }
+    }
+
+    fn next(&self) -> Option<(Person, Waiter)> {
+        self.state().next(self.concurrency)
     }
 }
 
@@ -180,8 +194,22 @@ impl GateState {
         }
     }
 
-    /// Takes a place back, and gives it to the next waiting call, which it returns.
-    fn hand_on(&mut self, person: Person) -> Option<(Person, Waiter)> {
+    /// Takes a place for a person, if there is one that nobody waits for.
+    fn take(&mut self, person: Person, places: usize) -> bool {
+        let number = self.number();
+        let share = self.people.entry(person).or_default();
+        // Those who wait already come first, and get what becomes free.
+        let takes = share.waiting.is_empty() && share.may_run(places, self.running);
+        if takes {
+            (share.running, share.last_place) = (share.running + 1, number);
+            self.running += 1;
+        } else if share.held() == 0 {
+            self.people.remove(&person);
+        }
+        takes
+    }
+
+    fn give_back(&mut self, person: Person) {
         self.running -= 1;
         if let hash_map::Entry::Occupied(mut share) = self.people.entry(person) {
             share.get_mut().running -= 1;
@@ -189,8 +217,16 @@ impl GateState {
                 share.remove();
             }
         }
-        let number = self.number();
+    }
+
+    /// Gives a free place to the next waiting call, which it returns.
+    fn next(&mut self, places: usize) -> Option<(Person, Waiter)> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let (number, taken) = (self.number(), self.running);
         let waiting = self.people.iter_mut().filter(|(_, share)| !share.waiting.is_empty());
+        let waiting = waiting.filter(|(_, share)| share.may_run(places, taken));
         let first = |share: &Share| share.waiting.front().map(|waiter| waiter.number);
         let (person, share) = waiting.min_by_key(|(_, share)| (share.running, share.last_place, first(share)))?;
         let waiter = share.waiting.pop_front()?;
@@ -270,6 +306,36 @@ mod tests {
         }
         running.remove(0);
         assert!(permit(&mut greedy[2]).is_some());
+    }
+
+    #[test]
+    fn a_person_alone_leaves_some_places_to_whoever_comes_next() {
+        let gate = Arc::new(Gate::of_pool(256));
+        let takes_all = |number| -> Vec<Permit> { std::iter::from_fn(|| permit(&mut enters(&gate, number))).collect() };
+        let first = takes_all(1);
+        let second = takes_all(2);
+        let third = takes_all(3);
+        let fourth = takes_all(4);
+        assert_eq!([first.len(), second.len(), third.len(), fourth.len()], [224, 28, 3, 1]);
+        // Of few places, one alone has all.
+        let few = Arc::new(Gate::of_pool(3));
+        let taken: Vec<Permit> = std::iter::from_fn(|| permit(&mut enters(&few, 1))).collect();
+        assert_eq!(taken.len(), 3);
+    }
+
+    #[test]
+    fn the_fewer_places_others_have_the_more_are_left_to_those_who_wait() {
+        let gate = Arc::new(Gate::of_pool(8));
+        let mut others: Vec<Permit> = (2..=5).filter_map(|number| permit(&mut enters(&gate, number))).collect();
+        let mut calls: Vec<Entering> = (0..10).map(|_| enters(&gate, 1)).collect();
+        let mut running: Vec<Permit> = calls.iter_mut().filter_map(permit).collect();
+        assert_eq!(running.len(), 3);
+        others.clear();
+        calls.drain(..3);
+        running.extend(calls.iter_mut().filter_map(permit));
+        assert_eq!(running.len(), 7);
+        drop((running, calls));
+        assert!(is_empty(&gate));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use wasmtime::component::Val;
 
-pub use self::outcome::{ArgumentError, Reply, ResultError, Rich};
+pub use self::outcome::{ArgumentError, Reply, ResultError, Rich, Structured};
 use self::unquote::Reading;
 use crate::plugins::types::shape::Signature;
 
@@ -50,8 +50,7 @@ pub fn encode_result(signature: &Signature, results: &[Val], max_bytes: u64) -> 
     results::reply(&signature.output, results, max_bytes)
 }
 
-pub use self::rich::{encode_output, encode_stop, parse_object, require_size};
-pub(in crate::plugins) use self::rich::{of_block, of_contents};
+pub use self::rich::{encode_output, encode_stop, of_block, of_contents, parse_object, require_size};
 
 /// The way from the root of a JSON document to a value. It lives on the stack of the walk, so that it costs nothing
 /// until an error needs it.

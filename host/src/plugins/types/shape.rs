@@ -4,9 +4,13 @@
 //! codec and the documentation all follow the signature and nothing else, so that they cannot disagree. Names stay as
 //! the WIT writes them: they are the names in JSON too.
 
+mod by_name;
 pub(in crate::plugins) mod reader;
 
 use thiserror::Error;
+
+pub use self::by_name::ByName;
+use self::by_name::Named;
 
 /// Depth to which types may nest. Deeper JSON is refused by common parsers (`serde_json` stops at 128), and
 /// every walk over a shape recurses this far at most.
@@ -123,9 +127,9 @@ pub enum Shape {
     /// `record`
     Record(Vec<Field>),
     /// `variant`
-    Variant(Vec<Case>),
+    Variant(ByName<Case>),
     /// `enum`
-    Enum(Vec<Label>),
+    Enum(ByName<Label>),
     /// `option<T>`; never directly inside another option
     Option(Box<Shape>),
     /// `result<ok, err>` anywhere but as a tool's whole result
@@ -136,7 +140,7 @@ pub enum Shape {
         err: Option<Box<Shape>>,
     },
     /// `flags`
-    Flags(Vec<Label>),
+    Flags(ByName<Label>),
 }
 
 impl Shape {
@@ -246,6 +250,18 @@ pub struct Label {
     pub name: String,
     /// The author's description.
     pub docs: Option<String>,
+}
+
+impl Named for Case {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for Label {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// A reason why a function cannot be a tool. The place is a parameter or the result, and the way to the type inside it.

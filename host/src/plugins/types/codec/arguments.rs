@@ -9,7 +9,7 @@ use super::keys::Keys;
 use super::unquote::{self, Reading};
 use super::wording::{description, expectation, listed, names, unknown_property};
 use super::{ArgumentError, Path};
-use crate::plugins::types::shape::{Case, Field, Integer, Label, Shape};
+use crate::plugins::types::shape::{ByName, Case, Field, Integer, Label, Shape};
 
 /// The bound below which a JSON number with a fraction or exponent stands for a whole number: 2^53. From there on,
 /// neighbouring integers read as the same double (`9007199254740993.0` as 2^53), so the one that was meant is not known.
@@ -188,13 +188,13 @@ fn only_property(object: &Map<String, Value>) -> Option<(&str, &Value)> {
 }
 
 fn variant_of(
-    cases: &[Case],
+    cases: &ByName<Case>,
     name: &str,
     payload: &Value,
     at: Path<'_>,
     reading: Reading,
 ) -> Result<Val, ArgumentError> {
-    let Some(case) = cases.iter().find(|case| case.name == name) else {
+    let Some(case) = cases.named(name) else {
         return Err(unknown_case(name, cases.iter().map(|case| case.name.as_str()), at));
     };
     let payload = payload_of(case.shape.as_ref(), payload, Path::Property(&at, name), reading)?;
@@ -234,18 +234,18 @@ fn payload_of(
     }
 }
 
-fn enum_of(labels: &[Label], name: &str) -> Option<Val> {
-    labels.iter().find(|label| label.name == name).map(|label| Val::Enum(label.name.clone()))
+fn enum_of(labels: &ByName<Label>, name: &str) -> Option<Val> {
+    labels.named(name).map(|label| Val::Enum(label.name.clone()))
 }
 
-fn flags_of(labels: &[Label], items: &[Value], at: Path<'_>) -> Result<Val, ArgumentError> {
+fn flags_of(labels: &ByName<Label>, items: &[Value], at: Path<'_>) -> Result<Val, ArgumentError> {
     let mut seen = vec![false; labels.len()];
     // More items than flags must repeat one, which ends the loop, however many came.
     let mut flags = Vec::with_capacity(items.len().min(labels.len()));
     for (index, item) in items.iter().enumerate() {
         let path = Path::Item(&at, index);
         let name = item.as_str();
-        let Some(flag) = name.and_then(|name| labels.iter().position(|label| label.name == name)) else {
+        let Some(flag) = name.and_then(|name| labels.position(name)) else {
             return Err(ArgumentError::Unexpected {
                 path: path.to_string(),
                 expected: format!("one of {}", listed(names(labels), name)),

@@ -1,5 +1,7 @@
 //! The outcome of a call, ready for a client; and the faults of arguments and results.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -11,12 +13,7 @@ use crate::plugins::wit::input::Request;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// The call went well and gave a value.
-    Structured {
-        /// The structured content: an object that the output schema accepts.
-        value: Value,
-        /// The same for clients that read text: a string as it is, anything else as compact JSON.
-        text: String,
-    },
+    Structured(Structured),
     /// The call went well and gave a text, which is all there is to show.
     Text(String),
     /// The call went well; there is no value to tell of.
@@ -36,6 +33,48 @@ pub enum Reply {
     /// The plugin needs answers before it can go on.
     Asks(Box<Request>),
 }
+
+/// A value as JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Structured {
+    json: String,
+    /// The structured content, which is an object, has it as a member.
+    is_member: bool,
+}
+
+impl Structured {
+    pub(super) fn new(json: String, is_member: bool) -> Self {
+        Self { json, is_member }
+    }
+
+    /// The bytes of its JSON.
+    pub fn size(&self) -> usize {
+        self.json.len()
+    }
+
+    /// The structured content: the JSON of an object that the output schema accepts, in three parts.
+    pub fn content(&self) -> [&str; 3] {
+        if self.is_member { [MEMBER_BEGIN, &self.json, "}"] } else { ["", &self.json, ""] }
+    }
+
+    /// The same for clients that read text: a string as it is, anything else as compact JSON.
+    pub fn text(&self) -> Cow<'_, str> {
+        let string = self.json.starts_with('"').then(|| serde_json::from_str(&self.json).ok()).flatten();
+        string.map_or(Cow::Borrowed(&*self.json), Cow::Owned)
+    }
+
+    /// The text alone.
+    pub fn into_text(self) -> String {
+        let string = match self.text() {
+            Cow::Owned(text) => Some(text),
+            Cow::Borrowed(_) => None,
+        };
+        string.unwrap_or(self.json)
+    }
+}
+
+/// The beginning of an object with [`RESULT_PROPERTY`](crate::plugins::types::schema::RESULT_PROPERTY).
+const MEMBER_BEGIN: &str = "{\"result\":";
 
 /// A result of a tool that is more than a value.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,6 +195,12 @@ pub enum ResultError {
     /// The value's JSON text is longer than allowed.
     #[error("result larger than {max_bytes} bytes")]
     TooLarge {
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// The structured result takes more memory than allowed, small as its text may be.
+    #[error("the structured result has too many values: they take more than {max_bytes} bytes of memory")]
+    TooManyValues {
         /// The limit.
         max_bytes: u64,
     },

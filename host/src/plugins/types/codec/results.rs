@@ -1,21 +1,22 @@
 //! From the engine's values to JSON.
 //!
-//! The JSON text is written while the structured value is built, and refuses to grow past the limit. That is at once
-//! the early stop, the exact count, and the text copy that goes to the client.
+//! Only the JSON text is written, and it refuses to grow past the limit: at once the early stop, the exact count, and all
+//! that a client gets. A tree of values would take up to forty times as much.
 
+use std::collections::HashSet;
 use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 use wasmtime::component::Val;
 
 use super::keys::Keys;
 use super::wording::{quoted, reason};
-use super::{Path, Reply, ResultError, lift, rich};
+use super::{Path, Reply, ResultError, Structured, lift, rich};
 use crate::plugins::types::schema::{RESULT_PROPERTY, is_object_result};
-use crate::plugins::types::shape::{Case, FailureShape, Field, Integer, Label, ResultShape, Shape, SuccessShape};
+use crate::plugins::types::shape::{ByName, FailureShape, Field, Integer, Label, ResultShape, Shape, SuccessShape};
 
 pub(super) fn reply(output: &ResultShape, results: &[Val], max_bytes: u64) -> Result<Reply, ResultError> {
     match (output, results) {
@@ -58,34 +59,28 @@ fn refused(err: &FailureShape, val: Option<&Val>, max_bytes: u64) -> Result<Repl
 
 /// The value as the output schema has it; a plain string has none.
 fn structured(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultError> {
-    if *shape == Shape::String {
-        let (_, text) = encode(shape, val, Path::Root, max_bytes)?;
-        return Ok(Reply::Text(text));
+    if let (Shape::String, Val::String(text)) = (shape, val) {
+        // The limit is on JSON, in which it may be longer.
+        encode(shape, val, Path::Root, max_bytes)?;
+        return Ok(Reply::Text(text.clone()));
     }
-    if is_object_result(shape) {
-        let (value, text) = encode(shape, val, Path::Root, max_bytes)?;
-        return Ok(Reply::Structured { value, text });
-    }
-    let (value, text) = encode(shape, val, Path::Property(&Path::Root, RESULT_PROPERTY), max_bytes)?;
-    let object = Map::from_iter([(RESULT_PROPERTY.to_owned(), value)]);
-    Ok(Reply::Structured { value: Value::Object(object), text })
+    let is_object = is_object_result(shape);
+    let at = if is_object { Path::Root } else { Path::Property(&Path::Root, RESULT_PROPERTY) };
+    Ok(Reply::Structured(Structured::new(encode(shape, val, at, max_bytes)?, !is_object)))
 }
 
 fn failed(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Reply, ResultError> {
-    let (value, text) = encode(shape, val, Path::Root, max_bytes)?;
+    let json = encode(shape, val, Path::Root, max_bytes)?;
     // An `err(none)` is a failure without a word, not one with the word `null`.
-    Ok(Reply::Failed { text: reason(if value.is_null() { String::new() } else { text }) })
+    let text = if json == "null" { String::new() } else { Structured::new(json, true).into_text() };
+    Ok(Reply::Failed { text: reason(text) })
 }
 
-/// The value as JSON, and as text for readers.
-fn encode(shape: &Shape, val: &Val, at: Path<'_>, max_bytes: u64) -> Result<(Value, String), ResultError> {
+/// The value as JSON.
+fn encode(shape: &Shape, val: &Val, at: Path<'_>, max_bytes: u64) -> Result<String, ResultError> {
     let mut encoder = Encoder { text: JsonBuffer { json: Vec::new(), max_bytes } };
-    let value = encoder.value(shape, val, at)?;
-    let text = match &value {
-        Value::String(text) => text.clone(),
-        _ => String::from_utf8(encoder.text.json).expect("every piece is UTF-8: JSON text that serde_json wrote"),
-    };
-    Ok((value, text))
+    encoder.value(shape, val, at)?;
+    Ok(String::from_utf8(encoder.text.json).expect("every piece is UTF-8: JSON text that serde_json wrote"))
 }
 
 fn mismatch(at: Path<'_>) -> ResultError {
@@ -124,17 +119,14 @@ struct Encoder {
 }
 
 impl Encoder {
-    fn value(&mut self, shape: &Shape, val: &Val, at: Path<'_>) -> Result<Value, ResultError> {
+    fn value(&mut self, shape: &Shape, val: &Val, at: Path<'_>) -> Result<(), ResultError> {
         match (shape, val) {
-            (Shape::Bool, Val::Bool(value)) => self.leaf(Value::Bool(*value)),
-            (Shape::Integer(integer), val) => self.leaf(integer_of(*integer, val).ok_or_else(|| mismatch(at))?),
+            (Shape::Bool, Val::Bool(value)) => self.write(value),
+            (Shape::Integer(integer), val) => self.write(&integer_of(*integer, val).ok_or_else(|| mismatch(at))?),
             (Shape::F32, Val::Float32(float)) => self.float(shortest(*float), at),
             (Shape::F64, Val::Float64(float)) => self.float(*float, at),
-            (Shape::Char, Val::Char(char)) => self.leaf(Value::String(char.to_string())),
-            (Shape::String, Val::String(text)) => {
-                self.write(text)?;
-                Ok(Value::String(text.clone()))
-            }
+            (Shape::Char, Val::Char(char)) => self.write(char),
+            (Shape::String, Val::String(text)) => self.write(text),
             (Shape::Bytes, Val::List(items)) => self.bytes(items, at),
             (Shape::List(shape), Val::List(vals)) => self.array(vals.iter().map(|val| (&**shape, val)), at),
             (Shape::Map(shape), Val::Map(pairs)) => self.map(shape, pairs, at),
@@ -144,8 +136,7 @@ impl Encoder {
             }
             (Shape::Record(fields), Val::Record(vals)) if fields.len() == vals.len() => self.record(fields, vals, at),
             (Shape::Variant(cases), Val::Variant(name, payload)) => {
-                let is_meant = |case: &&Case| case.name == *name;
-                let case = cases.iter().find(is_meant).ok_or_else(|| mismatch(at))?;
+                let case = cases.named(name).ok_or_else(|| mismatch(at))?;
                 self.case(name, case.shape.as_ref(), payload.as_deref(), at)
             }
             (Shape::Result { ok, .. }, Val::Result(Ok(payload))) => {
@@ -155,10 +146,10 @@ impl Encoder {
                 self.case("err", err.as_deref(), payload.as_deref(), at)
             }
             (Shape::Enum(labels), Val::Enum(name)) => {
-                position(labels, name).ok_or_else(|| mismatch(at))?;
-                self.leaf(Value::String(name.clone()))
+                labels.position(name).ok_or_else(|| mismatch(at))?;
+                self.write(name)
             }
-            (Shape::Option(_), Val::Option(None)) => self.leaf(Value::Null),
+            (Shape::Option(_), Val::Option(None)) => self.write(&()),
             (Shape::Option(shape), Val::Option(Some(val))) => self.value(shape, val, at),
             (Shape::Flags(labels), Val::Flags(names)) => self.flags(labels, names, at),
             _ => Err(mismatch(at)),
@@ -166,14 +157,14 @@ impl Encoder {
     }
 
     /// A NaN or an infinity is an error: `null` would be another value.
-    fn float(&mut self, float: f64, at: Path<'_>) -> Result<Value, ResultError> {
-        let Some(number) = Number::from_f64(float) else {
+    fn float(&mut self, float: f64, at: Path<'_>) -> Result<(), ResultError> {
+        if !float.is_finite() {
             return Err(ResultError::NotFinite { path: at.to_string(), number: float.to_string() });
-        };
-        self.leaf(Value::Number(number))
+        }
+        self.write(&float)
     }
 
-    fn bytes(&mut self, items: &[Val], at: Path<'_>) -> Result<Value, ResultError> {
+    fn bytes(&mut self, items: &[Val], at: Path<'_>) -> Result<(), ResultError> {
         let length = base64::encoded_len(items.len(), true);
         if !length.is_some_and(|length| self.text.has_room_for(length)) {
             return Err(self.too_large());
@@ -183,50 +174,47 @@ impl Encoder {
             _ => None,
         };
         let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
-        self.leaf(Value::String(STANDARD.encode(bytes.ok_or_else(|| mismatch(at))?)))
+        self.write(&STANDARD.encode(bytes.ok_or_else(|| mismatch(at))?))
     }
 
     fn array<'a>(
         &mut self,
-        items: impl ExactSizeIterator<Item = (&'a Shape, &'a Val)>,
+        items: impl Iterator<Item = (&'a Shape, &'a Val)>,
         at: Path<'_>,
-    ) -> Result<Value, ResultError> {
-        let mut values = Vec::with_capacity(items.len());
+    ) -> Result<(), ResultError> {
         self.punctuation("[")?;
         for (index, (shape, val)) in items.enumerate() {
             if index > 0 {
                 self.punctuation(",")?;
             }
-            values.push(self.value(shape, val, Path::Item(&at, index))?);
+            self.value(shape, val, Path::Item(&at, index))?;
         }
-        self.punctuation("]")?;
-        Ok(Value::Array(values))
+        self.punctuation("]")
     }
 
-    fn map(&mut self, shape: &Shape, pairs: &[(Val, Val)], at: Path<'_>) -> Result<Value, ResultError> {
-        let mut object = Map::with_capacity(pairs.len());
+    fn map(&mut self, shape: &Shape, pairs: &[(Val, Val)], at: Path<'_>) -> Result<(), ResultError> {
+        let mut names = HashSet::with_capacity(pairs.len());
         self.punctuation("{")?;
         for (key, val) in pairs {
             let Val::String(name) = key else { return Err(mismatch(at)) };
             let path = Path::Property(&at, name);
-            if object.contains_key(name) {
+            let is_first = names.is_empty();
+            if !names.insert(name.as_str()) {
                 return Err(ResultError::RepeatedKey { path: path.to_string(), key: quoted(name) });
             }
-            if !object.is_empty() {
+            if !is_first {
                 self.punctuation(",")?;
             }
             self.write(name)?;
             self.punctuation(":")?;
-            object.insert(name.clone(), self.value(shape, val, path)?);
+            self.value(shape, val, path)?;
         }
-        self.punctuation("}")?;
-        Ok(Value::Object(object))
+        self.punctuation("}")
     }
 
-    fn entries(&mut self, entry: &Shape, pairs: &[(Val, Val)], at: Path<'_>) -> Result<Value, ResultError> {
+    fn entries(&mut self, entry: &Shape, pairs: &[(Val, Val)], at: Path<'_>) -> Result<(), ResultError> {
         let Shape::Record(fields) = entry else { return Err(mismatch(at)) };
         let [key_field, value_field] = fields.as_slice() else { return Err(mismatch(at)) };
-        let mut values = Vec::with_capacity(pairs.len());
         let mut keys = Keys::default();
         self.punctuation("[")?;
         for (index, (key, val)) in pairs.iter().enumerate() {
@@ -234,18 +222,16 @@ impl Encoder {
             if index > 0 {
                 self.punctuation(",")?;
             }
-            let value = self.object([(key_field, key), (value_field, val)].into_iter(), path)?;
             if !keys.insert(key).ok_or_else(|| mismatch(path))? {
-                let key = value.get(&key_field.name).map(Value::to_string).unwrap_or_default();
+                let key = encode(&key_field.shape, key, path, self.text.max_bytes)?;
                 return Err(ResultError::RepeatedKey { path: path.to_string(), key });
             }
-            values.push(value);
+            self.object([(key_field, key), (value_field, val)].into_iter(), path)?;
         }
-        self.punctuation("]")?;
-        Ok(Value::Array(values))
+        self.punctuation("]")
     }
 
-    fn record(&mut self, fields: &[Field], vals: &[(String, Val)], at: Path<'_>) -> Result<Value, ResultError> {
+    fn record(&mut self, fields: &[Field], vals: &[(String, Val)], at: Path<'_>) -> Result<(), ResultError> {
         if let Some((field, _)) = fields.iter().zip(vals).find(|(field, (name, _))| field.name != *name) {
             return Err(mismatch(Path::Property(&at, &field.name)));
         }
@@ -255,25 +241,24 @@ impl Encoder {
     /// Optional fields without a value are left out.
     fn object<'a>(
         &mut self,
-        members: impl ExactSizeIterator<Item = (&'a Field, &'a Val)>,
+        members: impl Iterator<Item = (&'a Field, &'a Val)>,
         at: Path<'_>,
-    ) -> Result<Value, ResultError> {
-        let mut object = Map::with_capacity(members.len());
+    ) -> Result<(), ResultError> {
+        let mut is_first = true;
         self.punctuation("{")?;
         for (field, val) in members {
             let path = Path::Property(&at, &field.name);
             if matches!((&field.shape, val), (Shape::Option(_), Val::Option(None))) {
                 continue;
             }
-            if !object.is_empty() {
+            if !std::mem::replace(&mut is_first, false) {
                 self.punctuation(",")?;
             }
             self.write(&field.name)?;
             self.punctuation(":")?;
-            object.insert(field.name.clone(), self.value(&field.shape, val, path)?);
+            self.value(&field.shape, val, path)?;
         }
-        self.punctuation("}")?;
-        Ok(Value::Object(object))
+        self.punctuation("}")
     }
 
     fn case(
@@ -282,34 +267,28 @@ impl Encoder {
         shape: Option<&Shape>,
         payload: Option<&Val>,
         at: Path<'_>,
-    ) -> Result<Value, ResultError> {
+    ) -> Result<(), ResultError> {
         let path = Path::Property(&at, name);
         self.punctuation("{")?;
         self.write(name)?;
         self.punctuation(":")?;
-        let value = match (shape, payload) {
+        match (shape, payload) {
             (Some(shape), Some(val)) => self.value(shape, val, path)?,
-            (None, None) => self.leaf(Value::Bool(true))?,
+            (None, None) => self.write(&true)?,
             (Some(_), None) | (None, Some(_)) => return Err(mismatch(path)),
-        };
-        self.punctuation("}")?;
-        Ok(Value::Object(Map::from_iter([(name.to_owned(), value)])))
+        }
+        self.punctuation("}")
     }
 
-    fn flags(&mut self, labels: &[Label], names: &[String], at: Path<'_>) -> Result<Value, ResultError> {
+    fn flags(&mut self, labels: &ByName<Label>, names: &[String], at: Path<'_>) -> Result<(), ResultError> {
         let mut seen = vec![false; labels.len()];
         for name in names {
-            let flag = position(labels, name).ok_or_else(|| mismatch(at))?;
+            let flag = labels.position(name).ok_or_else(|| mismatch(at))?;
             if std::mem::replace(&mut seen[flag], true) {
                 return Err(mismatch(at));
             }
         }
-        self.leaf(Value::Array(names.iter().cloned().map(Value::String).collect()))
-    }
-
-    fn leaf(&mut self, value: Value) -> Result<Value, ResultError> {
-        self.write(&value)?;
-        Ok(value)
+        self.write(names)
     }
 
     fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ResultError> {
@@ -338,10 +317,6 @@ fn integer_of(integer: Integer, val: &Val) -> Option<Value> {
         (Integer::U64, Val::U64(value)) => Some((*value).into()),
         _ => None,
     }
-}
-
-fn position(labels: &[Label], name: &str) -> Option<usize> {
-    labels.iter().position(|label| label.name == name)
 }
 
 /// The double with the shortest decimal that reads back as `float`: 0.1 and not 0.10000000149011612.

@@ -4,9 +4,14 @@ use serde_json::{Map, Value};
 
 use super::outcome::{Reply, ResultError, Rich};
 use super::wording::{self, reason, refusal};
+use crate::json_weight;
 use crate::plugins::wit::content::{AnnotatedText, Annotations, Block, Body, Contents, Icon};
 use crate::plugins::wit::input::{Question, Request, Stop};
 use crate::plugins::wit::tools::Output;
+
+/// Memory that a structured result may take as values, per byte that a result may have: JSON like other programs write
+/// takes twenty times its text, and empty lists in lists a hundred.
+const TREE_BYTES_PER_BYTE: u64 = 20;
 
 /// The fault of JSON of another kind.
 const NO_OBJECT: &str = "expected an object";
@@ -24,6 +29,10 @@ pub fn encode_output(output: Output, max_bytes: u64) -> Result<Reply, ResultErro
     let Output { content, structured, is_error, meta } = output;
     let size = content.iter().map(of_block).sum::<usize>() + of_text(structured.as_ref()) + of_text(meta.as_ref());
     require_size(size, max_bytes)?;
+    let trees = structured.iter().chain(&meta).map(|text| json_weight::of_text(text.as_bytes())).sum::<usize>();
+    if trees as u64 > max_bytes.saturating_mul(TREE_BYTES_PER_BYTE) {
+        return Err(ResultError::TooManyValues { max_bytes: max_bytes.saturating_mul(TREE_BYTES_PER_BYTE) });
+    }
     let structured = structured.map(|text| parse("the structured result", &text)).transpose()?;
     let meta = meta.map(|text| parse_object("the result's `meta`", &text)).transpose()?;
     let is_silent = is_error && structured.is_none() && content.iter().all(is_blank);
@@ -83,7 +92,7 @@ fn parse(what: &'static str, text: &str) -> Result<Value, ResultError> {
 }
 
 /// The bytes that a block has on its way to the client.
-pub(in crate::plugins) fn of_block(block: &Block) -> usize {
+pub fn of_block(block: &Block) -> usize {
     match block {
         Block::Text(text) => text.len(),
         Block::AnnotatedText(text) => text.text.len() + of_annotations(Some(&text.annotations)),
@@ -103,7 +112,7 @@ pub(in crate::plugins) fn of_block(block: &Block) -> usize {
 }
 
 /// The bytes that a resource has on its way to the client.
-pub(in crate::plugins) fn of_contents(contents: &Contents) -> usize {
+pub fn of_contents(contents: &Contents) -> usize {
     let body = match &contents.body {
         Body::Text(text) => text.len(),
         Body::Blob(bytes) => of_bytes(bytes),

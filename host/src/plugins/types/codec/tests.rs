@@ -53,15 +53,15 @@ fn point() -> Shape {
 }
 
 fn figure() -> Shape {
-    Shape::Variant(vec![case("circle", Some(Shape::F64)), case("empty", None)])
+    Shape::Variant(vec![case("circle", Some(Shape::F64)), case("empty", None)].into())
 }
 
 fn colour() -> Shape {
-    Shape::Enum(labels(&["red", "green", "dark-blue"]))
+    Shape::Enum(labels(&["red", "green", "dark-blue"]).into())
 }
 
 fn rights() -> Shape {
-    Shape::Flags(labels(&["read", "write"]))
+    Shape::Flags(labels(&["read", "write"]).into())
 }
 
 fn outcome() -> Shape {
@@ -176,9 +176,9 @@ fn every_type_goes_both_ways() {
             assert_eq!(encode(shape, val), Ok(Reply::Text(json.as_str().unwrap().to_owned())));
             continue;
         }
-        let Ok(Reply::Structured { value, .. }) = encode(shape.clone(), val) else { panic!("{shape:?}") };
+        let Ok(Reply::Structured(structured)) = encode(shape.clone(), val) else { panic!("{shape:?}") };
         let is_object = crate::plugins::types::schema::is_object_result(&shape);
-        assert_eq!(value, if is_object { json } else { json!({ "result": json }) });
+        assert_eq!(content(&structured), if is_object { json } else { json!({ "result": json }) });
     }
 }
 
@@ -302,6 +302,33 @@ fn other_texts_stay_strings() {
 }
 
 #[test]
+fn cases_of_a_large_enum_are_found_at_once() {
+    let names: Vec<String> = (0..10_000).map(|index| format!("case-{index:05}")).collect();
+    let shape = list(Shape::Enum(labels(&names.iter().map(String::as_str).collect::<Vec<_>>()).into()));
+    let many = Value::Array(names.iter().rev().cycle().take(300_000).map(|name| json!(name)).collect());
+    let vals = decode(shape.clone(), many.clone()).unwrap();
+    let Ok(Reply::Structured(back)) = encode_result(&gives(shape), &[vals], u64::MAX) else { panic!() };
+    assert_eq!(content(&back)["result"], many);
+}
+
+#[test]
+fn fields_that_are_left_out_weigh_as_well() {
+    let fields = (0..50).map(|index| field(&format!("field-{index}"), option(Shape::Bool))).collect();
+    let signature = takes(vec![field("it", list(Shape::Record(fields)))]);
+    let empty = Map::from_iter([("it".to_owned(), Value::Array(vec![json!({}); 1000]))]);
+    assert!(weigh_arguments(&signature, &empty) >= 1000 * 50 * size_of::<Val>());
+}
+
+#[test]
+fn a_large_value_in_a_string_has_to_come_as_json() {
+    let signature = takes(vec![field("it", list(list(Shape::Integer(Integer::U8))))]);
+    let of = |count: usize| format!("[{}]", vec!["[0]"; count].join(","));
+    let decode = |text: String| decode_arguments(&signature, &Map::from_iter([("it".to_owned(), Value::String(text))]));
+    assert!(decode(of(1000)).is_ok());
+    assert!(decode(of(100_000)).unwrap_err().to_string().contains("without quotes"));
+}
+
+#[test]
 fn a_value_in_a_string_weighs_as_much_as_without() {
     let flags = || list(rights());
     let rows = [
@@ -411,11 +438,16 @@ fn surplus_and_repetition_take_linear_time() {
     assert!(decode(rights(), repeated).unwrap_err().contains("repeats"));
 }
 
+/// The structured content.
+fn content(structured: &Structured) -> Value {
+    serde_json::from_str(&structured.content().concat()).unwrap()
+}
+
 #[test]
 fn a_reply_has_a_text_copy() {
     let check = |shape: Shape, val: Val, expected_value: Value, expected_text: &str| {
-        let reply = encode(shape, val).unwrap();
-        assert_eq!(reply, Reply::Structured { value: expected_value, text: expected_text.to_owned() });
+        let Ok(Reply::Structured(structured)) = encode(shape, val) else { panic!("{expected_text}") };
+        assert_eq!((content(&structured), &*structured.text()), (expected_value, expected_text));
     };
     assert_eq!(encode(Shape::String, text("a\nb")), Ok(Reply::Text("a\nb".to_owned())));
     check(option(Shape::String), some(text("a\nb")), json!({ "result": "a\nb" }), "a\nb");
@@ -453,7 +485,7 @@ fn an_err_is_a_failed_call() {
     assert_eq!(check(None, None, Ok(None)), Ok(Reply::Nothing));
     assert_eq!(
         check(Some(Shape::Bool), None, Ok(Some(Val::Bool(true)))),
-        Ok(Reply::Structured { value: json!({ "result": true }), text: "true".to_owned() })
+        Ok(Reply::Structured(Structured::new("true".to_owned(), true)))
     );
     assert_eq!(check(Some(Shape::Bool), None, Ok(None)), Err(ResultError::Mismatch { path: "$".to_owned() }));
 }
@@ -478,8 +510,8 @@ fn numbers_without_json_form_are_errors_with_their_place() {
 #[test]
 fn an_f32_is_written_as_short_as_it_can_be() {
     let check = |float: f32, expected: &str| {
-        let Ok(Reply::Structured { text, .. }) = encode(Shape::F32, Val::Float32(float)) else { panic!("{float}") };
-        assert_eq!(text, expected);
+        let Ok(Reply::Structured(structured)) = encode(Shape::F32, Val::Float32(float)) else { panic!("{float}") };
+        assert_eq!(structured.text(), expected);
     };
     check(0.1, "0.1");
     check(-0.0, "-0.0");

@@ -7,7 +7,12 @@
 
 use serde_json::Value;
 
+use crate::json_weight;
 use crate::plugins::types::shape::Shape;
+
+/// The most memory that a value takes that is read out of a string. Nothing counts it, since it is there for a moment
+/// only; a larger one has to come as JSON itself.
+const MAX_BYTES: usize = 8 << 20;
 
 /// The way in which a value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +61,7 @@ pub(super) fn takes_no_string(shape: &Shape) -> bool {
 /// JSON allows white space around a value; text that is exactly a value has none.
 fn parsed(text: &str, is_first: impl Fn(u8) -> bool) -> Option<Value> {
     let (first, last) = (*text.as_bytes().first()?, *text.as_bytes().last()?);
-    if !is_first(first) || last.is_ascii_whitespace() {
+    if !is_first(first) || last.is_ascii_whitespace() || json_weight::of_text(text.as_bytes()) > MAX_BYTES {
         return None;
     }
     serde_json::from_str(text).ok()

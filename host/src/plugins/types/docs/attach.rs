@@ -133,7 +133,7 @@ impl<'a> Attach<'a> {
                 }
             }
             Shape::Variant(cases) => {
-                for case in cases {
+                for case in cases.iter_mut() {
                     let Some(member) = member(&case.name) else { continue };
                     case.docs = self.comment(member);
                     if let (Some(shape), Some(ty)) = (&mut case.shape, &member.ty) {
@@ -142,7 +142,7 @@ impl<'a> Attach<'a> {
                 }
             }
             Shape::Enum(labels) | Shape::Flags(labels) => {
-                for label in labels {
+                for label in labels.iter_mut() {
                     label.docs = member(&label.name).and_then(|member| self.comment(member));
                 }
             }

@@ -144,11 +144,14 @@ fn a_function_is_described() {
 #[test]
 fn a_signature_takes_the_words_on_its_types() {
     let docs = docs_of(WEATHER);
-    let sky = Shape::Enum(["clear", "type"].map(|name| Label { name: name.to_owned(), docs: None }).to_vec());
-    let outlook = Shape::Variant(vec![
-        Case { name: "likely".to_owned(), shape: Some(sky), docs: None },
-        Case { name: "unknown".to_owned(), shape: None, docs: None },
-    ]);
+    let sky = Shape::Enum(["clear", "type"].map(|name| Label { name: name.to_owned(), docs: None }).to_vec().into());
+    let outlook = Shape::Variant(
+        vec![
+            Case { name: "likely".to_owned(), shape: Some(sky), docs: None },
+            Case { name: "unknown".to_owned(), shape: None, docs: None },
+        ]
+        .into(),
+    );
     let mut signature = Signature {
         params: vec![field("place", place()), field("days", Shape::Bool), field("person", Shape::String)],
         output: ResultShape::Fallible { ok: Some(outlook), err: Some(Shape::String) },

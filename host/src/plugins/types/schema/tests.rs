@@ -21,11 +21,14 @@ fn gives(output: ResultShape) -> Signature {
 
 #[test]
 fn every_type_has_its_schema() {
-    let colours = || Shape::Enum(vec![label("red", None), label("green", None)]);
-    let variant = Shape::Variant(vec![
-        Case { name: "circle".to_owned(), shape: Some(Shape::F64), docs: None },
-        Case { name: "empty".to_owned(), shape: None, docs: Some("Nothing.".to_owned()) },
-    ]);
+    let colours = || Shape::Enum(vec![label("red", None), label("green", None)].into());
+    let variant = Shape::Variant(
+        vec![
+            Case { name: "circle".to_owned(), shape: Some(Shape::F64), docs: None },
+            Case { name: "empty".to_owned(), shape: None, docs: Some("Nothing.".to_owned()) },
+        ]
+        .into(),
+    );
     let rows = [
         (Shape::Bool, json!({ "type": "boolean" })),
         (Shape::String, json!({ "type": "string" })),
@@ -90,7 +93,7 @@ fn every_type_has_its_schema() {
             }),
         ),
         (
-            Shape::Flags(vec![label("read", None)]),
+            Shape::Flags(vec![label("read", None)].into()),
             json!({ "type": "array", "items": { "type": "string", "enum": ["read"] } }),
         ),
     ];
@@ -160,7 +163,8 @@ fn results_that_are_no_object_are_wrapped_in_one() {
 
 #[test]
 fn words_on_the_names_of_an_enum_are_in_the_description() {
-    let colours = Shape::Enum(vec![label("red", Some("Stop.")), label("grey", None), label("green", Some("Go."))]);
+    let colours =
+        Shape::Enum(vec![label("red", Some("Stop.")), label("grey", None), label("green", Some("Go."))].into());
     let expected = "Of the light.\n\n- `red`: Stop.\n- `green`: Go.";
     let light = field("light", option(colours), Some("Of the light."));
     assert_eq!(property(&light).get("description"), Some(&json!(expected)));

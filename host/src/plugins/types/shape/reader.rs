@@ -154,10 +154,10 @@ impl Reader {
                     })?;
                     cases.push(Case { name: self.name(case.name)?, shape, docs: None });
                 }
-                Shape::Variant(cases)
+                Shape::Variant(cases.into())
             }
-            Type::Enum(names) => Shape::Enum(self.labels(names.names())?),
-            Type::Flags(names) => Shape::Flags(self.labels(names.names())?),
+            Type::Enum(names) => Shape::Enum(self.labels(names.names())?.into()),
+            Type::Flags(names) => Shape::Flags(self.labels(names.names())?.into()),
             Type::Option(option) => match option.ty() {
                 Type::Option(_) => return Err(ShapeError::NestedOption { place: self.place() }),
                 ty => Shape::Option(Box::new(self.shape(&ty, deeper)?)),

@@ -74,9 +74,9 @@ fn every_type_is_read_with_its_names() {
         params: vec![
             field("an-integer", Shape::Integer(Integer::U64)),
             field("p", Shape::Record(point)),
-            field("f", Shape::Variant(figure)),
-            field("c", Shape::Enum(labels(["red", "dark-blue"]))),
-            field("r", Shape::Flags(labels(["read", "write"]))),
+            field("f", Shape::Variant(figure.into())),
+            field("c", Shape::Enum(labels(["red", "dark-blue"]).into())),
+            field("r", Shape::Flags(labels(["read", "write"]).into())),
         ],
         output: ResultShape::Value(Shape::List(Box::new(Shape::Tuple(vec![Shape::F32, Shape::Char])))),
         output_docs: None,

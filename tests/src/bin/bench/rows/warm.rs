@@ -133,7 +133,7 @@ async fn call(plugins: &Plugins, tool: &str, subject: &Subject, caller: &Arc<Pri
     let reply = plugins.call(tool, black_box(&subject.arguments), Conversation::with(caller)).await?;
     let duration = began.elapsed();
     match reply {
-        Reply::Structured { text, .. } if text == subject.text => Ok(duration),
+        Reply::Structured(value) if value.text() == subject.text => Ok(duration),
         other => anyhow::bail!("unexpected reply {other:?}"),
     }
 }

@@ -32,8 +32,8 @@ pub(super) fn leaves() -> impl Strategy<Value = Shape> {
         Just(Shape::Char),
         Just(Shape::String),
         Just(Shape::Bytes),
-        some_labels().prop_map(Shape::Enum),
-        some_labels().prop_map(Shape::Flags),
+        some_labels().prop_map(|labels| Shape::Enum(labels.into())),
+        some_labels().prop_map(|labels| Shape::Flags(labels.into())),
     ]
 }
 
@@ -55,7 +55,9 @@ pub(super) fn shapes() -> impl Strategy<Value = Shape> {
             vec(inner.clone(), 1..4).prop_map(Shape::Tuple),
             fields(inner.clone(), 1).prop_map(Shape::Record),
             vec(payload(), 1..4).prop_map(|payloads| {
-                Shape::Variant(NAMES.iter().zip(payloads).map(|(name, shape)| case(name, shape)).collect())
+                Shape::Variant(
+                    NAMES.iter().zip(payloads).map(|(name, shape)| case(name, shape)).collect::<Vec<_>>().into(),
+                )
             }),
             inner
                 .clone()
@@ -137,7 +139,7 @@ fn value(shape: &Shape, aim: Aim) -> BoxedStrategy<Value> {
         Shape::Result { ok, err } => {
             prop_oneof![one_key("ok", ok.as_deref(), aim), one_key("err", err.as_deref(), aim)].boxed()
         }
-        Shape::Enum(labels) => select(labels.clone()).prop_map(|label| Value::from(label.name)).boxed(),
+        Shape::Enum(labels) => select(labels.to_vec()).prop_map(|label| Value::from(label.name)).boxed(),
         Shape::Flags(labels) => {
             let names: Vec<Value> = labels.iter().map(|label| Value::from(label.name.as_str())).collect();
             let count = names.len();

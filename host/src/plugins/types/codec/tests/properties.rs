@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use wasmtime::component::Val;
 
 use super::generated::{Aim, is_same_key, leaves, mutations, near, object, params, shapes};
-use super::{decode_arguments, encode_result, field, gives, takes};
+use super::{content, decode_arguments, encode_result, field, gives, takes};
 use crate::plugins::types::codec::{Reply, ResultError};
 use crate::plugins::types::schema::{input_schema, is_object_result, output_schema};
 use crate::plugins::types::shape::{Field, Integer, Shape};
@@ -195,7 +195,8 @@ fn echo(shape: &Shape, val: &Val) -> Value {
     let signature = gives(shape.clone());
     let reply = encode_result(&signature, std::slice::from_ref(val), u64::MAX).unwrap();
     let (inner, text) = match reply {
-        Reply::Structured { value, text } => {
+        Reply::Structured(structured) => {
+            let (value, text) = (content(&structured), structured.into_text());
             assert!(validator(&output_schema(&signature).unwrap()).is_valid(&value), "{value}");
             (if is_object_result(shape) { value } else { value["result"].clone() }, text)
         }

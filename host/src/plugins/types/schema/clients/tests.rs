@@ -233,10 +233,10 @@ fn witness(ty: &str) -> Value {
         "char" => of(Shape::Char),
         "list<u8>" => of(Shape::Bytes),
         "option" => of(option(Shape::Bool)),
-        "option<enum>" => of(Shape::List(Box::new(option(Shape::Enum(labels()))))),
+        "option<enum>" => of(Shape::List(Box::new(option(Shape::Enum(labels().into()))))),
         "result" => of(Shape::Result { ok: None, err: None }),
         "tuple of several types" => of(Shape::Tuple(vec![Shape::Bool, Shape::String])),
-        "variant" => of(Shape::Variant(vec![Case { name: "a".to_owned(), shape: None, docs: None }])),
+        "variant" => of(Shape::Variant(vec![Case { name: "a".to_owned(), shape: None, docs: None }].into())),
         "map" => of(Shape::Map(Box::new(Shape::Bool))),
         other => panic!("no witness of `{other}`"),
     }
