@@ -19,6 +19,7 @@ use crate::plugins::plugin::{
     Function, FunctionKind, Interfaces, ListedTool, MAX_URI_BYTES, Plugin, Prompt, Resource, Template,
 };
 use crate::plugins::sandbox::call;
+use crate::plugins::sandbox::engine::Share;
 use crate::plugins::sandbox::instance::Work;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::Served;
@@ -79,7 +80,10 @@ pub(in crate::plugins) async fn read(runtime: &Runtime, served: &Served) -> Resu
     let lists =
         call::visit(runtime, served, "its lists", Conversation::default(), ListRequest(plugin.interfaces.clone()))
             .await?;
-    Ok(with(plugin, lists))
+    // Each of the schemas may take long to read.
+    let share = Share { plugin: Arc::clone(&plugin.name), person: None };
+    let plugin = Arc::clone(plugin);
+    runtime.engine.lane().compute(&share, move || with(&plugin, lists)).await.map_err(CallError::Host)
 }
 
 /// The plugin with other lists; its functions stay.

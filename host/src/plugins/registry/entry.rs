@@ -13,6 +13,7 @@ use crate::plugins::names::{self, NameError};
 use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
+use crate::plugins::sandbox::values::HeavyFlag;
 use crate::plugins::served::{Served, Terms};
 use crate::sanitize;
 
@@ -235,7 +236,9 @@ impl Entry {
         let Some(offer) = self.offer() else { return Offerings::default() };
         let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
         let (served, plugin, names) = (|| served.clone(), &offer.plugin, offer.names.clone());
-        let tool = |ClientName { name, index }| Arc::new(Tool { name, served: served(), function_index: index });
+        let tool = |ClientName { name, index }| {
+            Arc::new(Tool { name, served: served(), function_index: index, is_heavy: HeavyFlag::default() })
+        };
         let prompt = |ClientName { name, index }| Arc::new(Prompt { name, served: served(), index });
         Offerings {
             tools: names.tools.into_iter().map(tool).collect(),
