@@ -196,7 +196,7 @@ impl Catalog {
             return self.resources.get(index).map(|resource| &resource.served);
         }
         let fitting = self.templates.iter().filter(|template| template.template().fits(uri));
-        fitting.max_by_key(|template| template.template().literal_bytes).map(|template| &template.served)
+        fitting.max_by_key(|template| template.template().uris.literal_bytes()).map(|template| &template.served)
     }
 
     /// The template of exactly this text.

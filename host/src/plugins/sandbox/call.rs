@@ -24,6 +24,7 @@ use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::{Guest, Surroundings};
 use crate::plugins::plugin::FunctionKind;
+use crate::plugins::questions;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::{self, Reply, ResultError};
 use crate::plugins::types::shape::Signature;
@@ -58,13 +59,13 @@ pub(in crate::plugins) async fn call(
         let place = enter(runtime, served, conversation.caller.as_deref()).await?;
         let max_bytes = served.terms.limits.result.bytes();
         let is_heavy = values::is_heavy(arguments) || tool.is_heavy.get();
-        match &tool.function().kind {
+        let mut reply = match &tool.function().kind {
             FunctionKind::Typed { signature, export } => {
                 let (arguments, held) = values::decode(runtime, &share, signature, arguments, place).await?;
                 let work = TypedCall { signature: Arc::clone(signature), export: export.0, arguments, max_bytes };
                 let reply = run(runtime, served, conversation, held, is_heavy, work).await?;
                 tool.is_heavy.note(values::is_heavy_reply(&reply));
-                reply.map_err(CallError::Result)
+                reply?
             }
             FunctionKind::Listed(listed) => {
                 let (json, held) = values::check_arguments(runtime, &share, listed, arguments, place).await?;
@@ -74,9 +75,13 @@ pub(in crate::plugins) async fn call(
                 let work = ListedCall { tools, name: listed.name.clone(), arguments: json, max_bytes };
                 let reply = run(runtime, served, conversation, held, is_heavy, work).await?;
                 tool.is_heavy.note(values::is_heavy_reply(&reply));
-                values::check_reply(runtime, &share, listed, reply?).await
+                values::check_reply(runtime, &share, listed, reply?).await?
             }
+        };
+        if let Reply::Asks(request) = &mut reply {
+            questions::make_fit(request, &served.terms)?;
         }
+        Ok(reply)
     };
     contain(served, &tool.name, caller.as_ref(), work).await
 }
@@ -135,10 +140,7 @@ async fn contain<T>(
 
 /// The share of a call in work that takes long.
 fn share(served: &Served, conversation: &Conversation) -> Share {
-    Share {
-        plugin: Arc::clone(&served.plugin.name),
-        person: conversation.caller.as_deref().map(Principal::person),
-    }
+    Share { plugin: Arc::clone(&served.plugin.name), person: conversation.caller.as_deref().map(Principal::person) }
 }
 
 /// Runs work in an instance: on this thread, and on the slow lane when it takes longer than a moment, or `is_heavy`.
@@ -252,6 +254,7 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         | CallError::Busy
         | CallError::TurnedAway
         | CallError::Memory(_)
+        | CallError::Handles(_)
         | CallError::Exited(_)
         | CallError::Result(_) => tracing::warn!(plugin, tool, person, "call of tool `{tool}` failed: {error}"),
     }

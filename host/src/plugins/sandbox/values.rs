@@ -69,8 +69,7 @@ pub(super) fn is_heavy_reply(reply: &Result<Reply, ResultError>) -> bool {
             text.len() > HEAVY_REPLY_BYTES
         }
         Ok(Reply::Rich(rich)) => {
-            rich.structured.is_some()
-                || rich.blocks.iter().map(codec::of_block).sum::<usize>() > HEAVY_REPLY_BYTES
+            rich.structured.is_some() || rich.blocks.iter().map(codec::of_block).sum::<usize>() > HEAVY_REPLY_BYTES
         }
         Ok(Reply::Nothing | Reply::Asks(_)) => false,
         Err(_) => true,

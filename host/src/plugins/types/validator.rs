@@ -39,6 +39,10 @@ const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 /// Bytes of a message, which repeats the value.
 const MAX_MESSAGE_BYTES: usize = 300;
 
+/// Subschemas, and bytes of automata, of all schemas of one plugin.
+const MAX_PLUGIN_SUBSCHEMAS: usize = 20_000;
+const MAX_PLUGIN_PATTERN_BYTES: usize = 16 * 1024 * 1024;
+
 /// Keywords whose values are values, not schemas.
 const LITERALS: [&str; 4] = ["const", "enum", "default", "examples"];
 
@@ -58,6 +62,32 @@ pub(in crate::plugins) struct Validator {
 impl fmt::Debug for Validator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Validator(..)")
+    }
+}
+
+/// The room that is left for the schemas of one plugin: each may be below every limit, and a thousand of them are not.
+pub(in crate::plugins) struct SchemaRoom {
+    subschemas: usize,
+    pattern_bytes: usize,
+}
+
+impl SchemaRoom {
+    /// The room of a plugin that has none yet.
+    pub(in crate::plugins) fn of_plugin() -> Self {
+        Self { subschemas: MAX_PLUGIN_SUBSCHEMAS, pattern_bytes: MAX_PLUGIN_PATTERN_BYTES }
+    }
+
+    fn take(&mut self, subschemas: usize, pattern_bytes: usize) -> Result<(), String> {
+        let rest = (self.subschemas.checked_sub(subschemas), self.pattern_bytes.checked_sub(pattern_bytes));
+        let (Some(subschemas), Some(pattern_bytes)) = rest else {
+            return Err(format!(
+                "with it, all schemas of this plugin have more than {MAX_PLUGIN_SUBSCHEMAS} subschemas, or patterns whose \
+                 automata take more than {} MiB",
+                MAX_PLUGIN_PATTERN_BYTES >> 20
+            ));
+        };
+        *self = Self { subschemas, pattern_bytes };
+        Ok(())
     }
 }
 
@@ -81,11 +111,11 @@ impl fmt::Display for Misfit {
 }
 
 impl Validator {
-    /// Reads a schema. Its root must be of type `object` if it is one of arguments.
+    /// Reads a schema, which takes a part of its plugin's room. Its root must be of type `object` if it is one of arguments.
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub(in crate::plugins) fn new(schema: &Map<String, Value>) -> Result<Self, String> {
+    pub(in crate::plugins) fn new(schema: &Map<String, Value>, room: &mut SchemaRoom) -> Result<Self, String> {
         let schema = Value::Object(schema.clone());
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("it has more than {MAX_SCHEMA_BYTES} bytes"));
@@ -94,14 +124,16 @@ impl Validator {
         if subschemas > MAX_SUBSCHEMAS || patterns > MAX_PATTERNS {
             return Err(format!("it has more than {MAX_SUBSCHEMAS} subschemas or {MAX_PATTERNS} patterns"));
         }
+        let automata = Automata::of(&schema);
+        room.take(subschemas, automata.bytes)?;
         let counting = counting(&schema);
-        let all_patterns = patterns_of(&schema);
+        let all_names = automata.bytes_of_names;
         let build = || {
             jsonschema::options()
                 .with_pattern_options(
                     PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
                 )
-                .with_keyword(STEP, move |schema, _, _| Ok(Box::new(Step::of(schema, all_patterns))))
+                .with_keyword(STEP, move |schema, _, _| Ok(Box::new(Step::of(schema, all_names))))
                 .with_keyword(ONE_OF, |_, values, _| Ok(Box::new(OneOf::of(values))))
                 .with_keyword(UNIQUE, |_, _, _| Ok(Box::new(UniqueItems)))
                 .build(&counting)
@@ -161,19 +193,40 @@ fn has_branches(schema: &Value) -> bool {
     }
 }
 
-/// The bytes of the automata for names of properties.
-fn patterns_of(schema: &Value) -> usize {
-    match schema {
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| {
-                let named = value.as_object().filter(|_| name == "patternProperties");
-                let named = named.into_iter().flat_map(Map::keys).map(|name| pattern_bytes(name)).sum::<usize>();
-                named + patterns_of(value)
-            })
-            .sum(),
-        Value::Array(items) => items.iter().map(patterns_of).sum(),
-        _ => 0,
+/// The automata of a schema's patterns.
+#[derive(Default)]
+struct Automata {
+    bytes: usize,
+    /// Bytes of those that names of properties are matched with.
+    bytes_of_names: usize,
+}
+
+impl Automata {
+    fn of(schema: &Value) -> Self {
+        let mut all = Self::default();
+        all.add(schema);
+        all
+    }
+
+    fn add(&mut self, schema: &Value) {
+        match schema {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match (name.as_str(), value) {
+                        ("pattern", Value::String(pattern)) => self.bytes += pattern_bytes(pattern),
+                        ("patternProperties", Value::Object(patterns)) => {
+                            let bytes = patterns.keys().map(|name| pattern_bytes(name)).sum::<usize>();
+                            self.bytes += bytes;
+                            self.bytes_of_names += bytes;
+                        }
+                        _ => {}
+                    }
+                    self.add(value);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
+            _ => {}
+        }
     }
 }
 
@@ -234,7 +287,17 @@ mod tests {
     use super::*;
 
     fn validator(schema: &Value) -> Result<Validator, String> {
-        Validator::new(schema.as_object().unwrap())
+        Validator::new(schema.as_object().unwrap(), &mut SchemaRoom::of_plugin())
+    }
+
+    #[test]
+    fn all_schemas_of_a_plugin_have_a_bound_together() {
+        let patterns = vec![json!({ "pattern": "^\\p{L}{2}$" }); 60];
+        let schema = json!({ "anyOf": patterns });
+        let mut room = SchemaRoom::of_plugin();
+        let read = |_: &i32| Validator::new(schema.as_object().unwrap(), &mut room).is_ok();
+        let taken = (0..1000).take_while(read).count();
+        assert!((1..20).contains(&taken), "{taken} schemas");
     }
 
     #[test]
@@ -380,16 +443,19 @@ mod tests {
             let property = json!({ "type": "string", "pattern": pattern });
             let schema = json!({ "properties": { "a": { "anyOf": vec![property; 50] } } });
             let validator = validator(&schema).unwrap();
-            for length in [4_000_000, 1_000_000, 250_000, 60_000, 10_000] {
-                let text: String = (0..length).map(|index| if index * index % 7 < 3 { 'a' } else { 'b' }).collect();
+            for length in [4_000_000_u32, 1_000_000, 250_000, 60_000, 10_000] {
+                let letter = |index: u32| if index.wrapping_mul(2_654_435_761) >> 13 & 1 == 0 { 'a' } else { 'b' };
+                let text: String = (0..length).map(letter).collect();
                 let value = json!({ "a": text });
                 let _ = took_less_than(5, || validator.check(&value));
             }
         }
         // Names too, and by patterns of other subschemas.
-        let named: Map<String, Value> = (0..60).map(|_| "x").enumerate().map(|(index, _)| (format!("a[ab]{{{index}}}c"), json!(true))).collect();
+        let named: Map<String, Value> =
+            (0..60).map(|_| "x").enumerate().map(|(index, _)| (format!("a[ab]{{{index}}}c"), json!(true))).collect();
         let schema = json!({ "allOf": [{ "patternProperties": named }], "unevaluatedProperties": false });
-        let names: Map<String, Value> = (0..40).map(|index| (format!("{index}{}", "ab".repeat(50_000)), json!(1))).collect();
+        let names: Map<String, Value> =
+            (0..40).map(|index| (format!("{index}{}", "ab".repeat(50_000)), json!(1))).collect();
         let _ = took_less_than(5, || validator(&schema).unwrap().check(&Value::Object(names)));
     }
 

@@ -132,8 +132,14 @@ impl Turn {
         }
         let share = self.share.clone();
         drop(self);
-        // No sender is dropped while its work waits.
-        turn.blocking_recv().unwrap_or(Self { turns, share })
+        match turn.blocking_recv() {
+            Ok(turn) => turn,
+            // No sender is dropped while its work waits.
+            Err(_) => {
+                turns.state().begin(&share);
+                Self { turns, share }
+            }
+        }
     }
 }
 
@@ -144,10 +150,7 @@ impl TurnsState {
     }
 
     fn records(&mut self, share: &Share) -> [&mut Record; 2] {
-        [
-            self.plugins.entry(Arc::clone(&share.plugin)).or_default(),
-            self.people.entry(share.person).or_default(),
-        ]
+        [self.plugins.entry(Arc::clone(&share.plugin)).or_default(), self.people.entry(share.person).or_default()]
     }
 
     fn begin(&mut self, share: &Share) {
