@@ -15,6 +15,7 @@ pub mod imports;
 pub mod loading;
 pub mod names;
 pub mod plugin;
+mod questions;
 pub mod registry;
 pub mod sandbox;
 pub mod served;

@@ -1,6 +1,8 @@
 //! Strangers' text made fit for people, models and logs: invisible characters are removed or written out, and the
 //! length is limited.
 
+use serde_json::Value;
+
 /// Removes characters that a reader would not see, or would see in another place; line breaks stay, as `\n`.
 ///
 /// A model reads characters that a person reviewing the text does not see: tags, zero-width characters and variation
@@ -19,6 +21,51 @@ pub(crate) fn clean(raw: &str) -> String {
         }
     }
     text
+}
+
+/// Cleans every text of a JSON value, names of members too. Texts for readers are cleaned like any other; values keep
+/// tabs and line breaks, which may be what they mean.
+///
+/// # Errors
+/// Two names of an object that are one when they are clean.
+pub(crate) fn clean_json(value: &mut Value) -> Result<(), String> {
+    /// Members that are for readers, where their value is a text.
+    const FOR_READERS: [&str; 4] = ["title", "description", "$comment", "message"];
+    match value {
+        Value::String(text) => clean_value(text),
+        Value::Array(items) => items.iter_mut().try_for_each(clean_json)?,
+        Value::Object(members) => {
+            if members.keys().any(|name| name.contains(is_hidden)) {
+                let before = members.len();
+                let named = std::mem::take(members).into_iter().map(|(mut name, value)| {
+                    clean_value(&mut name);
+                    (name, value)
+                });
+                *members = named.collect();
+                if members.len() < before {
+                    return Err("two names in it are alike but for characters that nobody sees".to_owned());
+                }
+            }
+            for (name, value) in members {
+                match value {
+                    Value::String(text) if FOR_READERS.contains(&name.as_str()) => *text = clean(text),
+                    value => clean_json(value)?,
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    Ok(())
+}
+
+fn clean_value(text: &mut String) {
+    if text.contains(is_hidden) {
+        text.retain(|char| !is_hidden(char));
+    }
+}
+
+fn is_hidden(char: char) -> bool {
+    (char.is_control() && !matches!(char, '\t' | '\n' | '\r')) || is_invisible(char)
 }
 
 /// Writes out characters that would end a line of a log, move it, hide in it, or colour a terminal: `\u{202e}`.
@@ -104,7 +151,31 @@ pub(crate) fn cut(text: &str, max_bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn every_text_of_a_json_value_is_cleaned() {
+        let hidden = "\u{e0041}\u{200b}\u{202e}";
+        let mut schema = json!({
+            "title": format!("a{hidden}\tb"),
+            "properties": {
+                format!("na{hidden}me"): { "description": format!("x{hidden}"), "enum": [format!("v{hidden}"), "\t", 1] },
+                "description": { "default": format!("d{hidden}"), "examples": [[{ "x": format!("e{hidden}") }]] },
+            },
+        });
+        clean_json(&mut schema).unwrap();
+        let expected = json!({
+            "title": "a b",
+            "properties": {
+                "name": { "description": "x", "enum": ["v", "\t", 1] },
+                "description": { "default": "d", "examples": [[{ "x": "e" }]] },
+            },
+        });
+        assert_eq!(schema, expected);
+        assert!(clean_json(&mut json!({ "a": 1, "a\u{200b}": 2 })).is_err());
+    }
 
     #[test]
     fn what_moves_or_ends_a_line_is_written_out() {

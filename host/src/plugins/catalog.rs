@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::announcements::List;
 use super::plugin::{self, Digest, Function, FunctionKind, ListedTool, MAX_URI_BYTES};
+use super::sandbox::values::HeavyFlag;
 use super::served::Served;
 use super::types::shape::ResultShape;
 
@@ -46,6 +47,7 @@ pub struct Tool {
     /// The plugin that it belongs to.
     pub served: Served,
     pub(super) function_index: usize,
+    pub(super) is_heavy: HeavyFlag,
 }
 
 /// A prompt that can be filled in.
@@ -194,7 +196,7 @@ impl Catalog {
             return self.resources.get(index).map(|resource| &resource.served);
         }
         let fitting = self.templates.iter().filter(|template| template.template().fits(uri));
-        fitting.max_by_key(|template| template.template().literal_bytes).map(|template| &template.served)
+        fitting.max_by_key(|template| template.template().uris.literal_bytes()).map(|template| &template.served)
     }
 
     /// The template of exactly this text.

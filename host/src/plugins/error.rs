@@ -22,6 +22,12 @@ pub enum CallError {
     /// The guest was refused memory, and failed.
     #[error("the tool needs more memory than its limit of {0}")]
     Memory(String),
+    /// The guest had more handles than it may, and never let go of them.
+    #[error(
+        "the tool holds more than {0} resources, streams, futures or tasks at once and was stopped: it has to drop \
+         those that it is done with, or `limits.memory` has to be higher"
+    )]
+    Handles(usize),
     /// The guest recursed too deeply.
     #[error("the tool recursed too deeply and was stopped")]
     StackOverflow(wasmtime::Error),
@@ -68,6 +74,7 @@ impl CallError {
             | Self::Timeout(_)
             | Self::Busy
             | Self::Memory(_)
+            | Self::Handles(_)
             | Self::Exited(_)
             | Self::Result(_)
             | Self::Overdrawn { .. }

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use regex::Regex;
 use serde_json::{Map, Value};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
@@ -14,6 +13,7 @@ use super::imports::guest::Guest;
 use super::names::FunctionName;
 use super::types::docs::FunctionDocs;
 use super::types::shape::Signature;
+use super::types::uris::UriPattern;
 use super::types::validator::Validator;
 use super::wit::content::Icon;
 use super::wit::input::Capabilities;
@@ -61,6 +61,18 @@ impl Plugin {
     /// Warnings for its author: of its code and its documentation, and of its lists.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
         self.warnings.iter().chain(&self.list_warnings)
+    }
+}
+
+/// Warnings of one kind that are kept for an author.
+const MAX_WARNINGS: usize = 100;
+
+/// Keeps the first warnings, and tells how many there are beyond.
+pub(super) fn shorten(warnings: &mut Vec<String>) {
+    let more = warnings.len().saturating_sub(MAX_WARNINGS);
+    if more > 0 {
+        warnings.truncate(MAX_WARNINGS);
+        warnings.push(format!("{more} more of such warnings"));
     }
 }
 
@@ -181,16 +193,14 @@ pub struct Template {
     pub template: resources::Template,
     /// `_meta`
     pub meta: Option<Map<String, Value>>,
-    /// Bytes of its URIs that are always the same.
-    pub(super) literal_bytes: usize,
-    /// The pattern of its URIs.
-    pub(super) pattern: Regex,
+    /// Its URIs.
+    pub(super) uris: UriPattern,
 }
 
 impl Template {
     /// Tells whether this could be one of its URIs.
     pub fn fits(&self, uri: &str) -> bool {
-        self.pattern.is_match(uri)
+        self.uris.fits(uri)
     }
 }
 

@@ -16,6 +16,7 @@ mod pending_lists;
 mod publication;
 mod publisher;
 mod relisting;
+mod resources;
 pub(super) mod single_file;
 pub mod unknown;
 pub(super) mod watch;
@@ -82,6 +83,8 @@ pub(super) struct Registry {
     ready_by: Option<Instant>,
     /// Every file of the first scan has been loaded or refused.
     is_settled: bool,
+    /// Code may have been added to the cache since it was swept.
+    is_code_new: bool,
     /// Claims may have become free since the last catalog.
     retry_refused: bool,
     settle: Duration,
@@ -115,6 +118,8 @@ impl Registry {
             patience,
             ready_by: None,
             is_settled: false,
+            // That of earlier processes.
+            is_code_new: true,
             retry_refused: false,
             settle: SETTLE,
         })
@@ -299,6 +304,7 @@ impl Registry {
         let entry =
             self.entries.get_mut(&file).filter(|entry| entry.load.as_ref().is_some_and(|load| load.id == id))?;
         entry.load = None;
+        self.is_code_new = true;
         let lost_tools = matches!((&outcome, entry.offer()), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
         if is_unsettled && (outcome.is_err() || lost_tools) {
             return Some(self.settle);

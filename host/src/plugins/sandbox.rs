@@ -11,4 +11,5 @@ pub(super) mod limiter;
 pub mod requests;
 pub mod runtime;
 pub mod traps;
+pub(super) mod values;
 pub(super) mod warm;

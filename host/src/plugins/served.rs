@@ -36,6 +36,8 @@ pub struct Terms {
     pub scopes: Vec<Scope>,
     pub(super) limits: Limits,
     pub(super) settings: Arc<Settings>,
+    /// People may be asked to open pages of this machine, on which the server itself is reached.
+    pub(super) shows_local_pages: bool,
     /// It outlives the terms, with those who wait in it, unless its size changes.
     pub(super) gate: Arc<Gate>,
 }
@@ -46,6 +48,7 @@ impl Terms {
         self.scopes == other.scopes
             && self.limits == other.limits
             && self.settings == other.settings
+            && self.shows_local_pages == other.shows_local_pages
             && Arc::ptr_eq(&self.gate, &other.gate)
     }
 }

@@ -7,4 +7,5 @@ mod display;
 pub mod docs;
 pub mod schema;
 pub mod shape;
+pub(super) mod uris;
 pub(super) mod validator;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tinymcp_tests::client::Client;
-use tinymcp_tests::guests::guest;
+use tinymcp_tests::guests::{from_text, guest};
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::server::{Server, Site};
 use tinymcp_tests::world::{World, local};
@@ -247,4 +247,32 @@ async fn waiting_in_the_queue_counts_into_the_deadline() {
     let (slept, late) = if one.is_error { (other, one) } else { (one, other) };
     assert!(!slept.is_error, "{slept:?} {late:?}");
     assert_eq!(late.text, "the tool did not finish within 4s");
+}
+
+#[tokio::test]
+async fn a_guest_that_hoards_handles_is_stopped() {
+    let ways = [
+        ("(canon stream.new $stream (core func $new))", "i64"),
+        ("(canon future.new $future (core func $new))", "i64"),
+        ("(canon waitable-set.new (core func $new))", "i32"),
+        ("(core func $new (canon resource.new $resource))", "i32"),
+    ];
+    for (index, (make, result)) in ways.into_iter().enumerate() {
+        let (param, argument) = if make.contains("resource") { ("(param i32)", "i32.const 1") } else { ("", "") };
+        let component = from_text(&format!(
+            r#"(component
+                (type $stream (stream u8)) (type $future (future u8)) (type $resource (resource (rep i32)))
+                {make}
+                (core module $module
+                    (import "" "new" (func $new {param} (result {result})))
+                    (func (export "hoard") (result i32) (loop {argument} call $new drop br 0) unreachable))
+                (core instance $instance (instantiate $module (with "" (instance (export "new" (func $new))))))
+                (func (export "hoard") (result u32) (canon lift (core func $instance "hoard"))))"#
+        ));
+        let server = Site::new().plugin("hoarder", &component).config("[limits]\nmemory = \"32MiB\"\n").start().await;
+        let client = Client::modern(&server);
+        let said = client.failure("hoarder_hoard", json!({})).await;
+        let expected = "the tool holds more than 2048 resources, streams, futures or tasks at once and was stopped";
+        assert!(said.starts_with(expected), "{index}: {said}");
+    }
 }

@@ -7,6 +7,7 @@ mod limits;
 mod neighbours;
 mod runtimes;
 mod stacks;
+mod values;
 mod warm;
 
 use std::time::Duration;

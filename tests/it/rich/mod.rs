@@ -5,6 +5,7 @@ mod asking;
 mod discovery;
 mod lists;
 mod resources;
+mod shown;
 mod tasks;
 
 use serde_json::{Value, json};

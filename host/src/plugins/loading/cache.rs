@@ -10,9 +10,11 @@
 //!
 //! Beside the code stands for an hour why there is none, of files on which a compiler reached its limits.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use wasmtime::component::Component;
@@ -29,6 +31,15 @@ const UNUSED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Bytes that a user's own cache may take; the code that was used last stays.
 const MAX_SCRATCH_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Bytes that a server's code may take which no plugin of now uses; what was used last stays.
+const MAX_UNUSED_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Versions of one plugin whose code a process keeps: one that is built again and again leaves no more behind.
+const MAX_VERSIONS: usize = 4;
+
+/// Room of a file on the disk, however small it is.
+const LEAST_FILE_BYTES: u64 = 4096;
 
 /// A file that could not be compiled is not tried again for so long, with the same limits.
 const FAILED_FOR: Duration = Duration::from_secs(3600);
@@ -47,6 +58,8 @@ pub struct Cache {
     key_id: String,
     access: StateUse,
     may_write: bool,
+    /// The versions whose code this process has put here, by plugin, the latest last.
+    versions: Arc<Mutex<HashMap<Arc<str>, VecDeque<Digest>>>>,
 }
 
 impl Cache {
@@ -73,7 +86,7 @@ impl Cache {
                 }
             }
         }
-        Ok(Self { dir, key, key_id, access, may_write })
+        Ok(Self { dir, key, key_id, access, may_write, versions: Arc::default() })
     }
 
     /// The component for a file's digest, if its code is here and unharmed.
@@ -93,23 +106,47 @@ impl Cache {
             .ok()
     }
 
-    /// Keeps code that was just made, and loads it from there; `None` if this cache is only read.
+    /// Keeps code of a plugin that was just made, and loads it from there; `None` if this cache is only read. Older versions
+    /// of the same plugin make room.
     ///
     /// # Errors
     /// What the system says: a full disk, most likely. The code is as good without.
     pub(in crate::plugins) fn put(
         &self,
         engine: &Engine,
+        plugin: &str,
         digest: &Digest,
         code: &[u8],
     ) -> io::Result<Option<Component>> {
         if !self.may_write {
             return Ok(None);
         }
+        for old in self.outdated(plugin, *digest) {
+            self.remove(&old);
+        }
         let (code_file, mac_file) = self.files(digest);
         atomic_file::replace_private(&code_file, code)?;
         atomic_file::replace_private(&mac_file, self.mac(digest, code).as_bytes())?;
         map(engine, &code_file).map(Some).map_err(io::Error::other)
+    }
+
+    /// Versions of a plugin that make room for this one.
+    fn outdated(&self, plugin: &str, digest: Digest) -> Vec<Digest> {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_plugin = versions.entry(plugin.into()).or_default();
+        of_plugin.retain(|known| *known != digest);
+        of_plugin.push_back(digest);
+        let surplus = of_plugin.len().saturating_sub(MAX_VERSIONS);
+        let old: Vec<Digest> = of_plugin.drain(..surplus).collect();
+        // Another plugin may be the same file.
+        old.into_iter().filter(|old| !versions.values().flatten().any(|digest| digest == old)).collect()
+    }
+
+    fn remove(&self, digest: &Digest) {
+        let (code_file, mac_file) = self.files(digest);
+        for file in [code_file, mac_file] {
+            let _ = fs::remove_file(file);
+        }
     }
 
     /// Remembers that a file could not be compiled within its limits, and why.
@@ -143,7 +180,7 @@ impl Cache {
         (limits == terms(allowance) && age < FAILED_FOR.as_secs()).then(|| message.to_owned())
     }
 
-    /// Marks the code of these components as used, and deletes code that was not used for long, and
+    /// Marks the code of these components as used, and deletes code that was not used for long or is too much, and
     /// failures that count no more.
     /// Beside a server, which does that itself, nothing is done.
     pub fn sweep<'a>(&self, used: impl IntoIterator<Item = &'a Digest>) {
@@ -151,12 +188,14 @@ impl Cache {
             return;
         }
         let now = SystemTime::now();
+        let mut kept = HashSet::new();
         for digest in used {
             let (code_file, mac_file) = self.files(digest);
-            for file in [code_file, mac_file] {
-                if let Ok(file) = File::open(file) {
+            for path in [code_file, mac_file] {
+                if let Ok(file) = File::open(&path) {
                     let _ = file.set_modified(now);
                 }
+                kept.insert(path);
             }
         }
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
@@ -167,12 +206,17 @@ impl Cache {
         };
         let mut files: Vec<(Duration, PathBuf, u64)> = entries.flatten().filter_map(aged).collect();
         files.sort();
+        let most = if self.access == StateUse::Scratch { MAX_SCRATCH_BYTES } else { MAX_UNUSED_BYTES };
         let mut bytes = 0;
         for (age, path, size) in files {
-            bytes += size;
+            let is_used = self.access != StateUse::Scratch && kept.contains(&path);
+            if is_used {
+                continue;
+            }
+            bytes += size.max(LEAST_FILE_BYTES);
             let is_failure = path.extension().is_some_and(|extension| extension == FAILURE);
             let is_old = age > if is_failure { FAILED_FOR } else { UNUSED_FOR };
-            if is_old || (self.access == StateUse::Scratch && bytes > MAX_SCRATCH_BYTES) {
+            if is_old || bytes > most {
                 let _ = fs::remove_file(path);
             }
         }
@@ -215,4 +259,49 @@ fn map(engine: &Engine, code_file: &Path) -> wasmtime::Result<Component> {
 /// Limits, so that other ones can be told from them.
 fn terms(allowance: Allowance) -> String {
     format!("{} of processor time, {} bytes", allowance.cpu, allowance.memory.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::sandbox::engine::Cleaning;
+    use crate::state::Secrets;
+
+    fn cache(dir: &Path) -> Cache {
+        let state = StateDir::open(dir, &Secrets::default()).unwrap();
+        Cache::open(&state, &Engine::new(1, Cleaning::Whole).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_plugin_that_is_built_again_and_again_leaves_few_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = cache(dir.path());
+        let digest = |number: u32| Digest::of(&number.to_le_bytes());
+        assert!(cache.outdated("other", digest(0)).is_empty());
+        let outdated: Vec<Vec<Digest>> = (0..7).map(|number| cache.outdated("a", digest(number))).collect();
+        let expected = [vec![], vec![], vec![], vec![], vec![], vec![digest(1)], vec![digest(2)]];
+        assert_eq!(outdated, expected, "the first is another plugin's too");
+        // An older version that comes again is the latest.
+        assert_eq!(cache.outdated("a", digest(3)), []);
+        assert_eq!(cache.outdated("a", digest(7)), [digest(4)]);
+    }
+
+    #[test]
+    fn code_that_nobody_uses_has_a_bound_and_the_oldest_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = cache(dir.path());
+        let digests: Vec<Digest> = (0..5_u8).map(|number| Digest::of(&[number])).collect();
+        for (age, digest) in digests.iter().enumerate() {
+            let (code, mac) = cache.files(digest);
+            for path in [code, mac] {
+                let file = File::create(path).unwrap();
+                // Of holes.
+                file.set_len(MAX_UNUSED_BYTES / 4).unwrap();
+                file.set_modified(SystemTime::now() - Duration::from_secs(3600 * age as u64 + 60)).unwrap();
+            }
+        }
+        cache.sweep([&digests[4]]);
+        let there: Vec<bool> = digests.iter().map(|digest| cache.files(digest).0.exists()).collect();
+        assert_eq!(there, [true, true, false, false, true]);
+    }
 }

@@ -15,6 +15,7 @@
 
 pub mod child;
 mod costly;
+mod extent;
 mod features;
 mod frame;
 mod functions;
@@ -22,19 +23,19 @@ mod functions;
 pub(crate) mod fuzzing;
 mod outcome;
 mod process;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
-
 use self::frame::CompileJob;
 use self::outcome::MOMENT;
 pub(in crate::plugins) use self::outcome::MachineCode;
 pub use self::outcome::{Allowance, CompileError};
 use self::process::Child;
+use self::queue::{CompilerPermit, Queue};
 use super::threads::LARGE_BYTES;
 use crate::config::Limits;
 use crate::plugins::plugin::Digest;
@@ -56,13 +57,16 @@ const LARGE_TURNS: usize = 2;
 const FIRST_RETRY: Duration = Duration::from_secs(30);
 const LAST_RETRY: Duration = Duration::from_secs(3600);
 
+/// Files of which it is remembered that their compiler was ended, before those whose time has come are forgotten.
+const MAX_KILLED: usize = 1000;
+
 /// The parent of the processes that compile.
 pub(in crate::plugins) struct Compiler {
     /// None where everything is compiled in this process.
     program: Option<PathBuf>,
-    quick: Semaphore,
-    long: Semaphore,
-    large: Semaphore,
+    quick: Arc<Queue>,
+    long: Arc<Queue>,
+    large: Arc<Queue>,
     ready: Mutex<Option<Child>>,
     killed: Mutex<BTreeMap<Digest, KillRecord>>,
 }
@@ -85,9 +89,9 @@ impl Compiler {
     pub(in crate::plugins) fn new() -> Self {
         Self {
             program: child::program(),
-            quick: Semaphore::new(QUICK_TURNS),
-            long: Semaphore::new(LONG_TURNS),
-            large: Semaphore::new(LARGE_TURNS),
+            quick: Arc::new(Queue::new(QUICK_TURNS)),
+            long: Arc::new(Queue::new(LONG_TURNS)),
+            large: Arc::new(Queue::new(LARGE_TURNS)),
             ready: Mutex::new(None),
             killed: Mutex::new(BTreeMap::new()),
         }
@@ -150,6 +154,10 @@ impl Compiler {
         let before = killed.remove(&digest);
         if let Some(error) = error.filter(|error| error.is_passing()) {
             let pause = before.map_or(FIRST_RETRY, |before| (before.pause * 2).min(LAST_RETRY));
+            // Of files that are gone since, nobody asks again.
+            if killed.len() >= MAX_KILLED {
+                killed.retain(|_, record| Instant::now() < record.again_at);
+            }
             killed.insert(digest, KillRecord { error: error.clone(), pause, again_at: Instant::now() + pause });
         }
     }
@@ -166,24 +174,24 @@ struct Compilation<'a> {
 }
 
 impl Compilation<'_> {
-    /// Small files first, so that none waits for one that takes long.
+    /// Small files first, so that none waits for one that takes long, or for many ([`queue`]).
     async fn in_turn(&self) -> Result<MachineCode, CompileError> {
         if self.bytes.len() > LARGE_BYTES {
-            let _large = turn(&self.compiler.large).await?;
-            let _turn = turn(&self.compiler.long).await?;
+            let _large = self.turn(&self.compiler.large).await;
+            let _turn = self.turn(&self.compiler.long).await;
             return self.in_child(self.child().await?, true).await;
         }
         if let Some(compiled) = self.in_a_moment().await? {
             return Ok(compiled);
         }
-        let _turn = turn(&self.compiler.long).await?;
+        let _turn = self.turn(&self.compiler.long).await;
         self.in_child(self.child().await?, true).await
     }
 
     /// Compiles a small file among those that may be done soon. None if it is not, and all who may take long are at work: it
     /// begins anew when its turn has come. A second is lost, and nobody is held up.
     async fn in_a_moment(&self) -> Result<Option<MachineCode>, CompileError> {
-        let quick = turn(&self.compiler.quick).await?;
+        let quick = self.turn(&self.compiler.quick).await;
         let child = self.child().await?;
         let id = child.id();
         let running = self.in_child(child, false);
@@ -192,9 +200,13 @@ impl Compilation<'_> {
             outcome = &mut running => return outcome.map(Some),
             () = process::has_used(id, MOMENT, LOOK_EVERY) => {}
         }
-        let Ok(_long) = self.compiler.long.try_acquire() else { return Ok(None) };
+        let Some(_long) = self.compiler.long.try_enter() else { return Ok(None) };
         drop(quick);
         running.await.map(Some)
+    }
+
+    async fn turn(&self, queue: &Arc<Queue>) -> CompilerPermit {
+        queue.enter(self.name, self.bytes.len()).await
     }
 
     async fn child(&self) -> Result<Child, CompileError> {
@@ -234,6 +246,9 @@ async fn announced<T>(name: &str, bytes: usize, compiling: impl Future<Output = 
 async fn in_this_process(engine: &Engine, bytes: &Arc<Vec<u8>>) -> Result<MachineCode, CompileError> {
     let (engine, bytes) = (engine.wasm().clone(), Arc::clone(bytes));
     let compile = move || {
+        if let Some(excess) = extent::excess(&bytes) {
+            return Err(CompileError::Unsupported(excess));
+        }
         let code = engine.precompile_component(&bytes);
         code.map_err(|error| match features::missing(&bytes, &error) {
             Some(missing) => CompileError::Unsupported(missing),
@@ -243,10 +258,6 @@ async fn in_this_process(engine: &Engine, bytes: &Arc<Vec<u8>>) -> Result<Machin
     let code =
         tokio::task::spawn_blocking(compile).await.map_err(|error| CompileError::Crashed(error.to_string()))??;
     Ok(MachineCode { code, cpu: None, memory: None })
-}
-
-async fn turn(turns: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>, CompileError> {
-    turns.acquire().await.map_err(|error| CompileError::NoProcess(error.to_string()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,7 +13,7 @@ use super::error::LoadError;
 use crate::plugins::imports::guest::Guest;
 use crate::plugins::imports::{Import, OURS, Provision, is_ours, talks};
 use crate::plugins::names::FunctionName;
-use crate::plugins::plugin::{Digest, Export, Function, FunctionKind, Interfaces, Plugin};
+use crate::plugins::plugin::{Digest, Export, Function, FunctionKind, Interfaces, Plugin, shorten};
 use crate::plugins::sandbox::engine::Engine;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::types::docs::Docs;
@@ -63,6 +63,7 @@ pub(in crate::plugins) fn load(
     warnings.append(&mut docs.take_warnings());
     let names: Vec<&FunctionName> = functions.iter().map(|function| &function.name).collect();
     warnings.extend(docs.mismatches(&names));
+    shorten(&mut warnings);
     Ok(Plugin {
         name: name.into(),
         digest,
@@ -120,10 +121,18 @@ fn link(runtime: &Runtime, component: &Component, imports: &[Import]) -> Result<
     })
 }
 
+/// Bytes of the schemas of all functions of a plugin. Types are shared by their names in a file, and written out in each
+/// schema.
+const MAX_SCHEMA_BYTES: usize = 4 * 1024 * 1024;
+
 struct Exports {
     functions: Vec<Function>,
     warnings: Vec<String>,
     known: KnownTypes,
+    /// Bytes that further schemas may have.
+    room: usize,
+    /// The first function that has found no room, and the number of all of them.
+    left_out: Option<(FunctionName, usize)>,
 }
 
 /// Finds the component's exports of `tinymcp:plugin`.
@@ -162,7 +171,13 @@ fn known_types(engine: &Engine, component: &Component) -> KnownTypes {
 
 /// Reads the exported functions, in the order of their names.
 fn exports(engine: &Engine, component: &Component, docs: &Docs) -> Exports {
-    let mut found = Exports { functions: Vec::new(), warnings: Vec::new(), known: known_types(engine, component) };
+    let mut found = Exports {
+        functions: Vec::new(),
+        warnings: Vec::new(),
+        known: known_types(engine, component),
+        room: MAX_SCHEMA_BYTES,
+        left_out: None,
+    };
     let component_type = component.component_type();
     for (name, export) in component_type.exports(engine.wasm()) {
         match export.ty {
@@ -189,6 +204,14 @@ fn exports(engine: &Engine, component: &Component, docs: &Docs) -> Exports {
     }
     found.functions.sort_by(|a, b| a.name.cmp(&b.name));
     found.warnings.sort();
+    shorten(&mut found.warnings);
+    if let Some((first, count)) = &found.left_out {
+        let most = MAX_SCHEMA_BYTES >> 20;
+        found.warnings.push(format!(
+            "function `{first}` and {} more are no tools: the schemas of all functions together have more than {most} MiB",
+            count - 1
+        ));
+    }
     found
 }
 
@@ -202,14 +225,27 @@ impl Exports {
             self.warnings.push(format!("function `{name}` is no tool: it belongs to a resource"));
             return;
         }
+        if let Some((_, count)) = &mut self.left_out {
+            *count += 1;
+            return;
+        }
         let (Some(export), signature) = (export, Signature::from_function(function, &self.known)) else { return };
         match signature {
             Ok(mut signature) => {
                 let docs = docs.function(&name);
                 signature.apply_docs(&docs);
+                let input_schema = schema::input_schema(&signature);
+                let output_schema = schema::output_schema(&signature);
+                let bytes = |schema: &schemars::Schema| schema.as_value().to_string().len();
+                let bytes = bytes(&input_schema) + output_schema.as_ref().map_or(0, bytes);
+                let Some(room) = self.room.checked_sub(bytes) else {
+                    self.left_out = Some((name, 1));
+                    return;
+                };
+                self.room = room;
                 self.functions.push(Function {
-                    input_schema: Arc::new(object(schema::input_schema(&signature))),
-                    output_schema: schema::output_schema(&signature).map(|schema| Arc::new(object(schema))),
+                    input_schema: Arc::new(object(input_schema)),
+                    output_schema: output_schema.map(|schema| Arc::new(object(schema))),
                     name,
                     docs,
                     kind: FunctionKind::Typed { signature: Arc::new(signature), export: Export(export) },

@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 use wasmtime::component::Instance;
 use wasmtime::{AsContextMut, Store};
@@ -16,25 +15,28 @@ use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::Guest;
 use crate::plugins::names::{FunctionName, is_plain};
 use crate::plugins::plugin::{
-    Function, FunctionKind, Interfaces, ListedTool, MAX_URI_BYTES, Plugin, Prompt, Resource, Template,
+    Function, FunctionKind, Interfaces, ListedTool, MAX_URI_BYTES, Plugin, Prompt, Resource, Template, shorten,
 };
 use crate::plugins::sandbox::call;
+use crate::plugins::sandbox::engine::Share;
 use crate::plugins::sandbox::instance::Work;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::parse_object;
 use crate::plugins::types::docs::{FunctionDocs, Hints, MAX_TITLE_BYTES, description};
 use crate::plugins::types::schema::lint::lint;
-use crate::plugins::types::validator::Validator;
+use crate::plugins::types::uris::UriPattern;
+use crate::plugins::types::validator::{SchemaRoom, Validator};
+use crate::plugins::wit::content::Icon;
 use crate::plugins::wit::{prompts, resources, tools};
-use crate::sanitize::{clean, cut};
+use crate::sanitize::{clean, clean_json, cut};
 
 /// Entries of one list. A client gets all of them at once.
 const MAX_ENTRIES: usize = 1000;
 
-/// Expressions of one template, and the bytes of the automaton that finds its URIs.
-const MAX_EXPRESSIONS: usize = 8;
-const MAX_PATTERN_BYTES: usize = 256 * 1024;
+/// Bytes of all texts in the lists of one plugin. Each schema may be below its own limit, and a thousand of them are not
+/// what a client can take, or this host.
+const MAX_LIST_BYTES: usize = 2 * 1024 * 1024;
 
 /// The lists of a plugin, as it gives them.
 struct Lists {
@@ -79,7 +81,10 @@ pub(in crate::plugins) async fn read(runtime: &Runtime, served: &Served) -> Resu
     let lists =
         call::visit(runtime, served, "its lists", Conversation::default(), ListRequest(plugin.interfaces.clone()))
             .await?;
-    Ok(with(plugin, lists))
+    // Each of the schemas may take long to read.
+    let share = Share { plugin: Arc::clone(&plugin.name), person: None };
+    let plugin = Arc::clone(plugin);
+    runtime.engine.lane().compute(&share, move || with(&plugin, lists)).await.map_err(CallError::Host)
 }
 
 /// The plugin with other lists; its functions stay.
@@ -87,16 +92,34 @@ fn with(plugin: &Plugin, lists: Lists) -> Plugin {
     let mut plugin = plugin.clone();
     let mut warnings = Warnings(Vec::new());
     plugin.functions.retain(|function| matches!(function.kind, FunctionKind::Typed { .. }));
-    let tools = warnings.all("tool", lists.tools, |tool| tool.name.clone(), self::tool);
+    // Tools first: they are what most plugins are for.
+    let (mut room, mut schemas) = (ListRoom(MAX_LIST_BYTES), SchemaRoom::of_plugin());
+    let read = |raw| self::tool(raw, &mut schemas);
+    let tools = warnings.all("tool", lists.tools, &mut room, |tool| tool.name.clone(), of_tool, read);
     warnings.of_schemas(&tools);
     plugin.functions.extend(tools);
     plugin.functions.sort_by(|a, b| a.name.cmp(&b.name));
-    plugin.prompts = warnings.all("prompt", lists.prompts, |prompt| prompt.name.clone(), prompt).into();
-    plugin.resources = warnings.all("resource", lists.resources, |resource| resource.uri.clone(), resource).into();
+    let name = |prompt: &prompts::Prompt| prompt.name.clone();
+    plugin.prompts = warnings.all("prompt", lists.prompts, &mut room, name, of_prompt, prompt).into();
+    let name = |resource: &resources::Resource| resource.uri.clone();
+    plugin.resources = warnings.all("resource", lists.resources, &mut room, name, of_resource, resource).into();
     let name = |template: &resources::Template| template.uri_template.clone();
-    plugin.templates = warnings.all("resource template", lists.templates, name, template).into();
+    plugin.templates =
+        warnings.all("resource template", lists.templates, &mut room, name, of_template, template).into();
+    shorten(&mut warnings.0);
     plugin.list_warnings = warnings.0;
     plugin
+}
+
+/// Bytes that the lists of a plugin may still have.
+struct ListRoom(usize);
+
+impl ListRoom {
+    fn take(&mut self, bytes: usize) -> bool {
+        let rest = self.0.checked_sub(bytes);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
 }
 
 /// Faults of the lists, for their author.
@@ -108,8 +131,10 @@ impl Warnings {
         &mut self,
         kind: &str,
         entries: Vec<S>,
+        room: &mut ListRoom,
         name: impl Fn(&S) -> String,
-        read: impl Fn(S) -> Result<T, String>,
+        bytes: impl Fn(&S) -> usize,
+        mut read: impl FnMut(S) -> Result<T, String>,
     ) -> Vec<T> {
         if entries.len() > MAX_ENTRIES {
             self.0.push(format!("of {} {kind}s only the first {MAX_ENTRIES} are served", entries.len()));
@@ -122,6 +147,14 @@ impl Warnings {
             if !seen.insert(name) {
                 self.0.push(format!("{kind} `{shown}` is there twice; the second is not served"));
                 continue;
+            }
+            if !room.take(bytes(&entry)) {
+                let most = MAX_LIST_BYTES >> 10;
+                self.0.push(format!(
+                    "{kind} `{shown}` and what is listed after it are not served: with it, the lists of this plugin have \
+                     more than {most} KiB"
+                ));
+                break;
             }
             match read(entry) {
                 Ok(entry) => all.push(entry),
@@ -145,20 +178,55 @@ impl Warnings {
     }
 }
 
-fn tool(raw: tools::Tool) -> Result<Function, String> {
+fn of_text(text: Option<&String>) -> usize {
+    text.map_or(0, String::len)
+}
+
+fn of_icons(icons: &[Icon]) -> usize {
+    icons.iter().map(|icon| icon.src.len() + icon.sizes.iter().map(String::len).sum::<usize>()).sum()
+}
+
+/// The bytes of a tool's texts. Its schemas are kept as values and as validators too.
+fn of_tool(tool: &tools::Tool) -> usize {
+    let texts = [tool.title.as_ref(), tool.output_schema.as_ref(), tool.meta.as_ref()];
+    let texts = texts.into_iter().map(of_text).sum::<usize>();
+    tool.name.len() + tool.description.len() + tool.input_schema.len() + texts + of_icons(&tool.icons)
+}
+
+fn of_prompt(prompt: &prompts::Prompt) -> usize {
+    let of_argument = |argument: &prompts::Argument| {
+        argument.name.len() + of_text(argument.title.as_ref()) + of_text(argument.description.as_ref())
+    };
+    let texts = [prompt.title.as_ref(), prompt.description.as_ref(), prompt.meta.as_ref()];
+    let texts = texts.into_iter().map(of_text).sum::<usize>();
+    prompt.name.len() + texts + prompt.arguments.iter().map(of_argument).sum::<usize>() + of_icons(&prompt.icons)
+}
+
+fn of_resource(resource: &resources::Resource) -> usize {
+    let texts = [&resource.title, &resource.description, &resource.mime_type, &resource.meta];
+    let texts = texts.into_iter().map(|text| of_text(text.as_ref())).sum::<usize>();
+    resource.uri.len() + resource.name.len() + texts + of_icons(&resource.icons)
+}
+
+fn of_template(template: &resources::Template) -> usize {
+    let texts = [&template.title, &template.description, &template.mime_type, &template.meta];
+    let texts = texts.into_iter().map(|text| of_text(text.as_ref())).sum::<usize>();
+    template.uri_template.len() + template.name.len() + texts + of_icons(&template.icons)
+}
+
+fn tool(raw: tools::Tool, schemas: &mut SchemaRoom) -> Result<Function, String> {
     require_name(&raw.name)?;
     if raw.description.trim().is_empty() {
         return Err("it has no description, and models decide by that".to_owned());
     }
-    let input = parse_object("the input schema", &raw.input_schema).map_err(|error| error.to_string())?;
+    let input = schema("the input schema", &raw.input_schema)?;
     // Clients refuse whole lists for one root that is no object.
     if input.get("type").and_then(Value::as_str) != Some("object") {
         return Err("the root of its input schema is not of type `object`".to_owned());
     }
-    let arguments = Validator::new(&input).map_err(|problem| format!("its input schema: {problem}"))?;
-    let output = raw.output_schema.as_deref().map(|text| parse_object("the output schema", text)).transpose();
-    let output = output.map_err(|error| error.to_string())?;
-    let structured = output.as_ref().map(Validator::new).transpose();
+    let arguments = Validator::new(&input, schemas).map_err(|problem| format!("its input schema: {problem}"))?;
+    let output = raw.output_schema.as_deref().map(|text| schema("the output schema", text)).transpose()?;
+    let structured = output.as_ref().map(|schema| Validator::new(schema, schemas)).transpose();
     let structured = structured.map_err(|problem| format!("its output schema: {problem}"))?;
     let hints = Hints {
         read_only: raw.hints.read_only,
@@ -189,6 +257,9 @@ fn prompt(mut raw: prompts::Prompt) -> Result<Prompt, String> {
     raw.title = raw.title.as_deref().map(titled);
     raw.description = raw.description.as_deref().map(described);
     for argument in &mut raw.arguments {
+        if clean(&argument.name) != argument.name {
+            return Err("the name of an argument has characters in it that nobody sees".to_owned());
+        }
         argument.title = argument.title.as_deref().map(titled);
         argument.description = argument.description.as_deref().map(described);
     }
@@ -208,39 +279,11 @@ fn resource(mut raw: resources::Resource) -> Result<Resource, String> {
 fn template(mut raw: resources::Template) -> Result<Template, String> {
     let meta = meta(raw.meta.take().as_deref())?;
     require_uri(&raw.uri_template)?;
-    let pattern = pattern(&raw.uri_template)?;
+    let uris = UriPattern::of(&raw.uri_template)?;
     raw.name = titled(&raw.name);
     raw.title = raw.title.as_deref().map(titled);
     raw.description = raw.description.as_deref().map(described);
-    Ok(Template { literal_bytes: literal_bytes(&raw.uri_template), template: raw, meta, pattern })
-}
-
-/// The pattern of a template's URIs (RFC 6570): `{name}` is anything without a slash, and any other expression
-/// anything at all. The plugin decides, this only finds it.
-fn pattern(template: &str) -> Result<Regex, String> {
-    let mut pattern = String::from("^");
-    let mut rest = template;
-    while let Some((literal, expression)) = rest.split_once('{') {
-        let Some((expression, after)) = expression.split_once('}') else {
-            return Err("a `{` without its `}`".to_owned());
-        };
-        pattern.push_str(&regex::escape(literal));
-        let is_simple = !expression.is_empty()
-            && expression.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.');
-        pattern.push_str(if is_simple { "[^/]+" } else { ".*" });
-        rest = after;
-    }
-    pattern.push_str(&regex::escape(rest));
-    pattern.push('$');
-    if template.matches('{').count() > MAX_EXPRESSIONS {
-        return Err(format!("more than {MAX_EXPRESSIONS} expressions"));
-    }
-    let built = RegexBuilder::new(&pattern).size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES).build();
-    built.map_err(|error| error.to_string())
-}
-
-fn literal_bytes(template: &str) -> usize {
-    template.split('{').map(|part| part.split_once('}').map_or(part.len(), |(_, literal)| literal.len())).sum()
+    Ok(Template { template: raw, meta, uris })
 }
 
 fn require_name(name: &str) -> Result<(), String> {
@@ -257,11 +300,29 @@ fn require_uri(uri: &str) -> Result<(), String> {
     if uri.chars().any(|char| char.is_control() || char.is_whitespace()) {
         return Err("its URI has white space in it".to_owned());
     }
+    if clean(uri) != uri {
+        return Err("its URI has characters in it that nobody sees".to_owned());
+    }
     Ok(())
 }
 
 fn meta(text: Option<&str>) -> Result<Option<Map<String, Value>>, String> {
-    text.map(|text| parse_object("`meta`", text)).transpose().map_err(|error| error.to_string())
+    text.map(|text| cleaned("`meta`", text)).transpose()
+}
+
+/// A schema, whose texts models read like descriptions. Arguments and results are held against it as it is shown.
+fn schema(what: &'static str, text: &str) -> Result<Map<String, Value>, String> {
+    cleaned(what, text)
+}
+
+/// The object in a text, with its own texts made fit for readers.
+fn cleaned(what: &'static str, text: &str) -> Result<Map<String, Value>, String> {
+    let mut value = Value::Object(parse_object(what, text).map_err(|error| error.to_string())?);
+    clean_json(&mut value).map_err(|problem| format!("{what}: {problem}"))?;
+    match value {
+        Value::Object(object) => Ok(object),
+        _ => Ok(Map::new()),
+    }
 }
 
 fn described(text: &str) -> String {
@@ -277,19 +338,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_find_their_uris() {
-        let cases = [
-            ("test://template/{id}/data", "test://template/123/data", true),
-            ("test://template/{id}/data", "test://template/1/2/data", false),
-            ("test://template/{id}/data", "test://template//data", false),
-            ("files://{+path}", "files://a/b/c", true),
-            ("a://b.c/{x}", "a://bxc/1", false),
-            ("a://b{?q}", "a://b?q=1", true),
-        ];
-        for (template, uri, fits) in cases {
-            assert_eq!(pattern(template).unwrap().is_match(uri), fits, "{template} {uri}");
-        }
-        assert!(pattern("a://{b").is_err());
-        assert!(literal_bytes("a://b/{c}/d") > literal_bytes("a://{+all}"));
+    fn lists_have_a_bound_together() {
+        let resource = |index: usize| resources::Resource {
+            uri: format!("a://{index}"),
+            name: String::new(),
+            title: None,
+            description: Some("x".repeat(20_000)),
+            mime_type: None,
+            size: None,
+            icons: Vec::new(),
+            annotations: None,
+            meta: None,
+        };
+        let mut warnings = Warnings(Vec::new());
+        let mut room = ListRoom(MAX_LIST_BYTES);
+        let entries = (0..200).map(resource).collect();
+        let name = |resource: &resources::Resource| resource.uri.clone();
+        let served = warnings.all("resource", entries, &mut room, name, of_resource, self::resource);
+        assert_eq!(served.len(), MAX_LIST_BYTES / 20_010);
+        assert!(warnings.0[0].starts_with("resource `a://104` and what is listed after it"), "{:?}", warnings.0);
+        assert_eq!(warnings.0.len(), 1);
     }
 }

@@ -171,7 +171,7 @@ fn keep(
     digest: Digest,
     code: &[u8],
 ) -> Result<Component, LoadError> {
-    let kept = cache.map(|cache| cache.put(engine, &digest, code));
+    let kept = cache.map(|cache| cache.put(engine, name, &digest, code));
     match kept {
         Some(Ok(Some(component))) => return Ok(component),
         Some(Err(error)) => {

@@ -1,5 +1,6 @@
 //! The admission of plugins by their names: a loaded one comes into force, or waits for names that belong to others.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +23,7 @@ impl Registry {
             Ok(names) => names,
             Err(error) => return self.refuse(file, plugin, Vec::new(), error.to_string()),
         };
-        let claims = claims(&name, &plugin, &names);
+        let claims = claims(&name, &plugin, &names, &entry.foreign_resources_of(&plugin));
         let own = |name: &&str| [names::FIND_TOOLS, names::CALL_TOOL].contains(name);
         if let Some(own) =
             names.tools.iter().map(|tool| tool.name.as_str()).find(own).filter(|_| config.server.discovery_tools)
@@ -54,7 +55,8 @@ impl Registry {
         for warning in plugin.warnings().chain(&names.warnings) {
             tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
         }
-        entry.serve(Offer { plugin, names, since: SystemTime::now() });
+        let foreign = entry.foreign_resources_of(&plugin);
+        entry.serve(Offer { plugin, names, since: SystemTime::now(), foreign });
     }
 
     fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, claims: Vec<String>, problem: String) {
@@ -68,7 +70,7 @@ impl Registry {
     fn rivals(&self, file: &str, claims: &[String]) -> Vec<(String, String)> {
         let others = self.entries.iter().filter(|(other, entry)| *other != file && !entry.is_disabled());
         let clashes = |(other, entry): (&String, &Entry)| {
-            let serves = entry.claims();
+            let serves = entry.claims().map(BTreeSet::from_iter);
             let is_held = |claim: &&String| match &serves {
                 Some(serves) => serves.contains(*claim),
                 None => self.ledger.owner(claim) == Some(other) && entry.may_want(claim),

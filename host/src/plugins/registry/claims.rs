@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::offer::Names;
+use super::offer::{ForeignResources, Names};
 use crate::plugins::plugin::Plugin;
 
 const PROMPT: &str = "prompt";
@@ -18,12 +18,19 @@ pub(super) struct RefusedPlugin {
 /// A plugin's claims: its own name, the names of its tools and prompts, and its resources' URIs.
 ///
 /// A tool's name has neither slash nor space, so that no claim of one kind is like one of another.
-pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names) -> Vec<String> {
+/// Resources that are another's are not among them.
+pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names, foreign: &ForeignResources) -> Vec<String> {
     let tools = names.tools.iter().map(|tool| tool.name.clone());
     let prompts = names.prompts.iter().map(|prompt| format!("{PROMPT} {}", prompt.name));
-    let resources = plugin.resources.iter().map(|resource| format!("{RESOURCE} {}", resource.resource.uri));
-    let templates = plugin.templates.iter().map(|template| format!("{RESOURCE} {}", template.template.uri_template));
+    let own = plugin.resources.iter().enumerate().filter(|(index, _)| !foreign.contains_key(index));
+    let resources = own.map(|(_, resource)| resource_claim(&resource.resource.uri));
+    let templates = plugin.templates.iter().map(|template| resource_claim(&template.template.uri_template));
     std::iter::once(format!("{name}/")).chain(tools).chain(prompts).chain(resources).chain(templates).collect()
+}
+
+/// The claim of a resource, or of a template.
+pub(super) fn resource_claim(uri: &str) -> String {
+    format!("{RESOURCE} {uri}")
 }
 
 /// The problem of a file one of whose claims another one holds.

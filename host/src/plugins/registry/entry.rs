@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 
 use super::claims::{RefusedPlugin, claims};
-use super::offer::{ClientName, Offer};
+use super::offer::{ClientName, ForeignResources, Offer};
 use crate::config::Config;
 use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
@@ -13,8 +13,12 @@ use crate::plugins::names::{self, NameError};
 use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
+use crate::plugins::sandbox::values::HeavyFlag;
 use crate::plugins::served::{Served, Terms};
 use crate::sanitize;
+
+/// Bytes of a problem that is reported: a component may have a name of a megabyte, or a hundred thousand names.
+const MAX_PROBLEM_BYTES: usize = 4096;
 
 /// Tells loads apart: a file that went and came back must not get the load of the old one.
 pub(super) type LoadId = u64;
@@ -163,7 +167,7 @@ impl Entry {
     ///
     /// It may quote names from the file, and the file's own.
     fn report(&mut self, problem: String, refused: Option<RefusedPlugin>) {
-        let problem = sanitize::escaped(problem);
+        let problem = sanitize::cut(&sanitize::escaped(problem), MAX_PROBLEM_BYTES);
         if self.problem() != Some(&problem) {
             let name = self.plugin_name();
             if self.offer().is_some() {
@@ -212,7 +216,7 @@ impl Entry {
         match std::mem::replace(&mut self.state, EntryState::Idle(None)) {
             EntryState::Serving(offer, fault) => {
                 self.state = EntryState::Idle(fault);
-                let claims = claims(&self.plugin_name(), &offer.plugin, &offer.names);
+                let claims = claims(&self.plugin_name(), &offer.plugin, &offer.names, &offer.foreign);
                 self.report(problem, Some(RefusedPlugin { plugin: offer.plugin, claims }));
             }
             state => self.state = state,
@@ -227,7 +231,25 @@ impl Entry {
     /// Its claims while it serves.
     pub(super) fn claims(&self) -> Option<Vec<String>> {
         let offer = self.offer()?;
-        Some(claims(&self.plugin_name(), &offer.plugin, &offer.names))
+        Some(claims(&self.plugin_name(), &offer.plugin, &offer.names, &offer.foreign))
+    }
+
+    /// Leaves out resources of the plugin in force, and says so once.
+    pub(super) fn leave_out(&mut self, foreign: ForeignResources) {
+        let name = self.plugin_name();
+        let EntryState::Serving(offer, _) = &mut self.state else { return };
+        for (index, warning) in &foreign {
+            if !offer.foreign.contains_key(index) {
+                tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
+            }
+        }
+        offer.foreign = foreign;
+    }
+
+    /// Resources of a plugin that were left out when it was last looked at: with other lists, none.
+    pub(super) fn foreign_resources_of(&self, plugin: &Plugin) -> ForeignResources {
+        let known = self.offer().filter(|offer| offer.plugin.resources == plugin.resources);
+        known.map(|offer| offer.foreign.clone()).unwrap_or_default()
     }
 
     /// All tools, prompts, resources and templates of the plugin in force.
@@ -235,12 +257,15 @@ impl Entry {
         let Some(offer) = self.offer() else { return Offerings::default() };
         let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
         let (served, plugin, names) = (|| served.clone(), &offer.plugin, offer.names.clone());
-        let tool = |ClientName { name, index }| Arc::new(Tool { name, served: served(), function_index: index });
+        let tool = |ClientName { name, index }| {
+            Arc::new(Tool { name, served: served(), function_index: index, is_heavy: HeavyFlag::default() })
+        };
         let prompt = |ClientName { name, index }| Arc::new(Prompt { name, served: served(), index });
         Offerings {
             tools: names.tools.into_iter().map(tool).collect(),
             prompts: names.prompts.into_iter().map(prompt).collect(),
             resources: (0..plugin.resources.len())
+                .filter(|index| !offer.foreign.contains_key(index))
                 .map(|index| Arc::new(Resource { served: served(), index }))
                 .collect(),
             templates: (0..plugin.templates.len())
@@ -256,7 +281,8 @@ impl Entry {
                 names
             };
             let plugin = &offer.plugin;
-            let resources = plugin.resources.iter().map(|resource| resource.resource.uri.clone());
+            let own = plugin.resources.iter().enumerate().filter(|(index, _)| !offer.foreign.contains_key(index));
+            let resources = own.map(|(_, resource)| resource.resource.uri.clone());
             let templates = plugin.templates.iter().map(|template| template.template.uri_template.clone());
             Serving {
                 digest: plugin.digest,
@@ -264,7 +290,12 @@ impl Entry {
                 tools: sorted(names_of(&offer.names.tools)),
                 prompts: sorted(names_of(&offer.names.prompts)),
                 resources: sorted(resources.chain(templates).collect()),
-                warnings: plugin.warnings().chain(&offer.names.warnings).cloned().collect(),
+                warnings: plugin
+                    .warnings()
+                    .chain(&offer.names.warnings)
+                    .chain(offer.foreign.values())
+                    .cloned()
+                    .collect(),
             }
         });
         PluginStatus {
@@ -285,5 +316,11 @@ fn names_of(called: &[ClientName]) -> Vec<String> {
 fn terms(config: &Config, plugin: &str, gate: Arc<Gate>) -> Terms {
     let table = config.plugin(plugin);
     let settings = table.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
-    Terms { scopes: table.scopes.clone(), limits: config.limits(plugin), settings: Arc::new(settings.collect()), gate }
+    Terms {
+        scopes: table.scopes.clone(),
+        limits: config.limits(plugin),
+        settings: Arc::new(settings.collect()),
+        shows_local_pages: config.server.base_url.is_loopback(),
+        gate,
+    }
 }

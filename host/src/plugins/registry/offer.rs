@@ -1,5 +1,6 @@
 //! A plugin in force, and the names under which clients see its parts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -7,11 +8,16 @@ use crate::config::Config;
 use crate::plugins::names::{self, FunctionName, NameError};
 use crate::plugins::plugin::{FunctionKind, Plugin};
 
+/// The resources of a plugin that are another's, by their index, with a warning for each; see [`super::resources`].
+pub(super) type ForeignResources = BTreeMap<usize, String>;
+
 /// A plugin in force.
 pub(super) struct Offer {
     pub(super) plugin: Arc<Plugin>,
     pub(super) names: Names,
     pub(super) since: SystemTime,
+    /// Resources of it that are left out.
+    pub(super) foreign: ForeignResources,
 }
 
 impl Offer {

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::entry::Entry;
 use super::{PUBLISH_WITHIN, Registry};
 use crate::plugins::catalog::{Offerings, PluginStatus};
 use crate::plugins::plugin::Digest;
@@ -17,10 +18,6 @@ impl Registry {
         if self.loads.is_empty() {
             self.is_settled = true;
             self.publish();
-            if let Some(cache) = self.cache.clone() {
-                let used: Vec<Digest> = self.entries.values().filter_map(|entry| entry.digest).collect();
-                tokio::task::spawn_blocking(move || cache.sweep(&used));
-            }
         } else if is_ready || self.ready_by.is_none_or(|by| Instant::now() < by) {
             return;
         } else {
@@ -36,10 +33,24 @@ impl Registry {
         }
     }
 
+    /// Deletes code that nobody uses, if some was added since the last time.
+    fn sweep_code(&mut self) {
+        if !self.is_settled || !std::mem::take(&mut self.is_code_new) {
+            return;
+        }
+        let Some(cache) = self.cache.clone() else { return };
+        let in_force = |entry: &Entry| entry.offer().map(|offer| offer.plugin.digest);
+        let used = self.entries.values().flat_map(|entry| [entry.digest, in_force(entry)]).flatten();
+        let used: Vec<Digest> = used.collect();
+        tokio::task::spawn_blocking(move || cache.sweep(&used));
+    }
+
     /// Makes a catalog of all plugins in force, and publishes it.
     pub(super) fn publish(&mut self) {
+        self.find_foreign_resources();
         if std::mem::take(&mut self.retry_refused) {
             self.try_refused_again();
+            self.find_foreign_resources();
         }
         self.publish_by = self.retry_refused.then(|| Instant::now() + PUBLISH_WITHIN);
         self.remember();
@@ -61,5 +72,6 @@ impl Registry {
             next
         });
         self.runtime.warm.sweep();
+        self.sweep_code();
     }
 }

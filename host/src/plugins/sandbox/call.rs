@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use serde_json::{Map, Value};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance, Val};
 
-use super::engine::SlowFlag;
+use super::engine::{Share, SlowFlag};
 use super::gate::Full;
 use super::instance::{GuestRun, Place, Work};
 use super::runtime::Runtime;
 use super::traps;
+use super::values::{self, Held};
 use super::warm::Owner;
 use crate::json_weight;
 use crate::plugins::catalog::Tool;
@@ -25,8 +25,9 @@ use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::{Guest, Surroundings};
 use crate::plugins::plugin::FunctionKind;
+use crate::plugins::questions;
 use crate::plugins::served::Served;
-use crate::plugins::types::codec::{self, ArgumentError, Reply, ResultError};
+use crate::plugins::types::codec::{self, Reply, ResultError};
 use crate::plugins::types::shape::Signature;
 use crate::plugins::wit::tools::GuestIndices as Tools;
 use crate::principal::Principal;
@@ -54,56 +55,45 @@ pub(in crate::plugins) async fn call(
 ) -> Result<Reply, CallError> {
     let served = &tool.served;
     let caller = conversation.caller.clone();
+    let share = share(served, &conversation);
     // In a box: each future around it would hold it twice, and all of them are moved about with their request.
     let work = Box::pin(async {
         let place = enter(runtime, served, conversation.caller.as_deref()).await?;
         let max_bytes = served.terms.limits.result.bytes();
-        match &tool.function().kind {
+        let is_heavy = values::is_heavy(arguments) || tool.is_heavy.get();
+        let mut reply = match &tool.function().kind {
             FunctionKind::Typed { signature, export } => {
-                // Not before: as values of the engine, arguments can take forty times the memory that those who wait
-                // hold.
-                let weight = codec::weigh_arguments(signature, arguments);
-                conversation.charge(weight)?;
-                let memory = runtime.arguments.hold(weight).await;
-                let arguments = codec::decode_arguments(signature, arguments)?;
+                let (arguments, held) =
+                    values::decode(runtime, &share, signature, arguments, &conversation, place).await?;
                 let work = TypedCall { signature: Arc::clone(signature), export: export.0, arguments, max_bytes };
-                run(runtime, served, conversation, (place, memory), work).await?.map_err(CallError::Result)
+                let reply = run(runtime, served, conversation, held, is_heavy, work).await?;
+                tool.is_heavy.note(values::is_heavy_reply(&reply));
+                reply?
             }
             FunctionKind::Listed(listed) => {
-                conversation.charge(json_weight::of_object(arguments))?;
-                let arguments = Value::Object(arguments.clone());
-                let checked = Arc::clone(listed);
-                // The place stays taken for as long as the check goes on, even if its caller is gone.
-                let check = move || (checked.arguments.check(&arguments).map(|()| arguments.to_string()), place);
-                let (json, place) = runtime.engine.lane().compute(check).await.map_err(CallError::Host)?;
-                let json = json.map_err(ArgumentError::from)?;
+                let (json, held) =
+                    values::check_arguments(runtime, &share, listed, arguments, &conversation, place).await?;
                 let Some(tools) = served.plugin.interfaces.tools.clone() else {
                     return Err(CallError::Host("the plugin has lost its tools".to_owned()));
                 };
                 let work = ListedCall { tools, name: listed.name.clone(), arguments: json, max_bytes };
                 let memory = conversation.memory.clone();
-                let mut reply = run(runtime, served, conversation, (place, None), work).await??;
-                let Reply::Rich(rich) = &mut reply else { return Ok(reply) };
-                if let (Some(memory), Some(structured)) = (memory, &rich.structured) {
+                let reply = run(runtime, served, conversation, held, is_heavy, work).await?;
+                tool.is_heavy.note(values::is_heavy_reply(&reply));
+                let reply = reply?;
+                if let (Some(memory), Reply::Rich(rich)) = (memory, &reply)
+                    && let Some(structured) = &rich.structured
+                {
                     let bytes = json_weight::of_value(structured);
                     memory.charge(bytes).map_err(|refusal| CallError::Overdrawn { refusal, bytes })?;
                 }
-                if rich.is_error || listed.structured.is_none() {
-                    return Ok(reply);
-                }
-                let missing = || ResultError::Schema("there is no structured result".to_owned());
-                let structured = rich.structured.take().ok_or_else(missing)?;
-                let checked = Arc::clone(listed);
-                let check = move || {
-                    let fits = checked.structured.as_ref().map_or(Ok(()), |schema| schema.check(&structured));
-                    fits.map(|()| structured)
-                };
-                let fits = runtime.engine.lane().compute(check).await.map_err(CallError::Host)?;
-                let structured = fits.map_err(|misfit| CallError::Result(ResultError::Schema(misfit.to_string())))?;
-                rich.structured = Some(structured);
-                Ok(reply)
+                values::check_reply(runtime, &share, listed, reply).await?
             }
+        };
+        if let Reply::Asks(request) = &mut reply {
+            questions::make_fit(request, &served.terms)?;
         }
+        Ok(reply)
     });
     contain(served, &tool.name, caller.as_ref(), work).await
 }
@@ -122,7 +112,9 @@ pub(in crate::plugins) async fn visit<W: Work>(
     let caller = conversation.caller.clone();
     let work = Box::pin(async {
         let place = enter(runtime, served, conversation.caller.as_deref()).await?;
-        run(runtime, served, conversation, (place, None), work).await
+        // What the host asks for itself is a plugin's lists, which may be long.
+        let is_heavy = conversation.caller.is_none();
+        run(runtime, served, conversation, (place, None), is_heavy, work).await
     });
     contain(served, what, caller.as_ref(), work).await
 }
@@ -158,15 +150,25 @@ async fn contain<T>(
     outcome.inspect_err(|error| log(&served.plugin.name, what, caller, error))
 }
 
-/// Runs work in an instance: on this thread, and on the slow lane when it takes longer than a moment.
+/// The share of a call in work that takes long.
+fn share(served: &Served, conversation: &Conversation) -> Share {
+    Share { plugin: Arc::clone(&served.plugin.name), person: conversation.caller.as_deref().map(Principal::person) }
+}
+
+/// Runs work in an instance: on this thread, and on the slow lane when it takes longer than a moment, or `is_heavy`.
 async fn run<W: Work>(
     runtime: &Runtime,
     served: &Served,
     conversation: Conversation,
-    held: (Place, Option<OwnedSemaphorePermit>),
+    held: Held,
+    is_heavy: bool,
     work: W,
 ) -> Result<W::Output, CallError> {
+    let share = share(served, &conversation);
     let slow = SlowFlag::default();
+    if is_heavy {
+        slow.set();
+    }
     let run = GuestRun {
         pre: served.plugin.pre.clone(),
         limits: served.terms.limits,
@@ -184,7 +186,7 @@ async fn run<W: Work>(
         held,
     };
     let run = AssertUnwindSafe(run.work(work)).catch_unwind();
-    match runtime.engine.lane().run(slow, Box::pin(run)).await {
+    match runtime.engine.lane().run(share, slow, Box::pin(run)).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => Err(CallError::Host(panic_message(panic.as_ref()).to_owned())),
         Err(stopped) => Err(CallError::Host(stopped.to_string())),
@@ -265,6 +267,7 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         | CallError::TurnedAway
         | CallError::Overdrawn { .. }
         | CallError::Memory(_)
+        | CallError::Handles(_)
         | CallError::Exited(_)
         | CallError::Result(_) => tracing::warn!(plugin, tool, person, "call of tool `{tool}` failed: {error}"),
     }

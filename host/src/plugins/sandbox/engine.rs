@@ -4,6 +4,8 @@
 
 mod clock;
 mod lane;
+pub(in crate::plugins) mod pace;
+mod turns;
 
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -14,6 +16,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use self::clock::Clock;
 pub(in crate::plugins) use self::clock::TickGuard;
 pub(in crate::plugins) use self::lane::{Lane, SlowFlag, nice};
+pub(in crate::plugins) use self::turns::Share;
 
 /// The WebAssembly features that components may use.
 ///

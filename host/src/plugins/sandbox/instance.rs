@@ -32,6 +32,17 @@ const LONG_TURN: Duration = Duration::from_millis(30);
 /// for each, and four thirds of a byte in base64.
 const HOST_BYTES_PER_RESULT_BYTE: u64 = 32;
 
+/// Host memory that a handle of the component model (of a resource, stream, future, task or set of these) stands for in
+/// the memory of a call. It takes a twentieth of it or less, beside the guest's own.
+const BYTES_PER_HANDLE: u64 = 16 * 1024;
+
+/// Handles that a call may have, whatever its memory.
+const MIN_HANDLES: usize = 256;
+const MAX_HANDLES: usize = 65_536;
+
+/// Entries of the engine's own table for each handle: a stream has one for each of its ends, and one for both.
+const ENTRIES_PER_HANDLE: usize = 2;
+
 /// The work to do in an instance.
 pub(in crate::plugins) trait Work: Send + 'static {
     /// The result of the work.
@@ -98,6 +109,11 @@ impl GuestRun {
         store.limiter(|guest| &mut guest.limiter);
         let host_bytes = limits.result.bytes().saturating_mul(HOST_BYTES_PER_RESULT_BYTE);
         store.set_hostcall_fuel(usize::try_from(host_bytes).unwrap_or(usize::MAX));
+        let handles = handles(&limits);
+        store.set_max_component_handles(handles);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(handles * ENTRIES_PER_HANDLE);
+        }
         store.set_epoch_deadline(QUICK_TICKS);
         let turn = Turn::default();
         store.epoch_deadline_callback(move |_| {
@@ -138,6 +154,12 @@ impl GuestRun {
     }
 }
 
+/// Handles that a call may have at once.
+fn handles(limits: &Limits) -> usize {
+    let handles = usize::try_from(limits.memory.bytes() / BYTES_PER_HANDLE).unwrap_or(MAX_HANDLES);
+    handles.clamp(MIN_HANDLES, MAX_HANDLES)
+}
+
 /// The kind of a failure: the guest's own fault, or a limit that it met.
 fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError {
     if let Some(I32Exit(status)) = error.downcast_ref() {
@@ -158,7 +180,16 @@ fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError 
     if is_out_of_host_memory(&error) {
         return CallError::Result(ResultError::TooLarge { max_bytes: limits.result.bytes() });
     }
+    if has_too_many_handles(&error) {
+        return CallError::Handles(handles(limits));
+    }
     CallError::Trapped(error)
+}
+
+/// True if the guest wanted more handles than it may have. Here too the engine's words have to do.
+fn has_too_many_handles(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause().to_string();
+    cause.contains("store handle limit exceeded") || cause.contains("resource table has no free keys")
 }
 
 /// True if the guest wanted to hand over more than [`HOST_BYTES_PER_RESULT_BYTE`] allows. The engine has a type for

@@ -10,6 +10,7 @@ use crate::plugins::catalog::Prompt;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::Guest;
+use crate::plugins::questions;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::{of_block, of_contents, require_size};
 use crate::plugins::wit::completions::{self, Suggestions, Target};
@@ -50,7 +51,8 @@ pub(in crate::plugins) async fn read_resource(
     }
 
     let Some(resources) = of.plugin.interfaces.resources.clone() else { return Ok(Ok(Vec::new())) };
-    let read = call::visit(runtime, of, "a resource", conversation, Read(resources, uri.to_owned())).await?;
+    let mut read = call::visit(runtime, of, "a resource", conversation, Read(resources, uri.to_owned())).await?;
+    questions::make_fit_if_asked(&mut read, &of.terms)?;
     if let Ok(contents) = &read {
         require_size(contents.iter().map(of_contents).sum(), of.terms.limits.result.bytes())?;
     }
@@ -78,7 +80,8 @@ pub(in crate::plugins) async fn get_prompt(
         return Err(CallError::Host("the plugin has lost its prompts".to_owned()));
     };
     let work = Get(prompts, prompt.prompt().prompt.name.clone(), arguments);
-    let got = call::visit(runtime, &prompt.served, "a prompt", conversation, work).await?;
+    let mut got = call::visit(runtime, &prompt.served, "a prompt", conversation, work).await?;
+    questions::make_fit_if_asked(&mut got, &prompt.served.terms)?;
     if let Ok(got) = &got {
         let size = got.messages.iter().map(|message| of_block(&message.content)).sum();
         require_size(size, prompt.served.terms.limits.result.bytes())?;

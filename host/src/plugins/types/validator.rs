@@ -1,35 +1,37 @@
 //! JSON Schemas that plugins hand over: checked once, then held against arguments and results.
 //!
 //! Both sides are strangers: a schema may be written so that checking a value takes longer than anybody lives. So every
-//! subschema counts its steps, and a value that takes more than [`MAX_STEPS`] is refused. References to other documents
-//! are never fetched, and patterns are matched by automata, in linear time.
+//! subschema counts its steps, a value that takes too many or too much processor time is refused ([`budget`]), and
+//! keywords whose work is the product of schema and value have implementations of their own ([`keywords`]). References
+//! to other documents are never fetched, and patterns are matched by automata, in linear time.
+//!
+//! Reading a schema and holding a value against one may take long: both are for the slow lane.
 
-use std::cell::Cell;
+mod budget;
+mod digest;
+mod keywords;
+
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 
-use jsonschema::{Keyword, PatternOptions, ValidationError};
+use jsonschema::PatternOptions;
 use serde_json::{Map, Value};
 
+use self::budget::{Exhausted, MAX_STEPS};
+use self::keywords::{MAX_PATTERN_BYTES, ONE_OF, OneOf, STEP, Step, UNIQUE, UniqueItems, pattern_bytes};
 use crate::sanitize::cut;
 
-/// Subschemas that one value may be held against: some tenths of a second at the worst, where an honest schema and a
-/// request of four megabytes take a fraction.
-const MAX_STEPS: u32 = 2_000_000;
+/// Steps in which the fault of a value is looked for by a schema with branches, which collects the faults of all of them.
+const MAX_BRANCH_STEPS: u32 = 100_000;
 
 /// Subschemas of one schema. A chain of references makes as many levels of recursion of them.
 const MAX_SUBSCHEMAS: usize = 2000;
 
-/// Patterns of one schema, and the bytes of the automaton of each: a short one with `\\pL{25}` in it takes megabytes.
+/// Patterns of one schema.
 const MAX_PATTERNS: usize = 64;
-const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
 /// Stack of the thread that reads a schema: some kilobytes for each level.
 const BUILD_STACK_BYTES: usize = 64 << 20;
-
-/// Stack that holding a value against a schema may take; threads have twice that.
-const CHECK_STACK_BYTES: usize = 1 << 20;
 
 /// Bytes of one schema. A model reads it in every conversation.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
@@ -37,8 +39,9 @@ const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 /// Bytes of a message, which repeats the value.
 const MAX_MESSAGE_BYTES: usize = 300;
 
-/// The keyword by which a subschema counts. No schema of the world uses it, and none gets to see it.
-const STEP: &str = "x-tinymcp-step";
+/// Subschemas, and bytes of automata, of all schemas of one plugin.
+const MAX_PLUGIN_SUBSCHEMAS: usize = 20_000;
+const MAX_PLUGIN_PATTERN_BYTES: usize = 16 * 1024 * 1024;
 
 /// Keywords whose values are values, not schemas.
 const LITERALS: [&str; 4] = ["const", "enum", "default", "examples"];
@@ -46,18 +49,45 @@ const LITERALS: [&str; 4] = ["const", "enum", "default", "examples"];
 /// Keywords whose values are objects of schemas, under names that mean nothing.
 const MAPS: [&str; 6] = ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"];
 
-thread_local! {
-    static STEPS: Cell<u32> = const { Cell::new(0) };
-    /// The stack's address when the check began.
-    static BASE: Cell<usize> = const { Cell::new(0) };
-}
+/// Keywords with branches.
+const BRANCHES: [&str; 2] = ["anyOf", "oneOf"];
 
 /// A schema in force.
-pub(in crate::plugins) struct Validator(jsonschema::Validator);
+pub(in crate::plugins) struct Validator {
+    schema: jsonschema::Validator,
+    /// Steps in which the fault of a value is looked for.
+    steps_to_explain: u32,
+}
 
 impl fmt::Debug for Validator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Validator(..)")
+    }
+}
+
+/// The room that is left for the schemas of one plugin: each may be below every limit, and a thousand of them are not.
+pub(in crate::plugins) struct SchemaRoom {
+    subschemas: usize,
+    pattern_bytes: usize,
+}
+
+impl SchemaRoom {
+    /// The room of a plugin that has none yet.
+    pub(in crate::plugins) fn of_plugin() -> Self {
+        Self { subschemas: MAX_PLUGIN_SUBSCHEMAS, pattern_bytes: MAX_PLUGIN_PATTERN_BYTES }
+    }
+
+    fn take(&mut self, subschemas: usize, pattern_bytes: usize) -> Result<(), String> {
+        let rest = (self.subschemas.checked_sub(subschemas), self.pattern_bytes.checked_sub(pattern_bytes));
+        let (Some(subschemas), Some(pattern_bytes)) = rest else {
+            return Err(format!(
+                "with it, all schemas of this plugin have more than {MAX_PLUGIN_SUBSCHEMAS} subschemas, or patterns whose \
+                 automata take more than {} MiB",
+                MAX_PLUGIN_PATTERN_BYTES >> 20
+            ));
+        };
+        *self = Self { subschemas, pattern_bytes };
+        Ok(())
     }
 }
 
@@ -80,46 +110,12 @@ impl fmt::Display for Misfit {
     }
 }
 
-/// Ends a check that takes too many steps. There is no other way out of the library's recursion.
-struct StepLimit;
-
-struct Step;
-
-impl Step {
-    fn count(&self) {
-        let is_too_deep = stack_address().abs_diff(BASE.get()) > CHECK_STACK_BYTES;
-        match STEPS.get().checked_sub(1).filter(|_| !is_too_deep) {
-            Some(left) => STEPS.set(left),
-            None => panic::resume_unwind(Box::new(StepLimit)),
-        }
-    }
-}
-
-/// About where the stack is.
-#[inline(never)]
-fn stack_address() -> usize {
-    let here = 0_u8;
-    std::ptr::from_ref(&here) as usize
-}
-
-impl<'i> Keyword<'i> for Step {
-    fn validate(&self, _: &'i Value) -> Result<(), ValidationError<'i>> {
-        self.count();
-        Ok(())
-    }
-
-    fn is_valid(&self, _: &'i Value) -> bool {
-        self.count();
-        true
-    }
-}
-
 impl Validator {
-    /// Reads a schema. Its root must be of type `object` if it is one of arguments.
+    /// Reads a schema, which takes a part of its plugin's room. Its root must be of type `object` if it is one of arguments.
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub(in crate::plugins) fn new(schema: &Map<String, Value>) -> Result<Self, String> {
+    pub(in crate::plugins) fn new(schema: &Map<String, Value>, room: &mut SchemaRoom) -> Result<Self, String> {
         let schema = Value::Object(schema.clone());
         if schema.to_string().len() > MAX_SCHEMA_BYTES {
             return Err(format!("it has more than {MAX_SCHEMA_BYTES} bytes"));
@@ -128,22 +124,28 @@ impl Validator {
         if subschemas > MAX_SUBSCHEMAS || patterns > MAX_PATTERNS {
             return Err(format!("it has more than {MAX_SUBSCHEMAS} subschemas or {MAX_PATTERNS} patterns"));
         }
+        let automata = Automata::of(&schema);
+        room.take(subschemas, automata.bytes)?;
         let counting = counting(&schema);
+        let all_names = automata.bytes_of_names;
         let build = || {
             jsonschema::options()
                 .with_pattern_options(
                     PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
                 )
-                .with_keyword(STEP, |_, _, _| Ok(Box::new(Step)))
+                .with_keyword(STEP, move |schema, _, _| Ok(Box::new(Step::of(schema, all_names))))
+                .with_keyword(ONE_OF, |_, values, _| Ok(Box::new(OneOf::of(values))))
+                .with_keyword(UNIQUE, |_, _, _| Ok(Box::new(UniqueItems)))
                 .build(&counting)
-                .map_err(|error| without_step(&error.to_string()))
+                .map_err(|error| in_its_words(&error.to_string()))
         };
         let built = thread::scope(|scope| {
             let reading = thread::Builder::new().stack_size(BUILD_STACK_BYTES).spawn_scoped(scope, build);
             // Not even a mistake of the library may end a load.
             reading.map_err(|error| error.to_string())?.join().unwrap_or_else(|_| Err("it cannot be read".to_owned()))
         });
-        built.map(Self)
+        let steps_to_explain = if has_branches(&schema) { MAX_BRANCH_STEPS } else { MAX_STEPS };
+        built.map(|schema| Self { schema, steps_to_explain })
     }
 
     /// Holds a value against the schema.
@@ -151,29 +153,81 @@ impl Validator {
     /// # Errors
     /// The first thing that does not fit.
     pub(in crate::plugins) fn check(&self, value: &Value) -> Result<(), Misfit> {
-        STEPS.set(MAX_STEPS);
-        BASE.set(stack_address());
-        let checked = panic::catch_unwind(AssertUnwindSafe(|| {
-            if self.0.is_valid(value) {
-                return Ok(());
+        budget::begin();
+        match budget::within(MAX_STEPS, || self.schema.is_valid(value)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.explain(value)),
+            Err(Exhausted) => {
+                let problem = "too much to check against this tool's schema".to_owned();
+                Err(Misfit { pointer: String::new(), problem })
             }
-            let error = self.0.validate(value).err();
-            Err(error.map(|error| (error.instance_path().to_string(), error.to_string())))
-        }));
-        let (pointer, problem) = match checked {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(Some(misfit))) => misfit,
-            Ok(Err(None)) => (String::new(), "it does not fit the schema".to_owned()),
-            Err(_) => (String::new(), "too much to check against this tool's schema".to_owned()),
+        }
+    }
+
+    /// The fault of a value that does not fit.
+    fn explain(&self, value: &Value) -> Misfit {
+        let fault = || {
+            let error = self.schema.validate(value).err()?;
+            Some((error.instance_path().to_string(), error.to_string()))
         };
-        Err(Misfit { pointer, problem: without_step(&problem) })
+        let found = budget::within(self.steps_to_explain, fault).ok().flatten();
+        let (pointer, problem) = found.unwrap_or_else(|| (String::new(), "it does not fit the schema".to_owned()));
+        Misfit { pointer, problem: in_its_words(&problem) }
     }
 }
 
-/// A message without this module's own keyword, and not too long.
-fn without_step(message: &str) -> String {
+/// A message without this module's own keywords, and not too long.
+fn in_its_words(message: &str) -> String {
     let step = format!("\"{STEP}\":true");
-    cut(&message.replace(&format!(",{step}"), "").replace(&step, ""), MAX_MESSAGE_BYTES)
+    let message = message.replace(&format!(",{step}"), "").replace(&step, "");
+    cut(&message.replace(ONE_OF, "enum").replace(UNIQUE, "uniqueItems"), MAX_MESSAGE_BYTES)
+}
+
+fn has_branches(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| BRANCHES.contains(&name.as_str()) || has_branches(value))
+        }
+        Value::Array(items) => items.iter().any(has_branches),
+        _ => false,
+    }
+}
+
+/// The automata of a schema's patterns.
+#[derive(Default)]
+struct Automata {
+    bytes: usize,
+    /// Bytes of those that names of properties are matched with.
+    bytes_of_names: usize,
+}
+
+impl Automata {
+    fn of(schema: &Value) -> Self {
+        let mut all = Self::default();
+        all.add(schema);
+        all
+    }
+
+    fn add(&mut self, schema: &Value) {
+        match schema {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match (name.as_str(), value) {
+                        ("pattern", Value::String(pattern)) => self.bytes += pattern_bytes(pattern),
+                        ("patternProperties", Value::Object(patterns)) => {
+                            let bytes = patterns.keys().map(|name| pattern_bytes(name)).sum::<usize>();
+                            self.bytes += bytes;
+                            self.bytes_of_names += bytes;
+                        }
+                        _ => {}
+                    }
+                    self.add(value);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
+            _ => {}
+        }
+    }
 }
 
 /// The number of objects and patterns, about: more than there are subschemas.
@@ -193,21 +247,26 @@ fn size(schema: &Value) -> (usize, usize) {
     }
 }
 
-/// The schema with a step in each of its subschemas.
+/// The schema with a step in each of its subschemas, and with this module's own keywords.
 fn counting(schema: &Value) -> Value {
     match schema {
         Value::Object(keywords) => {
             let mut counting: Map<String, Value> = keywords
                 .iter()
                 .map(|(keyword, value)| {
+                    let keyword = match (keyword.as_str(), value) {
+                        ("enum", Value::Array(values)) if OneOf::takes(values) => ONE_OF,
+                        ("uniqueItems", Value::Bool(true)) => UNIQUE,
+                        (keyword, _) => keyword,
+                    };
                     let value = match value {
-                        value if LITERALS.contains(&keyword.as_str()) => value.clone(),
-                        Value::Object(schemas) if MAPS.contains(&keyword.as_str()) => {
+                        value if LITERALS.contains(&keyword) || keyword == ONE_OF => value.clone(),
+                        Value::Object(schemas) if MAPS.contains(&keyword) => {
                             schemas.iter().map(|(name, schema)| (name.clone(), self::counting(schema))).collect()
                         }
                         value => self::counting(value),
                     };
-                    (keyword.clone(), value)
+                    (keyword.to_owned(), value)
                 })
                 .collect();
             counting.insert(STEP.to_owned(), Value::Bool(true));
@@ -220,14 +279,25 @@ fn counting(schema: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
+    use rustix::time::{ClockId, clock_gettime};
     use serde_json::json;
 
     use super::*;
 
     fn validator(schema: &Value) -> Result<Validator, String> {
-        Validator::new(schema.as_object().unwrap())
+        Validator::new(schema.as_object().unwrap(), &mut SchemaRoom::of_plugin())
+    }
+
+    #[test]
+    fn all_schemas_of_a_plugin_have_a_bound_together() {
+        let patterns = vec![json!({ "pattern": "^\\p{L}{2}$" }); 60];
+        let schema = json!({ "anyOf": patterns });
+        let mut room = SchemaRoom::of_plugin();
+        let read = |_: &i32| Validator::new(schema.as_object().unwrap(), &mut room).is_ok();
+        let taken = (0..1000).take_while(read).count();
+        assert!((1..20).contains(&taken), "{taken} schemas");
     }
 
     #[test]
@@ -301,9 +371,120 @@ mod tests {
         }
         defs.insert("d40".to_owned(), json!({ "not": {} }));
         let validator = validator(&json!({ "$defs": defs, "$ref": "#/$defs/d0" })).unwrap();
-        let started = Instant::now();
-        let misfit = validator.check(&json!({})).unwrap_err();
+        let misfit = took_less_than(5, || validator.check(&json!({}))).unwrap_err();
         assert!(misfit.problem.contains("too much to check"), "{misfit:?}");
-        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    /// Holds an amount of work to seconds of processor time.
+    fn took_less_than<T>(seconds: u64, work: impl FnOnce() -> T) -> T {
+        let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+        let started = now();
+        let worked = work();
+        let took = now() - started;
+        assert!(took < Duration::from_secs(seconds), "{took:?} of processor time");
+        worked
+    }
+
+    fn items(count: usize, item: impl Fn(usize) -> Value) -> Value {
+        (0..count).map(item).collect()
+    }
+
+    #[test]
+    fn an_enum_of_many_values_is_looked_up() {
+        // Of kinds that the library compares one by one.
+        let values = items(25_000, |number| if number % 2 == 0 { json!(number) } else { json!(number as f64 + 0.5) });
+        let validator = validator(&json!({ "items": { "enum": values } })).unwrap();
+        let fitting = items(400_000, |number| json!((number % 12_000) as f64 * 2.0));
+        assert_eq!(took_less_than(5, || validator.check(&fitting)), Ok(()));
+        let misfit = took_less_than(5, || validator.check(&items(400_000, |_| json!([[0.25]])))).unwrap_err();
+        assert_eq!(misfit.pointer, "/0");
+        assert_eq!(misfit.problem, "[[0.25]] is not one of the 25000 values of `enum`");
+    }
+
+    #[test]
+    fn items_that_the_library_takes_for_alike_are_told_apart_in_linear_time() {
+        // All of them flatten to the same numbers: every number of brackets has its place.
+        let nested = |bits: usize| {
+            let mut value = json!([0]);
+            for bit in 0..17 {
+                value = if bits >> bit & 1 == 0 { json!([value, 1]) } else { json!([[value], 1]) };
+            }
+            value
+        };
+        let validator = validator(&json!({ "uniqueItems": true })).unwrap();
+        let mut many = items(40_000, nested);
+        assert_eq!(took_less_than(5, || validator.check(&many)), Ok(()));
+        many[39_999] = nested(0);
+        let misfit = took_less_than(5, || validator.check(&many)).unwrap_err();
+        assert!(misfit.problem.ends_with("has non-unique elements") || misfit.problem.ends_with('…'), "{misfit:?}");
+        assert!(validator.check(&json!([1, 1.0])).is_err());
+        assert!(validator.check(&json!([1, "1", [1], true])).is_ok());
+    }
+
+    #[test]
+    fn keywords_with_many_entries_are_stopped_by_the_clock() {
+        let names = |value: Value| (0..20_000).map(|name| (format!("{name:x}"), value.clone())).collect::<Map<_, _>>();
+        let required = items(20_000, |name| json!(format!("{name:x}")));
+        let objects = items(1_300_000, |_| json!({}));
+        for (schema, value) in [
+            (json!({ "items": { "properties": names(json!(true)) } }), &objects),
+            (json!({ "items": { "dependentRequired": names(json!([])) } }), &objects),
+            (json!({ "items": { "anyOf": [{ "required": required }, {}] } }), &objects),
+        ] {
+            let _ = took_less_than(5, || validator(&schema).unwrap().check(value));
+        }
+    }
+
+    #[test]
+    fn a_costly_pattern_is_not_held_against_a_long_text() {
+        // Every letter keeps all states of the automaton busy.
+        let patterns = ["^(?:[ab]*a[ab]{150})*c$", "(?:a|b|ab|ba){300}c", "^(?:.?){120}[^b]*a.{90}c$"];
+        for pattern in patterns {
+            let property = json!({ "type": "string", "pattern": pattern });
+            let schema = json!({ "properties": { "a": { "anyOf": vec![property; 50] } } });
+            let validator = validator(&schema).unwrap();
+            for length in [4_000_000_u32, 1_000_000, 250_000, 60_000, 10_000] {
+                let letter = |index: u32| if index.wrapping_mul(2_654_435_761) >> 13 & 1 == 0 { 'a' } else { 'b' };
+                let text: String = (0..length).map(letter).collect();
+                let value = json!({ "a": text });
+                let _ = took_less_than(5, || validator.check(&value));
+            }
+        }
+        // Names too, and by patterns of other subschemas.
+        let named: Map<String, Value> =
+            (0..60).map(|_| "x").enumerate().map(|(index, _)| (format!("a[ab]{{{index}}}c"), json!(true))).collect();
+        let schema = json!({ "allOf": [{ "patternProperties": named }], "unevaluatedProperties": false });
+        let names: Map<String, Value> =
+            (0..40).map(|index| (format!("{index}{}", "ab".repeat(50_000)), json!(1))).collect();
+        let _ = took_less_than(5, || validator(&schema).unwrap().check(&Value::Object(names)));
+    }
+
+    #[test]
+    fn honest_patterns_take_long_texts() {
+        let base64 = json!({ "properties": { "a": { "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$" } } });
+        assert_eq!(validator(&base64).unwrap().check(&json!({ "a": "QUJD".repeat(900_000) })), Ok(()));
+        let word = json!({ "items": { "pattern": "^\\w+$" } });
+        assert_eq!(validator(&word).unwrap().check(&items(100_000, |number| json!(format!("word_{number}")))), Ok(()));
+        let letters = json!({ "items": { "pattern": "^\\p{L}+$" } });
+        assert_eq!(validator(&letters).unwrap().check(&items(100_000, |_| json!("Füße"))), Ok(()));
+    }
+
+    #[test]
+    fn what_the_library_evaluates_twice_is_stopped_too() {
+        // Reading such a schema must end as well.
+        for branch in ["anyOf", "allOf", "oneOf"] {
+            let mut defs = Map::new();
+            for depth in 0..40 {
+                let next = json!({ "$ref": format!("#/$defs/d{}", depth + 1) });
+                defs.insert(format!("d{depth}"), json!({ branch: [next, next], "properties": { "a": true } }));
+            }
+            defs.insert("d40".to_owned(), json!({ "properties": { "b": true } }));
+            for keyword in ["unevaluatedProperties", "unevaluatedItems"] {
+                let schema = json!({ "$defs": defs, "$ref": "#/$defs/d0", keyword: false });
+                let Ok(validator) = validator(&schema) else { continue };
+                let _ = took_less_than(5, || validator.check(&json!({ "a": 1, "b": 2, "c": 3 })));
+                let _ = took_less_than(5, || validator.check(&json!([1, 2, 3])));
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ use wasmtime::OutOfMemory;
 
 use super::frame::{AnswerHead, JOB_HEAD_BYTES, JobHead, PayloadKind, greeting};
 use super::outcome::MOMENT;
-use super::{features, frame};
+use super::{extent, features, frame};
 use crate::config::ByteSize;
 use crate::plugins::sandbox::engine::{code_version, compiling_engine, nice};
 
@@ -101,6 +101,9 @@ fn run() -> anyhow::Result<()> {
 }
 
 fn compile(pool: &ThreadPool, engine: &wasmtime::Engine, bytes: &[u8]) -> (frame::PayloadKind, Vec<u8>) {
+    if let Some(excess) = extent::excess(bytes) {
+        return (PayloadKind::Unsupported, excess.into_bytes());
+    }
     match pool.install(|| engine.precompile_component(bytes)) {
         Ok(code) => (PayloadKind::Code, code),
         Err(error) if error.is::<OutOfMemory>() => (PayloadKind::Memory, Vec::new()),

@@ -1,8 +1,9 @@
 //! The slow lane: threads of their own, at low priority, for guests that need more than a moment.
 //!
 //! A call begins on the thread that serves its request, since most guests are done within microseconds.
-//! One that still computes at its second tick moves here, between two of its instructions, and yields to its
-//! like at every further tick. So sixteen spinning guests share these threads, and the server's own stay free.
+//! One that still computes at its second tick moves here, between two of its instructions, and hands its turn on
+//! at every further tick ([`super::turns`]). So sixteen spinning guests share these threads, and the server's own stay
+//! free. Work of the host for guests, such as checking what they hand over, takes turns with them.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -12,8 +13,10 @@ use std::task::Poll;
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
+
+use super::pace::{self, Wanted};
+use super::turns::{Share, Turns};
 
 /// The niceness of these threads: the system prefers the server's own. A request that arrives is served at once
 /// even while every core computes.
@@ -22,8 +25,8 @@ const NICENESS: i32 = 10;
 /// The threads of the lane.
 pub(in crate::plugins) struct Lane {
     runtime: Option<Runtime>,
-    /// One for each thread that may run computations without interruption.
-    turns: Arc<Semaphore>,
+    /// As many as processors.
+    turns: Arc<Turns>,
 }
 
 /// A flag that a guest's epoch callback sets: the guest has computed for longer than a moment.
@@ -49,10 +52,11 @@ impl Lane {
             .on_thread_start(lower_priority)
             .enable_all()
             .build()?;
-        Ok(Self { runtime: Some(runtime), turns: Arc::new(Semaphore::new(threads)) })
+        Ok(Self { runtime: Some(runtime), turns: Arc::new(Turns::new(threads)) })
     }
 
-    /// Runs `call` on the caller's thread, and from the moment that it sets `slow` on this lane's.
+    /// Runs `call` on the caller's thread, and from the moment that it sets `slow` on this lane's, in turns with others.
+    /// A call that is known to take long is on this lane from its beginning if `slow` is set already.
     ///
     /// When the returned future is dropped, so is the call: at once, or at its next tick if it is computing.
     ///
@@ -60,37 +64,45 @@ impl Lane {
     /// The panic's message, when the call panicked on this lane.
     pub(in crate::plugins) async fn run<T: Send + 'static>(
         &self,
+        share: Share,
         slow: SlowFlag,
         call: Pin<Box<dyn Future<Output = T> + Send>>,
     ) -> Result<T, tokio::task::JoinError> {
         let mut call = call;
-        let quick = poll_fn(|context| match call.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if slow.is_set() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        let quick = poll_fn(|context| {
+            if slow.is_set() {
+                return Poll::Ready(None);
+            }
+            match call.as_mut().poll(context) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if slow.is_set() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
         });
         match quick.await {
             Some(output) => Ok(output),
-            None => AbortOnDropHandle::new(self.handle().spawn(call)).await,
+            None => {
+                let turns = Arc::clone(&self.turns);
+                AbortOnDropHandle::new(self.handle().spawn(in_turns(turns, share, call))).await
+            }
         }
     }
 
-    /// Computes something that takes a while and cannot be interrupted, on a thread of low priority.
+    /// Computes something that may take long, on a thread of low priority, in turns with others. Work that asks
+    /// [`pace::is_wanted`] lets others in while it goes on, and ends when the returned future is dropped.
     ///
     /// # Errors
     /// The panic's message.
     pub(in crate::plugins) async fn compute<T: Send + 'static>(
         &self,
+        share: &Share,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
-        // Its caller may be gone; its thread is busy all the same.
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|error| error.to_string())?;
-        let work = move || {
-            let worked = work();
-            drop(turn);
-            worked
-        };
-        self.handle().spawn_blocking(work).await.map_err(|error| error.to_string())
+        let turn = self.turns.take(share).await;
+        let wanted = Wanted::new();
+        let unwanted = wanted.flag();
+        let work = self.handle().spawn_blocking(move || pace::with(turn, unwanted, work));
+        work.await.map_err(|error| error.to_string())
     }
 
     /// Waits for work in code that is not asynchronous, on a thread of a runtime or not.
@@ -113,6 +125,21 @@ impl Drop for Lane {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Polls a call only while it has a turn.
+async fn in_turns<T>(turns: Arc<Turns>, share: Share, mut call: Pin<Box<dyn Future<Output = T> + Send>>) -> T {
+    loop {
+        let turn = turns.take(&share).await;
+        let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+        drop(turn);
+        if let Poll::Ready(output) = polled {
+            return output;
+        }
+        // The call has asked to be woken.
+        let mut is_woken = false;
+        poll_fn(|_| if std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }
 

@@ -91,7 +91,9 @@ fn assert_line(message: &str) {
 fn echo(shape: &Shape, val: &Val, max_bytes: u64) -> Result<Value, ResultError> {
     let signature = Signature { params: Vec::new(), output: ResultShape::Value(shape.clone()), output_docs: None };
     let (value, text) = match encode_result(&signature, std::slice::from_ref(val), max_bytes)? {
-        Reply::Structured { value, text } => {
+        Reply::Structured(structured) => {
+            let value: Value = serde_json::from_str(&structured.content().concat()).expect("it is JSON");
+            let text = structured.into_text();
             assert!(is_valid(&output_schema(&signature).expect("it has a value"), &value), "{value}");
             let inner = if is_object_result(shape) { value } else { value["result"].clone() };
             (inner, text)
@@ -208,10 +210,10 @@ impl Source<'_> {
             b'v' => {
                 let names = NAMES.iter().take(self.count());
                 let case = |name: &&str| Case { name: (*name).to_owned(), shape: self.payload(depth - 1), docs: None };
-                Shape::Variant(names.map(case).collect())
+                Shape::Variant(names.map(case).collect::<Vec<_>>().into())
             }
-            b'n' => Shape::Enum(self.labels()),
-            b'g' => Shape::Flags(self.labels()),
+            b'n' => Shape::Enum(self.labels().into()),
+            b'g' => Shape::Flags(self.labels().into()),
             b'o' => match self.shape(depth - 1) {
                 inner @ Shape::Option(_) => inner,
                 inner => Shape::Option(Box::new(inner)),

@@ -184,6 +184,9 @@ pub enum ResultError {
     /// The structured result does not fit the tool's own output schema.
     #[error("it does not fit the tool's own output schema: {0}")]
     Schema(String),
+    /// A question that no person should be shown.
+    #[error("{0}")]
+    Question(String),
     /// A map has a key twice: which of the values is meant, nobody knows.
     #[error("result `{path}`: a map with the key {key} twice has no JSON form")]
     RepeatedKey {

@@ -78,10 +78,10 @@ fn apply(docs: &FunctionDocs) {
     let label = |name: &str| Label { name: name.to_owned(), docs: None };
     let record = Shape::Record(vec![
         field("x", Shape::F64),
-        field("a", Shape::Option(Box::new(Shape::Enum(vec![label("a"), label("red")])))),
+        field("a", Shape::Option(Box::new(Shape::Enum(vec![label("a"), label("red")].into())))),
     ]);
     let case = Case { name: "a".to_owned(), shape: Some(record.clone()), docs: None };
-    let list = Shape::List(Box::new(Shape::Variant(vec![case])));
+    let list = Shape::List(Box::new(Shape::Variant(vec![case].into())));
     let names = docs.params.iter().map(|(name, _)| name.as_str()).take(4);
     let params = names.chain(["a"]).map(|name| field(name, record.clone())).collect();
     let mut signature =

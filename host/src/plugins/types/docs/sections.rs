@@ -14,6 +14,9 @@ const PACKAGE_DOCS_SECTION: &str = "package-docs";
 /// Bytes of documentation that are read, in all. The longest known WIT package of one plugin has a tenth of it.
 const MAX_BYTES: usize = 256 << 10;
 
+/// Texts that are read. A package has a few files.
+const MAX_TEXTS: usize = 64;
+
 /// The sections, in the order of the file.
 #[derive(Default)]
 pub(super) struct Sections<'a> {
@@ -48,13 +51,23 @@ impl<'a> Sections<'a> {
 
     fn add(&mut self, section: &CustomSectionReader<'a>, room: &mut usize) {
         let (name, data) = (section.name(), section.data());
-        // Two modules of one plugin, or its author and `tinymcp build`, may embed the same text.
-        let is_known = self.texts.iter().any(|text| text.as_bytes() == data);
-        if !matches!(name, WIT_SECTION | PACKAGE_DOCS_SECTION) || is_known {
+        if !matches!(name, WIT_SECTION | PACKAGE_DOCS_SECTION) {
             return;
         }
-        let Some(rest) = room.checked_sub(data.len()) else {
-            self.warnings.push(format!("section `{name}` ignored: more than {} KiB of documentation", MAX_BYTES >> 10));
+        // Two modules of one plugin, or its author and `tinymcp build`, may embed the same text.
+        let is_known = self.texts.iter().any(|text| text.as_bytes() == data);
+        if is_known {
+            return;
+        }
+        let rest = room.checked_sub(data.len()).filter(|_| self.texts.len() < MAX_TEXTS);
+        let Some(rest) = rest else {
+            let most = MAX_BYTES >> 10;
+            let warning = format!(
+                "section `{name}` ignored: more than {most} KiB of documentation, or more than {MAX_TEXTS} texts of it"
+            );
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
             return;
         };
         *room = rest;
