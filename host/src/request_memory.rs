@@ -85,6 +85,9 @@ impl RequestMemory {
     /// Gives back what is held beyond so many bytes.
     pub fn lower(&self, bytes: usize) {
         let mut state = self.state();
+        if bytes <= SMALL_BYTES {
+            state.small = state.held.take().map_or(state.small, |held| held.bytes()).min(bytes);
+        }
         match &state.held {
             Some(held) => held.shrink(held.bytes().saturating_sub(bytes)),
             None => state.small = state.small.min(bytes),
