@@ -85,6 +85,9 @@ impl RequestMemory {
     /// Gives back what is held beyond so many bytes.
     pub fn lower(&self, bytes: usize) {
         let mut state = self.state();
+        if bytes <= SMALL_BYTES {
+            state.small = state.held.take().map_or(state.small, |held| held.bytes()).min(bytes);
+        }
         match &state.held {
             Some(held) => held.shrink(held.bytes().saturating_sub(bytes)),
             None => state.small = state.small.min(bytes),
@@ -136,9 +139,9 @@ mod tests {
         assert!(memory.is_held() && memory.charge(MIB).is_err());
         let other = RequestMemory::new(&budgets, [1; 32]);
         assert!(other.charge(2 * MIB).is_err());
-        memory.set(100).unwrap();
+        memory.set(100_000).unwrap();
         assert!(other.charge(191 * MIB).is_ok());
-        let answer = memory.keep_with(vec![0; 100]);
+        let answer = memory.keep_with(vec![0; 100_000]);
         drop(memory);
         other.release();
         assert!(other.charge(192 * MIB).is_err());

@@ -363,6 +363,9 @@ fn kept(body: Body, memory: &RequestMemory) -> Body {
     // Of an answer whose size is known nothing else is left; in a stream anything may come.
     if let Some(bytes) = http_body::Body::size_hint(&body).exact() {
         memory.lower(usize::try_from(bytes).unwrap_or(usize::MAX));
+        if !memory.is_held() {
+            return body;
+        }
     }
     let memory = memory.clone();
     Body::new(body.map_frame(move |frame| frame.map_data(|bytes| memory.keep_with(bytes))))

@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 
 use super::{hostile, peak_mib};
 
-const HELD: &str = "your requests hold all the memory that one person may use at once";
 const TOO_MUCH: &str = "this takes more memory than one person may use at once";
 
 /// As many of these as fit into a request.
@@ -70,31 +69,6 @@ async fn values_of_a_body_are_weighed_before_they_are_made() {
     // As values each of these takes a third of a gigabyte and more.
     let peak = peak_mib(&server) - peak_before;
     assert!(peak < 128, "{peak} MiB");
-}
-
-#[tokio::test]
-async fn answers_that_nobody_reads_count_and_others_are_not_touched() {
-    let site = local().plugin("hostile", &guest("hostile"));
-    let world = World::of(site.config("[limits]\nresult = \"32MiB\"\nmemory = \"128MiB\"\n")).await;
-    let person = async |name: &str| world.modern(&world.log_in(Kind::ClaudeCode, name).await.1.access);
-    let (alice, bob) = (person("alice").await, person("bob").await);
-    let large = json!({ "name": "hostile_huge_string", "arguments": { "bytes": 30_000_000 } });
-    let mut unread = Vec::new();
-    for _ in 0..6 {
-        let answer = alice.request("tools/call", large.clone()).1.open().await;
-        assert_eq!(answer.status, 200);
-        unread.push(answer);
-    }
-    let said = alice.failure("hostile_huge_string", large["arguments"].clone()).await;
-    assert!(said.starts_with(HELD), "{said}");
-    assert_eq!(alice.value("hostile_huge_string", json!({ "bytes": 1 })).await, "x");
-    let text = bob.value("hostile_huge_string", large["arguments"].clone()).await;
-    assert_eq!(text.as_str().map(str::len), Some(30_000_000));
-    drop(unread);
-    until("room for another answer", async || {
-        !alice.call("hostile_huge_string", large["arguments"].clone()).await.is_error
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tinymcp_tests::client::{CallOutcome, Client};
-use tinymcp_tests::server::{Server, Site};
+use tinymcp_tests::server::Site;
 use tokio::task::JoinHandle;
 
 use super::{hostile, peak_mib, wait_for_place};

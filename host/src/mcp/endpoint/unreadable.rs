@@ -68,6 +68,9 @@ struct Head<'a> {
 impl InvalidValue {
     /// Finds such a request in a body that could not be read as a message.
     pub(super) fn of(body: &[u8]) -> Option<Self> {
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return None;
+        }
         // Any other bytes that are not UTF-8 are refused as such.
         let text = with_replacements(&String::from_utf8(without_raw_halves(body)).ok()?);
         let Head { id, method } = serde_json::from_str(&text).ok()?;
