@@ -10,5 +10,6 @@ pub mod error;
 mod file_kind;
 pub(super) mod lists;
 pub mod loader;
+mod queue;
 pub mod stack_size;
 mod threads;

@@ -23,7 +23,6 @@ mod functions;
 pub(crate) mod fuzzing;
 mod outcome;
 mod process;
-mod queue;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +34,7 @@ use self::outcome::MOMENT;
 pub(in crate::plugins) use self::outcome::MachineCode;
 pub use self::outcome::{Allowance, CompileError};
 use self::process::Child;
-use self::queue::{CompilerPermit, Queue};
+use super::queue::{FileTurn, Queue};
 use super::threads::LARGE_BYTES;
 use crate::config::Limits;
 use crate::plugins::plugin::Digest;
@@ -174,7 +173,7 @@ struct Compilation<'a> {
 }
 
 impl Compilation<'_> {
-    /// Small files first, so that none waits for one that takes long, or for many ([`queue`]).
+    /// Small files first, so that none waits for one that takes long, or for many ([`super::queue`]).
     async fn in_turn(&self) -> Result<MachineCode, CompileError> {
         if self.bytes.len() > LARGE_BYTES {
             let _large = self.turn(&self.compiler.large).await;
@@ -205,7 +204,7 @@ impl Compilation<'_> {
         running.await.map(Some)
     }
 
-    async fn turn(&self, queue: &Arc<Queue>) -> CompilerPermit {
+    async fn turn(&self, queue: &Arc<Queue>) -> FileTurn {
         queue.enter(self.name, self.bytes.len()).await
     }
 

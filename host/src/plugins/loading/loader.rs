@@ -13,7 +13,8 @@ use super::cache::Cache;
 use super::compile::{Allowance, CompileError, Compiler, MachineCode};
 use super::component_kind::{self, ComponentKind};
 use super::error::LoadError;
-use super::threads::Threads;
+use super::queue::{FileTurn, Queue};
+use super::threads::{LARGE_BYTES, Threads};
 use super::{component, file_kind, stack_size};
 use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::sandbox::engine::Engine;
@@ -22,6 +23,11 @@ use crate::plugins::sandbox::runtime::Runtime;
 /// A failure that took less is found out again as quickly as it is remembered.
 const REMEMBERED_FROM: Duration = Duration::from_secs(1);
 
+/// Files that are in memory at once, of those that are read, wait for a compiler, or are loaded. A directory may have any
+/// number.
+const SMALL_FILES: usize = 256;
+const LARGE_FILES: usize = 16;
+
 /// The maker of plugins. Nothing in it knows the registry's state.
 pub struct Loader {
     runtime: Arc<Runtime>,
@@ -29,6 +35,8 @@ pub struct Loader {
     threads: Threads,
     compiler: Compiler,
     is_starting_child: AtomicBool,
+    small_files: Arc<Queue>,
+    large_files: Arc<Queue>,
 }
 
 impl Loader {
@@ -38,12 +46,27 @@ impl Loader {
     /// When there are none to be had.
     pub fn new(runtime: Arc<Runtime>, cache: Option<Cache>) -> io::Result<Self> {
         let (threads, compiler) = (Threads::start()?, Compiler::new());
-        Ok(Self { runtime, cache, threads, compiler, is_starting_child: AtomicBool::new(false) })
+        Ok(Self {
+            runtime,
+            cache,
+            threads,
+            compiler,
+            is_starting_child: AtomicBool::new(false),
+            small_files: Arc::new(Queue::new(SMALL_FILES)),
+            large_files: Arc::new(Queue::new(LARGE_FILES)),
+        })
     }
 
     /// The threads on which files are read.
     pub(in crate::plugins) fn threads(&self) -> &Threads {
         &self.threads
+    }
+
+    /// Waits until a file may be in memory: until it is loaded, and while it waits for a compiler.
+    pub(in crate::plugins) async fn room_for(&self, name: &str, bytes: u64) -> FileTurn {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let files = if bytes > LARGE_BYTES { &self.large_files } else { &self.small_files };
+        files.enter(name, bytes).await
     }
 
     /// Sees to it that a child waits for the next file that has to be compiled.

@@ -63,6 +63,11 @@ impl Stamp {
         fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
     }
 
+    /// The bytes of the file.
+    pub(in crate::plugins) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// True if nobody has written to the file for so long. A time in the future counts as long ago:
     /// a wrong clock must not keep a plugin from loading.
     pub(in crate::plugins) fn is_quiet_for(&self, quiet: Duration) -> bool {

@@ -46,6 +46,7 @@ impl LoadJob {
         let Self { id, found, name, terms, known, is_settled } = self;
         let limit = *terms.limits.file;
         let path = found.path.clone();
+        let room = loader.room_for(&name, found.stamp.size()).await;
         let reading = path.clone();
         let read = loader
             .threads()
@@ -79,7 +80,9 @@ impl LoadJob {
             return loaded;
         }
         let is_own = directory::is_own(&path, &stamp);
-        loaded.outcome = match loader.load(&name, bytes, Allowance::of(&terms.limits)).await {
+        let made = loader.load(&name, bytes, Allowance::of(&terms.limits)).await;
+        drop(room);
+        loaded.outcome = match made {
             Ok(plugin) => with_lists(&runtime, Arc::new(plugin), terms).await.map(Some),
             Err(error) => {
                 if error.is_passing() {

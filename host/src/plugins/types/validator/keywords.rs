@@ -24,11 +24,11 @@ const FEW: usize = 16;
 pub(super) const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
 /// Sizes of automata that are told apart.
-const PATTERN_SIZES: [usize; 4] = [1024, 4 * 1024, 16 * 1024, 64 * 1024];
+const PATTERN_SIZES: [usize; 5] = [1024, 2 * 1024, 4 * 1024, 16 * 1024, 64 * 1024];
 
 /// A text is not matched with a pattern if bytes of the one by bytes of the other's automaton are more. At the worst,
-/// every state of an automaton is looked at for every character, and nothing can stop that: half a second.
-const MAX_MATCH: usize = 1 << 32;
+/// every state of an automaton is looked at for every character, and nothing can stop that: a second or two.
+const MAX_MATCH: usize = 1 << 34;
 
 /// A text that should be a pattern is not read if it is longer.
 const MAX_PATTERN_TEXT: usize = 64 * 1024;

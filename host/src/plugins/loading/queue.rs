@@ -1,8 +1,8 @@
-//! The queue of files that wait for a compiler: the smallest first, and one place for each plugin.
+//! Queues of files that wait for something of which there is little: the smallest first, and one place for each plugin.
 //!
 //! However many files somebody puts into the directory, and however often one is replaced, a small tool waits for none
 //! that is larger. A file that is replaced while it waits keeps its place among those of its size; one that has just
-//! been compiled comes after the others of its size.
+//! had its turn comes after the others of its size.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,13 +16,13 @@ const SIZE_STEP: u32 = 2;
 /// Time for which the place of a file is kept that has left the queue: its replacement is loaded by then.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// A number of compilers, and the files that wait for one.
+/// A number of turns, and the files that wait for one.
 pub(super) struct Queue(Mutex<QueueState>);
 
 struct QueueState {
     free: usize,
     waiting: Vec<Waiter>,
-    /// The places of files that wait, and of those that have left the queue without a compiler.
+    /// The places of files that wait, and of those that have left the queue without a turn.
     places: HashMap<Arc<str>, Place>,
     last_number: u64,
 }
@@ -32,7 +32,7 @@ struct Waiter {
     name: Arc<str>,
     bytes: usize,
     place: u64,
-    compiler: oneshot::Sender<CompilerPermit>,
+    turn: oneshot::Sender<FileTurn>,
 }
 
 struct Place {
@@ -41,8 +41,8 @@ struct Place {
     left_at: Instant,
 }
 
-/// One of the compilers, given back when this is dropped.
-pub(super) struct CompilerPermit(Arc<Queue>);
+/// The turn of a file, given back when this is dropped.
+pub(in crate::plugins) struct FileTurn(Arc<Queue>);
 
 /// A file in the queue: it leaves even when it is replaced or taken away.
 struct Waiting<'a> {
@@ -50,12 +50,12 @@ struct Waiting<'a> {
     id: u64,
 }
 
-impl Drop for CompilerPermit {
+impl Drop for FileTurn {
     fn drop(&mut self) {
         let next = self.0.state().hand_on();
-        if let Some(compiler) = next {
-            // A file that has just gone gives it back at once, when the permit is dropped.
-            drop(compiler.send(Self(Arc::clone(&self.0))));
+        if let Some(turn) = next {
+            // A file that has just gone gives it back at once, when the turn is dropped.
+            drop(turn.send(Self(Arc::clone(&self.0))));
         }
     }
 }
@@ -74,41 +74,41 @@ impl Drop for Waiting<'_> {
 }
 
 impl Queue {
-    pub(super) fn new(compilers: usize) -> Self {
+    pub(super) fn new(turns: usize) -> Self {
         let places = HashMap::new();
-        Self(Mutex::new(QueueState { free: compilers, waiting: Vec::new(), places, last_number: 0 }))
+        Self(Mutex::new(QueueState { free: turns, waiting: Vec::new(), places, last_number: 0 }))
     }
 
-    /// Waits for a compiler for a plugin's file.
-    pub(super) async fn enter(self: &Arc<Self>, name: &str, bytes: usize) -> CompilerPermit {
+    /// Waits for the turn of a plugin's file.
+    pub(super) async fn enter(self: &Arc<Self>, name: &str, bytes: usize) -> FileTurn {
         loop {
-            let Some((waiting, compiler)) = self.ask(name, bytes) else { return CompilerPermit(Arc::clone(self)) };
-            let given = compiler.await;
+            let Some((waiting, turn)) = self.ask(name, bytes) else { return FileTurn(Arc::clone(self)) };
+            let given = turn.await;
             drop(waiting);
             // No sender is dropped while its file waits.
-            if let Ok(permit) = given {
-                return permit;
+            if let Ok(turn) = given {
+                return turn;
             }
         }
     }
 
-    /// A compiler, if one is free.
-    pub(super) fn try_enter(self: &Arc<Self>) -> Option<CompilerPermit> {
+    /// A turn, if one is free.
+    pub(super) fn try_enter(self: &Arc<Self>) -> Option<FileTurn> {
         let mut state = self.state();
         state.free = state.free.checked_sub(1)?;
-        Some(CompilerPermit(Arc::clone(self)))
+        Some(FileTurn(Arc::clone(self)))
     }
 
-    /// A place in the queue; none if a compiler is free, which is taken.
-    fn ask(&self, name: &str, bytes: usize) -> Option<(Waiting<'_>, oneshot::Receiver<CompilerPermit>)> {
+    /// A place in the queue; none if a turn is free, which is taken.
+    fn ask(&self, name: &str, bytes: usize) -> Option<(Waiting<'_>, oneshot::Receiver<FileTurn>)> {
         let mut state = self.state();
         if state.free > 0 {
             state.free -= 1;
             return None;
         }
-        let (sender, compiler) = oneshot::channel();
+        let (sender, turn) = oneshot::channel();
         let id = state.wait(name, bytes, sender);
-        Some((Waiting { queue: self, id }, compiler))
+        Some((Waiting { queue: self, id }, turn))
     }
 
     fn state(&self) -> MutexGuard<'_, QueueState> {
@@ -117,7 +117,7 @@ impl Queue {
 }
 
 impl QueueState {
-    fn wait(&mut self, name: &str, bytes: usize, compiler: oneshot::Sender<CompilerPermit>) -> u64 {
+    fn wait(&mut self, name: &str, bytes: usize, turn: oneshot::Sender<FileTurn>) -> u64 {
         self.places.retain(|_, place| place.waiting > 0 || place.left_at.elapsed() < KEPT);
         self.last_number += 1;
         let (id, name) = (self.last_number, Arc::<str>::from(name));
@@ -125,12 +125,12 @@ impl QueueState {
         let place = self.places.entry(Arc::clone(&name)).or_insert(new);
         place.waiting += 1;
         let place = place.number;
-        self.waiting.push(Waiter { id, name, bytes, place, compiler });
+        self.waiting.push(Waiter { id, name, bytes, place, turn });
         id
     }
 
-    /// Takes a compiler back, and chooses the next file for it.
-    fn hand_on(&mut self) -> Option<oneshot::Sender<CompilerPermit>> {
+    /// Takes a turn back, and chooses the next file for it.
+    fn hand_on(&mut self) -> Option<oneshot::Sender<FileTurn>> {
         let size = |bytes: usize| bytes.checked_ilog2().unwrap_or_default() / SIZE_STEP;
         let rank = |waiter: &Waiter| (size(waiter.bytes), waiter.place);
         let Some(next) = (0..self.waiting.len()).min_by_key(|index| rank(&self.waiting[*index])) else {
@@ -139,7 +139,7 @@ impl QueueState {
         };
         let waiter = self.waiting.swap_remove(next);
         self.places.remove(&waiter.name);
-        Some(waiter.compiler)
+        Some(waiter.turn)
     }
 }
 
@@ -151,20 +151,20 @@ mod tests {
 
     use super::*;
 
-    type Entering = Pin<Box<dyn Future<Output = CompilerPermit>>>;
+    type Entering = Pin<Box<dyn Future<Output = FileTurn>>>;
 
-    /// A file that has asked for a compiler.
+    /// A file that has asked for a turn.
     fn enters(queue: &Arc<Queue>, name: &'static str, bytes: usize) -> Entering {
         let queue = Arc::clone(queue);
         let mut entering: Entering = Box::pin(async move { queue.enter(name, bytes).await });
         match entering.as_mut().now_or_never() {
-            Some(permit) => Box::pin(std::future::ready(permit)),
+            Some(turn) => Box::pin(std::future::ready(turn)),
             None => entering,
         }
     }
 
-    /// The names in the order in which they get the only compiler, which somebody has now.
-    fn order(mut running: Option<CompilerPermit>, mut waiting: Vec<(&'static str, Entering)>) -> Vec<&'static str> {
+    /// The names in the order in which they get the only turn, which somebody has now.
+    fn order(mut running: Option<FileTurn>, mut waiting: Vec<(&'static str, Entering)>) -> Vec<&'static str> {
         let mut order = Vec::new();
         while !waiting.is_empty() {
             drop(running.take());
@@ -172,7 +172,7 @@ mod tests {
                 running = entering.as_mut().now_or_never();
                 running.is_some()
             });
-            order.push(waiting.remove(next.expect("a compiler goes to some file at once")).0);
+            order.push(waiting.remove(next.expect("a turn goes to some file at once")).0);
         }
         order
     }
@@ -197,7 +197,7 @@ mod tests {
         waiting.push(("a", enters(&queue, "a", 5100)));
         assert_eq!(queue.state().waiting.len(), 3);
         assert_eq!(order(running, waiting), ["a", "b", "c"]);
-        // Compiled once, it comes after those who wait already.
+        // With a turn behind it, it comes after those who wait already.
         let running = enters(&queue, "first", 1).now_or_never();
         let waiting = ["b", "a", "c"].map(|name| (name, enters(&queue, name, 5000))).into();
         assert_eq!(order(running, waiting), ["b", "a", "c"]);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_gone_takes_no_compiler() {
+    fn a_file_that_is_gone_takes_no_turn() {
         let queue = Arc::new(Queue::new(1));
         let running = enters(&queue, "first", 1).now_or_never();
         let gone = enters(&queue, "a", 5000);
