@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::effective::REDACTED;
-use super::key::quoted;
+use super::key::{self, quoted};
 use super::problem::{Fault, Problem, Source};
 
 /// A value, and where it comes from.
@@ -73,7 +73,7 @@ impl Value {
     /// The value in TOML, on one line, without the entries of tables whose names are hidden.
     pub(super) fn toml(&self, is_hidden: fn(&str) -> bool) -> String {
         match self {
-            Self::Text(text) => toml::Value::from(text.as_str()).to_string(),
+            Self::Text(text) => key::text(text),
             Self::Integer(integer) => integer.to_string(),
             Self::Float(float) => toml::Value::from(*float).to_string(),
             Self::Boolean(boolean) => boolean.to_string(),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::sanitize::misleads;
+
 /// Prefix of the variables that override a key, or that the host reads on its own.
 pub(super) const PREFIX: &str = "TINYMCP_";
 
@@ -77,11 +79,24 @@ impl fmt::Display for Key {
 /// One segment of a key as TOML writes it: bare where it may be.
 pub(super) fn quoted(segment: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if !segment.is_empty() && segment.chars().all(bare) {
-        segment.to_owned()
-    } else {
-        toml::Value::from(segment).to_string()
+    if !segment.is_empty() && segment.chars().all(bare) { segment.to_owned() } else { text(segment) }
+}
+
+/// A text as TOML writes it, on one line and with escapes for characters that nobody sees.
+pub(super) fn text(raw: &str) -> String {
+    let is_escaped = |char: char| char.is_control() || misleads(char);
+    if !raw.contains(is_escaped) {
+        return toml::Value::from(raw).to_string();
     }
+    let mut text = String::from("\"");
+    for char in raw.chars() {
+        match char {
+            '"' | '\\' => text.extend(['\\', char]),
+            char if is_escaped(char) => text.push_str(&format!("\\U{:08X}", u32::from(char))),
+            char => text.push(char),
+        }
+    }
+    text + "\""
 }
 
 #[cfg(test)]
@@ -93,6 +108,8 @@ mod tests {
         let key = Key::from("auth.scopes").child("weather:read");
         assert_eq!(key.to_string(), r#"auth.scopes."weather:read""#);
         assert_eq!(key.variables(), ["TINYMCP_AUTH_SCOPES_WEATHER_READ"]);
+        let key = Key::from("auth.scopes").child("a\u{202e}\n\u{e0041}\"\\'é");
+        assert_eq!(key.to_string(), r#"auth.scopes."a\U0000202E\U0000000A\U000E0041\"\\'é""#);
         assert_eq!(Key::from("server.base_url").variables(), ["TINYMCP_SERVER_BASE_URL", "BASE_URL"]);
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 pub(crate) mod error {
     #[derive(Debug)]
+    #[allow(dead_code, reason = "nobody lags here, where everything is kept")]
     pub(crate) enum RecvError {
         Lagged(u64),
         Closed,

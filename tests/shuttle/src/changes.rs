@@ -63,5 +63,5 @@ fn no_listener_misses_a_change() {
 
 #[test]
 fn a_change_between_two_looks_is_found() {
-    find(scene!(changes_that_forget from races));
+    find("deadlock", scene!(changes_that_forget from races));
 }

@@ -66,10 +66,10 @@ fn a_gate_has_as_many_calls_as_places() {
 
 #[test]
 fn a_place_that_is_taken_in_two_steps_is_found() {
-    find(scene!(gate_in_two_steps from races));
+    find("more calls than places", scene!(gate_in_two_steps from races));
 }
 
 #[test]
 fn a_place_that_is_lost_with_its_caller_is_found() {
-    find(scene!(gate_that_loses_places from races));
+    find("deadlock", scene!(gate_that_loses_places from races));
 }

@@ -26,7 +26,7 @@ mod host {
     included!(changes, gate, pool, publisher, turns);
 }
 
-#[allow(dead_code, clippy::all, reason = "as above")]
+#[allow(dead_code, unused_mut, clippy::all, reason = "as above")]
 mod races {
     included!(
         changes_that_forget,

@@ -53,5 +53,5 @@ fn an_instance_serves_its_owner_one_call_at_a_time() {
 
 #[test]
 fn an_instance_that_is_taken_in_two_steps_is_found() {
-    find(scene!(pool_in_two_steps from races));
+    find("somebody else's instance", scene!(pool_in_two_steps from races));
 }

@@ -48,5 +48,5 @@ fn who_waits_for_the_first_scan_finds_its_catalog() {
 
 #[test]
 fn a_scan_that_ends_before_its_catalog_is_found() {
-    find(scene!(publisher_that_settles_first from races));
+    find("nothing is there", scene!(publisher_that_settles_first from races));
 }

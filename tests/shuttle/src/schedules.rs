@@ -6,7 +6,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 /// Schedules of each of two kinds.
-const SCHEDULES: usize = 1500;
+const SCHEDULES: usize = 5_000;
 
 /// The seed of the first.
 const SEED: u64 = 20_260_728;
@@ -27,11 +27,13 @@ pub(crate) fn hold(scene: impl Fn() + Send + Sync + Clone + 'static) {
     Runner::new(PctScheduler::new_from_seed(SEED, 3, SCHEDULES), config()).run(scene);
 }
 
-/// Plays a scene that has a known race, which a schedule must find.
+/// Plays a scene that has a known race, which a schedule must find: it panics with this in its words.
 ///
 /// # Panics
 /// When none does.
-pub(crate) fn find(scene: impl Fn() + Send + Sync + Clone + 'static) {
+pub(crate) fn find(words: &str, scene: impl Fn() + Send + Sync + Clone + 'static) {
     let played = panic::catch_unwind(AssertUnwindSafe(|| hold(scene)));
-    assert!(played.is_err(), "no schedule finds a race that is there");
+    let panic = played.expect_err("no schedule finds a race that is there");
+    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    assert!(said.is_some_and(|said| said.contains(words)), "found for another reason: {said:?}");
 }

@@ -52,5 +52,5 @@ fn requests_about_one_session_take_turns() {
 
 #[test]
 fn a_turn_that_ends_for_all_is_found() {
-    find(scene!(turns_that_end_for_all from races));
+    find("used twice", scene!(turns_that_end_for_all from races));
 }

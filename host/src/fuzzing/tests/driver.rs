@@ -118,7 +118,7 @@ pub(crate) fn drive(target: Driven) {
         }
     }
     let (time, size) = slowest;
-    println!("{name}: {count} inputs of seed {seed}; the slowest took {time:?} for {size} bytes");
+    eprintln!("{name}: {count} inputs of seed {seed}; the slowest took {time:?} for {size} bytes");
 }
 
 /// Runs a target, within its bounds.

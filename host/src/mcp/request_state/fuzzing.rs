@@ -20,10 +20,7 @@ pub(crate) fn request_state(bytes: &[u8]) {
         |method: &str, name: &str, arguments: &Map<String, Value>| Purpose::new(&principal, method, name, arguments);
     let own = purpose(&method, &name, &arguments);
     assert!(states.open(&own, &foreign).is_err(), "a stranger's text is a state");
-    let sealed = match states.seal(&own, state) {
-        Ok(sealed) => sealed,
-        Err(_) => return assert!(state.len() > MAX_BYTES),
-    };
+    let Ok(sealed) = states.seal(&own, state) else { return assert!(state.len() > MAX_BYTES) };
     assert!(sealed.bytes().all(|byte| byte.is_ascii_graphic()));
     assert_eq!(states.open(&own, &sealed).ok().as_deref(), Some(state));
     assert!(RequestStates(Vault::for_tests(2)).open(&own, &sealed).is_err());

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use wasmtime::component::Val;
 
 use super::{Reply, ResultError, decode_arguments, encode_result, weigh_arguments};
+use crate::fuzzing::promises::assert_shown;
 use crate::plugins::types::schema::{input_schema, is_object_result, output_schema};
 use crate::plugins::types::shape::{Case, Field, Integer, Label, ResultShape, Shape, Signature};
 
@@ -32,7 +33,7 @@ pub(crate) fn json_to_values(bytes: &[u8]) {
     let weight = weigh_arguments(&takes, &arguments);
     let mut vals = match decode_arguments(&takes, &arguments) {
         Ok(vals) => vals,
-        Err(error) => return assert_line(&error.to_string()),
+        Err(error) => return assert_shown(&error.to_string(), 4096),
     };
     let memory = vals.iter().map(memory).sum::<usize>();
     assert!(memory <= weight, "values of {memory} bytes were weighed as {weight}");
@@ -66,7 +67,7 @@ pub(crate) fn values_to_json(bytes: &[u8]) {
                 Val::Float64(float) => !float.is_finite(),
                 _ => false,
             }));
-            assert_line(&error.to_string());
+            assert_shown(&error.to_string(), 4096);
         }
         Err(error @ ResultError::RepeatedKey { .. }) => {
             assert!(has(&val, &|val| match val {
@@ -75,16 +76,10 @@ pub(crate) fn values_to_json(bytes: &[u8]) {
                 }
                 _ => false,
             }));
-            assert_line(&error.to_string());
+            assert_shown(&error.to_string(), 4096);
         }
         Err(error) => panic!("{error}"),
     }
-}
-
-/// A message about a value is for who sent it, and may quote some of it; it is a line of a length that does not depend on
-/// the value's.
-fn assert_line(message: &str) {
-    assert!(message.len() <= 4096 && !message.contains(char::is_control), "{message:?}");
 }
 
 /// Encodes a value as a result, and returns the JSON of the value itself.

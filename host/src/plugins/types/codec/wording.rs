@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::plugins::types::shape::{Field, Integer, Label, Shape};
+use crate::sanitize::escape_json;
 pub(super) use crate::sanitize::is_blank;
 
 /// Characters of a caller's string that a message repeats.
@@ -82,13 +83,14 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// A caller's string as a JSON string, cut to a length that a message can bear.
+/// A caller's string as a JSON string, cut to a length that a message can bear, and with escapes for characters that nobody
+/// sees, since one of them may be what is wrong.
 pub(super) fn quoted(text: &str) -> String {
     let shortened = match text.char_indices().nth(MAX_QUOTED_CHARS) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     };
-    Value::String(shortened).to_string()
+    escape_json(&Value::String(shortened).to_string())
 }
 
 /// True if a property's name needs no quotes in a path.
