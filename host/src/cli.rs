@@ -12,6 +12,7 @@ mod logging;
 mod login;
 mod new;
 mod output;
+mod passing;
 mod plugin_loader;
 mod reload;
 mod serve;
@@ -81,9 +82,10 @@ struct ConfigArguments {
 
 /// The reason for another exit code than 0.
 enum Failure {
-    /// The command could not start: the configuration, an address, a directory, the arguments. Exit code 2.
+    /// The command could not start, and cannot until somebody changes something: the configuration, a directory, the
+    /// arguments. Exit code 2.
     Start(String),
-    /// The command ran and failed. Exit code 1.
+    /// The command ran and failed, or could not start for something that may pass. Exit code 1.
     Failed(String),
     /// The same, with everything printed already.
     Silent,
@@ -92,6 +94,13 @@ enum Failure {
 impl Failure {
     fn start(message: impl Display) -> Self {
         Self::Start(message.to_string())
+    }
+
+    /// An error at the start, by its kind.
+    fn at_start(error: impl Into<anyhow::Error>) -> Self {
+        let error = error.into();
+        let message = error.to_string();
+        if passing::may_pass(&error) { Self::Failed(message) } else { Self::Start(message) }
     }
 
     fn failed(message: impl Display) -> Self {
@@ -161,5 +170,5 @@ fn load(invocation: &Invocation) -> Result<Setup, Failure> {
 /// The runtime that serves requests, or runs a command.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::start(format!("no threads to run on: {error}")))
+    runtime.map_err(|error| Failure::at_start(anyhow::Error::new(error).context("no threads to run on")))
 }

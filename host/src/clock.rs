@@ -1,7 +1,10 @@
 //! The time of day, by which lives end: of tokens, codes, sessions, rows and sealed states.
 //!
-//! The tests' own server moves it; the shipped program has the system's. Waits, caches and pauses measure with `Instant` and are
-//! not moved. Tokens that others have signed are checked against the system's clock, by `jsonwebtoken`.
+//! The tests' own server moves it; the shipped program has the system's, but does not believe it at once when it leaps
+//! ahead ([`believed`]). Waits, caches and pauses measure with `Instant` and are not moved. Tokens that others have
+//! signed are checked against the system's clock, by `jsonwebtoken`.
+
+mod believed;
 
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -16,7 +19,7 @@ pub fn install(clock: fn() -> SystemTime) {
 
 /// The time of day.
 pub(crate) fn now() -> SystemTime {
-    CLOCK.get().map_or_else(SystemTime::now, |clock| clock())
+    CLOCK.get().map_or_else(believed::now, |clock| clock())
 }
 
 /// Seconds since 1970; 0 on a clock that is before that.

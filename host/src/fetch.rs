@@ -43,6 +43,11 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 pub trait Fetch: Send + Sync + 'static {
     /// Fetches the document at a URL.
     async fn fetch(&self, url: &Url) -> Result<Document, FetchError>;
+
+    /// Fetches it for somebody at this address, whom a limit may count it against.
+    async fn fetch_for(&self, _asker: IpAddr, url: &Url) -> Result<Document, FetchError> {
+        self.fetch(url).await
+    }
 }
 
 /// The document at a URL.

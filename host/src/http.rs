@@ -14,8 +14,10 @@ pub mod limits;
 mod login;
 mod pages;
 mod places;
+mod rendered;
 mod reply;
 pub mod server;
+mod stopping;
 mod tally;
 mod transport;
 
@@ -40,6 +42,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::active_request::ActiveRequest;
 use self::guard::Guard;
+pub use self::rendered::RenderedPages;
 use crate::auth::{Auth, Refusal};
 use crate::config::{Config, Server};
 use crate::mcp::{self, Endpoint, ScopesNeeded};
@@ -60,6 +63,8 @@ pub struct App {
     pub config: watch::Receiver<Arc<Config>>,
     /// Cancelled when the server begins to stop.
     pub draining: CancellationToken,
+    /// Pages that were rendered.
+    pub pages: RenderedPages,
 }
 
 /// All routes, with CORS and without.

@@ -40,6 +40,7 @@ use self::loading::cache::Cache;
 use self::registry::Registry;
 use self::registry::ledger::Ledger;
 pub use self::registry::watch::cure as watch_cure;
+use self::sandbox::address_space::AddressSpace;
 use self::sandbox::engine::{Cleaning, Engine};
 use self::sandbox::requests::{self, CompletionRequest};
 use self::sandbox::runtime::Runtime;
@@ -89,6 +90,12 @@ impl Plugins {
         let (plugins, registry) = Self::prepare(config, state, state, runtime)?;
         tracker.spawn(registry.run(stop));
         Ok(plugins)
+    }
+
+    /// The address space that the configured calls need, and what this process is allowed.
+    pub fn address_space(config: &Config) -> AddressSpace {
+        let pool = &config.pool;
+        AddressSpace::of(u32::from(*pool.slots).saturating_add(u32::from(pool.warm)))
     }
 
     /// The plugins of the configured directory as it is now, for commands: nothing is watched. Names are read from
@@ -239,9 +246,13 @@ fn command_runtime() -> anyhow::Result<Runtime> {
     Runtime::new(COMMAND_SLOTS, 0, Cleaning::Whole).map_err(unusable)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` calls it")]
+/// The engine's error, with the system's behind it if there is one.
 fn unusable(error: wasmtime::Error) -> anyhow::Error {
-    anyhow::anyhow!("{error:#}")
+    let message = format!("{error:#}");
+    match error.downcast::<std::io::Error>() {
+        Ok(of_system) => anyhow::Error::new(of_system).context(message),
+        Err(_) => anyhow::anyhow!(message),
+    }
 }
 
 /// The compile cache is a saving, never a condition.

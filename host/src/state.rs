@@ -33,7 +33,7 @@ const SECRET_PURPOSE: &str = "tinymcp 2026 root key from TINYMCP_SECRET";
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// It cannot be made, or nothing can be written into it.
-    #[error("state directory `{}` cannot be used: {source}: make it writable, or choose another with `state.dir`", path.display())]
+    #[error("state directory `{}` cannot be used: {source}: {}, or choose another with `state.dir`", path.display(), cure(source))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -48,6 +48,13 @@ pub enum StateError {
         /// Its size.
         found: usize,
     },
+}
+
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
+        _ => "make it writable",
+    }
 }
 
 /// A secret that is too easy to guess.

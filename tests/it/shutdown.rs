@@ -5,9 +5,12 @@ use std::net::TcpStream;
 
 use serde_json::json;
 use tinymcp_tests::client::Client;
+use tinymcp_tests::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, head};
 use tinymcp_tests::guests::guest;
 use tinymcp_tests::server::{Server, Site};
+use tinymcp_tests::world::local;
 use tinymcp_tests::{until, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Sends a request after all others and waits for its answer: those before it have been received.
 async fn all_under_way(client: &Client) {
@@ -116,6 +119,89 @@ async fn idle_connections_hold_nothing_up() {
     assert_eq!(server.ended().await.code(), Some(0));
     assert_eq!(server.log.lines("grace period is over"), Vec::<String>::new());
     drop((silent, idle));
+}
+
+#[tokio::test]
+async fn clients_that_keep_the_server_waiting_hold_nothing_up() {
+    let mut server = greeter("[server]\ngrace = \"10m\"\nheader_timeout = \"10m\"\n").await;
+    let opened = [PREFACE, SETTINGS].concat();
+    let post = head("POST", "/mcp", &[("content-type", "application/json")]);
+    let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let get = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/", &[]));
+    let sent = [
+        PREFACE.to_vec(),
+        opened.clone(),
+        // Half a frame, and half a head.
+        [&opened[..], &[0, 0, 9, 1]].concat(),
+        [&opened[..], &frame(HEADERS, 0, 1, &post)].concat(),
+        // A body that does not come, and an answer that is not taken.
+        [&opened[..], &frame(HEADERS, END_HEADERS, 1, &post), &frame(DATA, 0, 1, b"{")].concat(),
+        [PREFACE, &no_window, &get].concat(),
+        b"P".to_vec(),
+        b"GET / HTTP/1.1\r\nx: ".to_vec(),
+        b"POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+            .to_vec(),
+    ];
+    let mut connections = Vec::new();
+    for bytes in sent {
+        let mut connection = TcpStream::connect(server.address).unwrap();
+        connection.write_all(&bytes).unwrap();
+        if bytes.starts_with(&opened) {
+            // Its own SETTINGS.
+            connection.read_exact(&mut [0; 9]).unwrap();
+        }
+        connections.push(connection);
+        assert_eq!(server.get("/healthz").await.status, 200);
+    }
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0));
+    assert_eq!(server.log.lines("grace period is over"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_call_over_http_2_finishes_before_the_end() {
+    let mut server = greeter("").await;
+    let parameters = json!({ "name": "greeter_v1_wait", "arguments": { "ms": 4000 } });
+    let (_, request) = Client::modern(&server).request("tools/call", parameters);
+    let text = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        (name.as_str().to_owned(), value.to_str().unwrap().to_owned())
+    };
+    let fields: Vec<_> = request.sent_headers().iter().filter(|(name, _)| *name != "host").map(text).collect();
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let head = frame(HEADERS, END_HEADERS, 1, &head("POST", "/mcp", &fields));
+    let body = frame(DATA, END_STREAM, 1, request.sent_body());
+    let mut connection = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    connection.write_all(&[PREFACE, SETTINGS, &head, &body].concat()).await.unwrap();
+    all_under_way(&Client::modern(&server)).await;
+    server.terminate();
+    // It takes no notice of the end, and acknowledges nothing.
+    let mut answer = Vec::new();
+    within("the answer", connection.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("\"v1\""), "{answer}");
+    assert_eq!(server.ended().await.code(), Some(0));
+    assert_eq!(server.log.lines("grace period is over"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_start_that_may_succeed_later_has_another_code_than_a_mistake() {
+    // A file that is always full, in the place of one that the store writes at each start.
+    let site = local();
+    let store = site.path().join(".tinymcp/store");
+    std::fs::create_dir_all(&store).unwrap();
+    std::os::unix::fs::symlink("/dev/full", store.join("lock")).unwrap();
+    let finished = site.refusal();
+    assert!(finished.code == 1 && finished.stderr.contains("No space left"), "{finished:?}");
+    std::fs::remove_file(store.join("lock")).unwrap();
+    // Another server has the store, and its port.
+    let server = site.start().await;
+    let finished = server.site().refusal();
+    assert!(finished.code == 1 && finished.stderr.contains("in use"), "{finished:?}");
+    let site = server.kill();
+    std::fs::remove_dir_all(&store).unwrap();
+    std::fs::write(&store, "no directory").unwrap();
+    let finished = site.refusal();
+    assert!(finished.code == 2 && finished.stderr.contains("store"), "{finished:?}");
 }
 
 #[tokio::test]

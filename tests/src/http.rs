@@ -126,6 +126,11 @@ impl Request {
         self
     }
 
+    /// The headers, for tests that send them by hand.
+    pub fn sent_headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// The body, for tests that send it by hand.
     pub fn sent_body(&self) -> &[u8] {
         &self.body

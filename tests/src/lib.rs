@@ -5,6 +5,7 @@
 //! | [`server`] | [`Site`](server::Site): a directory with configuration and plugins; [`Server`](server::Server): the program in it | `Server::with(&["greeter-v1"])`, `Site::new().config("…").start()` |
 //! | [`client`] | an MCP client of either era | `Client::modern(&server)`, `Client::legacy(&server)`, `Client::both(&server)` |
 //! | [`http`] | raw requests, answers and event streams, where a client would be too polite | `server.request("POST", "/mcp")` |
+//! | [`frames`] | frames of HTTP/2 by hand, for clients that break off | `frames::PREFACE` |
 //! | [`world`] | [`World`](world::World): a server with a login | `World::local()`, `World::with(&provider)` |
 //! | [`provider`] | an identity provider that is strict, remembers what it was sent, and fails on demand | `Provider::start(Settings::oidc())` |
 //! | [`oauth`] | an OAuth client with the habits of Cursor, Claude Code and others | `world.register(Kind::Cursor)` |
@@ -55,6 +56,7 @@ pub mod browser;
 pub mod client;
 pub mod command;
 pub mod encoding;
+pub mod frames;
 pub mod guests;
 pub mod http;
 pub mod log;

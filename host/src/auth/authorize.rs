@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -35,14 +36,19 @@ const ALIAS_QUERY_BYTES_MAX: usize = 8 * 1024;
 /// approved and may never log in; those of real clients have a few hundred bytes, and some put a small document there.
 const STATE_BYTES_MAX: usize = 4 * 1024;
 
-/// Serves the authorization endpoint. `raw_query` is the query, or the body of a form.
-pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &HeaderMap, raw_query: &str) -> Response {
+/// Serves the authorization endpoint to somebody at an address. `raw_query` is the query, or the body of a form.
+pub(crate) async fn authorize(
+    server: &Arc<AuthorizationServer>,
+    asker: IpAddr,
+    headers: &HeaderMap,
+    raw_query: &str,
+) -> Response {
     let raw = Parameters::parse(raw_query.as_bytes());
     if resource::alias(server.base_url(), headers.get(HOST)).is_some() && raw_query.len() <= ALIAS_QUERY_BYTES_MAX {
         // Cookies are the host's, and the provider sends people back to `base_url`.
         return see_other(&format!("{}/authorize?{}", server.base_url().as_str(), raw.encode()));
     }
-    let (client, redirect_uri) = match proved_client(server, &raw).await {
+    let (client, redirect_uri) = match proved_client(server, asker, &raw).await {
         Ok(proved) => proved,
         Err(failure) => return server.page(headers, failure),
     };
@@ -62,19 +68,28 @@ pub(crate) async fn authorize(server: &Arc<AuthorizationServer>, headers: &Heade
 }
 
 /// Serves the authorization endpoint with the parameters in a form (RFC 6749 §3.1).
-pub(crate) async fn authorize_by_form(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
+pub(crate) async fn authorize_by_form(
+    server: &Arc<AuthorizationServer>,
+    asker: IpAddr,
+    headers: &HeaderMap,
+    body: Body,
+) -> Response {
     let is_form = parameters::is_form(headers);
     let body = parameters::read(body, FORM_BYTES_MAX).await;
     let raw = body.ok().filter(|_| is_form).and_then(|body| String::from_utf8(body.to_vec()).ok());
-    authorize(server, headers, raw.as_deref().unwrap_or_default()).await
+    authorize(server, asker, headers, raw.as_deref().unwrap_or_default()).await
 }
 
 /// The client, and a redirect URI that is its own.
-async fn proved_client(server: &AuthorizationServer, raw: &Parameters) -> Result<(Client, String), Failure> {
+async fn proved_client(
+    server: &AuthorizationServer,
+    asker: IpAddr,
+    raw: &Parameters,
+) -> Result<(Client, String), Failure> {
     let endpoint = server.base_url().endpoint();
     let id = raw.one("client_id").map_err(|_| Failure::repeated_parameter("client_id"))?;
     let id = id.ok_or_else(|| Failure::no_client(&endpoint))?;
-    let client = server.clients.find(id).await.map_err(|unknown| match unknown {
+    let client = server.clients.find(id, asker).await.map_err(|unknown| match unknown {
         UnknownClient::NotRegistered => Failure::client_not_registered(&endpoint),
         UnknownClient::OwnIdAtProvider => Failure::own_id_at_provider(id, server.upstream.display_name(), &endpoint),
         UnknownClient::Document(error) => Failure::client_document(id, &error.outward(), error.to_string()),

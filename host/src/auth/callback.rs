@@ -68,7 +68,12 @@ async fn ending(
     answer: Option<Callback>,
 ) -> Result<Option<Ending>, StoreError> {
     let task = Arc::clone(server);
-    let work = async move { task.answering.take(key, ending_in_turn(&task, key, answer)).await };
+    // Here, so that nothing is left of a browser that goes away while it waits.
+    let place = Arc::clone(&server.finishing).acquire_owned().await;
+    let work = async move {
+        let _place = place;
+        task.answering.take(key, ending_in_turn(&task, key, answer)).await
+    };
     let panicked = |_| {
         let cause = "the login panicked".to_owned();
         Ok(Some(failed(server, LoginError::Broken { kind: Unusable::Host, cause })))

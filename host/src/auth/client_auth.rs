@@ -1,5 +1,7 @@
 //! Client authentication at `/token` and `/revoke` (RFC 6749 §2.3, RFC 7523 §2.2).
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -21,6 +23,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// `invalid_client` for an unknown client, a wrong secret, and any other way to authenticate than the registered one.
 pub(super) async fn authenticate(
     server: &AuthorizationServer,
+    asker: IpAddr,
     headers: &HeaderMap,
     form: &Parameters,
 ) -> Result<Client, OAuthError> {
@@ -41,7 +44,7 @@ pub(super) async fn authenticate(
             (None, Credentials::Assertion(assertion)) => claimed_issuer(assertion),
             (id, _) => id.map(str::to_owned),
         };
-        return prove(server, &id.ok_or(refused.clone())?, &in_form, &refused).await;
+        return prove(server, asker, &id.ok_or(refused.clone())?, &in_form, &refused).await;
     }
     for Basic { id, secret } in &basic {
         let shown = match (secret.as_str(), &in_form) {
@@ -53,7 +56,7 @@ pub(super) async fn authenticate(
         if id_in_form.is_some_and(|other| other != id) {
             continue;
         }
-        match prove(server, id, &shown, &refused).await {
+        match prove(server, asker, id, &shown, &refused).await {
             Err(OAuthError::InvalidClient { .. }) => {}
             Err(error) => refused = error,
             Ok(client) => return Ok(client),
@@ -65,19 +68,25 @@ pub(super) async fn authenticate(
 /// The client with this id, if the credentials prove it.
 async fn prove(
     server: &AuthorizationServer,
+    asker: IpAddr,
     id: &str,
     shown: &Credentials<'_>,
     refused: &OAuthError,
 ) -> Result<Client, OAuthError> {
     if let Credentials::Assertion(assertion) = shown {
-        return asserted(server, id, assertion, refused).await;
+        return asserted(server, asker, id, assertion, refused).await;
     }
-    let client = find(server, id, refused).await?;
+    let client = find(server, asker, id, refused).await?;
     if server.clients.has_proved(&client, shown) { Ok(client) } else { Err(refused.clone()) }
 }
 
-async fn find(server: &AuthorizationServer, id: &str, refused: &OAuthError) -> Result<Client, OAuthError> {
-    server.clients.find(id).await.map_err(|unknown| match unknown {
+async fn find(
+    server: &AuthorizationServer,
+    asker: IpAddr,
+    id: &str,
+    refused: &OAuthError,
+) -> Result<Client, OAuthError> {
+    server.clients.find(id, asker).await.map_err(|unknown| match unknown {
         UnknownClient::Document(error) if error.is_temporary() => OAuthError::unavailable(),
         UnknownClient::Document(_) | UnknownClient::NotRegistered | UnknownClient::OwnIdAtProvider => refused.clone(),
     })
@@ -86,18 +95,19 @@ async fn find(server: &AuthorizationServer, id: &str, refused: &OAuthError) -> R
 /// Authenticates a client with keys of its own: the assertion must be the client's, for this server, and new.
 async fn asserted(
     server: &AuthorizationServer,
+    asker: IpAddr,
     id: &str,
     assertion: &str,
     refused: &OAuthError,
 ) -> Result<Client, OAuthError> {
-    let client = find(server, id, refused).await?;
+    let client = find(server, asker, id, refused).await?;
     if !client.may_assert() {
         return Err(refused.clone());
     }
     let base = server.base_url().as_str();
     let audiences = [base.to_owned(), format!("{base}/token")];
     let audiences: Vec<&str> = audiences.iter().map(String::as_str).collect();
-    let verified = server.clients.documents().verify_assertion(id, assertion, &audiences).await;
+    let verified = server.clients.documents().verify_assertion(id, assertion, &audiences, asker).await;
     let verified = verified.map_err(|error: DocumentError| {
         tracing::info!(%error, "a client's assertion is not taken");
         if error.is_temporary() { OAuthError::unavailable() } else { refused.clone() }

@@ -12,6 +12,7 @@ pub(in crate::auth) mod redirect;
 pub(in crate::auth) mod registration;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -127,8 +128,8 @@ impl Clients {
         Self { vault, documents, declared, own_id_at_provider, unknown, people, config }
     }
 
-    /// Finds a client by its id.
-    pub(super) async fn find(&self, id: &str) -> Result<Client, UnknownClient> {
+    /// Finds a client by its id, for somebody at an address.
+    pub(super) async fn find(&self, id: &str, asker: IpAddr) -> Result<Client, UnknownClient> {
         if id.is_empty() || id.len() > ID_BYTES_MAX || self.people.denies_client(id) {
             return Err(UnknownClient::NotRegistered);
         }
@@ -142,7 +143,7 @@ impl Clients {
             return Err(UnknownClient::OwnIdAtProvider);
         }
         if Documents::is_document_url(id) {
-            let document = self.documents.client(id).await.map_err(UnknownClient::Document)?;
+            let document = self.documents.client(id, asker).await.map_err(UnknownClient::Document)?;
             return Ok(Client {
                 id: document.client_id,
                 name: document.name,

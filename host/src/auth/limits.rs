@@ -56,6 +56,10 @@ impl Limits {
         }
     }
 
+    fn all(&self) -> [&DefaultKeyedRateLimiter<IpAddr>; 4] {
+        [&self.register, &self.authorize, &self.token, &self.refresh]
+    }
+
     /// Counts a request.
     ///
     /// # Errors
@@ -68,8 +72,10 @@ impl Limits {
             Bucket::Refresh => &self.refresh,
         };
         let is_time = self.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY);
-        if is_time && limiter.len() > ADDRESSES_MAX {
-            limiter.retain_recent();
+        if is_time {
+            for limiter in self.all().into_iter().filter(|limiter| limiter.len() > ADDRESSES_MAX) {
+                limiter.retain_recent();
+            }
         }
         limiter.check_key(&network(address)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -96,5 +102,16 @@ mod tests {
         assert_eq!(ask("2001:db8:1::1"), Ok(()));
         assert_eq!(ask("192.0.2.1"), Ok(()));
         assert_eq!(limits.count(Bucket::Refresh, "2001:db8::1".parse().unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn addresses_are_forgotten_whatever_is_asked_when() {
+        let limits = Limits::new(60_000);
+        for number in 0..30_000_u32 {
+            // The request that looks at the addresses is always one of another kind.
+            let bucket = if number % FORGET_EVERY == 0 { Bucket::Token } else { Bucket::Register };
+            limits.count(bucket, IpAddr::from(number.to_be_bytes())).unwrap();
+        }
+        assert!(limits.register.len() < 2 * ADDRESSES_MAX, "{}", limits.register.len());
     }
 }

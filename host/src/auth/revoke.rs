@@ -35,7 +35,7 @@ async fn answer(
 ) -> Result<(), OAuthError> {
     server.limits.count(Bucket::Token, address)?;
     let form = read(headers, body).await?;
-    let client = client_auth::authenticate(server, headers, &form).await?;
+    let client = client_auth::authenticate(server, address, headers, &form).await?;
     let token = form.one("token")?.ok_or_else(|| missing("token"))?;
     server.sessions.revoke(token, &client.id).await
 }

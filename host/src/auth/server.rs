@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::clients::document::Documents;
@@ -31,6 +31,10 @@ use crate::sanitize::cut;
 use crate::state::StateDir;
 use crate::store::{Key, Store};
 use crate::vault::{self, Vault};
+
+/// Logins that are finished at once. Each asks the provider, and holds some 100 KiB meanwhile; further ones wait, as long
+/// as their browsers do.
+const FINISHING_MAX: usize = 64;
 
 /// Seconds that a page can be read before the browser goes on to the client, which has to learn of the error too.
 const FORWARD_AFTER_S: u32 = 30;
@@ -77,6 +81,8 @@ pub struct AuthorizationServer {
     pub(super) requests: Vault,
     /// The turns of callbacks: each login's answer from the provider is looked at by one load at a time.
     pub(super) answering: Turns<Key>,
+    /// The places of logins that are being finished: they go on without their browsers.
+    pub(super) finishing: Arc<Semaphore>,
     pub(super) cookies: Cookies,
     pub(super) limits: Limits,
     pub(super) in_flight: TaskTracker,
@@ -118,6 +124,7 @@ impl AuthorizationServer {
             store,
             requests: Vault::of(state, REQUESTS),
             answering: Turns::default(),
+            finishing: Arc::new(Semaphore::new(FINISHING_MAX)),
             limits: Limits::new(auth.requests_per_minute.into()),
             in_flight: in_flight.clone(),
         }

@@ -49,7 +49,7 @@ async fn answer(
     server.limits.count(bucket, address)?;
     match grant_type {
         "authorization_code" => {
-            let client = client_auth::authenticate(server, headers, &form).await?;
+            let client = client_auth::authenticate(server, address, headers, &form).await?;
             resource::accept(server.base_url(), form.all("resource"))?;
             let redemption = Redemption {
                 code: form.one("code")?.ok_or_else(|| missing("code"))?.to_owned(),
@@ -61,7 +61,7 @@ async fn answer(
             server.sessions.redeem(redemption).await
         }
         "refresh_token" => {
-            let client = client_auth::authenticate(server, headers, &form).await?;
+            let client = client_auth::authenticate(server, address, headers, &form).await?;
             resource::accept(server.base_url(), form.all("resource"))?;
             let token = form.one("refresh_token")?.ok_or_else(|| missing("refresh_token"))?;
             server.sessions.refresh(token, &client.id, form.one("scope")?).await

@@ -2,6 +2,7 @@
 
 use super::{ConfigArguments, Failure, load, output};
 use crate::config::{Config, Purpose};
+use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
 
 #[derive(clap::Args)]
@@ -16,8 +17,14 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let setup = load(&arguments.config.invocation(Purpose::Serve, Vec::new()))?;
     let unknown = unknown::in_directory(&setup.config);
+    let space = Plugins::address_space(&setup.config);
+    if space.is_too_small() {
+        return Err(Failure::start(space));
+    }
+    let of_system = space.is_short().then(|| space.to_string());
     let of_plugins = unknown.iter().map(ToString::to_string);
-    let warnings: Vec<String> = setup.warnings.iter().map(ToString::to_string).chain(of_plugins).collect();
+    let warnings: Vec<String> =
+        setup.warnings.iter().map(ToString::to_string).chain(of_plugins).chain(of_system).collect();
     warnings.iter().for_each(|warning| output::warning(warning));
     output::line(setup.effective.to_string().trim_end());
     match warnings.len() {

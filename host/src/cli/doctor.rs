@@ -13,6 +13,7 @@ use crate::config::provider::{LOCAL, NONE};
 use crate::config::{Config, Environment, Invocation, Purpose, Setup};
 use crate::diagnosis::{Finding, Verdict};
 use crate::fetch::ProviderHttp;
+use crate::plugins::Plugins;
 use crate::sanitize;
 
 #[derive(clap::Args)]
@@ -79,6 +80,12 @@ async fn look(setup: Setup, report: &mut Report) -> Result<(), Failure> {
     report.add(reach::look(&config, &http).await);
     report.add(directories::state(&config.state.dir, &secrets));
     report.add([directories::plugins(&config.plugins.dir)]);
+    let space = Plugins::address_space(&config);
+    report.add([match space {
+        space if space.is_too_small() => Finding::bad("address space", space.to_string()),
+        space if space.is_short() => Finding::note("address space", space.to_string()),
+        space => Finding::good("address space", space.to_string()),
+    }]);
     Ok(())
 }
 

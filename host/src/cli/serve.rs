@@ -16,7 +16,7 @@ use super::login::Login;
 use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::http::limits::Limits;
-use crate::http::{self, App, Routes};
+use crate::http::{self, App, RenderedPages, Routes};
 use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
@@ -36,10 +36,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let setup = load(&invocation)?;
     let log = logging::start(&setup.config.log, FrameStyle::Inline);
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let server = Server::start(invocation, setup, log).await?;
         server.run().await
-    })
+    });
+    // Look-ups of names, and of files on a disk that does not answer, cannot be stopped and are nobody's any more.
+    runtime.shutdown_background();
+    ended
 }
 
 pub(super) fn listen_override(listen: Option<String>) -> Vec<Override> {
@@ -67,14 +71,15 @@ impl Server {
             tracing::warn!("{warning}");
         }
         raise_descriptor_limit();
-        let signals = Signals::listen().map_err(Failure::start)?;
+        let signals = Signals::listen().map_err(Failure::at_start)?;
         plugin_loader::require_directory(&config)?;
-        let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::start)?;
+        let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::at_start)?;
         let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
-            Failure::start(match error.kind() {
+            let message = match error.kind() {
                 io::ErrorKind::AddrInUse => format!("cannot listen on {address}: the port is in use: stop the program that has it, or choose another with `--listen` or `server.listen`"),
                 _ => format!("cannot listen on {address}: {error}"),
-            })
+            };
+            Failure::at_start(anyhow::Error::new(error).context(message))
         })?;
         let mut config = config;
         if let Some(Ok(bound)) = listeners.first().map(tokio::net::TcpListener::local_addr) {
@@ -99,9 +104,9 @@ impl Server {
             draining: draining.clone(),
             closed: closed.clone(),
         };
-        let auth = login.start().map_err(Failure::start)?;
+        let auth = login.start().map_err(Failure::at_start)?;
         let plugins =
-            Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::start)?;
+            Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(reload::watch(invocation, config_sender, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
@@ -121,6 +126,7 @@ impl Server {
             server: config.server.clone(),
             config: page_config,
             draining: draining.clone(),
+            pages: RenderedPages::default(),
         });
         Ok(Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, signals })
     }

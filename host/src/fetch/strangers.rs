@@ -1,5 +1,6 @@
 //! Fetching documents from URLs that strangers name.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
@@ -10,6 +11,7 @@ use url::{Host, Url};
 use super::gate::Gate;
 use super::resolver::PublicOnly;
 use super::{Document, Fetch, FetchError, STRANGER_CONNECT_TIMEOUT, answer, builder, built};
+use crate::peer::network;
 
 /// Size of a client metadata document or of a client's key set. Real documents are a few kilobytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -39,10 +41,20 @@ impl Strangers {
 impl Fetch for Strangers {
     /// Fetches one document. Concurrent calls for one URL share a fetch. Any answer but 200 is an error.
     async fn fetch(&self, url: &Url) -> Result<Document, FetchError> {
+        self.fetch_in_turn(None, url).await
+    }
+
+    async fn fetch_for(&self, asker: IpAddr, url: &Url) -> Result<Document, FetchError> {
+        self.fetch_in_turn(Some(network(asker)), url).await
+    }
+}
+
+impl Strangers {
+    async fn fetch_in_turn(&self, asker: Option<IpAddr>, url: &Url) -> Result<Document, FetchError> {
         let host = public_host(url)?;
         let client = self.client()?;
         let fetch = || fetch(client, url.clone()).boxed();
-        self.gate.join(url.as_str(), host, fetch)?.await
+        self.gate.join(url.as_str(), host, asker, fetch)?.await
     }
 }
 

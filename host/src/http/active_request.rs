@@ -4,7 +4,7 @@
 //! and on each connection: bytes of bodies, and requests at once on HTTP/2, where one connection has many.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::places::Place;
@@ -60,13 +60,44 @@ pub(super) struct OpenConnection {
     strangers: Arc<StrangerLimits>,
     body_bytes: AtomicUsize,
     streams: AtomicUsize,
+    working: AtomicUsize,
+    sending: AtomicUsize,
     last_token: LastToken,
+}
+
+/// The progress of a request, by the side that it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The client has not sent all of its body.
+    Receiving,
+    /// The server makes the answer, or its next piece.
+    Working,
+    /// The client has not taken all that is there of the answer.
+    Sending,
 }
 
 impl OpenConnection {
     pub(super) fn new(place: Place, activity: Arc<Activity>, strangers: Arc<StrangerLimits>) -> Self {
-        let [body_bytes, streams] = [0, 0].map(AtomicUsize::new);
-        Self { place, activity, strangers, body_bytes, streams, last_token: LastToken::default() }
+        let [body_bytes, streams, working, sending] = [0; 4].map(AtomicUsize::new);
+        Self { place, activity, strangers, body_bytes, streams, working, sending, last_token: LastToken::default() }
+    }
+
+    /// True while a request waits for the server.
+    pub(super) fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed) > 0
+    }
+
+    /// True while an answer waits for its client.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.load(Ordering::Relaxed) > 0
+    }
+
+    fn counter(&self, stage: Stage) -> Option<&AtomicUsize> {
+        match stage {
+            Stage::Receiving => None,
+            Stage::Working => Some(&self.working),
+            Stage::Sending => Some(&self.sending),
+        }
     }
 }
 
@@ -80,6 +111,7 @@ pub(super) struct ActiveRequest {
     is_counted: AtomicBool,
     /// Bytes of it that count as a stranger's.
     body_bytes: AtomicUsize,
+    stage: AtomicU8,
 }
 
 impl ActiveRequest {
@@ -96,7 +128,9 @@ impl ActiveRequest {
             is_known: AtomicBool::new(false),
             is_counted: AtomicBool::new(false),
             body_bytes: AtomicUsize::new(0),
+            stage: AtomicU8::new(Stage::Working as u8),
         };
+        connection.working.fetch_add(1, Ordering::Relaxed);
         connection.place.begin((address != peer.address.ip().to_canonical()).then_some(active.address));
         match is_stream {
             true => active.count()?,
@@ -144,6 +178,28 @@ impl ActiveRequest {
         Ok(())
     }
 
+    /// Notes its progress.
+    pub(super) fn enter(&self, stage: Stage) {
+        if self.stage() != stage {
+            if let Some(counter) = self.connection.counter(stage) {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            self.leave_stage();
+            self.stage.store(stage as u8, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        let stages = [Stage::Receiving, Stage::Working, Stage::Sending];
+        stages[usize::from(self.stage.load(Ordering::Relaxed))]
+    }
+
+    fn leave_stage(&self) {
+        if let Some(counter) = self.connection.counter(self.stage()) {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Takes it off the strangers' limits.
     fn give_back(&self) {
         let OpenConnection { strangers, streams, body_bytes, .. } = &*self.connection;
@@ -162,6 +218,7 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.give_back();
+        self.leave_stage();
         self.connection.activity.request_ended();
         self.connection.place.end(self.is_known.load(Ordering::Relaxed));
     }

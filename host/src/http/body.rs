@@ -1,5 +1,5 @@
 //! The body of a request: counted while it is a stranger's, and read to its end, within bounds, if the handler does not
-//! read it.
+//! read it. And the body of its answer, which notes whom it waits for.
 //!
 //! A server that answers and closes before it has read the whole body may lose its answer: unread bytes make the system
 //! reset the connection, and the client then drops the answer (RFC 9112 §9.6). So on HTTP/1 the rest is read for a
@@ -19,7 +19,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::active_request::ActiveRequest;
+use super::active_request::{ActiveRequest, Stage};
 use super::tally::Tally;
 
 /// The most that is read of the rest of a body.
@@ -66,7 +66,9 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.waits = false;
         let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
-        match Pin::new(incoming).poll_frame(cx) {
+        let polled = Pin::new(incoming).poll_frame(cx);
+        self.active.enter(if polled.is_pending() { Stage::Receiving } else { Stage::Working });
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len) + PIECE_BYTES;
                 Poll::Ready(Some(self.active.receive(bytes).map(|()| frame).map_err(Into::into)))
@@ -94,6 +96,10 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
+        // Whoever drops it makes the answer from what has come.
+        if self.active.stage() == Stage::Receiving {
+            self.active.enter(Stage::Working);
+        }
         let is_owed = self.is_owed && !self.waits;
         if let Some(rest) = self.incoming.take().filter(|rest| is_owed && !rest.is_end_stream())
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -101,6 +107,31 @@ impl Drop for RequestBody {
         {
             runtime.spawn(drain(rest, turn));
         }
+    }
+}
+
+/// The body of an answer. It holds its request until it is sent or dropped.
+pub(super) struct AnswerBody {
+    pub(super) body: axum::body::Body,
+    pub(super) active: Arc<ActiveRequest>,
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.active.enter(if polled.is_pending() { Stage::Working } else { Stage::Sending });
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -19,11 +19,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::active_request::{ActiveRequest, OpenConnection, StrangerLimits};
-use super::body::{Drains, RequestBody};
+use super::body::{AnswerBody, Drains, RequestBody};
 use super::limits::Limits;
 use super::places::Place;
 use super::transport::{Activity, WatchedStream};
-use super::{Routes, address};
+use super::{Routes, address, stopping};
 use crate::peer::Peer;
 
 /// A connection on which no request is under way is closed after so long. Longer than the minute or so that load
@@ -87,7 +87,7 @@ pub(super) struct Connection {
 enum End {
     /// No request is in progress.
     InOrder,
-    /// The server stops: requests in progress may finish, and a head that has begun may come.
+    /// The server stops: requests in progress may finish.
     Draining,
     /// A request in progress does not get on.
     Now,
@@ -125,15 +125,20 @@ impl Connection {
             () = place.evicted() => return,
             () = closed.cancelled() => return,
         };
-        let leave = match end {
-            End::Now => return,
-            End::InOrder => LEAVE,
-            End::Draining => LEAVE.max(limits.header_timeout),
-        };
+        if end == End::Now {
+            return;
+        }
         connection.as_mut().graceful_shutdown();
+        let left = async {
+            let is_idle =
+                end == End::InOrder && draining.run_until_cancelled(abandoned(place, &activity, LEAVE)).await.is_some();
+            if !is_idle {
+                stopping::left_to_client(&open, &activity, &limits).await;
+            }
+        };
         tokio::select! {
             _ = connection => {}
-            () = abandoned(place, &activity, leave) => {}
+            () = left => {}
             () = place.evicted() => {}
             () = closed.cancelled() => {}
         }
@@ -165,7 +170,7 @@ impl Connection {
                 None => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),
             };
             // A response that streams is in progress until its body ends.
-            Ok(response.map(|body| Body::new(holding(active, body))))
+            Ok(response.map(|body| Body::new(AnswerBody { body, active })))
         }
     }
 }
@@ -189,15 +194,6 @@ fn builder(max_streams: u32) -> Builder<TokioExecutor> {
         .max_concurrent_streams(max_streams)
         .max_header_list_size(MAX_HEADER_LIST_BYTES);
     builder
-}
-
-/// The body, which holds the request until it is sent or dropped.
-fn holding(active: Arc<ActiveRequest>, body: Body) -> impl http_body::Body<Data = bytes::Bytes, Error = axum::Error> {
-    use http_body_util::BodyExt as _;
-    body.map_frame(move |frame| {
-        let _held = &active;
-        frame
-    })
 }
 
 /// Returns when a connection has missed a deadline.

@@ -90,9 +90,9 @@ route! {
         match *login.request.method() {
             Method::POST => {
                 let (parts, body) = login.request.into_parts();
-                auth::authorize::authorize_by_form(&login.server, &parts.headers, body).await
+                auth::authorize::authorize_by_form(&login.server, login.address, &parts.headers, body).await
             }
-            _ => auth::authorize::authorize(&login.server, login.request.headers(), login.query()).await,
+            _ => auth::authorize::authorize(&login.server, login.address, login.request.headers(), login.query()).await,
         }
     }
 }

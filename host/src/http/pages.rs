@@ -5,10 +5,12 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::App;
+use super::rendered::RenderedPage;
 use crate::clients::{self, Client};
 use crate::html;
 use crate::plugins::catalog::{PluginStatus, Tool};
@@ -39,8 +41,21 @@ pub(super) fn is_wanted(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::GET && html::is_preferred(headers)
 }
 
+/// The page of now, rendered if it has changed.
+fn current(page: &RenderedPage, app: &App, render: impl FnOnce() -> Option<String>) -> Option<Bytes> {
+    let config = Arc::clone(&app.config.borrow());
+    page.current(&app.plugins.catalog(), &config, app.plugins.is_ready(), render)
+}
+
 /// `/`: the way to connect to this server, and its tools.
 pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
+    match current(&app.pages.landing, &app, || render_landing(&app).render().ok()) {
+        Some(page) => html::answer_rendered(StatusCode::OK, page, &app.server.base_url),
+        None => html::answer(StatusCode::OK, &render_landing(&app), &app.server.base_url),
+    }
+}
+
+fn render_landing(app: &App) -> Landing {
     let catalog = app.plugins.catalog();
     let endpoint = app.server.base_url.endpoint();
     let clients = [
@@ -49,31 +64,35 @@ pub(super) async fn landing(State(app): State<Arc<App>>) -> Response {
         ("VS Code", Client::Vscode),
         ("Anything that starts a command", Client::Stdio),
     ];
-    let page = Landing {
+    Landing {
         cursor_link: clients::cursor_link(&endpoint),
         snippets: clients
             .map(|(name, client)| (name, client.place(), client.snippet(&endpoint, app.auth.server().is_some())))
             .to_vec(),
         tools: catalog.tools().iter().map(summary).collect(),
         broken: catalog.plugins().iter().filter_map(broken).collect(),
-        unknown: unknown(&app),
+        unknown: unknown(app),
         is_ready: app.plugins.is_ready(),
-        is_open: is_open(&app),
+        is_open: is_open(app),
         provider: app.auth.server().map(|server| server.provider().to_owned()),
         version: env!("CARGO_PKG_VERSION"),
         endpoint,
-    };
-    html::answer(StatusCode::OK, &page, &app.server.base_url)
+    }
 }
 
 /// `/llms.txt`: the same in Markdown (llmstxt.org).
 pub(super) async fn llms_txt(State(app): State<Arc<App>>) -> Response {
+    let text = current(&app.pages.llms_txt, &app, || Some(render_llms_txt(&app))).unwrap_or_default();
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
+}
+
+fn render_llms_txt(app: &App) -> String {
     let catalog = app.plugins.catalog();
     let mut text = format!(
         "# TinyMCP\n\n> An MCP server whose tools are WebAssembly plugins. Endpoint: {} (streamable HTTP).\n",
         app.server.base_url.endpoint(),
     );
-    if is_open(&app) {
+    if is_open(app) {
         text.push_str("\n## Tools\n\n");
         for tool in catalog.tools() {
             let (name, summary) = summary(tool);
@@ -82,7 +101,7 @@ pub(super) async fn llms_txt(State(app): State<Arc<App>>) -> Response {
     } else {
         text.push_str("\nTools are listed to clients that have logged in.\n");
     }
-    ([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
+    text
 }
 
 /// Tables for unknown plugins. Until the first scan, no plugin is missing.

@@ -20,12 +20,19 @@ pub(super) struct Activity {
     /// The first write that the client did not take, since it last took one.
     stalled: AtomicU64,
     is_http1: AtomicBool,
+    is_http2: AtomicBool,
+    /// Reads and writes that moved something.
+    moved: AtomicU64,
 }
+
+/// The beginning of a connection of HTTP/2 (RFC 9113 §3.4), and of none of HTTP/1.
+const PREFACE: &[u8] = b"PRI ";
 
 impl Activity {
     pub(super) fn start() -> Arc<Self> {
-        let [receiving, stalled] = [0, 0].map(AtomicU64::new);
-        Arc::new(Self { start: Instant::now(), receiving, stalled, is_http1: AtomicBool::new(false) })
+        let [receiving, stalled, moved] = [0; 3].map(AtomicU64::new);
+        let [is_http1, is_http2] = [false; 2].map(AtomicBool::new);
+        Arc::new(Self { start: Instant::now(), receiving, stalled, is_http1, is_http2, moved })
     }
 
     /// The first byte of a head that is not complete yet.
@@ -46,6 +53,21 @@ impl Activity {
     /// True after a request of HTTP/1.
     pub(super) fn is_http1(&self) -> bool {
         self.is_http1.load(Ordering::Relaxed)
+    }
+
+    /// True once HTTP/2 has begun.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// A number that changes with every byte that the client sends or takes.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// Notes bytes that have come, or that the client has taken. Only the connection's own task does.
+    fn note_moved(&self) {
+        self.moved.store(self.moved() + 1, Ordering::Relaxed);
     }
 
     /// The time since which the client has taken no byte of its answer.
@@ -81,7 +103,10 @@ impl WatchedStream {
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Pending => self.activity.mark(&self.activity.stalled),
-            Poll::Ready(_) => self.activity.stalled.store(0, Ordering::Relaxed),
+            Poll::Ready(_) => {
+                self.activity.stalled.store(0, Ordering::Relaxed);
+                self.activity.note_moved();
+            }
         }
     }
 }
@@ -91,6 +116,10 @@ impl AsyncRead for WatchedStream {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, into);
         if into.filled().len() > before {
+            if self.activity.moved() == 0 && into.filled()[before..].starts_with(PREFACE) {
+                self.activity.is_http2.store(true, Ordering::Relaxed);
+            }
+            self.activity.note_moved();
             self.activity.mark(&self.activity.receiving);
         }
         read

@@ -2,6 +2,7 @@
 //!
 //! It knows neither files nor names: a call gets the plugin and its terms.
 
+pub mod address_space;
 pub(super) mod argument_memory;
 pub(super) mod call;
 pub mod engine;

@@ -1,6 +1,7 @@
 //! The contract between the store and its backend: rows, writes, errors, and [`Backend`].
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -126,12 +127,12 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The system refuses it.
-    #[error("store `{}` cannot be used: {cause}", path.display())]
+    #[error("store `{}` cannot be used: {source}", path.display())]
     Unusable {
         /// The file or directory.
         path: PathBuf,
-        /// The system's error.
-        cause: String,
+        /// The system's error, or the backend's with the kind of one.
+        source: io::Error,
     },
     /// Another server has it open.
     #[error("store `{}` is in use by another server{}: stop that one, or give this one a directory of its own with `state.dir`", path.display(), process(*.pid))]

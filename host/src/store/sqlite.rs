@@ -7,6 +7,7 @@
 //! Invariant: a write is answered only after its transaction was committed.
 
 mod check;
+mod horizon;
 mod lock;
 mod open;
 mod rows;
@@ -15,12 +16,13 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::horizon::Horizon;
 use self::worker::{Queue, WeakQueue, Workers};
 use super::contract::{Backend, Committed, Key, Millis, OpenError, SealedRow, SealedWrite, StoreError, Table, now};
 use super::seal::Sealer;
@@ -65,10 +67,12 @@ impl Backend for Sqlite {
 
 /// Sweeps from time to time, and closes the store when `stop` is cancelled.
 async fn maintain(writer: WeakQueue, readers: WeakQueue, stop: CancellationToken) {
+    let mut horizon = Horizon::new(Instant::now(), now());
     while stop.run_until_cancelled(tokio::time::sleep(jittered(SWEEP_INTERVAL))).await.is_some() {
         // No handle is left: the threads end by themselves.
         let Some(writer) = writer.upgrade() else { return };
-        if let Some(Err(error)) = stop.run_until_cancelled(sweep(&writer)).await {
+        let Some(horizon) = horizon.at(Instant::now(), now()) else { continue };
+        if let Some(Err(error)) = stop.run_until_cancelled(sweep(&writer, horizon)).await {
             tracing::warn!(%error, "expired rows not removed from the store");
         }
     }
@@ -79,11 +83,11 @@ async fn maintain(writer: WeakQueue, readers: WeakQueue, stop: CancellationToken
     }
 }
 
-/// Removes expired rows in small transactions, and gives their space back to the system.
-async fn sweep(writer: &Queue) -> Result<(), StoreError> {
+/// Removes rows that had expired by then in small transactions, and gives their space back to the system.
+async fn sweep(writer: &Queue, horizon: Millis) -> Result<(), StoreError> {
     let mut is_changed = false;
     loop {
-        let swept = writer.run(|connection| rows::sweep(connection, now())).await?;
+        let swept = writer.run(move |connection| rows::sweep(connection, horizon)).await?;
         is_changed |= swept.is_changed;
         if !swept.has_more {
             break;

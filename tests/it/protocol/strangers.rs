@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tinymcp_tests::browser::Browser;
 use tinymcp_tests::client::Client;
+use tinymcp_tests::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, head};
 use tinymcp_tests::http::Answer;
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::server::{Server, Site};
@@ -13,12 +14,6 @@ use tinymcp_tests::world::{World, local};
 use tinymcp_tests::{until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-
-/// RFC 9113 §3.4.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// An empty SETTINGS frame.
-const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 
 /// The memory that strangers may make the server hold, and as much again for what the allocator keeps of it.
 const HELD_KIB: u64 = 64 * 1024;
@@ -49,12 +44,6 @@ async fn served_in_time(server: &Server) {
     let asked = Instant::now();
     assert_eq!(server.get("/healthz").await.status, 200);
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
-}
-
-/// A frame (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// Headers of a POST that is to go on, compressed (RFC 7541): one field that is put into the table, and `repeats` more
@@ -195,6 +184,49 @@ async fn unread_bodies_and_heads_do_not_become_memory() {
         most = most.max(resident_kib(&server));
     }
     assert!(most < before + HELD_KIB, "{before} KiB grew to {most} KiB");
+}
+
+#[tokio::test]
+async fn everything_that_strangers_hold_at_once_has_a_bound() {
+    let server = World::of(local()).await.server;
+    served_in_time(&server).await;
+    let before = resident_kib(&server);
+    let opened = [PREFACE, SETTINGS].concat();
+    let no_window = [PREFACE, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
+    let get = |stream: u32, path: &str| {
+        frame(HEADERS, END_STREAM | END_HEADERS, stream, &head("GET", path, &[("accept", "text/html")]))
+    };
+    let each = |make: &dyn Fn(u32) -> Vec<u8>| (0..16).flat_map(|at| make(2 * at + 1)).collect::<Vec<u8>>();
+    let long = format!("/authorize?client_id={}", "c".repeat(10_000));
+    let http1 = |line: &str, more: &str| format!("{line} HTTP/1.1\r\nhost: localhost\r\n{more}").into_bytes();
+    let form = "content-type: application/x-www-form-urlencoded\r\ncontent-length: 65000\r\n\r\n";
+    let all = [
+        // Half of a head, half of a body, and a body that is refused.
+        http1(&format!("GET /{}", "p".repeat(1000)), &format!("x: {}", "h".repeat(62_000))),
+        http1("POST /token", &format!("{form}{}", "x".repeat(64_000))),
+        http1("POST /mcp", &format!("content-length: 8000000\r\n\r\n{}", "x".repeat(500_000))),
+        // Answers that nobody reads.
+        http1(&format!("GET {long}"), "accept: text/html\r\n\r\n").repeat(50),
+        [&no_window[..], &each(&|stream| get(stream, "/"))].concat(),
+        [&no_window[..], &each(&|stream| get(stream, &long))].concat(),
+        // Heads that are small on their way, bodies in large and in small pieces, and half of a head.
+        [&opened[..], &each(&|stream| bomb(stream, "/register", 470))].concat(),
+        [&opened[..], &bomb(1, "/register", 1), &frame(DATA, 0, 1, &vec![b'x'; 15_000]).repeat(4)].concat(),
+        [&opened[..], &bomb(1, "/register", 1), &frame(DATA, 0, 1, b"x").repeat(60_000)].concat(),
+        [&opened[..], &frame(HEADERS, 0, 1, &vec![0xbe; 16_000]), &frame(9, 0, 1, &vec![0xbe; 16_000])].concat(),
+    ];
+    let (mut held, mut most) = (Vec::new(), 0);
+    for last in 10..20 {
+        for sent in &all {
+            held.extend(silent(&server, 4, last, sent).await);
+        }
+        most = most.max(resident_kib(&server));
+    }
+    served_in_time(&server).await;
+    most = most.max(resident_kib(&server));
+    // The places of strangers, half of each protocol.
+    let connections = 96 * (20 + 64);
+    assert!(most < before + HELD_KIB + connections, "{before} KiB grew to {most} KiB");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod shipped;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -139,12 +140,12 @@ impl<F: Fetch + Clone> Documents<F> {
         Self { fetch, cache: Mutex::default() }
     }
 
-    /// The client that the document at `client_id` describes.
+    /// The client that the document at `client_id` describes. A fetch counts against the address of who asks.
     ///
     /// # Errors
     /// [`DocumentError`] if there is no such document, or it breaks a rule.
-    pub async fn client(&self, client_id: &str) -> Result<DocumentClient, DocumentError> {
-        let client = self.document(client_id).await?;
+    pub async fn client(&self, client_id: &str, asker: IpAddr) -> Result<DocumentClient, DocumentError> {
+        let client = self.document(client_id, asker).await?;
         Ok(DocumentClient {
             client_id: client_id.to_owned(),
             name: client.metadata.name.clone(),
@@ -163,8 +164,9 @@ impl<F: Fetch + Clone> Documents<F> {
         client_id: &str,
         assertion: &str,
         audiences: &[&str],
+        asker: IpAddr,
     ) -> Result<Assertion, DocumentError> {
-        let client = self.document(client_id).await?;
+        let client = self.document(client_id, asker).await?;
         let rules = Rules {
             algorithms: client.metadata.algorithms.clone(),
             issuer: Issuer::Is(client_id.to_owned()),
@@ -181,19 +183,19 @@ impl<F: Fetch + Clone> Documents<F> {
         accept(claims.map_err(DocumentError::Token)?, client_id)
     }
 
-    async fn document(&self, client_id: &str) -> Result<Arc<DocumentWithKeys<F>>, DocumentError> {
+    async fn document(&self, client_id: &str, asker: IpAddr) -> Result<Arc<DocumentWithKeys<F>>, DocumentError> {
         let url = document_url(client_id).ok_or(DocumentError::Url)?;
         if let Some(known) = self.cache().fresh(client_id, Instant::now()) {
             return known;
         }
-        let fetched = self.fetch.fetch(&url).await.map_err(DocumentError::Fetch);
-        let fetched = fetched.and_then(|document| Ok((Metadata::read(client_id, &document.body)?, document.max_age)));
+        let fetched = self.fetch.fetch_for(asker, &url).await.map_err(DocumentError::Fetch);
+        let fetched = fetched.and_then(|document| Ok((Metadata::read(client_id, &document.body)?, document)));
         let mut cache = self.cache();
         let now = Instant::now();
         match fetched {
-            Ok((metadata, max_age)) => {
+            Ok((metadata, document)) => {
                 let client = self.with_keys(metadata, cache.last_good(client_id).as_deref());
-                cache.keep(client_id, client.clone(), max_age, now);
+                cache.keep(client_id, client.clone(), &document, now);
                 Ok(client)
             }
             Err(failure) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
+use super::address_space::AddressSpace;
 use super::argument_memory::ArgumentMemory;
 use super::engine::{Cleaning, Engine};
 use super::gate::Gate;
@@ -30,9 +31,20 @@ pub struct Runtime {
 impl Runtime {
     /// Starts the engine with room for `slots` calls at once, and `warm` instances that are kept for further ones.
     ///
+    /// Where the system allows less address space than that needs, there is room for fewer.
+    ///
     /// # Errors
     /// When the processor or the system cannot run WebAssembly code as configured, or no thread can be started.
     pub fn new(slots: u32, warm: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
+        let space = AddressSpace::of(slots.saturating_add(warm));
+        if space.is_too_small() {
+            return Err(wasmtime::Error::msg(space.to_string()));
+        }
+        if space.is_short() {
+            tracing::warn!("{space}");
+        }
+        let slots = slots.min(space.fits());
+        let warm = warm.min(space.fits() - slots);
         let engine = Engine::new(slots.saturating_add(warm), cleaning)?;
         Ok(Self {
             linker: linker(engine.wasm())?,

@@ -26,7 +26,7 @@ impl Lock {
     /// [`OpenError::InUse`] with the process that has it.
     pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
         let path = directory.join("lock");
-        let unusable = |error: io::Error| OpenError::Unusable { path: path.clone(), cause: error.to_string() };
+        let unusable = |error: io::Error| OpenError::Unusable { path: path.clone(), source: error };
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = opened.map_err(unusable)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -55,6 +55,6 @@ impl Lock {
         let written = self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
         written
             .and_then(|()| self.file.sync_all())
-            .map_err(|error| OpenError::Unusable { path: self.path.clone(), cause: error.to_string() })
+            .map_err(|error| OpenError::Unusable { path: self.path.clone(), source: error })
     }
 }

@@ -57,13 +57,13 @@ pub(super) enum Role {
 /// Opens the database of a state directory, or makes it if there never was one.
 pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<OpenDatabase, OpenError> {
     let parent = state.path().join(DIRECTORY);
-    let directory = state.subdirectory(DIRECTORY).map_err(|error| unusable(&parent, &error))?;
+    let directory = state.subdirectory(DIRECTORY).map_err(|error| unusable(&parent, error))?;
     let lock = Lock::take(&directory)?;
     let path = directory.join(FILE);
     if !exists(&path, &lock)? {
         create(&directory, &path, sealer)?;
     }
-    let size = make_private(&path).map_err(|error| unusable(&path, &error))?;
+    let size = make_private(&path).map_err(|error| unusable(&path, error))?;
     let connection = open_ours(&path, sealer)?;
     let is_checked = size <= CHECKED_BEFORE_USE_BYTES;
     if is_checked {
@@ -79,7 +79,7 @@ fn exists(path: &Path, lock: &Lock) -> Result<bool, OpenError> {
     match fs::metadata(path) {
         Ok(file) if file.len() == 0 => damaged("it is empty"),
         Ok(_) => Ok(true),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(path, &error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(path, error)),
         Err(_) if lock.was_signed() || log_of(path).exists() => damaged("it is missing"),
         Err(_) => Ok(false),
     }
@@ -119,10 +119,10 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 fn create(directory: &Path, path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     let draft = path.with_extension("draft");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
-    drop(file.map_err(|error| unusable(&draft, &error))?);
-    write_schema(&draft, sealer).map_err(|error| failure(&draft, &error))?;
+    drop(file.map_err(|error| unusable(&draft, error))?);
+    write_schema(&draft, sealer).map_err(|error| failure(&draft, error))?;
     let renamed = fs::rename(&draft, path).and_then(|()| File::open(directory)?.sync_all());
-    renamed.map_err(|error| unusable(path, &error))
+    renamed.map_err(|error| unusable(path, error))
 }
 
 fn write_schema(draft: &Path, sealer: &Sealer) -> rusqlite::Result<()> {
@@ -139,7 +139,7 @@ fn write_schema(draft: &Path, sealer: &Sealer) -> rusqlite::Result<()> {
 
 /// Opens the file for writing if it is ours, of a schema that is known, and sealed under our key.
 fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
-    let failed = |error: rusqlite::Error| failure(path, &error);
+    let failed = |error: rusqlite::Error| failure(path, error);
     let damaged = |cause: String| OpenError::Damaged { path: path.to_owned(), cause };
     let connection = connect(path, Role::Write).map_err(failed)?;
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
@@ -169,7 +169,7 @@ fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
 
 fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Result<(), OpenError> {
     let path = || path.to_owned();
-    match check::find_fault(connection, sealer, now()).map_err(|error| failure(&path(), &error))? {
+    match check::find_fault(connection, sealer, now()).map_err(|error| failure(&path(), error))? {
         None => Ok(()),
         Some(DatabaseFault::WrongKey) => Err(OpenError::WrongKey { path: path() }),
         Some(DatabaseFault::Damage(cause)) => Err(OpenError::Damaged { path: path(), cause }),
@@ -189,14 +189,26 @@ fn log_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn unusable(path: &Path, error: &io::Error) -> OpenError {
-    OpenError::Unusable { path: path.to_owned(), cause: error.to_string() }
+fn unusable(path: &Path, error: io::Error) -> OpenError {
+    OpenError::Unusable { path: path.to_owned(), source: error }
 }
 
-fn failure(path: &Path, error: &rusqlite::Error) -> OpenError {
-    let (path, cause) = (path.to_owned(), error.to_string());
-    match is_damage(error) {
-        true => OpenError::Damaged { path, cause },
-        false => OpenError::Unusable { path, cause },
+fn failure(path: &Path, error: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match is_damage(&error) {
+        true => OpenError::Damaged { path, cause: error.to_string() },
+        false => OpenError::Unusable { path, source: io::Error::new(kind(&error), error) },
+    }
+}
+
+/// The kind of the system's error behind one of SQLite.
+fn kind(error: &rusqlite::Error) -> io::ErrorKind {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => io::ErrorKind::StorageFull,
+        Some(ErrorCode::OutOfMemory) => io::ErrorKind::OutOfMemory,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => io::ErrorKind::ResourceBusy,
+        Some(ErrorCode::ReadOnly) => io::ErrorKind::ReadOnlyFilesystem,
+        Some(ErrorCode::PermissionDenied) => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
     }
 }

@@ -90,7 +90,7 @@ impl Workers {
             shared: Arc::clone(&shared),
             _running: Some(tracker.token()),
         };
-        let failed = |error: io::Error| OpenError::Unusable { path: path.clone(), cause: error.to_string() };
+        let failed = |error: io::Error| OpenError::Unusable { path: path.clone(), source: error };
 
         let (sender, receiver) = mpsc::channel(QUEUE);
         let writer = Queue { sender, threads: 1 };

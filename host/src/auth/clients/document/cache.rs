@@ -7,10 +7,16 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::{DocumentError, DocumentWithKeys};
-use crate::fetch::FetchError;
+use crate::fetch::{Document, FetchError};
 
-/// Documents that are remembered, failures included. Each may hold 64 KiB; real ones are 1 KiB.
+/// Documents that are remembered, failures included.
 const MAX_ENTRIES: usize = 256;
+
+/// Bytes of all of them. Each may have 64 KiB, and as much again of keys elsewhere; real ones have 1 KiB.
+const MAX_BYTES: usize = 4 << 20;
+
+/// The most that a set of keys takes which is at another URL.
+const REMOTE_KEYS_BYTES: usize = 64 << 10;
 
 /// Bounds of what a document's server says about its age. A document is never asked for more often, so that
 /// `/authorize` is no means to make requests, and its changes are seen within a day.
@@ -38,6 +44,8 @@ struct Entry<F> {
     /// The time until which it may be used if a fetch fails.
     stale_until: Instant,
     used: Instant,
+    /// Its size, about.
+    bytes: usize,
 }
 
 impl<F> Default for DocumentCache<F> {
@@ -64,16 +72,12 @@ impl<F> DocumentCache<F> {
     }
 
     /// Takes a document that was just fetched.
-    pub(super) fn keep(
-        &mut self,
-        client_id: &str,
-        client: Arc<DocumentWithKeys<F>>,
-        max_age: Option<Duration>,
-        now: Instant,
-    ) {
+    pub(super) fn keep(&mut self, client_id: &str, client: Arc<DocumentWithKeys<F>>, fetched: &Document, now: Instant) {
         let [shortest, longest] = FRESH;
-        let fresh_until = now + max_age.unwrap_or(FRESH_BY_DEFAULT).clamp(shortest, longest);
-        let entry = Entry { outcome: Ok(client), fresh_until, stale_until: fresh_until + STALE, used: now };
+        let fresh_until = now + fetched.max_age.unwrap_or(FRESH_BY_DEFAULT).clamp(shortest, longest);
+        let keys = if client.remote_keys.is_some() { REMOTE_KEYS_BYTES } else { 0 };
+        let bytes = fetched.body.len() + keys;
+        let entry = Entry { outcome: Ok(client), fresh_until, stale_until: fresh_until + STALE, used: now, bytes };
         self.insert(client_id, entry);
     }
 
@@ -101,20 +105,24 @@ impl<F> DocumentCache<F> {
         }
         let fresh_until = now + if copy.is_some() { RETRY_BEHIND_COPY } else { RETRY };
         let outcome = copy.ok_or(failure);
-        self.insert(client_id, Entry { outcome: outcome.clone(), fresh_until, stale_until: now, used: now });
+        self.insert(client_id, Entry { outcome: outcome.clone(), fresh_until, stale_until: now, used: now, bytes: 0 });
         outcome
     }
 
     /// Makes room by forgetting the least recently used failure, or document if there is no failure: naming documents
     /// that are not there pushes out none that are.
     fn insert(&mut self, client_id: &str, entry: Entry<F>) {
-        if self.0.len() >= MAX_ENTRIES && !self.0.contains_key(client_id) {
+        self.0.remove(client_id);
+        while self.0.len() >= MAX_ENTRIES || self.bytes() + entry.bytes > MAX_BYTES {
             let oldest = self.0.iter().min_by_key(|(_, entry)| (entry.outcome.is_ok(), entry.used));
-            if let Some(oldest) = oldest.map(|(client_id, _)| client_id.clone()) {
-                self.0.remove(&oldest);
-            }
+            let Some(oldest) = oldest.map(|(client_id, _)| client_id.clone()) else { break };
+            self.0.remove(&oldest);
         }
         self.0.insert(client_id.to_owned(), entry);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.values().map(|entry| entry.bytes).sum()
     }
 
     #[cfg(test)]

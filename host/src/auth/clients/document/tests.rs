@@ -10,6 +10,7 @@ use super::*;
 use crate::fetch::Document;
 
 const CLIENT: &str = "https://app.example/oauth/client.json";
+const ASKER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 const KEYS: &str = "https://app.example/oauth/jwks.json";
 const ISSUER: &str = "https://mcp.example";
 
@@ -208,16 +209,16 @@ fn a_client_with_keys_must_use_them_unless_it_says_otherwise() {
 async fn a_document_is_fetched_once_in_a_while() {
     let (web, documents) = Web::with(CLIENT, &document());
     for _ in 0..3 {
-        let client = documents.client(CLIENT).await.unwrap();
+        let client = documents.client(CLIENT, ASKER).await.unwrap();
         assert_eq!((client.client_id.as_str(), client.name.as_deref()), (CLIENT, Some("App")));
     }
     documents.age(HOUR - MINUTE);
-    documents.client(CLIENT).await.unwrap();
+    documents.client(CLIENT, ASKER).await.unwrap();
     assert_eq!(web.fetches(CLIENT), 1);
 
     web.serve(CLIENT, &with("client_name", "Renamed"));
     documents.age(MINUTE);
-    assert_eq!(documents.client(CLIENT).await.unwrap().name.as_deref(), Some("Renamed"));
+    assert_eq!(documents.client(CLIENT, ASKER).await.unwrap().name.as_deref(), Some("Renamed"));
     assert_eq!(web.fetches(CLIENT), 2);
 }
 
@@ -227,12 +228,12 @@ async fn a_documents_age_is_bounded_on_both_sides() {
         let (web, documents) = Web::with(CLIENT, &document());
         let max_age = Some(Duration::from_secs(max_age));
         web.answer(CLIENT, Ok(Document { body: document().to_string().into(), max_age }));
-        documents.client(CLIENT).await.unwrap();
+        documents.client(CLIENT, ASKER).await.unwrap();
         documents.age(kept);
-        documents.client(CLIENT).await.unwrap();
+        documents.client(CLIENT, ASKER).await.unwrap();
         assert_eq!(web.fetches(CLIENT), 1);
         documents.age(too_long - kept);
-        documents.client(CLIENT).await.unwrap();
+        documents.client(CLIENT, ASKER).await.unwrap();
         assert_eq!(web.fetches(CLIENT), 2);
     }
 }
@@ -240,18 +241,18 @@ async fn a_documents_age_is_bounded_on_both_sides() {
 #[tokio::test]
 async fn a_document_outlives_its_server_by_a_day() {
     let (web, documents) = Web::with(CLIENT, &document());
-    documents.client(CLIENT).await.unwrap();
+    documents.client(CLIENT, ASKER).await.unwrap();
     documents.age(HOUR);
     web.answer(CLIENT, Err(FetchError::Timeout));
-    documents.client(CLIENT).await.unwrap();
-    documents.client(CLIENT).await.unwrap();
+    documents.client(CLIENT, ASKER).await.unwrap();
+    documents.client(CLIENT, ASKER).await.unwrap();
     assert_eq!(web.fetches(CLIENT), 2);
     web.answer(CLIENT, Ok(Document { body: "<html>Are you a robot?</html>".into(), max_age: None }));
     documents.age(5 * MINUTE);
-    documents.client(CLIENT).await.unwrap();
+    documents.client(CLIENT, ASKER).await.unwrap();
     assert_eq!(web.fetches(CLIENT), 3);
     documents.age(24 * HOUR);
-    assert_eq!(documents.client(CLIENT).await, Err(DocumentError::NotJson));
+    assert_eq!(documents.client(CLIENT, ASKER).await, Err(DocumentError::NotJson));
 }
 
 #[tokio::test]
@@ -260,10 +261,10 @@ async fn a_document_that_was_withdrawn_or_broken_is_not_used_any_more() {
     let no_redirects = Document { body: with("redirect_uris", json!([])).to_string().into(), max_age: None };
     for end in [gone(StatusCode::NOT_FOUND), gone(StatusCode::GONE), Ok(no_redirects)] {
         let (web, documents) = Web::with(CLIENT, &document());
-        documents.client(CLIENT).await.unwrap();
+        documents.client(CLIENT, ASKER).await.unwrap();
         documents.age(HOUR);
         web.answer(CLIENT, end);
-        assert!(!documents.client(CLIENT).await.unwrap_err().is_temporary());
+        assert!(!documents.client(CLIENT, ASKER).await.unwrap_err().is_temporary());
     }
 }
 
@@ -272,28 +273,40 @@ async fn failures_are_remembered_shortly() {
     let web = Web::default();
     let documents = Documents::new(web.clone());
     for _ in 0..3 {
-        let error = documents.client(CLIENT).await.unwrap_err();
+        let error = documents.client(CLIENT, ASKER).await.unwrap_err();
         assert!(error.is_temporary());
         assert_eq!(error.outward(), "client metadata document: the document could not be fetched");
     }
     assert_eq!(web.fetches(CLIENT), 1);
     web.answer(CLIENT, Err(FetchError::Limited));
     documents.age(MINUTE);
-    assert!(documents.client(CLIENT).await.is_err());
+    assert!(documents.client(CLIENT, ASKER).await.is_err());
     web.serve(CLIENT, &document());
-    assert!(documents.client(CLIENT).await.is_ok());
+    assert!(documents.client(CLIENT, ASKER).await.is_ok());
 }
 
 #[tokio::test]
 async fn names_of_documents_that_are_not_there_push_out_none_that_are() {
     let (web, documents) = Web::with(CLIENT, &document());
-    documents.client(CLIENT).await.unwrap();
+    documents.client(CLIENT, ASKER).await.unwrap();
     for number in 0..1000 {
-        assert!(documents.client(&format!("https://app.example/{number}")).await.is_err());
+        assert!(documents.client(&format!("https://app.example/{number}"), ASKER).await.is_err());
     }
     assert_eq!(documents.cache.lock().unwrap().len(), 256);
-    documents.client(CLIENT).await.unwrap();
+    documents.client(CLIENT, ASKER).await.unwrap();
     assert_eq!(web.fetches(CLIENT), 1);
+}
+
+#[tokio::test]
+async fn large_documents_push_out_one_another_and_fill_nothing() {
+    let (web, documents) = Web::with(CLIENT, &document());
+    documents.client(CLIENT, ASKER).await.unwrap();
+    for number in 0..200 {
+        let id = format!("https://app.example/{number}");
+        web.serve(&id, &json!({ "client_id": id, "redirect_uris": ["http://127.0.0.1/"], "x": "x".repeat(60_000) }));
+        documents.client(&id, ASKER).await.unwrap();
+    }
+    assert!((60..75).contains(&documents.cache.lock().unwrap().len()));
 }
 
 #[tokio::test]
@@ -302,21 +315,21 @@ async fn known_clients_can_log_in_where_there_is_no_way_out() {
     let web = Web::default();
     let documents = Documents::new(web.clone());
     for _ in 0..2 {
-        let client = documents.client(url).await.unwrap();
+        let client = documents.client(url, ASKER).await.unwrap();
         assert_eq!(client.redirect_uris, ["http://localhost/callback", "http://127.0.0.1/callback"]);
     }
     assert_eq!(web.fetches(url), 1);
     // The real one counts as soon as it can be had.
     web.serve(url, &json!({ "client_id": url, "redirect_uris": ["http://localhost/new"] }));
     documents.age(5 * MINUTE);
-    assert_eq!(documents.client(url).await.unwrap().redirect_uris, ["http://localhost/new"]);
+    assert_eq!(documents.client(url, ASKER).await.unwrap().redirect_uris, ["http://localhost/new"]);
 }
 
 #[tokio::test]
 async fn what_is_no_document_is_not_fetched() {
     let web = Web::default();
     let documents = Documents::new(web.clone());
-    assert_eq!(documents.client("http://app.example/c").await, Err(DocumentError::Url));
+    assert_eq!(documents.client("http://app.example/c", ASKER).await, Err(DocumentError::Url));
     assert!(web.0.lock().unwrap().is_empty());
 }
 
@@ -350,7 +363,7 @@ fn client_with_keys() -> (Web, Documents<Web>) {
 }
 
 async fn verify(documents: &Documents<Web>, assertion: &str) -> Result<Assertion, DocumentError> {
-    documents.verify_assertion(CLIENT, assertion, &[ISSUER, "https://mcp.example/token"]).await
+    documents.verify_assertion(CLIENT, assertion, &[ISSUER, "https://mcp.example/token"], ASKER).await
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Running, file, key};
 use crate::store::conformance::{commit, insert, remove, soon, value};
+use crate::store::contract::now;
 use crate::store::sqlite::sweep;
 use crate::store::{Committed, StoreError, Table, Write};
 
@@ -21,7 +22,7 @@ async fn a_sweep_gives_the_space_of_expired_rows_back() {
     commit(&running.store, [insert(key("kept"), "kept")]).await;
     let size = || fs::metadata(file(dir.path())).unwrap().len();
     assert!(size() > 8 * 1024 * 1024, "{} bytes", size());
-    sweep(&running.writer()).await.unwrap();
+    sweep(&running.writer(), now()).await.unwrap();
     assert!(size() < 2 * 1024 * 1024, "{} bytes", size());
     assert_eq!(value(&running.store, key("kept")).await.as_deref(), Some("kept"));
     running.close().await;
