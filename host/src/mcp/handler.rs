@@ -12,6 +12,7 @@ use rmcp::service::RequestContext;
 use serde_json::json;
 
 use super::discovery::Discovery;
+use super::exchange::Exchange;
 use super::in_flight::InFlight;
 use super::listeners::Listeners;
 use super::preferences::Preferences;
@@ -78,9 +79,10 @@ impl Handler {
         }
     }
 
-    /// The same for a session of its own.
+    /// The same for the session of this task's exchange.
     pub(super) fn for_session(&self) -> Self {
-        Self { preferences: Arc::default(), ..self.clone() }
+        let preferences = Exchange::current().map(|exchange| exchange.preferences()).unwrap_or_default();
+        Self { preferences, ..self.clone() }
     }
 
     pub(super) fn catalog(&self) -> Arc<Catalog> {
