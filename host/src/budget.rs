@@ -192,7 +192,8 @@ impl Held {
         let all = state.bytes.saturating_add(bytes);
         let more = self.account.units(self.part, all)? as usize - state.permit.num_permits();
         // What fits into the same units takes no further ones.
-        let more = self.account.semaphore(self.part).clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX));
+        let more =
+            self.account.semaphore(self.part).clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX));
         state.permit.merge(more.map_err(|_| Overdrawn::Now(self.account.bytes()))?);
         state.bytes = all;
         Ok(())

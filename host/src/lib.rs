@@ -33,6 +33,8 @@ mod diagnosis;
 pub mod fetch;
 mod html;
 pub mod http;
+#[allow(dead_code, reason = "others weigh more with it")]
+mod json_weight;
 mod jwks;
 mod log_limiter;
 mod loopback;

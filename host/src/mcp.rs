@@ -23,6 +23,7 @@ mod listen;
 mod listener_places;
 mod listeners;
 mod listing;
+mod lists;
 mod message;
 mod plain_call;
 mod preferences;

@@ -111,6 +111,7 @@ impl Server {
             max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
             sessions_per_person: config.server.sessions_per_person.get(),
             connections: config.server.connections.get(),
+            list_page: config.server.list_page.get(),
             tracker: &tasks,
             draining: draining.clone(),
             closed: closed.clone(),

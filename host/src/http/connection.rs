@@ -158,7 +158,8 @@ impl Connection {
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(Arc::clone(&active));
             let router = self.routes.for_request(request.headers());
-            (active, Some(router.oneshot(request)))
+            // Boxed, since hyper keeps the room of this future for as long as the connection.
+            (active, Some(Box::pin(router.oneshot(request))))
         });
         async move {
             // Only on HTTP/2; its client may try again (RFC 9113 §8.7).

@@ -32,6 +32,7 @@ use super::in_flight::InFlight;
 use super::listen::Listening;
 use super::listener_places::ListenerPlace;
 use super::listeners::Listeners;
+use super::lists::Lists;
 use super::message::{Era, Message, Target, handshake};
 use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
@@ -54,6 +55,7 @@ pub struct Endpoint {
     sessions: Arc<Sessions>,
     /// Plain calls of typed tools, of both eras.
     plain_calls: PlainCalls,
+    lists: Arc<Lists>,
     listeners: Arc<Listeners>,
     listening: Listening,
     discovery: Discovery,
@@ -82,6 +84,8 @@ pub struct Parameters<'a> {
     pub sessions_per_person: usize,
     /// Connections that may be open at once.
     pub connections: usize,
+    /// Items of a list in one answer.
+    pub list_page: usize,
     /// Runs the tasks.
     pub tracker: &'a TaskTracker,
     /// Streams that only wait for changes end when this is cancelled.
@@ -119,23 +123,31 @@ impl Endpoint {
             discovery_tools,
             sessions_per_person,
             connections,
+            list_page,
             tracker,
             draining,
             closed,
         } = parameters;
         let listeners = Listeners::start(&plugins, rules, connections, tracker, draining.clone());
         let budgets = Budgets::new(max_body_bytes);
-        let tasks = Tasks::default();
+        let tasks = Tasks::new(budgets.clone());
         let ending = tasks.clone();
         let end = closed.clone();
         tracker.spawn(async move {
-            end.cancelled().await;
+            end.run_until_cancelled(ending.forget_old()).await;
             ending.close();
         });
         let discovery = Discovery::from(discovery_tools);
         let (detachable, in_flight) = (InFlight::default(), InFlight::default());
-        let handler =
-            Handler::new(plugins.clone(), Arc::clone(&listeners), state, tasks, discovery, detachable.clone());
+        let handler = Handler::new(
+            plugins.clone(),
+            Arc::clone(&listeners),
+            state,
+            tasks,
+            (discovery, list_page),
+            detachable.clone(),
+        );
+        let lists = Arc::clone(&handler.lists);
         let plain_calls = PlainCalls::new(plugins.clone(), handler.server(), in_flight.clone());
         let listening = Listening::new(Arc::clone(&listeners), budgets, handler.server().clone());
         let in_flight = (in_flight, detachable);
@@ -163,7 +175,19 @@ impl Endpoint {
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        Self { max_body_bytes, plugins, sessions, plain_calls, listeners, listening, discovery, stateful, streaming, stateless }
+        Self {
+            max_body_bytes,
+            plugins,
+            sessions,
+            plain_calls,
+            lists,
+            listeners,
+            listening,
+            discovery,
+            stateful,
+            streaming,
+            stateless,
+        }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -210,6 +234,11 @@ impl Endpoint {
         let is_modern = message.era.is_modern();
         let prefers_streams = headers::prefers_streams(&parts.headers);
         if !prefers_streams && let Some(answer) = self.plain_calls.serve(&message, principal, &parts.headers).await {
+            return Ok(answer);
+        }
+        if !prefers_streams
+            && let Some(answer) = self.lists.serve(&message, &body, &self.plugins.catalog(), principal, &parts.headers)
+        {
             return Ok(answer);
         }
         if let Some(answer) = self.listening.serve(&message, &body, principal, &parts.headers) {
@@ -302,9 +331,9 @@ impl Endpoint {
     }
 
     fn enter(&self, principal: &Principal) -> Result<ListenerPlace, Box<Response>> {
-        self.listeners.enter(principal).map_err(|no_place| {
-            Box::new(answer::error_response(StatusCode::TOO_MANY_REQUESTS, &no_place.to_string()))
-        })
+        self.listeners
+            .enter(principal)
+            .map_err(|no_place| Box::new(answer::error_response(StatusCode::TOO_MANY_REQUESTS, &no_place.to_string())))
     }
 
     async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
@@ -375,6 +404,7 @@ mod tests {
             discovery_tools: false,
             sessions_per_person: 1,
             connections: 1,
+            list_page: 1,
             tracker: &tracker,
             draining: stop.clone(),
             closed: stop.clone(),

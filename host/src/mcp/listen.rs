@@ -28,7 +28,7 @@ use super::answer::{self, Code};
 use super::listeners::{Listener, Listeners};
 use super::message::Message;
 use super::plain_call;
-use super::subscriptions::{MAX_SUBSCRIPTIONS, MAX_SUBSCRIPTION_BYTES, TooMany};
+use super::subscriptions::{MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS, TooMany};
 use crate::budget::{Budgets, Held, Part};
 use crate::principal::Principal;
 
@@ -192,8 +192,7 @@ fn events(
                 Next::Changes => match tokio::time::timeout(KEEP_ALIVE, listener.next()).await {
                     Err(_) => (COMMENT, Next::Changes),
                     Ok(Some(changes)) => {
-                        let events: Vec<Bytes> =
-                            changes.into_iter().map(|change| notification(change, &id)).collect();
+                        let events: Vec<Bytes> = changes.into_iter().map(|change| notification(change, &id)).collect();
                         (events.concat().into(), Next::Changes)
                     }
                     Ok(None) => {

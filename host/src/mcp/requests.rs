@@ -18,8 +18,11 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use serde::de::DeserializeOwned;
 
-use super::handler::{Handler, is_modern, principal, shows, unless_cancelled};
+use super::handler::{Handler, is_modern, principal, unless_cancelled};
+use super::listing::shows;
+use super::lists::List;
 use super::{listing, request_channel};
 
 /// The methods of this server that have parameters. rmcp takes a request with wrong parameters for one of an unknown
@@ -45,6 +48,18 @@ const METHODS: [&str; 15] = [
 /// The same, of clients of the older protocol alone.
 const LEGACY_METHODS: [&str; 4] = ["initialize", "resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
 
+impl Handler {
+    fn list<T: DeserializeOwned>(
+        &self,
+        list: List,
+        request: Option<PaginatedRequestParams>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<T, ErrorData> {
+        let cursor = request.and_then(|request| request.cursor);
+        self.lists.result(list, cursor.as_deref(), is_modern(context), &self.catalog(), principal(context)?)
+    }
+}
+
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         (*self.info).clone()
@@ -56,16 +71,10 @@ impl ServerHandler for Handler {
 
     async fn list_tools(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let principal = principal(&context)?;
-        let catalog = self.catalog();
-        let visible = catalog.tools().iter().filter(|tool| shows(&tool.served, principal));
-        let tools = visible.map(|tool| listing::tool(tool)).chain(self.discovery.tools());
-        let mut result = ListToolsResult::with_all_items(tools.collect());
-        result.meta = self.meta(&context);
-        Ok(result)
+        self.list(List::Tools, request, &context)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -110,12 +119,10 @@ impl ServerHandler for Handler {
 
     async fn list_prompts(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let mut result = ListPromptsResult::with_all_items(prompts::list(self, principal(&context)?)?);
-        result.meta = self.meta(&context);
-        Ok(result)
+        self.list(List::Prompts, request, &context)
     }
 
     async fn get_prompt(
@@ -128,23 +135,18 @@ impl ServerHandler for Handler {
 
     async fn list_resources(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let mut result = ListResourcesResult::with_all_items(resources::list(self, principal(&context)?)?);
-        result.meta = self.meta(&context);
-        Ok(result)
+        self.list(List::Resources, request, &context)
     }
 
     async fn list_resource_templates(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let templates = resources::list_templates(self, principal(&context)?)?;
-        let mut result = ListResourceTemplatesResult::with_all_items(templates);
-        result.meta = self.meta(&context);
-        Ok(result)
+        self.list(List::Templates, request, &context)
     }
 
     async fn read_resource(

@@ -86,8 +86,7 @@ impl Sessions {
         let (key, roster, restoring) = (SessionKey::of(state), Roster::new(per_person), Arc::default());
         let live = Mutex::default();
         let stop = draining.clone();
-        let sessions =
-            Arc::new(Self { live, key, roster, restoring, plain_calls, detachable, listeners, draining });
+        let sessions = Arc::new(Self { live, key, roster, restoring, plain_calls, detachable, listeners, draining });
         let swept = Arc::clone(&sessions);
         tracker.spawn(async move { stop.run_until_cancelled(swept.sweep()).await });
         sessions
@@ -105,9 +104,9 @@ impl Sessions {
         let over: Vec<RmcpId> = {
             let sessions = self.live();
             let is_over = |id: &RmcpId, unused: Duration| {
-                sessions.get(id).is_none_or(|live| {
-                    !live.is_in_use() && (unused >= with_wishes || live.preferences().are_default())
-                })
+                sessions
+                    .get(id)
+                    .is_none_or(|live| !live.is_in_use() && (unused >= with_wishes || live.preferences().are_default()))
             };
             unused.into_iter().filter(|(id, unused)| is_over(id, *unused)).map(|(id, _)| id).collect()
         };

@@ -126,7 +126,8 @@ mod tests {
             assert!(read(json!({ "params": params }).to_string().as_bytes()).is_none(), "{params}");
         }
         let long = "v".repeat(4096);
-        let params = json!({ "protocolVersion": long, "capabilities": {}, "clientInfo": { "name": "x", "version": "1" } });
+        let params =
+            json!({ "protocolVersion": long, "capabilities": {}, "clientInfo": { "name": "x", "version": "1" } });
         let kept = read(json!({ "params": params }).to_string().as_bytes()).unwrap();
         assert_eq!(kept.protocol_version.as_str(), "unknown");
     }
