@@ -158,6 +158,8 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         state: &state,
         max_body_bytes: 1 << 20,
         sessions_per_person: 8,
+        connections: 64,
+        list_page: 1000,
         tracker: &tasks,
         draining: never.clone(),
         closed: never.clone(),

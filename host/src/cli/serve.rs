@@ -115,6 +115,8 @@ impl Server {
             discovery_tools: config.server.discovery_tools,
             max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
             sessions_per_person: config.server.sessions_per_person.get(),
+            connections: config.server.connections.get(),
+            list_page: config.server.list_page.get(),
             tracker: &tasks,
             draining: draining.clone(),
             closed: closed.clone(),

@@ -73,6 +73,8 @@ table! {
         discovery_tools: bool = false,
         /// Sessions that one person may have open with clients of the older protocol.
         sessions_per_person: Positive<Count> = 256,
+        /// Items of a list in one answer; a client asks for the rest with the cursor that it gets.
+        list_page: Positive<Count> = 1000,
     }
 }
 

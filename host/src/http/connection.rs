@@ -159,7 +159,8 @@ impl Connection {
                 return (active, None);
             }
             let request = RequestBody::of(request, &active, &self.drains).map(Body::new);
-            let answer = self.routes.clone().answer(request, peer, Arc::clone(&active));
+            // Boxed, since hyper keeps the room of this future for as long as the connection.
+            let answer = Box::pin(self.routes.clone().answer(request, peer, Arc::clone(&active)));
             (active, Some(answer))
         });
         async move {

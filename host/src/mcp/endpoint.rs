@@ -29,8 +29,11 @@ use super::exchange::{Exchange, Handshake};
 use super::handler::Handler;
 use super::headers;
 use super::in_flight::InFlight;
+use super::listen::Listening;
+use super::listener_places::ListenerPlace;
 use super::listeners::Listeners;
-use super::message::{Era, Message, Target};
+use super::lists::Lists;
+use super::message::{Era, Message, Target, handshake};
 use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
 use super::tasks::Tasks;
@@ -58,6 +61,9 @@ pub struct Endpoint {
     sessions: Arc<Sessions>,
     /// Plain calls of typed tools, of both eras.
     plain_calls: PlainCalls,
+    lists: Arc<Lists>,
+    listeners: Arc<Listeners>,
+    listening: Listening,
     discovery: Discovery,
     /// Modern requests, and legacy ones that have a session or begin one.
     stateful: StreamableHttpService<Handler, Sessions>,
@@ -82,6 +88,10 @@ pub struct Parameters<'a> {
     pub discovery_tools: bool,
     /// Sessions of one person that are kept in memory.
     pub sessions_per_person: usize,
+    /// Connections that may be open at once.
+    pub connections: usize,
+    /// Items of a list in one answer.
+    pub list_page: usize,
     /// Runs the tasks.
     pub tracker: &'a TaskTracker,
     /// Streams that only wait for changes end when this is cancelled.
@@ -118,23 +128,37 @@ impl Endpoint {
             max_body_bytes,
             discovery_tools,
             sessions_per_person,
+            connections,
+            list_page,
             tracker,
             draining,
             closed,
         } = parameters;
-        let listeners = Listeners::start(&plugins, rules, tracker, draining.clone());
-        let tasks = Tasks::default();
+        let listeners = Listeners::start(&plugins, rules, connections, tracker, draining.clone());
+        let budgets = Budgets::new(max_body_bytes);
+        let tasks = Tasks::new(budgets.clone());
         let ending = tasks.clone();
         let end = closed.clone();
         tracker.spawn(async move {
-            end.cancelled().await;
+            end.run_until_cancelled(ending.forget_old()).await;
             ending.close();
         });
         let discovery = Discovery::from(discovery_tools);
         let (detachable, in_flight) = (InFlight::default(), InFlight::default());
-        let handler = Handler::new(plugins.clone(), listeners, state, tasks, discovery, detachable.clone());
+        let handler = Handler::new(
+            plugins.clone(),
+            Arc::clone(&listeners),
+            state,
+            tasks,
+            (discovery, list_page),
+            detachable.clone(),
+        );
+        let lists = Arc::clone(&handler.lists);
         let plain_calls = PlainCalls::new(plugins.clone(), handler.server(), in_flight.clone());
-        let sessions = Sessions::new(state, sessions_per_person, in_flight, detachable, draining);
+        let listening = Listening::new(Arc::clone(&listeners), budgets.clone(), handler.server().clone());
+        let in_flight = (in_flight, detachable);
+        let sessions =
+            Sessions::start(state, sessions_per_person, in_flight, Arc::clone(&listeners), tracker, draining);
         let config = || {
             // Host and Origin are checked for all routes in one place, see `http::guard`.
             let mut config = StreamableHttpServerConfig::default()
@@ -157,8 +181,20 @@ impl Endpoint {
             Arc::new(NeverSessionManager::default()),
             config().with_legacy_session_mode(false),
         );
-        let budgets = Budgets::new(max_body_bytes);
-        Self { max_body_bytes, budgets, plugins, sessions, plain_calls, discovery, stateful, streaming, stateless }
+        Self {
+            max_body_bytes,
+            budgets,
+            plugins,
+            sessions,
+            plain_calls,
+            lists,
+            listeners,
+            listening,
+            discovery,
+            stateful,
+            streaming,
+            stateless,
+        }
     }
 
     /// Serves one request, whose [`Principal`] is in its extensions.
@@ -215,7 +251,20 @@ impl Endpoint {
         {
             return Ok(answer);
         }
+        if !prefers_streams
+            && let Some(answer) = self.lists.serve(&message, &body, &self.plugins.catalog(), principal, &parts.headers)
+        {
+            return Ok(answer);
+        }
+        if let Some(answer) = self.listening.serve(&message, &body, principal, &parts.headers) {
+            return Ok(answer);
+        }
         self.require_scopes(principal, &message)?;
+        // The service gets no more of a handshake than is kept of it.
+        let body = match (&handshake, &message.id) {
+            (Handshake::Now(initialize), Some(id)) if message.is_versioned => handshake::message(id, initialize),
+            _ => body.clone(),
+        };
         let is_sessionless = matches!(message.era, Era::Sessionless);
         let body = if self.is_in_vain(principal, &message) { without_arguments(&message, &body) } else { body.clone() };
         // rmcp reads the body once more by itself, and makes values of all of it.
@@ -231,7 +280,7 @@ impl Endpoint {
         parts.headers.insert(ACCEPT, ACCEPT_BOTH);
         parts.extensions.insert(memory.clone());
         let request = Request::from_parts(parts, Full::new(body.clone()));
-        let exchange = Exchange::new(principal, handshake, prefers_streams);
+        let exchange = Exchange::of_message(principal, handshake, prefers_streams);
         // In a box: a plain call does not need it, and carries what it could be about.
         let response = Box::pin(async {
             if is_sessionless {
@@ -310,16 +359,24 @@ impl Endpoint {
         if headers::accept_events(&parts.headers) {
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
-        let exchange = Exchange::new(principal, handshake, false);
+        let place = self.enter(principal)?;
+        let exchange = Exchange::without_message(principal, handshake);
+        exchange.keep_place(place);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
         Ok(exchange.finish(response).await)
     }
 
+    fn enter(&self, principal: &Principal) -> Result<ListenerPlace, Box<Response>> {
+        self.listeners
+            .enter(principal)
+            .map_err(|no_place| Box::new(answer::error_response(StatusCode::TOO_MANY_REQUESTS, &no_place.to_string())))
+    }
+
     async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
         let (parts, _) = request.into_parts();
         let session = headers::session_id(&parts.headers).map(str::to_owned);
-        let exchange = Exchange::new(principal, self.handshake(principal, &parts.headers)?, false);
+        let exchange = Exchange::without_message(principal, self.handshake(principal, &parts.headers)?);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
         let mut answer = exchange.finish(response).await;
@@ -407,6 +464,8 @@ mod tests {
             max_body_bytes: 1 << 20,
             discovery_tools: false,
             sessions_per_person: 1,
+            connections: 1,
+            list_page: 1,
             tracker: &tracker,
             draining: stop.clone(),
             closed: stop.clone(),

@@ -4,8 +4,9 @@
 //! and proxies prefer plain JSON for it. So the session manager, which sees the messages, leaves a lone response here,
 //! and the endpoint, which sees the HTTP response, sends it as JSON.
 
+use std::any::Any;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -17,6 +18,8 @@ use rmcp::model::{InitializeRequestParams, ServerJsonRpcMessage};
 use tokio::sync::OwnedMutexGuard;
 
 use super::answer::{APPLICATION_JSON, Code, rpc_error};
+use super::listener_places::ListenerPlace;
+use super::preferences::Preferences;
 use crate::principal::Principal;
 
 tokio::task_local! {
@@ -26,16 +29,21 @@ tokio::task_local! {
 
 /// The state that both sides share.
 pub(super) struct Exchange {
-    /// The owner of its session, see [`Principal::session`].
-    pub(super) owner: [u8; 32],
-    /// The person behind it, see [`Principal::person`].
-    pub(super) person: [u8; 32],
-    pub(super) handshake: Handshake,
+    principal: Arc<Principal>,
+    handshake: Handshake,
+    /// It carries a message, which rmcp's service of its session answers.
+    needs_service: bool,
     /// The client names streams before JSON.
     prefers_streams: bool,
+    /// The wishes of the session's client.
+    preferences: OnceLock<Arc<Preferences>>,
     reply: Mutex<Option<ServerJsonRpcMessage>>,
     /// Held while the exchange makes a session again.
     turn: Mutex<Option<OwnedMutexGuard<()>>>,
+    /// The place of a response that is an open event stream.
+    place: Mutex<Option<ListenerPlace>>,
+    /// Keeps the session's service for as long as the exchange.
+    in_use: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 /// The handshake of a request's session.
@@ -49,9 +57,78 @@ pub(super) enum Handshake {
 }
 
 impl Exchange {
-    pub(super) fn new(principal: &Principal, handshake: Handshake, prefers_streams: bool) -> Arc<Self> {
-        let (owner, person) = (principal.session(), principal.person());
-        Arc::new(Self { owner, person, handshake, prefers_streams, reply: Mutex::default(), turn: Mutex::default() })
+    /// An exchange for a message.
+    pub(super) fn of_message(principal: &Arc<Principal>, handshake: Handshake, prefers_streams: bool) -> Arc<Self> {
+        Self::new(principal, handshake, true, prefers_streams)
+    }
+
+    /// An exchange for a request without a message.
+    pub(super) fn without_message(principal: &Arc<Principal>, handshake: Handshake) -> Arc<Self> {
+        Self::new(principal, handshake, false, false)
+    }
+
+    fn new(principal: &Arc<Principal>, handshake: Handshake, needs_service: bool, prefers_streams: bool) -> Arc<Self> {
+        let principal = Arc::clone(principal);
+        Arc::new(Self {
+            principal,
+            handshake,
+            needs_service,
+            prefers_streams,
+            preferences: OnceLock::new(),
+            reply: Mutex::default(),
+            turn: Mutex::default(),
+            place: Mutex::default(),
+            in_use: Mutex::default(),
+        })
+    }
+
+    /// The sender of the request.
+    pub(super) fn principal(&self) -> Arc<Principal> {
+        Arc::clone(&self.principal)
+    }
+
+    /// The owner of its session, see [`Principal::session`].
+    pub(super) fn owner(&self) -> [u8; 32] {
+        self.principal.session()
+    }
+
+    /// The person behind it, see [`Principal::person`].
+    pub(super) fn person(&self) -> [u8; 32] {
+        self.principal.person()
+    }
+
+    pub(super) fn handshake(&self) -> &Handshake {
+        &self.handshake
+    }
+
+    /// True if rmcp's service of the session has to answer.
+    pub(super) fn needs_service(&self) -> bool {
+        self.needs_service
+    }
+
+    /// The wishes of the session's client: those that it has stated, or none yet.
+    pub(super) fn preferences(&self) -> Arc<Preferences> {
+        Arc::clone(self.preferences.get_or_init(Arc::default))
+    }
+
+    /// Continues with the wishes of a session in memory.
+    pub(super) fn continue_with(&self, preferences: Arc<Preferences>) {
+        let _ = self.preferences.set(preferences);
+    }
+
+    /// Keeps the place for an event stream until the stream takes it.
+    pub(super) fn keep_place(&self, place: ListenerPlace) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+    }
+
+    /// Takes the place for the event stream of the response.
+    pub(super) fn take_place(&self) -> Option<ListenerPlace> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps the use of a service until the exchange is over.
+    pub(super) fn keep_use(&self, in_use: impl Send + 'static) {
+        *self.in_use.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(in_use));
     }
 
     /// True if an answer of one message is to be a stream too.

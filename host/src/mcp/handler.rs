@@ -12,16 +12,17 @@ use rmcp::service::RequestContext;
 use serde_json::json;
 
 use super::discovery::Discovery;
+use super::exchange::Exchange;
 use super::in_flight::InFlight;
 use super::listeners::Listeners;
+use super::lists::Lists;
 use super::preferences::Preferences;
 use super::request_channel::RequestChannel;
 use super::request_state::{Purpose, RequestStates};
 use super::tasks::Tasks;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
-use crate::plugins::served::Served;
-use crate::principal::{Access, Principal};
+use crate::principal::Principal;
 use crate::state::StateDir;
 
 const INSTRUCTIONS: &str = "The tools of this server are plugins that can be added, replaced and removed while it runs: \
@@ -36,6 +37,7 @@ pub(super) struct Handler {
     states: Arc<RequestStates>,
     pub(super) tasks: Tasks,
     pub(super) discovery: Discovery,
+    pub(super) lists: Arc<Lists>,
     detachable: InFlight,
     /// Preferences of this session's client; without a session there are none.
     pub(super) preferences: Arc<Preferences>,
@@ -47,7 +49,7 @@ impl Handler {
         listeners: Arc<Listeners>,
         state: &StateDir,
         tasks: Tasks,
-        discovery: Discovery,
+        (discovery, list_page): (Discovery, usize),
         detachable: InFlight,
     ) -> Self {
         let capabilities = ServerCapabilities::builder()
@@ -69,6 +71,7 @@ impl Handler {
         Self {
             plugins,
             listeners,
+            lists: Arc::new(Lists::new(discovery, &info.server_info, list_page)),
             info: Arc::new(info),
             states: Arc::new(RequestStates::new(state)),
             tasks,
@@ -78,9 +81,10 @@ impl Handler {
         }
     }
 
-    /// The same for a session of its own.
+    /// The same for the session of this task's exchange.
     pub(super) fn for_session(&self) -> Self {
-        Self { preferences: Arc::default(), ..self.clone() }
+        let preferences = Exchange::current().map(|exchange| exchange.preferences()).unwrap_or_default();
+        Self { preferences, ..self.clone() }
     }
 
     pub(super) fn catalog(&self) -> Arc<Catalog> {
@@ -125,12 +129,6 @@ pub(super) fn principal(context: &RequestContext<RoleServer>) -> Result<&Arc<Pri
     parts
         .and_then(|parts| parts.extensions.get::<Arc<Principal>>())
         .ok_or_else(|| ErrorData::internal_error("the request has no principal", None))
-}
-
-/// True if lists show a thing of a plugin to this person. They also show a thing that needs further scopes: its use
-/// makes the client ask for them.
-pub(super) fn shows(served: &Served, principal: &Principal) -> bool {
-    principal.access(served.scopes()) != Access::Never
 }
 
 /// Stops work whose client has cancelled it or gone away; the answer to that reaches nobody.

@@ -1,28 +1,30 @@
 //! Notifications of changes: one per change of a list or a resource, and none if a list stays the same.
+//!
+//! Nobody who reads slowly holds anybody up, and nothing piles up for them: a modern client's changes are looked at when
+//! its stream takes them, and what a legacy session is told waits in its bounded event stream.
 
 mod changes;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rmcp::RoleServer;
-use rmcp::model::ResourceUpdatedNotificationParam;
-use rmcp::service::{Peer, SubscriptionContext, SubscriptionSendError};
+use rmcp::model::{
+    PromptListChangedNotification, ResourceListChangedNotification, ResourceUpdatedNotification,
+    ResourceUpdatedNotificationParam, ServerNotification, SubscriptionFilter, ToolListChangedNotification,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::changes::{Announcement, Changes, Lists};
+use super::event_stream::EventStream;
+use super::listener_places::{ListenerPlace, ListenerPlaces, NoPlace};
 use super::preferences::Preferences;
 use crate::plugins::Plugins;
 use crate::plugins::announcements::ResourceUpdated;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::served::Served;
 use crate::principal::{self, Principal};
-
-/// A legacy client that does not take a notification within so long misses it.
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The clients that wait for changes.
 ///
@@ -31,19 +33,29 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Listeners {
     plugins: Plugins,
     rules: watch::Receiver<()>,
-    /// By session id: a client that sends `initialized` twice is told once.
-    sessions: Mutex<HashMap<String, LegacySession>>,
+    places: Arc<ListenerPlaces>,
+    /// By session id.
+    sessions: Mutex<HashMap<Arc<str>, LegacySession>>,
     draining: CancellationToken,
 }
 
 /// A legacy session.
-#[derive(Clone)]
 struct LegacySession {
-    peer: Peer<RoleServer>,
+    stream: EventStream,
     preferences: Arc<Preferences>,
     principal: Arc<Principal>,
     /// The reach that its lists were last made for.
     reach: Reach,
+}
+
+/// A modern client in its `subscriptions/listen` request.
+pub(super) struct Listener {
+    listeners: Arc<Listeners>,
+    changes: Changes,
+    accepted: SubscriptionFilter,
+    principal: Arc<Principal>,
+    reach: Reach,
+    place: ListenerPlace,
 }
 
 /// The scopes that a person could hold: with the catalog, they make the person's lists.
@@ -61,6 +73,15 @@ impl Reach {
 }
 
 impl Lists {
+    fn notifications(self) -> Vec<ServerNotification> {
+        let tools = || ServerNotification::ToolListChangedNotification(ToolListChangedNotification::default());
+        let prompts = || ServerNotification::PromptListChangedNotification(PromptListChangedNotification::default());
+        let resources =
+            || ServerNotification::ResourceListChangedNotification(ResourceListChangedNotification::default());
+        let all = [self.tools.then(tools), self.prompts.then(prompts), self.resources.then(resources)];
+        all.into_iter().flatten().collect()
+    }
+
     /// The lists that have changed for a person whose scopes have changed.
     fn of_other_reach(catalog: &Catalog, before: &Reach, now: &Reach) -> Self {
         let differs = |served: &Served| before.covers(served) != now.covers(served);
@@ -74,57 +95,61 @@ impl Lists {
 }
 
 impl Listeners {
-    /// Starts the task that tells legacy sessions, on `tracker` until `draining`.
+    /// Starts the task that tells legacy sessions, on `tracker` until `draining`; on a server with so many
+    /// `connections`.
     pub(super) fn start(
         plugins: &Plugins,
         rules: watch::Receiver<()>,
+        connections: usize,
         tracker: &TaskTracker,
         draining: CancellationToken,
     ) -> Arc<Self> {
-        let (plugins, sessions) = (plugins.clone(), Mutex::default());
-        let listeners = Arc::new(Self { plugins, rules, sessions, draining: draining.clone() });
+        let (plugins, sessions, places) = (plugins.clone(), Mutex::default(), ListenerPlaces::new(connections));
+        let listeners = Arc::new(Self { plugins, rules, places, sessions, draining: draining.clone() });
         let telling = Arc::clone(&listeners);
         let mut changes = listeners.changes();
         tracker.spawn(async move { draining.run_until_cancelled(telling.tell_sessions(&mut changes)).await });
         listeners
     }
 
-    /// Adds a legacy session that has finished its handshake.
+    /// Takes a place for an event stream of this person.
+    ///
+    /// # Errors
+    /// There is none for them.
+    pub(super) fn enter(&self, principal: &Principal) -> Result<ListenerPlace, NoPlace> {
+        self.places.enter(principal.person())
+    }
+
+    /// Adds a legacy session.
     pub(super) fn add(
         &self,
-        id: &str,
-        peer: Peer<RoleServer>,
+        id: &Arc<str>,
+        stream: EventStream,
         preferences: Arc<Preferences>,
         principal: Arc<Principal>,
     ) {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|_, session| !session.peer.is_transport_closed());
         let reach = Reach::of(&principal);
-        sessions.insert(id.to_owned(), LegacySession { peer, preferences, principal, reach });
+        self.sessions().insert(Arc::clone(id), LegacySession { stream, preferences, principal, reach });
     }
 
-    /// Tells one modern client of changes until it goes away or the server stops.
-    pub(super) async fn listen(&self, subscription: &SubscriptionContext, principal: &Principal) {
-        let mut changes = self.changes();
-        let mut reach = Reach::of(principal);
-        loop {
-            let change = tokio::select! {
-                () = subscription.cancelled() => return,
-                // A returned subscription gets its final result, by which the client knows that the end was intended.
-                () = self.draining.cancelled() => return,
-                () = principal.turned_away(&[]) => return,
-                change = changes.next() => change,
-            };
-            let Some(change) = change else { return };
-            let told = match change {
-                Announcement::Lists(lists) => tell_subscription(subscription, lists).await,
-                Announcement::Rules => tell_subscription(subscription, self.follow(&mut reach, principal)).await,
-                Announcement::Resource(updated) => self.tell_update(subscription, principal, &updated).await,
-            };
-            if told.is_err() {
-                return;
-            }
-        }
+    /// Forgets a legacy session.
+    pub(super) fn remove(&self, id: &str) {
+        self.sessions().remove(id);
+    }
+
+    /// Begins to listen for a modern client.
+    pub(super) fn listen(
+        self: &Arc<Self>,
+        accepted: SubscriptionFilter,
+        principal: &Arc<Principal>,
+        place: ListenerPlace,
+    ) -> Listener {
+        let (changes, reach) = (self.changes(), Reach::of(principal));
+        Listener { listeners: Arc::clone(self), changes, accepted, principal: Arc::clone(principal), reach, place }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Arc<str>, LegacySession>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn changes(&self) -> Changes {
@@ -142,19 +167,6 @@ impl Listeners {
         lists
     }
 
-    async fn tell_update(
-        &self,
-        subscription: &SubscriptionContext,
-        principal: &Principal,
-        updated: &ResourceUpdated,
-    ) -> Result<(), SubscriptionSendError> {
-        let wanted = &subscription.accepted().resource_subscriptions;
-        if wanted.iter().flatten().any(|uri| **uri == *updated.uri) && self.may_know(updated, principal) {
-            subscription.sink().notify_resource_updated(updated.uri.to_string()).await?;
-        }
-        Ok(())
-    }
-
     /// True if the resource is the plugin's own, and this person may read it.
     fn may_know(&self, updated: &ResourceUpdated, principal: &Principal) -> bool {
         let catalog = self.plugins.catalog();
@@ -168,62 +180,72 @@ impl Listeners {
 
     async fn tell_sessions(&self, changes: &mut Changes) {
         while let Some(change) = changes.next().await {
-            let sends = self.to_tell(&change);
-            let sends = sends.iter().map(|(session, lists)| async {
-                tokio::time::timeout(SEND_TIMEOUT, self.tell(session, *lists, &change)).await
-            });
-            futures::future::join_all(sends).await;
+            for session in self.sessions().values_mut() {
+                for notification in self.told_to(session, &change) {
+                    session.stream.tell(notification);
+                }
+            }
         }
     }
 
-    /// All sessions, each with its lists that have changed.
-    fn to_tell(&self, change: &Announcement) -> Vec<(LegacySession, Lists)> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.retain(|_, session| !session.peer.is_transport_closed());
-        let with_lists = sessions.values_mut().map(|session| {
-            let lists = match change {
-                Announcement::Lists(lists) => *lists,
-                Announcement::Rules => self.follow(&mut session.reach, &session.principal),
-                Announcement::Resource(_) => Lists::default(),
-            };
-            (session.clone(), lists)
-        });
-        with_lists.collect()
-    }
-
-    /// Notifies a session. One that cannot be reached has ended, or will ask for its lists again.
-    async fn tell(&self, session: &LegacySession, lists: Lists, change: &Announcement) {
-        let peer = &session.peer;
-        if lists.tools {
-            let _ = peer.notify_tool_list_changed().await;
-        }
-        if lists.prompts {
-            let _ = peer.notify_prompt_list_changed().await;
-        }
-        if lists.resources {
-            let _ = peer.notify_resource_list_changed().await;
-        }
-        if let Announcement::Resource(updated) = change
-            && session.preferences.subscribes_to(&updated.uri)
-            && self.may_know(updated, &session.principal)
-        {
-            let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
-            let _ = peer.notify_resource_updated(params).await;
+    fn told_to(&self, session: &mut LegacySession, change: &Announcement) -> Vec<ServerNotification> {
+        match change {
+            Announcement::Lists(lists) => lists.notifications(),
+            Announcement::Rules => self.follow(&mut session.reach, &session.principal).notifications(),
+            Announcement::Resource(updated) => {
+                let is_told =
+                    session.preferences.subscribes_to(&updated.uri) && self.may_know(updated, &session.principal);
+                is_told.then(|| update(updated)).into_iter().collect()
+            }
         }
     }
 }
 
-/// Notifies a modern client of the changed lists that it has subscribed to.
-async fn tell_subscription(subscription: &SubscriptionContext, lists: Lists) -> Result<(), SubscriptionSendError> {
-    let (accepted, sink) = (subscription.accepted(), subscription.sink());
-    if lists.tools && accepted.tools_list_changed == Some(true) {
-        sink.notify_tool_list_changed().await?;
+impl Listener {
+    /// The subscriptions.
+    pub(super) fn accepted(&self) -> &SubscriptionFilter {
+        &self.accepted
     }
-    if lists.prompts && accepted.prompts_list_changed == Some(true) {
-        sink.notify_prompt_list_changed().await?;
+
+    /// Waits for the next notifications; `None` when the server stops, when the client may no longer listen, or when its
+    /// place is taken.
+    pub(super) async fn next(&mut self) -> Option<Vec<ServerNotification>> {
+        let listeners = Arc::clone(&self.listeners);
+        loop {
+            let change = tokio::select! {
+                () = listeners.draining.cancelled() => return None,
+                () = self.place.evicted() => return None,
+                () = self.principal.turned_away(&[]) => return None,
+                change = self.changes.next() => change?,
+            };
+            let told = self.told(&change);
+            if !told.is_empty() {
+                return Some(told);
+            }
+        }
     }
-    if lists.resources && accepted.resources_list_changed == Some(true) {
-        sink.notify_resource_list_changed().await?;
+
+    fn told(&mut self, change: &Announcement) -> Vec<ServerNotification> {
+        let lists = match change {
+            Announcement::Lists(lists) => *lists,
+            Announcement::Rules => self.listeners.follow(&mut self.reach, &self.principal),
+            Announcement::Resource(updated) => {
+                let wanted = &self.accepted.resource_subscriptions;
+                let is_wanted = wanted.iter().flatten().any(|uri| **uri == *updated.uri);
+                let is_told = is_wanted && self.listeners.may_know(updated, &self.principal);
+                return is_told.then(|| update(updated)).into_iter().collect();
+            }
+        };
+        let lists = Lists {
+            tools: lists.tools && self.accepted.tools_list_changed == Some(true),
+            prompts: lists.prompts && self.accepted.prompts_list_changed == Some(true),
+            resources: lists.resources && self.accepted.resources_list_changed == Some(true),
+        };
+        lists.notifications()
     }
-    Ok(())
+}
+
+fn update(updated: &ResourceUpdated) -> ServerNotification {
+    let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
+    ServerNotification::ResourceUpdatedNotification(ResourceUpdatedNotification::new(params))
 }

@@ -8,7 +8,15 @@ use serde_json::{Map, Value, json};
 
 use super::content::{self, set};
 use crate::plugins::catalog;
+use crate::plugins::served::Served;
 use crate::plugins::types::docs::Hints;
+use crate::principal::{Access, Principal};
+
+/// True if lists show a thing of a plugin to this person. They also show a thing that needs further scopes: its use
+/// makes the client ask for them.
+pub(super) fn shows(served: &Served, principal: &Principal) -> bool {
+    principal.access(served.scopes()) != Access::Never
+}
 
 /// A tool of the catalog as `tools/list` shows it.
 pub(super) fn tool(tool: &catalog::Tool) -> Tool {

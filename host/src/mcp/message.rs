@@ -4,6 +4,7 @@
 //! known yet whether anybody wants them. The reader is lenient: it passes over a member of a wrong type, and rmcp answers
 //! with the error. rmcp takes bytes only, so it reads the messages that it serves once more.
 
+pub(super) mod handshake;
 mod member;
 
 use std::borrow::Cow;
@@ -11,7 +12,6 @@ use std::ops::Range;
 
 use http::HeaderMap;
 use rmcp::model::{InitializeRequestParams, RequestId};
-use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
@@ -31,6 +31,8 @@ pub(super) struct Message<'a> {
     pub(super) id: Option<RequestId>,
     pub(super) method: Cow<'a, str>,
     pub(super) params: Params<'a>,
+    /// JSON-RPC 2.0.
+    pub(super) is_versioned: bool,
     /// JSON-RPC 2.0, with no member in it or its parameters beside those read here.
     pub(super) is_exact: bool,
 }
@@ -131,7 +133,7 @@ impl<'a> Era<'a> {
         }
         // A modern request for a method of that name has no handshake in it.
         if method == "initialize"
-            && let Ok(Initialize { params }) = serde_json::from_slice(body)
+            && let Some(params) = handshake::read(body)
         {
             return Self::Handshake(Box::new(params));
         }
@@ -145,12 +147,6 @@ impl<'a> Era<'a> {
     pub(super) fn is_modern(&self) -> bool {
         matches!(self, Self::Modern)
     }
-}
-
-/// `initialize`, whose parameters are read in full once for each session.
-#[derive(Deserialize)]
-struct Initialize {
-    params: InitializeRequestParams,
 }
 
 fn read<'a, T: Readable<'a>>(body: &'a [u8]) -> Option<T> {
@@ -183,8 +179,9 @@ impl<'de, const ARGUMENTS: bool> Readable<'de> for Envelope<'de, ARGUMENTS> {
         let id = id.take();
         let method = method.take().unwrap_or_default();
         let ReadParams::<ARGUMENTS>(params) = params.take().unwrap_or_default();
-        let is_exact = jsonrpc.get().is_some_and(|version| version == "2.0") && !has_more && !params.has_more;
-        Ok(Some(Self(Message { era: Era::Sessionless, id, method, params, is_exact })))
+        let is_versioned = jsonrpc.get().is_some_and(|version| version == "2.0");
+        let is_exact = is_versioned && !has_more && !params.has_more;
+        Ok(Some(Self(Message { era: Era::Sessionless, id, method, params, is_versioned, is_exact })))
     }
 }
 

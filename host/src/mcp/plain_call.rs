@@ -74,7 +74,7 @@ impl PlainCalls {
             Member::Other => return None,
         };
         let name = params.name.get().filter(|_| message.is_exact && message.method == "tools/call")?;
-        if !fits(message, name, headers) {
+        if !fits(message, Some(name), headers) {
             return None;
         }
         let id = message.id.as_ref()?;
@@ -155,8 +155,9 @@ impl From<Overdrawn> for NoCall {
     }
 }
 
-/// True if headers and `_meta` are complete and agree with the body. If not, rmcp answers with the error.
-fn fits(message: &Message<'_>, name: &str, headers: &HeaderMap) -> bool {
+/// True if headers and `_meta` are complete and agree with the body, whose parameters have this `name` or none. If not,
+/// rmcp answers with the error.
+pub(super) fn fits(message: &Message<'_>, name: Option<&str>, headers: &HeaderMap) -> bool {
     // Tools whose arguments travel in headers too are not typed ones.
     if headers.keys().any(|name| name.as_str().starts_with("mcp-param-")) {
         return false;
@@ -167,8 +168,9 @@ fn fits(message: &Message<'_>, name: &str, headers: &HeaderMap) -> bool {
         let capabilities =
             meta.client_capabilities.map(RawValue::get).filter(|json| json.len() <= MAX_CAPABILITIES_BYTES);
         return headers::only(headers, PROTOCOL_VERSION) == Some(MODERN)
-            && headers::only(headers, "mcp-method") == Some("tools/call")
-            && headers::only(headers, "mcp-name") == Some(name)
+            && headers::only(headers, "mcp-method") == Some(&*message.method)
+            && headers::only(headers, "mcp-name") == name
+            && headers.contains_key("mcp-name") == name.is_some()
             && meta.protocol_version.get().is_some_and(|version| version == MODERN)
             && capabilities.is_some_and(|json| serde_json::from_str::<ClientCapabilities>(json).is_ok());
     }

@@ -1,29 +1,31 @@
 //! Preferences of a client of the older era for its whole session: the level of messages that it wants, and the
 //! resources that it subscribes to. They do not survive a restart.
 
-use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use super::subscriptions::{Subscriptions, TooMany};
 use crate::plugins::wit::log::Level;
-
-/// Resources that one session may subscribe to.
-const MAX_SUBSCRIPTIONS: usize = 1000;
 
 pub(super) struct Preferences(Mutex<Values>);
 
 struct Values {
     least_level: Level,
-    subscriptions: BTreeSet<String>,
+    subscriptions: Subscriptions,
 }
 
 impl Default for Preferences {
     /// Until the client sets a level, the server chooses one (MCP, server/utilities/logging).
     fn default() -> Self {
-        Self(Mutex::new(Values { least_level: Level::Info, subscriptions: BTreeSet::new() }))
+        Self(Mutex::new(Values { least_level: Level::Info, subscriptions: Subscriptions::default() }))
     }
 }
 
 impl Preferences {
+    /// True if the client has stated none.
+    pub(super) fn are_default(&self) -> bool {
+        self.with(|values| values.least_level == Level::Info && values.subscriptions.is_empty())
+    }
+
     pub(super) fn least_level(&self) -> Level {
         self.with(|values| values.least_level)
     }
@@ -32,15 +34,12 @@ impl Preferences {
         self.with(|values| values.least_level = level);
     }
 
-    /// Adds a subscription, if there is room for another.
-    pub(super) fn subscribe(&self, uri: &str) -> bool {
-        self.with(|values| {
-            if values.subscriptions.len() >= MAX_SUBSCRIPTIONS && !values.subscriptions.contains(uri) {
-                return false;
-            }
-            values.subscriptions.insert(uri.to_owned());
-            true
-        })
+    /// Adds a subscription.
+    ///
+    /// # Errors
+    /// There is no room for another.
+    pub(super) fn subscribe(&self, uri: &str) -> Result<(), TooMany> {
+        self.with(|values| values.subscriptions.add(uri))
     }
 
     pub(super) fn unsubscribe(&self, uri: &str) {
@@ -48,7 +47,7 @@ impl Preferences {
     }
 
     pub(super) fn subscribes_to(&self, uri: &str) -> bool {
-        self.with(|values| values.subscriptions.contains(uri))
+        self.with(|values| values.subscriptions.has(uri))
     }
 
     fn with<T>(&self, with: impl FnOnce(&mut Values) -> T) -> T {

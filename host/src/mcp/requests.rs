@@ -7,9 +7,6 @@ mod prompts;
 mod resources;
 mod skills;
 
-use std::sync::Arc;
-
-use http::request::Parts;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams, CompleteResult, CustomRequest,
     CustomResult, DiscoverResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse,
@@ -19,13 +16,14 @@ use rmcp::model::{
     ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     UpdateTaskParams,
 };
-use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use serde::de::DeserializeOwned;
 
-use super::handler::{Handler, is_modern, principal, shows, unless_cancelled};
-use super::{headers, listing, request_channel};
-use crate::plugins::plugin::MAX_URI_BYTES;
-use crate::principal::Principal;
+use super::handler::{Handler, is_modern, principal, unless_cancelled};
+use super::listing::shows;
+use super::lists::List;
+use super::{listing, request_channel};
 
 /// The methods of this server that have parameters. rmcp takes a request with wrong parameters for one of an unknown
 /// method.
@@ -50,8 +48,17 @@ const METHODS: [&str; 15] = [
 /// The same, of clients of the older protocol alone.
 const LEGACY_METHODS: [&str; 4] = ["initialize", "resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
 
-/// Resources that one modern client may subscribe to.
-const MAX_SUBSCRIPTIONS: usize = 1000;
+impl Handler {
+    fn list<T: DeserializeOwned>(
+        &self,
+        list: List,
+        request: Option<PaginatedRequestParams>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<T, ErrorData> {
+        let cursor = request.and_then(|request| request.cursor);
+        self.lists.result(list, cursor.as_deref(), is_modern(context), &self.catalog(), principal(context)?)
+    }
+}
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
@@ -64,16 +71,10 @@ impl ServerHandler for Handler {
 
     async fn list_tools(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let principal = principal(&context)?;
-        let catalog = self.catalog();
-        let visible = catalog.tools().iter().filter(|tool| shows(&tool.served, principal));
-        let tools = visible.map(|tool| listing::tool(tool)).chain(self.discovery.tools());
-        let mut result = ListToolsResult::with_all_items(tools.collect());
-        result.meta = self.meta(&context);
-        Ok(result)
+        self.list(List::Tools, request, &context)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -118,12 +119,10 @@ impl ServerHandler for Handler {
 
     async fn list_prompts(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let mut result = ListPromptsResult::with_all_items(prompts::list(self, principal(&context)?)?);
-        result.meta = self.meta(&context);
-        Ok(result)
+        self.list(List::Prompts, request, &context)
     }
 
     async fn get_prompt(
@@ -136,23 +135,18 @@ impl ServerHandler for Handler {
 
     async fn list_resources(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        let mut result = ListResourcesResult::with_all_items(resources::list(self, principal(&context)?)?);
-        result.meta = self.meta(&context);
-        Ok(result)
+        self.list(List::Resources, request, &context)
     }
 
     async fn list_resource_templates(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let templates = resources::list_templates(self, principal(&context)?)?;
-        let mut result = ListResourceTemplatesResult::with_all_items(templates);
-        result.meta = self.meta(&context);
-        Ok(result)
+        self.list(List::Templates, request, &context)
     }
 
     async fn read_resource(
@@ -226,10 +220,8 @@ impl ServerHandler for Handler {
         if !self.catalog().owner_of(&request.uri).is_some_and(|served| shows(served, principal)) {
             return Err(resources::not_found(&request.uri));
         }
-        if self.preferences.subscribe(&request.uri) {
-            return Ok(());
-        }
-        Err(ErrorData::invalid_params("this session has too many subscriptions; end some", None))
+        let subscribed = self.preferences.subscribe(&request.uri);
+        subscribed.map_err(|too_many| ErrorData::invalid_params(too_many.to_string(), None))
     }
 
     async fn unsubscribe(
@@ -242,16 +234,30 @@ impl ServerHandler for Handler {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        let resources = requested.resource_subscriptions.iter().flatten().filter(|uri| uri.len() <= MAX_URI_BYTES);
-        let resources = resources.take(MAX_SUBSCRIPTIONS).cloned();
+        // Their number and length are checked before: see `listen`.
+        let resources = requested.resource_subscriptions.iter().flatten().cloned();
         let lists = SubscriptionFilter::builder().tools_list_changed().prompts_list_changed().resources_list_changed();
         Some(lists.resource_subscriptions(resources).build())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let principal = Arc::clone(principal(context.request_context())?);
-        self.listeners.listen(&context, &principal).await;
-        Ok(())
+        let principal = principal(context.request_context())?;
+        let place = self.listeners.enter(principal);
+        let place = place.map_err(|no_place| ErrorData::invalid_params(no_place.to_string(), None))?;
+        let mut listener = self.listeners.listen(context.accepted().clone(), principal, place);
+        loop {
+            let changes = tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                changes = listener.next() => changes,
+            };
+            // A subscription that ends with a result was meant to end.
+            let Some(changes) = changes else { return Ok(()) };
+            for change in changes {
+                if context.sink().send(change).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     async fn on_custom_request(
@@ -265,14 +271,5 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(format!("the parameters do not fit `{method}`"), None));
         }
         Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
-    }
-
-    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        let parts = context.extensions.get::<Parts>();
-        let id = parts.and_then(|parts| headers::session_id(&parts.headers));
-        let principal = parts.and_then(|parts| parts.extensions.get::<Arc<Principal>>());
-        if let (Some(id), Some(principal)) = (id, principal) {
-            self.listeners.add(id, context.peer.clone(), Arc::clone(&self.preferences), Arc::clone(principal));
-        }
     }
 }

@@ -3,11 +3,13 @@
 //! Invariant: a session id carries its owner and its handshake, under a MAC (see [`SessionId`]). Memory only saves
 //! work: a session that was put away, or that another process began, is made again from its id at its next request.
 //! Only ids that were ended by DELETE are remembered.
+//!
+//! A session in memory is small, and rmcp's service for it runs only while requests use it (see [`Live`]). Event streams
+//! and their changes need no service.
 
 mod id;
 mod live;
 mod roster;
-mod stream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,17 +24,28 @@ use rmcp::transport::streamable_http_server::session::{
     SessionStoreError,
 };
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::id::{SessionId, SessionKey};
-use self::live::{Line, Live, SessionEnded};
+use self::live::{Line, Live, SessionEnded, Use};
 use self::roster::Roster;
-use self::stream::{Opening, Reader};
+use super::event_stream::{Opening, Reader};
 use super::exchange::{Exchange, Handshake};
 use super::in_flight::{InFlight, InFlightRequest};
+use super::listeners::Listeners;
 use crate::state::StateDir;
 
 /// Time after which a call without an answer begins a stream, whose comments keep proxies from giving up on it.
 const STREAM_AFTER: Duration = Duration::from_secs(12);
+
+/// Time without use after which a session is put away. An open event stream is a use.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// The same for a session whose client has stated wishes, which the id does not carry.
+const IDLE_WITH_WISHES: Duration = Duration::from_secs(24 * 3600);
+
+/// Time between two looks for idle sessions.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The sessions in memory, under our ids.
 pub(super) struct Sessions {
@@ -44,6 +57,7 @@ pub(super) struct Sessions {
     /// Plain calls of the same sessions.
     plain_calls: InFlight,
     detachable: InFlight,
+    listeners: Arc<Listeners>,
     draining: CancellationToken,
 }
 
@@ -59,16 +73,47 @@ pub(super) enum SessionError {
 }
 
 impl Sessions {
-    /// At most `per_person` sessions of one person are kept in memory; the least recently used make room.
-    pub(super) fn new(
+    /// At most `per_person` sessions of one person are kept in memory; the least recently used make room. A task on
+    /// `tracker` puts idle ones away, until `draining`.
+    pub(super) fn start(
         state: &StateDir,
         per_person: usize,
-        plain_calls: InFlight,
-        detachable: InFlight,
+        (plain_calls, detachable): (InFlight, InFlight),
+        listeners: Arc<Listeners>,
+        tracker: &TaskTracker,
         draining: CancellationToken,
     ) -> Arc<Self> {
         let (key, roster, restoring) = (SessionKey::of(state), Roster::new(per_person), Arc::default());
-        Arc::new(Self { live: Mutex::default(), key, roster, restoring, plain_calls, detachable, draining })
+        let live = Mutex::default();
+        let stop = draining.clone();
+        let sessions = Arc::new(Self { live, key, roster, restoring, plain_calls, detachable, listeners, draining });
+        let swept = Arc::clone(&sessions);
+        tracker.spawn(async move { stop.run_until_cancelled(swept.sweep()).await });
+        sessions
+    }
+
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.put_idle_away(IDLE, IDLE_WITH_WISHES);
+        }
+    }
+
+    fn put_idle_away(&self, idle: Duration, with_wishes: Duration) {
+        let unused = self.roster.unused_for(idle);
+        let over: Vec<RmcpId> = {
+            let sessions = self.live();
+            let is_over = |id: &RmcpId, unused: Duration| {
+                sessions
+                    .get(id)
+                    .is_none_or(|live| !live.is_in_use() && (unused >= with_wishes || live.preferences().are_default()))
+            };
+            unused.into_iter().filter(|(id, unused)| is_over(id, *unused)).map(|(id, _)| id).collect()
+        };
+        for id in &over {
+            self.roster.remove(id);
+        }
+        self.put_away(over);
     }
 
     /// Opens the session that a request of this owner names and uses, and gives the handshake that it began with.
@@ -87,13 +132,55 @@ impl Sessions {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Resolves when the event stream of the current exchange is to end; holds its place until then.
+    fn end_of_stream(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        let (place, draining) = (Exchange::current().and_then(|exchange| exchange.take_place()), self.draining.clone());
+        async move {
+            let evicted = async {
+                match &place {
+                    Some(place) => place.evicted().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = draining.cancelled() => {}
+                () = evicted => {}
+            }
+        }
+    }
+
+    fn enter(&self, id: &str) -> Option<Use> {
+        self.find(id).ok()?.enter()
+    }
+
     fn find(&self, id: &str) -> Result<Arc<Live>, SessionError> {
         self.live().get(id).filter(|live| !live.is_closed()).cloned().ok_or(SessionError::Unknown)
+    }
+
+    /// The session of an exchange in memory, made again from its id if it is not there.
+    fn remember(&self, exchange: &Exchange, id: &RmcpId, initialize: &InitializeRequestParams) -> Arc<Live> {
+        if let Ok(live) = self.find(id) {
+            return live;
+        }
+        // Sessions count by person, whichever client they go through.
+        self.put_away(self.roster.add(exchange.person(), id));
+        let live = Live::new(negotiated(&initialize.protocol_version), exchange.preferences());
+        {
+            let mut sessions = self.live();
+            // Another request may have been faster.
+            if let Some(other) = sessions.get(id).filter(|live| !live.is_closed()) {
+                return Arc::clone(other);
+            }
+            sessions.insert(Arc::clone(id), Arc::clone(&live));
+        }
+        self.listeners.add(id, live.standalone().clone(), live.preferences(), exchange.principal());
+        live
     }
 
     fn put_away(&self, ids: Vec<RmcpId>) {
         for id in ids {
             let live = self.live().remove(&id);
+            self.listeners.remove(&id);
             // It may have ended by itself meanwhile.
             if let Some(live) = live {
                 live.close();
@@ -133,8 +220,8 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(RmcpId, Self::Transport), Self::Error> {
         let exchange = Exchange::current().ok_or(SessionError::Unknown)?;
-        let Handshake::Now(initialize) = &exchange.handshake else { return Err(SessionError::Unknown) };
-        let id: RmcpId = self.key.seal(&SessionId::new(exchange.owner, initialize.clone())).into();
+        let Handshake::Now(initialize) = exchange.handshake() else { return Err(SessionError::Unknown) };
+        let id: RmcpId = self.key.seal(&SessionId::new(exchange.owner(), initialize.clone())).into();
         match self.restore_session(Arc::clone(&id)).await? {
             RestoreOutcome::Restored(transport) => Ok((id, transport)),
             _ => Err(SessionError::Unknown),
@@ -147,41 +234,46 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Self::Error> {
         let reply = self.find(id)?.initialize(message).await?;
-        if let Some(exchange) = Exchange::current().filter(|exchange| matches!(exchange.handshake, Handshake::Now(_))) {
+        if let Some(exchange) = Exchange::current().filter(|exchange| matches!(exchange.handshake(), Handshake::Now(_)))
+        {
             exchange.leave_reply(reply.clone());
         }
         Ok(reply)
     }
 
+    /// rmcp asks this of every request but DELETE, and starts a service for a session that it takes for unknown.
     async fn has_session(&self, id: &RmcpId) -> Result<bool, Self::Error> {
         let Some(exchange) = Exchange::current() else { return Ok(self.find(id).is_ok()) };
-        if matches!(exchange.handshake, Handshake::None) {
+        let (Handshake::Before(initialize) | Handshake::Now(initialize)) = exchange.handshake() else {
             return Ok(false);
+        };
+        if !exchange.needs_service() {
+            self.remember(&exchange, id, initialize);
+            return Ok(true);
         }
-        if self.find(id).is_ok() {
+        if let Some(in_use) = self.enter(id) {
+            exchange.keep_use(in_use);
             return Ok(true);
         }
         let turn = Arc::clone(&self.restoring).lock_owned().await;
-        if self.find(id).is_ok() {
+        if let Some(in_use) = self.enter(id) {
+            exchange.keep_use(in_use);
             return Ok(true);
+        }
+        if let Ok(live) = self.find(id) {
+            exchange.continue_with(live.preferences());
         }
         // `restore_session` follows.
         exchange.keep_turn(turn);
         Ok(false)
     }
 
-    /// rmcp calls this for a client that ends its session, within its request; and after the end of every service, when
-    /// the session may have been made again from its id.
+    /// rmcp calls this for a client that ends its session, within its request; and after the end of every service, which
+    /// is not the end of its session.
     async fn close_session(&self, id: &RmcpId) -> Result<(), Self::Error> {
-        let is_for_client = Exchange::current().is_some();
-        let closed = {
-            let mut sessions = self.live();
-            let is_this = sessions.get(id).is_some_and(|live| is_for_client || live.is_closed());
-            if is_this { sessions.remove(id) } else { None }
-        };
-        if let Some(live) = closed {
+        if Exchange::current().is_some() {
             self.roster.remove(id);
-            live.close();
+            self.put_away(vec![Arc::clone(id)]);
         }
         Ok(())
     }
@@ -192,8 +284,8 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let live = self.find(id)?;
-        let version = live.ready().await?;
-        let opening = opening(version);
+        live.ready().await?;
+        let opening = opening(live.version());
         let ClientJsonRpcMessage::Request(mut request) = message else { return Err(SessionError::Unknown) };
         let (number, stream) = live.begin(&mut request);
         let mut messages = stream.read(opening);
@@ -253,8 +345,8 @@ impl SessionManager for Sessions {
         id: &RmcpId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let live = self.find(id)?;
-        let opening = opening(live.ready().await?);
-        Ok(live.standalone().read(opening).take_until(self.draining.clone().cancelled_owned()))
+        let opening = opening(live.version());
+        Ok(live.standalone().read(opening).take_until(self.end_of_stream()))
     }
 
     async fn resume(
@@ -263,25 +355,28 @@ impl SessionManager for Sessions {
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
         let live = self.find(id)?;
-        live.ready().await?;
         let reader = live.resume(&last_event_id).ok_or(SessionError::UnknownEvent)?;
-        Ok(reader.take_until(self.draining.clone().cancelled_owned()))
+        Ok(reader.take_until(self.end_of_stream()))
     }
 
     async fn restore_session(&self, id: RmcpId) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
         let Some(exchange) = Exchange::current() else { return Ok(RestoreOutcome::NotSupported) };
-        // Sessions count by person, whichever client they go through.
-        self.put_away(self.roster.add(exchange.person, &id));
-        let mut sessions = self.live();
-        if sessions.get(&id).is_some_and(|live| !live.is_closed()) {
+        let (Handshake::Before(initialize) | Handshake::Now(initialize)) = exchange.handshake() else {
+            return Ok(RestoreOutcome::NotSupported);
+        };
+        let Some((line, in_use)) = self.remember(&exchange, &id, initialize).begin_service() else {
             return Ok(RestoreOutcome::AlreadyPresent);
-        }
-        let (live, line) = Live::new();
-        sessions.insert(id, live);
-        drop(sessions);
+        };
+        exchange.keep_use(in_use);
         exchange.give_turn_back();
         Ok(RestoreOutcome::Restored(line))
     }
+}
+
+/// The version that the handshake of a client agrees on: its own, or the newest that has a handshake.
+fn negotiated(asked: &ProtocolVersion) -> ProtocolVersion {
+    let known = [ProtocolVersion::V_2025_03_26, ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25];
+    if known.contains(asked) { asked.clone() } else { ProtocolVersion::V_2025_11_25 }
 }
 
 /// The beginning of responses in a session of this version.
@@ -334,7 +429,7 @@ pub(super) struct OpenedSession;
 impl SessionStore for OpenedSession {
     async fn load(&self, _session_id: &str) -> Result<Option<SessionState>, SessionStoreError> {
         let Some(exchange) = Exchange::current() else { return Ok(None) };
-        Ok(match &exchange.handshake {
+        Ok(match exchange.handshake() {
             Handshake::Before(initialize) => Some(SessionState::new(initialize.clone())),
             Handshake::None | Handshake::Now(_) => None,
         })

@@ -2,10 +2,12 @@
 //! state from time to time.
 //!
 //! A task belongs to one person through one client; for all others it does not exist. Tasks live in memory: a restart
-//! ends them.
+//! ends them. What they hold is charged to their person's account: the arguments until the call has ended, then the
+//! result until it is forgotten. A result that finds no room is replaced by the reason.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use rmcp::ErrorData;
@@ -13,9 +15,11 @@ use rmcp::model::{CallToolResult, CreateTaskResult, DetailedTask, InputRequests,
 use rmcp::task_manager::{TaskContext, TaskExit, TaskManager, TaskOptions};
 use serde_json::{Map, Value};
 
-use super::call_result::{self, call_result};
+use super::call_result::{self, TextResult, call_result};
 use super::input;
 use super::round_trips::{self, AskOutcome, Channel, Outcome};
+use crate::budget::{Budgets, Held, Part};
+use crate::json_weight;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Tool;
 use crate::plugins::conversation::{Conversation, PluginMessage};
@@ -34,18 +38,35 @@ const POLL_MS: u64 = 500;
 /// `limits.concurrency` as well.
 const MAX_PER_PERSON: usize = 64;
 
+/// Time for which a task may go on, and for which its end can be seen afterwards.
+const TTL: Duration = Duration::from_millis(TTL_MS);
+
+/// Memory of a task beside its arguments and its result.
+const TASK_BYTES: usize = 4 * 1024;
+
+/// Time between two looks for tasks that are to be forgotten.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// All tasks.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Tasks {
     manager: TaskManager,
-    /// The owner of each task.
-    owners: Arc<Mutex<HashMap<String, Owner>>>,
+    budgets: Budgets,
+    owners: Owners,
 }
 
-/// See [`Principal::session`] and [`Principal::person`].
+/// The owner of each task.
+#[derive(Clone, Default)]
+struct Owners(Arc<Mutex<HashMap<String, Owner>>>);
+
 struct Owner {
+    /// See [`Principal::session`] and [`Principal::person`].
     session: [u8; 32],
     person: [u8; 32],
+    /// The time at which it is forgotten at last.
+    until: Instant,
+    /// The memory of the task.
+    _held: Arc<Held>,
 }
 
 /// A call that becomes a task.
@@ -59,22 +80,65 @@ pub(super) struct BackgroundCall {
     pub(super) conversation: Conversation,
 }
 
+impl Owners {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Owner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_old(&self) {
+        let now = Instant::now();
+        self.lock().retain(|_, owner| now < owner.until);
+    }
+}
+
 impl Tasks {
+    pub(super) fn new(budgets: Budgets) -> Self {
+        Self { manager: TaskManager::default(), budgets, owners: Owners::default() }
+    }
+
+    /// Forgets tasks in time, also while nobody asks for any.
+    pub(super) async fn forget_old(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            // The manager looks for old ones whenever it is used.
+            self.manager.running_task_count();
+            self.owners.forget_old();
+        }
+    }
+
     /// Begins a task.
     ///
     /// # Errors
-    /// The person has too many.
+    /// The person has too many, or no room for its arguments.
     pub(super) fn begin(&self, call: BackgroundCall) -> Result<CreateTaskResult, ErrorData> {
-        let owner = Owner { session: call.principal.session(), person: call.principal.person() };
-        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        owners.retain(|id, _| self.manager.get_task(id).is_ok());
-        if owners.values().filter(|other| other.person == owner.person).count() >= MAX_PER_PERSON {
-            let message = format!("there are {MAX_PER_PERSON} tasks already: wait until some are forgotten");
-            return Err(ErrorData::internal_error(message, None));
+        let person = call.principal.person();
+        let refuse = |why: String| Err(ErrorData::internal_error(why, None));
+        self.owners.forget_old();
+        let mut owners = self.owners.lock();
+        if owners.values().filter(|other| other.person == person).count() >= MAX_PER_PERSON {
+            return refuse(format!("there are {MAX_PER_PERSON} tasks already: wait until some are forgotten"));
         }
+        let arguments = json_weight::of_object(&call.arguments);
+        let held = match self.budgets.account(person).try_hold(Part::Kept, TASK_BYTES + arguments) {
+            Ok(held) => Arc::new(held),
+            Err(overdrawn) => return refuse(format!("there is no room for another task: {overdrawn}")),
+        };
+        let session = call.principal.session();
         let options = TaskOptions::new().with_ttl_ms(TTL_MS).with_poll_interval_ms(POLL_MS);
-        let task = self.manager.spawn(options, |context| Box::pin(call.run(context)));
-        owners.insert(task.task_id.clone(), owner);
+        let (of_result, all) = (Arc::clone(&held), self.owners.clone());
+        let task = self.manager.spawn(options, |context| {
+            let id = context.task_id().to_owned();
+            Box::pin(async move {
+                let ended = call.run(context).await;
+                if let Some(owner) = all.lock().get_mut(&id) {
+                    owner.until = Instant::now() + TTL;
+                }
+                // The call and its arguments are gone.
+                of_result.shrink(arguments);
+                ended.map(|result| kept(result, &of_result))
+            })
+        });
+        owners.insert(task.task_id.clone(), Owner { session, person, until: Instant::now() + 2 * TTL, _held: held });
         Ok(CreateTaskResult::new(task))
     }
 
@@ -111,11 +175,23 @@ impl Tasks {
     }
 
     fn require_own(&self, id: &str, principal: &Principal) -> Result<(), ErrorData> {
-        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let owners = self.owners.lock();
         if owners.get(id).is_some_and(|owner| owner.session == principal.session()) {
             return Ok(());
         }
         Err(ErrorData::invalid_params(format!("unknown task: {id}"), None))
+    }
+}
+
+/// The result if there is room to keep it, else the reason.
+fn kept(result: CallToolResult, held: &Held) -> CallToolResult {
+    let text = serde_json::to_vec(&result).unwrap_or_default();
+    match held.grow(json_weight::of_text(&text)) {
+        Ok(()) => result,
+        Err(overdrawn) => {
+            let why = format!("the task is done, but there is no room to keep its result beside others: {overdrawn}");
+            TextResult::failure(why).into()
+        }
     }
 }
 
@@ -181,5 +257,23 @@ impl Channel for TaskChannel<'_> {
             Ok((key, context.request_input(shown, question).await?))
         });
         join_all(asked).await.into_iter().collect::<Result<_, _>>().map(AskOutcome::Answered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_without_room_is_replaced_by_the_reason() {
+        let account = Budgets::new(0).account([1; 32]);
+        let held = account.try_hold(Part::Kept, TASK_BYTES).unwrap();
+        let large = || CallToolResult::from(TextResult::failure("x".repeat(20 << 20)));
+        assert_eq!(kept(large(), &held), large());
+        let refused = kept(large(), &account.try_hold(Part::Kept, TASK_BYTES).unwrap());
+        let text = serde_json::to_string(&refused).unwrap();
+        assert!(text.contains("no room to keep its result"), "{}", text.len());
+        drop(held);
+        assert_eq!(kept(large(), &account.try_hold(Part::Kept, TASK_BYTES).unwrap()), large());
     }
 }

@@ -6,6 +6,7 @@ mod bodies;
 mod connections;
 mod eras;
 mod ids;
+mod kept;
 mod modern;
 mod sessions;
 mod strangers;

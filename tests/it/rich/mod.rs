@@ -4,6 +4,7 @@
 mod asking;
 mod discovery;
 mod lists;
+mod pages;
 mod resources;
 mod shown;
 mod tasks;

@@ -1,6 +1,7 @@
 //! Redirect URIs and registrations, which strangers choose.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use futures::FutureExt;
@@ -102,7 +103,8 @@ pub(crate) fn registration(bytes: &[u8]) {
     let answer: Value = serde_json::from_slice(&body).expect("it is JSON");
     let id = answer["client_id"].as_str().expect("it has an id");
     assert!(id.len() <= 4096 && id.bytes().all(|byte| byte.is_ascii_graphic()));
-    let client = CLIENTS.find(id).now_or_never().and_then(Result::ok).expect("it is known");
+    let client =
+        CLIENTS.find(id, IpAddr::from([127, 0, 0, 1])).now_or_never().and_then(Result::ok).expect("it is known");
     let uris = answer["redirect_uris"].as_array().expect("it has URIs");
     assert!(!uris.is_empty() && uris.len() <= 10);
     for uri in uris.iter().filter_map(Value::as_str) {

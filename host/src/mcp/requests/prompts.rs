@@ -1,26 +1,19 @@
-//! `prompts/list` and `prompts/get`.
+//! `prompts/get`.
 
 use rmcp::RoleServer;
-use rmcp::model::{ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Prompt};
+use rmcp::model::{ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromptResult};
 use rmcp::service::RequestContext;
 use serde_json::{Map, Value, json};
 
-use crate::mcp::handler::{Handler, principal, shows};
+use crate::mcp::content;
+use crate::mcp::handler::{Handler, principal};
 use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
 use crate::mcp::room::require_room;
 use crate::mcp::round_trips::{self, Round};
-use crate::mcp::{content, listing};
 use crate::plugins::catalog;
 use crate::plugins::types::codec::of_block;
 use crate::plugins::wit::prompts::Conversation;
-use crate::principal::Principal;
-
-pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Prompt>, ErrorData> {
-    let catalog = handler.catalog();
-    let visible = catalog.prompts().iter().filter(|prompt| shows(&prompt.served, principal));
-    visible.map(|prompt| listing::prompt(prompt)).collect()
-}
 
 pub(super) async fn get(
     handler: &Handler,

@@ -1,16 +1,17 @@
-//! `resources/list`, `resources/templates/list`, `resources/read` and `resources/directory/read`.
+//! `resources/read` and `resources/directory/read`.
 
 use std::collections::BTreeMap;
 
 use rmcp::RoleServer;
 use rmcp::model::{
     ErrorData, ReadResourceDirectoryResult, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-    Resource, ResourceTemplate,
+    Resource,
 };
 use rmcp::service::RequestContext;
 use serde_json::{Map, json};
 
-use crate::mcp::handler::{Handler, principal, shows};
+use crate::mcp::handler::{Handler, principal};
+use crate::mcp::listing::shows;
 use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
 use crate::mcp::room::require_room;
@@ -22,16 +23,10 @@ use crate::principal::Principal;
 /// Media type of a path to other resources (SEP-2640).
 const DIRECTORY: &str = "inode/directory";
 
-pub(super) fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Resource>, ErrorData> {
+fn list(handler: &Handler, principal: &Principal) -> Result<Vec<Resource>, ErrorData> {
     let catalog = handler.catalog();
     let visible = catalog.resources().iter().filter(|resource| shows(&resource.served, principal));
     visible.map(|resource| listing::resource(resource)).collect()
-}
-
-pub(super) fn list_templates(handler: &Handler, principal: &Principal) -> Result<Vec<ResourceTemplate>, ErrorData> {
-    let catalog = handler.catalog();
-    let visible = catalog.templates().iter().filter(|template| shows(&template.served, principal));
-    visible.map(|template| listing::template(template)).collect()
 }
 
 pub(super) async fn read(

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use rmcp::model::{ErrorData, SKILL_MD, Skill, SkillFrontmatter, SkillResource, SkillResources};
 use serde_json::{Map, Value, json};
 
-use crate::mcp::handler::{Handler, shows};
+use crate::mcp::handler::Handler;
+use crate::mcp::listing::shows;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::served::Served;

@@ -1,5 +1,8 @@
 //! One session in memory, between rmcp's service and the HTTP requests of its client.
 //!
+//! The session itself is small: its streams and its client's wishes. rmcp's service, some tens of kilobytes of channels
+//! and tasks, is there while the session has requests for it, and a moment longer; the next one starts it again.
+//!
 //! Every request gets a number when it comes in, and its own id back when it is answered: clients may use an id twice
 //! at once, and some use no other than 1. The same goes for progress tokens. So each message of the service finds the
 //! stream of its own request.
@@ -20,15 +23,11 @@ use rmcp::transport::Transport;
 use tokio::sync::{SetOnce, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::stream::{EventStream, Opening, Reader};
+use crate::mcp::event_stream::{EventStream, Opening, Reader};
+use crate::mcp::preferences::Preferences;
 
-/// Time without use after which a session is put away. Its client only has to open its event stream again.
-///
-/// Plain calls do not count as use, so this is long; the number of sessions bounds the memory, see [`super::Roster`].
-const IDLE: Duration = Duration::from_secs(24 * 3600);
-
-/// Time for a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(60);
+/// Time without a request after which a session's service ends.
+const SERVICE_IDLE: Duration = Duration::from_secs(5);
 
 /// The most messages of the client that wait for the service.
 const INBOX: usize = 32;
@@ -44,16 +43,43 @@ const STANDALONE: u64 = 0;
 
 /// A session in memory.
 pub(super) struct Live {
-    inbox: mpsc::Sender<ClientJsonRpcMessage>,
-    /// Sends the handshake's answer to the request that waits for it.
-    handshake: Mutex<Option<oneshot::Sender<ServerJsonRpcMessage>>>,
     /// The version that the handshake negotiated.
-    version: SetOnce<ProtocolVersion>,
+    version: ProtocolVersion,
+    preferences: Arc<Preferences>,
     /// Distinguishes streams from those of the same session before a restart.
     instance: u32,
+    service: Mutex<Option<Service>>,
     requests: Mutex<Requests>,
     standalone: EventStream,
     closed: CancellationToken,
+}
+
+/// This side of a service that runs.
+struct Service {
+    inbox: mpsc::Sender<ClientJsonRpcMessage>,
+    /// Sends the handshake's answer to the request that waits for it.
+    handshake: Option<oneshot::Sender<ServerJsonRpcMessage>>,
+    state: Arc<ServiceState>,
+    /// Exchanges that are about to use it.
+    uses: usize,
+}
+
+#[derive(Default)]
+struct ServiceState {
+    /// The handshake is done.
+    ready: SetOnce<()>,
+    ended: CancellationToken,
+}
+
+/// A use of a session's service, which does not end meanwhile for being idle.
+pub(in crate::mcp) struct Use(Arc<Live>);
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        if let Some(service) = self.0.service().as_mut() {
+            service.uses = service.uses.saturating_sub(1);
+        }
+    }
 }
 
 /// Requests whose streams have not been read to their ends, by number.
@@ -78,64 +104,131 @@ struct Request {
 pub(in crate::mcp) struct SessionEnded;
 
 impl Live {
-    /// Makes a session, and the transport for its service.
-    pub(super) fn new() -> (Arc<Self>, Line) {
-        let (sender, inbox) = mpsc::channel(INBOX);
+    /// Makes a session without a service.
+    pub(super) fn new(version: ProtocolVersion, preferences: Arc<Preferences>) -> Arc<Self> {
         let instance = rand::random();
-        let live = Arc::new(Self {
-            inbox: sender,
-            handshake: Mutex::default(),
-            version: SetOnce::new(),
+        Arc::new(Self {
+            version,
+            preferences,
             instance,
+            service: Mutex::default(),
             requests: Mutex::default(),
             standalone: EventStream::new(stream_name(instance, STANDALONE)),
             closed: CancellationToken::new(),
-        });
-        (Arc::clone(&live), Line { live, inbox })
+        })
+    }
+
+    /// Begins a service; `None` while there is one. It is in use from now on.
+    pub(super) fn begin_service(self: &Arc<Self>) -> Option<(Line, Use)> {
+        let mut service = self.service();
+        if service.is_some() || self.is_closed() {
+            return None;
+        }
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let state = Arc::default();
+        *service = Some(Service { inbox: sender, handshake: None, state: Arc::clone(&state), uses: 1 });
+        Some((Line { live: Arc::clone(self), state, inbox }, Use(Arc::clone(self))))
+    }
+
+    /// Uses the service; `None` if there is none.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Use> {
+        self.service().as_mut()?.uses += 1;
+        Some(Use(Arc::clone(self)))
     }
 
     /// Passes the handshake to the service, and waits for its answer.
     ///
     /// # Errors
-    /// The session has ended.
+    /// The service or the session has ended.
     pub(super) async fn initialize(&self, message: ClientJsonRpcMessage) -> Result<ServerJsonRpcMessage, SessionEnded> {
         let (sender, answer) = oneshot::channel();
-        *self.handshake.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        let state = {
+            let mut service = self.service();
+            let service = service.as_mut().ok_or(SessionEnded)?;
+            service.handshake = Some(sender);
+            Arc::clone(&service.state)
+        };
         self.hand_over(message).await?;
         let answer = tokio::select! {
             answer = answer => answer.map_err(|_| SessionEnded)?,
-            () = self.closed.cancelled() => return Err(SessionEnded),
+            () = state.ended.cancelled() => return Err(SessionEnded),
         };
         if let ServerJsonRpcMessage::Response(response) = &answer
-            && let ServerResult::InitializeResult(result) = &response.result
+            && let ServerResult::InitializeResult(_) = &response.result
         {
-            let _ = self.version.set(result.protocol_version.clone());
+            let _ = state.ready.set(());
         }
         Ok(answer)
     }
 
-    /// Waits for the handshake, which another request may be making again.
+    /// Waits for the service's handshake, which another request may be making.
     ///
     /// # Errors
-    /// The session has ended.
-    pub(super) async fn ready(&self) -> Result<&ProtocolVersion, SessionEnded> {
+    /// The service or the session has ended.
+    pub(super) async fn ready(&self) -> Result<(), SessionEnded> {
+        let state = Arc::clone(&self.service().as_ref().ok_or(SessionEnded)?.state);
         tokio::select! {
             biased;
-            () = self.closed.cancelled() => Err(SessionEnded),
-            version = self.version.wait() => Ok(version),
+            () = state.ended.cancelled() => Err(SessionEnded),
+            () = state.ready.wait() => Ok(()),
         }
     }
 
     /// Passes a message of the client to the service.
     ///
     /// # Errors
-    /// The session has ended.
+    /// The service or the session has ended.
     pub(super) async fn hand_over(&self, message: ClientJsonRpcMessage) -> Result<(), SessionEnded> {
+        let (inbox, state) = {
+            let service = self.service();
+            let service = service.as_ref().ok_or(SessionEnded)?;
+            (service.inbox.clone(), Arc::clone(&service.state))
+        };
         tokio::select! {
             biased;
-            () = self.closed.cancelled() => Err(SessionEnded),
-            sent = self.inbox.send(message) => sent.map_err(|_| SessionEnded),
+            () = state.ended.cancelled() => Err(SessionEnded),
+            sent = inbox.send(message) => sent.map_err(|_| SessionEnded),
         }
+    }
+
+    /// The version that the handshake negotiated.
+    pub(super) fn version(&self) -> &ProtocolVersion {
+        &self.version
+    }
+
+    /// The client's wishes.
+    pub(super) fn preferences(&self) -> Arc<Preferences> {
+        Arc::clone(&self.preferences)
+    }
+
+    /// True while it has a service, a response that is open, or a rest that a client may come back for.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.service().is_some() || !self.standalone.is_alone() || self.requests().has_any()
+    }
+
+    /// Ends a service that nobody uses. True if it was this one.
+    fn put_service_away(&self, state: &Arc<ServiceState>) -> bool {
+        let mut service = self.service();
+        let is_idle = service.as_ref().is_some_and(|service| Arc::ptr_eq(&service.state, state) && service.uses == 0);
+        let is_idle = is_idle && !self.requests().any_in_flight();
+        if is_idle {
+            *service = None;
+        }
+        is_idle
+    }
+
+    /// Ends the requests of a service that is gone, unless another one is in its place.
+    fn service_ended(&self, state: &Arc<ServiceState>) {
+        state.ended.cancel();
+        let mut service = self.service();
+        if service.as_ref().is_some_and(|service| Arc::ptr_eq(&service.state, state)) {
+            *service = None;
+            self.requests().end_all();
+        }
+    }
+
+    fn service(&self) -> MutexGuard<'_, Option<Service>> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives a request its number, and its stream.
@@ -199,8 +292,11 @@ impl Live {
     /// Ends the session and all of its streams.
     pub(super) fn close(&self) {
         self.closed.cancel();
+        if let Some(service) = self.service().take() {
+            service.state.ended.cancel();
+        }
         self.standalone.end();
-        self.requests().streams.values().for_each(|request| request.stream.end());
+        self.requests().end_all();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -241,7 +337,7 @@ impl Live {
     }
 
     async fn answer(&self, mut answer: ServerJsonRpcMessage) {
-        let handshake = self.handshake.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let handshake = self.service().as_mut().and_then(|service| service.handshake.take());
         if let Some(handshake) = handshake {
             // The request that began the session may be gone.
             let _ = handshake.send(answer);
@@ -273,6 +369,23 @@ impl Requests {
         let request = self.streams.get_mut(&number).filter(|request| request.ended.is_none())?;
         request.ended = Some(Instant::now());
         Some((request.id.clone(), request.stream.clone()))
+    }
+
+    fn any_in_flight(&self) -> bool {
+        self.streams.values().any(|request| request.ended.is_none())
+    }
+
+    /// True if there is any, after those that nobody will come back for are forgotten.
+    fn has_any(&mut self) -> bool {
+        self.forget_old();
+        !self.streams.is_empty()
+    }
+
+    fn end_all(&mut self) {
+        for request in self.streams.values_mut() {
+            request.ended.get_or_insert_with(Instant::now);
+            request.stream.end();
+        }
     }
 
     fn forget_old(&mut self) {
@@ -314,6 +427,7 @@ fn number_of(id: &RequestId) -> Option<u64> {
 /// The service's end of a session.
 pub(in crate::mcp) struct Line {
     live: Arc<Live>,
+    state: Arc<ServiceState>,
     inbox: mpsc::Receiver<ClientJsonRpcMessage>,
 }
 
@@ -332,22 +446,28 @@ impl Transport<RoleServer> for Line {
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
-        let patience = if self.live.version.initialized() { IDLE } else { HANDSHAKE };
-        tokio::select! {
-            biased;
-            () = self.live.closed.cancelled() => None,
-            message = tokio::time::timeout(patience, self.inbox.recv()) => message.ok().flatten(),
+        loop {
+            tokio::select! {
+                biased;
+                () = self.state.ended.cancelled() => return None,
+                message = self.inbox.recv() => return message,
+                () = tokio::time::sleep(SERVICE_IDLE) => {
+                    if self.live.put_service_away(&self.state) {
+                        return None;
+                    }
+                }
+            }
         }
     }
 
     async fn close(&mut self) -> Result<(), Self::Error> {
-        self.live.close();
+        self.live.service_ended(&self.state);
         Ok(())
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.live.close();
+        self.live.service_ended(&self.state);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rmcp::transport::streamable_http_server::session::SessionId as RmcpId;
 
@@ -54,6 +54,13 @@ impl Roster {
         if let Some(used) = used {
             *used = Instant::now();
         }
+    }
+
+    /// The sessions that no request has used for so long, each with its time.
+    pub(super) fn unused_for(&self, least: Duration) -> Vec<(RmcpId, Duration)> {
+        let all = self.entries();
+        let unused = all.in_memory.values().flatten().map(|(id, used)| (id.clone(), used.elapsed()));
+        unused.filter(|(_, unused)| *unused >= least).collect()
     }
 
     /// Forgets a session that is no longer in memory.

@@ -113,3 +113,38 @@ async fn a_sender_waits_for_its_reader() {
     sent.await;
     assert_eq!(now(&mut reader).last(), Some(&Some(99)));
 }
+
+#[test]
+fn a_change_is_told_at_once_and_waits_once() {
+    let changed = || ServerNotification::ToolListChangedNotification(Default::default());
+    let stream = stream();
+    let mut reader = stream.read(Opening::Plain);
+    for _ in 0..1000 {
+        stream.tell(changed());
+    }
+    stream.tell(ServerNotification::PromptListChangedNotification(Default::default()));
+    let mut told = || std::iter::from_fn(|| reader.next().now_or_never().flatten()).count();
+    assert_eq!(told(), 2);
+    stream.tell(changed());
+    assert_eq!(told(), 1);
+}
+
+#[tokio::test]
+async fn little_is_kept_of_large_messages() {
+    let large = || {
+        let params = rmcp::model::ResourceUpdatedNotificationParam::new("x".repeat(WAITING_BYTES / 2));
+        let updated = rmcp::model::ResourceUpdatedNotification::new(params);
+        ServerJsonRpcMessage::notification(ServerNotification::ResourceUpdatedNotification(updated))
+    };
+    let stream = stream();
+    for _ in 0..CAPACITY {
+        stream.send(large()).await;
+    }
+    assert_eq!(stream.queue().waiting.len(), 2);
+    let mut reader = stream.read(Opening::Plain);
+    let mut sent = std::pin::pin!(stream.send(large()));
+    assert!(sent.as_mut().now_or_never().is_none());
+    while reader.next().now_or_never().is_some() {}
+    sent.await;
+    assert!(bytes_of(&stream.queue().taken) <= REPLAYED_BYTES);
+}

@@ -1,9 +1,13 @@
-//! One event stream of a session: its messages, and the responses that read them.
+//! One event stream of a session of the older era: its messages, and the responses that read them.
 //!
 //! A stream is not its HTTP response. A response breaks, and the client comes back for the rest; or the server does not
 //! notice, and the client opens another. So messages wait here, and the newest open response takes them. The older ones
 //! stay open and silent: a client whose response is closed opens another at once, and two of them would close each
 //! other forever. After the end of the newest, the one before it goes on.
+//!
+//! A stream holds little for a client that does not read: few messages, and few bytes beyond the newest of them. The
+//! sender of a call's messages waits for room a moment; who tells of changes never waits, so that no slow reader delays
+//! another.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,15 +16,21 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::Stream;
-use rmcp::model::ServerJsonRpcMessage;
+use rmcp::model::{ServerJsonRpcMessage, ServerNotification};
 use rmcp::transport::streamable_http_server::session::ServerSseMessage;
 use tokio::sync::Notify;
 
 /// The most messages that wait for a reader. Then the sender waits, or, without a reader, the oldest are dropped.
 const CAPACITY: usize = 16;
 
+/// The most bytes of messages that wait, beside one that is larger by itself.
+const WAITING_BYTES: usize = 256 * 1024;
+
 /// The most messages that a client can ask for again after they were sent.
 const REPLAYED: usize = 16;
+
+/// The most bytes of these.
+const REPLAYED_BYTES: usize = 64 * 1024;
 
 /// The most responses of one stream; the oldest end. A client has one, and some that broke unnoticed.
 const MAX_READERS: usize = 32;
@@ -63,6 +73,8 @@ struct Queue {
 struct Event {
     /// Counted from 1.
     index: u64,
+    /// The length of its JSON; 0 for the last message of a stream, which has its own bound.
+    bytes: usize,
     content: Arc<ServerJsonRpcMessage>,
 }
 
@@ -125,14 +137,31 @@ impl EventStream {
     /// Adds a message; waits while there are many and somebody reads.
     pub(super) async fn send(&self, message: ServerJsonRpcMessage) {
         let _ = tokio::time::timeout(PATIENCE, self.room()).await;
+        self.push(message);
+    }
+
+    /// Adds a message, in the place of the oldest if many wait.
+    fn push(&self, message: ServerJsonRpcMessage) {
+        let bytes = json_bytes(&message);
         let mut queue = self.queue();
         if queue.has_ended {
             return;
         }
-        if queue.waiting.len() >= CAPACITY {
+        while queue.is_full() {
             queue.waiting.pop_front();
         }
-        queue.add(message);
+        queue.add(message, bytes);
+    }
+
+    /// Tells of a change without waiting, unless the same waits to be told.
+    pub(super) fn tell(&self, change: ServerNotification) {
+        let is_told = |event: &Event| {
+            matches!(&*event.content, ServerJsonRpcMessage::Notification(waiting)
+                if is_same_change(&waiting.notification, &change))
+        };
+        if !self.queue().waiting.iter().any(is_told) {
+            self.push(ServerJsonRpcMessage::notification(change));
+        }
     }
 
     async fn room(&self) {
@@ -140,7 +169,7 @@ impl EventStream {
             let changed = self.0.room.notified();
             {
                 let queue = self.queue();
-                if queue.waiting.len() < CAPACITY || queue.readers.is_empty() || queue.has_ended {
+                if !queue.is_full() || queue.readers.is_empty() || queue.has_ended {
                     return;
                 }
             }
@@ -153,7 +182,7 @@ impl EventStream {
         let mut queue = self.queue();
         if !queue.has_ended {
             queue.has_ended = true;
-            queue.add(message);
+            queue.add(message, 0);
             queue.forget_much();
         }
     }
@@ -186,10 +215,38 @@ impl EventStream {
     }
 }
 
+/// True for two messages of which a client needs one.
+fn is_same_change(one: &ServerNotification, other: &ServerNotification) -> bool {
+    match (one, other) {
+        (
+            ServerNotification::ResourceUpdatedNotification(one),
+            ServerNotification::ResourceUpdatedNotification(other),
+        ) => one.params.uri == other.params.uri,
+        _ => std::mem::discriminant(one) == std::mem::discriminant(other),
+    }
+}
+
+/// The length of a message's JSON.
+fn json_bytes(message: &ServerJsonRpcMessage) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, message).map_or(WAITING_BYTES, |()| counter.0)
+}
+
 impl Queue {
-    fn add(&mut self, message: ServerJsonRpcMessage) {
+    fn add(&mut self, message: ServerJsonRpcMessage, bytes: usize) {
         self.last_index += 1;
-        self.waiting.push_back(Event { index: self.last_index, content: Arc::new(message) });
+        self.waiting.push_back(Event { index: self.last_index, bytes, content: Arc::new(message) });
         if let Some(newest) = self.readers.last_mut() {
             newest.wake();
         }
@@ -204,7 +261,7 @@ impl Queue {
             self.wake_all();
         } else {
             self.taken.push_back(message.clone());
-            if self.taken.len() > REPLAYED {
+            while self.taken.len() > REPLAYED || bytes_of(&self.taken) > REPLAYED_BYTES {
                 self.taken.pop_front();
             }
         }
@@ -215,13 +272,16 @@ impl Queue {
         self.has_ended && self.waiting.is_empty()
     }
 
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= CAPACITY || bytes_of(&self.waiting) >= WAITING_BYTES
+    }
+
     /// Drops the rest of an answer if it is large. A small one waits for a client that was cut off.
     fn forget_much(&mut self) {
         if !self.has_ended || !self.readers.is_empty() {
             return;
         }
-        let size = |message: &Event| serde_json::to_vec(&*message.content).map_or(REST_BYTES, |json| json.len());
-        if self.waiting.iter().map(size).sum::<usize>() > REST_BYTES {
+        if self.waiting.iter().map(|event| json_bytes(&event.content)).sum::<usize>() > REST_BYTES {
             self.waiting.clear();
         }
     }
@@ -233,6 +293,11 @@ impl Queue {
     fn wake_all(&mut self) {
         self.readers.iter_mut().for_each(Place::wake);
     }
+}
+
+/// The bytes of these events; a few of them, so they are counted anew each time.
+fn bytes_of(events: &VecDeque<Event>) -> usize {
+    events.iter().map(|event| event.bytes).sum()
 }
 
 impl Place {
@@ -259,7 +324,7 @@ impl Stream for Reader {
             return Poll::Ready(None);
         };
         let is_newest = place + 1 == queue.readers.len();
-        if is_newest && let Some(Event { index, content }) = queue.take() {
+        if is_newest && let Some(Event { index, content, .. }) = queue.take() {
             drop(queue);
             stream.0.room.notify_waiters();
             let mut event = ServerSseMessage::default();
