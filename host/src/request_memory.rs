@@ -160,10 +160,10 @@ mod tests {
         assert!(other.charge(192 * MIB).is_ok());
     }
 
-    #[test]
-    fn bytes_that_were_waited_for_are_charged_once() {
+    #[tokio::test]
+    async fn bytes_that_were_waited_for_are_charged_once() {
         let memory = RequestMemory::new(&Budgets::new(4 * MIB), [1; 32]);
-        memory.wait_for(150 * MIB).now_or_never().unwrap().unwrap();
+        memory.wait_for(150 * MIB).await.unwrap();
         memory.spare(100 * MIB);
         memory.charge(110 * MIB).unwrap();
         assert!(memory.charge(40 * MIB).is_err());
