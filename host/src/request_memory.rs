@@ -24,6 +24,8 @@ struct Shared {
 struct State {
     /// Bytes that are not held, few as they are.
     small: usize,
+    /// Bytes that are held for what is to come.
+    spare: usize,
     held: Option<Held>,
 }
 
@@ -47,12 +49,20 @@ impl RequestMemory {
         Ok(())
     }
 
+    /// Keeps so many bytes of those that were waited for: they are charged later.
+    pub fn spare(&self, bytes: usize) {
+        self.state().spare = bytes;
+    }
+
     /// Takes more, without waiting.
     ///
     /// # Errors
     /// There is not so much now.
     pub fn charge(&self, bytes: usize) -> Result<(), Overdrawn> {
         let mut state = self.state();
+        let spare = state.spare.min(bytes);
+        state.spare -= spare;
+        let bytes = bytes - spare;
         if let Some(held) = &state.held {
             return held.grow(bytes);
         }
@@ -85,6 +95,7 @@ impl RequestMemory {
     /// Gives back what is held beyond so many bytes.
     pub fn lower(&self, bytes: usize) {
         let mut state = self.state();
+        state.spare = 0;
         if bytes <= SMALL_BYTES {
             state.small = state.held.take().map_or(state.small, |held| held.bytes()).min(bytes);
         }
@@ -147,6 +158,15 @@ mod tests {
         assert!(other.charge(192 * MIB).is_err());
         drop(answer);
         assert!(other.charge(192 * MIB).is_ok());
+    }
+
+    #[tokio::test]
+    async fn bytes_that_were_waited_for_are_charged_once() {
+        let memory = RequestMemory::new(&Budgets::new(4 * MIB), [1; 32]);
+        memory.wait_for(150 * MIB).await.unwrap();
+        memory.spare(100 * MIB);
+        memory.charge(110 * MIB).unwrap();
+        assert!(memory.charge(40 * MIB).is_err());
     }
 
     #[test]

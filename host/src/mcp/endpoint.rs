@@ -7,14 +7,17 @@ mod body;
 mod unreadable;
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::Full;
 use rmcp::model::{InitializeRequestParams, RequestId};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -324,6 +327,7 @@ impl Endpoint {
     fn is_in_vain(&self, principal: &Principal, message: &Message<'_>) -> bool {
         let catalog = self.plugins.catalog();
         let served = match message.target() {
+            _ if !message.has_large_arguments() => return false,
             Some(Target::Tool(name)) if self.discovery.has(name) => return false,
             Some(Target::Tool(name)) => catalog.tool(name).map(|tool| &tool.served),
             Some(Target::Prompt(name)) => catalog.prompt(name).map(|prompt| &prompt.served),
@@ -412,20 +416,44 @@ fn without_arguments(message: &Message<'_>, body: &Bytes) -> Bytes {
     }
 }
 
+/// A body whose bytes keep the memory of their request.
+struct KeptBody {
+    body: Body,
+    memory: RequestMemory,
+}
+
+impl http_body::Body for KeptBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        polled.map_ok(|frame| frame.map_data(|bytes| self.memory.keep_with(bytes)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// An answer that holds the memory of its request until it is sent.
 fn kept(body: Body, memory: &RequestMemory) -> Body {
     if !memory.is_held() {
         return body;
     }
     // Of an answer whose size is known nothing else is left; in a stream anything may come.
-    if let Some(bytes) = http_body::Body::size_hint(&body).exact() {
+    if let Some(bytes) = body.size_hint().exact() {
         memory.lower(usize::try_from(bytes).unwrap_or(usize::MAX));
         if !memory.is_held() {
             return body;
         }
     }
     let memory = memory.clone();
-    Body::new(body.map_frame(move |frame| frame.map_data(|bytes| memory.keep_with(bytes))))
+    Body::new(KeptBody { body, memory })
 }
 
 fn method_not_allowed() -> Response {

@@ -25,6 +25,9 @@ const OF_PLUGINS: [&str; 5] = ["tools/", "prompts/", "resources/", "completion/"
 /// The most bytes of a handshake, whose values are made before anybody counts them. Real ones have some thousand.
 const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
 
+/// Bytes of arguments whose values are worth an effort to avoid.
+const LARGE_ARGUMENTS_BYTES: usize = 4096;
+
 /// A JSON-RPC message.
 pub(super) struct Message<'a> {
     pub(super) era: Era<'a>,
@@ -111,6 +114,11 @@ impl<'a> Message<'a> {
     pub(super) fn inner_name(&self) -> Option<Cow<'a, str>> {
         let arguments = self.params.arguments.get()?;
         read::<Named<'a>>(arguments.get().as_bytes())?.0.take()
+    }
+
+    /// True if somebody should have asked for the arguments before values are made of them.
+    pub(super) fn has_large_arguments(&self) -> bool {
+        self.params.arguments.get().is_some_and(|arguments| arguments.get().len() > LARGE_ARGUMENTS_BYTES)
     }
 
     /// The place of the arguments in the body that it was read from.

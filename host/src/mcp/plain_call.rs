@@ -114,6 +114,7 @@ impl PlainCalls {
         let mut wanted_bytes = tree_bytes;
         loop {
             memory.wait_for(wanted_bytes).await?;
+            memory.spare(wanted_bytes - tree_bytes);
             let arguments: Map<String, Value> = serde_json::from_str(text).map_err(|_| {
                 memory.release();
                 NoCall::Unreadable
