@@ -116,7 +116,7 @@ pub(crate) fn escape_json(json: &str) -> String {
 /// fine.
 pub(crate) fn misleads(char: char) -> bool {
     let is_of_emoji = matches!(char, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
-    matches!(char, '\u{2028}' | '\u{2029}' | '\u{80}'..='\u{9f}') || (is_invisible(char) && !is_of_emoji)
+    matches!(char, '\u{2028}' | '\u{2029}' | '\u{7f}'..='\u{9f}') || (is_invisible(char) && !is_of_emoji)
 }
 
 fn is_invisible(char: char) -> bool {
