@@ -193,7 +193,7 @@ async fn a_start_that_may_succeed_later_has_another_code_than_a_mistake() {
     let finished = site.refusal();
     assert!(finished.code == 1 && finished.stderr.contains("No space left"), "{finished:?}");
     std::fs::remove_file(store.join("lock")).unwrap();
-    // Another server has the store, and its port.
+    // Another server has the store.
     let server = site.start().await;
     let finished = server.site().refusal();
     assert!(finished.code == 1 && finished.stderr.contains("in use"), "{finished:?}");

@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind};
 
 use crate::store::OpenError;
 
-/// True if an error, or the cause of it, may pass: a full disk, an address that another process still has, a limit
-/// that was reached.
+/// True if an error, or the cause of it, may pass: a full disk, a store that another process still has, a limit that was
+/// reached. A port in use is most often a mistake: two services of one configuration would take turns for ever.
 pub(super) fn may_pass(error: &anyhow::Error) -> bool {
     error.chain().any(is_passing)
 }
@@ -27,6 +27,7 @@ fn is_lasting(kind: ErrorKind) -> bool {
         ErrorKind::NotFound
             | ErrorKind::PermissionDenied
             | ErrorKind::AlreadyExists
+            | ErrorKind::AddrInUse
             | ErrorKind::NotADirectory
             | ErrorKind::IsADirectory
             | ErrorKind::ReadOnlyFilesystem
@@ -61,13 +62,14 @@ mod tests {
             Errno::NOMEM,
             Errno::AGAIN,
             Errno::IO,
-            Errno::ADDRINUSE,
             Errno::ADDRNOTAVAIL,
             Errno::STALE,
         ] {
             assert!(may_pass(&of_state(errno)), "{errno}");
         }
-        for errno in [Errno::NOENT, Errno::ACCESS, Errno::PERM, Errno::NOTDIR, Errno::ROFS, Errno::NAMETOOLONG] {
+        for errno in
+            [Errno::ADDRINUSE, Errno::NOENT, Errno::ACCESS, Errno::PERM, Errno::NOTDIR, Errno::ROFS, Errno::NAMETOOLONG]
+        {
             assert!(!may_pass(&of_state(errno)), "{errno}");
         }
         let of_store = OpenError::Unusable { path: PathBuf::new(), source: ErrorKind::StorageFull.into() };
