@@ -39,14 +39,14 @@ process, rows of its store, its state directory, what was done, and how long cal
 
 WHAT FAILS (exit code 1): a wrong answer; a server that ends, or does not end with code 0 when it is asked to; and growth: \
 the slope (Theil-Sen: the median of the slopes between any two readings) of the second half of the run is above
-  memory       256 KiB a minute (--memory-slope), judged from 10 minutes
+  memory       256 KiB a minute (--memory-slope), judged from 44 minutes
   descriptors  0.2 a minute, judged from 10 minutes
   threads      0.1 a minute, judged from 10 minutes
   rows         2 a minute, judged from 44 minutes
-A shorter run is a smoke test, in which nothing but answers and the end is judged.
+A run below 10 minutes is a smoke test, in which nothing but answers and the end is judged; slopes are printed all the same.
 
 WHAT GROWS BY RIGHT, and how it ends before the second half: a login leaves a row that lives for up to 20 minutes, so that \
-rows are level after 21; a session that nobody ends lives for 3 minutes (auth.refresh_ttl, 90 days by default); legacy \
+rows, and memory with them, are level after 21; a session that nobody ends lives for 3 minutes (auth.refresh_ttl, 90 days by default); legacy \
 sessions that are left are 16 a person (server.sessions_per_person, 256 by default), and few people reach that soon.";
 
 /// Lets people, clients and plugins come and go at one server for a long time, and fails if it grows.

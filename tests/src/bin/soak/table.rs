@@ -18,7 +18,7 @@ pub(crate) struct Quantity {
 pub(crate) fn quantities(memory_kib: f64) -> [Quantity; 4] {
     let allowance = |a_minute, from_minutes| Allowance { a_minute, from_minutes };
     [
-        Quantity { name: "memory", unit: "KiB", allowance: allowance(memory_kib, 10.0), read: |it| it.memory },
+        Quantity { name: "memory", unit: "KiB", allowance: allowance(memory_kib, 44.0), read: |it| it.memory },
         Quantity { name: "descriptors", unit: "", allowance: allowance(0.2, 10.0), read: |it| it.descriptors },
         Quantity { name: "threads", unit: "", allowance: allowance(0.1, 10.0), read: |it| it.threads },
         Quantity { name: "rows", unit: "", allowance: allowance(2.0, 44.0), read: |it| it.rows },
