@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as TurnLock, Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The name of a person, see [`crate::principal::Principal::person`].
 type Person = [u8; 32];
@@ -58,6 +58,10 @@ pub struct Account {
     accounts: Weak<Accounts>,
     part_bytes: [usize; 3],
     parts: [Arc<Semaphore>; 3],
+    /// The queue before each part. Those who wait in a semaphore get whatever is free, bit by bit, and nobody could grow
+    /// meanwhile.
+    turns: [TurnLock<()>; 3],
+    freed: [Notify; 3],
 }
 
 /// Bytes of an account, given back when this is dropped.
@@ -110,6 +114,8 @@ impl Budgets {
             accounts: Arc::downgrade(&self.0),
             part_bytes,
             parts: part_bytes.map(|bytes| Arc::new(Semaphore::new(bytes / UNIT_BYTES))),
+            turns: Default::default(),
+            freed: Default::default(),
         });
         people.insert(person, Arc::downgrade(&account));
         account
@@ -129,11 +135,17 @@ impl Account {
     /// More than the part ever has, or none within a minute.
     pub async fn hold(self: &Arc<Self>, part: Part, bytes: usize) -> Result<Held, Overdrawn> {
         let units = self.units(part, bytes)?;
-        let acquired = Arc::clone(self.semaphore(part)).acquire_many_owned(units);
-        match tokio::time::timeout(PATIENCE, acquired).await {
-            Ok(Ok(permit)) => Ok(self.held(part, bytes, permit)),
-            Ok(Err(_)) | Err(_) => Err(Overdrawn::Now(self.bytes())),
-        }
+        let waited = async {
+            let _turn = self.turns[part as usize].lock().await;
+            loop {
+                if let Ok(permit) = Arc::clone(self.semaphore(part)).try_acquire_many_owned(units) {
+                    return permit;
+                }
+                self.freed[part as usize].notified().await;
+            }
+        };
+        let permit = tokio::time::timeout(PATIENCE, waited).await;
+        permit.map(|permit| self.held(part, bytes, permit)).map_err(|_elapsed| Overdrawn::Now(self.bytes()))
     }
 
     /// Takes memory that is free now.
@@ -204,7 +216,12 @@ impl Held {
         let mut state = self.state();
         state.bytes = state.bytes.saturating_sub(bytes);
         let surplus = state.permit.num_permits() - state.bytes.div_ceil(UNIT_BYTES);
-        drop(state.permit.split(surplus));
+        self.give_back(&mut state, surplus);
+    }
+
+    fn give_back(&self, state: &mut HeldState, units: usize) {
+        drop(state.permit.split(units));
+        self.account.freed[self.part as usize].notify_one();
     }
 
     /// Bytes that hold this for as long as anybody has a part of them, be it the connection that still sends them.
@@ -225,6 +242,14 @@ impl Held {
 
     fn state(&self) -> MutexGuard<'_, HeldState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.state();
+        let units = state.permit.num_permits();
+        self.give_back(&mut state, units);
     }
 }
 
@@ -266,6 +291,19 @@ mod tests {
         assert!(other.try_hold(Part::Bodies, 32 * MIB).is_ok());
         drop(first);
         assert!(waiting.now_or_never().unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_holds_some_may_grow_beside_others_who_wait() {
+        let account = budgets().account([1; 32]);
+        let held = account.try_hold(Part::Values, 120 * MIB).unwrap();
+        let mut waiting = Box::pin(account.hold(Part::Values, 120 * MIB));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        held.grow(10 * MIB).unwrap();
+        let mut next = Box::pin(account.hold(Part::Values, MIB));
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(waiting.as_mut().now_or_never().unwrap().is_ok() && next.now_or_never().unwrap().is_ok());
     }
 
     #[test]

@@ -8,16 +8,16 @@ use std::io::{self, ErrorKind};
 
 use crate::store::OpenError;
 
-/// True if an error, or the cause of it, may pass: a full disk, a store that another process still has, a limit that was
-/// reached. A port in use is most often a mistake: two services of one configuration would take turns for ever.
+/// True if an error, or the cause of it, may pass: a full disk, a limit that was reached. A port or a store in use is most
+/// often a mistake: two services of one configuration would take turns for ever.
 pub(super) fn may_pass(error: &anyhow::Error) -> bool {
     error.chain().any(is_passing)
 }
 
 fn is_passing(error: &(dyn Error + 'static)) -> bool {
     let of_system = error.downcast_ref::<io::Error>().is_some_and(|error| !is_lasting(error.kind()));
-    // The other server is most likely about to end.
-    of_system || matches!(error.downcast_ref::<OpenError>(), Some(OpenError::InUse { .. }))
+    // Two servers of one store, like two on one port, are a mistake.
+    of_system && !matches!(error.downcast_ref::<OpenError>(), Some(OpenError::InUse { .. }))
 }
 
 /// True for a mistake of the configuration or of the system's set-up.
@@ -74,7 +74,7 @@ mod tests {
         }
         let of_store = OpenError::Unusable { path: PathBuf::new(), source: ErrorKind::StorageFull.into() };
         assert!(may_pass(&of_store.into()));
-        assert!(may_pass(&OpenError::InUse { path: PathBuf::new(), pid: None }.into()));
+        assert!(!may_pass(&OpenError::InUse { path: PathBuf::new(), pid: None }.into()));
         assert!(!may_pass(&OpenError::WrongKey { path: PathBuf::new() }.into()));
         assert!(!may_pass(&StateError::Key { path: PathBuf::new(), found: 5 }.into()));
         assert!(!may_pass(&anyhow::anyhow!("provider `x` was not read")));

@@ -45,7 +45,7 @@ pub(super) struct NoPlace(usize);
 impl ListenerPlaces {
     /// The places of a server with so many connections.
     pub(super) fn new(connections: usize) -> Arc<Self> {
-        let max = (connections - connections.div_ceil(LEFT).min(connections)).max(1);
+        let max = (connections - connections / LEFT).max(1);
         Arc::new(Self { max, taken: Mutex::default() })
     }
 

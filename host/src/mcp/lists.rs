@@ -19,7 +19,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use http_body::{Frame, SizeHint};
 use rmcp::ErrorData;
 use rmcp::model::{Implementation, RequestId, Tool};
@@ -213,7 +213,11 @@ impl Lists {
         let page = self.page(list, cursor.as_deref(), is_modern, catalog, principal).ok()?;
         let start =
             format!(r#"{{"jsonrpc":"2.0","id":{},"result":{}"#, id_json(id), self.start(list, &page, is_modern));
-        Some(answer::json_response(page.body(start, "]}}")))
+        let mut response = answer::json_response(page.body(start, "]}}"));
+        // Lists are private, and change without notice.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        Some(response)
     }
 
     /// A list as rmcp takes it.

@@ -25,7 +25,7 @@ async fn checks_of_one_plugin_do_not_delay_the_callers_of_another() {
     let client = Client::modern(&server);
     client.call("friend_t0", json!({})).await;
     let objects: Vec<Value> = vec![json!({}); 1_200_000];
-    let checks: Vec<JoinHandle<String>> = (0..8)
+    let checks: Vec<JoinHandle<String>> = (0..4)
         .map(|_| {
             let (client, arguments) = (client.clone(), json!({ "items": objects }));
             tokio::spawn(async move { client.failure("hostile_t0", arguments).await })

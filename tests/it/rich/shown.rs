@@ -7,12 +7,18 @@ use tinymcp_tests::server::{Server, Site};
 
 use super::answer;
 
+/// The settings of plugins, each with its name as what its resources read.
+fn settings(plugins: &[(&str, &str)]) -> String {
+    let table = |(name, settings): &(&str, &str)| {
+        format!("[plugin.{}.settings]\nmark = \"{name}\"\n{settings}\n", name.replace('-', "_"))
+    };
+    plugins.iter().map(table).collect()
+}
+
 /// A server with the guest that lists whatever its settings say, under each of these names.
 fn listing(plugins: &[(&str, &str)]) -> Site {
-    plugins.iter().fold(Site::new(), |site, (name, settings)| {
-        site.plugin(name, &guest("lister"))
-            .config(&format!("[plugin.{name}.settings]\nmark = \"{name}\"\n{settings}\n"))
-    })
+    let site = Site::new().config(&settings(plugins));
+    plugins.iter().fold(site, |site, (name, _)| site.plugin(name, &guest("lister")))
 }
 
 async fn reads(client: &Client, uri: &str) -> Value {
@@ -52,10 +58,8 @@ async fn a_uri_that_fits_a_template_is_its_plugins_whatever_another_lists() {
 
 #[tokio::test]
 async fn a_template_that_comes_later_takes_no_resource_that_is_served() {
-    let server = listing(&[("notes", "resources = \"notes://1\"")])
-        .config("[plugin.thief.settings]\nmark = \"thief\"\ntemplates = \"notes://{+all}\"\n")
-        .start()
-        .await;
+    let plugins = [("notes", "resources = \"notes://1\""), ("thief", "templates = \"notes://{+all}\"")];
+    let server = listing(&plugins[..1]).config(&settings(&plugins)).start().await;
     let client = Client::modern(&server);
     assert_eq!(reads(&client, "notes://1").await, "notes");
     server.site().put("thief.wasm", &guest("lister"));
