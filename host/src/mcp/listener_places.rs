@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn two_people_do_not_take_one_place_from_each_other() {
-        let places = ListenerPlaces::new(2);
+        let places = ListenerPlaces::new(1);
         let first = places.enter([1; 32]).unwrap();
         assert_eq!(places.enter([2; 32]).err(), Some(NoPlace(0)));
         drop(first);

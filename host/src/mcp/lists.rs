@@ -214,9 +214,11 @@ impl Lists {
         let start =
             format!(r#"{{"jsonrpc":"2.0","id":{},"result":{}"#, id_json(id), self.start(list, &page, is_modern));
         let mut response = answer::json_response(page.body(start, "]}}"));
-        // Lists are private, and change without notice.
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        // rmcp says so in all answers of the older protocol.
+        if !is_modern {
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        }
         Some(response)
     }
 

@@ -119,7 +119,8 @@ impl PlainCalls {
                 memory.release();
                 NoCall::Unreadable
             })?;
-            let conversation = Conversation { memory: Some(memory.clone()), ..Conversation::with(principal) };
+            let conversation =
+                Conversation { memory: Some(memory.clone()), is_repeatable: true, ..Conversation::with(principal) };
             match self.plugins.call(tool, &arguments, conversation).await {
                 // It is only known now how much the tool's own values take. To wait for them while this holds others
                 // could be to wait for itself, so it lets go of all of them first.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::error::CallError;
 use super::wit::input::{Answer, Capabilities};
 use super::wit::log::Level;
+use crate::budget::Overdrawn;
 use crate::principal::Principal;
 use crate::request_memory::RequestMemory;
 
@@ -29,6 +30,8 @@ pub struct Conversation {
     pub outbox: Option<Outbox>,
     /// The memory that the request holds; none where nobody counts.
     pub memory: Option<RequestMemory>,
+    /// The call is made again once there is memory for its arguments, if there is none now.
+    pub is_repeatable: bool,
 }
 
 /// Takes messages for the client of one call.
@@ -71,6 +74,18 @@ impl Conversation {
     /// A call by somebody whose client cannot be asked anything and wants no messages.
     pub fn with(caller: &Arc<Principal>) -> Self {
         Self { caller: Some(Arc::clone(caller)), ..Self::default() }
+    }
+
+    /// Takes memory for the engine's values of arguments.
+    ///
+    /// # Errors
+    /// The caller's requests hold too much, and the call is made again later. Other calls could only wait for that while
+    /// they hold what the next ones wait for: theirs count against the bound of all calls alone.
+    pub(super) fn charge_arguments(&self, bytes: usize) -> Result<(), CallError> {
+        match self.charge(bytes) {
+            Err(CallError::Overdrawn { refusal: Overdrawn::Now(_), .. }) if !self.is_repeatable => Ok(()),
+            charged => charged,
+        }
     }
 
     /// Takes memory beside the guest's own, for as long as the request lasts.

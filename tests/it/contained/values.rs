@@ -19,15 +19,14 @@ async fn serve(schema: &Value) -> Server {
 
 #[tokio::test]
 async fn checks_of_one_plugin_do_not_delay_the_callers_of_another() {
-    let names: serde_json::Map<String, Value> = (0..12_000).map(|name| (format!("{name:x}"), json!(true))).collect();
-    let items = json!({ "type": "array", "items": { "properties": names } });
+    let items = json!({ "type": "array", "items": { "allOf": vec![json!({ "minimum": 0 }); 1500] } });
     let server = serve(&json!({ "type": "object", "properties": { "items": items } })).await;
     let client = Client::modern(&server);
     client.call("friend_t0", json!({})).await;
-    let objects: Vec<Value> = vec![json!({}); 1_200_000];
-    let checks: Vec<JoinHandle<String>> = (0..4)
+    let numbers: Vec<u32> = vec![7; 10_000];
+    let checks: Vec<JoinHandle<String>> = (0..8)
         .map(|_| {
-            let (client, arguments) = (client.clone(), json!({ "items": objects }));
+            let (client, arguments) = (client.clone(), json!({ "items": numbers }));
             tokio::spawn(async move { client.failure("hostile_t0", arguments).await })
         })
         .collect();

@@ -91,7 +91,7 @@ pub(super) async fn decode(
 ) -> Result<(Vec<Val>, Held), CallError> {
     if !is_heavy(arguments) {
         let weight = codec::weigh_arguments(signature, arguments);
-        conversation.charge(weight)?;
+        conversation.charge_arguments(weight)?;
         // Not before the place is there: as values of the engine, arguments can take forty times the memory that those
         // who wait hold.
         let memory = runtime.arguments.hold(weight).await;
@@ -99,7 +99,7 @@ pub(super) async fn decode(
     }
     let copied = aside(|| {
         let copy_bytes = json_weight::of_object(arguments);
-        conversation.charge(copy_bytes.saturating_add(codec::weigh_arguments(signature, arguments)))?;
+        conversation.charge_arguments(copy_bytes.saturating_add(codec::weigh_arguments(signature, arguments)))?;
         Ok::<_, CallError>(arguments.clone())
     });
     let (weighed, arguments) = (Arc::clone(signature), copied?);
