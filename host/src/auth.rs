@@ -44,7 +44,7 @@ use tokio::sync::watch;
 
 pub use self::server::{AuthorizationServer, ServerParts};
 use self::sessions::bearer::BearerError;
-pub(crate) use self::tokens::LastToken;
+pub use self::tokens::LastToken;
 pub(crate) use self::wellknown::Challenge;
 use crate::log_limiter::LogLimiter;
 use crate::loopback::is_loopback;
@@ -148,7 +148,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Refusal`]: the request must not be served.
-    pub(crate) async fn authenticate(
+    pub async fn authenticate(
         &self,
         peer: &Peer,
         headers: &HeaderMap,

@@ -16,12 +16,12 @@ use tempfile::TempDir;
 use tinymcp::auth::clients::document::Documents;
 use tinymcp::auth::upstream::Upstream;
 use tinymcp::auth::upstream::local::Local;
-use tinymcp::auth::{Auth, AuthorizationServer, ServerParts};
+use tinymcp::auth::{Auth, AuthorizationServer, LastToken, ServerParts};
 use tinymcp::config::Config;
 use tinymcp::fetch::Strangers;
 use tinymcp::http::limits::Limits;
 use tinymcp::http::server;
-use tinymcp::http::{App, Routes};
+use tinymcp::http::{App, RenderedPages, Routes};
 use tinymcp::mcp::{self, Endpoint};
 use tinymcp::peer::Peer;
 use tinymcp::plugins::Plugins;
@@ -58,10 +58,10 @@ fn tokens(criterion: &mut Criterion) {
     let made_up = format!("{}{}", &token[..token.len() - 4], "AAAA");
     let mut group = criterion.benchmark_group("token");
     for (name, token, is_good) in [("good", token.as_str(), true), ("made up", &made_up, false)] {
-        let headers = bearer(token);
+        let (headers, last) = (bearer(token), LastToken::default());
         group.bench_function(name, |bencher| {
             bencher.to_async(&runtime).iter(async || {
-                let caller = auth.authenticate(&peer, black_box(&headers)).await;
+                let caller = auth.authenticate(&peer, black_box(&headers), &last).await;
                 assert_eq!(caller.is_ok(), is_good);
             });
         });
@@ -184,6 +184,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         server: server_settings,
         config,
         draining: never.clone(),
+        pages: RenderedPages::default(),
     });
     let limits = Limits { connections: 16, header_timeout: Duration::from_secs(10), trusted_proxies: Vec::new() };
     tokio::spawn(server::serve(listeners, routes, limits, never.clone(), never));

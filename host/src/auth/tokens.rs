@@ -120,7 +120,7 @@ impl Token {
 
 /// The last access token of a connection. Most connections send the same one again, whose MAC and hash are then known.
 #[derive(Default)]
-pub(crate) struct LastToken(Mutex<Option<(Token, TokenHash)>>);
+pub struct LastToken(Mutex<Option<(Token, TokenHash)>>);
 
 impl LastToken {
     /// Opens an access token and hashes it.
