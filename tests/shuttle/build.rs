@@ -19,8 +19,9 @@ const RACES: [(&str, &str, &str, &str); 6] = [
     (
         "gate",
         "gate_in_two_steps",
-        "if state.running < self.concurrency {",
-        "let is_free = state.running < self.concurrency; drop(state); state = self.state(); if is_free {",
+        "if state.take(person, self.concurrency) {",
+        "let is_free = state.running < self.concurrency; drop(state); state = self.state(); \
+         if (is_free && state.take(person, 1000)) || state.take(person, self.concurrency) {",
     ),
     // A caller who goes away does not give its place back.
     (
