@@ -59,6 +59,8 @@ fn is_equal(registered: &str, offered: &str) -> bool {
         let (authority, rest) = after.split_at(end);
         // Other spellings, such as `127.1` or a port of `080`, are nobody's.
         let canonical = match url.port() {
+            // Nobody can be called there.
+            Some(0) => return None,
             Some(port) => format!("{}:{port}", url.host_str()?),
             None if authority.ends_with(":80") => format!("{}:80", url.host_str()?),
             None => url.host_str()?.to_owned(),
