@@ -243,6 +243,13 @@ impl Server {
         self.child.id()
     }
 
+    /// The memory that the process has at the moment, in KiB (`VmRSS`).
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process of ours");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("every process has it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+    }
+
     /// The MCP endpoint.
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)

@@ -269,7 +269,7 @@ impl Endpoint {
             _ => body.clone(),
         };
         let is_sessionless = matches!(message.era, Era::Sessionless);
-        let body = if self.is_in_vain(principal, &message) { without_arguments(&message, &body) } else { body.clone() };
+        let body = if self.is_in_vain(principal, &message) { without_arguments(&message, &body) } else { body };
         // rmcp reads the body once more by itself, and makes values of all of it.
         let bytes = RMCP_TREES * json_weight::of_text(&body) + body.len();
         if let Err(refusal) = memory.wait_for(bytes).await {

@@ -10,12 +10,6 @@ use super::refusal;
 
 const INVALID_PARAMS: i64 = -32602;
 
-fn resident_kib(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[tokio::test]
 async fn little_is_kept_of_a_large_handshake() {
     let server = Server::with(&[]).await;
@@ -25,13 +19,13 @@ async fn little_is_kept_of_a_large_handshake() {
     // Twenty thousand lists, as text: as values they take more than half a megabyte.
     let lists = format!(r#""x":{{"y":[{}[]]}}"#, "[],".repeat(20_000));
     let body = message.to_string().replace(r#""x":{}"#, &lists);
-    let before = resident_kib(&server);
+    let before = server.resident_kib();
     for _ in 0..100 {
         let request = server.request("POST", "/mcp").header("content-type", "application/json").body(body.clone());
         let answer = request.send().await;
         assert_eq!(answer.json()["result"]["protocolVersion"], LEGACY[0], "{answer:?}");
     }
-    let grown = resident_kib(&server).saturating_sub(before);
+    let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 30 * 1024, "{grown} KiB");
 }
 
@@ -49,7 +43,7 @@ async fn an_idle_session_costs_little_and_goes_on() {
             Client::legacy(&server).await;
         }
         tokio::time::sleep(std::time::Duration::from_secs(7)).await;
-        resident.push(resident_kib(&server));
+        resident.push(server.resident_kib());
     }
     let grown = resident[2].saturating_sub(resident[0]);
     assert!(grown < 20 * SESSIONS, "{grown} KiB for {SESSIONS} sessions: {resident:?}");

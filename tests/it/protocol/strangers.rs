@@ -56,12 +56,6 @@ fn bomb(stream: u32, path: &str, repeats: usize) -> Vec<u8> {
     frame(1, 0x4, stream, &block)
 }
 
-fn resident_kib(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[tokio::test]
 async fn the_preface_alone_holds_no_place_for_ever() {
     let server = Site::new().config("[server]\nheader_timeout = \"300ms\"\n").start().await;
@@ -120,7 +114,7 @@ async fn a_living_stream_outlasts_the_deadlines_of_what_is_silent() {
 async fn compressed_heads_do_not_become_memory() {
     let server = World::of(local()).await.server;
     served_in_time(&server).await;
-    let before = resident_kib(&server);
+    let before = server.resident_kib();
     let mut connections = Vec::new();
     let mut most = 0;
     for _ in 0..64 {
@@ -132,10 +126,10 @@ async fn compressed_heads_do_not_become_memory() {
         }
         let _ = connection.write_all(&sent).await;
         connections.push(connection);
-        most = most.max(resident_kib(&server));
+        most = most.max(server.resident_kib());
     }
     served_in_time(&server).await;
-    most = most.max(resident_kib(&server));
+    most = most.max(server.resident_kib());
     assert!(most < before + HELD_KIB, "{before} KiB grew to {most} KiB");
 }
 
@@ -164,7 +158,7 @@ async fn a_head_of_too_many_fields_is_refused_on_http_2_too() {
 #[tokio::test]
 async fn unread_bodies_and_heads_do_not_become_memory() {
     let server = World::of(local()).await.server;
-    let before = resident_kib(&server);
+    let before = server.resident_kib();
     let form = format!(
         "POST /token HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n\
          content-length: 65000\r\n\r\n{}",
@@ -178,10 +172,10 @@ async fn unread_bodies_and_heads_do_not_become_memory() {
         let mut held = Vec::new();
         for last in 0..10 {
             held.extend(silent(&server, 60, 10 + last, sent).await);
-            most = most.max(resident_kib(&server));
+            most = most.max(server.resident_kib());
         }
         served_in_time(&server).await;
-        most = most.max(resident_kib(&server));
+        most = most.max(server.resident_kib());
     }
     assert!(most < before + HELD_KIB, "{before} KiB grew to {most} KiB");
 }
@@ -190,7 +184,7 @@ async fn unread_bodies_and_heads_do_not_become_memory() {
 async fn everything_that_strangers_hold_at_once_has_a_bound() {
     let server = World::of(local()).await.server;
     served_in_time(&server).await;
-    let before = resident_kib(&server);
+    let before = server.resident_kib();
     let opened = [PREFACE, SETTINGS].concat();
     let no_window = [PREFACE, &frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])].concat();
     let get = |stream: u32, path: &str| {
@@ -220,10 +214,10 @@ async fn everything_that_strangers_hold_at_once_has_a_bound() {
         for sent in &all {
             held.extend(silent(&server, 4, last, sent).await);
         }
-        most = most.max(resident_kib(&server));
+        most = most.max(server.resident_kib());
     }
     served_in_time(&server).await;
-    most = most.max(resident_kib(&server));
+    most = most.max(server.resident_kib());
     // The places of strangers, half of each protocol.
     let connections = 96 * (20 + 64);
     assert!(most < before + HELD_KIB + connections, "{before} KiB grew to {most} KiB");

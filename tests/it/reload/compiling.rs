@@ -39,12 +39,6 @@ fn is_at_work(pid: &Pid) -> bool {
     field(pid.as_raw_pid(), 11).is_some_and(|ticks| ticks >= 10)
 }
 
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// The files of the compile cache with this extension.
 fn kept(site: &Path, extension: &str) -> Vec<PathBuf> {
     let dirs = fs::read_dir(site.join(".tinymcp/code")).into_iter().flatten().flatten();
@@ -83,7 +77,7 @@ async fn a_limit_of_memory_names_the_function() {
 async fn beside_files_that_take_long_others_are_served_and_the_server_stays_small() {
     let server = Site::with(&["echo"]).config("[limits]\ncompile_cpu = \"1h\"\n").start().await;
     let client = Client::modern(&server);
-    let before = resident_kib(server.pid());
+    let before = server.resident_kib();
     for name in 0..3 {
         server.site().put(&format!("bomb{name}.wasm"), &marked(&large(), name));
     }
@@ -96,7 +90,7 @@ async fn beside_files_that_take_long_others_are_served_and_the_server_stays_smal
     for ended in ["compiled plugin `bomb", "not loaded"] {
         assert_eq!(server.log.lines(ended), Vec::<String>::new());
     }
-    let grown = resident_kib(server.pid()).saturating_sub(before);
+    let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 64 * 1024, "{grown} KiB more than before");
 }
 

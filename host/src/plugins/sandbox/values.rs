@@ -98,14 +98,12 @@ pub(super) async fn decode(
         return Ok((codec::decode_arguments(signature, arguments)?, (place, memory)));
     }
     let copied = aside(|| {
-        let copy_bytes = json_weight::of_object(arguments);
-        conversation.charge_arguments(copy_bytes.saturating_add(codec::weigh_arguments(signature, arguments)))?;
-        Ok::<_, CallError>(arguments.clone())
+        let weight = codec::weigh_arguments(signature, arguments);
+        conversation.charge_arguments(weight.saturating_add(json_weight::of_object(arguments)))?;
+        Ok::<_, CallError>((weight, arguments.clone()))
     });
-    let (weighed, arguments) = (Arc::clone(signature), copied?);
+    let (weight, arguments) = copied?;
     // The place stays taken for as long as the work goes on, even if its caller is gone.
-    let weigh = move || (codec::weigh_arguments(&weighed, &arguments), arguments, place);
-    let (weight, arguments, place) = runtime.engine.lane().compute(share, weigh).await.map_err(CallError::Host)?;
     let held = (place, runtime.arguments.hold(weight).await);
     let signature = Arc::clone(signature);
     let decode = move || (codec::decode_arguments(&signature, &arguments), held);
