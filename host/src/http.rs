@@ -162,7 +162,7 @@ async fn mcp(
 }
 
 /// `/mcp`: a person's browser gets the landing page, every other request is one of the protocol.
-async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, mut request: Request<Body>) -> Response {
+async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, request: Request<Body>) -> Response {
     if request.method() == Method::OPTIONS {
         // Not a browser's preflight, which CORS answers. No request of this kind ever needs a token.
         return (StatusCode::NO_CONTENT, [(ALLOW, "GET, POST, DELETE, OPTIONS")]).into_response();
@@ -177,8 +177,7 @@ async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, mut reque
     };
     active.identify(principal.person());
     let authorization = request.headers().get(AUTHORIZATION).cloned();
-    request.extensions_mut().insert(principal);
-    match app.endpoint.serve(request).await {
+    match app.endpoint.serve(&principal, request).await {
         Ok(response) => end_with_token(app, authorization, response),
         Err(ScopesNeeded(scopes)) => {
             let message =

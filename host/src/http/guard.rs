@@ -84,11 +84,25 @@ impl Guard {
     }
 
     fn allows_host(&self, uri: &Uri, host_header: Option<&HeaderValue>) -> bool {
+        // Nearly all requests: one of our names, and nothing that would have to be read.
+        if uri.authority().is_none() && host_header.is_some_and(|host| self.has_name(host)) {
+            return true;
+        }
         // HTTP/2, and requests in absolute form, have the authority in their target (RFC 9112 §3.2.2): it counts too.
         let target = uri.authority().cloned().map(Some);
         let header = host_header.map(|host| Authority::try_from(host.as_bytes()).ok());
         let mut authorities = target.into_iter().chain(header).peekable();
         authorities.peek().is_some() && authorities.all(|authority| authority.is_some_and(|it| self.is_ours(&it)))
+    }
+
+    /// True for a name as it stands in [`Self::hosts`], with a port or none.
+    fn has_name(&self, host: &HeaderValue) -> bool {
+        let host = host.as_bytes();
+        let name = match host.iter().rposition(|byte| *byte == b':') {
+            Some(colon) if is_port(&host[colon + 1..]) => &host[..colon],
+            _ => host,
+        };
+        self.hosts.iter().any(|ours| ours.as_bytes() == name)
     }
 
     fn is_ours(&self, authority: &Authority) -> bool {
@@ -143,6 +157,10 @@ pub(super) async fn open_to_every_page(request: Request<Body>, next: Next) -> Re
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(PREFLIGHT_AGE.as_secs()));
     }
     response
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
 }
 
 /// `localhost`, 127.0.0.0/8 or ::1, as written in a URL or a Host header. Other spellings of these addresses are
@@ -254,6 +272,7 @@ mod tests {
     fn hosts() {
         let cases = [
             ("http://localhost:8000", "localhost:8000", true),
+            ("http://localhost:8000", "localhost", true),
             ("http://localhost:8000", "127.0.0.1:9", true),
             ("http://localhost:8000", "[::1]:8000", true),
             ("http://localhost:8000", "LOCALHOST", true),

@@ -200,23 +200,15 @@ impl Endpoint {
         }
     }
 
-    /// Serves one request, whose [`Principal`] is in its extensions.
+    /// Serves one request of a person.
     ///
     /// # Errors
     /// [`ScopesNeeded`] for a call that the person may make, but not with this token.
-    pub async fn serve(&self, request: Request<Body>) -> Result<Response, ScopesNeeded> {
-        let Some(principal) = request.extensions().get::<Arc<Principal>>().cloned() else {
-            return Ok(answer::rpc_error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Code::InternalError,
-                "the request has no principal",
-                None,
-            ));
-        };
+    pub async fn serve(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, ScopesNeeded> {
         let served = match *request.method() {
-            Method::POST => self.post(&principal, request).await,
-            Method::GET => Box::pin(self.get(&principal, request)).await,
-            Method::DELETE => Box::pin(self.delete(&principal, request)).await,
+            Method::POST => self.post(principal, request).await,
+            Method::GET => Box::pin(self.get(principal, request)).await,
+            Method::DELETE => Box::pin(self.delete(principal, request)).await,
             _ => Err(Rejection::Answer(Box::new(method_not_allowed()))),
         };
         match served {
@@ -281,6 +273,7 @@ impl Endpoint {
             parts.headers.remove(headers::SESSION_ID);
         }
         parts.headers.insert(ACCEPT, ACCEPT_BOTH);
+        parts.extensions.insert(Arc::clone(principal));
         parts.extensions.insert(memory.clone());
         let request = Request::from_parts(parts, Full::new(body.clone()));
         let exchange = Exchange::of_message(principal, handshake, prefers_streams);
@@ -359,6 +352,7 @@ impl Endpoint {
 
     async fn get(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
         let (mut parts, _) = request.into_parts();
+        parts.extensions.insert(Arc::clone(principal));
         let handshake = self.handshake(principal, &parts.headers)?;
         if headers::accept_events(&parts.headers) {
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -378,7 +372,8 @@ impl Endpoint {
     }
 
     async fn delete(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
-        let (parts, _) = request.into_parts();
+        let (mut parts, _) = request.into_parts();
+        parts.extensions.insert(Arc::clone(principal));
         let session = headers::session_id(&parts.headers).map(str::to_owned);
         let exchange = Exchange::without_message(principal, self.handshake(principal, &parts.headers)?);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
@@ -503,8 +498,7 @@ mod tests {
                 json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { "name": "x", "uri": "x:y" } });
             let mut request = Request::post("http://localhost/mcp").body(Body::from(message.to_string())).unwrap();
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            request.extensions_mut().insert(Arc::new(Principal::anonymous()));
-            let response = endpoint.serve(request).await.unwrap();
+            let response = endpoint.serve(&Arc::new(Principal::anonymous()), request).await.unwrap();
             assert_eq!(response.status(), status, "{method}");
             assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503, "{method}");
             let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -64,6 +64,9 @@ impl Prints {
     /// Logs unfinished lines, and the number of bytes that were dropped.
     pub(super) fn finish(&self) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.is_empty() {
+            return;
+        }
         let person = shared.person();
         for stream in [Stream::Stdout, Stream::Stderr] {
             let rest = std::mem::take(shared.buffer(stream));
@@ -132,6 +135,11 @@ impl Prints {
 }
 
 impl Shared {
+    /// True if there is nothing to log, as after most calls.
+    fn is_empty(&self) -> bool {
+        self.stdout.is_empty() && self.stderr.is_empty() && self.dropped_bytes == 0
+    }
+
     fn person(&self) -> Option<String> {
         self.caller.as_ref().map(|caller| caller.label())
     }

@@ -115,8 +115,7 @@ impl Gate {
     /// # Errors
     /// [`Full`]: at once, or later when others need the place in the queue more.
     pub(in crate::plugins) async fn enter(self: &Arc<Self>, person: Person) -> Result<Permit, Full> {
-        let (call, granted) = oneshot::channel();
-        let waiting = {
+        let (waiting, granted) = {
             let mut state = self.state();
             if state.take(person, self.concurrency) {
                 return Ok(self.permit(person));
@@ -124,8 +123,9 @@ impl Gate {
             if state.waiting >= self.queue && !state.make_room(person) {
                 return Err(Full);
             }
+            let (call, granted) = oneshot::channel();
             let number = state.wait(person, call);
-            Waiting { gate: self, person, number }
+            (Waiting { gate: self, person, number }, granted)
         };
         let permit = granted.await;
         drop(waiting);
