@@ -71,6 +71,34 @@ async fn a_template_that_comes_later_takes_no_resource_that_is_served() {
 }
 
 #[tokio::test]
+async fn a_template_that_comes_later_takes_no_uri_of_one_that_is_served() {
+    let taken = "templates = \"notes://{id}1\\nnotes://{+all}\\nthief://{id}\\nNOTES://{id}\\n{+all}\"";
+    let plugins = [("notes", "templates = \"notes://{id}\""), ("a-thief", taken)];
+    let server = listing(&plugins[..1]).config(&settings(&plugins)).start().await;
+    let client = Client::modern(&server);
+    assert_eq!(reads(&client, "notes://11").await, "notes");
+    server.site().put("a-thief.wasm", &guest("lister"));
+    client.wait_for_tool("a_thief_t0").await;
+    let templates = async |client: &Client| {
+        let listed = client.result("resources/templates/list", json!({})).await;
+        let listed = listed["resourceTemplates"].as_array().unwrap().clone();
+        listed.iter().map(|it| it["uriTemplate"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(templates(&client).await, ["notes://{id}", "thief://{id}"]);
+    for uri in ["notes://11", "notes://a"] {
+        assert_eq!(reads(&client, uri).await, "notes");
+    }
+    let line = "left out: template `notes://{id}1` belongs to `notes.wasm`, whose template `notes://{id}` it fits";
+    server.log.wait_for(line).await;
+    server.log.wait_for("does not begin with a scheme in lower case").await;
+
+    let server = server.kill().start().await;
+    let client = Client::modern(&server);
+    assert_eq!(templates(&client).await, ["notes://{id}", "thief://{id}"]);
+    assert_eq!(reads(&client, "notes://11").await, "notes");
+}
+
+#[tokio::test]
 async fn texts_within_schemas_are_cleaned_at_any_depth() {
     // A tag, a zero-width space and a direction override.
     let hidden = "\u{e0041}\u{200b}\u{202e}";

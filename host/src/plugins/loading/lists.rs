@@ -303,7 +303,20 @@ fn require_uri(uri: &str) -> Result<(), String> {
     if clean(uri) != uri {
         return Err("its URI has characters in it that nobody sees".to_owned());
     }
-    Ok(())
+    require_scheme(uri)
+}
+
+/// A URI begins with its scheme, of which upper and lower case are the same (RFC 3986, section 3.1): one spelling for
+/// all, and no template that takes the URIs of every scheme.
+fn require_scheme(uri: &str) -> Result<(), String> {
+    let scheme = uri.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
+        scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            && scheme.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'))
+    });
+    match scheme {
+        Some(_) => Ok(()),
+        None => Err("its URI does not begin with a scheme in lower case, as in `notes://{id}`".to_owned()),
+    }
 }
 
 fn meta(text: Option<&str>) -> Result<Option<Map<String, Value>>, String> {

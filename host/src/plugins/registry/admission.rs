@@ -23,7 +23,7 @@ impl Registry {
             Ok(names) => names,
             Err(error) => return self.refuse(file, plugin, Vec::new(), error.to_string()),
         };
-        let claims = claims(&name, &plugin, &names, &entry.foreign_resources_of(&plugin));
+        let claims = claims(&name, &plugin, &names, &entry.foreign_parts_of(&plugin));
         let own = |name: &&str| [names::FIND_TOOLS, names::CALL_TOOL].contains(name);
         if let Some(own) =
             names.tools.iter().map(|tool| tool.name.as_str()).find(own).filter(|_| config.server.discovery_tools)
@@ -55,7 +55,7 @@ impl Registry {
         for warning in plugin.warnings().chain(&names.warnings) {
             tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
         }
-        let foreign = entry.foreign_resources_of(&plugin);
+        let foreign = entry.foreign_parts_of(&plugin);
         entry.serve(Offer { plugin, names, since: SystemTime::now(), foreign });
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::offer::{ForeignResources, Names};
+use super::offer::{Foreign, Names};
 use crate::plugins::plugin::Plugin;
 
 const PROMPT: &str = "prompt";
@@ -18,13 +18,14 @@ pub(super) struct RefusedPlugin {
 /// A plugin's claims: its own name, the names of its tools and prompts, and its resources' URIs.
 ///
 /// A tool's name has neither slash nor space, so that no claim of one kind is like one of another.
-/// Resources that are another's are not among them.
-pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names, foreign: &ForeignResources) -> Vec<String> {
+/// Resources and templates that are another's are not among them.
+pub(super) fn claims(name: &str, plugin: &Plugin, names: &Names, foreign: &Foreign) -> Vec<String> {
     let tools = names.tools.iter().map(|tool| tool.name.clone());
     let prompts = names.prompts.iter().map(|prompt| format!("{PROMPT} {}", prompt.name));
-    let own = plugin.resources.iter().enumerate().filter(|(index, _)| !foreign.contains_key(index));
+    let own = plugin.resources.iter().enumerate().filter(|(index, _)| !foreign.resources.contains_key(index));
     let resources = own.map(|(_, resource)| resource_claim(&resource.resource.uri));
-    let templates = plugin.templates.iter().map(|template| resource_claim(&template.template.uri_template));
+    let own = plugin.templates.iter().enumerate().filter(|(index, _)| !foreign.templates.contains_key(index));
+    let templates = own.map(|(_, template)| resource_claim(&template.template.uri_template));
     std::iter::once(format!("{name}/")).chain(tools).chain(prompts).chain(resources).chain(templates).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 
 use super::claims::{RefusedPlugin, claims};
-use super::offer::{ClientName, ForeignResources, Offer};
+use super::offer::{ClientName, Foreign, Offer};
 use crate::config::Config;
 use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
@@ -234,21 +234,25 @@ impl Entry {
         Some(claims(&self.plugin_name(), &offer.plugin, &offer.names, &offer.foreign))
     }
 
-    /// Leaves out resources of the plugin in force, and says so once.
-    pub(super) fn leave_out(&mut self, foreign: ForeignResources) {
+    /// Leaves out resources and templates of the plugin in force, and says so once.
+    pub(super) fn leave_out(&mut self, foreign: Foreign) {
         let name = self.plugin_name();
         let EntryState::Serving(offer, _) = &mut self.state else { return };
-        for (index, warning) in &foreign {
-            if !offer.foreign.contains_key(index) {
+        for warning in foreign.warnings() {
+            if !offer.foreign.warnings().any(|known| known == warning) {
                 tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
             }
         }
         offer.foreign = foreign;
     }
 
-    /// Resources of a plugin that were left out when it was last looked at: with other lists, none.
-    pub(super) fn foreign_resources_of(&self, plugin: &Plugin) -> ForeignResources {
-        let known = self.offer().filter(|offer| offer.plugin.resources == plugin.resources);
+    /// Resources and templates of a plugin that were left out when it was last looked at: with other lists, none.
+    pub(super) fn foreign_parts_of(&self, plugin: &Plugin) -> Foreign {
+        let uris = |plugin: &Plugin| -> Vec<String> {
+            plugin.templates.iter().map(|template| template.template.uri_template.clone()).collect()
+        };
+        let is_same = |known: &Plugin| known.resources == plugin.resources && uris(known) == uris(plugin);
+        let known = self.offer().filter(|offer| is_same(&offer.plugin));
         known.map(|offer| offer.foreign.clone()).unwrap_or_default()
     }
 
@@ -256,7 +260,7 @@ impl Entry {
     pub(super) fn offerings(&self) -> Offerings {
         let Some(offer) = self.offer() else { return Offerings::default() };
         let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
-        let (served, plugin, names) = (|| served.clone(), &offer.plugin, offer.names.clone());
+        let (served, names) = (|| served.clone(), offer.names.clone());
         let tool = |ClientName { name, index }| {
             Arc::new(Tool { name, served: served(), function_index: index, is_heavy: HeavyFlag::default() })
         };
@@ -264,13 +268,8 @@ impl Entry {
         Offerings {
             tools: names.tools.into_iter().map(tool).collect(),
             prompts: names.prompts.into_iter().map(prompt).collect(),
-            resources: (0..plugin.resources.len())
-                .filter(|index| !offer.foreign.contains_key(index))
-                .map(|index| Arc::new(Resource { served: served(), index }))
-                .collect(),
-            templates: (0..plugin.templates.len())
-                .map(|index| Arc::new(Template { served: served(), index }))
-                .collect(),
+            resources: offer.own_resources().map(|index| Arc::new(Resource { served: served(), index })).collect(),
+            templates: offer.own_templates().map(|index| Arc::new(Template { served: served(), index })).collect(),
         }
     }
 
@@ -281,9 +280,9 @@ impl Entry {
                 names
             };
             let plugin = &offer.plugin;
-            let own = plugin.resources.iter().enumerate().filter(|(index, _)| !offer.foreign.contains_key(index));
-            let resources = own.map(|(_, resource)| resource.resource.uri.clone());
-            let templates = plugin.templates.iter().map(|template| template.template.uri_template.clone());
+            let resources = offer.own_resources().map(|index| plugin.resources[index].resource.uri.clone());
+            let template = |index: usize| plugin.templates[index].template.uri_template.clone();
+            let templates = offer.own_templates().map(template);
             Serving {
                 digest: plugin.digest,
                 since: offer.since,
@@ -293,7 +292,7 @@ impl Entry {
                 warnings: plugin
                     .warnings()
                     .chain(&offer.names.warnings)
-                    .chain(offer.foreign.values())
+                    .chain(offer.foreign.warnings())
                     .cloned()
                     .collect(),
             }

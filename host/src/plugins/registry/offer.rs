@@ -8,19 +8,39 @@ use crate::config::Config;
 use crate::plugins::names::{self, FunctionName, NameError};
 use crate::plugins::plugin::{FunctionKind, Plugin};
 
-/// The resources of a plugin that are another's, by their index, with a warning for each; see [`super::resources`].
-pub(super) type ForeignResources = BTreeMap<usize, String>;
+/// The parts of a plugin that are another's, by their index, with a warning for each; see [`super::resources`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Foreign {
+    pub(super) resources: BTreeMap<usize, String>,
+    pub(super) templates: BTreeMap<usize, String>,
+}
+
+impl Foreign {
+    pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.templates.values().chain(self.resources.values())
+    }
+}
 
 /// A plugin in force.
 pub(super) struct Offer {
     pub(super) plugin: Arc<Plugin>,
     pub(super) names: Names,
     pub(super) since: SystemTime,
-    /// Resources of it that are left out.
-    pub(super) foreign: ForeignResources,
+    /// Resources and templates of it that are left out.
+    pub(super) foreign: Foreign,
 }
 
 impl Offer {
+    /// The indices of the resources that are its own.
+    pub(super) fn own_resources(&self) -> impl Iterator<Item = usize> {
+        (0..self.plugin.resources.len()).filter(|index| !self.foreign.resources.contains_key(index))
+    }
+
+    /// The indices of the templates that are its own.
+    pub(super) fn own_templates(&self) -> impl Iterator<Item = usize> {
+        (0..self.plugin.templates.len()).filter(|index| !self.foreign.templates.contains_key(index))
+    }
+
     /// True if `new` lacks a function that is offered now.
     pub(super) fn has_more_than(&self, new: &Plugin) -> bool {
         let is_gone = |name: &FunctionName| new.functions.iter().all(|function| function.name != *name);

@@ -47,10 +47,10 @@ impl Registry {
 
     /// Makes a catalog of all plugins in force, and publishes it.
     pub(super) fn publish(&mut self) {
-        self.find_foreign_resources();
+        self.find_foreign_parts();
         if std::mem::take(&mut self.retry_refused) {
             self.try_refused_again();
-            self.find_foreign_resources();
+            self.find_foreign_parts();
         }
         self.publish_by = self.retry_refused.then(|| Instant::now() + PUBLISH_WITHIN);
         self.remember();

@@ -52,6 +52,25 @@ impl UriPattern {
         self.start.len() + self.rest.iter().map(|(_, literal)| literal.len()).sum::<usize>()
     }
 
+    /// Tells whether a URI could be one of both, sometimes where there is none: two templates whose fixed beginnings or
+    /// ends differ have none, nor have two of plain names with different numbers of slashes.
+    pub(in crate::plugins) fn may_meet(&self, other: &Self) -> bool {
+        let (Some((_, end)), Some((_, other_end))) = (self.rest.last(), other.rest.last()) else {
+            return if self.rest.is_empty() { other.fits(&self.start) } else { self.fits(&other.start) };
+        };
+        let begin_alike = self.start.starts_with(&other.start) || other.start.starts_with(&self.start);
+        let end_alike = end.ends_with(other_end) || other_end.ends_with(end);
+        let have_as_many_slashes = self.slashes().zip(other.slashes()).is_none_or(|(one, other)| one == other);
+        begin_alike && end_alike && have_as_many_slashes
+    }
+
+    /// Slashes in each of its URIs, if all have as many.
+    fn slashes(&self) -> Option<usize> {
+        let is_fixed = self.rest.iter().all(|(expression, _)| *expression == Expression::Segment);
+        let literals = std::iter::once(&self.start).chain(self.rest.iter().map(|(_, literal)| literal));
+        is_fixed.then(|| literals.map(|literal| literal.matches('/').count()).sum())
+    }
+
     /// Tells whether this could be one of its URIs.
     pub(in crate::plugins) fn fits(&self, uri: &str) -> bool {
         let uri = uri.as_bytes();
@@ -105,6 +124,17 @@ mod tests {
         for (template, uri, fits) in cases {
             assert_eq!(UriPattern::of(template).unwrap().fits(uri), fits, "{template} {uri}");
         }
+        let meet = |one, other| {
+            let [one, other] = [one, other].map(|template| UriPattern::of(template).unwrap());
+            assert_eq!(one.may_meet(&other), other.may_meet(&one));
+            one.may_meet(&other)
+        };
+        assert!(
+            meet("n://s/{of}", "n://s/{of}1") && meet("n://s/{of}", "n://{all}/{of}") && meet("n://{+x}", "n://s/{y}")
+        );
+        assert!(meet("n://s/{of}", "n://s/4") && meet("n://s", "n://s"));
+        assert!(!meet("n://s/{of}", "n://t/{of}") && !meet("n://{x}/a", "n://{x}/b") && !meet("n://{x}", "n://s/{y}"));
+        assert!(!meet("n://s/{of}", "n://s/4/5") && !meet("n://s", "n://t"));
         assert!(UriPattern::of("a://{b").is_err());
         assert!(UriPattern::of(&"{a}".repeat(9)).is_err());
         let bytes = |template| UriPattern::of(template).unwrap().literal_bytes();
