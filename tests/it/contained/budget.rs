@@ -72,6 +72,31 @@ async fn values_of_a_body_are_weighed_before_they_are_made() {
 }
 
 #[tokio::test]
+async fn memory_of_a_burst_goes_back_to_the_system() {
+    let server = Server::with(&["hostile"]).await;
+    let client = Client::modern(&server);
+    client.call("hostile_now", json!({})).await;
+    let before = server.resident_kib();
+    let item = r#"{"k":[1,"ab"]}"#;
+    let text = format!("[{}]", vec![item; 1_500_000 / (item.len() + 1)].join(","));
+    let call = json!({ "name": "hostile_sleep_ms", "arguments": { "ms": "HERE" } });
+    let mut burst = JoinSet::new();
+    for _ in 0..16 {
+        let request = with(&client, "tools/call", call.clone(), &text);
+        burst.spawn(async move { request.send().await.status });
+    }
+    assert!(burst.join_all().await.iter().all(|status| *status == 200));
+    let after = peak_mib(&server) * 1024;
+    assert!(after > before + 100 * 1024, "the burst took {} KiB, which tells nothing", after - before);
+    // Half of what the system's own allocator would keep for good; calls go on meanwhile, as they do everywhere.
+    until("the memory", async || {
+        client.call("hostile_now", json!({})).await;
+        server.resident_kib() < before + 80 * 1024
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn bodies_that_do_not_arrive_make_their_sender_wait_and_nobody_else() {
     use tokio::io::AsyncWriteExt;
 
