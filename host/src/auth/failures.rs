@@ -168,8 +168,11 @@ impl Failure {
     pub(super) fn expired() -> Self {
         let explanation = Explanation::new(
             "This login is over",
-            "The login was finished already, or more than ten minutes have passed since it began.",
-            &["Start the login again in your client. If the client says that it is connected, there is nothing to do."],
+            "The login was finished already, or more than ten minutes have passed since it began, or it gave way to others because very many had been begun.",
+            &[
+                "Start the login again in your client, and finish it in one go. If the client says that it is connected, there is nothing to do.",
+                "If this page returns at once, ask whoever runs this server: its log says when logins give way to others.",
+            ],
         );
         Self::bad_request("invalid_request", "the login is unknown, expired or used", explanation)
     }
