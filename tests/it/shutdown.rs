@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
 use tinymcp_tests::client::Client;
+use tinymcp_tests::command::{finish, program};
 use tinymcp_tests::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, frame, head};
 use tinymcp_tests::guests::guest;
 use tinymcp_tests::server::{Server, Site};
@@ -273,11 +275,22 @@ async fn a_start_that_may_succeed_later_has_another_code_than_a_mistake() {
     std::os::unix::fs::symlink("/dev/full", store.join("lock")).unwrap();
     let finished = site.refusal();
     assert!(finished.code == 1 && finished.stderr.contains("No space left"), "{finished:?}");
+    assert!(finished.stderr.contains("make room on that disk"), "{finished:?}");
     std::fs::remove_file(store.join("lock")).unwrap();
     std::fs::remove_dir_all(&store).unwrap();
     std::fs::write(&store, "no directory").unwrap();
     let finished = site.refusal();
     assert!(finished.code == 2 && finished.stderr.contains("store"), "{finished:?}");
+}
+
+#[tokio::test]
+async fn a_start_with_too_few_descriptors_fails_and_names_the_cure() {
+    let site = Site::with(&["greeter-v1"]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 32 && exec \"$0\" serve --listen 127.0.0.1:0"]).arg(program());
+    let finished = finish(command.current_dir(site.path()).stdin(Stdio::null()));
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stderr.contains("32 descriptors") && finished.stderr.contains("ulimit -n"), "{finished:?}");
 }
 
 #[tokio::test]
