@@ -195,9 +195,9 @@ async fn a_stranger_who_drips_head_lines_holds_nothing_up() {
 
 #[tokio::test]
 async fn a_stranger_who_drips_a_body_holds_nothing_up() {
-    let fields: String = REGISTRATION.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!("POST /register HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n{{");
-    ends_before_strangers_who_send(head.as_bytes(), b" ").await;
+    let fields = REGISTRATION.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    let opening = format!("POST /register HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n{{");
+    ends_before_strangers_who_send(opening.as_bytes(), b" ").await;
 }
 
 #[tokio::test]
@@ -218,12 +218,11 @@ async fn a_persons_request_that_comes_slowly_is_answered_before_the_end() {
     let mut server = greeter("").await;
     let parameters = json!({ "name": "greeter_v1_greet", "arguments": { "name": "Ada" } });
     let (_, request) = Client::modern(&server).request("tools/call", parameters);
-    let mut head = String::from("POST /mcp HTTP/1.1\r\n");
-    for (name, value) in request.sent_headers() {
-        head += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
+    let line =
+        |(name, value): (&http::HeaderName, &http::HeaderValue)| format!("{name}: {}\r\n", value.to_str().unwrap());
+    let fields = request.sent_headers().iter().map(line).collect::<Vec<_>>().concat();
     let body = request.sent_body();
-    head += &format!("content-length: {}\r\n\r\n", body.len());
+    let head = format!("POST /mcp HTTP/1.1\r\n{fields}content-length: {}\r\n\r\n", body.len());
     let mut connection = tokio::net::TcpStream::connect(server.address).await.unwrap();
     connection.write_all(head.as_bytes()).await.unwrap();
     assert_eq!(server.get("/healthz").await.status, 200);
