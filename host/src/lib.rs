@@ -31,6 +31,7 @@ pub mod cli;
 mod clients;
 pub mod clock;
 pub mod config;
+mod descriptors;
 mod diagnosis;
 pub mod fetch;
 #[doc(hidden)]

@@ -2,13 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::json;
 use tinymcp_tests::client::Client;
-use tinymcp_tests::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, head};
+use tinymcp_tests::command::{finish, program};
+use tinymcp_tests::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, frame, head};
 use tinymcp_tests::guests::guest;
 use tinymcp_tests::server::{Server, Site};
-use tinymcp_tests::world::local;
+use tinymcp_tests::world::{World, local};
 use tinymcp_tests::{until, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -158,6 +161,85 @@ async fn clients_that_keep_the_server_waiting_hold_nothing_up() {
     assert_eq!(server.log.lines("grace period is over"), Vec::<String>::new());
 }
 
+/// Ends a server while strangers hold connections to it that begin with this and then send a piece again and again.
+/// The grace period outlasts the test.
+async fn ends_before_strangers_who_send(opening: &[u8], piece: &[u8]) {
+    let site = local().config("[server]\ngrace = \"10m\"\nheader_timeout = \"10m\"\n");
+    let mut server = World::of(site).await.server;
+    let mut sending = Vec::new();
+    for _ in 0..3 {
+        let mut connection = TcpStream::connect(server.address).unwrap();
+        connection.write_all(opening).unwrap();
+        let piece = piece.to_vec();
+        sending.push(std::thread::spawn(move || {
+            while connection.write_all(&piece).is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }));
+    }
+    assert_eq!(server.get("/healthz").await.status, 200);
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(0));
+    assert_eq!(server.log.lines("grace period is over"), Vec::<String>::new());
+    for one in sending {
+        one.join().unwrap();
+    }
+}
+
+const REGISTRATION: [(&str, &str); 2] = [("content-type", "application/json"), ("content-length", "60000")];
+
+#[tokio::test]
+async fn a_stranger_who_drips_head_lines_holds_nothing_up() {
+    ends_before_strangers_who_send(b"POST /register HTTP/1.1\r\nhost: localhost\r\n", b"x: y\r\n").await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_drips_a_body_holds_nothing_up() {
+    let fields = REGISTRATION.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    let opening = format!("POST /register HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n{{");
+    ends_before_strangers_who_send(opening.as_bytes(), b" ").await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_drips_a_body_over_http_2_holds_nothing_up() {
+    let post = frame(HEADERS, END_HEADERS, 1, &head("POST", "/register", &REGISTRATION));
+    ends_before_strangers_who_send(&[PREFACE, SETTINGS, &post].concat(), &frame(DATA, 0, 1, b" ")).await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_takes_no_answer_and_pings_holds_nothing_up() {
+    let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let get = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/", &[("accept", "text/html")]));
+    ends_before_strangers_who_send(&[PREFACE, &no_window, &get].concat(), &frame(PING, 0, 0, b"12345678")).await;
+}
+
+#[tokio::test]
+async fn a_persons_request_that_comes_slowly_is_answered_before_the_end() {
+    let mut server = greeter("").await;
+    let parameters = json!({ "name": "greeter_v1_greet", "arguments": { "name": "Ada" } });
+    let (_, request) = Client::modern(&server).request("tools/call", parameters);
+    let line =
+        |(name, value): (&http::HeaderName, &http::HeaderValue)| format!("{name}: {}\r\n", value.to_str().unwrap());
+    let fields = request.sent_headers().iter().map(line).collect::<Vec<_>>().concat();
+    let body = request.sent_body();
+    let head = format!("POST /mcp HTTP/1.1\r\n{fields}content-length: {}\r\n\r\n", body.len());
+    let mut connection = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    connection.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(server.get("/healthz").await.status, 200);
+    server.terminate();
+    server.log.wait_for("stopping").await;
+    // Twice the time that strangers have.
+    for piece in body.chunks(body.len().div_ceil(8)) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        connection.write_all(piece).await.unwrap();
+    }
+    let mut answer = Vec::new();
+    within("the answer", connection.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("v1 greets Ada"), "{answer}");
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
 #[tokio::test]
 async fn a_call_over_http_2_finishes_before_the_end() {
     let mut server = greeter("").await;
@@ -192,11 +274,22 @@ async fn a_start_that_may_succeed_later_has_another_code_than_a_mistake() {
     std::os::unix::fs::symlink("/dev/full", store.join("lock")).unwrap();
     let finished = site.refusal();
     assert!(finished.code == 1 && finished.stderr.contains("No space left"), "{finished:?}");
+    assert!(finished.stderr.contains("make room on that disk"), "{finished:?}");
     std::fs::remove_file(store.join("lock")).unwrap();
     std::fs::remove_dir_all(&store).unwrap();
     std::fs::write(&store, "no directory").unwrap();
     let finished = site.refusal();
     assert!(finished.code == 2 && finished.stderr.contains("store"), "{finished:?}");
+}
+
+#[tokio::test]
+async fn a_start_with_too_few_descriptors_fails_and_names_the_cure() {
+    let site = Site::with(&["greeter-v1"]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 32 && exec \"$0\" serve --listen 127.0.0.1:0"]).arg(program());
+    let finished = finish(command.current_dir(site.path()).stdin(Stdio::null()));
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stderr.contains("32 descriptors") && finished.stderr.contains("ulimit -n"), "{finished:?}");
 }
 
 #[tokio::test]

@@ -12,6 +12,9 @@ pub const DATA: u8 = 0;
 /// The kind of a frame with a head.
 pub const HEADERS: u8 = 1;
 
+/// The kind of a frame that asks if the other end lives.
+pub const PING: u8 = 6;
+
 /// The flag of the last frame of a stream.
 pub const END_STREAM: u8 = 0x1;
 

@@ -92,6 +92,7 @@ async fn proved_client(
     let client = server.clients.find(id, asker).await.map_err(|unknown| match unknown {
         UnknownClient::NotRegistered => Failure::client_not_registered(&endpoint),
         UnknownClient::OwnIdAtProvider => Failure::own_id_at_provider(id, server.upstream.display_name(), &endpoint),
+        UnknownClient::Url(rule) => Failure::client_url(id, rule, &endpoint),
         UnknownClient::Document(error) => Failure::client_document(id, &error.outward(), error.to_string()),
     })?;
     let redirect_uri = raw.one("redirect_uri").map_err(|_| Failure::repeated_parameter("redirect_uri"))?;

@@ -147,6 +147,7 @@ async fn log_in(
     let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
     match server.sessions.begin(session, |code| found.answered(id, request, &logged_in(code))).await {
         Ok(Some(code)) => {
+            server.unfinished.end(found.key);
             tracing::info!(provider = server.upstream.name(), client = request.client_name, "somebody has logged in");
             Ok(Some(logged_in(&code)))
         }

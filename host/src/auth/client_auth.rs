@@ -88,7 +88,10 @@ async fn find(
 ) -> Result<Client, OAuthError> {
     server.clients.find(id, asker).await.map_err(|unknown| match unknown {
         UnknownClient::Document(error) if error.is_temporary() => OAuthError::unavailable(),
-        UnknownClient::Document(_) | UnknownClient::NotRegistered | UnknownClient::OwnIdAtProvider => refused.clone(),
+        UnknownClient::Document(_)
+        | UnknownClient::Url(_)
+        | UnknownClient::NotRegistered
+        | UnknownClient::OwnIdAtProvider => refused.clone(),
     })
 }
 

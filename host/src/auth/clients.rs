@@ -111,6 +111,8 @@ pub(super) enum UnknownClient {
     NotRegistered,
     /// The id is ours, at the provider.
     OwnIdAtProvider,
+    /// The id is a URL at which no document can be, by this rule.
+    Url(&'static str),
     /// The id is a URL without a usable document behind it.
     Document(DocumentError),
 }
@@ -155,7 +157,10 @@ impl Clients {
         }
         match self.unknown {
             UnknownClients::Adopt if id.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Client::adopted(id)),
-            UnknownClients::Adopt | UnknownClients::Refuse => Err(UnknownClient::NotRegistered),
+            UnknownClients::Adopt | UnknownClients::Refuse => Err(match Documents::broken_rule(id) {
+                Some(rule) => UnknownClient::Url(rule),
+                None => UnknownClient::NotRegistered,
+            }),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Only here does an authorization leave the browser: it is written down, bound to the browser that approved it by
 //! a cookie, and sent to the provider. The same form sent twice gives the same answer twice.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -17,8 +18,13 @@ use super::server::{AuthorizationServer, Back};
 use super::transaction::{self, Form};
 use crate::html::see_other;
 
-/// Takes the consent form.
-pub(crate) async fn decide(server: &Arc<AuthorizationServer>, headers: &HeaderMap, body: Body) -> Response {
+/// Takes the consent form of somebody at an address.
+pub(crate) async fn decide(
+    server: &Arc<AuthorizationServer>,
+    address: IpAddr,
+    headers: &HeaderMap,
+    body: Body,
+) -> Response {
     let parameters = match parameters::read_form(headers, body).await {
         Ok(parameters) => parameters,
         Err(error) => return server.page(headers, Failure::broken_form(error.status(), error.message())),
@@ -35,20 +41,22 @@ pub(crate) async fn decide(server: &Arc<AuthorizationServer>, headers: &HeaderMa
             .page(headers, Failure::other_browser("the consent form came without its cookie, or from another site"));
     }
     match parameters.one("decision").ok().flatten() {
-        Some("approve") => approve(server, headers, form).await,
+        Some("approve") => approve(server, address, headers, form).await,
         Some("deny") => deny(server, &form).await,
         _ => server.page(headers, Failure::broken_form(StatusCode::BAD_REQUEST, "the form has no decision")),
     }
 }
 
-async fn approve(server: &Arc<AuthorizationServer>, headers: &HeaderMap, form: Form) -> Response {
+async fn approve(server: &Arc<AuthorizationServer>, address: IpAddr, headers: &HeaderMap, form: Form) -> Response {
     let upstream = transaction::upstream_request(&server.requests, &form.id, server.callback_url());
     let back = Back::approved(&form.request);
     let url = match server.upstream.authorize_url(&upstream).await {
         Ok(url) => url,
         Err(unavailable) => return server.page_and_back(headers, unavailable, Some(back)),
     };
-    match transaction::begin(&server.store, &upstream.state, &form.id, &form.request).await {
+    let begun =
+        transaction::begin(&server.store, &server.unfinished, address, &upstream.state, &form.id, &form.request);
+    match begun.await {
         Ok(true) => {}
         Ok(false) => return server.page(headers, Failure::expired()),
         Err(error) => return server.page_and_back(headers, Failure::store(error.to_string()), Some(back)),

@@ -1,5 +1,7 @@
 //! Errors that clients get as JSON (RFC 6749 §5.2, RFC 7591 §3.2.2, RFC 7009 §2.2.1), in few outer codes.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -31,8 +33,8 @@ pub(in crate::auth) enum OAuthError {
     InvalidRedirectUri(String),
     /// RFC 7591 §3.2.2.
     InvalidClientMetadata(String),
-    /// A body beyond its limit.
-    TooLarge,
+    /// A body of more bytes than these.
+    TooLarge { max_bytes: usize },
     /// Too many requests.
     SlowDown { retry_after_s: u32 },
     /// The store or the provider cannot be reached; nothing was changed.
@@ -41,9 +43,9 @@ pub(in crate::auth) enum OAuthError {
 
 impl OAuthError {
     /// The status, the code and the description.
-    fn outside(&self) -> (StatusCode, &'static str, &str) {
+    fn outside(&self) -> (StatusCode, &'static str, Cow<'_, str>) {
         let bad = StatusCode::BAD_REQUEST;
-        match self {
+        let (status, code, description): (_, _, &str) = match self {
             Self::InvalidRequest(what) => (bad, "invalid_request", what),
             Self::InvalidClient { .. } => (
                 StatusCode::UNAUTHORIZED,
@@ -58,7 +60,10 @@ impl OAuthError {
             }
             Self::InvalidRedirectUri(what) => (bad, "invalid_redirect_uri", what),
             Self::InvalidClientMetadata(what) => (bad, "invalid_client_metadata", what),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "the request's body is too large"),
+            Self::TooLarge { max_bytes } => {
+                let description = format!("the request's body is larger than {max_bytes} bytes: send less");
+                return (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", description.into());
+            }
             Self::SlowDown { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", "too many requests: wait and try again")
             }
@@ -67,13 +72,14 @@ impl OAuthError {
                 "temporarily_unavailable",
                 "this cannot be done at the moment; nothing was changed: try again",
             ),
-        }
+        };
+        (status, code, description.into())
     }
 
     /// The answer for the client.
     pub(in crate::auth) fn response(&self) -> Response {
         let (status, code, description) = self.outside();
-        let mut response = json(status, &json!({ "error": code, "error_description": ascii(description) }));
+        let mut response = json(status, &json!({ "error": code, "error_description": ascii(&description) }));
         let headers = response.headers_mut();
         match self {
             Self::InvalidClient { used_basic: true } => {
@@ -90,7 +96,7 @@ impl OAuthError {
             | Self::UnsupportedGrantType
             | Self::InvalidRedirectUri(_)
             | Self::InvalidClientMetadata(_)
-            | Self::TooLarge => {}
+            | Self::TooLarge { .. } => {}
         }
         response
     }

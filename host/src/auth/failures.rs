@@ -112,6 +112,21 @@ impl Failure {
         Self::bad_request("invalid_client", "the provider's client id was presented", explanation)
     }
 
+    /// The client's id is a URL, and breaks a rule for such ids. `rule` says which.
+    pub(super) fn client_url(id: &str, rule: &str, endpoint: &str) -> Self {
+        let explanation = Explanation::new(
+            "The client's id is no URL of a client",
+            format!(
+                "The client names itself by the URL `{id}`. A URL that is a client's id leads to a document about the client, and this one cannot: {rule}."
+            ),
+            &[
+                "The client's maker has to give it another: `https`, a host name without a port, and a path, such as `https://app.example/client.json`.",
+                &format!("A client that registers by itself needs the address `{endpoint}` and no id."),
+            ],
+        );
+        Self::bad_request("invalid_client", format!("the client id is a URL without a document: {rule}"), explanation)
+    }
+
     /// The document behind the client's URL cannot be used. `reason` is for the person, and `cause` for the log.
     pub(super) fn client_document(id: &str, reason: &str, cause: String) -> Self {
         let explanation = Explanation::new(
@@ -168,8 +183,11 @@ impl Failure {
     pub(super) fn expired() -> Self {
         let explanation = Explanation::new(
             "This login is over",
-            "The login was finished already, or more than ten minutes have passed since it began.",
-            &["Start the login again in your client. If the client says that it is connected, there is nothing to do."],
+            "The login was finished already, or more than ten minutes have passed since it began, or it gave way to others because very many had been begun.",
+            &[
+                "Start the login again in your client, and finish it in one go. If the client says that it is connected, there is nothing to do.",
+                "If this page returns at once, ask whoever runs this server: its log says when logins give way to others.",
+            ],
         );
         Self::bad_request("invalid_request", "the login is unknown, expired or used", explanation)
     }

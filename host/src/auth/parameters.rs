@@ -46,7 +46,7 @@ impl BodyError {
 
     pub(super) fn message(&self) -> &'static str {
         match self {
-            Self::TooLarge => "the request's body is too large",
+            Self::TooLarge => "the request's body is larger than the 64 KiB that a form may have",
             Self::Incomplete => "the request's body did not arrive whole",
             Self::Overload => "too much is being sent to this server at the moment: try again",
             Self::NotAForm => "send the parameters as `application/x-www-form-urlencoded` in the body",

@@ -18,7 +18,7 @@ pub(crate) async fn register(server: &Arc<AuthorizationServer>, address: IpAddr,
     let answer = async {
         server.limits.count(Bucket::Register, address)?;
         let body = parameters::read(body, BODY_BYTES_MAX).await.map_err(|error| match error {
-            BodyError::TooLarge => OAuthError::TooLarge,
+            BodyError::TooLarge => OAuthError::TooLarge { max_bytes: BODY_BYTES_MAX },
             BodyError::Overload => OAuthError::unavailable(),
             BodyError::Incomplete | BodyError::NotAForm => {
                 OAuthError::InvalidClientMetadata(BodyError::Incomplete.message().to_owned())

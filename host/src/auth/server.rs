@@ -20,7 +20,7 @@ use super::limits::{Bucket, Limits};
 use super::pages::{Continuation, Forward, MessagePage, Outcome, ReturnPage};
 use super::people::People;
 use super::sessions::{Lives, Sessions, Turns};
-use super::transaction::{self, TransactionId, ValidatedRequest};
+use super::transaction::{self, TransactionId, Unfinished, ValidatedRequest};
 use super::upstream::Upstream;
 use crate::config::Config;
 use crate::config::address::BaseUrl;
@@ -79,6 +79,8 @@ pub struct AuthorizationServer {
     pub(super) store: Store,
     /// The key of authorizations under way.
     pub(super) requests: Vault,
+    /// The approved logins without a session yet.
+    pub(super) unfinished: Unfinished,
     /// The turns of callbacks: each login's answer from the provider is looked at by one load at a time.
     pub(super) answering: Turns<Key>,
     /// The places of logins that are being finished: they go on without their browsers.
@@ -123,6 +125,7 @@ impl AuthorizationServer {
             upstream,
             store,
             requests: Vault::of(state, REQUESTS),
+            unfinished: Unfinished::default(),
             answering: Turns::default(),
             finishing: Arc::new(Semaphore::new(FINISHING_MAX)),
             limits: Limits::new(auth.requests_per_minute.into()),

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use super::client_auth;
 use super::errors::{self, OAuthError};
 use super::limits::Bucket;
-use super::parameters::{self, BodyError, Parameters};
+use super::parameters::{self, BodyError, FORM_BYTES_MAX, Parameters};
 use super::resource;
 use super::server::AuthorizationServer;
 use super::sessions::{Answer, Redemption, StartTime};
@@ -73,7 +73,7 @@ async fn answer(
 /// The parameters of a request to one of the endpoints for clients.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, OAuthError> {
     let form = parameters::read_form(headers, body).await.map_err(|error| match error {
-        BodyError::TooLarge => OAuthError::TooLarge,
+        BodyError::TooLarge => OAuthError::TooLarge { max_bytes: FORM_BYTES_MAX },
         BodyError::Overload => OAuthError::unavailable(),
         BodyError::Incomplete | BodyError::NotAForm => OAuthError::InvalidRequest(error.message().to_owned()),
     })?;

@@ -2,9 +2,12 @@
 //!
 //! - `request`: the transaction's id, the validated request, the consent form, and the secrets derived from the id.
 //! - `row`: the transaction in the store, once a person has approved.
+//! - `unfinished`: the bound of such rows.
 
 mod request;
 mod row;
+mod unfinished;
 
 pub(super) use self::request::{Form, FreshForm, LIFE_S, TransactionId, ValidatedRequest, binding, upstream_request};
 pub(super) use self::row::{Ending, Transaction, TransactionRow, begin, failure, find, load, take_back};
+pub(super) use self::unfinished::Unfinished;

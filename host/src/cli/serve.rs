@@ -15,6 +15,7 @@ use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
 use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
+use crate::descriptors::{self, FEWEST};
 use crate::http::limits::Limits;
 use crate::http::{self, App, RenderedPages, Routes};
 use crate::mcp::{Endpoint, Parameters};
@@ -70,7 +71,7 @@ impl Server {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        raise_descriptor_limit();
+        require_descriptors(config.server.connections.get())?;
         let signals = Signals::listen().map_err(Failure::at_start)?;
         plugin_loader::require_directory(&config)?;
         let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::at_start)?;
@@ -145,7 +146,13 @@ impl Server {
         let announce = async move {
             announced.ready().await;
             let catalog = announced.catalog();
-            tracing::info!(plugins = catalog.plugins().len(), tools = catalog.tools().len(), "ready");
+            let (served, others): (Vec<_>, Vec<_>) =
+                catalog.plugins().iter().partition(|plugin| plugin.serving.is_some());
+            let not_loaded = others.iter().filter(|plugin| plugin.problem.is_some()).count();
+            match not_loaded {
+                0 => tracing::info!(plugins = served.len(), tools = catalog.tools().len(), "ready"),
+                _ => tracing::info!(plugins = served.len(), not_loaded, tools = catalog.tools().len(), "ready"),
+            }
         };
         let stop_announcing = draining.clone();
         tasks.spawn(async move { stop_announcing.run_until_cancelled(announce).await });
@@ -215,10 +222,20 @@ impl Signals {
     }
 }
 
-/// Raises the limit of file descriptors: every connection and the code of every plugin take one, and systems give new
-/// processes far fewer than they may have.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+/// Raises the limit of descriptors. Refuses to start with so few that no plugin could be compiled, and warns of fewer
+/// than all connections take.
+fn require_descriptors(connections: usize) -> Result<(), Failure> {
+    let limit = descriptors::raise_limit();
+    if limit < FEWEST {
+        return Err(Failure::failed(format!(
+            "this process may have {limit} descriptors, and the server needs {FEWEST} at least: raise the limit of open files (`ulimit -n 4096`; `LimitNOFILE=` of a unit)"
+        )));
+    }
+    if limit < connections as u64 + FEWEST {
+        tracing::warn!(
+            limit,
+            "this process may have {limit} descriptors, fewer than `server.connections` ({connections}) and {FEWEST} of its own: raise the limit of open files (`ulimit -n`), or lower `server.connections`"
+        );
+    }
+    Ok(())
 }

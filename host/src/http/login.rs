@@ -103,7 +103,7 @@ route! {
             return *slow_down;
         }
         let (parts, body) = login.request.into_parts();
-        auth::consent::decide(&login.server, &parts.headers, body).await
+        auth::consent::decide(&login.server, login.address, &parts.headers, body).await
     }
 }
 route! {

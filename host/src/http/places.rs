@@ -181,6 +181,13 @@ impl Place {
         self.shared.usage().active() > 0
     }
 
+    /// True if no request of somebody who has logged in is in progress: only strangers' are, or none is and nobody was
+    /// ever known.
+    pub(super) fn is_left_to_strangers(&self) -> bool {
+        let usage = self.shared.usage();
+        usage.known == 0 && (usage.strangers > 0 || usage.person.is_none())
+    }
+
     /// The time since which a stranger's request has been in progress; `None` once a person was known on the
     /// connection.
     pub(super) fn strangers_since(&self) -> Option<Instant> {

@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::places::{Party, Places};
 use super::{Routes, address};
 use crate::config::address::Network;
+use crate::descriptors;
 use crate::log_limiter::LogLimiter;
 use crate::peer::{Peer, network};
 
@@ -110,7 +111,10 @@ async fn accept(listener: TcpListener, connection: Connection, admission: Admiss
             Some((_, Err(error))) => {
                 // The client's own doing, and already over.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                    NOT_ACCEPTED.log(|| tracing::warn!(%error, "a connection could not be accepted"));
+                    NOT_ACCEPTED.log(|| {
+                        let cure = descriptors::cure(&error);
+                        tracing::warn!(%error, "a connection could not be accepted{cure}");
+                    });
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }

@@ -36,7 +36,7 @@ use super::listen::Listening;
 use super::listener_places::ListenerPlace;
 use super::listeners::Listeners;
 use super::lists::Lists;
-use super::message::{Era, Message, Target, handshake};
+use super::message::{Era, MAX_HANDSHAKE_BYTES, Message, Target, handshake};
 use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
 use super::tasks::Tasks;
@@ -228,8 +228,10 @@ impl Endpoint {
         };
         if matches!(message.era, Era::Endless) {
             let id = message.id.map(RequestId::into_json_value);
-            let text = "the handshake is too large: send less about the client and its capabilities";
-            return Ok(answer::rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, text, id.as_ref()));
+            let text = format!(
+                "the handshake is larger than {MAX_HANDSHAKE_BYTES} bytes: send less about the client and its capabilities"
+            );
+            return Ok(answer::rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &text, id.as_ref()));
         }
         self.require_plugins(&message).await?;
 

@@ -23,7 +23,7 @@ use super::headers;
 const OF_PLUGINS: [&str; 5] = ["tools/", "prompts/", "resources/", "completion/", "skills/"];
 
 /// The most bytes of a handshake, whose values are made before anybody counts them. Real ones have some thousand.
-const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// Bytes of arguments whose values are worth an effort to avoid.
 const LARGE_ARGUMENTS_BYTES: usize = 4096;

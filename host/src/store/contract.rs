@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use crate::clock;
+use crate::descriptors;
 
 /// The kinds of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +128,7 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The system refuses it.
-    #[error("store `{}` cannot be used: {source}", path.display())]
+    #[error("store `{}` cannot be used: {source}{}", path.display(), cure(source))]
     Unusable {
         /// The file or directory.
         path: PathBuf,
@@ -166,6 +167,18 @@ pub enum OpenError {
         /// The damage.
         cause: String,
     },
+}
+
+/// The cure of an error of the system, as the end of a sentence; empty where none is known.
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            ": make room on that disk, or choose a directory on another with `state.dir`"
+        }
+        io::ErrorKind::PermissionDenied => ": make it readable and writable for the user that the server runs as",
+        io::ErrorKind::ReadOnlyFilesystem => ": choose a directory that can be written with `state.dir`",
+        _ => descriptors::cure(error),
+    }
 }
 
 fn process(pid: Option<u32>) -> String {

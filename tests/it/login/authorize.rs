@@ -64,6 +64,22 @@ async fn an_unknown_client_gets_a_page_that_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_url_that_can_be_no_clients_id_is_told_why() {
+    let world = World::local().await;
+    let client = client(&world).await;
+    for (id, rule) in [
+        ("https://app.example/", "it has no path"),
+        ("https://app.example:22/c", "it has a port"),
+        ("https://127.0.0.1/c", "its host is an address"),
+        ("http://app.example/c", "it does not begin with"),
+        ("https://app.example/c#f", "it has a fragment"),
+    ] {
+        let text = page(client.authorization().set("client_id", id)).await.text();
+        assert!(text.contains(rule) && !text.contains("Client Not Registered"), "{id}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_gets_the_same_in_json() {
     let world = World::local().await;
     let client = client(&world).await;

@@ -255,6 +255,42 @@ async fn an_approved_page_cannot_be_denied_or_used_after_the_end() {
     }
 }
 
+/// The rows of logins under way in the store of a server.
+fn stored_logins(world: &World) -> usize {
+    let path = world.server.site().path().join(".tinymcp/store/store.db");
+    let store = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    store.query_row("SELECT count(*) FROM rows WHERE kind = 1", [], |row| row.get(0)).unwrap()
+}
+
+/// Whoever approves and never logs in does not fill the disk: of one address a thousand such logins are kept.
+#[tokio::test]
+async fn approvals_that_nobody_finishes_make_room_for_others() {
+    const KEPT: usize = 1024;
+    let world = World::of(tinymcp_tests::world::local().config("requests_per_minute = 1000000\n")).await;
+    let client = world.register(Kind::Inspector).await;
+    let mut alice = alice();
+    let page = alice.open(&client.authorization().url()).await.page();
+    let first = alice.decide(&page, "approve").await.page();
+    let mut strangers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let url = client.authorization().url();
+        strangers.spawn(async move {
+            for _ in 0..KEPT / 8 + 1 {
+                let mut mallory = mallory();
+                let page = mallory.open(&url).await.page();
+                assert_eq!(mallory.decide(&page, "approve").await.page().status, 200);
+            }
+        });
+    }
+    strangers.join_all().await;
+    assert_eq!(stored_logins(&world), KEPT);
+    // The oldest has given way, and its person reads what to do.
+    let page = alice.log_in(&first).await.page();
+    assert!(page.status == 400 && page.text().contains("Start the login again"), "{page:?}");
+    assert!(!world.server.log.lines("give way to others").is_empty());
+    client.log_in(&mut alice).await;
+}
+
 #[tokio::test]
 async fn cookies_are_for_this_host_and_no_script() {
     let (_world, _client, mut alice, page) = asked().await;

@@ -31,6 +31,14 @@ fn without<'a>(parameters: &[(&'a str, &'a str)], name: &str) -> Vec<(&'a str, &
 }
 
 #[tokio::test]
+async fn a_form_that_is_too_large_is_told_the_limit() {
+    let world = World::local().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let answer = client.post("/token", &[("grant_type", &"x".repeat(65_536))]).await;
+    assert!(answer.status == 413 && answer.text().contains("65536 bytes"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_code_gives_tokens_that_work_at_once() {
     let world = World::local().await;
     let client = world.register(Kind::ClaudeCode).await;

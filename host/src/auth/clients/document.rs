@@ -21,7 +21,7 @@ use crate::clock;
 use crate::fetch::{Fetch, FetchError, Strangers};
 use crate::jwks::{Audience, Issuer, JwtError, KeySet, Rules};
 use cache::DocumentCache;
-use metadata::{KeyPlace, Metadata, document_url};
+use metadata::{KeyPlace, Metadata, document_url, is_web_url};
 
 /// The longest life of an assertion. Its `jti` has to be remembered until the end of it.
 const MAX_ASSERTION_LIFE: Duration = Duration::from_secs(5 * 60);
@@ -66,9 +66,9 @@ pub struct Assertion {
 /// The reason why a client is not known, or its assertion not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// The client id is not a URL at which a document can be.
-    #[error("not the URL of a client metadata document")]
-    Url,
+    /// The client id is not a URL at which a document can be: it breaks this rule.
+    #[error("not the URL of a client metadata document: {0}")]
+    Url(&'static str),
     /// There is no document to be had.
     #[error("client metadata document not fetched: {0}")]
     Fetch(FetchError),
@@ -95,7 +95,7 @@ impl DocumentError {
         match self {
             Self::Fetch(_) | Self::NotJson => format!("client metadata document: {}", FetchError::OUTWARD),
             Self::NoKeys | Self::Token(_) | Self::Assertion(_) => "client assertion not accepted".to_owned(),
-            Self::Url | Self::Invalid(_) => self.to_string(),
+            Self::Url(_) | Self::Invalid(_) => self.to_string(),
         }
     }
 
@@ -106,7 +106,7 @@ impl DocumentError {
             Self::Fetch(error) => !matches!(error, FetchError::Refused(_)),
             Self::Token(error) => error.is_temporary(),
             Self::NotJson => true,
-            Self::Url | Self::Invalid(_) | Self::NoKeys | Self::Assertion(_) => false,
+            Self::Url(_) | Self::Invalid(_) | Self::NoKeys | Self::Assertion(_) => false,
         }
     }
 }
@@ -128,9 +128,15 @@ struct AssertionClaims {
 }
 
 impl Documents {
-    /// True if a client id is meant to be the URL of a document, and one that may be fetched.
+    /// True if a client id is the URL of a document, and one that may be fetched.
     pub fn is_document_url(client_id: &str) -> bool {
-        document_url(client_id).is_some()
+        document_url(client_id).is_ok()
+    }
+
+    /// The rule that a client id breaks which is a URL, and not one at which a document can be. None for ids that are
+    /// something else.
+    pub fn broken_rule(client_id: &str) -> Option<&'static str> {
+        document_url(client_id).err().filter(|_| is_web_url(client_id))
     }
 }
 
@@ -184,7 +190,7 @@ impl<F: Fetch + Clone> Documents<F> {
     }
 
     async fn document(&self, client_id: &str, asker: IpAddr) -> Result<Arc<DocumentWithKeys<F>>, DocumentError> {
-        let url = document_url(client_id).ok_or(DocumentError::Url)?;
+        let url = document_url(client_id).map_err(DocumentError::Url)?;
         if let Some(known) = self.cache().fresh(client_id, Instant::now()) {
             return known;
         }

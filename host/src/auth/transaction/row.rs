@@ -4,14 +4,17 @@
 //! being looked at before the provider is asked anything, so that of all loads of the callback one asks, over crashes
 //! too; and it has the result before anybody learns it, so that all of them learn the same.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::request::{LIFE_S, TransactionId, ValidatedRequest};
+use super::unfinished::Unfinished;
 use crate::auth::failures::{Explanation, Failure};
 use crate::clock;
+use crate::log_limiter::LogLimiter;
 use crate::sanitize::cut;
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 
@@ -20,6 +23,8 @@ const TEXT_BYTES_MAX: usize = 1024;
 
 /// Steps of an explanation that are kept.
 const STEPS_MAX: usize = 8;
+
+static GAVE_WAY: LogLimiter = LogLimiter::new("logins that gave way to others");
 
 /// An approved login in the store, under the hash of the provider's `state`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -59,9 +64,12 @@ pub(in crate::auth) struct TransactionRow {
     pub(in crate::auth) transaction: Transaction,
 }
 
-/// Writes an approved login down, unless that was done already; false if it is over.
+/// Writes an approved login of an address down, unless that was done already; false if it is over. Removes those that
+/// have to give way to it.
 pub(in crate::auth) async fn begin(
     store: &Store,
+    unfinished: &Unfinished,
+    address: IpAddr,
     state: &str,
     id: &TransactionId,
     request: &ValidatedRequest,
@@ -69,7 +77,14 @@ pub(in crate::auth) async fn begin(
     let pending = Transaction::Pending { id: id.clone(), request: request.clone() };
     let (table, key) = (Table::Transaction, key(state));
     match store.commit(vec![Write::Insert { table, key, value: pending.encode(), expires: life() }]).await? {
-        Committed::Done => Ok(true),
+        Committed::Done => {
+            let gone = unfinished.begin(key, address);
+            if !gone.is_empty() {
+                GAVE_WAY.log(|| tracing::warn!(%address, "logins under way give way to others: very many were approved and not finished"));
+                store.commit(gone.into_iter().map(|key| Write::Remove { table, key }).collect()).await?;
+            }
+            Ok(true)
+        }
         Committed::Conflict => {
             let found = load(store, key).await?;
             Ok(found.is_some_and(|found| matches!(found.transaction, Transaction::Pending { .. })))

@@ -10,6 +10,10 @@ use tokio::time::Instant;
 /// A connection younger than this is left alone: its client may be about to say who it is.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
+/// Strangers from one address with so many connections are no client that is about to say who it is: their silent ones
+/// are taken at once.
+const CROWD: u32 = 8;
+
 /// A stranger whose request takes longer gives way to others from the same address too, and to a party without a place.
 const SLOW_AFTER: Duration = Duration::from_secs(3);
 
@@ -51,7 +55,8 @@ pub(super) struct Occupant {
 /// Chooses the connection that gives way to a newcomer, if any does.
 ///
 /// One that is in use goes only if its party holds at least two more than the newcomer's, so that two parties do not
-/// take one place from each other; an idle one already if it holds more, or is the newcomer's own. A stranger's slow
+/// take one place from each other; an idle one already if it holds more, or is the newcomer's own. What has just come
+/// stays, unless its party is a crowd of strangers. A stranger's slow
 /// request goes for its own too, and for a party that holds nothing: many networks with one slow request each lock
 /// nobody out. The largest parties (by powers of two, so that a call is not cut for one place more or less) lose first,
 /// and of theirs the least used.
@@ -70,10 +75,12 @@ pub(super) fn choose(occupants: &[Occupant], newcomer: Party, now: Instant, of_s
             Use::Asking => (age >= SLOW_AFTER && (is_own || own == 0)) || (!is_own && count > own + 1),
             Use::Busy => !is_own && count > own + 1,
         };
+        let is_of_crowd =
+            occupant.is_strangers && occupant.used <= Use::Idle && count >= CROWD && !is_own && count > own + 1;
         is_fair
             && occupant.party != Party::Proxy
             && (occupant.is_strangers || !of_strangers_only)
-            && age >= SETTLED_AFTER
+            && (age >= SETTLED_AFTER || is_of_crowd)
     };
     let rank = |occupant: &&Occupant| (Reverse(held[&occupant.party].ilog2()), occupant.used, occupant.since);
     occupants.iter().filter(may_go).min_by_key(rank).map(|occupant| occupant.id)
@@ -150,5 +157,25 @@ mod tests {
     fn what_has_just_come_is_left_alone() {
         let (house, now) = house(&[(network(1), Use::Silent)]);
         assert_eq!(choose(&house, network(1), now - Duration::from_millis(1500), false), None);
+    }
+
+    #[test]
+    fn a_crowd_of_strangers_gives_way_at_once() {
+        let crowd = usize::try_from(CROWD).unwrap();
+        for (count, used, newcomer, expected) in [
+            (crowd, Use::Silent, network(2), Some(0)),
+            (crowd, Use::Idle, person(1), Some(0)),
+            (crowd, Use::Asking, network(2), None),
+            (crowd, Use::Silent, network(1), None),
+            (crowd - 1, Use::Silent, network(2), None),
+        ] {
+            let (mut house, now) = house(&vec![(network(1), used); count]);
+            house.iter_mut().for_each(|occupant| occupant.since = now);
+            assert_eq!(choose(&house, newcomer, now, true), expected, "{count} {used:?} {newcomer:?}");
+        }
+        // Nor is a person's connection one of it.
+        let (mut house, now) = house(&vec![(person(1), Use::Idle); crowd]);
+        house.iter_mut().for_each(|occupant| occupant.since = now);
+        assert_eq!(choose(&house, network(2), now, false), None);
     }
 }

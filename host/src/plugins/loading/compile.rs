@@ -37,6 +37,7 @@ use self::process::Child;
 use super::queue::{FileTurn, Queue};
 use super::threads::LARGE_BYTES;
 use crate::config::Limits;
+use crate::descriptors;
 use crate::plugins::plugin::Digest;
 use crate::plugins::sandbox::engine::Engine;
 
@@ -214,7 +215,7 @@ impl Compilation<'_> {
             Some(child) => Ok(child),
             None => Child::start(self.program, &self.engine.code_version())
                 .await
-                .map_err(|error| CompileError::NoProcess(error.to_string())),
+                .map_err(|error| CompileError::NoProcess(format!("{error}{}", descriptors::cure(&error)))),
         }
     }
 

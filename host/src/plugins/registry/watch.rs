@@ -14,6 +14,7 @@ use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Wat
 use tokio::sync::{Notify, oneshot};
 
 use super::directory::identity;
+use crate::descriptors;
 
 /// A file that is open for writing is left alone until it is closed, or has not been written to for so long:
 /// a program that was killed never closes.
@@ -223,6 +224,10 @@ pub fn cure(error: &notify::Error) -> &'static str {
     match &error.kind {
         ErrorKind::MaxFilesWatch => WATCHES,
         ErrorKind::Io(error) if is(error, rustix::io::Errno::NOSPC) => WATCHES,
+        // The system has one error for both.
+        ErrorKind::Io(error) if is(error, rustix::io::Errno::MFILE) && descriptors::are_used_up() => {
+            descriptors::cure(error)
+        }
         ErrorKind::Io(error) if is(error, rustix::io::Errno::MFILE) => INSTANCES,
         _ => "",
     }

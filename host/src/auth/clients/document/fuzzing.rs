@@ -12,7 +12,7 @@ const ID: &str = "https://app.example/client.json";
 pub(crate) fn client_document(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     if let Ok(id) = std::str::from_utf8(&bytes[..end])
-        && let Some(url) = document_url(id)
+        && let Ok(url) = document_url(id)
     {
         assert!(url.as_str() == id && url.scheme() == "https" && url.domain().is_some(), "{id}");
         assert!(url.port().is_none() && url.fragment().is_none() && url.username().is_empty(), "{id}");

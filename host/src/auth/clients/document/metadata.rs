@@ -39,15 +39,32 @@ pub(super) enum KeyPlace {
 }
 
 /// The URL of a metadata document, if a client id is one: https, a host name, a path beyond the root; no port, user name
-/// or fragment, and spelled as URL parsers spell it, so that it has no dot segments and one document has one id.
-pub(super) fn document_url(client_id: &str) -> Option<Url> {
-    if client_id.len() > MAX_URL_BYTES || !client_id.starts_with("https://") {
-        return None;
+/// or fragment, and spelled as URL parsers spell it, so that it has no dot segments and one document has one id. The
+/// error is the rule that it breaks.
+pub(super) fn document_url(client_id: &str) -> Result<Url, &'static str> {
+    if client_id.len() > MAX_URL_BYTES {
+        return Err("it is longer than 2048 bytes");
     }
-    let url = Url::parse(client_id).ok().filter(|url| url.as_str() == client_id)?;
-    let is_plain = url.port().is_none() && url.username().is_empty() && url.password().is_none();
-    let is_document = matches!(url.host(), Some(Host::Domain(_))) && url.path() != "/" && url.fragment().is_none();
-    (is_plain && is_document).then_some(url)
+    let url = Url::parse(client_id).map_err(|_| "it is no valid URL")?;
+    let rules = [
+        (url.scheme() == "https", "it does not begin with `https://`"),
+        (url.username().is_empty() && url.password().is_none(), "it has a user name or a password"),
+        (matches!(url.host(), Some(Host::Domain(_))), "its host is an address and not a name"),
+        (url.port().is_none(), "it has a port"),
+        (url.path() != "/", "it has no path"),
+        (url.fragment().is_none(), "it has a fragment (`#`)"),
+        (url.as_str() == client_id, "it is not in the normal form of a URL, as in `https://app.example/client.json`"),
+    ];
+    match rules.into_iter().find(|(is_kept, _)| !is_kept) {
+        Some((_, broken)) => Err(broken),
+        None => Ok(url),
+    }
+}
+
+/// True for a client id that is meant to be the URL of a document, by any rules.
+pub(super) fn is_web_url(client_id: &str) -> bool {
+    let scheme = client_id.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)))
 }
 
 impl Metadata {

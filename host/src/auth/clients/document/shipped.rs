@@ -63,7 +63,7 @@ mod tests {
             let client_id = client_id.replace(ID, "abc-1_2");
             let copy = copy(&client_id).expect(&client_id);
             assert!(copy.name.is_some() && !copy.redirect_uris.is_empty() && !copy.needs_assertion, "{client_id}");
-            assert!(super::super::metadata::document_url(&client_id).is_some(), "{client_id}");
+            assert!(super::super::metadata::document_url(&client_id).is_ok(), "{client_id}");
         }
     }
 

@@ -135,6 +135,30 @@ fn a_client_id_is_a_document_if_it_is_a_plain_https_url() {
 }
 
 #[test]
+fn a_url_is_told_the_rule_that_it_breaks() {
+    for (id, expected) in [
+        ("https://app.example/", "path"),
+        ("https://app.example", "path"),
+        ("https://app.example:22/c", "port"),
+        ("https://127.0.0.1/c", "address"),
+        ("https://[::1]/c", "address"),
+        ("http://app.example/c", "https://"),
+        ("https://user@app.example/c", "user name"),
+        ("https://app.example/c#f", "fragment"),
+        ("https://APP.example/c", "normal form"),
+        ("https://app.example:443/c", "normal form"),
+        ("https://app.example/a/../c", "normal form"),
+        ("https://:/c", "valid"),
+    ] {
+        let rule = Documents::broken_rule(id).unwrap();
+        assert!(rule.contains(expected), "{id}: {rule}");
+    }
+    for id in [CLIENT, "", "app", "tmcp1.a.b", "javascript:alert(1)"] {
+        assert_eq!(Documents::broken_rule(id), None, "{id}");
+    }
+}
+
+#[test]
 fn a_document_is_about_its_own_url() {
     assert!(read(&document()).is_ok());
     for other in
@@ -329,7 +353,8 @@ async fn known_clients_can_log_in_where_there_is_no_way_out() {
 async fn what_is_no_document_is_not_fetched() {
     let web = Web::default();
     let documents = Documents::new(web.clone());
-    assert_eq!(documents.client("http://app.example/c", ASKER).await, Err(DocumentError::Url));
+    let refused = documents.client("http://app.example/c", ASKER).await;
+    assert_eq!(refused, Err(DocumentError::Url("it does not begin with `https://`")));
     assert!(web.0.lock().unwrap().is_empty());
 }
 
