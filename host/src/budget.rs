@@ -42,6 +42,16 @@ pub enum Part {
     Values,
 }
 
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "tasks and listeners",
+            Self::Bodies => "requests that are being sent",
+            Self::Values => "requests and their answers",
+        })
+    }
+}
+
 /// The accounts of all people. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Budgets(Arc<Accounts>);
@@ -79,11 +89,11 @@ struct HeldState {
 /// The refusal of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Overdrawn {
-    /// There is none at the moment.
+    /// There is none in this part at the moment, which has so many bytes.
     #[error(
-        "your requests hold all the memory that one person may use at once ({} MiB): try again when some have ended", mib(.0)
+        "your {} hold all the memory that one person may use for them ({} MiB): try again when some have ended", .0, mib(.1)
     )]
-    Now(usize),
+    Now(Part, usize),
     /// There will never be so much.
     #[error("this takes more memory than one person may use at once ({} MiB): send less in one request", mib(.0))]
     Ever(usize),
@@ -145,7 +155,7 @@ impl Account {
             }
         };
         let permit = tokio::time::timeout(PATIENCE, waited).await;
-        permit.map(|permit| self.held(part, bytes, permit)).map_err(|_elapsed| Overdrawn::Now(self.bytes()))
+        permit.map(|permit| self.held(part, bytes, permit)).map_err(|_elapsed| self.full(part))
     }
 
     /// Takes memory that is free now.
@@ -155,7 +165,7 @@ impl Account {
     pub fn try_hold(self: &Arc<Self>, part: Part, bytes: usize) -> Result<Held, Overdrawn> {
         let units = self.units(part, bytes)?;
         let permit = Arc::clone(self.semaphore(part)).try_acquire_many_owned(units);
-        permit.map(|permit| self.held(part, bytes, permit)).map_err(|_| Overdrawn::Now(self.bytes()))
+        permit.map(|permit| self.held(part, bytes, permit)).map_err(|_| self.full(part))
     }
 
     fn held(self: &Arc<Self>, part: Part, bytes: usize, permit: OwnedSemaphorePermit) -> Held {
@@ -172,9 +182,8 @@ impl Account {
         units.ok_or(Overdrawn::Ever(self.part_bytes[part as usize]))
     }
 
-    /// All of it.
-    fn bytes(&self) -> usize {
-        self.part_bytes.iter().sum()
+    fn full(&self, part: Part) -> Overdrawn {
+        Overdrawn::Now(part, self.part_bytes[part as usize])
     }
 }
 
@@ -206,7 +215,7 @@ impl Held {
         // What fits into the same units takes no further ones.
         let more =
             self.account.semaphore(self.part).clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX));
-        state.permit.merge(more.map_err(|_| Overdrawn::Now(self.account.bytes()))?);
+        state.permit.merge(more.map_err(|_| self.account.full(self.part))?);
         state.bytes = all;
         Ok(())
     }
@@ -274,8 +283,8 @@ mod tests {
     #[test]
     fn an_account_has_256_mib_and_more_for_larger_bodies() {
         assert_eq!(budgets().account([1; 32]).part_bytes, [32 * MIB, 32 * MIB, 192 * MIB]);
-        assert_eq!(Budgets::new(1).account([1; 32]).bytes(), 256 * MIB);
-        assert_eq!(Budgets::new(8 * MIB).account([1; 32]).bytes(), 512 * MIB);
+        let all = |budgets: Budgets| budgets.account([1; 32]).part_bytes.iter().sum::<usize>();
+        assert_eq!((all(Budgets::new(1)), all(Budgets::new(8 * MIB))), (256 * MIB, 512 * MIB));
     }
 
     #[tokio::test]
@@ -283,7 +292,7 @@ mod tests {
         let budgets = budgets();
         let (one, other) = (budgets.account([1; 32]), budgets.account([2; 32]));
         let first = one.try_hold(Part::Bodies, 30 * MIB).unwrap();
-        assert_eq!(one.try_hold(Part::Bodies, 3 * MIB).unwrap_err(), Overdrawn::Now(256 * MIB));
+        assert_eq!(one.try_hold(Part::Bodies, 3 * MIB).unwrap_err(), Overdrawn::Now(Part::Bodies, 32 * MIB));
         let again = budgets.account([1; 32]);
         let mut waiting = Box::pin(again.hold(Part::Bodies, 3 * MIB));
         assert!(waiting.as_mut().now_or_never().is_none());
@@ -313,6 +322,24 @@ mod tests {
         assert_eq!(refused.unwrap_err(), Overdrawn::Ever(192 * MIB));
         assert!(account.try_hold(Part::Values, usize::MAX).is_err());
         assert!(account.try_hold(Part::Values, MIB).unwrap().grow(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn the_refusal_names_the_part_that_is_full() {
+        let account = budgets().account([1; 32]);
+        let _kept = account.try_hold(Part::Kept, 32 * MIB).unwrap();
+        assert_eq!(
+            account.try_hold(Part::Kept, MIB).unwrap_err().to_string(),
+            "your tasks and listeners hold all the memory that one person may use for them (32 MiB): try again when \
+             some have ended"
+        );
+        let values = account.try_hold(Part::Values, 192 * MIB).unwrap();
+        assert!(values.grow(MIB).is_err());
+        let refusal = account.try_hold(Part::Values, MIB).unwrap_err().to_string();
+        assert!(
+            refusal.starts_with("your requests and their answers hold all") && refusal.contains("(192 MiB)"),
+            "{refusal}"
+        );
     }
 
     #[test]

@@ -35,8 +35,12 @@ struct Open {
 }
 
 impl Open {
+    fn items(self) -> usize {
+        if self.is_empty { 0 } else { self.commas + 1 }
+    }
+
     fn weight(self) -> usize {
-        let items = if self.is_empty { 0 } else { self.commas + 1 };
+        let items = self.items();
         let room = match items {
             0 => return 0,
             1..=FIRST_ITEMS => FIRST_ITEMS,
@@ -48,12 +52,25 @@ impl Open {
     }
 }
 
+/// The tree of a text: its bytes, about, and its values. Of a text that is no JSON, those of the part before its
+/// mistake.
+pub(crate) struct Tree {
+    pub(crate) bytes: usize,
+    pub(crate) values: usize,
+}
+
 /// The bytes of the tree, about; of a text that is no JSON, those of the part before its mistake.
 pub(crate) fn of_text(text: &[u8]) -> usize {
+    tree(text).bytes
+}
+
+/// The tree of this text.
+pub(crate) fn tree(text: &[u8]) -> Tree {
     let mut open = [Open { is_object: false, is_empty: true, commas: 0 }; MAX_DEPTH + 1];
     // The text itself is the item of a list, so that there is always an open one.
     let mut depth = 0;
     let mut weight = VALUE;
+    let mut values = 1;
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {
         rest = after;
@@ -75,6 +92,7 @@ pub(crate) fn of_text(text: &[u8]) -> usize {
             b']' | b'}' => {
                 let Some(outer) = depth.checked_sub(1) else { break };
                 weight = weight.saturating_add(open[depth].weight());
+                values += open[depth].items();
                 depth = outer;
             }
             b',' => open[depth].commas += 1,
@@ -82,7 +100,11 @@ pub(crate) fn of_text(text: &[u8]) -> usize {
             _ => open[depth].is_empty = false,
         }
     }
-    open[1..=depth].iter().fold(weight, |weight, open| weight.saturating_add(open.weight()))
+    let open = &open[1..=depth];
+    Tree {
+        bytes: open.iter().fold(weight, |weight, open| weight.saturating_add(open.weight())),
+        values: values + open.iter().map(|open| open.items()).sum::<usize>(),
+    }
 }
 
 /// The bytes to the quote that ends a string, escapes as they are.
@@ -152,6 +174,13 @@ mod tests {
         weigh(r#"{"a":"\"[,,,\\","b":[true,null,-1.5e3,"x\u00e4"]}"#);
         // What is in a string is a string.
         assert!(of_text(format!("\"{}\"", ",".repeat(100_000)).as_bytes()) < 101_000);
+    }
+
+    #[test]
+    fn the_values_of_a_text_are_counted() {
+        for (text, values) in [("1", 1), ("[]", 1), (r#"["","",{"a,":[1,2]}]"#, 7), (r#"["[,]""#, 2), ("[1,[2", 4)] {
+            assert_eq!(tree(text.as_bytes()).values, values, "{text}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod answer;
 mod call_result;
 mod content;
 mod discovery;
+mod echo;
 mod endpoint;
 mod event_stream;
 mod exchange;

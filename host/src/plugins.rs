@@ -20,6 +20,7 @@ pub mod registry;
 pub mod sandbox;
 pub mod served;
 pub mod types;
+pub mod updates;
 pub mod wit;
 
 use std::path::Path;
@@ -27,12 +28,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::{broadcast, watch as channel};
+use tokio::sync::watch as channel;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::announcements::ResourceUpdated;
 use self::catalog::{Catalog, Prompt, Tool};
 use self::conversation::Conversation;
 use self::error::CallError;
@@ -46,6 +46,7 @@ use self::sandbox::requests::{self, CompletionRequest};
 use self::sandbox::runtime::Runtime;
 use self::served::Served;
 use self::types::codec::Reply;
+use self::updates::Updates;
 use self::wit::completions::Suggestions;
 use self::wit::content::Contents;
 use self::wit::input::Stop;
@@ -236,9 +237,19 @@ impl Plugins {
         requests::complete(&self.runtime, of, request, conversation).await
     }
 
-    /// Resources that hold something else, from now on.
-    pub fn updates(&self) -> broadcast::Receiver<ResourceUpdated> {
+    /// Resources that hold something else, and those who subscribe to them.
+    pub fn updates(&self) -> &Arc<Updates> {
         self.runtime.announcements.updates()
+    }
+
+    /// Tells subscribers of resources that hold something else, without end.
+    pub async fn tell_updates(&self) {
+        let scopes = |plugin: &str, uri: &str| {
+            let catalog = self.catalog();
+            let owner = catalog.owner_of(uri).filter(|owner| *owner.plugin.name == *plugin)?;
+            Some(owner.scopes().into())
+        };
+        self.updates().tell(scopes).await;
     }
 }
 

@@ -23,14 +23,44 @@ pub(crate) fn clean(raw: &str) -> String {
     text
 }
 
+/// Members of JSON that are for readers, where their value is a text.
+const FOR_READERS: [&str; 4] = ["title", "description", "$comment", "message"];
+
+/// Cuts the texts for readers in a JSON Schema to so many bytes. Values that it names stay whole, since data are held
+/// against them.
+pub(crate) fn cut_texts(schema: &mut Value, max_bytes: usize) {
+    /// Keywords whose values are data (JSON Schema, Validation 2020-12, sections 6.1 and 9).
+    const OF_DATA: [&str; 4] = ["const", "enum", "default", "examples"];
+    /// Keywords whose members are names with a schema each.
+    const OF_NAMES: [&str; 5] = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(|item| cut_texts(item, max_bytes)),
+        Value::Object(members) => {
+            for (keyword, value) in members {
+                match (keyword.as_str(), value) {
+                    (keyword, Value::String(text)) if FOR_READERS.contains(&keyword) => {
+                        if text.len() > max_bytes {
+                            *text = cut(text, max_bytes);
+                        }
+                    }
+                    (keyword, _) if OF_DATA.contains(&keyword) => {}
+                    (keyword, Value::Object(named)) if OF_NAMES.contains(&keyword) => {
+                        named.values_mut().for_each(|schema| cut_texts(schema, max_bytes));
+                    }
+                    (_, value) => cut_texts(value, max_bytes),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// Cleans every text of a JSON value, names of members too. Texts for readers are cleaned like any other; values keep
 /// tabs and line breaks, which may be what they mean.
 ///
 /// # Errors
 /// Two names of an object that are one when they are clean.
 pub(crate) fn clean_json(value: &mut Value) -> Result<(), String> {
-    /// Members that are for readers, where their value is a text.
-    const FOR_READERS: [&str; 4] = ["title", "description", "$comment", "message"];
     match value {
         Value::String(text) => clean_value(text),
         Value::Array(items) => items.iter_mut().try_for_each(clean_json)?,
@@ -175,6 +205,30 @@ mod tests {
         });
         assert_eq!(schema, expected);
         assert!(clean_json(&mut json!({ "a": 1, "a\u{200b}": 2 })).is_err());
+    }
+
+    #[test]
+    fn texts_of_a_schema_are_cut_and_its_values_are_not() {
+        let long = "x".repeat(100);
+        let mut schema = json!({
+            "title": long,
+            "properties": {
+                "default": { "description": long, "default": { "description": long } },
+                "description": { "enum": [long], "const": { "title": long }, "pattern": long },
+            },
+            "allOf": [{ "$comment": long, "items": { "title": "short" } }],
+        });
+        cut_texts(&mut schema, 10);
+        let short = "xxxxxxx…";
+        let expected = json!({
+            "title": short,
+            "properties": {
+                "default": { "description": short, "default": { "description": long } },
+                "description": { "enum": [long], "const": { "title": long }, "pattern": long },
+            },
+            "allOf": [{ "$comment": short, "items": { "title": "short" } }],
+        });
+        assert_eq!(schema, expected);
     }
 
     #[test]

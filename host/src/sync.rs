@@ -5,4 +5,4 @@
 
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
-pub(crate) use tokio::sync::{Mutex as AsyncMutex, broadcast, oneshot, watch};
+pub(crate) use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};

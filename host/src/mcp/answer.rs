@@ -51,7 +51,7 @@ pub(super) fn overdrawn(refusal: Overdrawn, id: Option<&Value>) -> Response {
     let message = refusal.to_string();
     match refusal {
         Overdrawn::Ever(_) => rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &message, id),
-        Overdrawn::Now(_) => {
+        Overdrawn::Now(..) => {
             let mut response = rpc_error(StatusCode::TOO_MANY_REQUESTS, Code::InternalError, &message, id);
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
             response

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rmcp::model::{CallToolResult, ContentBlock, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
-use super::listing;
+use super::{echo, listing};
 use crate::json_weight;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::names::{CALL_TOOL, FIND_TOOLS};
@@ -133,7 +133,7 @@ fn own(name: &'static str, description: &'static str, schema: Value, annotations
 /// The tools that the caller may call, the best matches first.
 fn found(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Principal) -> CallToolResult {
     if let Some(other) = arguments.keys().find(|name| *name != "query") {
-        return failure(format!("argument `$.{other}`: unknown; this tool takes `query`"));
+        return failure(format!("argument `$.{}`: unknown; this tool takes `query`", echo::name(other)));
     }
     let query = match arguments.get("query") {
         None | Some(Value::Null) => String::new(),
@@ -186,7 +186,10 @@ fn unnamed(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Princi
         return Some(failure("argument `$.name`: missing; expected a tool's name".to_owned()));
     };
     if let Some(other) = arguments.keys().find(|member| !["name", "arguments"].contains(&member.as_str())) {
-        return Some(failure(format!("argument `$.{other}`: unknown; this tool takes `name`, `arguments`")));
+        return Some(failure(format!(
+            "argument `$.{}`: unknown; this tool takes `name`, `arguments`",
+            echo::name(other)
+        )));
     }
     if let Some(value) = arguments.get("arguments")
         && !matches!(value, Value::Null | Value::Object(_))
@@ -197,7 +200,8 @@ fn unnamed(arguments: &Map<String, Value>, catalog: &Catalog, principal: &Princi
     }
     let is_there = catalog.tool(name).is_some_and(|tool| principal.holds(tool.served.scopes()));
     // Not an error of the protocol: that would be about `call_tool`, which exists.
-    (!is_there).then(|| failure(format!("there is no tool `{name}`; `{FIND_TOOLS}` tells which there are")))
+    let refusal = || format!("there is no tool `{}`; `{FIND_TOOLS}` tells which there are", echo::name(name));
+    (!is_there).then(|| failure(refusal()))
 }
 
 /// The arguments of the tool that is called. As everywhere, a client may send what is absent as `null`, and an object

@@ -43,6 +43,7 @@ use super::tasks::Tasks;
 use crate::budget::Budgets;
 use crate::json_weight;
 use crate::plugins::Plugins;
+use crate::plugins::types::codec;
 use crate::principal::{Access, Principal};
 use crate::request_memory::RequestMemory;
 use crate::state::StateDir;
@@ -263,9 +264,13 @@ impl Endpoint {
             _ => body.clone(),
         };
         let is_sessionless = matches!(message.era, Era::Sessionless);
-        let body = if self.is_in_vain(principal, &message) { without_arguments(&message, &body) } else { body };
-        // rmcp reads the body once more by itself, and makes values of all of it.
-        let bytes = RMCP_TREES * json_weight::of_text(&body) + body.len();
+        let is_in_vain = self.is_in_vain(principal, &message);
+        let body = if is_in_vain { without_arguments(&message, &body) } else { body };
+        // rmcp reads the body once more by itself, and makes values of all of it. What the engine makes of them comes
+        // later, when it is late to refuse a call that will never fit.
+        let tree = json_weight::tree(&body);
+        let of_engine = if self.makes_engine_values(&message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
+        let bytes = RMCP_TREES * tree.bytes + of_engine + body.len();
         if let Err(refusal) = memory.wait_for(bytes).await {
             return Ok(answer::overdrawn(refusal, message.id.map(RequestId::into_json_value).as_ref()));
         }
@@ -316,6 +321,12 @@ impl Endpoint {
         let mut response = answer::rpc_error(unavailable, Code::InternalError, text, id.as_ref());
         response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
         Err(Box::new(response))
+    }
+
+    /// True for a call with large arguments of which the engine's values are made.
+    fn makes_engine_values(&self, message: &Message<'_>) -> bool {
+        let Some(Target::Tool(name)) = message.target().filter(|_| message.has_large_arguments()) else { return false };
+        self.plugins.catalog().tool(name).is_some_and(|tool| tool.listed().is_none())
     }
 
     /// True for a call of something that is not there for its caller, whose arguments nobody has to read.

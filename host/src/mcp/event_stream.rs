@@ -164,6 +164,16 @@ impl EventStream {
         }
     }
 
+    /// The number of changes that fit beside what waits for a reader. Without one, the newest replace the oldest.
+    pub(super) fn room_for_changes(&self) -> usize {
+        let queue = self.queue();
+        match (queue.readers.is_empty(), queue.is_full()) {
+            (true, _) => usize::MAX,
+            (false, true) => 0,
+            (false, false) => CAPACITY - queue.waiting.len(),
+        }
+    }
+
     async fn room(&self) {
         loop {
             let changed = self.0.room.notified();

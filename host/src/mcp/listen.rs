@@ -43,6 +43,9 @@ const MAX_MESSAGE_BYTES: usize = 2 * MAX_SUBSCRIPTION_BYTES;
 /// Memory of a listener beside its subscriptions.
 const LISTENER_BYTES: usize = 1024;
 
+/// Memory of a subscription beside its URI, which is there twice: in the filter, and where updates are told.
+const SUBSCRIPTION_BYTES: usize = 256;
+
 /// Serves listeners.
 pub(super) struct Listening {
     listeners: Arc<Listeners>,
@@ -111,7 +114,7 @@ impl Listening {
             return None;
         }
         let uris = filter.resource_subscriptions.iter().flatten();
-        let bytes = LISTENER_BYTES + uris.map(|uri| uri.len() + size_of::<String>()).sum::<usize>();
+        let bytes = LISTENER_BYTES + uris.map(|uri| 2 * uri.len() + SUBSCRIPTION_BYTES).sum::<usize>();
         let held = match self.budgets.account(principal.person()).try_hold(Part::Kept, bytes) {
             Ok(held) => held,
             Err(overdrawn) => return refuse(StatusCode::TOO_MANY_REQUESTS, overdrawn.to_string()),

@@ -1,7 +1,8 @@
 //! Notifications of changes: one per change of a list or a resource, and none if a list stays the same.
 //!
 //! Nobody who reads slowly holds anybody up, and nothing piles up for them: a modern client's changes are looked at when
-//! its stream takes them, and what a legacy session is told waits in its bounded event stream.
+//! its stream takes them, and what a legacy session is told waits in its bounded event stream. Updates of resources
+//! reach both in turns ([`crate::plugins::updates`]), so that no plugin that tells of many holds anybody up either.
 
 mod changes;
 
@@ -12,7 +13,7 @@ use rmcp::model::{
     PromptListChangedNotification, ResourceListChangedNotification, ResourceUpdatedNotification,
     ResourceUpdatedNotificationParam, ServerNotification, SubscriptionFilter, ToolListChangedNotification,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,10 +21,11 @@ use self::changes::{Announcement, Changes, Lists};
 use super::event_stream::EventStream;
 use super::listener_places::{ListenerPlace, ListenerPlaces, NoPlace};
 use super::preferences::Preferences;
+use crate::config::names::Scope;
 use crate::plugins::Plugins;
-use crate::plugins::announcements::ResourceUpdated;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::served::Served;
+use crate::plugins::updates::{Subscription, Updated};
 use crate::principal::{self, Principal};
 
 /// The clients that wait for changes.
@@ -36,6 +38,8 @@ pub(super) struct Listeners {
     places: Arc<ListenerPlaces>,
     /// By session id.
     sessions: Mutex<HashMap<Arc<str>, LegacySession>>,
+    /// Signals that it is the turn of one of them to hear of updated resources.
+    turns: Arc<Notify>,
     draining: CancellationToken,
 }
 
@@ -53,6 +57,7 @@ pub(super) struct Listener {
     listeners: Arc<Listeners>,
     changes: Changes,
     accepted: SubscriptionFilter,
+    subscription: Subscription,
     principal: Arc<Principal>,
     reach: Reach,
     place: ListenerPlace,
@@ -95,7 +100,7 @@ impl Lists {
 }
 
 impl Listeners {
-    /// Starts the task that tells legacy sessions, on `tracker` until `draining`; on a server with so many
+    /// Starts the tasks that tell of updated resources, and legacy sessions of all changes, on `tracker` until `draining`; on a server with so many
     /// `connections`.
     pub(super) fn start(
         plugins: &Plugins,
@@ -104,8 +109,11 @@ impl Listeners {
         tracker: &TaskTracker,
         draining: CancellationToken,
     ) -> Arc<Self> {
+        let updating = plugins.clone();
+        tracker.spawn(draining.clone().run_until_cancelled_owned(async move { updating.tell_updates().await }));
         let (plugins, sessions, places) = (plugins.clone(), Mutex::default(), ListenerPlaces::new(connections));
-        let listeners = Arc::new(Self { plugins, rules, places, sessions, draining: draining.clone() });
+        let turns = Arc::default();
+        let listeners = Arc::new(Self { plugins, rules, places, sessions, turns, draining: draining.clone() });
         let telling = Arc::clone(&listeners);
         let mut changes = listeners.changes();
         tracker.spawn(async move { draining.run_until_cancelled(telling.tell_sessions(&mut changes)).await });
@@ -128,6 +136,7 @@ impl Listeners {
         preferences: Arc<Preferences>,
         principal: Arc<Principal>,
     ) {
+        preferences.hear_by(self.plugins.updates().subscription(Arc::clone(&self.turns)));
         let reach = Reach::of(&principal);
         self.sessions().insert(Arc::clone(id), LegacySession { stream, preferences, principal, reach });
     }
@@ -145,7 +154,10 @@ impl Listeners {
         place: ListenerPlace,
     ) -> Listener {
         let (changes, reach) = (self.changes(), Reach::of(principal));
-        Listener { listeners: Arc::clone(self), changes, accepted, principal: Arc::clone(principal), reach, place }
+        let mut subscription = self.plugins.updates().subscription(Arc::default());
+        accepted.resource_subscriptions.iter().flatten().for_each(|uri| subscription.add(uri));
+        let (listeners, principal) = (Arc::clone(self), Arc::clone(principal));
+        Listener { listeners, changes, accepted, subscription, principal, reach, place }
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<Arc<str>, LegacySession>> {
@@ -167,35 +179,35 @@ impl Listeners {
         lists
     }
 
-    /// True if the resource is the plugin's own, and this person may read it.
-    fn may_know(&self, updated: &ResourceUpdated, principal: &Principal) -> bool {
-        let catalog = self.plugins.catalog();
-        let owner = catalog.owner_of(&updated.uri);
-        owner.is_some_and(|served| {
-            served.plugin.name == updated.plugin
-                && principal.holds(served.scopes())
-                && principal.may_still(served.scopes())
-        })
-    }
-
     async fn tell_sessions(&self, changes: &mut Changes) {
-        while let Some(change) = changes.next().await {
-            for session in self.sessions().values_mut() {
-                for notification in self.told_to(session, &change) {
-                    session.stream.tell(notification);
-                }
+        loop {
+            tokio::select! {
+                change = changes.next() => match change {
+                    Some(change) => self.tell_of(change),
+                    None => return,
+                },
+                () = self.turns.notified() => self.tell_of_updates(),
             }
         }
     }
 
-    fn told_to(&self, session: &mut LegacySession, change: &Announcement) -> Vec<ServerNotification> {
-        match change {
-            Announcement::Lists(lists) => lists.notifications(),
-            Announcement::Rules => self.follow(&mut session.reach, &session.principal).notifications(),
-            Announcement::Resource(updated) => {
-                let is_told =
-                    session.preferences.subscribes_to(&updated.uri) && self.may_know(updated, &session.principal);
-                is_told.then(|| update(updated)).into_iter().collect()
+    fn tell_of(&self, change: Announcement) {
+        for session in self.sessions().values_mut() {
+            let lists = match change {
+                Announcement::Lists(lists) => lists,
+                Announcement::Rules => self.follow(&mut session.reach, &session.principal),
+            };
+            for notification in lists.notifications() {
+                session.stream.tell(notification);
+            }
+        }
+    }
+
+    fn tell_of_updates(&self) {
+        for session in self.sessions().values() {
+            let updated = session.preferences.take_updates(session.stream.room_for_changes());
+            for notification in notifications_of(updated, &session.principal) {
+                session.stream.tell(notification);
             }
         }
     }
@@ -212,29 +224,23 @@ impl Listener {
     pub(super) async fn next(&mut self) -> Option<Vec<ServerNotification>> {
         let listeners = Arc::clone(&self.listeners);
         loop {
-            let change = tokio::select! {
+            let told = tokio::select! {
                 () = listeners.draining.cancelled() => return None,
                 () = self.place.evicted() => return None,
                 () = self.principal.turned_away(&[]) => return None,
-                change = self.changes.next() => change?,
+                change = self.changes.next() => self.told(change?),
+                updated = self.subscription.next() => notifications_of(updated, &self.principal),
             };
-            let told = self.told(&change);
             if !told.is_empty() {
                 return Some(told);
             }
         }
     }
 
-    fn told(&mut self, change: &Announcement) -> Vec<ServerNotification> {
+    fn told(&mut self, change: Announcement) -> Vec<ServerNotification> {
         let lists = match change {
-            Announcement::Lists(lists) => *lists,
+            Announcement::Lists(lists) => lists,
             Announcement::Rules => self.listeners.follow(&mut self.reach, &self.principal),
-            Announcement::Resource(updated) => {
-                let wanted = &self.accepted.resource_subscriptions;
-                let is_wanted = wanted.iter().flatten().any(|uri| **uri == *updated.uri);
-                let is_told = is_wanted && self.listeners.may_know(updated, &self.principal);
-                return is_told.then(|| update(updated)).into_iter().collect();
-            }
         };
         let lists = Lists {
             tools: lists.tools && self.accepted.tools_list_changed == Some(true),
@@ -245,7 +251,13 @@ impl Listener {
     }
 }
 
-fn update(updated: &ResourceUpdated) -> ServerNotification {
-    let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
-    ServerNotification::ResourceUpdatedNotification(ResourceUpdatedNotification::new(params))
+/// The updates that this person may know of.
+fn notifications_of(updated: Vec<Updated>, principal: &Principal) -> Vec<ServerNotification> {
+    let may_know = |scopes: &[Scope]| principal.holds(scopes) && principal.may_still(scopes);
+    let known = updated.into_iter().filter(|updated| may_know(&updated.scopes));
+    let notification = |updated: Updated| {
+        let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
+        ServerNotification::ResourceUpdatedNotification(ResourceUpdatedNotification::new(params))
+    };
+    known.map(notification).collect()
 }

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::subscriptions::{Subscriptions, TooMany};
+use crate::plugins::updates::{Subscription, Updated};
 use crate::plugins::wit::log::Level;
 
 pub(super) struct Preferences(Mutex<Values>);
@@ -46,8 +47,14 @@ impl Preferences {
         self.with(|values| values.subscriptions.remove(uri));
     }
 
-    pub(super) fn subscribes_to(&self, uri: &str) -> bool {
-        self.with(|values| values.subscriptions.has(uri))
+    /// Begins to hear of updated resources by this subscription.
+    pub(super) fn hear_by(&self, subscription: Subscription) {
+        self.with(|values| values.subscriptions.hear_by(subscription));
+    }
+
+    /// Takes at most so many updates of resources that the client subscribes to, if it is its turn.
+    pub(super) fn take_updates(&self, max: usize) -> Vec<Updated> {
+        self.with(|values| values.subscriptions.take_updates(max))
     }
 
     fn with<T>(&self, with: impl FnOnce(&mut Values) -> T) -> T {

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use super::handler::{Handler, is_modern, principal, unless_cancelled};
 use super::listing::shows;
 use super::lists::List;
-use super::{listing, request_channel};
+use super::{echo, listing, request_channel};
 
 /// The methods of this server that have parameters. rmcp takes a request with wrong parameters for one of an unknown
 /// method.
@@ -270,6 +270,6 @@ impl ServerHandler for Handler {
         if is_legacy || METHODS.contains(&method.as_str()) {
             return Err(ErrorData::invalid_params(format!("the parameters do not fit `{method}`"), None));
         }
-        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, echo::name(&method), None))
     }
 }

@@ -1,6 +1,6 @@
 //! Subscriptions to resources: few enough, and short enough, to be kept for as long as a client listens.
 
-use std::collections::BTreeSet;
+use crate::plugins::updates::{Subscription, Updated};
 
 /// The most resources that one client may subscribe to.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 1000;
@@ -17,60 +17,73 @@ pub(super) const MAX_SUBSCRIPTION_BYTES: usize = 64 * 1024;
 )]
 pub(super) struct TooMany;
 
-/// The subscriptions of one session.
+/// The subscriptions of one session; without a session nobody hears of them, and none are kept.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    uris: BTreeSet<Box<str>>,
+    subscription: Option<Subscription>,
     bytes: usize,
 }
 
 impl Subscriptions {
+    /// Begins to hear of updates by this subscription.
+    pub(super) fn hear_by(&mut self, subscription: Subscription) {
+        *self = Self { subscription: Some(subscription), bytes: 0 };
+    }
+
     /// Adds one.
     ///
     /// # Errors
     /// There is no room for another.
     pub(super) fn add(&mut self, uri: &str) -> Result<(), TooMany> {
-        if self.uris.contains(uri) {
-            return Ok(());
-        }
-        if self.uris.len() >= MAX_SUBSCRIPTIONS || self.bytes + uri.len() > MAX_SUBSCRIPTION_BYTES {
+        let Some(subscription) = self.subscription.as_mut().filter(|own| !own.has(uri)) else { return Ok(()) };
+        if subscription.len() >= MAX_SUBSCRIPTIONS || self.bytes + uri.len() > MAX_SUBSCRIPTION_BYTES {
             return Err(TooMany);
         }
         self.bytes += uri.len();
-        self.uris.insert(uri.into());
+        subscription.add(uri);
         Ok(())
     }
 
     pub(super) fn remove(&mut self, uri: &str) {
-        if self.uris.remove(uri) {
+        if self.subscription.as_mut().is_some_and(|own| own.remove(uri)) {
             self.bytes -= uri.len();
         }
     }
 
-    pub(super) fn has(&self, uri: &str) -> bool {
-        self.uris.contains(uri)
+    /// Takes at most so many updates, if it is this session's turn.
+    pub(super) fn take_updates(&self, max: usize) -> Vec<Updated> {
+        self.subscription.as_ref().map(|own| own.take(max)).unwrap_or_default()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.uris.is_empty()
+        self.subscription.as_ref().is_none_or(Subscription::is_empty)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::plugins::updates::Updates;
 
     #[test]
     fn their_number_and_their_bytes_are_bounded() {
-        let mut many = Subscriptions::default();
+        let updates = Arc::new(Updates::default());
+        let subscriptions = || {
+            let mut subscriptions = Subscriptions::default();
+            subscriptions.hear_by(updates.subscription(Arc::default()));
+            subscriptions
+        };
+        let mut many = subscriptions();
         for number in 0..MAX_SUBSCRIPTIONS {
             many.add(&format!("x:{number}")).unwrap();
         }
         assert_eq!(many.add("x:more"), Err(TooMany));
         assert_eq!(many.add("x:7"), Ok(()));
         many.remove("x:7");
-        assert!(!many.has("x:7") && many.add("x:more").is_ok());
-        let mut long = Subscriptions::default();
+        assert_eq!((many.add("x:more"), many.add("x:7")), (Ok(()), Err(TooMany)));
+        let mut long = subscriptions();
         let uri = |number: usize| format!("x:{number}{}", "y".repeat(8000));
         for number in 0..8 {
             long.add(&uri(number)).unwrap();

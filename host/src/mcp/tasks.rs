@@ -16,8 +16,8 @@ use rmcp::task_manager::{TaskContext, TaskExit, TaskManager, TaskOptions};
 use serde_json::{Map, Value};
 
 use super::call_result::{self, TextResult, call_result};
-use super::input;
 use super::round_trips::{self, AskOutcome, Channel, Outcome};
+use super::{echo, input};
 use crate::budget::{Budgets, Held, Part};
 use crate::json_weight;
 use crate::plugins::Plugins;
@@ -179,7 +179,7 @@ impl Tasks {
         if owners.get(id).is_some_and(|owner| owner.session == principal.session()) {
             return Ok(());
         }
-        Err(ErrorData::invalid_params(format!("unknown task: {id}"), None))
+        Err(ErrorData::invalid_params(format!("unknown task: {}", echo::name(id)), None))
     }
 }
 

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 
-/// Updated resources that a slow listener may be behind; then it misses the oldest.
-const UPDATES: usize = 256;
+use super::updates::Updates;
 
 /// A list that a plugin gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,20 +15,11 @@ pub(super) enum List {
     Resources,
 }
 
-/// A resource holds something else than before.
-#[derive(Debug, Clone)]
-pub struct ResourceUpdated {
-    /// The plugin that says so.
-    pub plugin: Arc<str>,
-    /// The resource.
-    pub uri: Arc<str>,
-}
-
 /// Takes announcements. A list that is announced many times is announced once.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Announcements {
     lists: Arc<Lists>,
-    updates: broadcast::Sender<ResourceUpdated>,
+    updates: Arc<Updates>,
 }
 
 #[derive(Default)]
@@ -40,10 +30,6 @@ struct Lists {
 }
 
 impl Announcements {
-    pub(super) fn new() -> Self {
-        Self { lists: Arc::default(), updates: broadcast::Sender::new(UPDATES) }
-    }
-
     /// Notes that one of a plugin's lists may be another.
     pub(super) fn list(&self, plugin: &Arc<str>, list: List) {
         let mut announced = self.lists.announced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,10 +38,9 @@ impl Announcements {
         self.lists.news.notify_one();
     }
 
-    /// Tells all listeners that a resource holds something else.
-    pub(super) fn resource(&self, plugin: &Arc<str>, uri: String) {
-        // An error means that nobody listens.
-        let _ = self.updates.send(ResourceUpdated { plugin: Arc::clone(plugin), uri: uri.into() });
+    /// Notes that a resource holds something else.
+    pub(super) fn resource(&self, plugin: &Arc<str>, uri: &str) {
+        self.updates.announce(plugin, uri);
     }
 
     /// Waits until a plugin has announced a list.
@@ -68,8 +53,8 @@ impl Announcements {
         std::mem::take(&mut *self.lists.announced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Resources that are updated from now on.
-    pub(super) fn updates(&self) -> broadcast::Receiver<ResourceUpdated> {
-        self.updates.subscribe()
+    /// Resources that hold something else, and those who subscribe to them.
+    pub(super) fn updates(&self) -> &Arc<Updates> {
+        &self.updates
     }
 }

@@ -83,7 +83,7 @@ impl Conversation {
     /// they hold what the next ones wait for: theirs count against the bound of all calls alone.
     pub(super) fn charge_arguments(&self, bytes: usize) -> Result<(), CallError> {
         match self.charge(bytes) {
-            Err(CallError::Overdrawn { refusal: Overdrawn::Now(_), .. }) if !self.is_repeatable => Ok(()),
+            Err(CallError::Overdrawn { refusal: Overdrawn::Now(..), .. }) if !self.is_repeatable => Ok(()),
             charged => charged,
         }
     }

@@ -10,12 +10,16 @@ use url::Url;
 use super::plugin::MAX_URI_BYTES;
 use super::served::Terms;
 use super::types::codec::ResultError;
+use super::types::docs::MAX_DESCRIPTION_BYTES;
 use super::wit::input::{Form, Link, Question, Request, Stop};
 use crate::loopback::is_loopback_url;
-use crate::sanitize::{clean, clean_json, cut};
+use crate::sanitize::{clean, clean_json, cut, cut_texts};
 
 /// Bytes of an address that an error repeats.
 const MAX_SHOWN_BYTES: usize = 100;
+
+/// Bytes of the message above a form or a link: some pages, which is more than anybody reads before they answer.
+const MAX_MESSAGE_BYTES: usize = 8 << 10;
 
 /// Makes the questions fit of a request that could not go on.
 ///
@@ -36,22 +40,28 @@ pub(super) fn make_fit(request: &mut Request, terms: &Terms) -> Result<(), Resul
     for (_, question) in &mut request.questions {
         match question {
             Question::Form(Form { message, schema }) => {
-                *message = clean(message);
+                *message = shown(message);
                 // What is no object is told by those who ask.
                 if let Ok(object) = serde_json::from_str::<Map<String, Value>>(schema) {
                     let mut object = Value::Object(object);
                     clean_json(&mut object).map_err(|problem| asks(&format!("in a form, {problem}")))?;
+                    cut_texts(&mut object, MAX_DESCRIPTION_BYTES);
                     *schema = object.to_string();
                 }
             }
             Question::Link(Link { message, url, .. }) => {
-                *message = clean(message);
+                *message = shown(message);
                 *url = page(url, terms.shows_local_pages).map_err(|problem| asks(&problem))?;
             }
             Question::Sampling(_) | Question::Roots => {}
         }
     }
     Ok(())
+}
+
+/// What a person reads above a question.
+fn shown(message: &str) -> String {
+    cut(&clean(message), MAX_MESSAGE_BYTES)
 }
 
 fn asks(problem: &str) -> ResultError {
@@ -78,6 +88,12 @@ fn page(raw: &str, is_local_shown: bool) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_message_of_a_question_is_cut() {
+        assert_eq!(shown("May\u{202e} I?"), "May I?");
+        assert_eq!(shown(&"x".repeat(100_000)).len(), MAX_MESSAGE_BYTES);
+    }
 
     #[test]
     fn pages_are_https_or_of_this_machine_while_one_develops() {

@@ -97,6 +97,21 @@ async fn memory_of_a_burst_goes_back_to_the_system() {
 }
 
 #[tokio::test]
+async fn texts_that_never_fit_as_values_are_refused_before_they_are_made() {
+    let server = Server::with(&["echo"]).await;
+    let peak_before = peak_mib(&server);
+    for client in Client::both(&server).await {
+        let call = json!({ "name": "echo_echo_list_string", "arguments": { "value": "HERE" } });
+        let request = with(&client, "tools/call", call, &many(r#""""#));
+        // Not the short way of plain calls.
+        let answer = request.header("accept", "text/event-stream, application/json").send().await;
+        assert_eq!(answer.status, 413, "{}", answer.text());
+    }
+    let peak = peak_mib(&server) - peak_before;
+    assert!(peak < 64, "{peak} MiB");
+}
+
+#[tokio::test]
 async fn bodies_that_do_not_arrive_make_their_sender_wait_and_nobody_else() {
     use tokio::io::AsyncWriteExt;
 

@@ -1,4 +1,4 @@
-//! Listeners: nobody misses the last change of a list or a resource, and none is told of a list that stays the same.
+//! Listeners: nobody misses the last change of a list, and none is told of a list that stays the same.
 
 use std::sync::Arc;
 
@@ -6,10 +6,8 @@ use shuttle::future;
 use tokio::sync::watch;
 
 use crate::plugins::Plugins;
-use crate::plugins::announcements::ResourceUpdated;
 use crate::plugins::catalog::{Catalog, Revisions};
 use crate::schedules::{find, hold};
-use crate::sync::broadcast;
 
 macro_rules! scene {
     ($changes:ident from $room:ident) => {{
@@ -18,15 +16,14 @@ macro_rules! scene {
         || {
             let (catalogs, catalog) = watch::channel(Arc::new(Catalog::default()));
             let (rules, rules_read) = watch::channel(());
-            let updates = broadcast::Sender::new();
-            let plugins = Plugins { catalog, updates: updates.clone() };
+            let plugins = Plugins { catalog };
             let listeners: Vec<_> = (0..2)
                 .map(|_| {
                     let mut changes = Changes::of(&plugins, rules_read.clone());
                     future::spawn(async move {
-                        let (mut tools, mut others, mut is_updated) = (0, 0, false);
+                        let (mut tools, mut others) = (0, 0);
                         // The changes are known once both are; a change of the rules in between is one more.
-                        while !(tools > 0 && others > 0 && is_updated) {
+                        while !(tools > 0 && others > 0) {
                             match changes.next().await.unwrap() {
                                 Announcement::Lists(lists) => {
                                     assert!(lists.tools || lists.prompts || lists.resources, "a change of nothing");
@@ -34,7 +31,6 @@ macro_rules! scene {
                                     others += usize::from(lists.prompts);
                                 }
                                 Announcement::Rules => {}
-                                Announcement::Resource(_) => is_updated = true,
                             }
                         }
                         assert!(tools <= 1 && others <= 1, "one change is told twice");
@@ -46,7 +42,6 @@ macro_rules! scene {
             };
             publish(0, 0);
             publish(1, 0);
-            updates.send(ResourceUpdated);
             rules.send_replace(());
             publish(1, 1);
             for listener in listeners {

@@ -4,7 +4,6 @@
 //! promises under many schedules, and expect that they find the latter.
 #![cfg(test)]
 
-mod broadcast;
 mod changes;
 mod gate;
 mod pool;
@@ -53,14 +52,8 @@ mod config {
 mod plugins {
     use std::sync::Arc;
 
-    use self::announcements::ResourceUpdated;
     use self::catalog::Catalog;
-    use crate::sync::{broadcast, watch};
-
-    pub(crate) mod announcements {
-        #[derive(Debug, Clone)]
-        pub(crate) struct ResourceUpdated;
-    }
+    use crate::sync::watch;
 
     pub(crate) mod catalog {
         /// The numbers of a catalog's lists.
@@ -84,16 +77,11 @@ mod plugins {
     #[derive(Clone)]
     pub(crate) struct Plugins {
         pub(crate) catalog: watch::Receiver<Arc<Catalog>>,
-        pub(crate) updates: broadcast::Sender<ResourceUpdated>,
     }
 
     impl Plugins {
         pub(crate) fn changes(&self) -> watch::Receiver<Arc<Catalog>> {
             self.catalog.clone()
-        }
-
-        pub(crate) fn updates(&self) -> broadcast::Receiver<ResourceUpdated> {
-            self.updates.subscribe()
         }
     }
 }

@@ -4,4 +4,3 @@ pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 
 /// That of shuttle-tokio is a stub.
-pub(crate) use crate::broadcast;

@@ -12,6 +12,7 @@ use self::every_value::EveryValue;
 
 use crate::mcp::answer::{self, Code};
 use crate::mcp::call_result::TextResult;
+use crate::mcp::echo;
 use crate::mcp::plain_call::PlainCalls;
 
 /// The reason that a body is no message.
@@ -83,7 +84,7 @@ impl InvalidValue {
         let error = serde_path_to_error::deserialize::<_, EveryValue>(&mut deserializer).err()?;
         let path = match error.path().to_string() {
             path if path == "." => String::new(),
-            path => path,
+            path => echo::name(&path),
         };
         let problem = error.into_inner().to_string();
         if problem.starts_with("recursion limit") {

@@ -1,11 +1,10 @@
-//! The changes that clients are told of, as one listener hears them.
+//! The changes of lists that clients are told of, as one listener hears them.
 
 use std::sync::Arc;
 
 use crate::plugins::Plugins;
-use crate::plugins::announcements::ResourceUpdated;
 use crate::plugins::catalog::{Catalog, Revisions};
-use crate::sync::{broadcast, watch};
+use crate::sync::watch;
 
 /// The lists that have changed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,22 +24,19 @@ impl Lists {
     }
 }
 
-/// A change that clients are told of.
-#[derive(Debug, Clone)]
+/// A change of lists.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Announcement {
     /// Lists have changed for everybody.
     Lists(Lists),
     /// The rules of authorization have changed, and with them some people's lists.
     Rules,
-    /// A resource has changed.
-    Resource(ResourceUpdated),
 }
 
 /// The changes from now on.
 pub(super) struct Changes {
     catalogs: watch::Receiver<Arc<Catalog>>,
     seen: Revisions,
-    updates: broadcast::Receiver<ResourceUpdated>,
     rules: watch::Receiver<()>,
 }
 
@@ -49,28 +45,20 @@ impl Changes {
         let mut catalogs = plugins.changes();
         let seen = catalogs.borrow_and_update().revisions();
         drop(rules.borrow_and_update());
-        Self { catalogs, seen, updates: plugins.updates(), rules }
+        Self { catalogs, seen, rules }
     }
 
     /// Waits for the next change; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Announcement> {
         let before = self.seen;
-        loop {
-            tokio::select! {
-                changed = self.catalogs.wait_for(|catalog| catalog.revisions() != before) => {
-                    let now = changed.ok()?.revisions();
-                    self.seen = now;
-                    return Some(Announcement::Lists(Lists::between(before, now)));
-                }
-                // The rules of a server without a login never change.
-                Ok(()) = self.rules.changed() => return Some(Announcement::Rules),
-                updated = self.updates.recv() => match updated {
-                    Ok(updated) => return Some(Announcement::Resource(updated)),
-                    // Too many at once: the oldest are lost.
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                }
+        tokio::select! {
+            changed = self.catalogs.wait_for(|catalog| catalog.revisions() != before) => {
+                let now = changed.ok()?.revisions();
+                self.seen = now;
+                Some(Announcement::Lists(Lists::between(before, now)))
             }
+            // The rules of a server without a login never change.
+            Ok(()) = self.rules.changed() => Some(Announcement::Rules),
         }
     }
 }

@@ -12,12 +12,12 @@ use rmcp::service::RequestContext;
 use crate::json_weight;
 use crate::mcp::call_result::{self, TextResult};
 use crate::mcp::handler::{Handler, principal};
-use crate::mcp::input;
 use crate::mcp::request_channel::{RequestChannel, Retry};
 use crate::mcp::request_state::Purpose;
 use crate::mcp::room::memory;
 use crate::mcp::round_trips::{self, Channel, Outcome};
 use crate::mcp::tasks::BackgroundCall;
+use crate::mcp::{echo, input};
 use crate::plugins::catalog::Tool;
 use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::tools::Tasks as Support;
@@ -43,7 +43,7 @@ pub(super) async fn call(
         (name, arguments) = (called.into(), with);
     }
     let Some(tool) = catalog.tool(&name).filter(|tool| principal.holds(tool.served.scopes())) else {
-        return Err(ErrorData::invalid_params(format!("unknown tool `{name}`"), None));
+        return Err(ErrorData::invalid_params(format!("unknown tool `{}`", echo::name(&name)), None));
     };
     let purpose = Purpose::new(principal, "tools/call", &tool.name, &arguments);
     let mut channel = handler.channel(context, principal, purpose);

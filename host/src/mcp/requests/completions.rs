@@ -4,6 +4,7 @@ use rmcp::RoleServer;
 use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, ErrorData, Reference};
 use rmcp::service::RequestContext;
 
+use crate::mcp::echo;
 use crate::mcp::handler::{Handler, principal};
 use crate::plugins::conversation::Conversation;
 use crate::plugins::sandbox::requests::CompletionRequest;
@@ -16,7 +17,8 @@ pub(super) async fn complete(
 ) -> Result<CompleteResult, ErrorData> {
     let principal = principal(context)?;
     let catalog = handler.catalog();
-    let unknown = |what: &str, name: &str| ErrorData::invalid_params(format!("unknown {what} `{name}`"), None);
+    let unknown =
+        |what: &str, name: &str| ErrorData::invalid_params(format!("unknown {what} `{}`", echo::name(name)), None);
     let (served, target) = match &request.r#ref {
         Reference::Prompt(reference) => {
             let prompt = catalog.prompt(&reference.name).filter(|prompt| principal.holds(prompt.served.scopes()));

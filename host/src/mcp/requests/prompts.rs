@@ -5,12 +5,12 @@ use rmcp::model::{ErrorData, GetPromptRequestParams, GetPromptResponse, GetPromp
 use rmcp::service::RequestContext;
 use serde_json::{Map, Value, json};
 
-use crate::mcp::content;
 use crate::mcp::handler::{Handler, principal};
 use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
 use crate::mcp::room::require_room;
 use crate::mcp::round_trips::{self, Round};
+use crate::mcp::{content, echo};
 use crate::plugins::catalog;
 use crate::plugins::types::codec::of_block;
 use crate::plugins::wit::prompts::Conversation;
@@ -24,7 +24,7 @@ pub(super) async fn get(
     let catalog = handler.catalog();
     let GetPromptRequestParams { name, arguments, input_responses, request_state, .. } = request;
     let Some(prompt) = catalog.prompt(&name).filter(|prompt| principal.holds(prompt.served.scopes())) else {
-        return Err(ErrorData::invalid_params(format!("unknown prompt `{name}`"), None));
+        return Err(ErrorData::invalid_params(format!("unknown prompt `{}`", echo::name(&name)), None));
     };
     let arguments = arguments.unwrap_or_default();
     let filled_in = filled_in(prompt, &arguments)?;
@@ -58,10 +58,10 @@ fn filled_in(prompt: &catalog::Prompt, arguments: &Map<String, Value>) -> Result
     let mut filled_in = Vec::with_capacity(arguments.len());
     for (name, value) in arguments {
         let Some(text) = value.as_str() else {
-            return invalid(format!("argument `{name}` of prompt `{}` is not a string", prompt.name));
+            return invalid(format!("argument `{}` of prompt `{}` is not a string", echo::name(name), prompt.name));
         };
         if !known.iter().any(|argument| argument.name == *name) {
-            return invalid(format!("prompt `{}` has no argument `{name}`", prompt.name));
+            return invalid(format!("prompt `{}` has no argument `{}`", prompt.name, echo::name(name)));
         }
         filled_in.push((name.clone(), text.to_owned()));
     }

@@ -16,7 +16,7 @@ use crate::mcp::request_channel::Retry;
 use crate::mcp::request_state::Purpose;
 use crate::mcp::room::require_room;
 use crate::mcp::round_trips::{self, Round};
-use crate::mcp::{content, listing};
+use crate::mcp::{content, echo, listing};
 use crate::plugins::types::codec::of_contents;
 use crate::principal::Principal;
 
@@ -81,11 +81,13 @@ pub(super) fn read_directory(
         }
     }
     if beneath.is_empty() {
+        let uri = echo::uri(uri);
         return Err(ErrorData::invalid_params(format!("there is no directory `{uri}`"), Some(json!({ "uri": uri }))));
     }
     Ok(ReadResourceDirectoryResult::with_all_items(beneath.into_values().collect()))
 }
 
 pub(super) fn not_found(uri: &str) -> ErrorData {
+    let uri = echo::uri(uri);
     ErrorData::resource_not_found(format!("resource `{uri}` not found"), Some(json!({ "uri": uri })))
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rmcp::model::{ErrorData, SKILL_MD, Skill, SkillFrontmatter, SkillResource, SkillResources};
 use serde_json::{Map, Value, json};
 
+use crate::mcp::echo;
 use crate::mcp::handler::Handler;
 use crate::mcp::listing::shows;
 use crate::plugins::catalog::Catalog;
@@ -40,6 +41,7 @@ pub(super) async fn get(handler: &Handler, uri: &str, principal: &Arc<Principal>
         Some(resource) => read(handler, &catalog, &resource.served, uri, principal).await,
         None => None,
     };
+    let uri = echo::uri(uri);
     skill.ok_or_else(|| ErrorData::invalid_params(format!("unknown skill `{uri}`"), Some(json!({ "uri": uri }))))
 }
 

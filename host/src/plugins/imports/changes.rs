@@ -30,7 +30,7 @@ impl changes::Host for Guest {
     fn updated(&mut self, uri: String) -> wasmtime::Result<()> {
         // Nobody calls while lists are made, and a list that changes something would be made again without end.
         if self.conversation.caller.is_some() && uri.len() <= MAX_URI_BYTES {
-            self.announcements.resource(&self.plugin, uri);
+            self.announcements.resource(&self.plugin, &uri);
         }
         Ok(())
     }

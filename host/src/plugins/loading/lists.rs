@@ -23,13 +23,13 @@ use crate::plugins::sandbox::instance::Work;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::parse_object;
-use crate::plugins::types::docs::{FunctionDocs, Hints, MAX_TITLE_BYTES, description};
+use crate::plugins::types::docs::{FunctionDocs, Hints, MAX_DESCRIPTION_BYTES, MAX_TITLE_BYTES, description};
 use crate::plugins::types::schema::lint::lint;
 use crate::plugins::types::uris::UriPattern;
 use crate::plugins::types::validator::{SchemaRoom, Validator};
 use crate::plugins::wit::content::Icon;
 use crate::plugins::wit::{prompts, resources, tools};
-use crate::sanitize::{clean, clean_json, cut};
+use crate::sanitize::{clean, clean_json, cut, cut_texts};
 
 /// Entries of one list. A client gets all of them at once.
 const MAX_ENTRIES: usize = 1000;
@@ -325,16 +325,22 @@ fn meta(text: Option<&str>) -> Result<Option<Map<String, Value>>, String> {
 
 /// A schema, whose texts models read like descriptions. Arguments and results are held against it as it is shown.
 fn schema(what: &'static str, text: &str) -> Result<Map<String, Value>, String> {
-    cleaned(what, text)
+    let mut schema = Value::Object(cleaned(what, text)?);
+    cut_texts(&mut schema, MAX_DESCRIPTION_BYTES);
+    Ok(object(schema))
 }
 
 /// The object in a text, with its own texts made fit for readers.
 fn cleaned(what: &'static str, text: &str) -> Result<Map<String, Value>, String> {
     let mut value = Value::Object(parse_object(what, text).map_err(|error| error.to_string())?);
     clean_json(&mut value).map_err(|problem| format!("{what}: {problem}"))?;
+    Ok(object(value))
+}
+
+fn object(value: Value) -> Map<String, Value> {
     match value {
-        Value::Object(object) => Ok(object),
-        _ => Ok(Map::new()),
+        Value::Object(object) => object,
+        _ => Map::new(),
     }
 }
 

@@ -52,7 +52,7 @@ impl Runtime {
             slots: Arc::new(Gate::of_pool(slots as usize)),
             arguments: ArgumentMemory::new(),
             warm: Warm::new(warm as usize),
-            announcements: Announcements::new(),
+            announcements: Announcements::default(),
         })
     }
 }

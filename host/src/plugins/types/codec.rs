@@ -42,6 +42,9 @@ pub fn weigh_arguments(signature: &Signature, arguments: &Map<String, Value>) ->
     weight::of_properties(&signature.params, arguments, Reading::AsSent)
 }
 
+/// The bytes of each value of arguments, at least, whatever its type is.
+pub const LEAST_VALUE_BYTES: usize = weight::VAL;
+
 /// Encodes what a call returned, of which the JSON text may have `max_bytes` bytes.
 ///
 /// # Errors

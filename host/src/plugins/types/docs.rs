@@ -27,7 +27,7 @@ use self::sections::Sections;
 pub use self::sections::{WIT_SECTION, wit_texts};
 
 /// Bytes of a description that are kept. A model reads every description of every tool in every conversation.
-const MAX_DESCRIPTION_BYTES: usize = 2 << 10;
+pub(in crate::plugins) const MAX_DESCRIPTION_BYTES: usize = 2 << 10;
 
 /// Bytes of a title that are kept: it is one line in a list.
 pub(in crate::plugins) const MAX_TITLE_BYTES: usize = 100;

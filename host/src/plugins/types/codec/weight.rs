@@ -8,7 +8,8 @@ use wasmtime::component::Val;
 use super::unquote::{self, Reading};
 use crate::plugins::types::shape::{Field, Shape};
 
-const VAL: usize = size_of::<Val>();
+/// The engine's value itself.
+pub(super) const VAL: usize = size_of::<Val>();
 
 /// A name beside a value: of a record's field, a variant's case, an enum's case, a flag.
 const NAME: usize = size_of::<String>();
