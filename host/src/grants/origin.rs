@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use psl::{List, Psl};
+use public_suffix::DEFAULT_PROVIDER;
 
 use super::host::{Host, HostError, InvalidPort, is_below, split_port};
 use super::path::{PathPrefix, PrefixError};
@@ -214,7 +214,7 @@ impl HostRule {
 /// True for a name below which anybody may have one: `com`, `co.uk`, `github.io`, and every top-level name that the
 /// list (publicsuffix.org) does not have.
 fn is_public_suffix(domain: &str) -> bool {
-    List.suffix(domain.as_bytes()).is_some_and(|suffix| suffix.as_bytes() == domain.as_bytes())
+    DEFAULT_PROVIDER.is_effective_tld(domain)
 }
 
 /// The strictest class of a network's addresses, as far as that can be told from its ends.
