@@ -134,7 +134,7 @@ impl Config {
             Purpose::Look => Egress::default(),
         };
         let grants = match invocation.purpose {
-            Purpose::Serve => grants::resolve(&config, &mut reader),
+            Purpose::Serve => grants::resolve::resolve(&config, &mut reader),
             Purpose::Look => BTreeMap::new(),
         };
         let secrets = root_secrets(environment, &mut reader);

@@ -1,7 +1,7 @@
 //! What a plugin may touch outside itself, as data, and the decisions about it. Pure: nothing here reads a file, looks up
 //! a name or opens a connection, and nothing knows of WebAssembly or of `tinymcp.toml`.
 //!
-//! - `host`, `origin`, `endpoint`, `path`: the parts of an entry of `http` or `tcp`, each read into its one form.
+//! - `scheme`, `host`, `origin`, `endpoint`, `path`: the parts of an entry of `http` or `tcp`, each read into its one form.
 //! - `rule`: an entry's terms. `target`: a request. `decide`: the entry that allows it.
 //! - `address`: the addresses that an entry leads to, after the one look-up, and the way through a proxy.
 //! - `headers`, `query`, `credentials`: what is taken from a request, and what is put in. `secret`: a text that nobody
@@ -24,6 +24,7 @@ pub mod origin;
 pub mod path;
 mod query;
 pub mod rule;
+pub mod scheme;
 pub mod scrub;
 pub mod secret;
 pub mod snippet;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::Host;
 
 use super::address::{BaseUrl, Listen};
+use super::grants::resolve as grants;
 use super::key::Key;
 use super::keys::Config;
 use super::names::{PluginName, Who};
@@ -27,7 +28,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     open_providers_stay_on_loopback(config, reader);
     providers_keep_their_meaning(config, reader);
     memory_is_addressable(config, reader);
-    super::grants::check(config, reader);
+    grants::check(config, reader);
     what_is_not_served_is_said(config, reader);
     clients_have_redirect_uris(config, reader);
     schemes_are_allowed_or_refused(config, reader);

@@ -8,7 +8,7 @@ use super::document::{Node, Table, Value};
 use super::egress::proxy::EgressProxy;
 use super::environment::Environment;
 use super::free::Free;
-use super::grants::{Dir, EnvName, HttpEntry, Kv, Short, TcpEntry};
+use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, Short, TcpEntry};
 use super::key::Key;
 use super::names::{
     GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who,

@@ -11,9 +11,10 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::headers::{ask_for_plain_answer, canonical, is_refused, remove_named};
-use super::origin::{HostRule, Scheme};
+use super::origin::HostRule;
 use super::query;
 use super::rule::Rule;
+use super::scheme::Scheme;
 use super::scrub::{MIN_BYTES, Net};
 use super::secret::Secret;
 

@@ -9,9 +9,10 @@ use std::fmt;
 use http::Method;
 
 use super::host::is_below;
-use super::origin::{HostRule, Origin, Scheme};
+use super::origin::{HostRule, Origin};
 use super::path::Doubt;
 use super::rule::{Rule, is_never};
+use super::scheme::Scheme;
 use super::target::Target;
 
 /// The reason that a request is not allowed. Guest and caller are not told which.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::host::{Host, HostError, InvalidPort, split_port};
-use super::origin::Scheme;
 use super::path::{InvalidPath, RequestPath};
+use super::scheme::Scheme;
 
 /// The place that a request goes to. What is sent and dialled is made from this, never from the guest's own text.
 #[derive(Debug, Clone, PartialEq, Eq)]

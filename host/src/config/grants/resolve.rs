@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use super::super::key::Key;
-use super::super::keys::{Config, PluginSettings};
-use super::super::names::PluginName;
-use super::super::problem::Fault;
-use super::super::reader::Reader;
-use super::super::template::Template;
-use super::{As, DirMode, HttpEntry, KvOwner};
+use super::entries::{As, DirMode, HttpEntry, KvOwner};
+use crate::config::key::Key;
+use crate::config::keys::{Config, PluginSettings};
+use crate::config::names::PluginName;
+use crate::config::problem::Fault;
+use crate::config::reader::Reader;
+use crate::config::template::Template;
 use crate::grants::credentials::{CredentialError, Credentials, Identity};
 use crate::grants::needs::Needs;
 use crate::grants::rule::{Methods, Rule, ties};

@@ -139,7 +139,7 @@ fn mistakes_name_their_key_and_their_cure() {
     );
     check("dirs = [{ host = 'data', guest = '../data' }]", &[r#"dirs.guest: "../data": it begins with `/`"#]);
     check("dirs = [{ host = 'a', guest = '/a' }, { host = 'b', guest = '/a/' }]", &["dirs: `/a` is given twice"]);
-    check("kv = { per = 'people' }", &[r#"kv.per: "people": did you mean "person"?"#]);
+    check("kv = { per = 'people' }", &[r#"kv.per: "people": expected one of plugin, person"#]);
     check("kv = { quota = '0B' }", &[r#"kv.quota: "0B": must be more than zero"#]);
     check(
         "env = { 'A=B' = 'x' }",

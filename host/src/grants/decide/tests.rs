@@ -255,7 +255,7 @@ mod obvious {
     pub(super) fn decide(entries: &[String], url: &str, urls: &[String]) -> Option<usize> {
         let host = |entry: &str| entry.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
         let matching: Vec<usize> = (0..entries.len()).filter(|place| matches(&entries[*place], url)).collect();
-        let best = matching.iter().copied().find(|place| {
+        matching.iter().copied().find(|place| {
             matching.iter().all(|other| {
                 let (mine, theirs) = (&entries[*place], &entries[*other]);
                 let (my_host, their_host) = (host(mine), host(theirs));
@@ -266,8 +266,7 @@ mod obvious {
                 };
                 !is_hidden
             })
-        });
-        best
+        })
     }
 }
 
