@@ -8,7 +8,7 @@
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
-//! - `egress`: the way to the provider, its variables and files read.
+//! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch.
 //! - `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
@@ -25,6 +25,7 @@ pub mod environment;
 pub mod free;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+pub mod grants;
 mod invocation;
 pub mod key;
 pub mod keys;
@@ -56,6 +57,7 @@ pub use self::environment::Environment;
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
 pub use self::keys::{Config, Limits, PluginSettings, Server};
+use self::names::PluginName;
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
 pub use self::provider::Provider;
@@ -63,6 +65,7 @@ use self::provider::Secret;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
+use crate::grants::Grants;
 use crate::state::{SecretText, Secrets, ShortSecret};
 
 /// The variable of the root key's secret, which takes the place of a file of the state directory.
@@ -83,6 +86,8 @@ pub struct Setup {
     pub client_secrets: BTreeMap<String, Secret>,
     /// The way to the provider, variables and files read. Direct where the configuration is for looking only.
     pub egress: Egress,
+    /// What each plugin that is not switched off may touch. Empty where the configuration is for looking only.
+    pub grants: BTreeMap<PluginName, Grants>,
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
     /// Warnings about values that are valid, and probably not meant; a line of the log each.
@@ -128,6 +133,10 @@ impl Config {
             Purpose::Serve => egress::resolve(&config, &mut reader),
             Purpose::Look => Egress::default(),
         };
+        let grants = match invocation.purpose {
+            Purpose::Serve => grants::resolve::resolve(&config, &mut reader),
+            Purpose::Look => BTreeMap::new(),
+        };
         let secrets = root_secrets(environment, &mut reader);
         reader.expect_overrides_taken();
         reader.warn_about_variables();
@@ -138,7 +147,7 @@ impl Config {
         let provider_urls = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
         let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string() };
         let warnings = listed(reader.warnings);
-        Ok(Setup { config, provider, client_secrets, egress, secrets, warnings, effective })
+        Ok(Setup { config, provider, client_secrets, egress, grants, secrets, warnings, effective })
     }
 
     /// The limits of this plugin's calls. The name may be in kebab case.

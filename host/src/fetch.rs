@@ -4,7 +4,6 @@
 //! system's root certificates, no redirects, no proxy, no decompression, a limit on size that counts while bytes
 //! arrive, and a deadline. URLs of strangers are fetched from public addresses only, see [`Strangers`].
 
-mod address;
 mod gate;
 mod provider;
 mod resolver;
@@ -25,6 +24,8 @@ use http::header::{CACHE_CONTROL, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
 use url::{Host, Url};
+
+use crate::address;
 
 pub use provider::ProviderHttp;
 pub use strangers::Strangers;

@@ -7,7 +7,7 @@
 pub(crate) mod promises;
 mod text;
 
-use crate::{auth, config, jwks, mcp, plugins};
+use crate::{auth, config, grants, jwks, mcp, plugins};
 
 /// A function for fuzzers.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "json_to_values", run: plugins::types::codec::fuzzing::json_to_values },
     Target { name: "values_to_json", run: plugins::types::codec::fuzzing::values_to_json },
     Target { name: "wit_section", run: plugins::types::docs::fuzzing::wit_section },
@@ -34,6 +34,10 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "provider_answer", run: auth::upstream::fuzzing::provider_answer },
     Target { name: "discovery_document", run: auth::upstream::fuzzing::discovery_document },
     Target { name: "key_set", run: jwks::fuzzing::key_set },
+    Target { name: "granted_request", run: grants::fuzzing::granted_request },
+    Target { name: "address_class", run: grants::fuzzing::address_class },
+    Target { name: "request_headers", run: grants::fuzzing::request_headers },
+    Target { name: "scrubbed_answer", run: grants::fuzzing::scrubbed_answer },
     Target { name: "text", run: text::text },
 ];
 

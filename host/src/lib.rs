@@ -7,6 +7,7 @@
 //! - [`auth`]: logins and tokens. They end in the caller of a request, a [`principal::Principal`].
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
+//! - [`grants`]: what a plugin may touch outside itself, as data. [`address`]: classes of internet addresses.
 //! - [`fetch`]: requests that this server makes itself. [`jwks`]: tokens that others have signed, and their keys.
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
@@ -23,6 +24,7 @@
 //! `auth` and `plugins` know nothing of each other: they meet in `mcp`, where a principal goes into a call.
 //! `docs/architecture.md` has a walk-through of each flow.
 
+pub mod address;
 mod algorithms;
 mod atomic_file;
 pub mod auth;
@@ -37,6 +39,7 @@ pub mod fetch;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod grants;
 mod html;
 pub mod http;
 mod json_weight;

@@ -67,7 +67,8 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<Self, Failure> {
-        let Setup { config, provider, client_secrets, egress, secrets, warnings, effective: _ } = setup;
+        // No capability serves the grants yet; `check` has warned of each.
+        let Setup { config, provider, client_secrets, egress, grants: _, secrets, warnings, effective: _ } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
         }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::Host;
 
 use super::address::{BaseUrl, Listen};
+use super::grants::resolve as grants;
 use super::key::Key;
 use super::keys::Config;
 use super::names::{PluginName, Who};
@@ -13,6 +14,7 @@ use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 use super::redirect_schemes::{self, SchemeRule};
+use super::units::Bound;
 
 /// The largest memory of 32-bit WebAssembly.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
@@ -26,7 +28,8 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     open_providers_stay_on_loopback(config, reader);
     providers_keep_their_meaning(config, reader);
     memory_is_addressable(config, reader);
-    grants_use_https(config, reader);
+    grants::check(config, reader);
+    what_is_not_served_is_said(config, reader);
     clients_have_redirect_uris(config, reader);
     schemes_are_allowed_or_refused(config, reader);
     warn_about_refused_schemes(config, reader);
@@ -76,14 +79,36 @@ fn memory_is_addressable(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-fn grants_use_https(config: &Config, reader: &mut Reader<'_>) {
+/// Says what is written and does nothing in this release. A line goes when its capability comes.
+///
+/// A grant without effect is a warning: the plugin goes without. A bound without effect is a problem: whoever sets it
+/// relies on it.
+fn what_is_not_served_is_said(config: &Config, reader: &mut Reader<'_>) {
+    let egress = &config.egress;
+    let egress = [("nat64", !egress.nat64.is_empty()), ("proxy_resolves", egress.proxy_resolves)];
+    let mut not_served = egress.map(|(key, is_set)| (Key::from("egress").child(key), is_set)).to_vec();
+    let limits = [("rate", config.limits.rate.get().is_some()), ("cpu", config.limits.cpu.get().is_some())];
+    let mut not_enforced = limits.map(|(key, is_set)| (Key::from("limits").child(key), is_set)).to_vec();
     for (name, plugin) in &config.plugin {
-        let plain = plugin.http.iter().filter(|origin| !origin.is_https());
-        let plain: Vec<String> = plain.map(|origin| format!("`{origin}`")).collect();
-        if !plain.is_empty() {
-            let message = format!("{}: only https can be granted", plain.join(", "));
-            reader.conflict(&[plugin_key(name, "http")], message);
-        }
+        let grants = [
+            ("http", !plugin.http.is_empty()),
+            ("tcp", !plugin.tcp.is_empty()),
+            ("dirs", !plugin.dirs.is_empty()),
+            ("kv", plugin.kv.is_some()),
+            ("env", !plugin.env.is_empty()),
+            ("secrets", !plugin.secrets.is_empty()),
+        ];
+        not_served.extend(grants.map(|(key, is_set)| (plugin_key(name, key), is_set)));
+        let (rate, cpu) = (plugin.limits.rate.and_then(Bound::get), plugin.limits.cpu.and_then(Bound::get));
+        let bounds = [("rate", rate.is_some()), ("cpu", cpu.is_some())];
+        not_enforced.extend(bounds.map(|(key, is_set)| (plugin_key(name, key), is_set)));
+    }
+    for (key, _) in not_served.into_iter().filter(|(_, is_set)| *is_set) {
+        reader.warn(&key, Fault::NotServed);
+    }
+    for (key, _) in not_enforced.into_iter().filter(|(_, is_set)| *is_set) {
+        let source = reader.source_of(&key);
+        reader.problem(&source, &key, Fault::NotEnforced);
     }
 }
 
@@ -194,14 +219,9 @@ fn groups_in(people: &[Who]) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Warns of keys that do nothing yet. Their values are checked all the same, so that the file stays valid later.
+/// Warns of keys that do nothing with the login that was chosen.
 fn warn_about_keys_without_effect(config: &Config, reader: &mut Reader<'_>) {
     for (name, plugin) in &config.plugin {
-        for (key, is_given) in [("http", !plugin.http.is_empty()), ("secrets", !plugin.secrets.is_empty())] {
-            if is_given {
-                reader.warn(&plugin_key(name, key), Fault::NoEffect);
-            }
-        }
         if !plugin.scopes.is_empty() && config.auth.provider.as_str() == NONE {
             reader.warn(&plugin_key(name, "scopes"), Fault::NoLogin);
         }

@@ -40,14 +40,19 @@ pub(super) struct Line {
 
 impl fmt::Display for EffectiveConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Key::default();
-        for line in &self.lines {
-            if line.key.table() != table {
-                let gap = if table.is_root() { "" } else { "\n" };
-                table = line.key.table();
-                writeln!(f, "{gap}[{table}]")?;
+        let mut tables: Vec<Key> = Vec::new();
+        for table in self.lines.iter().map(|line| line.key.table()) {
+            if !tables.contains(&table) {
+                tables.push(table);
             }
-            writeln!(f, "{} = {}  # {}", quoted(line.key.name()), line.shown, line.source)?;
+        }
+        // TOML has each table once: the keys after a table within it belong to the lines before.
+        for (place, table) in tables.iter().enumerate() {
+            let gap = if place == 0 { "" } else { "\n" };
+            writeln!(f, "{gap}[{table}]")?;
+            for line in self.lines.iter().filter(|line| line.key.table() == *table) {
+                writeln!(f, "{} = {}  # {}", quoted(line.key.name()), line.shown, line.source)?;
+            }
         }
         let Some(ProviderUrls { name, discovery, callback }) = &self.provider_urls else { return Ok(()) };
         writeln!(f)?;

@@ -8,6 +8,7 @@ use super::document::{Node, Table, Value};
 use super::egress::proxy::EgressProxy;
 use super::environment::Environment;
 use super::free::Free;
+use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, Short, TcpEntry};
 use super::key::Key;
 use super::names::{
     GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who,
@@ -17,7 +18,8 @@ use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
 use super::template::Template;
-use super::units::{ByteSize, Count, Period, Positive};
+use super::units::{Bound, ByteSize, Count, Period, Positive, Rate};
+use crate::address::Nat64Prefix;
 
 table! {
     /// The configuration: plain data, checked, and resolved except for values that may never be used.
@@ -144,6 +146,12 @@ table! {
         /// Certificates (PEM) of authorities that are trusted beside the system's, such as those of a proxy that looks
         /// into TLS.
         ca_file: Option<PathBuf>,
+        /// Prefixes of this network's own translators from IPv6 to IPv4 (RFC 6052), beside the well-known one: an
+        /// address below them is judged by the IPv4 address in it.
+        nat64: Vec<Nat64Prefix> = [],
+        /// Lets the proxy look up the names that plugins call. What they resolve to is the proxy's matter then; without
+        /// it they are looked up here, and the proxy is asked for an address.
+        proxy_resolves: bool = false,
     }
 }
 
@@ -193,6 +201,16 @@ overridable_table! {
         queue: Count = 256,
         /// The bytes that one call may print into the log.
         log: ByteSize = "64KiB",
+        /// Calls that one person may make in a span of time, such as `60/min`.
+        rate: Bound<Rate> = "unlimited",
+        /// Processor time that the plugin itself may take in one call, beside the wall time.
+        cpu: Bound<Period> = "unlimited",
+        /// Requests that one call may make.
+        http_requests: Count = 100,
+        /// Bytes that the requests of one call may send and receive.
+        http_bytes: ByteSize = "64MiB",
+        /// Connections that one call may have open.
+        connections: Count = 16,
     }
 }
 
@@ -230,8 +248,16 @@ table! {
         prefix: Option<Prefix>,
         /// Scopes of which a caller must hold all.
         scopes: Vec<Scope> = [],
-        /// Origins that it may call, such as `https://api.example.com`.
-        http: Vec<Origin> = [],
+        /// Requests that it may make: `https://api.example.com`, or a table with more to say.
+        http: Vec<Short<HttpEntry>> = [],
+        /// Sockets that it may open: `db.example.com:5432`, or a table.
+        tcp: Vec<Short<TcpEntry>> = [],
+        /// Folders that it sees.
+        dirs: Vec<Dir> = [],
+        /// State that the host keeps for it.
+        kv: Option<Kv>,
+        /// Variables of its environment.
+        env: BTreeMap<EnvName, Template> = {},
         /// Values that it may ask for by name, and that are shown nowhere.
         secrets: BTreeMap<String, Template> = {},
         /// Values that it may ask for by name: strings as they are, anything else as JSON.

@@ -69,6 +69,8 @@ pub(super) struct Reader<'a> {
     pub(super) lines: Vec<Line>,
     /// Every variable that was asked for, or could not be since its key is no scalar.
     variables: Vec<(String, Key, Shape)>,
+    /// True within an item of a list, whose values have neither variables nor lines of their own.
+    is_in_item: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -81,6 +83,7 @@ impl<'a> Reader<'a> {
             warnings: Vec::new(),
             lines: Vec::new(),
             variables: Vec::new(),
+            is_in_item: false,
         }
     }
 
@@ -97,10 +100,18 @@ impl<'a> Reader<'a> {
     pub(super) fn entry<T: Setting>(&mut self, in_file: Option<&Node>, key: &Key) -> Option<T> {
         let outside = self.outside::<T>(key);
         let node = outside.as_ref().or(in_file)?;
-        if T::SHAPE != Shape::Table {
+        if T::SHAPE != Shape::Table && !self.is_in_item {
             self.lines.push(Line { key: key.clone(), shown: T::shown(node, key.name()), source: node.source.clone() });
         }
         T::read(node, key, self)
+    }
+
+    /// Reads an item of a list. It is shown with its list, and only the file can give a part of it.
+    pub(super) fn item<T: Setting>(&mut self, node: &Node, key: &Key) -> Option<T> {
+        let was_in_item = std::mem::replace(&mut self.is_in_item, true);
+        let item = T::read(node, key, self);
+        self.is_in_item = was_in_item;
+        item
     }
 
     /// Reports a key that has no default, unless it was given and did not fit.
@@ -189,6 +200,9 @@ impl<'a> Reader<'a> {
 
     /// The value that the command line or a variable gives to a key.
     fn outside<T: Setting>(&mut self, key: &Key) -> Option<Node> {
+        if self.is_in_item {
+            return None;
+        }
         let path = key.to_string();
         let names = key.variables();
         self.variables.extend(names.iter().map(|name| (name.clone(), key.clone(), T::SHAPE)));

@@ -121,8 +121,14 @@ impl<T: Setting> Setting for Vec<T> {
             return None;
         };
         // All of them before the first that does not fit ends it.
-        let items: Vec<Option<T>> = items.iter().map(|item| T::read(item, key, reader)).collect();
+        let items: Vec<Option<T>> = items.iter().map(|item| reader.item(item, key)).collect();
         items.into_iter().collect()
+    }
+
+    fn shown(node: &Node, name: &str) -> String {
+        let Value::List(items) = &node.value else { return node.value.to_string() };
+        let items: Vec<String> = items.iter().map(|item| T::shown(item, name)).collect();
+        format!("[{}]", items.join(", "))
     }
 }
 

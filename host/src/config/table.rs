@@ -26,7 +26,7 @@ macro_rules! table {
 
         impl $name {
             pub(super) fn keys() -> Vec<&'static str> {
-                [vec![$(stringify!($field)),*] $(, <$flat_type>::keys())?].concat()
+                [vec![$($crate::config::table::name(stringify!($field))),*] $(, <$flat_type>::keys())?].concat()
             }
 
             /// Reads all keys, even after one that cannot be read, so that all problems are found.
@@ -38,7 +38,8 @@ macro_rules! table {
                 $(
                     let default = None::<$crate::config::document::Node>
                         $(.or_else(|| Some(serde_json::json!($default).into())))?;
-                    let $field = reader.field(node, &key.child(stringify!($field)), default.as_ref());
+                    let name = $crate::config::table::name(stringify!($field));
+                    let $field = reader.field(node, &key.child(name), default.as_ref());
                 )*
                 $( let $flat = <$flat_type>::read_keys(node, key, reader); )?
                 Some(Self { $( $field: $field?, )* $( $flat: $flat?, )? })
@@ -61,7 +62,10 @@ macro_rules! table {
 
             fn reload(&mut self, new: Self, key: &$crate::config::key::Key, waiting: &mut Vec<$crate::config::key::Key>) {
                 $( $crate::config::table::reload!(
-                    $($live)? self.$field, new.$field, &key.child(stringify!($field)), waiting
+                    $($live)? self.$field,
+                    new.$field,
+                    &key.child($crate::config::table::name(stringify!($field))),
+                    waiting
                 ); )*
                 $( self.$flat.reload(new.$flat, key, waiting); )?
             }
@@ -69,6 +73,11 @@ macro_rules! table {
     };
 }
 pub(super) use table;
+
+/// The key of a field, which may be a word of Rust's.
+pub(super) fn name(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
 
 /// Takes over a key that applies at once, or looks for such keys in it.
 macro_rules! reload {

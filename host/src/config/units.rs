@@ -192,6 +192,119 @@ impl fmt::Display for Count {
 
 inline_schema!(Count => json_schema!({ "type": "integer", "minimum": 0, "maximum": Count::MAX }));
 
+/// Calls in a span of time: `"60/min"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    calls: u32,
+    unit: &'static str,
+}
+
+/// Units of a rate in seconds.
+const RATE_UNITS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3600), ("d", 86_400)];
+
+impl Rate {
+    /// The calls of one span, a million at most.
+    pub fn calls(self) -> u32 {
+        self.calls
+    }
+
+    /// The span.
+    pub fn span(self) -> Duration {
+        let unit = RATE_UNITS.iter().find(|(unit, _)| *unit == self.unit);
+        Duration::from_secs(unit.map_or(1, |(_, seconds)| *seconds))
+    }
+}
+
+impl FromStr for Rate {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let (calls, unit) = text.split_once('/').ok_or("expected a rate such as \"60/min\"")?;
+        let is_number = !calls.is_empty() && calls.bytes().all(|byte| byte.is_ascii_digit());
+        let calls = calls.parse().ok().filter(|calls| is_number && (1..=Count::MAX).contains(calls));
+        let known = RATE_UNITS.iter().find(|(known, _)| *known == unit);
+        Ok(Self {
+            calls: calls.ok_or("the number of calls must be between 1 and 1000000")?,
+            unit: known.ok_or("a rate is for one of s, min, h, d")?.0,
+        })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.calls, self.unit)
+    }
+}
+
+impl Text for Rate {
+    const WHAT: &'static str = "a rate";
+    const EXAMPLE: &'static str = "60/min";
+    const PATTERN: &'static str = "[0-9]+/(s|min|h|d)";
+}
+
+text_schema!(Rate);
+
+/// A bound, or `"unlimited"` for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound<T>(Option<T>);
+
+/// The word for no bound.
+const UNLIMITED: &str = "unlimited";
+
+impl<T: Copy> Bound<T> {
+    /// The bound, if there is one.
+    pub fn get(self) -> Option<T> {
+        self.0
+    }
+}
+
+impl<T: FromStr<Err = InvalidValue>> FromStr for Bound<T> {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text == UNLIMITED {
+            return Ok(Self(None));
+        }
+        text.parse()
+            .map(|bound| Self(Some(bound)))
+            .map_err(|error: InvalidValue| format!("{error}; or \"{UNLIMITED}\"").into())
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Bound<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(bound) => bound.fmt(f),
+            None => f.write_str(UNLIMITED),
+        }
+    }
+}
+
+impl<T: Text + FromStr<Err = InvalidValue>> Text for Bound<T> {
+    const WHAT: &'static str = T::WHAT;
+    const EXAMPLE: &'static str = T::EXAMPLE;
+
+    fn expected() -> String {
+        format!("{}, or \"{UNLIMITED}\"", T::expected())
+    }
+}
+
+impl<T: Text> JsonSchema for Bound<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Bound{}", T::WHAT).into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = super::text::schema::<T>();
+        schema.insert("pattern".to_owned(), format!(r"^(?:{UNLIMITED}|{})$|\$\{{", T::PATTERN).into());
+        schema
+    }
+}
+
 /// A quantity that may be zero.
 pub(super) trait Quantity: JsonSchema {
     fn is_zero(&self) -> bool;
@@ -352,6 +465,32 @@ mod tests {
             assert_eq!(shown::<ByteSize>(text), expected.map(str::to_owned), "{text}");
         }
         assert_eq!("64MiB".parse::<ByteSize>().unwrap().bytes(), 64 << 20);
+    }
+
+    #[test]
+    fn rates() {
+        let number = Err("the number of calls must be between 1 and 1000000; or \"unlimited\"");
+        for (text, expected) in [
+            ("60/min", Ok("60/min")),
+            ("1/s", Ok("1/s")),
+            ("1000000/d", Ok("1000000/d")),
+            ("unlimited", Ok("unlimited")),
+            ("0/min", number),
+            ("-1/min", number),
+            ("+1/min", number),
+            ("/min", number),
+            ("1000001/h", number),
+            ("60", Err("expected a rate such as \"60/min\"; or \"unlimited\"")),
+            ("60/m", Err("a rate is for one of s, min, h, d; or \"unlimited\"")),
+            ("60 / min", number),
+        ] {
+            assert_eq!(shown::<Bound<Rate>>(text), expected.map(str::to_owned).map_err(str::to_owned), "{text}");
+        }
+        let rate: Bound<Rate> = "60/min".parse().unwrap();
+        let rate = rate.get().unwrap();
+        assert_eq!((rate.calls(), rate.span()), (60, Duration::from_secs(60)));
+        assert_eq!("unlimited".parse::<Bound<Period>>().unwrap().get(), None);
+        assert_eq!(shown::<Bound<Period>>("200ms"), Ok("200ms".to_owned()));
     }
 
     #[test]

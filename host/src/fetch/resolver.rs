@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::address;
+use crate::address;
 
 /// An answer of the DNS with an address that is not global unicast.
 #[derive(Debug, thiserror::Error)]

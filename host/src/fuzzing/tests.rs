@@ -38,6 +38,10 @@ targets![
     provider_answer,
     discovery_document,
     key_set,
+    granted_request,
+    address_class,
+    request_headers,
+    scrubbed_answer,
     text,
 ];
 

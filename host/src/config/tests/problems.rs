@@ -49,7 +49,7 @@ timeout = "0s"
         r#"tinymcp.toml:12: limits.queue: expected a whole number, got string "many""#,
         "tinymcp.toml:15: state.dir: variable `STATE_DIR` is not set; set it in the environment or in `.env`, or write `${STATE_DIR:-default}`",
         r#"tinymcp.toml:18: plugin.weather.enabled: "maybe": expected true or false"#,
-        r#"tinymcp.toml:19: plugin.weather.http: "c": not a URL: relative URL without a base"#,
+        r#"tinymcp.toml:19: plugin.weather.http: "c": a scheme is required: write `https://c`"#,
         r#"tinymcp.toml:20: plugin.weather.scopes: expected a list, got string "weather:read""#,
         r#"tinymcp.toml:21: plugin.weather.timeout: "0s": must be more than zero"#,
         "tinymcp.toml:23: limit: unknown key; did you mean `limits`?",
@@ -138,7 +138,7 @@ fn tables_and_their_names() {
         "[plugin.a]\nnonsense = 1",
         &[NONE],
         &[
-            "tinymcp.toml:2: plugin.a.nonsense: unknown key; known here: enabled, prefix, scopes, http, secrets, settings, timeout, memory, result, file, compile_cpu, compile_memory, concurrency, queue, log",
+            "tinymcp.toml:2: plugin.a.nonsense: unknown key; known here: enabled, prefix, scopes, http, tcp, dirs, kv, env, secrets, settings, timeout, memory, result, file, compile_cpu, compile_memory, concurrency, queue, log, rate, cpu, http_requests, http_bytes, connections",
         ],
     );
     check(
@@ -175,13 +175,13 @@ fn a_bad_item_is_named_by_its_own_line() {
 #[test]
 fn choices_and_bounds() {
     check(
-        "[log]\nformat = 'jsn'\n[limits]\nmemory = '5GiB'\n[plugin.my-tool]\nmemory = '8GiB'\nhttp = ['http://a.example']",
+        "[log]\nformat = 'jsn'\n[limits]\nmemory = '5GiB'\n[plugin.my-tool]\nmemory = '8GiB'\nhttp = [{ to = 'http://a.example', basic = 'a:b' }]",
         &[NONE],
         &[
             r#"tinymcp.toml:2: log.format: "jsn": did you mean "json"?"#,
             "tinymcp.toml:4: limits.memory: more than the 4GiB that a component can address",
             "tinymcp.toml:6: plugin.my_tool.memory: more than the 4GiB that a component can address",
-            "tinymcp.toml:7: plugin.my_tool.http: `http://a.example`: only https can be granted",
+            "tinymcp.toml:7: plugin.my_tool.http: `http://a.example`: a credential is sent over https only, or over plain http to a `private` host or this machine",
         ],
     );
 }
@@ -285,8 +285,8 @@ fn warnings_are_no_problems() {
     ];
     let warnings = load(text, &variables).unwrap().warnings;
     let expected = [
-        "tinymcp.toml:2: plugin.my_tool.http: has no effect in this version",
-        "tinymcp.toml:3: plugin.my_tool.secrets: has no effect in this version",
+        "tinymcp.toml:2: plugin.my_tool.http: is not served by this release: it has no effect",
+        "tinymcp.toml:3: plugin.my_tool.secrets: is not served by this release: it has no effect",
         "tinymcp.toml:5: plugin.my_tool.scopes: has no effect with provider `none`: callers are unknown",
         "TINYMCP_LIMIT_TIMEOUT: unknown variable, ignored; did you mean `TINYMCP_LIMITS_TIMEOUT`?",
         "TINYMCP_NONSENSE_OF_ANOTHER_KIND: unknown variable, ignored",

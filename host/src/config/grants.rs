@@ -1,0 +1,8 @@
+//! What `[plugin.NAME]` grants: `entries` as they are written; `resolve` checks them against each other, and makes of
+//! them what `crate::grants` decides by.
+
+pub mod entries;
+pub(super) mod resolve;
+
+#[cfg(test)]
+mod tests;

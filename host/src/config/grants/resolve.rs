@@ -1,0 +1,182 @@
+//! From what is written to what is decided by: variables replaced, and entries checked against each other.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use super::entries::{As, DirMode, HttpEntry, KvOwner};
+use crate::config::key::Key;
+use crate::config::keys::{Config, PluginSettings};
+use crate::config::names::PluginName;
+use crate::config::problem::Fault;
+use crate::config::reader::Reader;
+use crate::config::template::Template;
+use crate::grants::credentials::{CredentialError, Credentials, Identity};
+use crate::grants::needs::Needs;
+use crate::grants::rule::{Methods, Rule, ties};
+use crate::grants::scrub::MIN_BYTES;
+use crate::grants::secret::Secret;
+use crate::grants::{DirGrant, Grants, HttpGrant, KvGrant, KvOwner as Owner, TcpGrant};
+
+/// Checks the entries of every plugin, without looking at any variable.
+pub(in crate::config) fn check(config: &Config, reader: &mut Reader<'_>) {
+    for (name, plugin) in &config.plugin {
+        check_http(plugin, &plugin_key(name, "http"), reader);
+        for entry in &plugin.tcp {
+            let is_unsaid = !entry.private && entry.to.class() == Some(crate::address::Class::Private);
+            if is_unsaid {
+                let message = format!(
+                    "`{}` has a private address; write `{{ to = \"…\", private = true }}` if that is meant",
+                    entry.to
+                );
+                reader.conflict(&[plugin_key(name, "tcp")], message);
+            }
+        }
+        let mut folders: Vec<&str> = plugin.dirs.iter().map(|dir| dir.guest.as_str()).collect();
+        folders.sort_unstable();
+        for twice in folders.windows(2).filter(|pair| pair[0] == pair[1]) {
+            reader.conflict(&[plugin_key(name, "dirs")], format!("`{}` is given twice", twice[0]));
+        }
+    }
+}
+
+fn check_http(plugin: &PluginSettings, key: &Key, reader: &mut Reader<'_>) {
+    let rules: Vec<Rule> = plugin.http.iter().map(|entry| rule(entry)).collect();
+    for (entry, rule) in plugin.http.iter().zip(&rules) {
+        if let Err(error) = rule.check() {
+            reader.conflict(std::slice::from_ref(key), error.to_string());
+        }
+        // Names and places are wrong or not whatever the values are.
+        let Ok(made) = credentials(entry, |_| Ok::<Secret, Infallible>(Secret::new("a:b".to_owned())));
+        if let Err(error) = made.and_then(|credentials| credentials.check(rule)) {
+            reader.conflict(std::slice::from_ref(key), format!("`{}`: {error}", entry.to));
+        }
+    }
+    for (one, other) in ties(&rules.iter().collect::<Vec<_>>()) {
+        if is_different(&plugin.http[one], &plugin.http[other]) {
+            let message = format!(
+                "`{}` is given twice with different terms, and neither is more specific; keep one, or give each a path or methods of its own",
+                rules[one].to
+            );
+            reader.conflict(std::slice::from_ref(key), message);
+        }
+    }
+}
+
+fn is_different(one: &HttpEntry, other: &HttpEntry) -> bool {
+    let terms = |entry: &HttpEntry| {
+        (entry.headers.clone(), entry.query.clone(), entry.basic.clone(), entry.r#as, entry.private)
+    };
+    terms(one) != terms(other)
+}
+
+fn rule(entry: &HttpEntry) -> Rule {
+    let methods = match &entry.methods {
+        Some(methods) => Methods::of(methods.iter().map(|method| method.0.clone()).collect()),
+        None => Methods::any(),
+    };
+    Rule { to: entry.to.clone(), methods, is_private: entry.private }
+}
+
+/// The credentials of an entry, each value made by `value`.
+fn credentials<E>(
+    entry: &HttpEntry,
+    mut value: impl FnMut(&Template) -> Result<Secret, E>,
+) -> Result<Result<Credentials, CredentialError>, E> {
+    let mut named = |templates: &BTreeMap<String, Template>| {
+        templates
+            .iter()
+            .map(|(name, template)| Ok((name.clone(), value(template)?)))
+            .collect::<Result<Vec<(String, Secret)>, E>>()
+    };
+    let (headers, query) = (named(&entry.headers)?, named(&entry.query)?);
+    let basic = entry.basic.as_ref().map(&mut value).transpose()?;
+    let identity = entry.r#as.map(|As::Login| Identity::Login);
+    Ok(Credentials::new(headers, query, basic.as_ref(), identity))
+}
+
+/// The grants of every plugin that is not switched off.
+pub(in crate::config) fn resolve(config: &Config, reader: &mut Reader<'_>) -> BTreeMap<PluginName, Grants> {
+    let enabled = config.plugin.iter().filter(|(_, plugin)| plugin.enabled);
+    enabled.map(|(name, plugin)| (name.clone(), grants(name, plugin, reader))).collect()
+}
+
+fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -> Grants {
+    let http_key = plugin_key(name, "http");
+    let mut http = Vec::new();
+    for entry in &plugin.http {
+        match credentials(entry, |template| secret(template, &http_key, reader)) {
+            Ok(Ok(credentials)) => {
+                if credentials.have_short_value() {
+                    let message = format!(
+                        "`{}`: a value of less than {MIN_BYTES} bytes is not looked for in answers, so a service that echoes it hands it to the plugin",
+                        entry.to
+                    );
+                    reader.warn(&http_key, Fault::Conflict(message));
+                }
+                http.push(HttpGrant { rule: rule(entry), credentials });
+            }
+            Ok(Err(error)) => {
+                reader.conflict(std::slice::from_ref(&http_key), format!("`{}`: {error}", entry.to));
+            }
+            // It is among the problems.
+            Err(Unresolved) => {}
+        }
+    }
+    Grants {
+        http,
+        tcp: plugin.tcp.iter().map(|entry| TcpGrant { to: entry.to.clone(), is_private: entry.private }).collect(),
+        secrets: named(&plugin.secrets, &plugin_key(name, "secrets"), reader),
+        env: named(&plugin.env, &plugin_key(name, "env"), reader),
+        kv: plugin.kv.as_ref().map(|kv| KvGrant {
+            quota_bytes: kv.quota.bytes(),
+            per: match kv.per {
+                KvOwner::Plugin => Owner::Plugin,
+                KvOwner::Person => Owner::Person,
+            },
+        }),
+        dirs: plugin
+            .dirs
+            .iter()
+            .map(|dir| DirGrant {
+                host: dir.host.clone(),
+                guest: dir.guest.as_str().to_owned(),
+                is_writable: dir.mode == DirMode::ReadWrite,
+                quota_bytes: dir.quota.map(|quota| quota.bytes()),
+            })
+            .collect(),
+        needs: Needs::default(),
+    }
+}
+
+fn named<K: ToString>(
+    templates: &BTreeMap<K, Template>,
+    table: &Key,
+    reader: &mut Reader<'_>,
+) -> BTreeMap<String, Secret> {
+    let mut values = BTreeMap::new();
+    for (name, template) in templates {
+        let name = name.to_string();
+        if let Ok(secret) = secret(template, &table.child(&name), reader) {
+            values.insert(name, secret);
+        }
+    }
+    values
+}
+
+/// A value that gives nothing, which the reader has reported.
+struct Unresolved;
+
+fn secret(template: &Template, key: &Key, reader: &mut Reader<'_>) -> Result<Secret, Unresolved> {
+    match template.resolve_trimmed(|name| reader.environment.lookup(name)) {
+        Ok(text) => Ok(Secret::new(text)),
+        Err(errors) => {
+            let source = reader.source_of(key);
+            errors.into_iter().for_each(|error| reader.problem(&source, key, error.into()));
+            Err(Unresolved)
+        }
+    }
+}
+
+fn plugin_key(name: &PluginName, key: &str) -> Key {
+    Key::from("plugin").child(name.as_str()).child(key)
+}

@@ -1,0 +1,164 @@
+//! The lines of `tinymcp.toml` that would grant something, for the operator to judge.
+//!
+//! They are for the log, the command line and the operator's page, never for the caller of a tool: an agent with a shell
+//! would paste them. They hold no query, no `private` and no `*`, whatever a guest or an author has asked for, and are
+//! written by a library from values that were parsed, so that nobody's text becomes TOML.
+
+use toml::{Table, Value};
+
+use super::needs::Need;
+use super::origin::{HostRule, Origin};
+use super::target::Target;
+use crate::address::Class;
+
+/// Room for a plugin that asks for `kv`, until the operator says otherwise.
+const QUOTA: &str = "1MiB";
+
+/// Lines of the configuration, and what they leave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snippet {
+    /// `[plugin.NAME]` and its keys; empty if nothing of what is needed can be proposed.
+    pub toml: String,
+    /// Needs that only the operator can put into words: all hosts of a domain, private addresses, folders.
+    pub left_out: Vec<Need>,
+}
+
+/// The lines that grant what a component declares to need.
+pub fn of_needs<'n>(plugin: &str, needs: impl IntoIterator<Item = &'n Need>) -> Snippet {
+    let mut keys = Keys::default();
+    let mut left_out = Vec::new();
+    for need in needs {
+        match need {
+            Need::Http(origin) if is_proposed(origin.host(), origin.class()) => {
+                keys.http.push(origin.to_string().into())
+            }
+            Need::Tcp(endpoint) if is_proposed(endpoint.host(), endpoint.class()) => {
+                keys.tcp.push(endpoint.to_string().into());
+            }
+            Need::Secret(name) => keys.secrets.extend([(name.clone(), variable(plugin, name))]),
+            Need::Env(name) => keys.env.extend([(name.clone(), variable(plugin, name))]),
+            Need::Kv => keys.kv = true,
+            Need::Http(_) | Need::Tcp(_) | Need::Dir(_) => left_out.push(need.clone()),
+        }
+    }
+    Snippet { toml: keys.toml(plugin), left_out }
+}
+
+/// The lines that would allow a request, on every path; empty for an address that nobody should be led to propose.
+pub fn of_request(plugin: &str, target: &Target) -> String {
+    of_needs(plugin, [&Need::Http(Origin::of(target))]).toml
+}
+
+fn is_proposed(host: &HostRule, class: Option<Class>) -> bool {
+    let is_one = matches!(host, HostRule::Host(_));
+    is_one && class.is_none_or(|class| class == Class::Public)
+}
+
+/// `${WEATHER_API_KEY}`: a variable of the operator's, named after plugin and name.
+fn variable(plugin: &str, name: &str) -> Value {
+    let upper = |text: &str| text.to_ascii_uppercase().replace(|char: char| !char.is_ascii_alphanumeric(), "_");
+    format!("${{{}_{}}}", upper(plugin), upper(name)).into()
+}
+
+#[derive(Default)]
+struct Keys {
+    http: Vec<Value>,
+    tcp: Vec<Value>,
+    secrets: Table,
+    env: Table,
+    kv: bool,
+}
+
+impl Keys {
+    fn toml(self, plugin: &str) -> String {
+        let mut keys = Table::new();
+        let mut put = |name: &str, value: Value, is_given: bool| {
+            if is_given {
+                keys.insert(name.to_owned(), value);
+            }
+        };
+        let quota = Table::from_iter([("quota".to_owned(), Value::from(QUOTA))]);
+        put("http", self.http.clone().into(), !self.http.is_empty());
+        put("tcp", self.tcp.clone().into(), !self.tcp.is_empty());
+        put("secrets", self.secrets.clone().into(), !self.secrets.is_empty());
+        put("env", self.env.clone().into(), !self.env.is_empty());
+        put("kv", quota.into(), self.kv);
+        if keys.is_empty() {
+            return String::new();
+        }
+        let plugin = Table::from_iter([(plugin.to_owned(), Value::from(keys))]);
+        Table::from_iter([("plugin".to_owned(), Value::from(plugin))]).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grants::needs::Needs;
+
+    fn snippet(declarations: &[&str]) -> Snippet {
+        let (needs, errors) = Needs::read(declarations.iter().copied());
+        assert_eq!(errors, []);
+        of_needs("weather", needs.iter())
+    }
+
+    #[test]
+    fn needs_become_lines() {
+        let snippet = snippet(&[
+            "http https://api.example.com/v1",
+            "http http://b.example:8080",
+            "kv",
+            "secret API_KEY",
+            "env TZ",
+            "tcp db.example.com:5432",
+        ]);
+        let expected = "[plugin.weather]\n\
+            http = [\"http://b.example:8080\", \"https://api.example.com/v1\"]\n\
+            tcp = [\"db.example.com:5432\"]\n\n\
+            [plugin.weather.env]\n\
+            TZ = \"${WEATHER_TZ}\"\n\n\
+            [plugin.weather.kv]\n\
+            quota = \"1MiB\"\n\n\
+            [plugin.weather.secrets]\n\
+            API_KEY = \"${WEATHER_API_KEY}\"\n";
+        assert_eq!(snippet.toml, expected);
+        assert_eq!(snippet.left_out, []);
+    }
+
+    #[test]
+    fn what_only_the_operator_can_say_is_left_out() {
+        let snippet = snippet(&[
+            "http https://*.example.com",
+            "http http://10.0.0.1",
+            "http http://10.0.0.0/8",
+            "http http://localhost:9200",
+            "tcp 192.168.1.1:5432",
+            "tcp localhost:6379",
+            "dir /data",
+        ]);
+        assert_eq!((snippet.toml.as_str(), snippet.left_out.len()), ("", 7));
+    }
+
+    #[test]
+    fn a_request_gives_its_origin_and_nothing_else() {
+        let of = |scheme: &str, authority: &str, path: &str| {
+            of_request("my-tool", &Target::parse(Some(scheme), Some(authority), Some(path)).unwrap())
+        };
+        let expected = "[plugin.my-tool]\nhttp = [\"https://api.example.com:8443\"]\n";
+        assert_eq!(of("https", "API.example.com:8443", "/v1/\"]\\?key=hunter2&x=*"), expected);
+        for host in
+            ["10.0.0.1", "127.0.0.1", "2130706433", "localhost", "169.254.169.254", "[fd00::1]", "[::ffff:a00:1]"]
+        {
+            assert_eq!(of("http", host, "/"), "", "{host}");
+        }
+    }
+
+    #[test]
+    fn a_name_stays_a_name() {
+        let odd = "a]\n[server";
+        let snippet = of_needs(odd, [&Need::Kv]);
+        let table: Table = snippet.toml.parse().unwrap();
+        assert_eq!(table.len(), 1);
+        assert!(table["plugin"].as_table().unwrap().contains_key(odd));
+    }
+}

@@ -1,0 +1,85 @@
+//! Grants as a whole: granted ∩ declared.
+
+use super::*;
+
+fn target(host: &str) -> Target {
+    Target::parse(Some("https"), Some(host), Some("/v1?key=hunter2")).unwrap()
+}
+
+fn grants(declarations: &[&str]) -> Grants {
+    let http = |to: &str| HttpGrant { rule: Rule::to(to.parse().unwrap()), credentials: Credentials::default() };
+    let secret = |name: &str| (name.to_owned(), Secret::new("hunter2".to_owned()));
+    let dir =
+        |guest: &str| DirGrant { host: "/srv".into(), guest: guest.into(), is_writable: false, quota_bytes: None };
+    let tcp = |to: &str| TcpGrant { to: to.parse().unwrap(), is_private: false };
+    Grants {
+        http: vec![http("https://a.example"), http("https://b.example")],
+        tcp: vec![tcp("a.example:5432"), tcp("a.example:5433")],
+        secrets: BTreeMap::from([secret("A"), secret("B")]),
+        env: BTreeMap::from([secret("A"), secret("B")]),
+        kv: Some(KvGrant { quota_bytes: 1, per: KvOwner::Plugin }),
+        dirs: vec![dir("/a"), dir("/b")],
+        needs: Needs::read(declarations.iter().copied()).0,
+    }
+}
+
+/// Everything that is had, in words.
+fn had(grants: &Grants) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for host in ["a.example", "b.example", "c.example"] {
+        words.extend(grants.decide(&Method::GET, &target(host)).ok().map(|grant| grant.rule.to.to_string()));
+    }
+    let host = Host::parse("a.example").unwrap();
+    words.extend(grants.sockets(&host).map(|grant| grant.to.to_string()));
+    words.extend(
+        ["A", "B", "C"].into_iter().filter(|name| grants.secret(name).is_some()).map(|it| format!("secret {it}")),
+    );
+    words.extend(grants.env().map(|(name, _)| format!("env {name}")));
+    words.extend(grants.kv().map(|_| "kv".to_owned()));
+    words.extend(grants.dirs().map(|dir| dir.guest.clone()));
+    words.join(", ")
+}
+
+#[test]
+fn a_component_has_what_is_granted_and_declared() {
+    let all = "https://a.example, https://b.example, a.example:5432, a.example:5433, secret A, secret B, env A, env B, kv, /a, /b";
+    for (declarations, expected) in [
+        (&[][..], all),
+        (
+            &["http https://a.example", "tcp a.example:5432", "secret A", "env A", "kv", "dir /a"],
+            "https://a.example, a.example:5432, secret A, env A, kv, /a",
+        ),
+        (&["kv"], "kv"),
+        (&["secret C", "http https://c.example", "dir /c"], ""),
+        (&["no such thing"], ""),
+    ] {
+        assert_eq!(had(&grants(declarations)), expected, "{declarations:?}");
+    }
+    assert_eq!(had(&Grants::default()), "");
+    let nothing = Grants { needs: Needs::read(["kv", "http https://a.example"]).0, ..Grants::default() };
+    assert_eq!(had(&nothing), "");
+}
+
+#[test]
+fn a_refusal_tells_the_caller_no_more_than_the_request() {
+    assert_eq!(outward(&target("API.example:8443")), "no grant for https://api.example:8443: ask the operator");
+    let denial = grants(&["kv"]).decide(&Method::GET, &target("a.example")).unwrap_err();
+    assert_eq!(denial, Denial::Undeclared);
+}
+
+#[test]
+fn what_is_entrusted_is_worth_a_pin() {
+    let only_http = Grants { http: grants(&[]).http, ..Grants::default() };
+    assert!(!Grants::default().are_worth_a_pin() && !only_http.are_worth_a_pin());
+    assert!(Grants { kv: grants(&[]).kv, ..Grants::default() }.are_worth_a_pin());
+    assert!(Grants { secrets: grants(&[]).secrets, ..Grants::default() }.are_worth_a_pin());
+    let mut http = only_http.http;
+    let key = [("X-Key".to_owned(), Secret::new("hunter2".to_owned()))];
+    http[0].credentials = Credentials::new(key, [], None, None).unwrap();
+    assert!(Grants { http, ..Grants::default() }.are_worth_a_pin());
+}
+
+#[test]
+fn no_secret_shows() {
+    assert!(!format!("{:?}", grants(&[])).contains("hunter2"));
+}
