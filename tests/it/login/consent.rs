@@ -259,7 +259,8 @@ async fn an_approved_page_cannot_be_denied_or_used_after_the_end() {
 fn stored_logins(world: &World) -> usize {
     let path = world.server.site().path().join(".tinymcp/store/store.db");
     let store = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    store.query_row("SELECT count(*) FROM rows WHERE kind = 1", [], |row| row.get(0)).unwrap()
+    let rows: u32 = store.query_row("SELECT count(*) FROM rows WHERE kind = 1", [], |row| row.get(0)).unwrap();
+    rows as usize
 }
 
 /// Whoever approves and never logs in does not fill the disk: of one address a thousand such logins are kept.
