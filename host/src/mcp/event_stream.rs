@@ -23,6 +23,9 @@ use tokio::sync::Notify;
 /// The most messages that wait for a reader. Then the sender waits, or, without a reader, the oldest are dropped.
 const CAPACITY: usize = 16;
 
+/// The places among these that updates of resources leave to changes of the three lists.
+const LISTS: usize = 3;
+
 /// The most bytes of messages that wait, beside one that is larger by itself.
 const WAITING_BYTES: usize = 256 * 1024;
 
@@ -164,13 +167,14 @@ impl EventStream {
         }
     }
 
-    /// The number of changes that fit beside what waits for a reader. Without one, the newest replace the oldest.
-    pub(super) fn room_for_changes(&self) -> usize {
+    /// The number of updated resources that fit beside what waits for a reader. Without one, the newest replace the
+    /// oldest.
+    pub(super) fn room_for_updates(&self) -> usize {
         let queue = self.queue();
         match (queue.readers.is_empty(), queue.is_full()) {
             (true, _) => usize::MAX,
             (false, true) => 0,
-            (false, false) => CAPACITY - queue.waiting.len(),
+            (false, false) => (CAPACITY - LISTS).saturating_sub(queue.waiting.len()),
         }
     }
 

@@ -128,6 +128,11 @@ impl Listeners {
         self.places.enter(principal.person())
     }
 
+    /// Lets a legacy session with these preferences subscribe to resources, before it is added.
+    pub(super) fn prepare(&self, preferences: &Preferences) {
+        preferences.hear_by(self.plugins.updates().subscription(Arc::clone(&self.turns)));
+    }
+
     /// Adds a legacy session.
     pub(super) fn add(
         &self,
@@ -136,7 +141,6 @@ impl Listeners {
         preferences: Arc<Preferences>,
         principal: Arc<Principal>,
     ) {
-        preferences.hear_by(self.plugins.updates().subscription(Arc::clone(&self.turns)));
         let reach = Reach::of(&principal);
         self.sessions().insert(Arc::clone(id), LegacySession { stream, preferences, principal, reach });
     }
@@ -205,7 +209,7 @@ impl Listeners {
 
     fn tell_of_updates(&self) {
         for session in self.sessions().values() {
-            let updated = session.preferences.take_updates(session.stream.room_for_changes());
+            let updated = session.preferences.take_updates(session.stream.room_for_updates());
             for notification in notifications_of(updated, &session.principal) {
                 session.stream.tell(notification);
             }

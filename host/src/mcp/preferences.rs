@@ -47,7 +47,7 @@ impl Preferences {
         self.with(|values| values.subscriptions.remove(uri));
     }
 
-    /// Begins to hear of updated resources by this subscription.
+    /// Begins to hear of updated resources by this subscription, unless it does already.
     pub(super) fn hear_by(&self, subscription: Subscription) {
         self.with(|values| values.subscriptions.hear_by(subscription));
     }

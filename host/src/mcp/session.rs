@@ -164,6 +164,7 @@ impl Sessions {
         }
         // Sessions count by person, whichever client they go through.
         self.put_away(self.roster.add(exchange.person(), id));
+        self.listeners.prepare(&exchange.preferences());
         let live = Live::new(negotiated(&initialize.protocol_version), exchange.preferences());
         {
             let mut sessions = self.live();

@@ -25,9 +25,9 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Begins to hear of updates by this subscription.
+    /// Begins to hear of updates by this subscription, unless it does already.
     pub(super) fn hear_by(&mut self, subscription: Subscription) {
-        *self = Self { subscription: Some(subscription), bytes: 0 };
+        self.subscription.get_or_insert(subscription);
     }
 
     /// Adds one.

@@ -1,5 +1,7 @@
 //! Resources: read, watched, and guarded by scopes like everything else of a plugin.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tinymcp_tests::browser::Browser;
 use tinymcp_tests::client::Client;
@@ -38,6 +40,30 @@ async fn subscribers_of_both_eras_are_told_of_an_update_and_others_are_not() {
     let told = [elsewhere.rest().await, stream.rest().await].concat();
     let updates: Vec<&Value> = told.iter().filter(|it| it["method"] == "notifications/resources/updated").collect();
     assert_eq!(updates, [&json!(null); 0]);
+}
+
+#[tokio::test]
+async fn updates_in_quick_succession_are_told_as_few() {
+    let server = serve().await;
+    let [modern, legacy] = Client::both(&server).await;
+    let filter = json!({ "notifications": { "resourceSubscriptions": [WATCHED] } });
+    let mut watching = modern.request("subscriptions/listen", filter).1.open().await.events();
+    watching.expect("an acknowledgement").await;
+    let stream = legacy.listen().await;
+    legacy.result("resources/subscribe", json!({ "uri": WATCHED })).await;
+    let start = Instant::now();
+    for _ in 0..200 {
+        modern.call("update_watched_resource", json!({})).await;
+    }
+    let intervals = usize::try_from(start.elapsed().as_millis() / 100).unwrap();
+    // The last one is told within a second.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.terminate();
+    for events in [watching, stream] {
+        let told = events.rest().await;
+        let updates = told.iter().filter(|it| it["method"] == "notifications/resources/updated").count();
+        assert!((1..=intervals + 2).contains(&updates), "{updates} in {intervals} intervals");
+    }
 }
 
 #[tokio::test]

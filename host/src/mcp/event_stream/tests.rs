@@ -129,6 +129,25 @@ fn a_change_is_told_at_once_and_waits_once() {
     assert_eq!(told(), 1);
 }
 
+#[test]
+fn updates_leave_room_for_changes_of_lists_and_drop_nothing_that_is_read() {
+    let stream = stream();
+    assert_eq!(stream.room_for_updates(), usize::MAX);
+    let mut reader = stream.read(Opening::Plain);
+    let room = stream.room_for_updates();
+    for number in 0..room {
+        let params = rmcp::model::ResourceUpdatedNotificationParam::new(format!("x:{number}"));
+        let updated = rmcp::model::ResourceUpdatedNotification::new(params);
+        stream.tell(ServerNotification::ResourceUpdatedNotification(updated));
+    }
+    assert_eq!(stream.room_for_updates(), 0);
+    stream.tell(ServerNotification::ToolListChangedNotification(Default::default()));
+    stream.tell(ServerNotification::PromptListChangedNotification(Default::default()));
+    stream.tell(ServerNotification::ResourceListChangedNotification(Default::default()));
+    let told = std::iter::from_fn(|| reader.next().now_or_never().flatten()).count();
+    assert_eq!((told, stream.room_for_updates()), (room + 3, room));
+}
+
 #[tokio::test]
 async fn little_is_kept_of_large_messages() {
     let large = || {
