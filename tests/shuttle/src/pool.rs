@@ -22,7 +22,7 @@ macro_rules! scene {
                     let pool = Arc::clone(&pool);
                     thread::spawn(move || {
                         for _ in 0..2 {
-                            let instance = pool.take(|other| *other == owner);
+                            let instance = pool.take(|other: &u8| *other == owner);
                             let instance = instance.unwrap_or_else(|| Instance { owner, is_used: Arc::default() });
                             assert_eq!(instance.owner, owner, "somebody else's instance");
                             assert!(!instance.is_used.swap(true, Ordering::SeqCst), "two calls have one instance");
@@ -30,7 +30,7 @@ macro_rules! scene {
                             instance.is_used.store(false, Ordering::SeqCst);
                             pool.put(owner, instance);
                             if owner == 3 {
-                                pool.sweep(|other| *other != 1);
+                                pool.sweep(|other: &u8| *other != 1);
                             }
                         }
                     })

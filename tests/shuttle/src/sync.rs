@@ -2,5 +2,3 @@
 
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
-
-/// That of shuttle-tokio is a stub.

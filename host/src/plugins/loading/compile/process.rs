@@ -39,6 +39,8 @@ impl Child {
             .arg0(env!("CARGO_PKG_NAME"))
             .arg(COMMAND)
             .env_clear()
+            // mimalloc would take a gigabyte of data at its start, and the limit of memory is beside what is taken then.
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .current_dir("/")
             // Ctrl-C in a terminal is for the parent, which decides what becomes of its children.
             .process_group(0)
