@@ -81,7 +81,7 @@ impl RequestPath {
     }
 }
 
-/// A granted path and all below it. [`PathPrefix::ANY`] is every path.
+/// A granted path and all below it. [`PathPrefix::any`] is every path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PathPrefix(String);
 
