@@ -26,7 +26,6 @@ mod query;
 pub mod rule;
 pub mod scheme;
 pub mod scrub;
-pub mod secret;
 pub mod snippet;
 pub mod target;
 
@@ -42,8 +41,8 @@ use self::endpoint::Endpoint;
 use self::host::Host;
 use self::needs::{Need, Needs};
 use self::rule::Rule;
-use self::secret::Secret;
 use self::target::Target;
+use crate::secret::Secret;
 
 /// All that one plugin may touch. Empty means nothing.
 #[derive(Debug, Clone, Default)]

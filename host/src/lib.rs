@@ -54,6 +54,7 @@ pub mod principal;
 pub mod request_memory;
 mod sanitize;
 mod schemes;
+pub mod secret;
 pub mod state;
 pub mod store;
 mod sync;

@@ -16,7 +16,7 @@ use super::query;
 use super::rule::Rule;
 use super::scheme::Scheme;
 use super::scrub::{MIN_BYTES, Net};
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// What the host puts into requests of an entry.
 #[derive(Debug, Clone, Default)]

@@ -16,11 +16,11 @@ use super::origin::{HostRule, Origin};
 use super::rule::Rule;
 use super::scheme::Scheme;
 use super::scrub::Net;
-use super::secret::Secret;
 use super::snippet;
 use super::target::Target;
 use crate::address::{Class, class};
 use crate::fuzzing::promises::assert_shown;
+use crate::secret::Secret;
 
 /// Lines of entries, and a last line with a request: scheme, authority and path, separated by tabs.
 pub(crate) fn granted_request(bytes: &[u8]) {

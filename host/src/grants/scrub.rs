@@ -12,7 +12,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// The shortest value that is looked for.
 pub const MIN_BYTES: usize = 16;

@@ -100,8 +100,8 @@ impl Lists {
 }
 
 impl Listeners {
-    /// Starts the tasks that tell of updated resources, and legacy sessions of all changes, on `tracker` until `draining`; on a server with so many
-    /// `connections`.
+    /// Starts the tasks that tell of updated resources, and legacy sessions of all changes, on `tracker` until
+    /// `draining`; on a server with so many `connections`.
     pub(super) fn start(
         plugins: &Plugins,
         rules: watch::Receiver<()>,

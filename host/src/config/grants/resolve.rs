@@ -14,8 +14,8 @@ use crate::grants::credentials::{CredentialError, Credentials, Identity};
 use crate::grants::needs::Needs;
 use crate::grants::rule::{Methods, Rule, ties};
 use crate::grants::scrub::MIN_BYTES;
-use crate::grants::secret::Secret;
 use crate::grants::{DirGrant, Grants, HttpGrant, KvGrant, KvOwner as Owner, TcpGrant};
+use crate::secret::Secret;
 
 /// Checks the entries of every plugin, without looking at any variable.
 pub(in crate::config) fn check(config: &Config, reader: &mut Reader<'_>) {

@@ -14,6 +14,7 @@ use crate::config::reader::{Reader, Setting};
 use crate::config::schema::inline_schema;
 use crate::config::text::{InvalidValue, Text, choice, text_schema};
 use crate::loopback::is_loopback_url;
+pub use crate::secret::Secret;
 
 /// The path of a provider's configuration, relative to its issuer (OpenID Connect Discovery 1.0 §4).
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
@@ -122,32 +123,11 @@ impl Setting for Words {
 
 inline_schema!(Words => json_schema!({ "type": ["array", "string"], "items": { "type": "string" } }));
 
-/// A secret that is always used: its variables are replaced, and it is shown nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub(in crate::config) fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself, for a request to the provider.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
+/// It is always used: its variables are replaced, and it is shown nowhere.
 impl Setting for Secret {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         reader.secret_text(node, key, "a string")?;
-        reader.text(node, key, "a string").map(Self)
+        reader.text(node, key, "a string").map(Self::new)
     }
 
     fn shown(_: &Node, _name: &str) -> String {

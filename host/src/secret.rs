@@ -12,7 +12,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The secret itself, for a request or for the plugin that may read it.
+    /// The secret itself, for a request, or for the plugin that may read it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
