@@ -158,7 +158,12 @@ impl ConfigArguments {
         let environment = Environment::read(invocation.directory());
         let setup = Config::load(&invocation, &environment).map_err(Failure::start)?;
         let user_cache = environment.user_cache();
-        Ok(plugin_loader::PluginLoader { config: setup.config, secrets: setup.secrets, user_cache })
+        Ok(plugin_loader::PluginLoader {
+            config: setup.config,
+            grants: setup.grants,
+            secrets: setup.secrets,
+            user_cache,
+        })
     }
 }
 

@@ -57,7 +57,6 @@ pub use self::environment::Environment;
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
 pub use self::keys::{Config, Limits, PluginSettings, Server};
-use self::names::PluginName;
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
 pub use self::provider::Provider;
@@ -65,7 +64,7 @@ use self::provider::Secret;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
-use crate::grants::Grants;
+use crate::grants::PluginGrants;
 use crate::state::{SecretText, Secrets, ShortSecret};
 
 /// The variable of the root key's secret, which takes the place of a file of the state directory.
@@ -86,8 +85,9 @@ pub struct Setup {
     pub client_secrets: BTreeMap<String, Secret>,
     /// The way to the provider, variables and files read. Direct where the configuration is for looking only.
     pub egress: Egress,
-    /// What each plugin that is not switched off may touch. Empty where the configuration is for looking only.
-    pub grants: BTreeMap<PluginName, Grants>,
+    /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
+    /// variables are not set is left out, with a warning.
+    pub grants: PluginGrants,
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
     /// Warnings about values that are valid, and probably not meant; a line of the log each.
@@ -133,10 +133,13 @@ impl Config {
             Purpose::Serve => egress::resolve(&config, &mut reader),
             Purpose::Look => Egress::default(),
         };
-        let grants = match invocation.purpose {
-            Purpose::Serve => grants::resolve::resolve(&config, &mut reader),
-            Purpose::Look => BTreeMap::new(),
-        };
+        let before = reader.problems.len();
+        let grants = grants::resolve::resolve(&config, &mut reader);
+        if invocation.purpose == Purpose::Look {
+            // Somebody who looks need not have the secrets: what lacks one is not granted.
+            let missing = reader.problems.split_off(before);
+            reader.warnings.extend(missing);
+        }
         let secrets = root_secrets(environment, &mut reader);
         reader.expect_overrides_taken();
         reader.warn_about_variables();

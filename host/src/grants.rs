@@ -8,6 +8,7 @@
 //!   sees; `scrub` finds it in answers.
 //! - `needs`: what a component declares, which can only narrow. `snippet`: the lines that would grant something, for the
 //!   operator alone.
+//! - `in_force`: the grants of now, beside those that a call began with.
 //!
 //! `docs/grants.md` has the rules in words.
 
@@ -19,6 +20,7 @@ pub mod endpoint;
 pub(crate) mod fuzzing;
 pub mod headers;
 pub mod host;
+pub mod in_force;
 pub mod needs;
 pub mod origin;
 pub mod path;
@@ -31,6 +33,7 @@ pub mod target;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::Method;
 
@@ -45,7 +48,7 @@ use self::target::Target;
 use crate::secret::Secret;
 
 /// All that one plugin may touch. Empty means nothing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// Requests.
     pub http: Vec<HttpGrant>,
@@ -64,7 +67,7 @@ pub struct Grants {
 }
 
 /// One entry of `http`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpGrant {
     /// Where, and how.
     pub rule: Rule,
@@ -117,6 +120,23 @@ pub struct DirGrant {
     pub is_writable: bool,
     /// Bytes that the plugin may add, if there is a limit.
     pub quota_bytes: Option<u64>,
+}
+
+/// The grants of every plugin, by its name in snake case. A plugin that is not among them may touch nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PluginGrants(BTreeMap<String, Arc<Grants>>);
+
+impl FromIterator<(String, Grants)> for PluginGrants {
+    fn from_iter<I: IntoIterator<Item = (String, Grants)>>(all: I) -> Self {
+        Self(all.into_iter().map(|(name, grants)| (name, Arc::new(grants))).collect())
+    }
+}
+
+impl PluginGrants {
+    /// Those of one plugin.
+    pub fn of(&self, plugin: &str) -> Arc<Grants> {
+        self.0.get(plugin).cloned().unwrap_or_default()
+    }
 }
 
 impl Grants {

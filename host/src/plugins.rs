@@ -17,8 +17,10 @@ pub mod names;
 pub mod plugin;
 mod questions;
 pub mod registry;
+pub mod rules;
 pub mod sandbox;
 pub mod served;
+pub mod services;
 pub mod types;
 pub mod updates;
 pub mod wit;
@@ -40,11 +42,13 @@ use self::loading::cache::Cache;
 use self::registry::Registry;
 use self::registry::ledger::Ledger;
 pub use self::registry::watch::cure as watch_cure;
+use self::rules::Rules;
 use self::sandbox::address_space::AddressSpace;
 use self::sandbox::engine::{Cleaning, Engine};
 use self::sandbox::requests::{self, CompletionRequest};
 use self::sandbox::runtime::Runtime;
 use self::served::Served;
+use self::services::Services;
 use self::types::codec::Reply;
 use self::updates::Updates;
 use self::wit::completions::Suggestions;
@@ -52,6 +56,7 @@ use self::wit::content::Contents;
 use self::wit::input::Stop;
 use self::wit::prompts::Conversation as PromptMessages;
 use crate::config::Config;
+use crate::grants::PluginGrants;
 use crate::state::StateDir;
 
 /// The first scan ends with `plugins.wait` at the latest, and is given so long to be published.
@@ -78,17 +83,18 @@ impl Plugins {
     /// # Errors
     /// When the engine cannot run here, or threads cannot be started.
     pub fn start(
-        config: channel::Receiver<Arc<Config>>,
+        rules: Rules,
+        services: Services,
         state: Option<&StateDir>,
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let runtime = {
-            let pool = &config.borrow().pool;
+            let pool = &rules.config.borrow().pool;
             let cleaning = if pool.scan { Cleaning::Scan } else { Cleaning::Whole };
-            Runtime::new(u32::from(*pool.slots), u32::from(pool.warm), cleaning).map_err(unusable)?
+            Runtime::new(u32::from(*pool.slots), u32::from(pool.warm), cleaning, services).map_err(unusable)?
         };
-        let (plugins, registry) = Self::prepare(config, state, state, runtime)?;
+        let (plugins, registry) = Self::prepare(rules, state, state, runtime)?;
         tracker.spawn(registry.run(stop));
         Ok(plugins)
     }
@@ -105,12 +111,14 @@ impl Plugins {
     /// # Errors
     /// As for [`Plugins::start`].
     pub async fn of_directory(
-        config: Config,
+        (config, grants): (Config, PluginGrants),
+        services: Services,
         state: Option<&StateDir>,
         cache: Option<&StateDir>,
     ) -> anyhow::Result<Self> {
-        let (_sender, config) = channel::channel(Arc::new(config));
-        let (plugins, registry) = Self::prepare(config, state, cache, command_runtime()?)?;
+        let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
+        let rules = Rules::of(&config, &grants);
+        let (plugins, registry) = Self::prepare(rules, state, cache, command_runtime(services)?)?;
         tokio::select! {
             () = plugins.ready() => {}
             () = registry.at_once().run(CancellationToken::new()) => {}
@@ -119,7 +127,7 @@ impl Plugins {
     }
 
     fn prepare(
-        config: channel::Receiver<Arc<Config>>,
+        rules: Rules,
         state: Option<&StateDir>,
         cache: Option<&StateDir>,
         runtime: Runtime,
@@ -127,11 +135,11 @@ impl Plugins {
         let runtime = Arc::new(runtime);
         let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
         let ledger = Ledger::open(state);
-        let patience = config.borrow().plugins.wait.duration().saturating_add(PUBLISHING);
+        let patience = rules.config.borrow().plugins.wait.duration().saturating_add(PUBLISHING);
         let scanned_by = Instant::now().checked_add(patience);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
-        let registry = Registry::new(Arc::clone(&runtime), cache, ledger, config, catalog_sender, ready_sender)?;
+        let registry = Registry::new(Arc::clone(&runtime), cache, ledger, rules, catalog_sender, ready_sender)?;
         Ok((Self { runtime, catalog, ready, scanned_by }, registry))
     }
 
@@ -139,10 +147,15 @@ impl Plugins {
     ///
     /// # Errors
     /// Why the file gives no plugin, or the engine cannot run here.
-    pub fn of_file(config: &Config, cache: Option<&StateDir>, file: &Path) -> anyhow::Result<Self> {
-        let runtime = Arc::new(command_runtime()?);
+    pub fn of_file(
+        (config, grants): (&Config, &PluginGrants),
+        services: Services,
+        cache: Option<&StateDir>,
+        file: &Path,
+    ) -> anyhow::Result<Self> {
+        let runtime = Arc::new(command_runtime(services)?);
         let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
-        let catalog = registry::single_file::catalog_of_file(&runtime, cache.clone(), config, file)?;
+        let catalog = registry::single_file::catalog_of_file(&runtime, cache.clone(), (config, grants), file)?;
         if let Some(cache) = cache {
             cache.sweep(catalog.served().map(|served| &served.plugin.digest));
         }
@@ -253,8 +266,8 @@ impl Plugins {
     }
 }
 
-fn command_runtime() -> anyhow::Result<Runtime> {
-    Runtime::new(COMMAND_SLOTS, 0, Cleaning::Whole).map_err(unusable)
+fn command_runtime(services: Services) -> anyhow::Result<Runtime> {
+    Runtime::new(COMMAND_SLOTS, 0, Cleaning::Whole, services).map_err(unusable)
 }
 
 /// The engine's error, with the system's behind it if there is one.

@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::config::Config;
+use crate::grants::PluginGrants;
 use crate::plugins::Plugins;
+use crate::plugins::services::Services;
 use crate::state::{Secrets, StateDir};
 
 /// Loads plugins for a command.
 pub(super) struct PluginLoader {
     pub(super) config: Config,
+    /// What plugins may touch.
+    pub(super) grants: PluginGrants,
     /// The secrets of the state directory's root key.
     pub(super) secrets: Secrets,
     /// The user's cache directory.
@@ -21,14 +25,16 @@ impl PluginLoader {
     pub(super) async fn load_directory(self) -> Result<Plugins, Failure> {
         require_directory(&self.config)?;
         let (state, cache) = self.directories()?;
-        Plugins::of_directory(self.config, state.as_ref(), cache.as_ref()).await.map_err(Failure::start)
+        Plugins::of_directory((self.config, self.grants), Services::default(), state.as_ref(), cache.as_ref())
+            .await
+            .map_err(Failure::start)
     }
 
     /// Loads the plugin of one file.
     pub(super) fn load_file(&self, file: &Path) -> Result<Plugins, Failure> {
         let (_, cache) = self.directories()?;
         let failed = |error| Failure::failed(format!("{}: {error}", file.display()));
-        Plugins::of_file(&self.config, cache.as_ref(), file).map_err(failed)
+        Plugins::of_file((&self.config, &self.grants), Services::default(), cache.as_ref(), file).map_err(failed)
     }
 
     /// The state directory, and the directory of compiled code.

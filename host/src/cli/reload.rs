@@ -11,16 +11,24 @@ use tokio_util::sync::CancellationToken;
 use super::logging::LogLevel;
 use crate::config::environment::Environment;
 use crate::config::{Config, Invocation, Provider, Setup};
+use crate::grants::PluginGrants;
 
 /// The interval between looks at the files, two calls of `stat` each. Editors, `ConfigMap` mounts and network file
 /// systems replace files in so many ways that polling is simpler than events, and this is soon enough for a person.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What the rest of the server hears of.
+pub(super) struct Published {
+    pub(super) config: watch::Sender<Arc<Config>>,
+    /// With the values of variables, which may change where no key does.
+    pub(super) grants: watch::Sender<Arc<PluginGrants>>,
+}
+
 /// Watches the configuration file and `.env` until `stop`, and publishes every new configuration without problems. One
 /// with problems is logged, and the old one stays in force.
 pub(super) async fn watch(
     invocation: Invocation,
-    config: watch::Sender<Arc<Config>>,
+    published: Published,
     provider: Option<Provider>,
     log: LogLevel,
     stop: CancellationToken,
@@ -38,7 +46,7 @@ pub(super) async fn watch(
             continue;
         }
         match stop.run_until_cancelled(load(invocation.clone())).await {
-            Some(Ok(setup)) => apply(setup, &config, provider.as_ref(), &log),
+            Some(Ok(setup)) => apply(setup, &published, provider.as_ref(), &log),
             Some(Err(problems)) => {
                 for problem in problems.lines() {
                     tracing::error!("configuration not reloaded: {problem}");
@@ -69,8 +77,8 @@ async fn load(invocation: Invocation) -> Result<Setup, String> {
     tokio::task::spawn_blocking(load).await.unwrap_or_else(|failed| Err(failed.to_string()))
 }
 
-fn apply(setup: Setup, config: &watch::Sender<Arc<Config>>, provider: Option<&Provider>, log: &LogLevel) {
-    let old = Arc::clone(&config.borrow());
+fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: &LogLevel) {
+    let old = Arc::clone(&published.config.borrow());
     // Keys that need a restart keep their values, so that the next change is compared with the effective ones.
     let (new, waiting) = old.reloaded(setup.config);
     if !waiting.is_empty() {
@@ -81,14 +89,18 @@ fn apply(setup: Setup, config: &watch::Sender<Arc<Config>>, provider: Option<&Pr
     if setup.provider.as_ref() != provider && waiting.is_empty() {
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
-    if new == *old {
+    let is_granted_alike = **published.grants.borrow() == setup.grants;
+    if new == *old && is_granted_alike {
         return;
     }
     for warning in &setup.warnings {
         tracing::warn!("{warning}");
     }
     log.set(&new.log);
-    config.send_replace(Arc::new(new));
+    if !is_granted_alike {
+        published.grants.send_replace(Arc::new(setup.grants));
+    }
+    published.config.send_replace(Arc::new(new));
     tracing::info!("configuration reloaded");
 }
 

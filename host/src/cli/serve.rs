@@ -21,6 +21,8 @@ use crate::http::{self, App, RenderedPages, Routes};
 use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
+use crate::plugins::rules::Rules;
+use crate::plugins::services::Services;
 use crate::state::StateDir;
 
 #[derive(clap::Args)]
@@ -67,8 +69,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<Self, Failure> {
-        // No capability serves the grants yet; `check` has warned of each.
-        let Setup { config, provider, client_secrets, egress, grants: _, secrets, warnings, effective: _ } = setup;
+        let Setup { config, provider, client_secrets, egress, grants, secrets, warnings, effective: _ } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -92,9 +93,11 @@ impl Server {
         let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
+        let grants_sender = watch::Sender::new(Arc::new(grants));
+        let rules = Rules::of(&config_sender, &grants_sender);
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
-        let login_config = config_receiver.clone();
+        let login_config = config_receiver;
         let login = Login {
             config: login_config,
             provider: provider.clone(),
@@ -107,9 +110,10 @@ impl Server {
             closed: closed.clone(),
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let plugins =
-            Plugins::start(config_receiver, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
-        tasks.spawn(reload::watch(invocation, config_sender, provider, log, draining.clone()));
+        let plugins = Plugins::start(rules, Services::default(), Some(&state), &tasks, draining.clone())
+            .map_err(Failure::at_start)?;
+        let published = reload::Published { config: config_sender, grants: grants_sender };
+        tasks.spawn(reload::watch(invocation, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             rules: auth.rules(),

@@ -31,6 +31,16 @@ pub struct Credentials {
     identity: Option<Identity>,
 }
 
+/// The net follows from the rest.
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |it: &Self| (it.headers.clone(), it.query.clone(), it.identity);
+        parts(self) == parts(other)
+    }
+}
+
+impl Eq for Credentials {}
+
 /// The credentials of one call, a person's token (RFC 6750 §2.1) among them.
 #[derive(Debug, Clone)]
 pub struct Ready(Credentials);

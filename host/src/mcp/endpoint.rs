@@ -479,6 +479,8 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::plugins::rules::Rules;
+    use crate::plugins::services::Services;
     use crate::state::Secrets;
 
     #[tokio::test]
@@ -488,11 +490,12 @@ mod tests {
         let mut config = Config::default();
         config.plugins.dir = scratch.path().join("missing");
         config.plugins.wait = "10ms".parse().unwrap();
-        let (_sender, config) = watch::channel(Arc::new(config));
+        let (config, grants) = (watch::Sender::new(Arc::new(config)), watch::Sender::default());
+        let rules = Rules::of(&config, &grants);
         let stop = CancellationToken::new();
         let _stopped = stop.clone().drop_guard();
         let tracker = TaskTracker::new();
-        let plugins = Plugins::start(config, Some(&state), &tracker, stop.clone()).unwrap();
+        let plugins = Plugins::start(rules, Services::default(), Some(&state), &tracker, stop.clone()).unwrap();
         let endpoint = Endpoint::start(Parameters {
             plugins,
             rules: watch::channel(()).1,

@@ -43,6 +43,7 @@ use super::announcements::List;
 use super::catalog::Catalog;
 use super::loading::cache::Cache;
 use super::loading::loader::Loader;
+use super::rules::Rules;
 use super::sandbox::runtime::Runtime;
 use crate::config::Config;
 
@@ -64,7 +65,7 @@ pub(super) struct Registry {
     runtime: Arc<Runtime>,
     cache: Option<Cache>,
     loader: Arc<Loader>,
-    config: channel::Receiver<Arc<Config>>,
+    rules: Rules,
     ledger: Ledger,
     /// By file name.
     entries: BTreeMap<String, Entry>,
@@ -95,17 +96,17 @@ impl Registry {
         runtime: Arc<Runtime>,
         cache: Option<Cache>,
         ledger: Ledger,
-        config: channel::Receiver<Arc<Config>>,
+        rules: Rules,
         catalog: channel::Sender<Arc<Catalog>>,
         ready: channel::Sender<bool>,
     ) -> std::io::Result<Self> {
         let loader = Arc::new(Loader::new(Arc::clone(&runtime), cache.clone())?);
-        let patience = Some(config.borrow().plugins.wait.duration());
+        let patience = Some(rules.config.borrow().plugins.wait.duration());
         Ok(Self {
             runtime,
             cache,
             loader,
-            config,
+            rules,
             ledger,
             entries: BTreeMap::new(),
             loads: JoinSet::new(),
@@ -173,7 +174,7 @@ impl Registry {
                 () = sleep_until(publish_at) => self.publish(),
                 () = sleep_until(ready_by) => {}
                 () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
-                changed = self.config.changed() => {
+                changed = self.rules.changed() => {
                     if changed.is_err() { break }
                     self.configure();
                     look_at = Instant::now();
@@ -184,7 +185,7 @@ impl Registry {
     }
 
     fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.config.borrow())
+        Arc::clone(&self.rules.config.borrow())
     }
 
     /// Looks at the directory once: starts loads for files that changed. Returns the time until the next one.
@@ -239,7 +240,10 @@ impl Registry {
     /// Starts a load if the file has changed. Returns how long to wait when it is still being written.
     fn look_at(&mut self, found: &PluginFile, watch: &Watch, config: &Config) -> Option<Duration> {
         let is_new = !self.entries.contains_key(&found.file);
-        let entry = self.entries.entry(found.file.clone()).or_insert_with(|| Entry::new(&found.file, config));
+        let entry = self
+            .entries
+            .entry(found.file.clone())
+            .or_insert_with(|| Entry::new(&found.file, config, &self.rules.grants.borrow()));
         if is_new {
             self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         }
@@ -329,14 +333,14 @@ impl Registry {
         (!is_same).then_some(Duration::ZERO)
     }
 
-    /// Applies a changed configuration: switches, limits, prefixes, and files that were too large before.
+    /// Applies changed rules: switches, limits, grants, prefixes, and files that were too large before.
     fn configure(&mut self) {
-        let config = self.config();
+        let (config, grants) = (self.config(), Arc::clone(&self.rules.grants.borrow()));
         let mut renamed = Vec::new();
         let mut set_anew = Vec::new();
         for (file, entry) in &mut self.entries {
             let settings = Arc::clone(&entry.terms().settings);
-            entry.configure(&config);
+            entry.configure(&config, &grants);
             if entry.terms().settings != settings {
                 set_anew.push(file.clone());
             }

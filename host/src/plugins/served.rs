@@ -8,6 +8,8 @@ use super::plugin::Plugin;
 use super::sandbox::gate::Gate;
 use crate::config::Limits;
 use crate::config::names::Scope;
+use crate::grants::Grants;
+use crate::grants::in_force::{CallGrants, InForce};
 
 /// A plugin in force, with the terms under which it is served.
 #[derive(Clone)]
@@ -28,6 +30,11 @@ impl Served {
     pub fn timeout(&self) -> Duration {
         self.terms.limits.timeout.duration()
     }
+
+    /// The grants of a call that begins now.
+    pub(super) fn call_grants(&self) -> CallGrants {
+        CallGrants::new(Arc::clone(&self.terms.grants), Arc::clone(&self.terms.grants_now))
+    }
 }
 
 /// The terms under which a plugin is served: everything about it that is not in its file.
@@ -36,6 +43,10 @@ pub struct Terms {
     pub scopes: Vec<Scope>,
     pub(super) limits: Limits,
     pub(super) settings: Arc<Settings>,
+    /// What it may touch.
+    pub(super) grants: Arc<Grants>,
+    /// The same as it changes. It outlives the terms, for calls that began under them.
+    pub(super) grants_now: Arc<InForce>,
     /// People may be asked to open pages of this machine, on which the server itself is reached.
     pub(super) shows_local_pages: bool,
     /// It outlives the terms, with those who wait in it, unless its size changes.
@@ -48,6 +59,7 @@ impl Terms {
         self.scopes == other.scopes
             && self.limits == other.limits
             && self.settings == other.settings
+            && self.grants == other.grants
             && self.shows_local_pages == other.shows_local_pages
             && Arc::ptr_eq(&self.gate, &other.gate)
     }

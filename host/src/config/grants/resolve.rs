@@ -14,7 +14,7 @@ use crate::grants::credentials::{CredentialError, Credentials, Identity};
 use crate::grants::needs::Needs;
 use crate::grants::rule::{Methods, Rule, ties};
 use crate::grants::scrub::MIN_BYTES;
-use crate::grants::{DirGrant, Grants, HttpGrant, KvGrant, KvOwner as Owner, TcpGrant};
+use crate::grants::{DirGrant, Grants, HttpGrant, KvGrant, KvOwner as Owner, PluginGrants, TcpGrant};
 use crate::secret::Secret;
 
 /// Checks the entries of every plugin, without looking at any variable.
@@ -95,9 +95,9 @@ fn credentials<E>(
 }
 
 /// The grants of every plugin that is not switched off.
-pub(in crate::config) fn resolve(config: &Config, reader: &mut Reader<'_>) -> BTreeMap<PluginName, Grants> {
+pub(in crate::config) fn resolve(config: &Config, reader: &mut Reader<'_>) -> PluginGrants {
     let enabled = config.plugin.iter().filter(|(_, plugin)| plugin.enabled);
-    enabled.map(|(name, plugin)| (name.clone(), grants(name, plugin, reader))).collect()
+    enabled.map(|(name, plugin)| (name.to_string(), grants(name, plugin, reader))).collect()
 }
 
 fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -> Grants {

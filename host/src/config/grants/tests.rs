@@ -1,8 +1,5 @@
 //! Grants as they are written, and what is made of them.
 
-use std::collections::BTreeMap;
-
-use crate::config::names::PluginName;
 use crate::config::problem::{Fault, Problem};
 use crate::config::{Config, Environment, Invocation, Purpose, Setup};
 use crate::grants::address::Reach;
@@ -16,8 +13,7 @@ fn load(text: &str, variables: &[(&str, &str)]) -> Result<Setup, String> {
 }
 
 fn grants(text: &str, variables: &[(&str, &str)]) -> Grants {
-    let mut grants: BTreeMap<PluginName, Grants> = load(text, variables).unwrap().grants;
-    grants.remove("weather").unwrap()
+    load(text, variables).unwrap().grants.of("weather").as_ref().clone()
 }
 
 /// The problems of the lines under `[plugin.weather]`, without their place, which is line 4.

@@ -14,9 +14,11 @@ use super::network::NoNetwork;
 use super::progress::throttle::Throttle;
 use super::stdio::Prints;
 use crate::config::Limits;
+use crate::grants::in_force::CallGrants;
 use crate::plugins::announcements::Announcements;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::sandbox::limiter::Limiter;
+use crate::plugins::services::Services;
 
 /// Resources (streams, pollables, fields) that a guest may hold at once. Real guests hold a few dozen.
 const MAX_RESOURCES: usize = 4096;
@@ -35,6 +37,10 @@ pub(in crate::plugins) struct Surroundings {
     /// Its operator's settings for it.
     pub(in crate::plugins) settings: Arc<Settings>,
     pub(in crate::plugins) announcements: Announcements,
+    /// What it may touch.
+    pub(in crate::plugins) grants: CallGrants,
+    /// What does it.
+    pub(in crate::plugins) services: Arc<Services>,
 }
 
 /// The host's side of one call.
@@ -43,6 +49,8 @@ pub(in crate::plugins) struct Guest {
     pub(super) plugin: Arc<str>,
     pub(super) settings: Arc<Settings>,
     pub(super) announcements: Announcements,
+    pub(super) grants: CallGrants,
+    pub(super) services: Arc<Services>,
     pub(super) conversation: Conversation,
     pub(super) progress: Throttle,
     pub(super) prints: Prints,
@@ -55,7 +63,7 @@ pub(in crate::plugins) struct Guest {
 
 impl Guest {
     pub(in crate::plugins) fn new(surroundings: Surroundings, limits: &Limits, conversation: Conversation) -> Self {
-        let Surroundings { plugin, settings, announcements } = surroundings;
+        let Surroundings { plugin, settings, announcements, grants, services } = surroundings;
         let prints = Prints::new(Arc::clone(&plugin), conversation.caller.clone(), limits.log.bytes());
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
@@ -66,6 +74,8 @@ impl Guest {
             plugin,
             settings,
             announcements,
+            grants,
+            services,
             conversation,
             progress: Throttle::default(),
             prints,

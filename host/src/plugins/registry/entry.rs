@@ -7,6 +7,9 @@ use tokio::task::AbortHandle;
 use super::claims::{RefusedPlugin, claims};
 use super::offer::{ClientName, Foreign, Offer};
 use crate::config::Config;
+use crate::config::names::snake;
+use crate::grants::in_force::InForce;
+use crate::grants::{Grants, PluginGrants};
 use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
 use crate::plugins::names::{self, NameError};
@@ -67,12 +70,14 @@ struct FileFault {
 }
 
 impl Entry {
-    pub(super) fn new(file: &str, config: &Config) -> Self {
+    pub(super) fn new(file: &str, config: &Config, grants: &PluginGrants) -> Self {
         let stem = file.strip_suffix(".wasm").unwrap_or(file);
         let name = names::plugin_name(stem);
         let plugin_name = name.as_ref().map_or(stem, String::as_str);
         let gate = Arc::new(Gate::new(&config.limits(plugin_name)));
-        let terms = Arc::new(terms(config, plugin_name, gate));
+        let grants = grants.of(&snake(plugin_name));
+        let grants_now = Arc::new(InForce::new(Arc::clone(&grants)));
+        let terms = Arc::new(terms(config, plugin_name, grants, grants_now, gate));
         let state = if config.plugin(plugin_name).enabled { EntryState::Idle(None) } else { EntryState::Disabled };
         Self { stamp: None, digest: None, load: None, state, terms, name }
     }
@@ -123,8 +128,8 @@ impl Entry {
         }
     }
 
-    /// Takes over limits and switches. The gate stays, with those who wait in it, unless its size changed.
-    pub(super) fn configure(&mut self, config: &Config) {
+    /// Takes over limits, grants and switches. The gate stays, with those who wait in it, unless its size changed.
+    pub(super) fn configure(&mut self, config: &Config, grants: &PluginGrants) {
         let name = self.plugin_name();
         if !config.plugin(&name).enabled {
             // Others may take its names now. When it is switched on again, it is read anew and asks for them like a
@@ -142,7 +147,9 @@ impl Entry {
         }
         let is_same_gate = (limits.concurrency, limits.queue) == (before.concurrency, before.queue);
         let gate = if is_same_gate { Arc::clone(&self.terms.gate) } else { Arc::new(Gate::new(&limits)) };
-        let terms = terms(config, &name, gate);
+        let grants = grants.of(&snake(&name));
+        self.terms.grants_now.set(Arc::clone(&grants));
+        let terms = terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate);
         if !terms.are_like(&self.terms) {
             self.terms = Arc::new(terms);
         }
@@ -312,13 +319,15 @@ fn names_of(called: &[ClientName]) -> Vec<String> {
 }
 
 /// The configuration of a plugin.
-fn terms(config: &Config, plugin: &str, gate: Arc<Gate>) -> Terms {
+fn terms(config: &Config, plugin: &str, grants: Arc<Grants>, grants_now: Arc<InForce>, gate: Arc<Gate>) -> Terms {
     let table = config.plugin(plugin);
     let settings = table.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
     Terms {
         scopes: table.scopes.clone(),
         limits: config.limits(plugin),
         settings: Arc::new(settings.collect()),
+        grants,
+        grants_now,
         shows_local_pages: config.server.base_url.is_loopback(),
         gate,
     }

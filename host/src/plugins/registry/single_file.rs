@@ -9,6 +9,7 @@ use super::entry::Entry;
 use super::offer::{Names, Offer};
 use super::{directory, job};
 use crate::config::Config;
+use crate::grants::PluginGrants;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::loading::cache::Cache;
 use crate::plugins::loading::compile::Allowance;
@@ -22,12 +23,12 @@ use crate::plugins::sandbox::runtime::Runtime;
 pub(in crate::plugins) fn catalog_of_file(
     runtime: &Arc<Runtime>,
     cache: Option<Cache>,
-    config: &Config,
+    (config, grants): (&Config, &PluginGrants),
     path: &Path,
 ) -> anyhow::Result<Catalog> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (called, misnamed) = directory::required_name(&file);
-    let mut entry = Entry::new(&called, config);
+    let mut entry = Entry::new(&called, config, grants);
     let name = entry.name.clone()?;
     let limits = config.limits(&name);
     let (bytes, stamp) = directory::read(path, *limits.file)?;

@@ -3,16 +3,18 @@
 use std::path::Path;
 
 use super::*;
+use crate::grants::PluginGrants;
 use crate::plugins::sandbox::engine::Cleaning;
+use crate::plugins::services::Services;
 
 const FILE: &str = "greeter.wasm";
 
 fn registry() -> Registry {
-    let runtime = Arc::new(Runtime::new(1, 0, Cleaning::Whole).unwrap());
-    let config = channel::channel(Arc::new(Config::default())).1;
+    let runtime = Arc::new(Runtime::new(1, 0, Cleaning::Whole, Services::default()).unwrap());
+    let rules = Rules::of(&channel::Sender::default(), &channel::Sender::default());
     let (catalog, ready) = (channel::channel(Arc::default()).0, channel::channel(false).0);
-    let mut registry = Registry::new(runtime, None, Ledger::default(), config, catalog, ready).unwrap();
-    registry.entries.insert(FILE.to_owned(), Entry::new(FILE, &Config::default()));
+    let mut registry = Registry::new(runtime, None, Ledger::default(), rules, catalog, ready).unwrap();
+    registry.entries.insert(FILE.to_owned(), Entry::new(FILE, &Config::default(), &PluginGrants::default()));
     registry
 }
 
@@ -44,7 +46,7 @@ async fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
 fn a_name_whose_owner_is_gone_goes_to_the_first_file_in_order() {
     let mut registry = registry();
     let other = "other.wasm";
-    registry.entries.insert(other.to_owned(), Entry::new(other, &Config::default()));
+    registry.entries.insert(other.to_owned(), Entry::new(other, &Config::default(), &PluginGrants::default()));
     let mut owned_by = |owner: &str, files: &[&str]| {
         let holding = BTreeMap::from([(owner.to_owned(), vec!["greet".to_owned()])]);
         registry.ledger.update(&holding, &files.iter().map(|file| (*file).to_owned()).collect());

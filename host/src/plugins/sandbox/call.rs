@@ -176,6 +176,8 @@ async fn run<W: Work>(
             plugin: Arc::clone(&served.plugin.name),
             settings: Arc::clone(&served.terms.settings),
             announcements: runtime.announcements.clone(),
+            grants: served.call_grants(),
+            services: Arc::clone(&runtime.services),
         },
         owner: Owner::of(served, conversation.caller.as_deref()),
         warm: runtime.warm.clone(),

@@ -13,6 +13,7 @@ use super::warm::Warm;
 use crate::plugins::announcements::Announcements;
 use crate::plugins::imports::guest::Guest;
 use crate::plugins::imports::linker;
+use crate::plugins::services::Services;
 
 /// The engine, and all that calls share.
 pub struct Runtime {
@@ -26,6 +27,7 @@ pub struct Runtime {
     /// Instances that are kept for further calls.
     pub(in crate::plugins) warm: Warm,
     pub(in crate::plugins) announcements: Announcements,
+    pub(in crate::plugins) services: Arc<Services>,
 }
 
 impl Runtime {
@@ -35,7 +37,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When the processor or the system cannot run WebAssembly code as configured, or no thread can be started.
-    pub fn new(slots: u32, warm: u32, cleaning: Cleaning) -> wasmtime::Result<Self> {
+    pub fn new(slots: u32, warm: u32, cleaning: Cleaning, services: Services) -> wasmtime::Result<Self> {
         let space = AddressSpace::of(slots.saturating_add(warm));
         if space.is_too_small() {
             return Err(wasmtime::Error::msg(space.to_string()));
@@ -53,6 +55,7 @@ impl Runtime {
             arguments: ArgumentMemory::new(),
             warm: Warm::new(warm as usize),
             announcements: Announcements::default(),
+            services: Arc::new(services),
         })
     }
 }

@@ -88,6 +88,8 @@ mod tests {
     use crate::plugins::Plugins;
     use crate::plugins::conversation::Conversation;
     use crate::plugins::imports::guest::Surroundings;
+    use crate::plugins::rules::Rules;
+    use crate::plugins::services::Services;
     use crate::plugins::types::docs::WIT_SECTION;
     use crate::plugins::types::docs::tests::component;
 
@@ -100,10 +102,11 @@ mod tests {
         let mut config = Config::default();
         config.plugins.dir = dir.path().to_owned();
         config.plugins.rescan = "20ms".parse().unwrap();
-        let (_sender, config) = watch::channel(Arc::new(config));
+        let (config, grants) = (watch::Sender::new(Arc::new(config)), watch::Sender::default());
+        let rules = Rules::of(&config, &grants);
         let stop = CancellationToken::new();
         let _stopped = stop.clone().drop_guard();
-        let plugins = Plugins::start(config, None, &TaskTracker::new(), stop).unwrap();
+        let plugins = Plugins::start(rules, Services::default(), None, &TaskTracker::new(), stop).unwrap();
         plugins.ready().await;
         let warm = &plugins.runtime.warm;
         warm.put(owner(&plugins), live(&plugins).await);
@@ -129,6 +132,8 @@ mod tests {
             plugin: Arc::clone(&served.plugin.name),
             settings: Arc::clone(&served.terms.settings),
             announcements: plugins.runtime.announcements.clone(),
+            grants: served.call_grants(),
+            services: Arc::default(),
         };
         let guest = Guest::new(surroundings, &served.terms.limits, Conversation::default());
         let mut store = Store::new(plugins.runtime.engine.wasm(), guest);

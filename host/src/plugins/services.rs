@@ -1,0 +1,7 @@
+//! What the host provides to plugins that were granted it: made once, by whoever starts them, and shared by all calls.
+//!
+//! Each is of a room of its own that knows nothing of plugins; `imports` puts it behind a guest's imports.
+
+/// Everything of it. Without any, what is granted fails like what is not.
+#[derive(Clone, Debug, Default)]
+pub struct Services {}
