@@ -21,8 +21,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     for unknown in unknown::in_directory(&loader.config) {
         output::warning(&unknown.to_string());
     }
+    let config = loader.config.clone();
     let plugins = runtime()?.block_on(loader.load_directory())?;
     let catalog = plugins.catalog();
+    for unknown in unknown::tools_in_catalog(&config, &catalog) {
+        output::warning(&unknown.to_string());
+    }
     if arguments.json {
         output::json(
             &json!({ "tools": tools(&catalog), "plugins": catalog.plugins().iter().map(status).collect::<Vec<_>>() }),

@@ -21,7 +21,7 @@ use crate::http::{self, App, RenderedPages, Routes};
 use crate::kv::Kv;
 use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
-use crate::plugins::registry::unknown;
+use crate::plugins::registry::unknown::{self, UnknownTable};
 use crate::plugins::rules::Rules;
 use crate::plugins::services::Services;
 use crate::state::StateDir;
@@ -114,6 +114,7 @@ impl Server {
         let services = Services { kv: Some(Kv::of(&state, &tasks, closed.clone())) };
         let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone())
             .map_err(Failure::at_start)?;
+        tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
         let published = reload::Published { config: config_sender, grants: grants_sender };
         tasks.spawn(reload::watch(invocation, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
@@ -202,12 +203,38 @@ async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop:
         let current = Arc::clone(&config.borrow_and_update());
         let looked = tokio::task::spawn_blocking(move || unknown::in_directory(&current));
         let Ok(found) = looked.await else { return };
-        found.iter().filter(|unknown| !said.contains(*unknown)).for_each(|unknown| tracing::warn!("{unknown}"));
-        said = found;
+        warn_of_new(&mut said, found);
         if !matches!(stop.run_until_cancelled(config.changed()).await, Some(Ok(()))) {
             return;
         }
     }
+}
+
+/// The same for tools of plugins that are served.
+async fn warn_of_unknown_tools(mut config: watch::Receiver<Arc<Config>>, plugins: Plugins, stop: CancellationToken) {
+    let mut catalog = plugins.changes();
+    let mut said = Vec::new();
+    if stop.run_until_cancelled(plugins.ready()).await.is_none() {
+        return;
+    }
+    loop {
+        let (config_now, catalog_now) =
+            (Arc::clone(&config.borrow_and_update()), Arc::clone(&catalog.borrow_and_update()));
+        warn_of_new(&mut said, unknown::tools_in_catalog(&config_now, &catalog_now));
+        let changed = tokio::select! {
+            () = stop.cancelled() => return,
+            changed = config.changed() => changed,
+            changed = catalog.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
+}
+
+fn warn_of_new(said: &mut Vec<UnknownTable>, found: Vec<UnknownTable>) {
+    found.iter().filter(|unknown| !said.contains(*unknown)).for_each(|unknown| tracing::warn!("{unknown}"));
+    *said = found;
 }
 
 /// The signals that mean stop.

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::announcements::List;
 use super::plugin::{self, Digest, Function, FunctionKind, ListedTool, MAX_URI_BYTES};
+use super::rates::Bucket;
 use super::sandbox::values::HeavyFlag;
 use super::served::Served;
 use super::types::shape::ResultShape;
@@ -48,6 +49,8 @@ pub struct Tool {
     pub served: Served,
     pub(super) function_index: usize,
     pub(super) is_heavy: HeavyFlag,
+    /// The calls that each person may make of it, beside those of its plugin.
+    pub(super) rate: Option<Arc<Bucket>>,
 }
 
 /// A prompt that can be filled in.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::imports::guest::Settings;
 use super::plugin::Plugin;
+use super::rates::Rates;
 use super::sandbox::gate::Gate;
 use crate::config::Limits;
 use crate::config::names::Scope;
@@ -51,6 +52,8 @@ pub struct Terms {
     pub(super) shows_local_pages: bool,
     /// It outlives the terms, with those who wait in it, unless its size changes.
     pub(super) gate: Arc<Gate>,
+    /// The calls that each person may make. What was counted outlives the terms.
+    pub(super) rates: Rates,
 }
 
 impl Terms {
@@ -62,5 +65,6 @@ impl Terms {
             && self.grants == other.grants
             && self.shows_local_pages == other.shows_local_pages
             && Arc::ptr_eq(&self.gate, &other.gate)
+            && self.rates.are_like(&other.rates)
     }
 }

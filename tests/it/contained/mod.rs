@@ -2,9 +2,11 @@
 
 mod budget;
 mod cancelled;
+mod cpu;
 mod grants;
 mod limits;
 mod neighbours;
+mod rates;
 mod runtimes;
 mod stacks;
 mod values;

@@ -181,14 +181,26 @@ fn what_is_not_served_is_said() {
 }
 
 #[test]
-fn a_bound_that_nothing_holds_is_a_problem() {
-    let not_enforced = "is not enforced by this release; leave it out, or write \"unlimited\"";
-    check("rate = '60/min'", &[&format!("rate: {not_enforced}")]);
-    check("cpu = '200ms'", &[&format!("cpu: {not_enforced}")]);
+fn bounds_stand_for_all_plugins_for_one_and_for_one_tool() {
+    check("rate = '60/min'\ncpu = '200ms'\n[limits]\nrate = '1/s'\ncpu = '1m'", &[]);
     check("rate = 'unlimited'\ncpu = 'unlimited'\nhttp_requests = 20\nhttp_bytes = '1MiB'\nconnections = 2", &[]);
+    check("[limits]\nhttp_requests = 0\nhttp_bytes = '0B'\nconnections = 0", &[]);
+    let text =
+        "rate = '60/min'\n[plugin.weather.tool.get-forecast]\nrate = '2/min'\n[limits]\ncpu = '1s'\nhttp_requests = 7";
+    let config = load(text, &[]).unwrap().config;
+    let weather = config.limits("weather");
+    assert_eq!((weather.rate.to_string(), weather.cpu.to_string()), ("60/min".to_owned(), "1s".to_owned()));
+    assert_eq!(u32::from(weather.http_requests), 7);
+    assert_eq!(config.limits("other").rate.get(), None);
+    assert_eq!(config.plugin("weather").tool["get_forecast"].rate.to_string(), "2/min");
+    let none = "must be more than zero; \"unlimited\" is for no bound";
+    check("cpu = '0s'", &[&format!("cpu: {none}")]);
+    check(
+        "tool.a.rate = '0/s'",
+        &[r#"tool.a.rate: "0/s": the number of calls must be between 1 and 1000000; or "unlimited""#],
+    );
+    check("tool.'a/b'.rate = '1/s'", &["tool.\"a/b\": only letters, digits, `_` and `-` may be used"]);
     check("rate = '60'", &[r#"rate: "60": expected a rate such as "60/min"; or "unlimited""#]);
-    let of_all = load("[limits]\nrate = '1/s'", &[]).unwrap_err();
-    assert_eq!(of_all, format!("tinymcp.toml:5: limits.rate: {not_enforced}"));
 }
 
 #[test]
