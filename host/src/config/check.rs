@@ -95,8 +95,6 @@ fn what_is_not_served_is_said(config: &Config, reader: &mut Reader<'_>) {
             ("tcp", !plugin.tcp.is_empty()),
             ("dirs", !plugin.dirs.is_empty()),
             ("kv", plugin.kv.is_some()),
-            ("env", !plugin.env.is_empty()),
-            ("secrets", !plugin.secrets.is_empty()),
         ];
         not_served.extend(grants.map(|(key, is_set)| (plugin_key(name, key), is_set)));
         let (rate, cpu) = (plugin.limits.rate.and_then(Bound::get), plugin.limits.cpu.and_then(Bound::get));

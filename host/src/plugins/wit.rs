@@ -23,4 +23,4 @@ mod generated {
 }
 
 pub use self::generated::exports::tinymcp::plugin::{completions, prompts, resources, tools};
-pub use self::generated::tinymcp::plugin::{caller, changes, content, input, log, progress, settings};
+pub use self::generated::tinymcp::plugin::{caller, changes, content, input, log, progress, secrets, settings};
