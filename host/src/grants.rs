@@ -55,7 +55,7 @@ pub struct Grants {
     /// Sockets.
     pub tcp: Vec<TcpGrant>,
     /// Secrets that the plugin may read, by name.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: BTreeMap<String, SecretGrant>,
     /// Variables of its environment.
     pub env: BTreeMap<String, Secret>,
     /// State that it keeps.
@@ -89,6 +89,15 @@ pub struct TcpGrant {
     pub to: Endpoint,
     /// True if the host may have a private address.
     pub is_private: bool,
+}
+
+/// One entry of `secrets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretGrant {
+    /// The secret.
+    pub value: Secret,
+    /// True if it is a value of the plugin's configuration too.
+    pub in_config: bool,
 }
 
 /// State that a plugin keeps.
@@ -160,8 +169,27 @@ impl Grants {
 
     /// A secret of this name. One that is not granted and one that is not declared are not there.
     pub fn secret(&self, name: &str) -> Option<&Secret> {
+        self.secret_grant(name).map(|grant| &grant.value)
+    }
+
+    /// A secret of this name that is a value of the plugin's configuration.
+    pub fn config_secret(&self, name: &str) -> Option<&Secret> {
+        self.secret_grant(name).filter(|grant| grant.in_config).map(|grant| &grant.value)
+    }
+
+    fn secret_grant(&self, name: &str) -> Option<&SecretGrant> {
         let is_it = |need: &Need| matches!(need, Need::Secret(declared) if declared == name);
         self.secrets.get(name).filter(|_| self.needs.allow(is_it))
+    }
+
+    /// The same without the values of `secrets` and `env`, for work that nobody has asked for and whose outcome everybody
+    /// sees: making lists. An `env` may hold a secret as well as a time zone, and nobody can tell which.
+    #[must_use]
+    pub fn without_values(self: &Arc<Self>) -> Arc<Self> {
+        if self.secrets.is_empty() && self.env.is_empty() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self { secrets: BTreeMap::new(), env: BTreeMap::new(), ..Self::clone(self) })
     }
 
     /// The environment.

@@ -8,7 +8,7 @@ use super::document::{Node, Table, Value};
 use super::egress::proxy::EgressProxy;
 use super::environment::Environment;
 use super::free::Free;
-use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, Short, TcpEntry};
+use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, SecretEntry, Short, TcpEntry};
 use super::key::Key;
 use super::names::{
     GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, ToolName, UnknownClients,
@@ -260,8 +260,9 @@ table! {
         kv: Option<Kv>,
         /// Variables of its environment.
         env: BTreeMap<EnvName, Template> = {},
-        /// Values that it may ask for by name, and that are shown nowhere.
-        secrets: BTreeMap<String, Template> = {},
+        /// Values that it may ask for by name, and that are shown nowhere: `"${NAME}"`, or a table for one that is also a
+        /// value of its configuration.
+        secrets: BTreeMap<String, Short<SecretEntry>> = {},
         /// Values that it may ask for by name: strings as they are, anything else as JSON.
         settings: BTreeMap<String, Free> = {},
         /// Settings of single tools, by the name of the tool's function.

@@ -8,15 +8,17 @@ fn target(host: &str) -> Target {
 
 fn grants(declarations: &[&str]) -> Grants {
     let http = |to: &str| HttpGrant { rule: Rule::to(to.parse().unwrap()), credentials: Credentials::default() };
-    let secret = |name: &str| (name.to_owned(), Secret::new("hunter2".to_owned()));
+    let value = || Secret::new("hunter2".to_owned());
+    let secret = |name: &str, in_config| (name.to_owned(), SecretGrant { value: value(), in_config });
+    let variable = |name: &str| (name.to_owned(), value());
     let dir =
         |guest: &str| DirGrant { host: "/srv".into(), guest: guest.into(), is_writable: false, quota_bytes: None };
     let tcp = |to: &str| TcpGrant { to: to.parse().unwrap(), is_private: false };
     Grants {
         http: vec![http("https://a.example"), http("https://b.example")],
         tcp: vec![tcp("a.example:5432"), tcp("a.example:5433")],
-        secrets: BTreeMap::from([secret("A"), secret("B")]),
-        env: BTreeMap::from([secret("A"), secret("B")]),
+        secrets: BTreeMap::from([secret("A", false), secret("B", true)]),
+        env: BTreeMap::from([variable("A"), variable("B")]),
         kv: Some(KvGrant { quota_bytes: 1, per: KvOwner::Plugin }),
         dirs: vec![dir("/a"), dir("/b")],
         needs: Needs::read(declarations.iter().copied()).0,
@@ -58,6 +60,24 @@ fn a_component_has_what_is_granted_and_declared() {
     assert_eq!(had(&Grants::default()), "");
     let nothing = Grants { needs: Needs::read(["kv", "http https://a.example"]).0, ..Grants::default() };
     assert_eq!(had(&nothing), "");
+}
+
+#[test]
+fn a_secret_is_configuration_where_that_is_said() {
+    let all = grants(&[]);
+    assert!(all.config_secret("A").is_none() && all.config_secret("B").is_some() && all.config_secret("C").is_none());
+    let narrow = grants(&["secret A"]);
+    assert!(narrow.config_secret("B").is_none());
+}
+
+#[test]
+fn lists_are_made_without_values() {
+    let all = Arc::new(grants(&[]));
+    let expected = "https://a.example, https://b.example, a.example:5432, a.example:5433, kv, /a, /b";
+    assert_eq!(had(&all.without_values()), expected);
+    assert_eq!(had(&Arc::new(grants(&["secret A"])).without_values()), "");
+    let plain = Arc::new(Grants { secrets: BTreeMap::new(), env: BTreeMap::new(), ..grants(&[]) });
+    assert!(Arc::ptr_eq(&plain, &plain.without_values()));
 }
 
 #[test]

@@ -5,12 +5,14 @@
 
 mod caller;
 mod changes;
+mod config;
 pub(super) mod guest;
 mod input;
 mod kv;
 mod log;
 mod network;
 mod progress;
+mod secrets;
 mod settings;
 mod stdio;
 mod wasi;
@@ -39,6 +41,7 @@ const CAPABILITIES: [Capability; 7] = [
     Capability { name: "kv", talks: false, link: kv::link },
     Capability { name: "log", talks: true, link: log::link },
     Capability { name: "progress", talks: true, link: progress::link },
+    Capability { name: "secrets", talks: false, link: secrets::link },
     Capability { name: "settings", talks: false, link: settings::link },
 ];
 
@@ -61,8 +64,10 @@ pub enum Provision {
     Harmless,
     /// Standard output and error: lines of the log.
     Log,
-    /// There is no environment and there are no arguments.
-    NoEnvironment,
+    /// The variables of `env`. There are no arguments.
+    Environment,
+    /// Settings, and secrets that are said to be configuration.
+    Config,
     /// There are no directories.
     NoFiles,
     /// An interface of `tinymcp:plugin`.
@@ -82,13 +87,16 @@ impl Provision {
             let is_known = is_ours(name, TYPES) || capability(name).is_some();
             return if is_known { Self::Plugin } else { Self::Unknown };
         }
+        if config::is_served(name) {
+            return Self::Config;
+        }
         let interface = name.strip_prefix("wasi:").and_then(|rest| rest.split_once("@0.2."));
         let Some((package, interface)) = interface.and_then(|(path, _)| path.split_once('/')) else {
             return Self::Unknown;
         };
         match (package, interface) {
             ("cli", "stdout" | "stderr") => Self::Log,
-            ("cli", "environment") => Self::NoEnvironment,
+            ("cli", "environment") => Self::Environment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
             ("filesystem", _) => Self::NoFiles,
             ("http" | "sockets", _) => Self::NoNetwork,
@@ -101,7 +109,8 @@ impl Provision {
         match self {
             Self::Harmless => "provided",
             Self::Log => "goes to the log",
-            Self::NoEnvironment => "empty",
+            Self::Environment => "the variables that `env` grants",
+            Self::Config => "`settings`, and the secrets that are granted with `config = true`",
             Self::NoFiles => "not granted: no directories",
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
@@ -133,6 +142,7 @@ pub(super) fn talks(import: &str) -> bool {
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
+    config::link(&mut linker)?;
     CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
     Ok(linker)
 }
@@ -143,10 +153,10 @@ mod tests {
 
     #[test]
     fn interfaces_of_wasi_0_2_are_provided() {
-        for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10"] {
+        for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10", "wasi:config/store@0.2.0-rc.1"] {
             assert_ne!(Provision::of(provided), Provision::Unknown, "{provided}");
         }
-        for unknown in ["wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"] {
+        for unknown in ["wasi:config/store@0.2.0", "wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"] {
             assert_eq!(Provision::of(unknown), Provision::Unknown, "{unknown}");
         }
     }

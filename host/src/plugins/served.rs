@@ -11,6 +11,7 @@ use crate::config::Limits;
 use crate::config::names::Scope;
 use crate::grants::Grants;
 use crate::grants::in_force::{CallGrants, InForce};
+use crate::principal::Principal;
 
 /// A plugin in force, with the terms under which it is served.
 #[derive(Clone)]
@@ -32,9 +33,12 @@ impl Served {
         self.terms.limits.timeout.duration()
     }
 
-    /// The grants of a call that begins now.
-    pub(super) fn call_grants(&self) -> CallGrants {
-        CallGrants::new(Arc::clone(&self.terms.grants), Arc::clone(&self.terms.grants_now))
+    /// The grants of a call that begins now. Without a caller, lists are made: what is in them is for everybody, so they
+    /// are made without the values that the plugin alone may know.
+    pub(super) fn call_grants(&self, caller: Option<&Principal>) -> CallGrants {
+        let granted = &self.terms.grants;
+        let began = if caller.is_some() { Arc::clone(granted) } else { granted.without_values() };
+        CallGrants::new(began, Arc::clone(&self.terms.grants_now))
     }
 }
 

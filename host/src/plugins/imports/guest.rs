@@ -1,7 +1,8 @@
 //! The host's side of a guest: the data behind its imports.
 //!
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
-//! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network.
+//! calls. It holds no arguments, no files, no sockets and no way to reach the network, and of values and variables those
+//! that are granted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -190,7 +190,7 @@ async fn run<W: Work>(
             plugin: Arc::clone(&served.plugin.name),
             settings: Arc::clone(&served.terms.settings),
             announcements: runtime.announcements.clone(),
-            grants: served.call_grants(),
+            grants: served.call_grants(conversation.caller.as_deref()),
             services: Arc::clone(&runtime.services),
         },
         owner: Owner::of(served, conversation.caller.as_deref()),
