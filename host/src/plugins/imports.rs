@@ -34,7 +34,7 @@ struct Capability {
     link: fn(&mut Linker<Guest>) -> wasmtime::Result<()>,
 }
 
-const CAPABILITIES: [Capability; 7] = [
+const CAPABILITIES: [Capability; 8] = [
     Capability { name: "caller", talks: false, link: caller::link },
     Capability { name: "changes", talks: true, link: changes::link },
     Capability { name: "input", talks: true, link: input::link },
