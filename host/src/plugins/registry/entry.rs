@@ -149,9 +149,11 @@ impl Entry {
         let gate = if is_same_gate { Arc::clone(&self.terms.gate) } else { Arc::new(Gate::new(&limits)) };
         let grants = grants.of(&snake(&name));
         self.terms.grants_now.set(Arc::clone(&grants));
-        let terms = terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate);
+        let terms = Arc::new(terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate));
+        let needs = self.offer().map(|offer| offer.plugin.needs.clone()).unwrap_or_default();
+        let terms = terms.of_needs(&needs);
         if !terms.are_like(&self.terms) {
-            self.terms = Arc::new(terms);
+            self.terms = terms;
         }
     }
 
@@ -200,6 +202,7 @@ impl Entry {
     pub(super) fn serve(&mut self, offer: Offer) {
         let waited = self.refused().is_some_and(|refused| Arc::ptr_eq(&refused.plugin, &offer.plugin));
         let fault = self.take_fault().filter(|_| !waited && !self.is_of_file(&offer.plugin));
+        self.terms = self.terms.of_needs(&offer.plugin.needs);
         self.state = EntryState::Serving(offer, fault);
     }
 
