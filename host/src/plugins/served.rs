@@ -33,6 +33,11 @@ impl Served {
         self.terms.limits.timeout.duration()
     }
 
+    /// What it may touch: granted by the operator, and declared by the component.
+    pub fn grants(&self) -> Arc<Grants> {
+        Arc::clone(&self.terms.grants)
+    }
+
     /// The grants of a call that begins now. Without a caller, lists are made: what is in them is for everybody, so they
     /// are made without the values that the plugin alone may know.
     pub(super) fn call_grants(&self, caller: Option<&Principal>) -> CallGrants {

@@ -6,6 +6,7 @@ use tokio::task::AbortHandle;
 
 use super::claims::{RefusedPlugin, claims};
 use super::offer::{ClientName, Foreign, Offer};
+use super::versions::Change;
 use crate::config::Config;
 use crate::config::names::snake;
 use crate::grants::in_force::InForce;
@@ -157,6 +158,39 @@ impl Entry {
         }
     }
 
+    /// Says in the log what its plugin is granted, by name.
+    pub(super) fn tell_grants(&self) {
+        let name = self.plugin_name();
+        match self.terms.grants.in_words() {
+            words if words.is_empty() => tracing::info!(plugin = name, "plugin `{name}` is granted nothing"),
+            words => tracing::info!(plugin = name, "plugin `{name}` is granted {}", words.join("; ")),
+        }
+    }
+
+    /// Says in the log what a version takes over from the one before it.
+    pub(super) fn tell_change(&self, Change { before, widened }: &Change) {
+        let Some(offer) = self.offer() else { return };
+        let (name, grants, digest) = (self.plugin_name(), &self.terms.grants, &offer.plugin.digest);
+        let entrusted = grants.entrusted();
+        if !entrusted.is_empty() {
+            tracing::warn!(
+                plugin = name,
+                %digest,
+                before,
+                "another version of plugin `{name}` inherits {}: nothing says which file may have that",
+                entrusted.join("; ")
+            );
+        }
+        if let Some(widened) = widened.as_ref().filter(|_| !grants.are_none()) {
+            tracing::warn!(
+                plugin = name,
+                %digest,
+                before,
+                "another version of plugin `{name}` declares to need more than the one before, and may have, as far as it is granted: {widened}"
+            );
+        }
+    }
+
     /// True if it serves the plugin of this name.
     pub(super) fn is_serving(&self, name: &str) -> bool {
         self.offer().is_some_and(|offer| *offer.plugin.name == *name)
@@ -295,6 +329,9 @@ impl Entry {
             let templates = offer.own_templates().map(template);
             Serving {
                 digest: plugin.digest,
+                needs: plugin.needs.clone(),
+                granted: self.terms.grants.in_words(),
+                widened: offer.widened.clone().filter(|_| !self.terms.grants.are_none()),
                 since: offer.since,
                 tools: sorted(names_of(&offer.names.tools)),
                 prompts: sorted(names_of(&offer.names.prompts)),

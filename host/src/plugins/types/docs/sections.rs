@@ -51,6 +51,7 @@ impl<'a> Sections<'a> {
                     // Of several lines, some of them.
                     let words: Vec<&str> = error.message().split_whitespace().collect();
                     found.warnings.push(format!("documentation read in part: {}", escape(&words.join(" "))));
+                    found.has_lost_needs |= declares(component);
                     break;
                 }
             }
