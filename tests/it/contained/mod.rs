@@ -4,6 +4,8 @@ mod budget;
 mod cancelled;
 mod grants;
 mod limits;
+mod names;
+mod needs;
 mod neighbours;
 mod runtimes;
 mod stacks;

@@ -23,9 +23,7 @@ pub(super) fn read(sections: &Sections<'_>) -> (Needs, Vec<String>) {
             declarations.extend(tags::needs(comment).map(str::to_owned));
         }
     }
-    if sections.texts.is_empty()
-        && let Some(docs) = sections.package_docs.and_then(package::json)
-    {
+    if let Some(docs) = sections.package_docs.and_then(package::json) {
         of_strings(&docs, &mut declarations);
     }
     let lines = sections.needs.iter().flat_map(|text| text.lines()).map(str::trim).filter(|line| !line.is_empty());
