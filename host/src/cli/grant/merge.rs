@@ -60,12 +60,20 @@ fn add_entries(table: &mut dyn TableLike, key: &str, entries: &Array) -> Option<
 
 /// Adds values to a table, but for those that it has.
 fn add_values(table: &mut dyn TableLike, key: &str, values: &dyn TableLike) -> Option<()> {
-    let there = table.entry(key).or_insert_with(|| Item::Value(InlineTable::new().into())).as_table_like_mut()?;
-    for (name, value) in values.iter() {
-        let value = value.as_value()?.clone().decorated(" ", "");
-        if !there.contains_key(name) {
-            there.insert(name, Item::Value(value));
+    let there = table.entry(key).or_insert_with(|| Item::Value(InlineTable::new().into()));
+    for (name, value) in values.iter().filter_map(|(name, value)| Some((name, value.as_value()?))) {
+        if there.as_table_like()?.contains_key(name) {
+            continue;
         }
+        // The space before the brace goes behind what is last.
+        if let Some((_, last)) = there.as_inline_table_mut().and_then(|table| table.iter_mut().last())
+            && last.decor().suffix().is_some_and(|suffix| suffix.as_str() == Some(" "))
+        {
+            last.decor_mut().set_suffix("");
+        }
+        let mut value = value.clone();
+        value.decor_mut().clear();
+        there.as_table_like_mut()?.insert(name, Item::Value(value));
     }
     Some(())
 }
