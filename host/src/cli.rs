@@ -6,6 +6,7 @@ mod check;
 mod connect;
 mod dev;
 mod doctor;
+mod grant;
 mod inspect;
 mod list;
 mod logging;
@@ -50,6 +51,9 @@ enum Command {
     /// Show the tools and imports of a component, and warnings for its author
     #[command(after_help = "Example:\n  tinymcp inspect plugins/hello.wasm")]
     Inspect(inspect::Arguments),
+    /// Print the lines that grant a plugin what it declares to need
+    #[command(after_help = "Example:\n  tinymcp grant weather --write")]
+    Grant(grant::Arguments),
     /// Call one tool here, as the server would
     #[command(
         after_help = "Example:\n  tinymcp call add '{\"a\": 2, \"b\": 3}'\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'"
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Build(arguments) => build::run(arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Grant(arguments) => grant::run(arguments),
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Check(arguments) => check::run(arguments),

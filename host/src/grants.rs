@@ -8,7 +8,7 @@
 //!   sees; `scrub` finds it in answers.
 //! - `needs`: what a component declares, which can only narrow. `snippet`: the lines that would grant something, for the
 //!   operator alone.
-//! - `in_force`: the grants of now, beside those that a call began with.
+//! - `words`: grants as operators read them. `in_force`: the grants of now, beside those that a call began with.
 //!
 //! `docs/grants.md` has the rules in words.
 
@@ -30,6 +30,7 @@ pub mod scheme;
 pub mod scrub;
 pub mod snippet;
 pub mod target;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -142,6 +143,11 @@ impl FromIterator<(String, Grants)> for PluginGrants {
 }
 
 impl PluginGrants {
+    /// Those of each plugin that is named, by its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Grants)> {
+        self.0.iter().map(|(name, grants)| (name.as_str(), &**grants))
+    }
+
     /// Those of one plugin.
     pub fn of(&self, plugin: &str) -> Arc<Grants> {
         self.0.get(plugin).cloned().unwrap_or_default()
@@ -213,9 +219,7 @@ impl Grants {
     /// True for grants that a component in the same file inherits with all that was entrusted to the one before: a pin
     /// says which may.
     pub fn are_worth_a_pin(&self) -> bool {
-        let has_credentials = self.http.iter().any(|grant| !grant.credentials.is_none());
-        let is_writable = self.dirs.iter().any(|dir| dir.is_writable);
-        has_credentials || !self.secrets.is_empty() || self.kv.is_some() || is_writable
+        !self.entrusted().is_empty()
     }
 }
 

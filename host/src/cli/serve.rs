@@ -70,7 +70,8 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<Self, Failure> {
-        let Setup { config, provider, client_secrets, egress, grants, secrets, warnings, effective: _ } = setup;
+        let Setup { config, provider, client_secrets, egress, grants, secrets, value_files, warnings, effective: _ } =
+            setup;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -116,7 +117,7 @@ impl Server {
             .map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
         let published = reload::Published { config: config_sender, grants: grants_sender };
-        tasks.spawn(reload::watch(invocation, published, provider, log, draining.clone()));
+        tasks.spawn(reload::watch(invocation, value_files, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             rules: auth.rules(),

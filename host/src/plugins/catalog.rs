@@ -13,6 +13,7 @@ use super::rates::Bucket;
 use super::sandbox::values::HeavyFlag;
 use super::served::Served;
 use super::types::shape::ResultShape;
+use crate::grants::needs::Needs;
 
 /// The offers of all plugins, and the state of each file.
 #[derive(Default)]
@@ -114,6 +115,12 @@ pub struct PluginStatus {
 pub struct Serving {
     /// The file that it was loaded from.
     pub digest: Digest,
+    /// What it declares to need.
+    pub needs: Needs,
+    /// What is granted and declared, a phrase each.
+    pub granted: Vec<String>,
+    /// What it declares that the version before it could not have, in words.
+    pub widened: Option<String>,
     /// The time at which it was loaded.
     pub since: SystemTime,
     /// Its tools' names.

@@ -156,7 +156,9 @@ mod tests {
         for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10", "wasi:config/store@0.2.0-rc.1"] {
             assert_ne!(Provision::of(provided), Provision::Unknown, "{provided}");
         }
-        for unknown in ["wasi:config/store@0.2.0", "wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"] {
+        for unknown in
+            ["wasi:config/store@0.2.0", "wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"]
+        {
             assert_eq!(Provision::of(unknown), Provision::Unknown, "{unknown}");
         }
     }

@@ -5,6 +5,8 @@ mod cancelled;
 mod cpu;
 mod grants;
 mod limits;
+mod names;
+mod needs;
 mod neighbours;
 mod rates;
 mod runtimes;

@@ -6,6 +6,7 @@ use tokio::task::AbortHandle;
 
 use super::claims::{RefusedPlugin, claims};
 use super::offer::{ClientName, Foreign, Offer};
+use super::versions::Change;
 use crate::config::Config;
 use crate::config::names::snake;
 use crate::grants::in_force::InForce;
@@ -153,9 +154,44 @@ impl Entry {
         let grants = grants.of(&snake(&name));
         self.terms.grants_now.set(Arc::clone(&grants));
         let rates = rates(config, &name, &self.terms.rates);
-        let terms = terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate, rates);
+        let terms = Arc::new(terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate, rates));
+        let needs = self.offer().map(|offer| offer.plugin.needs.clone()).unwrap_or_default();
+        let terms = terms.of_needs(&needs);
         if !terms.are_like(&self.terms) {
-            self.terms = Arc::new(terms);
+            self.terms = terms;
+        }
+    }
+
+    /// Says in the log what its plugin is granted, by name.
+    pub(super) fn tell_grants(&self) {
+        let name = self.plugin_name();
+        match self.terms.grants.in_words() {
+            words if words.is_empty() => tracing::info!(plugin = name, "plugin `{name}` is granted nothing"),
+            words => tracing::info!(plugin = name, "plugin `{name}` is granted {}", words.join("; ")),
+        }
+    }
+
+    /// Says in the log what a version takes over from the one before it.
+    pub(super) fn tell_change(&self, Change { before, widened }: &Change) {
+        let Some(offer) = self.offer() else { return };
+        let (name, grants, digest) = (self.plugin_name(), &self.terms.grants, &offer.plugin.digest);
+        let entrusted = grants.entrusted();
+        if !entrusted.is_empty() {
+            tracing::warn!(
+                plugin = name,
+                %digest,
+                before,
+                "another version of plugin `{name}` inherits {}: nothing says which file may have that",
+                entrusted.join("; ")
+            );
+        }
+        if let Some(widened) = widened.as_ref().filter(|_| !grants.are_none()) {
+            tracing::warn!(
+                plugin = name,
+                %digest,
+                before,
+                "another version of plugin `{name}` declares to need more than the one before, and may have, as far as it is granted: {widened}"
+            );
         }
     }
 
@@ -204,6 +240,7 @@ impl Entry {
     pub(super) fn serve(&mut self, offer: Offer) {
         let waited = self.refused().is_some_and(|refused| Arc::ptr_eq(&refused.plugin, &offer.plugin));
         let fault = self.take_fault().filter(|_| !waited && !self.is_of_file(&offer.plugin));
+        self.terms = self.terms.of_needs(&offer.plugin.needs);
         self.state = EntryState::Serving(offer, fault);
     }
 
@@ -297,6 +334,9 @@ impl Entry {
             let templates = offer.own_templates().map(template);
             Serving {
                 digest: plugin.digest,
+                needs: plugin.needs.clone(),
+                granted: self.terms.grants.in_words(),
+                widened: offer.widened.clone().filter(|_| !self.terms.grants.are_none()),
                 since: offer.since,
                 tools: sorted(names_of(&offer.names.tools)),
                 prompts: sorted(names_of(&offer.names.prompts)),
