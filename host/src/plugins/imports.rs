@@ -7,6 +7,7 @@ mod caller;
 mod changes;
 pub(super) mod guest;
 mod input;
+mod keyvalue;
 mod kv;
 mod log;
 mod network;
@@ -69,6 +70,8 @@ pub enum Provision {
     Plugin,
     /// Every connection is denied.
     NoNetwork,
+    /// State that this host keeps, where `kv` is granted.
+    State,
     /// Types alone, behind which nothing has to stand.
     Types,
     /// The host does not know it, and loads no component that wants it.
@@ -80,7 +83,14 @@ impl Provision {
     pub(super) fn of(name: &str) -> Self {
         if name.starts_with(OURS) {
             let is_known = is_ours(name, TYPES) || capability(name).is_some();
-            return if is_known { Self::Plugin } else { Self::Unknown };
+            return match is_known {
+                true if is_ours(name, "kv") => Self::State,
+                true => Self::Plugin,
+                false => Self::Unknown,
+            };
+        }
+        if keyvalue::is_served(name) {
+            return Self::State;
         }
         let interface = name.strip_prefix("wasi:").and_then(|rest| rest.split_once("@0.2."));
         let Some((package, interface)) = interface.and_then(|(path, _)| path.split_once('/')) else {
@@ -105,6 +115,7 @@ impl Provision {
             Self::NoFiles => "not granted: no directories",
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
+            Self::State => "kept by this host, if `kv` grants it",
             Self::Types => "types only",
             Self::Unknown => "unknown",
         }
@@ -133,6 +144,7 @@ pub(super) fn talks(import: &str) -> bool {
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
+    keyvalue::link(&mut linker)?;
     CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
     Ok(linker)
 }
@@ -143,10 +155,12 @@ mod tests {
 
     #[test]
     fn interfaces_of_wasi_0_2_are_provided() {
-        for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10"] {
+        for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10", "wasi:keyvalue/store@0.2.0-draft2"] {
             assert_ne!(Provision::of(provided), Provision::Unknown, "{provided}");
         }
-        for unknown in ["wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"] {
+        for unknown in
+            ["wasi:keyvalue/store@0.2.0", "wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"]
+        {
             assert_eq!(Provision::of(unknown), Provision::Unknown, "{unknown}");
         }
     }
