@@ -8,6 +8,7 @@ mod dev;
 mod doctor;
 mod grant;
 mod inspect;
+mod kv;
 mod list;
 mod logging;
 mod login;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
+use crate::plugins::services::Services;
 
 /// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
 #[derive(Parser)]
@@ -62,6 +64,9 @@ enum Command {
     /// List the tools of the plugins directory
     #[command(after_help = "Example:\n  tinymcp list --json")]
     List(list::Arguments),
+    /// Show and change what plugins have kept
+    #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
+    Kv(kv::Arguments),
     /// Check the configuration, and print the effective values
     #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
     Check(check::Arguments),
@@ -128,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Grant(arguments) => grant::run(arguments),
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
+        Command::Kv(arguments) => kv::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),
@@ -168,6 +174,7 @@ impl ConfigArguments {
             grants: setup.grants,
             secrets: setup.secrets,
             user_cache,
+            services: Services::default(),
         })
     }
 }

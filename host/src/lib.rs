@@ -12,6 +12,7 @@
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //!   [`kv`]: the state of plugins.
+//! - [`control`]: what the operator asks of a running server, through a socket. [`file_lock`]: one process at a time.
 //! - [`clients`]: snippets for Cursor, Claude Code and others. [`diagnosis`]: findings of `tinymcp doctor`.
 //! - [`html`]: pages. [`peer`]: the other end of a connection. [`overload`]: the refusal of a body without room for it.
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
@@ -34,9 +35,11 @@ pub mod cli;
 mod clients;
 pub mod clock;
 pub mod config;
+pub mod control;
 mod descriptors;
 mod diagnosis;
 pub mod fetch;
+mod file_lock;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

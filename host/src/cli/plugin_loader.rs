@@ -18,6 +18,8 @@ pub(super) struct PluginLoader {
     pub(super) secrets: Secrets,
     /// The user's cache directory.
     pub(super) user_cache: Option<PathBuf>,
+    /// What plugins find; nothing for commands that call none.
+    pub(super) services: Services,
 }
 
 impl PluginLoader {
@@ -25,7 +27,7 @@ impl PluginLoader {
     pub(super) async fn load_directory(self) -> Result<Plugins, Failure> {
         require_directory(&self.config)?;
         let (state, cache) = self.directories()?;
-        Plugins::of_directory((self.config, self.grants), Services::default(), state.as_ref(), cache.as_ref())
+        Plugins::of_directory((self.config, self.grants), self.services, state.as_ref(), cache.as_ref())
             .await
             .map_err(Failure::start)
     }
@@ -34,7 +36,7 @@ impl PluginLoader {
     pub(super) fn load_file(&self, file: &Path) -> Result<Plugins, Failure> {
         let (_, cache) = self.directories()?;
         let failed = |error| Failure::failed(format!("{}: {error}", file.display()));
-        Plugins::of_file((&self.config, &self.grants), Services::default(), cache.as_ref(), file).map_err(failed)
+        Plugins::of_file((&self.config, &self.grants), self.services.clone(), cache.as_ref(), file).map_err(failed)
     }
 
     /// The state directory, and the directory of compiled code.

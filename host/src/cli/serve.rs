@@ -15,6 +15,7 @@ use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
 use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
+use crate::control;
 use crate::descriptors::{self, FEWEST};
 use crate::http::limits::Limits;
 use crate::http::{self, App, RenderedPages, Routes};
@@ -112,7 +113,11 @@ impl Server {
             closed: closed.clone(),
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let services = Services { kv: Some(Kv::of(&state, &tasks, closed.clone())) };
+        let kv = Kv::of(&state, &tasks, closed.clone());
+        if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
+            tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
+        }
+        let services = Services { kv: Some(kv) };
         let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone())
             .map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));

@@ -8,6 +8,7 @@ mod changes;
 mod config;
 pub(super) mod guest;
 mod input;
+mod keyvalue;
 mod kv;
 mod log;
 mod network;
@@ -74,6 +75,8 @@ pub enum Provision {
     Plugin,
     /// Every connection is denied.
     NoNetwork,
+    /// State that this host keeps, where `kv` is granted.
+    State,
     /// Types alone, behind which nothing has to stand.
     Types,
     /// The host does not know it, and loads no component that wants it.
@@ -85,7 +88,14 @@ impl Provision {
     pub(super) fn of(name: &str) -> Self {
         if name.starts_with(OURS) {
             let is_known = is_ours(name, TYPES) || capability(name).is_some();
-            return if is_known { Self::Plugin } else { Self::Unknown };
+            return match is_known {
+                true if is_ours(name, "kv") => Self::State,
+                true => Self::Plugin,
+                false => Self::Unknown,
+            };
+        }
+        if keyvalue::is_served(name) {
+            return Self::State;
         }
         if config::is_served(name) {
             return Self::Config;
@@ -114,6 +124,7 @@ impl Provision {
             Self::NoFiles => "not granted: no directories",
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
+            Self::State => "kept by this host, if `kv` grants it",
             Self::Types => "types only",
             Self::Unknown => "unknown",
         }
@@ -143,6 +154,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
     config::link(&mut linker)?;
+    keyvalue::link(&mut linker)?;
     CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
     Ok(linker)
 }
@@ -153,11 +165,20 @@ mod tests {
 
     #[test]
     fn interfaces_of_wasi_0_2_are_provided() {
-        for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10", "wasi:config/store@0.2.0-rc.1"] {
+        let keyvalue = "wasi:keyvalue/store@0.2.0-draft2";
+        let provided =
+            ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10", "wasi:config/store@0.2.0-rc.1", keyvalue];
+        for provided in provided {
             assert_ne!(Provision::of(provided), Provision::Unknown, "{provided}");
         }
-        for unknown in
-            ["wasi:config/store@0.2.0", "wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"]
+        for unknown in [
+            "wasi:config/store@0.2.0",
+            "wasi:keyvalue/store@0.2.0",
+            "wasi:nn/tensor@0.2.0",
+            "wasi:cli/environment@0.3.0",
+            "acme:a/b",
+            "wasi:cli",
+        ]
         {
             assert_eq!(Provision::of(unknown), Provision::Unknown, "{unknown}");
         }
