@@ -161,6 +161,7 @@ impl ConfigArguments {
         Ok(plugin_loader::PluginLoader {
             config: setup.config,
             grants: setup.grants,
+            places: setup.places,
             secrets: setup.secrets,
             user_cache,
         })

@@ -64,6 +64,7 @@ use self::provider::Secret;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
+use crate::folders::places::Places;
 use crate::grants::PluginGrants;
 use crate::state::{SecretText, Secrets, ShortSecret};
 
@@ -88,6 +89,8 @@ pub struct Setup {
     /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
     /// variables are not set is left out, with a warning.
     pub grants: PluginGrants,
+    /// Files of this server that no plugin sees.
+    pub places: Places,
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
     /// Warnings about values that are valid, and probably not meant; a line of the log each.
@@ -120,6 +123,8 @@ impl Config {
         let mut config = Self::read_root(&root, &mut reader);
         config.server.base_url = base_url(&config, &mut reader);
         check::check(&config, &mut reader);
+        let places = grants::folders::places(&config, invocation, &reader);
+        grants::folders::check(&config, &places, &mut reader);
         provider::check_keys(&root, &mut reader);
         let provider = match invocation.purpose {
             Purpose::Serve => provider::choose(&config, &root, &mut reader),
@@ -150,7 +155,7 @@ impl Config {
         let provider_urls = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
         let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string() };
         let warnings = listed(reader.warnings);
-        Ok(Setup { config, provider, client_secrets, egress, grants, secrets, warnings, effective })
+        Ok(Setup { config, provider, client_secrets, egress, grants, places, secrets, warnings, effective })
     }
 
     /// The limits of this plugin's calls. The name may be in kebab case.

@@ -36,6 +36,7 @@ pub mod config;
 mod descriptors;
 mod diagnosis;
 pub mod fetch;
+mod folders;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

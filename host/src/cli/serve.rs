@@ -16,6 +16,7 @@ use super::login::Login;
 use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::descriptors::{self, FEWEST};
+use crate::folders::Folders;
 use crate::http::limits::Limits;
 use crate::http::{self, App, RenderedPages, Routes};
 use crate::mcp::{Endpoint, Parameters};
@@ -69,7 +70,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<Self, Failure> {
-        let Setup { config, provider, client_secrets, egress, grants, secrets, warnings, effective: _ } = setup;
+        let Setup { config, provider, client_secrets, egress, grants, places, secrets, warnings, effective: _ } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -110,7 +111,8 @@ impl Server {
             closed: closed.clone(),
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let plugins = Plugins::start(rules, Services::default(), Some(&state), &tasks, draining.clone())
+        let services = Services { folders: Folders::new(places, Some(&state)) };
+        let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone())
             .map_err(Failure::at_start)?;
         let published = reload::Published { config: config_sender, grants: grants_sender };
         tasks.spawn(reload::watch(invocation, published, provider, log, draining.clone()));

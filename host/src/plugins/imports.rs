@@ -5,6 +5,7 @@
 
 mod caller;
 mod changes;
+mod files;
 pub(super) mod guest;
 mod input;
 mod log;
@@ -61,8 +62,8 @@ pub enum Provision {
     Log,
     /// There is no environment and there are no arguments.
     NoEnvironment,
-    /// There are no directories.
-    NoFiles,
+    /// Granted folders, and no others.
+    Files,
     /// An interface of `tinymcp:plugin`.
     Plugin,
     /// Every connection is denied.
@@ -88,7 +89,7 @@ impl Provision {
             ("cli", "stdout" | "stderr") => Self::Log,
             ("cli", "environment") => Self::NoEnvironment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
-            ("filesystem", _) => Self::NoFiles,
+            ("filesystem", _) => Self::Files,
             ("http" | "sockets", _) => Self::NoNetwork,
             _ => Self::Unknown,
         }
@@ -100,7 +101,7 @@ impl Provision {
             Self::Harmless => "provided",
             Self::Log => "goes to the log",
             Self::NoEnvironment => "empty",
-            Self::NoFiles => "not granted: no directories",
+            Self::Files => "granted folders only (`dirs`)",
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
             Self::Types => "types only",

@@ -1,7 +1,8 @@
 //! The host's side of a guest: the data behind its imports.
 //!
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
-//! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network.
+//! calls. It holds no arguments, no environment, no files but those of granted folders, no sockets and no way to reach the
+//! network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,1 @@
+//! Granted folders from inside: what leads nowhere, and what counts.
