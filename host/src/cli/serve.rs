@@ -112,8 +112,8 @@ impl Server {
         };
         let auth = login.start().map_err(Failure::at_start)?;
         let services = Services { folders: Folders::new(places, Some(&state)) };
-        let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone())
-            .map_err(Failure::at_start)?;
+        let plugins =
+            Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         let published = reload::Published { config: config_sender, grants: grants_sender };
         tasks.spawn(reload::watch(invocation, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {

@@ -203,7 +203,7 @@ impl Directory {
     }
 
     /// Opens a file or folder, and looks at it before anything is done with it.
-    fn open_checked(&self, path: &str, opening: Opening) -> io::Result<(File, Metadata)> {
+    pub(super) fn open_checked(&self, path: &str, opening: Opening) -> io::Result<(File, Metadata)> {
         let Opening { follow, create, exclusive, truncate, read, write, .. } = opening;
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         let writes = write || create || truncate;

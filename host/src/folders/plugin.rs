@@ -41,10 +41,7 @@ impl PluginFolders {
     ///
     /// # Errors
     /// Those of the work.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
         let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(io::Error::other)?;
         let work = move || {
             let _thread = thread;

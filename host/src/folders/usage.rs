@@ -137,10 +137,11 @@ impl<'u> Account<'u> {
         }
         let freed_bytes = std::mem::take(&mut self.usage.handles().freed_bytes);
         self.remove(freed_bytes, 0);
-        let has_room = self.has_room(bytes, files) || (self.may_look() && {
-            self.look()?;
-            self.has_room(bytes, files)
-        });
+        let has_room = self.has_room(bytes, files)
+            || (self.may_look() && {
+                self.look()?;
+                self.has_room(bytes, files)
+            });
         if !has_room {
             if self.state.logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
                 self.state.logged = Some(Instant::now());

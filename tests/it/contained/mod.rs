@@ -2,6 +2,7 @@
 
 mod budget;
 mod cancelled;
+mod folders;
 mod grants;
 mod limits;
 mod neighbours;

@@ -37,7 +37,9 @@ pub(in crate::config) fn check(config: &Config, places: &Places, reader: &mut Re
                     reader.conflict(std::slice::from_ref(&key), refused.to_string());
                     None
                 }
-                Ok(Ok(())) if !dir.host.is_dir() => Some(format!("`{folder}` is not a folder, and the plugin does not see it")),
+                Ok(Ok(())) if !dir.host.is_dir() => {
+                    Some(format!("`{folder}` is not a folder, and the plugin does not see it"))
+                }
                 Ok(Ok(())) => None,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     Some(format!("`{folder}` does not exist, and the plugin does not see it: create it"))
