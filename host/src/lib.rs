@@ -36,7 +36,7 @@ pub mod config;
 mod descriptors;
 mod diagnosis;
 pub mod fetch;
-mod folders;
+pub mod folders;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
