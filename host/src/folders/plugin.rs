@@ -36,6 +36,11 @@ impl PluginFolders {
         Self { plugin, places, baselines, threads, descriptors, usages: Mutex::default() }
     }
 
+    /// The plugin's name.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
     /// Runs work that blocks, on one of the plugin's threads. Work that has begun goes on to its end if nobody waits for
     /// it any more, and keeps its thread so long.
     ///

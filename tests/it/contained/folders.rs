@@ -135,7 +135,9 @@ async fn nothing_beside_the_folder_is_reached() {
     }
     client.failure("files_move_to", json!({ "path": "/data/link", "to": "/data/up/moved" })).await;
     client.failure("files_names", json!({ "path": "/data/up" })).await;
-    assert_eq!(fs::read_to_string(secret).unwrap(), "hunter2");
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "hunter2");
+    let logged = server.log.wait_for("leads out of `/data`").await;
+    assert!(logged.contains("plugin `files`") && !server.log.text().contains(&secret), "{logged}");
 }
 
 #[tokio::test]

@@ -19,15 +19,19 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
-use self::convert::code;
+use self::convert::{code, leads_out};
 use self::preopen::Preopen;
 use self::streams::{Reader, Writer};
 use super::guest::Guest;
 use crate::folders::{self, Directory, OpenFile, Opening};
 use crate::grants::DirGrant;
+use crate::log_limiter::LogLimiter;
 
 /// The interface by which a guest finds its folders. The linker takes any 0.2 for it.
 const PREOPENS: &str = "wasi:filesystem/preopens@0.2.12";
+
+/// Every call finds such a folder again.
+static NOT_SEEN: LogLimiter = LogLimiter::new("folders that plugins do not see");
 
 /// Puts it into the linker, in place of the one that has no folders.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -75,7 +79,13 @@ impl Node {
         changes: bool,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> FsResult<T> {
-        self.preopen.run(changes, work).await.map_err(|error| code(&error).into())
+        let done = self.preopen.run(changes, work).await;
+        done.map_err(|error| {
+            if leads_out(&error) {
+                self.preopen.log_way_out();
+            }
+            code(&error).into()
+        })
     }
 
     /// Does something with a folder.
@@ -127,7 +137,7 @@ impl Guest {
                 }
                 Err(error) => {
                     let (plugin, folder) = (&self.plugin, preopen.grant.host.display());
-                    tracing::warn!(%plugin, "plugin `{plugin}` does not see `{folder}`: {error}");
+                    NOT_SEEN.log(|| tracing::warn!(%plugin, "plugin `{plugin}` does not see `{folder}`: {error}"));
                 }
             }
         }

@@ -20,12 +20,18 @@ pub(super) fn denied() -> io::Error {
     Errno::ACCESS.into()
 }
 
+/// True for the error of a path that leads out of its folder, which is none of the system's.
+pub(super) fn leads_out(error: &io::Error) -> bool {
+    error.raw_os_error().is_none() && error.kind() == io::ErrorKind::PermissionDenied
+}
+
 /// An error as the guest hears it.
 pub(super) fn code(error: &io::Error) -> ErrorCode {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::DQUOT) => ErrorCode::Quota,
         Some(Errno::ROFS) => ErrorCode::ReadOnly,
         Some(Errno::XDEV) => ErrorCode::CrossDevice,
+        Some(Errno::AGAIN) => ErrorCode::WouldBlock,
         Some(Errno::TXTBSY) => ErrorCode::TextFileBusy,
         // The interface has no word for too many descriptors.
         Some(Errno::MFILE | Errno::NFILE) => ErrorCode::InsufficientMemory,

@@ -10,6 +10,9 @@ use super::convert::denied;
 use crate::folders::{Directory, PluginFolders};
 use crate::grants::in_force::CallGrants;
 use crate::grants::{DirGrant, Grants};
+use crate::log_limiter::LogLimiter;
+
+static WAYS_OUT: LogLimiter = LogLimiter::new("paths that lead out of granted folders");
 
 /// A granted folder, for one call or for the calls of one kept instance.
 pub(super) struct Preopen {
@@ -43,6 +46,12 @@ impl Preopen {
             result = self.folders.run(work) => result,
             () = self.grants.withdrawn(is_granted) => Err(denied()),
         }
+    }
+
+    /// Says in the log that the plugin tried to leave the folder, without the path, which may hold anything.
+    pub(super) fn log_way_out(&self) {
+        let (plugin, folder) = (self.folders.plugin(), &self.grant.guest);
+        WAYS_OUT.log(|| tracing::warn!(%plugin, "plugin `{plugin}` was refused a path that leads out of `{folder}`"));
     }
 
     pub(super) fn expect_writable(&self) -> FsResult<()> {
