@@ -172,6 +172,7 @@ impl ConfigArguments {
         Ok(plugin_loader::PluginLoader {
             config: setup.config,
             grants: setup.grants,
+            places: setup.places,
             secrets: setup.secrets,
             user_cache,
             services: Services::default(),

@@ -65,6 +65,7 @@ use self::provider::Secret;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
+use crate::folders::places::Places;
 use crate::grants::PluginGrants;
 use crate::state::{SecretText, Secrets, ShortSecret};
 
@@ -89,6 +90,8 @@ pub struct Setup {
     /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
     /// variables are not set is left out, with a warning.
     pub grants: PluginGrants,
+    /// Files of this server that no plugin sees.
+    pub places: Places,
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
     /// The files of `NAME_FILE` variables that were read for a value.
@@ -126,6 +129,8 @@ impl Config {
         let mut config = Self::read_root(&root, &mut reader);
         config.server.base_url = base_url(&config, &mut reader);
         check::check(&config, &mut reader);
+        let places = grants::folders::places(&config, invocation, &reader);
+        grants::folders::check(&config, &places, &mut reader);
         provider::check_keys(&root, &mut reader);
         let provider = match invocation.purpose {
             Purpose::Serve => provider::choose(&config, &root, &mut reader),
@@ -157,7 +162,18 @@ impl Config {
         let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string() };
         let warnings = listed(reader.warnings);
         let value_files = environment.files_read();
-        Ok(Setup { config, provider, client_secrets, egress, grants, secrets, value_files, warnings, effective })
+        Ok(Setup {
+            config,
+            provider,
+            client_secrets,
+            egress,
+            grants,
+            places,
+            secrets,
+            value_files,
+            warnings,
+            effective,
+        })
     }
 
     /// The limits of this plugin's calls. The name may be in kebab case.

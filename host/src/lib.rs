@@ -40,6 +40,7 @@ mod descriptors;
 mod diagnosis;
 pub mod fetch;
 mod file_lock;
+pub mod folders;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

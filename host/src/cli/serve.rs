@@ -17,6 +17,7 @@ use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::control;
 use crate::descriptors::{self, FEWEST};
+use crate::folders::Folders;
 use crate::http::limits::Limits;
 use crate::http::{self, App, RenderedPages, Routes};
 use crate::kv::Kv;
@@ -71,8 +72,18 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<Self, Failure> {
-        let Setup { config, provider, client_secrets, egress, grants, secrets, value_files, warnings, effective: _ } =
-            setup;
+        let Setup {
+            config,
+            provider,
+            client_secrets,
+            egress,
+            grants,
+            places,
+            secrets,
+            value_files,
+            warnings,
+            effective: _,
+        } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -117,7 +128,7 @@ impl Server {
         if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
             tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
         }
-        let services = Services { kv: Some(kv) };
+        let services = Services { folders: Folders::new(places, Some(&state)), kv: Some(kv) };
         let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone())
             .map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));

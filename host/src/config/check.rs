@@ -100,7 +100,6 @@ fn what_is_not_served_is_said(config: &Config, reader: &mut Reader<'_>) {
         let grants = [
             ("http", !plugin.http.is_empty()),
             ("tcp", !plugin.tcp.is_empty()),
-            ("dirs", !plugin.dirs.is_empty()),
         ];
         not_served.extend(grants.map(|(key, is_set)| (plugin_key(name, key), is_set)));
     }

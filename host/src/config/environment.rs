@@ -142,6 +142,15 @@ impl Environment {
         self.plain(name).is_none().then(|| reason.to_owned())
     }
 
+    /// The variables that name files, and these.
+    pub(super) fn files(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        self.files.keys().filter_map(|name| {
+            let name = format!("{name}{FILE_SUFFIX}");
+            let path = self.variables.get(&name).filter(|file| !file.value.is_empty())?.path();
+            Some((name, path))
+        })
+    }
+
     fn plain(&self, name: &str) -> Option<&str> {
         let variable = self.variables.get(name)?;
         Some(variable.value.as_str()).filter(|value| !is_blank(value))

@@ -6,6 +6,7 @@
 mod caller;
 mod changes;
 mod config;
+mod files;
 pub(super) mod guest;
 mod input;
 mod keyvalue;
@@ -69,8 +70,8 @@ pub enum Provision {
     Environment,
     /// Settings, and secrets that are said to be configuration.
     Config,
-    /// There are no directories.
-    NoFiles,
+    /// Granted folders, and no others.
+    Files,
     /// An interface of `tinymcp:plugin`.
     Plugin,
     /// Every connection is denied.
@@ -108,7 +109,7 @@ impl Provision {
             ("cli", "stdout" | "stderr") => Self::Log,
             ("cli", "environment") => Self::Environment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
-            ("filesystem", _) => Self::NoFiles,
+            ("filesystem", _) => Self::Files,
             ("http" | "sockets", _) => Self::NoNetwork,
             _ => Self::Unknown,
         }
@@ -121,7 +122,7 @@ impl Provision {
             Self::Log => "goes to the log",
             Self::Environment => "the variables that `env` grants",
             Self::Config => "`settings`, and the secrets that are granted with `config = true`",
-            Self::NoFiles => "not granted: no directories",
+            Self::Files => "granted folders only (`dirs`)",
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
             Self::State => "kept by this host, if `kv` grants it",

@@ -3,6 +3,7 @@
 mod budget;
 mod cancelled;
 mod cpu;
+mod folders;
 mod grants;
 mod limits;
 mod names;

@@ -87,6 +87,13 @@ table! {
     }
 }
 
+impl Dir {
+    /// True if files may be changed.
+    pub fn is_writable(&self) -> bool {
+        self.mode == DirMode::ReadWrite
+    }
+}
+
 choice! {
     /// Whose token is put in.
     pub enum As {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use super::entries::{As, DirMode, HttpEntry, KvOwner};
+use super::entries::{As, HttpEntry, KvOwner};
 use crate::config::key::Key;
 use crate::config::keys::{Config, PluginSettings};
 use crate::config::names::PluginName;
@@ -147,7 +147,7 @@ fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -
             .map(|dir| DirGrant {
                 host: dir.host.clone(),
                 guest: dir.guest.as_str().to_owned(),
-                is_writable: dir.mode == DirMode::ReadWrite,
+                is_writable: dir.is_writable(),
                 quota_bytes: dir.quota.map(|quota| quota.bytes()),
             })
             .collect(),

@@ -1,8 +1,7 @@
 //! The host's side of a guest: the data behind its imports.
 //!
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
-//! calls. It holds no arguments, no files, no sockets and no way to reach the network, and of values and variables those
-//! that are granted.
+//! calls. It holds no arguments, and of values, variables, folders, sockets and the network what is granted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

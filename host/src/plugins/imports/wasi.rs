@@ -1,4 +1,4 @@
-//! WASI 0.2 and `wasi:http`: linked whole, with nothing in them but what is granted.
+//! WASI 0.2 and `wasi:http`: linked whole, with nothing in them but what is granted (`super::files` has its folders).
 //!
 //! Language runtimes import much that they never use. A call of such an import fails.
 
@@ -6,12 +6,14 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use super::files;
 use super::guest::Guest;
 use crate::grants::Grants;
 use crate::grants::in_force::CallGrants;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    files::link(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
