@@ -48,12 +48,36 @@ impl Egress {
     /// There is no address, or one of them may not be dialled.
     pub async fn look_up(&self, host: &Host, port: u16, reach: Reach<'_>) -> Result<Vec<SocketAddr>, AddressRefusal> {
         self.0.surroundings.expect_foreign(host, port)?;
-        let answers = match host {
-            Host::Address(address) => vec![*address],
-            Host::Name(_) if host.is_loopback() => LOCALHOST.to_vec(),
-            Host::Name(name) => self.resolve(name).await?,
-        };
-        own::admit(&self.0.surroundings, &answers, port, reach)
+        let answers = self.answers(host).await?;
+        self.admit(host, &answers, port, reach)
+    }
+
+    /// The first half of [`Self::look_up`], for a host with several entries: one look-up for all of them, of which
+    /// nothing may be dialled before [`Self::admit`].
+    ///
+    /// # Errors
+    /// There is no address.
+    pub async fn answers(&self, host: &Host) -> Result<Vec<IpAddr>, AddressRefusal> {
+        match host {
+            Host::Address(address) => Ok(vec![*address]),
+            Host::Name(_) if host.is_loopback() => Ok(LOCALHOST.to_vec()),
+            Host::Name(name) => self.resolve(name).await,
+        }
+    }
+
+    /// Judges all answers for a host by one of its entries.
+    ///
+    /// # Errors
+    /// One of them may not be dialled.
+    pub fn admit(
+        &self,
+        host: &Host,
+        answers: &[IpAddr],
+        port: u16,
+        reach: Reach<'_>,
+    ) -> Result<Vec<SocketAddr>, AddressRefusal> {
+        self.0.surroundings.expect_foreign(host, port)?;
+        own::admit(&self.0.surroundings, answers, port, reach)
     }
 
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, AddressRefusal> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::{Failure, way_out};
 use crate::config::Config;
 use crate::grants::PluginGrants;
 use crate::plugins::Plugins;
@@ -25,7 +25,8 @@ impl PluginLoader {
     pub(super) async fn load_directory(self) -> Result<Plugins, Failure> {
         require_directory(&self.config)?;
         let (state, cache) = self.directories()?;
-        Plugins::of_directory((self.config, self.grants), Services::default(), state.as_ref(), cache.as_ref())
+        let services = self.services();
+        Plugins::of_directory((self.config, self.grants), services, state.as_ref(), cache.as_ref())
             .await
             .map_err(Failure::start)
     }
@@ -34,7 +35,12 @@ impl PluginLoader {
     pub(super) fn load_file(&self, file: &Path) -> Result<Plugins, Failure> {
         let (_, cache) = self.directories()?;
         let failed = |error| Failure::failed(format!("{}: {error}", file.display()));
-        Plugins::of_file((&self.config, &self.grants), Services::default(), cache.as_ref(), file).map_err(failed)
+        Plugins::of_file((&self.config, &self.grants), self.services(), cache.as_ref(), file).map_err(failed)
+    }
+
+    /// What the host provides. A server of the same configuration may be running beside the command.
+    fn services(&self) -> Services {
+        way_out::services(&self.config, self.config.server.listen.addresses())
     }
 
     /// The state directory, and the directory of compiled code.

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
-use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
+use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime, way_out};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::descriptors::{self, FEWEST};
 use crate::http::limits::Limits;
@@ -22,7 +22,6 @@ use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
 use crate::plugins::rules::Rules;
-use crate::plugins::services::Services;
 use crate::state::StateDir;
 
 #[derive(clap::Args)]
@@ -110,8 +109,10 @@ impl Server {
             closed: closed.clone(),
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let plugins = Plugins::start(rules, Services::default(), Some(&state), &tasks, draining.clone())
-            .map_err(Failure::at_start)?;
+        let own = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let services = way_out::services(&config, own);
+        let plugins =
+            Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         let published = reload::Published { config: config_sender, grants: grants_sender };
         tasks.spawn(reload::watch(invocation, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {

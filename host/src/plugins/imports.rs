@@ -3,6 +3,7 @@
 //! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest does
 //! its work. A new one is a module, and a line in [`CAPABILITIES`].
 
+mod allowance;
 mod caller;
 mod changes;
 pub(super) mod guest;
@@ -11,6 +12,7 @@ mod log;
 mod network;
 mod progress;
 mod settings;
+mod sockets;
 mod stdio;
 mod wasi;
 
@@ -67,6 +69,8 @@ pub enum Provision {
     Plugin,
     /// Every connection is denied.
     NoNetwork,
+    /// Connections to what is granted as `tcp`.
+    Sockets,
     /// Types alone, behind which nothing has to stand.
     Types,
     /// The host does not know it, and loads no component that wants it.
@@ -89,7 +93,8 @@ impl Provision {
             ("cli", "environment") => Self::NoEnvironment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
             ("filesystem", _) => Self::NoFiles,
-            ("http" | "sockets", _) => Self::NoNetwork,
+            ("sockets", "udp" | "udp-create-socket") | ("http", _) => Self::NoNetwork,
+            ("sockets", _) => Self::Sockets,
             _ => Self::Unknown,
         }
     }
@@ -103,6 +108,7 @@ impl Provision {
             Self::NoFiles => "not granted: no directories",
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
+            Self::Sockets => "connections to what `tcp` grants; every other one is denied",
             Self::Types => "types only",
             Self::Unknown => "unknown",
         }
@@ -138,6 +144,14 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_are_sockets_and_no_datagrams() {
+        assert_eq!(Provision::of("wasi:sockets/tcp@0.2.9"), Provision::Sockets);
+        assert_eq!(Provision::of("wasi:sockets/ip-name-lookup@0.2.9"), Provision::Sockets);
+        assert_eq!(Provision::of("wasi:sockets/udp@0.2.9"), Provision::NoNetwork);
+        assert_eq!(Provision::of("wasi:sockets/udp-create-socket@0.2.9"), Provision::NoNetwork);
+    }
 
     #[test]
     fn interfaces_of_wasi_0_2_are_provided() {

@@ -6,6 +6,7 @@ mod grants;
 mod limits;
 mod neighbours;
 mod runtimes;
+mod sockets;
 mod stacks;
 mod values;
 mod warm;
