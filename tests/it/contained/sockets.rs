@@ -166,7 +166,7 @@ async fn a_name_that_is_not_granted_looks_like_one_that_does_not_exist() {
     let entries = ["granted.invalid:1".to_owned(), "localhost:2".to_owned()];
     let (_server, client) = granted(&entries, "").await;
     let unresolvable = client.failure("sockets_look_up", json!({ "name": "granted.invalid" })).await;
-    for name in ["elsewhere.invalid", "example.com", "metadata.google.internal", "127.0.0.1", "::1", "10.0.0.1"] {
+    for name in ["elsewhere.invalid", "example.com", "metadata.google.internal", "a.localhost"] {
         let said = client.failure("sockets_look_up", json!({ "name": name })).await;
         let without_names = |text: &str| text.replace(name, "NAME").replace("granted.invalid", "NAME");
         assert_eq!(without_names(&said), without_names(&unresolvable), "{name}");
@@ -222,7 +222,6 @@ async fn a_call_has_so_many_connections_at_once() {
         assert!(said.as_str().unwrap().starts_with("4: "), "{said}");
     }
     assert_eq!(client.value("sockets_open_in_turn", arguments(200)).await, 200);
-    server.log.wait_for("as many as `connections` allows").await;
     let open = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
     let before = open();
     client.value("sockets_open_many", arguments(4)).await;

@@ -23,7 +23,9 @@ mod tcp;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host as NetworkHost, HostNetwork};
 use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp as tcp_interface, tcp_create_socket};
@@ -34,18 +36,50 @@ use super::guest::Guest;
 use crate::egress::Egress;
 use crate::grants::Grants;
 use crate::grants::host::Host;
+use crate::grants::snippet;
+use crate::log_limiter::LogLimiter;
+
+static REFUSED: LogLimiter = LogLimiter::new("refused sockets of plugins");
+
+/// Look-ups that a call has under way at once. Each may hold a thread of the system's resolver.
+const MAX_LOOK_UPS: usize = 8;
+
+/// Refusals that a caller is told of.
+const MAX_REFUSALS: usize = 8;
 
 /// What a guest has of sockets, beside those that it holds.
 #[derive(Default)]
 pub(super) struct Sockets {
     found: Found,
+    /// A line each.
+    refusals: Vec<String>,
+    /// Made for the first look-up.
+    look_ups: Option<Arc<Semaphore>>,
 }
 
 impl Sockets {
+    /// What was refused so far, for the caller: a line each.
+    pub(super) fn take_refusals(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refusals)
+    }
+
+    /// A place for one more look-up.
+    fn look_up(&mut self) -> Option<OwnedSemaphorePermit> {
+        let places = self.look_ups.get_or_insert_with(|| Arc::new(Semaphore::new(MAX_LOOK_UPS)));
+        Arc::clone(places).try_acquire_owned().ok()
+    }
+
+    fn note(&mut self, line: String) {
+        if self.refusals.len() < MAX_REFUSALS && !self.refusals.contains(&line) {
+            self.refusals.push(line);
+        }
+    }
+
     /// Forgets what was for one call. Open sockets of an instance that is kept warm stay: they are its person's, as the
     /// instance is.
     pub(super) fn end(&mut self) {
         self.found.clear();
+        self.refusals.clear();
     }
 }
 
@@ -72,10 +106,15 @@ impl Guest {
         hosts.find(|host| self.grants.find(|grants| leads(grants, egress, host, place)).is_some())
     }
 
-    /// Notes a refusal for the caller and for the log. The guest gets nothing of it but an error.
-    fn refuse(&mut self, host: &dyn Display, port: Option<u16>, reason: &dyn Display) {
-        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        tracing::warn!(plugin = %self.plugin, "no socket to {host}{port}: {reason}");
+    /// Notes a refusal: the caller reads the place, the operator's log has the reason, and the guest gets an error that is
+    /// the same for every reason. A look-up has no port.
+    fn refuse(&mut self, host: &Host, port: Option<u16>, reason: &dyn Display) {
+        let place = port.map_or_else(|| format!("tcp://{host}"), |port| format!("tcp://{host}:{port}"));
+        self.sockets.note(format!("no grant for {place}: ask the operator"));
+        let plugin = &*self.plugin;
+        let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
+        REFUSED
+            .log(|| tracing::warn!(plugin, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}"));
     }
 }
 

@@ -39,6 +39,9 @@ enum Refused {
     Address(#[from] AddressRefusal),
 }
 
+/// The longest text that is read as a name: the DNS has names of 253 bytes, which IDNA may make of more.
+const MAX_NAME_BYTES: usize = 1024;
+
 /// The error of every look-up that gives nothing.
 const NO_NAME: ErrorCode = ErrorCode::NameUnresolvable;
 
@@ -52,7 +55,19 @@ impl ip_name_lookup::Host for Guest {
         let host = host_of(&name).ok_or(ErrorCode::InvalidArgument)?;
         let is_granted = self.grants.find(|grants| grants.sockets(&host).next().map(|_| ())).is_some();
         let answers = match self.services.egress.clone().filter(|_| is_granted) {
-            Some(egress) => Later::begin(look_up(egress, self.grants.clone(), host.clone())),
+            Some(egress) => {
+                let place = self.sockets.look_up().ok_or(ErrorCode::TemporaryResolverFailure)?;
+                let looking = look_up(egress, self.grants.clone(), host.clone());
+                Later::begin(async move {
+                    // To its end, even if the guest drops it: the system's resolver cannot be stopped, and holds a thread.
+                    let looking = tokio::spawn(async move {
+                        let answers = looking.await;
+                        drop(place);
+                        answers
+                    });
+                    looking.await?
+                })
+            }
             None => Later::Done(Ok(Err(Refused::NotGranted))),
         };
         let look_up = self.resources.push(LookUp { host, answers, rest: None })?;
@@ -72,6 +87,9 @@ async fn look_up(egress: Egress, grants: CallGrants, host: Host) -> io::Result<R
 
 /// A name, or an address in any spelling.
 fn host_of(name: &str) -> Option<Host> {
+    if name.len() > MAX_NAME_BYTES {
+        return None;
+    }
     match name.parse::<IpAddr>() {
         Ok(address) => Some(Host::Address(address.to_canonical())),
         Err(_) => Host::parse(name).ok(),

@@ -11,6 +11,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, Network, S
 
 use super::socket::{Family, Socket};
 use super::{found, options};
+use crate::egress::Egress;
 use crate::grants::host::Host as GrantedHost;
 use crate::plugins::imports::guest::Guest;
 
@@ -27,13 +28,22 @@ impl Guest {
     }
 
     /// The reason that a place is refused, for the log, and the host that the guest means by it.
-    fn why_not(&self, place: SocketAddr) -> (GrantedHost, &'static str) {
+    fn why_not(&self, egress: &Egress, place: SocketAddr) -> (GrantedHost, String) {
+        let began = self.grants.began();
+        for host in self.sockets.found.hosts(place) {
+            if began.sockets(&host).any(|grant| grant.to.port() == place.port()) {
+                return match found::judge(began, egress, &host, &[place.ip()]) {
+                    Err(refusal) => (host, refusal.to_string()),
+                    Ok(_) => (host, "the grant was withdrawn while the call went on".to_owned()),
+                };
+            }
+        }
         match self.sockets.found.name_of(place.ip()) {
-            Some(name) => (name.clone(), "no entry of `tcp` has this name with this port, or not any more"),
-            None => (
-                GrantedHost::Address(place.ip()),
-                "no entry of `tcp` names this address, and no look-up of this call gave it",
-            ),
+            Some(name) => (name.clone(), "no entry of `tcp` has this name with this port".to_owned()),
+            None => {
+                let reason = "no entry of `tcp` names this address, and no look-up of this call gave it";
+                (GrantedHost::Address(place.ip()), reason.to_owned())
+            }
         }
     }
 }
@@ -44,11 +54,8 @@ impl tcp_create_socket::Host for Guest {
             return Err(ErrorCode::AccessDenied.into());
         }
         let Some(place) = self.allowance.connection() else {
-            tracing::warn!(
-                plugin = %self.plugin,
-                "the plugin has {} connections open, as many as `connections` allows, and wanted another",
-                self.allowance.max_connections()
-            );
+            let limit = self.allowance.max_connections();
+            self.sockets.note(format!("a call may have {limit} connections at once: `connections`"));
             return Err(ErrorCode::NewSocketLimit.into());
         };
         let family = match family {
@@ -89,7 +96,7 @@ impl HostTcpSocket for Guest {
         let family = self.socket(&socket)?.family;
         let Some(egress) = self.services.egress.clone() else { return Err(ErrorCode::AccessDenied.into()) };
         let Some(host) = self.host_of(&egress, place) else {
-            let (host, reason) = self.why_not(place);
+            let (host, reason) = self.why_not(&egress, place);
             self.refuse(&host, Some(place.port()), &reason);
             return Err(ErrorCode::AccessDenied.into());
         };

@@ -37,6 +37,17 @@ impl Resolve for Changing {
     }
 }
 
+/// Never answers.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait::async_trait]
+impl Resolve for Silent {
+    async fn resolve(&self, _name: &str) -> io::Result<Vec<IpAddr>> {
+        std::future::pending().await
+    }
+}
+
 struct Call {
     guest: Guest,
     in_force: Arc<InForce>,
@@ -53,8 +64,11 @@ fn grants(entries: &[&str]) -> Arc<Grants> {
 impl Call {
     fn new(entries: &[&str], answers: &[&[&str]]) -> Self {
         let parsed = |answer: &&[&str]| answer.iter().map(|address| address.parse().unwrap()).collect();
-        let resolver = Changing(Mutex::new(answers.iter().map(parsed).collect()));
-        let egress = Egress::new(Around::default(), Arc::new(resolver));
+        Self::with(entries, Arc::new(Changing(Mutex::new(answers.iter().map(parsed).collect()))))
+    }
+
+    fn with(entries: &[&str], resolver: Arc<dyn Resolve>) -> Self {
+        let egress = Egress::new(Around::default(), resolver);
         let in_force = Arc::new(InForce::new(grants(entries)));
         let surroundings = Surroundings {
             plugin: "test".into(),
@@ -143,6 +157,20 @@ async fn what_is_not_granted_is_not_looked_up() {
     }
     // The only answer is still there.
     assert_eq!(call.look_up("A.EXAMPLE.com.").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_has_few_look_ups_under_way_whether_it_waits_for_them_or_not() {
+    let mut call = Call::with(&["a.example.com:80"], Arc::new(Silent));
+    let network = call.network();
+    for _ in 0..MAX_LOOK_UPS {
+        let network = Resource::new_borrow(network.rep());
+        let stream = call.guest.resolve_addresses(network, "a.example.com".to_owned()).unwrap();
+        tokio::task::yield_now().await;
+        HostResolveAddressStream::drop(&mut call.guest, stream).unwrap();
+    }
+    let one_more = call.guest.resolve_addresses(network, "a.example.com".to_owned());
+    assert!(matches!(one_more.map_err(code), Err(ErrorCode::TemporaryResolverFailure)));
 }
 
 #[tokio::test]
