@@ -18,6 +18,7 @@ mod passing;
 mod plugin_loader;
 mod reload;
 mod serve;
+mod way_out;
 
 use std::fmt::Display;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::{Failure, way_out};
 use crate::config::Config;
 use crate::folders::Folders;
 use crate::folders::places::Places;
@@ -45,8 +45,11 @@ impl PluginLoader {
         Plugins::of_file((&self.config, &self.grants), services, cache.as_ref(), file).map_err(failed)
     }
 
+    /// What the host provides. A server of the same configuration may be running beside the command.
     fn services(&self, state: Option<&StateDir>) -> Services {
-        Services { folders: Folders::new(self.places.clone(), state), ..self.services.clone() }
+        let egress = way_out::egress(&self.config, self.config.server.listen.addresses());
+        let folders = Folders::new(self.places.clone(), state);
+        Services { folders, egress: Some(egress), ..self.services.clone() }
     }
 
     /// The state directory, and the directory of compiled code.

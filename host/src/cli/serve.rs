@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
-use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
+use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime, way_out};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::control;
 use crate::descriptors::{self, FEWEST};
@@ -128,9 +128,14 @@ impl Server {
         if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
             tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
         }
-        let services = Services { folders: Folders::new(places, Some(&state)), kv: Some(kv) };
-        let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone())
-            .map_err(Failure::at_start)?;
+        let own = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let services = Services {
+            egress: Some(way_out::egress(&config, own)),
+            folders: Folders::new(places, Some(&state)),
+            kv: Some(kv),
+        };
+        let plugins =
+            Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
         let published = reload::Published { config: config_sender, grants: grants_sender };
         tasks.spawn(reload::watch(invocation, value_files, published, provider, log, draining.clone()));

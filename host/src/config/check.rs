@@ -97,10 +97,7 @@ fn what_is_not_served_is_said(config: &Config, reader: &mut Reader<'_>) {
     let egress = [("nat64", !egress.nat64.is_empty()), ("proxy_resolves", egress.proxy_resolves)];
     let mut not_served = egress.map(|(key, is_set)| (Key::from("egress").child(key), is_set)).to_vec();
     for (name, plugin) in &config.plugin {
-        let grants = [
-            ("http", !plugin.http.is_empty()),
-            ("tcp", !plugin.tcp.is_empty()),
-        ];
+        let grants = [("http", !plugin.http.is_empty())];
         not_served.extend(grants.map(|(key, is_set)| (plugin_key(name, key), is_set)));
     }
     for (key, _) in not_served.into_iter().filter(|(_, is_set)| *is_set) {

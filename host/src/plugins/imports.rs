@@ -3,6 +3,7 @@
 //! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest does
 //! its work. A new one is a module, and a line in [`CAPABILITIES`].
 
+mod allowance;
 mod caller;
 mod changes;
 mod config;
@@ -16,6 +17,7 @@ mod network;
 mod progress;
 mod secrets;
 mod settings;
+mod sockets;
 mod stdio;
 mod wasi;
 
@@ -78,6 +80,8 @@ pub enum Provision {
     NoNetwork,
     /// State that this host keeps, where `kv` is granted.
     State,
+    /// Connections to what is granted as `tcp`.
+    Sockets,
     /// Types alone, behind which nothing has to stand.
     Types,
     /// The host does not know it, and loads no component that wants it.
@@ -110,7 +114,8 @@ impl Provision {
             ("cli", "environment") => Self::Environment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
             ("filesystem", _) => Self::Files,
-            ("http" | "sockets", _) => Self::NoNetwork,
+            ("sockets", "udp" | "udp-create-socket") | ("http", _) => Self::NoNetwork,
+            ("sockets", _) => Self::Sockets,
             _ => Self::Unknown,
         }
     }
@@ -126,6 +131,7 @@ impl Provision {
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
             Self::State => "kept by this host, if `kv` grants it",
+            Self::Sockets => "connections to what `tcp` grants; every other one is denied",
             Self::Types => "types only",
             Self::Unknown => "unknown",
         }
@@ -165,6 +171,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn there_are_sockets_and_no_datagrams() {
+        assert_eq!(Provision::of("wasi:sockets/tcp@0.2.9"), Provision::Sockets);
+        assert_eq!(Provision::of("wasi:sockets/ip-name-lookup@0.2.9"), Provision::Sockets);
+        assert_eq!(Provision::of("wasi:sockets/udp@0.2.9"), Provision::NoNetwork);
+        assert_eq!(Provision::of("wasi:sockets/udp-create-socket@0.2.9"), Provision::NoNetwork);
+    }
+
+    #[test]
     fn interfaces_of_wasi_0_2_are_provided() {
         let keyvalue = "wasi:keyvalue/store@0.2.0-draft2";
         let provided =
@@ -179,8 +193,7 @@ mod tests {
             "wasi:cli/environment@0.3.0",
             "acme:a/b",
             "wasi:cli",
-        ]
-        {
+        ] {
             assert_eq!(Provision::of(unknown), Provision::Unknown, "{unknown}");
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Each is of a room of its own that knows nothing of plugins; `imports` puts it behind a guest's imports.
 
-use crate::kv::Kv;
+use crate::egress::Egress;
 use crate::folders::Folders;
+use crate::kv::Kv;
 
 /// Everything of it. Without any, what is granted fails like what is not.
 #[derive(Clone, Debug, Default)]
@@ -12,4 +13,6 @@ pub struct Services {
     pub kv: Option<Kv>,
     /// Folders of this machine.
     pub folders: Folders,
+    /// The way out, for sockets.
+    pub egress: Option<Egress>,
 }

@@ -11,6 +11,7 @@ mod needs;
 mod neighbours;
 mod rates;
 mod runtimes;
+mod sockets;
 mod stacks;
 mod values;
 mod warm;

@@ -178,7 +178,7 @@ fn what_is_not_served_is_said() {
         .filter(|warning| warning.fault == Fault::NotServed)
         .map(|warning| warning.key.as_ref().unwrap().to_string())
         .collect();
-    let mut expected = ["http", "tcp"].map(|key| format!("plugin.weather.{key}")).to_vec();
+    let mut expected = ["http"].map(|key| format!("plugin.weather.{key}")).to_vec();
     expected.extend(["egress.nat64".to_owned(), "egress.proxy_resolves".to_owned()]);
     assert_eq!(keys.len(), expected.len(), "{keys:?}");
     assert!(expected.iter().all(|key| keys.contains(key)), "{keys:?}");

@@ -8,12 +8,14 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::files;
 use super::guest::Guest;
+use super::sockets;
 use crate::grants::Grants;
 use crate::grants::in_force::CallGrants;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     files::link(linker)?;
+    sockets::link(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
