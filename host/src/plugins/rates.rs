@@ -54,7 +54,7 @@ impl TooMany {
 }
 
 /// The bounds of one plugin.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Rates {
     plugin: Option<Arc<Bucket>>,
     /// By the name of the tool's function in snake case.

@@ -75,7 +75,7 @@ impl Call {
             settings: Arc::default(),
             announcements: Default::default(),
             grants: CallGrants::new(in_force.get(), Arc::clone(&in_force)),
-            services: Arc::new(Services { egress: Some(egress) }),
+            services: Arc::new(Services { egress: Some(egress), ..Services::default() }),
         };
         Self { guest: Guest::new(surroundings, &Limits::default(), Conversation::default()), in_force }
     }
