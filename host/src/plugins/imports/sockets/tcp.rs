@@ -53,7 +53,7 @@ impl tcp_create_socket::Host for Guest {
         if !self.has_sockets() {
             return Err(ErrorCode::AccessDenied.into());
         }
-        let Some(place) = self.allowance.connection() else {
+        let Some(place) = self.allowance.connections().open() else {
             let limit = self.allowance.max_connections();
             self.sockets.note(format!("a call may have {limit} connections at once: `connections`"));
             return Err(ErrorCode::NewSocketLimit.into());
