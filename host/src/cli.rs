@@ -6,6 +6,7 @@ mod check;
 mod connect;
 mod dev;
 mod doctor;
+mod egress;
 mod inspect;
 mod list;
 mod logging;
@@ -161,6 +162,7 @@ impl ConfigArguments {
         Ok(plugin_loader::PluginLoader {
             config: setup.config,
             grants: setup.grants,
+            egress: setup.egress,
             secrets: setup.secrets,
             user_cache,
         })

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Failure;
-use crate::config::Config;
+use super::{Failure, egress};
+use crate::config::{Config, Egress};
 use crate::grants::PluginGrants;
 use crate::plugins::Plugins;
 use crate::plugins::services::Services;
@@ -14,6 +14,8 @@ pub(super) struct PluginLoader {
     pub(super) config: Config,
     /// What plugins may touch.
     pub(super) grants: PluginGrants,
+    /// The way out.
+    pub(super) egress: Egress,
     /// The secrets of the state directory's root key.
     pub(super) secrets: Secrets,
     /// The user's cache directory.
@@ -25,7 +27,8 @@ impl PluginLoader {
     pub(super) async fn load_directory(self) -> Result<Plugins, Failure> {
         require_directory(&self.config)?;
         let (state, cache) = self.directories()?;
-        Plugins::of_directory((self.config, self.grants), Services::default(), state.as_ref(), cache.as_ref())
+        let services = self.services();
+        Plugins::of_directory((self.config, self.grants), services, state.as_ref(), cache.as_ref())
             .await
             .map_err(Failure::start)
     }
@@ -34,7 +37,12 @@ impl PluginLoader {
     pub(super) fn load_file(&self, file: &Path) -> Result<Plugins, Failure> {
         let (_, cache) = self.directories()?;
         let failed = |error| Failure::failed(format!("{}: {error}", file.display()));
-        Plugins::of_file((&self.config, &self.grants), Services::default(), cache.as_ref(), file).map_err(failed)
+        Plugins::of_file((&self.config, &self.grants), self.services(), cache.as_ref(), file).map_err(failed)
+    }
+
+    /// What a command provides to plugins: the same as the server, which is not running as far as it knows.
+    fn services(&self) -> Services {
+        Services { egress: Some(egress::start(&self.config, &self.egress, &[])) }
     }
 
     /// The state directory, and the directory of compiled code.

@@ -6,9 +6,9 @@
 mod caller;
 mod changes;
 pub(super) mod guest;
+mod http;
 mod input;
 mod log;
-mod network;
 mod progress;
 mod settings;
 mod stdio;
@@ -65,6 +65,8 @@ pub enum Provision {
     NoFiles,
     /// An interface of `tinymcp:plugin`.
     Plugin,
+    /// Requests that the plugin was granted.
+    Requests,
     /// Every connection is denied.
     NoNetwork,
     /// Types alone, behind which nothing has to stand.
@@ -89,7 +91,8 @@ impl Provision {
             ("cli", "environment") => Self::NoEnvironment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
             ("filesystem", _) => Self::NoFiles,
-            ("http" | "sockets", _) => Self::NoNetwork,
+            ("http", _) => Self::Requests,
+            ("sockets", _) => Self::NoNetwork,
             _ => Self::Unknown,
         }
     }
@@ -102,6 +105,7 @@ impl Provision {
             Self::NoEnvironment => "empty",
             Self::NoFiles => "not granted: no directories",
             Self::Plugin => "provided by this host",
+            Self::Requests => "requests that `http` grants, and no others",
             Self::NoNetwork => "not granted: every connection is denied",
             Self::Types => "types only",
             Self::Unknown => "unknown",
@@ -131,6 +135,7 @@ pub(super) fn talks(import: &str) -> bool {
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
+    http::link(&mut linker)?;
     CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
     Ok(linker)
 }
