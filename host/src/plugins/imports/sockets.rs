@@ -110,7 +110,7 @@ impl Guest {
     /// the same for every reason. A look-up has no port.
     fn refuse(&mut self, host: &Host, port: Option<u16>, reason: &dyn Display) {
         let place = port.map_or_else(|| format!("tcp://{host}"), |port| format!("tcp://{host}:{port}"));
-        self.sockets.note(format!("no grant for {place}: ask the operator"));
+        self.sockets.note(crate::grants::outward(&place));
         let plugin = &*self.plugin;
         let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
         REFUSED
