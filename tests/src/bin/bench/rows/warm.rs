@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 use tinymcp::config::Config;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::conversation::Conversation;
+use tinymcp::plugins::rules::Rules;
+use tinymcp::plugins::services::Services;
 use tinymcp::plugins::types::codec::Reply;
 use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
@@ -82,12 +84,13 @@ pub(super) async fn measure(workshop: &Workshop, plan: Plan) -> anyhow::Result<V
     }
     let mut config = Config::default();
     config.plugins.dir = directory.path().to_owned();
-    let (_sender, config) = watch::channel(Arc::new(config));
+    let (config, grants) = (watch::Sender::new(Arc::new(config)), watch::Sender::default());
+    let rules = Rules::of(&config, &grants);
     // Compiling them takes most of a minute, and is kept.
     let state = StateDir::open(&workshop.kept_dir("warm-state")?, &Secrets::default())?;
     let stop = CancellationToken::new();
     let _stopped = stop.clone().drop_guard();
-    let plugins = Plugins::start(config, Some(&state), &TaskTracker::new(), stop)?;
+    let plugins = Plugins::start(rules, Services::default(), Some(&state), &TaskTracker::new(), stop)?;
     plugins.ready().await;
 
     let mut lines = Vec::new();
