@@ -3,7 +3,7 @@
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
 //! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
@@ -59,7 +59,8 @@ pub(in crate::plugins) struct Guest {
     pub(super) wasi: Option<WasiCtx>,
     pub(super) http: WasiHttpCtx,
     pub(super) network: NoNetwork,
-    refused: BTreeSet<&'static str>,
+    /// What was refused beside requests, a line each.
+    refused: Vec<String>,
 }
 
 impl Guest {
@@ -84,13 +85,21 @@ impl Guest {
             wasi: None,
             http,
             network: NoNetwork,
-            refused: BTreeSet::new(),
+            refused: Vec::new(),
         }
     }
 
-    /// Notes that something of a kind was refused, for the caller.
-    pub(super) fn refused(&mut self, what: &'static str) {
-        self.refused.insert(what);
+    /// Notes for the caller that something is not granted.
+    pub(super) fn refused(&mut self, what: &str) {
+        let line = format!("no grant for {what}: ask the operator");
+        if !self.refused.contains(&line) {
+            self.refused.push(line);
+        }
+    }
+
+    /// What the guest was refused, for its caller: a line each.
+    pub(in crate::plugins) fn take_refusals(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Makes a guest that is kept ready for its person's next call. Its memory stays, and with it what that takes of
@@ -106,7 +115,6 @@ impl Guest {
     pub(in crate::plugins) fn end(&mut self) {
         self.prints.finish();
         self.conversation = Conversation::default();
-        self.refused.clear();
     }
 }
 

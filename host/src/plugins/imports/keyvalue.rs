@@ -311,7 +311,7 @@ impl Guest {
         if !BUCKETS.contains(&name) {
             return Ok(Err(Error::NoSuchStore));
         }
-        if !self.may_keep_state() {
+        if self.kv_grant().is_none() {
             return Ok(Err(Error::AccessDenied));
         }
         Ok(Ok(self.resources.push(Bucket)?))
