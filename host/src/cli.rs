@@ -6,6 +6,7 @@ mod check;
 mod connect;
 mod dev;
 mod doctor;
+mod grant;
 mod inspect;
 mod kv;
 mod list;
@@ -17,6 +18,7 @@ mod passing;
 mod plugin_loader;
 mod reload;
 mod serve;
+mod way_out;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -52,6 +54,9 @@ enum Command {
     /// Show the tools and imports of a component, and warnings for its author
     #[command(after_help = "Example:\n  tinymcp inspect plugins/hello.wasm")]
     Inspect(inspect::Arguments),
+    /// Print the lines that grant a plugin what it declares to need
+    #[command(after_help = "Example:\n  tinymcp grant weather --write")]
+    Grant(grant::Arguments),
     /// Call one tool here, as the server would
     #[command(
         after_help = "Example:\n  tinymcp call add '{\"a\": 2, \"b\": 3}'\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'"
@@ -126,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Build(arguments) => build::run(arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Grant(arguments) => grant::run(arguments),
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Kv(arguments) => kv::run(arguments),
@@ -167,6 +173,7 @@ impl ConfigArguments {
         Ok(plugin_loader::PluginLoader {
             config: setup.config,
             grants: setup.grants,
+            places: setup.places,
             secrets: setup.secrets,
             user_cache,
             services: Services::default(),

@@ -7,7 +7,8 @@
 //! - [`auth`]: logins and tokens. They end in the caller of a request, a [`principal::Principal`].
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
-//! - [`grants`]: what a plugin may touch outside itself, as data. [`address`]: classes of internet addresses.
+//! - [`grants`]: what a plugin may touch outside itself, as data. [`egress`]: the way there. [`address`]: classes of
+//!   internet addresses.
 //! - [`fetch`]: requests that this server makes itself. [`jwks`]: tokens that others have signed, and their keys.
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
@@ -38,8 +39,10 @@ pub mod config;
 pub mod control;
 mod descriptors;
 mod diagnosis;
+pub mod egress;
 pub mod fetch;
 mod file_lock;
+pub mod folders;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -1,7 +1,7 @@
 //! The host's side of a guest: the data behind its imports.
 //!
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
-//! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network.
+//! calls. It holds no arguments, and of values, variables, folders, sockets and the network what is granted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +10,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
+use super::allowance::Allowance;
 use super::network::NoNetwork;
 use super::progress::throttle::Throttle;
+use super::sockets::Sockets;
 use super::stdio::Prints;
 use crate::config::Limits;
 use crate::grants::in_force::CallGrants;
@@ -51,6 +53,8 @@ pub(in crate::plugins) struct Guest {
     pub(super) announcements: Announcements,
     pub(super) grants: CallGrants,
     pub(super) services: Arc<Services>,
+    pub(super) allowance: Allowance,
+    pub(super) sockets: Sockets,
     pub(super) conversation: Conversation,
     pub(super) progress: Throttle,
     pub(super) prints: Prints,
@@ -78,6 +82,8 @@ impl Guest {
             announcements,
             grants,
             services,
+            allowance: Allowance::new(limits),
+            sockets: Sockets::default(),
             conversation,
             progress: Throttle::default(),
             prints,
@@ -99,7 +105,9 @@ impl Guest {
 
     /// What the guest was refused, for its caller: a line each.
     pub(in crate::plugins) fn take_refusals(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.refused)
+        let mut refusals = self.sockets.take_refusals();
+        refusals.append(&mut self.refused);
+        refusals
     }
 
     /// Makes a guest that is kept ready for its person's next call. Its memory stays, and with it what that takes of
@@ -114,6 +122,7 @@ impl Guest {
     /// Lets go of all that was for one call.
     pub(in crate::plugins) fn end(&mut self) {
         self.prints.finish();
+        self.sockets.end();
         self.conversation = Conversation::default();
     }
 }
