@@ -131,6 +131,11 @@ impl Server {
         if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
             tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
         }
+        if config.plugin.values().any(|plugin| plugin.kv.is_some()) {
+            let kv = kv.clone();
+            // Only its error counts, which is logged: the server goes on without.
+            tasks.spawn(async move { drop(kv.prepare().await) });
+        }
         let services = Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv) };
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;

@@ -171,6 +171,15 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     Ok(linker)
 }
 
+/// The same, for a component that does not fit: with functions as they were before a draft was changed under its version.
+/// None where the component imports nothing of that kind.
+pub(super) fn older(
+    linker: &Linker<Guest>,
+    mut imports: impl Iterator<Item = impl AsRef<str>>,
+) -> Option<Linker<Guest>> {
+    imports.any(|import| keyvalue::has_changed(import.as_ref())).then(|| keyvalue::before_last_change(linker).ok())?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
 //! calls. It holds no arguments, and of values, variables, folders, sockets and the network what is granted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
@@ -70,8 +70,8 @@ pub(in crate::plugins) struct Guest {
     pub(super) http_limits: HttpLimits,
     /// Made when the guest first touches `wasi:http`; most guests never do.
     pub(super) requests: Option<Box<Requests>>,
-    /// Kinds of grants that it asked for in vain, beside requests and sockets.
-    refused: BTreeSet<&'static str>,
+    /// What was refused beside requests and sockets, a line each.
+    refused: Vec<String>,
 }
 
 impl Guest {
@@ -100,13 +100,16 @@ impl Guest {
             http,
             http_limits: HttpLimits::of(limits),
             requests: None,
-            refused: BTreeSet::new(),
+            refused: Vec::new(),
         }
     }
 
-    /// Notes that something of a kind was refused, for the caller.
-    pub(super) fn refused(&mut self, what: &'static str) {
-        self.refused.insert(what);
+    /// Notes for the caller that something is not granted.
+    pub(super) fn refused(&mut self, what: &str) {
+        let line = grants::outward(what);
+        if !self.refused.contains(&line) {
+            self.refused.push(line);
+        }
     }
 
     /// Makes a guest that is kept ready for its person's next call. Its memory stays, and with it what that takes of
@@ -125,15 +128,12 @@ impl Guest {
         self.sockets.end();
         self.requests = None;
         self.conversation = Conversation::default();
-        self.refused.clear();
     }
 
     /// What the guest was refused, for its caller: a line each.
     pub(in crate::plugins) fn take_refusals(&mut self) -> Vec<String> {
         let of_requests = self.requests.as_mut().map(|requests| requests.take_refusals()).unwrap_or_default();
-        let others = std::mem::take(&mut self.refused).into_iter();
-        let others = others.map(grants::outward);
-        of_requests.into_iter().chain(self.sockets.take_refusals()).chain(others).collect()
+        of_requests.into_iter().chain(self.sockets.take_refusals()).chain(std::mem::take(&mut self.refused)).collect()
     }
 }
 

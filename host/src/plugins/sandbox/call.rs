@@ -299,6 +299,7 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         CallError::Host(cause) => {
             tracing::error!(plugin, tool, person, cause, "the host failed in a call of tool `{tool}`")
         }
+        CallError::Refused { error, .. } => log(plugin, tool, caller, error),
         CallError::TooMany(refusal) => {
             TOO_MANY.log(|| tracing::warn!(plugin, tool, person, "call of tool `{tool}` refused: {refusal}"));
         }
@@ -308,7 +309,6 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
             person,
             "call of tool `{tool}` failed: {error}; `cpu` in `[plugin.{plugin}]` or `[limits]` sets it"
         ),
-        CallError::Refused { error, .. } => log(plugin, tool, caller, error),
         CallError::Cancelled => {}
         CallError::Timeout(_)
         | CallError::Busy
