@@ -106,9 +106,6 @@ impl Node {
         work: impl FnOnce(&OpenFile) -> io::Result<T> + Send + 'static,
     ) -> FsResult<T> {
         let Kind::File(file) = &self.kind else { return Err(ErrorCode::IsDirectory.into()) };
-        if changes {
-            self.preopen.expect_writable()?;
-        }
         let file = Arc::clone(file);
         self.run(changes, move || work(&file)).await
     }
