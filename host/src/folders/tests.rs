@@ -184,7 +184,7 @@ fn only_files_and_folders_are_opened_and_nothing_is_waited_for() {
         data.metadata_at(path, true).unwrap();
     }
     assert!(begun.elapsed() < Duration::from_secs(5));
-    let mut names: Vec<String> = data.list().unwrap().next().unwrap().into_iter().map(|entry| entry.name).collect();
+    let mut names: Vec<String> = data.list().unwrap().read().unwrap().into_iter().map(|entry| entry.name).collect();
     names.sort();
     assert_eq!(names, ["fifo", "link", "socket"]);
 }
