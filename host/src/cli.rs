@@ -6,6 +6,7 @@ mod check;
 mod connect;
 mod dev;
 mod doctor;
+mod egress;
 mod inspect;
 mod list;
 mod logging;
@@ -16,7 +17,6 @@ mod passing;
 mod plugin_loader;
 mod reload;
 mod serve;
-mod way_out;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -162,6 +162,7 @@ impl ConfigArguments {
         Ok(plugin_loader::PluginLoader {
             config: setup.config,
             grants: setup.grants,
+            egress: setup.egress,
             secrets: setup.secrets,
             user_cache,
         })

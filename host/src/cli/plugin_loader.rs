@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, way_out};
-use crate::config::Config;
+use super::{Failure, egress};
+use crate::config::{Config, Egress};
 use crate::grants::PluginGrants;
 use crate::plugins::Plugins;
 use crate::plugins::services::Services;
@@ -14,6 +14,8 @@ pub(super) struct PluginLoader {
     pub(super) config: Config,
     /// What plugins may touch.
     pub(super) grants: PluginGrants,
+    /// The way out.
+    pub(super) egress: Egress,
     /// The secrets of the state directory's root key.
     pub(super) secrets: Secrets,
     /// The user's cache directory.
@@ -38,9 +40,9 @@ impl PluginLoader {
         Plugins::of_file((&self.config, &self.grants), self.services(), cache.as_ref(), file).map_err(failed)
     }
 
-    /// What the host provides. A server of the same configuration may be running beside the command.
+    /// What a command provides to plugins: the same as the server, which is not running as far as it knows.
     fn services(&self) -> Services {
-        way_out::services(&self.config, self.config.server.listen.addresses())
+        Services { egress: Some(egress::start(&self.config, &self.egress, &[])) }
     }
 
     /// The state directory, and the directory of compiled code.

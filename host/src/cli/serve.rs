@@ -4,6 +4,7 @@
 //! calls finish within the grace period, then cut the rest.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
-use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime, way_out};
+use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::descriptors::{self, FEWEST};
 use crate::http::limits::Limits;
@@ -22,6 +23,7 @@ use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
 use crate::plugins::rules::Rules;
+use crate::plugins::services::Services;
 use crate::state::StateDir;
 
 #[derive(clap::Args)]
@@ -97,6 +99,8 @@ impl Server {
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
         let login_config = config_receiver;
+        let bound: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let services = Services { egress: Some(way_out::start(&config, &egress, &bound)) };
         let login = Login {
             config: login_config,
             provider: provider.clone(),
@@ -109,8 +113,6 @@ impl Server {
             closed: closed.clone(),
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let own = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let services = way_out::services(&config, own);
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         let published = reload::Published { config: config_sender, grants: grants_sender };

@@ -84,14 +84,11 @@ fn memory_is_addressable(config: &Config, reader: &mut Reader<'_>) {
 /// A grant without effect is a warning: the plugin goes without. A bound without effect is a problem: whoever sets it
 /// relies on it.
 fn what_is_not_served_is_said(config: &Config, reader: &mut Reader<'_>) {
-    let egress = &config.egress;
-    let egress = [("nat64", !egress.nat64.is_empty()), ("proxy_resolves", egress.proxy_resolves)];
-    let mut not_served = egress.map(|(key, is_set)| (Key::from("egress").child(key), is_set)).to_vec();
+    let mut not_served = Vec::new();
     let limits = [("rate", config.limits.rate.get().is_some()), ("cpu", config.limits.cpu.get().is_some())];
     let mut not_enforced = limits.map(|(key, is_set)| (Key::from("limits").child(key), is_set)).to_vec();
     for (name, plugin) in &config.plugin {
         let grants = [
-            ("http", !plugin.http.is_empty()),
             ("dirs", !plugin.dirs.is_empty()),
             ("kv", plugin.kv.is_some()),
             ("env", !plugin.env.is_empty()),

@@ -7,9 +7,9 @@ mod allowance;
 mod caller;
 mod changes;
 pub(super) mod guest;
+mod http;
 mod input;
 mod log;
-mod network;
 mod progress;
 mod settings;
 mod sockets;
@@ -67,6 +67,8 @@ pub enum Provision {
     NoFiles,
     /// An interface of `tinymcp:plugin`.
     Plugin,
+    /// Requests that the plugin was granted.
+    Requests,
     /// Every connection is denied.
     NoNetwork,
     /// Connections to what is granted as `tcp`.
@@ -93,7 +95,8 @@ impl Provision {
             ("cli", "environment") => Self::NoEnvironment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
             ("filesystem", _) => Self::NoFiles,
-            ("sockets", "udp" | "udp-create-socket") | ("http", _) => Self::NoNetwork,
+            ("http", _) => Self::Requests,
+            ("sockets", "udp" | "udp-create-socket") => Self::NoNetwork,
             ("sockets", _) => Self::Sockets,
             _ => Self::Unknown,
         }
@@ -107,8 +110,9 @@ impl Provision {
             Self::NoEnvironment => "empty",
             Self::NoFiles => "not granted: no directories",
             Self::Plugin => "provided by this host",
+            Self::Requests => "requests that `http` grants, and no others",
             Self::NoNetwork => "not granted: every connection is denied",
-            Self::Sockets => "connections to what `tcp` grants; every other one is denied",
+            Self::Sockets => "connections that `tcp` grants, and no others",
             Self::Types => "types only",
             Self::Unknown => "unknown",
         }
@@ -137,6 +141,8 @@ pub(super) fn talks(import: &str) -> bool {
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
+    http::link(&mut linker)?;
+    sockets::link(&mut linker)?;
     CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
     Ok(linker)
 }

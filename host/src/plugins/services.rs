@@ -7,6 +7,6 @@ use crate::egress::Egress;
 /// Everything of it. Without any, what is granted fails like what is not.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
-    /// The way out, for sockets.
+    /// Requests and sockets.
     pub egress: Option<Egress>,
 }

@@ -1,7 +1,7 @@
 //! The host's side of a guest: the data behind its imports.
 //!
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
-//! calls. It holds no arguments, no environment, no files, and no way to reach the network but to what is granted.
+//! calls. It holds no arguments, no environment and no files, and reaches the hosts that it was granted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::allowance::Allowance;
-use super::network::NoNetwork;
+use super::http::{HttpLimits, Requests};
 use super::progress::throttle::Throttle;
 use super::sockets::Sockets;
 use super::stdio::Prints;
@@ -19,6 +19,7 @@ use crate::config::Limits;
 use crate::grants::in_force::CallGrants;
 use crate::plugins::announcements::Announcements;
 use crate::plugins::conversation::Conversation;
+use crate::plugins::plugin::Digest;
 use crate::plugins::sandbox::limiter::Limiter;
 use crate::plugins::services::Services;
 
@@ -36,6 +37,8 @@ pub(in crate::plugins) type Settings = BTreeMap<String, String>;
 pub(in crate::plugins) struct Surroundings {
     /// The plugin's name.
     pub(in crate::plugins) plugin: Arc<str>,
+    /// The digest of its file.
+    pub(in crate::plugins) digest: Digest,
     /// Its operator's settings for it.
     pub(in crate::plugins) settings: Arc<Settings>,
     pub(in crate::plugins) announcements: Announcements,
@@ -49,6 +52,7 @@ pub(in crate::plugins) struct Surroundings {
 pub(in crate::plugins) struct Guest {
     pub(in crate::plugins) limiter: Limiter,
     pub(super) plugin: Arc<str>,
+    pub(super) digest: Digest,
     pub(super) settings: Arc<Settings>,
     pub(super) announcements: Announcements,
     pub(super) grants: CallGrants,
@@ -62,12 +66,14 @@ pub(in crate::plugins) struct Guest {
     /// Made when the guest first asks: it seeds random number generators, and most guests never look.
     pub(super) wasi: Option<WasiCtx>,
     pub(super) http: WasiHttpCtx,
-    pub(super) network: NoNetwork,
+    pub(super) http_limits: HttpLimits,
+    /// Made when the guest first touches `wasi:http`; most guests never do.
+    pub(super) requests: Option<Box<Requests>>,
 }
 
 impl Guest {
     pub(in crate::plugins) fn new(surroundings: Surroundings, limits: &Limits, conversation: Conversation) -> Self {
-        let Surroundings { plugin, settings, announcements, grants, services } = surroundings;
+        let Surroundings { plugin, digest, settings, announcements, grants, services } = surroundings;
         let prints = Prints::new(Arc::clone(&plugin), conversation.caller.clone(), limits.log.bytes());
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
@@ -76,6 +82,7 @@ impl Guest {
         Self {
             limiter: Limiter::new(limits.memory.bytes()),
             plugin,
+            digest,
             settings,
             announcements,
             grants,
@@ -88,7 +95,8 @@ impl Guest {
             resources,
             wasi: None,
             http,
-            network: NoNetwork,
+            http_limits: HttpLimits::of(limits),
+            requests: None,
         }
     }
 
@@ -98,6 +106,7 @@ impl Guest {
         self.limiter.begin();
         self.prints.begin(conversation.caller.clone(), limits.log.bytes());
         self.progress = Throttle::default();
+        self.http_limits = HttpLimits::of(limits);
         self.conversation = conversation;
     }
 
@@ -105,7 +114,17 @@ impl Guest {
     pub(in crate::plugins) fn end(&mut self) {
         self.prints.finish();
         self.sockets.end();
+        self.requests = None;
         self.conversation = Conversation::default();
+    }
+
+    /// What the guest was refused, for its caller: a line each.
+    pub(in crate::plugins) fn take_refusals(&mut self) -> Vec<String> {
+        let mut refusals = self.sockets.take_refusals();
+        if let Some(requests) = &mut self.requests {
+            refusals.append(&mut requests.take_refusals());
+        }
+        refusals
     }
 }
 
