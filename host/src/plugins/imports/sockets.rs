@@ -110,10 +110,11 @@ impl Guest {
     fn refuse(&mut self, host: &Host, port: Option<u16>, reason: &dyn Display) {
         let place = port.map_or_else(|| format!("tcp://{host}"), |port| format!("tcp://{host}:{port}"));
         self.sockets.note(format!("no grant for {place}: ask the operator"));
-        let plugin = &*self.plugin;
+        let (plugin, digest) = (&*self.plugin, self.digest);
         let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
-        REFUSED
-            .log(|| tracing::warn!(plugin, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}"));
+        REFUSED.log(|| {
+            tracing::warn!(plugin, %digest, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}");
+        });
     }
 }
 
