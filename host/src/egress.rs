@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use self::dial::{Stream, Trust};
@@ -126,6 +126,16 @@ impl Egress {
     ) -> Result<Vec<SocketAddr>, AddressRefusal> {
         self.expect_foreign(host, port)?;
         own::admit(&self.0.surroundings, answers, port, reach)
+    }
+
+    /// Takes a place among the connections of this server, for a socket, unless all are taken. A connection that is kept
+    /// for nobody gives way.
+    pub fn place_now(&self) -> Option<OwnedSemaphorePermit> {
+        let place = || Arc::clone(&self.0.open).try_acquire_owned().ok();
+        place().or_else(|| {
+            self.0.pool.drop_oldest();
+            place()
+        })
     }
 
     /// Refuses this server and its proxy by their names, before any look-up.

@@ -135,7 +135,7 @@ impl Provision {
             Self::Requests => "requests that `http` grants, and no others",
             Self::NoNetwork => "denied",
             Self::State => "kept by this host, if `kv` grants it",
-            Self::Sockets => "connections to what `tcp` grants; every other one is denied",
+            Self::Sockets => "connections that `tcp` grants, and no others",
             Self::Types => "types only",
             Self::Unknown => "unknown",
         }
@@ -167,6 +167,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     config::link(&mut linker)?;
     http::link(&mut linker)?;
     keyvalue::link(&mut linker)?;
+    sockets::link(&mut linker)?;
     CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
     Ok(linker)
 }

@@ -47,6 +47,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         let Self {
+            allowance,
             requests,
             plugin,
             digest,
@@ -56,15 +57,14 @@ impl WasiHttpView for Guest {
             resources,
             http,
             conversation,
-            allowance,
             ..
         } = self;
         let hooks = requests.get_or_insert_with(|| {
             // Without a caller it is lists that are made, which all callers read.
             let may_use_credentials = conversation.caller.is_some();
             let egress = services.egress.clone();
-            let limits = (*http_limits, allowance.connections().clone());
-            Box::new(Requests::new(plugin, *digest, grants, egress, limits, may_use_credentials))
+            let connections = allowance.connections().clone();
+            Box::new(Requests::new(plugin, *digest, grants, egress, *http_limits, connections, may_use_credentials))
         });
         WasiHttpCtxView { hooks: &mut **hooks, table: resources, ctx: http }
     }

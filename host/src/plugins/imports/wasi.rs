@@ -8,14 +8,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::files;
 use super::guest::Guest;
-use super::sockets;
 use crate::grants::Grants;
 use crate::grants::in_force::CallGrants;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    files::link(linker)?;
-    sockets::link(linker)
+    files::link(linker)
 }
 
 impl WasiView for Guest {

@@ -16,6 +16,7 @@ use crate::egress::Egress;
 use crate::grants::HttpGrant;
 use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
+use crate::plugins::imports::allowance::{ConnectionPlace, Connections};
 use crate::plugins::plugin::Digest;
 
 /// Lines about refusals that a caller reads, and hosts that the log names.
@@ -56,7 +57,6 @@ pub(super) struct Call {
     pub(super) digest: Digest,
     limits: HttpLimits,
     begun: AtomicU64,
-    /// The call's sockets count with its requests.
     connections: Connections,
     sent: AtomicU64,
     received: AtomicU64,
@@ -76,7 +76,8 @@ impl Requests {
         digest: Digest,
         grants: &CallGrants,
         egress: Option<Egress>,
-        (limits, connections): (HttpLimits, Connections),
+        limits: HttpLimits,
+        connections: Connections,
         may_use_credentials: bool,
     ) -> Self {
         let call = Call {
