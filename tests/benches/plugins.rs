@@ -12,6 +12,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tinymcp::config::{Config, Limits};
+use tinymcp::grants::PluginGrants;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::catalog::Tool;
 use tinymcp::plugins::conversation::Conversation;
@@ -21,6 +22,7 @@ use tinymcp::plugins::loading::loader::Loader;
 use tinymcp::plugins::plugin::FunctionKind;
 use tinymcp::plugins::sandbox::engine::Cleaning;
 use tinymcp::plugins::sandbox::runtime;
+use tinymcp::plugins::services::Services;
 use tinymcp::plugins::types::{codec, schema};
 use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
@@ -84,7 +86,8 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 
 /// From the bytes of a file to a plugin, compiled or with its code from the cache.
 fn loads(criterion: &mut Criterion) {
-    let plugin_runtime = Arc::new(runtime::Runtime::new(1, 0, Cleaning::Whole).expect("the engine runs here"));
+    let plugin_runtime =
+        Arc::new(runtime::Runtime::new(1, 0, Cleaning::Whole, Services::default()).expect("the engine runs here"));
     let directory = tempfile::tempdir().expect("a directory can be made");
     let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
     let cache = Cache::open(&state, &plugin_runtime.engine).expect("a new directory can be opened");
@@ -174,7 +177,8 @@ impl Drop for RunningPlugins {
 }
 
 fn plugins_of(file: &Path) -> Plugins {
-    Plugins::of_file(&Config::default(), None, file).expect("the file is a plugin")
+    let rules = (&Config::default(), &PluginGrants::default());
+    Plugins::of_file(rules, Services::default(), None, file).expect("the file is a plugin")
 }
 
 fn tool_named(plugins: &Plugins, name: &str) -> Arc<Tool> {
