@@ -18,6 +18,7 @@ mod login;
 mod logs;
 mod protocol;
 mod reload;
+mod requests;
 mod rich;
 mod shutdown;
 mod snapshots;

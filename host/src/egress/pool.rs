@@ -153,12 +153,6 @@ impl Pool {
         kept.is_swept
     }
 
-    /// The connections that are kept.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.kept().count
-    }
-
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -72,19 +72,24 @@ pub(super) struct Answer {
     gap: Option<Gap>,
 }
 
-/// The guest's own limit of the time between two pieces.
+/// The guest's own limit of the time between two pieces, from the moment that it wants the next one.
 struct Gap {
     longest: Duration,
     sleep: Pin<Box<Sleep>>,
+    is_waiting: bool,
 }
 
 impl Gap {
     fn new(longest: Duration) -> Self {
-        Self { longest, sleep: Box::pin(tokio::time::sleep(longest)) }
+        Self { longest, sleep: Box::pin(tokio::time::sleep(longest)), is_waiting: false }
     }
 
-    fn restart(&mut self) {
-        self.sleep.as_mut().reset(Instant::now() + self.longest);
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.is_waiting {
+            self.is_waiting = true;
+            self.sleep.as_mut().reset(Instant::now() + self.longest);
+        }
+        self.sleep.as_mut().poll(context)
     }
 }
 
@@ -148,14 +153,14 @@ impl Body for Answer {
             let frame = match Pin::new(received).poll_frame(context) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
-                    return match this.gap.as_mut().map(|gap| gap.sleep.as_mut().poll(context)) {
+                    return match this.gap.as_mut().map(|gap| gap.poll_over(context)) {
                         Some(Poll::Ready(())) => this.fail(HttpError::ConnectionReadTimeout),
                         _ => Poll::Pending,
                     };
                 }
             };
             if let Some(gap) = &mut this.gap {
-                gap.restart();
+                gap.is_waiting = false;
             }
             match frame {
                 None => this.close(),
