@@ -11,6 +11,7 @@
 //! - [`fetch`]: requests that this server makes itself. [`jwks`]: tokens that others have signed, and their keys.
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
+//!   [`kv`]: the state of plugins.
 //! - [`clients`]: snippets for Cursor, Claude Code and others. [`diagnosis`]: findings of `tinymcp doctor`.
 //! - [`html`]: pages. [`peer`]: the other end of a connection. [`overload`]: the refusal of a body without room for it.
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
@@ -44,6 +45,7 @@ mod html;
 pub mod http;
 mod json_weight;
 mod jwks;
+pub mod kv;
 mod log_limiter;
 mod loopback;
 pub mod mcp;

@@ -57,6 +57,12 @@ impl Vault {
         Self { purpose, current: Arc::new(Keys::derive(&state.key(purpose))), previous: previous.collect() }
     }
 
+    /// A vault under a key that is kept elsewhere, sealed by another.
+    pub fn of_key(purpose: &'static str, key: &[u8; 32]) -> Self {
+        let current = Arc::new(Keys::derive(&blake3::derive_key(purpose, key)));
+        Self { purpose, current, previous: Arc::new([]) }
+    }
+
     /// A vault without a state directory; different bytes give different keys.
     #[cfg(any(test, feature = "fuzzing"))]
     pub fn for_tests(byte: u8) -> Self {

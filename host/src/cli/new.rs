@@ -36,11 +36,12 @@ const FILES: [(&str, &str); 5] = [
 const DEPS: &str = "wit/deps/tinymcp-plugin";
 
 /// The WIT of the host, `tinymcp:plugin`. It is copied as it is, so that a world only needs a line to import from it.
-const WIT: [(&str, &str); 8] = [
+const WIT: [(&str, &str); 9] = [
     ("completions.wit", include_str!("../../../wit/completions.wit")),
     ("content.wit", include_str!("../../../wit/content.wit")),
     ("host.wit", include_str!("../../../wit/host.wit")),
     ("input.wit", include_str!("../../../wit/input.wit")),
+    ("kv.wit", include_str!("../../../wit/kv.wit")),
     ("prompts.wit", include_str!("../../../wit/prompts.wit")),
     ("resources.wit", include_str!("../../../wit/resources.wit")),
     ("tools.wit", include_str!("../../../wit/tools.wit")),

@@ -18,6 +18,7 @@ use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::descriptors::{self, FEWEST};
 use crate::http::limits::Limits;
 use crate::http::{self, App, RenderedPages, Routes};
+use crate::kv::Kv;
 use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
@@ -110,7 +111,8 @@ impl Server {
             closed: closed.clone(),
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let plugins = Plugins::start(rules, Services::default(), Some(&state), &tasks, draining.clone())
+        let services = Services { kv: Some(Kv::of(&state, &tasks, closed.clone())) };
+        let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone())
             .map_err(Failure::at_start)?;
         let published = reload::Published { config: config_sender, grants: grants_sender };
         tasks.spawn(reload::watch(invocation, published, provider, log, draining.clone()));

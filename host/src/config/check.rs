@@ -94,7 +94,6 @@ fn what_is_not_served_is_said(config: &Config, reader: &mut Reader<'_>) {
             ("http", !plugin.http.is_empty()),
             ("tcp", !plugin.tcp.is_empty()),
             ("dirs", !plugin.dirs.is_empty()),
-            ("kv", plugin.kv.is_some()),
             ("env", !plugin.env.is_empty()),
             ("secrets", !plugin.secrets.is_empty()),
         ];

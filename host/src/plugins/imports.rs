@@ -7,6 +7,7 @@ mod caller;
 mod changes;
 pub(super) mod guest;
 mod input;
+mod kv;
 mod log;
 mod network;
 mod progress;
@@ -31,10 +32,11 @@ struct Capability {
     link: fn(&mut Linker<Guest>) -> wasmtime::Result<()>,
 }
 
-const CAPABILITIES: [Capability; 6] = [
+const CAPABILITIES: [Capability; 7] = [
     Capability { name: "caller", talks: false, link: caller::link },
     Capability { name: "changes", talks: true, link: changes::link },
     Capability { name: "input", talks: true, link: input::link },
+    Capability { name: "kv", talks: false, link: kv::link },
     Capability { name: "log", talks: true, link: log::link },
     Capability { name: "progress", talks: true, link: progress::link },
     Capability { name: "settings", talks: false, link: settings::link },

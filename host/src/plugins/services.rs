@@ -2,6 +2,11 @@
 //!
 //! Each is of a room of its own that knows nothing of plugins; `imports` puts it behind a guest's imports.
 
+use crate::kv::Kv;
+
 /// Everything of it. Without any, what is granted fails like what is not.
 #[derive(Clone, Debug, Default)]
-pub struct Services {}
+pub struct Services {
+    /// The state of plugins.
+    pub kv: Option<Kv>,
+}

@@ -15,6 +15,7 @@ mod generated {
         imports: {
             "tinymcp:plugin/progress": async | trappable,
             "tinymcp:plugin/log": async | trappable,
+            "tinymcp:plugin/kv": async | trappable,
             default: trappable,
         },
         exports: { default: async },
@@ -23,4 +24,4 @@ mod generated {
 }
 
 pub use self::generated::exports::tinymcp::plugin::{completions, prompts, resources, tools};
-pub use self::generated::tinymcp::plugin::{caller, changes, content, input, log, progress, settings};
+pub use self::generated::tinymcp::plugin::{caller, changes, content, input, kv, log, progress, settings};

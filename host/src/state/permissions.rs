@@ -31,7 +31,7 @@ pub(super) fn restrict(dir: &Path) {
             restrict_tree(&entry.path());
         }
     }
-    for ours in ["code", "store", "providers"] {
+    for ours in ["code", "kv", "store", "providers"] {
         restrict_tree(&dir.join(ours));
     }
 }

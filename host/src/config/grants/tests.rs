@@ -169,7 +169,7 @@ fn what_is_not_served_is_said() {
         .map(|warning| warning.key.as_ref().unwrap().to_string())
         .collect();
     let mut expected =
-        ["http", "tcp", "dirs", "kv", "env", "secrets"].map(|key| format!("plugin.weather.{key}")).to_vec();
+        ["http", "tcp", "dirs", "env", "secrets"].map(|key| format!("plugin.weather.{key}")).to_vec();
     expected.extend(["egress.nat64".to_owned(), "egress.proxy_resolves".to_owned()]);
     assert_eq!(keys.len(), expected.len(), "{keys:?}");
     assert!(expected.iter().all(|key| keys.contains(key)), "{keys:?}");

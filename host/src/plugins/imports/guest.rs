@@ -3,7 +3,7 @@
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
 //! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
@@ -59,6 +59,7 @@ pub(in crate::plugins) struct Guest {
     pub(super) wasi: Option<WasiCtx>,
     pub(super) http: WasiHttpCtx,
     pub(super) network: NoNetwork,
+    refused: BTreeSet<&'static str>,
 }
 
 impl Guest {
@@ -83,7 +84,13 @@ impl Guest {
             wasi: None,
             http,
             network: NoNetwork,
+            refused: BTreeSet::new(),
         }
+    }
+
+    /// Notes that something of a kind was refused, for the caller.
+    pub(super) fn refused(&mut self, what: &'static str) {
+        self.refused.insert(what);
     }
 
     /// Makes a guest that is kept ready for its person's next call. Its memory stays, and with it what that takes of
@@ -99,6 +106,7 @@ impl Guest {
     pub(in crate::plugins) fn end(&mut self) {
         self.prints.finish();
         self.conversation = Conversation::default();
+        self.refused.clear();
     }
 }
 

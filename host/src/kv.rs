@@ -1,0 +1,157 @@
+//! The state that plugins keep: values under names, durable, in a space of its own for each plugin or for each person who
+//! calls it.
+//!
+//! It is in a SQLite file of its own in the state directory, with a thread of its own, so that a plugin that writes in a
+//! loop keeps no login waiting. The file is made when something is first kept. It knows nothing of WebAssembly, of grants
+//! or of the protocol (`docs/grants.md`, State).
+//!
+//! - `request`: what is asked for, as data, which also travels through the control socket. `pace`: how fast a space is
+//!   written.
+//! - `open`: the file and its lock. `seal`: what is sealed in it. `spaces`, `rows`: what is stored. `operations`: what is
+//!   done with the rows of one space. `worker`: the thread.
+
+mod open;
+mod operations;
+mod pace;
+mod request;
+mod rows;
+mod seal;
+mod spaces;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::open::Place;
+pub use self::open::OpenError;
+use self::pace::Pace;
+pub use self::request::{
+    Answer, Delta, Expected, KvError, Operation, Outcome, Owner, OwnerState, Person, Request, Space, Value,
+};
+use self::worker::Worker;
+use crate::log_limiter::LogLimiter;
+use crate::state::StateDir;
+
+/// Bytes that a name may have.
+pub const MAX_NAME_BYTES: usize = 512;
+
+/// Bytes that a value may have, whatever the quota.
+pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
+
+/// Bytes that one entry counts against the quota beside its name and value: about what it takes in the file.
+pub const ENTRY_BYTES: u64 = 64;
+
+/// Names of one page of a list.
+pub const PAGE: usize = 500;
+
+/// Entries of one operation on many.
+pub const MAX_ENTRIES: usize = 1000;
+
+/// Bytes of the values of one operation on many.
+pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Something that has the state of plugins.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Does what is asked for. A call whose future is dropped may have taken place or not.
+    async fn ask(&self, request: Request) -> Result<Answer, KvError>;
+}
+
+/// A handle to the state of plugins.
+#[derive(Clone)]
+pub struct Kv(Arc<dyn Backend>);
+
+impl fmt::Debug for Kv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kv(..)")
+    }
+}
+
+impl Kv {
+    /// What is kept elsewhere: by the server that is running.
+    pub fn elsewhere(backend: Arc<dyn Backend>) -> Self {
+        Self(backend)
+    }
+
+    /// That of a state directory. The file is opened, or made, when something is first asked for, and closed when `stop`
+    /// is cancelled: later requests fail. `tracker` waits for that.
+    pub fn of(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Self {
+        Self::at(Place::In(state.clone()), tracker, stop)
+    }
+
+    /// Nothing that outlives the process, for commands without a server.
+    pub fn in_memory(tracker: &TaskTracker, stop: CancellationToken) -> Self {
+        Self::at(Place::Memory, tracker, stop)
+    }
+
+    fn at(place: Place, tracker: &TaskTracker, stop: CancellationToken) -> Self {
+        let local =
+            Local { place, tracker: tracker.clone(), stop, worker: OnceCell::new(), pace: Pace::default() };
+        Self(Arc::new(local))
+    }
+
+    /// Does what is asked for.
+    ///
+    /// # Errors
+    /// [`KvError`]. Of a change that failed nothing was written.
+    pub async fn ask(&self, request: Request) -> Result<Answer, KvError> {
+        self.0.ask(request).await
+    }
+
+    /// Does something with the entries of one space, which may hold `quota_bytes`.
+    ///
+    /// # Errors
+    /// As for [`Kv::ask`].
+    pub async fn run(&self, space: Space, quota_bytes: u64, operation: Operation) -> Result<Outcome, KvError> {
+        match self.ask(Request::Use { space, quota_bytes, operation }).await? {
+            Answer::Outcome(outcome) => Ok(outcome),
+            Answer::Owners(_) | Answer::Changed(_) => Err(KvError::unfit()),
+        }
+    }
+}
+
+/// The file of this process.
+struct Local {
+    place: Place,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    worker: OnceCell<Worker>,
+    pace: Pace,
+}
+
+#[async_trait]
+impl Backend for Local {
+    async fn ask(&self, request: Request) -> Result<Answer, KvError> {
+        if let Request::Use { space, operation, .. } = &request {
+            operation.check()?;
+            self.pace.wait(space, operation).await?;
+        }
+        self.worker().await?.ask(request).await
+    }
+}
+
+impl Local {
+    /// The thread, started at its first use. One that could not be started is tried again at the next.
+    async fn worker(&self) -> Result<&Worker, KvError> {
+        static FAILED: LogLimiter = LogLimiter::new("uses of the state of plugins without its file");
+        let start = async || {
+            let place = self.place.clone();
+            let opened = tokio::task::spawn_blocking(move || open::open(&place)).await;
+            let opened = opened.map_err(|_| KvError::Unavailable("it is closed".to_owned()))?;
+            let database = opened.map_err(|error| {
+                FAILED.log(|| tracing::error!("state of plugins cannot be used: {error}"));
+                KvError::Unavailable(error.outward().to_owned())
+            })?;
+            Worker::start(database, &self.tracker, self.stop.clone())
+        };
+        self.worker.get_or_try_init(start).await
+    }
+}

@@ -1,0 +1,97 @@
+//! Spaces: who has state, and how much.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::operations::Fault;
+use super::request::{KvError, OwnerState, Space};
+use super::seal::{SealedSpace, Sealer};
+
+/// A space that is there.
+pub(super) struct OpenSpace {
+    pub(super) id: i64,
+    pub(super) sealed: SealedSpace,
+    /// Bytes that count against the quota.
+    pub(super) bytes: u64,
+    /// Entries that it has had.
+    pub(super) turn: u64,
+}
+
+pub(super) fn find(connection: &Connection, sealer: &Sealer, space: &Space) -> Result<Option<OpenSpace>, Fault> {
+    let tag = sealer.tag(&space.owner);
+    let found: Option<(i64, Vec<u8>, i64, i64)> = connection
+        .prepare_cached("SELECT id, seal, bytes, turn FROM spaces WHERE plugin = ?1 AND owner = ?2")?
+        .query_row(params![space.plugin, tag], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((id, seal, bytes, turn)) = found else { return Ok(None) };
+    let sealed = sealer.open_space(&space.plugin, &tag, &seal).ok_or(KvError::Damaged)?;
+    // A count that somebody has changed is none that makes room.
+    Ok(Some(OpenSpace { id, sealed, bytes: bytes.max(0).cast_unsigned(), turn: turn.max(0).cast_unsigned() }))
+}
+
+pub(super) fn find_or_make(connection: &Connection, sealer: &Sealer, space: &Space) -> Result<OpenSpace, Fault> {
+    if let Some(found) = find(connection, sealer, space)? {
+        return Ok(found);
+    }
+    let sealed = SealedSpace::new(space.owner.clone());
+    let seal = sealer.seal_space(space, &sealed);
+    connection.execute(
+        "INSERT INTO spaces (plugin, owner, seal, bytes, turn) VALUES (?1, ?2, ?3, 0, 0)",
+        params![space.plugin, sealer.tag(&space.owner), seal],
+    )?;
+    Ok(OpenSpace { id: connection.last_insert_rowid(), sealed, bytes: 0, turn: 0 })
+}
+
+/// Notes what a space has.
+pub(super) fn update(connection: &Connection, space: &OpenSpace) -> Result<(), Fault> {
+    connection
+        .prepare_cached("UPDATE spaces SET bytes = ?2, turn = ?3 WHERE id = ?1")?
+        .execute(params![space.id, space.bytes.cast_signed(), space.turn.cast_signed()])?;
+    Ok(())
+}
+
+/// Removes a space with all of its entries, and returns their number.
+pub(super) fn clear(connection: &Connection, sealer: &Sealer, space: &Space) -> Result<u64, Fault> {
+    let tag = sealer.tag(&space.owner);
+    let entries = "DELETE FROM entries WHERE space IN (SELECT id FROM spaces WHERE plugin = ?1 AND owner = ?2)";
+    let removed = connection.execute(entries, params![space.plugin, tag])?;
+    connection.execute("DELETE FROM spaces WHERE plugin = ?1 AND owner = ?2", params![space.plugin, tag])?;
+    Ok(removed as u64)
+}
+
+/// Those who have state of a plugin. A space that is not what was written is left out.
+pub(super) fn owners(connection: &Connection, sealer: &Sealer, plugin: &str) -> Result<Vec<OwnerState>, Fault> {
+    let mut statement = connection.prepare(
+        "SELECT owner, seal, bytes, (SELECT count(*) FROM entries WHERE space = spaces.id) FROM spaces
+         WHERE plugin = ?1 ORDER BY owner",
+    )?;
+    let rows = statement.query_map([plugin], |row| {
+        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
+    })?;
+    let mut owners = Vec::new();
+    for row in rows {
+        let (tag, seal, bytes, entries) = row?;
+        if let Some(sealed) = sealer.open_space(plugin, &tag, &seal) {
+            let (bytes, entries) = (bytes.max(0).cast_unsigned(), entries.cast_unsigned());
+            owners.push(OwnerState { owner: sealed.owner, entries, bytes });
+        }
+    }
+    Ok(owners)
+}
+
+/// Hands all spaces of a plugin to another that has none with anything in it, and returns their number.
+pub(super) fn hand_over(connection: &Connection, sealer: &Sealer, from: &str, to: &str) -> Result<u64, Fault> {
+    if owners(connection, sealer, to)?.iter().any(|owner| owner.entries > 0) {
+        return Err(KvError::Occupied(to.to_owned()).into());
+    }
+    connection.execute("DELETE FROM spaces WHERE plugin = ?1", [to])?;
+    let mut moved = 0;
+    for OwnerState { owner, .. } in owners(connection, sealer, from)? {
+        let space = Space { plugin: from.to_owned(), owner };
+        let Some(found) = find(connection, sealer, &space)? else { continue };
+        let space = Space { plugin: to.to_owned(), owner: space.owner };
+        let seal = sealer.seal_space(&space, &found.sealed);
+        connection.execute("UPDATE spaces SET plugin = ?2, seal = ?3 WHERE id = ?1", params![found.id, to, seal])?;
+        moved += 1;
+    }
+    Ok(moved)
+}
