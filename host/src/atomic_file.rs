@@ -25,6 +25,18 @@ pub(crate) fn replace_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o666)
 }
 
+/// Replaces a file by one with the same permissions, or makes it. A link stays, and what it leads to is replaced.
+///
+/// # Errors
+/// The system's, and then the file is as it was.
+pub(crate) fn replace_alike(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match std::fs::canonicalize(path) {
+        Ok(path) => replace(&path, bytes, std::fs::metadata(&path)?.permissions().mode() & 0o777),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(&std::path::absolute(path)?, bytes, 0o666),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a file for its owner only, which is on the disk when this returns. An existing file stays.
 ///
 /// # Errors

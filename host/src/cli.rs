@@ -6,7 +6,9 @@ mod check;
 mod connect;
 mod dev;
 mod doctor;
+mod grant;
 mod inspect;
+mod kv;
 mod list;
 mod logging;
 mod login;
@@ -16,6 +18,7 @@ mod passing;
 mod plugin_loader;
 mod reload;
 mod serve;
+mod way_out;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -24,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
+use crate::plugins::services::Services;
 
 /// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
 #[derive(Parser)]
@@ -50,6 +54,9 @@ enum Command {
     /// Show the tools and imports of a component, and warnings for its author
     #[command(after_help = "Example:\n  tinymcp inspect plugins/hello.wasm")]
     Inspect(inspect::Arguments),
+    /// Print the lines that grant a plugin what it declares to need
+    #[command(after_help = "Example:\n  tinymcp grant weather --write")]
+    Grant(grant::Arguments),
     /// Call one tool here, as the server would
     #[command(
         after_help = "Example:\n  tinymcp call add '{\"a\": 2, \"b\": 3}'\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'"
@@ -58,6 +65,9 @@ enum Command {
     /// List the tools of the plugins directory
     #[command(after_help = "Example:\n  tinymcp list --json")]
     List(list::Arguments),
+    /// Show and change what plugins have kept
+    #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
+    Kv(kv::Arguments),
     /// Check the configuration, and print the effective values
     #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
     Check(check::Arguments),
@@ -121,8 +131,10 @@ pub fn main() -> ExitCode {
         Command::Build(arguments) => build::run(arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Grant(arguments) => grant::run(arguments),
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
+        Command::Kv(arguments) => kv::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),
@@ -161,8 +173,10 @@ impl ConfigArguments {
         Ok(plugin_loader::PluginLoader {
             config: setup.config,
             grants: setup.grants,
+            places: setup.places,
             secrets: setup.secrets,
             user_cache,
+            services: Services::default(),
         })
     }
 }

@@ -42,6 +42,7 @@ mod text;
 pub mod units;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use schemars::Schema;
@@ -64,6 +65,7 @@ use self::provider::Secret;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
+use crate::folders::places::Places;
 use crate::grants::PluginGrants;
 use crate::state::{SecretText, Secrets, ShortSecret};
 
@@ -88,8 +90,12 @@ pub struct Setup {
     /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
     /// variables are not set is left out, with a warning.
     pub grants: PluginGrants,
+    /// Files of this server that no plugin sees.
+    pub places: Places,
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
+    /// The files of `NAME_FILE` variables that were read for a value.
+    pub value_files: Vec<PathBuf>,
     /// Warnings about values that are valid, and probably not meant; a line of the log each.
     pub warnings: Vec<Problem>,
     /// Every value with its source, for `tinymcp check`.
@@ -107,7 +113,10 @@ impl Config {
     }
 
     /// Reads the text of a configuration file, as [`Config::load`] does.
-    fn parse(text: &str, invocation: &Invocation, environment: &Environment) -> Result<Setup, ConfigError> {
+    ///
+    /// # Errors
+    /// Every problem of text, `.env`, variables and command line.
+    pub fn parse(text: &str, invocation: &Invocation, environment: &Environment) -> Result<Setup, ConfigError> {
         let file: Arc<str> = invocation.path().display().to_string().into();
         let mut reader = Reader::new(environment, &invocation.overrides, invocation.directory());
         let root = match document::parse(&file, text) {
@@ -120,6 +129,8 @@ impl Config {
         let mut config = Self::read_root(&root, &mut reader);
         config.server.base_url = base_url(&config, &mut reader);
         check::check(&config, &mut reader);
+        let places = grants::folders::places(&config, invocation, &reader);
+        grants::folders::check(&config, &places, &mut reader);
         provider::check_keys(&root, &mut reader);
         let provider = match invocation.purpose {
             Purpose::Serve => provider::choose(&config, &root, &mut reader),
@@ -150,7 +161,19 @@ impl Config {
         let provider_urls = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
         let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string() };
         let warnings = listed(reader.warnings);
-        Ok(Setup { config, provider, client_secrets, egress, grants, secrets, warnings, effective })
+        let value_files = environment.files_read();
+        Ok(Setup {
+            config,
+            provider,
+            client_secrets,
+            egress,
+            grants,
+            places,
+            secrets,
+            value_files,
+            warnings,
+            effective,
+        })
     }
 
     /// The limits of this plugin's calls. The name may be in kebab case.

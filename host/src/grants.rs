@@ -8,7 +8,7 @@
 //!   sees; `scrub` finds it in answers.
 //! - `needs`: what a component declares, which can only narrow. `snippet`: the lines that would grant something, for the
 //!   operator alone.
-//! - `in_force`: the grants of now, beside those that a call began with.
+//! - `words`: grants as operators read them. `in_force`: the grants of now, beside those that a call began with.
 //!
 //! `docs/grants.md` has the rules in words.
 
@@ -30,6 +30,7 @@ pub mod scheme;
 pub mod scrub;
 pub mod snippet;
 pub mod target;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -55,7 +56,7 @@ pub struct Grants {
     /// Sockets.
     pub tcp: Vec<TcpGrant>,
     /// Secrets that the plugin may read, by name.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: BTreeMap<String, SecretGrant>,
     /// Variables of its environment.
     pub env: BTreeMap<String, Secret>,
     /// State that it keeps.
@@ -89,6 +90,15 @@ pub struct TcpGrant {
     pub to: Endpoint,
     /// True if the host may have a private address.
     pub is_private: bool,
+}
+
+/// One entry of `secrets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretGrant {
+    /// The secret.
+    pub value: Secret,
+    /// True if it is a value of the plugin's configuration too.
+    pub in_config: bool,
 }
 
 /// State that a plugin keeps.
@@ -133,6 +143,11 @@ impl FromIterator<(String, Grants)> for PluginGrants {
 }
 
 impl PluginGrants {
+    /// Those of each plugin that is named, by its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Grants)> {
+        self.0.iter().map(|(name, grants)| (name.as_str(), &**grants))
+    }
+
     /// Those of one plugin.
     pub fn of(&self, plugin: &str) -> Arc<Grants> {
         self.0.get(plugin).cloned().unwrap_or_default()
@@ -160,8 +175,27 @@ impl Grants {
 
     /// A secret of this name. One that is not granted and one that is not declared are not there.
     pub fn secret(&self, name: &str) -> Option<&Secret> {
+        self.secret_grant(name).map(|grant| &grant.value)
+    }
+
+    /// A secret of this name that is a value of the plugin's configuration.
+    pub fn config_secret(&self, name: &str) -> Option<&Secret> {
+        self.secret_grant(name).filter(|grant| grant.in_config).map(|grant| &grant.value)
+    }
+
+    fn secret_grant(&self, name: &str) -> Option<&SecretGrant> {
         let is_it = |need: &Need| matches!(need, Need::Secret(declared) if declared == name);
         self.secrets.get(name).filter(|_| self.needs.allow(is_it))
+    }
+
+    /// The same without the values of `secrets` and `env`, for work that nobody has asked for and whose outcome everybody
+    /// sees: making lists. An `env` may hold a secret as well as a time zone, and nobody can tell which.
+    #[must_use]
+    pub fn without_values(self: &Arc<Self>) -> Arc<Self> {
+        if self.secrets.is_empty() && self.env.is_empty() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self { secrets: BTreeMap::new(), env: BTreeMap::new(), ..Self::clone(self) })
     }
 
     /// The environment.
@@ -185,9 +219,7 @@ impl Grants {
     /// True for grants that a component in the same file inherits with all that was entrusted to the one before: a pin
     /// says which may.
     pub fn are_worth_a_pin(&self) -> bool {
-        let has_credentials = self.http.iter().any(|grant| !grant.credentials.is_none());
-        let is_writable = self.dirs.iter().any(|dir| dir.is_writable);
-        has_credentials || !self.secrets.is_empty() || self.kv.is_some() || is_writable
+        !self.entrusted().is_empty()
     }
 }
 

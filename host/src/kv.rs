@@ -30,8 +30,8 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::open::Place;
 pub use self::open::OpenError;
+use self::open::Place;
 use self::pace::Pace;
 pub use self::request::{
     Answer, Delta, Expected, KvError, Operation, Outcome, Owner, OwnerState, Person, Request, Space, Value,
@@ -87,14 +87,18 @@ impl Kv {
         Self::at(Place::In(state.clone()), tracker, stop)
     }
 
+    /// True if plugins have kept anything in a state directory.
+    pub fn is_there(state: &StateDir) -> bool {
+        open::is_there(state)
+    }
+
     /// Nothing that outlives the process, for commands without a server.
     pub fn in_memory(tracker: &TaskTracker, stop: CancellationToken) -> Self {
         Self::at(Place::Memory, tracker, stop)
     }
 
     fn at(place: Place, tracker: &TaskTracker, stop: CancellationToken) -> Self {
-        let local =
-            Local { place, tracker: tracker.clone(), stop, worker: OnceCell::new(), pace: Pace::default() };
+        let local = Local { place, tracker: tracker.clone(), stop, worker: OnceCell::new(), pace: Pace::default() };
         Self(Arc::new(local))
     }
 

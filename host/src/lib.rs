@@ -7,11 +7,13 @@
 //! - [`auth`]: logins and tokens. They end in the caller of a request, a [`principal::Principal`].
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
-//! - [`grants`]: what a plugin may touch outside itself, as data. [`address`]: classes of internet addresses.
+//! - [`grants`]: what a plugin may touch outside itself, as data. [`egress`]: the way there. [`address`]: classes of
+//!   internet addresses.
 //! - [`fetch`]: requests that this server makes itself. [`jwks`]: tokens that others have signed, and their keys.
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //!   [`kv`]: the state of plugins.
+//! - [`control`]: what the operator asks of a running server, through a socket. [`file_lock`]: one process at a time.
 //! - [`clients`]: snippets for Cursor, Claude Code and others. [`diagnosis`]: findings of `tinymcp doctor`.
 //! - [`html`]: pages. [`peer`]: the other end of a connection. [`overload`]: the refusal of a body without room for it.
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
@@ -34,9 +36,13 @@ pub mod cli;
 mod clients;
 pub mod clock;
 pub mod config;
+pub mod control;
 mod descriptors;
 mod diagnosis;
+pub mod egress;
 pub mod fetch;
+mod file_lock;
+pub mod folders;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -16,6 +16,7 @@ pub mod loading;
 pub mod names;
 pub mod plugin;
 mod questions;
+mod rates;
 pub mod registry;
 pub mod rules;
 pub mod sandbox;

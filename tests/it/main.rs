@@ -23,5 +23,6 @@ mod shutdown;
 mod snapshots;
 mod soak;
 mod sources;
+mod state;
 mod typed;
 mod walls;

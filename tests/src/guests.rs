@@ -107,14 +107,19 @@ pub fn exporting(functions: &[(&str, &str)], further: &str) -> Vec<u8> {
 /// The same component in another file: it has one more custom section.
 /// `mark` tells two of them apart.
 pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
-    const CUSTOM: u8 = 0;
-    const NAME: &[u8] = b"mark";
-    let mut marked = component.to_vec();
-    let size = 1 + NAME.len() + 4;
-    marked.extend([CUSTOM, u8::try_from(size).expect("a few bytes"), u8::try_from(NAME.len()).expect("four")]);
-    marked.extend(NAME);
-    marked.extend(mark.to_le_bytes());
-    marked
+    with_section(component, "mark", &mark.to_le_bytes())
+}
+
+/// The same component with these declarations of needs, one in each line.
+pub fn needing(component: &[u8], needs: &str) -> Vec<u8> {
+    with_section(component, "tinymcp-needs", needs.as_bytes())
+}
+
+fn with_section(component: &[u8], name: &str, data: &[u8]) -> Vec<u8> {
+    let mut component = component.to_vec();
+    let section = wasm_encoder::CustomSection { name: name.into(), data: data.into() };
+    wasm_encoder::ComponentSection::append_to_component(&section, &mut component);
+    component
 }
 
 /// The same component without `@keep-warm`: every call is in a fresh instance.

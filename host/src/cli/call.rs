@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{ConfigArguments, Failure, logging, output, runtime};
+use super::{ConfigArguments, Failure, kv, logging, output, runtime};
 use crate::config::names::snake;
 use crate::mcp::{DONE, EMPTY};
 use crate::plugins::Plugins;
@@ -40,13 +40,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let tool_arguments: Map<String, Value> = serde_json::from_str(&json)
         .map_err(|error| Failure::start(format!("the arguments are not a JSON object: {error}")))?;
-    let loader = arguments.config.plugin_loader()?;
+    let mut loader = arguments.config.plugin_loader()?;
     runtime()?.block_on(async {
+        let state = kv::Opened::for_call(&loader).await;
+        loader.services.kv = Some(state.kv.clone());
         let plugins = match file {
             Some(file) => loader.load_file(&file)?,
             None => loader.load_directory().await?,
         };
-        call(&plugins, &tool, &tool_arguments).await
+        let called = call(&plugins, &tool, &tool_arguments).await;
+        state.close().await;
+        called
     })
 }
 

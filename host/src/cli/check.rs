@@ -26,7 +26,20 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let warnings: Vec<String> =
         setup.warnings.iter().map(ToString::to_string).chain(of_plugins).chain(of_system).collect();
     warnings.iter().for_each(|warning| output::warning(warning));
+    // Of no count for `--strict`: there is no key yet that would mend it.
+    for (plugin, grants) in setup.grants.iter() {
+        let entrusted = grants.entrusted();
+        if !entrusted.is_empty() {
+            output::warning(&format!(
+                "plugin `{plugin}`: whoever can replace its file inherits {}; nothing says which file may have that, so keep the plugins directory from everybody else",
+                entrusted.join("; ")
+            ));
+        }
+    }
     output::line(setup.effective.to_string().trim_end());
+    for (plugin, grants) in setup.grants.iter().filter(|(_, grants)| !grants.are_none()) {
+        output::line(&format!("# plugin `{plugin}` is granted {}", grants.in_words().join("; ")));
+    }
     match warnings.len() {
         count if arguments.strict && count > 0 => {
             Err(Failure::start(format!("{count} warnings, each of which is an error with `--strict`")))

@@ -1,10 +1,15 @@
 //! `tinymcp inspect`: shows the tools and imports of a component.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::{ConfigArguments, Failure, logging, output};
+use crate::grants::Grants;
+use crate::grants::needs::Need;
+use crate::grants::snippet::{self, Snippet};
+use crate::grants::words::Have;
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::loading::stack_size;
 use crate::plugins::plugin::{FunctionKind, Plugin};
@@ -67,6 +72,7 @@ fn print(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) {
     for import in &plugin.imports {
         output::line(&format!("  {}  {}", import.name, output::dim(import.behind.what_is_behind())));
     }
+    print_grants(plugin, catalog);
     let beyond = beyond_clients(catalog);
     let lines: Vec<String> = beyond.iter().map(|(tool, found)| told(tool, found)).collect();
     print_names(
@@ -74,6 +80,42 @@ fn print(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) {
         lines.iter().map(String::as_str),
     );
     print_names("warnings", warnings.iter().map(String::as_str));
+}
+
+/// What the plugin is granted, what it declares to need, and the lines that would grant the rest.
+fn print_grants(plugin: &Plugin, catalog: &Catalog) {
+    print_names("granted", granted(catalog).iter().map(String::as_str));
+    if !plugin.needs.are_declared() {
+        return;
+    }
+    let grants = grants_of(catalog);
+    let lines: Vec<String> =
+        plugin.needs.iter().map(|need| format!("{need}  {}", output::dim(&grants.have(need).to_string()))).collect();
+    match lines.is_empty() {
+        true => print_names("needs", ["nothing, so that nothing is granted"].into_iter()),
+        false => print_names("needs", lines.iter().map(String::as_str)),
+    }
+    let snippet = missing(plugin, &grants);
+    if !snippet.toml.is_empty() {
+        output::line(&format!("\nin tinymcp.toml, what is not granted\n{}", indented(&snippet.toml, 2)));
+    }
+    let left_out: Vec<String> = snippet.left_out.iter().map(Need::to_string).collect();
+    print_names("for you to put into words, if you want to grant it", left_out.iter().map(String::as_str));
+}
+
+fn granted(catalog: &Catalog) -> &[String] {
+    let serving = catalog.plugins().iter().find_map(|plugin| plugin.serving.as_ref());
+    serving.map(|serving| serving.granted.as_slice()).unwrap_or_default()
+}
+
+fn grants_of(catalog: &Catalog) -> Arc<Grants> {
+    catalog.served().next().map(|served| served.grants()).unwrap_or_default()
+}
+
+/// The lines that would grant what is declared and not granted.
+pub(super) fn missing(plugin: &Plugin, grants: &Grants) -> Snippet {
+    let missing = plugin.needs.iter().filter(|need| grants.have(need) != Have::All);
+    snippet::of_needs(&plugin.name, missing)
 }
 
 /// Warnings for the author: faults to mend, and surprises for a tool's callers.
@@ -154,6 +196,10 @@ fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) -> serde_jso
         .iter()
         .map(|import| json!({ "name": import.name, "behind": import.behind.what_is_behind() }))
         .collect();
+    let grants = grants_of(catalog);
+    let needs =
+        plugin.needs.iter().map(|need| json!({ "need": need.to_string(), "is": grants.have(need).to_string() }));
+    let needs = plugin.needs.are_declared().then(|| needs.collect::<Vec<serde_json::Value>>());
     let beyond: Vec<serde_json::Value> = beyond_clients(catalog)
         .iter()
         .map(|(tool, found)| {
@@ -170,6 +216,9 @@ fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) -> serde_jso
         "resources": resources(catalog).collect::<Vec<_>>(),
         "keepWarm": plugin.keep_warm,
         "imports": imports,
+        "granted": granted(catalog),
+        "needs": needs,
+        "snippet": missing(plugin, &grants).toml,
         "beyondClients": beyond,
         "warnings": warnings,
     })

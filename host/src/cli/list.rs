@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{ConfigArguments, Failure, logging, output, runtime};
+use crate::grants::needs::{Need, Needs};
 use crate::plugins::catalog::{Catalog, PluginStatus};
 use crate::plugins::registry::unknown;
 
@@ -21,8 +22,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     for unknown in unknown::in_directory(&loader.config) {
         output::warning(&unknown.to_string());
     }
+    let config = loader.config.clone();
     let plugins = runtime()?.block_on(loader.load_directory())?;
     let catalog = plugins.catalog();
+    for unknown in unknown::tools_in_catalog(&config, &catalog) {
+        output::warning(&unknown.to_string());
+    }
     if arguments.json {
         output::json(
             &json!({ "tools": tools(&catalog), "plugins": catalog.plugins().iter().map(status).collect::<Vec<_>>() }),
@@ -41,10 +46,25 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             output::line(&format!("{}  {}", plugin.file.escape_debug(), output::dim("disabled in the configuration")));
         }
     }
+    for plugin in catalog.plugins() {
+        let Some(serving) = plugin.serving.as_ref().filter(|serving| !serving.granted.is_empty()) else { continue };
+        output::line(&format!("{}  {} {}", plugin.name, output::dim("is granted"), serving.granted.join("; ")));
+        if let Some(widened) = &serving.widened {
+            output::warning(&format!(
+                "`{}` declares to need more than the version before it, and may have, as far as it is granted: {widened}",
+                plugin.name
+            ));
+        }
+    }
     if catalog.plugins().is_empty() {
         output::note("no plugins: put .wasm components into the plugins directory, or make one with `tinymcp new`");
     }
     Ok(())
+}
+
+/// The declarations of a plugin; none if it declares nothing at all.
+pub(super) fn needs(needs: &Needs) -> Option<Vec<String>> {
+    needs.are_declared().then(|| needs.iter().map(Need::to_string).collect())
 }
 
 fn tools(catalog: &Catalog) -> Vec<serde_json::Value> {
@@ -73,6 +93,9 @@ fn status(plugin: &PluginStatus) -> serde_json::Value {
         "problem": plugin.problem,
         "digest": plugin.serving.as_ref().map(|serving| serving.digest.to_string()),
         "tools": plugin.serving.as_ref().map(|serving| &serving.tools),
+        "needs": plugin.serving.as_ref().and_then(|serving| needs(&serving.needs)),
+        "granted": plugin.serving.as_ref().map(|serving| &serving.granted),
+        "widened": plugin.serving.as_ref().and_then(|serving| serving.widened.as_ref()),
         "warnings": plugin.serving.as_ref().map(|serving| &serving.warnings),
     })
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::{Failure, way_out};
 use crate::config::Config;
+use crate::folders::Folders;
+use crate::folders::places::Places;
 use crate::grants::PluginGrants;
 use crate::plugins::Plugins;
 use crate::plugins::services::Services;
@@ -14,10 +16,14 @@ pub(super) struct PluginLoader {
     pub(super) config: Config,
     /// What plugins may touch.
     pub(super) grants: PluginGrants,
+    /// What none of them sees.
+    pub(super) places: Places,
     /// The secrets of the state directory's root key.
     pub(super) secrets: Secrets,
     /// The user's cache directory.
     pub(super) user_cache: Option<PathBuf>,
+    /// What plugins find; nothing for commands that call none.
+    pub(super) services: Services,
 }
 
 impl PluginLoader {
@@ -25,16 +31,25 @@ impl PluginLoader {
     pub(super) async fn load_directory(self) -> Result<Plugins, Failure> {
         require_directory(&self.config)?;
         let (state, cache) = self.directories()?;
-        Plugins::of_directory((self.config, self.grants), Services::default(), state.as_ref(), cache.as_ref())
+        let services = self.services(state.as_ref());
+        Plugins::of_directory((self.config, self.grants), services, state.as_ref(), cache.as_ref())
             .await
             .map_err(Failure::start)
     }
 
     /// Loads the plugin of one file.
     pub(super) fn load_file(&self, file: &Path) -> Result<Plugins, Failure> {
-        let (_, cache) = self.directories()?;
+        let (state, cache) = self.directories()?;
+        let services = self.services(state.as_ref());
         let failed = |error| Failure::failed(format!("{}: {error}", file.display()));
-        Plugins::of_file((&self.config, &self.grants), Services::default(), cache.as_ref(), file).map_err(failed)
+        Plugins::of_file((&self.config, &self.grants), services, cache.as_ref(), file).map_err(failed)
+    }
+
+    /// What the host provides. A server of the same configuration may be running beside the command.
+    fn services(&self, state: Option<&StateDir>) -> Services {
+        let egress = way_out::egress(&self.config, self.config.server.listen.addresses());
+        let folders = Folders::new(self.places.clone(), state);
+        Services { folders, egress: Some(egress), ..self.services.clone() }
     }
 
     /// The state directory, and the directory of compiled code.

@@ -1,5 +1,6 @@
 //! Applying a changed configuration to a running server.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::config::environment::Environment;
 use crate::config::{Config, Invocation, Provider, Setup};
 use crate::grants::PluginGrants;
 
-/// The interval between looks at the files, two calls of `stat` each. Editors, `ConfigMap` mounts and network file
+/// The interval between looks at the files, a call of `stat` for each. Editors, `ConfigMap` mounts and network file
 /// systems replace files in so many ways that polling is simpler than events, and this is soon enough for a person.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -24,42 +25,55 @@ pub(super) struct Published {
     pub(super) grants: watch::Sender<Arc<PluginGrants>>,
 }
 
-/// Watches the configuration file and `.env` until `stop`, and publishes every new configuration without problems. One
-/// with problems is logged, and the old one stays in force.
+/// Watches the configuration file, `.env` and the files that `NAME_FILE` variables name until `stop`, and publishes every
+/// new configuration without problems. One with problems is logged, and the old one stays in force.
 pub(super) async fn watch(
     invocation: Invocation,
+    value_files: Vec<PathBuf>,
     published: Published,
     provider: Option<Provider>,
     log: LogLevel,
     stop: CancellationToken,
 ) {
-    let files = [invocation.path().to_owned(), invocation.directory().join(".env")];
-    let mut seen = files.each_ref().map(|file| FileStamp::of(file));
+    let own = [invocation.path().to_owned(), invocation.directory().join(".env")];
+    let mut files: Vec<PathBuf> = own.iter().cloned().chain(value_files).collect();
+    let mut seen = stamps(&files);
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        let now = files.each_ref().map(|file: &PathBuf| FileStamp::of(file));
+        let now = stamps(&files);
         if now == seen {
             continue;
         }
         let before = std::mem::replace(&mut seen, now);
-        if let Some(problem) = obstacle(&files, &before, &now) {
+        if let Some(problem) = obstacle(&files, &before, &seen) {
             tracing::error!("configuration not reloaded: {problem}");
             continue;
         }
-        match stop.run_until_cancelled(load(invocation.clone())).await {
-            Some(Ok(setup)) => apply(setup, &published, provider.as_ref(), &log),
-            Some(Err(problems)) => {
+        let Some((loaded, value_files)) = stop.run_until_cancelled(load(invocation.clone())).await else { return };
+        // As they were before they were read: what changes since is seen at the next look. A file that is new among
+        // them was read just now.
+        let known: BTreeMap<PathBuf, FileStamp> = files.drain(..).zip(seen.drain(..)).collect();
+        files.extend(own.iter().cloned().chain(value_files));
+        seen.extend(files.iter().map(|file| known.get(file).copied().unwrap_or_else(|| FileStamp::of(file))));
+        match loaded {
+            Ok(setup) => apply(setup, &published, provider.as_ref(), &log),
+            Err(problems) => {
                 for problem in problems.lines() {
                     tracing::error!("configuration not reloaded: {problem}");
                 }
             }
-            None => return,
         }
     }
 }
 
-/// The reason for which the files are not even read.
-fn obstacle(files: &[PathBuf; 2], before: &[FileStamp; 2], now: &[FileStamp; 2]) -> Option<String> {
-    if let Some((file, _)) = files.iter().zip(now).find(|(_, state)| **state == FileStamp::Other) {
+fn stamps(files: &[PathBuf]) -> Vec<FileStamp> {
+    files.iter().map(|file| FileStamp::of(file)).collect()
+}
+
+/// The reason for which the files are not even read. The first two are the server's own; one that a variable names may be
+/// anything, as long as it is what it was.
+fn obstacle(files: &[PathBuf], before: &[FileStamp], now: &[FileStamp]) -> Option<String> {
+    let is_odd = |place: usize| now[place] == FileStamp::Other && (place < 2 || before[place] != FileStamp::Other);
+    if let Some((_, file)) = files.iter().enumerate().find(|(place, _)| is_odd(*place)) {
         return Some(format!("`{}` is no regular file", file.display()));
     }
     // Without the file, all that it grants and limits would go back to the defaults: more likely somebody is about to
@@ -69,12 +83,14 @@ fn obstacle(files: &[PathBuf; 2], before: &[FileStamp; 2], now: &[FileStamp; 2])
 }
 
 /// Reads on a thread of its own, not on those that serve requests: network file systems may be slow.
-async fn load(invocation: Invocation) -> Result<Setup, String> {
+/// Gives also the files that were read for values, which a configuration with problems has too.
+async fn load(invocation: Invocation) -> (Result<Setup, String>, Vec<PathBuf>) {
     let load = move || {
         let environment = Environment::read(invocation.directory());
-        Config::load(&invocation, &environment).map_err(|error| error.to_string())
+        let loaded = Config::load(&invocation, &environment).map_err(|error| error.to_string());
+        (loaded, environment.files_read())
     };
-    tokio::task::spawn_blocking(load).await.unwrap_or_else(|failed| Err(failed.to_string()))
+    tokio::task::spawn_blocking(load).await.unwrap_or_else(|failed| (Err(failed.to_string()), Vec::new()))
 }
 
 fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: &LogLevel) {

@@ -13,15 +13,17 @@ use tokio_util::task::TaskTracker;
 
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
-use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime};
+use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime, way_out};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
+use crate::control;
 use crate::descriptors::{self, FEWEST};
+use crate::folders::Folders;
 use crate::http::limits::Limits;
 use crate::http::{self, App, RenderedPages, Routes};
 use crate::kv::Kv;
 use crate::mcp::{Endpoint, Parameters};
 use crate::plugins::Plugins;
-use crate::plugins::registry::unknown;
+use crate::plugins::registry::unknown::{self, UnknownTable};
 use crate::plugins::rules::Rules;
 use crate::plugins::services::Services;
 use crate::state::StateDir;
@@ -70,7 +72,18 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<Self, Failure> {
-        let Setup { config, provider, client_secrets, egress, grants, secrets, warnings, effective: _ } = setup;
+        let Setup {
+            config,
+            provider,
+            client_secrets,
+            egress,
+            grants,
+            places,
+            secrets,
+            value_files,
+            warnings,
+            effective: _,
+        } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -111,11 +124,21 @@ impl Server {
             closed: closed.clone(),
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let services = Services { kv: Some(Kv::of(&state, &tasks, closed.clone())) };
-        let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone())
-            .map_err(Failure::at_start)?;
+        let kv = Kv::of(&state, &tasks, closed.clone());
+        if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
+            tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
+        }
+        let own = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let services = Services {
+            egress: Some(way_out::egress(&config, own)),
+            folders: Folders::new(places, Some(&state)),
+            kv: Some(kv),
+        };
+        let plugins =
+            Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
+        tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
         let published = reload::Published { config: config_sender, grants: grants_sender };
-        tasks.spawn(reload::watch(invocation, published, provider, log, draining.clone()));
+        tasks.spawn(reload::watch(invocation, value_files, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             rules: auth.rules(),
@@ -202,12 +225,38 @@ async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop:
         let current = Arc::clone(&config.borrow_and_update());
         let looked = tokio::task::spawn_blocking(move || unknown::in_directory(&current));
         let Ok(found) = looked.await else { return };
-        found.iter().filter(|unknown| !said.contains(*unknown)).for_each(|unknown| tracing::warn!("{unknown}"));
-        said = found;
+        warn_of_new(&mut said, found);
         if !matches!(stop.run_until_cancelled(config.changed()).await, Some(Ok(()))) {
             return;
         }
     }
+}
+
+/// The same for tools of plugins that are served.
+async fn warn_of_unknown_tools(mut config: watch::Receiver<Arc<Config>>, plugins: Plugins, stop: CancellationToken) {
+    let mut catalog = plugins.changes();
+    let mut said = Vec::new();
+    if stop.run_until_cancelled(plugins.ready()).await.is_none() {
+        return;
+    }
+    loop {
+        let (config_now, catalog_now) =
+            (Arc::clone(&config.borrow_and_update()), Arc::clone(&catalog.borrow_and_update()));
+        warn_of_new(&mut said, unknown::tools_in_catalog(&config_now, &catalog_now));
+        let changed = tokio::select! {
+            () = stop.cancelled() => return,
+            changed = config.changed() => changed,
+            changed = catalog.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
+}
+
+fn warn_of_new(said: &mut Vec<UnknownTable>, found: Vec<UnknownTable>) {
+    found.iter().filter(|unknown| !said.contains(*unknown)).for_each(|unknown| tracing::warn!("{unknown}"));
+    *said = found;
 }
 
 /// The signals that mean stop.

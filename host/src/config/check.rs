@@ -28,6 +28,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     open_providers_stay_on_loopback(config, reader);
     providers_keep_their_meaning(config, reader);
     memory_is_addressable(config, reader);
+    processor_time_is_some(config, reader);
     grants::check(config, reader);
     what_is_not_served_is_said(config, reader);
     clients_have_redirect_uris(config, reader);
@@ -79,35 +80,28 @@ fn memory_is_addressable(config: &Config, reader: &mut Reader<'_>) {
     }
 }
 
-/// Says what is written and does nothing in this release. A line goes when its capability comes.
-///
-/// A grant without effect is a warning: the plugin goes without. A bound without effect is a problem: whoever sets it
-/// relies on it.
+/// Without any, every call would end at once.
+fn processor_time_is_some(config: &Config, reader: &mut Reader<'_>) {
+    let of_all = ("limits.cpu".into(), Some(config.limits.cpu));
+    let of_plugins = config.plugin.iter().map(|(name, plugin)| (plugin_key(name, "cpu"), plugin.limits.cpu));
+    for (key, cpu) in std::iter::once(of_all).chain(of_plugins) {
+        if cpu.and_then(Bound::get).is_some_and(|cpu| cpu.duration().is_zero()) {
+            reader.conflict(&[key], "must be more than zero; \"unlimited\" is for no bound");
+        }
+    }
+}
+
+/// Says what is written and does nothing in this release: the plugin goes without. A line goes when its capability comes.
 fn what_is_not_served_is_said(config: &Config, reader: &mut Reader<'_>) {
     let egress = &config.egress;
     let egress = [("nat64", !egress.nat64.is_empty()), ("proxy_resolves", egress.proxy_resolves)];
     let mut not_served = egress.map(|(key, is_set)| (Key::from("egress").child(key), is_set)).to_vec();
-    let limits = [("rate", config.limits.rate.get().is_some()), ("cpu", config.limits.cpu.get().is_some())];
-    let mut not_enforced = limits.map(|(key, is_set)| (Key::from("limits").child(key), is_set)).to_vec();
     for (name, plugin) in &config.plugin {
-        let grants = [
-            ("http", !plugin.http.is_empty()),
-            ("tcp", !plugin.tcp.is_empty()),
-            ("dirs", !plugin.dirs.is_empty()),
-            ("env", !plugin.env.is_empty()),
-            ("secrets", !plugin.secrets.is_empty()),
-        ];
+        let grants = [("http", !plugin.http.is_empty())];
         not_served.extend(grants.map(|(key, is_set)| (plugin_key(name, key), is_set)));
-        let (rate, cpu) = (plugin.limits.rate.and_then(Bound::get), plugin.limits.cpu.and_then(Bound::get));
-        let bounds = [("rate", rate.is_some()), ("cpu", cpu.is_some())];
-        not_enforced.extend(bounds.map(|(key, is_set)| (plugin_key(name, key), is_set)));
     }
     for (key, _) in not_served.into_iter().filter(|(_, is_set)| *is_set) {
         reader.warn(&key, Fault::NotServed);
-    }
-    for (key, _) in not_enforced.into_iter().filter(|(_, is_set)| *is_set) {
-        let source = reader.source_of(&key);
-        reader.problem(&source, &key, Fault::NotEnforced);
     }
 }
 

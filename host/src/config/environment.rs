@@ -142,9 +142,25 @@ impl Environment {
         self.plain(name).is_none().then(|| reason.to_owned())
     }
 
+    /// The variables that name files, and these.
+    pub(super) fn files(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        self.files.keys().filter_map(|name| {
+            let name = format!("{name}{FILE_SUFFIX}");
+            let path = self.variables.get(&name).filter(|file| !file.value.is_empty())?.path();
+            Some((name, path))
+        })
+    }
+
     fn plain(&self, name: &str) -> Option<&str> {
         let variable = self.variables.get(name)?;
         Some(variable.value.as_str()).filter(|value| !is_blank(value))
+    }
+
+    /// The files that were read for values, or tried.
+    pub fn files_read(&self) -> Vec<PathBuf> {
+        let read = self.files.iter().filter(|(_, content)| content.get().is_some());
+        let path = |(name, _): (&String, _)| self.variables.get(&format!("{name}{FILE_SUFFIX}")).map(Variable::path);
+        read.filter_map(path).collect()
     }
 
     fn file_value(&self, name: &str) -> Option<&Result<String, String>> {
@@ -186,13 +202,16 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
 }
 
 impl Variable {
-    /// The content of the file that this variable names, without the end of its last line. A relative path of a
-    /// `.env` begins where that stands.
-    fn read_file(&self) -> io::Result<String> {
+    /// The file that this variable names. A relative path of a `.env` begins where that stands.
+    fn path(&self) -> PathBuf {
         let directory = self.line.as_ref().and_then(|(file, _)| Path::new(&**file).parent());
-        let path = directory.unwrap_or(Path::new("")).join(&self.value);
+        directory.unwrap_or(Path::new("")).join(&self.value)
+    }
+
+    /// The content of that file, without the end of its last line.
+    fn read_file(&self) -> io::Result<String> {
         let mut text = String::new();
-        fs::File::open(path)?.take(VALUE_BYTES_MAX).read_to_string(&mut text)?;
+        fs::File::open(self.path())?.take(VALUE_BYTES_MAX).read_to_string(&mut text)?;
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         Ok(text)
     }
@@ -335,7 +354,9 @@ mod tests {
             [("A_FILE", absolute.as_str()), ("B", "plain"), ("B_FILE", missing.as_str()), ("C_FILE", missing.as_str())];
         let dot_env = directory.path().join(".env").display().to_string().into();
         let environment = Environment::from_iter(process).with_dot_env(&dot_env, "D_FILE=secret");
+        assert_eq!(environment.files_read(), Vec::<PathBuf>::new());
         assert_eq!(environment.get("A"), Some("hunter2"));
+        assert_eq!(environment.files_read(), [PathBuf::from(&absolute)]);
         assert_eq!(environment.get("B"), Some("plain"));
         assert_eq!(environment.get("C"), None);
         assert_eq!(environment.get("D"), Some("hunter2"));

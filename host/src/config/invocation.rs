@@ -56,7 +56,10 @@ impl Invocation {
     }
 
     /// The text of the file; none when no file was named and there is none.
-    pub(super) fn read(&self) -> Result<Option<String>, ConfigError> {
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self) -> Result<Option<String>, ConfigError> {
         match fs::read_to_string(self.path()) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.file.is_none() => Ok(None),

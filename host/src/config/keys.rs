@@ -8,10 +8,11 @@ use super::document::{Node, Table, Value};
 use super::egress::proxy::EgressProxy;
 use super::environment::Environment;
 use super::free::Free;
-use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, Short, TcpEntry};
+use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, SecretEntry, Short, TcpEntry};
 use super::key::Key;
 use super::names::{
-    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, UnknownClients, Who,
+    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, ToolName, UnknownClients,
+    Who,
 };
 use super::problem::Source;
 use super::reader::{Reader, Setting};
@@ -201,9 +202,10 @@ overridable_table! {
         queue: Count = 256,
         /// The bytes that one call may print into the log.
         log: ByteSize = "64KiB",
-        /// Calls that one person may make in a span of time, such as `60/min`.
+        /// Calls of one plugin that one person may make in a span of time, such as `60/min`: so many at once, which come
+        /// back one by one.
         rate: Bound<Rate> = "unlimited",
-        /// Processor time that the plugin itself may take in one call, beside the wall time.
+        /// Processor time that the plugin itself may take in one call, beside the wall time. Waiting takes none.
         cpu: Bound<Period> = "unlimited",
         /// Requests that one call may make.
         http_requests: Count = 100,
@@ -258,11 +260,22 @@ table! {
         kv: Option<Kv>,
         /// Variables of its environment.
         env: BTreeMap<EnvName, Template> = {},
-        /// Values that it may ask for by name, and that are shown nowhere.
-        secrets: BTreeMap<String, Template> = {},
+        /// Values that it may ask for by name, and that are shown nowhere: `"${NAME}"`, or a table for one that is also a
+        /// value of its configuration.
+        secrets: BTreeMap<String, Short<SecretEntry>> = {},
         /// Values that it may ask for by name: strings as they are, anything else as JSON.
         settings: BTreeMap<String, Free> = {},
+        /// Settings of single tools, by the name of the tool's function.
+        tool: BTreeMap<ToolName, ToolSettings> = {},
         ..limits: LimitOverrides,
+    }
+}
+
+table! {
+    /// `[plugin.NAME.tool.FUNCTION]`: settings of the tool of this function; `-` and `_` are the same.
+    pub struct ToolSettings {
+        /// Calls of this tool that one person may make in a span of time, beside the rate of the whole plugin.
+        rate: Bound<Rate> = "unlimited",
     }
 }
 

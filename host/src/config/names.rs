@@ -15,6 +15,10 @@ name! {
     pub struct PluginName = plugin_name, "a plugin's name", "weather", "[A-Za-z0-9_-]+"
 }
 name! {
+    /// The name of a tool's function in snake case; `get-forecast` and `get_forecast` are the same one.
+    pub struct ToolName = plugin_name, "a tool's name", "get_forecast", "[A-Za-z0-9_-]+"
+}
+name! {
     /// The beginning of the names of a plugin's tools; may be empty.
     pub struct Prefix = prefix, "a prefix", "weather", "[A-Za-z0-9_-]*"
 }

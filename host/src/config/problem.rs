@@ -169,9 +169,6 @@ pub enum Fault {
     /// A warning: the key is understood, and gives nothing yet.
     #[error("is not served by this release: it has no effect")]
     NotServed,
-    /// A bound that nothing holds yet.
-    #[error("is not enforced by this release; leave it out, or write \"unlimited\"")]
-    NotEnforced,
     /// A warning: the key does nothing with the login that was chosen.
     #[error("has no effect with provider `none`: callers are unknown")]
     NoLogin,

@@ -106,7 +106,7 @@ fn what_is_not_used_needs_no_variable() {
     "#;
     let config = loaded(file, &[]);
     assert!(!format!("{config:?}").contains("WEATHER_KEY"));
-    let key = &config.plugin("weather").secrets["API_KEY"];
+    let key = &config.plugin("weather").secrets["API_KEY"].value;
     let environment = Environment::from_iter([("WEATHER_KEY", "${not} looked into")]);
     assert_eq!(key.resolve(|name| environment.lookup(name)).unwrap(), "${not} looked into");
     assert_eq!(key.resolve(|_| Ok(None)), Err(vec![TemplateError::Missing("WEATHER_KEY".to_owned())]));

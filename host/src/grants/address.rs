@@ -38,6 +38,9 @@ pub enum AddressRefusal {
     /// The name has no address.
     #[error("the name has no address")]
     None,
+    /// Nobody could say in time.
+    #[error("the look-up of the name was not answered in time")]
+    Unanswered,
     /// It is of a kind to which nothing is sent.
     #[error("{address} is {what}, where nothing may be sent")]
     Special {

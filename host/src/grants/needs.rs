@@ -143,6 +143,18 @@ impl Needs {
         (needs, errors)
     }
 
+    /// The same beside declarations that nobody can read. They count as some, of nothing.
+    #[must_use]
+    pub fn with_unreadable(mut self) -> Self {
+        self.declared.get_or_insert_default();
+        self
+    }
+
+    /// True if anything at all is declared.
+    pub fn are_declared(&self) -> bool {
+        self.declared.is_some()
+    }
+
     /// The declarations, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Need> {
         self.declared.iter().flatten()
@@ -185,6 +197,14 @@ impl Need {
     }
 }
 
+/// All declarations, separated by commas.
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needs: Vec<String> = self.iter().map(Need::to_string).collect();
+        f.write_str(&needs.join(", "))
+    }
+}
+
 /// The difference between two sets of declarations.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Widening<'n> {
@@ -192,6 +212,19 @@ pub enum Widening<'n> {
     Needs(Vec<&'n Need>),
     /// Whatever is granted, since nothing narrows it any more.
     Everything,
+}
+
+/// What a version may have that the one before could not; for a sentence.
+impl fmt::Display for Widening<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Needs(needs) => {
+                let needs: Vec<String> = needs.iter().map(|need| format!("`{need}`")).collect();
+                f.write_str(&needs.join(", "))
+            }
+            Self::Everything => f.write_str("all that is granted, since it declares nothing any more"),
+        }
+    }
 }
 
 impl Widening<'_> {

@@ -69,6 +69,11 @@ impl Methods {
         self.0.is_none()
     }
 
+    /// The methods of a list.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Method> {
+        self.0.iter().flatten()
+    }
+
     fn is_tied_with(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (None, None) => true,

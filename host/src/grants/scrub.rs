@@ -21,19 +21,35 @@ pub const MIN_BYTES: usize = 16;
 const MASK: u8 = b'*';
 
 /// Values to find, in all of their forms. Made once for an entry.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Net {
     patterns: Vec<Pattern>,
-    /// The bytes with which any form of any value begins.
-    beginnings: [bool; 256],
+    beginnings: Pairs,
 }
 
-const NONE: [bool; 256] = [false; 256];
+/// The first two bytes of every form of every value, as a set: few texts have any of them, so that nearly all are let
+/// through at once. Empty, it takes no memory.
+#[derive(Clone, Default)]
+struct Pairs(Vec<u64>);
 
-/// Finds nothing.
-impl Default for Net {
-    fn default() -> Self {
-        Self { patterns: Vec::new(), beginnings: NONE }
+/// A bit for every two bytes.
+const PAIR_WORDS: usize = (1 << 16) / 64;
+
+impl Pairs {
+    fn place(first: u8, second: u8) -> (usize, u64) {
+        let pair = usize::from(first) << 8 | usize::from(second);
+        (pair / 64, 1 << (pair % 64))
+    }
+
+    fn add(&mut self, first: u8, second: u8) {
+        let (word, bit) = Self::place(first, second);
+        self.0.resize(PAIR_WORDS, 0);
+        self.0[word] |= bit;
+    }
+
+    fn contains(&self, first: u8, second: u8) -> bool {
+        let (word, bit) = Self::place(first, second);
+        self.0.get(word).is_some_and(|bits| bits & bit != 0)
     }
 }
 
@@ -72,10 +88,19 @@ impl Net {
             patterns.push(text.chars().map(|char| Letter::of(char, &[char])).collect());
             patterns.extend((0..3).map(|alignment| base64_pattern(text.as_bytes(), alignment)));
         }
-        let mut beginnings = NONE;
-        for spelling in patterns.iter().filter_map(|pattern| pattern.first()).flat_map(|letter| &letter.spellings) {
-            let first = spelling.bytes[0];
-            beginnings[usize::from(first)] = true;
+        let mut beginnings = Pairs::default();
+        for pattern in &patterns {
+            let mut letters = pattern.iter().map(|letter| letter.spellings.as_slice());
+            let (first, second) = (letters.next().unwrap_or_default(), letters.next().unwrap_or_default());
+            for spelling in first {
+                let following: Vec<u8> = match spelling.bytes.get(1) {
+                    Some(byte) => vec![*byte],
+                    None => second.iter().map(|spelling| spelling.bytes[0]).collect(),
+                };
+                for byte in following.iter().flat_map(|byte| [*byte, byte.to_ascii_uppercase()]) {
+                    beginnings.add(spelling.bytes[0], byte);
+                }
+            }
         }
         Self { patterns, beginnings }
     }
@@ -145,7 +170,11 @@ impl Scrubber<'_> {
         // Every place is looked at, also within a value: another may begin there.
         let mut at = 0;
         while let Some(byte) = self.held.get(at) {
-            if self.net.beginnings[usize::from(*byte)] {
+            let may_begin = match self.held.get(at + 1) {
+                Some(next) => self.net.beginnings.contains(*byte, *next),
+                None => true,
+            };
+            if may_begin {
                 match self.net.find(&self.held[at..], is_whole) {
                     Found::No => {}
                     Found::Undecided => break,

@@ -6,6 +6,7 @@
 
 use toml::{Table, Value};
 
+use super::host::Host;
 use super::needs::Need;
 use super::origin::{HostRule, Origin};
 use super::target::Target;
@@ -47,6 +48,12 @@ pub fn of_needs<'n>(plugin: &str, needs: impl IntoIterator<Item = &'n Need>) -> 
 /// The lines that would allow a request, on every path; empty for an address that nobody should be led to propose.
 pub fn of_request(plugin: &str, target: &Target) -> String {
     of_needs(plugin, [&Need::Http(Origin::of(target))]).toml
+}
+
+/// The line that would allow a socket; empty for an address that nobody should be led to propose.
+pub fn of_socket(plugin: &str, host: &Host, port: u16) -> String {
+    let endpoint = format!("{host}:{port}").parse();
+    endpoint.map(|endpoint| of_needs(plugin, [&Need::Tcp(endpoint)]).toml).unwrap_or_default()
 }
 
 fn is_proposed(host: &HostRule, class: Option<Class>) -> bool {
@@ -151,6 +158,16 @@ mod tests {
         {
             assert_eq!(of("http", host, "/"), "", "{host}");
         }
+    }
+
+    #[test]
+    fn a_socket_gives_its_host_and_port() {
+        let of = |host: &str, port| of_socket("my-tool", &Host::parse(host).unwrap(), port);
+        assert_eq!(of("DB.example.com", 5432), "[plugin.my-tool]\ntcp = [\"db.example.com:5432\"]\n");
+        for host in ["10.0.0.1", "127.0.0.1", "localhost", "169.254.169.254", "[fd00::1]", "0.0.0.0", "224.0.0.1"] {
+            assert_eq!(of(host, 80), "", "{host}");
+        }
+        assert_eq!(of("db.example.com", 0), "");
     }
 
     #[test]

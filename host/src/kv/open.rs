@@ -5,17 +5,17 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use rustix::fs::{FlockOperation, flock};
 
 use super::rows::{APPLICATION_ID, SCHEMA, SCHEMA_VERSION};
 use super::seal::{self, KEY_BYTES, Sealer};
 use crate::descriptors;
+use crate::file_lock::{self, Taken};
 use crate::state::StateDir;
 
 /// A directory of its own, which can be backed up or deleted as a whole.
@@ -102,6 +102,11 @@ impl OpenError {
     }
 }
 
+/// Tells whether there is a file in a state directory.
+pub(super) fn is_there(state: &StateDir) -> bool {
+    state.path().join(DIRECTORY).join(FILE).exists()
+}
+
 /// Opens the file, or makes it if it is missing.
 pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
     let state = match place {
@@ -157,23 +162,13 @@ fn in_memory() -> Result<Database, OpenError> {
     Ok(Database { connection, sealer: Sealer::new(&key), _lock: None })
 }
 
-/// Takes the lock, and writes the id of this process for whoever finds it taken. The system gives it up with the process.
+/// Takes the lock, for as long as the file is open.
 fn lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join("lock");
-    let unusable = |source: io::Error| OpenError::Unusable { path: path.clone(), source };
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = opened.map_err(unusable)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            let text = format!("{:>10}\n", std::process::id());
-            file.write_all_at(text.as_bytes(), 0).map_err(unusable)?;
-            Ok(file)
-        }
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let text = io::read_to_string(&file).unwrap_or_default();
-            Err(OpenError::InUse { path: directory.to_owned(), pid: text.trim().parse().ok() })
-        }
-        Err(error) => Err(unusable(error.into())),
+    match file_lock::take(&path) {
+        Ok(Taken::Now(file)) => Ok(file),
+        Ok(Taken::Before(pid)) => Err(OpenError::InUse { path: directory.to_owned(), pid }),
+        Err(source) => Err(OpenError::Unusable { path, source }),
     }
 }
 

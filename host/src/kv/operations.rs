@@ -174,13 +174,7 @@ impl Work<'_> {
     }
 
     /// Writes an entry, if there is room.
-    fn put(
-        &self,
-        space: &mut OpenSpace,
-        name: &[u8],
-        value: &[u8],
-        expires_ms: Option<Millis>,
-    ) -> Result<(), Fault> {
+    fn put(&self, space: &mut OpenSpace, name: &[u8], value: &[u8], expires_ms: Option<Millis>) -> Result<(), Fault> {
         let bytes = (name.len() + value.len()) as u64 + ENTRY_BYTES;
         let mut before = rows::bytes(self.connection, space.id, name)?;
         let after = |space: &OpenSpace, before: Option<u64>| {
@@ -255,9 +249,10 @@ impl Work<'_> {
             rows::names(self.connection, space.id, after.as_deref(), prefix.as_bytes(), self.now, PAGE + 1)?;
         let has_more = names.len() > PAGE;
         names.truncate(PAGE);
-        let cursor = names.last().filter(|_| has_more).map(|last| {
-            URL_SAFE_NO_PAD.encode(self.sealer.seal_cursor(&space.sealed, prefix, last))
-        });
+        let cursor = names
+            .last()
+            .filter(|_| has_more)
+            .map(|last| URL_SAFE_NO_PAD.encode(self.sealer.seal_cursor(&space.sealed, prefix, last)));
         Ok(Outcome::Names(names.into_iter().map(text).collect::<Result<_, _>>()?, cursor))
     }
 }

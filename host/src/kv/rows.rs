@@ -63,11 +63,7 @@ pub(super) fn get(connection: &Connection, space: i64, name: &[u8], now: Millis)
              WHERE space = ?1 AND name = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)",
         )?
         .query_row(params![space, name, now], |row| {
-            Ok(Entry {
-                sealed: row.get(0)?,
-                revision: row.get::<_, i64>(1)?.cast_unsigned(),
-                expires_ms: row.get(2)?,
-            })
+            Ok(Entry { sealed: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), expires_ms: row.get(2)? })
         })
         .optional()
 }
@@ -155,9 +151,8 @@ pub(super) fn names_in_turn(
     )?;
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let names = statement.query_map(params![space, after, now, limit], |row| {
-        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
-    })?;
+    let names = statement
+        .query_map(params![space, after, now, limit], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
     names.collect()
 }
 

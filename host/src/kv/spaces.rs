@@ -43,9 +43,11 @@ pub(super) fn find_or_make(connection: &Connection, sealer: &Sealer, space: &Spa
 
 /// Notes what a space has.
 pub(super) fn update(connection: &Connection, space: &OpenSpace) -> Result<(), Fault> {
-    connection
-        .prepare_cached("UPDATE spaces SET bytes = ?2, turn = ?3 WHERE id = ?1")?
-        .execute(params![space.id, space.bytes.cast_signed(), space.turn.cast_signed()])?;
+    connection.prepare_cached("UPDATE spaces SET bytes = ?2, turn = ?3 WHERE id = ?1")?.execute(params![
+        space.id,
+        space.bytes.cast_signed(),
+        space.turn.cast_signed()
+    ])?;
     Ok(())
 }
 

@@ -37,15 +37,13 @@ enum Order {
 
 impl Worker {
     /// Starts the thread, and sweeps until `stop` is cancelled, which closes the file.
-    pub(super) fn start(
-        mut database: Database,
-        tracker: &TaskTracker,
-        stop: CancellationToken,
-    ) -> Result<Self, KvError> {
+    pub(super) fn start(database: Database, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, KvError> {
         let (sender, mut queue) = mpsc::channel(QUEUE);
         let running = tracker.token();
         let serve = move || {
+            // The file is closed before anybody hears that the thread is done.
             let _running = running;
+            let mut database = database;
             while let Some(order) = queue.blocking_recv() {
                 if database.obey(order).is_break() {
                     break;

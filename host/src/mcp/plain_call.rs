@@ -112,6 +112,7 @@ impl PlainCalls {
         let text = arguments.unwrap_or("{}");
         let tree_bytes = json_weight::of_text(text.as_bytes());
         let mut wanted_bytes = tree_bytes;
+        let mut is_counted = false;
         loop {
             memory.wait_for(wanted_bytes).await?;
             memory.spare(wanted_bytes - tree_bytes);
@@ -119,8 +120,13 @@ impl PlainCalls {
                 memory.release();
                 NoCall::Unreadable
             })?;
-            let conversation =
-                Conversation { memory: Some(memory.clone()), is_repeatable: true, ..Conversation::with(principal) };
+            let conversation = Conversation {
+                memory: Some(memory.clone()),
+                is_repeatable: true,
+                is_counted,
+                ..Conversation::with(principal)
+            };
+            is_counted = true;
             match self.plugins.call(tool, &arguments, conversation).await {
                 // It is only known now how much the tool's own values take. To wait for them while this holds others
                 // could be to wait for itself, so it lets go of all of them first.

@@ -141,7 +141,8 @@ where
             AskOutcome::Unanswered(why) => return Ok(Outcome::CannotAsk(why)),
         };
         let (caller, memory) = (caller.clone(), memory.clone());
-        conversation = Conversation { caller, answers, memory, state: Some(request.state), ..Conversation::default() };
+        let state = Some(request.state);
+        conversation = Conversation { caller, answers, memory, state, is_counted: true, ..Conversation::default() };
     }
     Ok(Outcome::CannotAsk(format!("it asked {MAX_ROUNDS} times, and had no result")))
 }

@@ -9,9 +9,11 @@ use std::time::SystemTime;
 
 use super::announcements::List;
 use super::plugin::{self, Digest, Function, FunctionKind, ListedTool, MAX_URI_BYTES};
+use super::rates::Bucket;
 use super::sandbox::values::HeavyFlag;
 use super::served::Served;
 use super::types::shape::ResultShape;
+use crate::grants::needs::Needs;
 
 /// The offers of all plugins, and the state of each file.
 #[derive(Default)]
@@ -48,6 +50,8 @@ pub struct Tool {
     pub served: Served,
     pub(super) function_index: usize,
     pub(super) is_heavy: HeavyFlag,
+    /// The calls that each person may make of it, beside those of its plugin.
+    pub(super) rate: Option<Arc<Bucket>>,
 }
 
 /// A prompt that can be filled in.
@@ -111,6 +115,12 @@ pub struct PluginStatus {
 pub struct Serving {
     /// The file that it was loaded from.
     pub digest: Digest,
+    /// What it declares to need.
+    pub needs: Needs,
+    /// What is granted and declared, a phrase each.
+    pub granted: Vec<String>,
+    /// What it declares that the version before it could not have, in words.
+    pub widened: Option<String>,
     /// The time at which it was loaded.
     pub since: SystemTime,
     /// Its tools' names.

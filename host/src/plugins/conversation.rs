@@ -32,6 +32,8 @@ pub struct Conversation {
     pub memory: Option<RequestMemory>,
     /// The call is made again once there is memory for its arguments, if there is none now.
     pub is_repeatable: bool,
+    /// The request behind it was counted already, against the calls that its person may make.
+    pub is_counted: bool,
 }
 
 /// Takes messages for the client of one call.

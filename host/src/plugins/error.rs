@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::rates::TooMany;
 use super::sandbox::traps;
 use super::types::codec::{ArgumentError, ResultError};
 use crate::budget::Overdrawn;
@@ -19,6 +20,12 @@ pub enum CallError {
     /// More calls wait already than may.
     #[error("the tool is busy: too many calls are waiting, try again in a moment")]
     Busy,
+    /// The caller has made as many calls as one person may.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    /// The guest computed for longer than it may.
+    #[error("the tool needs more processor time than its limit of {0} for one call: ask it for less at a time")]
+    Cpu(Period),
     /// The guest was refused memory, and failed.
     #[error("the tool needs more memory than its limit of {0}")]
     Memory(String),
@@ -73,6 +80,8 @@ impl CallError {
             Self::Arguments(_)
             | Self::Timeout(_)
             | Self::Busy
+            | Self::TooMany(_)
+            | Self::Cpu(_)
             | Self::Memory(_)
             | Self::Handles(_)
             | Self::Exited(_)

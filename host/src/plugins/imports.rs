@@ -3,15 +3,21 @@
 //! Each interface of `tinymcp:plugin` is a module of the same shape: `link` puts it into the linker, and the rest does
 //! its work. A new one is a module, and a line in [`CAPABILITIES`].
 
+mod allowance;
 mod caller;
 mod changes;
+mod config;
+mod files;
 pub(super) mod guest;
 mod input;
+mod keyvalue;
 mod kv;
 mod log;
 mod network;
 mod progress;
+mod secrets;
 mod settings;
+mod sockets;
 mod stdio;
 mod wasi;
 
@@ -32,13 +38,14 @@ struct Capability {
     link: fn(&mut Linker<Guest>) -> wasmtime::Result<()>,
 }
 
-const CAPABILITIES: [Capability; 7] = [
+const CAPABILITIES: [Capability; 8] = [
     Capability { name: "caller", talks: false, link: caller::link },
     Capability { name: "changes", talks: true, link: changes::link },
     Capability { name: "input", talks: true, link: input::link },
     Capability { name: "kv", talks: false, link: kv::link },
     Capability { name: "log", talks: true, link: log::link },
     Capability { name: "progress", talks: true, link: progress::link },
+    Capability { name: "secrets", talks: false, link: secrets::link },
     Capability { name: "settings", talks: false, link: settings::link },
 ];
 
@@ -61,14 +68,20 @@ pub enum Provision {
     Harmless,
     /// Standard output and error: lines of the log.
     Log,
-    /// There is no environment and there are no arguments.
-    NoEnvironment,
-    /// There are no directories.
-    NoFiles,
+    /// The variables of `env`. There are no arguments.
+    Environment,
+    /// Settings, and secrets that are said to be configuration.
+    Config,
+    /// Granted folders, and no others.
+    Files,
     /// An interface of `tinymcp:plugin`.
     Plugin,
     /// Every connection is denied.
     NoNetwork,
+    /// State that this host keeps, where `kv` is granted.
+    State,
+    /// Connections to what is granted as `tcp`.
+    Sockets,
     /// Types alone, behind which nothing has to stand.
     Types,
     /// The host does not know it, and loads no component that wants it.
@@ -80,7 +93,17 @@ impl Provision {
     pub(super) fn of(name: &str) -> Self {
         if name.starts_with(OURS) {
             let is_known = is_ours(name, TYPES) || capability(name).is_some();
-            return if is_known { Self::Plugin } else { Self::Unknown };
+            return match is_known {
+                true if is_ours(name, "kv") => Self::State,
+                true => Self::Plugin,
+                false => Self::Unknown,
+            };
+        }
+        if keyvalue::is_served(name) {
+            return Self::State;
+        }
+        if config::is_served(name) {
+            return Self::Config;
         }
         let interface = name.strip_prefix("wasi:").and_then(|rest| rest.split_once("@0.2."));
         let Some((package, interface)) = interface.and_then(|(path, _)| path.split_once('/')) else {
@@ -88,10 +111,11 @@ impl Provision {
         };
         match (package, interface) {
             ("cli", "stdout" | "stderr") => Self::Log,
-            ("cli", "environment") => Self::NoEnvironment,
+            ("cli", "environment") => Self::Environment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
-            ("filesystem", _) => Self::NoFiles,
-            ("http" | "sockets", _) => Self::NoNetwork,
+            ("filesystem", _) => Self::Files,
+            ("sockets", "udp" | "udp-create-socket") | ("http", _) => Self::NoNetwork,
+            ("sockets", _) => Self::Sockets,
             _ => Self::Unknown,
         }
     }
@@ -101,10 +125,13 @@ impl Provision {
         match self {
             Self::Harmless => "provided",
             Self::Log => "goes to the log",
-            Self::NoEnvironment => "empty",
-            Self::NoFiles => "not granted: no directories",
+            Self::Environment => "the variables that `env` grants",
+            Self::Config => "`settings`, and the secrets that are granted with `config = true`",
+            Self::Files => "granted folders only (`dirs`)",
             Self::Plugin => "provided by this host",
             Self::NoNetwork => "not granted: every connection is denied",
+            Self::State => "kept by this host, if `kv` grants it",
+            Self::Sockets => "connections to what `tcp` grants; every other one is denied",
             Self::Types => "types only",
             Self::Unknown => "unknown",
         }
@@ -133,6 +160,8 @@ pub(super) fn talks(import: &str) -> bool {
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
+    config::link(&mut linker)?;
+    keyvalue::link(&mut linker)?;
     CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
     Ok(linker)
 }
@@ -142,11 +171,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn there_are_sockets_and_no_datagrams() {
+        assert_eq!(Provision::of("wasi:sockets/tcp@0.2.9"), Provision::Sockets);
+        assert_eq!(Provision::of("wasi:sockets/ip-name-lookup@0.2.9"), Provision::Sockets);
+        assert_eq!(Provision::of("wasi:sockets/udp@0.2.9"), Provision::NoNetwork);
+        assert_eq!(Provision::of("wasi:sockets/udp-create-socket@0.2.9"), Provision::NoNetwork);
+    }
+
+    #[test]
     fn interfaces_of_wasi_0_2_are_provided() {
-        for provided in ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10"] {
+        let keyvalue = "wasi:keyvalue/store@0.2.0-draft2";
+        let provided =
+            ["wasi:cli/environment@0.2.9", "wasi:http/types@0.2.10", "wasi:config/store@0.2.0-rc.1", keyvalue];
+        for provided in provided {
             assert_ne!(Provision::of(provided), Provision::Unknown, "{provided}");
         }
-        for unknown in ["wasi:nn/tensor@0.2.0", "wasi:cli/environment@0.3.0", "acme:a/b", "wasi:cli"] {
+        for unknown in [
+            "wasi:config/store@0.2.0",
+            "wasi:keyvalue/store@0.2.0",
+            "wasi:nn/tensor@0.2.0",
+            "wasi:cli/environment@0.3.0",
+            "acme:a/b",
+            "wasi:cli",
+        ] {
             assert_eq!(Provision::of(unknown), Provision::Unknown, "{unknown}");
         }
     }

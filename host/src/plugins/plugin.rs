@@ -18,6 +18,7 @@ use super::types::validator::Validator;
 use super::wit::content::Icon;
 use super::wit::input::Capabilities;
 use super::wit::{completions, prompts, resources, tools};
+use crate::grants::needs::Needs;
 
 /// Bytes of a URI, of plugins and of clients alike.
 pub const MAX_URI_BYTES: usize = 2048;
@@ -51,6 +52,8 @@ pub struct Plugin {
     pub(super) interfaces: Interfaces,
     /// Its author says that its start is expensive, and that its memory may be one person's.
     pub keep_warm: bool,
+    /// What it declares to need. Without any, what is granted stands alone.
+    pub needs: Needs,
     /// Its calls may send messages or ask their client.
     pub(super) talks: bool,
     /// The component, linked.

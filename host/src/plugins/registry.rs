@@ -19,6 +19,7 @@ mod relisting;
 mod resources;
 pub(super) mod single_file;
 pub mod unknown;
+mod versions;
 pub(super) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -339,8 +340,11 @@ impl Registry {
         let mut renamed = Vec::new();
         let mut set_anew = Vec::new();
         for (file, entry) in &mut self.entries {
-            let settings = Arc::clone(&entry.terms().settings);
+            let (settings, granted) = (Arc::clone(&entry.terms().settings), Arc::clone(&entry.terms().grants));
             entry.configure(&config, &grants);
+            if entry.terms().grants != granted {
+                entry.tell_grants();
+            }
             if entry.terms().settings != settings {
                 set_anew.push(file.clone());
             }

@@ -5,6 +5,7 @@
 pub mod address_space;
 pub(super) mod argument_memory;
 pub(super) mod call;
+mod cpu;
 pub mod engine;
 pub(super) mod gate;
 pub(super) mod instance;

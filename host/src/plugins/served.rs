@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use super::imports::guest::Settings;
 use super::plugin::Plugin;
+use super::rates::Rates;
 use super::sandbox::gate::Gate;
 use crate::config::Limits;
 use crate::config::names::Scope;
 use crate::grants::Grants;
 use crate::grants::in_force::{CallGrants, InForce};
+use crate::grants::needs::Needs;
+use crate::principal::Principal;
 
 /// A plugin in force, with the terms under which it is served.
 #[derive(Clone)]
@@ -31,29 +34,50 @@ impl Served {
         self.terms.limits.timeout.duration()
     }
 
-    /// The grants of a call that begins now.
-    pub(super) fn call_grants(&self) -> CallGrants {
-        CallGrants::new(Arc::clone(&self.terms.grants), Arc::clone(&self.terms.grants_now))
+    /// What it may touch: granted by the operator, and declared by the component.
+    pub fn grants(&self) -> Arc<Grants> {
+        Arc::clone(&self.terms.grants)
+    }
+
+    /// The grants of a call that begins now. Without a caller, lists are made: what is in them is for everybody, so they
+    /// are made without the values that the plugin alone may know.
+    pub(super) fn call_grants(&self, caller: Option<&Principal>) -> CallGrants {
+        let granted = &self.terms.grants;
+        let began = if caller.is_some() { Arc::clone(granted) } else { granted.without_values() };
+        CallGrants::new(began, Arc::clone(&self.terms.grants_now))
     }
 }
 
-/// The terms under which a plugin is served: everything about it that is not in its file.
+/// The terms under which a plugin is served: everything about it that is not in its file, and what it declares to need.
+#[derive(Clone)]
 pub struct Terms {
     /// The scopes that a caller's token must hold.
     pub scopes: Vec<Scope>,
     pub(super) limits: Limits,
     pub(super) settings: Arc<Settings>,
-    /// What it may touch.
+    /// What it may touch: granted by the operator, and declared by the component.
     pub(super) grants: Arc<Grants>,
-    /// The same as it changes. It outlives the terms, for calls that began under them.
+    /// What the operator grants, as it changes. It outlives the terms, for calls that began under them. What a component
+    /// declares is not in it: each call began with what its own version declares.
     pub(super) grants_now: Arc<InForce>,
     /// People may be asked to open pages of this machine, on which the server itself is reached.
     pub(super) shows_local_pages: bool,
     /// It outlives the terms, with those who wait in it, unless its size changes.
     pub(super) gate: Arc<Gate>,
+    /// The calls that each person may make. What was counted outlives the terms.
+    pub(super) rates: Rates,
 }
 
 impl Terms {
+    /// The same for a component with these needs.
+    pub(super) fn of_needs(self: &Arc<Self>, needs: &Needs) -> Arc<Self> {
+        if self.grants.needs == *needs {
+            return Arc::clone(self);
+        }
+        let grants = Grants { needs: needs.clone(), ..Grants::clone(&self.grants) };
+        Arc::new(Self { grants: Arc::new(grants), ..Self::clone(self) })
+    }
+
     /// True if a call under these terms is the same as under the others.
     pub(super) fn are_like(&self, other: &Self) -> bool {
         self.scopes == other.scopes
@@ -62,5 +86,6 @@ impl Terms {
             && self.grants == other.grants
             && self.shows_local_pages == other.shows_local_pages
             && Arc::ptr_eq(&self.gate, &other.gate)
+            && self.rates.are_like(&other.rates)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Each is of a room of its own that knows nothing of plugins; `imports` puts it behind a guest's imports.
 
+use crate::egress::Egress;
+use crate::folders::Folders;
 use crate::kv::Kv;
 
 /// Everything of it. Without any, what is granted fails like what is not.
@@ -9,4 +11,8 @@ use crate::kv::Kv;
 pub struct Services {
     /// The state of plugins.
     pub kv: Option<Kv>,
+    /// Folders of this machine.
+    pub folders: Folders,
+    /// The way out, for sockets.
+    pub egress: Option<Egress>,
 }

@@ -24,4 +24,4 @@ mod generated {
 }
 
 pub use self::generated::exports::tinymcp::plugin::{completions, prompts, resources, tools};
-pub use self::generated::tinymcp::plugin::{caller, changes, content, input, kv, log, progress, settings};
+pub use self::generated::tinymcp::plugin::{caller, changes, content, input, kv, log, progress, secrets, settings};

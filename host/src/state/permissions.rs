@@ -23,7 +23,11 @@ pub(super) fn restrict(dir: &Path) {
     let is_ours = |name: &str| {
         // A file that was being written when the process was killed begins with a dot.
         let name = name.strip_prefix('.').unwrap_or(name);
-        name == "key" || name.starts_with("key.") || name.starts_with("names.json") || name == "names.draft"
+        name == "key"
+            || name.starts_with("key.")
+            || name.starts_with("names.json")
+            || name == "names.draft"
+            || name == "control.lock"
     };
     for entry in entries(dir) {
         let name = entry.file_name();

@@ -2,10 +2,16 @@
 
 mod budget;
 mod cancelled;
+mod cpu;
+mod folders;
 mod grants;
 mod limits;
+mod names;
+mod needs;
 mod neighbours;
+mod rates;
 mod runtimes;
+mod sockets;
 mod stacks;
 mod values;
 mod warm;

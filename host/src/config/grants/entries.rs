@@ -1,4 +1,4 @@
-//! Entries of `http`, `tcp` and `dirs`, `kv`, and names of `env`, as they are written. The texts in them are read by
+//! Entries of `http`, `tcp`, `secrets` and `dirs`, `kv`, and names of `env`, as they are written. The texts in them are read by
 //! `crate::grants`, which has their rules.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::address::Nat64Prefix;
 use crate::config::document::{Node, Table, Value};
+use crate::config::effective::REDACTED;
 use crate::config::key::Key;
 use crate::config::reader::{Reader, Setting};
 use crate::config::table::table;
@@ -53,6 +54,16 @@ table! {
 }
 
 table! {
+    /// An entry of `secrets`: a string alone is its value, for `tinymcp:plugin/secrets` and nothing else.
+    pub struct SecretEntry {
+        /// The value.
+        value: Template,
+        /// True for a value of the plugin's configuration too, which it reads through `wasi:config/store`.
+        config: bool = false,
+    }
+}
+
+table! {
     /// State that the host keeps for a plugin.
     pub struct Kv {
         /// Bytes of keys and values, for each owner.
@@ -73,6 +84,13 @@ table! {
         mode: DirMode = "ro",
         /// Bytes that the plugin may add.
         quota: Option<Positive<ByteSize>>,
+    }
+}
+
+impl Dir {
+    /// True if files may be changed.
+    pub fn is_writable(&self) -> bool {
+        self.mode == DirMode::ReadWrite
     }
 }
 
@@ -182,6 +200,9 @@ pub(in crate::config) trait Entry: Setting + JsonSchema {
     /// The type of that key.
     type Main: Setting + JsonSchema;
 
+    /// True if that key is a secret.
+    const IS_SECRET: bool = false;
+
     /// The entry that it makes.
     fn of(main: Self::Main) -> Self;
 }
@@ -203,6 +224,16 @@ impl Entry for TcpEntry {
     }
 }
 
+impl Entry for SecretEntry {
+    type Main = Template;
+
+    const IS_SECRET: bool = true;
+
+    fn of(value: Template) -> Self {
+        Self { value, config: false }
+    }
+}
+
 /// An entry in either form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Short<T>(T);
@@ -219,7 +250,12 @@ impl<T: Entry> Setting for Short<T> {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         match &node.value {
             Value::Text(_) => T::Main::read(node, key, reader).map(T::of),
-            Value::Table(_) => T::read(node, key, reader),
+            // What is in it is shown with the entry.
+            Value::Table(_) => reader.item::<T>(node, key),
+            _ if T::IS_SECRET => {
+                reader.secret_text(node, key, "a string or a table");
+                None
+            }
             _ => {
                 reader.wrong_type(node, key, "a string or a table");
                 None
@@ -229,7 +265,11 @@ impl<T: Entry> Setting for Short<T> {
     }
 
     fn shown(node: &Node, _name: &str) -> String {
-        without_secrets(&node.value).to_string()
+        match &node.value {
+            Value::Table(_) => without_secrets(&node.value).to_string(),
+            _ if T::IS_SECRET => REDACTED.to_owned(),
+            value => value.to_string(),
+        }
     }
 }
 
@@ -258,7 +298,7 @@ fn without_secrets(entry: &Value) -> Value {
                 let hidden = |name: &String| (name.clone(), Node::new(redacted(), node.source.clone()));
                 Value::Table(secrets.keys().map(hidden).collect::<Table>())
             }
-            ("headers" | "query" | "basic", _) => redacted(),
+            ("headers" | "query" | "basic" | "value", _) => redacted(),
             (_, value) => value.clone(),
         };
         (name.clone(), Node::new(value, node.source.clone()))

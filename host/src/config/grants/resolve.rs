@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use super::entries::{As, DirMode, HttpEntry, KvOwner};
+use super::entries::{As, HttpEntry, KvOwner};
 use crate::config::key::Key;
 use crate::config::keys::{Config, PluginSettings};
 use crate::config::names::PluginName;
@@ -14,7 +14,7 @@ use crate::grants::credentials::{CredentialError, Credentials, Identity};
 use crate::grants::needs::Needs;
 use crate::grants::rule::{Methods, Rule, ties};
 use crate::grants::scrub::MIN_BYTES;
-use crate::grants::{DirGrant, Grants, HttpGrant, KvGrant, KvOwner as Owner, PluginGrants, TcpGrant};
+use crate::grants::{DirGrant, Grants, HttpGrant, KvGrant, KvOwner as Owner, PluginGrants, SecretGrant, TcpGrant};
 use crate::secret::Secret;
 
 /// Checks the entries of every plugin, without looking at any variable.
@@ -30,6 +30,11 @@ pub(in crate::config) fn check(config: &Config, reader: &mut Reader<'_>) {
                 );
                 reader.conflict(&[plugin_key(name, "tcp")], message);
             }
+        }
+        let in_config = plugin.secrets.iter().filter(|(_, entry)| entry.config).map(|(name, _)| name);
+        for twice in in_config.filter(|secret| plugin.settings.contains_key(*secret)) {
+            let keys = [plugin_key(name, "secrets").child(twice), plugin_key(name, "settings").child(twice)];
+            reader.conflict(&keys, "both a setting and a secret with `config = true`; rename one of them");
         }
         let mut folders: Vec<&str> = plugin.dirs.iter().map(|dir| dir.guest.as_str()).collect();
         folders.sort_unstable();
@@ -125,8 +130,10 @@ fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -
     Grants {
         http,
         tcp: plugin.tcp.iter().map(|entry| TcpGrant { to: entry.to.clone(), is_private: entry.private }).collect(),
-        secrets: named(&plugin.secrets, &plugin_key(name, "secrets"), reader),
-        env: named(&plugin.env, &plugin_key(name, "env"), reader),
+        secrets: named(&plugin.secrets, &plugin_key(name, "secrets"), |entry, key| {
+            Ok(SecretGrant { value: secret(&entry.value, key, reader)?, in_config: entry.config })
+        }),
+        env: named(&plugin.env, &plugin_key(name, "env"), |template, key| variable(template, key, reader)),
         kv: plugin.kv.as_ref().map(|kv| KvGrant {
             quota_bytes: kv.quota.bytes(),
             per: match kv.per {
@@ -140,7 +147,7 @@ fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -
             .map(|dir| DirGrant {
                 host: dir.host.clone(),
                 guest: dir.guest.as_str().to_owned(),
-                is_writable: dir.mode == DirMode::ReadWrite,
+                is_writable: dir.is_writable(),
                 quota_bytes: dir.quota.map(|quota| quota.bytes()),
             })
             .collect(),
@@ -148,19 +155,28 @@ fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -
     }
 }
 
-fn named<K: ToString>(
-    templates: &BTreeMap<K, Template>,
+/// The values of a table, without those that are among the problems.
+fn named<K: ToString, E, V>(
+    entries: &BTreeMap<K, E>,
     table: &Key,
-    reader: &mut Reader<'_>,
-) -> BTreeMap<String, Secret> {
-    let mut values = BTreeMap::new();
-    for (name, template) in templates {
+    mut value: impl FnMut(&E, &Key) -> Result<V, Unresolved>,
+) -> BTreeMap<String, V> {
+    let named = |(name, entry): (&K, &E)| {
         let name = name.to_string();
-        if let Ok(secret) = secret(template, &table.child(&name), reader) {
-            values.insert(name, secret);
-        }
+        let value = value(entry, &table.child(&name)).ok()?;
+        Some((name, value))
+    };
+    entries.iter().filter_map(named).collect()
+}
+
+/// A value of the environment, which ends where a C string does.
+fn variable(template: &Template, key: &Key, reader: &mut Reader<'_>) -> Result<Secret, Unresolved> {
+    let value = secret(template, key, reader)?;
+    if value.reveal().contains('\0') {
+        reader.conflict(std::slice::from_ref(key), "the value of a variable has no NUL character");
+        return Err(Unresolved);
     }
-    values
+    Ok(value)
 }
 
 /// A value that gives nothing, which the reader has reported.

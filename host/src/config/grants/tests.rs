@@ -48,7 +48,7 @@ fn everything_else_that_is_granted() {
          dirs = [{ host = 'data', guest = '/data/' }, { host = '/srv', guest = '/srv', mode = 'rw', quota = '1MiB' }]\n\
          kv = { quota = '2MiB', per = 'person' }\n\
          env = { TZ = 'UTC', KEY = '${KEY}' }\n\
-         secrets = { API_KEY = '${KEY}' }",
+         secrets = { API_KEY = '${KEY}', TOKEN = { value = '${KEY}', config = true } }",
         &[("KEY", "k")],
     );
     assert_eq!(
@@ -68,6 +68,8 @@ fn everything_else_that_is_granted() {
         [("KEY", "k"), ("TZ", "UTC")]
     );
     assert_eq!(grants.secret("API_KEY").unwrap().reveal(), "k");
+    assert_eq!(grants.secret("TOKEN").unwrap().reveal(), "k");
+    assert!(grants.config_secret("TOKEN").is_some() && grants.config_secret("API_KEY").is_none());
 }
 
 #[test]
@@ -138,6 +140,14 @@ fn mistakes_name_their_key_and_their_cure() {
     check("kv = { per = 'people' }", &[r#"kv.per: "people": expected one of plugin, person"#]);
     check("kv = { quota = '0B' }", &[r#"kv.quota: "0B": must be more than zero"#]);
     check(
+        "secrets = { A = { value = 'x', config = true } }\nsettings = { A = 'y' }",
+        &["secrets.A: both a setting and a secret with `config = true`; rename one of them"],
+    );
+    check("secrets = { A = { value = 'x' }, B = 'x' }\nsettings = { A = 'y', B = 'z' }", &[]);
+    check("secrets = { A = { config = true } }", &["secrets.A: missing key `value`"]);
+    check("secrets = { A = { value = 12345 } }", &["secrets.A.value: expected a string, got integer"]);
+    check("env = { A = \"x\\u0000\" }", &["env.A: the value of a variable has no NUL character"]);
+    check(
         "env = { 'A=B' = 'x' }",
         &["env.\"A=B\": a variable's name is not empty, and has neither `=` nor control characters"],
     );
@@ -168,8 +178,7 @@ fn what_is_not_served_is_said() {
         .filter(|warning| warning.fault == Fault::NotServed)
         .map(|warning| warning.key.as_ref().unwrap().to_string())
         .collect();
-    let mut expected =
-        ["http", "tcp", "dirs", "env", "secrets"].map(|key| format!("plugin.weather.{key}")).to_vec();
+    let mut expected = ["http"].map(|key| format!("plugin.weather.{key}")).to_vec();
     expected.extend(["egress.nat64".to_owned(), "egress.proxy_resolves".to_owned()]);
     assert_eq!(keys.len(), expected.len(), "{keys:?}");
     assert!(expected.iter().all(|key| keys.contains(key)), "{keys:?}");
@@ -181,14 +190,26 @@ fn what_is_not_served_is_said() {
 }
 
 #[test]
-fn a_bound_that_nothing_holds_is_a_problem() {
-    let not_enforced = "is not enforced by this release; leave it out, or write \"unlimited\"";
-    check("rate = '60/min'", &[&format!("rate: {not_enforced}")]);
-    check("cpu = '200ms'", &[&format!("cpu: {not_enforced}")]);
+fn bounds_stand_for_all_plugins_for_one_and_for_one_tool() {
+    check("rate = '60/min'\ncpu = '200ms'\n[limits]\nrate = '1/s'\ncpu = '1m'", &[]);
     check("rate = 'unlimited'\ncpu = 'unlimited'\nhttp_requests = 20\nhttp_bytes = '1MiB'\nconnections = 2", &[]);
+    check("[limits]\nhttp_requests = 0\nhttp_bytes = '0B'\nconnections = 0", &[]);
+    let text =
+        "rate = '60/min'\n[plugin.weather.tool.get-forecast]\nrate = '2/min'\n[limits]\ncpu = '1s'\nhttp_requests = 7";
+    let config = load(text, &[]).unwrap().config;
+    let weather = config.limits("weather");
+    assert_eq!((weather.rate.to_string(), weather.cpu.to_string()), ("60/min".to_owned(), "1s".to_owned()));
+    assert_eq!(u32::from(weather.http_requests), 7);
+    assert_eq!(config.limits("other").rate.get(), None);
+    assert_eq!(config.plugin("weather").tool["get_forecast"].rate.to_string(), "2/min");
+    let none = "must be more than zero; \"unlimited\" is for no bound";
+    check("cpu = '0s'", &[&format!("cpu: {none}")]);
+    check(
+        "tool.a.rate = '0/s'",
+        &[r#"tool.a.rate: "0/s": the number of calls must be between 1 and 1000000; or "unlimited""#],
+    );
+    check("tool.'a/b'.rate = '1/s'", &["tool.\"a/b\": only letters, digits, `_` and `-` may be used"]);
     check("rate = '60'", &[r#"rate: "60": expected a rate such as "60/min"; or "unlimited""#]);
-    let of_all = load("[limits]\nrate = '1/s'", &[]).unwrap_err();
-    assert_eq!(of_all, format!("tinymcp.toml:5: limits.rate: {not_enforced}"));
 }
 
 #[test]
@@ -204,8 +225,18 @@ fn entries_are_shown_without_what_they_put_in() {
 }
 
 #[test]
+fn secrets_are_shown_by_their_names() {
+    let text = "secrets = { A = 'hunter2', B = { value = 'hunter2', config = true } }";
+    let shown = load(text, &[]).unwrap().effective.to_string();
+    assert!(shown.contains("A = \"***\"") && shown.contains(r#"B = { config = true, value = "***" }"#), "{shown}");
+    assert!(!shown.contains("hunter2") && !shown.contains("B.value"), "{shown}");
+    let given = load(text, &[("TINYMCP_PLUGIN_WEATHER_SECRETS_A", "of a variable")]).unwrap();
+    assert_eq!(given.grants.of("weather").secret("A").unwrap().reveal(), "of a variable");
+}
+
+#[test]
 fn what_is_in_force_is_a_configuration_with_grants_too() {
-    let text = "http = [{ to = 'https://a.example', methods = ['GET'] }]\nkv = { per = 'person' }\nsettings = { a = 1 }\ntimeout = '1s'\nhttp_requests = 3";
+    let text = "http = [{ to = 'https://a.example', methods = ['GET'] }]\nkv = { per = 'person' }\nsecrets = { A = '***', B = { value = '***', config = true } }\nsettings = { a = 1 }\ntimeout = '1s'\nhttp_requests = 3";
     let first = load(text, &[]).unwrap();
     let again = Config::parse(&first.effective.to_string(), &Invocation::new(Purpose::Look), &Environment::default());
     assert_eq!(again.unwrap().config, first.config);

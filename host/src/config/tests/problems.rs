@@ -194,7 +194,7 @@ fn a_problem_shows_neither_secrets_nor_what_variables_hold() {
         &[NONE, ("URL", "hunter2")],
         &[
             r#"tinymcp.toml:2: server.base_url: "${URL}": it must begin with http:// or https://"#,
-            "tinymcp.toml:4: plugin.a.secrets.KEY: expected a string, got integer",
+            "tinymcp.toml:4: plugin.a.secrets.KEY: expected a string or a table, got integer",
             "tinymcp.toml:4: plugin.a.secrets.OTHER: `${` without `}`; write `$${` for a literal `${`",
         ],
     );
@@ -286,7 +286,6 @@ fn warnings_are_no_problems() {
     let warnings = load(text, &variables).unwrap().warnings;
     let expected = [
         "tinymcp.toml:2: plugin.my_tool.http: is not served by this release: it has no effect",
-        "tinymcp.toml:3: plugin.my_tool.secrets: is not served by this release: it has no effect",
         "tinymcp.toml:5: plugin.my_tool.scopes: has no effect with provider `none`: callers are unknown",
         "TINYMCP_LIMIT_TIMEOUT: unknown variable, ignored; did you mean `TINYMCP_LIMITS_TIMEOUT`?",
         "TINYMCP_NONSENSE_OF_ANOTHER_KIND: unknown variable, ignored",

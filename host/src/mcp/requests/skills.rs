@@ -69,7 +69,9 @@ async fn read(
     let mut read = BTreeMap::new();
     let mut left_bytes = MAX_BYTES;
     for file in files {
-        let bytes = match handler.plugins.read_resource(served, file.uri(), Conversation::with(principal)).await {
+        // The files of a skill are one call of its plugin.
+        let conversation = Conversation { is_counted: !read.is_empty(), ..Conversation::with(principal) };
+        let bytes = match handler.plugins.read_resource(served, file.uri(), conversation).await {
             Ok(Ok(contents)) => contents.into_iter().next().map(|contents| match contents.body {
                 Body::Text(text) => text.into_bytes(),
                 Body::Blob(bytes) => bytes,

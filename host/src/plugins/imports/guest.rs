@@ -1,7 +1,7 @@
 //! The host's side of a guest: the data behind its imports.
 //!
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
-//! calls. It holds no arguments, no environment, no files, no sockets and no way to reach the network.
+//! calls. It holds no arguments, and of values, variables, folders, sockets and the network what is granted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,8 +10,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
+use super::allowance::Allowance;
 use super::network::NoNetwork;
 use super::progress::throttle::Throttle;
+use super::sockets::Sockets;
 use super::stdio::Prints;
 use crate::config::Limits;
 use crate::grants::in_force::CallGrants;
@@ -51,6 +53,8 @@ pub(in crate::plugins) struct Guest {
     pub(super) announcements: Announcements,
     pub(super) grants: CallGrants,
     pub(super) services: Arc<Services>,
+    pub(super) allowance: Allowance,
+    pub(super) sockets: Sockets,
     pub(super) conversation: Conversation,
     pub(super) progress: Throttle,
     pub(super) prints: Prints,
@@ -77,6 +81,8 @@ impl Guest {
             announcements,
             grants,
             services,
+            allowance: Allowance::new(limits),
+            sockets: Sockets::default(),
             conversation,
             progress: Throttle::default(),
             prints,
@@ -105,6 +111,7 @@ impl Guest {
     /// Lets go of all that was for one call.
     pub(in crate::plugins) fn end(&mut self) {
         self.prints.finish();
+        self.sockets.end();
         self.conversation = Conversation::default();
         self.refused.clear();
     }

@@ -48,6 +48,15 @@ impl Guest {
         kv.run(space, grant.quota_bytes, operation).await.map_err(Refusal::Failed)
     }
 
+    /// Tells whether state is granted; the caller hears if it is not.
+    pub(super) fn may_keep_state(&mut self) -> bool {
+        let is_granted = self.grants.find(Grants::kv).is_some();
+        if !is_granted {
+            self.refused("kv");
+        }
+        is_granted
+    }
+
     /// Reads one value, with its revision.
     pub(super) async fn read_state(&mut self, key: String) -> Result<Option<(Vec<u8>, u64)>, Refusal> {
         match self.state(Operation::Get { names: vec![key] }).await? {

@@ -1,4 +1,4 @@
-//! WASI 0.2 and `wasi:http`: linked whole, with nothing in them.
+//! WASI 0.2 and `wasi:http`: linked whole, with nothing in them but what is granted (`super::files` has its folders).
 //!
 //! Language runtimes import much that they never use. A call of such an import fails.
 
@@ -6,20 +6,41 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use super::files;
 use super::guest::Guest;
+use super::sockets;
+use crate::grants::Grants;
+use crate::grants::in_force::CallGrants;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    files::link(linker)?;
+    sockets::link(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let prints = &self.prints;
-        let ctx =
-            self.wasi.get_or_insert_with(|| WasiCtx::builder().stdout(prints.stdout()).stderr(prints.stderr()).build());
+        let (prints, grants) = (&self.prints, &self.grants);
+        let ctx = self.wasi.get_or_insert_with(|| {
+            let mut ctx = WasiCtx::builder();
+            ctx.stdout(prints.stdout()).stderr(prints.stderr()).envs(&environment(grants));
+            ctx.build()
+        });
         WasiCtxView { ctx, table: &mut self.resources }
     }
+}
+
+/// The variables of `env`. A guest reads them once, and keeps them for as long as its instance is there.
+fn environment(grants: &CallGrants) -> Vec<(String, String)> {
+    let value = |name: &str| {
+        let of = |grants: &Grants| {
+            let (_, value) = grants.env().find(|(granted, _)| *granted == name)?;
+            Some(value.reveal().to_owned())
+        };
+        grants.find(of)
+    };
+    grants.began().env().filter_map(|(name, _)| Some((name.to_owned(), value(name)?))).collect()
 }
 
 impl WasiHttpView for Guest {

@@ -74,6 +74,7 @@ pub(in crate::plugins) fn load(
         templates: Arc::default(),
         talks: imports.iter().any(|import| talks(&import.name)),
         keep_warm: docs.keep_warm(),
+        needs: docs.needs().clone(),
         imports,
         warnings,
         list_warnings: Vec::new(),

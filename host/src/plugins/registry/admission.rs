@@ -56,7 +56,15 @@ impl Registry {
             tracing::warn!(plugin = name, "plugin `{name}`: {warning}");
         }
         let foreign = entry.foreign_parts_of(&plugin);
-        entry.serve(Offer { plugin, names, since: SystemTime::now(), foreign });
+        let change = self.ledger.versions.serve(&plugin);
+        let widened = self.ledger.versions.widened(&plugin.name).map(str::to_owned);
+        entry.serve(Offer { plugin, names, since: SystemTime::now(), foreign, widened });
+        if !entry.terms().grants.are_none() {
+            entry.tell_grants();
+        }
+        if let Some(change) = change {
+            entry.tell_change(&change);
+        }
     }
 
     fn refuse(&mut self, file: &str, plugin: Arc<Plugin>, claims: Vec<String>, problem: String) {
@@ -114,6 +122,7 @@ impl Registry {
         if !self.is_settled {
             return;
         }
+        self.ledger.versions.write();
         let enabled = || self.entries.iter().filter(|(_, entry)| !entry.is_disabled());
         let holding = enabled().filter_map(|(file, entry)| Some((file.clone(), entry.claims()?))).collect();
         let existing = enabled().map(|(file, _)| file.clone()).collect();

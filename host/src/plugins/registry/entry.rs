@@ -6,6 +6,7 @@ use tokio::task::AbortHandle;
 
 use super::claims::{RefusedPlugin, claims};
 use super::offer::{ClientName, Foreign, Offer};
+use super::versions::Change;
 use crate::config::Config;
 use crate::config::names::snake;
 use crate::grants::in_force::InForce;
@@ -14,6 +15,7 @@ use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving
 use crate::plugins::loading::compile::Allowance;
 use crate::plugins::names::{self, NameError};
 use crate::plugins::plugin::{Digest, Plugin};
+use crate::plugins::rates::Rates;
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
 use crate::plugins::sandbox::values::HeavyFlag;
@@ -77,7 +79,8 @@ impl Entry {
         let gate = Arc::new(Gate::new(&config.limits(plugin_name)));
         let grants = grants.of(&snake(plugin_name));
         let grants_now = Arc::new(InForce::new(Arc::clone(&grants)));
-        let terms = Arc::new(terms(config, plugin_name, grants, grants_now, gate));
+        let rates = rates(config, plugin_name, &Rates::default());
+        let terms = Arc::new(terms(config, plugin_name, grants, grants_now, gate, rates));
         let state = if config.plugin(plugin_name).enabled { EntryState::Idle(None) } else { EntryState::Disabled };
         Self { stamp: None, digest: None, load: None, state, terms, name }
     }
@@ -128,7 +131,8 @@ impl Entry {
         }
     }
 
-    /// Takes over limits, grants and switches. The gate stays, with those who wait in it, unless its size changed.
+    /// Takes over limits, grants and switches. The gate stays, with those who wait in it, unless its size changed, and
+    /// calls that were counted stay counted.
     pub(super) fn configure(&mut self, config: &Config, grants: &PluginGrants) {
         let name = self.plugin_name();
         if !config.plugin(&name).enabled {
@@ -149,9 +153,45 @@ impl Entry {
         let gate = if is_same_gate { Arc::clone(&self.terms.gate) } else { Arc::new(Gate::new(&limits)) };
         let grants = grants.of(&snake(&name));
         self.terms.grants_now.set(Arc::clone(&grants));
-        let terms = terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate);
+        let rates = rates(config, &name, &self.terms.rates);
+        let terms = Arc::new(terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate, rates));
+        let needs = self.offer().map(|offer| offer.plugin.needs.clone()).unwrap_or_default();
+        let terms = terms.of_needs(&needs);
         if !terms.are_like(&self.terms) {
-            self.terms = Arc::new(terms);
+            self.terms = terms;
+        }
+    }
+
+    /// Says in the log what its plugin is granted, by name.
+    pub(super) fn tell_grants(&self) {
+        let name = self.plugin_name();
+        match self.terms.grants.in_words() {
+            words if words.is_empty() => tracing::info!(plugin = name, "plugin `{name}` is granted nothing"),
+            words => tracing::info!(plugin = name, "plugin `{name}` is granted {}", words.join("; ")),
+        }
+    }
+
+    /// Says in the log what a version takes over from the one before it.
+    pub(super) fn tell_change(&self, Change { before, widened }: &Change) {
+        let Some(offer) = self.offer() else { return };
+        let (name, grants, digest) = (self.plugin_name(), &self.terms.grants, &offer.plugin.digest);
+        let entrusted = grants.entrusted();
+        if !entrusted.is_empty() {
+            tracing::warn!(
+                plugin = name,
+                %digest,
+                before,
+                "another version of plugin `{name}` inherits {}: nothing says which file may have that",
+                entrusted.join("; ")
+            );
+        }
+        if let Some(widened) = widened.as_ref().filter(|_| !grants.are_none()) {
+            tracing::warn!(
+                plugin = name,
+                %digest,
+                before,
+                "another version of plugin `{name}` declares to need more than the one before, and may have, as far as it is granted: {widened}"
+            );
         }
     }
 
@@ -200,6 +240,7 @@ impl Entry {
     pub(super) fn serve(&mut self, offer: Offer) {
         let waited = self.refused().is_some_and(|refused| Arc::ptr_eq(&refused.plugin, &offer.plugin));
         let fault = self.take_fault().filter(|_| !waited && !self.is_of_file(&offer.plugin));
+        self.terms = self.terms.of_needs(&offer.plugin.needs);
         self.state = EntryState::Serving(offer, fault);
     }
 
@@ -269,7 +310,8 @@ impl Entry {
         let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
         let (served, names) = (|| served.clone(), offer.names.clone());
         let tool = |ClientName { name, index }| {
-            Arc::new(Tool { name, served: served(), function_index: index, is_heavy: HeavyFlag::default() })
+            let rate = self.terms.rates.of_tool(&offer.plugin.functions[index].name);
+            Arc::new(Tool { name, served: served(), function_index: index, is_heavy: HeavyFlag::default(), rate })
         };
         let prompt = |ClientName { name, index }| Arc::new(Prompt { name, served: served(), index });
         Offerings {
@@ -292,6 +334,9 @@ impl Entry {
             let templates = offer.own_templates().map(template);
             Serving {
                 digest: plugin.digest,
+                needs: plugin.needs.clone(),
+                granted: self.terms.grants.in_words(),
+                widened: offer.widened.clone().filter(|_| !self.terms.grants.are_none()),
                 since: offer.since,
                 tools: sorted(names_of(&offer.names.tools)),
                 prompts: sorted(names_of(&offer.names.prompts)),
@@ -319,7 +364,14 @@ fn names_of(called: &[ClientName]) -> Vec<String> {
 }
 
 /// The configuration of a plugin.
-fn terms(config: &Config, plugin: &str, grants: Arc<Grants>, grants_now: Arc<InForce>, gate: Arc<Gate>) -> Terms {
+fn terms(
+    config: &Config,
+    plugin: &str,
+    grants: Arc<Grants>,
+    grants_now: Arc<InForce>,
+    gate: Arc<Gate>,
+    rates: Rates,
+) -> Terms {
     let table = config.plugin(plugin);
     let settings = table.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
     Terms {
@@ -330,5 +382,13 @@ fn terms(config: &Config, plugin: &str, grants: Arc<Grants>, grants_now: Arc<InF
         grants_now,
         shows_local_pages: config.server.base_url.is_loopback(),
         gate,
+        rates,
     }
+}
+
+/// The rates of a plugin and of its tools, which count on from `before`.
+fn rates(config: &Config, plugin: &str, before: &Rates) -> Rates {
+    let tools = &config.plugin(plugin).tool;
+    let of_tools = tools.iter().filter_map(|(name, tool)| Some((name.to_string(), tool.rate.get()?)));
+    before.replaced(config.limits(plugin).rate.get(), of_tools)
 }

@@ -110,6 +110,8 @@ pub(super) fn in_words(error: &LoadError, is_own: bool) -> String {
 /// # Errors
 /// Why it gives none.
 pub(super) async fn with_lists(runtime: &Runtime, plugin: Arc<Plugin>, terms: Arc<Terms>) -> Result<Plugin, String> {
+    // Those of the file may be under what an older version of it declares.
+    let terms = terms.of_needs(&plugin.needs);
     let served = Served { plugin, terms };
     let read = lists::read(runtime, &served).await;
     read.map_err(|error| {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use super::versions::Versions;
 use crate::atomic_file;
 use crate::state::{StateDir, StateUse};
 
@@ -17,6 +18,8 @@ pub(in crate::plugins) struct Ledger {
     /// Its place on disk; none to remember names until the process ends.
     path: Option<PathBuf>,
     owners: BTreeMap<String, String>,
+    /// What was served last.
+    pub(super) versions: Versions,
 }
 
 impl Ledger {
@@ -30,7 +33,7 @@ impl Ledger {
             tracing::warn!(%error, "`{FILE}` in the state directory is damaged; tool names are remembered anew");
             None
         });
-        Self { path, owners: owners.unwrap_or_default() }
+        Self { path, owners: owners.unwrap_or_default(), versions: Versions::open(state) }
     }
 
     /// The file that this claim belongs to.

@@ -28,6 +28,8 @@ pub(super) struct Offer {
     pub(super) since: SystemTime,
     /// Resources and templates of it that are left out.
     pub(super) foreign: Foreign,
+    /// What this version declares to need that the one before it could not have, in words.
+    pub(super) widened: Option<String>,
 }
 
 impl Offer {

@@ -38,7 +38,7 @@ pub(in crate::plugins) fn catalog_of_file(
     let with_lists = job::with_lists(runtime, plugin, Arc::clone(entry.terms()));
     let plugin = Arc::new(runtime.engine.lane().block_on(with_lists).flatten().map_err(anyhow::Error::msg)?);
     let names = Names::of(&plugin, &name, config)?;
-    entry.serve(Offer { plugin, names, since: SystemTime::now(), foreign: Default::default() });
+    entry.serve(Offer { plugin, names, since: SystemTime::now(), foreign: Default::default(), widened: None });
     let mut status = entry.status(&file);
     if let Some(serving) = &mut status.serving {
         serving.warnings.extend(misnamed);

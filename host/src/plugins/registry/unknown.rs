@@ -1,24 +1,29 @@
-//! Tables `[plugin.NAME]` for which there is no plugin: a slip in the name leaves the plugin that was meant open.
+//! Tables `[plugin.NAME]` and `[plugin.NAME.tool.FUNCTION]` for which there is no plugin or no tool: a slip in the name
+//! leaves the one that was meant open.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::directory;
 use crate::config::Config;
+use crate::config::names::snake;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::names;
 
 /// One such table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnknownPlugin {
-    /// The name of the table.
-    pub name: String,
-    /// The plugin that most likely was meant.
+pub struct UnknownTable {
+    /// The name of the table, without brackets.
+    table: String,
+    /// What is not there.
+    what: &'static str,
+    /// The one that most likely was meant.
     nearest: Option<String>,
 }
 
-impl fmt::Display for UnknownPlugin {
+impl fmt::Display for UnknownTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`[plugin.{}]`: there is no such plugin, so this does nothing", self.name)?;
+        write!(f, "`[{}]`: there is no such {}, so this does nothing", self.table, self.what)?;
         match &self.nearest {
             Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
             None => Ok(()),
@@ -26,8 +31,8 @@ impl fmt::Display for UnknownPlugin {
     }
 }
 
-/// Looks at the plugins directory. One that cannot be listed says nothing of any plugin.
-pub fn in_directory(config: &Config) -> Vec<UnknownPlugin> {
+/// Looks for plugins in their directory. One that cannot be listed says nothing of any plugin.
+pub fn in_directory(config: &Config) -> Vec<UnknownTable> {
     if config.plugin.is_empty() {
         return Vec::new();
     }
@@ -36,10 +41,33 @@ pub fn in_directory(config: &Config) -> Vec<UnknownPlugin> {
     among(config, &present)
 }
 
-/// Compares the tables with the catalog.
-pub fn in_catalog(config: &Config, catalog: &Catalog) -> Vec<UnknownPlugin> {
+/// Looks for plugins and tools in the catalog.
+pub fn in_catalog(config: &Config, catalog: &Catalog) -> Vec<UnknownTable> {
     let present: Vec<String> = catalog.plugins().iter().map(|plugin| plugin.name.clone()).collect();
-    among(config, &present)
+    let mut unknown = among(config, &present);
+    unknown.extend(tools_in_catalog(config, catalog));
+    unknown
+}
+
+/// Looks for tools in the catalog. Nobody knows those of a plugin that is not served.
+pub fn tools_in_catalog(config: &Config, catalog: &Catalog) -> Vec<UnknownTable> {
+    let tables = config.plugin.iter().flat_map(|(plugin, table)| table.tool.keys().map(move |tool| (plugin, tool)));
+    let mut tables = tables.peekable();
+    if tables.peek().is_none() {
+        return Vec::new();
+    }
+    let mut functions: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for served in catalog.served() {
+        functions
+            .entry(&served.plugin.name)
+            .or_insert_with(|| served.plugin.functions.iter().map(|function| snake(&function.name.function)).collect());
+    }
+    let unknown = tables.filter_map(|(plugin, tool)| {
+        let present = functions.get(plugin.as_str())?;
+        let is_unknown = !present.iter().any(|function| *function == **tool);
+        is_unknown.then(|| unknown(format!("plugin.{plugin}.tool.{tool}"), "tool", tool, present))
+    });
+    unknown.collect()
 }
 
 /// The plugin's name; for a file that cannot name a plugin, the file's.
@@ -48,18 +76,18 @@ fn plugin_of(file: &str) -> String {
     names::plugin_name(stem).unwrap_or_else(|_| stem.to_owned())
 }
 
-fn among(config: &Config, present: &[String]) -> Vec<UnknownPlugin> {
+fn among(config: &Config, present: &[String]) -> Vec<UnknownTable> {
     // The sources of a plugin that is not built yet are its name, too.
     let has_sources = |name: &str| {
         let directory = &config.plugins.dir;
         [name.to_owned(), name.replace('_', "-")].iter().any(|name| directory.join(name).is_dir())
     };
     let tables = config.plugin.keys().map(|name| name.as_str());
-    let unknown = tables.filter(|name| !present.iter().any(|known| known == name) && !has_sources(name));
-    unknown
-        .map(|name| {
-            let nearest = crate::config::problem::nearest(name, present.iter().map(String::as_str));
-            UnknownPlugin { name: name.to_owned(), nearest: nearest.map(str::to_owned) }
-        })
-        .collect()
+    let absent = tables.filter(|name| !present.iter().any(|known| known == name) && !has_sources(name));
+    absent.map(|name| unknown(format!("plugin.{name}"), "plugin", name, present)).collect()
+}
+
+fn unknown(table: String, what: &'static str, name: &str, present: &[String]) -> UnknownTable {
+    let nearest = crate::config::problem::nearest(name, present.iter().map(String::as_str)).map(str::to_owned);
+    UnknownTable { table, what, nearest }
 }

@@ -20,17 +20,29 @@ use super::traps;
 use super::values::{self, Held};
 use super::warm::Owner;
 use crate::json_weight;
+use crate::log_limiter::LogLimiter;
 use crate::plugins::catalog::Tool;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::{Guest, Surroundings};
 use crate::plugins::plugin::FunctionKind;
 use crate::plugins::questions;
+use crate::plugins::rates::Bucket;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::{self, Reply, ResultError};
 use crate::plugins::types::shape::Signature;
 use crate::plugins::wit::tools::GuestIndices as Tools;
 use crate::principal::Principal;
+
+static TOO_MANY: LogLimiter = LogLimiter::new("calls by people who have made as many as they may");
+
+/// Counts a request of a person against the calls that they may make, once.
+fn count(served: &Served, tool: Option<&Bucket>, conversation: &Conversation) -> Result<(), CallError> {
+    match &conversation.caller {
+        Some(caller) if !conversation.is_counted => Ok(served.terms.rates.count(tool, Some(caller.person()))?),
+        Some(_) | None => Ok(()),
+    }
+}
 
 /// Waits for a place in the plugin, and then in the pool.
 async fn enter(runtime: &Runtime, served: &Served, caller: Option<&Principal>) -> Result<Place, CallError> {
@@ -58,6 +70,7 @@ pub(in crate::plugins) async fn call(
     let share = share(served, &conversation);
     // In a box: each future around it would hold it twice, and all of them are moved about with their request.
     let work = Box::pin(async {
+        count(served, tool.rate.as_deref(), &conversation)?;
         let place = enter(runtime, served, conversation.caller.as_deref()).await?;
         let max_bytes = served.terms.limits.result.bytes();
         let is_heavy = values::is_heavy(arguments) || tool.is_heavy.get();
@@ -111,6 +124,7 @@ pub(in crate::plugins) async fn visit<W: Work>(
 ) -> Result<W::Output, CallError> {
     let caller = conversation.caller.clone();
     let work = Box::pin(async {
+        count(served, None, &conversation)?;
         let place = enter(runtime, served, conversation.caller.as_deref()).await?;
         // What the host asks for itself is a plugin's lists, which may be long.
         let is_heavy = conversation.caller.is_none();
@@ -176,7 +190,7 @@ async fn run<W: Work>(
             plugin: Arc::clone(&served.plugin.name),
             settings: Arc::clone(&served.terms.settings),
             announcements: runtime.announcements.clone(),
-            grants: served.call_grants(),
+            grants: served.call_grants(conversation.caller.as_deref()),
             services: Arc::clone(&runtime.services),
         },
         owner: Owner::of(served, conversation.caller.as_deref()),
@@ -263,6 +277,15 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         CallError::Host(cause) => {
             tracing::error!(plugin, tool, person, cause, "the host failed in a call of tool `{tool}`")
         }
+        CallError::TooMany(refusal) => {
+            TOO_MANY.log(|| tracing::warn!(plugin, tool, person, "call of tool `{tool}` refused: {refusal}"));
+        }
+        CallError::Cpu(_) => tracing::warn!(
+            plugin,
+            tool,
+            person,
+            "call of tool `{tool}` failed: {error}; `cpu` in `[plugin.{plugin}]` or `[limits]` sets it"
+        ),
         CallError::Cancelled => {}
         CallError::Timeout(_)
         | CallError::Busy

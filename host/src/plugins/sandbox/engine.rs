@@ -14,7 +14,7 @@ use wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use self::clock::Clock;
-pub(in crate::plugins) use self::clock::TickGuard;
+pub(in crate::plugins) use self::clock::{TICK, TickGuard};
 pub(in crate::plugins) use self::lane::{Lane, SlowFlag, nice};
 pub(in crate::plugins) use self::turns::Share;
 

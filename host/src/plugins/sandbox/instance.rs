@@ -1,5 +1,7 @@
 //! The run of a guest in its instance: fresh or warm, with its ticks and its memory, and the cause of a failure.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
+use super::cpu::{Meter, Spent};
 use super::engine::{SlowFlag, TickGuard};
 use super::gate::Permit;
 use super::traps;
@@ -114,25 +117,46 @@ impl GuestRun {
         if let Some(table) = store.concurrent_resource_table() {
             table.set_max_capacity(handles * ENTRIES_PER_HANDLE);
         }
+        let meter = limits.cpu.get().map(|bound| Arc::new(Meter::new(bound.duration())));
         store.set_epoch_deadline(QUICK_TICKS);
         let turn = Turn::default();
+        let looked_at = meter.clone();
         store.epoch_deadline_callback(move |_| {
             slow.set();
+            let ticks = match &looked_at {
+                Some(meter) => meter.ticks(SLOW_TICKS)?,
+                None => SLOW_TICKS,
+            };
             if turn.was_the_hosts() {
-                return Ok(UpdateDeadline::Continue(SLOW_TICKS));
+                return Ok(UpdateDeadline::Continue(ticks));
             }
-            Ok(UpdateDeadline::YieldCustom(SLOW_TICKS, Box::pin(turn.clone().pass_on())))
+            Ok(UpdateDeadline::YieldCustom(ticks, Box::pin(turn.clone().pass_on())))
         });
 
         let worked = async {
             let instance = match kept {
                 Some(instance) => instance,
-                None => pre.instantiate_async(&mut store).await?,
+                None => {
+                    let instance = pre.instantiate_async(&mut store).await?;
+                    // The start of an instance is none of the caller's work. It has the same bound, for itself.
+                    if let Some(meter) = &meter {
+                        meter.restart();
+                    }
+                    instance
+                }
             };
             let output = work.run(&mut store, &instance).await?;
             Ok((instance, output))
         };
-        let outcome = match worked.await {
+        let worked = {
+            let mut worked = pin!(worked);
+            poll_fn(|context| match &meter {
+                Some(meter) => meter.poll(|| worked.as_mut().poll(context)),
+                None => worked.as_mut().poll(context),
+            })
+            .await
+        };
+        let outcome = match worked {
             Ok((instance, output)) => {
                 match owner {
                     Some(owner) => {
@@ -162,6 +186,9 @@ fn handles(limits: &Limits) -> usize {
 
 /// The kind of a failure: the guest's own fault, or a limit that it met.
 fn explain(error: wasmtime::Error, guest: &Guest, limits: &Limits) -> CallError {
+    if let (true, Some(bound)) = (error.is::<Spent>(), limits.cpu.get()) {
+        return CallError::Cpu(bound);
+    }
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return CallError::Exited(*status);
     }

@@ -132,7 +132,7 @@ mod tests {
             plugin: Arc::clone(&served.plugin.name),
             settings: Arc::clone(&served.terms.settings),
             announcements: plugins.runtime.announcements.clone(),
-            grants: served.call_grants(),
+            grants: served.call_grants(None),
             services: Arc::default(),
         };
         let guest = Guest::new(surroundings, &served.terms.limits, Conversation::default());

@@ -3,12 +3,14 @@
 //! Toolchains drop WIT comments from the binary. So an author's crate, or `tinymcp build`, embeds the WIT text in a
 //! custom section `tinymcp-wit`; the section `package-docs` of the WIT tools is read where that is missing.
 //!
-//! All of it is the author's claim. It describes and never decides: types and names come from the component. It goes
+//! All of it is the author's claim. It describes and never decides: types and names come from the component, and needs
+//! (`needs`) can only narrow what an operator grants. It goes
 //! to people and models, so it is capped and freed of invisible characters (see [`clean`]). It never fails a load: an
 //! unreadable part is a warning.
 
 use std::sync::Arc;
 
+use crate::grants::needs::Needs;
 use crate::plugins::names::FunctionName;
 use crate::sanitize::{clean, cut};
 
@@ -16,6 +18,7 @@ mod attach;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod lexer;
+mod needs;
 mod outline;
 mod package;
 mod sections;
@@ -24,7 +27,7 @@ mod wit;
 
 use self::outline::{Block, BlockKind, Type};
 use self::sections::Sections;
-pub use self::sections::{WIT_SECTION, wit_texts};
+pub use self::sections::{NEEDS_SECTION, WIT_SECTION, wit_texts};
 
 /// Bytes of a description that are kept. A model reads every description of every tool in every conversation.
 pub(in crate::plugins) const MAX_DESCRIPTION_BYTES: usize = 2 << 10;
@@ -38,6 +41,7 @@ pub struct Docs {
     blocks: Arc<[Block]>,
     world: Option<String>,
     keep_warm: bool,
+    needs: Needs,
     warnings: Vec<String>,
 }
 
@@ -90,7 +94,10 @@ impl FunctionDocs {
 impl Docs {
     /// Reads the documentation that a component carries. What cannot be read is left out, with a warning.
     pub fn from_component(component: &[u8]) -> Self {
-        let Sections { texts, package_docs, mut warnings } = Sections::find(component);
+        let sections = Sections::find(component);
+        let (needs, unreadable) = needs::read(&sections);
+        let Sections { texts, package_docs, mut warnings, .. } = sections;
+        warnings.extend(unreadable);
         let mut blocks = Vec::new();
         for text in texts {
             let read = wit::parse(text);
@@ -109,13 +116,18 @@ impl Docs {
         let comments: Vec<_> = worlds.filter_map(|world| world.docs.as_deref()).map(tags::parse).collect();
         let world = comments.iter().find_map(|world| description(&world.description));
         let keep_warm = comments.iter().any(|world| world.keep_warm);
-        Self { blocks: blocks.into(), world, keep_warm, warnings }
+        Self { blocks: blocks.into(), world, keep_warm, needs, warnings }
     }
 
     /// `@keep-warm` of the world: its start is expensive, and what one call leaves in memory may be there for the same
     /// person's next.
     pub fn keep_warm(&self) -> bool {
         self.keep_warm
+    }
+
+    /// What it declares to need: the only part of it all that decides anything, since it can only narrow.
+    pub fn needs(&self) -> &Needs {
+        &self.needs
     }
 
     /// The comment on the world, for a description of the whole plugin.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Time between two ticks. A guest that spins holds its thread for two of them before it is moved away
 /// (see [`super::Lane`]), which is the delay that it can cause others.
-const TICK: Duration = Duration::from_millis(2);
+pub(in crate::plugins) const TICK: Duration = Duration::from_millis(2);
 
 /// Ticks that the clock goes on for after the last call, so that calls one after another need not wake it each time.
 const IDLE_TICKS: u32 = 250;

@@ -52,6 +52,11 @@ pub(super) fn parse(section: &[u8]) -> Result<Vec<Block>, PackageDocsError> {
     Ok(blocks)
 }
 
+/// The whole section, if it can be read.
+pub(super) fn json(section: &[u8]) -> Option<Value> {
+    section.split_first().and_then(|(_, json)| serde_json::from_slice(json).ok())
+}
+
 fn block(kind: BlockKind, name: &str, value: &Value) -> Block {
     let functions = FUNCTIONS.into_iter().flat_map(|key| members(value, key)).map(|(name, value)| Function {
         name: name.clone(),

@@ -11,6 +11,12 @@ pub const WIT_SECTION: &str = "tinymcp-wit";
 /// The section of the WIT tools: a version byte and JSON.
 const PACKAGE_DOCS_SECTION: &str = "package-docs";
 
+/// The section of a component's needs, one in each line.
+pub const NEEDS_SECTION: &str = "tinymcp-needs";
+
+/// Bytes of one such section. A need is one line.
+const MAX_NEEDS_BYTES: usize = 16 << 10;
+
 /// Bytes of documentation that are read, in all. The longest known WIT package of one plugin has a tenth of it.
 const MAX_BYTES: usize = 256 << 10;
 
@@ -22,6 +28,9 @@ const MAX_TEXTS: usize = 64;
 pub(super) struct Sections<'a> {
     pub(super) texts: Vec<&'a str>,
     pub(super) package_docs: Option<&'a [u8]>,
+    pub(super) needs: Vec<&'a str>,
+    /// Something that is left out may declare needs.
+    pub(super) has_lost_needs: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -42,6 +51,7 @@ impl<'a> Sections<'a> {
                     // Of several lines, some of them.
                     let words: Vec<&str> = error.message().split_whitespace().collect();
                     found.warnings.push(format!("documentation read in part: {}", escape(&words.join(" "))));
+                    found.has_lost_needs |= declares(component);
                     break;
                 }
             }
@@ -51,6 +61,13 @@ impl<'a> Sections<'a> {
 
     fn add(&mut self, section: &CustomSectionReader<'a>, room: &mut usize) {
         let (name, data) = (section.name(), section.data());
+        if name == NEEDS_SECTION {
+            match std::str::from_utf8(data) {
+                Ok(text) if data.len() <= MAX_NEEDS_BYTES && self.needs.len() < MAX_TEXTS => self.needs.push(text),
+                _ => self.has_lost_needs = true,
+            }
+            return;
+        }
         if !matches!(name, WIT_SECTION | PACKAGE_DOCS_SECTION) {
             return;
         }
@@ -68,6 +85,7 @@ impl<'a> Sections<'a> {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }
+            self.has_lost_needs |= declares(data);
             return;
         };
         *room = rest;
@@ -77,7 +95,16 @@ impl<'a> Sections<'a> {
         }
         match std::str::from_utf8(data) {
             Ok(text) => self.texts.push(text),
-            Err(error) => self.warnings.push(format!("section `{name}` ignored: {error}")),
+            Err(error) => {
+                self.warnings.push(format!("section `{name}` ignored: {error}"));
+                self.has_lost_needs |= declares(data);
+            }
         }
     }
+}
+
+/// True if a text that is not read may have declarations in it.
+fn declares(data: &[u8]) -> bool {
+    const TAG: &[u8] = b"@needs";
+    data.windows(TAG.len()).any(|window| window == TAG)
 }

@@ -8,6 +8,8 @@
 //! ///   24 hours
 //! /// @read-only @open-world
 //! ```
+//!
+//! `@needs …` has a line of its own, or the end of one, anywhere in a comment; see `needs`.
 
 use super::Hints;
 
@@ -46,8 +48,30 @@ impl Tag<'_> {
     }
 }
 
+/// The tag of a declaration; see `needs`.
+const NEEDS: &str = "@needs";
+
+/// The declarations in a comment, each as it follows `@needs`.
+pub(super) fn needs(comment: &str) -> impl Iterator<Item = &str> {
+    comment.lines().filter_map(|line| at_needs(line).map(|at| line[at + NEEDS.len()..].trim()))
+}
+
+/// The place of `@needs` in a line: at its beginning, or after other tags without text.
+fn at_needs(line: &str) -> Option<usize> {
+    let mut rest = line.trim_start();
+    loop {
+        let (word, after) = split_word(rest);
+        if word == NEEDS {
+            return Some(line.len() - rest.len());
+        }
+        hint(word)?;
+        rest = after;
+    }
+}
+
 pub(super) fn parse(comment: &str) -> ParsedComment {
-    let lines: Vec<&str> = comment.lines().collect();
+    // Declarations are not for those who read descriptions.
+    let lines: Vec<&str> = comment.lines().map(|line| at_needs(line).map_or(line, |at| &line[..at])).collect();
     let mut tagged = ParsedComment::default();
     let (end, tags) = tag_block(&lines);
     let mut description: Vec<String> = lines[..end].iter().map(|line| (*line).to_owned()).collect();

@@ -413,3 +413,60 @@ fn mismatches_are_told_to_the_author() {
         ]
     );
 }
+
+/// The needs of a component with these sections, and the warnings about them.
+fn needs_of(sections: &[(&str, &[u8])]) -> (Option<String>, usize) {
+    let mut docs = Docs::from_component(&component(sections));
+    let needs = docs.needs().are_declared().then(|| docs.needs().to_string());
+    let warnings = docs.take_warnings();
+    (needs, warnings.iter().filter(|warning| warning.contains("need of nothing")).count())
+}
+
+#[test]
+fn needs_count_in_every_comment() {
+    let text = "/// About\n/// @needs http https://a.example\npackage a:b;\n/// @needs kv\ninterface other {\n/// A record\n/// @needs env TZ\nrecord r { a: u8 }\n}\n/// World\n/// @keep-warm @needs secret A\nworld w {\n/** It\n * @needs dir /data\n * and more text\n */\nexport it: func();\n??? not understood\n/// @needs tcp a.example:1\nexport that: func() -> $;\n}";
+    let (needs, warnings) = needs_of(&[(WIT_SECTION, text.as_bytes())]);
+    let expected = "http https://a.example, tcp a.example:1, secret A, env TZ, kv, dir /data";
+    assert_eq!((needs.as_deref(), warnings), (Some(expected), 0));
+    assert_eq!(
+        needs_of(&[(WIT_SECTION, b"/// Say `@needs kv`, or @needs kv in a sentence.\npackage a:b;")]),
+        (None, 0)
+    );
+    assert_eq!(needs_of(&[(WIT_SECTION, b"/// @needskv\npackage a:b;")]), (None, 0));
+}
+
+#[test]
+fn needs_are_no_part_of_a_description() {
+    let docs = commented("Finds it.\n@read-only @needs kv\n@needs secret A\n@returns what it found\n  there");
+    assert_eq!(docs.description.as_deref(), Some("Finds it."));
+    assert_eq!(docs.returns.as_deref(), Some("what it found\nthere"));
+    assert_eq!(docs.hints.read_only, Some(true));
+    assert_eq!(commented("One.\n@needs kv\nTwo.").description.as_deref(), Some("One.\n\nTwo."));
+}
+
+#[test]
+fn a_declaration_that_is_lost_is_one_of_nothing() {
+    for declaration in ["kv 1GiB", "", "everything", "secret A-B", "http *"] {
+        let text = format!("/// @needs {declaration}\npackage a:b;");
+        assert_eq!(needs_of(&[(WIT_SECTION, text.as_bytes())]), (Some(String::new()), 1), "{declaration}");
+    }
+    let long = format!("/// @needs kv\npackage a:b;\n{}", "/// x\n".repeat(60_000));
+    assert_eq!(needs_of(&[(WIT_SECTION, long.as_bytes())]), (Some(String::new()), 1));
+    let long = format!("package a:b;\n{}", "/// x\n".repeat(60_000));
+    assert_eq!(needs_of(&[(WIT_SECTION, long.as_bytes())]), (None, 0));
+    assert_eq!(needs_of(&[(WIT_SECTION, b"/// @needs kv\n\xff")]), (Some(String::new()), 1));
+    assert_eq!(needs_of(&[(NEEDS_SECTION, b"kv\n\xff")]), (Some(String::new()), 1));
+    let many = "kv\n".repeat(10_000);
+    assert_eq!(needs_of(&[(NEEDS_SECTION, many.as_bytes())]), (Some(String::new()), 1));
+}
+
+#[test]
+fn needs_have_a_section_of_their_own() {
+    let sections: [(&str, &[u8]); 2] =
+        [(NEEDS_SECTION, b"kv\r\n\n  secret A \n"), (WIT_SECTION, b"/// @needs env TZ\npackage a:b;")];
+    assert_eq!(needs_of(&sections), (Some("secret A, env TZ, kv".to_owned()), 0));
+    let (package_docs, both) =
+        (&b"\x01{\"worlds\":{\"w\":{\"docs\":\"About\\n@needs kv\"}}}"[..], &b"package a:b;"[..]);
+    assert_eq!(needs_of(&[("package-docs", package_docs)]), (Some("kv".to_owned()), 0));
+    assert_eq!(needs_of(&[("package-docs", package_docs), (WIT_SECTION, both)]), (Some("kv".to_owned()), 0));
+}

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Map, json};
 use tinymcp::config::Config;
+use tinymcp::grants::PluginGrants;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::conversation::Conversation;
 use tinymcp::plugins::plugin::FunctionKind;
+use tinymcp::plugins::services::Services;
 use tinymcp::plugins::types::codec;
 use tinymcp::principal::Principal;
 
@@ -34,7 +36,7 @@ pub(super) async fn measure(workshop: &Workshop, plan: Plan) -> anyhow::Result<V
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("add.wasm");
     std::fs::write(&file, &workshop.add)?;
-    let plugins = Plugins::of_file(&Config::default(), None, &file)?;
+    let plugins = Plugins::of_file((&Config::default(), &PluginGrants::default()), Services::default(), None, &file)?;
     let mut rounds = Vec::new();
     for _ in 0..plan.rounds {
         rounds.push(round(&plugins).await?);

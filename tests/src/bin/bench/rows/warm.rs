@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use tinymcp::config::Config;
+use tinymcp::grants::PluginGrants;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::conversation::Conversation;
+use tinymcp::plugins::rules::Rules;
+use tinymcp::plugins::services::Services;
 use tinymcp::plugins::types::codec::Reply;
 use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
@@ -82,12 +85,14 @@ pub(super) async fn measure(workshop: &Workshop, plan: Plan) -> anyhow::Result<V
     }
     let mut config = Config::default();
     config.plugins.dir = directory.path().to_owned();
-    let (_sender, config) = watch::channel(Arc::new(config));
+    let config = watch::Sender::new(Arc::new(config));
+    let grants = watch::Sender::new(Arc::new(PluginGrants::default()));
     // Compiling them takes most of a minute, and is kept.
     let state = StateDir::open(&workshop.kept_dir("warm-state")?, &Secrets::default())?;
     let stop = CancellationToken::new();
     let _stopped = stop.clone().drop_guard();
-    let plugins = Plugins::start(config, Some(&state), &TaskTracker::new(), stop)?;
+    let plugins =
+        Plugins::start(Rules::of(&config, &grants), Services::default(), Some(&state), &TaskTracker::new(), stop)?;
     plugins.ready().await;
 
     let mut lines = Vec::new();

@@ -1,0 +1,145 @@
+//! Lines merged into a configuration that a person has written: their comments, order and spacing stay.
+
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+use crate::config::names::snake;
+
+/// Adds the keys of `[plugin.NAME]` in `lines` to that table in `text`. What is there already stays as it is: entries are
+/// added to lists and tables, and none is replaced.
+///
+/// # Errors
+/// The text is no TOML, or has another type where something would have to be added.
+pub(super) fn merge(text: &str, plugin: &str, lines: &str) -> Result<String, String> {
+    let parse = |text: &str| text.parse::<DocumentMut>().map_err(|error| format!("not valid TOML: {error}"));
+    let (mut document, lines) = (parse(text)?, parse(lines)?);
+    let given = lines.get("plugin").and_then(|plugins| plugins.get(plugin)).and_then(Item::as_table_like);
+    let given = given.ok_or("the lines have no table of the plugin")?;
+    let table = table_of(&mut document, plugin)?;
+    for (key, item) in given.iter() {
+        let wrong = || format!("`{key}` of `[plugin.{plugin}]` has another form than could be added to");
+        match (item.as_array(), item.as_table_like()) {
+            (Some(entries), _) => add_entries(table, key, entries).ok_or_else(wrong)?,
+            (None, Some(values)) => add_values(table, key, values).ok_or_else(wrong)?,
+            (None, None) => return Err(wrong()),
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// The table of the plugin, under whatever spelling of its name it is written.
+fn table_of<'d>(document: &'d mut DocumentMut, plugin: &str) -> Result<&'d mut dyn TableLike, String> {
+    let implicit = || {
+        let mut plugins = Table::new();
+        plugins.set_implicit(true);
+        Item::Table(plugins)
+    };
+    let plugins = document.entry("plugin").or_insert_with(implicit);
+    let is_inline = plugins.is_inline_table();
+    let plugins = plugins.as_table_like_mut().ok_or("`plugin` is no table")?;
+    let spelling = plugins.iter().map(|(name, _)| name).find(|name| snake(name) == snake(plugin)).map(str::to_owned);
+    let spelling = spelling.unwrap_or_else(|| plugin.to_owned());
+    let empty = if is_inline { Item::Value(InlineTable::new().into()) } else { Item::Table(Table::new()) };
+    let table = plugins.entry(&spelling).or_insert(empty);
+    table.as_table_like_mut().ok_or_else(|| format!("`plugin.{spelling}` is no table"))
+}
+
+/// Adds entries to a list, which may have them as tables with more to say.
+fn add_entries(table: &mut dyn TableLike, key: &str, entries: &Array) -> Option<()> {
+    let there = table.entry(key).or_insert_with(|| Item::Value(Array::new().into())).as_array_mut()?;
+    for entry in entries {
+        let to = |value: &Value| {
+            let text = value.as_inline_table().map_or(value.as_str(), |table| table.get("to")?.as_str());
+            text.map(str::to_owned)
+        };
+        if there.iter().all(|known| to(known) != to(entry)) {
+            there.push(to(entry)?);
+        }
+    }
+    Some(())
+}
+
+/// Adds values to a table, but for those that it has.
+fn add_values(table: &mut dyn TableLike, key: &str, values: &dyn TableLike) -> Option<()> {
+    let there = table.entry(key).or_insert_with(|| Item::Value(InlineTable::new().into()));
+    for (name, value) in values.iter().filter_map(|(name, value)| Some((name, value.as_value()?))) {
+        if there.as_table_like()?.contains_key(name) {
+            continue;
+        }
+        // The space before the brace goes behind what is last.
+        if let Some((_, last)) = there.as_inline_table_mut().and_then(|table| table.iter_mut().last())
+            && last.decor().suffix().is_some_and(|suffix| suffix.as_str() == Some(" "))
+        {
+            last.decor_mut().set_suffix("");
+        }
+        let mut value = value.clone();
+        value.decor_mut().clear();
+        there.as_table_like_mut()?.insert(name, Item::Value(value));
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: &str = "[plugin.my_tool]\nhttp = [\"https://a.example\"]\n\n[plugin.my_tool.kv]\nquota = \"1MiB\"\n\n[plugin.my_tool.secrets]\nKEY = \"${MY_TOOL_KEY}\"\n";
+
+    fn check(text: &str, expected: &str) {
+        let merged = merge(text, "my_tool", LINES).unwrap();
+        assert_eq!(merged, expected);
+        assert_eq!(merge(&merged, "my_tool", LINES).unwrap(), merged, "a second time adds nothing");
+        // Only what the lines say is new.
+        let plain: toml::Table = merged.parse().unwrap();
+        let table = plain["plugin"].as_table().unwrap().values().find(|table| table.get("http").is_some()).unwrap();
+        assert_eq!(table["secrets"]["KEY"].as_str(), Some("${MY_TOOL_KEY}"));
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_is_made() {
+        let made = "[plugin.my_tool]\nhttp = [\"https://a.example\"]\nkv = { quota = \"1MiB\" }\nsecrets = { KEY = \"${MY_TOOL_KEY}\" }\n";
+        check("", made);
+        check(
+            "# mine\n[server]\nbody = \"1MiB\" # so much\n",
+            &format!("# mine\n[server]\nbody = \"1MiB\" # so much\n\n{made}"),
+        );
+    }
+
+    #[test]
+    fn comments_order_and_other_spellings_stay() {
+        let text = "# first\n[plugin.my-tool] # this one\n# hosts\nhttp = [\n  # the other\n  \"https://b.example\",\n]\nsecrets = { OTHER = \"x\" } # mine\n\n[log]\nlevel = \"info\"\n# last\n";
+        let merged = merge(text, "my_tool", LINES).unwrap();
+        for kept in ["# first\n", "[plugin.my-tool] # this one\n# hosts\n", "  # the other\n", "# mine\n", "# last\n"] {
+            assert!(merged.contains(kept), "{merged}");
+        }
+        assert!(merged.contains("OTHER = \"x\", KEY = \"${MY_TOOL_KEY}\""), "{merged}");
+        assert!(!merged.contains("[plugin.my_tool"), "{merged}");
+        let hosts: toml::Table = merged.parse().unwrap();
+        let hosts = hosts["plugin"]["my-tool"]["http"].as_array().unwrap();
+        assert_eq!(hosts.len(), 2);
+        assert_eq!(merge(&merged, "my_tool", LINES).unwrap(), merged);
+    }
+
+    #[test]
+    fn what_is_there_is_not_replaced() {
+        let text = "[plugin.my_tool]\nhttp = [{ to = \"https://a.example\", methods = [\"GET\"] }]\nkv = { quota = \"2MiB\", per = \"person\" }\n[plugin.my_tool.secrets]\nKEY = \"mine\"\n";
+        assert_eq!(merge(text, "my_tool", LINES).unwrap(), text);
+    }
+
+    #[test]
+    fn inline_tables_are_added_to() {
+        let merged = merge("plugin = { my_tool = { kv = {} } }\n", "my_tool", LINES).unwrap();
+        let table: toml::Table = merged.parse().unwrap();
+        assert_eq!(table["plugin"]["my_tool"]["http"][0].as_str(), Some("https://a.example"));
+        assert_eq!(table["plugin"]["my_tool"]["kv"]["quota"].as_str(), Some("1MiB"));
+    }
+
+    #[test]
+    fn what_cannot_be_added_to_is_said() {
+        let refused = |text: &str| merge(text, "my_tool", LINES).unwrap_err();
+        assert_eq!(refused("plugin = 1"), "`plugin` is no table");
+        assert_eq!(refused("[plugin]\nmy_tool = 1"), "`plugin.my_tool` is no table");
+        assert!(refused("[plugin.my_tool]\nhttp = 1").starts_with("`http` of `[plugin.my_tool]`"));
+        assert!(refused("[plugin.my_tool]\nsecrets = 1").starts_with("`secrets` of"));
+        assert!(refused("= 1").starts_with("not valid TOML"));
+    }
+}

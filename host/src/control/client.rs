@@ -1,0 +1,92 @@
+//! A command's side of the socket: one request for each connection.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::address::Address;
+use super::{Answer, MAX_LINE_BYTES, Request, VERSION};
+use crate::kv::{self, Backend, KvError};
+
+/// Time for an answer: longer than a server takes to give up.
+const TIMEOUT: Duration = Duration::from_secs(70);
+
+/// The way to a server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    directory: PathBuf,
+}
+
+/// The reason that a server gives no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// None is running with this state directory.
+    #[error("no server is running with this state directory")]
+    NoServer,
+    /// The connection broke, or was refused.
+    #[error("the server's control socket: {0}")]
+    Broken(#[from] io::Error),
+    /// It says so.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Client {
+    /// The way to the server with this state directory, if one is running.
+    ///
+    /// # Errors
+    /// [`ClientError::NoServer`], or another reason for no answer.
+    pub async fn find(directory: &Path) -> Result<Self, ClientError> {
+        let client = Self { directory: directory.to_owned() };
+        client.ask("hello", Value::Null).await?;
+        Ok(client)
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ask(&self, command: &str, arguments: Value) -> Result<Value, ClientError> {
+        let asked = timeout(TIMEOUT, self.ask_and_wait(command, arguments)).await;
+        asked.map_err(|_| ClientError::Broken(io::ErrorKind::TimedOut.into()))?
+    }
+
+    async fn ask_and_wait(&self, command: &str, arguments: Value) -> Result<Value, ClientError> {
+        let connected = match Address::within(&self.directory) {
+            Ok(address) => UnixStream::connect(address.path()).await,
+            Err(error) => Err(error),
+        };
+        let stream = connected.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoServer,
+            _ => ClientError::Broken(error),
+        })?;
+        let (reader, mut writer) = stream.into_split();
+        let request = Request { version: VERSION, command: command.to_owned(), arguments };
+        let mut line = serde_json::to_vec(&request).map_err(io::Error::from)?;
+        line.push(b'\n');
+        writer.write_all(&line).await?;
+        let mut text = Vec::new();
+        BufReader::new(reader).take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut text).await?;
+        match serde_json::from_slice(&text).map_err(io::Error::from)? {
+            Answer::Result(result) => Ok(result),
+            Answer::Error(error) => Err(ClientError::Refused(error)),
+        }
+    }
+}
+
+/// The state of plugins that the server has.
+#[async_trait]
+impl Backend for Client {
+    async fn ask(&self, request: kv::Request) -> Result<kv::Answer, KvError> {
+        let unavailable = |error: &dyn std::fmt::Display| KvError::Unavailable(error.to_string());
+        let arguments = serde_json::to_value(request).map_err(|error| unavailable(&error))?;
+        let answer = Self::ask(self, "kv", arguments).await.map_err(|error| unavailable(&error))?;
+        serde_json::from_value::<Result<kv::Answer, KvError>>(answer).map_err(|error| unavailable(&error))?
+    }
+}

@@ -1,0 +1,47 @@
+//! The commands that a server takes. A new one is a function, and a line in [`COMMANDS`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::kv::{self, Kv};
+
+/// What commands work with.
+pub struct Parts {
+    /// The state of plugins.
+    pub kv: Kv,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
+
+/// A command.
+pub(super) struct Command {
+    pub(super) name: &'static str,
+    pub(super) run: fn(Arc<Parts>, Value) -> Answer,
+}
+
+/// Every command.
+pub(super) const COMMANDS: [Command; 2] = [Command { name: "hello", run: hello }, Command { name: "kv", run: kv }];
+
+/// Tells that a server is there, and which.
+fn hello(_: Arc<Parts>, _: Value) -> Answer {
+    let hello = json!({ "version": env!("CARGO_PKG_VERSION"), "process": std::process::id() });
+    Box::pin(std::future::ready(Ok(hello)))
+}
+
+/// Does something with the state of plugins: a [`kv::Request`], answered by an answer or an error of it.
+fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let request: kv::Request = parsed(arguments)?;
+        let answer = parts.kv.ask(request).await;
+        serde_json::to_value(answer).map_err(|error| error.to_string())
+    })
+}
+
+fn parsed<T: DeserializeOwned>(arguments: Value) -> Result<T, String> {
+    // The message may quote a text of the request, and nobody but its sender reads it.
+    serde_json::from_value(arguments).map_err(|error| format!("the arguments do not fit the command: {error}"))
+}

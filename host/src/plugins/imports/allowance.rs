@@ -1,0 +1,52 @@
+//! What a call may still use of its limits.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::Limits;
+
+/// The allowance of one call, or of one instance that is kept warm.
+pub(super) struct Allowance {
+    /// `limits.connections`.
+    max_connections: usize,
+    /// Made for the first connection: most calls have none.
+    connections: Option<Arc<Semaphore>>,
+}
+
+/// The place of an open connection. It is given back when this is dropped.
+pub(super) struct ConnectionPlace {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Allowance {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { max_connections: limits.connections.get().min(Semaphore::MAX_PERMITS), connections: None }
+    }
+
+    /// Takes a place for one more connection, a socket or a request alike, unless as many as may be are open.
+    pub(super) fn connection(&mut self) -> Option<ConnectionPlace> {
+        let places = self.connections.get_or_insert_with(|| Arc::new(Semaphore::new(self.max_connections)));
+        Arc::clone(places).try_acquire_owned().ok().map(|permit| ConnectionPlace { _permit: permit })
+    }
+
+    /// `limits.connections`, for what says that it is used up.
+    pub(super) fn max_connections(&self) -> usize {
+        self.max_connections
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_connection_makes_room_for_another() {
+        let mut allowance = Allowance { max_connections: 2, connections: None };
+        let (first, second) = (allowance.connection(), allowance.connection());
+        assert!(first.is_some() && second.is_some() && allowance.connection().is_none());
+        drop(first);
+        assert!(allowance.connection().is_some());
+        assert!(Allowance { max_connections: 0, connections: None }.connection().is_none());
+    }
+}

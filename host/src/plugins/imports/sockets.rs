@@ -1,0 +1,145 @@
+//! `wasi:sockets` for what is granted as `tcp`: connections to the addresses that the call's own look-ups of granted names
+//! gave, on the ports of those entries. Nothing else: no UDP, no listening, no binding.
+//!
+//! The engine's own library decides by an address alone, and gives nobody a hold on a socket that is open. So its
+//! `tcp`, `tcp-create-socket` and `ip-name-lookup` are replaced by ours; its `udp` stays, and denies everything. Its traits
+//! and the names of its resources stay too, so that both are of one version: behind a handle of a
+//! [`TcpSocket`](wasmtime_wasi::p2::TcpSocket) stands a [`socket::Socket`].
+//!
+//! Sockets never go through `egress.proxy`: a proxy for HTTP is none for other protocols.
+//!
+//! - `names`: look-ups. `found`: what they gave, and what that leads to.
+//! - `tcp`: the interface. `socket`: a socket of a guest; `options` are its options. `connection`: an open connection, which
+//!   ends with its grant; `streams` are what a guest reads and writes. `later`: results of tasks.
+
+mod connection;
+mod found;
+mod later;
+mod names;
+mod options;
+mod socket;
+mod streams;
+mod tcp;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host as NetworkHost, HostNetwork};
+use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp as tcp_interface, tcp_create_socket};
+use wasmtime_wasi::p2::{Network, SocketError};
+
+use self::found::Found;
+use super::guest::Guest;
+use crate::egress::Egress;
+use crate::grants::Grants;
+use crate::grants::host::Host;
+use crate::grants::snippet;
+use crate::log_limiter::LogLimiter;
+
+static REFUSED: LogLimiter = LogLimiter::new("refused sockets of plugins");
+
+/// Look-ups that a call has under way at once. Each may hold a thread of the system's resolver.
+const MAX_LOOK_UPS: usize = 8;
+
+/// Refusals that a caller is told of.
+const MAX_REFUSALS: usize = 8;
+
+/// What a guest has of sockets, beside those that it holds.
+#[derive(Default)]
+pub(super) struct Sockets {
+    found: Found,
+    /// A line each.
+    refusals: Vec<String>,
+    /// Made for the first look-up.
+    look_ups: Option<Arc<Semaphore>>,
+}
+
+impl Sockets {
+    /// What was refused so far, for the caller: a line each.
+    pub(super) fn take_refusals(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refusals)
+    }
+
+    /// A place for one more look-up.
+    fn look_up(&mut self) -> Option<OwnedSemaphorePermit> {
+        let places = self.look_ups.get_or_insert_with(|| Arc::new(Semaphore::new(MAX_LOOK_UPS)));
+        Arc::clone(places).try_acquire_owned().ok()
+    }
+
+    fn note(&mut self, line: String) {
+        if self.refusals.len() < MAX_REFUSALS && !self.refusals.contains(&line) {
+            self.refusals.push(line);
+        }
+    }
+
+    /// Forgets what was for one call. Open sockets of an instance that is kept warm stay: they are its person's, as the
+    /// instance is.
+    pub(super) fn end(&mut self) {
+        self.found.clear();
+        self.refusals.clear();
+    }
+}
+
+/// Puts the interfaces in the place of the library's.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let linked = tcp_interface::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+        .and_then(|()| tcp_create_socket::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest))
+        .and_then(|()| ip_name_lookup::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest));
+    linker.allow_shadowing(false);
+    linked
+}
+
+impl Guest {
+    /// True if the call has any socket granted, and the host provides sockets.
+    fn has_sockets(&self) -> bool {
+        let any = |grants: &Grants| (!grants.tcp.is_empty()).then_some(());
+        self.services.egress.is_some() && self.grants.find(any).is_some()
+    }
+
+    /// The host by which the call may connect to a place: granted at its beginning, and now.
+    fn host_of(&self, egress: &Egress, place: SocketAddr) -> Option<Host> {
+        let mut hosts = self.sockets.found.hosts(place);
+        hosts.find(|host| self.grants.find(|grants| leads(grants, egress, host, place)).is_some())
+    }
+
+    /// Notes a refusal: the caller reads the place, the operator's log has the reason, and the guest gets an error that is
+    /// the same for every reason. A look-up has no port.
+    fn refuse(&mut self, host: &Host, port: Option<u16>, reason: &dyn Display) {
+        let place = port.map_or_else(|| format!("tcp://{host}"), |port| format!("tcp://{host}:{port}"));
+        self.sockets.note(format!("no grant for {place}: ask the operator"));
+        let plugin = &*self.plugin;
+        let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
+        REFUSED
+            .log(|| tracing::warn!(plugin, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}"));
+    }
+}
+
+fn leads(grants: &Grants, egress: &Egress, host: &Host, place: SocketAddr) -> Option<()> {
+    found::leads(grants, egress, host, place).then_some(())
+}
+
+/// The conversion of errors, for the interfaces here.
+impl NetworkHost for Guest {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        error.downcast()
+    }
+
+    fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+        let error = self.resources.get(&error)?;
+        Ok(error.downcast_ref::<std::io::Error>().map(ErrorCode::from))
+    }
+}
+
+impl HostNetwork for Guest {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        self.resources.delete(network)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
