@@ -61,6 +61,7 @@ pub mod guests;
 pub mod http;
 pub mod log;
 pub mod oauth;
+pub mod peer;
 pub mod provider;
 pub mod server;
 pub mod sse;

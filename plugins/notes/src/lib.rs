@@ -76,7 +76,7 @@ fn missing(id: u64) -> String {
 
 fn said(error: kv::Error) -> String {
     match error {
-        kv::Error::AccessDenied => "notes cannot be kept here: this plugin has no state".to_owned(),
+        kv::Error::AccessDenied => "notes cannot be kept here: ask the operator for a grant of kv".to_owned(),
         kv::Error::NoPerson => "notes belong to a person, and nobody has logged in".to_owned(),
         kv::Error::QuotaExceeded(usage) => {
             format!("there is no room for more: the notes take {} of {} bytes; remove some", usage.used, usage.quota)
