@@ -17,6 +17,7 @@ mod languages;
 mod login;
 mod logs;
 mod protocol;
+mod reaching;
 mod reload;
 mod requests;
 mod rich;

@@ -21,15 +21,62 @@ pub(super) struct Arguments {
     config: ConfigArguments,
     /// The plugin's name, in kebab case
     name: String,
+    /// Begin with a tool that sends requests, or that keeps something, instead of one that computes
+    #[arg(long)]
+    with: Option<Need>,
 }
 
-/// The files of a crate. `NAME` stands for the name in kebab case, `FUNCTION` in snake case.
-const FILES: [(&str, &str); 5] = [
+/// Something that a plugin needs beyond computing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Need {
+    /// Requests by `wasi:http`
+    Http,
+    /// State by `tinymcp:plugin/kv`
+    Kv,
+}
+
+impl Need {
+    /// What a crate with it has in place of the plain one's.
+    const fn start(self) -> Start {
+        match self {
+            Self::Http => Start {
+                lib: include_str!("../../templates/plugin/http/lib.rs"),
+                world: include_str!("../../templates/plugin/http/world.wit"),
+                dependencies: "# HTTP by `wasi:http`.\nwstd = { version = \"0.6\", default-features = false }\n",
+            },
+            Self::Kv => Start {
+                lib: include_str!("../../templates/plugin/kv/lib.rs"),
+                world: include_str!("../../templates/plugin/kv/world.wit"),
+                dependencies: "",
+            },
+        }
+    }
+}
+
+/// The part of a crate that depends on what it is for.
+struct Start {
+    lib: &'static str,
+    world: &'static str,
+    /// Lines at the end of `[dependencies]`.
+    dependencies: &'static str,
+}
+
+/// The start of a plugin that computes.
+const PLAIN: Start = Start {
+    lib: include_str!("../../templates/plugin/lib.rs"),
+    world: include_str!("../../templates/plugin/world.wit"),
+    dependencies: "",
+};
+
+/// The last line of `[dependencies]` in the template of `Cargo.toml`.
+const LAST_DEPENDENCY: &str = "wit-bindgen = \"0.61\"\n";
+
+/// The files of a crate that are the same for all. In every file `NAME` stands for the name in kebab case, `FUNCTION` in
+/// snake case.
+const FILES: [(&str, &str); 3] = [
     ("Cargo.toml", include_str!("../../templates/plugin/Cargo.toml")),
     ("build.rs", include_str!("../../templates/plugin/build.rs")),
     (".gitignore", include_str!("../../templates/plugin/gitignore")),
-    ("src/lib.rs", include_str!("../../templates/plugin/lib.rs")),
-    ("wit/world.wit", include_str!("../../templates/plugin/world.wit")),
 ];
 
 /// The place of the host's WIT in a crate: both ways to build look for packages here.
@@ -54,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = ConfigArguments { config: arguments.config.config.clone() }.look()?;
     plugin_loader::require_directory(&config)?;
     let directory = config.plugins.dir.join(name);
-    write(&directory, name).map_err(Failure::start)?;
+    write(&directory, name, arguments.with.map_or(PLAIN, Need::start)).map_err(Failure::start)?;
     output::line(&format!("created {}", directory.display()));
     output::line(&format!(
         "  {}  the tool's parameters and result, with its description",
@@ -71,6 +118,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     output::line(&format!("\nbuild it with `tinymcp build {name}`; `tinymcp dev` does it whenever a file changes"));
+    if arguments.with.is_some() {
+        output::line(&format!("then `tinymcp grant {name}` says what to write into `tinymcp.toml`, so that it may do what it does"));
+    }
     Ok(())
 }
 
@@ -103,11 +153,14 @@ fn require_name(name: &str) -> Result<(), NewError> {
     Ok(())
 }
 
-fn write(directory: &Path, name: &str) -> Result<(), NewError> {
+fn write(directory: &Path, name: &str, start: Start) -> Result<(), NewError> {
     if directory.exists() {
         return Err(NewError::Exists(directory.to_owned()));
     }
-    for (file, template) in FILES {
+    let own = [("src/lib.rs", start.lib), ("wit/world.wit", start.world)];
+    for (file, template) in FILES.into_iter().chain(own) {
+        let dependencies = format!("{LAST_DEPENDENCY}{}", start.dependencies);
+        let template = template.replace(LAST_DEPENDENCY, &dependencies);
         let text = template.replace("NAME", name).replace("FUNCTION", &snake(name));
         write_file(directory.join(file), &text)?;
     }
@@ -132,6 +185,17 @@ mod tests {
         wit.sort();
         let names: Vec<_> = wit.iter().filter_map(|path| path.file_name()?.to_str()).collect();
         assert_eq!(WIT.map(|(file, _)| file), names.as_slice());
+    }
+
+    #[test]
+    fn dependencies_go_where_the_others_are() {
+        let (_, manifest) = FILES[0];
+        assert_eq!(manifest.matches(LAST_DEPENDENCY).count(), 1, "{manifest}");
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("sky"), "sky", Need::Http.start()).unwrap();
+        let manifest = fs::read_to_string(dir.path().join("sky/Cargo.toml")).unwrap();
+        let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap();
+        assert!(dependencies.split('[').next().unwrap().contains("wstd = "), "{manifest}");
     }
 
     #[test]

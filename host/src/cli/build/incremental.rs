@@ -15,14 +15,16 @@ use super::folder::{Folder, is_output};
 use super::toolchain::Tool;
 
 /// The version of this way of building: components of earlier ones are made again.
-const RECIPE: &[u8] = b"2";
+const RECIPE: &[u8] = b"3";
 
-/// Returns the component of a source. If it is not there yet, the command makes it; it gets the file to write.
+/// Returns the component of a source. If it is not there yet, the command makes it; it gets the file to write, and
+/// `finish` what was written.
 pub(super) async fn make(
     tool: &Tool,
     folder: &Folder,
     target_dir: &Path,
     command: impl FnOnce(&Path) -> Command,
+    finish: impl FnOnce(&mut [u8]),
 ) -> Result<PathBuf, BuildError> {
     let fingerprint = fingerprint(tool, &folder.directory).map_err(BuildError::io(&folder.directory))?;
     let kept = target_dir.join("components").join(&folder.name);
@@ -40,6 +42,9 @@ pub(super) async fn make(
     if !status.success() {
         return Err(BuildError::Reported { program: tool.program.clone() });
     }
+    let mut bytes = fs::read(&draft).map_err(BuildError::io(&draft))?;
+    finish(&mut bytes);
+    fs::write(&draft, bytes).map_err(BuildError::io(&draft))?;
     fs::rename(&draft, &component).map_err(BuildError::io(&draft))?;
     remove_older(&kept, &component);
     Ok(component)
@@ -73,7 +78,7 @@ fn fingerprint(tool: &Tool, directory: &Path) -> io::Result<String> {
 }
 
 /// All regular files below a folder, except those that builds leave there.
-fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let (mut files, mut directories) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory)? {

@@ -6,6 +6,7 @@
 mod javascript;
 mod python;
 mod rust;
+mod wasi_http;
 
 use std::path::{Path, PathBuf};
 
@@ -93,7 +94,7 @@ impl Language {
     ) -> Result<PathBuf, BuildError> {
         match self {
             Self::Rust => rust::build(tool, folder, names, target_dir).await,
-            Self::Python => python::build(tool, folder, target_dir).await,
+            Self::Python => python::build(tool, folder, wit, target_dir).await,
             Self::JavaScript => javascript::build(tool, folder, wit, target_dir).await,
         }
     }

@@ -4,10 +4,12 @@
 //! hint. That explains a failed build and never stops one: a toolchain may read a newer WIT, or find packages
 //! elsewhere, and its result counts.
 
+pub(super) mod copy;
 mod error;
 pub(in crate::cli) mod hint;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use wit_parser::{LiveTypes, PackageId, PackageName, PackageSourceMap, Resolve, TypeOwner, World, WorldItem};
@@ -75,6 +77,14 @@ impl Wit {
 /// Tells whether a package is the host's or WASI's.
 pub(super) fn is_known(package: &PackageName) -> bool {
     package.namespace == "wasi" || (package.namespace == "tinymcp" && package.name == "plugin")
+}
+
+/// The word `world` before the body of this world, if it is in this text.
+pub(super) fn start_of_world(text: &str, tokens: &[Range<usize>], world: &str) -> Option<usize> {
+    let word = |index: usize| tokens.get(index).map_or("", |token| &text[token.clone()]);
+    (0..tokens.len()).find(|index| {
+        word(*index) == "world" && word(index + 1).trim_start_matches('%') == world && word(index + 2) == "{"
+    })
 }
 
 /// All files of WIT in a folder, by name, but for those in folders in it.

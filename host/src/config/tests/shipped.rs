@@ -16,8 +16,9 @@ fn with_examples() -> String {
     FILE.lines().map(in_use).collect::<Vec<_>>().join("\n")
 }
 
-/// The one plugin that the file names beyond the defaults, to keep it out of sight.
-const NOT_FOR_PEOPLE: &str = "[plugin.everything]\nenabled = false\n";
+/// The plugins that the file names beyond the defaults, to keep them out of sight.
+const NOT_FOR_PEOPLE: &str =
+    "[plugin]\neverything.enabled = false\nweather_py.enabled = false\nweather_js.enabled = false\n";
 
 #[test]
 fn the_shipped_file_holds_the_defaults() {
@@ -38,6 +39,21 @@ fn the_shipped_file_names_every_key() {
     let file: toml::Table = text.parse().unwrap();
     let file = serde_json::to_value(file).unwrap();
     expect_keys(Config::schema().as_value(), &file, "");
+}
+
+#[test]
+fn every_listing_of_grants_can_be_written() {
+    let page = include_str!("../../../../docs/grants.md");
+    let listings: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(listings.len() >= 5, "{listings:?}");
+    for listing in listings {
+        // A variable of that name, whatever it is.
+        let names = listing.split("${").skip(1).filter_map(|rest| rest.split('}').next());
+        let variables: String = names.map(|name| format!("{name}=a-value-of-more-than-sixteen\n")).collect();
+        let environment = Environment::default().with_dot_env(&".env".into(), &variables);
+        let read = Config::parse(listing, &Invocation::new(Purpose::Look), &environment);
+        read.unwrap_or_else(|error| panic!("{listing}\n{error}"));
+    }
 }
 
 /// Every key of the schema is in the value, and in the fullest entry of every table whose names are free.

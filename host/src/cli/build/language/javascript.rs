@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tokio::process::Command;
 
+use super::wasi_http;
 use crate::cli::build::error::BuildError;
 use crate::cli::build::folder::Folder;
 use crate::cli::build::incremental;
@@ -70,8 +71,9 @@ pub(super) async fn build(
 ) -> Result<PathBuf, BuildError> {
     let module = module(&folder.directory);
     // jco takes a relative path twice.
-    let module = fs::canonicalize(&module).map_err(BuildError::io(&module))?;
+    let mut module = fs::canonicalize(&module).map_err(BuildError::io(&module))?;
     let mut text = folder.directory.join("wit");
+    let mut shim = None;
     if let Some(wit) = wit {
         // jco asks for a name of one, and takes it on the command line only.
         if let Some(worlds) = wit.no_single_world() {
@@ -85,6 +87,11 @@ pub(super) async fn build(
             output::warning(&format!("plugin `{}`: {warning}", folder.name));
         }
         text = world::prepare(wit, &folder.directory, target_dir)?;
+        shim = wasi_http::JavaScript::prepare(folder, &module, (wit, &text), target_dir)?;
+    }
+    if let Some(shim) = &shim {
+        module.clone_from(&shim.module);
+        text.clone_from(&shim.wit);
     }
     let command = |out: &Path| {
         let mut command = Command::new(&tool.program);
@@ -93,5 +100,5 @@ pub(super) async fn build(
         command.args(["--backend", "quickjs"]).arg("--out").arg(out);
         command
     };
-    incremental::make(tool, folder, target_dir, command).await
+    incremental::make(tool, folder, target_dir, command, wasi_http::JavaScript::finish).await
 }

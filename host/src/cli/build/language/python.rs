@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use super::wasi_http;
 use crate::cli::build::error::BuildError;
 use crate::cli::build::folder::Folder;
 use crate::cli::build::incremental;
 use crate::cli::build::toolchain::{Tool, Toolchain};
+use crate::cli::build::wit::Wit;
 
 /// The module that has the world's functions; its name is the one in componentize-py's own examples.
 const MODULE: &str = "app";
@@ -40,17 +42,30 @@ pub(super) fn lacks(directory: &Path) -> Option<String> {
 }
 
 /// Builds the component where its sources have changed, and returns its file.
-pub(super) async fn build(tool: &Tool, folder: &Folder, target_dir: &Path) -> Result<PathBuf, BuildError> {
+pub(super) async fn build(
+    tool: &Tool,
+    folder: &Folder,
+    wit: Option<&Wit>,
+    target_dir: &Path,
+) -> Result<PathBuf, BuildError> {
     let directory = &folder.directory;
+    let shim = wit.map_or(Ok(None), |wit| wasi_http::Python::prepare(folder, wit, target_dir))?;
     let command = |out: &Path| {
         let mut command = Command::new(&tool.program);
-        command.arg("--quiet").arg("--wit-path").arg(directory.join("wit"));
-        command.args(["componentize", MODULE, "--python-path"]).arg(directory).arg("--output").arg(out);
+        command.arg("--quiet").arg("--wit-path");
+        match &shim {
+            Some(shim) => {
+                command.arg(&shim.wit).args(["componentize", wasi_http::Python::MODULE, "--python-path"]);
+                command.arg(directory).arg("--python-path").arg(&shim.path)
+            }
+            None => command.arg(directory.join("wit")).args(["componentize", MODULE, "--python-path"]).arg(directory),
+        };
+        command.arg("--output").arg(out);
         let environment = directory.join(ENVIRONMENT);
         if environment.is_dir() {
             command.env("VIRTUAL_ENV", environment);
         }
         command
     };
-    incremental::make(tool, folder, target_dir, command).await
+    incremental::make(tool, folder, target_dir, command, |_| {}).await
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::process::Command;
-use wit_parser::{FunctionKind, Resolve, WorldItem, WorldKey};
+use wit_parser::{Function, FunctionKind, Resolve, WorldItem, WorldKey};
 
 use crate::cli::build::error::{Mismatch, MissingExport};
 use crate::cli::build::wit::Wit;
@@ -71,6 +71,8 @@ struct ExpectedExport {
     name: String,
     /// The names of the object that must hold it: those of its interface that jco takes.
     objects: Vec<String>,
+    /// Whether its promise is waited for (`async func`); otherwise there must be none.
+    is_async: bool,
 }
 
 /// All functions that the world exports, except those of resources.
@@ -84,17 +86,20 @@ fn expected_exports(wit: &Wit) -> Vec<ExpectedExport> {
                     function: function.name.clone(),
                     name: camel(&function.name),
                     objects: Vec::new(),
+                    is_async: function.kind == FunctionKind::AsyncFreestanding,
                 });
             }
             WorldItem::Interface { id, .. } => {
                 let (called, objects) = interface_names(&wit.resolve, key);
                 let functions = wit.resolve.interfaces[*id].functions.values();
-                expected.extend(functions.filter(|it| it.kind == FunctionKind::Freestanding).map(|function| {
-                    ExpectedExport {
-                        function: format!("{called}.{}", function.name),
-                        name: camel(&function.name),
-                        objects: objects.clone(),
-                    }
+                let is_free = |it: &&Function| {
+                    matches!(it.kind, FunctionKind::Freestanding | FunctionKind::AsyncFreestanding)
+                };
+                expected.extend(functions.filter(is_free).map(|function| ExpectedExport {
+                    function: format!("{called}.{}", function.name),
+                    name: camel(&function.name),
+                    objects: objects.clone(),
+                    is_async: function.kind == FunctionKind::AsyncFreestanding,
                 }));
             }
             WorldItem::Type { .. } => {}
@@ -118,7 +123,7 @@ fn interface_names(resolve: &Resolve, key: &WorldKey) -> (String, Vec<String>) {
 
 impl ExpectedExport {
     fn missing_in(self, exports: &Exports) -> Option<MissingExport> {
-        let Self { function, name, objects } = self;
+        let Self { function, name, objects, is_async } = self;
         let object = objects.first().cloned();
         let missing = |mismatch| Some(MissingExport { function, name: name.clone(), object, mismatch });
         let nothing = |similar: Option<&str>| Mismatch::Absent { similar: similar.map(str::to_owned) };
@@ -140,7 +145,10 @@ impl ExpectedExport {
             }
         };
         match found {
-            Some(Kind::Function | Kind::Unknown) => None,
+            Some(Kind::Unknown) => None,
+            Some(Kind::Function) if is_async => missing(Mismatch::NotAsync),
+            Some(Kind::Async) if is_async => None,
+            Some(Kind::Function) => None,
             Some(Kind::Async) => missing(Mismatch::Async),
             Some(Kind::Generator) => missing(Mismatch::Generator),
             Some(Kind::Other) => missing(Mismatch::NotFunction),
@@ -188,14 +196,24 @@ mod tests {
         let exports: Exports = serde_json::from_str(exports).unwrap();
         let check = |name: &str, object: Option<&str>| {
             let objects = object.map(str::to_owned).into_iter().collect();
-            let wanted = ExpectedExport { function: name.to_owned(), name: camel(name), objects };
+            let is_async = name.starts_with("await-");
+            let name = name.trim_start_matches("await-");
+            let wanted = ExpectedExport { function: name.to_owned(), name: camel(name), objects, is_async };
             wanted.missing_in(&exports).map(|missing| missing.to_string()).unwrap_or_default()
         };
-        for (name, object) in [("fine", None), ("run", Some("api")), ("maybe", Some("api")), ("x", Some("Class"))] {
+        for (name, object) in [
+            ("fine", None),
+            ("await-slow", None),
+            ("run", Some("api")),
+            ("maybe", Some("api")),
+            ("await-later", Some("api")),
+            ("x", Some("Class")),
+        ] {
             assert_eq!(check(name, object), "", "{name}");
         }
         for (name, object, said) in [
             ("slow", None, "`slow` is async"),
+            ("await-fine", None, "`fine` is not async, and the world's `fine` is"),
             ("many", None, "is a generator"),
             ("text", None, "is no function"),
             ("api", None, "is no function"),

@@ -1,5 +1,6 @@
 //! The types of a world as jco deals with them: a workaround before the build, and warnings.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use wit_parser::{Function, Resolve, Type, TypeDefKind, TypeId, TypeOwner, World, WorldItem};
 
 use crate::cli::build::error::BuildError;
-use crate::cli::build::wit::{self, Wit, hint};
+use crate::cli::build::wit::{self, Wit, copy, hint};
 
 /// Depth to which types are looked into; those that nest deeper have no JSON form.
 const MAX_DEPTH: usize = 64;
@@ -36,42 +37,12 @@ pub(super) fn prepare(wit: &Wit, source_dir: &Path, target_dir: &Path) -> Result
         }
     }
     let (file, text) = moved.ok_or_else(refused)?;
-    // Named by all that is in it, so that its being there says that it is complete.
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(text.as_bytes());
-    let files = files_below(&own).map_err(BuildError::io(&own))?;
-    for file in &files {
-        hasher.update(file.as_os_str().as_encoded_bytes());
-        hasher.update(&fs::read(file).map_err(BuildError::io(file))?);
-    }
-    let copies = target_dir.join("wit").join(source_dir.file_name().unwrap_or_default());
-    let copy = copies.join(hasher.finalize().to_hex().as_str());
-    for from in files {
-        let to = copy.join("wit").join(from.strip_prefix(&own).unwrap_or(&from));
-        to.parent().map_or(Ok(()), fs::create_dir_all).map_err(BuildError::io(&to))?;
-        let written = if from == file { fs::write(&to, &text) } else { fs::copy(&from, &to).map(|_| ()) };
-        written.map_err(BuildError::io(&to))?;
-    }
-    // Copies of earlier texts are of no use any more.
-    for older in fs::read_dir(&copies).into_iter().flatten().flatten().filter(|entry| entry.path() != copy) {
-        let _ = fs::remove_dir_all(older.path());
-    }
-    match Wit::read(&copy) {
-        Ok(Some(read)) if read.world().and_then(|world| nested(&read.resolve, world)).is_none() => Ok(copy.join("wit")),
+    let changes = BTreeMap::from([(file.strip_prefix(&own).unwrap_or(&file).to_owned(), text)]);
+    let copy = copy::make(&own, &changes, &target_dir.join("wit").join(source_dir.file_name().unwrap_or_default()))?;
+    match Wit::read(copy.parent().unwrap_or(&copy)) {
+        Ok(Some(read)) if read.world().and_then(|world| nested(&read.resolve, world)).is_none() => Ok(copy),
         _ => Err(refused()),
     }
-}
-
-fn files_below(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let (mut files, mut directories) = (Vec::new(), vec![directory.to_owned()]);
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory)? {
-            let path = entry?.path();
-            if path.is_dir() { directories.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// A type of the world that is part of another one of it: the other's place, and the names of both.
@@ -103,9 +74,7 @@ fn is_defined_here(resolve: &Resolve, id: TypeId) -> bool {
 fn move_types(text: &str, world: &str, interface: &str) -> Option<String> {
     let tokens = hint::tokens(text);
     let word = |index: usize| tokens.get(index).map_or("", |token| &text[token.clone()]);
-    let start = (0..tokens.len()).find(|index| {
-        word(*index) == "world" && word(index + 1).trim_start_matches('%') == world && word(index + 2) == "{"
-    })?;
+    let start = wit::start_of_world(text, &tokens, world)?;
     let opening = tokens[start + 2].end;
     let (mut moved, mut names): (Vec<Range<usize>>, Vec<String>) = (Vec::new(), Vec::new());
     let mut at = start + 3;
