@@ -76,12 +76,13 @@ async fn lists_are_made_without_values_and_in_instances_of_their_own() {
     assert_eq!(called, expected);
     // The plugin is kept warm: neither is a list made in the instance of a call, nor a call in that of a list.
     let count = async || client.value("names_count", json!({})).await.as_u64().unwrap();
-    assert_eq!(count().await, 1);
-    for expected in 2..6 {
+    assert_eq!((count().await, count().await), (1, 2));
+    for _ in 0..4 {
         client.call("names_relist", json!({})).await;
         // A relist waits for a quarter of a second at most.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        assert_eq!(count().await, expected);
+        // An instance that has made a list counts from 1000.
+        assert!(count().await < 1000);
     }
     server.site().configure(&GRANTS.replace("red", "blue"));
     until("other lists", async || listed(&client).await.contains("blue")).await;
