@@ -249,7 +249,6 @@ async fn what_has_expired_is_not_there_and_makes_room() {
     kv.run(plugin("a"), quota, mortal("b", 0)).await.unwrap();
     kv.run(plugin("a"), quota, set("c", "x")).await.unwrap();
     assert_eq!(used(&kv, "a").await, quota);
-    // A sum keeps the life of its number; a write without one ends it.
     assert_eq!(kv.run(plugin("a"), quota, swap("a", Some("x"), Some("1"))).await, Ok(Outcome::Done));
     assert!(kv.run(plugin("a"), quota, set("d", "x")).await.is_err());
 }
