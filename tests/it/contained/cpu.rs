@@ -48,7 +48,7 @@ async fn the_bound_is_that_of_the_plugin_and_of_each_call() {
     assert!(client.failure("third_spin", json!({})).await.contains("limit of 50ms"));
     assert_eq!(client.failure("hostile_spin", json!({})).await, SAID);
     for _ in 0..3 {
-        // A tenth of its bound by the clock is no more of the processor's.
+        // What one call takes is no other call's.
         client.value("hostile_spin_for", json!({ "ms": 20 })).await;
         client.value("third_sleep_ms", json!({ "ms": 150 })).await;
     }

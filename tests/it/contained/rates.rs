@@ -62,7 +62,7 @@ async fn what_was_counted_outlives_reloads_and_changes_but_no_restart() {
     assert_eq!(calls(&client, 5).await, 3);
     let mark = server.log.mark();
     server.site().put("hostile.wasm", &marked(&guest("hostile"), 1));
-    server.log.wait_since(mark, "plugin `hostile` reloaded").await;
+    server.log.wait_since(mark, "loaded plugin `hostile`").await;
     assert!(now(&client).await.unwrap_err().starts_with(REFUSED));
     // Others' places and the plugin's switch make no difference.
     server.site().configure(&format!("{config}concurrency = 3\nenabled = false\n"));
