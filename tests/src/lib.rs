@@ -10,6 +10,7 @@
 //! | [`provider`] | an identity provider that is strict, remembers what it was sent, and fails on demand | `Provider::start(Settings::oidc())` |
 //! | [`oauth`] | an OAuth client with the habits of Cursor, Claude Code and others | `world.register(Kind::Cursor)` |
 //! | [`browser`] | a person in front of it: cookies, forms, redirects | `Browser::of("alice")` |
+//! | [`peer`] | a server that plugins send requests to, and that misbehaves as it is told | `Peer::start(|_| Script::text("hello"))` |
 //! | [`guests`] | components for the plugins directory, of `tests/guests` or written as text | `guest("hostile")` |
 //! | [`command`] | the program's commands other than `serve` | `site.run(&["list"])` |
 //! | [`log`] | the standard error of a server | `server.log.wait_for("ready")` |
