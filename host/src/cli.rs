@@ -6,6 +6,7 @@ mod check;
 mod connect;
 mod dev;
 mod doctor;
+mod egress;
 mod grant;
 mod inspect;
 mod kv;
@@ -18,7 +19,6 @@ mod passing;
 mod plugin_loader;
 mod reload;
 mod serve;
-mod way_out;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -173,6 +173,7 @@ impl ConfigArguments {
         Ok(plugin_loader::PluginLoader {
             config: setup.config,
             grants: setup.grants,
+            egress: setup.egress,
             places: setup.places,
             secrets: setup.secrets,
             user_cache,

@@ -85,7 +85,7 @@ pub struct Setup {
     pub provider: Option<Provider>,
     /// The secrets of declared clients, by their ids. Empty where the configuration is for looking only.
     pub client_secrets: BTreeMap<String, Secret>,
-    /// The way to the provider, variables and files read. Direct where the configuration is for looking only.
+    /// The way to the provider and out of plugins, variables and files read.
     pub egress: Egress,
     /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
     /// variables are not set is left out, with a warning.
@@ -140,14 +140,11 @@ impl Config {
             Purpose::Serve => client_secrets(&config, environment, &mut reader),
             Purpose::Look => BTreeMap::new(),
         };
-        let egress = match invocation.purpose {
-            Purpose::Serve => egress::resolve(&config, &mut reader),
-            Purpose::Look => Egress::default(),
-        };
         let before = reader.problems.len();
+        let egress = egress::resolve(&config, &mut reader);
         let grants = grants::resolve::resolve(&config, &mut reader);
         if invocation.purpose == Purpose::Look {
-            // Somebody who looks need not have the secrets: what lacks one is not granted.
+            // Somebody who looks need not have the secrets and files: what lacks one is not granted, or not used.
             let missing = reader.problems.split_off(before);
             reader.warnings.extend(missing);
         }

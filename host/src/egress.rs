@@ -5,20 +5,40 @@
 //! configuration.
 //!
 //! - `resolver`: from a name to addresses. `own`: what this server knows of itself and its network.
+//! - `dial`: connections, and TLS. `proxy`: tunnels of the operator's proxy. `pool`: connections that are kept.
+//! - `exchange`: one request and its answer. `failure`: the reasons that there is none.
 
+mod dial;
+mod exchange;
+mod failure;
 mod own;
+mod pool;
+mod proxy;
 pub mod resolver;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+use self::dial::{Stream, Trust};
+pub use self::exchange::{Order, Received, SentBody};
+pub use self::failure::Failure;
+use self::pool::Pool;
+pub use self::proxy::{Direct, Proxy};
 use self::resolver::Resolve;
 use crate::grants::address::{AddressRefusal, Reach, Surroundings};
 use crate::grants::host::Host;
 
 /// Time for one look-up. The system's resolver gives up after about as long, and asks again.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that are open at once, over all plugins: descriptors are the server's, too.
+const CONNECTIONS_MAX: usize = 1024;
 
 /// The addresses of `localhost` and of names below it, which nobody is asked for (RFC 6761 §6.3).
 const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -27,18 +47,46 @@ const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6
 #[derive(Clone, Debug)]
 pub struct Egress(Arc<Shared>);
 
+/// What the operator says about the way out.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// This server and its network.
+    pub surroundings: Surroundings,
+    /// The proxy, if there is one.
+    pub proxy: Option<Proxy>,
+    /// Certificates of further authorities, as PEM.
+    pub authorities: Option<Vec<u8>>,
+}
+
 #[derive(Debug)]
 struct Shared {
     resolver: Arc<dyn Resolve>,
     surroundings: Surroundings,
+    proxy: Option<Proxy>,
+    trust: Trust,
+    pool: Arc<Pool>,
+    /// A place for each connection that is open.
+    open: Arc<Semaphore>,
+    /// The threads of the server: guests compute on others, which have no time for connections.
+    handle: Option<Handle>,
     /// Time for one look-up.
     look_up_timeout: Duration,
 }
 
 impl Egress {
-    /// A way out of these surroundings.
-    pub fn new(surroundings: Surroundings, resolver: Arc<dyn Resolve>) -> Self {
-        Self(Arc::new(Shared { resolver, surroundings, look_up_timeout: LOOK_UP_TIMEOUT }))
+    /// A way out. Connections live on the runtime that this is called in.
+    pub fn new(settings: Settings, resolver: Arc<dyn Resolve>) -> Self {
+        let Settings { surroundings, proxy, authorities } = settings;
+        Self(Arc::new(Shared {
+            resolver,
+            surroundings,
+            proxy,
+            trust: Trust::new(authorities),
+            pool: Arc::default(),
+            open: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            handle: Handle::try_current().ok(),
+            look_up_timeout: LOOK_UP_TIMEOUT,
+        }))
     }
 
     /// Finds the addresses behind a granted host: one look-up, of which every answer is judged. Any of the addresses may
@@ -47,7 +95,7 @@ impl Egress {
     /// # Errors
     /// There is no address, or one of them may not be dialled.
     pub async fn look_up(&self, host: &Host, port: u16, reach: Reach<'_>) -> Result<Vec<SocketAddr>, AddressRefusal> {
-        self.0.surroundings.expect_foreign(host, port)?;
+        self.expect_foreign(host, port)?;
         let answers = self.answers(host).await?;
         self.admit(host, &answers, port, reach)
     }
@@ -76,8 +124,27 @@ impl Egress {
         port: u16,
         reach: Reach<'_>,
     ) -> Result<Vec<SocketAddr>, AddressRefusal> {
-        self.0.surroundings.expect_foreign(host, port)?;
+        self.expect_foreign(host, port)?;
         own::admit(&self.0.surroundings, answers, port, reach)
+    }
+
+    /// Takes a place among the connections of this server, for a socket, unless all are taken. A connection that is kept
+    /// for nobody gives way.
+    pub fn place_now(&self) -> Option<OwnedSemaphorePermit> {
+        let place = || Arc::clone(&self.0.open).try_acquire_owned().ok();
+        place().or_else(|| {
+            self.0.pool.drop_oldest();
+            place()
+        })
+    }
+
+    /// Refuses this server and its proxy by their names, before any look-up.
+    fn expect_foreign(&self, host: &Host, port: u16) -> Result<(), AddressRefusal> {
+        let of_proxy = self.0.proxy.as_ref().and_then(|proxy| place_of(&proxy.url));
+        match of_proxy {
+            Some((proxy, proxy_port)) if proxy == *host && proxy_port == port => Err(AddressRefusal::Own),
+            _ => self.0.surroundings.expect_foreign(host, port),
+        }
     }
 
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, AddressRefusal> {
@@ -90,6 +157,41 @@ impl Egress {
             Err(_elapsed) => Err(AddressRefusal::Unanswered),
         }
     }
+
+    /// A tunnel through the proxy to a place, `host:port`. The proxy's own address is the operator's affair.
+    async fn tunnel(&self, proxy: &Proxy, place: &str) -> Result<Stream, Failure> {
+        let failed = |reason: &str| Failure::Proxy(reason.to_owned());
+        let (host, port) = place_of(&proxy.url).ok_or_else(|| failed("its URL has no host"))?;
+        let stream = self.dial_proxy(&host, port).await.map_err(|failure| failed(&failure.to_string()))?;
+        let stream: Stream = match proxy.url.scheme() {
+            "https" => self.0.trust.secure(Box::new(stream), &host, false).await?.0,
+            _ => Box::new(stream),
+        };
+        Ok(Box::new(proxy.tunnel(stream, place).await?))
+    }
+
+    async fn dial_proxy(&self, host: &Host, port: u16) -> Result<TcpStream, Failure> {
+        let addresses = match host {
+            Host::Address(address) => vec![*address],
+            Host::Name(_) if host.is_loopback() => LOCALHOST.to_vec(),
+            Host::Name(name) => self.resolve(name).await?,
+        };
+        let places: Vec<SocketAddr> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+        dial::connect(&places).await
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.handle.clone().unwrap_or_else(Handle::current)
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.handle().spawn(work);
+    }
+}
+
+/// The host of a proxy's URL, where nobody else is led to.
+fn place_of(url: &Url) -> Option<(Host, u16)> {
+    Some((Host::parse(url.host_str()?).ok()?, url.port_or_known_default()?))
 }
 
 #[cfg(test)]

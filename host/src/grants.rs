@@ -33,6 +33,7 @@ pub mod target;
 pub mod words;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -239,8 +240,8 @@ impl TcpGrant {
 
 /// The one text about a refused request for the caller. It is the same for what is not granted, what is private and what
 /// does not exist, so that nobody explores a network by it.
-pub fn outward(target: &Target) -> String {
-    format!("no grant for {target}: ask the operator")
+pub fn outward(what: impl fmt::Display) -> String {
+    format!("no grant for {what}: ask the operator")
 }
 
 #[cfg(test)]

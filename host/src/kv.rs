@@ -102,6 +102,14 @@ impl Kv {
         Self(Arc::new(local))
     }
 
+    /// Opens, or makes, the file before anything is asked for, so that its faults are known early.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub async fn prepare(&self) -> Result<(), KvError> {
+        self.ask(Request::Owners { plugin: String::new() }).await.map(drop)
+    }
+
     /// Does what is asked for.
     ///
     /// # Errors

@@ -19,12 +19,14 @@ use tinymcp::auth::upstream::local::Local;
 use tinymcp::auth::{Auth, AuthorizationServer, LastToken, ServerParts};
 use tinymcp::config::Config;
 use tinymcp::fetch::Strangers;
+use tinymcp::grants::PluginGrants;
 use tinymcp::http::limits::Limits;
 use tinymcp::http::server;
 use tinymcp::http::{App, RenderedPages, Routes};
 use tinymcp::mcp::{self, Endpoint};
 use tinymcp::peer::Peer;
 use tinymcp::plugins::Plugins;
+use tinymcp::plugins::services::Services;
 use tinymcp::state::{Secrets, StateDir};
 use tinymcp::store::{Committed, Key, Store, Table, Write};
 use tinymcp::vault::Vault;
@@ -150,7 +152,9 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     config.plugins.dir = directory.path().join("plugins");
     fs::create_dir(&config.plugins.dir).expect("a new directory can be written to");
     let (tasks, never) = (TaskTracker::new(), CancellationToken::new());
-    let plugins = Plugins::of_directory(config.clone(), None, None).await.expect("the engine runs here");
+    let plugins = Plugins::of_directory((config.clone(), PluginGrants::default()), Services::default(), None, None)
+        .await
+        .expect("the engine runs here");
     let endpoint = Endpoint::start(mcp::Parameters {
         discovery_tools: false,
         rules: tokio::sync::watch::channel(()).1,

@@ -12,6 +12,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tinymcp::config::{Config, Limits};
+use tinymcp::grants::PluginGrants;
 use tinymcp::plugins::Plugins;
 use tinymcp::plugins::catalog::Tool;
 use tinymcp::plugins::conversation::Conversation;
@@ -19,8 +20,10 @@ use tinymcp::plugins::loading::cache::Cache;
 use tinymcp::plugins::loading::compile::Allowance;
 use tinymcp::plugins::loading::loader::Loader;
 use tinymcp::plugins::plugin::FunctionKind;
+use tinymcp::plugins::rules::Rules;
 use tinymcp::plugins::sandbox::engine::Cleaning;
 use tinymcp::plugins::sandbox::runtime;
+use tinymcp::plugins::services::Services;
 use tinymcp::plugins::types::{codec, schema};
 use tinymcp::principal::Principal;
 use tinymcp::state::{Secrets, StateDir};
@@ -84,7 +87,8 @@ fn schemas_and_codec(criterion: &mut Criterion) {
 
 /// From the bytes of a file to a plugin, compiled or with its code from the cache.
 fn loads(criterion: &mut Criterion) {
-    let plugin_runtime = Arc::new(runtime::Runtime::new(1, 0, Cleaning::Whole).expect("the engine runs here"));
+    let plugin_runtime =
+        Arc::new(runtime::Runtime::new(1, 0, Cleaning::Whole, Services::default()).expect("the engine runs here"));
     let directory = tempfile::tempdir().expect("a directory can be made");
     let state = StateDir::open(directory.path(), &Secrets::default()).expect("a new directory can be opened");
     let cache = Cache::open(&state, &plugin_runtime.engine).expect("a new directory can be opened");
@@ -138,6 +142,7 @@ struct RunningPlugins {
     config: watch::Sender<Arc<Config>>,
     stop: CancellationToken,
     runtime: Runtime,
+    _grants: watch::Sender<Arc<PluginGrants>>,
     _directory: TempDir,
 }
 
@@ -156,14 +161,16 @@ impl RunningPlugins {
         let state = StateDir::open(&directory.path().join("state"), &Secrets::default())
             .expect("a new directory can be opened");
         let runtime = Runtime::new().expect("threads can be started");
-        let (config, receiver) = watch::channel(Arc::new(config));
+        let (config, grants) = (watch::Sender::new(Arc::new(config)), watch::Sender::default());
+        let rules = Rules::of(&config, &grants);
         let stop = CancellationToken::new();
         let plugins = {
             let _entered = runtime.enter();
-            Plugins::start(receiver, Some(&state), &TaskTracker::new(), stop.clone()).expect("the engine runs here")
+            Plugins::start(rules, Services::default(), Some(&state), &TaskTracker::new(), stop.clone())
+                .expect("the engine runs here")
         };
         runtime.block_on(plugins.ready());
-        Self { plugins, config, stop, runtime, _directory: directory }
+        Self { plugins, config, _grants: grants, stop, runtime, _directory: directory }
     }
 }
 
@@ -174,7 +181,8 @@ impl Drop for RunningPlugins {
 }
 
 fn plugins_of(file: &Path) -> Plugins {
-    Plugins::of_file(&Config::default(), None, file).expect("the file is a plugin")
+    Plugins::of_file((&Config::default(), &PluginGrants::default()), Services::default(), None, file)
+        .expect("the file is a plugin")
 }
 
 fn tool_named(plugins: &Plugins, name: &str) -> Arc<Tool> {

@@ -19,6 +19,7 @@ mod logs;
 mod protocol;
 mod reaching;
 mod reload;
+mod requests;
 mod rich;
 mod shutdown;
 mod snapshots;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, way_out};
-use crate::config::Config;
+use super::{Failure, egress};
+use crate::config::{Config, Egress};
 use crate::folders::Folders;
 use crate::folders::places::Places;
 use crate::grants::PluginGrants;
@@ -16,6 +16,8 @@ pub(super) struct PluginLoader {
     pub(super) config: Config,
     /// What plugins may touch.
     pub(super) grants: PluginGrants,
+    /// The way out.
+    pub(super) egress: Egress,
     /// What none of them sees.
     pub(super) places: Places,
     /// The secrets of the state directory's root key.
@@ -47,7 +49,7 @@ impl PluginLoader {
 
     /// What the host provides. A server of the same configuration may be running beside the command.
     fn services(&self, state: Option<&StateDir>) -> Services {
-        let egress = way_out::egress(&self.config, self.config.server.listen.addresses());
+        let egress = egress::start(&self.config, &self.egress, &self.config.server.listen.addresses());
         let folders = Folders::new(self.places.clone(), state);
         Services { folders, egress: Some(egress), ..self.services.clone() }
     }

@@ -4,6 +4,7 @@
 //! calls finish within the grace period, then cut the rest.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
-use super::{ConfigArguments, Failure, load, plugin_loader, reload, runtime, way_out};
+use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::control;
 use crate::descriptors::{self, FEWEST};
@@ -112,6 +113,8 @@ impl Server {
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
         let login_config = config_receiver;
+        let bound: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let way_out = way_out::start(&config, &egress, &bound);
         let login = Login {
             config: login_config,
             provider: provider.clone(),
@@ -128,12 +131,12 @@ impl Server {
         if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
             tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
         }
-        let own = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let services = Services {
-            egress: Some(way_out::egress(&config, own)),
-            folders: Folders::new(places, Some(&state)),
-            kv: Some(kv),
-        };
+        if config.plugin.values().any(|plugin| plugin.kv.is_some()) {
+            let kv = kv.clone();
+            // Only its error counts, which is logged: the server goes on without.
+            tasks.spawn(async move { drop(kv.prepare().await) });
+        }
+        let services = Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv) };
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));

@@ -30,7 +30,6 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     memory_is_addressable(config, reader);
     processor_time_is_some(config, reader);
     grants::check(config, reader);
-    what_is_not_served_is_said(config, reader);
     clients_have_redirect_uris(config, reader);
     schemes_are_allowed_or_refused(config, reader);
     warn_about_refused_schemes(config, reader);
@@ -88,20 +87,6 @@ fn processor_time_is_some(config: &Config, reader: &mut Reader<'_>) {
         if cpu.and_then(Bound::get).is_some_and(|cpu| cpu.duration().is_zero()) {
             reader.conflict(&[key], "must be more than zero; \"unlimited\" is for no bound");
         }
-    }
-}
-
-/// Says what is written and does nothing in this release: the plugin goes without. A line goes when its capability comes.
-fn what_is_not_served_is_said(config: &Config, reader: &mut Reader<'_>) {
-    let egress = &config.egress;
-    let egress = [("nat64", !egress.nat64.is_empty()), ("proxy_resolves", egress.proxy_resolves)];
-    let mut not_served = egress.map(|(key, is_set)| (Key::from("egress").child(key), is_set)).to_vec();
-    for (name, plugin) in &config.plugin {
-        let grants = [("http", !plugin.http.is_empty())];
-        not_served.extend(grants.map(|(key, is_set)| (plugin_key(name, key), is_set)));
-    }
-    for (key, _) in not_served.into_iter().filter(|(_, is_set)| *is_set) {
-        reader.warn(&key, Fault::NotServed);
     }
 }
 

@@ -166,9 +166,6 @@ pub enum Fault {
     /// Values that do not go together.
     #[error("{0}")]
     Conflict(String),
-    /// A warning: the key is understood, and gives nothing yet.
-    #[error("is not served by this release: it has no effect")]
-    NotServed,
     /// A warning: the key does nothing with the login that was chosen.
     #[error("has no effect with provider `none`: callers are unknown")]
     NoLogin,

@@ -56,25 +56,27 @@ pub fn listen(state: &StateDir, parts: Parts, tracker: &TaskTracker, stop: Cance
     let listener = UnixListener::bind(address.path())?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
     let parts = Arc::new(parts);
+    let connections = tracker.clone();
     tracker.spawn(async move {
-        stop.run_until_cancelled(accept(&listener, &parts)).await;
-        // Connections under way end with the runtime: what they began is done or not.
+        accept(&listener, &parts, &connections, &stop).await;
         let _ = fs::remove_file(file);
         drop(lock);
     });
     Ok(())
 }
 
-async fn accept(listener: &UnixListener, parts: &Arc<Parts>) {
+/// Takes connections until `stop`, which ends those under way too: what they began is done, or not.
+async fn accept(listener: &UnixListener, parts: &Arc<Parts>, connections: &TaskTracker, stop: &CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
+        let accepting = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };
+        let Some((place, accepted)) = stop.run_until_cancelled(accepting).await else { return };
+        match accepted {
             Ok((stream, _)) => {
-                let parts = Arc::clone(parts);
-                tokio::spawn(async move {
+                let (parts, stop) = (Arc::clone(parts), stop.clone());
+                connections.spawn(async move {
                     if is_ours(&stream)
-                        && let Err(error) = serve(stream, &parts).await
+                        && let Some(Err(error)) = stop.run_until_cancelled(serve(stream, &parts)).await
                     {
                         tracing::debug!(%error, "a connection to the control socket broke");
                     }

@@ -46,7 +46,9 @@ fn own_listener() -> Surroundings {
 async fn look_up(resolver: &Arc<Changing>, entry: &str) -> Result<Vec<String>, AddressRefusal> {
     let look_up_timeout = if resolver.is_silent { Duration::from_millis(20) } else { LOOK_UP_TIMEOUT };
     let resolver: Arc<dyn Resolve> = Arc::clone(resolver) as Arc<dyn Resolve>;
-    let egress = Egress(Arc::new(Shared { resolver, surroundings: own_listener(), look_up_timeout }));
+    let settings = Settings { surroundings: own_listener(), ..Settings::default() };
+    let mut egress = Egress::new(settings, resolver);
+    Arc::get_mut(&mut egress.0).unwrap().look_up_timeout = look_up_timeout;
     let (is_private, entry) = entry.strip_prefix("private ").map_or((false, entry), |entry| (true, entry));
     let entry: Origin = entry.parse().unwrap();
     let reach = Reach { host: entry.host(), is_private };

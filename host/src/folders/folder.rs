@@ -402,7 +402,7 @@ impl Listing {
     ///
     /// # Errors
     /// The system's.
-    pub fn next(&mut self) -> io::Result<Vec<Entry>> {
+    pub fn read(&mut self) -> io::Result<Vec<Entry>> {
         const COUNT: usize = 128;
         let mut found = Vec::new();
         for entry in self.entries.by_ref() {

@@ -184,7 +184,7 @@ fn only_files_and_folders_are_opened_and_nothing_is_waited_for() {
         data.metadata_at(path, true).unwrap();
     }
     assert!(begun.elapsed() < Duration::from_secs(5));
-    let mut names: Vec<String> = data.list().unwrap().next().unwrap().into_iter().map(|entry| entry.name).collect();
+    let mut names: Vec<String> = data.list().unwrap().read().unwrap().into_iter().map(|entry| entry.name).collect();
     names.sort();
     assert_eq!(names, ["fifo", "link", "socket"]);
 }
@@ -408,4 +408,46 @@ async fn slow_files_of_one_plugin_leave_threads_to_others() {
     site.folders.of(&"other".into()).run(|| Ok(())).await.unwrap();
     tokio::task::spawn_blocking(move || release.wait()).await.unwrap();
     slow.run(|| Ok(())).await.unwrap();
+}
+
+#[test]
+fn a_name_that_changes_under_a_call_leads_nowhere_else() {
+    let site = Site::new();
+    let data = site.open(Some(1 << 20));
+    fs::create_dir(site.path("data/folder")).unwrap();
+    fs::write(site.path("data/folder/secret"), "inside").unwrap();
+    symlink("..", site.path("data/link")).unwrap();
+    site.fifo("data/fifo");
+    fs::write(site.path("data/file"), "inside").unwrap();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let swap = |names: [&str; 2], door: &str| {
+        while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+            for name in names {
+                let (name, door) = (site.path("data").join(name), site.path("data").join(door));
+                fs::rename(&name, &door).unwrap();
+                fs::rename(&door, &name).unwrap();
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| swap(["folder", "link"], "door"));
+        scope.spawn(|| swap(["file", "fifo"], "other-door"));
+        // The threads end in any case: what is wrong is said after them.
+        let (mut read, mut wrong) = (0, Vec::new());
+        let begun = Instant::now();
+        while (read < 100 || begun.elapsed() < Duration::from_millis(300)) && begun.elapsed() < Duration::from_secs(20)
+        {
+            for path in ["door/secret", "other-door"] {
+                let found = file(&data, path, READ).and_then(|file| file.read_at(99, 0));
+                match found.as_deref() {
+                    Ok(b"inside") => read += 1,
+                    Ok(other) => wrong.push(String::from_utf8_lossy(other).into_owned()),
+                    Err(_) => {}
+                }
+            }
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(wrong, Vec::<String>::new());
+        assert!(read >= 100, "{read}");
+    });
 }

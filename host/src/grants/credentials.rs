@@ -29,7 +29,12 @@ pub struct Credentials {
     net: Arc<Net>,
     /// Whose token is put in, beside those values.
     identity: Option<Identity>,
+    fingerprint: Fingerprint,
 }
+
+/// Tells credentials apart, without being one: connections are kept by it. No credentials have one of zeros.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
 
 /// The net follows from the rest.
 impl PartialEq for Credentials {
@@ -123,6 +128,7 @@ impl Credentials {
             credentials.secrets.extend([Secret::new(encoded), Secret::new(password.to_owned())]);
         }
         credentials.net = Arc::new(Net::new(&credentials.secrets));
+        credentials.fingerprint = credentials.digest();
         Ok(credentials)
     }
 
@@ -170,8 +176,30 @@ impl Credentials {
             ready.add_header(AUTHORIZATION, &format!("Bearer {}", token.reveal()))?;
             ready.secrets.push(token.clone());
             ready.net = Arc::new(Net::new(&ready.secrets));
+            ready.fingerprint = ready.digest();
         }
         Ok(Ready(ready))
+    }
+
+    fn digest(&self) -> Fingerprint {
+        if self.headers.is_empty() && self.query.is_empty() {
+            return Fingerprint::default();
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |part: &[u8]| {
+            hasher.update(&part.len().to_le_bytes());
+            hasher.update(part);
+        };
+        for (name, value) in &self.headers {
+            add(name.as_str().as_bytes());
+            add(value.as_bytes());
+        }
+        add(b"?");
+        for (name, value) in &self.query {
+            add(name.as_bytes());
+            add(value.reveal().as_bytes());
+        }
+        Fingerprint(*hasher.finalize().as_bytes())
     }
 
     fn expect_free(&self, name: &str, is_taken: bool) -> Result<(), CredentialError> {
@@ -200,6 +228,11 @@ impl Ready {
     /// The net for the answer, in which the values must not be.
     pub fn net(&self) -> &Arc<Net> {
         &self.0.net
+    }
+
+    /// Tells these apart from others.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint
     }
 
     /// Puts everything into a request's headers and into its path and query, which are text as it is sent.

@@ -8,6 +8,7 @@
 //! Values under [`MIN_BYTES`] are left alone: they would be found in text that has nothing to do with them.
 
 use std::fmt;
+use std::ops::Deref;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -119,8 +120,8 @@ impl Net {
     }
 
     /// A text that comes in pieces.
-    pub fn stream(&self) -> Scrubber<'_> {
-        Scrubber { net: self, held: Vec::new(), masked: 0 }
+    pub fn stream(&self) -> Scrubber<&Self> {
+        Scrubber::new(self)
     }
 
     fn find(&self, text: &[u8], is_whole: bool) -> Found {
@@ -145,15 +146,20 @@ impl fmt::Debug for Net {
 
 /// A text that comes in pieces. What may be the beginning of a value is held back until it can be told.
 #[derive(Debug)]
-pub struct Scrubber<'n> {
-    net: &'n Net,
+pub struct Scrubber<N> {
+    net: N,
     /// Bytes that were not given on yet.
     held: Vec<u8>,
     /// So many of them, at the beginning, are of a value that was found.
     masked: usize,
 }
 
-impl Scrubber<'_> {
+impl<N: Deref<Target = Net>> Scrubber<N> {
+    /// Looks for the values of this net.
+    pub fn new(net: N) -> Self {
+        Self { net, held: Vec::new(), masked: 0 }
+    }
+
     /// Takes a piece, and gives what can be given on.
     pub fn push(&mut self, piece: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(piece);

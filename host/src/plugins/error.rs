@@ -66,17 +66,31 @@ pub enum CallError {
     /// The client took its request back.
     #[error("the call was cancelled")]
     Cancelled,
+    /// The guest failed after it was refused something, which is why, most likely.
+    #[error("{error}\n{}", refusals.join("\n"))]
+    Refused {
+        /// Its failure.
+        error: Box<CallError>,
+        /// What it was refused, a line each.
+        refusals: Vec<String>,
+    },
     /// The host failed; the guest did nothing wrong.
     #[error("the server failed while it ran the tool")]
     Host(String),
 }
 
 impl CallError {
+    /// The same failure of a guest that was refused these.
+    pub(super) fn with(self, refusals: Vec<String>) -> Self {
+        if refusals.is_empty() { self } else { Self::Refused { error: Box::new(self), refusals } }
+    }
+
     /// The cause, for the log and for the plugin's author, where the message does not say it.
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => Some(traps::cause(error)),
             Self::Host(cause) => Some(cause.clone()),
+            Self::Refused { error, .. } => error.cause(),
             Self::Arguments(_)
             | Self::Timeout(_)
             | Self::Busy
@@ -96,6 +110,7 @@ impl CallError {
     pub fn frames(&self) -> Vec<String> {
         match self {
             Self::Trapped(error) | Self::FullStack(error) | Self::StackOverflow(error) => traps::frames(error),
+            Self::Refused { error, .. } => error.frames(),
             _ => Vec::new(),
         }
     }

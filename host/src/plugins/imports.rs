@@ -9,11 +9,11 @@ mod changes;
 mod config;
 mod files;
 pub(super) mod guest;
+mod http;
 mod input;
 mod keyvalue;
 mod kv;
 mod log;
-mod network;
 mod progress;
 mod secrets;
 mod settings;
@@ -76,7 +76,9 @@ pub enum Provision {
     Files,
     /// An interface of `tinymcp:plugin`.
     Plugin,
-    /// Every connection is denied.
+    /// Requests that the plugin was granted.
+    Requests,
+    /// Datagrams: all are denied.
     NoNetwork,
     /// State that this host keeps, where `kv` is granted.
     State,
@@ -114,7 +116,8 @@ impl Provision {
             ("cli", "environment") => Self::Environment,
             ("cli" | "clocks" | "io" | "random", _) => Self::Harmless,
             ("filesystem", _) => Self::Files,
-            ("sockets", "udp" | "udp-create-socket") | ("http", _) => Self::NoNetwork,
+            ("http", _) => Self::Requests,
+            ("sockets", "udp" | "udp-create-socket") => Self::NoNetwork,
             ("sockets", _) => Self::Sockets,
             _ => Self::Unknown,
         }
@@ -129,9 +132,10 @@ impl Provision {
             Self::Config => "`settings`, and the secrets that are granted with `config = true`",
             Self::Files => "granted folders only (`dirs`)",
             Self::Plugin => "provided by this host",
-            Self::NoNetwork => "not granted: every connection is denied",
+            Self::Requests => "requests that `http` grants, and no others",
+            Self::NoNetwork => "denied",
             Self::State => "kept by this host, if `kv` grants it",
-            Self::Sockets => "connections to what `tcp` grants; every other one is denied",
+            Self::Sockets => "connections that `tcp` grants, and no others",
             Self::Types => "types only",
             Self::Unknown => "unknown",
         }
@@ -161,9 +165,20 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
     config::link(&mut linker)?;
+    http::link(&mut linker)?;
     keyvalue::link(&mut linker)?;
+    sockets::link(&mut linker)?;
     CAPABILITIES.iter().try_for_each(|capability| (capability.link)(&mut linker))?;
     Ok(linker)
+}
+
+/// The same, for a component that does not fit: with functions as they were before a draft was changed under its version.
+/// None where the component imports nothing of that kind.
+pub(super) fn older(
+    linker: &Linker<Guest>,
+    mut imports: impl Iterator<Item = impl AsRef<str>>,
+) -> Option<Linker<Guest>> {
+    imports.any(|import| keyvalue::has_changed(import.as_ref())).then(|| keyvalue::before_last_change(linker).ok())?
 }
 
 #[cfg(test)]

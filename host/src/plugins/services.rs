@@ -9,10 +9,10 @@ use crate::kv::Kv;
 /// Everything of it. Without any, what is granted fails like what is not.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
-    /// The state of plugins.
-    pub kv: Option<Kv>,
+    /// Requests and sockets.
+    pub egress: Option<Egress>,
     /// Folders of this machine.
     pub folders: Folders,
-    /// The way out, for sockets.
-    pub egress: Option<Egress>,
+    /// The state of plugins.
+    pub kv: Option<Kv>,
 }

@@ -84,6 +84,19 @@ async fn settings_change_with_the_next_call() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_needed_is_granted_with_the_next_call() {
+    let server = serve(&["quota"]).await;
+    let client = Client::modern(&server);
+    let is_ready = async || client.value("quota_is_ready", json!({})).await;
+    assert_eq!(is_ready().await, false);
+    server.site().configure("[plugin.quota]\nsecrets = { OTHER = 'x' }\nenv = { API_KEY = 'x' }\n");
+    server.log.wait_for("plugin `quota` is granted nothing").await;
+    assert_eq!(is_ready().await, false);
+    server.site().configure("[plugin.quota]\nsecrets = { API_KEY = 'x' }\n");
+    until("the secret", async || is_ready().await == true).await;
+}
+
+#[tokio::test]
 async fn tools_are_made_of_settings() {
     let server = serve(&["letters"]).await;
     let client = Client::modern(&server);

@@ -47,6 +47,7 @@ async fn without_a_grant_nothing_is_kept() {
     ] {
         let said = client.failure(tool, arguments).await;
         assert!(said.contains("AccessDenied"), "{tool}: {said}");
+        assert_eq!(said.matches("no grant for kv: ask the operator").count(), 1, "{tool}: {said}");
     }
     assert!(!server.site().path().join(".tinymcp/kv").exists(), "nothing is made for nobody");
 }
@@ -57,8 +58,9 @@ async fn what_is_kept_outlives_calls_reloads_restarts_and_kills() {
     set(&client, "a", "one").await;
     assert_eq!(get(&client, "a").await, "one");
     // Another component under the same name.
+    let mark = server.log.mark();
     server.site().put("state.wasm", &marked(&guest("state"), 7));
-    server.log.wait_for("`state`").await;
+    server.log.wait_since(mark, "`state`").await;
     assert_eq!(get(&client, "a").await, "one");
     set(&client, "b", "two").await;
     let mut server = server.kill().start().await;

@@ -170,26 +170,6 @@ fn a_value_that_is_missing_or_odd_is_named_and_not_shown() {
 }
 
 #[test]
-fn what_is_not_served_is_said() {
-    let text = "http = ['https://a.example']\ntcp = ['a.example:1']\ndirs = [{ host = 'a', guest = '/a' }]\nkv = {}\nenv = { A = 'b' }\nsecrets = { A = 'b' }\n[egress]\nnat64 = ['2001:db8:64::/96']\nproxy_resolves = true";
-    let warnings = load(text, &[]).unwrap().warnings;
-    let keys: Vec<String> = warnings
-        .iter()
-        .filter(|warning| warning.fault == Fault::NotServed)
-        .map(|warning| warning.key.as_ref().unwrap().to_string())
-        .collect();
-    let mut expected = ["http"].map(|key| format!("plugin.weather.{key}")).to_vec();
-    expected.extend(["egress.nat64".to_owned(), "egress.proxy_resolves".to_owned()]);
-    assert_eq!(keys.len(), expected.len(), "{keys:?}");
-    assert!(expected.iter().all(|key| keys.contains(key)), "{keys:?}");
-    let shown =
-        warnings.iter().find(|warning| warning.fault == Fault::NotServed && warning.to_string().contains("http"));
-    let http = "tinymcp.toml:4: plugin.weather.http: is not served by this release: it has no effect";
-    assert_eq!(shown.unwrap().to_string(), http);
-    assert_eq!(load("enabled = true", &[]).unwrap().warnings, []);
-}
-
-#[test]
 fn bounds_stand_for_all_plugins_for_one_and_for_one_tool() {
     check("rate = '60/min'\ncpu = '200ms'\n[limits]\nrate = '1/s'\ncpu = '1m'", &[]);
     check("rate = 'unlimited'\ncpu = 'unlimited'\nhttp_requests = 20\nhttp_bytes = '1MiB'\nconnections = 2", &[]);

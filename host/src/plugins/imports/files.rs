@@ -106,9 +106,6 @@ impl Node {
         work: impl FnOnce(&OpenFile) -> io::Result<T> + Send + 'static,
     ) -> FsResult<T> {
         let Kind::File(file) = &self.kind else { return Err(ErrorCode::IsDirectory.into()) };
-        if changes {
-            self.preopen.expect_writable()?;
-        }
         let file = Arc::clone(file);
         self.run(changes, move || work(&file)).await
     }
@@ -414,7 +411,7 @@ impl types::HostDirectoryEntryStream for Guest {
         let listing = self.resources.get_mut(&Resource::<Listing>::new_borrow(stream.rep()))?;
         if listing.ahead.as_slice().is_empty() {
             let entries = Arc::clone(&listing.entries);
-            let ahead = listing.preopen.run(false, move || entries.blocking_lock().next()).await;
+            let ahead = listing.preopen.run(false, move || entries.blocking_lock().read()).await;
             listing.ahead = ahead.map_err(|error| code(&error))?.into_iter();
         }
         let entry = listing.ahead.next();

@@ -3,7 +3,7 @@
 //! Invariant: a [`Guest`] is made for one call and dropped with it, unless the plugin is kept warm: then for one person's
 //! calls. It holds no arguments, and of values, variables, folders, sockets and the network what is granted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
@@ -11,14 +11,16 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::allowance::Allowance;
-use super::network::NoNetwork;
+use super::http::{HttpLimits, Requests};
 use super::progress::throttle::Throttle;
 use super::sockets::Sockets;
 use super::stdio::Prints;
 use crate::config::Limits;
+use crate::grants;
 use crate::grants::in_force::CallGrants;
 use crate::plugins::announcements::Announcements;
 use crate::plugins::conversation::Conversation;
+use crate::plugins::plugin::Digest;
 use crate::plugins::sandbox::limiter::Limiter;
 use crate::plugins::services::Services;
 
@@ -36,6 +38,8 @@ pub(in crate::plugins) type Settings = BTreeMap<String, String>;
 pub(in crate::plugins) struct Surroundings {
     /// The plugin's name.
     pub(in crate::plugins) plugin: Arc<str>,
+    /// The digest of its file.
+    pub(in crate::plugins) digest: Digest,
     /// Its operator's settings for it.
     pub(in crate::plugins) settings: Arc<Settings>,
     pub(in crate::plugins) announcements: Announcements,
@@ -49,6 +53,7 @@ pub(in crate::plugins) struct Surroundings {
 pub(in crate::plugins) struct Guest {
     pub(in crate::plugins) limiter: Limiter,
     pub(super) plugin: Arc<str>,
+    pub(super) digest: Digest,
     pub(super) settings: Arc<Settings>,
     pub(super) announcements: Announcements,
     pub(super) grants: CallGrants,
@@ -62,13 +67,16 @@ pub(in crate::plugins) struct Guest {
     /// Made when the guest first asks: it seeds random number generators, and most guests never look.
     pub(super) wasi: Option<WasiCtx>,
     pub(super) http: WasiHttpCtx,
-    pub(super) network: NoNetwork,
-    refused: BTreeSet<&'static str>,
+    pub(super) http_limits: HttpLimits,
+    /// Made when the guest first touches `wasi:http`; most guests never do.
+    pub(super) requests: Option<Box<Requests>>,
+    /// What was refused beside requests and sockets, a line each.
+    refused: Vec<String>,
 }
 
 impl Guest {
     pub(in crate::plugins) fn new(surroundings: Surroundings, limits: &Limits, conversation: Conversation) -> Self {
-        let Surroundings { plugin, settings, announcements, grants, services } = surroundings;
+        let Surroundings { plugin, digest, settings, announcements, grants, services } = surroundings;
         let prints = Prints::new(Arc::clone(&plugin), conversation.caller.clone(), limits.log.bytes());
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
@@ -77,6 +85,7 @@ impl Guest {
         Self {
             limiter: Limiter::new(limits.memory.bytes()),
             plugin,
+            digest,
             settings,
             announcements,
             grants,
@@ -89,14 +98,18 @@ impl Guest {
             resources,
             wasi: None,
             http,
-            network: NoNetwork,
-            refused: BTreeSet::new(),
+            http_limits: HttpLimits::of(limits),
+            requests: None,
+            refused: Vec::new(),
         }
     }
 
-    /// Notes that something of a kind was refused, for the caller.
-    pub(super) fn refused(&mut self, what: &'static str) {
-        self.refused.insert(what);
+    /// Notes for the caller that something is not granted.
+    pub(super) fn refused(&mut self, what: &str) {
+        let line = grants::outward(what);
+        if !self.refused.contains(&line) {
+            self.refused.push(line);
+        }
     }
 
     /// Makes a guest that is kept ready for its person's next call. Its memory stays, and with it what that takes of
@@ -105,6 +118,7 @@ impl Guest {
         self.limiter.begin();
         self.prints.begin(conversation.caller.clone(), limits.log.bytes());
         self.progress = Throttle::default();
+        self.http_limits = HttpLimits::of(limits);
         self.conversation = conversation;
     }
 
@@ -112,8 +126,14 @@ impl Guest {
     pub(in crate::plugins) fn end(&mut self) {
         self.prints.finish();
         self.sockets.end();
+        self.requests = None;
         self.conversation = Conversation::default();
-        self.refused.clear();
+    }
+
+    /// What the guest was refused, for its caller: a line each.
+    pub(in crate::plugins) fn take_refusals(&mut self) -> Vec<String> {
+        let of_requests = self.requests.as_mut().map(|requests| requests.take_refusals()).unwrap_or_default();
+        of_requests.into_iter().chain(self.sockets.take_refusals()).chain(std::mem::take(&mut self.refused)).collect()
     }
 }
 

@@ -6,9 +6,7 @@
 use std::future::Future;
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{
-    ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, Type, Val, types,
-};
+use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType};
 
 use super::guest::Guest;
 use super::kv::{Refusal, unfit};
@@ -100,9 +98,29 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         } else {
             link_swaps(&mut atomics)?;
         }
-        link_batch(&mut linker.instance(&format!("wasi:keyvalue/batch@{draft}"))?)?;
+        let mut batch = linker.instance(&format!("wasi:keyvalue/batch@{draft}"))?;
+        link_batch(&mut batch)?;
+        if draft == DRAFT {
+            batch.func_wrap_async("get-many", get_many)?;
+        } else {
+            batch.func_wrap_async("get-many", get_many_2)?;
+        }
     }
     Ok(())
+}
+
+/// The same linker, with `get-many` of the second draft as it was before that draft's last change, which did not change
+/// its version: for components that do not fit otherwise.
+pub(super) fn before_last_change(linker: &Linker<Guest>) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = linker.clone();
+    linker.allow_shadowing(true);
+    linker.instance(&format!("wasi:keyvalue/batch@{DRAFT_2}"))?.func_wrap_async("get-many", get_many)?;
+    Ok(linker)
+}
+
+/// Tells whether an import may be one that [`before_last_change`] has.
+pub(super) fn has_changed(import: &str) -> bool {
+    import.strip_prefix("wasi:keyvalue/batch@") == Some(DRAFT_2)
 }
 
 fn link_store(store: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
@@ -188,6 +206,26 @@ fn increment(mut store: Store<'_>, (_, key, delta): (Resource<Bucket>, String, u
     })
 }
 
+type Pair = (String, Vec<u8>);
+
+fn get_many(
+    mut store: Store<'_>,
+    (_, keys): (Resource<Bucket>, Vec<String>),
+) -> Later<'_, Result<Vec<Option<Pair>>, Error>> {
+    Box::new(async move {
+        let pairs = store.data_mut().read_many(keys).await;
+        let pair = |(key, value): (String, Option<Vec<u8>>)| value.map(|value| (key, value));
+        Ok((pairs.map(|pairs| pairs.into_iter().map(pair).collect()).map_err(Error::from),))
+    })
+}
+
+fn get_many_2(
+    mut store: Store<'_>,
+    (_, keys): (Resource<Bucket>, Vec<String>),
+) -> Later<'_, Result<Vec<(String, Option<Vec<u8>>)>, Error>> {
+    Box::new(async move { Ok((store.data_mut().read_many(keys).await.map_err(Error::from),)) })
+}
+
 /// `atomics` of the second draft.
 fn link_swaps(atomics: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
     atomics.resource("cas", ResourceType::host::<Cas>(), |mut store, handle| {
@@ -269,20 +307,6 @@ fn link_swaps(atomics: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
 }
 
 fn link_batch(batch: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
-    batch.func_new_async("get-many", |store, function, parameters, results| {
-        Box::new(async move {
-            let mut store = store;
-            let keys = parameters.get(1).map(texts).unwrap_or_default();
-            let got = store.data_mut().get_many(keys).await.map(|pairs| listed(&function, pairs));
-            if let Some(result) = results.first_mut() {
-                *result = Val::Result(match got {
-                    Ok(list) => Ok(Some(Box::new(list))),
-                    Err(refusal) => Err(Some(Box::new(Error::from(refusal).into()))),
-                });
-            }
-            Ok(())
-        })
-    })?;
     batch.func_wrap_async(
         "set-many",
         |store, (_, entries): (Resource<Bucket>, Vec<(String, Vec<u8>)>)| -> Later<'_, Result<(), Error>> {
@@ -311,14 +335,14 @@ impl Guest {
         if !BUCKETS.contains(&name) {
             return Ok(Err(Error::NoSuchStore));
         }
-        if !self.may_keep_state() {
+        if self.kv_grant().is_none() {
             return Ok(Err(Error::AccessDenied));
         }
         Ok(Ok(self.resources.push(Bucket)?))
     }
 
     /// Reads values, with their keys.
-    async fn get_many(&mut self, names: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>, Refusal> {
+    async fn read_many(&mut self, names: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>, Refusal> {
         match self.state(Operation::Get { names: names.clone() }).await? {
             Outcome::Values(values) => {
                 let values = values.into_iter().map(|found| found.map(|(Value(value), _)| value));
@@ -329,37 +353,6 @@ impl Guest {
     }
 }
 
-/// The texts of a list.
-fn texts(value: &Val) -> Vec<String> {
-    let Val::List(items) = value else { return Vec::new() };
-    let text = |item: &Val| match item {
-        Val::String(text) => Some(text.clone()),
-        _ => None,
-    };
-    items.iter().filter_map(text).collect()
-}
-
-/// The list of `get-many` in the form that the component wants: a list of optional pairs, or, in the second draft since
-/// its latest change, a list of pairs with an optional value. Both go under one version.
-fn listed(function: &types::ComponentFunc, pairs: Vec<(String, Option<Vec<u8>>)>) -> Val {
-    let item = match function.results().next() {
-        Some(Type::Result(result)) => match result.ok() {
-            Some(Type::List(list)) => Some(list.ty()),
-            _ => None,
-        },
-        _ => None,
-    };
-    let are_pairs = matches!(item, Some(Type::Tuple(_)));
-    let bytes = |bytes: Vec<u8>| Val::List(bytes.into_iter().map(Val::U8).collect());
-    let some = |value: Val| Some(Box::new(value));
-    let pair = |(key, value): (String, Option<Vec<u8>>)| match (are_pairs, value) {
-        (true, value) => Val::Tuple(vec![Val::String(key), Val::Option(value.map(bytes).and_then(some))]),
-        (false, Some(value)) => Val::Option(some(Val::Tuple(vec![Val::String(key), bytes(value)]))),
-        (false, None) => Val::Option(None),
-    };
-    Val::List(pairs.into_iter().map(pair).collect())
-}
-
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -368,16 +361,6 @@ impl From<Refusal> for Error {
                 Self::Other("each person has state of their own, and this call is nobody's".to_owned())
             }
             Refusal::Failed(error) => Self::Other(error.to_string()),
-        }
-    }
-}
-
-impl From<Error> for Val {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::NoSuchStore => Self::Variant("no-such-store".to_owned(), None),
-            Error::AccessDenied => Self::Variant("access-denied".to_owned(), None),
-            Error::Other(text) => Self::Variant("other".to_owned(), Some(Box::new(Self::String(text)))),
         }
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::guest::Guest;
-use crate::grants::{Grants, KvOwner};
+use crate::grants::{Grants, KvGrant, KvOwner};
 use crate::kv::{Delta, Expected, KvError, Operation, Outcome, Owner, Person, Space, Value};
+use crate::log_limiter::LogLimiter;
 use crate::plugins::wit::kv::{self, Error, Page, Swap, Usage};
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -28,10 +29,7 @@ pub(super) enum Refusal {
 impl Guest {
     /// Does something with the plugin's state, or that of the person who calls.
     pub(super) async fn state(&mut self, operation: Operation) -> Result<Outcome, Refusal> {
-        let Some(grant) = self.grants.find(Grants::kv) else {
-            self.refused("kv");
-            return Err(Refusal::Denied);
-        };
+        let Some(grant) = self.kv_grant() else { return Err(Refusal::Denied) };
         let owner = match (grant.per, &self.conversation.caller) {
             (KvOwner::Plugin, _) => Owner::Plugin,
             (KvOwner::Person, Some(caller)) => Owner::Person(Person {
@@ -48,13 +46,16 @@ impl Guest {
         kv.run(space, grant.quota_bytes, operation).await.map_err(Refusal::Failed)
     }
 
-    /// Tells whether state is granted; the caller hears if it is not.
-    pub(super) fn may_keep_state(&mut self) -> bool {
-        let is_granted = self.grants.find(Grants::kv).is_some();
-        if !is_granted {
+    /// What is granted of state. The caller and the operator hear if nothing is.
+    pub(super) fn kv_grant(&mut self) -> Option<KvGrant> {
+        static REFUSED: LogLimiter = LogLimiter::new("plugins that want to keep state without a grant");
+        let grant = self.grants.find(Grants::kv);
+        if grant.is_none() {
             self.refused("kv");
+            let plugin = &*self.plugin;
+            REFUSED.log(|| tracing::warn!(plugin, "plugin `{plugin}` wants to keep state, and has no grant: `kv = {{}}` in `[plugin.{plugin}]` would be one"));
         }
-        is_granted
+        grant
     }
 
     /// Reads one value, with its revision.

@@ -94,10 +94,9 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 impl Guest {
-    /// True if the call has any socket granted, and the host provides sockets.
+    /// True if the call has any socket granted.
     fn has_sockets(&self) -> bool {
-        let any = |grants: &Grants| (!grants.tcp.is_empty()).then_some(());
-        self.services.egress.is_some() && self.grants.find(any).is_some()
+        self.grants.find(|grants| (!grants.tcp.is_empty()).then_some(())).is_some()
     }
 
     /// The host by which the call may connect to a place: granted at its beginning, and now.
@@ -110,11 +109,12 @@ impl Guest {
     /// the same for every reason. A look-up has no port.
     fn refuse(&mut self, host: &Host, port: Option<u16>, reason: &dyn Display) {
         let place = port.map_or_else(|| format!("tcp://{host}"), |port| format!("tcp://{host}:{port}"));
-        self.sockets.note(format!("no grant for {place}: ask the operator"));
-        let plugin = &*self.plugin;
+        self.sockets.note(crate::grants::outward(&place));
+        let (plugin, digest) = (&*self.plugin, self.digest);
         let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
-        REFUSED
-            .log(|| tracing::warn!(plugin, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}"));
+        REFUSED.log(|| {
+            tracing::warn!(plugin, %digest, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}");
+        });
     }
 }
 

@@ -1,22 +1,19 @@
-//! WASI 0.2 and `wasi:http`: linked whole, with nothing in them but what is granted (`super::files` has its folders).
+//! WASI 0.2: linked whole, with nothing in it but what is granted (`super::files` has its folders, `super::sockets` its
+//! sockets).
 //!
 //! Language runtimes import much that they never use. A call of such an import fails.
 
 use wasmtime::component::Linker;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::files;
 use super::guest::Guest;
-use super::sockets;
 use crate::grants::Grants;
 use crate::grants::in_force::CallGrants;
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    files::link(linker)?;
-    sockets::link(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    files::link(linker)
 }
 
 impl WasiView for Guest {
@@ -41,10 +38,4 @@ fn environment(grants: &CallGrants) -> Vec<(String, String)> {
         grants.find(of)
     };
     grants.began().env().filter_map(|(name, _)| Some((name.to_owned(), value(name)?))).collect()
-}
-
-impl WasiHttpView for Guest {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.network, table: &mut self.resources, ctx: &mut self.http }
-    }
 }

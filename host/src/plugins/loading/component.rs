@@ -11,7 +11,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use super::component_kind::ComponentKind;
 use super::error::LoadError;
 use crate::plugins::imports::guest::Guest;
-use crate::plugins::imports::{Import, OURS, Provision, is_ours, talks};
+use crate::plugins::imports::{Import, OURS, Provision, is_ours, older, talks};
 use crate::plugins::names::FunctionName;
 use crate::plugins::plugin::{Digest, Export, Function, FunctionKind, Interfaces, Plugin, shorten};
 use crate::plugins::sandbox::engine::Engine;
@@ -115,7 +115,11 @@ fn is_types_only(engine: &Engine, item: &ComponentItem) -> bool {
 }
 
 fn link(runtime: &Runtime, component: &Component, imports: &[Import]) -> Result<InstancePre<Guest>, LoadError> {
-    runtime.linker.instantiate_pre(component).map_err(|error| {
+    let linked = runtime.linker.instantiate_pre(component).or_else(|error| {
+        let older = older(&runtime.linker, imports.iter().map(|import| &import.name));
+        older.and_then(|linker| linker.instantiate_pre(component).ok()).ok_or(error)
+    });
+    linked.map_err(|error| {
         let unknown = imports.iter().filter(|import| import.behind == Provision::Unknown);
         let unknown: Vec<String> = unknown.map(|import| import.name.clone()).collect();
         if unknown.is_empty() { LoadError::Unlinkable(error) } else { LoadError::UnknownImports(unknown) }

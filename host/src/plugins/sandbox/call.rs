@@ -31,6 +31,7 @@ use crate::plugins::rates::Bucket;
 use crate::plugins::served::Served;
 use crate::plugins::types::codec::{self, Reply, ResultError};
 use crate::plugins::types::shape::Signature;
+use crate::plugins::wit::content::Block;
 use crate::plugins::wit::tools::GuestIndices as Tools;
 use crate::principal::Principal;
 
@@ -188,6 +189,7 @@ async fn run<W: Work>(
         limits: served.terms.limits,
         surroundings: Surroundings {
             plugin: Arc::clone(&served.plugin.name),
+            digest: served.plugin.digest,
             settings: Arc::clone(&served.terms.settings),
             announcements: runtime.announcements.clone(),
             grants: served.call_grants(conversation.caller.as_deref()),
@@ -228,6 +230,10 @@ impl Work for TypedCall {
         function.call_async(&mut *store, &arguments, &mut results).await?;
         Ok(codec::encode_result(&signature, &results, max_bytes))
     }
+
+    fn tell(output: &mut Self::Output, refusals: &[String]) {
+        tell(output, refusals);
+    }
 }
 
 /// A call of a tool that the plugin names itself.
@@ -247,6 +253,22 @@ impl Work for ListedCall {
             Ok(output) => codec::encode_output(output, self.max_bytes),
             Err(stop) => codec::encode_stop(stop, self.max_bytes),
         })
+    }
+
+    fn tell(output: &mut Self::Output, refusals: &[String]) {
+        tell(output, refusals);
+    }
+}
+
+/// Adds to a tool's own account of its failure what it was refused. A call that went well says nothing of it.
+fn tell(output: &mut Result<Reply, ResultError>, refusals: &[String]) {
+    match output {
+        Ok(Reply::Failed { text }) => refusals.iter().for_each(|line| {
+            text.push('\n');
+            text.push_str(line);
+        }),
+        Ok(Reply::Rich(rich)) if rich.is_error => rich.blocks.extend(refusals.iter().cloned().map(Block::Text)),
+        _ => {}
     }
 }
 
@@ -277,6 +299,7 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         CallError::Host(cause) => {
             tracing::error!(plugin, tool, person, cause, "the host failed in a call of tool `{tool}`")
         }
+        CallError::Refused { error, .. } => log(plugin, tool, caller, error),
         CallError::TooMany(refusal) => {
             TOO_MANY.log(|| tracing::warn!(plugin, tool, person, "call of tool `{tool}` refused: {refusal}"));
         }

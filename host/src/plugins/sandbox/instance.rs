@@ -57,6 +57,9 @@ pub(in crate::plugins) trait Work: Send + 'static {
         store: &mut Store<Guest>,
         instance: &Instance,
     ) -> impl Future<Output = wasmtime::Result<Self::Output>> + Send;
+
+    /// Adds to an outcome that is a failure what the guest was refused, a line each.
+    fn tell(_output: &mut Self::Output, _refusals: &[String]) {}
 }
 
 /// A place in the gate and in the engine's pool, given back when the call's memory is.
@@ -157,7 +160,11 @@ impl GuestRun {
             .await
         };
         let outcome = match worked {
-            Ok((instance, output)) => {
+            Ok((instance, mut output)) => {
+                let refusals = store.data_mut().take_refusals();
+                if !refusals.is_empty() {
+                    W::tell(&mut output, &refusals);
+                }
                 match owner {
                     Some(owner) => {
                         store.data_mut().end();
@@ -169,8 +176,9 @@ impl GuestRun {
             }
             Err(error) => {
                 let error = explain(error, store.data(), &limits);
+                let refusals = store.data_mut().take_refusals();
                 drop(store);
-                Err(error)
+                Err(error.with(refusals))
             }
         };
         drop((ticking, held));

@@ -130,6 +130,7 @@ mod tests {
         let served = plugins.catalog().tools()[0].served.clone();
         let surroundings = Surroundings {
             plugin: Arc::clone(&served.plugin.name),
+            digest: served.plugin.digest,
             settings: Arc::clone(&served.terms.settings),
             announcements: plugins.runtime.announcements.clone(),
             grants: served.call_grants(None),

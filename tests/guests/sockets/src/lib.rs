@@ -20,9 +20,8 @@ struct Sockets;
 impl Guest for Sockets {
     fn redis(host: String, port: u16, commands: Vec<Vec<String>>) -> Result<Vec<String>, String> {
         let stream = TcpStream::connect((host, port)).map_err(text)?;
-        let mut answers = BufReader::new(stream.try_clone().map_err(text)?);
-        let mut stream = stream;
-        commands.iter().map(|command| say(&mut stream, &mut answers, command).map_err(text)).collect()
+        let mut answers = BufReader::new(&stream);
+        commands.iter().map(|command| say(&stream, &mut answers, command).map_err(text)).collect()
     }
 
     fn look_up(name: String) -> Result<Vec<String>, String> {
@@ -133,7 +132,7 @@ impl Guest for Sockets {
 }
 
 /// Sends one command, and reads the answer to it (RESP 2).
-fn say(stream: &mut TcpStream, answers: &mut impl BufRead, command: &[String]) -> io::Result<String> {
+fn say(mut stream: &TcpStream, answers: &mut impl BufRead, command: &[String]) -> io::Result<String> {
     let mut request = format!("*{}\r\n", command.len());
     for word in command {
         request += &format!("${}\r\n{word}\r\n", word.len());

@@ -15,11 +15,6 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 
 use crate::folders::{Opening, Times};
 
-/// The error for what is not, or no longer, granted.
-pub(super) fn denied() -> io::Error {
-    Errno::ACCESS.into()
-}
-
 /// True for the error of a path that leads out of its folder, which is none of the system's.
 pub(super) fn leads_out(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && error.kind() == io::ErrorKind::PermissionDenied

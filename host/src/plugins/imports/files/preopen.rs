@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use wasmtime_wasi::p2::FsResult;
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
-use super::convert::denied;
 use crate::folders::{Directory, PluginFolders};
 use crate::grants::in_force::CallGrants;
 use crate::grants::{DirGrant, Grants};
@@ -27,6 +27,12 @@ impl Preopen {
         grants.dirs().any(|dir| is_it(dir) && (dir.is_writable || !changes))
     }
 
+    /// The error for what is not granted: it is for reading only, or nothing any more.
+    fn refusal(&self) -> io::Error {
+        let is_readable = self.grants.find(|grants| self.is_in(grants, false).then_some(())).is_some();
+        if is_readable { Errno::ROFS.into() } else { Errno::ACCESS.into() }
+    }
+
     /// Opens the folder itself.
     pub(super) async fn open(self: &Arc<Self>) -> io::Result<Directory> {
         let opener = Arc::clone(self);
@@ -40,11 +46,13 @@ impl Preopen {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let is_granted = |grants: &Grants| self.is_in(grants, changes);
-        self.grants.find(|grants| is_granted(grants).then_some(())).ok_or_else(denied)?;
+        if self.grants.find(|grants| is_granted(grants).then_some(())).is_none() {
+            return Err(self.refusal());
+        }
         tokio::select! {
             biased;
             result = self.folders.run(work) => result,
-            () = self.grants.withdrawn(is_granted) => Err(denied()),
+            () = self.grants.withdrawn(is_granted) => Err(self.refusal()),
         }
     }
 

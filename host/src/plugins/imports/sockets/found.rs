@@ -94,14 +94,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::egress::Settings;
     use crate::egress::resolver::System;
     use crate::grants::TcpGrant;
     use crate::grants::address::Surroundings;
 
     /// The way out of a server that listens at port 8000.
     fn egress() -> Egress {
-        let own = vec!["0.0.0.0:8000".parse().unwrap()];
-        Egress::new(Surroundings { own, ..Surroundings::default() }, Arc::new(System::default()))
+        let surroundings = Surroundings { own: vec!["0.0.0.0:8000".parse().unwrap()], ..Surroundings::default() };
+        Egress::new(Settings { surroundings, ..Settings::default() }, Arc::new(System::default()))
     }
 
     fn granted(entries: &[&str]) -> Grants {

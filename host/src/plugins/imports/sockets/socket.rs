@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
 use wasmtime_wasi::p2::{Pollable, SocketResult};
 
@@ -15,6 +16,9 @@ use super::connection::{Connection, Cutter};
 use super::later::Later;
 use super::streams::{Reader, Writer};
 use crate::plugins::imports::allowance::ConnectionPlace;
+
+/// The places of a socket.
+type Places = (ConnectionPlace, OwnedSemaphorePermit);
 
 /// The family of a socket's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +33,11 @@ impl Family {
     }
 }
 
-/// A socket. Its place among the call's connections is given back with it.
+/// A socket. Its places, among the call's connections and among the server's, are given back with it.
 pub(super) struct Socket {
     pub(super) family: Family,
     state: State,
-    _place: ConnectionPlace,
+    _places: Places,
 }
 
 enum State {
@@ -56,7 +60,7 @@ pub(super) struct Open {
 
 impl Socket {
     /// A socket that is not bound to anything.
-    pub(super) fn new(family: Family, place: ConnectionPlace) -> io::Result<Self> {
+    pub(super) fn new(family: Family, places: Places) -> io::Result<Self> {
         let socket = match family {
             Family::V4 => TcpSocket::new_v4()?,
             Family::V6 => {
@@ -66,7 +70,7 @@ impl Socket {
                 socket
             }
         };
-        Ok(Self { family, state: State::New(socket), _place: place })
+        Ok(Self { family, state: State::New(socket), _places: places })
     }
 
     /// Begins to connect, to a place that was decided on, until it is `withdrawn`.

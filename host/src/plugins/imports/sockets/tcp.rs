@@ -50,19 +50,20 @@ impl Guest {
 
 impl tcp_create_socket::Host for Guest {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
-        if !self.has_sockets() {
+        let Some(egress) = self.services.egress.clone().filter(|_| self.has_sockets()) else {
             return Err(ErrorCode::AccessDenied.into());
-        }
-        let Some(place) = self.allowance.connection() else {
+        };
+        let Some(place) = self.allowance.connections().open() else {
             let limit = self.allowance.max_connections();
             self.sockets.note(format!("a call may have {limit} connections at once: `connections`"));
             return Err(ErrorCode::NewSocketLimit.into());
         };
+        let of_server = egress.place_now().ok_or(ErrorCode::NewSocketLimit)?;
         let family = match family {
             IpAddressFamily::Ipv4 => Family::V4,
             IpAddressFamily::Ipv6 => Family::V6,
         };
-        let socket = self.resources.push(Socket::new(family, place)?)?;
+        let socket = self.resources.push(Socket::new(family, (place, of_server))?)?;
         Ok(Resource::new_own(socket.rep()))
     }
 }

@@ -18,12 +18,13 @@ use wasmtime_wasi::sockets::WasiSocketsView as _;
 
 use super::*;
 use crate::config::Limits;
+use crate::egress;
 use crate::egress::resolver::Resolve;
 use crate::grants::TcpGrant;
-use crate::grants::address::Surroundings as Around;
 use crate::grants::in_force::{CallGrants, InForce};
 use crate::plugins::conversation::Conversation;
 use crate::plugins::imports::guest::Surroundings;
+use crate::plugins::plugin::Digest;
 use crate::plugins::services::Services;
 
 /// Gives each of these answers once.
@@ -68,10 +69,11 @@ impl Call {
     }
 
     fn with(entries: &[&str], resolver: Arc<dyn Resolve>) -> Self {
-        let egress = Egress::new(Around::default(), resolver);
+        let egress = Egress::new(egress::Settings::default(), resolver);
         let in_force = Arc::new(InForce::new(grants(entries)));
         let surroundings = Surroundings {
             plugin: "test".into(),
+            digest: Digest::of(b""),
             settings: Arc::default(),
             announcements: Default::default(),
             grants: CallGrants::new(in_force.get(), Arc::clone(&in_force)),

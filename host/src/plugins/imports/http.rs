@@ -1,0 +1,270 @@
+//! `wasi:http/outgoing-handler`: requests that the plugin was granted, and no others.
+//!
+//! The guest is told the same of every request that is refused, `HTTP-request-denied`, whatever the reason; its caller
+//! reads which place is not granted; the operator's log has the reason. The decision is made in [`grants`](crate::grants),
+//! the request sent by [`egress`](crate::egress).
+
+mod call;
+mod received;
+mod record;
+mod sent;
+
+use std::fmt::Display;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use wasmtime::component::Linker;
+use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use self::call::{Call, Cut, Open};
+pub(in crate::plugins) use self::call::{HttpLimits, Requests};
+use self::received::Answer;
+use self::sent::{Sent, Verdict};
+use super::guest::Guest;
+use crate::egress::{Egress, Failure, Order};
+use crate::grants::credentials::Ready;
+use crate::grants::decide::{Denial, sent_path};
+use crate::grants::in_force::CallGrants;
+use crate::grants::target::Target;
+use crate::grants::{HttpGrant, headers};
+
+/// Bytes of a request's body that the host buffers before it is sent: two such chunks for each body. Together with
+/// the bound of resources it bounds what a guest can make the host hold, beyond its own memory, to some dozen megabytes.
+const BODY_CHUNK_BYTES: usize = 8 * 1024;
+
+/// Time for look-up, connection and TLS, where the guest does not want less.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let Self {
+            allowance,
+            requests,
+            plugin,
+            digest,
+            grants,
+            services,
+            http_limits,
+            resources,
+            http,
+            conversation,
+            ..
+        } = self;
+        let hooks = requests.get_or_insert_with(|| {
+            // Without a caller it is lists that are made, which all callers read.
+            let may_use_credentials = conversation.caller.is_some();
+            let egress = services.egress.clone();
+            let connections = allowance.connections().clone();
+            Box::new(Requests::new(plugin, *digest, grants, egress, *http_limits, connections, may_use_credentials))
+        });
+        WasiHttpCtxView { hooks: &mut **hooks, table: resources, ctx: http }
+    }
+}
+
+type Sending<T> = Box<dyn Future<Output = Result<T, HttpError>> + Send>;
+
+impl WasiHttpHooks for Requests {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _body_sent: Sending<()>,
+    ) -> Sending<(Response<WasiBody>, Sending<()>)> {
+        match self.admit(request, options.unwrap_or_default()) {
+            Ok(admitted) => Box::new(admitted.send()),
+            Err(error) => Box::new(ready(Err(error))),
+        }
+    }
+
+    /// The target's own is set when the request is sent.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    /// An entry has a scheme, and nothing is assumed.
+    fn default_scheme(&mut self) -> Option<Scheme> {
+        None
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+}
+
+/// A request that may be sent.
+struct Admitted {
+    egress: Egress,
+    call: Arc<Call>,
+    order: Order,
+    credentials: Ready,
+    parts: Parts,
+    path: String,
+    body: WasiBody,
+    options: RequestOptions,
+    cut: Cut,
+    open: Open,
+}
+
+impl Requests {
+    /// Decides on a request, and makes what is sent of it.
+    fn admit(&mut self, request: Request<WasiBody>, options: RequestOptions) -> Result<Admitted, HttpError> {
+        let call = Arc::clone(&self.call);
+        let (mut parts, body) = request.into_parts();
+        let uri = &parts.uri;
+        let path = uri.path_and_query().map(|path| path.as_str());
+        let target = Target::parse(uri.scheme_str(), uri.authority().map(|it| it.as_str()), path);
+        let target = target.map_err(|error| call.refuse_unreadable(&error))?;
+        headers::expect_plain(&parts.headers).map_err(|error| call.refuse_unreadable(&error))?;
+        let grants = &self.grants;
+        let entry = decide(grants, &parts.method, &target).map_err(|denial| call.deny(&target, &denial))?;
+        let Some(egress) = self.egress.clone() else {
+            return Err(call.refuse(&target, &"this command sends no requests", None));
+        };
+        if !self.may_use_credentials && !entry.credentials.is_none() {
+            return Err(call.refuse(&target, &"lists are made without credentials", None));
+        }
+        // A token of the calling person would be put in here.
+        let credentials = entry.credentials.of_call(None).map_err(|error| call.refuse(&target, &error, None))?;
+        let open = call.begin(&target)?;
+        if entry.must_stand() {
+            headers::remove_overrides(&mut parts.headers);
+        }
+        let mut path = sent_path(&entry.rule, &target);
+        credentials.put_in(&mut parts.headers, &mut path);
+        call.count(call::head_bytes(&path, &parts.headers), Direction::Sent)?;
+        let cut = Cut::new(&call, grants, parts.method.clone(), target.clone(), Arc::clone(&entry));
+        let connect_timeout = options.connect_timeout.map_or(CONNECT_TIMEOUT, |wanted| wanted.min(CONNECT_TIMEOUT));
+        let order = Order {
+            owner: Arc::clone(&call.plugin),
+            target,
+            entry,
+            credentials: credentials.fingerprint(),
+            grants: grants.clone(),
+            connect_timeout,
+            answer_timeout: options.first_byte_timeout,
+        };
+        Ok(Admitted { egress, call, order, credentials, parts, path, body, options, cut, open })
+    }
+}
+
+/// The way that bytes went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Sent,
+    Received,
+}
+
+/// The entry that the call began with and that is in force unchanged.
+fn decide(grants: &CallGrants, method: &http::Method, target: &Target) -> Result<Arc<HttpGrant>, Refusal> {
+    let entry = grants.began().decide(method, target).map_err(Refusal::Denied)?;
+    let now = grants.now();
+    if !std::ptr::eq(grants.began(), &*now) {
+        let is_same = now.decide(method, target).is_ok_and(|other| has_same_terms(entry, other));
+        if !is_same {
+            return Err(Refusal::Withdrawn);
+        }
+    }
+    Ok(Arc::new(entry.clone()))
+}
+
+/// True if a request by one entry is as good as by the other.
+fn has_same_terms(entry: &HttpGrant, other: &HttpGrant) -> bool {
+    entry.credentials == other.credentials && entry.rule.is_private == other.rule.is_private
+}
+
+/// The reason that a request is not granted.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Denied(Denial),
+    #[error("the grant was withdrawn or changed since the call began")]
+    Withdrawn,
+}
+
+impl Admitted {
+    async fn send(self) -> Result<(Response<WasiBody>, Sending<()>), HttpError> {
+        let Self { egress, call, order, credentials, parts, path, body, options, mut cut, open } = self;
+        let verdict = Verdict::default();
+        let body = Sent::new(body, Arc::clone(&call), verdict.clone());
+        let answer = tokio::select! {
+            biased;
+            error = cut.cut() => Err(error),
+            answer = egress.send(&order, parts, &path, body.boxed_unsync()) => match (answer, verdict.get()) {
+                (Err(_), Some(verdict)) => Err(verdict.into_error(&call)),
+                (answer, _) => answer.map_err(|failure| call.failed(&order.target, &failure)),
+            },
+        };
+        let (mut head, received) = answer?.into_parts();
+        call.count(call::head_bytes("", &head.headers), Direction::Received)?;
+        received::make_fit(&mut head, &credentials)?;
+        let body = Answer::new(received, &credentials, call, cut, open, options.between_bytes_timeout);
+        Ok((Response::from_parts(head, body.boxed_unsync()), Box::new(ready(Ok(())))))
+    }
+}
+
+impl Call {
+    /// Refuses a request that has no place, or that no guest may make.
+    fn refuse_unreadable(&self, reason: &dyn Display) -> HttpError {
+        self.note(format!("a request of the tool was refused: {reason}"));
+        record::unreadable(&self.plugin, reason);
+        HttpError::HttpRequestDenied
+    }
+
+    fn deny(&self, target: &Target, refusal: &Refusal) -> HttpError {
+        let is_proposed = matches!(refusal, Refusal::Denied(Denial::NotGranted(_)));
+        let snippet = is_proposed.then(|| crate::grants::snippet::of_request(&self.plugin, target));
+        self.refuse(target, refusal, snippet)
+    }
+
+    /// Refuses a request to a place: the one text for the caller, and the reason for the operator.
+    fn refuse(&self, target: &Target, reason: &dyn Display, snippet: Option<String>) -> HttpError {
+        self.note(crate::grants::outward(target));
+        record::refused(&self.plugin, &self.digest, target, reason, snippet);
+        HttpError::HttpRequestDenied
+    }
+
+    /// Tells of a request that was granted and has no answer.
+    fn failed(&self, target: &Target, failure: &Failure) -> HttpError {
+        match failure {
+            Failure::Refused(reason) => self.refuse(target, reason, None),
+            failure => {
+                record::failed(&self.plugin, target, failure);
+                code(failure)
+            }
+        }
+    }
+}
+
+/// The code of `wasi:http` for a failure.
+fn code(failure: &Failure) -> HttpError {
+    match failure {
+        Failure::Refused(_) => HttpError::HttpRequestDenied,
+        Failure::Unreachable(error) => match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => HttpError::ConnectionRefused,
+            std::io::ErrorKind::TimedOut => HttpError::ConnectionTimeout,
+            std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
+                HttpError::DestinationIpUnroutable
+            }
+            _ => HttpError::DestinationUnavailable,
+        },
+        Failure::ConnectTimeout => HttpError::ConnectionTimeout,
+        Failure::TooManyConnections => HttpError::ConnectionLimitReached,
+        Failure::Certificate(_) => HttpError::TlsCertificateError,
+        Failure::Tls(_) => HttpError::TlsProtocolError,
+        Failure::Proxy(_) => HttpError::DestinationUnavailable,
+        Failure::AnswerTimeout => HttpError::HttpResponseTimeout,
+        Failure::Ended => HttpError::ConnectionTerminated,
+        Failure::Incomplete => HttpError::HttpResponseIncomplete,
+        Failure::HeadTooLarge => HttpError::HttpResponseHeaderSectionSize(None),
+        Failure::Protocol(_) => HttpError::HttpProtocolError,
+    }
+}

@@ -1,0 +1,210 @@
+//! The requests of one call: what they may take, what was refused, and the end of all of them.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, Method};
+use tokio_util::sync::CancellationToken;
+use wasmtime_wasi_http::Error as HttpError;
+
+use super::super::allowance::{ConnectionPlace, Connections};
+use super::{Direction, has_same_terms, record};
+use crate::config::Limits;
+use crate::egress::Egress;
+use crate::grants::HttpGrant;
+use crate::grants::in_force::CallGrants;
+use crate::grants::target::Target;
+use crate::plugins::imports::allowance::{ConnectionPlace, Connections};
+use crate::plugins::plugin::Digest;
+
+/// Lines about refusals that a caller reads, and hosts that the log names.
+const LINES_MAX: usize = 8;
+
+/// What the requests of one call may take.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::plugins) struct HttpLimits {
+    /// Their number.
+    requests: u64,
+    /// Bytes in both directions.
+    bytes: u64,
+    /// Connections at once.
+    connections: u64,
+}
+
+impl HttpLimits {
+    pub(in crate::plugins) fn of(limits: &Limits) -> Self {
+        Self {
+            requests: limits.http_requests.get() as u64,
+            bytes: limits.http_bytes.bytes(),
+            connections: limits.connections.get() as u64,
+        }
+    }
+}
+
+/// The requests of one call.
+pub(in crate::plugins) struct Requests {
+    pub(super) call: Arc<Call>,
+    pub(super) grants: CallGrants,
+    pub(super) egress: Option<Egress>,
+    pub(super) may_use_credentials: bool,
+}
+
+/// What the requests of one call have in common. It outlives the call where an answer is still read.
+pub(super) struct Call {
+    pub(super) plugin: Arc<str>,
+    pub(super) digest: Digest,
+    limits: HttpLimits,
+    begun: AtomicU64,
+    connections: Connections,
+    sent: AtomicU64,
+    received: AtomicU64,
+    ended: CancellationToken,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    refusals: Vec<String>,
+    places: BTreeSet<String>,
+}
+
+impl Requests {
+    pub(super) fn new(
+        plugin: &Arc<str>,
+        digest: Digest,
+        grants: &CallGrants,
+        egress: Option<Egress>,
+        limits: HttpLimits,
+        connections: Connections,
+        may_use_credentials: bool,
+    ) -> Self {
+        let call = Call {
+            plugin: Arc::clone(plugin),
+            digest,
+            limits,
+            begun: AtomicU64::new(0),
+            connections,
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            ended: CancellationToken::new(),
+            told: Mutex::default(),
+        };
+        Self { call: Arc::new(call), grants: grants.clone(), egress, may_use_credentials }
+    }
+
+    /// What was refused so far, for the caller: a line each.
+    pub(in crate::plugins) fn take_refusals(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.call.told().refusals)
+    }
+}
+
+/// The end of the call is the end of its requests.
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.call.ended.cancel();
+        let requests = self.call.begun.load(Ordering::Relaxed);
+        if requests > 0 {
+            let places: Vec<String> = std::mem::take(&mut self.call.told().places).into_iter().collect();
+            let load = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed);
+            record::allowed(&self.call.plugin, requests, &places, load(&self.call.sent), load(&self.call.received));
+        }
+    }
+}
+
+impl Call {
+    /// Begins a request to a place, if the call may still make one.
+    pub(super) fn begin(self: &Arc<Self>, target: &Target) -> Result<Open, HttpError> {
+        if self.begun.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
+            self.begun.fetch_sub(1, Ordering::Relaxed);
+            self.note(format!("a call may make {} requests and no more: `http_requests`", self.limits.requests));
+            return Err(HttpError::ConnectionLimitReached);
+        }
+        let Some(place) = self.connections.open() else {
+            self.note(format!("a call may have {} connections at once: `connections`", self.limits.connections));
+            return Err(HttpError::ConnectionLimitReached);
+        };
+        let mut told = self.told();
+        if told.places.len() < LINES_MAX {
+            told.places.insert(target.to_string());
+        }
+        drop(told);
+        Ok(Open { _place: place })
+    }
+
+    /// Counts bytes of requests and answers.
+    ///
+    /// # Errors
+    /// They are more than the call may have.
+    pub(super) fn count(&self, bytes: usize, direction: Direction) -> Result<(), HttpError> {
+        let (counted, other) = match direction {
+            Direction::Sent => (&self.sent, &self.received),
+            Direction::Received => (&self.received, &self.sent),
+        };
+        let before = counted.fetch_add(bytes as u64, Ordering::Relaxed);
+        let total = before.saturating_add(bytes as u64).saturating_add(other.load(Ordering::Relaxed));
+        if total <= self.limits.bytes {
+            return Ok(());
+        }
+        let limit = self.limits.bytes;
+        self.note(format!("the requests of a call may send and receive {limit} bytes and no more: `http_bytes`"));
+        Err(match direction {
+            Direction::Sent => HttpError::HttpRequestBodySize(Some(limit)),
+            Direction::Received => HttpError::HttpResponseBodySize(Some(limit)),
+        })
+    }
+
+    /// Keeps a line for the caller.
+    pub(super) fn note(&self, line: String) {
+        let mut told = self.told();
+        if told.refusals.len() < LINES_MAX && !told.refusals.contains(&line) {
+            told.refusals.push(line);
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request under way, which counts as a connection.
+pub(super) struct Open {
+    _place: ConnectionPlace,
+}
+
+/// The end of a request before its time: its grant is withdrawn, or its call is over.
+pub(super) struct Cut(Pin<Box<dyn Future<Output = HttpError> + Send>>);
+
+impl Cut {
+    pub(super) fn new(
+        call: &Arc<Call>,
+        grants: &CallGrants,
+        method: Method,
+        target: Target,
+        entry: Arc<HttpGrant>,
+    ) -> Self {
+        let (call, grants) = (Arc::clone(call), grants.clone());
+        Self(Box::pin(async move {
+            let ended = call.ended.clone();
+            let withdrawn = grants.withdrawn(|now| {
+                let decided = now.decide(&method, &target);
+                decided.is_ok_and(|other| has_same_terms(&entry, other))
+            });
+            tokio::select! {
+                () = ended.cancelled() => HttpError::ConnectionTerminated,
+                () = withdrawn => call.deny(&target, &super::Refusal::Withdrawn),
+            }
+        }))
+    }
+
+    /// Waits for it. It comes once.
+    pub(super) fn cut(&mut self) -> Pin<&mut (dyn Future<Output = HttpError> + Send)> {
+        self.0.as_mut()
+    }
+}
+
+/// The bytes of a head, as HTTP/1.1 writes it, but for its first line.
+pub(super) fn head_bytes(path: &str, headers: &HeaderMap) -> usize {
+    path.len() + headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+}

@@ -1,0 +1,158 @@
+//! Services that misbehave in each phase: the guest has the code for it, and the next request goes well.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tinymcp_tests::peer::{Peer, Script};
+
+use super::{all_of, fetching, get};
+
+fn misbehaving(request: &str) -> Script {
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    match path {
+        "/ends" => Script::Last(Vec::new()),
+        "/half-head" => Script::Last(bytes("HTTP/1.1 200 OK\r\ncontent-le")),
+        "/huge-head" => Script::Last(bytes(&format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(200_000)))),
+        "/many-headers" => Script::Last(bytes(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(500)))),
+        "/truncated" => Script::Last(bytes("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")),
+        "/truncated-chunks" => {
+            Script::Last(bytes("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"))
+        }
+        "/garbage-chunk" => {
+            Script::Last(bytes("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\nhello\r\n0\r\n\r\n"))
+        }
+        "/two-lengths" => Script::Last(bytes("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 5\r\n\r\nhello")),
+        "/no-http" => Script::Last(bytes("SSH-2.0-OpenSSH_9.9\r\n\r\n")),
+        "/switches" => Script::Last(bytes("HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")),
+        "/early-hints" => Script::Answer(bytes(
+            "HTTP/1.1 103 X\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+        )),
+        "/trailers" => Script::Answer(bytes(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-after: done\r\n\r\n",
+        )),
+        "/until-the-end" => Script::Last(bytes("HTTP/1.1 200 OK\r\n\r\nhello")),
+        "/silence" => Script::Stall(Vec::new()),
+        "/drip" => Script::Drip(
+            bytes("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"),
+            bytes("x"),
+            Duration::from_millis(700),
+        ),
+        _ => Script::text("hello"),
+    }
+}
+
+#[tokio::test]
+async fn each_phase_has_its_code() {
+    let peer = Peer::start(misbehaving).await;
+    let (_server, client) = fetching(&all_of(&peer)).await;
+    for (path, expected) in [
+        ("/ends", "ConnectionTerminated"),
+        ("/half-head", "ConnectionTerminated"),
+        ("/huge-head", "HttpResponseHeaderSectionSize"),
+        ("/many-headers", "HttpResponseHeaderSectionSize"),
+        ("/truncated", "HttpResponseIncomplete"),
+        ("/truncated-chunks", "HttpResponseIncomplete"),
+        ("/garbage-chunk", "HttpProtocolError"),
+        ("/two-lengths", "HttpProtocolError"),
+        ("/no-http", "HttpProtocolError"),
+        ("/switches", "HttpProtocolError"),
+    ] {
+        let said = client.failure("fetch_fetch", get(&peer.url(path))).await;
+        assert!(said.contains(expected), "{path}: {said}");
+        assert!(!said.contains("ask the operator"), "{path}: {said}");
+        assert_eq!(client.value("fetch_fetch", get(&peer.url("/"))).await["body"], "hello", "after {path}");
+    }
+    for path in ["/early-hints", "/trailers", "/until-the-end"] {
+        let answer = client.value("fetch_fetch", get(&peer.url(path))).await;
+        assert_eq!(
+            (answer["status"].as_u64(), answer["body"].as_str()),
+            (Some(200), Some("hello")),
+            "{path}: {answer}"
+        );
+        assert_eq!(answer["trailers"].as_array().unwrap().len(), usize::from(path == "/trailers"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_waits_for_as_long_as_it_says() {
+    let peer = Peer::start(misbehaving).await;
+    let (_server, client) = fetching(&all_of(&peer)).await;
+    let within = async |path: &str, first_byte: u32, between_bytes: u32| {
+        let timeouts = json!({ "connect-ms": 5000, "first-byte-ms": first_byte, "between-bytes-ms": between_bytes });
+        client.failure("fetch_fetch_within", json!({ "url": peer.url(path), "timeouts": timeouts })).await
+    };
+    let begun = Instant::now();
+    let said = within("/silence", 200, 10_000).await;
+    assert!(said.contains("HttpResponseTimeout"), "{said}");
+    let said = within("/drip", 10_000, 200).await;
+    assert!(said.contains("ConnectionReadTimeout"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_closed_port_is_told_from_a_refusal() {
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_server, client) =
+        fetching(&format!("http = [\"http://{gone}\", \"http://localhost:{}\"]", gone.port())).await;
+    for url in [format!("http://{gone}/"), format!("http://localhost:{}/", gone.port())] {
+        let said = client.failure("fetch_fetch", get(&url)).await;
+        assert!(said.contains("ConnectionRefused"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_to_its_end_ends_with_its_call() {
+    let peer = Peer::start(|request| match request.contains("/drip") {
+        true => Script::Drip(b"HTTP/1.1 200 OK\r\n\r\nx".to_vec(), b"x".to_vec(), Duration::from_millis(20)),
+        false => Script::text("hello"),
+    })
+    .await;
+    let (_server, client) = fetching(&all_of(&peer)).await;
+    assert_eq!(client.value("fetch_leave", json!({ "url": peer.url("/drip") })).await, 1);
+    tinymcp_tests::until("the end of the connection", async || peer.open() == 0).await;
+}
+
+#[tokio::test]
+async fn slow_services_hold_no_thread() {
+    let peer = Peer::start(misbehaving).await;
+    let table = format!("timeout = \"4s\"\nconcurrency = 250\n{}", all_of(&peer));
+    let (server, client) = fetching(&table).await;
+    client.value("fetch_fetch", get(&peer.url("/"))).await;
+    let threads = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap().trim().to_owned();
+        line.parse::<usize>().unwrap()
+    };
+    let before = threads();
+    let slow = (0..200).map(|_| client.call("fetch_fetch", get(&peer.url("/silence"))));
+    let waiting = futures_of(slow.collect());
+    let others = async {
+        tinymcp_tests::until("200 requests under way", async || peer.open() >= 200).await;
+        let begun = Instant::now();
+        assert_eq!(client.value("fetch_fetch", get(&peer.url("/"))).await["body"], "hello");
+        (begun.elapsed(), threads())
+    };
+    let (outcomes, (took, during)) = tokio::join!(waiting, others);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(during <= before + 8, "{before} threads before, {during} with 200 slow services");
+    assert!(outcomes.iter().all(|text| text.contains("did not finish within")), "{outcomes:?}");
+}
+
+/// The texts of all of these calls, made at once.
+async fn futures_of<F: Future<Output = tinymcp_tests::client::CallOutcome>>(calls: Vec<F>) -> Vec<String> {
+    let mut calls: Vec<_> = calls.into_iter().map(Box::pin).collect();
+    let mut texts = Vec::new();
+    std::future::poll_fn(|context| {
+        calls.retain_mut(|call| match call.as_mut().poll(context) {
+            std::task::Poll::Ready(outcome) => {
+                texts.push(outcome.text);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if calls.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    texts
+}

@@ -1,0 +1,152 @@
+//! TLS and HTTP/2, with an authority of the house, and the operator's proxy.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
+use tinymcp_tests::client::Client;
+use tinymcp_tests::peer::{Peer, Script};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+use super::{configuration, fetching, get, site};
+
+/// A server of HTTP/2 over TLS that says what it was asked for. Gives its port, the certificate of its authority as PEM,
+/// and the number of its connections.
+async fn service() -> (u16, String, Arc<AtomicUsize>) {
+    let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let (authority_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let certificate = names.signed_by(&key, &issuer).unwrap();
+    let mut tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .unwrap();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                counted.fetch_add(1, Ordering::SeqCst);
+                let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                let _ = served.serve_connection(TokioIo::new(stream), service_fn(said)).await;
+            });
+        }
+    });
+    (port, pem, connections)
+}
+
+async fn said(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::from(format!("{:?} {} {}", request.version(), request.method(), request.uri()))))
+}
+
+#[tokio::test]
+async fn http_2_with_an_authority_of_the_house() {
+    let (port, pem, connections) = service().await;
+    let table = format!("http = [\"https://localhost:{port}\"]");
+    let site = site("");
+    std::fs::write(site.path().join("house.pem"), pem).unwrap();
+    let server = site.config(&format!("[egress]\nca_file = \"house.pem\"\n{}", configuration(&table))).start().await;
+    let client = Client::modern(&server);
+    let url = format!("https://localhost:{port}/x?y");
+    let answer = client.value("fetch_fetch", get(&url)).await;
+    assert_eq!(answer["body"], format!("HTTP/2.0 GET https://localhost:{port}/x?y"));
+    let outcomes = client.value("fetch_fetch_all", json!({ "urls": [url, url, url] })).await;
+    assert_eq!(outcomes, json!(["200", "200", "200"]));
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "one connection has room for all");
+    let said = client.failure("fetch_fetch", get(&format!("https://127.0.0.1:{port}/"))).await;
+    assert!(said.contains("HttpRequestDenied"), "{said}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_knows_is_not_taken() {
+    let (port, _, connections) = service().await;
+    let plain = Peer::start(|_| Script::text("hello")).await;
+    let table = format!("http = [\"https://localhost:{port}\", \"https://{}\"]", plain.address);
+    let (server, client) = fetching(&table).await;
+    let said = client.failure("fetch_fetch", get(&format!("https://localhost:{port}/"))).await;
+    assert!(said.contains("TlsCertificateError"), "{said}");
+    server.log.wait_for("the certificate is not trusted").await;
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
+    let said = client.failure("fetch_fetch", get(&format!("https://{}/", plain.address))).await;
+    assert!(said.contains("Tls"), "{said}");
+}
+
+/// A proxy that makes tunnels to one address, whatever it is asked for. Gives its address and what it was sent.
+async fn proxy(target: SocketAddr) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heads: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let remembered = Arc::clone(&heads);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let heads = Arc::clone(&remembered);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                    if client.read_buf(&mut head).await? == 0 {
+                        return Ok(());
+                    }
+                }
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let is_denied = head.contains("denied.example");
+                heads.lock().unwrap().push(head);
+                if is_denied {
+                    return client.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
+                }
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                let mut server = TcpStream::connect(target).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop)
+            });
+        }
+    });
+    (address, heads)
+}
+
+#[tokio::test]
+async fn requests_go_through_the_proxy_and_near_ones_do_not() {
+    let peer = Peer::start(|_| Script::text("hello")).await;
+    let (address, heads) = proxy(peer.address).await;
+    let near = peer.address;
+    let table = format!(
+        "http = [\"http://8.8.8.8:81\", \"http://{near}\", \"http://named.example\", \"http://denied.example\", \"http://{address}\"]"
+    );
+    let egress = format!("[egress]\nproxy = \"http://user:hunter2@{address}\"\nproxy_resolves = true\n");
+    let server = site("").config(&format!("{egress}{}", configuration(&table))).start().await;
+    let client = Client::modern(&server);
+    client.value("fetch_fetch", get(&format!("http://{near}/"))).await;
+    assert_eq!(heads.lock().unwrap().len(), 0, "what is near goes direct");
+    assert_eq!(client.value("fetch_fetch", get("http://8.8.8.8:81/x")).await["body"], "hello");
+    assert_eq!(client.value("fetch_fetch", get("http://named.example/x")).await["body"], "hello");
+    let seen = heads.lock().unwrap().clone();
+    assert!(seen[0].starts_with("CONNECT 8.8.8.8:81 HTTP/1.1\r\n"), "{seen:?}");
+    assert!(seen[1].starts_with("CONNECT named.example:80 HTTP/1.1\r\n"), "{seen:?}");
+    assert!(seen.iter().all(|head| head.to_lowercase().contains("proxy-authorization: basic dxnlcjpodw50zxiy")));
+    assert!(peer.requests().iter().all(|request| !request.contains("proxy-")), "{:?}", peer.requests());
+    let said = client.failure("fetch_fetch", get("http://denied.example/")).await;
+    assert!(said.contains("DestinationUnavailable"), "{said}");
+    server.log.wait_for("makes no tunnel: status 403").await;
+    // The proxy itself is nobody's.
+    client.failure("fetch_fetch", get(&format!("http://{address}/"))).await;
+    assert!(!server.log.text().contains("hunter2"));
+}

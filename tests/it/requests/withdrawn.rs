@@ -1,0 +1,52 @@
+//! Grants that change while a call goes on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tinymcp_tests::peer::{Peer, Script};
+use tinymcp_tests::{DEADLINE, until};
+
+use super::{all_of, configuration, fetching, get};
+
+fn dripping(request: &str) -> Script {
+    match request.contains("/drip") {
+        true => Script::Drip(b"HTTP/1.1 200 OK\r\n\r\nx".to_vec(), b"x".to_vec(), Duration::from_millis(20)),
+        false => Script::text("hello"),
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_is_withdrawn_cuts_what_is_under_way() {
+    let peer = Peer::start(dripping).await;
+    let (server, client) = fetching(&all_of(&peer)).await;
+    client.value("fetch_fetch", get(&peer.url("/"))).await;
+    assert_eq!(peer.open(), 1, "its connection is kept");
+    let download = client.call("fetch_download", json!({ "url": peer.url("/drip") }));
+    let withdraw = async {
+        until("a request under way", async || peer.requests().len() == 2).await;
+        server.site().configure(&configuration(""));
+        Instant::now()
+    };
+    let (called, withdrawn) = tokio::join!(download, withdraw);
+    // Half a second until the file is looked at, and the machine of the tests has others to serve.
+    assert!(withdrawn.elapsed() < Duration::from_secs(4), "{:?}", withdrawn.elapsed());
+    let place = peer.url("");
+    assert!(called.is_error && called.text.contains("HttpRequestDenied after "), "{called:?}");
+    assert!(called.text.ends_with(&format!("no grant for {place}: ask the operator")), "{called:?}");
+    until("the end of all connections", async || peer.open() == 0).await;
+    client.failure("fetch_fetch", get(&peer.url("/"))).await;
+
+    server.site().configure(&configuration(&all_of(&peer)));
+    let again = async || !client.call("fetch_fetch", get(&peer.url("/"))).await.is_error;
+    tokio::time::timeout(DEADLINE, until("a grant that is given again", again)).await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_are_closed_with_their_grant() {
+    let peer = Peer::start(dripping).await;
+    let (server, client) = fetching(&all_of(&peer)).await;
+    client.value("fetch_fetch", get(&peer.url("/"))).await;
+    assert_eq!(peer.open(), 1);
+    server.site().configure(&configuration("http = [\"https://elsewhere.example\"]"));
+    until("the end of the connection that was kept", async || peer.open() == 0).await;
+}
