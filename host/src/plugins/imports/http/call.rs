@@ -9,7 +9,6 @@ use http::{HeaderMap, Method};
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::Error as HttpError;
 
-use super::super::allowance::{ConnectionPlace, Connections};
 use super::{Direction, has_same_terms, record};
 use crate::config::Limits;
 use crate::egress::Egress;
