@@ -12,6 +12,7 @@ use tinymcp_tests::client::Client;
 use tinymcp_tests::command::{CommandOutput, finish, suite_path};
 use tinymcp_tests::guests::{copy_changed, kept_dir, tests_dir};
 use tinymcp_tests::oauth::Kind;
+use tinymcp_tests::peer::{Peer, Script};
 use tinymcp_tests::server::Site;
 use tinymcp_tests::world::World;
 use tinymcp_tests::{BUILDING, until_within};
@@ -102,6 +103,61 @@ fn a_new_crate_imports_from_the_host_with_either() {
     is_polite(&target_dir().join("wasm32-wasip2/release/polite_tool.wasm"));
     cargo(&site, "polite-tool", &["component", "build", "--quiet", "--release"]);
     is_polite(&target_dir().join("wasm32-wasip1/release/polite_tool.wasm"));
+}
+
+/// A crate that begins with a need, built in either way.
+fn needing(site: &Site, name: &str, need: &str) -> [PathBuf; 2] {
+    let made = succeed(site.run(&["new", name, "--with", need]));
+    assert!(made.contains(&format!("tinymcp grant {name}")), "{made}");
+    let file = name.replace('-', "_");
+    cargo(site, name, &["build", "--quiet", "--release", "--target", "wasm32-wasip2"]);
+    cargo(site, name, &["component", "build", "--quiet", "--release"]);
+    ["wasip2", "wasip1"].map(|target| target_dir().join(format!("wasm32-{target}/release/{file}.wasm")))
+}
+
+#[tokio::test]
+async fn a_new_crate_with_http_asks_what_was_granted() {
+    let site = workshop();
+    for file in needing(&site, "asking-tool", "http") {
+        let inspected = succeed(site.run(&["inspect", file.to_str().unwrap()]));
+        assert!(inspected.contains("https://api.example.com"), "{inspected}");
+    }
+    let peer = Peer::start(|request| {
+        if request.starts_with("GET /status HTTP/1.1") { Script::text("fine") } else { Script::with(404, "", "") }
+    })
+    .await;
+    for file in ["src/lib.rs", "wit/world.wit"] {
+        let path = site.plugin_path("asking-tool").join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, text.replace("https://api.example.com", peer.url("").as_str())).unwrap();
+    }
+    succeed(site.run(&["build", "asking-tool"]));
+    let site = site.config(&format!("[plugin.asking_tool]\nhttp = [\"{}\"]\n", peer.url("")));
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.value("asking_tool", json!({ "path": "status" })).await, "fine");
+    assert!(client.failure("asking_tool", json!({ "path": "x" })).await.contains("answers 404"));
+    server.site().configure("");
+    until_within(BUILDING, "no grant", async || {
+        client
+            .try_call("asking_tool", json!({ "path": "status" }))
+            .await
+            .is_ok_and(|it| it.text.contains("ask the operator"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_crate_with_kv_counts() {
+    let site = workshop();
+    let [file, _] = needing(&site, "counting-tool", "kv");
+    site.put("counting-tool.wasm", &fs::read(file).unwrap());
+    let server = site.config("[plugin.counting_tool]\nkv = {}\n").start().await;
+    let client = Client::modern(&server);
+    for times in 1..3 {
+        let said = client.value("counting_tool", json!({ "name": "Ada" })).await;
+        assert_eq!(said, format!("Hello, Ada! That was number {times}."));
+    }
 }
 
 #[test]

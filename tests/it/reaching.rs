@@ -180,7 +180,8 @@ async fn notes_that_nobody_granted_say_so() {
 #[tokio::test]
 async fn a_component_of_starlingmonkey_calls_fetch() {
     let peer = Peer::start(|request| {
-        let text = if request.starts_with("POST /echo HTTP/1.1") { request.split("\r\n\r\n").last().unwrap() } else { "?" };
+        let text =
+            if request.starts_with("POST /echo HTTP/1.1") { request.split("\r\n\r\n").last().unwrap() } else { "?" };
         Script::with(200, "x-kind: echo\r\n", text)
     })
     .await;

@@ -1,5 +1,7 @@
 //! `tinymcp dev`: build everything, serve it, and build again what changes.
 
+pub(super) mod offer;
+
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
+use self::offer::Offers;
 use super::build::artifact::Artifact;
 use super::build::folder::is_output;
 use super::build::options::{BuildOptions, FunctionNames, MissingToolchain};
@@ -48,7 +51,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let setup = load(&invocation)?;
     plugin_loader::require_directory(&setup.config)?;
-    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine);
+    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine, Offers::start(invocation.clone()));
     runtime()?.block_on(async {
         let config = Arc::new(setup.config.clone());
         let all = sources::choose(&config, &[]).map_err(Failure::start)?;

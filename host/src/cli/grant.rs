@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use super::{ConfigArguments, Failure, inspect, logging, output};
 use crate::atomic_file;
 use crate::config::names::snake;
-use crate::config::{Config, Environment, Purpose};
+use crate::config::{Config, Environment, Invocation, Purpose};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -64,10 +64,16 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if !is_wanted(&format!("Write this into {}?", path.display()))? {
         return Err(Failure::failed("nothing was written"));
     }
+    write(&invocation, &plugin.name, &snippet.toml)
+}
+
+/// Writes lines of a plugin's table into the configuration, if it is valid with them.
+pub(super) fn write(invocation: &Invocation, plugin: &str, lines: &str) -> Result<(), Failure> {
+    let path = invocation.path();
     let text = invocation.read().map_err(Failure::start)?.unwrap_or_default();
-    let merged = merge::merge(&text, &plugin.name, &snippet.toml).map_err(Failure::failed)?;
+    let merged = merge::merge(&text, plugin, lines).map_err(Failure::failed)?;
     let environment = Environment::read(invocation.directory());
-    let checked = Config::parse(&merged, &invocation, &environment);
+    let checked = Config::parse(&merged, invocation, &environment);
     checked.map_err(|error| Failure::failed(format!("nothing was written: with these lines, {error}")))?;
     atomic_file::replace_alike(path, merged.as_bytes())
         .map_err(|error| Failure::failed(format!("{} not written: {error}", path.display())))?;
@@ -94,7 +100,7 @@ fn file_of(plugin: &str, config: &Config) -> Result<PathBuf, Failure> {
 }
 
 /// Asks the person at the terminal; anything but a yes is a no.
-fn is_wanted(question: &str) -> Result<bool, Failure> {
+pub(super) fn is_wanted(question: &str) -> Result<bool, Failure> {
     output::note(&format!("{question} [y/N]"));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|error| Failure::failed(format!("no answer: {error}")))?;

@@ -12,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use super::dev::offer::Offers;
 use crate::config::keys::Log;
 use crate::config::names::LogFormat;
 use crate::plugins::sandbox::traps;
@@ -52,8 +53,8 @@ impl LogLevel {
     }
 }
 
-/// Starts the log of a server.
-pub(super) fn start(log: &Log, frames: FrameStyle) -> LogLevel {
+/// Starts the log of a server. `offers` looks for something in it.
+pub(super) fn start(log: &Log, frames: FrameStyle, offers: Option<Offers>) -> LogLevel {
     let (filter, handle) = reload::Layer::new(filter(log, frames));
     let layer = match log.format {
         LogFormat::Json => fmt::layer().json().with_writer(|| Plain::new(LogFormat::Json)).boxed(),
@@ -63,7 +64,7 @@ pub(super) fn start(log: &Log, frames: FrameStyle) -> LogLevel {
         }
     };
     let layer = layer.with_filter(filter_fn(|metadata| !is_echo(metadata.target(), *metadata.level())));
-    tracing_subscriber::registry().with(filter).with(layer).init();
+    tracing_subscriber::registry().with(filter).with(layer).with(offers).init();
     LogLevel { handle, frames }
 }
 

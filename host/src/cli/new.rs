@@ -119,7 +119,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     output::line(&format!("\nbuild it with `tinymcp build {name}`; `tinymcp dev` does it whenever a file changes"));
     if arguments.with.is_some() {
-        output::line(&format!("then `tinymcp grant {name}` says what to write into `tinymcp.toml`, so that it may do what it does"));
+        output::line(&format!(
+            "then `tinymcp grant {name}` says what to write into `tinymcp.toml`, so that it may do what it does"
+        ));
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let overrides = listen_override(arguments.listen);
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let setup = load(&invocation)?;
-    let log = logging::start(&setup.config.log, FrameStyle::Inline);
+    let log = logging::start(&setup.config.log, FrameStyle::Inline, None);
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let server = Server::start(invocation, setup, log).await?;

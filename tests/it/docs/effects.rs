@@ -1,13 +1,19 @@
 //! Effects of the guide's plugins on their clients, but for questions.
 
+use std::fs;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
 use tinymcp_tests::oauth::Kind;
+use tinymcp_tests::peer::{Peer, Script};
+use tinymcp_tests::server::Site;
 use tinymcp_tests::until;
 use tinymcp_tests::world::{World, local};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::guide::Guide;
 use super::{serve, site};
 
 async fn messages(client: &Client, method: &str, params: Value) -> Vec<Value> {
@@ -167,4 +173,76 @@ async fn a_table_is_kept() {
     }
     let refused = client.failure("sieve_is_prime", json!({ "number": 1_000_000 })).await;
     assert!(refused.contains("ends at 999999"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_page_is_asked_for_its_status() {
+    let peer =
+        Peer::start(|request| Script::with(if request.starts_with("HEAD /v1/a ") { 204 } else { 500 }, "", "")).await;
+    let site = site(&["status"]);
+    let entry = format!("{{ to = \"http://{}/v1/\", methods = [\"HEAD\"] }}", peer.address);
+    site.configure(&format!("[plugin.status]\nhttp = [{entry}]\n"));
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.value("status", json!({ "url": peer.url("/v1/a") })).await, 204);
+    let refused = client.failure("status", json!({ "url": peer.url("/v2/a") })).await;
+    assert!(refused.contains("cannot be asked") && refused.contains("ask the operator"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_length_of_a_page_is_told_in_javascript() {
+    let (module, world) = Guide::read().fetching;
+    let peer = Peer::start(|_| Script::text("twelve bytes")).await;
+    let site = Site::new().config(&format!("[plugin.length]\nhttp = [\"http://{}\"]\n", peer.address));
+    fs::create_dir_all(site.plugin_path("length/wit")).unwrap();
+    fs::write(site.plugin_path("length/plugin.js"), module).unwrap();
+    fs::write(site.plugin_path("length/wit/world.wit"), world).unwrap();
+    let built = site.run(&["build", "length"]);
+    assert_eq!(built.code, 0, "{built:#?}");
+    let server = site.start().await;
+    assert_eq!(Client::modern(&server).value("length", json!({ "url": peer.url("/") })).await, 12);
+}
+
+#[tokio::test]
+async fn visits_are_counted() {
+    let server = serve(&["visits"]).await;
+    let client = Client::modern(&server);
+    for visits in 1..4 {
+        assert_eq!(client.value("visits_visit", json!({})).await, visits);
+    }
+}
+
+#[tokio::test]
+async fn a_journal_is_kept_in_a_folder() {
+    let site = site(&["journal"]);
+    fs::create_dir(site.path().join("journal")).unwrap();
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.value("journal_write", json!({ "line": "one" })).await, 1);
+    assert_eq!(client.value("journal_write", json!({ "line": "two\nlines" })).await, 2);
+    let kept = fs::read_to_string(server.site().path().join("journal/lines.txt")).unwrap();
+    assert_eq!(kept, "one\ntwo lines\n");
+}
+
+#[tokio::test]
+async fn a_server_is_asked_through_a_socket() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let redis = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 6];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, b"PING\r\n");
+        stream.write_all(b"+PONG\r\n").await.unwrap();
+    });
+    let site = site(&["ping"]);
+    site.configure(&format!("[plugin.ping]\ntcp = [\"{redis}\"]\n"));
+    let server = site.start().await;
+    assert_eq!(Client::modern(&server).value("ping", json!({ "address": redis.to_string() })).await, "PONG");
+}
+
+#[tokio::test]
+async fn the_environment_is_what_is_granted() {
+    let server = serve(&["zone"]).await;
+    assert_eq!(Client::modern(&server).value("zone", json!({})).await, "Europe/Helsinki");
 }

@@ -30,7 +30,12 @@ pub(super) struct Guide {
     pub(super) settings: Vec<String>,
     /// `add-wit.py`
     pub(super) script: String,
+    /// The module of JavaScript that sends a request, and its world.
+    pub(super) fetching: (String, String),
 }
+
+/// The section with the module of JavaScript that sends a request. Its world has the export that the prose before it names.
+const FETCHING: &str = "Requests from JavaScript";
 
 impl Guide {
     /// Reads the guide.
@@ -74,6 +79,12 @@ impl Guide {
             return if is_there { Ok(()) } else { Err(format!("there is no guest `{guest}`")) };
         }
         match language {
+            "js" if reader.section == FETCHING => {
+                let named = reader.prose.split('`').nth(1).unwrap_or_default();
+                let world =
+                    format!("package local:length;\nworld length {{\n    /// The length of a page.\n    {named}\n}}\n");
+                self.fetching = (listing, world);
+            }
             "sh" => {}
             "toml" => self.settings.push(listing),
             "python" if listing.starts_with("# add-wit.py") => self.script = listing,
@@ -116,6 +127,7 @@ impl Reader {
         if let Some(section) = heading {
             self.require_whole()?;
             section.clone_into(&mut self.section);
+            self.prose.clear();
         }
         if let Some(marker) = line.strip_prefix("<!-- crate: ").and_then(|rest| rest.strip_suffix(" -->")) {
             self.require_whole()?;

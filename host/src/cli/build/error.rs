@@ -101,10 +101,9 @@ impl fmt::Display for MissingExport {
                 f,
                 "`{name}`{place} is async, and the world's `{function}` is not: nothing waits for its promise; write `async func` there, or make it a plain function"
             ),
-            Mismatch::NotAsync => write!(
-                f,
-                "`{name}`{place} is not async, and the world's `{function}` is: write `async` before it"
-            ),
+            Mismatch::NotAsync => {
+                write!(f, "`{name}`{place} is not async, and the world's `{function}` is: write `async` before it")
+            }
             Mismatch::Generator => write!(f, "`{name}`{place} is a generator: make it a plain function"),
             Mismatch::NotFunction => write!(f, "`{name}`{place} is no function, and the world's `{function}` is one"),
         }

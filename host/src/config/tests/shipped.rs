@@ -17,8 +17,7 @@ fn with_examples() -> String {
 }
 
 /// The plugins that the file names beyond the defaults, to keep them out of sight.
-const NOT_FOR_PEOPLE: &str =
-    "[plugin]\neverything.enabled = false\nweather_py.enabled = false\nweather_js.enabled = false\n";
+const NOT_FOR_PEOPLE: &str = "[plugin]\neverything.enabled = false\ntickets.enabled = false\nweather_py.enabled = false\nweather_js.enabled = false\n";
 
 #[test]
 fn the_shipped_file_holds_the_defaults() {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::guest::Guest;
-use crate::grants::{Grants, KvGrant, KvOwner};
+use crate::grants::needs::Need;
+use crate::grants::{Grants, KvGrant, KvOwner, snippet};
 use crate::kv::{Delta, Expected, KvError, Operation, Outcome, Owner, Person, Space, Value};
 use crate::log_limiter::LogLimiter;
 use crate::plugins::wit::kv::{self, Error, Page, Swap, Usage};
@@ -53,7 +54,10 @@ impl Guest {
         if grant.is_none() {
             self.refused("kv");
             let plugin = &*self.plugin;
-            REFUSED.log(|| tracing::warn!(plugin, "plugin `{plugin}` wants to keep state, and has no grant: `kv = {{}}` in `[plugin.{plugin}]` would be one"));
+            REFUSED.log(|| {
+                let to_grant = snippet::of_needs(plugin, [&Need::Kv]).toml;
+                tracing::warn!(plugin, to_grant, "plugin `{plugin}` wants to keep state, and has no grant: `kv = {{}}` in `[plugin.{plugin}]` would be one");
+            });
         }
         grant
     }

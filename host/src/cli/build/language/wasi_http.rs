@@ -140,16 +140,16 @@ impl Drop for Drafts {
 /// Tells whether a source file of the plugin's own uses something.
 fn uses(directory: &Path, extensions: &[&str], is_user: impl Fn(&str) -> bool) -> Result<bool, BuildError> {
     let files = incremental::files(directory).map_err(BuildError::io(directory))?;
-    let mut sources = files.iter().filter(|file| file.extension().is_some_and(|it| extensions.iter().any(|of| it == *of)));
+    let mut sources =
+        files.iter().filter(|file| file.extension().is_some_and(|it| extensions.iter().any(|of| it == *of)));
     Ok(sources.any(|file| fs::read_to_string(file).is_ok_and(|text| is_user(&text))))
 }
 
 /// Tells whether a word stands in a text, and not only as a part of another one.
 fn names(text: &str, word: &str) -> bool {
     let continues = |char: char| char.is_alphanumeric() || char == '_' || char == '$';
-    text.match_indices(word).any(|(start, _)| {
-        !text[..start].ends_with(continues) && !text[start + word.len()..].starts_with(continues)
-    })
+    text.match_indices(word)
+        .any(|(start, _)| !text[..start].ends_with(continues) && !text[start + word.len()..].starts_with(continues))
 }
 
 /// A copy of the WIT whose world imports `wasi:http`; none if the author's text has that package, or no single world.
@@ -254,7 +254,9 @@ mod tests {
             let wit = Wit::read(&folder.directory).unwrap_or_else(|error| panic!("{error}")).unwrap();
             assert!(Python::prepare(&folder, &wit, dir.path()).unwrap().is_none(), "{files:?}");
         }
-        for (text, is_named) in [("prefetch(x)", false), ("await fetch(u)", true), ("globalThis.fetch", true), ("", false)] {
+        for (text, is_named) in
+            [("prefetch(x)", false), ("await fetch(u)", true), ("globalThis.fetch", true), ("", false)]
+        {
             assert_eq!(names(text, "fetch"), is_named, "{text}");
         }
     }

@@ -92,9 +92,8 @@ fn expected_exports(wit: &Wit) -> Vec<ExpectedExport> {
             WorldItem::Interface { id, .. } => {
                 let (called, objects) = interface_names(&wit.resolve, key);
                 let functions = wit.resolve.interfaces[*id].functions.values();
-                let is_free = |it: &&Function| {
-                    matches!(it.kind, FunctionKind::Freestanding | FunctionKind::AsyncFreestanding)
-                };
+                let is_free =
+                    |it: &&Function| matches!(it.kind, FunctionKind::Freestanding | FunctionKind::AsyncFreestanding);
                 expected.extend(functions.filter(is_free).map(|function| ExpectedExport {
                     function: format!("{called}.{}", function.name),
                     name: camel(&function.name),
