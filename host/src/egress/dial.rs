@@ -105,11 +105,14 @@ pub(super) async fn connect(places: &[SocketAddr]) -> Result<TcpStream, Failure>
         let next = waiting.next();
         let is_last = next.is_none();
         tried.extend(next.map(TcpStream::connect));
+        if tried.is_empty() {
+            return Err(Failure::Unreachable(last));
+        }
         let head_start =
             async { if is_last { std::future::pending().await } else { tokio::time::sleep(HEAD_START).await } };
         tokio::select! {
             biased;
-            outcome = tried.next(), if !tried.is_empty() => match outcome {
+            outcome = tried.next() => match outcome {
                 Some(Ok(stream)) => {
                     // Small requests are not held back; without it they are late, and nothing else.
                     let _ = stream.set_nodelay(true);
@@ -119,9 +122,6 @@ pub(super) async fn connect(places: &[SocketAddr]) -> Result<TcpStream, Failure>
                 None => {}
             },
             () = head_start => {}
-        }
-        if is_last && tried.is_empty() {
-            return Err(Failure::Unreachable(last));
         }
     }
 }

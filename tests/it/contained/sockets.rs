@@ -126,7 +126,7 @@ async fn a_grant_is_for_one_host_and_one_port() {
     let (_server, client) = granted(&[format!("localhost:{port}")], "").await;
 
     // By its name, and by the address that the look-up of the same call gave.
-    client.value("sockets_connect", json!({ "host": "localhost", "port": port })).await;
+    client.value("sockets_connect_to", json!({ "host": "localhost", "port": port })).await;
     let after = json!({ "name": "localhost", "address": granted_peer.to_string() });
     assert_eq!(client.value("sockets_dial_after", after).await, granted_peer.to_string());
 
@@ -156,7 +156,7 @@ async fn a_grant_is_for_one_host_and_one_port() {
         let said = client.failure("sockets_dial_after", arguments).await;
         assert!(said.contains(DENIED), "{address}: {said}");
     }
-    client.failure("sockets_connect", json!({ "host": "localhost", "port": other_peer.port() })).await;
+    client.failure("sockets_connect_to", json!({ "host": "localhost", "port": other_peer.port() })).await;
     assert!(others.try_recv().is_err(), "a guest has reached a port that nobody granted");
     assert_eq!(events.try_iter().count(), 4, "two connections with their ends");
 }
@@ -180,7 +180,7 @@ async fn the_caller_reads_what_to_ask_for_and_the_operator_why() {
     let (server, client) = granted(&["granted.invalid:1".to_owned()], "").await;
     let said = client.failure("sockets_dial", json!({ "address": "127.0.0.1:6379" })).await;
     assert!(said.contains("no grant for tcp://127.0.0.1:6379: ask the operator"), "{said}");
-    let said = client.failure("sockets_connect", json!({ "host": "db.example.com", "port": 5432 })).await;
+    let said = client.failure("sockets_connect_to", json!({ "host": "db.example.com", "port": 5432 })).await;
     assert!(said.contains("no grant for tcp://db.example.com: ask the operator"), "{said}");
     assert!(!said.contains("tcp = "), "a snippet is for the operator alone: {said}");
     server.log.wait_for("no entry of `tcp` has this name").await;
@@ -194,7 +194,7 @@ async fn nobody_is_led_to_this_server() {
     let server = site.config(&table(&entries, "")).start().await;
     let client = Client::modern(&server);
     for host in ["localhost", "127.0.0.1", "::1"] {
-        client.failure("sockets_connect", json!({ "host": host, "port": port })).await;
+        client.failure("sockets_connect_to", json!({ "host": host, "port": port })).await;
     }
     server.log.wait_for("it leads to this server itself").await;
 }
@@ -206,7 +206,7 @@ async fn nobody_listens_and_nothing_goes_by_datagram() {
     let to = receiver.local_addr().unwrap();
     let (_server, client) = granted(&[format!("127.0.0.1:{}", to.port())], "").await;
     for address in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0", "127.0.0.1:8099"] {
-        client.failure("sockets_listen", json!({ "address": address })).await;
+        client.failure("sockets_listen_at", json!({ "address": address })).await;
     }
     client.failure("sockets_send_datagram", json!({ "address": to.to_string() })).await;
     assert!(receiver.recv(&mut [0; 16]).is_err(), "a datagram has arrived");
@@ -258,7 +258,7 @@ async fn a_peer_that_takes_nothing_holds_its_own_caller_alone() {
     // Others go on meanwhile.
     let arguments = json!({ "host": "127.0.0.1", "port": silent.port() });
     for _ in 0..10 {
-        client.value("sockets_connect", arguments.clone()).await;
+        client.value("sockets_connect_to", arguments.clone()).await;
     }
     for poured in pouring {
         let said = poured.await.unwrap();

@@ -285,7 +285,6 @@ fn warnings_are_no_problems() {
     ];
     let warnings = load(text, &variables).unwrap().warnings;
     let expected = [
-        "tinymcp.toml:2: plugin.my_tool.http: is not served by this release: it has no effect",
         "tinymcp.toml:3: plugin.my_tool.secrets.KEY: variable `KEY` is not set; set it in the environment or in `.env`, or write `${KEY:-default}`",
         "tinymcp.toml:5: plugin.my_tool.scopes: has no effect with provider `none`: callers are unknown",
         "TINYMCP_LIMIT_TIMEOUT: unknown variable, ignored; did you mean `TINYMCP_LIMITS_TIMEOUT`?",

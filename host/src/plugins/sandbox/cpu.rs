@@ -113,13 +113,18 @@ mod tests {
 
     #[test]
     fn the_nearer_the_end_the_sooner_a_guest_is_looked_at() {
-        let meter = Meter::new(Duration::from_millis(20));
-        meter.restart();
-        assert_eq!(meter.ticks(5).unwrap(), 5);
-        compute(Duration::from_millis(15));
-        assert!((1..=3).contains(&meter.ticks(5).unwrap()));
-        compute(Duration::from_millis(6));
-        assert!(meter.ticks(5).is_err());
+        // What a busy machine takes from this thread counts as its own, so the near end is not always met.
+        let meter = Meter::new(Duration::from_millis(200));
+        let is_met = (0..20).any(|_| {
+            meter.restart();
+            assert_eq!(meter.ticks(5).unwrap(), 5);
+            compute(Duration::from_millis(195));
+            let near = meter.ticks(5);
+            compute(Duration::from_millis(6));
+            assert!(meter.ticks(5).is_err());
+            near.is_ok_and(|ticks| (1..=3).contains(&ticks))
+        });
+        assert!(is_met);
         meter.restart();
         assert_eq!(meter.ticks(2).unwrap(), 2);
     }

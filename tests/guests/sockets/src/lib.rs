@@ -28,7 +28,7 @@ impl Guest for Sockets {
         Ok((name, 0).to_socket_addrs().map_err(text)?.map(|address| address.ip().to_string()).collect())
     }
 
-    fn connect(host: String, port: u16) -> Result<String, String> {
+    fn connect_to(host: String, port: u16) -> Result<String, String> {
         peer(&TcpStream::connect((host, port)).map_err(text)?)
     }
 
@@ -45,7 +45,7 @@ impl Guest for Sockets {
         Self::dial(address)
     }
 
-    fn listen(address: String) -> Result<String, String> {
+    fn listen_at(address: String) -> Result<String, String> {
         let listener = TcpListener::bind(address).map_err(text)?;
         Ok(listener.local_addr().map_err(text)?.to_string())
     }
