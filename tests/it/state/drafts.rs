@@ -130,9 +130,9 @@ const OLDER: &str = r#"(component
             (local.get $at)))
     (core instance $memory (instantiate $memory))
     (core func $open (canon lower (func $store "open")
-        (memory $memory "memory") (realloc (func $memory "realloc"))))
+        (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (core func $get-many (canon lower (func $batch "get-many")
-        (memory $memory "memory") (realloc (func $memory "realloc"))))
+        (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
     (core module $main
         (import "memory" "memory" (memory 1))
         (import "host" "open" (func $open (param i32 i32 i32)))
