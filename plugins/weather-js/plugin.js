@@ -41,5 +41,9 @@ async function ask(service, latitude, longitude) {
     throw `the weather service cannot be asked: ${error.message}`;
   }
   if (!response.ok) throw `the weather service answers ${response.status}: try again later`;
-  return response.json();
+  try {
+    return await response.json();
+  } catch (error) {
+    throw `the weather service does not answer as it did: ${error.message}`;
+  }
 }

@@ -54,6 +54,7 @@ impl Need {
 }
 
 /// The part of a crate that depends on what it is for.
+#[derive(Clone, Copy)]
 struct Start {
     lib: &'static str,
     world: &'static str,

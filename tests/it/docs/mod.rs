@@ -58,8 +58,11 @@ fn settings_of_the_guide_are_known() {
     for listed in &guide.crates {
         site.put(&format!("{}.wasm", listed.name), b"");
     }
+    fs::create_dir(site.path().join("journal")).unwrap();
     let finished = site.run(&["check"]);
-    assert!(finished.code == 0 && finished.stderr.is_empty(), "{finished:#?}");
+    // Of some of them `check` says what comes with them.
+    let mut said = finished.stderr.lines().filter(|line| !line.contains("can replace its file inherits"));
+    assert!(finished.code == 0 && said.next().is_none(), "{finished:#?}");
     assert!(finished.stdout.contains("fahrenheit"), "settings are shown: {}", finished.stdout);
 }
 
