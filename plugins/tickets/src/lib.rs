@@ -9,8 +9,8 @@
 
 use std::fmt::Display;
 
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tinymcp::plugin::settings;
 use wstd::http::{Body, Client, Request, StatusCode};
 
@@ -76,7 +76,9 @@ fn send<T: DeserializeOwned>(request: Result<Request<Body>, impl Display>) -> Re
         let response = response.map_err(|error| format!("the ticket service cannot be asked: {error}"))?;
         match response.status() {
             status if status.is_success() => {}
-            StatusCode::NOT_FOUND => return Err("there is no such ticket: list the tickets to see which there are".into()),
+            StatusCode::NOT_FOUND => {
+                return Err("there is no such ticket: list the tickets to see which there are".into());
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 return Err("the ticket service refuses the token of this server: tell the operator".into());
             }
