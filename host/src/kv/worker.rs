@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::fault::Fault;
 use super::open::Database;
-use super::operations::Fault;
 use super::request::{Answer, KvError, Request};
 use crate::log_limiter::LogLimiter;
 
