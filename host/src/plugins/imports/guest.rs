@@ -10,7 +10,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use super::http::{HttpLimits, Requests};
+use super::http::call::{HttpLimits, Requests};
 use super::progress::throttle::Throttle;
 use super::stdio::Prints;
 use crate::config::Limits;
