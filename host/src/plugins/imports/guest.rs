@@ -17,7 +17,7 @@ use crate::config::Limits;
 use crate::grants::in_force::CallGrants;
 use crate::plugins::announcements::Announcements;
 use crate::plugins::conversation::Conversation;
-use crate::plugins::plugin::Digest;
+use crate::plugins::digest::Digest;
 use crate::plugins::sandbox::limiter::Limiter;
 use crate::plugins::services::Services;
 

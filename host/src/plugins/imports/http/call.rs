@@ -19,7 +19,7 @@ use crate::grants::decide::Denial;
 use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
 use crate::grants::{HttpGrant, outward, snippet};
-use crate::plugins::plugin::Digest;
+use crate::plugins::digest::Digest;
 
 /// Lines about refusals that a caller reads, and hosts that the log names.
 const LINES_MAX: usize = 8;
