@@ -11,7 +11,7 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::allowance::Allowance;
-use super::http::{HttpLimits, Requests};
+use super::http::call::{HttpLimits, Requests};
 use super::progress::throttle::Throttle;
 use super::sockets::Sockets;
 use super::stdio::Prints;
@@ -20,7 +20,7 @@ use crate::grants;
 use crate::grants::in_force::CallGrants;
 use crate::plugins::announcements::Announcements;
 use crate::plugins::conversation::Conversation;
-use crate::plugins::plugin::Digest;
+use crate::plugins::digest::Digest;
 use crate::plugins::sandbox::limiter::Limiter;
 use crate::plugins::services::Services;
 
