@@ -13,7 +13,7 @@ use wasmtime_wasi_http::WasiHttpCtx;
 use super::allowance::Allowance;
 use super::http::call::{HttpLimits, Requests};
 use super::progress::throttle::Throttle;
-use super::sockets::Sockets;
+use super::sockets::call::Sockets;
 use super::stdio::Prints;
 use crate::config::Limits;
 use crate::grants;
