@@ -7,6 +7,7 @@ mod many;
 mod peers;
 mod reload;
 mod replace;
+mod requests;
 mod rounds;
 mod start;
 mod warm;
@@ -33,6 +34,8 @@ pub(crate) enum Row {
     Latency,
     /// The cost of a fresh instance, added to a call
     Instance,
+    /// The cost of a granted request, beside hyper's own client
+    Requests,
     /// The gain of kept instances for plugins in Python and JavaScript
     Warm,
     /// From a file put in place to the client that hears of it
@@ -47,12 +50,13 @@ pub(crate) enum Row {
 
 impl Row {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Calls,
         Self::Peers,
         Self::Legacy,
         Self::Latency,
         Self::Instance,
+        Self::Requests,
         Self::Warm,
         Self::Reload,
         Self::Replace,
@@ -72,6 +76,9 @@ impl Row {
             Self::Legacy => "the same, protocol 2025-11-25, each connection in a session of its own",
             Self::Latency => "one call of `add` after the other, 1 connection, protocol 2026-07-28",
             Self::Instance => "a call of `add` within the process, and the same codec work without a guest",
+            Self::Requests => {
+                "a plugin that asks a service on loopback, within the process, and hyper's client that does"
+            }
             Self::Warm => "a call within the process, in a fresh instance and in one that is kept warm",
             Self::Reload => "a new `hello`, compiled: from its rename to `list_changed` at a client that listens",
             Self::Replace => "`add` replaced 1,000 times while 8 connections call it",
@@ -89,6 +96,7 @@ impl Row {
             Self::Legacy => calls::legacy(workshop, plan).await,
             Self::Latency => calls::latencies(workshop, plan).await,
             Self::Instance => instance::measure(workshop, plan).await,
+            Self::Requests => requests::measure(plan).await,
             Self::Warm => warm::measure(workshop, plan).await,
             Self::Reload => reload::measure(workshop, plan).await,
             Self::Replace => replace::measure(workshop).await,
