@@ -17,6 +17,7 @@ use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
 use crate::plugins::imports::allowance::{ConnectionPlace, Connections};
 use crate::plugins::plugin::Digest;
+use crate::principal::Principal;
 
 /// Lines about refusals that a caller reads, and hosts that the log names.
 const LINES_MAX: usize = 8;
@@ -47,7 +48,8 @@ pub(in crate::plugins) struct Requests {
     pub(super) call: Arc<Call>,
     pub(super) grants: CallGrants,
     pub(super) egress: Option<Egress>,
-    pub(super) may_use_credentials: bool,
+    /// Whoever calls; none while lists are made.
+    pub(super) caller: Option<Arc<Principal>>,
 }
 
 /// What the requests of one call have in common. It outlives the call where an answer is still read.
@@ -77,7 +79,7 @@ impl Requests {
         egress: Option<Egress>,
         limits: HttpLimits,
         connections: Connections,
-        may_use_credentials: bool,
+        caller: Option<Arc<Principal>>,
     ) -> Self {
         let call = Call {
             plugin: Arc::clone(plugin),
@@ -90,7 +92,7 @@ impl Requests {
             ended: CancellationToken::new(),
             told: Mutex::default(),
         };
-        Self { call: Arc::new(call), grants: grants.clone(), egress, may_use_credentials }
+        Self { call: Arc::new(call), grants: grants.clone(), egress, caller }
     }
 
     /// What was refused so far, for the caller: a line each.
