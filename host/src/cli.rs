@@ -14,6 +14,7 @@ mod list;
 mod logging;
 mod login;
 mod new;
+mod offers;
 mod output;
 mod passing;
 mod plugin_loader;

@@ -156,7 +156,11 @@ impl Config {
             return Err(ConfigError::Problems(listed(reader.problems)));
         }
         let provider_urls = provider.as_ref().map(|provider| provider.urls_to_compare(&config.server.base_url));
-        let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string() };
+        let way_out = egress.proxy.as_ref().map(|_| match config.egress.proxy_resolves {
+            true => "it looks their names up (`egress.proxy_resolves`), and what these resolve to is its matter",
+            false => "their names are looked up here, and it is asked for addresses that were checked",
+        });
+        let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string(), way_out };
         let warnings = listed(reader.warnings);
         let value_files = environment.files_read();
         Ok(Setup {

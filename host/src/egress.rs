@@ -20,25 +20,35 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Response;
+use http::request::Parts;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use self::dial::{Stream, Trust};
-pub use self::exchange::{Order, Received, SentBody};
+use self::exchange::Connections;
+pub use self::exchange::{Order, Received};
 pub use self::failure::Failure;
 use self::pool::Pool;
+pub use self::pool::SentBody;
 pub use self::proxy::{Direct, Proxy};
 use self::resolver::Resolve;
-use crate::grants::address::{AddressRefusal, Reach, Surroundings};
+use crate::grants::address::{AddressRefusal, Reach, Surroundings, Way};
 use crate::grants::host::Host;
+use crate::grants::rule::Rule;
+use crate::grants::scheme::Scheme;
+use crate::grants::target::Target;
 
 /// Time for one look-up. The system's resolver gives up after about as long, and asks again.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that are open at once, over all plugins: descriptors are the server's, too.
 const CONNECTIONS_MAX: usize = 1024;
+
+/// Addresses of one name that a proxy is asked for: it may have one family alone.
+const PROXY_ATTEMPTS: usize = 4;
 
 /// The addresses of `localhost` and of names below it, which nobody is asked for (RFC 6761 §6.3).
 const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -64,11 +74,7 @@ struct Shared {
     surroundings: Surroundings,
     proxy: Option<Proxy>,
     trust: Trust,
-    pool: Arc<Pool>,
-    /// A place for each connection that is open.
-    open: Arc<Semaphore>,
-    /// The threads of the server: guests compute on others, which have no time for connections.
-    handle: Option<Handle>,
+    connections: Connections,
     /// Time for one look-up.
     look_up_timeout: Duration,
 }
@@ -82,9 +88,11 @@ impl Egress {
             surroundings,
             proxy,
             trust: Trust::new(authorities),
-            pool: Arc::default(),
-            open: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            handle: Handle::try_current().ok(),
+            connections: Connections {
+                pool: Arc::new(Pool::default()),
+                open: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+                handle: Handle::try_current().ok(),
+            },
             look_up_timeout: LOOK_UP_TIMEOUT,
         }))
     }
@@ -131,9 +139,9 @@ impl Egress {
     /// Takes a place among the connections of this server, for a socket, unless all are taken. A connection that is kept
     /// for nobody gives way.
     pub fn place_now(&self) -> Option<OwnedSemaphorePermit> {
-        let place = || Arc::clone(&self.0.open).try_acquire_owned().ok();
+        let place = || Arc::clone(&self.0.connections.open).try_acquire_owned().ok();
         place().or_else(|| {
-            self.0.pool.drop_oldest();
+            self.0.connections.pool.drop_oldest();
             place()
         })
     }
@@ -158,6 +166,52 @@ impl Egress {
         }
     }
 
+    /// Sends a granted request: `parts` has its method and headers, `path` its path and query as they are sent. The
+    /// answer's head is waited for; redirects are answers.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn send(
+        &self,
+        order: &Order,
+        parts: Parts,
+        path: &str,
+        body: SentBody,
+    ) -> Result<Response<Received>, Failure> {
+        let dial = async {
+            let stream = self.reach(&order.target, &order.entry.rule).await?;
+            match order.target.scheme() {
+                Scheme::Http => Ok((stream, false)),
+                Scheme::Https => self.0.trust.secure(stream, order.target.host(), true).await,
+            }
+        };
+        self.0.connections.send(order, parts, path, body, dial).await
+    }
+
+    /// A connection to a target's host, or a tunnel to it. All that may be dialled is looked up here.
+    async fn reach(&self, target: &Target, rule: &Rule) -> Result<Stream, Failure> {
+        let (host, port, reach) = (target.host(), target.port(), rule.reach());
+        let proxy = self.0.proxy.as_ref().filter(|proxy| !proxy.direct.contains(host));
+        let resolves = proxy.is_some_and(|proxy| proxy.resolves);
+        let way = Way::of(rule.is_near(), host, proxy.is_some(), resolves);
+        let Some(proxy) = proxy.filter(|_| way != Way::Direct) else {
+            let places = self.look_up(host, port, reach).await?;
+            return Ok(Box::new(dial::connect(&places).await?));
+        };
+        if way == Way::ProxyToName {
+            self.expect_foreign(host, port)?;
+            return self.tunnel(proxy, &dial::authority(host, port)).await;
+        }
+        let mut failure = Failure::Proxy("there is no address to ask for".to_owned());
+        for place in self.look_up(host, port, reach).await?.into_iter().take(PROXY_ATTEMPTS) {
+            match self.tunnel(proxy, &dial::of_address(place.ip(), port)).await {
+                Ok(stream) => return Ok(stream),
+                Err(reason) => failure = reason,
+            }
+        }
+        Err(failure)
+    }
+
     /// A tunnel through the proxy to a place, `host:port`. The proxy's own address is the operator's affair.
     async fn tunnel(&self, proxy: &Proxy, place: &str) -> Result<Stream, Failure> {
         let failed = |reason: &str| Failure::Proxy(reason.to_owned());
@@ -178,14 +232,6 @@ impl Egress {
         };
         let places: Vec<SocketAddr> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
         dial::connect(&places).await
-    }
-
-    fn handle(&self) -> Handle {
-        self.0.handle.clone().unwrap_or_else(Handle::current)
-    }
-
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.handle().spawn(work);
     }
 }
 

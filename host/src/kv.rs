@@ -5,11 +5,14 @@
 //! loop keeps no login waiting. The file is made when something is first kept. It knows nothing of WebAssembly, of grants
 //! or of the protocol (`docs/grants.md`, State).
 //!
+//! - `limits`: lengths and numbers. `fault`: why an operation is not done.
 //! - `request`: what is asked for, as data, which also travels through the control socket. `pace`: how fast a space is
 //!   written.
 //! - `open`: the file and its lock. `seal`: what is sealed in it. `spaces`, `rows`: what is stored. `operations`: what is
 //!   done with the rows of one space. `worker`: the thread.
 
+mod fault;
+mod limits;
 mod open;
 mod operations;
 mod pace;
@@ -30,6 +33,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::limits::{ENTRY_BYTES, MAX_BATCH_BYTES, MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES, PAGE};
 pub use self::open::OpenError;
 use self::open::Place;
 use self::pace::Pace;
@@ -39,24 +43,6 @@ pub use self::request::{
 use self::worker::Worker;
 use crate::log_limiter::LogLimiter;
 use crate::state::StateDir;
-
-/// Bytes that a name may have.
-pub const MAX_NAME_BYTES: usize = 512;
-
-/// Bytes that a value may have, whatever the quota.
-pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
-
-/// Bytes that one entry counts against the quota beside its name and value: about what it takes in the file.
-pub const ENTRY_BYTES: u64 = 64;
-
-/// Names of one page of a list.
-pub const PAGE: usize = 500;
-
-/// Entries of one operation on many.
-pub const MAX_ENTRIES: usize = 1000;
-
-/// Bytes of the values of one operation on many.
-pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Something that has the state of plugins.
 #[async_trait]

@@ -10,6 +10,7 @@
 pub mod announcements;
 pub mod catalog;
 pub mod conversation;
+mod digest;
 pub mod error;
 pub mod imports;
 pub mod loading;

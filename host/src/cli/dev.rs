@@ -1,6 +1,6 @@
 //! `tinymcp dev`: build everything, serve it, and build again what changes.
 
-pub(super) mod offer;
+mod offer;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +10,6 @@ use std::time::Duration;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use self::offer::Offers;
 use super::build::artifact::Artifact;
 use super::build::folder::is_output;
 use super::build::options::{BuildOptions, FunctionNames, MissingToolchain};
@@ -51,7 +50,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let setup = load(&invocation)?;
     plugin_loader::require_directory(&setup.config)?;
-    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine, Offers::start(invocation.clone()));
+    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine, offer::start(invocation.clone()));
     runtime()?.block_on(async {
         let config = Arc::new(setup.config.clone());
         let all = sources::choose(&config, &[]).map_err(Failure::start)?;

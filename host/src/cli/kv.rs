@@ -1,6 +1,6 @@
 //! `tinymcp kv`: shows and changes what plugins have kept, through the running server, or in its file while none runs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -183,8 +183,8 @@ fn one(owners: &[OwnerState], plugin: &str, owner: Option<&str>) -> Result<Space
         [] if owner.is_some() => Err(Failure::failed("no such owner: `tinymcp kv` lists them")),
         [] => Err(nothing(plugin)),
         _ => {
-            let names: BTreeMap<String, ()> = owners.iter().map(|state| (called(&state.owner), ())).collect();
-            let names: Vec<String> = names.into_keys().map(|name| format!("\n  {name}")).collect();
+            let names: BTreeSet<String> = owners.iter().map(|state| called(&state.owner)).collect();
+            let names: Vec<String> = names.into_iter().map(|name| format!("\n  {name}")).collect();
             Err(Failure::start(format!(
                 "several have state of this plugin: choose one with `--owner`{}",
                 names.concat()

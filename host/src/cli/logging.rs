@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use super::dev::offer::Offers;
+use super::offers::Offers;
 use crate::config::keys::Log;
 use crate::config::names::LogFormat;
 use crate::plugins::sandbox::traps;

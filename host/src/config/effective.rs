@@ -16,6 +16,8 @@ pub struct EffectiveConfig {
     pub(super) provider_urls: Option<ProviderUrls>,
     /// The way to the provider, in words.
     pub(super) egress: String,
+    /// The way out of plugins, in words, where there is a proxy.
+    pub(super) way_out: Option<&'static str>,
 }
 
 /// The URLs that an operator compares with what the provider says.
@@ -53,6 +55,9 @@ impl fmt::Display for EffectiveConfig {
             for line in self.lines.iter().filter(|line| line.key.table() == *table) {
                 writeln!(f, "{} = {}  # {}", quoted(line.key.name()), line.shown, line.source)?;
             }
+        }
+        if let Some(way_out) = self.way_out {
+            writeln!(f, "\n# Requests of plugins go through the proxy: {way_out}")?;
         }
         let Some(ProviderUrls { name, discovery, callback }) = &self.provider_urls else { return Ok(()) };
         writeln!(f)?;

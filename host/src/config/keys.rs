@@ -139,7 +139,7 @@ table! {
 }
 
 table! {
-    /// `[egress]`: the way to the provider. URLs that strangers name are always fetched directly.
+    /// `[egress]`: the way to the provider and out of plugins. URLs that strangers name are always fetched directly.
     pub struct Egress {
         /// A proxy, `http://proxy.example:3128`, or `env` for the one of HTTPS_PROXY and NO_PROXY. Without it no proxy
         /// is used, whatever those say.

@@ -7,7 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::FILE;
+/// The file, in the state directory.
+pub(super) const FILE: &str = "control.sock";
 
 /// Bytes of a path that every system has room for: 104 on some, 108 on Linux, with a zero at the end.
 const MAX_PATH_BYTES: usize = 103;

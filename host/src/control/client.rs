@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::address::Address;
-use super::{Answer, MAX_LINE_BYTES, Request, VERSION};
+use super::message::{Answer, MAX_LINE_BYTES, Request, VERSION};
 use crate::kv::{self, Backend, KvError};
 
 /// Time for an answer: longer than a server takes to give up.

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::address::Address;
+use super::address::{Address, FILE};
 use super::commands::{COMMANDS, Parts};
-use super::{Answer, FILE, MAX_LINE_BYTES, Request, VERSION};
+use super::message::{Answer, MAX_LINE_BYTES, Request, VERSION};
 use crate::file_lock::{self, Taken};
 use crate::state::StateDir;
 

@@ -1,8 +1,7 @@
 //! One request and its answer, over a connection that was kept or a new one.
 
-use std::error::Error;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,21 +10,18 @@ use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::dial::{self, Stream};
+use super::dial::Stream;
 use super::failure::Failure;
-use super::pool::{Key, Link, Sender};
-use super::{Egress, Shared};
-use crate::grants::address::Way;
+use super::pool::{Key, Link, Pool, Sender, SentBody};
 use crate::grants::credentials::Fingerprint;
 use crate::grants::in_force::CallGrants;
-use crate::grants::scheme::Scheme;
 use crate::grants::target::Target;
 use crate::grants::{Grants, HttpGrant};
 
@@ -38,9 +34,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Time for a connection that was kept to take the next request: the last bit of the answer before is on its way.
 const READY_TIMEOUT: Duration = Duration::from_millis(50);
-
-/// The body of a request. Its error ends the request, and is for whoever made the body.
-pub type SentBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// A granted request, beside its head and body.
 #[derive(Debug, Clone)]
@@ -83,18 +76,29 @@ impl Order {
     }
 }
 
-impl Egress {
-    /// Sends a granted request: `parts` has its method and headers, `path` its path and query as they are sent. The
-    /// answer's head is waited for; redirects are answers.
+/// The connections of this server.
+#[derive(Debug, Clone)]
+pub(super) struct Connections {
+    pub(super) pool: Arc<Pool>,
+    /// A place for each connection that is open.
+    pub(super) open: Arc<Semaphore>,
+    /// The threads of the server: guests compute on others, which have no time for connections.
+    pub(super) handle: Option<Handle>,
+}
+
+impl Connections {
+    /// Sends a request over a connection that was kept, or over one that `dial` makes: bytes, and whether they are
+    /// HTTP/2.
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn send(
+    pub(super) async fn send(
         &self,
         order: &Order,
         parts: Parts,
         path: &str,
         body: SentBody,
+        dial: impl Future<Output = Result<(Stream, bool), Failure>>,
     ) -> Result<Response<Received>, Failure> {
         let key = order.key();
         let mut request = Request::from_parts(parts, body);
@@ -105,7 +109,7 @@ impl Egress {
                 Err(unsent) => request = unsent,
             }
         }
-        let link = match tokio::time::timeout(order.connect_timeout, self.connect(order, &key)).await {
+        let link = match tokio::time::timeout(order.connect_timeout, self.connect(order, &key, dial)).await {
             Ok(link) => link?,
             Err(_elapsed) => return Err(Failure::ConnectTimeout),
         };
@@ -115,7 +119,7 @@ impl Egress {
     /// A connection that was kept, and takes a request.
     async fn kept(&self, key: &Key) -> Option<Link> {
         loop {
-            let mut link = self.0.pool.take(key)?;
+            let mut link = self.pool.take(key)?;
             let ready = async {
                 match &mut link.sender {
                     Sender::One(sender) => sender.ready().await,
@@ -162,35 +166,36 @@ impl Egress {
             return Ok(Err(Failure::Protocol("nobody asked for another protocol".to_owned())));
         }
         // A connection for many requests is kept already.
-        let lease = (!is_h2).then(|| Lease { link, key: key.clone(), shared: Arc::clone(&self.0) });
+        let lease = (!is_h2).then(|| Lease { link, key: key.clone(), connections: self.clone() });
         Ok(Ok(answer.map(|incoming| Received::new(incoming, lease))))
     }
 
-    async fn connect(&self, order: &Order, key: &Key) -> Result<Link, Failure> {
+    async fn connect(
+        &self,
+        order: &Order,
+        key: &Key,
+        dial: impl Future<Output = Result<(Stream, bool), Failure>>,
+    ) -> Result<Link, Failure> {
         let permit = self.place().await?;
-        let target = &order.target;
-        let (stream, is_h2) = match (self.reach(order).await?, target.scheme()) {
-            (stream, Scheme::Http) => (stream, false),
-            (stream, Scheme::Https) => self.0.trust.secure(stream, target.host(), true).await?,
-        };
+        let (stream, is_h2) = dial.await?;
         let io = TokioIo::new(stream);
         let withdrawn = CancellationToken::new();
         let began = |error: hyper::Error| Failure::of(&error, false);
-        let driver = Driver { shared: Arc::clone(&self.0), order: order.clone(), key: key.clone(), permit };
+        let driver = Driver { pool: Arc::downgrade(&self.pool), order: order.clone(), key: key.clone(), permit };
         let sender = if is_h2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
             builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
             let (sender, connection) = builder.handshake(io).await.map_err(began)?;
-            self.spawn(driver.drive(async { drop(connection.await) }, withdrawn.clone()));
+            self.handle().spawn(driver.drive(async { drop(connection.await) }, withdrawn.clone()));
             let link = Link { sender: Sender::Many(sender.clone()), withdrawn: withdrawn.clone() };
-            self.0.pool.put(key.clone(), link, &self.handle());
+            self.pool.put(key.clone(), link, &self.handle());
             Sender::Many(sender)
         } else {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(HEAD_BYTES_MAX);
             let (sender, connection) = builder.handshake(io).await.map_err(began)?;
-            self.spawn(driver.drive(async { drop(connection.await) }, withdrawn.clone()));
+            self.handle().spawn(driver.drive(async { drop(connection.await) }, withdrawn.clone()));
             Sender::One(sender)
         };
         Ok(Link { sender, withdrawn })
@@ -198,45 +203,22 @@ impl Egress {
 
     /// A place among the connections of this server. One that is kept for nobody gives way.
     async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let open = Arc::clone(&self.0.open);
-        if let Ok(permit) = Arc::clone(&open).try_acquire_owned() {
+        if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
             return Ok(permit);
         }
-        self.0.pool.drop_oldest();
-        open.acquire_owned().await.map_err(|_| Failure::TooManyConnections)
+        self.pool.drop_oldest();
+        Arc::clone(&self.open).acquire_owned().await.map_err(|_| Failure::TooManyConnections)
     }
 
-    /// A connection to the target's host, or a tunnel to it. All that may be dialled is looked up here.
-    async fn reach(&self, order: &Order) -> Result<Stream, Failure> {
-        let (host, port, reach) = (order.target.host(), order.target.port(), order.entry.rule.reach());
-        let proxy = self.0.proxy.as_ref().filter(|proxy| !proxy.direct.contains(host));
-        let resolves = proxy.is_some_and(|proxy| proxy.resolves);
-        let way = Way::of(order.entry.rule.is_near(), host, proxy.is_some(), resolves);
-        let Some(proxy) = proxy.filter(|_| way != Way::Direct) else {
-            let places = self.look_up(host, port, reach).await?;
-            return Ok(Box::new(dial::connect(&places).await?));
-        };
-        if way == Way::ProxyToName {
-            self.expect_foreign(host, port)?;
-            return self.tunnel(proxy, &dial::authority(host, port)).await;
-        }
-        let mut failure = Failure::Proxy("there is no address to ask for".to_owned());
-        for place in self.look_up(host, port, reach).await?.into_iter().take(PROXY_ATTEMPTS) {
-            match self.tunnel(proxy, &dial::of_address(place.ip(), port)).await {
-                Ok(stream) => return Ok(stream),
-                Err(reason) => failure = reason,
-            }
-        }
-        Err(failure)
+    fn handle(&self) -> Handle {
+        self.handle.clone().unwrap_or_else(Handle::current)
     }
 }
 
-/// Addresses of one name that a proxy is asked for: it may have one family alone.
-const PROXY_ATTEMPTS: usize = 4;
-
 /// Looks after a connection until it ends.
 struct Driver {
-    shared: Arc<Shared>,
+    /// What is kept must not keep what keeps it.
+    pool: Weak<Pool>,
     order: Order,
     key: Key,
     permit: OwnedSemaphorePermit,
@@ -244,17 +226,16 @@ struct Driver {
 
 impl Driver {
     async fn drive(self, connection: impl Future<Output = ()>, withdrawn: CancellationToken) {
-        let Self { shared, order, key, permit } = self;
-        // A kept connection must not keep what keeps it.
-        let (shared, grants) = (Arc::downgrade(&shared), order.grants.clone());
+        let Self { pool, order, key, permit } = self;
+        let grants = order.grants.clone();
         tokio::pin!(connection);
         tokio::select! {
             () = &mut connection => return drop(permit),
             () = grants.withdrawn(|grants| order.is_granted(grants)) => {}
         }
         withdrawn.cancel();
-        if let Some(shared) = shared.upgrade() {
-            shared.pool.forget(&key);
+        if let Some(pool) = pool.upgrade() {
+            pool.forget(&key);
         }
         // Requests under way are ended by those who made them; then it has nobody left.
         connection.await;
@@ -293,7 +274,7 @@ fn unsent(mut error: TrySendError<Request<SentBody>>) -> Unsent {
 struct Lease {
     link: Link,
     key: Key,
-    shared: Arc<Shared>,
+    connections: Connections,
 }
 
 /// The body of an answer. Its connection is kept once all of it was read, and closed if it is dropped before.
@@ -317,10 +298,9 @@ impl Received {
 
     fn keep_if_done(&mut self) {
         if self.incoming.is_end_stream()
-            && let Some(Lease { link, key, shared }) = self.lease.take()
+            && let Some(Lease { link, key, connections }) = self.lease.take()
         {
-            let egress = Egress(shared);
-            egress.0.pool.put(key, link, &egress.handle());
+            connections.pool.put(key, link, &connections.handle());
         }
     }
 }

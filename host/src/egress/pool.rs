@@ -4,18 +4,23 @@
 //! use, within a bound over all, and goes when the grant that it was made by is withdrawn.
 
 use std::collections::{HashMap, VecDeque};
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::client::conn::{http1, http2};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::SentBody;
 use crate::grants::credentials::Fingerprint;
 use crate::grants::host::Host;
 use crate::grants::scheme::Scheme;
+
+/// The body of a request. Its error ends the request, and is for whoever made the body.
+pub type SentBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// Time for which a connection is kept without use. Servers close theirs after 60 seconds or more, mostly.
 const IDLE_TIME: Duration = Duration::from_secs(30);

@@ -109,10 +109,7 @@ pub(super) fn is_there(state: &StateDir) -> bool {
 
 /// Opens the file, or makes it if it is missing.
 pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
-    let state = match place {
-        Place::Memory => return in_memory(),
-        Place::In(state) => state,
-    };
+    let Place::In(state) = place else { return in_memory() };
     let directory = state.path().join(DIRECTORY);
     let unusable = |path: &Path, source| OpenError::Unusable { path: path.to_owned(), source };
     state.subdirectory(DIRECTORY).map_err(|error| unusable(&directory, error))?;

@@ -4,32 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::fault::Fault;
+use super::limits::{ENTRY_BYTES, MAX_BATCH_BYTES, PAGE};
 use super::open::Database;
 use super::request::{Answer, Delta, Expected, KvError, Operation, Outcome, Request, Space, Value};
 use super::rows::{self, Entry, Millis};
 use super::seal::{Place, Sealer};
 use super::spaces::{self, OpenSpace};
-use super::{ENTRY_BYTES, MAX_BATCH_BYTES, PAGE};
 use crate::clock;
-
-/// The reason that an operation is not done: an answer for who asked, or a failure of the file.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Kv(KvError),
-    Sqlite(rusqlite::Error),
-}
-
-impl From<KvError> for Fault {
-    fn from(error: KvError) -> Self {
-        Self::Kv(error)
-    }
-}
-
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
 
 impl Database {
     /// Does what is asked for: everything or nothing.

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{MAX_BATCH_BYTES, MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES};
+use super::limits::{MAX_BATCH_BYTES, MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES};
 
 /// Something to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::operations::Fault;
+use super::fault::Fault;
 use super::request::{KvError, OwnerState, Space};
 use super::seal::{SealedSpace, Sealer};
 

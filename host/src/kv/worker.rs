@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::fault::Fault;
 use super::open::Database;
-use super::operations::Fault;
 use super::request::{Answer, KvError, Request};
 use crate::log_limiter::LogLimiter;
 
@@ -29,7 +29,7 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Worker(mpsc::Sender<Order>);
 
 enum Order {
-    Ask(Request, oneshot::Sender<Result<Answer, KvError>>),
+    Ask(Box<Request>, oneshot::Sender<Result<Answer, KvError>>),
     /// Answers whether there is more to do.
     Sweep(oneshot::Sender<bool>),
     Close,
@@ -59,7 +59,7 @@ impl Worker {
     pub(super) async fn ask(&self, request: Request) -> Result<Answer, KvError> {
         let closed = || KvError::Unavailable("it is closed".to_owned());
         let (caller, answer) = oneshot::channel();
-        self.0.send(Order::Ask(request, caller)).await.map_err(|_| closed())?;
+        self.0.send(Order::Ask(Box::new(request), caller)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 }
@@ -85,7 +85,7 @@ impl Database {
             Order::Ask(_, caller) if caller.is_closed() => {}
             Order::Ask(request, caller) => {
                 // The caller may have gone away.
-                let _ = caller.send(self.run(request).map_err(outward));
+                let _ = caller.send(self.run(*request).map_err(outward));
             }
             Order::Sweep(caller) => {
                 let swept = self.sweep();

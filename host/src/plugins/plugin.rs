@@ -2,12 +2,12 @@
 //!
 //! Data that loading makes and nobody changes afterwards. How it is served is in [`served`](super::served).
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
+pub use super::digest::Digest;
 use super::imports::Import;
 use super::imports::guest::Guest;
 use super::names::FunctionName;
@@ -204,32 +204,5 @@ impl Template {
     /// Tells whether this could be one of its URIs.
     pub fn fits(&self, uri: &str) -> bool {
         self.uris.fits(uri)
-    }
-}
-
-/// The BLAKE3 digest of a component's file.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// Hashes a whole file.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(*blake3::hash(bytes).as_bytes())
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
     }
 }

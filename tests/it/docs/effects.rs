@@ -218,8 +218,8 @@ async fn a_journal_is_kept_in_a_folder() {
     fs::create_dir(site.path().join("journal")).unwrap();
     let server = site.start().await;
     let client = Client::modern(&server);
-    assert_eq!(client.value("journal_write", json!({ "line": "one" })).await, 1);
-    assert_eq!(client.value("journal_write", json!({ "line": "two\nlines" })).await, 2);
+    assert_eq!(client.value("journal_add_line", json!({ "line": "one" })).await, 1);
+    assert_eq!(client.value("journal_add_line", json!({ "line": "two\nlines" })).await, 2);
     let kept = fs::read_to_string(server.site().path().join("journal/lines.txt")).unwrap();
     assert_eq!(kept, "one\ntwo lines\n");
 }

@@ -88,7 +88,8 @@ async fn the_state_has_no_secret_in_the_clear() {
     let mut read = 0;
     for path in files(world.server.site()) {
         let name = path.display().to_string();
-        let bytes = fs::read(&path).unwrap();
+        // The control socket is no file.
+        let Ok(bytes) = fs::read(&path) else { continue };
         read += bytes.len();
         for secret in secrets.iter().filter(|secret| secret.len() >= 8) {
             let is_there = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());

@@ -44,7 +44,7 @@ async fn a_credential_reaches_the_service_alone() {
         { "name": "accept-encoding", "value": "gzip" },
         { "name": "range", "value": "bytes=0-1" },
     ]});
-    let answer = client.value("fetch_fetch", request).await;
+    let answer = client.value("fetch", request).await;
     let sent = peer.requests().remove(0);
     assert!(sent.starts_with(&format!("GET /x?b=c&api_key={KEY} HTTP/1.1\r\n")), "{sent}");
     assert!(sent.contains(&format!("\r\nauthorization: Bearer {KEY}\r\n")) && !sent.contains("mine"), "{sent}");
@@ -55,7 +55,7 @@ async fn a_credential_reaches_the_service_alone() {
     for name in ["set-cookie", "www-authenticate", "alt-svc"] {
         assert_eq!(header(&answer, name), None);
     }
-    let said = client.failure("fetch_fetch", get(&peer.url("/gzip"))).await;
+    let said = client.failure("fetch", get(&peer.url("/gzip"))).await;
     assert!(said.contains("HttpResponseContentCoding"), "{said}");
     assert!(!server.log.text().contains(KEY));
 }
@@ -72,14 +72,14 @@ async fn connections_are_shared_by_no_two_credentials_and_no_two_plugins() {
     let server = site.start().await;
     let client = Client::modern(&server);
     for (tool, path, connections) in [
-        ("fetch_fetch", "/a", 1),
-        ("fetch_fetch", "/a/x", 1),
-        ("fetch_fetch", "/b", 2),
-        ("fetch_fetch", "/c", 3),
-        ("fetch_fetch", "/a", 3),
+        ("fetch", "/a", 1),
+        ("fetch", "/a/x", 1),
+        ("fetch", "/b", 2),
+        ("fetch", "/c", 3),
+        ("fetch", "/a", 3),
         ("other_fetch", "/a", 4),
         ("other_fetch", "/c", 5),
-        ("fetch_fetch", "/c", 5),
+        ("fetch", "/c", 5),
     ] {
         client.value(tool, get(&peer.url(path))).await;
         assert_eq!(peer.connections(), connections, "{tool} {path}");

@@ -10,7 +10,7 @@ use tinymcp_tests::client::Client;
 async fn a_granted_request_is_answered() {
     let peer = Peer::start(|_| Script::with(201, "x-of-the-service: yes\r\n", "hello")).await;
     let (server, client) = fetching(&all_of(&peer)).await;
-    let answer = client.value("fetch_fetch", get(&peer.url("/a%20b?c=d"))).await;
+    let answer = client.value("fetch", get(&peer.url("/a%20b?c=d"))).await;
     assert_eq!((answer["status"].as_u64(), answer["body"].as_str()), (Some(201), Some("hello")), "{answer}");
     assert_eq!(header(&answer, "x-of-the-service"), Some("yes"));
     let posted = json!({
@@ -19,7 +19,7 @@ async fn a_granted_request_is_answered() {
         "headers": [{ "name": "content-type", "value": "text/plain" }, { "name": "content-length", "value": "4" }],
         "body": "body",
     });
-    client.value("fetch_fetch", posted).await;
+    client.value("fetch", posted).await;
     let requests = peer.requests();
     assert!(requests[0].starts_with("GET /a%20b?c=d HTTP/1.1\r\n"), "{requests:?}");
     assert!(requests[0].contains(&format!("\r\nhost: {}\r\n", peer.address)), "{requests:?}");
@@ -50,7 +50,7 @@ async fn what_is_refused_is_refused_alike() {
         ("http://169.254.169.254/".to_owned(), "http://169.254.169.254".to_owned(), "no entry"),
         ("http://0x7f.1:1/".to_owned(), "http://127.0.0.1:1".to_owned(), "no entry"),
     ] {
-        let said = client.failure("fetch_fetch", get(&url)).await;
+        let said = client.failure("fetch", get(&url)).await;
         let expected = format!("ErrorCode::HttpRequestDenied\nno grant for {place}: ask the operator");
         assert_eq!(said, expected);
         let line = server.log.wait_for(&format!("may not send a request to {place}: ")).await;
@@ -78,9 +78,9 @@ async fn redirects_are_answers_and_are_decided_anew() {
     let location = format!("location: {}\r\n", other.url("/x"));
     let peer = Peer::start(move |_| Script::with(302, &location, "")).await;
     let (_server, client) = fetching(&all_of(&peer)).await;
-    let answer = client.value("fetch_fetch", get(&peer.url("/"))).await;
+    let answer = client.value("fetch", get(&peer.url("/"))).await;
     assert_eq!(answer["status"], 302);
-    let said = client.failure("fetch_fetch", get(header(&answer, "location").unwrap())).await;
+    let said = client.failure("fetch", get(header(&answer, "location").unwrap())).await;
     assert!(said.contains("HttpRequestDenied"), "{said}");
     assert_eq!(other.connections(), 0);
 }
@@ -91,7 +91,7 @@ async fn a_path_decides_on_what_is_sent() {
     let table = format!("http = [{{ to = \"http://{}/v1\", methods = [\"GET\"] }}]", peer.address);
     let (_server, client) = fetching(&table).await;
     for path in ["/v1/../admin", "/v1%2f..%2fadmin", "/v1/%2e%2e/admin", "/v1/..;/admin", "/v10", "/", "/v1//x"] {
-        client.failure("fetch_fetch", get(&peer.url(path))).await;
+        client.failure("fetch", get(&peer.url(path))).await;
     }
     assert_eq!(peer.requests(), Vec::<String>::new());
     let overridden = json!({ "method": "GET", "url": peer.url("/v1/./a/%7Eb"), "headers": [
@@ -100,7 +100,7 @@ async fn a_path_decides_on_what_is_sent() {
         { "name": "x-forwarded-host", "value": "evil.example" },
         { "name": "x-mine", "value": "stays" },
     ]});
-    client.value("fetch_fetch", overridden).await;
+    client.value("fetch", overridden).await;
     let sent = peer.requests().remove(0);
     assert!(sent.starts_with("GET /v1/a/~b HTTP/1.1\r\n") && sent.contains("x-mine: stays"), "{sent}");
     assert!(!sent.contains("override") && !sent.contains("original") && !sent.contains("forwarded"), "{sent}");
@@ -122,15 +122,15 @@ async fn what_could_be_read_in_two_ways_is_not_sent() {
         ("Content_Length", "1"),
     ] {
         let request = json!({ "method": "GET", "url": peer.url("/"), "headers": [{ "name": name, "value": value }] });
-        client.failure("fetch_fetch", request).await;
+        client.failure("fetch", request).await;
     }
     for method in ["CONNECT", "TRACE"] {
         let request = json!({ "method": method, "url": peer.url("/"), "headers": [] });
-        client.failure("fetch_fetch", request).await;
+        client.failure("fetch", request).await;
     }
     let user = peer.url("/").replace("http://", "http://user@");
     for url in [user, format!("//{}/", peer.address), format!("ftp://{}/", peer.address)] {
-        client.failure("fetch_fetch", get(&url)).await;
+        client.failure("fetch", get(&url)).await;
     }
     assert_eq!(peer.requests(), Vec::<String>::new());
     let said = client.failure("fetch_upload", json!({ "url": peer.url("/"), "bytes": 10, "trailer": true })).await;
@@ -142,10 +142,10 @@ async fn what_could_be_read_in_two_ways_is_not_sent() {
 async fn a_command_sends_what_is_granted_too() {
     let peer = Peer::start(|_| Script::text("hello")).await;
     let site = site(&all_of(&peer));
-    let called = site.run(&["call", "fetch_fetch", &get(&peer.url("/")).to_string()]);
+    let called = site.run(&["call", "fetch", &get(&peer.url("/")).to_string()]);
     assert_eq!(called.code, 0, "{called:?}");
     assert!(called.stdout.contains("hello"), "{called:?}");
-    let called = site.run(&["call", "fetch_fetch", &get("https://a.example/").to_string()]);
+    let called = site.run(&["call", "fetch", &get("https://a.example/").to_string()]);
     assert_eq!(called.code, 1, "{called:?}");
     assert!(called.stderr.contains("no grant for https://a.example: ask the operator"), "{called:?}");
 }

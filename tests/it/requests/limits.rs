@@ -14,7 +14,7 @@ async fn a_call_makes_so_many_requests() {
     let code = "ErrorCode::ConnectionLimitReached";
     assert_eq!(outcomes, json!(["200", "200", code, code]));
     let (_server, client) = fetching(&format!("http_requests = 0\n{}", all_of(&peer))).await;
-    let said = client.failure("fetch_fetch", get(&peer.url("/"))).await;
+    let said = client.failure("fetch", get(&peer.url("/"))).await;
     assert_eq!(said, format!("{code}\na call may make 0 requests and no more: `http_requests`"));
 }
 
@@ -24,7 +24,7 @@ async fn a_call_has_so_many_connections() {
     let (_server, client) = fetching(&format!("connections = 1\n{}", all_of(&peer))).await;
     let outcomes = client.value("fetch_fetch_all", json!({ "urls": [peer.url("/"), peer.url("/")] })).await;
     assert_eq!(outcomes, json!(["200", "ErrorCode::ConnectionLimitReached"]));
-    assert_eq!(client.value("fetch_fetch", get(&peer.url("/"))).await["body"], "hello");
+    assert_eq!(client.value("fetch", get(&peer.url("/"))).await["body"], "hello");
 }
 
 #[tokio::test]

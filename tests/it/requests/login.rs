@@ -61,7 +61,7 @@ async fn each_person_reaches_the_service_as_themselves() {
         let client = world.modern(&tokens.access);
         let headers = [json!({ "name": "authorization", "value": "Bearer mine" })];
         let request = json!({ "method": "GET", "url": url(&service), "headers": headers });
-        let answer = client.value("fetch_fetch", request).await;
+        let answer = client.value("fetch", request).await;
         let sent = service.authorizations().pop().unwrap();
         assert_eq!(owner(&provider, &sent).await, name);
         let hidden = "*".repeat(sent.len() - "Bearer ".len());
@@ -69,12 +69,12 @@ async fn each_person_reaches_the_service_as_themselves() {
         clients.push(client);
     }
     assert_eq!(service.connections(), 2, "no two people share a connection");
-    clients[0].value("fetch_fetch", get(&url(&service))).await;
+    clients[0].value("fetch", get(&url(&service))).await;
     assert_eq!(service.connections(), 2, "and one person keeps theirs");
     let sent = service.authorizations();
     assert!(sent[0] == sent[2] && sent[0] != sent[1], "{sent:?}");
     assert_eq!(renewals(&provider), 0);
-    let said = clients[0].failure("fetch_fetch", get(&format!("https://localhost:{}/v2", service.port))).await;
+    let said = clients[0].failure("fetch", get(&format!("https://localhost:{}/v2", service.port))).await;
     assert!(said.contains("no grant for"), "{said}");
     assert_eq!(world.leaked(&provider.secrets()), Vec::<String>::new());
 }
@@ -84,11 +84,11 @@ async fn a_token_that_ends_is_renewed_once_and_kept() {
     let (provider, service, world) = short_lived().await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     let caller = world.modern(&tokens.access);
-    caller.value("fetch_fetch", get(&url(&service))).await;
+    caller.value("fetch", get(&url(&service))).await;
     world.server.advance(NEARLY);
     provider.fail("/token", Fault::Slow(Duration::from_millis(300)));
     let outcomes = caller.value("fetch_fetch_all", json!({ "urls": [url(&service), url(&service)] }));
-    let (outcomes, _) = tokio::join!(outcomes, caller.value("fetch_fetch", get(&url(&service))));
+    let (outcomes, _) = tokio::join!(outcomes, caller.value("fetch", get(&url(&service))));
     assert_eq!(outcomes, json!(["200", "200"]));
     provider.mend();
     let sent = service.authorizations();
@@ -110,10 +110,10 @@ async fn a_call_that_is_cancelled_takes_no_token_with_it() {
     world.server.advance(NEARLY);
     provider.fail("/token", Fault::Slow(Duration::from_secs(2)));
     let (cancelled, request) = (world.modern(&tokens.access), get(&url(&service)));
-    let call = tokio::spawn(async move { cancelled.try_call("fetch_fetch", request).await });
+    let call = tokio::spawn(async move { cancelled.try_call("fetch", request).await });
     tinymcp_tests::until("the renewal", async || provider.held() == 1).await;
     call.abort();
-    world.modern(&tokens.access).value("fetch_fetch", get(&url(&service))).await;
+    world.modern(&tokens.access).value("fetch", get(&url(&service))).await;
     assert_eq!((renewals(&provider), service.authorizations().len()), (1, 1));
 }
 
@@ -124,9 +124,9 @@ async fn while_the_provider_is_down_a_token_is_good_to_its_end() {
     let caller = world.modern(&tokens.access);
     world.server.advance(NEARLY);
     provider.go_down();
-    caller.value("fetch_fetch", get(&url(&service))).await;
+    caller.value("fetch", get(&url(&service))).await;
     world.server.advance(LIFE - NEARLY);
-    let said = caller.failure("fetch_fetch", get(&url(&service))).await;
+    let said = caller.failure("fetch", get(&url(&service))).await;
     let expected = "the identity provider does not renew at the moment: try again later";
     assert!(said.contains("HttpRequestDenied") && said.contains(expected), "{said}");
     assert!(!said.contains("no grant"), "{said}");
@@ -135,7 +135,7 @@ async fn while_the_provider_is_down_a_token_is_good_to_its_end() {
     assert!(client.is_live(&tokens.access).await, "it costs no login");
     provider.mend();
     tinymcp_tests::until("the provider is asked again", async || {
-        !caller.call("fetch_fetch", get(&url(&service))).await.is_error
+        !caller.call("fetch", get(&url(&service))).await.is_error
     })
     .await;
 }
@@ -147,7 +147,7 @@ async fn a_login_that_the_provider_has_ended_gives_no_token() {
     let caller = world.modern(&tokens.access);
     world.server.advance(NEARLY);
     provider.lock_out();
-    let said = caller.failure("fetch_fetch", get(&url(&service))).await;
+    let said = caller.failure("fetch", get(&url(&service))).await;
     assert!(said.contains("that login has ended: log in again"), "{said}");
     assert!(service.authorizations().is_empty());
     assert!(!client.is_live(&tokens.access).await);
@@ -160,7 +160,7 @@ async fn where_no_provider_is_there_is_no_token() {
     let (_, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     let open = reaching(Site::new(), &service).start().await;
     for (caller, server) in [(world.modern(&tokens.access), &world.server), (Client::modern(&open), &open)] {
-        let said = caller.failure("fetch_fetch", get(&url(&service))).await;
+        let said = caller.failure("fetch", get(&url(&service))).await;
         let expected = "it needs the caller's own token, and nobody logs in at an identity provider here";
         assert!(said.contains(expected) && !said.contains("no grant"), "{said}");
         server.log.wait_for("provider `").await;

@@ -58,13 +58,13 @@ async fn each_phase_has_its_code() {
         ("/no-http", "HttpProtocolError"),
         ("/switches", "HttpProtocolError"),
     ] {
-        let said = client.failure("fetch_fetch", get(&peer.url(path))).await;
+        let said = client.failure("fetch", get(&peer.url(path))).await;
         assert!(said.contains(expected), "{path}: {said}");
         assert!(!said.contains("ask the operator"), "{path}: {said}");
-        assert_eq!(client.value("fetch_fetch", get(&peer.url("/"))).await["body"], "hello", "after {path}");
+        assert_eq!(client.value("fetch", get(&peer.url("/"))).await["body"], "hello", "after {path}");
     }
     for path in ["/early-hints", "/trailers", "/until-the-end"] {
-        let answer = client.value("fetch_fetch", get(&peer.url(path))).await;
+        let answer = client.value("fetch", get(&peer.url(path))).await;
         assert_eq!(
             (answer["status"].as_u64(), answer["body"].as_str()),
             (Some(200), Some("hello")),
@@ -96,7 +96,7 @@ async fn a_closed_port_is_told_from_a_refusal() {
     let (_server, client) =
         fetching(&format!("http = [\"http://{gone}\", \"http://localhost:{}\"]", gone.port())).await;
     for url in [format!("http://{gone}/"), format!("http://localhost:{}/", gone.port())] {
-        let said = client.failure("fetch_fetch", get(&url)).await;
+        let said = client.failure("fetch", get(&url)).await;
         assert!(said.contains("ConnectionRefused"), "{said}");
     }
 }
@@ -118,19 +118,19 @@ async fn slow_services_hold_no_thread() {
     let peer = Peer::start(misbehaving).await;
     let table = format!("timeout = \"4s\"\nconcurrency = 250\n{}", all_of(&peer));
     let (server, client) = fetching(&table).await;
-    client.value("fetch_fetch", get(&peer.url("/"))).await;
+    client.value("fetch", get(&peer.url("/"))).await;
     let threads = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap().trim().to_owned();
         line.parse::<usize>().unwrap()
     };
     let before = threads();
-    let slow = (0..200).map(|_| client.call("fetch_fetch", get(&peer.url("/silence"))));
+    let slow = (0..200).map(|_| client.call("fetch", get(&peer.url("/silence"))));
     let waiting = futures_of(slow.collect());
     let others = async {
         tinymcp_tests::until("200 requests under way", async || peer.open() >= 200).await;
         let begun = Instant::now();
-        assert_eq!(client.value("fetch_fetch", get(&peer.url("/"))).await["body"], "hello");
+        assert_eq!(client.value("fetch", get(&peer.url("/"))).await["body"], "hello");
         (begun.elapsed(), threads())
     };
     let (outcomes, (took, during)) = tokio::join!(waiting, others);

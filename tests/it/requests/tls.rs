@@ -97,12 +97,12 @@ async fn http_2_with_an_authority_of_the_house() {
     let server = site.config(&format!("[egress]\nca_file = \"house.pem\"\n{}", configuration(&table))).start().await;
     let client = Client::modern(&server);
     let url = format!("https://localhost:{port}/x?y");
-    let answer = client.value("fetch_fetch", get(&url)).await;
+    let answer = client.value("fetch", get(&url)).await;
     assert_eq!(answer["body"], format!("HTTP/2.0 GET https://localhost:{port}/x?y"));
     let outcomes = client.value("fetch_fetch_all", json!({ "urls": [url, url, url] })).await;
     assert_eq!(outcomes, json!(["200", "200", "200"]));
     assert_eq!(service.connections(), 1, "one connection has room for all");
-    let said = client.failure("fetch_fetch", get(&format!("https://127.0.0.1:{port}/"))).await;
+    let said = client.failure("fetch", get(&format!("https://127.0.0.1:{port}/"))).await;
     assert!(said.contains("HttpRequestDenied"), "{said}");
 }
 
@@ -113,11 +113,11 @@ async fn a_certificate_that_nobody_knows_is_not_taken() {
     let plain = Peer::start(|_| Script::text("hello")).await;
     let table = format!("http = [\"https://localhost:{port}\", \"https://{}\"]", plain.address);
     let (server, client) = fetching(&table).await;
-    let said = client.failure("fetch_fetch", get(&format!("https://localhost:{port}/"))).await;
+    let said = client.failure("fetch", get(&format!("https://localhost:{port}/"))).await;
     assert!(said.contains("TlsCertificateError"), "{said}");
     server.log.wait_for("the certificate is not trusted").await;
     assert_eq!(service.connections(), 0);
-    let said = client.failure("fetch_fetch", get(&format!("https://{}/", plain.address))).await;
+    let said = client.failure("fetch", get(&format!("https://{}/", plain.address))).await;
     assert!(said.contains("Tls"), "{said}");
 }
 
@@ -163,19 +163,19 @@ async fn requests_go_through_the_proxy_and_near_ones_do_not() {
     let egress = format!("[egress]\nproxy = \"http://user:hunter2@{address}\"\nproxy_resolves = true\n");
     let server = site("").config(&format!("{egress}{}", configuration(&table))).start().await;
     let client = Client::modern(&server);
-    client.value("fetch_fetch", get(&format!("http://{near}/"))).await;
+    client.value("fetch", get(&format!("http://{near}/"))).await;
     assert_eq!(heads.lock().unwrap().len(), 0, "what is near goes direct");
-    assert_eq!(client.value("fetch_fetch", get("http://8.8.8.8:81/x")).await["body"], "hello");
-    assert_eq!(client.value("fetch_fetch", get("http://named.example/x")).await["body"], "hello");
+    assert_eq!(client.value("fetch", get("http://8.8.8.8:81/x")).await["body"], "hello");
+    assert_eq!(client.value("fetch", get("http://named.example/x")).await["body"], "hello");
     let seen = heads.lock().unwrap().clone();
     assert!(seen[0].starts_with("CONNECT 8.8.8.8:81 HTTP/1.1\r\n"), "{seen:?}");
     assert!(seen[1].starts_with("CONNECT named.example:80 HTTP/1.1\r\n"), "{seen:?}");
     assert!(seen.iter().all(|head| head.to_lowercase().contains("proxy-authorization: basic dxnlcjpodw50zxiy")));
     assert!(peer.requests().iter().all(|request| !request.contains("proxy-")), "{:?}", peer.requests());
-    let said = client.failure("fetch_fetch", get("http://denied.example/")).await;
+    let said = client.failure("fetch", get("http://denied.example/")).await;
     assert!(said.contains("DestinationUnavailable"), "{said}");
     server.log.wait_for("makes no tunnel: status 403").await;
     // The proxy itself is nobody's.
-    client.failure("fetch_fetch", get(&format!("http://{address}/"))).await;
+    client.failure("fetch", get(&format!("http://{address}/"))).await;
     assert!(!server.log.text().contains("hunter2"));
 }

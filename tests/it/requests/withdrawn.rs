@@ -19,7 +19,7 @@ fn dripping(request: &str) -> Script {
 async fn a_grant_that_is_withdrawn_cuts_what_is_under_way() {
     let peer = Peer::start(dripping).await;
     let (server, client) = fetching(&all_of(&peer)).await;
-    client.value("fetch_fetch", get(&peer.url("/"))).await;
+    client.value("fetch", get(&peer.url("/"))).await;
     assert_eq!(peer.open(), 1, "its connection is kept");
     let download = client.call("fetch_download", json!({ "url": peer.url("/drip") }));
     let withdraw = async {
@@ -34,10 +34,10 @@ async fn a_grant_that_is_withdrawn_cuts_what_is_under_way() {
     assert!(called.is_error && called.text.contains("HttpRequestDenied after "), "{called:?}");
     assert!(called.text.ends_with(&format!("no grant for {place}: ask the operator")), "{called:?}");
     until("the end of all connections", async || peer.open() == 0).await;
-    client.failure("fetch_fetch", get(&peer.url("/"))).await;
+    client.failure("fetch", get(&peer.url("/"))).await;
 
     server.site().configure(&configuration(&all_of(&peer)));
-    let again = async || !client.call("fetch_fetch", get(&peer.url("/"))).await.is_error;
+    let again = async || !client.call("fetch", get(&peer.url("/"))).await.is_error;
     tokio::time::timeout(DEADLINE, until("a grant that is given again", again)).await.unwrap();
 }
 
@@ -45,7 +45,7 @@ async fn a_grant_that_is_withdrawn_cuts_what_is_under_way() {
 async fn connections_are_closed_with_their_grant() {
     let peer = Peer::start(dripping).await;
     let (server, client) = fetching(&all_of(&peer)).await;
-    client.value("fetch_fetch", get(&peer.url("/"))).await;
+    client.value("fetch", get(&peer.url("/"))).await;
     assert_eq!(peer.open(), 1);
     server.site().configure(&configuration("http = [\"https://elsewhere.example\"]"));
     until("the end of the connection that was kept", async || peer.open() == 0).await;

@@ -11,16 +11,16 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::allowance::Allowance;
-use super::http::{HttpLimits, Requests};
+use super::http::call::{HttpLimits, Requests};
 use super::progress::throttle::Throttle;
-use super::sockets::Sockets;
+use super::sockets::call::Sockets;
 use super::stdio::Prints;
 use crate::config::Limits;
 use crate::grants;
 use crate::grants::in_force::CallGrants;
 use crate::plugins::announcements::Announcements;
 use crate::plugins::conversation::Conversation;
-use crate::plugins::plugin::Digest;
+use crate::plugins::digest::Digest;
 use crate::plugins::sandbox::limiter::Limiter;
 use crate::plugins::services::Services;
 

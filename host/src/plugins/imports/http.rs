@@ -4,13 +4,14 @@
 //! reads which place is not granted; the operator's log has the reason. The decision is made in [`grants`](crate::grants),
 //! the request sent by [`egress`](crate::egress).
 
-mod call;
+pub(super) mod call;
+mod code;
+mod decision;
 mod login;
 mod received;
 mod record;
 mod sent;
 
-use std::fmt::Display;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +23,13 @@ use http_body_util::BodyExt as _;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use self::call::{Call, Cut, Open};
-pub(in crate::plugins) use self::call::{HttpLimits, Requests};
+use self::call::{Call, Cut, Direction, Open, Requests};
+use self::decision::decide;
 use self::received::Answer;
 use self::sent::{Sent, Verdict};
 use super::guest::Guest;
-use crate::egress::{Egress, Failure, Order};
-use crate::grants::decide::{Denial, sent_path};
+use crate::egress::{Egress, Order};
+use crate::grants::decide::sent_path;
 use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
 use crate::grants::{HttpGrant, headers};
@@ -144,40 +145,6 @@ impl Requests {
     }
 }
 
-/// The way that bytes went.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Sent,
-    Received,
-}
-
-/// The entry that the call began with and that is in force unchanged.
-fn decide(grants: &CallGrants, method: &http::Method, target: &Target) -> Result<Arc<HttpGrant>, Refusal> {
-    let entry = grants.began().decide(method, target).map_err(Refusal::Denied)?;
-    let now = grants.now();
-    if !std::ptr::eq(grants.began(), &*now) {
-        let is_same = now.decide(method, target).is_ok_and(|other| has_same_terms(entry, other));
-        if !is_same {
-            return Err(Refusal::Withdrawn);
-        }
-    }
-    Ok(Arc::new(entry.clone()))
-}
-
-/// True if a request by one entry is as good as by the other.
-fn has_same_terms(entry: &HttpGrant, other: &HttpGrant) -> bool {
-    entry.credentials == other.credentials && entry.rule.is_private == other.rule.is_private
-}
-
-/// The reason that a request is not granted.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error(transparent)]
-    Denied(Denial),
-    #[error("the grant was withdrawn or changed since the call began")]
-    Withdrawn,
-}
-
 impl Admitted {
     async fn send(self) -> Result<(Response<WasiBody>, Sending<()>), HttpError> {
         let Self { egress, call, caller, target, entry, grants, mut parts, body, options, mut cut, open } = self;
@@ -214,63 +181,5 @@ impl Admitted {
         received::make_fit(&mut head, &credentials)?;
         let body = Answer::new(received, &credentials, call, cut, open, options.between_bytes_timeout);
         Ok((Response::from_parts(head, body.boxed_unsync()), Box::new(ready(Ok(())))))
-    }
-}
-
-impl Call {
-    /// Refuses a request that has no place, or that no guest may make.
-    fn refuse_unreadable(&self, reason: &dyn Display) -> HttpError {
-        self.note(format!("a request of the tool was refused: {reason}"));
-        record::unreadable(&self.plugin, reason);
-        HttpError::HttpRequestDenied
-    }
-
-    fn deny(&self, target: &Target, refusal: &Refusal) -> HttpError {
-        let is_proposed = matches!(refusal, Refusal::Denied(Denial::NotGranted(_)));
-        let snippet = is_proposed.then(|| crate::grants::snippet::of_request(&self.plugin, target));
-        self.refuse(target, refusal, snippet)
-    }
-
-    /// Refuses a request to a place: the one text for the caller, and the reason for the operator.
-    fn refuse(&self, target: &Target, reason: &dyn Display, snippet: Option<String>) -> HttpError {
-        self.note(crate::grants::outward(target));
-        record::refused(&self.plugin, &self.digest, target, reason, snippet);
-        HttpError::HttpRequestDenied
-    }
-
-    /// Tells of a request that was granted and has no answer.
-    fn failed(&self, target: &Target, failure: &Failure) -> HttpError {
-        match failure {
-            Failure::Refused(reason) => self.refuse(target, reason, None),
-            failure => {
-                record::failed(&self.plugin, target, failure);
-                code(failure)
-            }
-        }
-    }
-}
-
-/// The code of `wasi:http` for a failure.
-fn code(failure: &Failure) -> HttpError {
-    match failure {
-        Failure::Refused(_) => HttpError::HttpRequestDenied,
-        Failure::Unreachable(error) => match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => HttpError::ConnectionRefused,
-            std::io::ErrorKind::TimedOut => HttpError::ConnectionTimeout,
-            std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
-                HttpError::DestinationIpUnroutable
-            }
-            _ => HttpError::DestinationUnavailable,
-        },
-        Failure::ConnectTimeout => HttpError::ConnectionTimeout,
-        Failure::TooManyConnections => HttpError::ConnectionLimitReached,
-        Failure::Certificate(_) => HttpError::TlsCertificateError,
-        Failure::Tls(_) => HttpError::TlsProtocolError,
-        Failure::Proxy(_) => HttpError::DestinationUnavailable,
-        Failure::AnswerTimeout => HttpError::HttpResponseTimeout,
-        Failure::Ended => HttpError::ConnectionTerminated,
-        Failure::Incomplete => HttpError::HttpResponseIncomplete,
-        Failure::HeadTooLarge => HttpError::HttpResponseHeaderSectionSize(None),
-        Failure::Protocol(_) => HttpError::HttpProtocolError,
     }
 }

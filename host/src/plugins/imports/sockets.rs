@@ -8,10 +8,11 @@
 //!
 //! Sockets never go through `egress.proxy`: a proxy for HTTP is none for other protocols.
 //!
-//! - `names`: look-ups. `found`: what they gave, and what that leads to.
+//! - `call`: what one call has of sockets. `names`: look-ups. `found`: what they gave, and what that leads to.
 //! - `tcp`: the interface. `socket`: a socket of a guest; `options` are its options. `connection`: an open connection, which
 //!   ends with its grant; `streams` are what a guest reads and writes. `later`: results of tasks.
 
+pub(super) mod call;
 mod connection;
 mod found;
 mod later;
@@ -23,15 +24,12 @@ mod tcp;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host as NetworkHost, HostNetwork};
 use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp as tcp_interface, tcp_create_socket};
 use wasmtime_wasi::p2::{Network, SocketError};
 
-use self::found::Found;
 use super::guest::Guest;
 use crate::egress::Egress;
 use crate::grants::Grants;
@@ -40,48 +38,6 @@ use crate::grants::snippet;
 use crate::log_limiter::LogLimiter;
 
 static REFUSED: LogLimiter = LogLimiter::new("refused sockets of plugins");
-
-/// Look-ups that a call has under way at once. Each may hold a thread of the system's resolver.
-const MAX_LOOK_UPS: usize = 8;
-
-/// Refusals that a caller is told of.
-const MAX_REFUSALS: usize = 8;
-
-/// What a guest has of sockets, beside those that it holds.
-#[derive(Default)]
-pub(super) struct Sockets {
-    found: Found,
-    /// A line each.
-    refusals: Vec<String>,
-    /// Made for the first look-up.
-    look_ups: Option<Arc<Semaphore>>,
-}
-
-impl Sockets {
-    /// What was refused so far, for the caller: a line each.
-    pub(super) fn take_refusals(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.refusals)
-    }
-
-    /// A place for one more look-up.
-    fn look_up(&mut self) -> Option<OwnedSemaphorePermit> {
-        let places = self.look_ups.get_or_insert_with(|| Arc::new(Semaphore::new(MAX_LOOK_UPS)));
-        Arc::clone(places).try_acquire_owned().ok()
-    }
-
-    fn note(&mut self, line: String) {
-        if self.refusals.len() < MAX_REFUSALS && !self.refusals.contains(&line) {
-            self.refusals.push(line);
-        }
-    }
-
-    /// Forgets what was for one call. Open sockets of an instance that is kept warm stay: they are its person's, as the
-    /// instance is.
-    pub(super) fn end(&mut self) {
-        self.found.clear();
-        self.refusals.clear();
-    }
-}
 
 /// Puts the interfaces in the place of the library's.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {

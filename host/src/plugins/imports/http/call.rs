@@ -1,6 +1,7 @@
 //! The requests of one call: what they may take, what was refused, and the end of all of them.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +10,17 @@ use http::{HeaderMap, Method};
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::Error as HttpError;
 
-use super::{Direction, has_same_terms, record};
+use super::code::code;
+use super::decision::{Refusal, has_same_terms};
+use super::record;
 use crate::config::Limits;
-use crate::egress::Egress;
-use crate::grants::HttpGrant;
+use crate::egress::{Egress, Failure};
+use crate::grants::decide::Denial;
 use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
+use crate::grants::{HttpGrant, outward, snippet};
+use crate::plugins::digest::Digest;
 use crate::plugins::imports::allowance::{ConnectionPlace, Connections};
-use crate::plugins::plugin::Digest;
 use crate::principal::Principal;
 
 /// Lines about refusals that a caller reads, and hosts that the log names.
@@ -169,6 +173,49 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Refuses a request that has no place, or that no guest may make.
+    pub(super) fn refuse_unreadable(&self, reason: &dyn Display) -> HttpError {
+        self.note(format!("a request of the tool was refused: {reason}"));
+        record::unreadable(&self.plugin, reason);
+        HttpError::HttpRequestDenied
+    }
+
+    /// Refuses a request that is not granted.
+    pub(super) fn deny(&self, target: &Target, refusal: &Refusal) -> HttpError {
+        let is_proposed = matches!(refusal, Refusal::Denied(Denial::NotGranted(_)));
+        let snippet = is_proposed.then(|| snippet::of_request(&self.plugin, target));
+        self.refuse(target, refusal, snippet)
+    }
+
+    /// Refuses a request to a place: the one text for the caller, and the reason for the operator.
+    pub(super) fn refuse(&self, target: &Target, reason: &dyn Display, snippet: Option<String>) -> HttpError {
+        self.note(outward(target));
+        record::refused(&self.plugin, &self.digest, target, reason, snippet);
+        HttpError::HttpRequestDenied
+    }
+
+    /// Tells of a request that was granted and has no answer.
+    pub(super) fn failed(&self, target: &Target, failure: &Failure) -> HttpError {
+        match failure {
+            Failure::Refused(reason) => self.refuse(target, reason, None),
+            failure => {
+                record::failed(&self.plugin, target, failure);
+                code(failure)
+            }
+        }
+    }
+}
+
+/// The way that bytes went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// To the service.
+    Sent,
+    /// To the guest.
+    Received,
+}
+
 /// A request under way, which counts as a connection.
 pub(super) struct Open {
     _place: ConnectionPlace,
@@ -194,7 +241,7 @@ impl Cut {
             });
             tokio::select! {
                 () = ended.cancelled() => HttpError::ConnectionTerminated,
-                () = withdrawn => call.deny(&target, &super::Refusal::Withdrawn),
+                () = withdrawn => call.deny(&target, &Refusal::Withdrawn),
             }
         }))
     }

@@ -14,8 +14,8 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error as HttpError;
 
-use super::call::{Call, Cut, Open};
-use super::{Direction, code};
+use super::call::{Call, Cut, Direction, Open};
+use super::code::code;
 use crate::egress::Received;
 use crate::grants::credentials::Ready;
 use crate::grants::headers::remove_from_answer;

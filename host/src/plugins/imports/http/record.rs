@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::egress::Failure;
 use crate::grants::target::Target;
 use crate::log_limiter::LogLimiter;
-use crate::plugins::plugin::Digest;
+use crate::plugins::digest::Digest;
 
 /// Time for which a record about a place is not made again.
 const QUIET: Duration = Duration::from_secs(60);

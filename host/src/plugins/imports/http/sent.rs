@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::Direction;
-use super::call::Call;
+use super::call::{Call, Direction};
 
 /// The reason that a body ended before its time, for the request that it belonged to.
 #[derive(Clone, Default)]

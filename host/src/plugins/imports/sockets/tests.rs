@@ -17,6 +17,7 @@ use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
 use wasmtime_wasi::p2::{Network, SocketResult, TcpSocket};
 use wasmtime_wasi::sockets::WasiSocketsView as _;
 
+use super::call::MAX_LOOK_UPS;
 use super::*;
 use crate::config::Limits;
 use crate::egress;

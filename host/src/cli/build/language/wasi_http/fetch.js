@@ -249,7 +249,8 @@ function answered(request, isRedirected) {
     const headers = new Headers(fields.entries().map(([name, value]) => [name, decode(value)]));
     fields[Symbol.dispose]();
     const status = incoming.status();
-    return new Response(pieces(incoming, origin), { status, headers, url, redirected: isRedirected });
+    const [whole] = url.split("#");
+    return new Response(pieces(incoming, origin), { status, headers, url: whole, redirected: isRedirected });
   });
 }
 

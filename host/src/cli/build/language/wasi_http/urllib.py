@@ -139,10 +139,13 @@ class Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer):
-        if self._stream is None:
+        if self._stream is None or not buffer:
             return 0
         try:
-            piece = self._stream.blocking_read(len(buffer))
+            piece = b""
+            # No bytes mean the end here, and nothing to read yet there.
+            while not piece:
+                piece = self._stream.blocking_read(len(buffer))
         except Err as error:
             if isinstance(error.value, StreamError_Closed):
                 return 0
