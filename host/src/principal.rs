@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::config::names::Scope;
+use crate::secret::Secret;
 
 /// A person, by the identity provider that vouches for them and the name it gives them, and the client they use.
 ///
@@ -44,14 +46,43 @@ pub trait Rules: Send + Sync {
     fn changes(&self) -> watch::Receiver<()>;
 }
 
-/// The link from a principal to the current rules. It is no part of the principal's identity, so all compare equal.
+/// The login behind one principal, which may end or be renewed while requests are under way.
+pub trait LoginToken: Send + Sync {
+    /// The person's access token of the identity provider, renewed if it is about to end.
+    ///
+    /// # Errors
+    /// [`NoLoginToken`].
+    fn token(&self) -> BoxFuture<'_, Result<Secret, NoLoginToken>>;
+}
+
+/// The reason that there is no access token of the identity provider. The text is for whoever calls and for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoLoginToken {
+    /// Nobody logs in here, or by the built-in login.
+    #[error("it needs the caller's own token, and nobody logs in at an identity provider here")]
+    NoProvider,
+    /// The login has ended, here or at the provider, or its token cannot be renewed.
+    #[error("it needs the caller's own token, and that login has ended: log in again")]
+    Ended,
+    /// The provider or the store cannot be reached.
+    #[error(
+        "it needs the caller's own token, which the identity provider does not renew at the moment: try again later"
+    )]
+    Unavailable,
+}
+
+/// The links from a principal to the current rules and to its login. They are no part of the principal's identity, so all
+/// compare equal.
 #[derive(Clone, Default)]
-pub struct Standing(Option<Arc<dyn Rules>>);
+pub struct Standing {
+    rules: Option<Arc<dyn Rules>>,
+    login: Option<Arc<dyn LoginToken>>,
+}
 
 impl Standing {
-    /// The link of a person for whom there are rules.
-    pub fn under(rules: Arc<dyn Rules>) -> Self {
-        Self(Some(rules))
+    /// The links of a person who has logged in.
+    pub fn of(rules: Arc<dyn Rules>, login: Arc<dyn LoginToken>) -> Self {
+        Self { rules: Some(rules), login: Some(login) }
     }
 }
 
@@ -87,7 +118,7 @@ pub struct LoginFacts {
     pub granted: BTreeSet<String>,
     /// The scopes that a token of this person could hold.
     pub possible: BTreeSet<String>,
-    /// The link to the rules of later.
+    /// The links to the rules and the login of later.
     pub standing: Standing,
 }
 
@@ -151,24 +182,35 @@ impl Principal {
     /// Decides whether the caller may use something that needs these scopes, by the current rules and not by those of
     /// the time at which the request came.
     pub fn may_still(&self, scopes: &[Scope]) -> bool {
-        let Some(rules) = &self.standing.0 else { return true };
+        let Some(rules) = &self.standing.rules else { return true };
         rules.granted().is_some_and(|granted| has_all(&granted, scopes))
     }
 
     /// The scopes that the caller could hold by the current rules; `None` for a caller without rules.
     pub fn could_hold(&self) -> Option<BTreeSet<String>> {
-        self.standing.0.as_ref().map(|rules| rules.possible())
+        self.standing.rules.as_ref().map(|rules| rules.possible())
     }
 
     /// Waits until the caller may no longer use something that needs these scopes.
     pub async fn turned_away(&self, scopes: &[Scope]) {
-        let Some(rules) = &self.standing.0 else { return std::future::pending().await };
+        let Some(rules) = &self.standing.rules else { return std::future::pending().await };
         let mut changes = rules.changes();
         while self.may_still(scopes) {
             if changes.changed().await.is_err() {
                 // Nobody changes the rules any more.
                 return std::future::pending().await;
             }
+        }
+    }
+
+    /// The person's own access token of the identity provider, renewed if it is about to end.
+    ///
+    /// # Errors
+    /// [`NoLoginToken`].
+    pub async fn login_token(&self) -> Result<Secret, NoLoginToken> {
+        match &self.standing.login {
+            Some(login) => login.token().await,
+            None => Err(NoLoginToken::NoProvider),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Sessions: the tokens of one person's login through one client, from the code to the end.
 //!
 //! [`refresh`] and [`bearer`] serve the two kinds of tokens; here are the code, the end of a session, and its row.
+//! `login_token` gives a call the provider's own token.
 //!
 //! Invariant: a session is one row of the store ([`record`]), and every change of it is a compare-and-swap on that
 //! row. Two redemptions of a code, two refreshes, or a refresh and a revocation therefore have one winner, whichever
@@ -9,13 +10,14 @@
 pub(super) mod bearer;
 mod cache;
 mod concurrency;
+mod login_token;
 mod record;
 mod refresh;
 mod refused;
 mod turns;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -111,6 +113,8 @@ pub(super) struct Sessions {
     answered: AnswerCache,
     unsaved: PendingRenewals,
     in_flight: TaskTracker,
+    /// Itself, for the principals in its cache.
+    own: Weak<Self>,
 }
 
 /// The key of a session's row.
@@ -128,7 +132,10 @@ impl Sessions {
         in_flight: TaskTracker,
     ) -> Arc<Self> {
         let (cache, turns, answered, unsaved) = Default::default();
-        Arc::new(Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight })
+        Arc::new_cyclic(|own| {
+            let own = Weak::clone(own);
+            Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight, own }
+        })
     }
 
     pub(super) fn people(&self) -> &People {

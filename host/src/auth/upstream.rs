@@ -37,6 +37,12 @@ use self::messages::{Callback, Login, LoginError, RefreshError, RefreshOutcome, 
 use self::remote::Remote;
 use super::failures::Failure;
 use super::identity::Identity;
+use crate::config::Provider;
+
+/// The scopes that a configuration asks of a provider, before anything is known of it.
+pub fn configured_scopes(provider: &Provider) -> Vec<String> {
+    authorization::scopes(provider, None)
+}
 
 /// The provider through which people log in.
 pub enum Upstream {
@@ -134,6 +140,15 @@ impl Upstream {
                 Self::Local(local) => local.log_in(callback, request),
             }
         })
+    }
+
+    /// The access token of a session, for services that take the provider's tokens; none of the built-in login, whose
+    /// tokens nobody takes.
+    pub fn access_token<'a>(&self, tokens: &'a UpstreamTokens) -> Option<&'a str> {
+        match self {
+            Self::Remote(_) => Some(&tokens.access_token),
+            Self::Local(_) => None,
+        }
     }
 
     /// Renews a session upstream. The caller sees to it that one session is renewed once at a time.

@@ -1,7 +1,8 @@
 //! `tinymcp check` and `tinymcp schema`.
 
 use super::{ConfigArguments, Failure, load, output};
-use crate::config::{Config, Purpose};
+use crate::auth::upstream::configured_scopes;
+use crate::config::{Config, Provider, Purpose};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
 
@@ -39,6 +40,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     output::line(setup.effective.to_string().trim_end());
     for (plugin, grants) in setup.grants.iter().filter(|(_, grants)| !grants.are_none()) {
         output::line(&format!("# plugin `{plugin}` is granted {}", grants.in_words().join("; ")));
+        for place in grants.places_of_callers() {
+            let token = setup.provider.as_ref().map_or_else(|| "token, of which there is none".to_owned(), token);
+            output::line(&format!("# plugin `{plugin}` sends {place} the caller's own {token}"));
+        }
     }
     match warnings.len() {
         count if arguments.strict && count > 0 => {
@@ -46,6 +51,19 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// What a person's token of a provider is for, as far as the configuration says it.
+fn token(provider: &Provider) -> String {
+    let audience = provider.audience.as_ref().map_or_else(
+        || format!("for the audience that {} chooses", provider.display_name()),
+        |audience| format!("for the audience `{audience}`"),
+    );
+    let scopes = match configured_scopes(provider) {
+        scopes if scopes.is_empty() => "without scopes".to_owned(),
+        scopes => format!("with the scopes `{}`", scopes.join("` `")),
+    };
+    format!("token of {}, {audience}, {scopes}", provider.display_name())
 }
 
 pub(super) fn schema() -> Result<(), Failure> {

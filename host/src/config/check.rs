@@ -203,6 +203,13 @@ fn warn_about_keys_without_effect(config: &Config, reader: &mut Reader<'_>) {
         if !plugin.scopes.is_empty() && config.auth.provider.as_str() == NONE {
             reader.warn(&plugin_key(name, "scopes"), Fault::NoLogin);
         }
+        let provider = config.auth.provider.as_str();
+        if WITHOUT_LOGIN.contains(&provider) && plugin.http.iter().any(|entry| entry.r#as.is_some()) {
+            let message = format!(
+                "`as = \"login\"` sends the caller's token of an identity provider, and provider `{provider}` has none: such requests fail"
+            );
+            reader.warn(&plugin_key(name, "http"), Fault::Conflict(message));
+        }
     }
 }
 

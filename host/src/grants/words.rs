@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::needs::Need;
+use super::origin::Origin;
 use super::rule::Methods;
 use super::{Grants, HttpGrant, KvOwner};
 
@@ -32,6 +33,11 @@ impl Grants {
     pub fn are_none(&self) -> bool {
         let has_places = !self.http.is_empty() || !self.tcp.is_empty() || !self.dirs.is_empty();
         !has_places && self.secrets.is_empty() && self.env.is_empty() && self.kv.is_none()
+    }
+
+    /// The places that get the token of whoever calls.
+    pub fn places_of_callers(&self) -> impl Iterator<Item = &Origin> {
+        self.http.iter().filter(|grant| grant.credentials.identity().is_some()).map(|grant| &grant.rule.to)
     }
 
     /// Everything that is granted and declared, a phrase each.

@@ -3,6 +3,7 @@
 mod credentials;
 mod granted;
 mod limits;
+mod login;
 mod peers;
 mod tls;
 mod withdrawn;

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -22,9 +22,28 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::{configuration, fetching, get, site};
 
-/// A server of HTTP/2 over TLS that says what it was asked for. Gives its port, the certificate of its authority as PEM,
-/// and the number of its connections.
-async fn service() -> (u16, String, Arc<AtomicUsize>) {
+/// A server of HTTP/2 over TLS that says what it was asked for, `Authorization` too.
+pub(super) struct Service {
+    pub(super) port: u16,
+    /// The certificate of its authority.
+    pub(super) pem: String,
+    connections: Arc<AtomicUsize>,
+    authorizations: Arc<Mutex<Vec<String>>>,
+}
+
+impl Service {
+    /// The number of its connections so far.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// `Authorization` of each request so far; empty without one.
+    pub(super) fn authorizations(&self) -> Vec<String> {
+        self.authorizations.lock().unwrap().clone()
+    }
+}
+
+pub(super) async fn service() -> Service {
     let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -41,31 +60,40 @@ async fn service() -> (u16, String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let connections = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&connections);
+    let authorizations: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (counted, noted) = (Arc::clone(&connections), Arc::clone(&authorizations));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
+            let (acceptor, counted, noted) = (acceptor.clone(), Arc::clone(&counted), Arc::clone(&noted));
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 counted.fetch_add(1, Ordering::SeqCst);
                 let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                let _ = served.serve_connection(TokioIo::new(stream), service_fn(said)).await;
+                let answer = service_fn(|request| said(request, Arc::clone(&noted)));
+                let _ = served.serve_connection(TokioIo::new(stream), answer).await;
             });
         }
     });
-    (port, pem, connections)
+    Service { port, pem, connections, authorizations }
 }
 
-async fn said(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::from(format!("{:?} {} {}", request.version(), request.method(), request.uri()))))
+async fn said(
+    request: Request<Incoming>,
+    authorizations: Arc<Mutex<Vec<String>>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let authorization = request.headers().get("authorization").map_or("", |value| value.to_str().unwrap()).to_owned();
+    let said = format!("{:?} {} {} {authorization}", request.version(), request.method(), request.uri());
+    authorizations.lock().unwrap().push(authorization);
+    Ok(Response::new(Full::from(said.trim_end().to_owned())))
 }
 
 #[tokio::test]
 async fn http_2_with_an_authority_of_the_house() {
-    let (port, pem, connections) = service().await;
+    let service = service().await;
+    let port = service.port;
     let table = format!("http = [\"https://localhost:{port}\"]");
     let site = site("");
-    std::fs::write(site.path().join("house.pem"), pem).unwrap();
+    std::fs::write(site.path().join("house.pem"), &service.pem).unwrap();
     let server = site.config(&format!("[egress]\nca_file = \"house.pem\"\n{}", configuration(&table))).start().await;
     let client = Client::modern(&server);
     let url = format!("https://localhost:{port}/x?y");
@@ -73,30 +101,31 @@ async fn http_2_with_an_authority_of_the_house() {
     assert_eq!(answer["body"], format!("HTTP/2.0 GET https://localhost:{port}/x?y"));
     let outcomes = client.value("fetch_fetch_all", json!({ "urls": [url, url, url] })).await;
     assert_eq!(outcomes, json!(["200", "200", "200"]));
-    assert_eq!(connections.load(Ordering::SeqCst), 1, "one connection has room for all");
+    assert_eq!(service.connections(), 1, "one connection has room for all");
     let said = client.failure("fetch", get(&format!("https://127.0.0.1:{port}/"))).await;
     assert!(said.contains("HttpRequestDenied"), "{said}");
 }
 
 #[tokio::test]
 async fn a_certificate_that_nobody_knows_is_not_taken() {
-    let (port, _, connections) = service().await;
+    let service = service().await;
+    let port = service.port;
     let plain = Peer::start(|_| Script::text("hello")).await;
     let table = format!("http = [\"https://localhost:{port}\", \"https://{}\"]", plain.address);
     let (server, client) = fetching(&table).await;
     let said = client.failure("fetch", get(&format!("https://localhost:{port}/"))).await;
     assert!(said.contains("TlsCertificateError"), "{said}");
     server.log.wait_for("the certificate is not trusted").await;
-    assert_eq!(connections.load(Ordering::SeqCst), 0);
+    assert_eq!(service.connections(), 0);
     let said = client.failure("fetch", get(&format!("https://{}/", plain.address))).await;
     assert!(said.contains("Tls"), "{said}");
 }
 
 /// A proxy that makes tunnels to one address, whatever it is asked for. Gives its address and what it was sent.
-async fn proxy(target: SocketAddr) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
+async fn proxy(target: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let heads: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let heads: Arc<Mutex<Vec<String>>> = Arc::default();
     let remembered = Arc::clone(&heads);
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::cache::{Facts, Freshness, Grant, LiveSession};
+use super::login_token::SessionLogin;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
 use crate::auth::tokens::{Family, LastToken};
 use crate::clock::now_s;
-use crate::principal::{LoginFacts, Principal, Standing};
+use crate::principal::{LoginFacts, LoginToken, Principal, Standing};
 use crate::store::{Committed, StoreError};
 
 /// The reason why a bearer token is not taken.
@@ -119,7 +120,7 @@ impl Sessions {
         if live.rules == self.people.version() {
             return live;
         }
-        self.cache.replace(family, &live, self.under_rules(&live.facts, &live.grants))
+        self.cache.replace(family, &live, self.under_rules(family, &live.facts, &live.grants))
     }
 
     pub(super) fn remember(&self, family: Family, record: &Record) -> Arc<LiveSession> {
@@ -131,7 +132,7 @@ impl Sessions {
         let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
         let generation = record.refresh.as_ref().map(|refresh| refresh.generation).filter(|_| is_unused);
-        let (rules, grants) = self.under_rules(&facts, &record.access);
+        let (rules, grants) = self.under_rules(family, &facts, &record.access);
         self.cache.insert(family, LiveSession::new(record.changes, Arc::new(facts), rules, grants, generation))
     }
 
@@ -139,6 +140,7 @@ impl Sessions {
     /// good for nothing.
     fn under_rules<'a>(
         &self,
+        family: Family,
         facts: &Facts,
         tokens: impl IntoIterator<Item = &'a (impl Issued + 'a)>,
     ) -> (Version, Vec<Grant>) {
@@ -147,6 +149,7 @@ impl Sessions {
         let identity = &facts.identity;
         let possible = self.people.held_by(identity);
         let is_allowed = self.people.admits(identity) && !self.people.denies_client(&facts.client_id);
+        let login: Arc<dyn LoginToken> = Arc::new(SessionLogin::new(&self.own, family));
         let principal = |access: &AccessRecord| {
             let holder = Holder {
                 people: self.people.clone(),
@@ -163,7 +166,7 @@ impl Sessions {
                 client: facts.client_id.clone(),
                 granted: &access.scopes & &possible,
                 possible: possible.clone(),
-                standing: Standing::under(Arc::new(holder)),
+                standing: Standing::of(Arc::new(holder), Arc::clone(&login)),
             })
         };
         let grant = |access: &AccessRecord| Grant {

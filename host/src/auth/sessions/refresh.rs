@@ -144,7 +144,7 @@ impl Sessions {
     }
 
     /// Renews the provider's tokens, if they are due.
-    async fn renewed(&self, family: &Family, record: &Record) -> Result<UpstreamRenewal, OAuthError> {
+    pub(super) async fn renewed(&self, family: &Family, record: &Record) -> Result<UpstreamRenewal, OAuthError> {
         if let Some(unsaved) = self.unsaved.take(family) {
             return Ok(unsaved);
         }

@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::failures::Explanation;
 use crate::auth::identity::Identity;
+use crate::clock::now_s;
+
+/// Seconds before its end from which on an access token is renewed at the next occasion.
+const ENDING_S: u64 = 60;
+
+/// The life of an access token, in seconds, whose provider does not say it.
+const LIFE_UNKNOWN_S: u64 = 3600;
 
 /// The values that tie a login at the provider to one transaction here, and are derived from its id.
 pub struct UpstreamRequest {
@@ -49,7 +56,8 @@ pub struct Login {
     pub tokens: UpstreamTokens,
 }
 
-/// The provider's tokens for one session. They are kept sealed, and go nowhere but to the provider.
+/// The provider's tokens for one session. They are kept sealed, and go nowhere but to the provider; the access token, where
+/// a plugin was granted requests with it, to that host.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamTokens {
     /// The access token.
@@ -65,6 +73,20 @@ pub struct UpstreamTokens {
     pub scope: Vec<String>,
     /// The last time that the provider confirmed the tokens, in seconds since 1970.
     pub checked_at: u64,
+}
+
+impl UpstreamTokens {
+    /// True if the access token has to be renewed. Providers take a refresh token once, and count how often they are
+    /// asked, so that is not done before it is due.
+    pub fn is_ending(&self) -> bool {
+        let ends_at = self.expires_at.unwrap_or(self.checked_at + LIFE_UNKNOWN_S);
+        ends_at <= now_s() + ENDING_S
+    }
+
+    /// True if the access token is good no more, as far as its provider has said.
+    pub fn is_over(&self) -> bool {
+        self.expires_at.is_some_and(|ends_at| ends_at <= now_s())
+    }
 }
 
 impl fmt::Debug for UpstreamTokens {

@@ -62,12 +62,6 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// Seconds before its end from which on an access token is renewed at the next occasion.
-const ENDING_S: u64 = 60;
-
-/// The life of an access token, in seconds, whose provider does not say it.
-const LIFE_UNKNOWN_S: u64 = 3600;
-
 impl Remote {
     /// Begins to find out about the provider, in the background and until `stop`.
     ///
@@ -203,7 +197,7 @@ impl Remote {
     }
 
     pub(super) async fn refresh(&self, tokens: &UpstreamTokens, person: &str) -> Result<RefreshOutcome, RefreshError> {
-        let is_due = (tokens.refresh_token.is_some() && is_ending(tokens)) || self.is_recheck_due(tokens);
+        let is_due = (tokens.refresh_token.is_some() && tokens.is_ending()) || self.is_recheck_due(tokens);
         if !is_due {
             return Ok(RefreshOutcome::NotNeeded);
         }
@@ -368,13 +362,6 @@ impl Remote {
             ),
         }
     }
-}
-
-/// True if the access token has to be renewed. Providers take a refresh token once, and count how often they are asked,
-/// so that is not done before it is due.
-fn is_ending(tokens: &UpstreamTokens) -> bool {
-    let ends_at = tokens.expires_at.unwrap_or(tokens.checked_at + LIFE_UNKNOWN_S);
-    ends_at <= now_s() + ENDING_S
 }
 
 /// The tokens to keep of an answer. A provider that gives no new refresh token leaves the old one in force (RFC 6749

@@ -7,6 +7,7 @@
 pub(super) mod call;
 mod code;
 mod decision;
+mod login;
 mod received;
 mod record;
 mod sent;
@@ -28,10 +29,11 @@ use self::received::Answer;
 use self::sent::{Sent, Verdict};
 use super::guest::Guest;
 use crate::egress::{Egress, Order};
-use crate::grants::credentials::Ready;
 use crate::grants::decide::sent_path;
-use crate::grants::headers;
+use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
+use crate::grants::{HttpGrant, headers};
+use crate::principal::Principal;
 
 /// Bytes of a request's body that the host buffers before it is sent: two such chunks for each body. Together with
 /// the bound of resources it bounds what a guest can make the host hold, beyond its own memory, to some dozen megabytes.
@@ -60,11 +62,10 @@ impl WasiHttpView for Guest {
             ..
         } = self;
         let hooks = requests.get_or_insert_with(|| {
-            // Without a caller it is lists that are made, which all callers read.
-            let may_use_credentials = conversation.caller.is_some();
+            let caller = conversation.caller.clone();
             let egress = services.egress.clone();
             let connections = allowance.connections().clone();
-            Box::new(Requests::new(plugin, *digest, grants, egress, *http_limits, connections, may_use_credentials))
+            Box::new(Requests::new(plugin, *digest, grants, egress, *http_limits, connections, caller))
         });
         WasiHttpCtxView { hooks: &mut **hooks, table: resources, ctx: http }
     }
@@ -104,10 +105,11 @@ impl WasiHttpHooks for Requests {
 struct Admitted {
     egress: Egress,
     call: Arc<Call>,
-    order: Order,
-    credentials: Ready,
+    caller: Option<Arc<Principal>>,
+    target: Target,
+    entry: Arc<HttpGrant>,
+    grants: CallGrants,
     parts: Parts,
-    path: String,
     body: WasiBody,
     options: RequestOptions,
     cut: Cut,
@@ -115,7 +117,7 @@ struct Admitted {
 }
 
 impl Requests {
-    /// Decides on a request, and makes what is sent of it.
+    /// Decides on a request.
     fn admit(&mut self, request: Request<WasiBody>, options: RequestOptions) -> Result<Admitted, HttpError> {
         let call = Arc::clone(&self.call);
         let (mut parts, body) = request.into_parts();
@@ -129,47 +131,52 @@ impl Requests {
         let Some(egress) = self.egress.clone() else {
             return Err(call.refuse(&target, &"this command sends no requests", None));
         };
-        if !self.may_use_credentials && !entry.credentials.is_none() {
+        // Without a caller it is lists that are made, which all callers read.
+        if self.caller.is_none() && !entry.credentials.is_none() {
             return Err(call.refuse(&target, &"lists are made without credentials", None));
         }
-        // A token of the calling person would be put in here.
-        let credentials = entry.credentials.of_call(None).map_err(|error| call.refuse(&target, &error, None))?;
         let open = call.begin(&target)?;
         if entry.must_stand() {
             headers::remove_overrides(&mut parts.headers);
         }
-        let mut path = sent_path(&entry.rule, &target);
-        credentials.put_in(&mut parts.headers, &mut path);
-        call.count(call::head_bytes(&path, &parts.headers), Direction::Sent)?;
         let cut = Cut::new(&call, grants, parts.method.clone(), target.clone(), Arc::clone(&entry));
-        let connect_timeout = options.connect_timeout.map_or(CONNECT_TIMEOUT, |wanted| wanted.min(CONNECT_TIMEOUT));
-        let order = Order {
-            owner: Arc::clone(&call.plugin),
-            target,
-            entry,
-            credentials: credentials.fingerprint(),
-            grants: grants.clone(),
-            connect_timeout,
-            answer_timeout: options.first_byte_timeout,
-        };
-        Ok(Admitted { egress, call, order, credentials, parts, path, body, options, cut, open })
+        let (caller, grants) = (self.caller.clone(), grants.clone());
+        Ok(Admitted { egress, call, caller, target, entry, grants, parts, body, options, cut, open })
     }
 }
 
 impl Admitted {
     async fn send(self) -> Result<(Response<WasiBody>, Sending<()>), HttpError> {
-        let Self { egress, call, order, credentials, parts, path, body, options, mut cut, open } = self;
-        let verdict = Verdict::default();
-        let body = Sent::new(body, Arc::clone(&call), verdict.clone());
-        let answer = tokio::select! {
+        let Self { egress, call, caller, target, entry, grants, mut parts, body, options, mut cut, open } = self;
+        let exchange = async {
+            let credentials = call.credentials(&target, &entry, caller.as_deref()).await?;
+            let mut path = sent_path(&entry.rule, &target);
+            credentials.put_in(&mut parts.headers, &mut path);
+            call.count(call::head_bytes(&path, &parts.headers), Direction::Sent)?;
+            let order = Order {
+                owner: Arc::clone(&call.plugin),
+                target,
+                entry,
+                credentials: credentials.fingerprint(),
+                grants,
+                connect_timeout: options.connect_timeout.map_or(CONNECT_TIMEOUT, |it| it.min(CONNECT_TIMEOUT)),
+                answer_timeout: options.first_byte_timeout,
+            };
+            let verdict = Verdict::default();
+            let body = Sent::new(body, Arc::clone(&call), verdict.clone());
+            let answer = egress.send(&order, parts, &path, body.boxed_unsync()).await;
+            match (answer, verdict.get()) {
+                (Ok(answer), _) => Ok((credentials, answer)),
+                (Err(_), Some(verdict)) => Err(verdict.into_error(&call)),
+                (Err(failure), None) => Err(call.failed(&order.target, &failure)),
+            }
+        };
+        let (credentials, answer) = tokio::select! {
             biased;
             error = cut.cut() => Err(error),
-            answer = egress.send(&order, parts, &path, body.boxed_unsync()) => match (answer, verdict.get()) {
-                (Err(_), Some(verdict)) => Err(verdict.into_error(&call)),
-                (answer, _) => answer.map_err(|failure| call.failed(&order.target, &failure)),
-            },
-        };
-        let (mut head, received) = answer?.into_parts();
+            exchanged = exchange => exchanged,
+        }?;
+        let (mut head, received) = answer.into_parts();
         call.count(call::head_bytes("", &head.headers), Direction::Received)?;
         received::make_fit(&mut head, &credentials)?;
         let body = Answer::new(received, &credentials, call, cut, open, options.between_bytes_timeout);

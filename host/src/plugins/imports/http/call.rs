@@ -21,6 +21,7 @@ use crate::grants::target::Target;
 use crate::grants::{HttpGrant, outward, snippet};
 use crate::plugins::digest::Digest;
 use crate::plugins::imports::allowance::{ConnectionPlace, Connections};
+use crate::principal::Principal;
 
 /// Lines about refusals that a caller reads, and hosts that the log names.
 const LINES_MAX: usize = 8;
@@ -51,7 +52,8 @@ pub(in crate::plugins) struct Requests {
     pub(super) call: Arc<Call>,
     pub(super) grants: CallGrants,
     pub(super) egress: Option<Egress>,
-    pub(super) may_use_credentials: bool,
+    /// Whoever calls; none while lists are made.
+    pub(super) caller: Option<Arc<Principal>>,
 }
 
 /// What the requests of one call have in common. It outlives the call where an answer is still read.
@@ -81,7 +83,7 @@ impl Requests {
         egress: Option<Egress>,
         limits: HttpLimits,
         connections: Connections,
-        may_use_credentials: bool,
+        caller: Option<Arc<Principal>>,
     ) -> Self {
         let call = Call {
             plugin: Arc::clone(plugin),
@@ -94,7 +96,7 @@ impl Requests {
             ended: CancellationToken::new(),
             told: Mutex::default(),
         };
-        Self { call: Arc::new(call), grants: grants.clone(), egress, may_use_credentials }
+        Self { call: Arc::new(call), grants: grants.clone(), egress, caller }
     }
 
     /// What was refused so far, for the caller: a line each.
