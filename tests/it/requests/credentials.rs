@@ -6,7 +6,7 @@ use tinymcp_tests::guests::guest;
 use tinymcp_tests::peer::{Peer, Script};
 use tinymcp_tests::server::Site;
 
-use super::{get, header, site};
+use super::{ask, get, header, site};
 
 const KEY: &str = "sk-test-0123456789abcdef";
 const OTHER: &str = "sk-test-fedcba9876543210";
@@ -44,7 +44,7 @@ async fn a_credential_reaches_the_service_alone() {
         { "name": "accept-encoding", "value": "gzip" },
         { "name": "range", "value": "bytes=0-1" },
     ]});
-    let answer = client.value("fetch", request).await;
+    let answer = ask(&client, request).await;
     let sent = peer.requests().remove(0);
     assert!(sent.starts_with(&format!("GET /x?b=c&api_key={KEY} HTTP/1.1\r\n")), "{sent}");
     assert!(sent.contains(&format!("\r\nauthorization: Bearer {KEY}\r\n")) && !sent.contains("mine"), "{sent}");

@@ -3,14 +3,14 @@
 use serde_json::json;
 use tinymcp_tests::peer::{Peer, Script};
 
-use super::{all_of, fetching, get, header, site};
+use super::{all_of, ask, fetching, get, header, site};
 use tinymcp_tests::client::Client;
 
 #[tokio::test]
 async fn a_granted_request_is_answered() {
     let peer = Peer::start(|_| Script::with(201, "x-of-the-service: yes\r\n", "hello")).await;
     let (server, client) = fetching(&all_of(&peer)).await;
-    let answer = client.value("fetch", get(&peer.url("/a%20b?c=d"))).await;
+    let answer = ask(&client, get(&peer.url("/a%20b?c=d"))).await;
     assert_eq!((answer["status"].as_u64(), answer["body"].as_str()), (Some(201), Some("hello")), "{answer}");
     assert_eq!(header(&answer, "x-of-the-service"), Some("yes"));
     let posted = json!({
@@ -19,7 +19,7 @@ async fn a_granted_request_is_answered() {
         "headers": [{ "name": "content-type", "value": "text/plain" }, { "name": "content-length", "value": "4" }],
         "body": "body",
     });
-    client.value("fetch", posted).await;
+    ask(&client, posted).await;
     let requests = peer.requests();
     assert!(requests[0].starts_with("GET /a%20b?c=d HTTP/1.1\r\n"), "{requests:?}");
     assert!(requests[0].contains(&format!("\r\nhost: {}\r\n", peer.address)), "{requests:?}");
@@ -78,7 +78,7 @@ async fn redirects_are_answers_and_are_decided_anew() {
     let location = format!("location: {}\r\n", other.url("/x"));
     let peer = Peer::start(move |_| Script::with(302, &location, "")).await;
     let (_server, client) = fetching(&all_of(&peer)).await;
-    let answer = client.value("fetch", get(&peer.url("/"))).await;
+    let answer = ask(&client, get(&peer.url("/"))).await;
     assert_eq!(answer["status"], 302);
     let said = client.failure("fetch", get(header(&answer, "location").unwrap())).await;
     assert!(said.contains("HttpRequestDenied"), "{said}");
@@ -100,7 +100,7 @@ async fn a_path_decides_on_what_is_sent() {
         { "name": "x-forwarded-host", "value": "evil.example" },
         { "name": "x-mine", "value": "stays" },
     ]});
-    client.value("fetch", overridden).await;
+    ask(&client, overridden).await;
     let sent = peer.requests().remove(0);
     assert!(sent.starts_with("GET /v1/a/~b HTTP/1.1\r\n") && sent.contains("x-mine: stays"), "{sent}");
     assert!(!sent.contains("override") && !sent.contains("original") && !sent.contains("forwarded"), "{sent}");

@@ -38,6 +38,13 @@ fn get(url: &str) -> Value {
     json!({ "method": "GET", "url": url, "headers": [] })
 }
 
+/// Lets the guest send a request, which is answered.
+async fn ask(client: &Client, arguments: Value) -> Value {
+    let called = client.call("fetch", arguments).await;
+    assert!(!called.is_error, "{called:?}");
+    called.structured
+}
+
 /// The value of a header of an answer.
 fn header<'v>(answer: &'v Value, name: &str) -> Option<&'v str> {
     let headers = answer["headers"].as_array().unwrap();

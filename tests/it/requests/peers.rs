@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tinymcp_tests::peer::{Peer, Script};
 
-use super::{all_of, fetching, get};
+use super::{all_of, ask, fetching, get};
 
 fn misbehaving(request: &str) -> Script {
     let path = request.split(' ').nth(1).unwrap_or_default();
@@ -51,9 +51,10 @@ async fn each_phase_has_its_code() {
         ("/half-head", "ConnectionTerminated"),
         ("/huge-head", "HttpResponseHeaderSectionSize"),
         ("/many-headers", "HttpResponseHeaderSectionSize"),
-        ("/truncated", "HttpResponseIncomplete"),
-        ("/truncated-chunks", "HttpResponseIncomplete"),
-        ("/garbage-chunk", "HttpProtocolError"),
+        // In the middle of a body the error is that of a stream, which says it in words.
+        ("/truncated", "incomplete"),
+        ("/truncated-chunks", "incomplete"),
+        ("/garbage-chunk", "protocol error"),
         ("/two-lengths", "HttpProtocolError"),
         ("/no-http", "HttpProtocolError"),
         ("/switches", "HttpProtocolError"),
@@ -61,10 +62,10 @@ async fn each_phase_has_its_code() {
         let said = client.failure("fetch", get(&peer.url(path))).await;
         assert!(said.contains(expected), "{path}: {said}");
         assert!(!said.contains("ask the operator"), "{path}: {said}");
-        assert_eq!(client.value("fetch", get(&peer.url("/"))).await["body"], "hello", "after {path}");
+        assert_eq!(ask(&client, get(&peer.url("/"))).await["body"], "hello", "after {path}");
     }
     for path in ["/early-hints", "/trailers", "/until-the-end"] {
-        let answer = client.value("fetch", get(&peer.url(path))).await;
+        let answer = ask(&client, get(&peer.url(path))).await;
         assert_eq!(
             (answer["status"].as_u64(), answer["body"].as_str()),
             (Some(200), Some("hello")),
@@ -86,7 +87,7 @@ async fn a_guest_waits_for_as_long_as_it_says() {
     let said = within("/silence", 200, 10_000).await;
     assert!(said.contains("HttpResponseTimeout"), "{said}");
     let said = within("/drip", 10_000, 200).await;
-    assert!(said.contains("ConnectionReadTimeout"), "{said}");
+    assert!(said.contains("connection read timeout"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
@@ -118,7 +119,7 @@ async fn slow_services_hold_no_thread() {
     let peer = Peer::start(misbehaving).await;
     let table = format!("timeout = \"4s\"\nconcurrency = 250\n{}", all_of(&peer));
     let (server, client) = fetching(&table).await;
-    client.value("fetch", get(&peer.url("/"))).await;
+    ask(&client, get(&peer.url("/"))).await;
     let threads = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap().trim().to_owned();
@@ -130,7 +131,7 @@ async fn slow_services_hold_no_thread() {
     let others = async {
         tinymcp_tests::until("200 requests under way", async || peer.open() >= 200).await;
         let begun = Instant::now();
-        assert_eq!(client.value("fetch", get(&peer.url("/"))).await["body"], "hello");
+        assert_eq!(ask(&client, get(&peer.url("/"))).await["body"], "hello");
         (begun.elapsed(), threads())
     };
     let (outcomes, (took, during)) = tokio::join!(waiting, others);

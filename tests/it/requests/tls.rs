@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-use super::{configuration, fetching, get, site};
+use super::{ask, configuration, fetching, get, site};
 
 /// A server of HTTP/2 over TLS that says what it was asked for, `Authorization` too.
 pub(super) struct Service {
@@ -97,7 +97,7 @@ async fn http_2_with_an_authority_of_the_house() {
     let server = site.config(&format!("[egress]\nca_file = \"house.pem\"\n{}", configuration(&table))).start().await;
     let client = Client::modern(&server);
     let url = format!("https://localhost:{port}/x?y");
-    let answer = client.value("fetch", get(&url)).await;
+    let answer = ask(&client, get(&url)).await;
     assert_eq!(answer["body"], format!("HTTP/2.0 GET https://localhost:{port}/x?y"));
     let outcomes = client.value("fetch_fetch_all", json!({ "urls": [url, url, url] })).await;
     assert_eq!(outcomes, json!(["200", "200", "200"]));
@@ -110,14 +110,20 @@ async fn http_2_with_an_authority_of_the_house() {
 async fn a_certificate_that_nobody_knows_is_not_taken() {
     let service = service().await;
     let port = service.port;
-    let plain = Peer::start(|_| Script::text("hello")).await;
-    let table = format!("http = [\"https://localhost:{port}\", \"https://{}\"]", plain.address);
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = plain.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = plain.accept().await {
+            client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        }
+    });
+    let table = format!("http = [\"https://localhost:{port}\", \"https://{place}\"]");
     let (server, client) = fetching(&table).await;
     let said = client.failure("fetch", get(&format!("https://localhost:{port}/"))).await;
     assert!(said.contains("TlsCertificateError"), "{said}");
     server.log.wait_for("the certificate is not trusted").await;
     assert_eq!(service.connections(), 0);
-    let said = client.failure("fetch", get(&format!("https://{}/", plain.address))).await;
+    let said = client.failure("fetch", get(&format!("https://{place}/"))).await;
     assert!(said.contains("Tls"), "{said}");
 }
 
@@ -163,10 +169,10 @@ async fn requests_go_through_the_proxy_and_near_ones_do_not() {
     let egress = format!("[egress]\nproxy = \"http://user:hunter2@{address}\"\nproxy_resolves = true\n");
     let server = site("").config(&format!("{egress}{}", configuration(&table))).start().await;
     let client = Client::modern(&server);
-    client.value("fetch", get(&format!("http://{near}/"))).await;
+    ask(&client, get(&format!("http://{near}/"))).await;
     assert_eq!(heads.lock().unwrap().len(), 0, "what is near goes direct");
-    assert_eq!(client.value("fetch", get("http://8.8.8.8:81/x")).await["body"], "hello");
-    assert_eq!(client.value("fetch", get("http://named.example/x")).await["body"], "hello");
+    assert_eq!(ask(&client, get("http://8.8.8.8:81/x")).await["body"], "hello");
+    assert_eq!(ask(&client, get("http://named.example/x")).await["body"], "hello");
     let seen = heads.lock().unwrap().clone();
     assert!(seen[0].starts_with("CONNECT 8.8.8.8:81 HTTP/1.1\r\n"), "{seen:?}");
     assert!(seen[1].starts_with("CONNECT named.example:80 HTTP/1.1\r\n"), "{seen:?}");

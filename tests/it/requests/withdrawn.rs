@@ -6,7 +6,7 @@ use serde_json::json;
 use tinymcp_tests::peer::{Peer, Script};
 use tinymcp_tests::{DEADLINE, until};
 
-use super::{all_of, configuration, fetching, get};
+use super::{all_of, ask, configuration, fetching, get};
 
 fn dripping(request: &str) -> Script {
     match request.contains("/drip") {
@@ -19,7 +19,7 @@ fn dripping(request: &str) -> Script {
 async fn a_grant_that_is_withdrawn_cuts_what_is_under_way() {
     let peer = Peer::start(dripping).await;
     let (server, client) = fetching(&all_of(&peer)).await;
-    client.value("fetch", get(&peer.url("/"))).await;
+    ask(&client, get(&peer.url("/"))).await;
     assert_eq!(peer.open(), 1, "its connection is kept");
     let download = client.call("fetch_download", json!({ "url": peer.url("/drip") }));
     let withdraw = async {
@@ -31,7 +31,7 @@ async fn a_grant_that_is_withdrawn_cuts_what_is_under_way() {
     // Half a second until the file is looked at, and the machine of the tests has others to serve.
     assert!(withdrawn.elapsed() < Duration::from_secs(4), "{:?}", withdrawn.elapsed());
     let place = peer.url("");
-    assert!(called.is_error && called.text.contains("HttpRequestDenied after "), "{called:?}");
+    assert!(called.is_error && called.text.contains("HTTP request denied after "), "{called:?}");
     assert!(called.text.ends_with(&format!("no grant for {place}: ask the operator")), "{called:?}");
     until("the end of all connections", async || peer.open() == 0).await;
     client.failure("fetch", get(&peer.url("/"))).await;
@@ -45,7 +45,7 @@ async fn a_grant_that_is_withdrawn_cuts_what_is_under_way() {
 async fn connections_are_closed_with_their_grant() {
     let peer = Peer::start(dripping).await;
     let (server, client) = fetching(&all_of(&peer)).await;
-    client.value("fetch", get(&peer.url("/"))).await;
+    ask(&client, get(&peer.url("/"))).await;
     assert_eq!(peer.open(), 1);
     server.site().configure(&configuration("http = [\"https://elsewhere.example\"]"));
     until("the end of the connection that was kept", async || peer.open() == 0).await;
