@@ -61,7 +61,7 @@ async fn each_person_reaches_the_service_as_themselves() {
         let client = world.modern(&tokens.access);
         let headers = [json!({ "name": "authorization", "value": "Bearer mine" })];
         let request = json!({ "method": "GET", "url": url(&service), "headers": headers });
-        let answer = client.value("fetch", request).await;
+        let answer = client.call("fetch", request).await.structured;
         let sent = service.authorizations().pop().unwrap();
         assert_eq!(owner(&provider, &sent).await, name);
         let hidden = "*".repeat(sent.len() - "Bearer ".len());
