@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -160,7 +160,12 @@ impl Connections {
         };
         let answer = match sent {
             Ok(answer) => answer,
-            Err(error) => return unsent(error),
+            Err(mut error) => {
+                return match error.take_message() {
+                    Some(request) => Err(request),
+                    None => Ok(Err(Failure::of(error.error(), false))),
+                };
+            }
         };
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Err(Failure::Protocol("nobody asked for another protocol".to_owned())));
@@ -259,15 +264,6 @@ fn address(request: &mut Request<SentBody>, target: &Target, path: &str, is_h2: 
     }
     *request.version_mut() = if is_h2 { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
     Ok(())
-}
-
-type Unsent = Result<Result<Response<Received>, Failure>, Request<SentBody>>;
-
-fn unsent(mut error: TrySendError<Request<SentBody>>) -> Unsent {
-    match error.take_message() {
-        Some(request) => Err(request),
-        None => Ok(Err(Failure::of(error.error(), false))),
-    }
 }
 
 /// A connection in use, and the place where it is kept afterwards.

@@ -84,7 +84,7 @@ fn lists_are_made_without_values() {
 
 #[test]
 fn a_refusal_tells_the_caller_no_more_than_the_request() {
-    assert_eq!(outward(&target("API.example:8443")), "no grant for https://api.example:8443: ask the operator");
+    assert_eq!(outward(target("API.example:8443")), "no grant for https://api.example:8443: ask the operator");
     let denial = grants(&["kv"]).decide(&Method::GET, &target("a.example")).unwrap_err();
     assert_eq!(denial, Denial::Undeclared);
 }

@@ -208,13 +208,16 @@ fn increment(mut store: Store<'_>, (_, key, delta): (Resource<Bucket>, String, u
 
 type Pair = (String, Vec<u8>);
 
+/// A key, and its value if there is one.
+type Entry = (String, Option<Vec<u8>>);
+
 fn get_many(
     mut store: Store<'_>,
     (_, keys): (Resource<Bucket>, Vec<String>),
 ) -> Later<'_, Result<Vec<Option<Pair>>, Error>> {
     Box::new(async move {
         let pairs = store.data_mut().read_many(keys).await;
-        let pair = |(key, value): (String, Option<Vec<u8>>)| value.map(|value| (key, value));
+        let pair = |(key, value): Entry| value.map(|value| (key, value));
         Ok((pairs.map(|pairs| pairs.into_iter().map(pair).collect()).map_err(Error::from),))
     })
 }
@@ -222,7 +225,7 @@ fn get_many(
 fn get_many_2(
     mut store: Store<'_>,
     (_, keys): (Resource<Bucket>, Vec<String>),
-) -> Later<'_, Result<Vec<(String, Option<Vec<u8>>)>, Error>> {
+) -> Later<'_, Result<Vec<Entry>, Error>> {
     Box::new(async move { Ok((store.data_mut().read_many(keys).await.map_err(Error::from),)) })
 }
 
@@ -342,7 +345,7 @@ impl Guest {
     }
 
     /// Reads values, with their keys.
-    async fn read_many(&mut self, names: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>, Refusal> {
+    async fn read_many(&mut self, names: Vec<String>) -> Result<Vec<Entry>, Refusal> {
         match self.state(Operation::Get { names: names.clone() }).await? {
             Outcome::Values(values) => {
                 let values = values.into_iter().map(|found| found.map(|(Value(value), _)| value));
