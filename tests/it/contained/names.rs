@@ -96,21 +96,22 @@ async fn a_call_has_what_it_began_with_until_it_is_withdrawn() {
         let (mark, caller) = (server.log.mark(), client.clone());
         let call = tokio::spawn(async move { caller.value("names_later", json!({ "name": name, "ms": 3000 })).await });
         server.log.wait_since(mark, "waiting").await;
-        call
+        // In a tuple, as something that is not to be waited for yet.
+        (call,)
     };
     let configure = async |config: &str| {
         let mark = server.log.mark();
         server.site().configure(config);
         server.log.wait_since(mark, "configuration reloaded").await;
     };
-    let changed = later("TOKEN").await;
+    let (changed,) = later("TOKEN").await;
     configure(&GRANTS.replace("t0ken", "n3w")).await;
     assert_eq!(within("the call", changed).await.unwrap(), json!(["t0ken", "t0ken"]));
     until("the new value", async || secret(&client, "TOKEN").await == "n3w").await;
-    let withdrawn = later("TOKEN").await;
+    let (withdrawn,) = later("TOKEN").await;
     configure("").await;
     assert_eq!(within("the call", withdrawn).await.unwrap(), json!(["n3w", null]));
-    let granted = later("TOKEN").await;
+    let (granted,) = later("TOKEN").await;
     configure(GRANTS).await;
     assert_eq!(within("the call", granted).await.unwrap(), json!([null, null]), "what is new is for new calls");
     assert_eq!(client.value("names_env", json!({})).await[0], json!(["COPY", "hunter2"]));
