@@ -82,7 +82,8 @@ struct Shared {
 impl Egress {
     /// A way out. Connections live on the runtime that this is called in.
     pub fn new(settings: Settings, resolver: Arc<dyn Resolve>) -> Self {
-        let Settings { surroundings, proxy, authorities } = settings;
+        let Settings { mut surroundings, proxy, authorities } = settings;
+        surroundings.own.extend(proxy.as_ref().and_then(|proxy| place_of(&proxy.url)).and_then(own::of_proxy));
         Self(Arc::new(Shared {
             resolver,
             surroundings,

@@ -31,11 +31,14 @@ impl Guest {
     fn why_not(&self, egress: &Egress, place: SocketAddr) -> (GrantedHost, String) {
         let began = self.grants.began();
         for host in self.sockets.found.hosts(place) {
-            if began.sockets(&host).any(|grant| grant.to.port() == place.port()) {
-                return match found::judge(began, egress, &host, &[place.ip()]) {
-                    Err(refusal) => (host, refusal.to_string()),
-                    Ok(_) => (host, "the grant was withdrawn while the call went on".to_owned()),
+            let entries = began.sockets(&host).filter(|grant| grant.to.port() == place.port());
+            let mut judged = entries.map(|grant| egress.admit(&host, &[place.ip()], place.port(), grant.reach()));
+            if let Some(first) = judged.next() {
+                let reason = match judged.fold(first, Result::or) {
+                    Err(refusal) => refusal.to_string(),
+                    Ok(_) => "the grant was withdrawn while the call went on".to_owned(),
                 };
+                return (host, reason);
             }
         }
         match self.sockets.found.name_of(place.ip()) {
