@@ -7,11 +7,12 @@
 pub(super) mod call;
 mod code;
 mod decision;
+mod exchange;
 mod received;
 mod record;
 mod sent;
 
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +23,13 @@ use http_body_util::BodyExt as _;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use self::call::{Call, Cut, Direction, Open, Requests};
+use self::call::{Direction, Requests};
 use self::decision::decide;
+use self::exchange::{Exchange, Terms};
 use self::received::Answer;
 use self::sent::{Sent, Verdict};
 use super::guest::Guest;
-use crate::egress::{Egress, Order};
+use crate::egress::{Egress, Hold, Order};
 use crate::grants::credentials::Ready;
 use crate::grants::decide::sent_path;
 use crate::grants::headers;
@@ -103,15 +105,13 @@ impl WasiHttpHooks for Requests {
 /// A request that may be sent.
 struct Admitted {
     egress: Egress,
-    call: Arc<Call>,
     order: Order,
     credentials: Ready,
     parts: Parts,
     path: String,
     body: WasiBody,
     options: RequestOptions,
-    cut: Cut,
-    open: Open,
+    exchange: Arc<Exchange>,
 }
 
 impl Requests {
@@ -134,45 +134,51 @@ impl Requests {
         }
         // A token of the calling person would be put in here.
         let credentials = entry.credentials.of_call(None).map_err(|error| call.refuse(&target, &error, None))?;
-        let open = call.begin(&target)?;
+        let place = call.begin(&target)?;
         if entry.must_stand() {
             headers::remove_overrides(&mut parts.headers);
         }
         let mut path = sent_path(&entry.rule, &target);
         credentials.put_in(&mut parts.headers, &mut path);
         call.count(call::head_bytes(&path, &parts.headers), Direction::Sent)?;
-        let cut = Cut::new(&call, grants, parts.method.clone(), target.clone(), Arc::clone(&entry));
+        let terms = Terms::new(&call, grants, parts.method.clone(), target.clone(), Arc::clone(&entry));
+        let hold = Hold::default();
+        let exchange = Exchange::begin(terms, place, &egress, hold.clone());
         let connect_timeout = options.connect_timeout.map_or(CONNECT_TIMEOUT, |wanted| wanted.min(CONNECT_TIMEOUT));
         let order = Order {
             owner: Arc::clone(&call.plugin),
             target,
             entry,
             credentials: credentials.fingerprint(),
+            hold,
             grants: grants.clone(),
             connect_timeout,
             answer_timeout: options.first_byte_timeout,
         };
-        Ok(Admitted { egress, call, order, credentials, parts, path, body, options, cut, open })
+        Ok(Admitted { egress, order, credentials, parts, path, body, options, exchange })
     }
 }
 
 impl Admitted {
     async fn send(self) -> Result<(Response<WasiBody>, Sending<()>), HttpError> {
-        let Self { egress, call, order, credentials, parts, path, body, options, mut cut, open } = self;
+        let Self { egress, order, credentials, parts, path, body, options, exchange } = self;
+        let call = Arc::clone(exchange.call());
+        let mut cut = exchange.cut();
         let verdict = Verdict::default();
-        let body = Sent::new(body, Arc::clone(&call), verdict.clone());
+        let body = Sent::new(body, Arc::clone(&exchange), order.hold.body(), verdict.clone());
         let answer = tokio::select! {
             biased;
-            error = cut.cut() => Err(error),
-            answer = egress.send(&order, parts, &path, body.boxed_unsync()) => match (answer, verdict.get()) {
-                (Err(_), Some(verdict)) => Err(verdict.into_error(&call)),
-                (answer, _) => answer.map_err(|failure| call.failed(&order.target, &failure)),
-            },
+            () = poll_fn(|context| cut.poll(context)) => Err(exchange.verdict().unwrap_or(HttpError::ConnectionTerminated)),
+            answer = egress.send(&order, parts, &path, body.boxed_unsync()) => answer.map_err(|failure| {
+                let by_guest = || verdict.get().map(|verdict| verdict.into_error(&call));
+                let refused = exchange.verdict().or_else(by_guest);
+                refused.unwrap_or_else(|| call.failed(&order.target, &failure))
+            }),
         };
         let (mut head, received) = answer?.into_parts();
         call.count(call::head_bytes("", &head.headers), Direction::Received)?;
         received::make_fit(&mut head, &credentials)?;
-        let body = Answer::new(received, &credentials, call, cut, open, options.between_bytes_timeout);
+        let body = Answer::new(received, &credentials, exchange, options.between_bytes_timeout);
         Ok((Response::from_parts(head, body.boxed_unsync()), Box::new(ready(Ok(())))))
     }
 }

@@ -61,7 +61,7 @@ impl tcp_create_socket::Host for Guest {
             self.sockets.note(format!("a call may have {limit} connections at once: `connections`"));
             return Err(ErrorCode::NewSocketLimit.into());
         };
-        let of_server = egress.place_now().ok_or(ErrorCode::NewSocketLimit)?;
+        let of_server = egress.place_now(&self.plugin).ok_or(ErrorCode::NewSocketLimit)?;
         let family = match family {
             IpAddressFamily::Ipv4 => Family::V4,
             IpAddressFamily::Ipv6 => Family::V6,
