@@ -6,12 +6,15 @@
 //!
 //! - `resolver`: from a name to addresses. `own`: what this server knows of itself and its network.
 //! - `dial`: connections, and TLS. `proxy`: tunnels of the operator's proxy. `pool`: connections that are kept.
-//! - `exchange`: one request and its answer. `failure`: the reasons that there is none.
+//! - `exchange`: one request and its answer. `failure`: the reasons that there is none. `hold`: its end before its time.
+//! - `places`: the connections that each plugin may have open.
 
 mod dial;
 mod exchange;
 mod failure;
+mod hold;
 mod own;
+mod places;
 mod pool;
 mod proxy;
 pub mod resolver;
@@ -24,13 +27,15 @@ use http::Response;
 use http::request::Parts;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use self::dial::{Stream, Trust};
 use self::exchange::Connections;
 pub use self::exchange::{Order, Received};
 pub use self::failure::Failure;
+pub use self::hold::Hold;
+pub use self::places::Place;
+use self::places::Places;
 use self::pool::Pool;
 pub use self::pool::SentBody;
 pub use self::proxy::{Direct, Proxy};
@@ -82,7 +87,8 @@ struct Shared {
 impl Egress {
     /// A way out. Connections live on the runtime that this is called in.
     pub fn new(settings: Settings, resolver: Arc<dyn Resolve>) -> Self {
-        let Settings { surroundings, proxy, authorities } = settings;
+        let Settings { mut surroundings, proxy, authorities } = settings;
+        surroundings.own.extend(proxy.as_ref().and_then(|proxy| place_of(&proxy.url)).and_then(own::of_proxy));
         Self(Arc::new(Shared {
             resolver,
             surroundings,
@@ -90,7 +96,7 @@ impl Egress {
             trust: Trust::new(authorities),
             connections: Connections {
                 pool: Arc::new(Pool::default()),
-                open: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+                places: Places::new(CONNECTIONS_MAX),
                 handle: Handle::try_current().ok(),
             },
             look_up_timeout: LOOK_UP_TIMEOUT,
@@ -136,14 +142,19 @@ impl Egress {
         own::admit(&self.0.surroundings, answers, port, reach)
     }
 
-    /// Takes a place among the connections of this server, for a socket, unless all are taken. A connection that is kept
-    /// for nobody gives way.
-    pub fn place_now(&self) -> Option<OwnedSemaphorePermit> {
-        let place = || Arc::clone(&self.0.connections.open).try_acquire_owned().ok();
-        place().or_else(|| {
-            self.0.connections.pool.drop_oldest();
-            place()
-        })
+    /// Takes a place among the connections of this server, for a socket of a plugin, unless it has as many as it may. A
+    /// connection that is kept for nobody gives way to a later one.
+    pub fn place_now(&self, plugin: &Arc<str>) -> Option<Place> {
+        let place = self.0.connections.places.take(plugin);
+        if place.is_none() && !self.0.connections.make_room(plugin) {
+            self.0.connections.places.tell(plugin);
+        }
+        place
+    }
+
+    /// Runs something beside the connections, on the threads of the server.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.connections.handle().spawn(task);
     }
 
     /// Refuses this server and its proxy by their names, before any look-up.

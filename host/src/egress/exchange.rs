@@ -12,13 +12,16 @@ use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::Stream;
 use super::failure::Failure;
+use super::hold::Hold;
+use super::places::{Place, Places};
 use super::pool::{Key, Link, Pool, Sender, SentBody};
 use crate::grants::credentials::Fingerprint;
 use crate::grants::in_force::CallGrants;
@@ -46,6 +49,8 @@ pub struct Order {
     pub entry: Arc<HttpGrant>,
     /// Of the credentials that were put in.
     pub credentials: Fingerprint,
+    /// Ends it before its time.
+    pub hold: Hold,
     /// The grants by which a connection may be kept.
     pub grants: CallGrants,
     /// Time for look-up, connection and TLS.
@@ -81,7 +86,7 @@ impl Order {
 pub(super) struct Connections {
     pub(super) pool: Arc<Pool>,
     /// A place for each connection that is open.
-    pub(super) open: Arc<Semaphore>,
+    pub(super) places: Arc<Places>,
     /// The threads of the server: guests compute on others, which have no time for connections.
     pub(super) handle: Option<Handle>,
 }
@@ -109,7 +114,12 @@ impl Connections {
                 Err(unsent) => request = unsent,
             }
         }
-        let link = match tokio::time::timeout(order.connect_timeout, self.connect(order, &key, dial)).await {
+        let deadline = Instant::now() + order.connect_timeout;
+        let place = match tokio::time::timeout_at(deadline, self.place(&order.owner)).await {
+            Ok(place) => place,
+            Err(_elapsed) => return Err(Failure::TooManyConnections),
+        };
+        let link = match tokio::time::timeout_at(deadline, self.connect(order, &key, place, dial)).await {
             Ok(link) => link?,
             Err(_elapsed) => return Err(Failure::ConnectTimeout),
         };
@@ -145,6 +155,7 @@ impl Connections {
         if let Err(failure) = address(&mut request, &order.target, path, is_h2) {
             return Ok(Err(failure));
         }
+        order.hold.over(&link.ended, is_h2);
         let sent = async {
             match &mut link.sender {
                 Sender::One(sender) => sender.try_send_request(request).await,
@@ -171,7 +182,8 @@ impl Connections {
             return Ok(Err(Failure::Protocol("nobody asked for another protocol".to_owned())));
         }
         // A connection for many requests is kept already.
-        let lease = (!is_h2).then(|| Lease { link, key: key.clone(), connections: self.clone() });
+        let lease =
+            (!is_h2).then(|| Lease { link, key: key.clone(), hold: order.hold.clone(), connections: self.clone() });
         Ok(Ok(answer.map(|incoming| Received::new(incoming, lease))))
     }
 
@@ -179,43 +191,50 @@ impl Connections {
         &self,
         order: &Order,
         key: &Key,
+        place: Place,
         dial: impl Future<Output = Result<(Stream, bool), Failure>>,
     ) -> Result<Link, Failure> {
-        let permit = self.place().await?;
         let (stream, is_h2) = dial.await?;
         let io = TokioIo::new(stream);
-        let withdrawn = CancellationToken::new();
+        let ended = CancellationToken::new();
         let began = |error: hyper::Error| Failure::of(&error, false);
-        let driver = Driver { pool: Arc::downgrade(&self.pool), order: order.clone(), key: key.clone(), permit };
+        let driver = Driver { pool: Arc::downgrade(&self.pool), order: order.clone(), key: key.clone(), place };
         let sender = if is_h2 {
-            let mut builder = http2::Builder::new(TokioExecutor::new());
+            let mut builder = http2::Builder::new(Tasks { handle: self.handle(), ended: ended.clone() });
             builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
             builder.max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
             let (sender, connection) = builder.handshake(io).await.map_err(began)?;
-            self.handle().spawn(driver.drive(async { drop(connection.await) }, withdrawn.clone()));
-            let link = Link { sender: Sender::Many(sender.clone()), withdrawn: withdrawn.clone() };
+            self.handle().spawn(driver.drive(async { drop(connection.await) }, ended.clone()));
+            let link = Link { sender: Sender::Many(sender.clone()), ended: ended.clone() };
             self.pool.put(key.clone(), link, &self.handle());
             Sender::Many(sender)
         } else {
             let mut builder = http1::Builder::new();
             builder.max_buf_size(HEAD_BYTES_MAX);
             let (sender, connection) = builder.handshake(io).await.map_err(began)?;
-            self.handle().spawn(driver.drive(async { drop(connection.await) }, withdrawn.clone()));
+            self.handle().spawn(driver.drive(async { drop(connection.await) }, ended.clone()));
             Sender::One(sender)
         };
-        Ok(Link { sender, withdrawn })
+        Ok(Link { sender, ended })
     }
 
-    /// A place among the connections of this server. One that is kept for nobody gives way.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
-            return Ok(permit);
+    /// A place among the connections of this server, for a plugin. One that is kept for nobody gives way.
+    async fn place(&self, plugin: &Arc<str>) -> Place {
+        if let Some(place) = self.places.take(plugin) {
+            return place;
         }
-        self.pool.drop_oldest();
-        Arc::clone(&self.open).acquire_owned().await.map_err(|_| Failure::TooManyConnections)
+        if !self.make_room(plugin) {
+            self.places.tell(plugin);
+        }
+        self.places.wait(plugin).await
     }
 
-    fn handle(&self) -> Handle {
+    /// Lets go of a connection that is kept for nobody: one of the plugin, or else of any. False if there is none.
+    pub(super) fn make_room(&self, plugin: &str) -> bool {
+        self.pool.drop_oldest_of(plugin) || self.pool.drop_oldest()
+    }
+
+    pub(super) fn handle(&self) -> Handle {
         self.handle.clone().unwrap_or_else(Handle::current)
     }
 }
@@ -226,25 +245,38 @@ struct Driver {
     pool: Weak<Pool>,
     order: Order,
     key: Key,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Driver {
-    async fn drive(self, connection: impl Future<Output = ()>, withdrawn: CancellationToken) {
-        let Self { pool, order, key, permit } = self;
-        let grants = order.grants.clone();
-        tokio::pin!(connection);
-        tokio::select! {
-            () = &mut connection => return drop(permit),
-            () = grants.withdrawn(|grants| order.is_granted(grants)) => {}
-        }
-        withdrawn.cancel();
-        if let Some(pool) = pool.upgrade() {
+    /// Until it ends by itself, its grant is withdrawn, or a request that was alone on it is cut. Then it is dropped as it
+    /// is: whoever waits for the other side has no say in it, and a body that is cut off has no end that looks like one.
+    async fn drive(self, connection: impl Future<Output = ()>, ended: CancellationToken) {
+        let Self { pool, order, key, place } = self;
+        let is_withdrawn = tokio::select! {
+            () = connection => return drop(place),
+            () = order.grants.withdrawn(|grants| order.is_granted(grants)) => true,
+            () = ended.cancelled() => false,
+        };
+        ended.cancel();
+        if is_withdrawn && let Some(pool) = pool.upgrade() {
             pool.forget(&key);
         }
-        // Requests under way are ended by those who made them; then it has nobody left.
-        connection.await;
-        drop(permit);
+        drop(place);
+    }
+}
+
+/// The tasks of an HTTP/2 connection, which end with it.
+#[derive(Clone)]
+struct Tasks {
+    handle: Handle,
+    ended: CancellationToken,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let ended = self.ended.clone();
+        self.handle.spawn(async move { ended.run_until_cancelled_owned(task).await.map(drop) });
     }
 }
 
@@ -270,6 +302,7 @@ fn address(request: &mut Request<SentBody>, target: &Target, path: &str, is_h2: 
 struct Lease {
     link: Link,
     key: Key,
+    hold: Hold,
     connections: Connections,
 }
 
@@ -294,7 +327,8 @@ impl Received {
 
     fn keep_if_done(&mut self) {
         if self.incoming.is_end_stream()
-            && let Some(Lease { link, key, connections }) = self.lease.take()
+            && let Some(Lease { link, key, hold, connections }) = self.lease.take()
+            && hold.release()
         {
             connections.pool.put(key, link, &connections.handle());
         }

@@ -47,8 +47,8 @@ pub(super) struct Key {
 /// A connection, as a way to send requests.
 pub(super) struct Link {
     pub(super) sender: Sender,
-    /// The grant that it was made by is withdrawn: it takes no further request.
-    pub(super) withdrawn: CancellationToken,
+    /// Ends it. It is ended when the grant that it was made by is withdrawn.
+    pub(super) ended: CancellationToken,
 }
 
 /// HTTP/1.1 takes one request after the other, HTTP/2 many at once.
@@ -81,7 +81,7 @@ impl std::fmt::Debug for Pool {
 
 impl Link {
     fn is_closed(&self) -> bool {
-        self.withdrawn.is_cancelled()
+        self.ended.is_cancelled()
             || match &self.sender {
                 Sender::One(sender) => sender.is_closed(),
                 Sender::Many(sender) => sender.is_closed(),
@@ -92,9 +92,7 @@ impl Link {
     fn shared(&self) -> Option<Self> {
         match &self.sender {
             Sender::One(_) => None,
-            Sender::Many(sender) => {
-                Some(Self { sender: Sender::Many(sender.clone()), withdrawn: self.withdrawn.clone() })
-            }
+            Sender::Many(sender) => Some(Self { sender: Sender::Many(sender.clone()), ended: self.ended.clone() }),
         }
     }
 }
@@ -124,7 +122,7 @@ impl Pool {
         }
         let mut kept = self.kept();
         if kept.count >= IDLE_MAX {
-            kept.drop_oldest();
+            kept.drop_oldest(|_| true);
         }
         kept.links.entry(key).or_default().push_back(Idle { link, since: Instant::now() });
         kept.count += 1;
@@ -143,7 +141,12 @@ impl Pool {
 
     /// Lets go of the longest unused connection. False if there is none.
     pub(super) fn drop_oldest(&self) -> bool {
-        self.kept().drop_oldest()
+        self.kept().drop_oldest(|_| true)
+    }
+
+    /// The same of one plugin.
+    pub(super) fn drop_oldest_of(&self, owner: &str) -> bool {
+        self.kept().drop_oldest(|key| &*key.owner == owner)
     }
 
     /// Lets go of what was kept long enough. True if something is left.
@@ -174,9 +177,9 @@ impl Kept {
         last
     }
 
-    fn drop_oldest(&mut self) -> bool {
-        let oldest =
-            self.links.iter().filter_map(|(key, links)| Some((links.front()?.since, key))).min_by_key(|it| it.0);
+    fn drop_oldest(&mut self, is_meant: impl Fn(&Key) -> bool) -> bool {
+        let meant = self.links.iter().filter(|(key, _)| is_meant(key));
+        let oldest = meant.filter_map(|(key, links)| Some((links.front()?.since, key))).min_by_key(|it| it.0);
         let Some(key) = oldest.map(|(_, key)| key.clone()) else { return false };
         let links = self.links.entry(key.clone()).or_default();
         self.count -= usize::from(links.pop_front().is_some());

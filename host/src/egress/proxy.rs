@@ -3,7 +3,12 @@
 //! Every request goes through a tunnel, plain http too: what a proxy is asked for then is a place, which was judged here,
 //! and never a request that it could read differently.
 
+use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,11 +20,15 @@ use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use url::Url;
 
 use super::dial::Stream;
 use super::failure::Failure;
 use crate::grants::host::Host;
+
+/// Bytes that a proxy may send before its tunnel begins, informational answers included.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// A proxy, and those who do not need it.
 #[derive(Clone)]
@@ -86,6 +95,8 @@ impl Proxy {
     /// [`Failure::Proxy`].
     pub(super) async fn tunnel(&self, stream: Stream, place: &str) -> Result<TokioIo<Upgraded>, Failure> {
         let failed = |error: hyper::Error| Failure::Proxy(error.to_string());
+        let is_open = Arc::new(AtomicBool::new(false));
+        let stream = Bounded { stream, left: ANSWER_BYTES_MAX, is_open: Arc::clone(&is_open) };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let uri: Uri = place.parse().map_err(|_| Failure::Proxy("the place has no form".to_owned()))?;
         let mut request = Request::new(Empty::<Bytes>::new());
@@ -116,7 +127,10 @@ impl Proxy {
         };
         tokio::select! {
             biased;
-            tunnel = asked => tunnel.map(TokioIo::new),
+            tunnel = asked => {
+                is_open.store(true, Ordering::Relaxed);
+                tunnel.map(TokioIo::new)
+            }
             failure = served => failure,
         }
     }
@@ -133,6 +147,59 @@ impl Proxy {
     }
 }
 
+/// A connection to a proxy, of which only so much is read before its tunnel is open: a proxy may send informational
+/// answers without end, and each is read and forgotten.
+struct Bounded {
+    stream: Stream,
+    left: usize,
+    is_open: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_open.load(Ordering::Relaxed) {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        if self.left == 0 {
+            return Poll::Ready(Err(io::Error::other("its answer is too large")));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.left = self.left.saturating_sub(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 /// A part of a URL without its escapes.
 fn decoded(text: &str) -> String {
     let pairs = format!("x={}", text.replace('+', "%2B"));
@@ -141,6 +208,8 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -162,6 +231,40 @@ mod tests {
         }
         assert!(Direct::parse("a.example, *").contains(&Host::parse("b.example").unwrap()));
         assert!(!Direct::default().contains(&Host::parse("b.example").unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_only_informs_is_left() {
+        let (near, mut far) = tokio::io::duplex(16 * 1024);
+        let flood = tokio::spawn(async move {
+            let piece = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100);
+            let mut sent = 0;
+            while sent < 16 * ANSWER_BYTES_MAX && far.write_all(&piece).await.is_ok() {
+                sent += piece.len();
+            }
+            sent
+        });
+        let url = Url::parse("http://proxy.example:3128").unwrap();
+        let proxy = Proxy { url, resolves: false, direct: Direct::default() };
+        let failure = proxy.tunnel(Box::new(near), "example.com:443").await.unwrap_err();
+        assert!(matches!(failure, Failure::Proxy(_)), "{failure}");
+        assert!(flood.await.unwrap() < 4 * ANSWER_BYTES_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_takes_more_than_the_answer_before_it() {
+        let (near, mut far) = tokio::io::duplex(16 * 1024);
+        let sending = tokio::spawn(async move {
+            far.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            far.write_all(&vec![b'x'; 4 * ANSWER_BYTES_MAX]).await.unwrap();
+        });
+        let url = Url::parse("http://proxy.example:3128").unwrap();
+        let proxy = Proxy { url, resolves: false, direct: Direct::default() };
+        let mut tunnel = proxy.tunnel(Box::new(near), "example.com:443").await.unwrap();
+        let mut bytes = Vec::new();
+        tunnel.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes.len(), 4 * ANSWER_BYTES_MAX);
+        sending.await.unwrap();
     }
 
     #[test]

@@ -93,6 +93,20 @@ async fn names_and_addresses_of_this_machine_are_nobodys_to_answer() {
 }
 
 #[tokio::test]
+async fn the_proxy_is_reached_by_no_spelling() {
+    let url = Url::parse("http://127.0.0.1:3128").unwrap();
+    let proxy = Some(Proxy { url, resolves: false, direct: Direct::default() });
+    let egress = Egress::new(Settings { proxy, ..Settings::default() }, Changing::of(&[]));
+    for entry in ["http://127.0.0.1:3128", "http://localhost:3128", "http://[::1]:3128", "http://127.0.0.2:3128"] {
+        let entry: Origin = entry.parse().unwrap();
+        let host = Host::parse(&entry.host().to_string()).unwrap();
+        let reach = Reach { host: entry.host(), is_private: false };
+        assert_eq!(egress.look_up(&host, 3128, reach).await, Err(AddressRefusal::Own), "{host}");
+        assert!(egress.look_up(&host, 3129, reach).await.is_ok(), "{host}");
+    }
+}
+
+#[tokio::test]
 async fn the_server_itself_is_never_reached() {
     let resolver = Changing::of(&[&["127.0.0.1"]]);
     for entry in

@@ -58,8 +58,8 @@ pub enum AddressRefusal {
     /// It is not in the network, or not the address, that the entry names.
     #[error("{0} is not among the addresses that the entry names")]
     Elsewhere(IpAddr),
-    /// It is this server.
-    #[error("it leads to this server itself")]
+    /// It is this server, or the operator's proxy.
+    #[error("it leads to this server or its proxy")]
     Own,
 }
 
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn nothing_leads_to_this_server() {
-        let own = Err("it leads to this server itself");
+        let own = Err("it leads to this server or its proxy");
         check("http://localhost:8000", &["127.0.0.1"], own);
         check("http://127.8.8.8:8000", &["127.8.8.8"], own);
         check("http://[::1]:8000", &["::1"], own);

@@ -45,7 +45,7 @@ async fn what_is_refused_is_refused_alike() {
     for (url, place, reason) in [
         (peer.url("/path?query"), peer.url(""), "is for https only"),
         ("https://api.example.com/x".to_owned(), "https://api.example.com".to_owned(), "no entry of `http` matches"),
-        (format!("http://127.0.0.1:{own}/mcp"), format!("http://127.0.0.1:{own}"), "this server itself"),
+        (format!("http://127.0.0.1:{own}/mcp"), format!("http://127.0.0.1:{own}"), "this server or its proxy"),
         ("http://nowhere.invalid/".to_owned(), "http://nowhere.invalid".to_owned(), "no address"),
         ("http://169.254.169.254/".to_owned(), "http://169.254.169.254".to_owned(), "no entry"),
         ("http://0x7f.1:1/".to_owned(), "http://127.0.0.1:1".to_owned(), "no entry"),

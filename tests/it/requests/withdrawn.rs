@@ -50,3 +50,22 @@ async fn connections_are_closed_with_their_grant() {
     server.site().configure(&configuration("http = [\"https://elsewhere.example\"]"));
     until("the end of the connection that was kept", async || peer.open() == 0).await;
 }
+
+#[tokio::test]
+async fn an_upload_whose_answer_has_begun_is_cut_with_its_grant() {
+    let peer = Peer::start(dripping).await;
+    let table = format!("http_bytes = \"64GiB\"\ntimeout = \"60s\"\n{}", all_of(&peer));
+    let (server, client) = fetching(&table).await;
+    let upload =
+        client.call("fetch_upload", json!({ "url": peer.url("/drip"), "bytes": 60_000_000_000_u64, "trailer": false }));
+    let withdraw = async {
+        until("an upload under way", async || peer.requests().len() == 1).await;
+        server.site().configure(&configuration("timeout = \"60s\""));
+        let withdrawn = Instant::now();
+        until("the end of its connection", async || peer.open() == 0).await;
+        withdrawn.elapsed()
+    };
+    let (called, took) = tokio::join!(upload, withdraw);
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(called.is_error, "{called:?}");
+}

@@ -124,9 +124,10 @@ impl Guest {
 
     /// Lets go of all that was for one call.
     pub(in crate::plugins) fn end(&mut self) {
+        // Before anything that they hold: what ends with its call is cut, and not complete.
+        self.requests = None;
         self.prints.finish();
         self.sockets.end();
-        self.requests = None;
         self.conversation = Conversation::default();
     }
 
@@ -139,6 +140,8 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        // Before the resources, for their bodies end with them: what ends with its call is cut, and not complete.
+        self.requests = None;
         self.prints.finish();
     }
 }

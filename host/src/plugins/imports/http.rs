@@ -7,12 +7,13 @@
 pub(super) mod call;
 mod code;
 mod decision;
+mod exchange;
 mod login;
 mod received;
 mod record;
 mod sent;
 
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,12 +24,13 @@ use http_body_util::BodyExt as _;
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use self::call::{Call, Cut, Direction, Open, Requests};
+use self::call::{Direction, Requests};
 use self::decision::decide;
+use self::exchange::{Exchange, Terms};
 use self::received::Answer;
 use self::sent::{Sent, Verdict};
 use super::guest::Guest;
-use crate::egress::{Egress, Order};
+use crate::egress::{Egress, Hold, Order};
 use crate::grants::decide::sent_path;
 use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
@@ -104,16 +106,15 @@ impl WasiHttpHooks for Requests {
 /// A request that may be sent.
 struct Admitted {
     egress: Egress,
-    call: Arc<Call>,
     caller: Option<Arc<Principal>>,
     target: Target,
     entry: Arc<HttpGrant>,
     grants: CallGrants,
+    hold: Hold,
     parts: Parts,
     body: WasiBody,
     options: RequestOptions,
-    cut: Cut,
-    open: Open,
+    exchange: Arc<Exchange>,
 }
 
 impl Requests {
@@ -135,20 +136,24 @@ impl Requests {
         if self.caller.is_none() && !entry.credentials.is_none() {
             return Err(call.refuse(&target, &"lists are made without credentials", None));
         }
-        let open = call.begin(&target)?;
+        let place = call.begin(&target)?;
         if entry.must_stand() {
             headers::remove_overrides(&mut parts.headers);
         }
-        let cut = Cut::new(&call, grants, parts.method.clone(), target.clone(), Arc::clone(&entry));
+        let terms = Terms::new(&call, grants, parts.method.clone(), target.clone(), Arc::clone(&entry));
+        let hold = Hold::default();
+        let exchange = Exchange::begin(terms, place, &egress, hold.clone());
         let (caller, grants) = (self.caller.clone(), grants.clone());
-        Ok(Admitted { egress, call, caller, target, entry, grants, parts, body, options, cut, open })
+        Ok(Admitted { egress, caller, target, entry, grants, hold, parts, body, options, exchange })
     }
 }
 
 impl Admitted {
     async fn send(self) -> Result<(Response<WasiBody>, Sending<()>), HttpError> {
-        let Self { egress, call, caller, target, entry, grants, mut parts, body, options, mut cut, open } = self;
-        let exchange = async {
+        let Self { egress, caller, target, entry, grants, hold, mut parts, body, options, exchange } = self;
+        let call = Arc::clone(exchange.call());
+        let mut cut = exchange.cut();
+        let answered = async {
             let credentials = call.credentials(&target, &entry, caller.as_deref()).await?;
             let mut path = sent_path(&entry.rule, &target);
             credentials.put_in(&mut parts.headers, &mut path);
@@ -158,28 +163,29 @@ impl Admitted {
                 target,
                 entry,
                 credentials: credentials.fingerprint(),
+                hold,
                 grants,
                 connect_timeout: options.connect_timeout.map_or(CONNECT_TIMEOUT, |it| it.min(CONNECT_TIMEOUT)),
                 answer_timeout: options.first_byte_timeout,
             };
             let verdict = Verdict::default();
-            let body = Sent::new(body, Arc::clone(&call), verdict.clone());
-            let answer = egress.send(&order, parts, &path, body.boxed_unsync()).await;
-            match (answer, verdict.get()) {
-                (Ok(answer), _) => Ok((credentials, answer)),
-                (Err(_), Some(verdict)) => Err(verdict.into_error(&call)),
-                (Err(failure), None) => Err(call.failed(&order.target, &failure)),
-            }
+            let body = Sent::new(body, Arc::clone(&exchange), order.hold.body(), verdict.clone());
+            let answer = egress.send(&order, parts, &path, body.boxed_unsync()).await.map_err(|failure| {
+                let by_guest = || verdict.get().map(|verdict| verdict.into_error(&call));
+                let refused = exchange.verdict().or_else(by_guest);
+                refused.unwrap_or_else(|| call.failed(&order.target, &failure))
+            })?;
+            Ok((credentials, answer))
         };
         let (credentials, answer) = tokio::select! {
             biased;
-            error = cut.cut() => Err(error),
-            exchanged = exchange => exchanged,
+            () = poll_fn(|context| cut.poll(context)) => Err(exchange.verdict().unwrap_or(HttpError::ConnectionTerminated)),
+            answered = answered => answered,
         }?;
         let (mut head, received) = answer.into_parts();
         call.count(call::head_bytes("", &head.headers), Direction::Received)?;
         received::make_fit(&mut head, &credentials)?;
-        let body = Answer::new(received, &credentials, call, cut, open, options.between_bytes_timeout);
+        let body = Answer::new(received, &credentials, exchange, options.between_bytes_timeout);
         Ok((Response::from_parts(head, body.boxed_unsync()), Box::new(ready(Ok(())))))
     }
 }

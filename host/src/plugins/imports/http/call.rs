@@ -2,23 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::Error as HttpError;
 
 use super::code::code;
-use super::decision::{Refusal, has_same_terms};
+use super::decision::Refusal;
 use super::record;
 use crate::config::Limits;
 use crate::egress::{Egress, Failure};
 use crate::grants::decide::Denial;
 use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
-use crate::grants::{HttpGrant, outward, snippet};
+use crate::grants::{outward, snippet};
 use crate::plugins::digest::Digest;
 use crate::plugins::imports::allowance::{ConnectionPlace, Connections};
 use crate::principal::Principal;
@@ -65,7 +64,7 @@ pub(super) struct Call {
     connections: Connections,
     sent: AtomicU64,
     received: AtomicU64,
-    ended: CancellationToken,
+    pub(super) ended: CancellationToken,
     told: Mutex<Told>,
 }
 
@@ -120,7 +119,7 @@ impl Drop for Requests {
 
 impl Call {
     /// Begins a request to a place, if the call may still make one.
-    pub(super) fn begin(self: &Arc<Self>, target: &Target) -> Result<Open, HttpError> {
+    pub(super) fn begin(self: &Arc<Self>, target: &Target) -> Result<ConnectionPlace, HttpError> {
         if self.begun.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
             self.begun.fetch_sub(1, Ordering::Relaxed);
             self.note(format!("a call may make {} requests and no more: `http_requests`", self.limits.requests));
@@ -135,7 +134,7 @@ impl Call {
             told.places.insert(target.to_string());
         }
         drop(told);
-        Ok(Open { _place: place })
+        Ok(place)
     }
 
     /// Counts bytes of requests and answers.
@@ -214,42 +213,6 @@ pub(super) enum Direction {
     Sent,
     /// To the guest.
     Received,
-}
-
-/// A request under way, which counts as a connection.
-pub(super) struct Open {
-    _place: ConnectionPlace,
-}
-
-/// The end of a request before its time: its grant is withdrawn, or its call is over.
-pub(super) struct Cut(Pin<Box<dyn Future<Output = HttpError> + Send>>);
-
-impl Cut {
-    pub(super) fn new(
-        call: &Arc<Call>,
-        grants: &CallGrants,
-        method: Method,
-        target: Target,
-        entry: Arc<HttpGrant>,
-    ) -> Self {
-        let (call, grants) = (Arc::clone(call), grants.clone());
-        Self(Box::pin(async move {
-            let ended = call.ended.clone();
-            let withdrawn = grants.withdrawn(|now| {
-                let decided = now.decide(&method, &target);
-                decided.is_ok_and(|other| has_same_terms(&entry, other))
-            });
-            tokio::select! {
-                () = ended.cancelled() => HttpError::ConnectionTerminated,
-                () = withdrawn => call.deny(&target, &Refusal::Withdrawn),
-            }
-        }))
-    }
-
-    /// Waits for it. It comes once.
-    pub(super) fn cut(&mut self) -> Pin<&mut (dyn Future<Output = HttpError> + Send)> {
-        self.0.as_mut()
-    }
 }
 
 /// The bytes of a head, as HTTP/1.1 writes it, but for its first line.

@@ -14,8 +14,9 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error as HttpError;
 
-use super::call::{Call, Cut, Direction, Open};
+use super::call::Direction;
 use super::code::code;
+use super::exchange::{Cut, Exchange};
 use crate::egress::Received;
 use crate::grants::credentials::Ready;
 use crate::grants::headers::remove_from_answer;
@@ -66,9 +67,9 @@ pub(super) struct Answer {
     /// They come after what the scrubber has held back.
     trailers: Option<HeaderMap>,
     credentials: Ready,
-    call: Arc<Call>,
     cut: Cut,
-    open: Option<Open>,
+    /// Until the end.
+    exchange: Option<Arc<Exchange>>,
     gap: Option<Gap>,
 }
 
@@ -97,9 +98,7 @@ impl Answer {
     pub(super) fn new(
         received: Received,
         credentials: &Ready,
-        call: Arc<Call>,
-        cut: Cut,
-        open: Open,
+        exchange: Arc<Exchange>,
         longest_gap: Option<Duration>,
     ) -> Self {
         let net = credentials.net();
@@ -108,9 +107,8 @@ impl Answer {
             scrubber: (!net.is_empty()).then(|| Scrubber::new(Arc::clone(net))),
             trailers: None,
             credentials: credentials.clone(),
-            call,
-            cut,
-            open: Some(open),
+            cut: exchange.cut(),
+            exchange: Some(exchange),
             gap: longest_gap.map(Gap::new),
         }
     }
@@ -118,7 +116,7 @@ impl Answer {
     /// Ends the exchange: its connection is kept or closed.
     fn close(&mut self) {
         self.received = None;
-        self.open = None;
+        self.exchange = None;
         self.gap = None;
     }
 
@@ -146,9 +144,12 @@ impl Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let this = &mut *self;
         loop {
-            let Some(received) = &mut this.received else { return Poll::Ready(this.rest().map(Ok)) };
-            if let Poll::Ready(error) = this.cut.cut().poll(context) {
-                return this.fail(error);
+            let (Some(received), Some(exchange)) = (&mut this.received, &this.exchange) else {
+                return Poll::Ready(this.rest().map(Ok));
+            };
+            if this.cut.poll(context).is_ready() {
+                let verdict = exchange.verdict();
+                return this.fail(verdict.unwrap_or(HttpError::ConnectionTerminated));
             }
             let frame = match Pin::new(received).poll_frame(context) {
                 Poll::Ready(frame) => frame,
@@ -164,10 +165,14 @@ impl Body for Answer {
             }
             match frame {
                 None => this.close(),
-                Some(Err(failure)) => return this.fail(code(&failure)),
+                Some(Err(failure)) => {
+                    // A connection ends with its grant, maybe before this is told of it.
+                    let verdict = exchange.verdict();
+                    return this.fail(verdict.unwrap_or_else(|| code(&failure)));
+                }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
-                        if let Err(error) = this.call.count(data.len(), Direction::Received) {
+                        if let Err(error) = exchange.call().count(data.len(), Direction::Received) {
                             return this.fail(error);
                         }
                         let data = match &mut this.scrubber {

@@ -7,9 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio_util::sync::DropGuard;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::call::{Call, Direction};
+use super::exchange::{Cut, Exchange};
 
 /// The reason that a body ended before its time, for the request that it belonged to.
 #[derive(Clone, Default)]
@@ -24,6 +26,9 @@ pub(super) enum Reason {
     /// The call has sent and received as much as it may.
     #[error("the call has sent as much as it may")]
     Bytes(Option<u64>),
+    /// The grant was withdrawn, or the call has ended.
+    #[error("the request was cut")]
+    Cut,
     /// The guest dropped it, or wrote more or less than it said.
     #[error("the guest has not finished the body")]
     Unfinished,
@@ -40,6 +45,7 @@ impl Reason {
         match self {
             Self::Trailers => call.refuse_unreadable(&self),
             Self::Bytes(limit) => HttpError::HttpRequestBodySize(limit),
+            Self::Cut => HttpError::ConnectionTerminated,
             Self::Unfinished => HttpError::HttpProtocolError,
         }
     }
@@ -48,19 +54,23 @@ impl Reason {
 /// The body.
 pub(super) struct Sent {
     body: WasiBody,
-    call: Arc<Call>,
+    exchange: Arc<Exchange>,
+    cut: Cut,
     verdict: Verdict,
+    /// Tells that nothing more is sent.
+    _sent: DropGuard,
 }
 
 impl Sent {
-    pub(super) fn new(body: WasiBody, call: Arc<Call>, verdict: Verdict) -> Self {
-        Self { body, call, verdict }
+    pub(super) fn new(body: WasiBody, exchange: Arc<Exchange>, sent: DropGuard, verdict: Verdict) -> Self {
+        let cut = exchange.cut();
+        Self { body, exchange, cut, verdict, _sent: sent }
     }
 
     fn judge(&self, frame: Result<Frame<Bytes>, HttpError>) -> Result<Frame<Bytes>, Reason> {
         let frame = frame.map_err(|_| Reason::Unfinished)?;
         let Some(data) = frame.data_ref() else { return Err(Reason::Trailers) };
-        match self.call.count(data.len(), Direction::Sent) {
+        match self.exchange.call().count(data.len(), Direction::Sent) {
             Ok(()) => Ok(frame),
             Err(HttpError::HttpRequestBodySize(limit)) => Err(Reason::Bytes(limit)),
             Err(_) => Err(Reason::Bytes(None)),
@@ -76,13 +86,19 @@ impl Body for Sent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)) else { return Poll::Ready(None) };
-        let judged = self.judge(frame).map_err(|reason| {
-            // The first reason is the one that counts.
-            let _ = self.verdict.0.set(reason);
-            reason.into()
-        });
-        Poll::Ready(Some(judged))
+        let frame = match self.cut.poll(context) {
+            Poll::Ready(()) => Some(Err(Reason::Cut)),
+            Poll::Pending => ready!(Pin::new(&mut self.body).poll_frame(context)).map(|frame| self.judge(frame)),
+        };
+        // The end of the call drops the body, which looks as if the guest had finished it; the call is over before that.
+        let frame = if self.exchange.call().ended.is_cancelled() { Some(Err(Reason::Cut)) } else { frame };
+        Poll::Ready(frame.map(|judged| {
+            judged.map_err(|reason| {
+                // The first reason is the one that counts.
+                let _ = self.verdict.0.set(reason);
+                reason.into()
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(found(&["8.8.8.8:53"], "8.8.8.8", &["8.8.8.8"]).unwrap(), ["8.8.8.8:53"]);
         assert_eq!(
             found(&["localhost:8000"], "localhost", &["127.0.0.1"]).unwrap_err(),
-            "it leads to this server itself"
+            "it leads to this server or its proxy"
         );
         assert_eq!(found(&["localhost:6379"], "localhost", &["127.0.0.1", "::1"]).unwrap().len(), 2);
     }

@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
 use wasmtime_wasi::p2::{Pollable, SocketResult};
 
 use super::connection::{Connection, Cutter};
 use super::later::Later;
 use super::streams::{Reader, Writer};
+use crate::egress::Place;
 use crate::plugins::imports::allowance::ConnectionPlace;
 
 /// The places of a socket.
-type Places = (ConnectionPlace, OwnedSemaphorePermit);
+type Places = (ConnectionPlace, Place);
 
 /// The family of a socket's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,11 +31,14 @@ impl Guest {
     fn why_not(&self, egress: &Egress, place: SocketAddr) -> (GrantedHost, String) {
         let began = self.grants.began();
         for host in self.sockets.found.hosts(place) {
-            if began.sockets(&host).any(|grant| grant.to.port() == place.port()) {
-                return match found::judge(began, egress, &host, &[place.ip()]) {
-                    Err(refusal) => (host, refusal.to_string()),
-                    Ok(_) => (host, "the grant was withdrawn while the call went on".to_owned()),
+            let entries = began.sockets(&host).filter(|grant| grant.to.port() == place.port());
+            let mut judged = entries.map(|grant| egress.admit(&host, &[place.ip()], place.port(), grant.reach()));
+            if let Some(first) = judged.next() {
+                let reason = match judged.fold(first, Result::or) {
+                    Err(refusal) => refusal.to_string(),
+                    Ok(_) => "the grant was withdrawn while the call went on".to_owned(),
                 };
+                return (host, reason);
             }
         }
         match self.sockets.found.name_of(place.ip()) {
@@ -58,7 +61,7 @@ impl tcp_create_socket::Host for Guest {
             self.sockets.note(format!("a call may have {limit} connections at once: `connections`"));
             return Err(ErrorCode::NewSocketLimit.into());
         };
-        let of_server = egress.place_now().ok_or(ErrorCode::NewSocketLimit)?;
+        let of_server = egress.place_now(&self.plugin).ok_or(ErrorCode::NewSocketLimit)?;
         let family = match family {
             IpAddressFamily::Ipv4 => Family::V4,
             IpAddressFamily::Ipv6 => Family::V6,
