@@ -31,7 +31,7 @@ pub(crate) const NONE: &str = "none";
 pub(crate) const LOCAL: &str = "local";
 
 /// The providers that ship, by name.
-const BUILT_IN: [(&str, &str); 11] = [
+pub(super) const BUILT_IN: [(&str, &str); 11] = [
     ("auth0", include_str!("../../providers/auth0.toml")),
     ("clerk", include_str!("../../providers/clerk.toml")),
     ("cognito", include_str!("../../providers/cognito.toml")),

@@ -15,12 +15,18 @@ use super::units::{Count, Positive, Quantity};
 impl<T: Text> Setting for T {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node, key, T::expected())?;
-        text.parse().map_err(|reason| reader.invalid(node, key, &reason)).ok()
+        let value: T = text.parse().map_err(|reason| reader.invalid(node, key, &reason)).ok()?;
+        Some(if has_variable(node) { value.with_variable() } else { value })
     }
 
     fn from_variable(text: &str) -> Value {
         Value::Text(if T::IS_VERBATIM { text } else { text.trim() }.to_owned())
     }
+}
+
+fn has_variable(node: &Node) -> bool {
+    let Value::Text(written) = &node.value else { return false };
+    template(written, &node.source).is_ok_and(|template| template.variables().next().is_some())
 }
 
 /// A directory; a relative one begins at the configuration file's.

@@ -106,6 +106,14 @@ impl Template {
         self.resolve_by(&lookup, str::trim)
     }
 
+    /// What its variables stand for, as [`Template::resolve_trimmed`] puts it in: without those that are empty, or that
+    /// have no value.
+    pub(super) fn values_trimmed<'v>(&self, lookup: impl Fn(&str) -> Lookup<'v>) -> Vec<String> {
+        let variables = self.0.iter().filter(|part| matches!(part, Part::Variable { .. }));
+        let values = variables.filter_map(|part| part.text(&lookup, str::trim).ok().map(Cow::into_owned));
+        values.filter(|value| !value.is_empty()).collect()
+    }
+
     fn resolve_by<'v>(
         &self,
         lookup: &impl Fn(&str) -> Lookup<'v>,

@@ -24,7 +24,7 @@ impl From<String> for InvalidValue {
 }
 
 /// A value that is written as a string. Reading what it displays gives it back.
-pub(super) trait Text: FromStr<Err: fmt::Display> + fmt::Display + PartialEq {
+pub(super) trait Text: FromStr<Err: fmt::Display> + fmt::Display + PartialEq + Sized {
     /// The name of the type, with its article, for "expected …, got …".
     const WHAT: &'static str;
     /// A value that fits.
@@ -33,6 +33,11 @@ pub(super) trait Text: FromStr<Err: fmt::Display> + fmt::Display + PartialEq {
     const PATTERN: &'static str = ".*";
     /// True where white space at the ends of a variable counts; elsewhere it comes from copying the value.
     const IS_VERBATIM: bool = false;
+
+    /// The value where the file names a variable in it: what may hold a secret then is not shown.
+    fn with_variable(self) -> Self {
+        self
+    }
 
     /// The expected value, with the example.
     fn expected() -> String {

@@ -25,11 +25,29 @@ pub struct Credentials {
     query: Vec<(String, Secret)>,
     /// The values to look for in an answer.
     secrets: Vec<Secret>,
+    /// True if one of them is too short for that.
+    have_short_value: bool,
     /// Made of them once, since it costs more than a request should.
     net: Arc<Net>,
     /// Whose token is put in, beside those values.
     identity: Option<Identity>,
     fingerprint: Fingerprint,
+}
+
+/// A text that is put in, with its variables replaced.
+#[derive(Debug, Clone)]
+pub struct Filled {
+    /// All of it.
+    pub text: Secret,
+    /// What the variables in it stand for: that is the secret of `session=${KEY}`, and what a service echoes.
+    pub variables: Vec<Secret>,
+}
+
+/// A text without a variable, which is a secret as a whole.
+impl From<Secret> for Filled {
+    fn from(text: Secret) -> Self {
+        Self { text, variables: Vec::new() }
+    }
 }
 
 /// Tells credentials apart, without being one: connections are kept by it. No credentials have one of zeros.
@@ -39,7 +57,7 @@ pub struct Fingerprint([u8; 32]);
 /// The net follows from the rest.
 impl PartialEq for Credentials {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |it: &Self| (it.headers.clone(), it.query.clone(), it.identity);
+        let parts = |it: &Self| (it.headers.clone(), it.query.clone(), it.secrets.clone(), it.identity);
         parts(self) == parts(other)
     }
 }
@@ -95,9 +113,9 @@ impl Credentials {
     /// # Errors
     /// A name or a value cannot stand in a request, or two of them are one.
     pub fn new(
-        headers: impl IntoIterator<Item = (String, Secret)>,
-        query: impl IntoIterator<Item = (String, Secret)>,
-        basic: Option<&Secret>,
+        headers: impl IntoIterator<Item = (String, Filled)>,
+        query: impl IntoIterator<Item = (String, Filled)>,
+        basic: Option<&Filled>,
         identity: Option<Identity>,
     ) -> Result<Self, CredentialError> {
         let mut credentials = Self { identity, ..Self::default() };
@@ -108,24 +126,30 @@ impl Credentials {
             let header = header_name(&name)?;
             let taken = canonical(header.as_str()) == AUTHORIZATION.as_str() && (basic.is_some() || identity.is_some());
             credentials.expect_free(header.as_str(), taken)?;
-            credentials.add_header(header, value.reveal())?;
-            credentials.secrets.extend(parts_of(value));
+            credentials.add_header(header, value.text.reveal())?;
+            let parts = parts_of(&value.text);
+            credentials.look_for(parts, &value.variables);
         }
         for (name, value) in query {
+            let Filled { text, variables } = value;
             let is_same = |other: &(String, Secret)| query::canonical(&other.0) == query::canonical(&name);
             match query::canonical(&name).is_empty() {
                 true => return Err(CredentialError::NoName),
                 false if credentials.query.iter().any(is_same) => return Err(CredentialError::Twice(name)),
                 false => {}
             }
-            credentials.secrets.push(value.clone());
-            credentials.query.push((name, value));
+            credentials.look_for(vec![text.clone()], &variables);
+            credentials.query.push((name, text));
         }
         if let Some(basic) = basic {
-            let (_, password) = basic.reveal().split_once(':').ok_or(CredentialError::Basic)?;
-            let encoded = STANDARD.encode(basic.reveal());
+            let (user, password) = basic.text.reveal().split_once(':').ok_or(CredentialError::Basic)?;
+            let encoded = STANDARD.encode(basic.text.reveal());
             credentials.add_header(AUTHORIZATION, &format!("Basic {encoded}"))?;
-            credentials.secrets.extend([Secret::new(encoded), Secret::new(password.to_owned())]);
+            // Some services take their key for the user, and no password (RFC 7617 §2 allows an empty one).
+            let key = if password.is_empty() { user } else { password };
+            credentials.have_short_value |= key.len() < MIN_BYTES;
+            credentials.secrets.extend([user, password, &encoded].map(|text| Secret::new(text.to_owned())));
+            credentials.secrets.extend(basic.variables.iter().cloned());
         }
         credentials.net = Arc::new(Net::new(&credentials.secrets));
         credentials.fingerprint = credentials.digest();
@@ -157,7 +181,16 @@ impl Credentials {
 
     /// True for values that are too short to be found in an answer, of which an operator is warned.
     pub fn have_short_value(&self) -> bool {
-        self.secrets.iter().any(|secret| secret.reveal().len() < MIN_BYTES)
+        self.have_short_value
+    }
+
+    /// Adds a text's own parts, and what its variables stand for. Where it has variables, these are what matters: the
+    /// rest is written in the configuration, and may be as short as `v=`.
+    fn look_for(&mut self, parts: Vec<Secret>, variables: &[Secret]) {
+        let is_short = |secrets: &[Secret]| secrets.iter().any(|secret| secret.reveal().len() < MIN_BYTES);
+        self.have_short_value |= is_short(if variables.is_empty() { &parts } else { variables });
+        self.secrets.extend(parts);
+        self.secrets.extend(variables.iter().cloned());
     }
 
     /// Whose token is put in.
@@ -263,9 +296,9 @@ fn header_name(name: &str) -> Result<HeaderName, CredentialError> {
 }
 
 /// The secret within a header's value, too: what follows the scheme of `Bearer …` is what a service echoes.
-fn parts_of(value: Secret) -> Vec<Secret> {
+fn parts_of(value: &Secret) -> Vec<Secret> {
     let inner = value.reveal().split_once(' ').map(|(_, inner)| Secret::new(inner.trim().to_owned()));
-    inner.into_iter().chain([value]).collect()
+    inner.into_iter().chain([value.clone()]).collect()
 }
 
 #[cfg(test)]
@@ -276,12 +309,12 @@ mod tests {
         Secret::new(text.to_owned())
     }
 
-    fn named(pairs: &[(&str, &str)]) -> Vec<(String, Secret)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), secret(value))).collect()
+    fn named(pairs: &[(&str, &str)]) -> Vec<(String, Filled)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), secret(value).into())).collect()
     }
 
     fn made(headers: &[(&str, &str)], query: &[(&str, &str)], basic: Option<&str>) -> Result<Credentials, String> {
-        let basic = basic.map(secret);
+        let basic = basic.map(|text| Filled::from(secret(text)));
         Credentials::new(named(headers), named(query), basic.as_ref(), None).map_err(|error| error.to_string())
     }
 
@@ -330,6 +363,34 @@ mod tests {
     }
 
     #[test]
+    fn the_values_of_variables_are_looked_for() {
+        const KEY: &str = "sixteen-letters!";
+        let filled = |text: &str, variables: &[&str]| Filled {
+            text: secret(&text.replace('@', KEY)),
+            variables: variables.iter().map(|variable| secret(variable)).collect(),
+        };
+        let cookie = ("Cookie".to_owned(), filled("session=@; v=1", &[KEY]));
+        let token = ("Authorization".to_owned(), filled("Token token=\"@\"", &[KEY]));
+        let account = ("X-Key".to_owned(), filled("acct:@", &[KEY]));
+        let mut made: Vec<Credentials> = [cookie, token, account]
+            .into_iter()
+            .map(|header| Credentials::new([header], [], None, None).unwrap())
+            .collect();
+        made.push(Credentials::new([], [("key".to_owned(), filled("a.@", &[KEY]))], None, None).unwrap());
+        for basic in ["@:", "user:@", "@:another of sixteen"] {
+            made.push(Credentials::new([], [], Some(&filled(basic, &[])), None).unwrap());
+            made.push(Credentials::new([], [], Some(&filled(basic, &[KEY])), None).unwrap());
+        }
+        for credentials in made {
+            let ready = credentials.of_call(None).unwrap();
+            assert_eq!(ready.net().scrub(b"{\"it\":\"sixteen-letters!\"}"), b"{\"it\":\"****************\"}");
+            assert!(!credentials.have_short_value(), "{credentials:?}");
+        }
+        let short = ("X-Key".to_owned(), filled("a long beginning: hunter2", &["hunter2"]));
+        assert!(Credentials::new([short], [], None, None).unwrap().have_short_value());
+    }
+
+    #[test]
     fn mistakes_name_no_value() {
         for (found, expected) in [
             (made(&[("X Key", "hunter2")], &[], None), "`X Key` is no name of a header"),
@@ -356,7 +417,7 @@ mod tests {
         }
         let login = Credentials::new(named(&[("Authorization", "x")]), [], None, Some(Identity::Login));
         assert_eq!(login.unwrap_err(), CredentialError::Twice("authorization".into()));
-        let login = Credentials::new([], [], Some(&secret("a:b")), Some(Identity::Login));
+        let login = Credentials::new([], [], Some(&secret("a:b").into()), Some(Identity::Login));
         assert_eq!(login.unwrap_err(), CredentialError::Twice("authorization".into()));
     }
 

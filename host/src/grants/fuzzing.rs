@@ -191,7 +191,8 @@ pub(crate) fn request_headers(bytes: &[u8]) {
     let rule = Rule::to("https://a.example".parse().expect("an entry"));
     let mut path = sent_path(&rule, &target);
     let key = || Secret::new(KEY.to_owned());
-    let credentials = Credentials::new([("X-Key".to_owned(), key())], [("key".to_owned(), key())], None, None);
+    let credentials =
+        Credentials::new([("X-Key".to_owned(), key().into())], [("key".to_owned(), key().into())], None, None);
     let ready = credentials.and_then(|credentials| credentials.of_call(None)).expect("they are credentials");
     ready.put_in(&mut headers, &mut path);
     let named: Vec<&HeaderValue> =

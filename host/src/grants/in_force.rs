@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Grants;
+use super::{Grants, KvGrant};
 
 /// The grants of one plugin, which may change at any time.
 #[derive(Debug)]
@@ -53,6 +53,13 @@ impl CallGrants {
         find(&self.now.0.borrow()).map(|_| found)
     }
 
+    /// What is granted of state. Withdrawn, too, where it is another owner's now: what the call would write is no longer
+    /// to be found there.
+    pub fn kv(&self) -> Option<KvGrant> {
+        let per = self.began.kv()?.per;
+        self.find(|grants| grants.kv().filter(|kv| kv.per == per))
+    }
+
     /// Those that the call began with. What they allow may have been withdrawn.
     pub fn began(&self) -> &Grants {
         &self.began
@@ -80,6 +87,19 @@ mod tests {
 
     fn with_kv() -> Arc<Grants> {
         Arc::new(Grants { kv: Some(KvGrant { quota_bytes: 1, per: KvOwner::Plugin }), ..Grants::default() })
+    }
+
+    #[test]
+    fn state_of_another_owner_is_another_grant() {
+        let per = |per, quota_bytes| Arc::new(Grants { kv: Some(KvGrant { quota_bytes, per }), ..Grants::default() });
+        let in_force = Arc::new(InForce::new(per(KvOwner::Plugin, 1)));
+        let call = CallGrants::new(in_force.get(), Arc::clone(&in_force));
+        in_force.set(per(KvOwner::Plugin, 2));
+        assert!(call.kv().is_some(), "the same state with another quota");
+        in_force.set(per(KvOwner::Person, 2));
+        assert!(call.kv().is_none());
+        let next = CallGrants::new(in_force.get(), in_force);
+        assert!(next.kv().is_some());
     }
 
     #[tokio::test]

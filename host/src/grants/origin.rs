@@ -37,6 +37,8 @@ pub struct Origin {
     host: HostRule,
     port: u16,
     path: PathPrefix,
+    /// True for a path that may hold a secret: it is not shown.
+    is_path_hidden: bool,
 }
 
 /// The reason that a text is no entry.
@@ -63,6 +65,9 @@ pub enum OriginError {
     /// A wildcard that stands for strangers' hosts.
     #[error("`*.{0}` would grant the hosts of everybody under `{0}`; write a domain of one owner")]
     PublicSuffix(String),
+    /// A path behind a network.
+    #[error("a network has no path; leave out what follows `{0}`, or grant hosts with their paths")]
+    NetworkPath(String),
     /// A wildcard before an address.
     #[error("`*.` cannot stand before an address; write a network such as `http://10.0.0.0/8`")]
     WildcardAddress,
@@ -90,7 +95,14 @@ impl Origin {
             host: HostRule::Host(target.host().clone()),
             port: target.port(),
             path: PathPrefix::any(),
+            is_path_hidden: false,
         }
+    }
+
+    /// The same with a path that is shown as `/…`, since a variable is in it.
+    #[must_use]
+    pub fn with_hidden_path(self) -> Self {
+        Self { is_path_hidden: true, ..self }
     }
 
     /// The scheme.
@@ -202,6 +214,9 @@ fn network(text: &str) -> Result<Option<(IpNet, Option<u16>)>, OriginError> {
         return Ok(None);
     }
     let Host::Address(address) = Host::parse_written(host)? else { return Ok(None) };
+    if let Some((network, _)) = rest.split_once('/') {
+        return Err(OriginError::NetworkPath(format!("{host}/{network}")));
+    }
     let (_, port) = split_port(rest)?;
     let max = IpNet::from(address).max_prefix_len();
     let length = length.parse().ok().filter(|length| *length <= max).ok_or(OriginError::NetworkLength(max))?;
@@ -242,7 +257,13 @@ impl FromStr for Origin {
         }
         if let Some((network, port)) = network(rest)? {
             let (host, path) = (HostRule::Network(network), PathPrefix::any());
-            return expect_dialable(Self { scheme, host, port: port.unwrap_or(scheme.port()), path });
+            return expect_dialable(Self {
+                scheme,
+                host,
+                port: port.unwrap_or(scheme.port()),
+                path,
+                is_path_hidden: false,
+            });
         }
         let (authority, path) = rest.split_at(rest.find(['/', '\\']).unwrap_or(rest.len()));
         if authority.contains('@') {
@@ -251,7 +272,7 @@ impl FromStr for Origin {
         let (host, port) = split_port(authority)?;
         let host = HostRule::parse(host)?;
         let path = PathPrefix::parse(path)?;
-        expect_dialable(Self { scheme, host, port: port.unwrap_or(scheme.port()), path })
+        expect_dialable(Self { scheme, host, port: port.unwrap_or(scheme.port()), path, is_path_hidden: false })
     }
 }
 
@@ -266,17 +287,18 @@ impl fmt::Display for HostRule {
     }
 }
 
-/// The entry in its one spelling, which reads back as the same.
+/// The entry in its one spelling, which reads back as the same, unless its path is not to be shown.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme.as_str(), self.host)?;
         if self.port != self.scheme.port() {
             write!(f, ":{}", self.port)?;
         }
-        if !self.path.is_any() {
-            write!(f, "{}", self.path)?;
+        match self.is_path_hidden {
+            _ if self.path.is_any() => Ok(()),
+            true => f.write_str("/…"),
+            false => self.path.fmt(f),
         }
-        Ok(())
     }
 }
 
@@ -315,6 +337,18 @@ mod tests {
     }
 
     #[test]
+    fn a_hidden_path_is_not_shown() {
+        for (text, expected) in [
+            ("https://a.example:8443/hooks/hunter2", "https://a.example:8443/…"),
+            ("https://a.example/", "https://a.example"),
+        ] {
+            let origin: Origin = text.parse().unwrap();
+            assert_eq!(origin.clone().with_hidden_path().to_string(), expected);
+            assert!(origin.with_hidden_path().covers(&text.parse().unwrap()));
+        }
+    }
+
+    #[test]
     fn a_mistake_names_its_cure() {
         check(&[
             ("api.example.com", Err("a scheme is required: write `https://api.example.com`")),
@@ -325,6 +359,10 @@ mod tests {
             ("https:api.example.com", Err("only `https://` and `http://` can be granted")),
             ("ftp://api.example.com", Err("only `https://` and `http://` can be granted")),
             ("*://api.example.com", Err("only `https://` and `http://` can be granted")),
+            (
+                "http://10.0.0.0/8:9/path",
+                Err("a network has no path; leave out what follows `10.0.0.0/8:9`, or grant hosts with their paths"),
+            ),
             ("https://", Err("there is no host")),
             ("https:///v1", Err("there is no host")),
             (

@@ -2,7 +2,8 @@
 //!
 //! They are for the log, the command line and the operator's page, never for the caller of a tool: an agent with a shell
 //! would paste them. They hold no query, no `private` and no `*`, whatever a guest or an author has asked for, and are
-//! written by a library from values that were parsed, so that nobody's text becomes TOML.
+//! written by a library from values that were parsed, so that nobody's text becomes TOML. Nobody's text names a variable
+//! either: `${` in it is written `$${`, and the variables that are proposed are none of the server's own.
 
 use toml::{Table, Value};
 
@@ -14,6 +15,27 @@ use crate::address::Class;
 
 /// Room for a plugin that asks for `kv`, until the operator says otherwise.
 const QUOTA: &str = "1MiB";
+
+/// The beginning of a proposed variable's name that would otherwise be one of the server's own.
+const OF_PLUGIN: &str = "PLUGIN_";
+
+/// Variables of the server, and of the built-in identity providers, by the beginnings of their names.
+const OWN: [&str; 14] = [
+    "TINYMCP_",
+    "BASE_URL",
+    "AUTH_PROVIDER",
+    "AUTH0_",
+    "CLERK_",
+    "COGNITO_",
+    "DISCORD_",
+    "ENTRA_",
+    "GITHUB_",
+    "GOOGLE_",
+    "KEYCLOAK_",
+    "OIDC_",
+    "OKTA_",
+    "WORKOS_",
+];
 
 /// Lines of the configuration, and what they leave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +53,10 @@ pub fn of_needs<'n>(plugin: &str, needs: impl IntoIterator<Item = &'n Need>) -> 
     for need in needs {
         match need {
             Need::Http(origin) if is_proposed(origin.host(), origin.class()) => {
-                keys.http.push(origin.to_string().into())
+                keys.http.push(literal(&origin.to_string()))
             }
             Need::Tcp(endpoint) if is_proposed(endpoint.host(), endpoint.class()) => {
-                keys.tcp.push(endpoint.to_string().into());
+                keys.tcp.push(literal(&endpoint.to_string()));
             }
             Need::Secret(name) => keys.secrets.extend([(name.clone(), variable(plugin, name))]),
             Need::Env(name) => keys.env.extend([(name.clone(), variable(plugin, name))]),
@@ -61,10 +83,24 @@ fn is_proposed(host: &HostRule, class: Option<Class>) -> bool {
     is_one && class.is_none_or(|class| class == Class::Public)
 }
 
-/// `${WEATHER_API_KEY}`: a variable of the operator's, named after plugin and name.
+/// A text in which the configuration finds no variable.
+fn literal(text: &str) -> Value {
+    text.replace("${", "$${").into()
+}
+
+/// `${WEATHER_API_KEY}`: a variable of the operator's, named after plugin and name. A plugin that is named after the
+/// server or a provider (`auth0`) would be given that one's secret: its variable begins with `PLUGIN_`.
 fn variable(plugin: &str, name: &str) -> Value {
+    format!("${{{}}}", variable_name(plugin, name)).into()
+}
+
+/// The name of the variable that is proposed for a name of a plugin's.
+pub(crate) fn variable_name(plugin: &str, name: &str) -> String {
     let upper = |text: &str| text.to_ascii_uppercase().replace(|char: char| !char.is_ascii_alphanumeric(), "_");
-    format!("${{{}_{}}}", upper(plugin), upper(name)).into()
+    let variable = format!("{}_{}", upper(plugin), upper(name));
+    let is_other =
+        OWN.iter().any(|own| variable.starts_with(own)) || variable.starts_with(|char: char| char.is_ascii_digit());
+    if is_other { format!("{OF_PLUGIN}{variable}") } else { variable }
 }
 
 #[derive(Default)]
@@ -168,6 +204,29 @@ mod tests {
             assert_eq!(of(host, 80), "", "{host}");
         }
         assert_eq!(of("db.example.com", 0), "");
+    }
+
+    #[test]
+    fn a_text_names_no_variable() {
+        let snippet = snippet(&["http https://a.example/${DB_PASSWORD}/$${A}"]);
+        assert_eq!(snippet.toml, "[plugin.weather]\nhttp = [\"https://a.example/$${DB_PASSWORD}/$$${A}\"]\n");
+    }
+
+    #[test]
+    fn a_proposed_variable_is_none_of_the_servers() {
+        for (plugin, name, expected) in [
+            ("weather", "API_KEY", "WEATHER_API_KEY"),
+            ("auth0", "CLIENT_SECRET", "PLUGIN_AUTH0_CLIENT_SECRET"),
+            ("tinymcp", "SECRET", "PLUGIN_TINYMCP_SECRET"),
+            ("tiny-mcp", "SECRET", "TINY_MCP_SECRET"),
+            ("base", "URL", "PLUGIN_BASE_URL"),
+            ("auth", "PROVIDER", "PLUGIN_AUTH_PROVIDER"),
+            ("GitHub", "client-secret", "PLUGIN_GITHUB_CLIENT_SECRET"),
+            ("2fa", "KEY", "PLUGIN_2FA_KEY"),
+        ] {
+            assert_eq!(variable_name(plugin, name), expected);
+            assert_eq!(variable(plugin, name).as_str(), Some(format!("${{{expected}}}").as_str()));
+        }
     }
 
     #[test]

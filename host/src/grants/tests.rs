@@ -96,7 +96,7 @@ fn what_is_entrusted_is_worth_a_pin() {
     assert!(Grants { kv: grants(&[]).kv, ..Grants::default() }.are_worth_a_pin());
     assert!(Grants { secrets: grants(&[]).secrets, ..Grants::default() }.are_worth_a_pin());
     let mut http = only_http.http;
-    let key = [("X-Key".to_owned(), Secret::new("hunter2".to_owned()))];
+    let key = [("X-Key".to_owned(), Secret::new("hunter2".to_owned()).into())];
     http[0].credentials = Credentials::new(key, [], None, None).unwrap();
     assert!(Grants { http, ..Grants::default() }.are_worth_a_pin());
 }
@@ -113,7 +113,7 @@ fn grants_in_words() {
         assert_eq!(grants(declarations).in_words().join(", "), expected, "{declarations:?}");
     }
     let mut some = grants(&[]);
-    let key = [("X-Key".to_owned(), Secret::new("hunter2".to_owned()))];
+    let key = [("X-Key".to_owned(), Secret::new("hunter2".to_owned()).into())];
     some.http[0].credentials = Credentials::new(key, [], None, None).unwrap();
     some.http[0].rule.methods = Methods::of(vec![Method::GET, Method::POST]);
     some.http[1].rule.is_private = true;

@@ -5,7 +5,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 use crate::config::names::snake;
 
 /// Adds the keys of `[plugin.NAME]` in `lines` to that table in `text`. What is there already stays as it is: entries are
-/// added to lists and tables, and none is replaced.
+/// added to lists and tables, and none is replaced. A text of which every line ends with CR LF keeps to that.
 ///
 /// # Errors
 /// The text is no TOML, or has another type where something would have to be added.
@@ -23,7 +23,10 @@ pub(super) fn merge(text: &str, plugin: &str, lines: &str) -> Result<String, Str
             (None, None) => return Err(wrong()),
         }
     }
-    Ok(document.to_string())
+    let merged = document.to_string();
+    let breaks = text.matches('\n').count();
+    let is_crlf = breaks > 0 && text.matches("\r\n").count() == breaks;
+    Ok(if is_crlf { merged.replace("\r\n", "\n").replace('\n', "\r\n") } else { merged })
 }
 
 /// The table of the plugin, under whatever spelling of its name it is written.
@@ -102,6 +105,15 @@ mod tests {
             "# mine\n[server]\nbody = \"1MiB\" # so much\n",
             &format!("# mine\n[server]\nbody = \"1MiB\" # so much\n\n{made}"),
         );
+    }
+
+    #[test]
+    fn the_ends_of_lines_stay() {
+        let text = "# mine\r\n[server]\r\nbody = \"1MiB\"\r\n";
+        let merged = merge(text, "my_tool", LINES).unwrap();
+        assert!(merged.starts_with(text) && merged.ends_with("}\r\n"), "{merged:?}");
+        assert_eq!(merged.matches('\n').count(), merged.matches("\r\n").count(), "{merged:?}");
+        assert_eq!(merge(&merged, "my_tool", LINES).unwrap(), merged);
     }
 
     #[test]

@@ -160,6 +160,10 @@ impl Text for Origin {
     const WHAT: &'static str = "an origin";
     const EXAMPLE: &'static str = "https://api.example.com";
     const PATTERN: &'static str = "[Hh][Tt][Tt][Pp][Ss]?://.+";
+
+    fn with_variable(self) -> Self {
+        self.with_hidden_path()
+    }
 }
 
 impl Text for Endpoint {

@@ -10,7 +10,7 @@ use crate::config::names::PluginName;
 use crate::config::problem::Fault;
 use crate::config::reader::Reader;
 use crate::config::template::Template;
-use crate::grants::credentials::{CredentialError, Credentials, Identity};
+use crate::grants::credentials::{CredentialError, Credentials, Filled, Identity};
 use crate::grants::needs::Needs;
 use crate::grants::rule::{Methods, Rule, ties};
 use crate::grants::scrub::MIN_BYTES;
@@ -50,8 +50,12 @@ fn check_http(plugin: &PluginSettings, key: &Key, reader: &mut Reader<'_>) {
         if let Err(error) = rule.check() {
             reader.conflict(std::slice::from_ref(key), error.to_string());
         }
+        if entry.methods.as_ref().is_some_and(Vec::is_empty) {
+            let message = format!("`{}`: name at least one method, or leave `methods` out for all", entry.to);
+            reader.conflict(std::slice::from_ref(key), message);
+        }
         // Names and places are wrong or not whatever the values are.
-        let Ok(made) = credentials(entry, |_| Ok::<Secret, Infallible>(Secret::new("a:b".to_owned())));
+        let Ok(made) = credentials(entry, |_| Ok::<Filled, Infallible>(Secret::new("a:b".to_owned()).into()));
         if let Err(error) = made.and_then(|credentials| credentials.check(rule)) {
             reader.conflict(std::slice::from_ref(key), format!("`{}`: {error}", entry.to));
         }
@@ -85,13 +89,13 @@ fn rule(entry: &HttpEntry) -> Rule {
 /// The credentials of an entry, each value made by `value`.
 fn credentials<E>(
     entry: &HttpEntry,
-    mut value: impl FnMut(&Template) -> Result<Secret, E>,
+    mut value: impl FnMut(&Template) -> Result<Filled, E>,
 ) -> Result<Result<Credentials, CredentialError>, E> {
     let mut named = |templates: &BTreeMap<String, Template>| {
         templates
             .iter()
             .map(|(name, template)| Ok((name.clone(), value(template)?)))
-            .collect::<Result<Vec<(String, Secret)>, E>>()
+            .collect::<Result<Vec<(String, Filled)>, E>>()
     };
     let (headers, query) = (named(&entry.headers)?, named(&entry.query)?);
     let basic = entry.basic.as_ref().map(&mut value).transpose()?;
@@ -109,7 +113,7 @@ fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -
     let http_key = plugin_key(name, "http");
     let mut http = Vec::new();
     for entry in &plugin.http {
-        match credentials(entry, |template| secret(template, &http_key, reader)) {
+        match credentials(entry, |template| filled(template, &http_key, reader)) {
             Ok(Ok(credentials)) => {
                 if credentials.have_short_value() {
                     let message = format!(
@@ -181,6 +185,13 @@ fn variable(template: &Template, key: &Key, reader: &mut Reader<'_>) -> Result<S
 
 /// A value that gives nothing, which the reader has reported.
 struct Unresolved;
+
+/// A value, with those of its variables, which are looked for by themselves.
+fn filled(template: &Template, key: &Key, reader: &mut Reader<'_>) -> Result<Filled, Unresolved> {
+    let text = secret(template, key, reader)?;
+    let variables = template.values_trimmed(|name| reader.environment.lookup(name));
+    Ok(Filled { text, variables: variables.into_iter().map(Secret::new).collect() })
+}
 
 fn secret(template: &Template, key: &Key, reader: &mut Reader<'_>) -> Result<Secret, Unresolved> {
     match template.resolve_trimmed(|name| reader.environment.lookup(name)) {

@@ -3,8 +3,9 @@
 use crate::config::problem::{Fault, Problem};
 use crate::config::{Config, Environment, Invocation, Purpose, Setup};
 use crate::grants::address::Reach;
+use crate::grants::needs::{Need, Needs};
 use crate::grants::target::Target;
-use crate::grants::{Grants, KvOwner};
+use crate::grants::{Grants, KvOwner, snippet};
 
 fn load(text: &str, variables: &[(&str, &str)]) -> Result<Setup, String> {
     let text = format!("[auth]\nprovider = \"none\"\n[plugin.weather]\n{text}");
@@ -73,6 +74,75 @@ fn everything_else_that_is_granted() {
 }
 
 #[test]
+fn a_variables_value_is_looked_for_in_answers() {
+    for put_in in [
+        "headers = { Cookie = 'session=${KEY}; v=1' }",
+        "headers = { Authorization = 'Token token=\"${KEY}\"' }",
+        "headers = { X-Key = 'acct:${OTHER:-x}${KEY}' }",
+        "query = { key = 'a.${KEY}' }",
+        "basic = '${KEY}:'",
+    ] {
+        let text = format!("http = [{{ to = 'https://a.example', {put_in} }}]");
+        let granted = grants(&text, &[("KEY", " sixteen-letters!\n")]);
+        let ready = granted.http[0].credentials.of_call(None).unwrap();
+        assert_eq!(ready.net().scrub(b"it is <sixteen-letters!>"), b"it is <****************>", "{put_in}");
+    }
+    let warnings = |put_in: &str| {
+        let text = format!("http = [{{ to = 'https://a.example', headers = {{ X-Key = '{put_in}' }} }}]");
+        load(&text, &[("KEY", "sixteen-letters!"), ("SHORT", "hunter2")]).unwrap().warnings.len()
+    };
+    assert_eq!(["v ${KEY}", "a long beginning ${SHORT}", "hunter2"].map(warnings), [0, 1, 1]);
+}
+
+#[test]
+fn a_variable_in_a_path_is_not_shown() {
+    let text = "http = ['https://${HOST}/hooks/${KEY}', { to = 'https://b.example/${KEY}', headers = { X-Key = 'short' } }, 'https://c.example/v1']";
+    let setup = load(text, &[("HOST", "a.example"), ("KEY", "hunter2")]).unwrap();
+    let granted = setup.grants.of("weather");
+    let words = granted.in_words();
+    assert_eq!(
+        words,
+        ["http https://a.example/…", "http https://b.example/… with a credential", "http https://c.example/v1"]
+    );
+    assert_eq!(granted.entrusted(), ["credentials for https://b.example/…"]);
+    let target = Target::parse(Some("https"), Some("a.example"), Some("/hooks/hunter2/x")).unwrap();
+    assert!(granted.decide(&http::Method::GET, &target).is_ok());
+    let warnings: Vec<String> = setup.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.len() == 1 && !warnings[0].contains("hunter2"), "{warnings:?}");
+    assert!(!setup.effective.to_string().contains("hunter2"));
+}
+
+#[test]
+fn what_is_proposed_names_no_variable_of_its_author() {
+    let declared = ["http https://a.example/${DB_PASSWORD}/", "http https://b.example/$${DB_PASSWORD}", "secret KEY"];
+    let (needs, errors) = Needs::read(declared);
+    assert_eq!(errors, []);
+    let proposed = snippet::of_needs("weather", needs.iter()).toml;
+    let (_, lines) = proposed.split_once('\n').unwrap();
+    let variables = [("DB_PASSWORD", "hunter2"), ("WEATHER_KEY", "key")];
+    let granted = grants(lines, &variables);
+    let to: Vec<String> = granted.http.iter().map(|grant| grant.rule.to.to_string()).collect();
+    let wanted = needs.iter().filter_map(|need| match need {
+        Need::Http(origin) => Some(origin.to_string()),
+        _ => None,
+    });
+    assert_eq!(to, wanted.collect::<Vec<_>>());
+    assert!(!to.concat().contains("hunter2") && to.concat().contains("DB_PASSWORD"), "{to:?}");
+}
+
+#[test]
+fn no_variable_of_a_provider_is_proposed() {
+    for (provider, text) in crate::config::provider::BUILT_IN {
+        let named = text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next());
+        for variable in named {
+            let (plugin, name) = variable.split_once('_').unwrap();
+            let proposed = snippet::variable_name(plugin, name);
+            assert_eq!(proposed, format!("PLUGIN_{variable}"), "{provider}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_granted_by_nothing() {
     let grants = grants("enabled = true", &[]);
     assert!(grants.http.is_empty() && grants.tcp.is_empty() && grants.dirs.is_empty() && grants.kv.is_none());
@@ -98,6 +168,10 @@ fn mistakes_name_their_key_and_their_cure() {
     check(
         "http = [{ to = 'https://a.example', methods = ['get', 'TRACE'] }]",
         &[r#"http.methods: "get": write `GET`"#, r#"http.methods: "TRACE": TRACE cannot be granted"#],
+    );
+    check(
+        "http = [{ to = 'https://a.example', methods = [] }]",
+        &["http: `https://a.example`: name at least one method, or leave `methods` out for all"],
     );
     check("http = [3]", &["http: expected a string or a table, got integer 3"]);
     check(

@@ -8,7 +8,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::guest::Guest;
 use crate::grants::needs::Need;
-use crate::grants::{Grants, KvGrant, KvOwner, snippet};
+use crate::grants::{KvGrant, KvOwner, snippet};
 use crate::kv::{Delta, Expected, KvError, Operation, Outcome, Owner, Person, Space, Value};
 use crate::log_limiter::LogLimiter;
 use crate::plugins::wit::kv::{self, Error, Page, Swap, Usage};
@@ -50,7 +50,7 @@ impl Guest {
     /// What is granted of state. The caller and the operator hear if nothing is.
     pub(super) fn kv_grant(&mut self) -> Option<KvGrant> {
         static REFUSED: LogLimiter = LogLimiter::new("plugins that want to keep state without a grant");
-        let grant = self.grants.find(Grants::kv);
+        let grant = self.grants.kv();
         if grant.is_none() {
             self.refused("kv");
             let plugin = &*self.plugin;
