@@ -42,7 +42,6 @@ mod text;
 pub mod units;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use schemars::Schema;
@@ -54,7 +53,7 @@ use self::address::BaseUrl;
 use self::document::Value;
 use self::effective::EffectiveConfig;
 pub use self::egress::Egress;
-pub use self::environment::Environment;
+pub use self::environment::{Environment, ValueFiles};
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
 pub use self::keys::{Config, Limits, PluginSettings, Server};
@@ -95,7 +94,7 @@ pub struct Setup {
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
     /// The files of `NAME_FILE` variables that were read for a value.
-    pub value_files: Vec<PathBuf>,
+    pub value_files: ValueFiles,
     /// Warnings about values that are valid, and probably not meant; a line of the log each.
     pub warnings: Vec<Problem>,
     /// Every value with its source, for `tinymcp check`.
@@ -162,7 +161,7 @@ impl Config {
         });
         let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string(), way_out };
         let warnings = listed(reader.warnings);
-        let value_files = environment.files_read();
+        let value_files = environment.value_files();
         Ok(Setup {
             config,
             provider,

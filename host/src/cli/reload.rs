@@ -10,8 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
-use crate::config::environment::Environment;
-use crate::config::{Config, Invocation, Provider, Setup};
+use crate::config::{Config, Environment, Invocation, Provider, Setup, ValueFiles};
 use crate::grants::PluginGrants;
 
 /// The interval between looks at the files, a call of `stat` for each. Editors, `ConfigMap` mounts and network file
@@ -29,14 +28,14 @@ pub(super) struct Published {
 /// new configuration without problems. One with problems is logged, and the old one stays in force.
 pub(super) async fn watch(
     invocation: Invocation,
-    value_files: Vec<PathBuf>,
+    mut value_files: ValueFiles,
     published: Published,
     provider: Option<Provider>,
     log: LogLevel,
     stop: CancellationToken,
 ) {
     let own = [invocation.path().to_owned(), invocation.directory().join(".env")];
-    let mut files: Vec<PathBuf> = own.iter().cloned().chain(value_files).collect();
+    let mut files: Vec<PathBuf> = own.iter().cloned().chain(value_files.paths().map(Path::to_owned)).collect();
     let mut seen = stamps(&files);
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
         let now = stamps(&files);
@@ -48,12 +47,17 @@ pub(super) async fn watch(
             tracing::error!("configuration not reloaded: {problem}");
             continue;
         }
-        let Some((loaded, value_files)) = stop.run_until_cancelled(load(invocation.clone())).await else { return };
+        let loading = load(invocation.clone(), value_files.clone());
+        let Some(Loading { loaded, kept, files: read }) = stop.run_until_cancelled(loading).await else { return };
+        value_files = read;
         // As they were before they were read: what changes since is seen at the next look. A file that is new among
         // them was read just now.
         let known: BTreeMap<PathBuf, FileStamp> = files.drain(..).zip(seen.drain(..)).collect();
-        files.extend(own.iter().cloned().chain(value_files));
+        files.extend(own.iter().cloned().chain(value_files.paths().map(Path::to_owned)));
         seen.extend(files.iter().map(|file| known.get(file).copied().unwrap_or_else(|| FileStamp::of(file))));
+        for line in kept {
+            tracing::warn!("{line}");
+        }
         match loaded {
             Ok(setup) => apply(setup, &published, provider.as_ref(), &log),
             Err(problems) => {
@@ -69,11 +73,11 @@ fn stamps(files: &[PathBuf]) -> Vec<FileStamp> {
     files.iter().map(|file| FileStamp::of(file)).collect()
 }
 
-/// The reason for which the files are not even read. The first two are the server's own; one that a variable names may be
-/// anything, as long as it is what it was.
+/// The reason for which the files are not even read. Only the first two count, which are the server's own: one that a
+/// variable names keeps its last value.
 fn obstacle(files: &[PathBuf], before: &[FileStamp], now: &[FileStamp]) -> Option<String> {
-    let is_odd = |place: usize| now[place] == FileStamp::Other && (place < 2 || before[place] != FileStamp::Other);
-    if let Some((_, file)) = files.iter().enumerate().find(|(place, _)| is_odd(*place)) {
+    let own = files.iter().zip(now).take(2);
+    if let Some((file, _)) = own.into_iter().find(|(_, stamp)| **stamp == FileStamp::Other) {
         return Some(format!("`{}` is no regular file", file.display()));
     }
     // Without the file, all that it grants and limits would go back to the defaults: more likely somebody is about to
@@ -83,14 +87,25 @@ fn obstacle(files: &[PathBuf], before: &[FileStamp], now: &[FileStamp]) -> Optio
 }
 
 /// Reads on a thread of its own, not on those that serve requests: network file systems may be slow.
-/// Gives also the files that were read for values, which a configuration with problems has too.
-async fn load(invocation: Invocation) -> (Result<Setup, String>, Vec<PathBuf>) {
+async fn load(invocation: Invocation, last: ValueFiles) -> Loading {
+    let before = last.clone();
     let load = move || {
-        let environment = Environment::read(invocation.directory());
+        let environment = Environment::read(invocation.directory()).keeping(last);
         let loaded = Config::load(&invocation, &environment).map_err(|error| error.to_string());
-        (loaded, environment.files_read())
+        Loading { loaded, kept: environment.kept().collect(), files: environment.value_files() }
     };
-    tokio::task::spawn_blocking(load).await.unwrap_or_else(|failed| (Err(failed.to_string()), Vec::new()))
+    let failed =
+        |failed: tokio::task::JoinError| Loading { loaded: Err(failed.to_string()), kept: Vec::new(), files: before };
+    tokio::task::spawn_blocking(load).await.unwrap_or_else(failed)
+}
+
+/// A configuration that was read, perhaps with problems.
+struct Loading {
+    loaded: Result<Setup, String>,
+    /// Lines for the log on files that keep their last value.
+    kept: Vec<String>,
+    /// The files that were read for values.
+    files: ValueFiles,
 }
 
 fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: &LogLevel) {

@@ -28,8 +28,10 @@ const VALUE_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, Variable>,
-    /// The contents of the file of each `NAME_FILE`, by `NAME`, or the system's error.
-    files: BTreeMap<String, OnceLock<Result<String, String>>>,
+    /// The contents of the file of each `NAME_FILE`, by `NAME`.
+    files: BTreeMap<String, OnceLock<Content>>,
+    /// What files gave when they were read before, for those that give nothing now.
+    last: ValueFiles,
     /// Lines of `.env` that assign nothing.
     problems: Vec<Problem>,
 }
@@ -39,6 +41,32 @@ struct Variable {
     value: String,
     /// The `.env` file and the line in it; none for one of the process.
     line: Option<(Arc<str>, usize)>,
+}
+
+#[derive(Clone)]
+struct Content {
+    /// The value, or the system's error.
+    value: Result<String, String>,
+    /// The reason for which it is the last one, and not what the file holds.
+    kept_because: Option<String>,
+}
+
+/// The files of `NAME_FILE` variables that were asked for a value, each with the last that it gave.
+#[derive(Clone, Default)]
+pub struct ValueFiles(BTreeMap<PathBuf, Option<String>>);
+
+impl ValueFiles {
+    /// The files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path)
+    }
+}
+
+/// Shows files only: values are secrets.
+impl fmt::Debug for ValueFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl Environment {
@@ -62,6 +90,13 @@ impl Environment {
             Err(error) if error.kind() == io::ErrorKind::NotFound => environment,
             Err(error) => environment.with_unreadable(file, &error),
         }
+    }
+
+    /// The same, where a file that gives nothing now keeps the value that it gave before: whatever else has changed, such
+    /// as a grant that is withdrawn, need not wait for it.
+    #[must_use]
+    pub fn keeping(self, last: ValueFiles) -> Self {
+        Self { last, ..self }
     }
 
     /// The user's cache directory, by the XDG Base Directory Specification. Variables of `.env` do not count: that file
@@ -156,17 +191,39 @@ impl Environment {
         Some(variable.value.as_str()).filter(|value| !is_blank(value))
     }
 
-    /// The files that were read for values, or tried.
-    pub fn files_read(&self) -> Vec<PathBuf> {
-        let read = self.files.iter().filter(|(_, content)| content.get().is_some());
-        let path = |(name, _): (&String, _)| self.variables.get(&format!("{name}{FILE_SUFFIX}")).map(Variable::path);
-        read.filter_map(path).collect()
+    /// The files that were read for values, or tried, now or before, as long as a variable names them.
+    pub fn value_files(&self) -> ValueFiles {
+        let mut files = BTreeMap::new();
+        for (name, content) in &self.files {
+            let Some(path) = self.file_variable(name).map(Variable::path) else { continue };
+            let before = self.last.0.get(&path);
+            let value = match content.get() {
+                Some(content) => content.value.clone().ok().filter(|value| !is_blank(value)),
+                None if before.is_some() => None,
+                None => continue,
+            };
+            files.insert(path, value.or_else(|| before.cloned().flatten()));
+        }
+        ValueFiles(files)
+    }
+
+    /// A line for each file that gave nothing, and of which the last value is used.
+    pub fn kept(&self) -> impl Iterator<Item = String> {
+        self.files.iter().filter_map(|(name, content)| {
+            let reason = content.get()?.kept_because.as_ref()?;
+            let source = self.source(name);
+            Some(format!("{source}: the file that it names cannot be used: {reason}; its last value stays in force"))
+        })
+    }
+
+    fn file_variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.get(&format!("{name}{FILE_SUFFIX}")).filter(|file| !file.value.is_empty())
     }
 
     fn file_value(&self, name: &str) -> Option<&Result<String, String>> {
         let file = self.files.get(name)?;
-        let variable = self.variables.get(&format!("{name}{FILE_SUFFIX}")).filter(|file| !file.value.is_empty())?;
-        Some(file.get_or_init(|| variable.read_file().map_err(|error| error.to_string())))
+        let variable = self.file_variable(name)?;
+        Some(&file.get_or_init(|| variable.content(&self.last)).value)
     }
 
     /// The source of a variable.
@@ -197,7 +254,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
             (name.into(), Variable { value, line: None })
         };
         let variables = variables.into_iter().map(variable).collect();
-        Self { variables, files: BTreeMap::new(), problems: Vec::new() }.with_files()
+        Self { variables, files: BTreeMap::new(), last: ValueFiles::default(), problems: Vec::new() }.with_files()
     }
 }
 
@@ -206,6 +263,23 @@ impl Variable {
     fn path(&self) -> PathBuf {
         let directory = self.line.as_ref().and_then(|(file, _)| Path::new(&**file).parent());
         directory.unwrap_or(Path::new("")).join(&self.value)
+    }
+
+    /// The content of that file, or the last that it gave.
+    fn content(&self, last: &ValueFiles) -> Content {
+        let Some(last) = last.0.get(&self.path()).cloned().flatten() else {
+            return Content { value: self.read_file().map_err(|error| error.to_string()), kept_because: None };
+        };
+        // A pipe in the place of a file could keep its reader waiting for ever.
+        let is_file = fs::metadata(self.path()).map(|metadata| metadata.is_file());
+        let read = is_file.and_then(|is_file| if is_file { self.read_file().map(Some) } else { Ok(None) });
+        let reason = match read {
+            Ok(Some(text)) if !is_blank(&text) => return Content { value: Ok(text), kept_because: None },
+            Ok(Some(_)) => "the file is empty".to_owned(),
+            Ok(None) => "it is no regular file".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Content { value: Ok(last), kept_because: Some(reason) }
     }
 
     /// The content of that file, without the end of its last line.
@@ -354,14 +428,40 @@ mod tests {
             [("A_FILE", absolute.as_str()), ("B", "plain"), ("B_FILE", missing.as_str()), ("C_FILE", missing.as_str())];
         let dot_env = directory.path().join(".env").display().to_string().into();
         let environment = Environment::from_iter(process).with_dot_env(&dot_env, "D_FILE=secret");
-        assert_eq!(environment.files_read(), Vec::<PathBuf>::new());
+        assert_eq!(environment.value_files().paths().count(), 0);
         assert_eq!(environment.get("A"), Some("hunter2"));
-        assert_eq!(environment.files_read(), [PathBuf::from(&absolute)]);
+        assert_eq!(environment.value_files().paths().collect::<Vec<_>>(), [Path::new(&absolute)]);
         assert_eq!(environment.get("B"), Some("plain"));
         assert_eq!(environment.get("C"), None);
         assert_eq!(environment.get("D"), Some("hunter2"));
         assert_eq!(environment.unreadable("B"), None);
         assert!(environment.unreadable("C").unwrap().starts_with("No such file"));
         assert_eq!(environment.source("A").to_string(), "A_FILE");
+    }
+
+    #[test]
+    fn a_file_that_gives_nothing_keeps_its_last_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        let variables = [("A_FILE", file.display().to_string())];
+        fs::write(&file, "hunter2\n").unwrap();
+        let first = Environment::from_iter(variables.clone());
+        assert_eq!((first.get("A"), first.kept().count()), (Some("hunter2"), 0));
+        let mut last = first.value_files();
+        assert!(!format!("{last:?}").contains("hunter2"));
+        for (is_there, reason) in [(false, "No such file"), (true, "the file is empty")] {
+            let _ = if is_there { fs::write(&file, " \n") } else { fs::remove_file(&file) };
+            let environment = Environment::from_iter(variables.clone()).keeping(last);
+            assert_eq!((environment.get("A"), environment.unreadable("A")), (Some("hunter2"), None));
+            let kept: Vec<String> = environment.kept().collect();
+            assert!(kept.len() == 1 && kept[0].starts_with("A_FILE: ") && kept[0].contains(reason), "{kept:?}");
+            // Also where nobody has asked for it, such as in a configuration that cannot be read.
+            last = Environment::from_iter(variables.clone()).keeping(environment.value_files()).value_files();
+        }
+        fs::write(&file, "another").unwrap();
+        let environment = Environment::from_iter(variables.clone()).keeping(last.clone());
+        assert_eq!((environment.get("A"), environment.kept().count()), (Some("another"), 0));
+        let elsewhere = [("A_FILE", directory.path().join("elsewhere").display().to_string())];
+        assert!(Environment::from_iter(elsewhere).keeping(last).unreadable("A").is_some());
     }
 }

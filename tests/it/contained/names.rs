@@ -146,9 +146,14 @@ async fn a_changed_file_of_a_value_applies_within_seconds() {
         } else {
             write(&file, "")
         }
-        server.log.wait_since(mark, "configuration not reloaded").await;
+        server.log.wait_since(mark, "OTHER_KEY_FILE: the file that it names cannot be used").await;
         assert_eq!(secret(&client, "KEY").await, "two");
     }
+    // Nor does it keep anything else from being withdrawn.
+    fs::remove_file(&file).unwrap();
+    server.site().configure("[plugin.names]\nsecrets = { KEY = '${OTHER_KEY}' }\n");
+    until("no variable", async || client.value("names_env", json!({})).await == json!([])).await;
+    assert_eq!(secret(&client, "KEY").await, "two");
     write(&file, "three");
     until("the newest value", async || secret(&client, "KEY").await == "three").await;
 
