@@ -38,6 +38,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Time for a connection that was kept to take the next request: the last bit of the answer before is on its way.
 const READY_TIMEOUT: Duration = Duration::from_millis(50);
 
+/// Interval between looks for a connection that can give way to one that waits for a place.
+const ROOM_INTERVAL: Duration = Duration::from_millis(250);
+
 /// A granted request, beside its head and body.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -226,7 +229,13 @@ impl Connections {
         if !self.make_room(plugin) {
             self.places.tell(plugin);
         }
-        self.places.wait(plugin).await
+        loop {
+            if let Ok(place) = tokio::time::timeout(ROOM_INTERVAL, self.places.wait(plugin)).await {
+                return place;
+            }
+            // Connections that were in use may be kept for nobody by now.
+            self.make_room(plugin);
+        }
     }
 
     /// Lets go of a connection that is kept for nobody: one of the plugin, or else of any. False if there is none.

@@ -79,7 +79,7 @@ impl Hold {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_was_cut_ends_its_connection() {
         let end = CancellationToken::new();
         let hold = Hold::default();
@@ -92,7 +92,7 @@ mod tests {
         assert!(later.is_cancelled(), "it was cut before it had a connection");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn others_keep_a_shared_connection_if_the_reset_is_taken() {
         let end = CancellationToken::new();
         let hold = Hold::default();
