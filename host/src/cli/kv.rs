@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// List the keys [default]
+    /// List the keys, as without a command
     List {
         /// The beginning of the keys
         #[arg(default_value = "")]
