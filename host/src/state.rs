@@ -4,6 +4,7 @@
 //! form the rest of the ring: values that were made under them can still be read.
 
 mod permissions;
+pub(crate) mod record;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

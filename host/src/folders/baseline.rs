@@ -1,15 +1,14 @@
 //! The size that a folder had when a quota for it was first served. A quota is for what comes on top, also after a restart.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::places::Id;
-use crate::atomic_file;
-use crate::state::{StateDir, StateUse};
+use crate::state::StateDir;
+use crate::state::record::RecordFile;
 
 const FILE: &str = "folders.json";
 
@@ -24,8 +23,7 @@ pub(super) struct Count {
 /// The sizes of all folders with a quota, and the file that keeps them.
 #[derive(Default)]
 pub(super) struct Baselines {
-    /// None to remember them until the process ends.
-    file: Option<PathBuf>,
+    file: RecordFile,
     folders: Mutex<BTreeMap<String, Baseline>>,
 }
 
@@ -41,14 +39,8 @@ struct Baseline {
 impl Baselines {
     /// Reads those of a state directory. Commands beside a server write nothing.
     pub(super) fn open(state: Option<&StateDir>) -> Self {
-        let file = state.map(|state| state.path().join(FILE));
-        let text = file.as_deref().and_then(|file| fs::read_to_string(file).ok());
-        let folders = text.map(|text| serde_json::from_str(&text)).transpose().unwrap_or_else(|error| {
-            tracing::warn!(%error, "`{FILE}` in the state directory is damaged; quotas of folders begin with what these hold now");
-            None
-        });
-        let file = file.filter(|_| state.is_some_and(|state| state.access() == StateUse::Own));
-        Self { file, folders: Mutex::new(folders.unwrap_or_default()) }
+        let (file, folders) = RecordFile::open(state, FILE, "quotas of folders begin with what these hold now");
+        Self { file, folders: Mutex::new(folders) }
     }
 
     /// The size that counts as this plugin's beginning: that of now if the folder is new.
@@ -59,12 +51,7 @@ impl Baselines {
             return Count { bytes: known.bytes, files: known.files };
         }
         folders.insert(key, Baseline { device, inode, bytes: now.bytes, files: now.files });
-        if let Some(file) = &self.file {
-            let text = serde_json::to_string_pretty(&*folders).expect("keys are texts");
-            if let Err(error) = atomic_file::replace_private(file, text.as_bytes()) {
-                tracing::warn!(%error, "the size of a folder was not recorded in the state directory");
-            }
-        }
+        self.file.write(&*folders, "the size of a folder was not recorded");
         now
     }
 }

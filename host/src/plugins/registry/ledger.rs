@@ -1,12 +1,10 @@
 //! The owners of names, kept over restarts, so that no scan order hands a name to another file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::PathBuf;
 
 use super::versions::Versions;
-use crate::atomic_file;
-use crate::state::{StateDir, StateUse};
+use crate::state::StateDir;
+use crate::state::record::RecordFile;
 
 const FILE: &str = "names.json";
 
@@ -15,8 +13,7 @@ const FILE: &str = "names.json";
 /// A claim belongs to the file that first published it, for as long as that file exists and is not switched off.
 #[derive(Debug, Default)]
 pub(in crate::plugins) struct Ledger {
-    /// Its place on disk; none to remember names until the process ends.
-    path: Option<PathBuf>,
+    file: RecordFile,
     owners: BTreeMap<String, String>,
     /// What was served last.
     pub(super) versions: Versions,
@@ -26,14 +23,8 @@ impl Ledger {
     /// Reads the ledger in a state directory; without one, names are remembered until the process ends.
     /// A damaged ledger is an empty one, with a warning: it only decides between files that claim one name.
     pub(in crate::plugins) fn open(state: Option<&StateDir>) -> Self {
-        let path = state.map(|state| state.path().join(FILE));
-        let text = path.as_deref().and_then(|path| fs::read_to_string(path).ok());
-        let path = path.filter(|_| state.is_some_and(|state| state.access() == StateUse::Own));
-        let owners = text.map(|text| serde_json::from_str(&text)).transpose().unwrap_or_else(|error| {
-            tracing::warn!(%error, "`{FILE}` in the state directory is damaged; tool names are remembered anew");
-            None
-        });
-        Self { path, owners: owners.unwrap_or_default(), versions: Versions::open(state) }
+        let (file, owners) = RecordFile::open(state, FILE, "tool names are remembered anew");
+        Self { file, owners, versions: Versions::open(state) }
     }
 
     /// The file that this claim belongs to.
@@ -51,21 +42,15 @@ impl Ledger {
         }
         if owners != self.owners {
             self.owners = owners;
-            self.write();
-        }
-    }
-
-    fn write(&self) {
-        let Some(path) = &self.path else { return };
-        let text = serde_json::to_string_pretty(&self.owners).expect("names are strings");
-        if let Err(error) = atomic_file::replace_private(path, text.as_bytes()) {
-            tracing::warn!(%error, "tool names not recorded in the state directory");
+            self.file.write(&self.owners, "tool names not recorded");
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::state::Secrets;
 

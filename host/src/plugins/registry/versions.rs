@@ -2,15 +2,13 @@
 //! granted to the plugin, and an operator should read of it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::atomic_file;
 use crate::grants::needs::{Need, Needs};
 use crate::plugins::plugin::Plugin;
-use crate::state::{StateDir, StateUse};
+use crate::state::StateDir;
+use crate::state::record::RecordFile;
 
 const FILE: &str = "versions.json";
 
@@ -20,8 +18,7 @@ const MAX_PLUGINS: usize = 4096;
 /// Versions by the name of their plugin.
 #[derive(Debug, Default)]
 pub(in crate::plugins) struct Versions {
-    /// Its place on disk; none to remember versions until the process ends.
-    path: Option<PathBuf>,
+    file: RecordFile,
     versions: BTreeMap<String, Version>,
     is_written: bool,
 }
@@ -49,14 +46,8 @@ pub(super) struct Change {
 impl Versions {
     /// Reads the record in a state directory. A damaged one is an empty one, with a warning.
     pub(super) fn open(state: Option<&StateDir>) -> Self {
-        let path = state.map(|state| state.path().join(FILE));
-        let text = path.as_deref().and_then(|path| fs::read_to_string(path).ok());
-        let path = path.filter(|_| state.is_some_and(|state| state.access() == StateUse::Own));
-        let versions = text.map(|text| serde_json::from_str(&text)).transpose().unwrap_or_else(|error| {
-            tracing::warn!(%error, "`{FILE}` in the state directory is damaged; versions of plugins are remembered anew");
-            None
-        });
-        Self { path, versions: versions.unwrap_or_default(), is_written: true }
+        let (file, versions) = RecordFile::open(state, FILE, "versions of plugins are remembered anew");
+        Self { file, versions, is_written: true }
     }
 
     /// Records the version that is served now, and tells if there was another one before.
@@ -88,13 +79,8 @@ impl Versions {
 
     /// Writes what has changed.
     pub(super) fn write(&mut self) {
-        if std::mem::replace(&mut self.is_written, true) {
-            return;
-        }
-        let Some(path) = &self.path else { return };
-        let text = serde_json::to_string_pretty(&self.versions).expect("digests and needs are strings");
-        if let Err(error) = atomic_file::replace_private(path, text.as_bytes()) {
-            tracing::warn!(%error, "versions of plugins not recorded in the state directory");
+        if !std::mem::replace(&mut self.is_written, true) {
+            self.file.write(&self.versions, "versions of plugins not recorded");
         }
     }
 }
