@@ -56,7 +56,7 @@ pub use self::egress::Egress;
 pub use self::environment::{Environment, ValueFiles};
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
-pub use self::keys::{Config, Limits, PluginSettings, Server};
+pub use self::keys::{Config, Limits, PluginSettings, Server, State};
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
 pub use self::provider::Provider;

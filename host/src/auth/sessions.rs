@@ -10,7 +10,9 @@
 pub(super) mod bearer;
 mod cache;
 mod concurrency;
+pub(super) mod listed;
 mod login_token;
+mod presence;
 mod record;
 mod refresh;
 mod refused;
@@ -28,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use self::cache::SessionCache;
 pub(super) use self::concurrency::StartTime;
 use self::concurrency::{AnswerCache, PendingRenewals};
+use self::presence::Presences;
 pub(super) use self::record::Answer;
 use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
 pub(super) use self::turns::Turns;
@@ -109,6 +112,7 @@ pub(super) struct Sessions {
     upstream: Arc<Upstream>,
     lives: Lives,
     cache: SessionCache,
+    presences: Presences,
     turns: Turns<Family>,
     answered: AnswerCache,
     unsaved: PendingRenewals,
@@ -131,10 +135,10 @@ impl Sessions {
         lives: Lives,
         in_flight: TaskTracker,
     ) -> Arc<Self> {
-        let (cache, turns, answered, unsaved) = Default::default();
+        let (cache, presences, turns, answered, unsaved) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
-            Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight, own }
+            Self { store, vault, people, upstream, lives, cache, presences, turns, answered, unsaved, in_flight, own }
         })
     }
 
@@ -170,6 +174,8 @@ impl Sessions {
             access: Vec::new(),
             refresh: None,
             refused_since_s: None,
+            all_ended: self.people.all_ended(),
+            used: None,
         };
         let expires = clock::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };
@@ -341,6 +347,9 @@ impl Sessions {
             tracing::info!(session = ?family, "a session of another provider is not continued");
             return Ok(None);
         }
+        if record.all_ended < self.people.all_ended() {
+            return Ok(None);
+        }
         Ok(Some((row, record)))
     }
 
@@ -352,6 +361,8 @@ impl Sessions {
         expires: SystemTime,
     ) -> Result<Committed, StoreError> {
         record.changes += 1;
+        let noted = self.presences.find(&key(family)).and_then(|presence| presence.last_use());
+        record.used = record.used.into_iter().chain(noted).max_by_key(|noted| noted.at_s);
         let (table, revision, value) = (Table::Session, row.revision, encode(record));
         self.store.commit(vec![Write::Replace { table, key: key(family), revision, value, expires }]).await
     }
@@ -359,8 +370,15 @@ impl Sessions {
     /// Ends a session for good: its row is gone before anybody is told, and tokens that are presented later find
     /// nothing.
     async fn end(&self, family: &Family, record: Option<Record>) -> Result<(), StoreError> {
-        self.store.commit(vec![Write::Remove { table: Table::Session, key: key(family) }]).await?;
-        self.cache.end(*family);
+        self.end_row(key(family), record).await
+    }
+
+    /// The same by the key of its row.
+    async fn end_row(&self, key: Key, record: Option<Record>) -> Result<(), StoreError> {
+        self.store.commit(vec![Write::Remove { table: Table::Session, key }]).await?;
+        // Nobody takes it any more; then all that goes on in it is told.
+        self.cache.end(key, self.presences.find(&key).map(|presence| presence.family));
+        self.presences.end(&key);
         if let Some(record) = record {
             let upstream = Arc::clone(&self.upstream);
             self.in_flight.spawn(async move { upstream.revoke(&record.upstream).await });

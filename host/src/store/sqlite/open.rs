@@ -54,6 +54,16 @@ pub(super) enum Role {
     Write,
 }
 
+/// Tells whether there is a file in a state directory.
+pub(in crate::store) fn is_there(state: &StateDir) -> bool {
+    path_in(state).exists()
+}
+
+/// The file of a state directory.
+pub(super) fn path_in(state: &StateDir) -> PathBuf {
+    state.path().join(DIRECTORY).join(FILE)
+}
+
 /// Opens the database of a state directory, or makes it if there never was one.
 pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<OpenDatabase, OpenError> {
     let parent = state.path().join(DIRECTORY);
@@ -167,7 +177,7 @@ fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Result<(), OpenError> {
+pub(super) fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Result<(), OpenError> {
     let path = || path.to_owned();
     match check::find_fault(connection, sealer, now()).map_err(|error| failure(&path(), error))? {
         None => Ok(()),
@@ -189,11 +199,11 @@ fn log_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn unusable(path: &Path, error: io::Error) -> OpenError {
+pub(super) fn unusable(path: &Path, error: io::Error) -> OpenError {
     OpenError::Unusable { path: path.to_owned(), source: error }
 }
 
-fn failure(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(super) fn failure(path: &Path, error: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match is_damage(&error) {
         true => OpenError::Damaged { path, cause: error.to_string() },
