@@ -60,7 +60,8 @@ const FORWARDED: [&str; 6] =
 static FOREIGN_TOKENS: LogLimiter = LogLimiter::new("bearer tokens that are none of this server");
 static ENDED_TOKENS: LogLimiter =
     LogLimiter::new("bearer tokens whose session has ended, or that were revoked or replaced");
-static TURNED_AWAY: LogLimiter = LogLimiter::new("bearer tokens of people or clients that `[auth]` or the operator turns away");
+static TURNED_AWAY: LogLimiter =
+    LogLimiter::new("bearer tokens of people or clients that `[auth]` or the operator turns away");
 
 /// The interval at which the token of an open stream is checked again.
 const STREAM_CHECK: Duration = Duration::from_secs(10);
@@ -155,7 +156,7 @@ impl Auth {
         peer: &Peer,
         headers: &HeaderMap,
         last: &LastToken,
-        from: impl Fn() -> Option<IpAddr>,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, Refusal> {
         self.admit(peer, headers)?;
         match self {

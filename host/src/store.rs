@@ -67,6 +67,14 @@ impl Store {
         sqlite::snapshot(state, &Sealer::of(state), into)
     }
 
+    /// Seals the store's check value anew, under the current root key. The store may be in use.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn reseal(state: &StateDir) -> Result<(), OpenError> {
+        sqlite::reseal(state, &Sealer::of(state))
+    }
+
     /// Reads a row; one that has expired is a miss.
     ///
     /// # Errors

@@ -129,7 +129,9 @@ impl Switches {
             Err(source) => return Err(SwitchError::Unusable { path, source }),
         };
         let switched_off = match &found {
-            Some(sealed) => opened(&vault, sealed).map_err(|fault| SwitchError::Unreadable { path: path.clone(), fault })?,
+            Some(sealed) => {
+                opened(&vault, sealed).map_err(|fault| SwitchError::Unreadable { path: path.clone(), fault })?
+            }
             None => SwitchedOff::default(),
         };
         let now = watch::Sender::new(Arc::new(switched_off));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clients;
+use super::server::{AuthorizationServer, CLIENT_IDS};
 pub use super::sessions::listed::ListedSession;
 use super::sessions::listed::{self, Page};
-use super::server::{AuthorizationServer, CLIENT_IDS};
 use crate::state::StateDir;
 use crate::store::{Key, Store, StoreError, Table, Write};
 use crate::switches::Switches;
@@ -33,12 +33,7 @@ pub struct Stored {
 
 impl Stored {
     /// The sessions in a store of a state directory.
-    pub fn new(
-        store: Store,
-        state: &StateDir,
-        declared: BTreeMap<String, Option<String>>,
-        switches: Switches,
-    ) -> Self {
+    pub fn new(store: Store, state: &StateDir, declared: BTreeMap<String, Option<String>>, switches: Switches) -> Self {
         Self { store, client_ids: Vault::of(state, CLIENT_IDS), declared, switches }
     }
 }
@@ -57,6 +52,18 @@ impl Desk {
             session.client = self.name_of_client(&session.client_id);
         }
         Ok((sessions, next))
+    }
+
+    /// The same with sessions that are over since all were ended at once.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn page_of_every_age(&self, after: Option<Key>) -> Result<Page, StoreError> {
+        let store = match self {
+            Self::Serving(server) => &server.store,
+            Self::Stored(stored) => &stored.store,
+        };
+        listed::page(store, after, 0).await
     }
 
     /// Ends a session. Returns whether there was one.

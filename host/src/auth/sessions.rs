@@ -25,6 +25,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use self::cache::SessionCache;
@@ -53,6 +54,9 @@ const CODE_REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Tries of a compare-and-swap. Each loss means that somebody else has won, so more than a few are a fault.
 const TRIES: usize = 32;
+
+/// See `giving_back`.
+const GIVING_BACK_MAX: usize = 8;
 
 const GONE: OAuthError =
     OAuthError::InvalidGrant("the token is not valid any more, or was never given to this client: log in again");
@@ -117,6 +121,8 @@ pub(super) struct Sessions {
     answered: AnswerCache,
     unsaved: PendingRenewals,
     in_flight: TaskTracker,
+    /// Ended logins that are given back to the provider at a time: many may end at once.
+    giving_back: Arc<Semaphore>,
     /// Itself, for the principals in its cache.
     own: Weak<Self>,
 }
@@ -138,7 +144,22 @@ impl Sessions {
         let (cache, presences, turns, answered, unsaved) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
-            Self { store, vault, people, upstream, lives, cache, presences, turns, answered, unsaved, in_flight, own }
+            let giving_back = Arc::new(Semaphore::new(GIVING_BACK_MAX));
+            Self {
+                store,
+                vault,
+                people,
+                upstream,
+                lives,
+                cache,
+                presences,
+                turns,
+                answered,
+                unsaved,
+                in_flight,
+                giving_back,
+                own,
+            }
         })
     }
 
@@ -380,8 +401,11 @@ impl Sessions {
         self.cache.end(key, self.presences.find(&key).map(|presence| presence.family));
         self.presences.end(&key);
         if let Some(record) = record {
-            let upstream = Arc::clone(&self.upstream);
-            self.in_flight.spawn(async move { upstream.revoke(&record.upstream).await });
+            let (upstream, turns) = (Arc::clone(&self.upstream), Arc::clone(&self.giving_back));
+            self.in_flight.spawn(async move {
+                let _turn = turns.acquire().await;
+                upstream.revoke(&record.upstream).await;
+            });
         }
         Ok(())
     }

@@ -67,8 +67,7 @@ impl StateFile {
 /// True for a file of ours, also while it is written: its name begins with a dot then, and ends otherwise.
 pub(crate) fn is_file_of_ours(name: &str) -> bool {
     let (name, is_draft) = name.strip_prefix('.').map_or((name, false), |name| (name, true));
-    let is = |file: &StateFile| {
-        file.kind != Kind::Directory && (file.is(name) || (is_draft && name.starts_with(file.name)))
-    };
+    let is =
+        |file: &StateFile| file.kind != Kind::Directory && (file.is(name) || (is_draft && name.starts_with(file.name)));
     FILES.iter().any(is) || PASSING.contains(&name)
 }

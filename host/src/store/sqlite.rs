@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::horizon::Horizon;
-pub(super) use self::open::is_there;
+pub(super) use self::open::{is_there, reseal};
 pub(super) use self::snapshot::snapshot;
 use self::worker::{Queue, WeakQueue, Workers};
 use super::contract::{Backend, Committed, Key, Millis, OpenError, SealedRow, SealedWrite, StoreError, Table, now};

@@ -35,7 +35,7 @@ impl Sessions {
         self: &Arc<Self>,
         raw_token: &str,
         last: &LastToken,
-        from: impl Fn() -> Option<IpAddr>,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, BearerError> {
         let (family, hash) = last.open(&self.vault, raw_token).ok_or(BearerError::Foreign)?;
         let cached = self.cache.get(&family).map(|live| self.by_rules_of_now(family, live));

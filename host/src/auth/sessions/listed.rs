@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::Record;
 use super::Sessions;
+use super::record::Record;
 use crate::store::{Key, Row, Store, StoreError, Table};
 
 /// Sessions of a page: as many as are read in a moment, and as many as fit a line of the control socket.
@@ -49,7 +49,7 @@ pub struct ListedSession {
 }
 
 /// A page of sessions, and the place at which the next one begins; none after the last.
-pub type Page = (Vec<(Key, ListedSession)>, Option<Key>);
+pub(crate) type Page = (Vec<(Key, ListedSession)>, Option<Key>);
 
 /// Reads a page of the sessions in a store. `all_ended` is `SwitchedOff::all_ended`: sessions before it are over.
 pub(in crate::auth) async fn page(store: &Store, after: Option<Key>, all_ended: u64) -> Result<Page, StoreError> {

@@ -192,7 +192,8 @@ mod tests {
             let (client_id, redirect_uri, began) = (CLIENT.to_owned(), None, StartTime::now());
             let redemption = Redemption { code, client_id, redirect_uri, verifier, began };
             let answer = self.sessions.redeem(redemption).await.unwrap();
-            let principal = self.sessions.authenticate(&answer.access_token, &LastToken::default(), || None).await.unwrap();
+            let principal =
+                self.sessions.authenticate(&answer.access_token, &LastToken::default(), || None).await.unwrap();
             (principal, answer)
         }
     }

@@ -56,12 +56,8 @@ impl Presences {
             // A session in the cache, or in a call, holds its own.
             present.retain(|_, presence| Arc::strong_count(presence) > 1);
         }
-        let new = || Presence {
-            family,
-            ended: CancellationToken::new(),
-            used_s: AtomicU64::new(0),
-            from: Mutex::default(),
-        };
+        let new =
+            || Presence { family, ended: CancellationToken::new(), used_s: AtomicU64::new(0), from: Mutex::default() };
         Arc::clone(present.entry(super::key(&family)).or_insert_with(|| Arc::new(new())))
     }
 

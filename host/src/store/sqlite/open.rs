@@ -147,6 +147,15 @@ fn write_schema(draft: &Path, sealer: &Sealer) -> rusqlite::Result<()> {
     connection.close().map_err(|(_, error)| error)
 }
 
+/// Seals the check value anew, under the current key.
+pub(in crate::store) fn reseal(state: &StateDir, sealer: &Sealer) -> Result<(), OpenError> {
+    let path = path_in(state);
+    let update = "UPDATE meta SET value = ?1 WHERE name = 'check'";
+    let written = connect(&path, Role::Write)
+        .and_then(|connection| connection.execute(update, params![sealer.check_value()]).map(drop));
+    written.map_err(|error| failure(&path, error))
+}
+
 /// Opens the file for writing if it is ours, of a schema that is known, and sealed under our key.
 fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| failure(path, error);
