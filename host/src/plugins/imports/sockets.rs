@@ -68,7 +68,7 @@ impl Guest {
         self.sockets.note(crate::grants::outward(&place));
         let (plugin, digest) = (&*self.plugin, self.digest);
         let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
-        REFUSED.log(|| {
+        REFUSED.log_of(plugin, || {
             tracing::warn!(plugin, %digest, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}");
         });
     }
