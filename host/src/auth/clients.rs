@@ -195,10 +195,23 @@ impl Clients {
         is_its_own && self.accept(uri).is_ok()
     }
 
+    /// The name of a client, as far as its id or the configuration has it: nothing is fetched for it.
+    pub(super) fn name_of(&self, id: &str) -> Option<String> {
+        match self.declared.get(id) {
+            Some(declared) => declared.name.clone(),
+            None => registered_name(&self.vault, id),
+        }
+    }
+
     /// Tells whether the operator has declared a client. All others describe themselves.
     pub(super) fn is_declared(&self, id: &str) -> bool {
         self.declared.contains_key(id)
     }
+}
+
+/// The name that a client's id carries.
+pub(super) fn registered_name(vault: &Vault, id: &str) -> Option<String> {
+    Registration::open(vault, id).and_then(|registration| registration.name)
 }
 
 impl Client {
