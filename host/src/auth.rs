@@ -1,7 +1,7 @@
 //! Authentication: the authorization server of our clients, and the bearer tokens that it gives out.
 //!
 //! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`],
-//! [`callback`], [`token`], [`revoke`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
+//! [`callback`], [`token`], [`revoke`], [`backchannel`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
 //! under way is a [`transaction`]; afterwards it is one of the [`sessions`], in [`tokens`] and a row of the store.
 //! People log in on this server's own pages too: [`browser`].
 //! [`upstream`] is the identity provider, and the only module that talks to it. [`people`] has the rules for persons
@@ -10,6 +10,7 @@
 //! Nothing here knows of plugins: a request leaves this module with a [`Principal`].
 
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
 pub(crate) mod browser;
 pub(crate) mod callback;
 mod client_auth;

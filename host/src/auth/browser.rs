@@ -23,6 +23,7 @@ use super::failures::Failure;
 use super::pages::clean_name;
 use super::server::AuthorizationServer;
 use super::sessions::bearer::BearerError;
+use super::sessions::own;
 use super::tokens::Family;
 use crate::clock::now_s;
 use crate::config::address::BaseUrl;
@@ -111,8 +112,9 @@ impl Browser {
         &self.form_token
     }
 
-    pub(super) fn family(&self) -> Option<Family> {
-        self.session.as_ref().map(|session| session.family)
+    /// The id by which its session is listed.
+    fn session_id(&self) -> Option<String> {
+        self.session.as_ref().map(|session| own::id(&session.family))
     }
 
     /// Checks that a POST was sent from one of this server's own pages in this browser: by its `Origin`, which must be

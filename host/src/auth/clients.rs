@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use self::document::{DocumentError, Documents};
 use self::id::{ClientAuthMethod, Registration};
 use self::redirect::{RedirectKind, Unacceptable};
-use super::pages::Applicant;
+use super::pages::{self, Applicant};
 use super::people::People;
 use crate::config::Config;
 use crate::config::names::UnknownClients;
@@ -193,6 +193,22 @@ impl Clients {
             Redirects::Acceptable => true,
         };
         is_its_own && self.accept(uri).is_ok()
+    }
+
+    /// The name of a client by whoever vouches for it, and its place in words that it cannot choose; without asking
+    /// anybody. Nothing for one that is not known any more.
+    pub(super) fn called(&self, id: &str) -> (Option<String>, Option<String>) {
+        if let Some(declared) = self.declared.get(id) {
+            let name = declared.name.clone().unwrap_or_else(|| id.to_owned());
+            return (Some(name), Some("entered by whoever runs this server".to_owned()));
+        }
+        if let Some(registration) = Registration::open(&self.vault, id) {
+            return (registration.name, registration.redirect_uris.first().map(|uri| pages::place_of(uri)));
+        }
+        if Documents::is_document_url(id) {
+            return (self.documents.known_name(id), Some(pages::host_of(id)));
+        }
+        (None, None)
     }
 
     /// Tells whether the operator has declared a client. All others describe themselves.

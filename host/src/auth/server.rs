@@ -105,6 +105,7 @@ impl AuthorizationServer {
             session_max: auth.session_max.map(|max| max.duration()),
             grace: auth.refresh_grace.duration(),
             refused: Duration::from_secs(24 * 3600).saturating_mul(days(auth.refresh_refused_days)),
+            recheck: auth.recheck.map(|recheck| recheck.duration()),
         };
         let vault = Vault::of(state, TOKENS);
         let sessions =

@@ -12,6 +12,8 @@ pub(super) mod browser;
 mod cache;
 mod concurrency;
 mod login_token;
+pub(super) mod own;
+mod recheck;
 mod record;
 mod refresh;
 mod refused;
@@ -28,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use self::cache::SessionCache;
 pub(super) use self::concurrency::StartTime;
-use self::concurrency::{AnswerCache, PendingRenewals};
+use self::concurrency::{AnswerCache, PendingRenewals, Silences};
 pub(super) use self::record::Answer;
 use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
 pub(super) use self::turns::Turns;
@@ -70,6 +72,8 @@ pub(super) struct Lives {
     pub(super) grace: Duration,
     /// The time for which the provider may refuse to renew one session before it ends.
     pub(super) refused: Duration,
+    /// The time after which the provider is asked again about a person whose session is in use.
+    pub(super) recheck: Option<Duration>,
 }
 
 /// A login that has succeeded.
@@ -111,8 +115,11 @@ pub(super) struct Sessions {
     lives: Lives,
     cache: SessionCache,
     turns: Turns<Family>,
+    /// The turns of people who look at their own sessions.
+    listing: Turns<[u8; 32]>,
     answered: AnswerCache,
     unsaved: PendingRenewals,
+    silences: Silences,
     in_flight: TaskTracker,
     /// Itself, for the principals in its cache.
     own: Weak<Self>,
@@ -132,10 +139,10 @@ impl Sessions {
         lives: Lives,
         in_flight: TaskTracker,
     ) -> Arc<Self> {
-        let (cache, turns, answered, unsaved) = Default::default();
+        let (cache, turns, listing, answered, unsaved, silences) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
-            Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight, own }
+            Self { store, vault, people, upstream, lives, cache, turns, listing, answered, unsaved, silences, in_flight, own }
         })
     }
 

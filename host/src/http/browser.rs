@@ -82,5 +82,13 @@ route! {
 }
 route! {
     /// `GET /me`
-    me: page => me::page(&page.server, &page.headers, page.browser.as_ref())
+    me: page => me::page(&page.server, &page.headers, page.browser.as_ref(), &page.query).await
+}
+route! {
+    /// `POST /me/end`
+    end: page => me::end(&page.server, &page.headers, page.browser, page.body).await
+}
+route! {
+    /// `POST /me/end-all`
+    end_all: page => me::end_all(&page.server, &page.headers, page.browser, page.body).await
 }

@@ -11,6 +11,7 @@ fn identity(email: &str, is_verified: bool, scopes: &[&str]) -> Identity {
         membership: Membership::Whole,
         further_emails: Vec::new(),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        sid: None,
     }
 }
 

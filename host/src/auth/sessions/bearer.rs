@@ -38,8 +38,21 @@ impl Sessions {
         self.holder(family, hash).await.map(|(_, principal)| principal)
     }
 
-    /// Finds a session and its principal by a token that this server made.
+    /// Finds a session and its principal by a token that this server made, and asks the provider about the person if that
+    /// is due.
     pub(super) async fn holder(
+        self: &Arc<Self>,
+        family: Family,
+        hash: TokenHash,
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
+        let holder = self.known_holder(family, hash).await?;
+        match holder.0.facts.recheck_at_s {
+            Some(due_s) if due_s <= now_s() => self.rechecked_holder(family, hash, holder).await,
+            _ => Ok(holder),
+        }
+    }
+
+    pub(super) async fn known_holder(
         self: &Arc<Self>,
         family: Family,
         hash: TokenHash,
@@ -139,6 +152,7 @@ impl Sessions {
             client_id: record.client_id.clone(),
             created_s: record.created_s,
             browser_used_s: record.browser.as_ref().map(|browser| browser.used_s),
+            recheck_at_s: self.recheck_at_s(&record.upstream),
         };
         let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
