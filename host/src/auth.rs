@@ -17,6 +17,7 @@ mod client_auth;
 pub mod clients;
 pub(crate) mod consent;
 mod cookies;
+pub mod desk;
 mod errors;
 mod failures;
 mod identity;
@@ -37,6 +38,7 @@ pub mod upstream;
 pub(crate) mod wellknown;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +64,8 @@ const FORWARDED: [&str; 6] =
 static FOREIGN_TOKENS: LogLimiter = LogLimiter::new("bearer tokens that are none of this server");
 static ENDED_TOKENS: LogLimiter =
     LogLimiter::new("bearer tokens whose session has ended, or that were revoked or replaced");
-static TURNED_AWAY: LogLimiter = LogLimiter::new("bearer tokens of people or clients that `[auth]` turns away");
+static TURNED_AWAY: LogLimiter =
+    LogLimiter::new("bearer tokens of people or clients that `[auth]` or the operator turns away");
 
 /// The interval at which the token of an open stream is checked again.
 const STREAM_CHECK: Duration = Duration::from_secs(10);
@@ -148,7 +151,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Finds out who sent a request.
+    /// Finds out who sent a request. Its address, past trusted proxies, is asked for where a use is noted.
     ///
     /// # Errors
     /// [`Refusal`]: the request must not be served.
@@ -157,13 +160,14 @@ impl Auth {
         peer: &Peer,
         headers: &HeaderMap,
         last: &LastToken,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, Refusal> {
         self.admit(peer, headers)?;
         match self {
             Self::None(anonymous) => Ok(Arc::clone(anonymous)),
             Self::Login(server) => {
                 let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
-                server.sessions.authenticate(token, last).await.map_err(refused)
+                server.sessions.authenticate(token, last, from).await.map_err(refused)
             }
         }
     }
@@ -188,14 +192,25 @@ impl Auth {
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         let Ok(Some(token)) = bearer(&headers) else { return };
         let (mut rules, last) = (server.people().changes(), LastToken::default());
+        // The end of the session is not waited for, once it is known which.
+        let mut principal = server.sessions.authenticate(token, &last, || None).await.ok();
         loop {
-            // A change of the rules is not waited for.
-            if let Ok(Err(_)) = tokio::time::timeout(STREAM_CHECK, rules.changed()).await {
-                // The rules do not change any more.
-                tokio::time::sleep(STREAM_CHECK).await;
+            let turned_away = async {
+                match &principal {
+                    Some(principal) => principal.turned_away(&[]).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // Neither is a change of the rules.
+            tokio::select! {
+                () = turned_away => {}
+                Ok(()) = rules.changed() => {}
+                () = tokio::time::sleep(STREAM_CHECK) => {}
             }
-            match server.sessions.authenticate(token, &last).await {
-                Ok(_) | Err(BearerError::Unavailable) => {}
+            match server.sessions.authenticate(token, &last, || None).await {
+                Ok(found) => principal = Some(found),
+                // Without a store nothing tells what has ended: look again later.
+                Err(BearerError::Unavailable) => principal = None,
                 Err(BearerError::Expired) => return tokio::time::sleep(STREAM_GRACE).await,
                 Err(BearerError::Foreign | BearerError::Ended | BearerError::TurnedAway) => return,
             }
@@ -271,7 +286,7 @@ fn refused(error: BearerError) -> Refusal {
             tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced");
         }),
         BearerError::TurnedAway => TURNED_AWAY.log(|| {
-            tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`");
+            tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`, or by the operator");
         }),
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
         BearerError::Unavailable => {

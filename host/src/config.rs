@@ -56,11 +56,12 @@ pub use self::egress::Egress;
 pub use self::environment::{Environment, ValueFiles};
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
-pub use self::keys::{Config, Limits, PluginSettings, Server};
+pub use self::keys::{Config, Limits, PluginSettings, Server, State};
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
 pub use self::provider::Provider;
 use self::provider::Secret;
+pub use self::reader::Change;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
@@ -193,6 +194,13 @@ impl Config {
         let (mut config, mut waiting) = (self.clone(), Vec::new());
         config.reload(new, &Key::default(), &mut waiting);
         (config, waiting)
+    }
+
+    /// The keys whose values are others in `new`, and which of them apply at once.
+    pub fn changes(&self, new: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.compare(new, &Key::default(), false, &mut changes);
+        changes
     }
 
     /// The JSON schema of `tinymcp.toml`, in the draft that editors of TOML know, and without references.

@@ -178,7 +178,9 @@ async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, request: 
         return pages::landing(State(Arc::clone(app))).await;
     }
     let host = request.headers().get(HOST).cloned();
-    let principal = match app.auth.authenticate(&peer, request.headers(), active.last_token()).await {
+    let headers = request.headers();
+    let from = || Some(address::of(&peer, headers, &app.server.trusted_proxies));
+    let principal = match app.auth.authenticate(&peer, headers, active.last_token(), from).await {
         Ok(principal) => principal,
         Err(refusal) => return refuse(app, refusal, host.as_ref()),
     };

@@ -11,6 +11,7 @@ mod forms;
 pub(crate) mod login;
 pub(crate) mod me;
 
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use axum::response::Response;
@@ -179,6 +180,13 @@ impl AuthorizationServer {
             form_token: URL_SAFE_NO_PAD.encode(form_token),
             session: Some(session),
         }))
+    }
+
+    /// Notes the address from which a browser was used.
+    pub(crate) fn note_browser(&self, browser: &Browser, from: IpAddr) {
+        if let Some(session) = &browser.session {
+            self.sessions.note_browser(session.family, from);
+        }
     }
 
     /// The page for a POST that may be forged.

@@ -22,6 +22,7 @@ use self::id::{ClientAuthMethod, Registration};
 use self::redirect::{RedirectKind, Unacceptable};
 use super::pages::{self, Applicant};
 use super::people::People;
+use super::sessions::browser;
 use crate::config::Config;
 use crate::config::names::UnknownClients;
 use crate::config::provider::Secret;
@@ -211,10 +212,26 @@ impl Clients {
         (None, None)
     }
 
+    /// The name of a client, as far as its id or the configuration has it: nothing is fetched for it.
+    pub(super) fn name_of(&self, id: &str) -> Option<String> {
+        match self.declared.get(id) {
+            Some(declared) => declared.name.clone(),
+            None => registered_name(&self.vault, id),
+        }
+    }
+
     /// Tells whether the operator has declared a client. All others describe themselves.
     pub(super) fn is_declared(&self, id: &str) -> bool {
         self.declared.contains_key(id)
     }
+}
+
+/// The name that a client's id carries, or is known by.
+pub(super) fn registered_name(vault: &Vault, id: &str) -> Option<String> {
+    if id == browser::CLIENT {
+        return Some("a browser on this server's own pages".to_owned());
+    }
+    Registration::open(vault, id).and_then(|registration| registration.name)
 }
 
 impl Client {

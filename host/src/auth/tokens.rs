@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::Key;
 use crate::vault::{Vault, is_equal};
 
 const FAMILY_BYTES: usize = 16;
@@ -56,11 +57,10 @@ impl Family {
     }
 }
 
-/// Enough to tell sessions apart in a log, and no more.
+/// Enough to tell sessions apart in a log, and no more: the beginning of the id by which operators know it.
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hash = blake3::hash(&self.0).to_hex();
-        write!(f, "{}", &hash[..8])
+        f.write_str(&Key::of(&self.0).to_hex()[..8])
     }
 }
 

@@ -168,6 +168,9 @@ table! {
     pub struct State {
         /// The state directory, private to the server: store, key, compile cache.
         dir: PathBuf = ".tinymcp",
+        /// The socket by which commands reach the running server, where the state directory cannot hold one; in a
+        /// directory of its own, for the server's user alone. Without it, `control/socket` in the state directory.
+        socket: Option<PathBuf>,
     }
 }
 

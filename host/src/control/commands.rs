@@ -8,11 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::kv::{self, Kv};
+use crate::operator::{self, Operator};
 
 /// What commands work with.
 pub struct Parts {
     /// The state of plugins.
     pub kv: Kv,
+    /// People, sessions, plugins and keys.
+    pub operator: Operator,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
@@ -24,7 +27,11 @@ pub(super) struct Command {
 }
 
 /// Every command.
-pub(super) const COMMANDS: [Command; 2] = [Command { name: "hello", run: hello }, Command { name: "kv", run: kv }];
+pub(super) const COMMANDS: [Command; 3] = [
+    Command { name: "hello", run: hello },
+    Command { name: "kv", run: kv },
+    Command { name: "operator", run: operator },
+];
 
 /// Tells that a server is there, and which.
 fn hello(_: Arc<Parts>, _: Value) -> Answer {
@@ -37,6 +44,15 @@ fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request: kv::Request = parsed(arguments)?;
         let answer = parts.kv.ask(request).await;
+        serde_json::to_value(answer).map_err(|error| error.to_string())
+    })
+}
+
+/// Does something with people, sessions, plugins or keys: an [`operator::Request`].
+fn operator(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let request: operator::Request = parsed(arguments)?;
+        let answer = parts.operator.ask(request).await?;
         serde_json::to_value(answer).map_err(|error| error.to_string())
     })
 }

@@ -39,6 +39,9 @@ impl PageRequest {
         let browser = app.auth.browser(peer, request.headers()).await.map_err(refused)?;
         let Some(server) = app.auth.server() else { return Err(me::nobody_logs_in(&app.server.base_url)) };
         let address = address::of(peer, request.headers(), &app.server.trusted_proxies);
+        if let Some(browser) = &browser {
+            server.note_browser(browser, address);
+        }
         let (parts, body) = request.into_parts();
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let (server, method, headers) = (Arc::clone(server), parts.method, parts.headers);

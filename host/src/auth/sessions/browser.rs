@@ -4,6 +4,7 @@
 //! ended by the same acts. It has no code and no refresh token; its one access token is the browser's cookie, which is
 //! of a kind of its own and no bearer token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -73,6 +74,8 @@ impl Sessions {
             access: vec![access],
             refresh: None,
             refused_since_s: None,
+            all_ended: self.people.all_ended(),
+            used: None,
             browser: Some(BrowserRecord { used_s: now_s }),
         };
         let (table, expires) = (Table::Session, ends(&record, now_s));
@@ -88,7 +91,7 @@ impl Sessions {
     pub(in crate::auth) async fn browser(self: &Arc<Self>, raw_cookie: &str) -> Result<LiveBrowser, BearerError> {
         let cookie = Token::open(&self.vault, TokenKind::Browser, raw_cookie).ok_or(BearerError::Foreign)?;
         let family = cookie.family;
-        let (live, principal) = self.holder(family, cookie.hash()).await?;
+        let (live, principal) = self.holder(family, cookie.hash(), || None).await?;
         let Some(used_s) = live.facts.browser_used_s else { return Err(BearerError::Foreign) };
         let now_s = now_s();
         // The row ends then, and its copy in memory a little later.
@@ -103,14 +106,16 @@ impl Sessions {
         Ok(LiveBrowser { family, principal, identity, logged_in_s: live.facts.created_s })
     }
 
-    /// Ends the session of a cookie; nothing, if it is none or has ended. The provider's tokens of it are given back
-    /// where that costs the person no other session.
+    /// Ends the session of a cookie; nothing, if it is none or has ended.
     pub(in crate::auth) async fn end_browser(&self, raw_cookie: &str) -> Result<(), StoreError> {
         let Some(cookie) = Token::open(&self.vault, TokenKind::Browser, raw_cookie) else { return Ok(()) };
         let Some((_, record)) = self.load(&cookie.family).await? else { return Ok(()) };
-        self.end(&cookie.family, None).await?;
-        self.upstream.discard(record.upstream);
-        Ok(())
+        self.end(&cookie.family, Some(record)).await
+    }
+
+    /// Notes the address from which a browser was used.
+    pub(in crate::auth) fn note_browser(&self, family: Family, from: IpAddr) {
+        self.presences.of(family).note(now_s(), || Some(from));
     }
 
     /// Notes that a session is in use, which lengthens its life.

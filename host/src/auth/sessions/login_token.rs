@@ -39,7 +39,7 @@ impl Sessions {
     async fn login_token(self: Arc<Self>, family: Family) -> Result<Secret, NoLoginToken> {
         let (_, record) = self.load(&family).await?.ok_or(NoLoginToken::Ended)?;
         let token = self.token_of(&record)?;
-        if !self.people.admits(&record.identity) || self.people.denies_client(&record.client_id) {
+        if !self.people.continues(&record.identity, &record.client_id, record.all_ended) {
             return Err(NoLoginToken::Ended);
         }
         if !record.upstream.is_ending() {
@@ -193,7 +193,8 @@ mod tests {
             let (client_id, redirect_uri, began) = (CLIENT.to_owned(), None, StartTime::now());
             let redemption = Redemption { code, client_id, redirect_uri, verifier, began };
             let answer = self.sessions.redeem(redemption).await.unwrap();
-            let principal = self.sessions.authenticate(&answer.access_token, &LastToken::default()).await.unwrap();
+            let principal =
+                self.sessions.authenticate(&answer.access_token, &LastToken::default(), || None).await.unwrap();
             (principal, answer)
         }
     }

@@ -45,14 +45,7 @@ impl Sessions {
         if !is_theirs {
             return Ok(false);
         }
-        match record.browser {
-            // The person's other sessions at the provider go on.
-            Some(_) => {
-                self.end_row(key, None).await?;
-                self.upstream.discard(record.upstream);
-            }
-            None => self.end_row(key, Some(record)).await?,
-        }
+        self.end_row(key, Some(record)).await?;
         Ok(true)
     }
 

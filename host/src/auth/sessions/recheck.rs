@@ -46,7 +46,7 @@ impl Sessions {
         // A request that goes away must not take the provider's new tokens with it.
         let work = async move { sessions.turns.take(family, sessions.recheck_in_turn(family)).await };
         match tokio::time::timeout(WAIT, self.in_flight.spawn(work)).await {
-            Ok(_) => self.known_holder(family, hash).await,
+            Ok(_) => self.known_holder(family, hash, || None).await,
             Err(_) => Ok(known),
         }
     }

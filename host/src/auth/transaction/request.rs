@@ -28,6 +28,11 @@ impl TransactionId {
     pub(in crate::auth) fn new(now_s: u64) -> Self {
         Self(format!("{now_s:010x}{:032x}", rand::random::<u128>()))
     }
+
+    /// The time of its beginning, in seconds since 1970.
+    fn began_s(&self) -> u64 {
+        self.0.get(..10).and_then(|time| u64::from_str_radix(time, 16).ok()).unwrap_or(u64::MAX)
+    }
 }
 
 impl fmt::Display for TransactionId {
@@ -140,7 +145,7 @@ pub(in crate::auth) fn upstream_request(vault: &Vault, id: &TransactionId, redir
 
 /// Derives a value of 43 characters, the least that RFC 7636 §4.1 takes as a verifier.
 fn derived(vault: &Vault, what: &str, id: &TransactionId) -> String {
-    URL_SAFE_NO_PAD.encode(vault.derive(format!("{what}\0{id}").as_bytes()))
+    URL_SAFE_NO_PAD.encode(vault.derive_at(id.began_s(), format!("{what}\0{id}").as_bytes()))
 }
 
 #[cfg(test)]
