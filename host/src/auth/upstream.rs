@@ -129,6 +129,16 @@ impl Upstream {
         }
     }
 
+    /// The same URL for somebody who is logged in already and is to log in once more: a provider that knows OpenID Connect
+    /// asks them, unless they have logged in there within these seconds (OpenID Connect Core 1.0 §3.1.2.1).
+    pub fn again(&self, mut url: Url, max_age_s: u64) -> Url {
+        let is_said = url.query_pairs().any(|(name, _)| name == "max_age");
+        if !is_said && self.scopes().iter().any(|scope| scope == "openid") {
+            url.query_pairs_mut().append_pair("max_age", &max_age_s.to_string());
+        }
+        url
+    }
+
     /// Finishes a login with what came back to the callback.
     ///
     /// # Errors

@@ -104,7 +104,10 @@ async fn only_the_provider_says_it_and_each_token_once() {
     }
     let url = world.base.join("/auth/backchannel-logout").unwrap();
     assert_eq!(Request::to(&url, "POST").form(&[]).send().await.status, 400);
-    assert_eq!(Request::to(&url, "POST").json(&json!({ "logout_token": right(alice.clone()) })).send().await.status, 400);
+    assert_eq!(
+        Request::to(&url, "POST").json(&json!({ "logout_token": right(alice.clone()) })).send().await.status,
+        400
+    );
     let in_query = format!("{url}?logout_token={}", right(alice.clone())).parse().unwrap();
     assert_eq!(Request::to(&in_query, "POST").form(&[]).send().await.status, 400);
     assert_eq!(Request::to(&url, "GET").send().await.status, 405);

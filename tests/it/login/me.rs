@@ -35,7 +35,8 @@ async fn a_person_sees_what_is_logged_in_for_them_and_ends_it() {
     let mut alice = alice();
     let page = at_me(&world, &mut alice).await;
     let text = page.text();
-    for expected in ["alice", "Claude Code (tests)", "on the computer where it was connected", "A browser", "this one"] {
+    for expected in ["alice", "Claude Code (tests)", "on the computer where it was connected", "A browser", "this one"]
+    {
         assert!(text.contains(expected), "{expected}: {text}");
     }
     assert!(text.contains("Visual Studio Code") && text.contains("insiders.vscode.dev"), "{text}");

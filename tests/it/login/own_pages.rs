@@ -148,6 +148,35 @@ async fn every_login_gets_a_cookie_of_its_own() {
     }
 }
 
+/// An operator's act needs a login of now, and the provider is told so.
+#[tokio::test]
+async fn a_login_once_more_asks_the_provider_for_a_fresh_one() {
+    let provider = Provider::start(Settings::oidc()).await;
+    let world = World::with(&provider).await;
+    let mut alice = alice();
+    at_me(&world, &mut alice).await;
+    let first = cookie(&world, &alice);
+    let page = alice.walk(world.base.join("/login?again&to=/me").unwrap().as_str()).await.page();
+    assert!(is_logged_in(&page) && cookie(&world, &alice) != first, "{page:?}");
+    let asked = provider.sent("/authorize");
+    let ages: Vec<_> = asked.iter().map(|sent| sent.parameter("max_age")).collect();
+    assert_eq!(ages, [None, Some("600")]);
+}
+
+#[tokio::test]
+async fn operators_are_told_so_and_nobody_else() {
+    const TOLD: &str = "You are an operator of this server";
+    let provider = Provider::start(Settings::oidc()).await;
+    let site = behind(&provider).with_clock();
+    let world = World::of(site.variable("TINYMCP_AUTH_OPERATORS", "alice@example.com")).await;
+    let (mut alice, mut mallory) = (alice(), mallory());
+    assert!(at_me(&world, &mut alice).await.text().contains("You have just logged in"));
+    assert!(!at_me(&world, &mut mallory).await.text().contains(TOLD));
+    world.server.advance(Duration::from_secs(601));
+    let page = me(&world, &mut alice).await;
+    assert!(page.text().contains(TOLD) && page.links().contains(&"/login?again&to=/me".to_owned()), "{page:?}");
+}
+
 #[tokio::test]
 async fn no_link_leads_elsewhere_after_a_login() {
     let world = World::local().await;
@@ -178,7 +207,8 @@ async fn a_login_begins_in_a_window_and_at_the_servers_own_name() {
     }
     assert_eq!(Request::to(&login, "HEAD").send().await.status, 405);
     let port = world.base.port().unwrap();
-    for (path, expected) in [("/login?to=/", format!("{}login?to=/", world.base)), ("/me", format!("{}me", world.base))] {
+    for (path, expected) in [("/login?to=/", format!("{}login?to=/", world.base)), ("/me", format!("{}me", world.base))]
+    {
         let alias: Url = format!("http://127.0.0.1:{port}{path}").parse().unwrap();
         let answer = Request::to(&alias, "GET").header("accept", "text/html").send().await;
         assert_eq!((answer.status, answer.header("location")), (303, expected.as_str()));

@@ -134,7 +134,8 @@ async fn a_slow_answer_is_waited_for_a_few_seconds() {
 async fn without_a_refresh_token_the_person_is_asked_for() {
     let provider = Provider::start(Settings::github()).await;
     let site = behind(&provider).with_clock();
-    let world = World::of(site.variable("TINYMCP_AUTH_RECHECK", "15m").variable("TINYMCP_AUTH_ACCESS_TTL", "24h")).await;
+    let world =
+        World::of(site.variable("TINYMCP_AUTH_RECHECK", "15m").variable("TINYMCP_AUTH_ACCESS_TTL", "24h")).await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     let asked = || provider.sent("/user").len();
     let at_login = asked();

@@ -12,7 +12,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::header::HOST;
 
-use super::{Browser, forms};
+use super::{Browser, RECENT_S, forms};
 use crate::auth::cookies::Cookie;
 use crate::auth::failures::Failure;
 use crate::auth::parameters::Parameters;
@@ -57,6 +57,7 @@ pub(crate) async fn start(
     let id = TransactionId::new(now_s());
     let upstream = transaction::upstream_request(&server.requests, &id, server.callback_url());
     let url = match server.upstream.authorize_url(&upstream).await {
+        Ok(url) if is_again => server.upstream.again(url, RECENT_S),
         Ok(url) => url,
         Err(unavailable) => return server.page(headers, unavailable),
     };

@@ -43,6 +43,9 @@ struct MePage<'a> {
 struct View<'a> {
     name: String,
     provider: &'a str,
+    is_operator: bool,
+    /// True if an operator may act without another login.
+    is_recent: bool,
     field: &'static str,
     token: &'a str,
     applications: Vec<Entry>,
@@ -75,7 +78,7 @@ pub(crate) async fn page(
         // Cookies are the host's, and forms are taken from `base_url` alone.
         return see_other(&server.own_url("/me"));
     }
-    let view = match browser.map(|browser| view(server, browser)) {
+    let view = match browser.filter(|browser| browser.is_logged_in()).map(|browser| view(server, browser)) {
         None => None,
         Some(view) => match view.await {
             Ok(view) => Some(view),
@@ -103,6 +106,8 @@ async fn view<'a>(server: &'a AuthorizationServer, browser: &'a Browser) -> Resu
     Ok(View {
         name: browser.name(),
         provider: server.provider(),
+        is_operator: browser.is_operator(),
+        is_recent: browser.recent(),
         field: FORM_TOKEN,
         token: browser.form_token(),
         applications: only(applications),

@@ -222,7 +222,9 @@ impl Remote {
     }
 
     pub(super) async fn logout(&self, token: &str) -> Result<Logout, LogoutError> {
-        let Some(known) = self.known() else { return Err(LogoutError::Unavailable("nothing is known of it".to_owned())) };
+        let Some(known) = self.known() else {
+            return Err(LogoutError::Unavailable("nothing is known of it".to_owned()));
+        };
         logout::read(&self.0.provider, &known, token).await
     }
 
