@@ -1,6 +1,7 @@
 //! Logins on this server's own pages: a browser's session, its cookie, and the checks of every form.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use tinymcp_tests::browser::Browser;
@@ -49,6 +50,14 @@ fn sent(world: &World, person: &Browser, page: &Page, action: &str) -> Request {
         .header("origin", &world.base.origin().ascii_serialization())
         .header("sec-fetch-site", "same-origin")
         .header("accept", "text/html")
+}
+
+/// The configuration of a file with further rules in `[auth]`.
+fn with_rules(file: &Path, rules: &str) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let provider = format!("provider = \"{ACME}\"\n");
+    assert!(text.contains(&provider), "{text}");
+    text.replace(&provider, &format!("{provider}{rules}\n"))
 }
 
 fn is_refused(answer: &Answer, status: u16) {
@@ -168,7 +177,9 @@ async fn operators_are_told_so_and_nobody_else() {
     const TOLD: &str = "You are an operator of this server";
     let provider = Provider::start(Settings::oidc()).await;
     let site = behind(&provider).with_clock();
-    let world = World::of(site.variable("TINYMCP_AUTH_OPERATORS", "alice@example.com")).await;
+    let file = site.path().join("tinymcp.toml");
+    fs::write(&file, with_rules(&file, "operators = [\"group:ops\"]\ngroups.ops = [\"alice@example.com\"]")).unwrap();
+    let world = World::of(site).await;
     let (mut alice, mut mallory) = (alice(), mallory());
     assert!(at_me(&world, &mut alice).await.text().contains("You have just logged in"));
     assert!(!at_me(&world, &mut mallory).await.text().contains(TOLD));
@@ -315,11 +326,7 @@ async fn whoever_is_turned_away_is_logged_out_at_once() {
     at_me(&world, &mut alice).await;
     at_me(&world, &mut mallory).await;
     let file = world.server.site().path().join("tinymcp.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    let provider_line = format!("provider = \"{ACME}\"\n");
-    assert!(text.contains(&provider_line), "{text}");
-    fs::write(&file, text.replace(&provider_line, &format!("{provider_line}deny = [\"mallory@example.com\"]\n")))
-        .unwrap();
+    fs::write(&file, with_rules(&file, "deny = [\"mallory@example.com\"]")).unwrap();
     until("a login that is over", async || !is_logged_in(&me(&world, &mut mallory).await)).await;
     assert!(is_logged_in(&me(&world, &mut alice).await));
     let page = mallory.walk(world.base.join("/login").unwrap().as_str()).await.page();
