@@ -7,6 +7,7 @@
 mod active_request;
 pub(crate) mod address;
 mod body;
+mod browser;
 mod connection;
 mod guard;
 mod health;
@@ -107,7 +108,13 @@ impl Routes {
             .route("/authorize", get(login::authorize).post(login::authorize))
             .route("/consent", post(login::consent))
             .route("/auth/callback", get(login::callback))
+            .route("/auth/backchannel-logout", post(login::backchannel_logout))
             .route("/local/authorize", get(login::local).post(login::local))
+            .route("/login", get(browser::login))
+            .route("/logout", post(browser::logout))
+            .route("/me", get(browser::me))
+            .route("/me/end", post(browser::end))
+            .route("/me/end-all", post(browser::end_all))
             .method_not_allowed_fallback(method_not_allowed);
         // Supervisors may use any address of the server. The answers are no secret.
         let health = Router::new()
