@@ -7,6 +7,7 @@
 mod active_request;
 pub(crate) mod address;
 mod body;
+mod browser;
 mod connection;
 mod guard;
 mod health;
@@ -108,6 +109,9 @@ impl Routes {
             .route("/consent", post(login::consent))
             .route("/auth/callback", get(login::callback))
             .route("/local/authorize", get(login::local).post(login::local))
+            .route("/login", get(browser::login))
+            .route("/logout", post(browser::logout))
+            .route("/me", get(browser::me))
             .method_not_allowed_fallback(method_not_allowed);
         // Supervisors may use any address of the server. The answers are no secret.
         let health = Router::new()

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use super::browser::cookie::BrowserCookie;
 use super::clients::document::Documents;
 use super::clients::redirect::{self, RedirectKind};
 use super::clients::{Clients, DeclaredClient};
@@ -86,6 +87,7 @@ pub struct AuthorizationServer {
     /// The places of logins that are being finished: they go on without their browsers.
     pub(super) finishing: Arc<Semaphore>,
     pub(super) cookies: Cookies,
+    pub(super) browser_cookie: BrowserCookie,
     pub(super) limits: Limits,
     pub(super) in_flight: TaskTracker,
 }
@@ -119,6 +121,7 @@ impl AuthorizationServer {
         let base_url = current.server.base_url.clone();
         Self {
             cookies: Cookies { is_https: base_url.is_https() },
+            browser_cookie: BrowserCookie::of(&base_url),
             base_url,
             clients,
             sessions,

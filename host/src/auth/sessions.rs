@@ -8,6 +8,7 @@
 //! process they reach; the loser reads the row again and finds the result.
 
 pub(super) mod bearer;
+pub(super) mod browser;
 mod cache;
 mod concurrency;
 mod login_token;
@@ -170,6 +171,7 @@ impl Sessions {
             access: Vec::new(),
             refresh: None,
             refused_since_s: None,
+            browser: None,
         };
         let expires = clock::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };

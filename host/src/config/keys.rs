@@ -93,6 +93,9 @@ table! {
         /// People who may not log in, whatever `allow` says. It fails closed: a person about whom the provider does not
         /// say enough to tell is denied. A change applies at once.
         @live deny: Vec<Who> = [],
+        /// People who run this server, named as in `allow`: they see its state and may approve on its own pages. Nobody
+        /// is one who is not named, and no machine is. A change applies at once.
+        @live operators: Vec<Who> = [],
         /// Lifetime of an access token.
         access_ttl: Positive<Period> = "1h",
         /// Lifetime of a session after its last use.

@@ -7,7 +7,7 @@ use super::login_token::SessionLogin;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
-use crate::auth::tokens::{Family, LastToken};
+use crate::auth::tokens::{Family, LastToken, TokenHash};
 use crate::clock::now_s;
 use crate::principal::{LoginFacts, LoginToken, Principal, Standing};
 use crate::store::{Committed, StoreError};
@@ -35,6 +35,15 @@ impl Sessions {
         last: &LastToken,
     ) -> Result<Arc<Principal>, BearerError> {
         let (family, hash) = last.open(&self.vault, raw_token).ok_or(BearerError::Foreign)?;
+        self.holder(family, hash).await.map(|(_, principal)| principal)
+    }
+
+    /// Finds a session and its principal by a token that this server made.
+    pub(super) async fn holder(
+        self: &Arc<Self>,
+        family: Family,
+        hash: TokenHash,
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
         let cached = self.cache.get(&family).map(|live| self.by_rules_of_now(family, live));
         if let Some(live) = &cached
             && let Some(grant) = live.grant(&hash)
@@ -68,9 +77,9 @@ impl Sessions {
     fn use_grant(
         self: &Arc<Self>,
         family: Family,
-        live: &LiveSession,
+        live: &Arc<LiveSession>,
         grant: &Grant,
-    ) -> Result<Arc<Principal>, BearerError> {
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
         let Some(principal) = &grant.principal else { return Err(BearerError::TurnedAway) };
         if grant.access.expires_s <= now_s() {
             return Err(BearerError::Expired);
@@ -79,7 +88,7 @@ impl Sessions {
             let (sessions, generation) = (Arc::clone(self), grant.access.generation);
             self.in_flight.spawn(async move { sessions.note_first_use(family, generation).await });
         }
-        Ok(Arc::clone(principal))
+        Ok((Arc::clone(live), Arc::clone(principal)))
     }
 
     /// Writes down that a token of the latest rotation has arrived, which begins the end of the grace.
@@ -128,6 +137,8 @@ impl Sessions {
             identity: Arc::new(record.identity.clone()),
             provider: record.provider.clone(),
             client_id: record.client_id.clone(),
+            created_s: record.created_s,
+            browser_used_s: record.browser.as_ref().map(|browser| browser.used_s),
         };
         let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());

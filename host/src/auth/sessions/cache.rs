@@ -46,6 +46,10 @@ pub(super) struct Facts {
     pub(super) identity: Arc<Identity>,
     pub(super) provider: String,
     pub(super) client_id: String,
+    /// The time of the login.
+    pub(super) created_s: u64,
+    /// The last use of a browser's session, as far as it was noted; none of every other client.
+    pub(super) browser_used_s: Option<u64>,
 }
 
 /// One access token.

@@ -45,6 +45,16 @@ pub(super) struct Record {
     /// ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refused_since_s: Option<u64>,
+    /// Of a browser on this server's own pages; none of every other client. Its cookie is the one access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) browser: Option<BrowserRecord>,
+}
+
+/// The part of a session that only a browser on this server's own pages has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct BrowserRecord {
+    /// The last time that a page was asked for, some minutes behind.
+    pub(super) used_s: u64,
 }
 
 /// The authorization code, which stays known so that its second use is noticed (RFC 6749 §4.1.2).
