@@ -50,20 +50,20 @@ pub(super) async fn page(
 ) -> Response {
     let visitor = Visitor::of(&app, &peer, &headers).await;
     if let Some(person) = visitor.person() {
-        active.identify(person.principal.person());
+        active.identify(person.principal().person());
     }
-    show(&app, &visitor)
+    show(&app, &visitor, visitor::is_at_home(&headers, &app.server.base_url))
 }
 
 /// The page for somebody of whom nothing is known: `/mcp` in a browser, where no cookie counts.
 pub(super) fn for_strangers(app: &App) -> Response {
-    show(app, &Visitor::Stranger)
+    show(app, &Visitor::Stranger, true)
 }
 
-fn show(app: &App, visitor: &Visitor) -> Response {
+fn show(app: &App, visitor: &Visitor, is_at_home: bool) -> Response {
     let front = front::of(app, visitor);
     let nonce = policy::Nonce::new();
-    let head = Head::new(app, visitor, &front, &nonce);
+    let head = Head::new(app, visitor, &front, &nonce, is_at_home);
     let Ok(head) = head.render() else {
         tracing::error!("the page could not be rendered");
         return policy::answer(StatusCode::INTERNAL_SERVER_ERROR, Body::empty(), &nonce, &app.server.base_url);

@@ -60,10 +60,10 @@ impl Audience {
         match visitor.person() {
             None => Self::Strangers,
             Some(person) => Self::Known {
-                is_anonymous: person.principal.is_anonymous(),
-                is_operator: person.is_operator,
-                held: person.principal.scopes().into_iter().map(str::to_owned).collect(),
-                possible: person.principal.could_hold(),
+                is_anonymous: person.principal().is_anonymous(),
+                is_operator: person.is_operator(),
+                held: person.principal().scopes().into_iter().map(str::to_owned).collect(),
+                possible: person.principal().could_hold(),
             },
         }
     }
@@ -128,7 +128,7 @@ pub(super) fn of(app: &App, visitor: &Visitor) -> Front {
 }
 
 fn is_operator(visitor: &Visitor) -> bool {
-    visitor.person().is_some_and(|person| person.is_operator)
+    visitor.person().is_some_and(|person| person.is_operator())
 }
 
 /// True if the visitor sees the tools: where everybody does, and after a login.

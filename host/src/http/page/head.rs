@@ -22,14 +22,22 @@ pub(super) struct Head<'a> {
     is_live: bool,
     shows_tools: bool,
     /// The person who has logged in.
-    name: Option<&'a str>,
+    name: Option<String>,
     is_operator: bool,
     /// People can log in here.
-    login: Option<String>,
+    has_login: bool,
+    /// The page by the name that logins are good for, if this is another one.
+    home: Option<&'a str>,
 }
 
 impl<'a> Head<'a> {
-    pub(super) fn new(app: &App, visitor: &'a Visitor, front: &'a Front, nonce: &'a Nonce) -> Self {
+    pub(super) fn new(
+        app: &'a App,
+        visitor: &'a Visitor,
+        front: &'a Front,
+        nonce: &'a Nonce,
+        is_at_home: bool,
+    ) -> Self {
         let person = visitor.person();
         let shows_tools = front::shows_tools(app, visitor);
         Self {
@@ -38,12 +46,13 @@ impl<'a> Head<'a> {
             script: assets::url("page.js"),
             title: "TinyMCP".to_owned(),
             stamp: &front.stamp,
-            token: person.map(|person| person.token.as_str()),
+            token: person.map(|person| person.token()),
             is_live: shows_tools,
             shows_tools,
-            name: person.and_then(|person| person.name.as_deref()),
-            is_operator: person.is_some_and(|person| person.is_operator),
-            login: None,
+            name: person.and_then(|person| person.name()),
+            is_operator: person.is_some_and(|person| person.is_operator()),
+            has_login: app.auth.server().is_some(),
+            home: (!is_at_home).then(|| app.server.base_url.as_str()),
         }
     }
 }

@@ -97,7 +97,7 @@ pub(in crate::http) async fn live(
         // A browser that gets 204 does not ask again.
         return StatusCode::NO_CONTENT.into_response();
     }
-    let person = visitor.person().map(|person| person.principal.person()).unwrap_or_default();
+    let person = visitor.person().map(|person| person.principal().person()).unwrap_or_default();
     if visitor.person().is_some() {
         active.identify(person);
     }

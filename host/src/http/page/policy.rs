@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONTENT_SECURITY_POLICY, VARY};
+use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::config::address::BaseUrl;
@@ -43,6 +43,8 @@ pub(super) fn answer(status: StatusCode, body: Body, nonce: &Nonce, base_url: &B
     headers.insert(CONTENT_SECURITY_POLICY, policy);
     // The page is another one for each person.
     headers.insert(VARY, HeaderValue::from_static("accept, cookie"));
+    // The page has a form, and under the policy of other pages browsers would send `Origin: null` with it.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     for (name, value) in [("cross-origin-opener-policy", "same-origin"), ("cross-origin-resource-policy", "same-origin")]
     {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

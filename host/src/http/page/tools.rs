@@ -48,7 +48,7 @@ pub(super) struct Hint {
 /// The tools that a visitor sees, by plugin.
 pub(super) fn by_plugin(catalog: &Catalog, visitor: &Visitor) -> Vec<PluginView> {
     let mut plugins: Vec<PluginView> = Vec::new();
-    let principal = visitor.person().map(|person| &person.principal);
+    let principal = visitor.person().map(|person| person.principal());
     for tool in catalog.tools() {
         let access = principal.map_or(Access::Granted, |principal| principal.access(tool.served.scopes()));
         if access == Access::Never {
@@ -76,7 +76,7 @@ pub(super) fn is_destructive(tool: &Tool) -> bool {
 }
 
 fn lacking(tool: &Tool, visitor: &Visitor) -> Vec<String> {
-    let held = visitor.person().map(|person| person.principal.scopes()).unwrap_or_default();
+    let held = visitor.person().map(|person| person.principal().scopes()).unwrap_or_default();
     let needed = tool.served.scopes().iter().map(|scope| scope.as_str());
     needed.filter(|scope| !held.contains(scope)).map(str::to_owned).collect()
 }

@@ -14,7 +14,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::super::App;
-use super::visitor::{self, Visitor};
+use super::visitor::Visitor;
 use super::{results, tools};
 use crate::http::active_request::ActiveRequest;
 use crate::http::reply;
@@ -55,19 +55,16 @@ pub(in crate::http) async fn try_tool(
     request: Request<Body>,
 ) -> Response {
     let refuse = |status, error, message| reply::error(status, error, message);
-    if !visitor::is_from_own_page(request.headers(), &app.server.base_url) {
-        return refuse(StatusCode::FORBIDDEN, "not_from_page", "only this server's own page may try tools here");
-    }
     let visitor = Visitor::of(&app, &peer, request.headers()).await;
     let Some(person) = visitor.person() else {
         return refuse(StatusCode::UNAUTHORIZED, "logged_out", "you are not logged in, or not any more: log in again");
     };
-    let token = request.headers().get(TOKEN).and_then(|token| token.to_str().ok()).unwrap_or_default();
-    if !person.has_token(token) {
-        let message = "this page belongs to another login: load it again";
-        return refuse(StatusCode::FORBIDDEN, "other_page", message);
+    let token = request.headers().get(TOKEN).and_then(|token| token.to_str().ok());
+    if let Err(forged) = person.check_post(&app.server.base_url, request.headers(), token) {
+        let message = format!("only this server's own page may try tools: {forged}. Load the page again");
+        return refuse(StatusCode::FORBIDDEN, "forged", &message);
     }
-    active.identify(person.principal.person());
+    active.identify(person.principal().person());
     let Some(wanted) = Wanted::read(request.uri().query().unwrap_or_default()) else {
         return refuse(StatusCode::BAD_REQUEST, "no_tool", "the query names no tool");
     };
@@ -84,7 +81,7 @@ pub(in crate::http) async fn try_tool(
     parts.headers = headers(&parts.headers, name);
     // A task in the background keeps the request's head, and must not keep this in it.
     parts.extensions.remove::<Arc<ActiveRequest>>();
-    match app.endpoint.serve(&person.principal, Request::from_parts(parts, body)).await {
+    match app.endpoint.serve(person.principal(), Request::from_parts(parts, body)).await {
         Ok(response) => results::answer(response).await,
         Err(ScopesNeeded(scopes)) => {
             let scopes: Vec<String> = scopes.into_iter().collect();

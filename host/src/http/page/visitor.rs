@@ -1,13 +1,13 @@
-//! Who looks at the page, and if a request comes from it.
+//! Who looks at the page.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::{HOST, ORIGIN};
+use http::header::HOST;
 use url::Url;
 
 use super::super::App;
-use crate::auth::{Auth, LastToken};
+use crate::auth::browser::{Browser, Forged};
 use crate::config::address::BaseUrl;
 use crate::peer::Peer;
 use crate::principal::Principal;
@@ -16,37 +16,22 @@ use crate::principal::Principal;
 pub(super) enum Visitor {
     /// Nobody has logged in.
     Stranger,
-    /// A person of whom the server knows.
+    /// A person who may try tools.
     Known(Box<Person>),
 }
 
-/// A person who may try tools.
-pub(super) struct Person {
-    /// Who calls.
-    pub(super) principal: Arc<Principal>,
-    /// The name to show; none where nobody logs in.
-    pub(super) name: Option<String>,
-    /// Sees the state of plugins, their grants and refusals.
-    pub(super) is_operator: bool,
-    /// Proves that a request comes from a page that this person was given.
-    pub(super) token: String,
-}
-
-/// The token of pages where nobody logs in. It changes with the process.
-static ANONYMOUS: LazyLock<String> = LazyLock::new(|| format!("{:032x}", rand::random::<u128>()));
+/// A person who may try tools: one who has logged in, or anybody where nobody has to.
+pub(super) struct Person(Browser);
 
 impl Visitor {
-    /// Finds out who sent a request.
+    /// Finds out who sent a request. Where that cannot be found out, it is a stranger: the page itself is for everybody.
     pub(super) async fn of(app: &App, peer: &Peer, headers: &HeaderMap) -> Self {
-        match &app.auth {
-            Auth::None(_) => match app.auth.authenticate(peer, headers, &LastToken::default()).await {
-                Ok(principal) => {
-                    let token = ANONYMOUS.clone();
-                    Self::Known(Box::new(Person { principal, name: None, is_operator: false, token }))
-                }
-                Err(_) => Self::Stranger,
-            },
-            Auth::Login(_) => Self::Stranger,
+        if !is_at_home(headers, &app.server.base_url) {
+            return Self::Stranger;
+        }
+        match app.auth.browser(peer, headers).await {
+            Ok(Some(browser)) => Self::Known(Box::new(Person(browser))),
+            Ok(None) | Err(_) => Self::Stranger,
         }
     }
 
@@ -60,28 +45,47 @@ impl Visitor {
 }
 
 impl Person {
-    /// True for the token that this person's page has. Its time tells nothing of how much of it is right.
-    pub(super) fn has_token(&self, token: &str) -> bool {
-        blake3::hash(self.token.as_bytes()) == blake3::hash(token.as_bytes())
+    /// Who calls.
+    pub(super) fn principal(&self) -> &Arc<Principal> {
+        self.0.principal()
+    }
+
+    /// The name to show; none where nobody logs in.
+    pub(super) fn name(&self) -> Option<String> {
+        self.0.is_logged_in().then(|| self.0.name())
+    }
+
+    /// Sees the state of plugins, their grants and refusals.
+    pub(super) fn is_operator(&self) -> bool {
+        self.0.is_operator()
+    }
+
+    /// Proves that a request comes from a page that this person was given.
+    pub(super) fn token(&self) -> &str {
+        self.0.form_token()
+    }
+
+    /// Checks that a POST was sent from this person's page.
+    ///
+    /// # Errors
+    /// [`Forged`]: nothing may be done.
+    pub(super) fn check_post(
+        &self,
+        base_url: &BaseUrl,
+        headers: &HeaderMap,
+        token: Option<&str>,
+    ) -> Result<(), Forged> {
+        self.0.check_post(base_url, headers, token)
     }
 }
 
-/// True for a request that a page of this very server has made: by its Origin (RFC 6454), and by what the browser says of
-/// its own (Fetch Metadata), where it does.
-pub(super) fn is_from_own_page(headers: &HeaderMap, base_url: &BaseUrl) -> bool {
-    let site = headers.get("sec-fetch-site");
-    if site.is_some_and(|site| site != "same-origin") {
-        return false;
-    }
-    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).and_then(|origin| Url::parse(origin).ok());
-    let Some(origin) = origin else { return false };
-    if origin.origin() == base_url.origin() {
-        return true;
-    }
-    // Another of its names, by which the request itself has come; the guard has checked that it is one.
+/// True for a request by the name in `base_url`. A login is good for that name alone, and so is trying: by another one of
+/// the server's names the page is that of strangers, with a link.
+pub(super) fn is_at_home(headers: &HeaderMap, base_url: &BaseUrl) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let is_same = host.is_some_and(|host| Url::parse(&format!("{}://{host}", base_url.scheme())).is_ok_and(|url| url.origin() == origin.origin()));
-    is_same && origin.scheme() == base_url.scheme()
+    let Some(host) = host else { return true };
+    let url = Url::parse(&format!("{}://{host}", base_url.scheme()));
+    url.is_ok_and(|url| url.origin() == base_url.origin())
 }
 
 #[cfg(test)]
@@ -89,25 +93,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_the_pages_own_by_its_origin_and_by_what_the_browser_says() {
-        let base_url: BaseUrl = "https://mcp.example.com".parse().unwrap();
-        let check = |origin: Option<&str>, site: Option<&str>, host: &str, expected: bool| {
+    fn a_login_is_good_for_one_name_of_the_server() {
+        let check = |base_url: &str, host: &str, expected: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, host.parse().unwrap());
-            origin.map(|origin| headers.insert(ORIGIN, origin.parse().unwrap()));
-            site.map(|site| headers.insert("sec-fetch-site", site.parse().unwrap()));
-            assert_eq!(is_from_own_page(&headers, &base_url), expected, "{origin:?} {site:?} {host}");
+            assert_eq!(is_at_home(&headers, &base_url.parse().unwrap()), expected, "{base_url} {host}");
         };
-        let own = "https://mcp.example.com";
-        check(Some(own), Some("same-origin"), "mcp.example.com", true);
-        check(Some(own), None, "mcp.example.com", true);
-        check(Some("https://other.example"), Some("same-origin"), "other.example", true);
-        check(Some(own), Some("same-site"), "mcp.example.com", false);
-        check(Some(own), Some("none"), "mcp.example.com", false);
-        check(Some("http://mcp.example.com"), None, "mcp.example.com", false);
-        check(Some("https://mcp.example.com:8443"), None, "mcp.example.com", false);
-        check(Some("https://evil.example"), None, "mcp.example.com", false);
-        check(Some("null"), None, "mcp.example.com", false);
-        check(None, Some("same-origin"), "mcp.example.com", false);
+        check("https://mcp.example.com", "mcp.example.com", true);
+        check("https://mcp.example.com", "MCP.example.com:443", true);
+        check("https://mcp.example.com", "mcp.example.com:8443", false);
+        check("https://mcp.example.com", "10.0.0.1", false);
+        check("http://localhost:8000", "localhost:8000", true);
+        check("http://localhost:8000", "127.0.0.1:8000", false);
     }
 }
