@@ -19,7 +19,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{ORIGIN, REFERRER_POLICY};
 use http::{HeaderMap, HeaderValue};
 
-
 use super::failures::Failure;
 use super::pages::clean_name;
 use super::server::AuthorizationServer;

@@ -188,12 +188,7 @@ async fn written(
 }
 
 /// Answers the browser with the result of its login.
-async fn show(
-    server: &AuthorizationServer,
-    headers: &HeaderMap,
-    purpose: &Purpose,
-    ending: Ending,
-) -> Response {
+async fn show(server: &AuthorizationServer, headers: &HeaderMap, purpose: &Purpose, ending: Ending) -> Response {
     let request = match purpose {
         Purpose::Client(request) => request,
         Purpose::Browser(login) => return browser::login::finish(server, headers, login, ending).await,

@@ -82,7 +82,13 @@ impl Guard {
         }
         let origins =
             std::iter::once(base.as_str()).chain(server.allowed_origins.iter().map(config::address::Origin::as_str));
-        Self { hosts, networks, origins: origins.filter_map(Origin::parse).collect(), allows_loopback, base_url: base.clone() }
+        Self {
+            hosts,
+            networks,
+            origins: origins.filter_map(Origin::parse).collect(),
+            allows_loopback,
+            base_url: base.clone(),
+        }
     }
 
     fn allows_host(&self, uri: &Uri, host_header: Option<&HeaderValue>) -> bool {

@@ -29,13 +29,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
-pub(super) use self::arguments::arguments;
+pub(super) use self::arguments::{Argument, arguments};
 pub(super) use self::assets::{asset, favicon};
+pub(super) use self::front::Fronts;
+use self::head::Head;
+pub(super) use self::live::Watchers;
 pub(super) use self::live::live;
 pub(super) use self::trial::try_tool;
-pub use self::front::Fronts;
-use self::head::Head;
-pub use self::live::Watchers;
 use self::visitor::Visitor;
 use super::App;
 use super::active_request::ActiveRequest;

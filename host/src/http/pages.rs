@@ -70,9 +70,8 @@ fn describe(tool: &Tool, text: &mut String) {
     let Some(schema) = listed.get("inputSchema").and_then(serde_json::Value::as_object) else { return };
     for Argument { path, kind, is_required, description } in page::arguments(schema) {
         let is_required = if is_required { ", required" } else { "" };
-        let description = description.map(|description| {
-            format!(": {}", sanitize::cut(&sanitize::escape(&description), DESCRIPTION_BYTES))
-        });
+        let description = description
+            .map(|description| format!(": {}", sanitize::cut(&sanitize::escape(&description), DESCRIPTION_BYTES)));
         text.push_str(&format!("  - `{path}` ({kind}{is_required}){}\n", description.unwrap_or_default()));
     }
 }

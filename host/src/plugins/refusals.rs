@@ -108,7 +108,9 @@ mod tests {
         }
         let refusals = &lately.plugins["a"];
         assert_eq!(refusals.len(), OF_A_PLUGIN);
-        assert!(refusals.iter().all(|refusal| refusal.what.len() <= TEXT_BYTES + 8 && !refusal.what.contains('\u{202e}')));
+        assert!(
+            refusals.iter().all(|refusal| refusal.what.len() <= TEXT_BYTES + 8 && !refusal.what.contains('\u{202e}'))
+        );
         for number in 0..1000 {
             lately.note(&format!("p{number}"), "x", "y", None, SystemTime::UNIX_EPOCH);
         }

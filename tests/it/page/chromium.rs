@@ -45,8 +45,13 @@ fn of(tool: &str, action: &str, selector: &str) -> String {
 const RUN: &str = "form[aria-label] button.first";
 
 /// A login by the built-in page, on the way from the page at `/` and back.
-const LOG_IN: [&str; 5] =
-    ["click:a[href='/login?to=/']", "wait:/local/authorize", "type:input[name=name]=alice", "enter", "wait:Logged in as alice"];
+const LOG_IN: [&str; 5] = [
+    "click:a[href='/login?to=/']",
+    "wait:/local/authorize",
+    "type:input[name=name]=alice",
+    "enter",
+    "wait:Logged in as alice",
+];
 
 #[tokio::test]
 async fn a_tool_is_tried_with_progress_messages_and_a_question() {
@@ -232,7 +237,12 @@ async fn keys_are_enough() {
 async fn a_text_is_copied() {
     let server = Server::with(&[]).await;
     let copy = "click:pre.endpoint + button";
-    let actions = ["clipboard", copy, "wait:Copied", "value:navigator.clipboard.readText().then((text) => document.title = text) && 1"];
+    let actions = [
+        "clipboard",
+        copy,
+        "wait:Copied",
+        "value:navigator.clipboard.readText().then((text) => document.title = text) && 1",
+    ];
     browse(&base(&server), &[&actions[..], &["wait:/mcp", "page"]].concat()).await;
 }
 
@@ -268,8 +278,7 @@ async fn axe_finds_nothing_by_day_and_by_night_on_a_desk_and_on_a_phone() {
     site.put("broken.wasm", b"\0asm nonsense");
     let world = World::of(site).await;
     let (fields, hostile) = (open("shown_fields"), open("shown_hostile"));
-    let pictures =
-        ["stranger", "desk", "desk-dark", "phone", "phone-dark"].map(shot);
+    let pictures = ["stranger", "desk", "desk-dark", "phone", "phone-dark"].map(shot);
     let [stranger, desk, desk_dark, phone, phone_dark] = &pictures;
     let mut actions = vec!["size:1100x900", "axe", "fits", stranger.as_str()];
     actions.extend(LOG_IN);

@@ -45,7 +45,11 @@ async fn a_policy_names_a_nonce_that_no_other_answer_has() {
         assert!(page.text().contains(&format!("<script type=\"module\" nonce=\"{nonce}\"")), "{policy}");
         assert_eq!(page.text().matches("<script").count(), 1);
         assert!(policy.contains("require-trusted-types-for 'script'") && policy.contains("connect-src 'self'"));
-        assert!(!policy.contains("unsafe") && policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert!(
+            !policy.contains("unsafe")
+                && policy.contains("default-src 'none'")
+                && policy.contains("frame-ancestors 'none'")
+        );
         assert_eq!(page.header("x-frame-options"), "DENY");
         assert!(!seen.contains(&nonce.to_owned()));
         seen.push(nonce.to_owned());

@@ -54,10 +54,7 @@ mod tests {
     #[test]
     fn it_is_for_this_server_alone_and_for_no_script() {
         for (base_url, expected) in [
-            (
-                "https://mcp.example.com",
-                "__Host-tmcp_session=v; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax; Secure",
-            ),
+            ("https://mcp.example.com", "__Host-tmcp_session=v; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax; Secure"),
             ("http://localhost:8000", "tmcp_session_8000=v; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax"),
             ("http://127.0.0.1", "tmcp_session_80=v; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax"),
         ] {

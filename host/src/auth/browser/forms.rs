@@ -21,9 +21,9 @@ pub(super) async fn read(
 ) -> Result<Parameters, Box<Response>> {
     // Before anything is read of it.
     check_sender(server.base_url(), headers).map_err(|forged| Box::new(server.refuse_forged(headers, forged)))?;
-    let form = parameters::read_form(headers, body).await.map_err(|error| {
-        Box::new(server.page(headers, Failure::broken_own_form(error.status(), error.message())))
-    })?;
+    let form = parameters::read_form(headers, body)
+        .await
+        .map_err(|error| Box::new(server.page(headers, Failure::broken_own_form(error.status(), error.message()))))?;
     let token = form.one(FORM_TOKEN).ok().flatten();
     match browser.check_post(server.base_url(), headers, token) {
         Ok(()) => Ok(form),

@@ -52,12 +52,8 @@ impl Sessions {
         let now_s = now_s();
         let approved = self.people.all_scopes();
         let life_s = self.lives.session_max.map_or(LIFE, |max| max.min(LIFE)).as_secs();
-        let access = AccessRecord {
-            hash: cookie.hash(),
-            expires_s: now_s + life_s,
-            scopes: approved.clone(),
-            generation: 0,
-        };
+        let access =
+            AccessRecord { hash: cookie.hash(), expires_s: now_s + life_s, scopes: approved.clone(), generation: 0 };
         let record = Record {
             identity,
             provider: self.upstream.name().to_owned(),

@@ -24,7 +24,7 @@ const KEPT: usize = 6;
 
 /// The parts that were rendered last, each for its audience.
 #[derive(Default)]
-pub struct Fronts(Mutex<Vec<Rendering>>);
+pub(in crate::http) struct Fronts(Mutex<Vec<Rendering>>);
 
 /// A rendered part.
 #[derive(Clone)]
@@ -47,12 +47,7 @@ struct Rendering {
 #[derive(Clone, PartialEq, Eq)]
 enum Audience {
     Strangers,
-    Known {
-        is_anonymous: bool,
-        is_operator: bool,
-        held: Vec<String>,
-        possible: Option<BTreeSet<String>>,
-    },
+    Known { is_anonymous: bool, is_operator: bool, held: Vec<String>, possible: Option<BTreeSet<String>> },
 }
 
 impl Audience {
@@ -185,11 +180,7 @@ mod tests {
     }
 
     fn rendered(shows_tools: bool, can_try: bool) -> String {
-        let plugin = PluginView {
-            name: "plugin".to_owned(),
-            description: Some("<u>".to_owned()),
-            tools: vec![tool()],
-        };
+        let plugin = PluginView { name: "plugin".to_owned(), description: Some("<u>".to_owned()), tools: vec![tool()] };
         let page = FrontPage {
             endpoint: "http://localhost:8000/mcp".to_owned(),
             clients: connect::clients("http://localhost:8000/mcp", true),

@@ -38,7 +38,7 @@ const TOGETHER: Duration = Duration::from_millis(150);
 
 /// The open streams.
 #[derive(Default)]
-pub struct Watchers(Arc<Mutex<HashMap<[u8; 32], usize>>>);
+pub(in crate::http) struct Watchers(Arc<Mutex<HashMap<[u8; 32], usize>>>);
 
 /// One open stream, until it is dropped.
 struct Place {

@@ -7,7 +7,6 @@ use crate::sanitize;
 
 /// One file.
 pub(super) struct FileView {
-    pub(super) name: String,
     pub(super) file: String,
     pub(super) state: State,
     pub(super) problem: Option<String>,
@@ -63,14 +62,14 @@ fn file(plugin: &PluginStatus) -> FileView {
         digest: serving.digest.to_string(),
         since: httpdate::fmt_http_date(serving.since),
         granted: lines(&serving.granted),
-        needs: serving.needs.are_declared().then(|| {
-            serving.needs.iter().map(|need: &Need| sanitize::escape(&need.to_string())).collect()
-        }),
+        needs: serving
+            .needs
+            .are_declared()
+            .then(|| serving.needs.iter().map(|need: &Need| sanitize::escape(&need.to_string())).collect()),
         widened: serving.widened.as_deref().map(sanitize::escape),
         warnings: lines(&serving.warnings),
     });
     FileView {
-        name: plugin.name.clone(),
         file: sanitize::escape(&plugin.file),
         state,
         problem: plugin.problem.as_deref().map(sanitize::escape_lines),

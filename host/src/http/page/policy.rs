@@ -45,7 +45,8 @@ pub(super) fn answer(status: StatusCode, body: Body, nonce: &Nonce, base_url: &B
     headers.insert(VARY, HeaderValue::from_static("accept, cookie"));
     // The page has a form, and under the policy of other pages browsers would send `Origin: null` with it.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    for (name, value) in [("cross-origin-opener-policy", "same-origin"), ("cross-origin-resource-policy", "same-origin")]
+    for (name, value) in
+        [("cross-origin-opener-policy", "same-origin"), ("cross-origin-resource-policy", "same-origin")]
     {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }

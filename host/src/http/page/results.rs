@@ -192,7 +192,9 @@ mod tests {
 
     #[test]
     fn other_messages_stay_as_they_are() {
-        for message in ["{\"method\":\"notifications/progress\"}", "{\"error\":{}}", "[]", "{\"result\":{}}", "nonsense"] {
+        for message in
+            ["{\"method\":\"notifications/progress\"}", "{\"error\":{}}", "[]", "{\"result\":{}}", "nonsense"]
+        {
             assert!(shown(message.as_bytes()).is_none(), "{message}");
         }
     }

@@ -120,7 +120,10 @@ fn hint(listed: &Map<String, Value>, name: &str) -> Option<bool> {
 
 fn hints(listed: &Map<String, Value>) -> Vec<Hint> {
     let all = [
-        ("readOnlyHint", Hint { word: "reads only", meaning: "its author says that it changes nothing", class: "calm" }),
+        (
+            "readOnlyHint",
+            Hint { word: "reads only", meaning: "its author says that it changes nothing", class: "calm" },
+        ),
         (
             "destructiveHint",
             Hint { word: "may destroy", meaning: "its author says that it may delete or overwrite", class: "grave" },
@@ -135,7 +138,11 @@ fn hints(listed: &Map<String, Value>) -> Vec<Hint> {
         ),
         (
             "openWorldHint",
-            Hint { word: "reaches outside", meaning: "its author says that it deals with other systems", class: "plain" },
+            Hint {
+                word: "reaches outside",
+                meaning: "its author says that it deals with other systems",
+                class: "plain",
+            },
         ),
     ];
     all.into_iter().filter(|(name, _)| hint(listed, name) == Some(true)).map(|(_, hint)| hint).collect()
