@@ -179,7 +179,7 @@ async fn mcp(
     serve_mcp(&app, peer, &active, request).await
 }
 
-/// `/mcp`: a person's browser gets the landing page, every other request is one of the protocol.
+/// `/mcp`: a person's browser gets the page of strangers, every other request is one of the protocol.
 async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, request: Request<Body>) -> Response {
     if request.method() == Method::OPTIONS {
         // Not a browser's preflight, which CORS answers. No request of this kind ever needs a token.
