@@ -5,11 +5,13 @@
 //! comes in here alone, and only for a request that a page of this server has made ([`Visitor`]); `/mcp` takes no cookie.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use futures::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -26,6 +28,9 @@ const TOKEN: &str = "x-page-token";
 
 /// The version of the protocol that the page speaks, which is without sessions.
 const VERSION: HeaderValue = HeaderValue::from_static("2026-07-28");
+
+/// The interval at which the login behind a call under way is looked at: whoever is out is out within two seconds.
+const LOGIN_CHECK: Duration = Duration::from_millis(1500);
 
 /// The query: which tool, and if the person has confirmed the call of one that may destroy something.
 struct Wanted {
@@ -78,17 +83,33 @@ pub(in crate::http) async fn try_tool(
         return refuse(StatusCode::CONFLICT, "unconfirmed", message);
     }
     let (mut parts, body) = request.into_parts();
-    parts.headers = headers(&parts.headers, name);
+    let of_page = std::mem::take(&mut parts.headers);
+    parts.headers = headers(&of_page, name);
     // A task in the background keeps the request's head, and must not keep this in it.
     parts.extensions.remove::<Arc<ActiveRequest>>();
     match app.endpoint.serve(person.principal(), Request::from_parts(parts, body)).await {
-        Ok(response) => results::answer(response).await,
+        Ok(response) => end_with_login(&app, peer, of_page, results::answer(response).await),
         Err(ScopesNeeded(scopes)) => {
             let scopes: Vec<String> = scopes.into_iter().collect();
             let message = format!("this tool needs scopes that your login lacks: {}", scopes.join(" "));
             refuse(StatusCode::FORBIDDEN, "scopes", &message)
         }
     }
+}
+
+/// Ends a stream with the login that it was opened by, however that ends.
+fn end_with_login(app: &Arc<App>, peer: Peer, headers: HeaderMap, response: Response) -> Response {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    if !content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream")) || app.auth.server().is_none() {
+        return response;
+    }
+    let app = Arc::clone(app);
+    let ended = async move {
+        while Visitor::of(&app, &peer, &headers).await.person().is_some() {
+            tokio::time::sleep(LOGIN_CHECK).await;
+        }
+    };
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))))
 }
 
 /// The headers of a client's call: what the page sends beyond them, cookies above all, ends here.
