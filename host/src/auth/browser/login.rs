@@ -76,7 +76,7 @@ pub(crate) async fn start(
 /// The end of a login: the browser gets its session's cookie, or a page that says why not. Loads of the callback again
 /// get the same.
 pub(in crate::auth) async fn finish(
-    server: &Arc<AuthorizationServer>,
+    server: &AuthorizationServer,
     headers: &HeaderMap,
     login: &BrowserLogin,
     ending: Ending,
