@@ -42,7 +42,8 @@ const SHOWN = 20_000;
 /** A stranger's text as a block, in its own direction; the rest of a long one comes on demand. */
 export function textBlock(text, name = "pre") {
   const whole = readable(text);
-  const block = element(name, { dir: "auto" }, whole.slice(0, SHOWN));
+  // What may have to be scrolled can be reached by keys.
+  const block = element(name, { dir: "auto", tabIndex: name === "pre" ? 0 : undefined }, whole.slice(0, SHOWN));
   if (whole.length <= SHOWN) return block;
   const more = element("button", { type: "button", class: "small" }, `Show all ${whole.length.toLocaleString("en")} characters`);
   more.addEventListener("click", () => {
