@@ -7,10 +7,14 @@ use crate::clients::{self, Client};
 pub(super) struct ClientView {
     /// A name for the page's own elements.
     pub(super) id: String,
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// The place of the text.
-    pub(super) place: &'static str,
+    pub(super) place: String,
     pub(super) text: String,
+    /// The client's own command that does the same.
+    pub(super) command: Option<String>,
+    /// What else to know.
+    pub(super) notes: Vec<String>,
     /// A link that adds the server.
     pub(super) link: Option<String>,
 }
@@ -29,9 +33,11 @@ pub(super) fn clients(endpoint: &str, has_login: bool) -> Vec<ClientView> {
     ];
     let view = |(name, client): (&'static str, Client)| ClientView {
         id: name.to_lowercase().replace(' ', "-"),
-        name,
-        place: client.place(),
+        name: name.to_owned(),
+        place: client.place().to_owned(),
         text: client.snippet(endpoint, has_login),
+        command: None,
+        notes: Vec::new(),
         link: match client {
             Client::Cursor => Some(clients::cursor_link(endpoint)),
             Client::Vscode => Some(clients::vscode_link(endpoint)),
