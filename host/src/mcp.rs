@@ -43,5 +43,7 @@ pub use self::answer::error_response;
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
 pub use self::holdings::{Holdings, ListedTask};
+pub use self::headers::versions;
+pub use self::listing::listed_tool;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::request_state::fuzzing::request_state as request_state_fuzzing;

@@ -18,6 +18,7 @@ pub mod names;
 pub mod plugin;
 mod questions;
 mod rates;
+pub mod refusals;
 pub mod registry;
 pub mod rules;
 pub mod sandbox;
