@@ -1,5 +1,6 @@
 //! The commands, a module each, with their arguments and exit codes.
 
+mod approve;
 mod build;
 mod call;
 mod check;
@@ -66,6 +67,11 @@ enum Command {
     /// List the tools of the plugins directory
     #[command(after_help = "Example:\n  tinymcp list --json")]
     List(list::Arguments),
+    /// Show what plugins wait for approval and what is different in them, and approve it
+    #[command(
+        after_help = "Example:\n  tinymcp approve\n  tinymcp approve weather\n  tinymcp approve weather@sha256:…"
+    )]
+    Approve(approve::Arguments),
     /// Show and change what plugins have kept
     #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
     Kv(kv::Arguments),
@@ -135,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Grant(arguments) => grant::run(arguments),
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
+        Command::Approve(arguments) => approve::run(arguments),
         Command::Kv(arguments) => kv::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::config::names::Scope;
+use crate::person_label;
 use crate::secret::Secret;
 
 /// A person, by the identity provider that vouches for them and the name it gives them, and the client they use.
@@ -242,9 +243,9 @@ impl Principal {
         self.person
     }
 
-    /// Enough to tell people apart in a log, and no more.
+    /// Enough to tell people apart in this server's log, and no more: see [`person_label`].
     pub fn label(&self) -> String {
-        blake3::Hash::from_bytes(self.person).to_hex()[..8].to_owned()
+        person_label::label(&self.person)
     }
 
     /// One name for the person through this client, for everything that belongs to a session.

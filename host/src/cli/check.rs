@@ -2,6 +2,7 @@
 
 use super::{ConfigArguments, Failure, load, output};
 use crate::auth::upstream::configured_scopes;
+use crate::config::trust::Approve;
 use crate::config::{Config, Provider, Purpose};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
@@ -27,12 +28,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let warnings: Vec<String> =
         setup.warnings.iter().map(ToString::to_string).chain(of_plugins).chain(of_system).collect();
     warnings.iter().for_each(|warning| output::warning(warning));
-    // Of no count for `--strict`: there is no key yet that would mend it.
+    // Of no count for `--strict`: it may be meant, where nobody else can write into the directory.
     for (plugin, grants) in setup.grants.iter() {
         let entrusted = grants.entrusted();
-        if !entrusted.is_empty() {
+        let config = &setup.config;
+        let is_said = config.approve(plugin) != Approve::Off || config.plugin(plugin).trust.is_some();
+        if !entrusted.is_empty() && !is_said {
             output::warning(&format!(
-                "plugin `{plugin}`: whoever can replace its file inherits {}; nothing says which file may have that, so keep the plugins directory from everybody else",
+                "plugin `{plugin}`: whoever can replace its file inherits {}; nothing says which file may have that (`trust`, `approve`), so keep the plugins directory from everybody else",
                 entrusted.join("; ")
             ));
         }

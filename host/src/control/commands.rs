@@ -8,11 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::kv::{self, Kv};
+use crate::plugins::approval::request::Approvals;
 
 /// What commands work with.
 pub struct Parts {
     /// The state of plugins.
     pub kv: Kv,
+    /// What waits for approval.
+    pub approvals: Approvals,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
@@ -24,7 +27,8 @@ pub(super) struct Command {
 }
 
 /// Every command.
-pub(super) const COMMANDS: [Command; 2] = [Command { name: "hello", run: hello }, Command { name: "kv", run: kv }];
+pub(super) const COMMANDS: [Command; 3] =
+    [Command { name: "hello", run: hello }, Command { name: "kv", run: kv }, Command { name: "approve", run: approve }];
 
 /// Tells that a server is there, and which.
 fn hello(_: Arc<Parts>, _: Value) -> Answer {
@@ -37,6 +41,14 @@ fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request: kv::Request = parsed(arguments)?;
         let answer = parts.kv.ask(request).await;
+        serde_json::to_value(answer).map_err(|error| error.to_string())
+    })
+}
+
+/// Shows or approves what waits: an `ApprovalRequest`, answered by an `ApprovalAnswer`.
+fn approve(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let answer = parts.approvals.ask(parsed(arguments)?).await?;
         serde_json::to_value(answer).map_err(|error| error.to_string())
     })
 }

@@ -89,7 +89,7 @@ pub struct Person {
 impl Person {
     /// The name of the person in the log.
     pub fn label(&self) -> String {
-        blake3::Hash::from_bytes(self.id).to_hex()[..8].to_owned()
+        crate::person_label::label(&self.id)
     }
 }
 

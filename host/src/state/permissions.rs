@@ -35,7 +35,7 @@ pub(super) fn restrict(dir: &Path) {
             restrict_tree(&entry.path());
         }
     }
-    for ours in ["code", "kv", "store", "providers"] {
+    for ours in ["approved", "code", "kv", "store", "providers"] {
         restrict_tree(&dir.join(ours));
     }
 }
