@@ -4,11 +4,13 @@ mod approve;
 mod build;
 mod call;
 mod check;
+mod completions;
 mod connect;
 mod dev;
 mod doctor;
 mod egress;
 mod grant;
+mod help;
 mod inspect;
 mod kv;
 mod list;
@@ -33,7 +35,7 @@ use crate::plugins::services::Services;
 
 /// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
 #[derive(Parser)]
-#[command(name = "tinymcp", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "tinymcp", arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -84,6 +86,9 @@ enum Command {
     /// Print the JSON schema of tinymcp.toml, for editors
     #[command(after_help = "Example:\n  tinymcp schema > tinymcp.schema.json")]
     Schema,
+    /// Print a script by which a shell completes commands and options
+    #[command(after_help = "Example:\n  tinymcp completions bash > ~/.local/share/bash-completion/completions/tinymcp")]
+    Completions(completions::Arguments),
     /// Print the entry for a client's configuration
     #[command(after_help = "Example:\n  tinymcp connect claude-code")]
     Connect(connect::Arguments),
@@ -131,7 +136,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = crate::plugins::loading::compile::child::run_if_told() {
         return code;
     }
-    let cli = Cli::parse();
+    let cli: Cli = help::parse();
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
@@ -146,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),
+        Command::Completions(arguments) => completions::run::<Cli>(&arguments),
         Command::Connect(arguments) => connect::run(arguments),
     };
     match outcome {
