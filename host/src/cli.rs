@@ -1,14 +1,17 @@
 //! The commands, a module each, with their arguments and exit codes.
 
+mod approve;
 mod backup;
 mod build;
 mod call;
 mod check;
+mod completions;
 mod connect;
 mod dev;
 mod doctor;
 mod egress;
 mod grant;
+mod help;
 mod inspect;
 mod keys;
 mod kv;
@@ -38,7 +41,7 @@ use crate::plugins::services::Services;
 
 /// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
 #[derive(Parser)]
-#[command(name = "tinymcp", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "tinymcp", arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -72,6 +75,11 @@ enum Command {
     /// List the tools of the plugins directory
     #[command(after_help = "Example:\n  tinymcp list --json")]
     List(list::Arguments),
+    /// Show what plugins wait for approval and what is different in them, and approve it
+    #[command(
+        after_help = "Example:\n  tinymcp approve\n  tinymcp approve weather\n  tinymcp approve weather@sha256:…"
+    )]
+    Approve(approve::Arguments),
     /// Show and change what plugins have kept
     #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
     Kv(kv::Arguments),
@@ -101,6 +109,9 @@ enum Command {
     /// Print the JSON schema of tinymcp.toml, for editors
     #[command(after_help = "Example:\n  tinymcp schema > tinymcp.schema.json")]
     Schema,
+    /// Print a script by which a shell completes commands and options
+    #[command(after_help = "Example:\n  tinymcp completions bash > ~/.local/share/bash-completion/completions/tinymcp")]
+    Completions(completions::Arguments),
     /// Print the entry for a client's configuration
     #[command(after_help = "Example:\n  tinymcp connect claude-code")]
     Connect(connect::Arguments),
@@ -148,7 +159,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = crate::plugins::loading::compile::child::run_if_told() {
         return code;
     }
-    let cli = Cli::parse();
+    let cli: Cli = help::parse();
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
@@ -158,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Grant(arguments) => grant::run(arguments),
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
+        Command::Approve(arguments) => approve::run(arguments),
         Command::Kv(arguments) => kv::run(arguments),
         Command::Sessions(arguments) => sessions::run(arguments),
         Command::People(arguments) => people::run(arguments),
@@ -167,6 +179,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),
+        Command::Completions(arguments) => completions::run::<Cli>(&arguments),
         Command::Connect(arguments) => connect::run(arguments),
     };
     match outcome {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::names::Scope;
+use crate::person_label;
 use crate::secret::Secret;
 
 /// A person, by the identity provider that vouches for them and the name it gives them, and the client they use.
@@ -268,20 +269,15 @@ impl Principal {
         self.person
     }
 
-    /// Enough to tell people apart in a log, and no more.
+    /// Enough to tell people apart in this server's log, and no more: see [`person_label`].
     pub fn label(&self) -> String {
-        label_of(&self.person)
+        person_label::label(&self.person)
     }
 
     /// One name for the person through this client, for everything that belongs to a session.
     pub fn session(&self) -> [u8; 32] {
         self.session
     }
-}
-
-/// The name in the log of a person with this [`Principal::person`].
-pub fn label_of(person: &[u8; 32]) -> String {
-    blake3::Hash::from_bytes(*person).to_hex()[..8].to_owned()
 }
 
 /// True if every one of these scopes is among those that are held.

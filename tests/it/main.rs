@@ -6,6 +6,7 @@
     reason = "every function here is a part of a test, which may stop at the first surprise"
 )]
 
+mod approval;
 mod clients;
 mod commands;
 mod configuration;
@@ -22,6 +23,7 @@ mod reaching;
 mod reload;
 mod requests;
 mod rich;
+mod service;
 mod shutdown;
 mod snapshots;
 mod soak;
