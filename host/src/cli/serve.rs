@@ -222,7 +222,7 @@ impl Server {
 }
 
 /// Warns of tables for plugins that do not exist, now and at every change of the configuration; of each once.
-async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop: CancellationToken) {
+pub(super) async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop: CancellationToken) {
     let mut said = Vec::new();
     loop {
         let current = Arc::clone(&config.borrow_and_update());
@@ -236,7 +236,7 @@ async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop:
 }
 
 /// The same for tools of plugins that are served.
-async fn warn_of_unknown_tools(mut config: watch::Receiver<Arc<Config>>, plugins: Plugins, stop: CancellationToken) {
+pub(super) async fn warn_of_unknown_tools(mut config: watch::Receiver<Arc<Config>>, plugins: Plugins, stop: CancellationToken) {
     let mut catalog = plugins.changes();
     let mut said = Vec::new();
     if stop.run_until_cancelled(plugins.ready()).await.is_none() {
@@ -263,17 +263,17 @@ fn warn_of_new(said: &mut Vec<UnknownTable>, found: Vec<UnknownTable>) {
 }
 
 /// The signals that mean stop.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) -> &'static str {
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
