@@ -44,6 +44,6 @@ pub use self::call_result::result_json;
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
 pub use self::input::answer as client_answer;
-pub use self::stdio::Stdio;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::request_state::fuzzing::request_state as request_state_fuzzing;
+pub use self::stdio::Stdio;

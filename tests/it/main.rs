@@ -9,6 +9,7 @@
 mod clients;
 mod commands;
 mod configuration;
+mod connect;
 mod contained;
 mod crates;
 mod docs;
@@ -26,5 +27,6 @@ mod snapshots;
 mod soak;
 mod sources;
 mod state;
+mod stdio;
 mod typed;
 mod walls;

@@ -71,7 +71,9 @@ pub(super) async fn build_all(config: &Config, sources: &[Source], options: Buil
                 directory.join(host_wit::DEPS).display()
             ))),
             Ok(false) => {}
-            Err(error) => output::warning(&format!("{} cannot be written: {error}", directory.join(host_wit::DEPS).display())),
+            Err(error) => {
+                output::warning(&format!("{} cannot be written: {error}", directory.join(host_wit::DEPS).display()))
+            }
         }
         // Before the toolchain, and told after it: what it builds counts.
         let (wit, wit_error) = match Wit::read(&source.folder.directory) {

@@ -73,7 +73,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     output::note(&output::dim(&format!("for {}:", setup.place)));
     output::line(&snippet);
     let command = setup.command(&target).filter(|_| !setup.shows_command());
-    for line in command.map(|command| format!("or: {command}")).into_iter().chain(setup.notes(&target).map(str::to_owned)) {
+    for line in
+        command.map(|command| format!("or: {command}")).into_iter().chain(setup.notes(&target).map(str::to_owned))
+    {
         output::note(&output::dim(&line));
     }
     Ok(())
@@ -92,7 +94,8 @@ fn starting(invocation: &Invocation) -> Result<Way, Failure> {
             config.display()
         )));
     }
-    let program = std::env::current_exe().map_err(|error| Failure::failed(format!("no path of this program: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Failure::failed(format!("no path of this program: {error}")))?;
     let arguments = vec!["stdio".to_owned(), "--config".to_owned(), absolute(config)?];
     Ok(Way::Stdio { command: absolute(program)?, arguments })
 }
@@ -146,7 +149,9 @@ fn is_to_be_made(arguments: &Arguments, file: &TargetFile, change: &Change) -> R
         return Ok(true);
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Failure::start("nothing was written: there is no terminal to ask at; `--yes` writes without asking"));
+        return Err(Failure::start(
+            "nothing was written: there is no terminal to ask at; `--yes` writes without asking",
+        ));
     }
     if grant::is_wanted(&format!("Write this into {path}?"))? {
         return Ok(true);

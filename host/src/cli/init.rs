@@ -30,7 +30,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { directory, plugin, .. } = arguments;
-    let failed = |path: &Path, error: io::Error| Failure::failed(format!("`{}` cannot be written: {error}", path.display()));
+    let failed =
+        |path: &Path, error: io::Error| Failure::failed(format!("`{}` cannot be written: {error}", path.display()));
     let config = directory.join(FILES[0].0);
     if config.exists() {
         return Err(Failure::start(format!(
@@ -66,7 +67,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(tools) = tongue.tools(&Path::new("plugins").join(plugin)) {
         output::line(&format!("\nbefore the first build: `{enter}{tools}`"));
     }
-    output::line(&format!("\n`{enter}tinymcp dev` builds it, serves it on this machine, and says how to connect a client"));
+    output::line(&format!(
+        "\n`{enter}tinymcp dev` builds it, serves it on this machine, and says how to connect a client"
+    ));
     Ok(())
 }
 
@@ -74,6 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn tongue_at_hand() -> Tongue {
     let environment = Environment::read(Path::new(""));
     let path = environment.of_process("PATH").unwrap_or_default();
-    let is_here = |tongue: &Tongue| std::env::split_paths(path).any(|directory| directory.join(tongue.program()).is_file());
+    let is_here =
+        |tongue: &Tongue| std::env::split_paths(path).any(|directory| directory.join(tongue.program()).is_file());
     [Tongue::Rust, Tongue::Python, Tongue::Javascript].into_iter().find(is_here).unwrap_or(Tongue::Rust)
 }

@@ -108,9 +108,8 @@ fn require_name(name: &str, tongue: Tongue) -> Result<(), NewError> {
 }
 
 fn is_name(name: &str) -> bool {
-    let is_word = |word: &str| {
-        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     name.starts_with(|first: char| first.is_ascii_lowercase()) && name.split('-').all(is_word) && name.len() <= 40
 }
 

@@ -236,7 +236,11 @@ pub(super) async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Conf
 }
 
 /// The same for tools of plugins that are served.
-pub(super) async fn warn_of_unknown_tools(mut config: watch::Receiver<Arc<Config>>, plugins: Plugins, stop: CancellationToken) {
+pub(super) async fn warn_of_unknown_tools(
+    mut config: watch::Receiver<Arc<Config>>,
+    plugins: Plugins,
+    stop: CancellationToken,
+) {
     let mut catalog = plugins.changes();
     let mut said = Vec::new();
     if stop.run_until_cancelled(plugins.ready()).await.is_none() {

@@ -83,7 +83,12 @@ mod tests {
     use super::*;
     use crate::clients::Client;
 
-    fn places(client: Client, scope: Scope, system: System, variables: &[(&str, &'static str)]) -> Result<Vec<String>, String> {
+    fn places(
+        client: Client,
+        scope: Scope,
+        system: System,
+        variables: &[(&str, &'static str)],
+    ) -> Result<Vec<String>, String> {
         let file = client.setup().file.as_ref().unwrap();
         let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let places = file.places(scope, system, variable)?;
@@ -92,7 +97,8 @@ mod tests {
 
     #[test]
     fn files_are_found_on_every_system() {
-        let home = [("HOME", "/home/ada"), ("USERPROFILE", "C:/Users/ada"), ("APPDATA", "C:/Users/ada/AppData/Roaming")];
+        let home =
+            [("HOME", "/home/ada"), ("USERPROFILE", "C:/Users/ada"), ("APPDATA", "C:/Users/ada/AppData/Roaming")];
         for (client, system, expected) in [
             (Client::Cursor, System::Linux, "/home/ada/.cursor/mcp.json"),
             (Client::Cursor, System::Windows, "C:/Users/ada/.cursor/mcp.json"),
@@ -110,7 +116,8 @@ mod tests {
 
     #[test]
     fn variables_move_them() {
-        let moved = [("HOME", "/home/ada/"), ("XDG_CONFIG_HOME", "/cfg"), ("CODEX_HOME", "/codex"), ("COPILOT_HOME", "")];
+        let moved =
+            [("HOME", "/home/ada/"), ("XDG_CONFIG_HOME", "/cfg"), ("CODEX_HOME", "/codex"), ("COPILOT_HOME", "")];
         let user = |client| places(client, Scope::User, System::Linux, &moved).unwrap();
         assert_eq!(user(Client::Goose), ["/cfg/goose/config.yaml"]);
         assert_eq!(user(Client::Codex), ["/codex/config.toml"]);

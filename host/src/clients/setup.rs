@@ -255,7 +255,11 @@ fn command_line(command: &str, target: &Target, json: impl Fn() -> Option<String
 
 fn quoted(word: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:@%+=,".contains(char);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -279,7 +283,9 @@ mod tests {
         for client in Client::value_variants() {
             let setup = client.setup();
             let snippet = setup.snippet(&http(), true).unwrap();
-            assert!(snippet.contains("https://mcp.example.com/mcp") && !snippet.contains('{') | snippet.contains("{\n"));
+            assert!(
+                snippet.contains("https://mcp.example.com/mcp") && !snippet.contains('{') | snippet.contains("{\n")
+            );
             let rest = setup.snippet(&stdio(), true).unwrap_or_default() + &setup.command(&stdio()).unwrap_or_default();
             for mark in ["{url}", "{command}", "{args}", "{name}", "{json}"] {
                 assert!(!snippet.contains(mark) && !rest.contains(mark), "{client:?}: {snippet}\n{rest}");

@@ -23,8 +23,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use rmcp::RoleServer;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, GetExtensions, RequestId, ServerJsonRpcMessage,
-    ServerResult,
+    ClientJsonRpcMessage, ClientNotification, GetExtensions, RequestId, ServerJsonRpcMessage, ServerResult,
 };
 use rmcp::service::serve_directly_with_ct;
 use rmcp::transport::Transport;
@@ -117,14 +116,8 @@ impl Stdio {
         let telling = tokio::spawn(ended.clone().run_until_cancelled_owned(telling));
 
         let most = endpoint.max_message_bytes();
-        let reception = Reception {
-            endpoint,
-            principal,
-            inbox,
-            outbox,
-            waiting: InFlight::default(),
-            tasks: TaskTracker::new(),
-        };
+        let reception =
+            Reception { endpoint, principal, inbox, outbox, waiting: InFlight::default(), tasks: TaskTracker::new() };
         ended.run_until_cancelled(reception.read(Lines::new(input, most))).await;
         tracing::info!("the client sends no more");
         let Reception { inbox, outbox, tasks, .. } = reception;

@@ -27,7 +27,8 @@ impl Answers {
     /// The questions without one.
     pub(super) fn to(&self, request: &Request) -> Result<Vec<(String, Answer)>, Failure> {
         let keys = request.questions.iter().map(|(key, _)| key);
-        let lacking: Vec<String> = keys.clone().filter(|key| !self.0.contains_key(*key)).map(|key| format!("`{key}`")).collect();
+        let lacking: Vec<String> =
+            keys.clone().filter(|key| !self.0.contains_key(*key)).map(|key| format!("`{key}`")).collect();
         if !lacking.is_empty() {
             let asked = lacking.join(", ");
             return Err(Failure::failed(format!(
@@ -45,7 +46,8 @@ impl Answers {
 }
 
 fn answer(given: &Value) -> Option<Answer> {
-    let is_whole = |object: &Map<String, Value>| ["action", "roots", "model"].iter().any(|key| object.contains_key(*key));
+    let is_whole =
+        |object: &Map<String, Value>| ["action", "roots", "model"].iter().any(|key| object.contains_key(*key));
     match given {
         Value::String(action) => mcp::client_answer(&json!({ "action": action })),
         Value::Object(object) if is_whole(object) => mcp::client_answer(given),

@@ -34,7 +34,10 @@ pub(super) fn arguments(words: &[String], schema: &Map<String, Value>) -> Result
                         "unexpected argument `{word}`: write `name=value` for each, one JSON object in quotes, or `@file.json`"
                     ))
                 })?;
-                if arguments.insert(name.to_owned(), typed(value, schema.get("properties").and_then(|it| it.get(name)))).is_some() {
+                if arguments
+                    .insert(name.to_owned(), typed(value, schema.get("properties").and_then(|it| it.get(name))))
+                    .is_some()
+                {
                     return Err(Failure::start(format!("`{name}` is given twice")));
                 }
             }

@@ -34,7 +34,8 @@ pub(super) struct Change {
 
 impl TargetFile {
     pub(super) fn read(path: PathBuf, format: Format) -> Result<Self, Failure> {
-        let text = text_of(&path).map_err(|error| Failure::failed(format!("{} cannot be read: {error}", path.display())))?;
+        let text =
+            text_of(&path).map_err(|error| Failure::failed(format!("{} cannot be read: {error}", path.display())))?;
         Ok(Self { path, format, text })
     }
 
@@ -79,7 +80,8 @@ impl TargetFile {
 
     /// Writes a change, with the file as it was beside it.
     pub(super) fn write(&self, change: &Change) -> Result<(), Failure> {
-        let failed = |what: &Path, error: io::Error| Failure::failed(format!("{} not written: {error}", what.display()));
+        let failed =
+            |what: &Path, error: io::Error| Failure::failed(format!("{} not written: {error}", what.display()));
         // Somebody may have written it while a person read the difference; most clients write theirs.
         if text_of(&self.path).map_err(|error| failed(&self.path, error))? != self.text {
             return Err(Failure::failed(format!("{} has changed meanwhile: try again", self.path.display())));
@@ -144,7 +146,8 @@ impl Change {
     /// Prints the lines that differ, with some around them.
     pub(super) fn show(&self) {
         let (before, after): (Vec<&str>, Vec<&str>) = (self.before.lines().collect(), self.after.lines().collect());
-        let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(one, other)| one == other).count();
+        let same =
+            |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(one, other)| one == other).count();
         let start = same(&mut before.iter().zip(&after));
         let rest = before.len().min(after.len()) - start;
         let end = same(&mut before.iter().rev().zip(after.iter().rev())).min(rest);

@@ -75,7 +75,8 @@ impl Starter {
 const LAST_DEPENDENCY: &str = "wit-bindgen = \"0.61\"\n";
 
 /// The lines of that template which lead cargo-component to the WIT of the host.
-const HOST_WIT: &str = "\n[package.metadata.component.target.dependencies]\n\"tinymcp:plugin\" = { path = \"wit/deps/tinymcp-plugin\" }\n";
+const HOST_WIT: &str =
+    "\n[package.metadata.component.target.dependencies]\n\"tinymcp:plugin\" = { path = \"wit/deps/tinymcp-plugin\" }\n";
 
 macro_rules! template {
     ($file:literal) => {

@@ -56,7 +56,12 @@ impl Own {
 }
 
 impl Kept {
-    pub(super) fn new(server: &Path, state: StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Arc<dyn Backend> {
+    pub(super) fn new(
+        server: &Path,
+        state: StateDir,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Arc<dyn Backend> {
         Arc::new(Shared(Arc::new(Self {
             server: server.to_owned(),
             state,

@@ -41,7 +41,8 @@ pub(super) fn put(text: &str, at: At<'_>, entry: &Map<String, Value>, stale: &[S
     };
     for table in at.tables {
         let there = object.get(table).and_then(|member| member.value());
-        let is_open = there.as_ref().is_none_or(|value| value.as_object().is_some() || value.as_null_keyword().is_some());
+        let is_open =
+            there.as_ref().is_none_or(|value| value.as_object().is_some() || value.as_null_keyword().is_some());
         if !is_open {
             return Err(EditError::NoTable(table.clone()));
         }

@@ -36,7 +36,12 @@ fn round(format: Format, at: &[&str], text: &str, expected: &str) {
 #[test]
 fn json_keeps_comments_order_and_indentation() {
     let at = ["mcpServers"];
-    round(Format::Json, &at, "", "{\n  \"mcpServers\": {\n    \"tinymcp\": {\n      \"url\": \"https://mcp.example.com/mcp\"\n    }\n  }\n}\n");
+    round(
+        Format::Json,
+        &at,
+        "",
+        "{\n  \"mcpServers\": {\n    \"tinymcp\": {\n      \"url\": \"https://mcp.example.com/mcp\"\n    }\n  }\n}\n",
+    );
     round(
         Format::Json,
         &at,
@@ -57,10 +62,16 @@ fn members_of_an_older_entry_stay_unless_they_contradict() {
     assert!(new.contains("// mine"), "{new}");
     let old = "[mcp_servers.tinymcp]\ncommand = \"npx\"\nargs = [\"a\"]\nenabled = false # for now\nurl = \"http://old\" # there\n";
     let new = put_url(Format::Toml, &["mcp_servers"], old).unwrap();
-    assert_eq!(new, "[mcp_servers.tinymcp]\nenabled = false # for now\nurl = \"https://mcp.example.com/mcp\" # there\n");
+    assert_eq!(
+        new,
+        "[mcp_servers.tinymcp]\nenabled = false # for now\nurl = \"https://mcp.example.com/mcp\" # there\n"
+    );
     let old = "extensions:\n  tinymcp:\n    command: npx\n    args:\n    - a\n    timeout: 10 # s\n    url: http://old\n  b: {}\n";
     let new = put_url(Format::Yaml, &["extensions"], old).unwrap();
-    assert_eq!(new, "extensions:\n  tinymcp:\n    timeout: 10 # s\n    url: \"https://mcp.example.com/mcp\"\n  b: {}\n");
+    assert_eq!(
+        new,
+        "extensions:\n  tinymcp:\n    timeout: 10 # s\n    url: \"https://mcp.example.com/mcp\"\n  b: {}\n"
+    );
 }
 
 #[test]
@@ -83,7 +94,12 @@ fn yaml_keeps_comments_order_and_other_keys() {
     let at = ["extensions"];
     let entry = "  tinymcp:\n    url: \"https://mcp.example.com/mcp\"\n";
     round(Format::Yaml, &at, "", &format!("extensions:\n{entry}"));
-    round(Format::Yaml, &at, "GOOSE_MODEL: x # this\nother: [1]\n", &format!("GOOSE_MODEL: x # this\nother: [1]\nextensions:\n{entry}"));
+    round(
+        Format::Yaml,
+        &at,
+        "GOOSE_MODEL: x # this\nother: [1]\n",
+        &format!("GOOSE_MODEL: x # this\nother: [1]\nextensions:\n{entry}"),
+    );
     round(Format::Yaml, &at, "extensions: {} # none\nother: 1\n", &format!("extensions: # none\n{entry}other: 1\n"));
     round(
         Format::Yaml,
@@ -92,7 +108,11 @@ fn yaml_keeps_comments_order_and_other_keys() {
         "# top\nextensions:\n  developer: # built in\n    enabled: true\n    args:\n    - a\n  tinymcp:\n    url: \"https://mcp.example.com/mcp\"\n  # last\n\nother: |\n  # text\n  extensions: no\n",
     );
     let indented = "extensions:\n    b:\n        enabled: true\n";
-    assert!(put_url(Format::Yaml, &at, indented).unwrap().ends_with("\n    tinymcp:\n        url: \"https://mcp.example.com/mcp\"\n"));
+    assert!(
+        put_url(Format::Yaml, &at, indented)
+            .unwrap()
+            .ends_with("\n    tinymcp:\n        url: \"https://mcp.example.com/mcp\"\n")
+    );
 }
 
 #[test]

@@ -45,9 +45,9 @@ pub(super) fn put(text: &str, at: At<'_>, entry: &Map<String, Value>, stale: &[S
         is_inline |= item.is_inline_table();
         table = item.as_table_like_mut().ok_or_else(|| EditError::NoTable(name.clone()))?;
     }
-    let own = table.entry(at.name).or_insert_with(|| {
-        if is_inline { Item::Value(InlineTable::new().into()) } else { Item::Table(Table::new()) }
-    });
+    let own = table
+        .entry(at.name)
+        .or_insert_with(|| if is_inline { Item::Value(InlineTable::new().into()) } else { Item::Table(Table::new()) });
     let own = own.as_table_like_mut().ok_or_else(|| EditError::NoTable(at.name.to_owned()))?;
     stale.iter().for_each(|key| drop(own.remove(key)));
     for (key, value) in entry {
@@ -80,7 +80,9 @@ pub(super) fn take(text: &str, at: At<'_>) -> Result<String, EditError> {
         let mut kept: Vec<&str> = lines[..own.0].to_vec();
         let rest = &lines[own.1..];
         // One empty line between what is above and below is enough.
-        if rest.first().is_none_or(|line| line.trim().is_empty()) && kept.last().is_some_and(|line| line.trim().is_empty()) {
+        if rest.first().is_none_or(|line| line.trim().is_empty())
+            && kept.last().is_some_and(|line| line.trim().is_empty())
+        {
             kept.pop();
         }
         kept.extend(rest);
@@ -99,7 +101,8 @@ pub(super) fn take(text: &str, at: At<'_>) -> Result<String, EditError> {
 /// The lines of the entry's own tables, one after the other: from the first header to the last value.
 fn own_lines(lines: &[&str], at: At<'_>) -> Option<(usize, usize)> {
     let path: Vec<&str> = at.tables.iter().map(String::as_str).chain([at.name]).collect();
-    let is_own = |line: &&str| header(line).is_some_and(|keys| keys.len() >= path.len() && keys[..path.len()] == path[..]);
+    let is_own =
+        |line: &&str| header(line).is_some_and(|keys| keys.len() >= path.len() && keys[..path.len()] == path[..]);
     let start = lines.iter().position(is_own)?;
     let next = lines[start..].iter().position(|line| line.starts_with('[') && !is_own(line));
     let mut end = next.map_or(lines.len(), |next| start + next);

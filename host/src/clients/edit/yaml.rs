@@ -144,10 +144,12 @@ fn indent_of(line: &str) -> usize {
 
 /// The value of a key among these lines, which all keys of its map are indented like.
 fn find(lines: &[String], among: std::ops::Range<usize>, indent: usize, name: &str) -> Option<Block> {
-    let is_head = |line: &str| indent_of(line) == indent && is_content(line) && name_of(&line[indent..]).as_deref() == Some(name);
+    let is_head =
+        |line: &str| indent_of(line) == indent && is_content(line) && name_of(&line[indent..]).as_deref() == Some(name);
     let head = among.clone().find(|number| is_head(&lines[*number]))?;
     // A list may stand as far to the left as its key.
-    let is_within = |line: &str| indent_of(line) > indent || (indent_of(line) == indent && line[indent..].starts_with("- "));
+    let is_within =
+        |line: &str| indent_of(line) > indent || (indent_of(line) == indent && line[indent..].starts_with("- "));
     let mut end = head + 1;
     for number in head + 1..among.end {
         if is_content(&lines[number]) {
