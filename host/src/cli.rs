@@ -12,6 +12,7 @@ mod doctor;
 mod egress;
 mod grant;
 mod help;
+mod init;
 mod inspect;
 mod keys;
 mod kv;
@@ -29,6 +30,7 @@ mod plugin_loader;
 mod reload;
 mod serve;
 mod sessions;
+mod stdio;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -52,14 +54,20 @@ enum Command {
     /// Run the server
     #[command(after_help = "Example:\n  tinymcp serve --config /etc/tinymcp/tinymcp.toml --listen 127.0.0.1:9000")]
     Serve(serve::Arguments),
+    /// Serve one client of this machine over standard input and output, without any login
+    #[command(after_help = "Example:\n  tinymcp stdio --config /etc/tinymcp/tinymcp.toml")]
+    Stdio(stdio::Arguments),
     /// Build all plugins, serve them on this machine, and rebuild what changes
     #[command(after_help = "Example:\n  tinymcp dev")]
     Dev(dev::Arguments),
     /// Build plugins from their sources, in Rust, Python or JavaScript
     #[command(after_help = "Example:\n  tinymcp build hello add")]
     Build(build::Arguments),
-    /// Create a new plugin crate
-    #[command(after_help = "Example:\n  tinymcp new weather")]
+    /// Make a directory with a configuration and a first plugin
+    #[command(after_help = "Example:\n  tinymcp init my-tools")]
+    Init(init::Arguments),
+    /// Create a new plugin, in Rust, Python or JavaScript
+    #[command(after_help = "Example:\n  tinymcp new weather --lang python --template http")]
     New(new::Arguments),
     /// Show the tools and imports of a component, and warnings for its author
     #[command(after_help = "Example:\n  tinymcp inspect plugins/hello.wasm")]
@@ -69,7 +77,7 @@ enum Command {
     Grant(grant::Arguments),
     /// Call one tool here, as the server would
     #[command(
-        after_help = "Example:\n  tinymcp call add '{\"a\": 2, \"b\": 3}'\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'"
+        after_help = "Example:\n  tinymcp call add a=2 b=3\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'\n  tinymcp call reserve @reserve.json --answers answers.json"
     )]
     Call(call::Arguments),
     /// List the tools of the plugins directory
@@ -112,8 +120,8 @@ enum Command {
     /// Print a script by which a shell completes commands and options
     #[command(after_help = "Example:\n  tinymcp completions bash > ~/.local/share/bash-completion/completions/tinymcp")]
     Completions(completions::Arguments),
-    /// Print the entry for a client's configuration
-    #[command(after_help = "Example:\n  tinymcp connect claude-code")]
+    /// Print the entry for a client's configuration, or write it there
+    #[command(after_help = "Example:\n  tinymcp connect claude-code\n  tinymcp connect cursor --write")]
     Connect(connect::Arguments),
 }
 
@@ -162,8 +170,10 @@ pub fn main() -> ExitCode {
     let cli: Cli = help::parse();
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Stdio(arguments) => stdio::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Build(arguments) => build::run(arguments),
+        Command::Init(arguments) => init::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Grant(arguments) => grant::run(arguments),

@@ -164,7 +164,20 @@ impl Principal {
         }
     }
 
-    /// True for the caller of a server without logins.
+    /// The user of this machine who has started the process, and who may whatever it may: nobody logs in.
+    pub fn local() -> Self {
+        let (person, session) = keys("stdio", "local", "");
+        Self {
+            issuer: "stdio".to_owned(),
+            subject: "local".to_owned(),
+            provider: "stdio".to_owned(),
+            person,
+            session,
+            ..Self::anonymous()
+        }
+    }
+
+    /// True where nobody logs in.
     pub fn is_anonymous(&self) -> bool {
         self.client.is_none()
     }
@@ -322,6 +335,7 @@ mod tests {
         assert_eq!(one.person(), other.person());
         assert_ne!(one.session(), other.session());
         assert_ne!(one.person(), principal("bob", "a", &[], &[]).person());
+        assert_ne!(Principal::local().person(), Principal::anonymous().person());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(super) mod artifact;
 mod error;
 pub(super) mod folder;
+pub(super) mod host_wit;
 mod incremental;
 mod language;
 pub(super) mod options;
@@ -96,6 +97,17 @@ pub(super) async fn build_all(config: &Config, sources: &[Source], options: Buil
     let mut outcomes = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         let progress = format!("({}/{})", index + 1, sources.len());
+        let directory = &source.folder.directory;
+        match host_wit::supply(directory) {
+            Ok(true) => output::note(&output::dim(&format!(
+                "{} has the WIT of this host from now on, which its world names",
+                directory.join(host_wit::DEPS).display()
+            ))),
+            Ok(false) => {}
+            Err(error) => {
+                output::warning(&format!("{} cannot be written: {error}", directory.join(host_wit::DEPS).display()))
+            }
+        }
         // Before the toolchain, and told after it: what it builds counts.
         let (wit, wit_error) = match Wit::read(&source.folder.directory) {
             Ok(wit) => (wit, None),

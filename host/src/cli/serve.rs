@@ -282,7 +282,7 @@ fn status(catalog: &Catalog) -> String {
 }
 
 /// Warns of tables for plugins that do not exist, now and at every change of the configuration; of each once.
-async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop: CancellationToken) {
+pub(super) async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop: CancellationToken) {
     let mut said = Vec::new();
     loop {
         let current = Arc::clone(&config.borrow_and_update());
@@ -296,7 +296,11 @@ async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop:
 }
 
 /// The same for tools of plugins that are served.
-async fn warn_of_unknown_tools(mut config: watch::Receiver<Arc<Config>>, plugins: Plugins, stop: CancellationToken) {
+pub(super) async fn warn_of_unknown_tools(
+    mut config: watch::Receiver<Arc<Config>>,
+    plugins: Plugins,
+    stop: CancellationToken,
+) {
     let mut catalog = plugins.changes();
     let mut said = Vec::new();
     if stop.run_until_cancelled(plugins.ready()).await.is_none() {
@@ -323,7 +327,7 @@ fn warn_of_new(said: &mut Vec<UnknownTable>, found: Vec<UnknownTable>) {
 }
 
 /// The signals that mean stop, and the one that means to look at everything anew.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -333,7 +337,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -344,7 +348,7 @@ impl Signals {
     }
 
     /// The next signal that means stop.
-    async fn next(&mut self) -> &'static str {
+    pub(super) async fn next(&mut self) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
