@@ -44,10 +44,10 @@ pub use self::answer::error_response;
 pub use self::call_result::result_json;
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
-pub use self::holdings::{Holdings, ListedTask};
 pub use self::headers::versions;
-pub use self::listing::listed_tool;
+pub use self::holdings::{Holdings, ListedTask};
 pub use self::input::answer as client_answer;
+pub use self::listing::listed_tool;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::request_state::fuzzing::request_state as request_state_fuzzing;
 pub use self::stdio::Stdio;

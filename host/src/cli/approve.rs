@@ -138,8 +138,7 @@ impl Asker {
         let asks = |approve: Approve| approve != Approve::Off;
         let by_plugin = config.plugin.values().any(|plugin| plugin.approve.is_some_and(asks));
         let asks_for_approvals = asks(config.plugins.approve) || by_plugin;
-        let directory = &config.state.dir;
-        let way = match Client::find(directory).await {
+        let way = match Client::find(&config.state).await {
             Ok(client) => Way::Server(client),
             Err(ClientError::NoServer) => Way::Directory(Box::new(Self::directory(loader)?)),
             Err(error) => return Err(Failure::failed(error)),

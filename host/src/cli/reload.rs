@@ -14,8 +14,8 @@ use crate::config::{Config, Environment, Invocation, Provider, Setup, ValueFiles
 use crate::grants::PluginGrants;
 use crate::operator;
 use crate::state::{Secrets, StateDir};
-use crate::switches::Switches;
 use crate::supervisor::Supervisor;
+use crate::switches::Switches;
 
 /// The interval between looks at the files, a call of `stat` for each. Editors, `ConfigMap` mounts and network file
 /// systems replace files in so many ways that polling is simpler than events, and this is soon enough for a person.

@@ -16,7 +16,6 @@ use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
 use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
 use crate::auth::desk::Desk;
-use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
 use crate::control;
 use crate::descriptors::{self, FEWEST};
@@ -34,8 +33,8 @@ use crate::plugins::rules::Rules;
 use crate::plugins::services::Services;
 use crate::reopen::Reopen;
 use crate::state::StateDir;
-use crate::switches::Switches;
 use crate::supervisor::Supervisor;
+use crate::switches::Switches;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -331,7 +330,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    reopen: Reopen,
+    pub(super) reopen: Reopen,
     /// It was started in a terminal: the end of that is the end of the server.
     has_terminal: bool,
 }

@@ -25,6 +25,8 @@ use crate::plugins::rules::Rules;
 use crate::plugins::services::Services;
 use crate::principal::Principal;
 use crate::state::{Secrets, StateDir};
+use crate::supervisor::Supervisor;
+use crate::switches::Switches;
 use crate::{config::Config, descriptors};
 
 #[derive(clap::Args)]
@@ -57,16 +59,19 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let config = Arc::new(config);
     let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
     let grants_sender = watch::Sender::new(Arc::new(grants));
-    let rules = Rules::of(&config_sender, &grants_sender);
+    let switches = Switches::open(&state).map_err(Failure::at_start)?;
+    let rules = Rules::of(&config_sender, &grants_sender).with(&switches);
     tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
     let way_out = way_out::start(&config, &egress, &config.server.listen.addresses());
-    let kept = Kept::new(&config.state.dir, state.clone(), &tasks, closed.clone());
+    let kept = Kept::new(&config.state, state.clone(), &tasks, closed.clone());
     let kv = Kv::elsewhere(kept);
     let services = Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv) };
     let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
     tasks.spawn(warn_of_unknown_tools(config_receiver, plugins.clone(), draining.clone()));
-    let published = reload::Published { config: config_sender, grants: grants_sender };
-    tasks.spawn(reload::watch(invocation, value_files, published, None, log, draining.clone()));
+    let keys = reload::Keys { state: state.clone(), switches };
+    let published = reload::Published { config: config_sender, grants: grants_sender, keys };
+    let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: Supervisor::default() };
+    tasks.spawn(reload::watch(invocation, value_files, published, None, log, asked, draining.clone()));
     // Nobody logs in, so that no rules of people change.
     let (_no_rules, no_rules) = watch::channel(());
     let endpoint = Endpoint::start(Parameters {

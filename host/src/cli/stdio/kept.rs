@@ -4,7 +4,6 @@
 //! While a server runs, it is asked. Without one, the file is opened for a request and closed a moment after the last one:
 //! one process has it at a time, and the next one waits for that.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::State;
 use crate::control::client::Client;
 use crate::kv::{Answer, Backend, Kv, KvError, OpenError, Request};
 use crate::state::StateDir;
@@ -28,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The state, wherever it is at the moment.
 pub(super) struct Kept {
-    /// The state directory of the server that may be running.
-    server: PathBuf,
+    /// `[state]` of the server that may be running.
+    server: State,
     /// The one with the file.
     state: StateDir,
     own: Mutex<Option<Arc<Own>>>,
@@ -57,13 +57,13 @@ impl Own {
 
 impl Kept {
     pub(super) fn new(
-        server: &Path,
+        server: &State,
         state: StateDir,
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Arc<dyn Backend> {
         Arc::new(Shared(Arc::new(Self {
-            server: server.to_owned(),
+            server: server.clone(),
             state,
             own: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
