@@ -136,7 +136,7 @@ fn the_unit_is_valid_and_exposes_little() {
 }
 
 #[test]
-fn the_unit_allows_every_system_call_that_the_server_makes() {
+fn the_unit_leaves_what_compiling_needs() {
     let scratch = tempfile::tempdir().unwrap();
     let unit = fs::read_to_string(unit(scratch.path())).unwrap();
     // It sets limits on what compiles, and lowers its priority.
