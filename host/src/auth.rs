@@ -1,14 +1,17 @@
 //! Authentication: the authorization server of our clients, and the bearer tokens that it gives out.
 //!
 //! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`],
-//! [`callback`], [`token`], [`revoke`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
+//! [`callback`], [`token`], [`revoke`], [`backchannel`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
 //! under way is a [`transaction`]; afterwards it is one of the [`sessions`], in [`tokens`] and a row of the store.
+//! People log in on this server's own pages too: [`browser`].
 //! [`upstream`] is the identity provider, and the only module that talks to it. [`people`] has the rules for persons
 //! and scopes.
 //!
 //! Nothing here knows of plugins: a request leaves this module with a [`Principal`].
 
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
+pub(crate) mod browser;
 pub(crate) mod callback;
 mod client_auth;
 pub mod clients;
@@ -44,6 +47,7 @@ use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
+pub(crate) use self::browser::Browser;
 pub use self::server::{AuthorizationServer, ServerParts};
 use self::sessions::bearer::BearerError;
 pub use self::tokens::LastToken;
@@ -165,6 +169,19 @@ impl Auth {
                 let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
                 server.sessions.authenticate(token, last, from).await.map_err(refused)
             }
+        }
+    }
+
+    /// Finds the browser that sent a request to one of this server's own pages, and the person at it; none if nobody has
+    /// logged in there, or if that login has ended.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the request must not be served.
+    pub(crate) async fn browser(&self, peer: &Peer, headers: &HeaderMap) -> Result<Option<Browser>, Refusal> {
+        self.admit(peer, headers)?;
+        match self {
+            Self::None(anonymous) => Ok(Some(Browser::of_anybody(Arc::clone(anonymous)))),
+            Self::Login(server) => server.browser(headers).await.map_err(|_| Refusal::Unavailable),
         }
     }
 

@@ -9,7 +9,7 @@
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch.
-//! - `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
+//! - `trust`: the files that may go live. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
@@ -39,6 +39,7 @@ mod settings;
 mod table;
 pub mod template;
 mod text;
+pub mod trust;
 pub mod units;
 
 use std::collections::BTreeMap;

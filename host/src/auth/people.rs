@@ -20,7 +20,7 @@ const EVERY_SCOPE: &str = "*";
 /// identity of people concerns the provider.
 const INERT_SCOPES: [&str; 4] = ["offline_access", "openid", "profile", "email"];
 
-/// The rules of `[auth]`: `allow`, `deny`, `groups`, `scopes` and `denied_clients`, as they are at any moment.
+/// The rules of `[auth]`: `allow`, `deny`, `operators`, `groups`, `scopes` and `denied_clients`, as they are at any moment.
 #[derive(Clone)]
 pub(super) struct People {
     /// Scopes of plugins come and go while the server runs, and so do the rules.
@@ -36,6 +36,7 @@ pub(super) struct People {
 struct Rules {
     allow: Vec<Who>,
     deny: Vec<Who>,
+    operators: Vec<Who>,
     groups: BTreeMap<GroupName, Vec<Who>>,
     scopes: BTreeMap<Scope, Vec<Who>>,
     denied_clients: Vec<String>,
@@ -55,6 +56,7 @@ impl Rules {
         Self {
             allow: auth.allow.clone(),
             deny: auth.deny.clone(),
+            operators: auth.operators.clone(),
             groups: auth.groups.clone(),
             scopes: auth.scopes.clone(),
             denied_clients: auth.denied_clients.clone(),
@@ -144,6 +146,14 @@ impl People {
         self.is_local
             || ((rules.allow.is_empty() || rules.means(&rules.allow, identity))
                 && !rules.may_mean(&rules.deny, identity))
+    }
+
+    /// True for somebody who runs this server: an operator by name, who may also log in. Only people have an identity
+    /// here, so that no machine and nobody without a login is one. The built-in login checks no names, and its people are
+    /// operators by the names that they give.
+    pub(super) fn is_operator(&self, identity: &Identity) -> bool {
+        let rules = self.rules();
+        rules.means(&rules.operators, identity) && self.admits(identity)
     }
 
     /// How often all sessions were ended so far: see [`SwitchedOff::all_ended`].

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use super::browser::cookie::BrowserCookie;
 use super::clients::document::Documents;
 use super::clients::redirect::{self, RedirectKind};
 use super::clients::{Clients, DeclaredClient};
@@ -89,6 +90,7 @@ pub struct AuthorizationServer {
     /// The places of logins that are being finished: they go on without their browsers.
     pub(super) finishing: Arc<Semaphore>,
     pub(super) cookies: Cookies,
+    pub(super) browser_cookie: BrowserCookie,
     pub(super) limits: Limits,
     pub(super) in_flight: TaskTracker,
 }
@@ -106,6 +108,7 @@ impl AuthorizationServer {
             session_max: auth.session_max.map(|max| max.duration()),
             grace: auth.refresh_grace.duration(),
             refused: Duration::from_secs(24 * 3600).saturating_mul(days(auth.refresh_refused_days)),
+            recheck: auth.recheck.map(|recheck| recheck.duration()),
         };
         let vault = Vault::of(state, TOKENS);
         let sessions =
@@ -122,6 +125,7 @@ impl AuthorizationServer {
         let base_url = current.server.base_url.clone();
         Self {
             cookies: Cookies { is_https: base_url.is_https() },
+            browser_cookie: BrowserCookie::of(&base_url),
             base_url,
             clients,
             sessions,

@@ -8,11 +8,14 @@
 //! process they reach; the loser reads the row again and finds the result.
 
 pub(super) mod bearer;
+pub(super) mod browser;
 mod cache;
 mod concurrency;
 pub(super) mod listed;
 mod login_token;
+pub(super) mod own;
 mod presence;
+mod recheck;
 mod record;
 mod refresh;
 mod refused;
@@ -30,7 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use self::cache::SessionCache;
 pub(super) use self::concurrency::StartTime;
-use self::concurrency::{AnswerCache, PendingRenewals};
+use self::concurrency::{AnswerCache, PendingRenewals, Silences};
 use self::presence::Presences;
 pub(super) use self::record::Answer;
 use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
@@ -76,6 +79,8 @@ pub(super) struct Lives {
     pub(super) grace: Duration,
     /// The time for which the provider may refuse to renew one session before it ends.
     pub(super) refused: Duration,
+    /// The time after which the provider is asked again about a person whose session is in use.
+    pub(super) recheck: Option<Duration>,
 }
 
 /// A login that has succeeded.
@@ -118,8 +123,11 @@ pub(super) struct Sessions {
     cache: SessionCache,
     presences: Presences,
     turns: Turns<Family>,
+    /// The turns of people who look at their own sessions.
+    listing: Turns<[u8; 32]>,
     answered: AnswerCache,
     unsaved: PendingRenewals,
+    silences: Silences,
     in_flight: TaskTracker,
     /// Ended logins that are given back to the provider at a time: many may end at once.
     giving_back: Arc<Semaphore>,
@@ -136,7 +144,7 @@ impl Sessions {
         lives: Lives,
         in_flight: TaskTracker,
     ) -> Arc<Self> {
-        let (cache, presences, turns, answered, unsaved) = Default::default();
+        let (cache, presences, turns, listing, answered, unsaved, silences) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
             let giving_back = Arc::new(Semaphore::new(GIVING_BACK_MAX));
@@ -149,8 +157,10 @@ impl Sessions {
                 cache,
                 presences,
                 turns,
+                listing,
                 answered,
                 unsaved,
+                silences,
                 in_flight,
                 giving_back,
                 own,
@@ -192,6 +202,7 @@ impl Sessions {
             refused_since_s: None,
             all_ended: self.people.all_ended(),
             used: None,
+            browser: None,
         };
         let expires = clock::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: family.row(), value: encode(&record), expires };
@@ -396,6 +407,11 @@ impl Sessions {
         self.cache.end(key, self.presences.find(&key).map(|presence| presence.family));
         self.presences.end(&key);
         if let Some(record) = record {
+            if record.browser.is_some() {
+                // Whoever closes a page goes on with every client: only what costs them nothing else is given back.
+                self.upstream.discard(record.upstream);
+                return Ok(());
+            }
             let (upstream, turns) = (Arc::clone(&self.upstream), Arc::clone(&self.giving_back));
             self.in_flight.spawn(async move {
                 let _turn = turns.acquire().await;

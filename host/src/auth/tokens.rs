@@ -28,6 +28,8 @@ pub(super) enum TokenKind {
     Refresh,
     /// An authorization code.
     Code,
+    /// The cookie of a browser's session on this server's own pages.
+    Browser,
 }
 
 impl TokenKind {
@@ -36,6 +38,7 @@ impl TokenKind {
             Self::Access => "tmcp_at_",
             Self::Refresh => "tmcp_rt_",
             Self::Code => "tmcp_ac_",
+            Self::Browser => "tmcp_bs_",
         }
     }
 }
@@ -152,14 +155,13 @@ mod tests {
     fn a_token_opens_as_what_it_is_and_nothing_else() {
         let vault = Vault::for_tests(1);
         let family = Family::new();
-        for kind in [TokenKind::Access, TokenKind::Refresh, TokenKind::Code] {
+        const KINDS: [TokenKind; 4] = [TokenKind::Access, TokenKind::Refresh, TokenKind::Code, TokenKind::Browser];
+        for kind in KINDS {
             let token = Token::new(&vault, kind, family);
             let opened = Token::open(&vault, kind, token.text()).unwrap();
             assert_eq!((opened.family, opened.hash()), (family, token.hash()));
             assert!(Token::open(&Vault::for_tests(2), kind, token.text()).is_none());
-            for other in
-                [TokenKind::Access, TokenKind::Refresh, TokenKind::Code].into_iter().filter(|other| *other != kind)
-            {
+            for other in KINDS.into_iter().filter(|other| *other != kind) {
                 assert!(Token::open(&vault, other, token.text()).is_none());
                 let renamed = token.text().replacen(kind.prefix(), other.prefix(), 1);
                 assert!(Token::open(&vault, other, &renamed).is_none());

@@ -98,7 +98,7 @@ impl Operator {
                 _ => return Err("the state of plugins gave another answer".to_owned()),
             }
         }
-        let label = crate::principal::label_of(&person.key());
+        let label = crate::person_label::label(&person.key());
         tracing::warn!(person = label, sessions, entries, tasks, "a person was deleted by whoever runs this server");
         Ok(Answer::Forgotten { sessions, entries, tasks: tasks as u64 })
     }

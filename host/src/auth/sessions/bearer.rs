@@ -9,7 +9,7 @@ use super::presence::Presence;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
-use crate::auth::tokens::{Family, LastToken, Token, TokenKind};
+use crate::auth::tokens::{Family, LastToken, Token, TokenHash, TokenKind};
 use crate::clock::now_s;
 use crate::principal::{LoginFacts, LoginToken, Principal, Standing};
 use crate::store::{Committed, StoreError};
@@ -38,6 +38,30 @@ impl Sessions {
         from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, BearerError> {
         let (family, hash) = last.open(&self.vault, raw_token).ok_or(BearerError::Foreign)?;
+        self.holder(family, hash, from).await.map(|(_, principal)| principal)
+    }
+
+    /// Finds a session and its principal by a token that this server made, and asks the provider about the person if that
+    /// is due.
+    pub(super) async fn holder(
+        self: &Arc<Self>,
+        family: Family,
+        hash: TokenHash,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
+        let holder = self.known_holder(family, hash, from).await?;
+        match holder.0.facts.recheck_at_s {
+            Some(due_s) if due_s <= now_s() => self.rechecked_holder(family, hash, holder).await,
+            _ => Ok(holder),
+        }
+    }
+
+    pub(super) async fn known_holder(
+        self: &Arc<Self>,
+        family: Family,
+        hash: TokenHash,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
         let cached = self.cache.get(&family).map(|live| self.by_rules_of_now(family, live));
         if let Some(live) = &cached
             && let Some(grant) = live.grant(&hash)
@@ -78,10 +102,10 @@ impl Sessions {
     fn use_grant(
         self: &Arc<Self>,
         family: Family,
-        live: &LiveSession,
+        live: &Arc<LiveSession>,
         grant: &Grant,
         from: impl Fn() -> Option<IpAddr>,
-    ) -> Result<Arc<Principal>, BearerError> {
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
         let Some(principal) = &grant.principal else { return Err(BearerError::TurnedAway) };
         let now_s = now_s();
         if grant.access.expires_s <= now_s {
@@ -96,7 +120,7 @@ impl Sessions {
             let (sessions, generation) = (Arc::clone(self), grant.access.generation);
             self.in_flight.spawn(async move { sessions.note_first_use(family, generation).await });
         }
-        Ok(Arc::clone(principal))
+        Ok((Arc::clone(live), Arc::clone(principal)))
     }
 
     /// Writes down that a token of the latest rotation has arrived, which begins the end of the grace.
@@ -146,6 +170,9 @@ impl Sessions {
             identity: Arc::new(record.identity.clone()),
             provider: record.provider.clone(),
             client_id: record.client_id.clone(),
+            created_s: record.created_s,
+            browser_used_s: record.browser.as_ref().map(|browser| browser.used_s),
+            recheck_at_s: self.recheck_at_s(&record.upstream),
             all_ended: record.all_ended,
         };
         let presence = self.presences.of(family);

@@ -50,6 +50,12 @@ pub(super) struct Facts {
     pub(super) identity: Arc<Identity>,
     pub(super) provider: String,
     pub(super) client_id: String,
+    /// The time of the login.
+    pub(super) created_s: u64,
+    /// The last use of a browser's session, as far as it was noted; none of every other client.
+    pub(super) browser_used_s: Option<u64>,
+    /// The time, in seconds since 1970, from which on the provider is asked again (`auth.recheck`); none, if never.
+    pub(super) recheck_at_s: Option<u64>,
     /// See `Record::all_ended`.
     pub(super) all_ended: u64,
 }

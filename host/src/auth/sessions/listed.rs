@@ -67,10 +67,11 @@ pub(in crate::auth) async fn page(store: &Store, after: Option<Key>, all_ended: 
 
 /// True for the rest of a code that nobody can redeem any more.
 fn is_spent(record: &Record) -> bool {
-    record.refresh.is_none() && (record.code.used_ms.is_some() || record.code.expires_s <= crate::clock::now_s())
+    let has_tokens = record.refresh.is_some() || record.browser.is_some();
+    !has_tokens && (record.code.used_ms.is_some() || record.code.expires_s <= crate::clock::now_s())
 }
 
-fn read(row: &Row) -> Result<Record, StoreError> {
+pub(super) fn read(row: &Row) -> Result<Record, StoreError> {
     serde_json::from_slice(&row.value)
         .map_err(|_| StoreError::Damaged("a session's row is not what this version writes".to_owned()))
 }
@@ -89,10 +90,11 @@ fn listed(key: Key, row: &Row, record: Record) -> ListedSession {
         client: None,
         scopes: record.approved.into_iter().collect(),
         since_s: record.created_s,
-        used_s: record.used.map(|used| used.at_s),
+        // A browser's is noted now and then, with an address or without.
+        used_s: record.used.map(|used| used.at_s).max(record.browser.as_ref().map(|browser| browser.used_s)),
         from: record.used.map(|used| used.from),
         expires_s: expires.as_secs(),
-        is_pending: record.refresh.is_none(),
+        is_pending: record.refresh.is_none() && record.browser.is_none(),
     }
 }
 

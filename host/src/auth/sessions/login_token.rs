@@ -147,7 +147,8 @@ mod tests {
             let state = StateDir::open(dir.path(), &Secrets::default()).unwrap();
             let store = Store::open(&state, &TaskTracker::new(), CancellationToken::new()).unwrap();
             let hour = Duration::from_secs(3600);
-            let lives = Lives { access: hour, refresh: hour, session_max: None, grace: hour, refused: hour };
+            let lives =
+                Lives { access: hour, refresh: hour, session_max: None, grace: hour, refused: hour, recheck: None };
             let (people, in_flight) = (People::fixed(config, false), TaskTracker::new());
             let sessions =
                 Sessions::new(store, Vault::for_tests(1), people, Arc::new(upstream), lives, in_flight.clone());
@@ -166,6 +167,7 @@ mod tests {
                 membership: Membership::Whole,
                 further_emails: Vec::new(),
                 scopes: Vec::new(),
+                sid: None,
             };
             let upstream = UpstreamTokens {
                 access_token: "of-the-provider".to_owned(),

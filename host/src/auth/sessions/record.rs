@@ -46,12 +46,22 @@ pub(super) struct Record {
     /// ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refused_since_s: Option<u64>,
+    /// Of a browser on this server's own pages; none of every other client. Its cookie is the one access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) browser: Option<BrowserRecord>,
     /// How often all sessions had been ended when this one began (`SwitchedOff::all_ended`).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) all_ended: u64,
     /// The last use that was known when the row was written. No row is written for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) used: Option<Use>,
+}
+
+/// The part of a session that only a browser on this server's own pages has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct BrowserRecord {
+    /// The last time that a page was asked for, some minutes behind.
+    pub(super) used_s: u64,
 }
 
 /// A use of a session: of one of its tokens.

@@ -55,6 +55,33 @@ pub(in crate::auth) struct ValidatedRequest {
     pub(in crate::auth) scopes: BTreeSet<String>,
 }
 
+/// The purpose of a login. In the store, a client's request is as it was before there were others.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(in crate::auth) enum Purpose {
+    /// Tokens for a client, whose request a person has approved.
+    Client(ValidatedRequest),
+    /// A session of the browser on this server's own pages.
+    Browser(BrowserLogin),
+}
+
+/// A login on this server's own pages.
+#[derive(Clone, Serialize, Deserialize)]
+pub(in crate::auth) struct BrowserLogin {
+    /// The path of the page that comes after it, one of this server's own.
+    pub(in crate::auth) to: String,
+}
+
+impl Purpose {
+    /// Whoever the login is for, in a log.
+    pub(in crate::auth) fn client_name(&self) -> &str {
+        match self {
+            Self::Client(request) => &request.client_name,
+            Self::Browser(_) => "the browser",
+        }
+    }
+}
+
 /// A request that waits for a person's decision.
 #[derive(Serialize, Deserialize)]
 pub(in crate::auth) struct Form {
