@@ -129,7 +129,7 @@ enum Command {
 #[derive(Args, Clone)]
 struct ConfigArguments {
     /// The configuration file [default: tinymcp.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
