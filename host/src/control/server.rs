@@ -18,7 +18,10 @@ use super::place::Place;
 use super::waiting::{Waiting, WaitingPlace};
 use crate::config;
 use crate::file_lock::{self, Taken};
+use crate::log_limiter::LogLimiter;
 use crate::state::StateDir;
+
+static STRANGERS: LogLimiter = LogLimiter::new("connections of other users to the control socket");
 
 /// Requests that are worked on at a time; further ones wait.
 const REQUESTS: usize = 16;
@@ -99,7 +102,7 @@ async fn accept(listener: &UnixListener, parts: &Arc<Parts>, connections: &TaskT
                     }
                 });
             }
-            Ok(_) => tracing::warn!("a connection of another user to the control socket was refused"),
+            Ok(_) => STRANGERS.log(|| tracing::warn!("a connection of another user to the control socket was refused")),
             Err(error) => {
                 tracing::warn!(%error, "no connection to the control socket taken");
                 tokio::time::sleep(PAUSE).await;
