@@ -196,20 +196,21 @@ impl Clients {
         is_its_own && self.accept(uri).is_ok()
     }
 
-    /// The name of a client by whoever vouches for it, and its place in words that it cannot choose; without asking
-    /// anybody. Nothing for one that is not known any more.
-    pub(super) fn called(&self, id: &str) -> (Option<String>, Option<String>) {
+    /// The name of a client by whoever vouches for it, and its place in words that it cannot choose: the host of its
+    /// document, or else the place to which a person was sent back. Nobody is asked for it.
+    pub(super) fn called(&self, id: &str, redirect_uri: Option<&str>) -> (Option<String>, Option<String>) {
+        let place = redirect_uri.map(pages::place_of);
         if let Some(declared) = self.declared.get(id) {
             let name = declared.name.clone().unwrap_or_else(|| id.to_owned());
-            return (Some(name), Some("entered by whoever runs this server".to_owned()));
+            return (Some(name), place);
         }
         if let Some(registration) = Registration::open(&self.vault, id) {
-            return (registration.name, registration.redirect_uris.first().map(|uri| pages::place_of(uri)));
+            return (registration.name, place);
         }
         if Documents::is_document_url(id) {
             return (self.documents.known_name(id), Some(pages::host_of(id)));
         }
-        (None, None)
+        (None, place)
     }
 
     /// The name of a client, as far as its id or the configuration has it: nothing is fetched for it.

@@ -34,6 +34,10 @@ pub struct ListedSession {
     pub client_id: String,
     /// The client's name, by its own account.
     pub client: Option<String>,
+    /// The URI to which its tokens' code was sent, which says where the client is; none of a browser on this server's own
+    /// pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_uri: Option<String>,
     /// The scopes that the person approved.
     pub scopes: Vec<String>,
     /// The time of the login, in seconds since 1970.
@@ -88,6 +92,7 @@ fn listed(key: Key, row: &Row, record: Record) -> ListedSession {
         provider: record.provider,
         client_id: record.client_id,
         client: None,
+        redirect_uri: Some(record.code.redirect_uri).filter(|uri| !uri.is_empty()),
         scopes: record.approved.into_iter().collect(),
         since_s: record.created_s,
         // A browser's is noted now and then, with an address or without.
