@@ -226,8 +226,9 @@ async fn keys_are_enough() {
         "enter",
         "wait:all is gone",
         "reach:input[name=client]",
-        "key:ArrowRight",
         "wait:Add to Cursor",
+        "key:ArrowRight",
+        "wait:claude mcp add",
     ];
     let done = browse(&base(&server), &actions).await;
     assert_eq!(done[2]["detail"], "Skip to the tools");
