@@ -1,5 +1,6 @@
 //! The commands, a module each, with their arguments and exit codes.
 
+mod audit;
 mod build;
 mod call;
 mod check;
@@ -14,6 +15,7 @@ mod list;
 mod logging;
 mod login;
 mod new;
+mod observing;
 mod offers;
 mod output;
 mod passing;
@@ -69,6 +71,9 @@ enum Command {
     /// Show and change what plugins have kept
     #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
     Kv(kv::Arguments),
+    /// Find lines of the audit by person, tool and time
+    #[command(after_help = "Example:\n  tinymcp audit --person alice@example.com --since 1h")]
+    Audit(audit::Arguments),
     /// Check the configuration, and print the effective values
     #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
     Check(check::Arguments),
@@ -136,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Kv(arguments) => kv::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),

@@ -14,6 +14,7 @@
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //!   [`kv`]: the state of plugins.
 //! - [`control`]: what the operator asks of a running server, through a socket. [`file_lock`]: one process at a time.
+//! - [`audit`]: a line for each event. [`metrics`]: numbers. [`traces`]: spans. [`telemetry`]: what shows and sends these.
 //! - [`clients`]: snippets for Cursor, Claude Code and others. [`diagnosis`]: findings of `tinymcp doctor`.
 //! - [`html`]: pages. [`peer`]: the other end of a connection. [`overload`]: the refusal of a body without room for it.
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
@@ -30,6 +31,7 @@
 pub mod address;
 mod algorithms;
 mod atomic_file;
+pub mod audit;
 pub mod auth;
 pub mod budget;
 pub mod cli;
@@ -55,6 +57,7 @@ pub mod kv;
 mod log_limiter;
 mod loopback;
 pub mod mcp;
+pub mod metrics;
 mod overload;
 pub mod peer;
 pub mod plugins;
@@ -66,4 +69,6 @@ pub mod secret;
 pub mod state;
 pub mod store;
 mod sync;
+pub mod telemetry;
+pub mod traces;
 pub mod vault;

@@ -37,6 +37,7 @@ mod round_trips;
 mod session;
 mod subscriptions;
 mod tasks;
+mod timed;
 
 pub use self::answer::error_response;
 pub use self::content::{DONE, EMPTY};

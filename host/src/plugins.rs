@@ -15,6 +15,8 @@ pub mod error;
 pub mod imports;
 pub mod loading;
 pub mod names;
+mod notes;
+pub mod observers;
 pub mod plugin;
 mod questions;
 mod rates;
@@ -23,6 +25,7 @@ pub mod rules;
 pub mod sandbox;
 pub mod served;
 pub mod services;
+mod shown;
 pub mod types;
 pub mod updates;
 pub mod wit;
@@ -41,6 +44,7 @@ use self::catalog::{Catalog, Prompt, Tool};
 use self::conversation::Conversation;
 use self::error::CallError;
 use self::loading::cache::Cache;
+use self::observers::Observers;
 use self::registry::Registry;
 use self::registry::ledger::Ledger;
 pub use self::registry::watch::cure as watch_cure;
@@ -167,6 +171,11 @@ impl Plugins {
             ready: channel::channel(true).1,
             scanned_by: None,
         })
+    }
+
+    /// Those who are told of calls.
+    pub fn observers(&self) -> &Observers {
+        &self.runtime.services.observers
     }
 
     /// All tools now.

@@ -28,6 +28,8 @@ pub struct Principal {
     pub provider: String,
     /// The client's id; none where nobody logs in.
     pub client: Option<String>,
+    /// The client's name by its own account, as it was at the login.
+    pub client_name: Option<String>,
     scopes: Scopes,
     person: [u8; 32],
     session: [u8; 32],
@@ -114,6 +116,8 @@ pub struct LoginFacts {
     pub provider: String,
     /// The client's id.
     pub client: String,
+    /// The client's name by its own account, as it was at the login.
+    pub client_name: Option<String>,
     /// The scopes that the token holds.
     pub granted: BTreeSet<String>,
     /// The scopes that a token of this person could hold.
@@ -150,6 +154,7 @@ impl Principal {
             name: None,
             provider: "none".to_owned(),
             client: None,
+            client_name: None,
             scopes: Scopes::All,
             person,
             session,
@@ -172,6 +177,7 @@ impl Principal {
             name: known.name,
             provider: known.provider,
             client: Some(known.client),
+            client_name: known.client_name,
             scopes: Scopes::Of { granted: known.granted, possible: known.possible },
             person,
             session,
@@ -283,6 +289,7 @@ mod tests {
             name: None,
             provider: "acme".to_owned(),
             client: client.to_owned(),
+            client_name: None,
             granted: set(granted),
             possible: set(possible),
             standing: Standing::default(),

@@ -124,6 +124,12 @@ impl Vault {
         *blake3::keyed_hash(&self.current.deriving, message).as_bytes()
     }
 
+    /// The same by every key of the ring, the current one first.
+    pub fn derive_by_all(&self, message: &[u8]) -> impl Iterator<Item = [u8; 32]> {
+        let keys = std::iter::once(&*self.current).chain(self.previous.iter());
+        keys.map(move |keys| *blake3::keyed_hash(&keys.deriving, message).as_bytes())
+    }
+
     fn keys_with(&self, id: [u8; KEY_ID_BYTES]) -> impl Iterator<Item = &Keys> {
         std::iter::once(&*self.current).chain(self.previous.iter()).filter(move |keys| keys.id == id)
     }

@@ -12,6 +12,7 @@ mod cache;
 mod concurrency;
 mod login_token;
 mod record;
+mod recorded;
 mod refresh;
 mod refused;
 mod turns;
@@ -35,6 +36,8 @@ use super::errors::OAuthError;
 use super::people::People;
 use super::tokens::{Family, Token, TokenHash, TokenKind};
 use super::upstream::Upstream;
+use crate::audit::Audit;
+use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
@@ -76,6 +79,7 @@ pub(super) struct NewSession {
     pub(super) identity: Identity,
     pub(super) upstream: UpstreamTokens,
     pub(super) client_id: String,
+    pub(super) client_name: Option<String>,
     pub(super) approved: BTreeSet<String>,
     pub(super) redirect_uri: String,
     pub(super) challenge: String,
@@ -113,6 +117,7 @@ pub(super) struct Sessions {
     answered: AnswerCache,
     unsaved: PendingRenewals,
     in_flight: TaskTracker,
+    audit: Audit,
     /// Itself, for the principals in its cache.
     own: Weak<Self>,
 }
@@ -130,11 +135,12 @@ impl Sessions {
         upstream: Arc<Upstream>,
         lives: Lives,
         in_flight: TaskTracker,
+        audit: Audit,
     ) -> Arc<Self> {
         let (cache, turns, answered, unsaved) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
-            Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight, own }
+            Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight, audit, own }
         })
     }
 
@@ -156,6 +162,7 @@ impl Sessions {
             identity: login.identity,
             provider: self.upstream.name().to_owned(),
             client_id: login.client_id,
+            client_name: login.client_name,
             approved: login.approved,
             created_s: now_s,
             changes: 0,
@@ -225,6 +232,7 @@ impl Sessions {
                 // One that was spent with a wrong verifier has no session that could end.
                 if has_verifier && record.refresh.is_some() && redemption.began.is_long_after(used_ms) {
                     tracing::warn!(session = ?code.family, "an authorization code was used twice; its session ends");
+                    self.tell(TokenChange::Ended, &record, Some("code_used_twice"));
                     self.end(&code.family, Some(record)).await?;
                 }
                 return Err(BAD_CODE);
@@ -248,6 +256,7 @@ impl Sessions {
             if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
                 self.remember(code.family, &record);
                 self.answered.note(code.hash(), answer.clone());
+                self.tell(TokenChange::Issued, &record, None);
                 return Ok(answer);
             }
         }
@@ -261,6 +270,7 @@ impl Sessions {
             let Some((_, record)) = self.load(&token.family).await? else { return Ok(()) };
             if record.client_id == client_id {
                 tracing::info!(session = ?token.family, "revoked by its client; the session ends");
+                self.tell(TokenChange::Ended, &record, Some("revoked"));
                 self.end(&token.family, Some(record)).await?;
             }
             return Ok(());
@@ -276,6 +286,7 @@ impl Sessions {
             let expires = row.expires;
             if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
                 self.remember(token.family, &record);
+                self.tell(TokenChange::Revoked, &record, None);
                 return Ok(());
             }
         }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
+use super::observing::LastRead;
 use crate::config::{Config, Environment, Invocation, Provider, Setup, ValueFiles};
 use crate::grants::PluginGrants;
 
@@ -24,13 +25,21 @@ pub(super) struct Published {
     pub(super) grants: watch::Sender<Arc<PluginGrants>>,
 }
 
+/// What a new configuration is compared with.
+pub(super) struct Watched {
+    /// The provider of the start.
+    pub(super) provider: Option<Provider>,
+    /// All values that were last read.
+    pub(super) last_read: LastRead,
+}
+
 /// Watches the configuration file, `.env` and the files that `NAME_FILE` variables name until `stop`, and publishes every
 /// new configuration without problems. One with problems is logged, and the old one stays in force.
 pub(super) async fn watch(
     invocation: Invocation,
     mut value_files: ValueFiles,
     published: Published,
-    provider: Option<Provider>,
+    mut watched: Watched,
     log: LogLevel,
     stop: CancellationToken,
 ) {
@@ -45,6 +54,7 @@ pub(super) async fn watch(
         let before = std::mem::replace(&mut seen, now);
         if let Some(problem) = obstacle(&files, &before, &seen) {
             tracing::error!("configuration not reloaded: {problem}");
+            watched.last_read.refused();
             continue;
         }
         let loading = load(invocation.clone(), value_files.clone());
@@ -59,8 +69,9 @@ pub(super) async fn watch(
             tracing::warn!("{line}");
         }
         match loaded {
-            Ok(setup) => apply(setup, &published, provider.as_ref(), &log),
+            Ok(setup) => apply(setup, &published, &mut watched, &log),
             Err(problems) => {
+                watched.last_read.refused();
                 for problem in problems.lines() {
                     tracing::error!("configuration not reloaded: {problem}");
                 }
@@ -108,20 +119,23 @@ struct Loading {
     files: ValueFiles,
 }
 
-fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: &LogLevel) {
+fn apply(setup: Setup, published: &Published, watched: &mut Watched, log: &LogLevel) {
     let old = Arc::clone(&published.config.borrow());
     // Keys that need a restart keep their values, so that the next change is compared with the effective ones.
     let (new, waiting) = old.reloaded(setup.config);
+    let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();
     if !waiting.is_empty() {
-        let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();
         tracing::warn!("changed keys that need a restart: {}", keys.join(", "));
     }
     // Also where its variables have changed, and no key.
-    if setup.provider.as_ref() != provider && waiting.is_empty() {
+    if setup.provider != watched.provider && waiting.is_empty() {
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
     let is_granted_alike = **published.grants.borrow() == setup.grants;
     if new == *old && is_granted_alike {
+        if !keys.is_empty() {
+            watched.last_read.applied(setup.effective, &keys);
+        }
         return;
     }
     for warning in &setup.warnings {
@@ -132,6 +146,7 @@ fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: 
         published.grants.send_replace(Arc::new(setup.grants));
     }
     published.config.send_replace(Arc::new(new));
+    watched.last_read.applied(setup.effective, &keys);
     tracing::info!("configuration reloaded");
 }
 

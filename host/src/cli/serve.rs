@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
+use super::observing::{LastRead, Observing};
 use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::control;
@@ -69,6 +70,7 @@ pub(super) struct Server {
     draining: CancellationToken,
     closed: CancellationToken,
     signals: Signals,
+    observing: Observing,
 }
 
 impl Server {
@@ -78,12 +80,13 @@ impl Server {
             provider,
             client_secrets,
             egress,
+            telemetry_headers,
             grants,
             places,
             secrets,
             value_files,
             warnings,
-            effective: _,
+            effective,
         } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
@@ -104,6 +107,8 @@ impl Server {
             config.server.base_url = config.server.base_url.with_bound_port(bound.port());
         }
 
+        let mut observing = Observing::start(&config, &egress, &telemetry_headers, &state).await?;
+        let last_read = LastRead::new(&observing.observers, effective);
         let (tasks, in_flight) = (TaskTracker::new(), TaskTracker::new());
         let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
@@ -113,7 +118,8 @@ impl Server {
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
         let login_config = config_receiver;
-        let bound: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+        let bound: Vec<SocketAddr> = bound.chain(observing.addresses()).collect();
         let way_out = way_out::start(&config, &egress, &bound);
         let login = Login {
             config: login_config,
@@ -125,10 +131,12 @@ impl Server {
             in_flight: &in_flight,
             draining: draining.clone(),
             closed: closed.clone(),
+            observers: &observing.observers,
         };
         let auth = login.start().map_err(Failure::at_start)?;
         let kv = Kv::of(&state, &tasks, closed.clone());
-        if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
+        let parts = control::Parts { kv: kv.clone(), audit: observing.observers.audit.clone() };
+        if let Err(error) = control::listen(&state, parts, &tasks, closed.clone()) {
             tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
         }
         if config.plugin.values().any(|plugin| plugin.kv.is_some()) {
@@ -136,12 +144,15 @@ impl Server {
             // Only its error counts, which is logged: the server goes on without.
             tasks.spawn(async move { drop(kv.prepare().await) });
         }
-        let services = Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv) };
+        let folders = Folders::new(places, Some(&state));
+        let observers = observing.observers.clone();
+        let services = Services { egress: Some(way_out), folders, kv: Some(kv), observers };
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
         let published = reload::Published { config: config_sender, grants: grants_sender };
-        tasks.spawn(reload::watch(invocation, value_files, published, provider, log, draining.clone()));
+        let watched = reload::Watched { provider, last_read };
+        tasks.spawn(reload::watch(invocation, value_files, published, watched, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             rules: auth.rules(),
@@ -155,6 +166,7 @@ impl Server {
             draining: draining.clone(),
             closed: closed.clone(),
         });
+        observing.serve(&config, &plugins, &auth, &tasks, &closed);
         let routes = Routes::new(App {
             plugins: plugins.clone(),
             endpoint,
@@ -164,12 +176,13 @@ impl Server {
             draining: draining.clone(),
             pages: RenderedPages::default(),
         });
-        Ok(Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, signals })
+        Ok(Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, signals, observing })
     }
 
     /// Serves until a signal to stop, and through the grace period.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, mut signals } = self;
+        let Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, mut signals, observing } =
+            self;
         for listener in &listeners {
             if let Ok(address) = listener.local_addr() {
                 tracing::info!(%address, url = config.server.base_url.endpoint(), "listening on {address}");
@@ -216,6 +229,7 @@ impl Server {
         closed.cancel();
         tasks.close();
         tasks.wait().await;
+        observing.close().await;
         tracing::info!("stopped");
         Ok(())
     }

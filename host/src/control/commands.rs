@@ -7,12 +7,15 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::audit::Audit;
 use crate::kv::{self, Kv};
 
 /// What commands work with.
 pub struct Parts {
     /// The state of plugins.
     pub kv: Kv,
+    /// Told of what operators do.
+    pub audit: Audit,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;

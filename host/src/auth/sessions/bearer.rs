@@ -128,6 +128,7 @@ impl Sessions {
             identity: Arc::new(record.identity.clone()),
             provider: record.provider.clone(),
             client_id: record.client_id.clone(),
+            client_name: record.client_name.clone(),
         };
         let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
@@ -164,6 +165,7 @@ impl Sessions {
                 name: identity.name.clone(),
                 provider: facts.provider.clone(),
                 client: facts.client_id.clone(),
+                client_name: facts.client_name.clone(),
                 granted: &access.scopes & &possible,
                 possible: possible.clone(),
                 standing: Standing::of(Arc::new(holder), Arc::clone(&login)),

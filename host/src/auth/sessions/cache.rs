@@ -46,6 +46,7 @@ pub(super) struct Facts {
     pub(super) identity: Arc<Identity>,
     pub(super) provider: String,
     pub(super) client_id: String,
+    pub(super) client_name: Option<String>,
 }
 
 /// One access token.

@@ -79,7 +79,7 @@ pub(in crate::plugins) async fn read(runtime: &Runtime, served: &Served) -> Resu
         return Ok(Plugin::clone(plugin));
     }
     let lists =
-        call::visit(runtime, served, "its lists", Conversation::default(), ListRequest(plugin.interfaces.clone()))
+        call::visit(runtime, served, ("its lists", "tools/list"), Conversation::default(), ListRequest(plugin.interfaces.clone()))
             .await?;
     // Each of the schemas may take long to read.
     let share = Share { plugin: Arc::clone(&plugin.name), person: None };
