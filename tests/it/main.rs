@@ -21,6 +21,7 @@ mod reaching;
 mod reload;
 mod requests;
 mod rich;
+mod seeing;
 mod shutdown;
 mod snapshots;
 mod soak;
