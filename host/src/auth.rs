@@ -158,19 +158,17 @@ impl Auth {
         self.admit(peer, headers)?;
         match self {
             Self::None(anonymous) => Ok(Arc::clone(anonymous)),
-            Self::Login(server) => {
-                match bearer(headers).and_then(|token| token.ok_or(Refusal::NoToken)) {
-                    Ok(token) => server.sessions.authenticate(token, last).await.map_err(|error| {
-                        server.refused(reason(error), None, None);
-                        refused(error)
-                    }),
-                    Err(refusal) => {
-                        let reason = if refusal == Refusal::TwoTokens { Reason::TwoTokens } else { Reason::NoToken };
-                        server.refused(reason, None, None);
-                        Err(refusal)
-                    }
+            Self::Login(server) => match bearer(headers).and_then(|token| token.ok_or(Refusal::NoToken)) {
+                Ok(token) => server.sessions.authenticate(token, last).await.map_err(|error| {
+                    server.refused(reason(error), None, None);
+                    refused(error)
+                }),
+                Err(refusal) => {
+                    let reason = if refusal == Refusal::TwoTokens { Reason::TwoTokens } else { Reason::NoToken };
+                    server.refused(reason, None, None);
+                    Err(refusal)
                 }
-            }
+            },
         }
     }
 

@@ -15,7 +15,7 @@ pub mod error;
 pub mod imports;
 pub mod loading;
 pub mod names;
-mod notes;
+pub mod notes;
 pub mod observers;
 pub mod plugin;
 mod questions;

@@ -144,9 +144,7 @@ fn points(name: &str, unit: &str, data: Option<Data>) -> Vec<Point> {
         Point { name, unit, attributes: attributes(pairs), value }
     };
     match data {
-        Some(Data::Sum(sum)) => {
-            sum.data_points.into_iter().map(|it| point(&it.attributes, number(it.value))).collect()
-        }
+        Some(Data::Sum(sum)) => sum.data_points.into_iter().map(|it| point(&it.attributes, number(it.value))).collect(),
         Some(Data::Gauge(gauge)) => {
             gauge.data_points.into_iter().map(|it| point(&it.attributes, number(it.value))).collect()
         }

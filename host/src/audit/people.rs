@@ -86,7 +86,8 @@ impl Wanted {
     pub fn new(name: &str, keys: Option<&PeopleKeys>) -> Self {
         // Providers' names for people differ by case, and addresses are written in any.
         let lower = name.to_lowercase();
-        let hashes = keys.into_iter().flat_map(|keys| [keys.of_text_by_all(name), keys.of_text_by_all(&lower)].concat());
+        let hashes =
+            keys.into_iter().flat_map(|keys| [keys.of_text_by_all(name), keys.of_text_by_all(&lower)].concat());
         Self(hashes.chain([lower.clone()]).collect())
     }
 

@@ -11,7 +11,8 @@ use super::event::{Call, Client, Decision, Event, Operator, Reason, TokenChange,
 use super::*;
 use crate::vault::Vault;
 
-const EVERY_TRICK: &str = "a\"},\n{\"event\":\"call\"}\r\u{2028}\u{2029}\u{85}\u{0}\u{1b}[2K\u{202e}\u{200b}\u{e0041}\\";
+const EVERY_TRICK: &str =
+    "a\"},\n{\"event\":\"call\"}\r\u{2028}\u{2029}\u{85}\u{0}\u{1b}[2K\u{202e}\u{200b}\u{e0041}\\";
 
 fn line_of(event: &Event<'_>, people: &PeopleStyle) -> String {
     let mut line = Line::new(event.kind());

@@ -25,7 +25,8 @@ pub fn parse(text: &str) -> Option<SystemTime> {
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let seconds = if time.matches(':').count() == 1 { format!("{time}:00") } else { time.to_owned() };
     let [hour, minute, second] = numbers(&seconds, ':')?;
-    if hour > 23 || minute > 59 || second > 60 || fraction.len() > 9 || !fraction.bytes().all(|it| it.is_ascii_digit()) {
+    if hour > 23 || minute > 59 || second > 60 || fraction.len() > 9 || !fraction.bytes().all(|it| it.is_ascii_digit())
+    {
         return None;
     }
     let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
@@ -88,7 +89,8 @@ mod tests {
         let day = parse("2026-11-30").unwrap();
         assert_eq!(parse("2026-11-30T05:03"), Some(day + Duration::from_secs(5 * 3600 + 180)));
         assert_eq!(parse("2026-11-30 05:03:09"), Some(day + Duration::from_secs(5 * 3600 + 189)));
-        for wrong in ["", "2026", "2026-13-01", "2026-11-30T24:00", "2026-11-30T05", "-1-1-1", "2026-11-30T05:03:50.x"] {
+        for wrong in ["", "2026", "2026-13-01", "2026-11-30T24:00", "2026-11-30T05", "-1-1-1", "2026-11-30T05:03:50.x"]
+        {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

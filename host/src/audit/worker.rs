@@ -52,7 +52,9 @@ fn run(queue: &Queue, mut destination: Destination) {
             }
             Written { lines, error: Some(error) } => {
                 was_failing = true;
-                FAILED.log(|| tracing::error!(%error, "the audit cannot be written: {error}; `[audit]` says where it goes"));
+                FAILED.log(
+                    || tracing::error!(%error, "the audit cannot be written: {error}; `[audit]` says where it goes"),
+                );
                 let lost = if lines < of_us { lost } else { 0 };
                 let rest = all.split_off(lines.max(of_us));
                 if !queue.failed(lines.saturating_sub(of_us), lost, rest) {

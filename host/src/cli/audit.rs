@@ -52,7 +52,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { config, person, tool, event, since, until, json, file } = arguments;
     let setup = load(&config.invocation(Purpose::Look, Vec::new()))?;
     let path = file.or_else(|| setup.config.audit.file.clone());
-    let path = path.ok_or_else(|| Failure::start("there is no audit: `audit.file` of the configuration names its file"))?;
+    let path =
+        path.ok_or_else(|| Failure::start("there is no audit: `audit.file` of the configuration names its file"))?;
     let person = person.map(|person| {
         // A state directory that is not there has made no hashes.
         let dir = &setup.config.state.dir;

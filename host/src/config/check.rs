@@ -58,7 +58,10 @@ fn telemetry_has_a_way(config: &Config, reader: &mut Reader<'_>) {
     let telemetry = &config.telemetry;
     match &telemetry.otlp {
         None if telemetry.traces.get() > 0.0 => {
-            reader.warn(&"telemetry.traces".into(), Fault::Conflict("nothing is sent without `telemetry.otlp`".to_owned()));
+            reader.warn(
+                &"telemetry.traces".into(),
+                Fault::Conflict("nothing is sent without `telemetry.otlp`".to_owned()),
+            );
         }
         None => {}
         Some(endpoint) if !telemetry.headers.is_empty() && endpoint.is_plain_and_far() => {

@@ -11,8 +11,8 @@ use super::free::Free;
 use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, SecretEntry, Short, TcpEntry};
 use super::key::Key;
 use super::names::{
-    AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, ToolName, UnknownClients,
-    Who,
+    AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope,
+    ToolName, UnknownClients, Who,
 };
 use super::problem::Source;
 use super::reader::{Reader, Setting};

@@ -148,15 +148,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<OtlpEndpoint>().unwrap().signal("metrics"), metrics);
         }
-        for wrong in [
-            "collector:4318",
-            "ftp://x",
-            "http://a:b@x",
-            "http://x?y",
-            "http://x/#y",
-            "http://x/v1/traces",
-            "https://",
-        ] {
+        for wrong in
+            ["collector:4318", "ftp://x", "http://a:b@x", "http://x?y", "http://x/#y", "http://x/v1/traces", "https://"]
+        {
             assert!(wrong.parse::<OtlpEndpoint>().is_err(), "{wrong}");
         }
         assert!("http://10.0.0.1:4318".parse::<OtlpEndpoint>().unwrap().is_plain_and_far());

@@ -99,10 +99,14 @@ impl HttpClient for TelemetryHttp {
             Ok(_) if is_taken => {}
             Ok(response) => {
                 let status = response.status().as_u16();
-                FAILED.log(|| tracing::warn!(status, "telemetry was not taken: the endpoint of `telemetry.otlp` answers {status}"));
+                FAILED.log(|| {
+                    tracing::warn!(status, "telemetry was not taken: the endpoint of `telemetry.otlp` answers {status}")
+                });
             }
             Err(error) => {
-                FAILED.log(|| tracing::warn!(%error, "telemetry was not sent to the endpoint of `telemetry.otlp`: {error}"));
+                FAILED.log(
+                    || tracing::warn!(%error, "telemetry was not sent to the endpoint of `telemetry.otlp`: {error}"),
+                );
             }
         }
         Ok(outcome?)

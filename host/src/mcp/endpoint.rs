@@ -216,11 +216,14 @@ impl Endpoint {
             _ => Err(Rejection::Answer(Box::new(method_not_allowed()))),
         };
         if let Some(timed) = &timed {
-            timed.end(metrics, match &served {
-                Ok(response) => response.status(),
-                Err(Rejection::Answer(response)) => response.status(),
-                Err(Rejection::Scopes(_)) => StatusCode::FORBIDDEN,
-            });
+            timed.end(
+                metrics,
+                match &served {
+                    Ok(response) => response.status(),
+                    Err(Rejection::Answer(response)) => response.status(),
+                    Err(Rejection::Scopes(_)) => StatusCode::FORBIDDEN,
+                },
+            );
         }
         match served {
             Ok(response) => Ok(response),

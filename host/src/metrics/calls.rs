@@ -211,7 +211,11 @@ impl ToolMetrics {
         }
         labels.extend(outcome.error().map(|error| label(ERROR, error)));
         let of_call = self.tool.as_ref().map(|tool| {
-            [label("plugin", Arc::clone(&self.plugin)), label("tool", Arc::clone(tool)), label("outcome", outcome.word())]
+            [
+                label("plugin", Arc::clone(&self.plugin)),
+                label("tool", Arc::clone(tool)),
+                label("outcome", outcome.word()),
+            ]
         });
         Bound {
             duration: self.base.operations.bind(&labels),

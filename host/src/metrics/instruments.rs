@@ -6,7 +6,8 @@ use opentelemetry::{KeyValue, Value};
 use super::names::Named;
 
 /// Bounds of a duration's buckets, in seconds: those that the conventions for MCP demand.
-pub(super) const OPERATION_BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+pub(super) const OPERATION_BOUNDS: [f64; 14] =
+    [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
 /// The same for the parts of a call, most of which take less than a millisecond.
 pub(super) const PART_BOUNDS: [f64; 14] =

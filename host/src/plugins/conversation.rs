@@ -39,7 +39,7 @@ pub struct Conversation {
     /// The client's span in which it made the call.
     pub trace_parent: Option<TraceParent>,
     /// The notes that are taken about the call, if anybody is told of it.
-    pub(super) notes: Option<Arc<CallNotes>>,
+    pub notes: Option<Arc<CallNotes>>,
 }
 
 /// Takes messages for the client of one call.

@@ -15,7 +15,7 @@ const PLACE_BYTES: usize = 200;
 
 /// The notes. They outlive the call where an answer is still read.
 #[derive(Debug, Default)]
-pub(in crate::plugins) struct CallNotes {
+pub struct CallNotes {
     waiting_ns: AtomicU64,
     instantiating_ns: AtomicU64,
     egress: Mutex<EgressClock>,
@@ -84,9 +84,8 @@ impl CallNotes {
     pub(in crate::plugins) fn decided(&self, kind: &'static str, to: Option<&str>, is_allowed: bool) {
         let to = to.map(|to| &to[..to.floor_char_boundary(PLACE_BYTES)]);
         let mut decisions = lock(&self.decisions);
-        let is_it = |known: &&mut Decision| {
-            known.kind == kind && known.to.as_deref() == to && known.is_allowed == is_allowed
-        };
+        let is_it =
+            |known: &&mut Decision| known.kind == kind && known.to.as_deref() == to && known.is_allowed == is_allowed;
         if let Some(known) = decisions.list.iter_mut().find(is_it) {
             known.count += 1;
         } else if decisions.list.len() < DECISIONS_MAX {

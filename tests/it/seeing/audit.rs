@@ -30,7 +30,18 @@ async fn a_login_and_its_calls_are_lines_with_everybody_in_them() {
 
     let call = events(&world.server, "call", 1).await.remove(0);
     let expected = [
-        "time", "event", "outcome", "person", "issuer", "client", "client_name", "method", "plugin", "digest", "tool", "ms",
+        "time",
+        "event",
+        "outcome",
+        "person",
+        "issuer",
+        "client",
+        "client_name",
+        "method",
+        "plugin",
+        "digest",
+        "tool",
+        "ms",
     ];
     let without_email: Vec<&str> = members(&call).into_iter().filter(|name| *name != "email").collect();
     assert_eq!(without_email, expected, "{call}");
@@ -53,7 +64,8 @@ async fn a_login_and_its_calls_are_lines_with_everybody_in_them() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
     let site = world.server.site();
-    let shown = site.run(&["audit", "--person", call["person"].as_str().unwrap(), "--tool", "greeter_v1_greet", "--json"]);
+    let shown =
+        site.run(&["audit", "--person", call["person"].as_str().unwrap(), "--tool", "greeter_v1_greet", "--json"]);
     assert_eq!(shown.code, 0, "{shown:#?}");
     assert_eq!(shown.stdout.lines().count(), 1, "{shown:#?}");
     assert_eq!(serde_json::from_str::<Value>(shown.stdout.trim()).unwrap(), call);

@@ -37,7 +37,8 @@ fn used_labels(expression: &str) -> BTreeSet<String> {
     for (at, _) in expression.match_indices('=') {
         if expression[at..].trim_start_matches(['=', '~', '!']).starts_with('"') {
             let before = expression[..at].trim_end_matches(['!', '=', '~']);
-            let start = before.rfind(|char: char| !(char.is_ascii_alphanumeric() || char == '_')).map_or(0, |at| at + 1);
+            let start =
+                before.rfind(|char: char| !(char.is_ascii_alphanumeric() || char == '_')).map_or(0, |at| at + 1);
             used.insert(before[start..].to_owned());
         }
     }
@@ -75,7 +76,10 @@ fn alerts_name_metrics_and_labels_that_exist_and_each_is_in_the_runbook() {
     }
     let sections = runbook.lines().filter_map(|line| line.strip_prefix("### "));
     for section in sections {
-        assert!(alerts.iter().any(|(name, _)| name == section), "the runbook is about `{section}`, and nothing alerts of it");
+        assert!(
+            alerts.iter().any(|(name, _)| name == section),
+            "the runbook is about `{section}`, and nothing alerts of it"
+        );
     }
 }
 
@@ -97,7 +101,8 @@ fn the_dashboard_names_metrics_and_labels_that_exist_and_shows_all_of_them() {
         let is_shown = of.exposed().iter().any(|name| shown.contains(name));
         assert!(is_shown, "`{}` is on no panel", of.name);
     }
-    let ids: BTreeSet<u64> = dashboard["panels"].as_array().unwrap().iter().filter_map(|it| it["id"].as_u64()).collect();
+    let ids: BTreeSet<u64> =
+        dashboard["panels"].as_array().unwrap().iter().filter_map(|it| it["id"].as_u64()).collect();
     assert_eq!(ids.len(), dashboard["panels"].as_array().unwrap().len(), "two panels have one id");
 }
 

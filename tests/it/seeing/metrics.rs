@@ -76,7 +76,8 @@ async fn scrape(address: SocketAddr) -> String {
 /// The value of a series, by its name and some of its labels.
 fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let is_it = |line: &&str| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|it| line.contains(it))
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|it| line.contains(it))
     };
     text.lines().find(is_it)?.rsplit_once(' ')?.1.parse().ok()
 }
@@ -104,7 +105,9 @@ async fn prometheus_scrapes_the_server_and_takes_the_rules() {
     // Every query of the dashboard is one.
     let dashboard = fs::read_to_string(project_dir().join("docs/monitoring/grafana.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
-    for target in dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array()).flatten() {
+    for target in
+        dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array()).flatten()
+    {
         let query = target["expr"].as_str().unwrap().replace("$__rate_interval", "1m").replace(['$'], "");
         let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
         assert!(prometheus.get(&format!("/api/v1/query?query={encoded}")).await.is_some(), "{query}");
@@ -146,7 +149,8 @@ async fn times_logins_refusals_and_requests_are_counted_and_nobody_is_in_a_label
     ] {
         assert_eq!(value(&text, name, &labels), Some(expected), "{name} {labels:?}\n{text}");
     }
-    let guest_s = value(&text, "tinymcp_call_part_duration_seconds_sum", &[r#"plugin="greeter-v1""#, r#"part="guest""#]);
+    let guest_s =
+        value(&text, "tinymcp_call_part_duration_seconds_sum", &[r#"plugin="greeter-v1""#, r#"part="guest""#]);
     assert!(guest_s.is_some_and(|seconds| seconds > 0.05), "{guest_s:?}");
     assert!(value(&text, "tinymcp_store_duration_seconds_count", &[r#"operation="commit""#]).unwrap() >= 2.0);
     assert!(value(&text, "process_memory_usage_bytes", &[]).unwrap() > 1e6);

@@ -152,8 +152,15 @@ mod tests {
             let hour = Duration::from_secs(3600);
             let lives = Lives { access: hour, refresh: hour, session_max: None, grace: hour, refused: hour };
             let (people, in_flight) = (People::fixed(config, false), TaskTracker::new());
-            let sessions =
-                Sessions::new(store, Vault::for_tests(1), people, Arc::new(upstream), lives, in_flight.clone(), Audit::default());
+            let sessions = Sessions::new(
+                store,
+                Vault::for_tests(1),
+                people,
+                Arc::new(upstream),
+                lives,
+                in_flight.clone(),
+                Audit::default(),
+            );
             Self { _dir: dir, sessions }
         }
 

@@ -24,7 +24,9 @@ pub(in crate::config) fn places(config: &Config, invocation: &Invocation, reader
     ];
     let audit = config.audit.file.iter().map(|file| (file.clone(), "the audit (`audit.file`)".to_owned()));
     let files = reader.environment.files().filter(|(_, path)| path.exists());
-    Places::new(own.into_iter().chain(audit).chain(files.map(|(name, path)| (path, format!("the file that `{name}` names")))))
+    Places::new(
+        own.into_iter().chain(audit).chain(files.map(|(name, path)| (path, format!("the file that `{name}` names")))),
+    )
 }
 
 /// Checks the folders of every plugin that is not switched off.

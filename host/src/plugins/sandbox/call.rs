@@ -76,7 +76,8 @@ pub(in crate::plugins) async fn call(
     let served = &tool.served;
     let caller = conversation.caller.clone();
     let called = Called { method: "tools/call", tool: Some(&tool.name) };
-    let observed = runtime.services.observers.begin((&served.plugin.name, served.plugin.digest), called, &mut conversation);
+    let observed =
+        runtime.services.observers.begin((&served.plugin.name, served.plugin.digest), called, &mut conversation);
     let observed = observed.inspect_err(|error| log(&served.plugin.name, &tool.name, caller.as_ref(), error))?;
     let may_come_again = conversation.is_repeatable && !conversation.is_counted;
     let share = share(served, &conversation);
@@ -156,7 +157,8 @@ pub(in crate::plugins) async fn visit<W: Work>(
 ) -> Result<W::Output, CallError> {
     let caller = conversation.caller.clone();
     let called = Called { method, tool: None };
-    let observed = runtime.services.observers.begin((&served.plugin.name, served.plugin.digest), called, &mut conversation);
+    let observed =
+        runtime.services.observers.begin((&served.plugin.name, served.plugin.digest), called, &mut conversation);
     let observed = observed.inspect_err(|error| log(&served.plugin.name, what, caller.as_ref(), error))?;
     let work = Box::pin(async {
         count(served, None, &conversation)?;

@@ -66,7 +66,9 @@ pub(in crate::plugins) async fn read_resource(
     }
 
     let Some(resources) = of.plugin.interfaces.resources.clone() else { return Ok(Ok(Vec::new())) };
-    let mut read = call::visit(runtime, of, ("a resource", "resources/read"), conversation, Read(resources, uri.to_owned())).await?;
+    let mut read =
+        call::visit(runtime, of, ("a resource", "resources/read"), conversation, Read(resources, uri.to_owned()))
+            .await?;
     questions::make_fit_if_asked(&mut read, &of.terms)?;
     if let Ok(contents) = &read {
         require_size(contents.iter().map(of_contents).sum(), of.terms.limits.result.bytes())?;
@@ -129,7 +131,9 @@ pub(in crate::plugins) async fn complete(
     let Some(completions) = of.plugin.interfaces.completions.clone() else {
         return Ok(Suggestions { values: Vec::new(), total: None, has_more: false });
     };
-    let mut suggestions = call::visit(runtime, of, ("suggestions", "completion/complete"), conversation, Complete(completions, request)).await?;
+    let mut suggestions =
+        call::visit(runtime, of, ("suggestions", "completion/complete"), conversation, Complete(completions, request))
+            .await?;
     if suggestions.values.len() > MAX_SUGGESTIONS {
         suggestions.values.truncate(MAX_SUGGESTIONS);
         suggestions.has_more = true;

@@ -36,7 +36,12 @@ impl Running {
         let sealer = Sealer::of(&state);
         let sqlite = Sqlite::open(&state, &sealer, &tracker, stop.clone())?;
         let writer = sqlite.writer.downgrade();
-        Ok(Self { store: Store { backend: Arc::new(sqlite), sealer, metrics: Metrics::default() }, writer, tracker, stop })
+        Ok(Self {
+            store: Store { backend: Arc::new(sqlite), sealer, metrics: Metrics::default() },
+            writer,
+            tracker,
+            stop,
+        })
     }
 
     fn writer(&self) -> Queue {
