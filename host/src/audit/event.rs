@@ -106,6 +106,8 @@ pub enum Event<'a> {
         act: &'a str,
         /// What it was done to.
         about: Option<&'a str>,
+        /// The person that it was done to.
+        whom: Option<Who<'a>>,
         /// Who did it.
         by: Operator<'a>,
         /// `ok`, or the reason that it was not done.
@@ -313,9 +315,12 @@ impl Event<'_> {
                 line.text("version", env!("CARGO_PKG_VERSION"));
                 line.maybe("digest", *digest);
             }
-            Self::Operator { act, about, by, outcome } => {
+            Self::Operator { act, about, whom, by, outcome } => {
                 line.text("act", act);
                 line.maybe("about", *about);
+                if let Some(whom) = whom {
+                    line.text("whom", &people.name_of(whom));
+                }
                 line.text("outcome", outcome);
                 match by {
                     Operator::User(user) => line.number("user", u64::from(*user)),

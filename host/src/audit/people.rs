@@ -38,7 +38,7 @@ impl PeopleKeys {
 
     /// The same by every key of the ring, for lines that were written before the key was changed.
     fn of_text_by_all(&self, text: &str) -> Vec<String> {
-        self.0.derive_by_all(text.as_bytes()).map(|hash| shown(&hash)).collect()
+        self.0.derive_by_all(text.as_bytes()).iter().map(shown).collect()
     }
 }
 
@@ -64,6 +64,14 @@ impl PeopleStyle {
         }
         if !who.is_person {
             line.text("kind", "machine");
+        }
+    }
+
+    /// The one name of a person.
+    pub(super) fn name_of(&self, who: &Who<'_>) -> String {
+        match self {
+            Self::Clear => who.subject.to_owned(),
+            Self::Hash(keys) => keys.of_text(who.subject),
         }
     }
 

@@ -34,7 +34,7 @@ impl Filter {
         let text = |name: &str| line.get(name).and_then(Value::as_str);
         let when = || text("time").and_then(time::parse);
         let names_person =
-            |wanted: &Wanted| ["person", "email"].iter().any(|name| text(name).is_some_and(|it| wanted.is(it)));
+            |wanted: &Wanted| ["person", "email", "whom"].iter().any(|name| text(name).is_some_and(|it| wanted.is(it)));
         self.event.as_deref().is_none_or(|event| text("event") == Some(event))
             && self.tool.as_deref().is_none_or(|tool| [text("tool"), text("plugin")].contains(&Some(tool)))
             && self.person.as_ref().is_none_or(names_person)

@@ -29,7 +29,7 @@ fn settings(path: &Path, on_error: OnError) -> Settings {
 }
 
 fn act(outcome: &str) -> Event<'_> {
-    Event::Operator { act: "reload", about: None, by: Operator::User(7), outcome }
+    Event::Operator { act: "reload", about: None, whom: None, by: Operator::User(7), outcome }
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -74,7 +74,7 @@ fn nobodys_text_ends_a_line_or_adds_a_member() {
         }),
         Event::Plugin { plugin: &huge, what: "refused", digest: None, reason: Some(&huge) },
         Event::Configuration { digest: "x", changed: vec![&huge], waiting: Vec::new() },
-        Event::Operator { act: &huge, about: Some(&huge), by: Operator::Person(who), outcome: &huge },
+        Event::Operator { act: &huge, about: Some(&huge), whom: Some(who), by: Operator::Person(who), outcome: &huge },
     ];
     for event in &events {
         let line = line_of(event, &PeopleStyle::Clear);

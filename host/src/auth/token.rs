@@ -14,6 +14,7 @@ use super::parameters::{self, BodyError, FORM_BYTES_MAX, Parameters};
 use super::resource;
 use super::server::AuthorizationServer;
 use super::sessions::{Answer, Redemption, StartTime};
+use super::tokens::TokenKind;
 use crate::audit::event::Reason;
 use crate::clock::now_s;
 
@@ -66,12 +67,14 @@ async fn answer(
                 verifier: form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?.to_owned(),
                 began,
             };
+            server.sessions.note_use(TokenKind::Code, &redemption.code, address);
             server.sessions.redeem(redemption).await
         }
         "refresh_token" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
             resource::accept(server.base_url(), form.all("resource"))?;
             let token = form.one("refresh_token")?.ok_or_else(|| missing("refresh_token"))?;
+            server.sessions.note_use(TokenKind::Refresh, token, address);
             server.sessions.refresh(token, &client.id, form.one("scope")?).await
         }
         _ => Err(OAuthError::UnsupportedGrantType),

@@ -19,6 +19,7 @@ use crate::fetch::Strangers;
 use crate::plugins::observers::Observers;
 use crate::state::StateDir;
 use crate::store::Store;
+use crate::switches::Switches;
 use crate::vault::Vault;
 
 /// The purpose of the built-in login's key.
@@ -27,6 +28,7 @@ const LOCAL_CODES: &str = "tinymcp 2026 built-in login";
 /// The parts of login.
 pub(super) struct Login<'a> {
     pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) switches: &'a Switches,
     /// The provider that was chosen; none for those that are built in.
     pub(super) provider: Option<Provider>,
     /// The way to the provider.
@@ -46,8 +48,19 @@ pub(super) struct Login<'a> {
 impl Login<'_> {
     /// Opens the store and begins to get to know the provider, unless nobody has to log in.
     pub(super) fn start(self) -> anyhow::Result<Auth> {
-        let Self { config, provider, egress, mut client_secrets, state, tasks, in_flight, draining, closed, observers } =
-            self;
+        let Self {
+            config,
+            switches,
+            provider,
+            egress,
+            mut client_secrets,
+            state,
+            tasks,
+            in_flight,
+            draining,
+            closed,
+            observers,
+        } = self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
         if current.auth.provider.as_str() == NONE {
@@ -85,6 +98,7 @@ impl Login<'_> {
             in_flight,
             config,
             audit: observers.audit.clone(),
+            switched_off: switches.subscribe(),
         };
         Ok(Auth::Login(Arc::new(AuthorizationServer::new(parameters))))
     }

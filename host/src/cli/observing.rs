@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,7 +33,6 @@ pub(super) struct Observing {
     pub(super) observers: Observers,
     telemetry: Arc<Telemetry>,
     listeners: Vec<TcpListener>,
-    has_audit_file: bool,
 }
 
 impl Observing {
@@ -63,8 +62,23 @@ impl Observing {
         process::observe(&telemetry.metrics);
         let audit = audit(&config.audit, state, &telemetry.metrics)?;
         let observers = Observers { audit, metrics: telemetry.metrics.clone(), traces: telemetry.traces.clone() };
-        let has_audit_file = config.audit.file.is_some();
-        Ok(Self { observers, telemetry: Arc::new(telemetry), listeners, has_audit_file })
+        Ok(Self { observers, telemetry: Arc::new(telemetry), listeners })
+    }
+
+    /// The audit of `tinymcp stdio`, in the file alone: standard output is the client's. Numbers are a server's.
+    pub(super) fn of_stdio(config: &Config, state: &StateDir) -> Result<Self, Failure> {
+        let settings = keys::Audit { stdout: false, ..config.audit.clone() };
+        let audit = match audit(&settings, state, &Metrics::default()) {
+            Ok(audit) => audit,
+            // The file is a server's, most likely, and this is another user's.
+            Err(Failure::Start(error) | Failure::Failed(error)) if settings.on_error == AuditOnError::Continue => {
+                tracing::warn!("{error}; it goes on without");
+                Audit::default()
+            }
+            Err(error) => return Err(error),
+        };
+        let observers = Observers { audit, ..Observers::default() };
+        Ok(Self { observers, telemetry: Arc::default(), listeners: Vec::new() })
     }
 
     /// The addresses of `/metrics`, where no plugin is led.
@@ -96,9 +110,21 @@ impl Observing {
         if audit.is_on() || metrics.is_on() {
             tasks.spawn(watch_plugins(plugins.clone(), audit.clone(), stop.clone()));
         }
-        if self.has_audit_file {
-            tasks.spawn(reopen_at_hangup(audit.clone(), stop.clone()));
-        }
+    }
+
+    /// Opens the file of the audit anew whenever somebody asks for it, as programs that move logs away do by SIGHUP.
+    pub(super) fn reopen_when_asked(
+        &self,
+        mut asked: watch::Receiver<()>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let (audit, stop) = (self.observers.audit.clone(), stop.clone());
+        tasks.spawn(async move {
+            while let Some(Ok(())) = stop.run_until_cancelled(asked.changed()).await {
+                audit.reopen();
+            }
+        });
     }
 
     /// Ends all of it, when nothing happens any more.
@@ -136,14 +162,6 @@ fn audit(settings: &keys::Audit, state: &StateDir, metrics: &Metrics) -> Result<
         let message = format!("cannot write the audit to {place}: {error}");
         Failure::at_start(anyhow::Error::new(error).context(message))
     })
-}
-
-/// Opens the file of the audit anew at each SIGHUP, as programs that move logs away send it.
-async fn reopen_at_hangup(audit: Audit, stop: CancellationToken) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    while let Some(Some(())) = stop.run_until_cancelled(hangup.recv()).await {
-        audit.reopen();
-    }
 }
 
 /// Tells the audit of every change of a plugin in the catalog.

@@ -67,6 +67,9 @@ pub enum CallError {
     /// The audit cannot be written, and calls are not made without.
     #[error(transparent)]
     Unaudited(Unwritable),
+    /// A command has switched the plugin off.
+    #[error("this tool was switched off by whoever runs this server")]
+    SwitchedOff,
     /// The client took its request back.
     #[error("the call was cancelled")]
     Cancelled,
@@ -107,6 +110,7 @@ impl CallError {
             | Self::Overdrawn { .. }
             | Self::TurnedAway
             | Self::Unaudited(_)
+            | Self::SwitchedOff
             | Self::Cancelled => None,
         }
     }

@@ -168,7 +168,7 @@ pub(super) fn outcome_of(error: &CallError) -> Outcome {
         CallError::Trapped(_) => Outcome::Crashed,
         CallError::Result(_) => Outcome::Result,
         CallError::Overdrawn { .. } => Outcome::Overdrawn,
-        CallError::TurnedAway => Outcome::TurnedAway,
+        CallError::TurnedAway | CallError::SwitchedOff => Outcome::TurnedAway,
         CallError::Cancelled => Outcome::Cancelled,
         CallError::Unaudited(_) => Outcome::Unaudited,
         CallError::Refused { error, .. } => outcome_of(error),

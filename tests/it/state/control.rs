@@ -36,7 +36,7 @@ async fn the_socket_is_private_and_takes_what_it_knows() {
         ("[1]", "not a request"),
         ("\u{0}\u{0}", "not a request"),
         (r#"{"version":2,"command":"hello"}"#, "requests of version 2 are not known"),
-        (r#"{"version":1,"command":"stop"}"#, "unknown command; known here: hello, kv"),
+        (r#"{"version":1,"command":"stop"}"#, "unknown command; known here: hello, kv, approve"),
         (r#"{"version":1,"command":"kv"}"#, "the arguments do not fit"),
         (r#"{"version":1,"command":"kv","arguments":{"clear":{}}}"#, "the arguments do not fit"),
     ] {
