@@ -300,6 +300,11 @@ impl Plugins {
         requests::complete(&self.runtime, of, request, conversation).await
     }
 
+    /// Frees what is kept of a person between two calls ([`crate::principal::Principal::person`]).
+    pub fn forget(&self, person: &[u8; 32]) {
+        self.runtime.warm.forget(person);
+    }
+
     /// Resources that hold something else, and those who subscribe to them.
     pub fn updates(&self) -> &Arc<Updates> {
         self.runtime.announcements.updates()

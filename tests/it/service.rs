@@ -170,8 +170,9 @@ fn the_version_names_the_interfaces_of_plugins() {
 fn a_release_names_its_commit_and_builds_without_git() {
     let scratch = tempfile::tempdir().unwrap();
     let script = scratch.path().join("build-script");
-    let built = Command::new("rustc").args(["--edition", "2024", "-A", "unknown_lints", "-o"]).arg(&script);
-    let built = built.arg(project_dir().join("host/build.rs")).output().unwrap();
+    let mut compiler = Command::new("rustc");
+    compiler.args(["--edition", "2024", "-A", "unknown_lints", "-o"]).arg(&script);
+    let built = compiler.arg(project_dir().join("host/build.rs")).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let run = |directory: &Path, variables: &[(&str, &str)]| {
         let mut command = Command::new(&script);

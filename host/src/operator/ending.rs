@@ -85,7 +85,10 @@ impl Operator {
     /// Deletes everything of a person. A block stays, since it is no data of theirs but the operator's decision.
     pub(super) async fn forget(&self, person: &PersonId) -> Result<Answer, String> {
         let sessions = self.end(&Which::Person(person.clone())).await?;
-        let tasks = self.serving.as_ref().map_or(0, |serving| serving.holdings.forget_tasks(&person.key()));
+        let tasks = self.serving.as_ref().map_or(0, |serving| {
+            serving.plugins.forget(&person.key());
+            serving.holdings.forget_tasks(&person.key())
+        });
         let mut entries = 0;
         if let Some(kv) = self.kv.as_ref().filter(|_| kv::Kv::is_there(&self.state)) {
             tokio::time::sleep(CALLS_END_WITHIN).await;
