@@ -52,6 +52,7 @@ pub use self::server::{AuthorizationServer, ServerParts};
 use self::sessions::bearer::BearerError;
 pub use self::tokens::LastToken;
 pub(crate) use self::wellknown::Challenge;
+use crate::audit::event::Reason;
 use crate::log_limiter::LogLimiter;
 use crate::loopback::is_loopback;
 use crate::peer::Peer;
@@ -165,10 +166,17 @@ impl Auth {
         self.admit(peer, headers)?;
         match self {
             Self::None(anonymous) => Ok(Arc::clone(anonymous)),
-            Self::Login(server) => {
-                let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
-                server.sessions.authenticate(token, last, from).await.map_err(refused)
-            }
+            Self::Login(server) => match bearer(headers).and_then(|token| token.ok_or(Refusal::NoToken)) {
+                Ok(token) => server.sessions.authenticate(token, last, &from).await.map_err(|error| {
+                    server.refused(reason(error), None, from());
+                    refused(error)
+                }),
+                Err(refusal) => {
+                    let reason = if refusal == Refusal::TwoTokens { Reason::TwoTokens } else { Reason::NoToken };
+                    server.refused(reason, None, from());
+                    Err(refusal)
+                }
+            },
         }
     }
 
@@ -273,6 +281,16 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     }
     let pair = value.to_str().ok().and_then(|value| value.split_once(' '));
     Ok(pair.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim()))
+}
+
+fn reason(error: BearerError) -> Reason {
+    match error {
+        BearerError::Foreign => Reason::ForeignToken,
+        BearerError::Ended => Reason::EndedToken,
+        BearerError::TurnedAway => Reason::TurnedAway,
+        BearerError::Expired => Reason::ExpiredToken,
+        BearerError::Unavailable => Reason::Unavailable,
+    }
 }
 
 /// Logs the inner reason: clients are told the same in each case.

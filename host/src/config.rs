@@ -8,7 +8,8 @@
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
-//! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch.
+//! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch. `telemetry`: the
+//!   OTLP endpoint, its headers resolved.
 //! - `trust`: the files that may go live. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
@@ -37,6 +38,7 @@ pub mod redirect_schemes;
 mod schema;
 mod settings;
 mod table;
+pub mod telemetry;
 pub mod template;
 mod text;
 pub mod trust;
@@ -64,6 +66,7 @@ pub use self::provider::Provider;
 use self::provider::Secret;
 pub use self::reader::Change;
 use self::reader::{Reader, Setting};
+use self::telemetry::TelemetryHeaders;
 use self::template::TemplateError;
 pub use self::units::ByteSize;
 use crate::folders::places::Places;
@@ -88,6 +91,8 @@ pub struct Setup {
     pub client_secrets: BTreeMap<String, Secret>,
     /// The way to the provider and out of plugins, variables and files read.
     pub egress: Egress,
+    /// The values of `telemetry.headers`. Empty where the configuration is for looking only.
+    pub telemetry_headers: TelemetryHeaders,
     /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
     /// variables are not set is left out, with a warning.
     pub grants: PluginGrants,
@@ -141,6 +146,10 @@ impl Config {
             Purpose::Serve => client_secrets(&config, environment, &mut reader),
             Purpose::Look => BTreeMap::new(),
         };
+        let telemetry_headers = match invocation.purpose {
+            Purpose::Serve => telemetry::headers(&config, &mut reader),
+            Purpose::Look => TelemetryHeaders::default(),
+        };
         let before = reader.problems.len();
         let egress = egress::resolve(&config, &mut reader);
         let grants = grants::resolve::resolve(&config, &mut reader);
@@ -169,6 +178,7 @@ impl Config {
             provider,
             client_secrets,
             egress,
+            telemetry_headers,
             grants,
             places,
             secrets,

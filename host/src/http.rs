@@ -14,6 +14,7 @@ mod guard;
 mod health;
 pub mod limits;
 mod login;
+pub mod metrics;
 mod missing;
 mod page;
 mod pages;
@@ -47,9 +48,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::active_request::ActiveRequest;
 use self::guard::Guard;
 pub use self::rendered::RenderedPages;
+use crate::audit::Event;
+use crate::audit::event::{Client, Reason, Who};
 use crate::auth::{Auth, Refusal};
 use crate::config::{Config, Server};
 use crate::mcp::{self, Endpoint, ScopesNeeded};
+use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::plugins::Plugins;
 
@@ -148,6 +152,11 @@ impl Routes {
         Self { plain, of_pages, guard, app }
     }
 
+    /// The metrics of the server.
+    fn metrics(&self) -> &Metrics {
+        &self.app.plugins.observers().metrics
+    }
+
     /// Answers a request.
     ///
     /// Nearly all are messages of clients at `/mcp`. Router and layers would cost such a request four boxed services,
@@ -203,6 +212,12 @@ async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, request: 
     match app.endpoint.serve(&principal, request).await {
         Ok(response) => end_with_token(app, authorization, response),
         Err(ScopesNeeded(scopes)) => {
+            app.plugins.observers().audit.record(&Event::Refusal {
+                reason: Reason::Scopes,
+                who: Some(Who::of(&principal)),
+                client: Client::of(&principal),
+                from: None,
+            });
             let message =
                 "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
             let response = mcp::error_response(StatusCode::FORBIDDEN, message);
@@ -213,6 +228,11 @@ async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, request: 
 
 /// The answer to a request at the endpoint without a valid login.
 fn refuse(app: &App, refusal: Refusal, host: Option<&HeaderValue>) -> Response {
+    // All others are recorded where their reason is known.
+    if matches!(refusal, Refusal::NotLocal | Refusal::Forwarded) {
+        let (reason, who, client, from) = (Reason::NotLocal, None, None, None);
+        app.plugins.observers().audit.record(&Event::Refusal { reason, who, client, from });
+    }
     let response = mcp::error_response(StatusCode::UNAUTHORIZED, &refusal.to_string());
     let scopes = match refusal {
         Refusal::NoToken | Refusal::InvalidToken => needed_scopes(&app.plugins),

@@ -30,6 +30,8 @@ pub struct Principal {
     pub provider: String,
     /// The client's id; none where nobody logs in.
     pub client: Option<String>,
+    /// The client's name by its own account, as it was at the login.
+    pub client_name: Option<String>,
     scopes: Scopes,
     person: [u8; 32],
     session: [u8; 32],
@@ -121,6 +123,8 @@ pub struct LoginFacts {
     pub provider: String,
     /// The client's id.
     pub client: String,
+    /// The client's name by its own account, as it was at the login.
+    pub client_name: Option<String>,
     /// The scopes that the token holds.
     pub granted: BTreeSet<String>,
     /// The scopes that a token of this person could hold.
@@ -157,6 +161,7 @@ impl Principal {
             name: None,
             provider: "none".to_owned(),
             client: None,
+            client_name: None,
             scopes: Scopes::All,
             person,
             session,
@@ -192,6 +197,7 @@ impl Principal {
             name: known.name,
             provider: known.provider,
             client: Some(known.client),
+            client_name: known.client_name,
             scopes: Scopes::Of { granted: known.granted, possible: known.possible },
             person,
             session,
@@ -323,6 +329,7 @@ mod tests {
             name: None,
             provider: "acme".to_owned(),
             client: client.to_owned(),
+            client_name: None,
             granted: set(granted),
             possible: set(possible),
             standing: Standing::default(),

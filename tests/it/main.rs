@@ -25,6 +25,7 @@ mod reaching;
 mod reload;
 mod requests;
 mod rich;
+mod seeing;
 mod service;
 mod shutdown;
 mod snapshots;

@@ -15,6 +15,9 @@ use super::parameters::Parameters;
 use super::server::{AuthorizationServer, Back, reference};
 use super::sessions::{NewSession, Progress};
 use super::transaction::{self, Ending, Purpose, Transaction, TransactionId, TransactionRow};
+use crate::audit::Event;
+use crate::audit::event::Client;
+use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable};
 use crate::store::{Committed, Key, StoreError};
 
@@ -129,14 +132,19 @@ async fn log_in(
     };
     let upstream = transaction::upstream_request(&server.requests, id, server.callback_url());
     let login = server.upstream.log_in(&answer, &upstream).await;
-    let Login { identity, tokens } = login.map_err(|error| failed(server, error))?;
+    let Login { identity, tokens } = login.map_err(|error| {
+        told(server, None, purpose, outcome(&error));
+        failed(server, error)
+    })?;
     if !server.people().admits(&identity) {
+        told(server, Some(&identity), purpose, "not_allowed");
         server.upstream.discard(tokens);
         let lacks_organizations = server.people().lacks_organizations(&identity);
         let failure = Failure::not_allowed(server.upstream.display_name(), &identity, lacks_organizations);
         return Err(Ending::page(failure, true));
     }
     let person = identity.name.clone().or_else(|| identity.email.clone());
+    let whose = identity.clone();
     let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
     let beside = |code: &str| found.answered(id, purpose, &logged_in(code));
     let begun = match purpose {
@@ -145,6 +153,7 @@ async fn log_in(
                 identity,
                 upstream: tokens.clone(),
                 client_id: request.client_id.clone(),
+                client_name: Some(request.client_name.clone()),
                 approved: request.scopes.clone(),
                 redirect_uri: request.redirect_uri.clone(),
                 challenge: request.code_challenge.clone(),
@@ -157,6 +166,7 @@ async fn log_in(
         Ok(Some(code)) => {
             server.unfinished.end(found.key);
             tracing::info!(provider = server.upstream.name(), client = purpose.client_name(), "somebody has logged in");
+            told(server, Some(&whose), purpose, "ok");
             Ok(Some(logged_in(&code)))
         }
         Ok(None) => {
@@ -168,6 +178,25 @@ async fn log_in(
             // The store has failed: there is nowhere to write it down, and the next load finds that it was interrupted.
             Ok(Some(Ending::page(Failure::store(error.to_string()), true)))
         }
+    }
+}
+
+/// Tells the audit of the end of a login.
+fn told(server: &AuthorizationServer, who: Option<&Identity>, purpose: &Purpose, outcome: &'static str) {
+    let client = match purpose {
+        Purpose::Client(request) => Some(Client { id: &request.client_id, name: Some(&request.client_name) }),
+        // A browser on this server's own pages.
+        Purpose::Browser(_) => None,
+    };
+    server.audit.record(&Event::Login { who: who.map(Identity::who), client, outcome });
+}
+
+fn outcome(error: &LoginError) -> &'static str {
+    match error {
+        LoginError::Denied { .. } => "denied_by_provider",
+        LoginError::Operator(_) => "provider_refused",
+        LoginError::Temporary { .. } => "provider_unavailable",
+        LoginError::Broken { .. } => "provider_answer_unusable",
     }
 }
 

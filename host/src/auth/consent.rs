@@ -16,6 +16,8 @@ use super::failures::Failure;
 use super::parameters;
 use super::server::{AuthorizationServer, Back};
 use super::transaction::{self, Form, Purpose};
+use crate::audit::Event;
+use crate::audit::event::Client;
 use crate::html::see_other;
 
 /// Takes the consent form of somebody at an address.
@@ -61,6 +63,7 @@ async fn approve(server: &Arc<AuthorizationServer>, address: IpAddr, headers: &H
         Ok(false) => return server.page(headers, Failure::expired()),
         Err(error) => return server.page_and_back(headers, Failure::store(error.to_string()), Some(back)),
     }
+    told(server, Some(address), &form, true);
     let mut response = see_other(url.as_str());
     let binding = transaction::binding(&server.requests, &form.id);
     server.cookies.set(&mut response, Cookie::Login, &form.id, &binding);
@@ -73,11 +76,23 @@ async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     if let Err(error) = transaction::take_back(&server.store, &upstream.state).await {
         tracing::warn!(%error, "a login that was denied could not be ended; it ends by itself");
     }
+    told(server, None, form, false);
     let is_approved = server.clients.is_declared(&form.request.client_id);
     let back = Back { is_approved, ..Back::approved(&form.request) };
     let mut response = server.send_error(&back, "access_denied", "the person did not approve the login");
     server.cookies.clear(&mut response, &form.id);
     response
+}
+
+/// Tells the audit of the decision.
+fn told(server: &AuthorizationServer, from: Option<IpAddr>, form: &Form, is_approved: bool) {
+    let request = &form.request;
+    server.audit.record(&Event::Consent {
+        client: Client { id: &request.client_id, name: Some(&request.client_name) },
+        from,
+        scopes: request.scopes.iter().map(String::as_str).collect(),
+        is_approved,
+    });
 }
 
 /// Tells whether a form was sent from a page of ours, as far as the browser says. With our referrer policy it says

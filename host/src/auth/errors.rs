@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENT
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
+use crate::audit::event::Reason;
 use crate::store::StoreError;
 
 /// Seconds after which a client may ask again, when something was unavailable.
@@ -74,6 +75,23 @@ impl OAuthError {
             ),
         };
         (status, code, description.into())
+    }
+
+    /// The reason of the refusal, for the audit; none for a request that is merely wrong.
+    pub(in crate::auth) fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::InvalidClient { .. } => Some(Reason::ClientProof),
+            Self::InvalidGrant(_) => Some(Reason::BadGrant),
+            Self::SlowDown { .. } => Some(Reason::TooMany),
+            Self::Unavailable { .. } => Some(Reason::Unavailable),
+            Self::InvalidScope => Some(Reason::Scopes),
+            Self::InvalidRequest(_)
+            | Self::InvalidTarget
+            | Self::UnsupportedGrantType
+            | Self::InvalidRedirectUri(_)
+            | Self::InvalidClientMetadata(_)
+            | Self::TooLarge { .. } => None,
+        }
     }
 
     /// The answer for the client.

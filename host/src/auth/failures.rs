@@ -217,6 +217,17 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", cause, explanation)
     }
 
+    /// Nobody logs in while the audit cannot be written.
+    pub(super) fn unaudited() -> Self {
+        let explanation = Explanation::new(
+            "Nobody can log in at the moment",
+            "This server writes down every login, and cannot at the moment. Whoever runs it wants no login without that.",
+            &["Try again in a minute.", "If it goes on, tell whoever runs this server: its log has the reason."],
+        );
+        let cause = "the audit cannot be written, and `audit.on_error` is `refuse`";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", cause, explanation)
+    }
+
     /// One address begins too many logins.
     pub(super) fn too_many_logins() -> Self {
         let explanation = Explanation::new(

@@ -23,7 +23,12 @@ pub(crate) async fn revoke(
 ) -> Response {
     match answer(server, address, headers, body).await {
         Ok(()) => errors::json(StatusCode::OK, &json!({})),
-        Err(error) => error.response(),
+        Err(error) => {
+            if let Some(reason) = error.reason() {
+                server.refused(reason, None, Some(address));
+            }
+            error.response()
+        }
     }
 }
 

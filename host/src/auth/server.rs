@@ -16,6 +16,7 @@ use super::clients::document::Documents;
 use super::clients::redirect::{self, RedirectKind};
 use super::clients::{Clients, DeclaredClient};
 use super::cookies::{Cookie, Cookies};
+use super::errors::OAuthError;
 use super::failures::Failure;
 use super::limits::{Bucket, Limits};
 use super::pages::{Continuation, Forward, MessagePage, Outcome, ReturnPage};
@@ -23,6 +24,8 @@ use super::people::People;
 use super::sessions::{Lives, Sessions, Turns};
 use super::transaction::{self, TransactionId, Unfinished, ValidatedRequest};
 use super::upstream::Upstream;
+use crate::audit::event::Reason;
+use crate::audit::{self, Audit, Event};
 use crate::config::Config;
 use crate::config::address::BaseUrl;
 use crate::config::units::Count;
@@ -72,6 +75,8 @@ pub struct ServerParts<'a> {
     pub tasks: &'a TaskTracker,
     /// Tasks that finish requests of clients which may have gone away. The store is not closed before them.
     pub in_flight: &'a TaskTracker,
+    /// Told of logins, refusals and tokens.
+    pub audit: Audit,
 }
 
 /// TinyMCP as the authorization server of its clients (RFC 6749), and as a client of one identity provider.
@@ -93,12 +98,14 @@ pub struct AuthorizationServer {
     pub(super) browser_cookie: BrowserCookie,
     pub(super) limits: Limits,
     pub(super) in_flight: TaskTracker,
+    pub(super) audit: Audit,
 }
 
 impl AuthorizationServer {
     /// Builds the server.
     pub fn new(parts: ServerParts<'_>) -> Self {
-        let ServerParts { config, switched_off, clients, upstream, documents, state, store, tasks, in_flight } = parts;
+        let ServerParts { config, switched_off, clients, upstream, documents, state, store, tasks, in_flight, audit } =
+            parts;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
         let people = People::new(config.clone(), switched_off, is_local(&upstream), tasks);
@@ -111,8 +118,10 @@ impl AuthorizationServer {
             recheck: auth.recheck.map(|recheck| recheck.duration()),
         };
         let vault = Vault::of(state, TOKENS);
-        let sessions =
-            Sessions::new(store.clone(), vault, people.clone(), Arc::clone(&upstream), lives, in_flight.clone());
+        let sessions = {
+            let (upstream, in_flight) = (Arc::clone(&upstream), in_flight.clone());
+            Sessions::new(store.clone(), vault, people.clone(), upstream, lives, in_flight, audit.clone())
+        };
         let clients = Clients::new(
             Vault::of(state, CLIENT_IDS),
             documents,
@@ -137,6 +146,7 @@ impl AuthorizationServer {
             finishing: Arc::new(Semaphore::new(FINISHING_MAX)),
             limits: Limits::new(auth.requests_per_minute.into()),
             in_flight: in_flight.clone(),
+            audit,
         }
     }
 
@@ -169,9 +179,19 @@ impl AuthorizationServer {
     /// Counts a step of a login in a browser.
     ///
     /// # Errors
-    /// The answer for an address that has sent too many.
+    /// The answer for an address that has sent too many, or while the audit cannot be written and nothing goes without.
     pub(crate) fn count_authorization(&self, address: IpAddr, headers: &HeaderMap) -> Result<(), Box<Response>> {
+        if self.audit.admit().is_err() {
+            self.refused(Reason::Unaudited, None, Some(address));
+            let page = || self.page(headers, Failure::unaudited());
+            return Err(Box::new(if html::is_preferred(headers) {
+                page()
+            } else {
+                OAuthError::unavailable().response()
+            }));
+        }
         self.limits.count(Bucket::Authorize, address).map_err(|too_many| {
+            self.refused(Reason::TooMany, None, Some(address));
             if !html::is_preferred(headers) {
                 return Box::new(too_many.response());
             }
@@ -181,6 +201,12 @@ impl AuthorizationServer {
             }
             Box::new(page)
         })
+    }
+
+    /// Tells the audit of a refusal of somebody who is not known.
+    pub(super) fn refused(&self, reason: Reason, client: Option<&str>, from: Option<IpAddr>) {
+        let client = client.map(|id| audit::event::Client { id, name: None });
+        self.audit.record(&Event::Refusal { reason, who: None, client, from });
     }
 
     pub(super) fn people(&self) -> &People {

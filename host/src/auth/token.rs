@@ -15,6 +15,7 @@ use super::resource;
 use super::server::AuthorizationServer;
 use super::sessions::{Answer, Redemption, StartTime};
 use super::tokens::TokenKind;
+use crate::audit::event::Reason;
 use crate::clock::now_s;
 
 /// Serves the token endpoint.
@@ -25,6 +26,10 @@ pub(crate) async fn token(
     body: Body,
 ) -> Response {
     let began = StartTime::now();
+    if server.audit.admit().is_err() {
+        server.refused(Reason::Unaudited, None, Some(address));
+        return OAuthError::unavailable().response();
+    }
     match answer(server, address, headers, body, began).await {
         Ok(answer) => {
             let are_there_scopes = !server.people().all_scopes().is_empty();
@@ -32,6 +37,9 @@ pub(crate) async fn token(
         }
         Err(error) => {
             tracing::debug!(?error, "a token request was refused");
+            if let Some(reason) = error.reason() {
+                server.refused(reason, None, Some(address));
+            }
             error.response()
         }
     }

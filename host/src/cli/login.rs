@@ -16,6 +16,7 @@ use crate::auth::{Auth, AuthorizationServer, ServerParts};
 use crate::config::provider::{LOCAL, NONE, Secret};
 use crate::config::{Config, Egress, Provider};
 use crate::fetch::Strangers;
+use crate::plugins::observers::Observers;
 use crate::state::StateDir;
 use crate::store::Store;
 use crate::switches::Switches;
@@ -41,20 +42,32 @@ pub(super) struct Login<'a> {
     pub(super) draining: CancellationToken,
     /// Cancelled when it has stopped: the last requests still need the store.
     pub(super) closed: CancellationToken,
+    pub(super) observers: &'a Observers,
 }
 
 impl Login<'_> {
     /// Opens the store and begins to get to know the provider, unless nobody has to log in.
     pub(super) fn start(self) -> anyhow::Result<Auth> {
-        let Self { config, switches, provider, egress, mut client_secrets, state, tasks, in_flight, draining, closed } =
-            self;
+        let Self {
+            config,
+            switches,
+            provider,
+            egress,
+            mut client_secrets,
+            state,
+            tasks,
+            in_flight,
+            draining,
+            closed,
+            observers,
+        } = self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
         if current.auth.provider.as_str() == NONE {
             return Ok(Auth::none());
         }
         // First, since it is refused while another server has it: then nothing else may have begun.
-        let store = Store::open(state, tasks, closed)?;
+        let store = Store::open(state, tasks, closed)?.counted_in(observers.metrics.clone());
         let upstream = match (current.auth.provider.as_str(), provider) {
             (LOCAL, _) => Upstream::Local(Local::new(base_url, Vault::of(state, LOCAL_CODES))),
             (_, Some(provider)) => {
@@ -84,6 +97,7 @@ impl Login<'_> {
             tasks,
             in_flight,
             config,
+            audit: observers.audit.clone(),
             switched_off: switches.subscribe(),
         };
         Ok(Auth::Login(Arc::new(AuthorizationServer::new(parameters))))

@@ -9,7 +9,7 @@ use super::address::{BaseUrl, Listen};
 use super::grants::resolve as grants;
 use super::key::Key;
 use super::keys::Config;
-use super::names::{PluginName, Who};
+use super::names::{AuditOnError, PluginName, Who};
 use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
@@ -38,6 +38,40 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     warn_about_unreachable_listener(config, reader);
     groups_exist_and_end(config, reader);
     warn_about_keys_without_effect(config, reader);
+    audit_has_one_place(config, reader);
+    telemetry_has_a_way(config, reader);
+}
+
+fn audit_has_one_place(config: &Config, reader: &mut Reader<'_>) {
+    let audit = &config.audit;
+    if audit.file.is_some() && audit.stdout {
+        let message = "the audit goes to a file or to standard output, not to both";
+        reader.conflict(&["audit.file".into(), "audit.stdout".into()], message);
+    }
+    let is_off = audit.file.is_none() && !audit.stdout;
+    if is_off && audit.on_error == AuditOnError::Refuse {
+        let message = "there is no audit that could fail: name a file in `audit.file`";
+        reader.conflict(&["audit.on_error".into()], message);
+    }
+}
+
+/// Headers of telemetry are secrets, most of them: they leave this machine by TLS alone.
+fn telemetry_has_a_way(config: &Config, reader: &mut Reader<'_>) {
+    let telemetry = &config.telemetry;
+    match &telemetry.otlp {
+        None if telemetry.traces.get() > 0.0 => {
+            reader.warn(
+                &"telemetry.traces".into(),
+                Fault::Conflict("nothing is sent without `telemetry.otlp`".to_owned()),
+            );
+        }
+        None => {}
+        Some(endpoint) if !telemetry.headers.is_empty() && endpoint.is_plain_and_far() => {
+            let message = "its headers would go over the network as they are: write https";
+            reader.conflict(&["telemetry.otlp".into(), "telemetry.headers".into()], message);
+        }
+        Some(_) => {}
+    }
 }
 
 /// Clients refuse, rightly, to log in over plain http to anything but their own machine.

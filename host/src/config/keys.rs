@@ -11,13 +11,14 @@ use super::free::Free;
 use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, SecretEntry, Short, TcpEntry};
 use super::key::Key;
 use super::names::{
-    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, ToolName, UnknownClients,
-    Who,
+    AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope,
+    ToolName, UnknownClients, Who,
 };
 use super::problem::Source;
 use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
+use super::telemetry::{OtlpEndpoint, Share};
 use super::template::Template;
 use super::trust::{Approve, Trust};
 use super::units::{Bound, ByteSize, Count, Period, Positive, Rate};
@@ -42,6 +43,12 @@ table! {
         pool: Pool = {},
         /// The log.
         log: Log = {},
+        /// The audit: who did what, a line of JSON for each event, apart from the log.
+        audit: Audit = {},
+        /// Numbers for Prometheus, on a listener of their own.
+        metrics: Metrics = {},
+        /// Numbers and spans for OpenTelemetry.
+        telemetry: Telemetry = {},
         /// Settings and grants of single plugins. A plugin that is not named here may only compute. A change applies at
         /// once.
         @live plugin: BTreeMap<PluginName, PluginSettings> = {},
@@ -252,6 +259,46 @@ table! {
         @live level: LogFilter = "info",
         /// The format: `text` for people, `json` for machines.
         format: LogFormat = "text",
+    }
+}
+
+table! {
+    /// `[audit]`. Without `file` and `stdout` there is none.
+    pub struct Audit {
+        /// The file that lines are appended to. It is opened anew when it was moved, and at SIGHUP.
+        file: Option<PathBuf>,
+        /// Writes the lines to standard output instead.
+        stdout: bool = false,
+        /// What happens while lines cannot be written: `continue` goes on and counts them, `refuse` lets nobody log in or
+        /// call anything.
+        on_error: AuditOnError = "continue",
+        /// The form of people in lines: `clear`, or `hash` for keyed hashes of their names.
+        people: AuditPeople = "clear",
+    }
+}
+
+table! {
+    /// `[metrics]`
+    pub struct Metrics {
+        /// The address of `/metrics`, such as `127.0.0.1:9464`; without it there is none. It asks for no login.
+        listen: Option<Listen>,
+        /// Hosts by which Prometheus may call it, beside `localhost` and addresses.
+        allowed_hosts: Vec<AllowedHost> = [],
+    }
+}
+
+table! {
+    /// `[telemetry]`
+    pub struct Telemetry {
+        /// The endpoint that takes OTLP over HTTP (protobuf), such as `http://collector.internal:4318`; `/v1/metrics` and
+        /// `/v1/traces` follow it. Without it nothing is sent.
+        otlp: Option<OtlpEndpoint>,
+        /// Headers of every request to it.
+        headers: BTreeMap<String, Template> = {},
+        /// Interval between two sendings of the numbers.
+        interval: Positive<Period> = "30s",
+        /// The share of calls that have a span, from 0 for none to 1 for all.
+        traces: Share = 0,
     }
 }
 

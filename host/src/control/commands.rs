@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::recorded::Act;
+use crate::audit::Audit;
 use crate::kv::{self, Kv};
 use crate::operator::{self, Operator};
 use crate::person_label;
@@ -16,6 +18,8 @@ use crate::plugins::approval::request::Approvals;
 pub struct Parts {
     /// The state of plugins.
     pub kv: Kv,
+    /// Told of what operators do.
+    pub audit: Audit,
     /// People, sessions, plugins and keys.
     pub operator: Operator,
     /// What waits for approval.
@@ -52,7 +56,9 @@ fn hello(_: Arc<Parts>, _: Value) -> Answer {
 fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request: kv::Request = parsed(arguments)?;
+        let act = Act::of_kv(&request);
         let answer = parts.kv.ask(request).await;
+        told(&parts, act, answer.is_ok());
         serde_json::to_value(answer).map_err(|error| error.to_string())
     })
 }
@@ -61,17 +67,28 @@ fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
 fn operator(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request: operator::Request = parsed(arguments)?;
-        let answer = parts.operator.ask(request).await?;
-        serde_json::to_value(answer).map_err(|error| error.to_string())
+        let act = Act::of_operator(&request);
+        let answer = parts.operator.ask(request).await;
+        told(&parts, act, answer.is_ok());
+        serde_json::to_value(answer?).map_err(|error| error.to_string())
     })
 }
 
 /// Shows or approves what waits: an `ApprovalRequest`, answered by an `ApprovalAnswer`.
 fn approve(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
-        let answer = parts.approvals.ask(parsed(arguments)?).await?;
-        serde_json::to_value(answer).map_err(|error| error.to_string())
+        let request = parsed(arguments)?;
+        let act = Act::of_approval(&request);
+        let answer = parts.approvals.ask(request).await;
+        told(&parts, act, answer.is_ok());
+        serde_json::to_value(answer?).map_err(|error| error.to_string())
     })
+}
+
+fn told(parts: &Parts, act: Option<Act>, is_done: bool) {
+    if let Some(act) = act {
+        act.record(&parts.audit, is_done);
+    }
 }
 
 fn parsed<T: DeserializeOwned>(arguments: Value) -> Result<T, String> {

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::bearer::BearerError;
 use super::record::{AccessRecord, BrowserRecord, CodeRecord, Record};
 use super::{Sessions, TRIES, encode};
+use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Family, Token, TokenKind};
 use crate::auth::upstream::messages::UpstreamTokens;
@@ -59,6 +60,7 @@ impl Sessions {
             identity,
             provider: self.upstream.name().to_owned(),
             client_id: CLIENT.to_owned(),
+            client_name: None,
             approved,
             created_s: now_s,
             changes: 0,
@@ -110,6 +112,7 @@ impl Sessions {
     pub(in crate::auth) async fn end_browser(&self, raw_cookie: &str) -> Result<(), StoreError> {
         let Some(cookie) = Token::open(&self.vault, TokenKind::Browser, raw_cookie) else { return Ok(()) };
         let Some((_, record)) = self.load(&cookie.family).await? else { return Ok(()) };
+        self.tell(TokenChange::Ended, &record, Some("logged_out"));
         self.end(&cookie.family, Some(record)).await
     }
 
