@@ -3,6 +3,8 @@
 //! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`],
 //! [`callback`], [`token`], [`revoke`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
 //! under way is a [`transaction`]; afterwards it is one of the [`sessions`], in [`tokens`] and a row of the store.
+//! [`machines`] are callers that are no person, [`mod@device`] a login for a device without a browser; [`offers`] says which
+//! of these there are.
 //! [`upstream`] is the identity provider, and the only module that talks to it. [`people`] has the rules for persons
 //! and scopes.
 //!
@@ -14,11 +16,16 @@ mod client_auth;
 pub mod clients;
 pub(crate) mod consent;
 mod cookies;
+pub(crate) mod device;
 mod errors;
 mod failures;
+mod form;
 mod identity;
+mod key_source;
 mod limits;
 pub(crate) mod local;
+pub mod machines;
+mod offers;
 mod pages;
 mod parameters;
 mod people;
@@ -159,7 +166,7 @@ impl Auth {
             Self::None(anonymous) => Ok(Arc::clone(anonymous)),
             Self::Login(server) => {
                 let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
-                server.sessions.authenticate(token, last).await.map_err(refused)
+                server.authenticate(token, last).await.map_err(refused)
             }
         }
     }
@@ -177,7 +184,7 @@ impl Auth {
                 // The rules do not change any more.
                 tokio::time::sleep(STREAM_CHECK).await;
             }
-            match server.sessions.authenticate(token, &last).await {
+            match server.authenticate(token, &last).await {
                 Ok(_) | Err(BearerError::Unavailable) => {}
                 Err(BearerError::Expired) => return tokio::time::sleep(STREAM_GRACE).await,
                 Err(BearerError::Foreign | BearerError::Ended | BearerError::TurnedAway) => return,

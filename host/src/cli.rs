@@ -20,6 +20,7 @@ mod passing;
 mod plugin_loader;
 mod reload;
 mod serve;
+mod token;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -69,6 +70,9 @@ enum Command {
     /// Show and change what plugins have kept
     #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
     Kv(kv::Arguments),
+    /// Make, list and revoke tokens for callers without a browser
+    #[command(after_help = "Example:\n  tinymcp token new ci --scopes weather:read --expires 90d\n  tinymcp token revoke ci")]
+    Token(token::Arguments),
     /// Check the configuration, and print the effective values
     #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
     Check(check::Arguments),
@@ -136,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Kv(arguments) => kv::run(arguments),
+        Command::Token(arguments) => token::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),

@@ -100,12 +100,14 @@ impl Routes {
             .route("/register", post(login::register))
             .route("/token", post(login::token))
             .route("/revoke", post(login::revoke))
+            .route("/device_authorization", post(login::device_authorization))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn(guard::open_to_every_page));
         // Pages for people's browsers; no page of another site may read these.
         let people = Router::new()
             .route("/authorize", get(login::authorize).post(login::authorize))
             .route("/consent", post(login::consent))
+            .route("/device", get(login::device).post(login::device))
             .route("/auth/callback", get(login::callback))
             .route("/local/authorize", get(login::local).post(login::local))
             .method_not_allowed_fallback(method_not_allowed);

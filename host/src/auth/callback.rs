@@ -8,6 +8,8 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::HeaderMap;
 
+use super::device;
+use super::device::row::DeviceRow;
 use super::failures::Failure;
 use super::pages::{LoggedInPage, Outcome};
 use super::parameters::Parameters;
@@ -145,7 +147,18 @@ async fn log_in(
         challenge: request.code_challenge.clone(),
     };
     let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
-    match server.sessions.begin(session, |code| found.answered(id, request, &logged_in(code))).await {
+    let device = match waiting_device(server, id, request).await {
+        Ok(device) => device,
+        Err(failure) => {
+            server.upstream.discard(tokens);
+            return Err(Ending::page(failure, false));
+        }
+    };
+    let beside = |code: &str| {
+        let of_device = device.as_ref().map(|device| device.logged_in(code));
+        std::iter::once(found.answered(id, request, &logged_in(code))).chain(of_device).collect()
+    };
+    match server.sessions.begin(session, beside).await {
         Ok(Some(code)) => {
             server.unfinished.end(found.key);
             tracing::info!(provider = server.upstream.name(), client = request.client_name, "somebody has logged in");
@@ -163,6 +176,20 @@ async fn log_in(
     }
 }
 
+/// The device that a login is for, if it is for one and still waits for this one.
+async fn waiting_device(
+    server: &AuthorizationServer,
+    id: &TransactionId,
+    request: &ValidatedRequest,
+) -> Result<Option<DeviceRow>, Failure> {
+    let Some(family) = &request.device else { return Ok(None) };
+    match device::row::load(&server.store, family).await {
+        Ok(Some(found)) if found.is_claimed_by(id) => Ok(Some(found)),
+        Ok(_) => Err(Failure::device_page_over()),
+        Err(error) => Err(Failure::store(error.to_string())),
+    }
+}
+
 /// Writes down the end of a login without a session. Browsers that wait learn it in any case.
 async fn written(
     server: &AuthorizationServer,
@@ -176,6 +203,11 @@ async fn written(
         Ok(Committed::Conflict) => tracing::warn!("the end of a login could not be written down: it was changed"),
         Err(error) => tracing::warn!(%error, "the end of a login could not be written down"),
     }
+    if let Some(device) = &request.device
+        && let Err(error) = device::row::deny(&server.store, device, id).await
+    {
+        tracing::warn!(%error, "a device could not be told that its login has failed; its code ends by itself");
+    }
     ending
 }
 
@@ -186,6 +218,9 @@ async fn show(
     request: &ValidatedRequest,
     ending: Ending,
 ) -> Response {
+    if request.device.is_some() {
+        return device::ending::show(server, headers, request, ending);
+    }
     let back = Back::approved(request);
     match ending {
         Ending::LoggedIn { code, person } => match server.sessions.progress(&code).await {

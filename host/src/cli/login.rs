@@ -1,20 +1,18 @@
 //! Putting login together: from a configuration to an [`Auth`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::clients::DeclaredClient;
 use crate::auth::clients::document::Documents;
 use crate::auth::upstream::Upstream;
 use crate::auth::upstream::local::Local;
 use crate::auth::upstream::remote::Remote;
 use crate::auth::{Auth, AuthorizationServer, ServerParts};
-use crate::config::provider::{LOCAL, NONE, Secret};
-use crate::config::{Config, Egress, Provider};
+use crate::config::provider::{LOCAL, NONE};
+use crate::config::{Config, Credentials, Egress, Provider};
 use crate::fetch::Strangers;
 use crate::state::StateDir;
 use crate::store::Store;
@@ -30,7 +28,7 @@ pub(super) struct Login<'a> {
     pub(super) provider: Option<Provider>,
     /// The way to the provider.
     pub(super) egress: Egress,
-    pub(super) client_secrets: BTreeMap<String, Secret>,
+    pub(super) credentials: watch::Receiver<Arc<Credentials>>,
     pub(super) state: &'a StateDir,
     pub(super) tasks: &'a TaskTracker,
     /// Requests that are finished even if their clients have gone away: the store is closed after them.
@@ -44,7 +42,7 @@ pub(super) struct Login<'a> {
 impl Login<'_> {
     /// Opens the store and begins to get to know the provider, unless nobody has to log in.
     pub(super) fn start(self) -> anyhow::Result<Auth> {
-        let Self { config, provider, egress, mut client_secrets, state, tasks, in_flight, draining, closed } = self;
+        let Self { config, provider, egress, credentials, state, tasks, in_flight, draining, closed } = self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
         if current.auth.provider.as_str() == NONE {
@@ -65,15 +63,9 @@ impl Login<'_> {
             (name, None) => anyhow::bail!("provider `{name}` was not read"),
         };
         let upstream = Arc::new(upstream);
-        let declared = |(id, client): (&String, &crate::config::keys::Client)| {
-            let redirect_uris = client.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect();
-            let declared =
-                DeclaredClient { name: client.name.clone(), redirect_uris, secret: client_secrets.remove(id) };
-            (id.clone(), declared)
-        };
-        let clients = current.auth.clients.iter().map(declared).collect();
         let parameters = ServerParts {
-            clients,
+            credentials,
+            egress,
             upstream,
             documents: Documents::new(Strangers::default()),
             state,

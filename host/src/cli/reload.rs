@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
-use crate::config::{Config, Environment, Invocation, Provider, Setup, ValueFiles};
+use crate::config::{Config, Credentials, Environment, Invocation, Provider, Setup, ValueFiles};
 use crate::grants::PluginGrants;
 
 /// The interval between looks at the files, a call of `stat` for each. Editors, `ConfigMap` mounts and network file
@@ -22,6 +22,8 @@ pub(super) struct Published {
     pub(super) config: watch::Sender<Arc<Config>>,
     /// With the values of variables, which may change where no key does.
     pub(super) grants: watch::Sender<Arc<PluginGrants>>,
+    /// The same of declared clients and workloads.
+    pub(super) credentials: watch::Sender<Arc<Credentials>>,
 }
 
 /// Watches the configuration file, `.env` and the files that `NAME_FILE` variables name until `stop`, and publishes every
@@ -121,7 +123,8 @@ fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: 
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
     let is_granted_alike = **published.grants.borrow() == setup.grants;
-    if new == *old && is_granted_alike {
+    let has_same_credentials = **published.credentials.borrow() == setup.credentials;
+    if new == *old && is_granted_alike && has_same_credentials {
         return;
     }
     for warning in &setup.warnings {
@@ -130,6 +133,10 @@ fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: 
     log.set(&new.log);
     if !is_granted_alike {
         published.grants.send_replace(Arc::new(setup.grants));
+    }
+    // Before the tables: a client without its secret is nobody, and one with another's could be anybody.
+    if !has_same_credentials {
+        published.credentials.send_replace(Arc::new(setup.credentials));
     }
     published.config.send_replace(Arc::new(new));
     tracing::info!("configuration reloaded");

@@ -76,7 +76,7 @@ impl Server {
         let Setup {
             config,
             provider,
-            client_secrets,
+            credentials,
             egress,
             grants,
             places,
@@ -109,6 +109,7 @@ impl Server {
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         let grants_sender = watch::Sender::new(Arc::new(grants));
+        let credentials_sender = watch::Sender::new(Arc::new(credentials));
         let rules = Rules::of(&config_sender, &grants_sender);
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
@@ -119,7 +120,7 @@ impl Server {
             config: login_config,
             provider: provider.clone(),
             egress,
-            client_secrets,
+            credentials: credentials_sender.subscribe(),
             state: &state,
             tasks: &tasks,
             in_flight: &in_flight,
@@ -128,7 +129,8 @@ impl Server {
         };
         let auth = login.start().map_err(Failure::at_start)?;
         let kv = Kv::of(&state, &tasks, closed.clone());
-        if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
+        let tokens = auth.server().map(|server| server.operator_tokens().clone());
+        if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone(), tokens }, &tasks, closed.clone()) {
             tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
         }
         if config.plugin.values().any(|plugin| plugin.kv.is_some()) {
@@ -140,7 +142,11 @@ impl Server {
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
-        let published = reload::Published { config: config_sender, grants: grants_sender };
+        let published = reload::Published {
+            config: config_sender,
+            grants: grants_sender,
+            credentials: credentials_sender,
+        };
         tasks.spawn(reload::watch(invocation, value_files, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::auth::machines::operator::{self, OperatorTokens};
 use crate::kv::{self, Kv};
 
 /// What commands work with.
 pub struct Parts {
     /// The state of plugins.
     pub kv: Kv,
+    /// The tokens that operators make; none where nobody logs in.
+    pub tokens: Option<OperatorTokens>,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
@@ -24,7 +27,11 @@ pub(super) struct Command {
 }
 
 /// Every command.
-pub(super) const COMMANDS: [Command; 2] = [Command { name: "hello", run: hello }, Command { name: "kv", run: kv }];
+pub(super) const COMMANDS: [Command; 3] = [
+    Command { name: "hello", run: hello },
+    Command { name: "kv", run: kv },
+    Command { name: "token", run: token },
+];
 
 /// Tells that a server is there, and which.
 fn hello(_: Arc<Parts>, _: Value) -> Answer {
@@ -38,6 +45,17 @@ fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
         let request: kv::Request = parsed(arguments)?;
         let answer = parts.kv.ask(request).await;
         serde_json::to_value(answer).map_err(|error| error.to_string())
+    })
+}
+
+/// Does something with operators' tokens: an [`operator::Request`], answered by an answer or an error of it.
+fn token(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let request: operator::Request = parsed(arguments)?;
+        let Some(tokens) = &parts.tokens else {
+            return Err("with provider `none` nobody needs a token, and none means anything".to_owned());
+        };
+        serde_json::to_value(tokens.ask(request).await).map_err(|error| error.to_string())
     })
 }
 

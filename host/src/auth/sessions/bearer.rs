@@ -7,7 +7,7 @@ use super::login_token::SessionLogin;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
-use crate::auth::tokens::{Family, LastToken};
+use crate::auth::tokens::{Family, LastToken, Opened, TokenKind};
 use crate::clock::now_s;
 use crate::principal::{LoginFacts, LoginToken, Principal, Standing};
 use crate::store::{Committed, StoreError};
@@ -34,7 +34,13 @@ impl Sessions {
         raw_token: &str,
         last: &LastToken,
     ) -> Result<Arc<Principal>, BearerError> {
-        let (family, hash) = last.open(&self.vault, raw_token).ok_or(BearerError::Foreign)?;
+        let opened = last.open(&self.vault, raw_token).filter(|opened| opened.kind == TokenKind::Access);
+        self.principal_of(opened.ok_or(BearerError::Foreign)?).await
+    }
+
+    /// Finds the principal behind an access token that this server made.
+    pub(in crate::auth) async fn principal_of(self: &Arc<Self>, opened: Opened) -> Result<Arc<Principal>, BearerError> {
+        let Opened { kind: _, family, hash } = opened;
         let cached = self.cache.get(&family).map(|live| self.by_rules_of_now(family, live));
         if let Some(live) = &cached
             && let Some(grant) = live.grant(&hash)
