@@ -16,6 +16,7 @@ mod files;
 mod languages;
 mod login;
 mod logs;
+mod machines;
 mod protocol;
 mod reaching;
 mod reload;

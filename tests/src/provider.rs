@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use grants::Grants;
-use settings::{Flavour, Settings};
+use settings::{Flavour, Settings, Signature};
 
 /// A fault on the way to an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -189,6 +189,11 @@ impl Provider {
     /// Every secret that it has given away: codes and tokens.
     pub fn secrets(&self) -> Vec<String> {
         self.shared.state().grants.secrets()
+    }
+
+    /// Claims signed in one of the ways, right or wrong, as the tokens of a platform's jobs are.
+    pub fn signed(&self, signature: Signature, claims: &Value) -> String {
+        keys::sign_as(&self.shared.state().settings, signature, claims)
     }
 
     /// The key set as it is published now.

@@ -119,7 +119,7 @@ impl Client {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn keys(&self) -> Option<Result<Keys, &'static str>> {
+    fn written_keys(&self) -> Option<Result<Keys, &'static str>> {
         if let Some(pem) = &self.public_key {
             return Some(Keys::of_pem(pem).ok_or("expected a public key in PEM (`-----BEGIN PUBLIC KEY-----`): RSA of 2048 bits or more, P-256, P-384 or Ed25519"));
         }
@@ -132,7 +132,7 @@ impl Workload {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn keys(&self) -> Option<Result<Keys, &'static str>> {
+    fn written_keys(&self) -> Option<Result<Keys, &'static str>> {
         self.jwks.as_ref().map(|set| keys_of(set.as_str()))
     }
 }
@@ -174,7 +174,7 @@ fn check_client(config: &Config, key: &Key, client: &Client, reader: &mut Reader
         let message = "a client has a secret, or keys of its own, and not both";
         reader.conflict(&[child("secret")], message);
     }
-    if let Some(Err(reason)) = client.keys() {
+    if let Some(Err(reason)) = client.written_keys() {
         let name = if client.public_key.is_some() { "public_key" } else { "jwks" };
         reader.conflict(&[child(name)], reason);
     }
@@ -212,7 +212,7 @@ fn check_workload(config: &Config, key: &Key, workload: &Workload, reader: &mut 
     if workload.jwks.is_some() && workload.jwks_uri.is_some() {
         reader.conflict(&[key.child("jwks")], "the issuer's keys are in one place: `jwks` or `jwks_uri`");
     }
-    if let Some(Err(reason)) = workload.keys() {
+    if let Some(Err(reason)) = workload.written_keys() {
         reader.conflict(&[key.child("jwks")], reason);
     }
     if workload.jwks.is_none() {

@@ -74,11 +74,6 @@ impl DeclaredClients {
         self.config.borrow().auth.clients.get(id).is_some_and(|client| client.may(grant))
     }
 
-    /// True if any client does.
-    pub(in crate::auth) fn any_may(&self, grant: ClientGrant) -> bool {
-        self.config.borrow().auth.clients.values().any(|client| client.may(grant))
-    }
-
     /// Verifies that an assertion is the client's (`private_key_jwt`, RFC 7523 §3): signed with its key, issued by and
     /// about it, short-lived, and for this server alone, whose issuer is the one `aud`. A list may name others, to whom
     /// the same assertion could be sent.

@@ -3,7 +3,6 @@
 //! The issuer vouches for everybody who uses it. So a token counts only if it is for this server and nobody else, and if
 //! its claims are those that a table of `[auth.workloads]` requires: one of them names one workload, without a wildcard.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -12,7 +11,6 @@ use super::terms::{Terms, workload_place};
 use super::Machines;
 use crate::auth::client_auth::claimed_issuer;
 use crate::config::keys::Workload;
-use crate::config::machines::SigningAlgorithm;
 use crate::jwks::{Audience, Issuer, JwtError, Rules};
 use crate::log_limiter::LogLimiter;
 use crate::principal::MachineKind;

@@ -7,7 +7,9 @@ use super::login_token::SessionLogin;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
-use crate::auth::tokens::{Family, LastToken, Opened, TokenKind};
+use crate::auth::tokens::{Family, Opened};
+#[cfg(test)]
+use crate::auth::tokens::{LastToken, TokenKind};
 use crate::clock::now_s;
 use crate::principal::{LoginFacts, LoginToken, Principal, Standing};
 use crate::store::{Committed, StoreError};
@@ -29,6 +31,7 @@ pub(in crate::auth) enum BearerError {
 
 impl Sessions {
     /// Finds the principal behind an access token.
+    #[cfg(test)]
     pub(in crate::auth) async fn authenticate(
         self: &Arc<Self>,
         raw_token: &str,
