@@ -84,7 +84,7 @@ async fn a_person_logs_a_device_in() {
     for expected in ["Living room", "only if you started this", "127.0.0.1", "read"] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
-    assert!(page.asks_for_consent() && !page.tags().contains(&"script".to_owned()), "{page:?}");
+    assert!(page.asks_for_consent() && !page.elements().contains(&"script".to_owned()), "{page:?}");
     let page = alice.decide(&page, "approve").await.page();
     let end = alice.log_in(&page).await.page();
     assert!(end.status == 200 && end.text().contains("The device is connected"), "{end:?}");
