@@ -17,6 +17,17 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o600)
 }
 
+/// Replaces a file, or makes it, for its owner only. It is on the disk when this returns.
+///
+/// # Errors
+/// The system's, and then the file is as it was, or the new one.
+pub(crate) fn replace_durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (draft, directory) = draft(path, bytes, 0o600)?;
+    draft.as_file().sync_all()?;
+    draft.persist(path).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
+}
+
 /// Replaces a file, or makes it. Others may read it, as far as the process's umask lets them.
 ///
 /// # Errors

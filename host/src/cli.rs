@@ -1,5 +1,6 @@
 //! The commands, a module each, with their arguments and exit codes.
 
+mod backup;
 mod build;
 mod call;
 mod check;
@@ -9,17 +10,22 @@ mod doctor;
 mod egress;
 mod grant;
 mod inspect;
+mod keys;
 mod kv;
 mod list;
 mod logging;
 mod login;
 mod new;
 mod offers;
+mod operator;
 mod output;
 mod passing;
+mod people;
+mod plugin;
 mod plugin_loader;
 mod reload;
 mod serve;
+mod sessions;
 mod token;
 
 use std::fmt::Display;
@@ -70,11 +76,30 @@ enum Command {
     /// Show and change what plugins have kept
     #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
     Kv(kv::Arguments),
+    /// List who is logged in through which client, and end that
+    #[command(after_help = "Examples:\n  tinymcp sessions\n  tinymcp sessions end alice@example.com")]
+    Sessions(sessions::Arguments),
+    /// List the people who have something here, and block, export or delete one
+    #[command(after_help = "Examples:\n  tinymcp people\n  tinymcp people block alice@example.com")]
+    People(people::Arguments),
+    /// Switch a plugin off and on at once
+    #[command(after_help = "Example:\n  tinymcp plugin disable weather")]
+    Plugin(plugin::Arguments),
+    /// Save the state directory while the server runs
+    #[command(after_help = "Examples:\n  tinymcp backup state.tar\n  tinymcp backup - | age -r KEY > state.tar.age")]
+    Backup(backup::Arguments),
+    /// List the root keys, and make a new one
+    #[command(after_help = "Example:\n  tinymcp keys rotate")]
+    Keys(keys::Arguments),
     /// Make, list and revoke tokens for callers without a browser
-    #[command(after_help = "Example:\n  tinymcp token new ci --scopes weather:read --expires 90d\n  tinymcp token revoke ci")]
+    #[command(
+        after_help = "Example:\n  tinymcp token new ci --scopes weather:read --expires 90d\n  tinymcp token revoke ci"
+    )]
     Token(token::Arguments),
     /// Check the configuration, and print the effective values
-    #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
+    #[command(
+        after_help = "Examples:\n  tinymcp check --config tinymcp.toml\n  tinymcp check --config tinymcp.toml --against running"
+    )]
     Check(check::Arguments),
     /// Check the configuration against the real provider, and tell what to change there
     #[command(after_help = "Example:\n  tinymcp doctor --config /etc/tinymcp/tinymcp.toml")]
@@ -140,6 +165,11 @@ pub fn main() -> ExitCode {
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Kv(arguments) => kv::run(arguments),
+        Command::Sessions(arguments) => sessions::run(arguments),
+        Command::People(arguments) => people::run(arguments),
+        Command::Plugin(arguments) => plugin::run(arguments),
+        Command::Backup(arguments) => backup::run(arguments),
+        Command::Keys(arguments) => keys::run(arguments),
         Command::Token(arguments) => token::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),

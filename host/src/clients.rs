@@ -71,3 +71,11 @@ pub(crate) fn cursor_link(url: &str) -> String {
     let encoded: String = url::form_urlencoded::byte_serialize(config.as_bytes()).collect();
     format!("cursor://anysphere.cursor-deeplink/mcp/install?name={SERVER_NAME}&config={encoded}")
 }
+
+/// A link that adds the server to VS Code.
+pub(crate) fn vscode_link(url: &str) -> String {
+    let config = json!({ "name": SERVER_NAME, "type": "http", "url": url }).to_string();
+    // Spaces are written as `%20`: the query is JSON, and no form.
+    let encoded: String = url::form_urlencoded::byte_serialize(config.as_bytes()).collect();
+    format!("vscode:mcp/install?{}", encoded.replace('+', "%20"))
+}

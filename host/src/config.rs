@@ -58,11 +58,12 @@ pub use self::egress::Egress;
 pub use self::environment::{Environment, ValueFiles};
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
-pub use self::keys::{Config, Limits, PluginSettings, Server};
+pub use self::keys::{Config, Limits, PluginSettings, Server, State};
 pub use self::machines::Credentials;
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
 pub use self::provider::Provider;
+pub use self::reader::Change;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
@@ -164,18 +165,7 @@ impl Config {
         let effective = EffectiveConfig { lines: reader.lines, provider_urls, egress: egress.to_string(), way_out };
         let warnings = listed(reader.warnings);
         let value_files = environment.value_files();
-        Ok(Setup {
-            config,
-            provider,
-            credentials,
-            egress,
-            grants,
-            places,
-            secrets,
-            value_files,
-            warnings,
-            effective,
-        })
+        Ok(Setup { config, provider, credentials, egress, grants, places, secrets, value_files, warnings, effective })
     }
 
     /// The limits of this plugin's calls. The name may be in kebab case.
@@ -195,6 +185,13 @@ impl Config {
         let (mut config, mut waiting) = (self.clone(), Vec::new());
         config.reload(new, &Key::default(), &mut waiting);
         (config, waiting)
+    }
+
+    /// The keys whose values are others in `new`, and which of them apply at once.
+    pub fn changes(&self, new: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.compare(new, &Key::default(), false, &mut changes);
+        changes
     }
 
     /// The JSON schema of `tinymcp.toml`, in the draft that editors of TOML know, and without references.

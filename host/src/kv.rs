@@ -38,7 +38,7 @@ pub use self::open::OpenError;
 use self::open::Place;
 use self::pace::Pace;
 pub use self::request::{
-    Answer, Delta, Expected, KvError, Operation, Outcome, Owner, OwnerState, Person, Request, Space, Value,
+    Answer, Delta, Expected, KvError, Operation, Outcome, Owner, OwnerState, Person, Request, Space, SpaceState, Value,
 };
 use self::worker::Worker;
 use crate::log_limiter::LogLimiter;
@@ -71,6 +71,23 @@ impl Kv {
     /// is cancelled: later requests fail. `tracker` waits for that.
     pub fn of(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Self {
         Self::at(Place::In(state.clone()), tracker, stop)
+    }
+
+    /// Writes a copy of the state in a state directory, as it is at one moment, into a file. It may be in use.
+    ///
+    /// # Errors
+    /// It cannot be read, or the file not written.
+    pub fn snapshot(state: &StateDir, into: &std::path::Path) -> Result<(), OpenError> {
+        open::snapshot(state, into)
+    }
+
+    /// Seals the key of the state in a state directory anew, under the current root key, so that an earlier one is not
+    /// needed for it. It may be in use.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn reseal(state: &StateDir) -> Result<(), OpenError> {
+        open::reseal(state)
     }
 
     /// True if plugins have kept anything in a state directory.
@@ -111,7 +128,7 @@ impl Kv {
     pub async fn run(&self, space: Space, quota_bytes: u64, operation: Operation) -> Result<Outcome, KvError> {
         match self.ask(Request::Use { space, quota_bytes, operation }).await? {
             Answer::Outcome(outcome) => Ok(outcome),
-            Answer::Owners(_) | Answer::Changed(_) => Err(KvError::unfit()),
+            Answer::Owners(_) | Answer::Spaces(..) | Answer::Changed(_) => Err(KvError::unfit()),
         }
     }
 }

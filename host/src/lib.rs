@@ -13,7 +13,9 @@
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //!   [`kv`]: the state of plugins.
-//! - [`control`]: what the operator asks of a running server, through a socket. [`file_lock`]: one process at a time.
+//! - [`control`]: what the operator asks of a running server, through a socket. [`operator`]: what that is, of people,
+//!   sessions, plugins and keys. [`switches`]: people and plugins that are switched off. [`file_lock`]: one process at a
+//!   time.
 //! - [`clients`]: snippets for Cursor, Claude Code and others. [`diagnosis`]: findings of `tinymcp doctor`.
 //! - [`html`]: pages. [`peer`]: the other end of a connection. [`overload`]: the refusal of a body without room for it.
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
@@ -55,6 +57,7 @@ pub mod kv;
 mod log_limiter;
 mod loopback;
 pub mod mcp;
+pub mod operator;
 mod overload;
 pub mod peer;
 pub mod plugins;
@@ -65,5 +68,6 @@ mod schemes;
 pub mod secret;
 pub mod state;
 pub mod store;
+pub mod switches;
 mod sync;
 pub mod vault;

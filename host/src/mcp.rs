@@ -18,6 +18,7 @@ mod event_stream;
 mod exchange;
 mod handler;
 mod headers;
+mod holdings;
 mod in_flight;
 mod input;
 mod listen;
@@ -41,5 +42,8 @@ mod tasks;
 pub use self::answer::error_response;
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
+pub use self::headers::versions;
+pub use self::holdings::{Holdings, ListedTask};
+pub use self::listing::listed_tool;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::request_state::fuzzing::request_state as request_state_fuzzing;

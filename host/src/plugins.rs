@@ -18,6 +18,7 @@ pub mod names;
 pub mod plugin;
 mod questions;
 mod rates;
+pub mod refusals;
 pub mod registry;
 pub mod rules;
 pub mod sandbox;
@@ -60,6 +61,7 @@ use self::wit::prompts::Conversation as PromptMessages;
 use crate::config::Config;
 use crate::grants::PluginGrants;
 use crate::state::StateDir;
+use crate::switches::Switches;
 
 /// The first scan ends with `plugins.wait` at the latest, and is given so long to be published.
 const PUBLISHING: Duration = Duration::from_millis(500);
@@ -119,7 +121,9 @@ impl Plugins {
         cache: Option<&StateDir>,
     ) -> anyhow::Result<Self> {
         let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
-        let rules = Rules::of(&config, &grants);
+        // What is switched off for the server beside this command.
+        let switches = state.map(Switches::open).transpose()?.unwrap_or_default();
+        let rules = Rules::of(&config, &grants).with(&switches);
         let (plugins, registry) = Self::prepare(rules, state, cache, command_runtime(services)?)?;
         tokio::select! {
             () = plugins.ready() => {}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::names::Scope;
 use crate::secret::Secret;
@@ -105,6 +106,11 @@ pub trait Rules: Send + Sync {
 
     /// A signal that changes with the rules.
     fn changes(&self) -> watch::Receiver<()>;
+
+    /// Cancelled when the session behind the principal ends; none where nothing ends by itself.
+    fn ended(&self) -> Option<CancellationToken> {
+        None
+    }
 }
 
 /// The login behind one principal, which may end or be renewed while requests are under way.
@@ -304,10 +310,20 @@ impl Principal {
     pub async fn turned_away(&self, scopes: &[Scope]) {
         let Some(rules) = &self.standing.rules else { return std::future::pending().await };
         let mut changes = rules.changes();
+        let ended = async {
+            match rules.ended() {
+                Some(ended) => ended.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(ended);
         while self.may_still(scopes) {
-            if changes.changed().await.is_err() {
-                // Nobody changes the rules any more.
-                return std::future::pending().await;
+            tokio::select! {
+                () = &mut ended => return,
+                changed = changes.changed() => if changed.is_err() {
+                    // Nobody changes the rules any more.
+                    return ended.await;
+                }
             }
         }
     }
@@ -347,6 +363,16 @@ impl Principal {
         }
     }
 
+    /// The [`Principal::person`] of somebody.
+    pub fn person_of(issuer: &str, subject: &str) -> [u8; 32] {
+        keys(issuer, subject, "").0
+    }
+
+    /// The [`Principal::session`] of somebody through a client.
+    pub fn session_of(issuer: &str, subject: &str, client: &str) -> [u8; 32] {
+        keys(issuer, subject, client).1
+    }
+
     /// One name for the person, for keys of state. Not for people to read.
     pub fn person(&self) -> [u8; 32] {
         self.person
@@ -354,13 +380,18 @@ impl Principal {
 
     /// Enough to tell people apart in a log, and no more.
     pub fn label(&self) -> String {
-        blake3::Hash::from_bytes(self.person).to_hex()[..8].to_owned()
+        label_of(&self.person)
     }
 
     /// One name for the person through this client, for everything that belongs to a session.
     pub fn session(&self) -> [u8; 32] {
         self.session
     }
+}
+
+/// The name in the log of a person with this [`Principal::person`].
+pub fn label_of(person: &[u8; 32]) -> String {
+    blake3::Hash::from_bytes(*person).to_hex()[..8].to_owned()
 }
 
 /// True if every one of these scopes is among those that are held.

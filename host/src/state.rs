@@ -3,17 +3,20 @@
 //! Every key is derived from a root key: `TINYMCP_SECRET` where it is set, the file `key` otherwise. Earlier root keys
 //! form the rest of the ring: values that were made under them can still be read.
 
+pub(crate) mod files;
 mod permissions;
 pub(crate) mod record;
+mod ring;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use self::permissions::{create_private_dir, is_mine};
+use self::ring::KeyRing;
+pub use self::ring::{ListedKey, Ring, RotationError};
 use crate::atomic_file;
 
 /// Bytes of the root key. Every other key is derived from it.
@@ -103,7 +106,7 @@ pub struct Secrets {
 #[derive(Debug, Clone)]
 pub struct StateDir {
     path: PathBuf,
-    ring: KeyRing,
+    ring: Ring,
     access: StateUse,
 }
 
@@ -118,19 +121,6 @@ pub enum StateUse {
     Scratch,
 }
 
-/// Root keys, which all others are derived from: the current one and those before it. They never leave this module.
-#[derive(Clone)]
-struct KeyRing {
-    current: [u8; KEY_BYTES],
-    previous: Arc<[[u8; KEY_BYTES]]>,
-}
-
-impl std::fmt::Debug for KeyRing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeyRing(..)")
-    }
-}
-
 impl StateDir {
     /// Opens the directory; makes it (mode 0700) when it is missing, and its key (mode 0600) when that is missing and
     /// needed. Files in it that others may read are restricted to their owner.
@@ -140,14 +130,17 @@ impl StateDir {
     pub fn open(path: &Path, secrets: &Secrets) -> Result<Self, StateError> {
         create_private_dir(path).map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
         permissions::restrict(path);
-        let current = match &secrets.current {
-            Some(secret) => stretched(secret),
-            None => match read_key(path, KEY_FILE)? {
-                Some(key) => key,
-                None => create_key(path)?,
-            },
+        let keys = match KeyRing::read(path, secrets)? {
+            Some(keys) => keys,
+            None => {
+                create_key(path)?;
+                KeyRing::read(path, secrets)?.ok_or_else(|| StateError::Directory {
+                    path: path.to_owned(),
+                    source: io::ErrorKind::NotFound.into(),
+                })?
+            }
         };
-        Ok(Self { path: path.to_owned(), ring: KeyRing::read(path, current, secrets)?, access: StateUse::Own })
+        Ok(Self { path: path.to_owned(), ring: Ring::new(keys), access: StateUse::Own })
     }
 
     /// Opens the directory only if it is there already, and writes nothing: for commands that work beside a server.
@@ -155,13 +148,11 @@ impl StateDir {
     /// # Errors
     /// [`StateError`] when it is there and cannot be read, or a key is damaged.
     pub fn open_existing(path: &Path, secrets: &Secrets) -> Result<Option<Self>, StateError> {
-        let current = match &secrets.current {
-            Some(secret) => path.is_dir().then(|| stretched(secret)),
-            None => read_key(path, KEY_FILE)?,
-        };
-        let Some(current) = current else { return Ok(None) };
-        let ring = KeyRing::read(path, current, secrets)?;
-        Ok(Some(Self { path: path.to_owned(), ring, access: StateUse::Look }))
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        let Some(keys) = KeyRing::read(path, secrets)? else { return Ok(None) };
+        Ok(Some(Self { path: path.to_owned(), ring: Ring::new(keys), access: StateUse::Look }))
     }
 
     /// Opens a directory for things that can be made again, with a key of its own: a user's cache. Makes it if it is
@@ -192,12 +183,34 @@ impl StateDir {
     /// The current key for one purpose. Two purposes never share a key; a purpose keeps its key until the root key
     /// changes.
     pub fn key(&self, purpose: &str) -> [u8; KEY_BYTES] {
-        blake3::derive_key(purpose, &self.ring.current)
+        self.ring.keys_for(purpose).current
     }
 
     /// The earlier keys for a purpose, from before the root key was changed, as far as they are kept.
     pub fn previous_keys(&self, purpose: &str) -> impl Iterator<Item = [u8; KEY_BYTES]> {
-        self.ring.previous.iter().map(move |root| blake3::derive_key(purpose, root))
+        self.ring.keys_for(purpose).previous.into_iter()
+    }
+
+    /// The root keys, as they change.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Makes a new root key the current one. Those before it stay listed, so that what was made under them is still
+    /// read.
+    ///
+    /// # Errors
+    /// [`RotationError`]: then the keys are as they were.
+    pub fn rotate(&self) -> Result<(), RotationError> {
+        self.ring.rotate(&self.path)
+    }
+
+    /// Takes over the secrets of a configuration that was read again. Returns whether the current key is another one.
+    ///
+    /// # Errors
+    /// A key file is damaged.
+    pub fn reload_secrets(&self, secrets: &Secrets) -> Result<bool, StateError> {
+        self.ring.reload(&self.path, secrets)
     }
 
     /// A private directory within this one, made when missing.
@@ -208,19 +221,6 @@ impl StateDir {
         let path = self.path.join(name);
         create_private_dir(&path)?;
         Ok(path)
-    }
-}
-
-impl KeyRing {
-    /// Adds the previous keys to the current one: those handed in, then those in files.
-    fn read(dir: &Path, current: [u8; KEY_BYTES], secrets: &Secrets) -> Result<Self, StateError> {
-        let mut previous: Vec<_> = secrets.previous.iter().map(stretched).collect();
-        // With a secret that was handed in, the file's key is one that was in use before.
-        previous.extend(read_key(dir, KEY_FILE)?.filter(|key| *key != current));
-        for name in previous_key_files(dir)? {
-            previous.extend(read_key(dir, &name)?);
-        }
-        Ok(Self { current, previous: previous.into() })
     }
 }
 
@@ -258,18 +258,20 @@ fn read_key(dir: &Path, name: impl AsRef<OsStr>) -> Result<Option<[u8; KEY_BYTES
     }
 }
 
-/// Writes a new key and reads it back; of two servers that start at once one writes it and both use it.
-fn create_key(dir: &Path) -> Result<[u8; KEY_BYTES], StateError> {
-    let failed = |source| StateError::Directory { path: dir.to_owned(), source };
-    write_new_key(dir).map_err(failed)?;
-    read_key(dir, KEY_FILE)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+/// Writes a new key; of two servers that start at once one writes it and both read it.
+fn create_key(dir: &Path) -> Result<(), StateError> {
+    write_new_key(dir).map_err(|source| StateError::Directory { path: dir.to_owned(), source })
 }
 
 /// Writes a new key, whole or not at all. An existing one stays.
 fn write_new_key(dir: &Path) -> io::Result<()> {
+    atomic_file::create_private(&dir.join(KEY_FILE), &new_key()?)
+}
+
+fn new_key() -> io::Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
-    atomic_file::create_private(&dir.join(KEY_FILE), &key)
+    Ok(key)
 }
 
 #[cfg(test)]

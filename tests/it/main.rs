@@ -17,6 +17,7 @@ mod languages;
 mod login;
 mod logs;
 mod machines;
+mod page;
 mod protocol;
 mod reaching;
 mod reload;

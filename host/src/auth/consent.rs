@@ -16,7 +16,7 @@ use super::device;
 use super::failures::Failure;
 use super::parameters;
 use super::server::{AuthorizationServer, Back};
-use super::transaction::{self, Form};
+use super::transaction::{self, Form, Purpose};
 use crate::clock::now_s;
 use crate::html::see_other;
 
@@ -64,8 +64,8 @@ async fn approve(server: &Arc<AuthorizationServer>, address: IpAddr, headers: &H
             Err(error) => return server.page(headers, Failure::store(error.to_string())),
         }
     }
-    let begun =
-        transaction::begin(&server.store, &server.unfinished, address, &upstream.state, &form.id, &form.request);
+    let purpose = Purpose::Client(form.request.clone());
+    let begun = transaction::begin(&server.store, &server.unfinished, address, &upstream.state, &form.id, &purpose);
     match begun.await {
         Ok(true) => {}
         Ok(false) => return server.page(headers, Failure::expired()),

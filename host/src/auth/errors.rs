@@ -27,8 +27,8 @@ pub(in crate::auth) enum OAuthError {
     InvalidScope,
     /// Another resource than this server (RFC 8707 §2).
     InvalidTarget,
-    /// A grant type that is not offered.
-    UnsupportedGrantType,
+    /// A grant type that is not among those that are offered.
+    UnsupportedGrantType { offered: Vec<&'static str> },
     /// A grant type that is offered, and not to this client (RFC 6749 §5.2).
     UnauthorizedClient,
     /// The person has not finished the login of a device (RFC 8628 §3.5).
@@ -65,11 +65,11 @@ impl OAuthError {
             Self::InvalidGrant(what) => (bad, "invalid_grant", what),
             Self::InvalidScope => (bad, "invalid_scope", "the scope is wider than what was granted"),
             Self::InvalidTarget => (bad, "invalid_target", "this server gives tokens for its own MCP endpoint only"),
-            Self::UnsupportedGrantType => (
-                bad,
-                "unsupported_grant_type",
-                "this grant_type is not offered here: grant_types_supported in the metadata lists those that are",
-            ),
+            Self::UnsupportedGrantType { offered } => {
+                let (last, others) = offered.split_last().unwrap_or((&"", &[]));
+                let description = format!("grant_type must be {} or {last}", others.join(", "));
+                return (bad, "unsupported_grant_type", description.into());
+            }
             Self::UnauthorizedClient => (
                 bad,
                 "unauthorized_client",
@@ -118,7 +118,7 @@ impl OAuthError {
             | Self::InvalidGrant(_)
             | Self::InvalidScope
             | Self::InvalidTarget
-            | Self::UnsupportedGrantType
+            | Self::UnsupportedGrantType { .. }
             | Self::UnauthorizedClient
             | Self::AuthorizationPending
             | Self::PollSlowly

@@ -77,6 +77,8 @@ struct Record {
     fingerprint: [u8; 32],
     created_s: u64,
     expires_s: u64,
+    /// How often everything had been ended at once when it was made: see [`crate::switches::SwitchedOff::all_ended`].
+    all_ended: u64,
 }
 
 /// A token in memory.
@@ -123,8 +125,8 @@ impl Machines {
             answer["scope"] = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ").into();
         }
         tracing::info!(kind = kind.as_str(), machine = id, subject, "a machine has got a token");
-        let hash = token.hash();
-        let record = Record { hash, kind, id, issuer, subject, scopes, fingerprint, created_s, expires_s };
+        let (hash, all_ended) = (token.hash(), self.parts.people.all_ended());
+        let record = Record { hash, kind, id, issuer, subject, scopes, fingerprint, created_s, expires_s, all_ended };
         let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(expires_s);
         let value = serde_json::to_vec(&record).expect("a record is JSON");
         let insert = Write::Insert { table: Table::Machine, key: key(&family), value, expires };
@@ -138,7 +140,8 @@ impl Machines {
     /// Finds the machine behind a token that this server made.
     pub(super) async fn principal_of(&self, opened: Opened) -> Result<Arc<Principal>, BearerError> {
         let entry = self.entry(opened.family).await?;
-        if entry.record.hash != opened.hash || entry.has_ended.load(Ordering::Relaxed) {
+        let is_of_before = entry.record.all_ended < self.parts.people.all_ended();
+        if entry.record.hash != opened.hash || is_of_before || entry.has_ended.load(Ordering::Relaxed) {
             return Err(BearerError::Ended);
         }
         let principal = entry.principal.as_ref().ok_or(BearerError::TurnedAway)?;
@@ -263,7 +266,8 @@ struct TokenRules {
 impl principal::Rules for TokenRules {
     fn granted(&self) -> Option<BTreeSet<String>> {
         let terms = self.machines.upgrade()?.terms_of(&self.record)?;
-        (!self.has_ended.load(Ordering::Relaxed)).then(|| &self.record.scopes & &terms.scopes)
+        let has_ended = self.has_ended.load(Ordering::Relaxed) || self.record.all_ended < self.people.all_ended();
+        (!has_ended).then(|| &self.record.scopes & &terms.scopes)
     }
 
     fn possible(&self) -> BTreeSet<String> {

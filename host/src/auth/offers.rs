@@ -24,11 +24,8 @@ pub(super) enum Offer {
 }
 
 /// Every way, and its grant type.
-const OFFERS: [(Offer, &str); 3] = [
-    (Offer::ClientCredentials, CLIENT_CREDENTIALS),
-    (Offer::Workloads, JWT_BEARER),
-    (Offer::DeviceFlow, DEVICE_CODE),
-];
+const OFFERS: [(Offer, &str); 3] =
+    [(Offer::ClientCredentials, CLIENT_CREDENTIALS), (Offer::Workloads, JWT_BEARER), (Offer::DeviceFlow, DEVICE_CODE)];
 
 impl Offer {
     /// True if a configuration has somebody for whom it is.

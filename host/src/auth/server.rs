@@ -10,9 +10,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use super::clients::document::Documents;
+use super::browser::cookie::BrowserCookie;
 use super::clients::Clients;
 use super::clients::declared::DeclaredClients;
+use super::clients::document::Documents;
 use super::clients::redirect::{self, RedirectKind};
 use super::cookies::{Cookie, Cookies};
 use super::device::Devices;
@@ -29,15 +30,16 @@ use super::sessions::{Lives, Sessions, Turns};
 use super::tokens::{LastToken, TOKENS, TokenKind};
 use super::transaction::{self, TransactionId, Unfinished, ValidatedRequest};
 use super::upstream::Upstream;
-use crate::config::{Config, Credentials, Egress};
 use crate::config::address::BaseUrl;
 use crate::config::units::Count;
+use crate::config::{Config, Credentials, Egress};
 use crate::html;
 use crate::html::see_other;
 use crate::principal::Principal;
 use crate::sanitize::cut;
 use crate::state::StateDir;
 use crate::store::{Key, Store};
+use crate::switches::SwitchedOff;
 use crate::vault::{self, Vault};
 
 /// Logins that are finished at once. Each asks the provider, and holds some 100 KiB meanwhile; further ones wait, as long
@@ -54,13 +56,15 @@ const CAUSE_BYTES: usize = 1024;
 const RETRY_AFTER_S: u32 = 10;
 
 /// The purposes of keys. Changing one voids everything that was made with its key.
-const CLIENT_IDS: &str = "tinymcp 2026 client ids";
+pub(super) const CLIENT_IDS: &str = "tinymcp 2026 client ids";
 const REQUESTS: &str = "tinymcp 2026 authorization requests";
 
 /// The parts of an authorization server.
 pub struct ServerParts<'a> {
     /// The configuration; scopes of plugins change while the server runs.
     pub config: watch::Receiver<Arc<Config>>,
+    /// The people who are blocked, and the sessions that are over.
+    pub switched_off: watch::Receiver<Arc<SwitchedOff>>,
     /// What clients of `[auth.clients]` and workloads need beside the configuration; it changes with it.
     pub credentials: watch::Receiver<Arc<Credentials>>,
     /// The way to issuers.
@@ -102,6 +106,7 @@ pub struct AuthorizationServer {
     /// The places of logins that are being finished: they go on without their browsers.
     pub(super) finishing: Arc<Semaphore>,
     pub(super) cookies: Cookies,
+    pub(super) browser_cookie: BrowserCookie,
     pub(super) limits: Limits,
     pub(super) in_flight: TaskTracker,
 }
@@ -109,16 +114,28 @@ pub struct AuthorizationServer {
 impl AuthorizationServer {
     /// Builds the server.
     pub fn new(parts: ServerParts<'_>) -> Self {
-        let ServerParts { config, credentials, egress, upstream, documents, state, store, tasks, in_flight } = parts;
+        let ServerParts {
+            config,
+            switched_off,
+            credentials,
+            egress,
+            upstream,
+            documents,
+            state,
+            store,
+            tasks,
+            in_flight,
+        } = parts;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
-        let people = People::new(config.clone(), is_local(&upstream), tasks);
+        let people = People::new(config.clone(), switched_off, is_local(&upstream), tasks);
         let lives = Lives {
             access: auth.access_ttl.duration(),
             refresh: auth.refresh_ttl.duration(),
             session_max: auth.session_max.map(|max| max.duration()),
             grace: auth.refresh_grace.duration(),
             refused: Duration::from_secs(24 * 3600).saturating_mul(days(auth.refresh_refused_days)),
+            recheck: auth.recheck.map(|recheck| recheck.duration()),
         };
         let vault = Vault::of(state, TOKENS);
         let sessions = Sessions::new(
@@ -133,13 +150,8 @@ impl AuthorizationServer {
         let sources = Arc::new(KeySources::new(egress, base_url.is_loopback()));
         tasks.spawn(look_again(config.clone(), credentials.clone(), people.clone()));
         let issuer = base_url.as_str().to_owned();
-        let operator_tokens = OperatorTokens::new(
-            store.clone(),
-            vault.clone(),
-            issuer.clone(),
-            Some(people.clone()),
-            in_flight.clone(),
-        );
+        let operator_tokens =
+            OperatorTokens::new(store.clone(), vault.clone(), issuer.clone(), people.clone(), in_flight.clone());
         let machines = Machines::new(MachineParts {
             store: store.clone(),
             vault: vault.clone(),
@@ -160,6 +172,7 @@ impl AuthorizationServer {
         );
         Self {
             cookies: Cookies { is_https: base_url.is_https() },
+            browser_cookie: BrowserCookie::of(&base_url),
             base_url,
             clients,
             sessions,
@@ -247,13 +260,18 @@ impl AuthorizationServer {
     }
 
     /// Finds the caller behind a bearer token: a person, or a machine.
-    pub(super) async fn authenticate(&self, raw_token: &str, last: &LastToken) -> Result<Arc<Principal>, BearerError> {
+    pub(super) async fn authenticate(
+        &self,
+        raw_token: &str,
+        last: &LastToken,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
+    ) -> Result<Arc<Principal>, BearerError> {
         let opened = last.open(&self.tokens, raw_token).ok_or(BearerError::Foreign)?;
         match opened.kind {
-            TokenKind::Access => self.sessions.principal_of(opened).await,
+            TokenKind::Access => self.sessions.principal_of(opened, from).await,
             TokenKind::Machine => self.machines.principal_of(opened).await,
             TokenKind::Operator => self.operator_tokens.principal_of(opened).await,
-            TokenKind::Refresh | TokenKind::Code | TokenKind::Device => Err(BearerError::Foreign),
+            TokenKind::Refresh | TokenKind::Code | TokenKind::Device | TokenKind::Browser => Err(BearerError::Foreign),
         }
     }
 

@@ -14,10 +14,11 @@ use super::errors::{self, OAuthError};
 use super::form::{missing, read};
 use super::limits::Bucket;
 use super::machines::exchange;
-use super::offers::{CLIENT_CREDENTIALS, DEVICE_CODE, JWT_BEARER, Offer};
+use super::offers::{self, CLIENT_CREDENTIALS, DEVICE_CODE, JWT_BEARER, Offer};
 use super::resource;
 use super::server::AuthorizationServer;
 use super::sessions::{Answer, Redemption, StartTime};
+use super::tokens::TokenKind;
 use crate::clock::now_s;
 
 /// Serves the token endpoint.
@@ -59,12 +60,14 @@ async fn answer(
                 verifier: form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?.to_owned(),
                 began,
             };
+            server.sessions.note_use(TokenKind::Code, &redemption.code, address);
             server.sessions.redeem(redemption).await.map(|answer| written(server, &answer))
         }
         "refresh_token" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
             resource::accept(server.base_url(), form.all("resource"))?;
             let token = form.one("refresh_token")?.ok_or_else(|| missing("refresh_token"))?;
+            server.sessions.note_use(TokenKind::Refresh, token, address);
             let answer = server.sessions.refresh(token, &client.id, form.one("scope")?).await?;
             Ok(written(server, &answer))
         }
@@ -76,10 +79,10 @@ async fn answer(
             let client = client_auth::authenticate(server, address, headers, &form).await?;
             resource::accept(server.base_url(), form.all("resource"))?;
             let code = form.one("device_code")?.ok_or_else(|| missing("device_code"))?;
-            let answer = device::poll::poll(server, code, &client, began).await?;
+            let answer = device::poll::poll(server, code, &client, address, began).await?;
             Ok(written(server, &answer))
         }
-        _ => Err(OAuthError::UnsupportedGrantType),
+        _ => Err(OAuthError::UnsupportedGrantType { offered: offers::grant_types(&server.config()) }),
     }
 }
 

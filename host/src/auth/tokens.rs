@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::Key;
 use crate::vault::{Vault, is_equal};
 
 /// The purpose of the key of tokens. Changing it voids them all.
@@ -30,6 +31,8 @@ pub(super) enum TokenKind {
     Refresh,
     /// An authorization code.
     Code,
+    /// The cookie of a browser's session on this server's own pages.
+    Browser,
     /// A bearer token for `/mcp` of a machine, by `client_credentials` or an assertion.
     Machine,
     /// A bearer token for `/mcp` that an operator has made.
@@ -47,6 +50,7 @@ impl TokenKind {
             Self::Access => "tmcp_at_",
             Self::Refresh => "tmcp_rt_",
             Self::Code => "tmcp_ac_",
+            Self::Browser => "tmcp_bs_",
             Self::Machine => "tmcp_ma_",
             // Known to people and to scanners of secrets: see `docs/machines.md`.
             Self::Operator => "tmcp_op_",
@@ -70,11 +74,10 @@ impl Family {
     }
 }
 
-/// Enough to tell sessions apart in a log, and no more.
+/// Enough to tell sessions apart in a log, and no more: the beginning of the id by which operators know it.
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hash = blake3::hash(&self.0).to_hex();
-        write!(f, "{}", &hash[..8])
+        f.write_str(&Key::of(&self.0).to_hex()[..8])
     }
 }
 
@@ -177,20 +180,21 @@ mod tests {
     fn a_token_opens_as_what_it_is_and_nothing_else() {
         let vault = Vault::for_tests(1);
         let family = Family::new();
-        let kinds = [
+        const KINDS: [TokenKind; 7] = [
             TokenKind::Access,
             TokenKind::Refresh,
             TokenKind::Code,
+            TokenKind::Browser,
             TokenKind::Machine,
             TokenKind::Operator,
             TokenKind::Device,
         ];
-        for kind in kinds {
+        for kind in KINDS {
             let token = Token::new(&vault, kind, family);
             let opened = Token::open(&vault, kind, token.text()).unwrap();
             assert_eq!((opened.family, opened.hash()), (family, token.hash()));
             assert!(Token::open(&Vault::for_tests(2), kind, token.text()).is_none());
-            for other in kinds.into_iter().filter(|other| *other != kind) {
+            for other in KINDS.into_iter().filter(|other| *other != kind) {
                 assert!(Token::open(&vault, other, token.text()).is_none());
                 let renamed = token.text().replacen(kind.prefix(), other.prefix(), 1);
                 assert!(Token::open(&vault, other, &renamed).is_none());

@@ -1,8 +1,9 @@
 //! `tinymcp check` and `tinymcp schema`.
 
-use super::{ConfigArguments, Failure, load, output};
+use super::{ConfigArguments, Failure, load, logging, operator, output, runtime};
 use crate::auth::upstream::configured_scopes;
 use crate::config::{Config, Provider, Purpose};
+use crate::operator::{Answer, Request};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown;
 
@@ -13,9 +14,25 @@ pub(super) struct Arguments {
     /// Fail on warnings too
     #[arg(long)]
     strict: bool,
+    /// Say what the file would change in the running server: at once, and after a restart
+    #[arg(long, value_name = "WHAT")]
+    against: Option<Against>,
+    /// With `--against`, print JSON
+    #[arg(long, requires = "against")]
+    json: bool,
+}
+
+/// What a configuration is compared with.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Against {
+    /// The server that runs with the same state directory
+    Running,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    if let Some(Against::Running) = arguments.against {
+        return compare(arguments);
+    }
     let setup = load(&arguments.config.invocation(Purpose::Serve, Vec::new()))?;
     let unknown = unknown::in_directory(&setup.config);
     let space = Plugins::address_space(&setup.config);
@@ -51,6 +68,41 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Asks the running server, which has its own variables and command line, what the file would change.
+fn compare(arguments: Arguments) -> Result<(), Failure> {
+    logging::start_quiet();
+    let invocation = arguments.config.clone().invocation(Purpose::Look, Vec::new());
+    let text = invocation.read().map_err(Failure::start)?.unwrap_or_default();
+    let name = invocation.path().display().to_string();
+    let config = arguments.config.look()?;
+    let answer = runtime()?.block_on(operator::of_server(&config, Request::Compare { text, name }))?;
+    let Answer::Compared(comparison) = answer else {
+        return Err(Failure::failed("the server gave an answer to something else"));
+    };
+    if arguments.json {
+        output::json(&serde_json::json!(comparison));
+    }
+    if !comparison.problems.is_empty() {
+        let problems = comparison.problems.join("\n");
+        return Err(Failure::start(format!("{problems}\nthe running server would not take it, and go on as it is")));
+    }
+    if arguments.json {
+        return Ok(());
+    }
+    let keys = |what: &str, keys: &[String]| {
+        if !keys.is_empty() {
+            output::line(&output::bold(what));
+            keys.iter().for_each(|key| output::line(&format!("  {key}")));
+        }
+    };
+    keys("at once", &comparison.live);
+    keys("after a restart", &comparison.restart);
+    if comparison.live.is_empty() && comparison.restart.is_empty() {
+        output::note("the running server has all of it");
+    }
+    Ok(())
 }
 
 /// What a person's token of a provider is for, as far as the configuration says it.

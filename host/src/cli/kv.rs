@@ -228,7 +228,7 @@ impl Opened {
     async fn of(loader: &PluginLoader) -> Result<Self, Failure> {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let directory = &loader.config.state.dir;
-        let kv = match Client::find(directory).await {
+        let kv = match Client::find(&loader.config.state).await {
             Ok(client) => Kv::elsewhere(Arc::new(client)),
             Err(ClientError::NoServer) => {
                 let state = StateDir::open_existing(directory, &loader.secrets).map_err(Failure::start)?;
@@ -249,7 +249,7 @@ impl Opened {
     /// That of the running server; without one, nothing that lasts.
     pub(super) async fn for_call(loader: &PluginLoader) -> Self {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let kv = match Client::find(&loader.config.state.dir).await {
+        let kv = match Client::find(&loader.config.state).await {
             Ok(client) => Kv::elsewhere(Arc::new(client)),
             Err(error) => {
                 let memory = Kv::in_memory(&tracker, stop.clone());

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::logging::LogLevel;
 use crate::config::{Config, Credentials, Environment, Invocation, Provider, Setup, ValueFiles};
 use crate::grants::PluginGrants;
+use crate::operator;
+use crate::state::{Secrets, StateDir};
+use crate::switches::Switches;
 
 /// The interval between looks at the files, a call of `stat` for each. Editors, `ConfigMap` mounts and network file
 /// systems replace files in so many ways that polling is simpler than events, and this is soon enough for a person.
@@ -24,6 +27,13 @@ pub(super) struct Published {
     pub(super) grants: watch::Sender<Arc<PluginGrants>>,
     /// The same of declared clients and workloads.
     pub(super) credentials: watch::Sender<Arc<Credentials>>,
+    pub(super) keys: Keys,
+}
+
+/// What follows a changed `TINYMCP_SECRET`.
+pub(super) struct Keys {
+    pub(super) state: StateDir,
+    pub(super) switches: Switches,
 }
 
 /// Watches the configuration file, `.env` and the files that `NAME_FILE` variables name until `stop`, and publishes every
@@ -111,6 +121,7 @@ struct Loading {
 }
 
 fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: &LogLevel) {
+    reload_keys(&published.keys, &setup.secrets);
     let old = Arc::clone(&published.config.borrow());
     // Keys that need a restart keep their values, so that the next change is compared with the effective ones.
     let (new, waiting) = old.reloaded(setup.config);
@@ -140,6 +151,20 @@ fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: 
     }
     published.config.send_replace(Arc::new(new));
     tracing::info!("configuration reloaded");
+}
+
+/// Takes over root keys of variables that have changed.
+fn reload_keys(keys: &Keys, secrets: &Secrets) {
+    match keys.state.reload_secrets(secrets) {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::warn!("the root key has changed; those before it still read");
+            let (state, switches) = (keys.state.clone(), keys.switches.clone());
+            // It writes into databases.
+            tokio::task::spawn_blocking(move || operator::reseal(&state, &switches));
+        }
+        Err(error) => tracing::error!("root keys not reloaded: {error}"),
+    }
 }
 
 /// The state of a file, as far as it can be told without reading it.

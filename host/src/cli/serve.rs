@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
 use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
+use crate::auth::desk::Desk;
 use crate::config::{Config, Invocation, Override, Purpose, Setup};
 use crate::control;
 use crate::descriptors::{self, FEWEST};
@@ -23,11 +24,13 @@ use crate::http::limits::Limits;
 use crate::http::{self, App, RenderedPages, Routes};
 use crate::kv::Kv;
 use crate::mcp::{Endpoint, Parameters};
+use crate::operator::{Operator, Running, Serving};
 use crate::plugins::Plugins;
 use crate::plugins::registry::unknown::{self, UnknownTable};
 use crate::plugins::rules::Rules;
 use crate::plugins::services::Services;
 use crate::state::StateDir;
+use crate::switches::Switches;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -92,6 +95,7 @@ impl Server {
         let signals = Signals::listen().map_err(Failure::at_start)?;
         plugin_loader::require_directory(&config)?;
         let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::at_start)?;
+        let switches = Switches::open(&state).map_err(Failure::at_start)?;
         let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
             let message = match error.kind() {
                 io::ErrorKind::AddrInUse => format!("cannot listen on {address}: the port is in use: stop the program that has it, or choose another with `--listen` or `server.listen`"),
@@ -110,7 +114,7 @@ impl Server {
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         let grants_sender = watch::Sender::new(Arc::new(grants));
         let credentials_sender = watch::Sender::new(Arc::new(credentials));
-        let rules = Rules::of(&config_sender, &grants_sender);
+        let rules = Rules::of(&config_sender, &grants_sender).with(&switches);
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
         let login_config = config_receiver;
@@ -118,6 +122,7 @@ impl Server {
         let way_out = way_out::start(&config, &egress, &bound);
         let login = Login {
             config: login_config,
+            switches: &switches,
             provider: provider.clone(),
             egress,
             credentials: credentials_sender.subscribe(),
@@ -129,24 +134,25 @@ impl Server {
         };
         let auth = login.start().map_err(Failure::at_start)?;
         let kv = Kv::of(&state, &tasks, closed.clone());
-        let tokens = auth.server().map(|server| server.operator_tokens().clone());
-        if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone(), tokens }, &tasks, closed.clone()) {
-            tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
-        }
         if config.plugin.values().any(|plugin| plugin.kv.is_some()) {
             let kv = kv.clone();
             // Only its error counts, which is logged: the server goes on without.
             tasks.spawn(async move { drop(kv.prepare().await) });
         }
-        let services = Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv) };
+        let services =
+            Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv.clone()) };
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
-        let published = reload::Published {
-            config: config_sender,
-            grants: grants_sender,
-            credentials: credentials_sender,
+        let running = Running {
+            invocation: invocation.clone(),
+            config: page_config.clone(),
+            grants: grants_sender.subscribe(),
+            provider: provider.clone(),
         };
+        let keys = reload::Keys { state: state.clone(), switches: switches.clone() };
+        let published =
+            reload::Published { config: config_sender, grants: grants_sender, credentials: credentials_sender, keys };
         tasks.spawn(reload::watch(invocation, value_files, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
@@ -161,6 +167,19 @@ impl Server {
             draining: draining.clone(),
             closed: closed.clone(),
         });
+        let tokens = auth.server().map(|server| server.operator_tokens().clone());
+        let operator = Operator {
+            desk: auth.server().map(|server| Desk::Serving(Arc::clone(server))),
+            kv: Some(kv.clone()),
+            switches,
+            state: state.clone(),
+            plugins_dir: config.plugins.dir.clone(),
+            serving: Some(Serving { holdings: endpoint.holdings(), plugins: plugins.clone(), running }),
+        };
+        let parts = control::Parts { kv, operator, tokens };
+        if let Err(error) = control::listen(&state, &config.state, parts, &tasks, closed.clone()) {
+            tracing::warn!(%error, "no control socket: `tinymcp sessions`, `kv` and others cannot reach this server");
+        }
         let routes = Routes::new(App {
             plugins: plugins.clone(),
             endpoint,

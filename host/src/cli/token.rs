@@ -2,7 +2,6 @@
 //! store while none runs.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +18,7 @@ use crate::config::{Config, Environment, Purpose};
 use crate::control::client::{Client, ClientError};
 use crate::state::{Secrets, StateDir};
 use crate::store::Store;
+use crate::switches::Switches;
 
 /// The view that every server has: the endpoint `/mcp` itself.
 const MAIN_VIEW: &str = "mcp";
@@ -129,14 +129,13 @@ fn views(_config: &Config) -> Vec<String> {
 
 /// Asks the running server, or the store where none is running.
 async fn ask(config: &Config, secrets: &Secrets, request: Request) -> Result<Answer, Failure> {
-    let directory = &config.state.dir;
-    let outcome = match Client::find(directory).await {
+    let outcome = match Client::find(&config.state).await {
         Ok(client) => {
             let arguments = serde_json::to_value(request).map_err(Failure::failed)?;
             let answer = client.ask("token", arguments).await.map_err(Failure::failed)?;
             serde_json::from_value::<Result<Answer, TokenError>>(answer).map_err(Failure::failed)?
         }
-        Err(ClientError::NoServer) => ask_store(config, directory, secrets, request).await?,
+        Err(ClientError::NoServer) => ask_store(config, secrets, request).await?,
         Err(error) => return Err(Failure::failed(error)),
     };
     outcome.map_err(Failure::failed)
@@ -145,19 +144,20 @@ async fn ask(config: &Config, secrets: &Secrets, request: Request) -> Result<Ans
 /// Asks the store, under its lock: no server begins meanwhile.
 async fn ask_store(
     config: &Config,
-    directory: &Path,
     secrets: &Secrets,
     request: Request,
 ) -> Result<Result<Answer, TokenError>, Failure> {
+    let directory = &config.state.dir;
     let existing = StateDir::open_existing(directory, secrets).map_err(Failure::start)?;
     if existing.is_some_and(|state| !state.is_mine()) {
         let message = "belongs to another user: run this as the user that the server runs as";
         return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
     }
     let state = StateDir::open(directory, secrets).map_err(Failure::at_start)?;
+    let switches = Switches::open(&state).map_err(Failure::start)?;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let store = Store::open(&state, &tracker, stop.clone()).map_err(Failure::at_start)?;
-    let tokens = OperatorTokens::of(store, &state, config.server.base_url.as_str().to_owned());
+    let tokens = OperatorTokens::of(store, &state, config.server.base_url.as_str().to_owned(), switches);
     let outcome = tokens.ask(request).await;
     drop(tokens);
     stop.cancel();
@@ -191,7 +191,9 @@ fn show(answer: Answer, json: bool) {
             let now_s = now_s();
             for state in tokens {
                 let end = if state.expires_s <= now_s { "expired" } else { "until" };
-                let used = state.last_used_s.map_or_else(|| "never used".to_owned(), |used| format!("last used {}", time(used)));
+                let used = state
+                    .last_used_s
+                    .map_or_else(|| "never used".to_owned(), |used| format!("last used {}", time(used)));
                 output::line(&format!(
                     "{}  {}, {}, {end} {}, {used}",
                     output::bold(&state.name),

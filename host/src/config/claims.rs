@@ -25,7 +25,9 @@ impl ClaimRule {
     pub fn fits(&self, value: &str) -> bool {
         let mut of_value = segments(value);
         let fits = segments(&self.0).all(|wanted| {
-            of_value.next().is_some_and(|found| found == wanted || wanted == ANY && !found.is_empty() && !is_separator(found))
+            of_value
+                .next()
+                .is_some_and(|found| found == wanted || wanted == ANY && !found.is_empty() && !is_separator(found))
         });
         fits && of_value.next().is_none()
     }

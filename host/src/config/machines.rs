@@ -61,12 +61,8 @@ choice! {
 }
 
 /// Claims that name one workload for good where each is required exactly, in each of these combinations.
-pub const IDENTITIES: [&[&str]; 4] = [
-    &["sub"],
-    &["repository_id"],
-    &["project_id"],
-    &["kubernetes.io/namespace", "kubernetes.io/serviceaccount/name"],
-];
+pub const IDENTITIES: [&[&str]; 4] =
+    [&["sub"], &["repository_id"], &["project_id"], &["kubernetes.io/namespace", "kubernetes.io/serviceaccount/name"]];
 
 /// The largest file of certificates.
 const CA_BYTES_MAX: u64 = 4 << 20;

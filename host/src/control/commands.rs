@@ -7,13 +7,16 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::auth::machines::operator::{self, OperatorTokens};
+use crate::auth::machines::operator::{self as tokens, OperatorTokens};
 use crate::kv::{self, Kv};
+use crate::operator::{self, Operator};
 
 /// What commands work with.
 pub struct Parts {
     /// The state of plugins.
     pub kv: Kv,
+    /// People, sessions, plugins and keys.
+    pub operator: Operator,
     /// The tokens that operators make; none where nobody logs in.
     pub tokens: Option<OperatorTokens>,
 }
@@ -27,9 +30,10 @@ pub(super) struct Command {
 }
 
 /// Every command.
-pub(super) const COMMANDS: [Command; 3] = [
+pub(super) const COMMANDS: [Command; 4] = [
     Command { name: "hello", run: hello },
     Command { name: "kv", run: kv },
+    Command { name: "operator", run: operator },
     Command { name: "token", run: token },
 ];
 
@@ -48,10 +52,19 @@ fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
     })
 }
 
-/// Does something with operators' tokens: an [`operator::Request`], answered by an answer or an error of it.
-fn token(parts: Arc<Parts>, arguments: Value) -> Answer {
+/// Does something with people, sessions, plugins or keys: an [`operator::Request`].
+fn operator(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request: operator::Request = parsed(arguments)?;
+        let answer = parts.operator.ask(request).await?;
+        serde_json::to_value(answer).map_err(|error| error.to_string())
+    })
+}
+
+/// Does something with operators' tokens: a [`tokens::Request`], answered by an answer or an error of it.
+fn token(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let request: tokens::Request = parsed(arguments)?;
         let Some(tokens) = &parts.tokens else {
             return Err("with provider `none` nobody needs a token, and none means anything".to_owned());
         };

@@ -51,7 +51,9 @@ impl IssuerHttp {
         match url.scheme() {
             "https" => {}
             "http" if self.is_private && self.allow_plain_loopback && is_loopback_url(url) => {}
-            "http" => return Err(FetchError::Refused("plain http only where issuer and base_url are both on loopback")),
+            "http" => {
+                return Err(FetchError::Refused("plain http only where issuer and base_url are both on loopback"));
+            }
             _ => return Err(FetchError::Refused("only https")),
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -84,7 +86,13 @@ mod tests {
     #[tokio::test]
     async fn only_a_private_issuer_may_be_in_ones_own_network() {
         let http = |is_private| IssuerHttp::new(&Egress::default(), None, is_private, true).unwrap();
-        for url in ["https://127.0.0.1:1/x", "https://[::1]:1/x", "https://10.0.0.1/x", "http://127.0.0.1:1/x", "https://localhost:1/x"] {
+        for url in [
+            "https://127.0.0.1:1/x",
+            "https://[::1]:1/x",
+            "https://10.0.0.1/x",
+            "http://127.0.0.1:1/x",
+            "https://localhost:1/x",
+        ] {
             let refused = http(false).fetch(&url.parse().unwrap()).await.unwrap_err();
             assert!(matches!(refused, FetchError::Refused(_)), "{url}: {refused}");
         }

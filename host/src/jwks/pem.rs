@@ -46,7 +46,9 @@ pub(super) fn jwk(pem: &str) -> Option<Value> {
         // Uncompressed.
         let point = key.strip_prefix(&[4])?;
         let (x, y) = point.split_at_checked(point.len() / 2)?;
-        return Some(json!({ "kty": "EC", "crv": curve, "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y) }));
+        return Some(
+            json!({ "kty": "EC", "crv": curve, "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y) }),
+        );
     }
     (kind == ED25519).then(|| json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(key) }))
 }

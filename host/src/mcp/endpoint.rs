@@ -31,6 +31,7 @@ use super::discovery::Discovery;
 use super::exchange::{Exchange, Handshake};
 use super::handler::Handler;
 use super::headers;
+use super::holdings::Holdings;
 use super::in_flight::InFlight;
 use super::listen::Listening;
 use super::listener_places::ListenerPlace;
@@ -63,6 +64,7 @@ pub struct Endpoint {
     budgets: Budgets,
     plugins: Plugins,
     sessions: Arc<Sessions>,
+    tasks: Tasks,
     /// Plain calls of typed tools, of both eras.
     plain_calls: PlainCalls,
     lists: Arc<Lists>,
@@ -141,7 +143,7 @@ impl Endpoint {
         let listeners = Listeners::start(&plugins, rules, connections, tracker, draining.clone());
         let budgets = Budgets::new(max_body_bytes);
         let tasks = Tasks::new(budgets.clone());
-        let ending = tasks.clone();
+        let (ending, held) = (tasks.clone(), tasks.clone());
         let end = closed.clone();
         tracker.spawn(async move {
             end.run_until_cancelled(ending.forget_old()).await;
@@ -190,6 +192,7 @@ impl Endpoint {
             budgets,
             plugins,
             sessions,
+            tasks: held,
             plain_calls,
             lists,
             listeners,
@@ -199,6 +202,11 @@ impl Endpoint {
             streaming,
             stateless,
         }
+    }
+
+    /// What it holds of people.
+    pub fn holdings(&self) -> Holdings {
+        Holdings::new(Arc::clone(&self.sessions), self.tasks.clone())
     }
 
     /// Serves one request of a person.

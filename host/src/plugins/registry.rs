@@ -241,10 +241,15 @@ impl Registry {
     /// Starts a load if the file has changed. Returns how long to wait when it is still being written.
     fn look_at(&mut self, found: &PluginFile, watch: &Watch, config: &Config) -> Option<Duration> {
         let is_new = !self.entries.contains_key(&found.file);
-        let entry = self
-            .entries
-            .entry(found.file.clone())
-            .or_insert_with(|| Entry::new(&found.file, config, &self.rules.grants.borrow()));
+        let entry = self.entries.entry(found.file.clone()).or_insert_with(|| {
+            let grants = self.rules.grants.borrow();
+            let mut entry = Entry::new(&found.file, config, &grants);
+            if self.rules.switched_off.borrow().has_plugin(&entry.plugin_name()) {
+                entry.set_switched_off(true);
+                entry.configure(config, &grants);
+            }
+            entry
+        });
         if is_new {
             self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         }
@@ -337,10 +342,12 @@ impl Registry {
     /// Applies changed rules: switches, limits, grants, prefixes, and files that were too large before.
     fn configure(&mut self) {
         let (config, grants) = (self.config(), Arc::clone(&self.rules.grants.borrow()));
+        let switched_off = Arc::clone(&self.rules.switched_off.borrow());
         let mut renamed = Vec::new();
         let mut set_anew = Vec::new();
         for (file, entry) in &mut self.entries {
             let (settings, granted) = (Arc::clone(&entry.terms().settings), Arc::clone(&entry.terms().grants));
+            entry.set_switched_off(switched_off.has_plugin(&entry.plugin_name()));
             entry.configure(&config, &grants);
             if entry.terms().grants != granted {
                 entry.tell_grants();

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::imports::guest::Settings;
 use super::plugin::Plugin;
 use super::rates::Rates;
@@ -27,6 +29,11 @@ impl Served {
     /// The scopes that a caller's token must hold.
     pub fn scopes(&self) -> &[Scope] {
         &self.terms.scopes
+    }
+
+    /// Waits until a command has switched the plugin off.
+    pub async fn switched_off(&self) {
+        self.terms.stop.cancelled().await;
     }
 
     /// The time that a call may take.
@@ -66,6 +73,8 @@ pub struct Terms {
     pub(super) gate: Arc<Gate>,
     /// The calls that each person may make. What was counted outlives the terms.
     pub(super) rates: Rates,
+    /// Cancelled when a command switches the plugin off: its calls end.
+    pub(super) stop: CancellationToken,
 }
 
 impl Terms {
@@ -87,5 +96,6 @@ impl Terms {
             && self.shows_local_pages == other.shows_local_pages
             && Arc::ptr_eq(&self.gate, &other.gate)
             && self.rates.are_like(&other.rates)
+            && self.stop.is_cancelled() == other.stop.is_cancelled()
     }
 }

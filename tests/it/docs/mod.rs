@@ -4,6 +4,7 @@
 mod asking;
 mod effects;
 mod guide;
+mod machines;
 mod proxies;
 mod workshop;
 

@@ -14,7 +14,8 @@ use tinymcp_tests::world::{World, local};
 
 use super::{SOON, access, callable, change, confused, is_live, key_set, now_s, post, signed, token, unsigned, world};
 
-const CI: &str = "[auth.clients.ci]\ngrants = [\"client_credentials\"]\nscopes = [\"read\"]\nsecret = \"the secret of ci\"\n";
+const CI: &str =
+    "[auth.clients.ci]\ngrants = [\"client_credentials\"]\nscopes = [\"read\"]\nsecret = \"the secret of ci\"\n";
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -97,9 +98,15 @@ async fn the_metadata_says_what_there_is() {
         let document = Request::to(&world.base.join("/.well-known/oauth-authorization-server").unwrap(), "GET");
         let document = document.send().await.json();
         assert!(document.get("device_authorization_endpoint").is_none(), "{document}");
-        assert!(document["token_endpoint_auth_methods_supported"].to_string().contains("private_key_jwt"), "{document}");
+        assert!(
+            document["token_endpoint_auth_methods_supported"].to_string().contains("private_key_jwt"),
+            "{document}"
+        );
         let algorithms = document["token_endpoint_auth_signing_alg_values_supported"].to_string();
-        assert!(algorithms.contains("RS256") && !algorithms.contains("HS") && !algorithms.contains("none"), "{document}");
+        assert!(
+            algorithms.contains("RS256") && !algorithms.contains("HS") && !algorithms.contains("none"),
+            "{document}"
+        );
         document["grant_types_supported"].clone()
     };
     let without = World::of(local()).await;
@@ -253,8 +260,13 @@ async fn assertions_that_are_not_right_are_refused() {
     assert_eq!(refused(&assert_with(&world, &once).await), (401, "invalid_client".to_owned()));
     // Two ways at once are none (RFC 6749 §2.3), and a secret proves nothing for a client with a key.
     let fresh = sign(&claims(&world));
-    let both = [GRANT, ("client_id", "robot"), ("client_secret", "x"), ("client_assertion", fresh.as_str()),
-                ("client_assertion_type", ASSERTION_TYPE)];
+    let both = [
+        GRANT,
+        ("client_id", "robot"),
+        ("client_secret", "x"),
+        ("client_assertion", fresh.as_str()),
+        ("client_assertion_type", ASSERTION_TYPE),
+    ];
     assert_eq!(refused(&post(&world.base, "/token", &both).await), (401, "invalid_client".to_owned()));
     for form in [&[GRANT, ("client_id", "robot")][..], &[GRANT, ("client_id", "robot"), ("client_secret", "x")]] {
         assert_eq!(refused(&post(&world.base, "/token", form).await), (401, "invalid_client".to_owned()));
@@ -265,8 +277,10 @@ async fn assertions_that_are_not_right_are_refused() {
 #[tokio::test]
 async fn keys_behind_a_url_are_fetched_from_public_addresses_alone() {
     let provider = Provider::start(Settings::oidc()).await;
-    let tables = format!("{CI}[auth.clients.robot]\ngrants = [\"client_credentials\"]\njwks_uri = \"https://localhost:{}/.well-known/jwks.json\"\n",
-        provider.url.rsplit_once(':').unwrap().1);
+    let tables = format!(
+        "{CI}[auth.clients.robot]\ngrants = [\"client_credentials\"]\njwks_uri = \"https://localhost:{}/.well-known/jwks.json\"\n",
+        provider.url.rsplit_once(':').unwrap().1
+    );
     let refusal = super::guarded().config(&tables).refusal();
     assert!(refusal.code == 2 && refusal.stderr.contains("private = true"), "{refusal:?}");
 }

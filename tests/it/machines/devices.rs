@@ -89,7 +89,10 @@ async fn a_person_logs_a_device_in() {
     let end = alice.log_in(&page).await.page();
     assert!(end.status == 200 && end.text().contains("The device is connected"), "{end:?}");
     let tokens = Tokens::of(&poll(&world, &device.code).await);
-    assert_eq!((tokens.scopes.clone(), callable(&world, &tokens.access).await), (vec!["read".to_owned()], vec!["open", "reading"]));
+    assert_eq!(
+        (tokens.scopes.clone(), callable(&world, &tokens.access).await),
+        (vec!["read".to_owned()], vec!["open", "reading"])
+    );
     // A session like any other: it is renewed, and revoked.
     let client = OAuthClient::known(&world.base, "tv", "");
     let tokens = client.renew(&tokens.refresh).await;
@@ -193,7 +196,10 @@ async fn a_form_of_another_site_or_browser_is_not_taken() {
     let cross = Request::to(&url, "POST").form(&[("visit", &visit), ("code", &device.shown)]);
     let cross = cross.header("cookie", &alice.jar.header(&url)).header("sec-fetch-site", "cross-site");
     assert_eq!(cross.header("origin", "https://evil.example").send().await.status, 403);
-    let link = Request::to(&world.base.join(&format!("/device?code={}&user_code={}", device.shown, device.shown)).unwrap(), "GET");
+    let link = Request::to(
+        &world.base.join(&format!("/device?code={}&user_code={}", device.shown, device.shown)).unwrap(),
+        "GET",
+    );
     let body = link.header("accept", "text/html").send().await.text();
     assert!(!body.contains(&device.shown), "nobody's link types a code: {body}");
 }
@@ -220,10 +226,13 @@ async fn only_declared_clients_that_say_so_and_only_when_it_is_on() {
     let device = begin(&world).await;
     let other = [("grant_type", GRANT), ("client_id", "app"), ("device_code", device.code.as_str())];
     assert_eq!(post(&world.base, "/token", &other).await.oauth_error(), (400, "unauthorized_client".to_owned()));
-    for wrong in ["x", &device.shown, &device.code[..device.code.len() - 1], &device.code.replace("tmcp_dc_", "tmcp_ac_")] {
+    for wrong in
+        ["x", &device.shown, &device.code[..device.code.len() - 1], &device.code.replace("tmcp_dc_", "tmcp_ac_")]
+    {
         assert_eq!(error(&poll(&world, wrong).await), "invalid_grant");
     }
-    let elsewhere = post(&world.base, "/device_authorization", &[("client_id", "tv"), ("resource", "https://other.example")]).await;
+    let elsewhere =
+        post(&world.base, "/device_authorization", &[("client_id", "tv"), ("resource", "https://other.example")]).await;
     assert_eq!(elsewhere.oauth_error(), (400, "invalid_target".to_owned()));
     let metadata = async |world: &World| -> Value {
         Request::to(&world.base.join("/.well-known/oauth-authorization-server").unwrap(), "GET").send().await.json()

@@ -10,7 +10,9 @@ use super::{access, callable, post};
 /// Clients of names that people have.
 fn tables() -> String {
     let client = |id: &str, scopes: &str| {
-        format!("[auth.clients.\"{id}\"]\ngrants = [\"client_credentials\"]\nsecret = \"secret of {id}\"\nscopes = [{scopes}]\n")
+        format!(
+            "[auth.clients.\"{id}\"]\ngrants = [\"client_credentials\"]\nsecret = \"secret of {id}\"\nscopes = [{scopes}]\n"
+        )
     };
     client("alice", "") + &client("bob", "\"read\"")
 }

@@ -63,8 +63,11 @@ async fn a_job_exchanges_its_token_for_as_long_as_that_lives() {
     assert!((280..=300).contains(&life) && token(&answer)["scope"] == "read", "{answer:?}");
     assert_eq!(callable(&world, &access(&answer)).await, ["open", "reading"]);
     // As a client's assertion too, which is what clients of MCP send; and more than once, as a mounted file is.
-    let form = [("grant_type", "client_credentials"), ("client_assertion_type", ASSERTION_TYPE),
-                ("client_assertion", assertion.as_str())];
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", ASSERTION_TYPE),
+        ("client_assertion", assertion.as_str()),
+    ];
     let answer = post(&world.base, "/token", &form).await;
     assert_eq!(callable(&world, &access(&answer)).await, ["open", "reading"]);
     // A quarter of an hour at most.
@@ -121,8 +124,11 @@ async fn tokens_that_are_not_right_are_refused() {
         ("nothing of a token", "a.b.c".to_owned()),
     ] {
         assert_eq!(refused(&exchange(&world, &assertion, &[]).await), bad(), "{what}");
-        let form = [("grant_type", "client_credentials"), ("client_assertion_type", ASSERTION_TYPE),
-                    ("client_assertion", assertion.as_str())];
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", assertion.as_str()),
+        ];
         assert_eq!(refused(&post(&world.base, "/token", &form).await), (401, "invalid_client".to_owned()), "{what}");
     }
     assert_eq!(refused(&exchange(&world, "", &[]).await), (400, "invalid_request".to_owned()));
@@ -138,7 +144,11 @@ async fn tokens_that_are_not_right_are_refused() {
 #[tokio::test]
 async fn of_several_tables_one_has_to_be_meant() {
     let platform = Provider::start(Settings::oidc()).await;
-    let world = world(&(table("deploy", &platform, CLAIMS, "\"read\"") + &table("test", &platform, "sub = \"repo:octo/app:ref:refs/heads/main\"", ""))).await;
+    let world = world(
+        &(table("deploy", &platform, CLAIMS, "\"read\"")
+            + &table("test", &platform, "sub = \"repo:octo/app:ref:refs/heads/main\"", "")),
+    )
+    .await;
     let good = platform.signed(Signature::Right, &job(&world, &platform));
     assert_eq!(refused(&exchange(&world, &good, &[]).await), bad());
     world.server.log.wait_for("more than one workload fits").await;
@@ -192,7 +202,9 @@ async fn a_platform_that_is_down_is_asked_again_later() {
 
 #[tokio::test]
 async fn a_discovery_document_of_another_issuer_is_not_followed() {
-    let platform = Provider::start(Settings { discovery_issuer: Some("https://evil.example".to_owned()), ..Settings::oidc() }).await;
+    let platform =
+        Provider::start(Settings { discovery_issuer: Some("https://evil.example".to_owned()), ..Settings::oidc() })
+            .await;
     let world = world(&table("deploy", &platform, CLAIMS, "\"read\"")).await;
     let good = platform.signed(Signature::Right, &job(&world, &platform));
     assert_eq!(refused(&exchange(&world, &good, &[]).await), (503, "temporarily_unavailable".to_owned()));
@@ -225,8 +237,15 @@ async fn a_cluster_is_named_by_namespace_and_service_account() {
 
 #[tokio::test]
 async fn a_table_that_names_nobody_exactly_keeps_the_server_from_starting() {
-    for claims in ["", "repository = \"octo/app\"", "sub = \"repo:octo/*:ref:refs/heads/main\"", "\"kubernetes.io/namespace\" = \"prod\""] {
-        let table = format!("[auth.workloads.job]\nissuer = \"https://token.actions.githubusercontent.com\"\nclaims = {{ {claims} }}\n");
+    for claims in [
+        "",
+        "repository = \"octo/app\"",
+        "sub = \"repo:octo/*:ref:refs/heads/main\"",
+        "\"kubernetes.io/namespace\" = \"prod\"",
+    ] {
+        let table = format!(
+            "[auth.workloads.job]\nissuer = \"https://token.actions.githubusercontent.com\"\nclaims = {{ {claims} }}\n"
+        );
         let refusal = super::guarded().config(&table).refusal();
         assert!(refusal.code == 2 && refusal.stderr.contains("one workload must be named"), "{claims}: {refusal:?}");
     }

@@ -48,10 +48,14 @@ mod tests {
         let code = UserCode::new();
         assert_eq!(code.shown().len(), 9);
         let shown = code.shown();
-        for typed in [shown.clone(), shown.to_lowercase(), shown.replace('-', ""), format!(" {} ", shown.replace('-', " – "))] {
+        for typed in
+            [shown.clone(), shown.to_lowercase(), shown.replace('-', ""), format!(" {} ", shown.replace('-', " – "))]
+        {
             assert!(UserCode::read(&typed) == Some(code.clone()), "{typed}");
         }
-        for typed in ["", "WDJB", "WDJB-MJHTX", "WDJB-MJHA", "WDJB-MJH1", "ẄDJB-MJHT", "WDJB/MJHT", &"W".repeat(100_000)] {
+        for typed in
+            ["", "WDJB", "WDJB-MJHTX", "WDJB-MJHA", "WDJB-MJH1", "ẄDJB-MJHT", "WDJB/MJHT", &"W".repeat(100_000)]
+        {
             assert!(UserCode::read(typed).is_none(), "{typed}");
         }
         assert!(UserCode::new() != UserCode::new());

@@ -144,7 +144,13 @@ pub(crate) async fn submit(
             0 => server.page(headers, Failure::too_many_device_codes()),
             left => {
                 let tries = if left == 1 { "one more try" } else { "a few more tries" };
-                ask(server, &visit, Some(format!("No device waits with this code: compare it with the device. It may be over by now. You have {tries}.")))
+                ask(
+                    server,
+                    &visit,
+                    Some(format!(
+                        "No device waits with this code: compare it with the device. It may be over by now. You have {tries}."
+                    )),
+                )
             }
         },
     }

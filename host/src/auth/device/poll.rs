@@ -1,5 +1,6 @@
 //! A device that asks for its tokens (RFC 8628 §3.4, §3.5).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ pub(in crate::auth) async fn poll(
     server: &Arc<AuthorizationServer>,
     raw_code: &str,
     client: &Client,
+    from: IpAddr,
     began: StartTime,
 ) -> Result<Answer, OAuthError> {
     if !server.clients.declared().may(&client.id, ClientGrant::DeviceCode) {
@@ -44,6 +46,7 @@ pub(in crate::auth) async fn poll(
                 verifier: row::verifier(&server.requests, &code.family),
                 began,
             };
+            server.sessions.note_use(TokenKind::Code, &redemption.code, from);
             server.sessions.redeem(redemption).await
         }
         State::Denied => Err(OAuthError::AccessDenied),

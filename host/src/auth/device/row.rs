@@ -114,8 +114,7 @@ pub(super) async fn insert(
     let by_code = user_code_key(vault, code);
     let expires_s = now_s + LIFE_S;
     let (created_s, user_code, state) = (now_s, by_code.0, State::Waiting);
-    let device =
-        Device { hash, client_id, client_name, scopes, address, created_s, expires_s, user_code, state };
+    let device = Device { hash, client_id, client_name, scopes, address, created_s, expires_s, user_code, state };
     let table = Table::Device;
     let family_text = serde_json::to_vec(family).expect("a family is JSON");
     let writes = vec![

@@ -10,9 +10,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::NewToken;
 use super::terms::Terms;
 use super::workloads::Proved;
-use super::NewToken;
 use crate::auth::client_auth::{authenticate, client_assertion};
 use crate::auth::errors::OAuthError;
 use crate::auth::form::missing;
@@ -100,7 +100,9 @@ async fn workload(
 /// every scope that the server knows, so that what is beyond is left out and not refused.
 fn asked(form: &Parameters, terms: &Terms) -> Result<BTreeSet<String>, OAuthError> {
     Ok(match form.one("scope")? {
-        Some(scopes) => scopes.split_whitespace().filter(|scope| terms.scopes.contains(*scope)).map(str::to_owned).collect(),
+        Some(scopes) => {
+            scopes.split_whitespace().filter(|scope| terms.scopes.contains(*scope)).map(str::to_owned).collect()
+        }
         None => terms.scopes.clone(),
     })
 }

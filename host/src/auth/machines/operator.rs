@@ -21,6 +21,7 @@ use crate::clock::now_s;
 use crate::principal::{self, Machine, MachineKind, Principal, Standing};
 use crate::state::StateDir;
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
+use crate::switches::Switches;
 use crate::vault::Vault;
 
 /// The age after which the row is read again.
@@ -50,6 +51,8 @@ struct Kept {
     created_s: u64,
     expires_s: u64,
     last_used_s: Option<u64>,
+    /// How often everything had been ended at once when it was made: see [`crate::switches::SwitchedOff::all_ended`].
+    all_ended: u64,
 }
 
 /// The tokens in memory, by the row's revision.
@@ -77,6 +80,8 @@ struct Shared {
     issuer: String,
     /// Who is told when a token ends; nobody where no server runs.
     people: Option<People>,
+    /// What is switched off, where no server runs.
+    switches: Option<Switches>,
     in_flight: TaskTracker,
     loaded: Mutex<Loaded>,
     /// The last use of each token since it was written down.
@@ -91,19 +96,23 @@ struct Used {
 
 impl OperatorTokens {
     /// The tokens of a store, for a command without a server.
-    pub fn of(store: Store, state: &StateDir, issuer: String) -> Self {
-        Self::new(store, Vault::of(state, TOKENS), issuer, None, TaskTracker::new())
+    pub fn of(store: Store, state: &StateDir, issuer: String, switches: Switches) -> Self {
+        let vault = Vault::of(state, TOKENS);
+        let (loaded, used, in_flight) = Default::default();
+        let (people, switches) = (None, Some(switches));
+        Self(Arc::new(Shared { store, vault, issuer, people, switches, in_flight, loaded, used }))
     }
 
     pub(in crate::auth) fn new(
         store: Store,
         vault: Vault,
         issuer: String,
-        people: Option<People>,
+        people: People,
         in_flight: TaskTracker,
     ) -> Self {
         let (loaded, used) = Default::default();
-        Self(Arc::new(Shared { store, vault, issuer, people, in_flight, loaded, used }))
+        let (people, switches) = (Some(people), None);
+        Self(Arc::new(Shared { store, vault, issuer, people, switches, in_flight, loaded, used }))
     }
 
     /// Does what an operator asks for.
@@ -112,7 +121,9 @@ impl OperatorTokens {
     /// [`TokenError`], in words for the operator.
     pub async fn ask(&self, request: Request) -> Result<Answer, TokenError> {
         match request {
-            Request::New { name, scopes, view, life_s } => self.make(name, scopes, view, life_s).await.map(Answer::Made),
+            Request::New { name, scopes, view, life_s } => {
+                self.make(name, scopes, view, life_s).await.map(Answer::Made)
+            }
             Request::List => self.list().await.map(Answer::Tokens),
             Request::Revoke { name } => self.revoke(&name).await.map(|()| Answer::Revoked),
         }
@@ -129,7 +140,8 @@ impl OperatorTokens {
         let created_s = now_s();
         let expires_s = created_s.saturating_add(life_s);
         let (family, hash) = (token.family, token.hash());
-        let new = Kept { name: name.clone(), family, hash, scopes, view, created_s, expires_s, last_used_s: None };
+        let (last_used_s, all_ended, named) = (None, self.0.all_ended(), name.clone());
+        let new = Kept { name: named, family, hash, scopes, view, created_s, expires_s, last_used_s, all_ended };
         self.change(|tokens| {
             // One that has expired gives its name away.
             tokens.retain(|token| token.name != name || token.expires_s > created_s);
@@ -176,7 +188,8 @@ impl OperatorTokens {
             return Err(BearerError::Unavailable);
         }
         let holder = self.loaded().tokens.get(&opened.family).cloned();
-        let holder = holder.filter(|holder| holder.kept.hash == opened.hash).ok_or(BearerError::Ended)?;
+        let holder = holder.filter(|holder| holder.kept.hash == opened.hash && self.0.is_of_now(&holder.kept));
+        let holder = holder.ok_or(BearerError::Ended)?;
         let now_s = now_s();
         if holder.kept.expires_s <= now_s {
             return Err(BearerError::Expired);
@@ -212,7 +225,8 @@ impl OperatorTokens {
             for token in &mut tokens {
                 token.last_used_s = self.last_used_s(token);
             }
-            let end_s = tokens.iter().map(|token| token.expires_s).max().unwrap_or(now_s).saturating_add(LISTED_AFTER_S);
+            let end_s =
+                tokens.iter().map(|token| token.expires_s).max().unwrap_or(now_s).saturating_add(LISTED_AFTER_S);
             let expires = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(end_s)).ok_or(TokenError::TooLong)?;
             let value = serde_json::to_vec(&tokens).expect("tokens are JSON");
             let (table, key) = (Table::Operator, key());
@@ -248,14 +262,15 @@ impl OperatorTokens {
 
     async fn read(&self) -> Result<(Option<Row>, Vec<Kept>), TokenError> {
         let Some(row) = self.0.store.get(Table::Operator, &key()).await? else { return Ok((None, Vec::new())) };
-        let tokens = serde_json::from_slice(&row.value)
-            .map_err(|_| StoreError::Damaged("the row of operators' tokens is not what this version writes".to_owned()))?;
+        let mut tokens: Vec<Kept> = serde_json::from_slice(&row.value).map_err(|_| {
+            StoreError::Damaged("the row of operators' tokens is not what this version writes".to_owned())
+        })?;
+        tokens.retain(|token| self.0.is_of_now(token));
         Ok((Some(row), tokens))
     }
 
     fn holder(&self, kept: Kept) -> Holder {
-        let machine =
-            Machine { issuer: self.0.issuer.clone(), kind: MachineKind::Token, id: kept.name.clone() };
+        let machine = Machine { issuer: self.0.issuer.clone(), kind: MachineKind::Token, id: kept.name.clone() };
         let rules = TokenRules { tokens: Arc::downgrade(&self.0), family: kept.family, scopes: kept.scopes.clone() };
         let (granted, standing) = (kept.scopes.clone(), Standing::of_machine(Arc::new(rules)));
         let principal = Principal::machine(machine, Some(kept.name.clone()), granted.clone(), granted, standing);
@@ -286,6 +301,22 @@ impl OperatorTokens {
     }
 }
 
+impl Shared {
+    /// How often everything was ended at once.
+    fn all_ended(&self) -> u64 {
+        match (&self.people, &self.switches) {
+            (Some(people), _) => people.all_ended(),
+            (None, Some(switches)) => switches.now().all_ended,
+            (None, None) => 0,
+        }
+    }
+
+    /// True unless everything was ended since this token was made.
+    fn is_of_now(&self, token: &Kept) -> bool {
+        token.all_ended >= self.all_ended()
+    }
+}
+
 /// The key of the one row.
 fn key() -> Key {
     Key::of(b"operators' tokens")
@@ -301,8 +332,8 @@ struct TokenRules {
 impl principal::Rules for TokenRules {
     fn granted(&self) -> Option<BTreeSet<String>> {
         let tokens = OperatorTokens(self.tokens.upgrade()?);
-        let is_there = tokens.loaded().tokens.contains_key(&self.family);
-        is_there.then(|| self.scopes.clone())
+        let holder = tokens.loaded().tokens.get(&self.family).cloned();
+        holder.filter(|holder| tokens.0.is_of_now(&holder.kept)).map(|_| self.scopes.clone())
     }
 
     fn possible(&self) -> BTreeSet<String> {

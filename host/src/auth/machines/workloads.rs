@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::terms::{Terms, workload_place};
 use super::Machines;
+use super::terms::{Terms, workload_place};
 use crate::auth::client_auth::claimed_issuer;
 use crate::config::keys::Workload;
 use crate::jwks::{Audience, Issuer, JwtError, Rules};
@@ -85,7 +85,12 @@ impl Machines {
         let proved = self.workload_of(assertion, named).await;
         if let Err(refused) = &proved {
             let table = named.unwrap_or_default();
-            REFUSED.log(|| tracing::warn!(workload = cut(&clean(table), SHOWN_BYTES), "an assertion of a workload is not accepted: {refused}"));
+            REFUSED.log(|| {
+                tracing::warn!(
+                    workload = cut(&clean(table), SHOWN_BYTES),
+                    "an assertion of a workload is not accepted: {refused}"
+                )
+            });
         }
         proved
     }
@@ -94,10 +99,12 @@ impl Machines {
         let issuer = claimed_issuer(assertion).ok_or(NotProved::Token(JwtError::Malformed))?;
         let (config, credentials) = self.configuration();
         let tables = config.auth.workloads.iter();
-        let mut tables = tables.filter(|(name, it)| *it.issuer == issuer && named.is_none_or(|named| *name.as_str() == *named));
+        let mut tables =
+            tables.filter(|(name, it)| *it.issuer == issuer && named.is_none_or(|named| *name.as_str() == *named));
         let (mut proved, mut refused) = (None, NotProved::Issuer(shown(&issuer)));
         for (name, workload) in &mut tables {
-            let source = self.parts.sources.get(workload_place(name, workload, &credentials)).map_err(NotProved::Token)?;
+            let source =
+                self.parts.sources.get(workload_place(name, workload, &credentials)).map_err(NotProved::Token)?;
             let claims: Map<String, Value> = match source.verify(assertion, &self.rules(workload)).await {
                 Ok(claims) => claims,
                 Err(error) => {

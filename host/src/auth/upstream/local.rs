@@ -165,6 +165,7 @@ impl Local {
             membership: Membership::Whole,
             further_emails: Vec::new(),
             scopes: vec![EVERY_SCOPE.to_owned()],
+            sid: None,
         };
         // There is nothing to renew or to revoke later.
         let tokens = UpstreamTokens {

@@ -7,8 +7,7 @@ fn loaded(text: &str, variables: &[(&str, &str)]) -> Result<Setup, String> {
     Config::parse(&text, &Invocation::new(Purpose::Serve), &environment).map_err(|error| error.to_string())
 }
 
-const PEM: &str =
-    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----";
+const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----";
 
 /// Checks each table: a part of the message it is refused with, or none.
 fn check(table: &str, cases: &[(&str, Option<&str>)]) {
@@ -38,7 +37,10 @@ fn a_client_says_how_it_gets_tokens() {
             ("", Some("a client needs at least one")),
             ("secret = 'x'", Some("a client needs at least one")),
             ("grants = ['client_credentials']\nsecret = '${SECRET}'\nscopes = ['a']", None),
-            ("grants = ['client_credentials', 'authorization_code']\nsecret = 'x'", Some("a client needs at least one")),
+            (
+                "grants = ['client_credentials', 'authorization_code']\nsecret = 'x'",
+                Some("a client needs at least one"),
+            ),
             ("grants = ['client_credentials']", Some("must prove who it is")),
             ("grants = ['client_credentials']\nsecret = ' '", Some("an empty secret proves nothing")),
             ("grants = ['client_credential']\nsecret = 'x'", Some("did you mean \"client_credentials\"?")),
@@ -49,7 +51,10 @@ fn a_client_says_how_it_gets_tokens() {
             ("grants = ['client_credentials']\npublic_key = 'x'", Some("expected a public key in PEM")),
             ("grants = ['client_credentials']\njwks = { keys = [] }", Some("expected a set of public keys")),
             ("grants = ['client_credentials']\njwks_uri = 'https://id.example/keys'", None),
-            ("grants = ['client_credentials']\njwks_uri = 'http://id.example/keys'", Some("http is for this machine only")),
+            (
+                "grants = ['client_credentials']\njwks_uri = 'http://id.example/keys'",
+                Some("http is for this machine only"),
+            ),
             ("grants = ['client_credentials']\njwks_uri = 'https://10.0.0.1/keys'", Some("private = true")),
             ("grants = ['client_credentials']\njwks_uri = 'http://127.0.0.1:1/keys'\nprivate = true", None),
             ("grants = ['device_code']", None),
@@ -66,7 +71,10 @@ fn a_workload_is_named_exactly() {
         ("claims = { project_id = '1' }", None),
         ("claims = { 'kubernetes.io/namespace' = 'a', 'kubernetes.io/serviceaccount/name' = 'b' }", None),
         ("claims = { 'kubernetes.io/namespace' = 'a' }", Some("one workload must be named")),
-        ("claims = { 'kubernetes.io/namespace' = 'a', 'kubernetes.io/serviceaccount/name' = '*' }", Some("one workload must be named")),
+        (
+            "claims = { 'kubernetes.io/namespace' = 'a', 'kubernetes.io/serviceaccount/name' = '*' }",
+            Some("one workload must be named"),
+        ),
         ("claims = { sub = 'repo:octo/*:ref:refs/heads/main' }", Some("one workload must be named")),
         ("claims = { repository_id = '*' }", Some("one workload must be named")),
         ("claims = { repository = 'octo/app' }", Some("one workload must be named")),
@@ -104,7 +112,10 @@ fn what_does_nothing_is_told() {
         ("[auth.clients.ci]\nredirect_uris = ['http://localhost/']\nscopes = ['a']", "scopes of its own"),
         ("[auth.clients.ci]\ngrants = ['device_code']", "the device flow is off"),
         ("[auth]\ndevice_flow = true", "nobody can use it"),
-        ("[auth.clients.ci]\ngrants = ['client_credentials']\nsecret = 'x'\nredirect_uris = ['http://localhost/']", "redirect URIs are for"),
+        (
+            "[auth.clients.ci]\ngrants = ['client_credentials']\nsecret = 'x'\nredirect_uris = ['http://localhost/']",
+            "redirect URIs are for",
+        ),
     ] {
         let warnings = loaded(text, &[]).unwrap().warnings;
         assert!(warnings.iter().any(|warning| warning.to_string().contains(expected)), "{text}: {warnings:?}");

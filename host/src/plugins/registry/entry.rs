@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::claims::{RefusedPlugin, claims};
 use super::offer::{ClientName, Foreign, Offer};
@@ -24,6 +25,9 @@ use crate::sanitize;
 
 /// Bytes of a problem that is reported: a component may have a name of a megabyte, or a hundred thousand names.
 const MAX_PROBLEM_BYTES: usize = 4096;
+
+/// The reason of a plugin that a command has switched off.
+const SWITCHED_OFF: &str = "switched off by whoever runs this server, until `tinymcp plugin enable`";
 
 /// Tells loads apart: a file that went and came back must not get the load of the old one.
 pub(super) type LoadId = u64;
@@ -52,11 +56,15 @@ pub(super) struct Entry {
     pub(super) load: Option<Load>,
     state: EntryState,
     terms: Arc<Terms>,
+    /// A command has switched it off, whatever the configuration says.
+    is_switched_off: bool,
+    /// Cancelled then.
+    stop: CancellationToken,
 }
 
 /// The state of a file.
 enum EntryState {
-    /// It is switched off in the configuration.
+    /// It is switched off, in the configuration or by a command.
     Disabled,
     /// Nothing of it is served: it is new, or has a fault.
     Idle(Option<FileFault>),
@@ -80,9 +88,26 @@ impl Entry {
         let grants = grants.of(&snake(plugin_name));
         let grants_now = Arc::new(InForce::new(Arc::clone(&grants)));
         let rates = rates(config, plugin_name, &Rates::default());
-        let terms = Arc::new(terms(config, plugin_name, grants, grants_now, gate, rates));
+        let stop = CancellationToken::new();
+        let terms = Arc::new(terms(config, plugin_name, grants, grants_now, gate, rates, stop.clone()));
         let state = if config.plugin(plugin_name).enabled { EntryState::Idle(None) } else { EntryState::Disabled };
-        Self { stamp: None, digest: None, load: None, state, terms, name }
+        Self { stamp: None, digest: None, load: None, state, terms, name, is_switched_off: false, stop }
+    }
+
+    /// Takes over whether a command has switched it off, for the next [`Self::configure`]. Its calls end at once.
+    pub(super) fn set_switched_off(&mut self, is_switched_off: bool) {
+        if is_switched_off == self.is_switched_off {
+            return;
+        }
+        self.is_switched_off = is_switched_off;
+        let name = self.plugin_name();
+        if is_switched_off {
+            self.stop.cancel();
+            tracing::warn!(plugin = name, "plugin `{name}` is {SWITCHED_OFF}");
+        } else {
+            self.stop = CancellationToken::new();
+            tracing::info!(plugin = name, "plugin `{name}` is switched on again by whoever runs this server");
+        }
     }
 
     /// Tells whether it is switched off.
@@ -135,7 +160,7 @@ impl Entry {
     /// calls that were counted stay counted.
     pub(super) fn configure(&mut self, config: &Config, grants: &PluginGrants) {
         let name = self.plugin_name();
-        if !config.plugin(&name).enabled {
+        if self.is_switched_off || !config.plugin(&name).enabled {
             // Others may take its names now. When it is switched on again, it is read anew and asks for them like a
             // newcomer: what the file was before it was switched off must not come back for a moment.
             self.state = EntryState::Disabled;
@@ -154,7 +179,8 @@ impl Entry {
         let grants = grants.of(&snake(&name));
         self.terms.grants_now.set(Arc::clone(&grants));
         let rates = rates(config, &name, &self.terms.rates);
-        let terms = Arc::new(terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate, rates));
+        let terms =
+            Arc::new(terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate, rates, self.stop.clone()));
         let needs = self.offer().map(|offer| offer.plugin.needs.clone()).unwrap_or_default();
         let terms = terms.of_needs(&needs);
         if !terms.are_like(&self.terms) {
@@ -353,7 +379,7 @@ impl Entry {
             name: self.plugin_name(),
             file: file.to_owned(),
             serving,
-            problem: self.problem().map(str::to_owned),
+            problem: self.problem().or(self.is_switched_off.then_some(SWITCHED_OFF)).map(str::to_owned),
             disabled: self.is_disabled(),
         }
     }
@@ -371,6 +397,7 @@ fn terms(
     grants_now: Arc<InForce>,
     gate: Arc<Gate>,
     rates: Rates,
+    stop: CancellationToken,
 ) -> Terms {
     let table = config.plugin(plugin);
     let settings = table.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
@@ -383,6 +410,7 @@ fn terms(
         shows_local_pages: config.server.base_url.is_loopback(),
         gate,
         rates,
+        stop,
     }
 }
 

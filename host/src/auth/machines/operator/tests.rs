@@ -21,7 +21,8 @@ impl Ground {
         let state = StateDir::open(dir.path(), &Secrets::default()).unwrap();
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let store = Store::open(&state, &tracker, stop.clone()).unwrap();
-        let tokens = OperatorTokens::of(store, &state, "https://mcp.example".to_owned());
+        let tokens =
+            OperatorTokens::of(store, &state, "https://mcp.example".to_owned(), Switches::open(&state).unwrap());
         Self { dir, tokens, stop, tracker }
     }
 
@@ -64,7 +65,10 @@ async fn a_token_calls_until_it_is_revoked() {
     assert!(token.starts_with("tmcp_op_"), "a prefix that scanners know");
     let caller = ground.call(&token).await.unwrap();
     let machine = caller.as_machine().unwrap();
-    assert_eq!((machine.kind, machine.id.as_str(), machine.issuer.as_str()), (MachineKind::Token, "ci", "https://mcp.example"));
+    assert_eq!(
+        (machine.kind, machine.id.as_str(), machine.issuer.as_str()),
+        (MachineKind::Token, "ci", "https://mcp.example")
+    );
     assert!(caller.may_still(&["a".parse().unwrap()]) && !caller.may_still(&["b".parse().unwrap()]));
     assert_eq!(caller.login_token().await, Err(NoLoginToken::Machine));
     ground.tokens.ask(Request::Revoke { name: "ci".to_owned() }).await.unwrap();
@@ -89,7 +93,9 @@ async fn tokens_outlive_the_process_and_their_names_are_their_own() {
     let ground = ground.again().await;
     for entry in std::fs::read_dir(ground.dir.path().join("store")).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        assert!(!bytes.windows(16).any(|window| window == &token.as_bytes()[..16] || window == &token.as_bytes()[30..46]));
+        assert!(
+            !bytes.windows(16).any(|window| window == &token.as_bytes()[..16] || window == &token.as_bytes()[30..46])
+        );
     }
 }
 
