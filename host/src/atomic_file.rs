@@ -48,6 +48,17 @@ pub(crate) fn replace_alike(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Replaces a file, or makes it, for its owner only. It is on the disk when this returns.
+///
+/// # Errors
+/// The system's. Only then it is not certain if a crash would leave the old file or the new one.
+pub(crate) fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (draft, directory) = draft(path, bytes, 0o600)?;
+    draft.as_file().sync_all()?;
+    draft.persist(path).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
+}
+
 /// Makes a file for its owner only, which is on the disk when this returns. An existing file stays.
 ///
 /// # Errors

@@ -10,7 +10,7 @@
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch.
 //! - `machines`, `claims`: callers without a browser.
-//! - `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
+//! - `trust`: the files that may go live. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
@@ -42,6 +42,7 @@ mod settings;
 mod table;
 pub mod template;
 mod text;
+pub mod trust;
 pub mod units;
 
 use std::sync::{Arc, LazyLock};

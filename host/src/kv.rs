@@ -26,6 +26,7 @@ mod worker;
 mod tests;
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -88,6 +89,23 @@ impl Kv {
     /// It cannot be read or written.
     pub fn reseal(state: &StateDir) -> Result<(), OpenError> {
         open::reseal(state)
+    }
+
+    /// The same, with the file opened now.
+    ///
+    /// # Errors
+    /// It cannot be; another process may have it.
+    pub async fn opened(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, OpenError> {
+        let place = Place::In(state.clone());
+        let path = state.path().to_owned();
+        let failed = |source| OpenError::Unusable { path: path.clone(), source };
+        let opening = place.clone();
+        let opened = tokio::task::spawn_blocking(move || open::open(&opening)).await;
+        let database = opened.map_err(|error| failed(io::Error::other(error)))??;
+        let worker = Worker::start(database, tracker, stop.clone());
+        let worker = worker.map_err(|error| failed(io::Error::other(error)))?;
+        let worker = OnceCell::new_with(Some(worker));
+        Ok(Self(Arc::new(Local { place, tracker: tracker.clone(), stop, worker, pace: Pace::default() })))
     }
 
     /// True if plugins have kept anything in a state directory.

@@ -110,7 +110,7 @@ impl Operator {
                 off.people.push(person);
             }
         })?;
-        let label = crate::principal::label_of(&id.key());
+        let label = crate::person_label::label(&id.key());
         tracing::warn!(person = label, "a person was blocked by whoever runs this server");
         Ok(Answer::Ended { sessions: self.end(&Which::Person(id)).await? })
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::names::Scope;
+use crate::person_label;
 use crate::secret::Secret;
 
 /// A person, by the identity provider that vouches for them and the name it gives them, and the client they use; or a
@@ -235,7 +236,20 @@ impl Principal {
         }
     }
 
-    /// True for the caller of a server without logins.
+    /// The user of this machine who has started the process, and who may whatever it may: nobody logs in.
+    pub fn local() -> Self {
+        let (person, session) = keys("stdio", "local", "");
+        Self {
+            issuer: "stdio".to_owned(),
+            subject: "local".to_owned(),
+            provider: "stdio".to_owned(),
+            person,
+            session,
+            ..Self::anonymous()
+        }
+    }
+
+    /// True where nobody logs in.
     pub fn is_anonymous(&self) -> bool {
         self.client.is_none()
     }
@@ -378,20 +392,15 @@ impl Principal {
         self.person
     }
 
-    /// Enough to tell people apart in a log, and no more.
+    /// Enough to tell people apart in this server's log, and no more: see [`person_label`].
     pub fn label(&self) -> String {
-        label_of(&self.person)
+        person_label::label(&self.person)
     }
 
     /// One name for the person through this client, for everything that belongs to a session.
     pub fn session(&self) -> [u8; 32] {
         self.session
     }
-}
-
-/// The name in the log of a person with this [`Principal::person`].
-pub fn label_of(person: &[u8; 32]) -> String {
-    blake3::Hash::from_bytes(*person).to_hex()[..8].to_owned()
 }
 
 /// True if every one of these scopes is among those that are held.
@@ -436,6 +445,7 @@ mod tests {
         assert_eq!(one.person(), other.person());
         assert_ne!(one.session(), other.session());
         assert_ne!(one.person(), principal("bob", "a", &[], &[]).person());
+        assert_ne!(Principal::local().person(), Principal::anonymous().person());
     }
 
     #[test]

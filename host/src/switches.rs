@@ -216,7 +216,10 @@ mod tests {
         assert!(!switches.change(|_| {}).unwrap() && !told.has_changed().unwrap());
         assert!(switches.change(|off| off.people.push(alice())).unwrap());
         assert!(told.borrow_and_update().blocks("https://id.example", "alice"));
-        assert!(switches.change(|off| drop(off.plugins.insert("my_tool".to_owned()))).unwrap());
+        let disable = |off: &mut SwitchedOff| {
+            off.plugins.insert("my_tool".to_owned());
+        };
+        assert!(switches.change(disable).unwrap());
         let bytes = fs::read(scratch.path().join(FILE)).unwrap();
         assert!(!bytes.windows(5).any(|window| window == b"alice"));
         let again = open(scratch.path()).unwrap().now();

@@ -6,9 +6,11 @@
     reason = "every function here is a part of a test, which may stop at the first surprise"
 )]
 
+mod approval;
 mod clients;
 mod commands;
 mod configuration;
+mod connect;
 mod contained;
 mod crates;
 mod docs;
@@ -17,16 +19,19 @@ mod languages;
 mod login;
 mod logs;
 mod machines;
+mod operator;
 mod page;
 mod protocol;
 mod reaching;
 mod reload;
 mod requests;
 mod rich;
+mod service;
 mod shutdown;
 mod snapshots;
 mod soak;
 mod sources;
 mod state;
+mod stdio;
 mod typed;
 mod walls;

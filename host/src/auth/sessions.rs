@@ -135,11 +135,6 @@ pub(super) struct Sessions {
     own: Weak<Self>,
 }
 
-/// The key of a session's row.
-fn key(family: &Family) -> Key {
-    Key::of(family.bytes())
-}
-
 impl Sessions {
     pub(super) fn new(
         store: Store,
@@ -210,7 +205,7 @@ impl Sessions {
             browser: None,
         };
         let expires = clock::now() + CODE_REMEMBERED;
-        let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };
+        let insert = Write::Insert { table: Table::Session, key: family.row(), value: encode(&record), expires };
         let writes = std::iter::once(insert).chain(beside(code.text())).collect();
         let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| code.text().to_owned()))
@@ -373,7 +368,7 @@ impl Sessions {
     }
 
     async fn load(&self, family: &Family) -> Result<Option<(Row, Record)>, StoreError> {
-        let Some(row) = self.store.get(Table::Session, &key(family)).await? else { return Ok(None) };
+        let Some(row) = self.store.get(Table::Session, &family.row()).await? else { return Ok(None) };
         let record: Record = serde_json::from_slice(&row.value)
             .map_err(|_| StoreError::Damaged("a session's row is not what this version writes".to_owned()))?;
         if !self.upstream.vouches_for(&record.provider, &record.identity) {
@@ -394,16 +389,16 @@ impl Sessions {
         expires: SystemTime,
     ) -> Result<Committed, StoreError> {
         record.changes += 1;
-        let noted = self.presences.find(&key(family)).and_then(|presence| presence.last_use());
+        let noted = self.presences.find(&family.row()).and_then(|presence| presence.last_use());
         record.used = record.used.into_iter().chain(noted).max_by_key(|noted| noted.at_s);
         let (table, revision, value) = (Table::Session, row.revision, encode(record));
-        self.store.commit(vec![Write::Replace { table, key: key(family), revision, value, expires }]).await
+        self.store.commit(vec![Write::Replace { table, key: family.row(), revision, value, expires }]).await
     }
 
     /// Ends a session for good: its row is gone before anybody is told, and tokens that are presented later find
     /// nothing.
     async fn end(&self, family: &Family, record: Option<Record>) -> Result<(), StoreError> {
-        self.end_row(key(family), record).await
+        self.end_row(family.row(), record).await
     }
 
     /// The same by the key of its row.

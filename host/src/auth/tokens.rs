@@ -69,15 +69,16 @@ impl Family {
         Self(rand::random())
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    /// The key of the session's row.
+    pub(super) fn row(&self) -> Key {
+        Key::of(&self.0)
     }
 }
 
 /// Enough to tell sessions apart in a log, and no more: the beginning of the id by which operators know it.
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&Key::of(&self.0).to_hex()[..8])
+        f.write_str(&self.row().to_hex()[..8])
     }
 }
 

@@ -109,13 +109,19 @@ fn pack<W: Write>(state: &Path, copies: &Copies, files: &[SnapshotFile], into: W
     archive.finish()
 }
 
+/// A directory with everything in it. Links are no files of ours.
 fn pack_directory<W: Write>(archive: &mut Archive<W>, name: &str, path: &Path) -> io::Result<()> {
     archive.directory(name)?;
     let entries = fs::read_dir(path)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = entries.filter(|name| !name.starts_with('.')).collect();
     names.sort();
     for entry in names {
-        pack_file(archive, &format!("{name}/{entry}"), &path.join(&entry))?;
+        let (name, path) = (format!("{name}/{entry}"), path.join(&entry));
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => pack_directory(archive, &name, &path)?,
+            Ok(found) if found.is_file() => pack_file(archive, &name, &path)?,
+            _ => {}
+        }
     }
     Ok(())
 }

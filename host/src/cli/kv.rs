@@ -14,6 +14,7 @@ use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::config::names::snake;
 use crate::control::client::{Client, ClientError};
 use crate::kv::{Answer, Kv, Operation, Outcome, Owner, OwnerState, Request, Space, Value};
+use crate::person_label;
 use crate::state::StateDir;
 
 #[derive(clap::Args)]
@@ -64,6 +65,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { config, plugin, owner, json, what } = arguments;
     let loader = config.plugin_loader()?;
     let plugin = snake(plugin.strip_suffix(".wasm").unwrap_or(&plugin));
+    // People have the names that the server's log gives them.
+    if let Ok(Some(state)) = StateDir::open_existing(&loader.config.state.dir, &loader.secrets) {
+        person_label::use_key_of(&state);
+    }
     runtime()?.block_on(async {
         let opened = Opened::of(&loader).await?;
         let done = command(&opened.kv, plugin, owner.as_deref(), json, what).await;

@@ -16,6 +16,7 @@ use crate::control::client::{Client, ClientError};
 use crate::kv::{self, Kv, SpaceState};
 use crate::operator::names::{self, KnownPerson};
 use crate::operator::{Answer, Operator, Request, Which};
+use crate::person_label;
 use crate::state::StateDir;
 use crate::store::Store;
 use crate::switches::{SwitchedOff, Switches};
@@ -203,6 +204,7 @@ fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) 
         let message = "belongs to another user: run this as the user that the server runs as";
         return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
     }
+    person_label::use_key_of(&state);
     let switches = Switches::open(&state).map_err(Failure::start)?;
     let desk = match Store::is_there(&state) {
         true => {

@@ -14,6 +14,7 @@ use crate::config::{Config, Credentials, Environment, Invocation, Provider, Setu
 use crate::grants::PluginGrants;
 use crate::operator;
 use crate::state::{Secrets, StateDir};
+use crate::supervisor::Supervisor;
 use crate::switches::Switches;
 
 /// The interval between looks at the files, a call of `stat` for each. Editors, `ConfigMap` mounts and network file
@@ -37,26 +38,37 @@ pub(super) struct Keys {
 }
 
 /// Watches the configuration file, `.env` and the files that `NAME_FILE` variables name until `stop`, and publishes every
-/// new configuration without problems. One with problems is logged, and the old one stays in force.
+/// new configuration without problems. One with problems is logged, and the old one stays in force. They are read at once,
+/// changed or not, when somebody asks for it.
 pub(super) async fn watch(
     invocation: Invocation,
     mut value_files: ValueFiles,
     published: Published,
     provider: Option<Provider>,
     log: LogLevel,
+    mut asked: Asked,
     stop: CancellationToken,
 ) {
     let own = [invocation.path().to_owned(), invocation.directory().join(".env")];
     let mut files: Vec<PathBuf> = own.iter().cloned().chain(value_files.paths().map(Path::to_owned)).collect();
     let mut seen = stamps(&files);
-    while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+    loop {
+        let is_asked = tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+            Ok(()) = asked.reopen.changed() => true,
+        };
         let now = stamps(&files);
-        if now == seen {
+        if now == seen && !is_asked {
             continue;
+        }
+        if is_asked {
+            asked.supervisor.reloading();
         }
         let before = std::mem::replace(&mut seen, now);
         if let Some(problem) = obstacle(&files, &before, &seen) {
             tracing::error!("configuration not reloaded: {problem}");
+            asked.done(is_asked, "the configuration was not reloaded");
             continue;
         }
         let loading = load(invocation.clone(), value_files.clone());
@@ -71,12 +83,30 @@ pub(super) async fn watch(
             tracing::warn!("{line}");
         }
         match loaded {
-            Ok(setup) => apply(setup, &published, provider.as_ref(), &log),
+            Ok(setup) => {
+                apply(setup, &published, provider.as_ref(), &log);
+                asked.done(is_asked, "the configuration was read anew");
+            }
             Err(problems) => {
                 for problem in problems.lines() {
                     tracing::error!("configuration not reloaded: {problem}");
                 }
+                asked.done(is_asked, "the configuration was not reloaded");
             }
+        }
+    }
+}
+
+/// The wish to read everything anew at once, and who is told when that is done.
+pub(super) struct Asked {
+    pub(super) reopen: watch::Receiver<()>,
+    pub(super) supervisor: Supervisor,
+}
+
+impl Asked {
+    fn done(&self, is_asked: bool, status: &str) {
+        if is_asked {
+            self.supervisor.ready(status);
         }
     }
 }

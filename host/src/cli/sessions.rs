@@ -5,7 +5,7 @@ use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::auth::desk::ListedSession;
 use crate::operator::names::{self, Named, client_in_words};
 use crate::operator::{Answer, Request, Which};
-use crate::principal::label_of;
+use crate::person_label;
 
 /// Characters of a client's id that are shown where it has no name.
 const CLIENT_CHARS: usize = 60;
@@ -126,7 +126,7 @@ pub(super) fn as_json(session: &ListedSession) -> serde_json::Value {
 }
 
 fn label(session: &ListedSession) -> String {
-    label_of(&crate::principal::Principal::person_of(&session.issuer, &session.subject))
+    person_label::label(&crate::principal::Principal::person_of(&session.issuer, &session.subject))
 }
 
 /// The sessions that were named.

@@ -21,6 +21,7 @@ use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
 use super::template::Template;
+use super::trust::{Approve, Trust};
 use super::units::{Bound, ByteSize, Count, Period, Positive, Rate};
 use crate::address::Nat64Prefix;
 
@@ -233,6 +234,9 @@ table! {
         /// Time that clients wait at a start for plugins that have to be compiled; those that take longer are announced
         /// when they are ready. Plugins whose code is in the state directory need none of it.
         wait: Period = "5s",
+        /// Holds back files that are new or have changed until an operator has looked at them (`tinymcp approve`);
+        /// `"interface"` lets new code pass that shows and needs the same. A change applies at once.
+        @live approve: Approve = false,
     }
 }
 
@@ -306,6 +310,10 @@ table! {
         prefix: Option<Prefix>,
         /// Scopes of which a caller must hold all.
         scopes: Vec<Scope> = [],
+        /// Holds back its file, as `plugins.approve` does for all.
+        approve: Option<Approve>,
+        /// The only files that are loaded under its name: `{ sha256 = "…" }`, or `{ minisign = "KEY" }`.
+        trust: Option<Trust>,
         /// Requests that it may make: `https://api.example.com`, or a table with more to say.
         http: Vec<Short<HttpEntry>> = [],
         /// Sockets that it may open: `db.example.com:5432`, or a table.

@@ -13,6 +13,7 @@ use super::message::{Answer, MAX_LINE_BYTES, Request, VERSION};
 use super::place::Place;
 use crate::config::State;
 use crate::kv::{self, Backend, KvError};
+use crate::person_label;
 
 /// Time for an answer: longer than a server takes to give up.
 const TIMEOUT: Duration = Duration::from_secs(70);
@@ -44,7 +45,10 @@ impl Client {
     /// [`ClientError::NoServer`], or another reason for no answer.
     pub async fn find(state: &State) -> Result<Self, ClientError> {
         let client = Self { place: Place::of(state) };
-        client.ask("hello", Value::Null).await?;
+        let hello = client.ask("hello", Value::Null).await?;
+        if let Some(key) = hello["person_label_key"].as_str() {
+            person_label::use_shared_key(key);
+        }
         Ok(client)
     }
 

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::auth::machines::operator::{self as tokens, OperatorTokens};
 use crate::kv::{self, Kv};
 use crate::operator::{self, Operator};
+use crate::person_label;
+use crate::plugins::approval::request::Approvals;
 
 /// What commands work with.
 pub struct Parts {
@@ -19,6 +21,8 @@ pub struct Parts {
     pub operator: Operator,
     /// The tokens that operators make; none where nobody logs in.
     pub tokens: Option<OperatorTokens>,
+    /// What waits for approval.
+    pub approvals: Approvals,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
@@ -30,16 +34,21 @@ pub(super) struct Command {
 }
 
 /// Every command.
-pub(super) const COMMANDS: [Command; 4] = [
+pub(super) const COMMANDS: [Command; 5] = [
     Command { name: "hello", run: hello },
     Command { name: "kv", run: kv },
     Command { name: "operator", run: operator },
     Command { name: "token", run: token },
+    Command { name: "approve", run: approve },
 ];
 
-/// Tells that a server is there, and which.
+/// Tells that a server is there, which, and by which names its log has people.
 fn hello(_: Arc<Parts>, _: Value) -> Answer {
-    let hello = json!({ "version": env!("CARGO_PKG_VERSION"), "process": std::process::id() });
+    let hello = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "process": std::process::id(),
+        "person_label_key": person_label::shared_key(),
+    });
     Box::pin(std::future::ready(Ok(hello)))
 }
 
@@ -69,6 +78,14 @@ fn token(parts: Arc<Parts>, arguments: Value) -> Answer {
             return Err("with provider `none` nobody needs a token, and none means anything".to_owned());
         };
         serde_json::to_value(tokens.ask(request).await).map_err(|error| error.to_string())
+    })
+}
+
+/// Shows or approves what waits: an `ApprovalRequest`, answered by an `ApprovalAnswer`.
+fn approve(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let answer = parts.approvals.ask(parsed(arguments)?).await?;
+        serde_json::to_value(answer).map_err(|error| error.to_string())
     })
 }
 

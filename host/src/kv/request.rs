@@ -107,7 +107,7 @@ impl Person {
 
     /// The name of the person in the log.
     pub fn label(&self) -> String {
-        crate::principal::label_of(&self.id)
+        crate::person_label::label(&self.id)
     }
 }
 

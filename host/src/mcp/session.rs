@@ -389,7 +389,7 @@ impl SessionManager for Sessions {
 }
 
 /// The version that the handshake of a client agrees on: its own, or the newest that has a handshake.
-fn negotiated(asked: &ProtocolVersion) -> ProtocolVersion {
+pub(super) fn negotiated(asked: &ProtocolVersion) -> ProtocolVersion {
     let known = [ProtocolVersion::V_2025_03_26, ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25];
     if known.contains(asked) { asked.clone() } else { ProtocolVersion::V_2025_11_25 }
 }

@@ -85,7 +85,10 @@ impl Operator {
     /// Deletes everything of a person. A block stays, since it is no data of theirs but the operator's decision.
     pub(super) async fn forget(&self, person: &PersonId) -> Result<Answer, String> {
         let sessions = self.end(&Which::Person(person.clone())).await?;
-        let tasks = self.serving.as_ref().map_or(0, |serving| serving.holdings.forget_tasks(&person.key()));
+        let tasks = self.serving.as_ref().map_or(0, |serving| {
+            serving.plugins.forget(&person.key());
+            serving.holdings.forget_tasks(&person.key())
+        });
         let mut entries = 0;
         if let Some(kv) = self.kv.as_ref().filter(|_| kv::Kv::is_there(&self.state)) {
             tokio::time::sleep(CALLS_END_WITHIN).await;
@@ -95,7 +98,7 @@ impl Operator {
                 _ => return Err("the state of plugins gave another answer".to_owned()),
             }
         }
-        let label = crate::principal::label_of(&person.key());
+        let label = crate::person_label::label(&person.key());
         tracing::warn!(person = label, sessions, entries, tasks, "a person was deleted by whoever runs this server");
         Ok(Answer::Forgotten { sessions, entries, tasks: tasks as u64 })
     }

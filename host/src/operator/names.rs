@@ -9,7 +9,7 @@ use super::request::PersonId;
 use crate::auth::desk::ListedSession;
 use crate::config::names::address;
 use crate::kv::{Owner, SpaceState};
-use crate::principal::label_of;
+use crate::person_label;
 use crate::switches::SwitchedOff;
 
 /// Fewest digits of a session's id that name it.
@@ -80,7 +80,7 @@ pub fn people(sessions: &[ListedSession], spaces: &[SpaceState], switched_off: &
     let mut people = BTreeMap::<PersonId, KnownPerson>::new();
     let new = |id: &PersonId| KnownPerson {
         id: id.clone(),
-        label: label_of(&id.key()),
+        label: person_label::label(&id.key()),
         email: None,
         name: None,
         sessions: 0,

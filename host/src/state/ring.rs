@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{
-    KEY_BYTES, KEY_FILE, PREVIOUS_KEY_FILES, Secrets, StateError, new_key, previous_key_files, read_key, stretched,
-};
+use super::key_files::{KEY_BYTES, KEY_FILE, PREVIOUS_KEY_FILES, StateError, new_key, previous_key_files, read_key};
+use super::secrets::{Secrets, stretched};
 use crate::atomic_file;
 use crate::clock::now_s;
 

@@ -7,7 +7,7 @@ use super::cache::{Facts, Freshness, Grant, LiveSession};
 use super::login_token::SessionLogin;
 use super::presence::Presence;
 use super::record::{AccessRecord, Record};
-use super::{Sessions, TRIES, key};
+use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
 #[cfg(test)]
 use crate::auth::tokens::LastToken;
@@ -163,7 +163,7 @@ impl Sessions {
             Some((_, record)) => Ok(Some(self.remember(family, &record))),
             None => {
                 self.cache.forget(&family);
-                self.presences.end(&key(&family));
+                self.presences.end(&family.row());
                 Ok(None)
             }
         }

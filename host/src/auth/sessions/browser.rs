@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::bearer::BearerError;
 use super::record::{AccessRecord, BrowserRecord, CodeRecord, Record};
-use super::{Sessions, TRIES, encode, key};
+use super::{Sessions, TRIES, encode};
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Family, Token, TokenKind};
 use crate::auth::upstream::messages::UpstreamTokens;
@@ -79,7 +79,7 @@ impl Sessions {
             browser: Some(BrowserRecord { used_s: now_s }),
         };
         let (table, expires) = (Table::Session, ends(&record, now_s));
-        let insert = Write::Insert { table, key: key(&family), value: encode(&record), expires };
+        let insert = Write::Insert { table, key: family.row(), value: encode(&record), expires };
         let writes = std::iter::once(insert).chain(beside(cookie.text())).collect();
         let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| cookie.text().to_owned()))

@@ -137,7 +137,7 @@ impl SessionCache {
         let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Entries { live, ended } = &mut *sessions;
         let is_outdated = live.get(&family).is_some_and(|known| known.changes > new.changes);
-        if ended.contains_key(&super::key(&family)) {
+        if ended.contains_key(&family.row()) {
             new.presence.ended.cancel();
             return new;
         }

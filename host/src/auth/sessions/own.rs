@@ -1,7 +1,7 @@
 //! Sessions of one person: for their own page, and for the provider's word about them.
 
+use super::Sessions;
 use super::listed::{ListedSession, read};
-use super::{Sessions, key};
 use crate::auth::tokens::Family;
 use crate::auth::upstream::messages::Logout;
 use crate::principal::Principal;
@@ -12,7 +12,7 @@ const PAGE: usize = 500;
 
 /// The id by which a session is listed and ended.
 pub(in crate::auth) fn id(family: &Family) -> String {
-    key(family).to_hex()
+    family.row().to_hex()
 }
 
 impl Sessions {

@@ -58,7 +58,7 @@ impl Presences {
         }
         let new =
             || Presence { family, ended: CancellationToken::new(), used_s: AtomicU64::new(0), from: Mutex::default() };
-        Arc::clone(present.entry(super::key(&family)).or_insert_with(|| Arc::new(new())))
+        Arc::clone(present.entry(family.row()).or_insert_with(|| Arc::new(new())))
     }
 
     /// That of a session which was used lately.
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(presence.last_use(), Some(Use { at_s: 10, from: [192, 0, 2, 1].into() }));
         presences.of(family).note(11, from(2));
         assert_eq!(presence.last_use(), Some(Use { at_s: 11, from: [192, 0, 2, 2].into() }));
-        let key = super::super::key(&family);
+        let key = family.row();
         assert!(presences.end(&key) == Some(family) && presence.ended.is_cancelled());
         assert!(presences.find(&key).is_none() && presences.end(&key).is_none());
         assert!(!presences.of(family).ended.is_cancelled());

@@ -7,6 +7,9 @@ const BLOCK: usize = 512;
 /// Bytes of a name that the format has room for.
 const NAME_BYTES: usize = 100;
 
+/// The same of the directories in front of it.
+const PREFIX_BYTES: usize = 155;
+
 /// The largest file: eleven octal digits.
 const MAX_BYTES: u64 = 0o777_7777_7777;
 
@@ -53,8 +56,10 @@ impl<W: Write> Archive<W> {
     }
 
     fn header(&self, name: &str, mode: u32, bytes: u64, kind: u8) -> io::Result<[u8; BLOCK]> {
-        if name.len() > NAME_BYTES || bytes > MAX_BYTES {
-            return Err(io::Error::other(format!("`{name}` is too long, or has a name that is")));
+        let too_long = || io::Error::other(format!("`{name}` is too long, or has a name that is"));
+        let (prefix, name) = split(name).ok_or_else(too_long)?;
+        if bytes > MAX_BYTES {
+            return Err(too_long());
         }
         let mut header = [0; BLOCK];
         let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
@@ -69,15 +74,35 @@ impl<W: Write> Archive<W> {
         put(148, b"        ");
         put(156, &[kind]);
         put(257, b"ustar\x0000");
+        put(345, prefix.as_bytes());
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         Ok(header)
     }
 }
 
+/// The directories of a name that is too long for its own field, and the rest; none if it is too long for both.
+fn split(name: &str) -> Option<(&str, &str)> {
+    if name.len() <= NAME_BYTES {
+        return Some(("", name));
+    }
+    let slashes = name.match_indices('/').map(|(at, _)| (&name[..at], &name[at + 1..]));
+    let mut fitting = slashes
+        .filter(|(prefix, rest)| (1..=PREFIX_BYTES).contains(&prefix.len()) && (1..=NAME_BYTES).contains(&rest.len()));
+    fitting.next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_goes_into_two_fields() {
+        let (prefix, rest) = ("d".repeat(90), "f".repeat(90));
+        assert_eq!(split(&format!("{prefix}/{rest}")), Some((&*prefix, &*rest)));
+        assert_eq!(split("store/store.db"), Some(("", "store/store.db")));
+        assert_eq!(split(&"x".repeat(101)), None);
+    }
 
     #[test]
     fn an_archive_has_whole_blocks_and_a_sum_for_each_header() {

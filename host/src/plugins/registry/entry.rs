@@ -1,6 +1,7 @@
 //! The registry's record of one file.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -10,12 +11,14 @@ use super::offer::{ClientName, Foreign, Offer};
 use super::versions::Change;
 use crate::config::Config;
 use crate::config::names::snake;
+use crate::config::trust::{Approve, Trust};
 use crate::grants::in_force::InForce;
 use crate::grants::{Grants, PluginGrants};
+use crate::plugins::approval::reference::Reference;
 use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
 use crate::plugins::names::{self, NameError};
-use crate::plugins::plugin::{Digest, Plugin};
+use crate::plugins::plugin::{Digest, Plugin, Sha256};
 use crate::plugins::rates::Rates;
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
@@ -35,8 +38,8 @@ pub(super) type LoadId = u64;
 /// A load under way; dropping this ends it, so that nobody waits for a file that was replaced or taken away.
 pub(super) struct Load {
     pub(super) id: LoadId,
-    /// The state of the file that is loaded.
-    pub(super) of: Stamp,
+    /// The state of the file that is loaded, and of its signature.
+    pub(super) of: (Stamp, Option<Stamp>),
     pub(super) task: AbortHandle,
 }
 
@@ -52,14 +55,77 @@ pub(super) struct Entry {
     /// The state of the file that was last dealt with.
     pub(super) stamp: Option<Stamp>,
     pub(super) digest: Option<Digest>,
+    /// The state of the signature that was last dealt with.
+    pub(super) signature: Option<Stamp>,
     /// The load that is under way, if it is still wanted.
     pub(super) load: Option<Load>,
+    /// The same of the approved bytes, while the file has others.
+    pub(super) kept: Option<Load>,
+    /// The approved bytes that were loaded last: if they gave nothing, they give nothing again.
+    pub(super) tried: Option<Sha256>,
+    /// What an operator has to look at.
+    pub(super) waiting: Option<Waiting>,
+    pub(super) policy: Policy,
     state: EntryState,
     terms: Arc<Terms>,
     /// A command has switched it off, whatever the configuration says.
     is_switched_off: bool,
     /// Cancelled then.
     stop: CancellationToken,
+}
+
+/// Who says that a file may go live.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Policy {
+    pub(super) approve: Approve,
+    pub(super) trust: Option<Trust>,
+}
+
+impl Policy {
+    fn of(config: &Config, plugin: &str) -> Self {
+        Self { approve: config.approve(plugin), trust: config.plugin(plugin).trust.clone() }
+    }
+
+    /// True if whoever can replace the file cannot decide alone what is served.
+    pub(super) fn is_any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    pub(super) fn asks_for_signature(&self) -> bool {
+        self.trust.as_ref().is_some_and(|trust| trust.minisign.is_some())
+    }
+}
+
+/// A plugin that an operator has to look at before it goes live.
+pub(super) struct Waiting {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) part: WaitingPart,
+    pub(super) reference: Reference,
+    pub(super) since: SystemTime,
+}
+
+/// What is not as it was approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitingPart {
+    /// Nothing of it was approved before.
+    New,
+    /// Nobody can tell what was approved before.
+    Damaged,
+    /// The file.
+    File,
+    /// What the plugin lists at run time.
+    Lists,
+}
+
+impl WaitingPart {
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::New => "a new plugin",
+            Self::Damaged => "what was approved of it before cannot be read",
+            Self::File => "another file",
+            Self::Lists => "other lists at run time",
+        }
+    }
 }
 
 /// The state of a file.
@@ -91,7 +157,22 @@ impl Entry {
         let stop = CancellationToken::new();
         let terms = Arc::new(terms(config, plugin_name, grants, grants_now, gate, rates, stop.clone()));
         let state = if config.plugin(plugin_name).enabled { EntryState::Idle(None) } else { EntryState::Disabled };
-        Self { stamp: None, digest: None, load: None, state, terms, name, is_switched_off: false, stop }
+        let policy = Policy::of(config, plugin_name);
+        Self {
+            stamp: None,
+            digest: None,
+            signature: None,
+            load: None,
+            kept: None,
+            tried: None,
+            waiting: None,
+            policy,
+            state,
+            terms,
+            name,
+            is_switched_off: false,
+            stop,
+        }
     }
 
     /// Takes over whether a command has switched it off, for the next [`Self::configure`]. Its calls end at once.
@@ -165,15 +246,20 @@ impl Entry {
             // newcomer: what the file was before it was switched off must not come back for a moment.
             self.state = EntryState::Disabled;
             (self.stamp, self.digest, self.load) = (None, None, None);
+            (self.kept, self.tried, self.waiting) = (None, None, None);
         } else if self.is_disabled() {
             self.state = EntryState::Idle(None);
         }
         let before = &self.terms.limits;
         let limits = config.limits(&name);
         let allows_other = limits.file != before.file || Allowance::of(&limits) != Allowance::of(before);
-        if allows_other && self.fault().is_some() {
-            (self.stamp, self.digest) = (None, None);
+        let policy = Policy::of(config, &name);
+        // The bytes are checked anew, and loaded anew if they were refused.
+        let trusts_other = policy.trust != self.policy.trust;
+        if (allows_other && self.fault().is_some()) || trusts_other {
+            (self.stamp, self.digest, self.tried) = (None, None, None);
         }
+        self.policy = policy;
         let is_same_gate = (limits.concurrency, limits.queue) == (before.concurrency, before.queue);
         let gate = if is_same_gate { Arc::clone(&self.terms.gate) } else { Arc::new(Gate::new(&limits)) };
         let grants = grants.of(&snake(&name));
@@ -202,7 +288,8 @@ impl Entry {
         let Some(offer) = self.offer() else { return };
         let (name, grants, digest) = (self.plugin_name(), &self.terms.grants, &offer.plugin.digest);
         let entrusted = grants.entrusted();
-        if !entrusted.is_empty() {
+        // Otherwise somebody has said so.
+        if !entrusted.is_empty() && !self.policy.is_any() {
             tracing::warn!(
                 plugin = name,
                 %digest,
@@ -254,6 +341,42 @@ impl Entry {
         }
     }
 
+    /// Holds a plugin back until an operator has looked at it, and says so once.
+    pub(super) fn hold(&mut self, waiting: Waiting) {
+        let before = self.waiting.take();
+        // A file comes before the lists of the one in force, which it would replace.
+        if waiting.part == WaitingPart::Lists
+            && before
+                .as_ref()
+                .is_some_and(|before| before.part != WaitingPart::Lists && self.is_of_file(&before.plugin))
+        {
+            self.waiting = before;
+            return;
+        }
+        let is_known = before.as_ref().is_some_and(|before| {
+            let are_lists = before.part == WaitingPart::Lists && waiting.part == WaitingPart::Lists;
+            before.reference == waiting.reference || are_lists
+        });
+        if !is_known {
+            let name = self.plugin_name();
+            let (what, reference) = (waiting.part.in_words(), &waiting.reference);
+            let meanwhile = if self.offer().is_some() { "; the approved version goes on" } else { "" };
+            tracing::warn!(
+                plugin = name,
+                %reference,
+                "plugin `{name}` waits for approval: {what}; `tinymcp approve {name}` shows it{meanwhile}"
+            );
+        }
+        let since = before.filter(|before| before.reference == waiting.reference).map(|before| before.since);
+        self.waiting = Some(Waiting { since: since.unwrap_or(waiting.since), ..waiting });
+    }
+
+    /// Drops what waits if it is this plugin, or an older state of its file.
+    pub(super) fn stop_waiting(&mut self, plugin: &Plugin) {
+        let is_of_file = self.is_of_file(plugin);
+        self.waiting.take_if(|waiting| waiting.plugin.sha256 == plugin.sha256 || is_of_file);
+    }
+
     /// Clears the fault of a file that is again the one that is served.
     pub(super) fn clear_problem_if_serving(&mut self, digest: Option<Digest>) {
         if self.offer().map(|offer| offer.plugin.digest) == digest && self.refused().is_none() {
@@ -281,7 +404,7 @@ impl Entry {
         self.report(problem, Some(refused));
     }
 
-    fn is_of_file(&self, plugin: &Plugin) -> bool {
+    pub(super) fn is_of_file(&self, plugin: &Plugin) -> bool {
         self.digest == Some(plugin.digest)
     }
 
@@ -375,12 +498,18 @@ impl Entry {
                     .collect(),
             }
         });
+        let name = self.plugin_name();
+        let waits = |waiting: &Waiting| {
+            format!("waits for approval: {}; `tinymcp approve {name}` shows it", waiting.part.in_words())
+        };
         PluginStatus {
-            name: self.plugin_name(),
             file: file.to_owned(),
             serving,
-            problem: self.problem().or(self.is_switched_off.then_some(SWITCHED_OFF)).map(str::to_owned),
+            problem: (self.problem().or(self.is_switched_off.then_some(SWITCHED_OFF)).map(str::to_owned))
+                .or_else(|| self.waiting.as_ref().map(waits)),
+            waiting: self.waiting.as_ref().map(|waiting| waiting.reference.to_string()),
             disabled: self.is_disabled(),
+            name,
         }
     }
 }
