@@ -33,6 +33,7 @@ mod reload;
 mod serve;
 mod sessions;
 mod stdio;
+mod token;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -111,6 +112,11 @@ enum Command {
     /// Find lines of the audit by person, tool and time
     #[command(after_help = "Example:\n  tinymcp audit --person alice@example.com --since 1h")]
     Audit(audit::Arguments),
+    /// Make, list and revoke tokens for callers without a browser
+    #[command(
+        after_help = "Example:\n  tinymcp token new ci --scopes weather:read --expires 90d\n  tinymcp token revoke ci"
+    )]
+    Token(token::Arguments),
     /// Check the configuration, and print the effective values
     #[command(
         after_help = "Examples:\n  tinymcp check --config tinymcp.toml\n  tinymcp check --config tinymcp.toml --against running"
@@ -192,6 +198,7 @@ pub fn main() -> ExitCode {
         Command::Backup(arguments) => backup::run(arguments),
         Command::Keys(arguments) => keys::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),
+        Command::Token(arguments) => token::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),

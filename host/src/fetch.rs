@@ -1,10 +1,12 @@
 //! Requests that this server makes: to URLs that strangers name, to the provider, and with telemetry.
 //!
-//! Two clients with the same rules: TLS by rustls with aws-lc-rs (the one provider that is compiled in) and the
+//! Three clients with the same rules: TLS by rustls with aws-lc-rs (the one provider that is compiled in) and the
 //! system's root certificates, no redirects, no proxy, no decompression, a limit on size that counts while bytes
-//! arrive, and a deadline. URLs of strangers are fetched from public addresses only, see [`Strangers`].
+//! arrive, and a deadline. URLs of strangers are fetched from public addresses only, see [`Strangers`]; those of issuers
+//! that the operator has declared too, unless the operator says otherwise, see [`IssuerHttp`].
 
 mod gate;
+mod issuer;
 mod provider;
 mod resolver;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use url::{Host, Url};
 
 use crate::address;
 
+pub use issuer::IssuerHttp;
 pub use provider::ProviderHttp;
 pub use strangers::Strangers;
 pub use telemetry::TelemetryHttp;

@@ -112,6 +112,7 @@ impl Routes {
             .route("/register", post(login::register))
             .route("/token", post(login::token))
             .route("/revoke", post(login::revoke))
+            .route("/device_authorization", post(login::device_authorization))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn(guard::open_to_every_page));
         // The same for what is public, with its own headers.
@@ -123,6 +124,7 @@ impl Routes {
         let people = Router::new()
             .route("/authorize", get(login::authorize).post(login::authorize))
             .route("/consent", post(login::consent))
+            .route("/device", get(login::device).post(login::device))
             .route("/auth/callback", get(login::callback))
             .route("/auth/backchannel-logout", post(login::backchannel_logout))
             .route("/local/authorize", get(login::local).post(login::local))

@@ -18,6 +18,7 @@ mod files;
 mod languages;
 mod login;
 mod logs;
+mod machines;
 mod operator;
 mod page;
 mod protocol;

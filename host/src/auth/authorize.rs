@@ -162,6 +162,7 @@ fn validate(
         state: state.map(str::to_owned),
         code_challenge: challenge.to_owned(),
         scopes: people.requested(once("scope")?, client.scope.as_deref()),
+        device: None,
     })
 }
 

@@ -9,11 +9,14 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use super::browser;
+use super::device;
+use super::device::row::DeviceRow;
 use super::failures::Failure;
 use super::pages::{LoggedInPage, Outcome};
 use super::parameters::Parameters;
 use super::server::{AuthorizationServer, Back, reference};
 use super::sessions::{NewSession, Progress};
+use super::tokens::Family;
 use super::transaction::{self, Ending, Purpose, Transaction, TransactionId, TransactionRow};
 use crate::audit::Event;
 use crate::audit::event::Client;
@@ -146,7 +149,17 @@ async fn log_in(
     let person = identity.name.clone().or_else(|| identity.email.clone());
     let whose = identity.clone();
     let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
-    let beside = |code: &str| found.answered(id, purpose, &logged_in(code));
+    let device = match waiting_device(server, id, purpose).await {
+        Ok(device) => device,
+        Err(failure) => {
+            server.upstream.discard(tokens);
+            return Err(Ending::page(failure, false));
+        }
+    };
+    let beside = |code: &str| {
+        let of_device = device.as_ref().map(|device| device.logged_in(code));
+        std::iter::once(found.answered(id, purpose, &logged_in(code))).chain(of_device).collect()
+    };
     let begun = match purpose {
         Purpose::Client(request) => {
             let session = NewSession {
@@ -200,6 +213,28 @@ fn outcome(error: &LoginError) -> &'static str {
     }
 }
 
+/// The device that a login is for.
+fn device_of(purpose: &Purpose) -> Option<&Family> {
+    match purpose {
+        Purpose::Client(request) => request.device.as_ref(),
+        Purpose::Browser(_) => None,
+    }
+}
+
+/// The device that a login is for, if it is for one and still waits for this one.
+async fn waiting_device(
+    server: &AuthorizationServer,
+    id: &TransactionId,
+    purpose: &Purpose,
+) -> Result<Option<DeviceRow>, Failure> {
+    let Some(family) = device_of(purpose) else { return Ok(None) };
+    match device::row::load(&server.store, family).await {
+        Ok(Some(found)) if found.is_claimed_by(id) => Ok(Some(found)),
+        Ok(_) => Err(Failure::device_page_over()),
+        Err(error) => Err(Failure::store(error.to_string())),
+    }
+}
+
 /// Writes down the end of a login without a session. Browsers that wait learn it in any case.
 async fn written(
     server: &AuthorizationServer,
@@ -213,12 +248,20 @@ async fn written(
         Ok(Committed::Conflict) => tracing::warn!("the end of a login could not be written down: it was changed"),
         Err(error) => tracing::warn!(%error, "the end of a login could not be written down"),
     }
+    if let Some(device) = device_of(purpose)
+        && let Err(error) = device::row::deny(&server.store, device, id).await
+    {
+        tracing::warn!(%error, "a device could not be told that its login has failed; its code ends by itself");
+    }
     ending
 }
 
 /// Answers the browser with the result of its login.
 async fn show(server: &AuthorizationServer, headers: &HeaderMap, purpose: &Purpose, ending: Ending) -> Response {
     let request = match purpose {
+        Purpose::Client(request) if request.device.is_some() => {
+            return device::ending::show(server, headers, request, ending);
+        }
         Purpose::Client(request) => request,
         Purpose::Browser(login) => return browser::login::finish(server, headers, login, ending).await,
     };

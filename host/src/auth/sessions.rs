@@ -179,12 +179,12 @@ impl Sessions {
         &self.people
     }
 
-    /// Begins a session, and gives its code. The row `beside` it, which is made with the code, is written together with
-    /// the session or not at all; without it, there is no code.
+    /// Begins a session, and gives its code. The rows `beside` it, which are made with the code, are written together with
+    /// the session or not at all; without them, there is no code.
     pub(super) async fn begin(
         &self,
         login: NewSession,
-        beside: impl FnOnce(&str) -> Write,
+        beside: impl FnOnce(&str) -> Vec<Write>,
     ) -> Result<Option<String>, StoreError> {
         let family = Family::new();
         let code = Token::new(&self.vault, TokenKind::Code, family);
@@ -214,7 +214,8 @@ impl Sessions {
         };
         let expires = clock::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: family.row(), value: encode(&record), expires };
-        let committed = self.store.commit(vec![insert, beside(code.text())]).await?;
+        let writes = std::iter::once(insert).chain(beside(code.text())).collect();
+        let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| code.text().to_owned()))
     }
 

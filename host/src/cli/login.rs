@@ -1,20 +1,18 @@
 //! Putting login together: from a configuration to an [`Auth`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::clients::DeclaredClient;
 use crate::auth::clients::document::Documents;
 use crate::auth::upstream::Upstream;
 use crate::auth::upstream::local::Local;
 use crate::auth::upstream::remote::Remote;
 use crate::auth::{Auth, AuthorizationServer, ServerParts};
-use crate::config::provider::{LOCAL, NONE, Secret};
-use crate::config::{Config, Egress, Provider};
+use crate::config::provider::{LOCAL, NONE};
+use crate::config::{Config, Credentials, Egress, Provider};
 use crate::fetch::Strangers;
 use crate::plugins::observers::Observers;
 use crate::state::StateDir;
@@ -33,7 +31,7 @@ pub(super) struct Login<'a> {
     pub(super) provider: Option<Provider>,
     /// The way to the provider.
     pub(super) egress: Egress,
-    pub(super) client_secrets: BTreeMap<String, Secret>,
+    pub(super) credentials: watch::Receiver<Arc<Credentials>>,
     pub(super) state: &'a StateDir,
     pub(super) tasks: &'a TaskTracker,
     /// Requests that are finished even if their clients have gone away: the store is closed after them.
@@ -53,7 +51,7 @@ impl Login<'_> {
             switches,
             provider,
             egress,
-            mut client_secrets,
+            credentials,
             state,
             tasks,
             in_flight,
@@ -81,15 +79,9 @@ impl Login<'_> {
             (name, None) => anyhow::bail!("provider `{name}` was not read"),
         };
         let upstream = Arc::new(upstream);
-        let declared = |(id, client): (&String, &crate::config::keys::Client)| {
-            let redirect_uris = client.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect();
-            let declared =
-                DeclaredClient { name: client.name.clone(), redirect_uris, secret: client_secrets.remove(id) };
-            (id.clone(), declared)
-        };
-        let clients = current.auth.clients.iter().map(declared).collect();
         let parameters = ServerParts {
-            clients,
+            credentials,
+            egress,
             upstream,
             documents: Documents::new(Strangers::default()),
             state,

@@ -86,7 +86,7 @@ impl Server {
         let Setup {
             config,
             provider,
-            client_secrets,
+            credentials,
             egress,
             telemetry_headers,
             grants,
@@ -125,6 +125,7 @@ impl Server {
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         let grants_sender = watch::Sender::new(Arc::new(grants));
+        let credentials_sender = watch::Sender::new(Arc::new(credentials));
         let rules = Rules::of(&config_sender, &grants_sender).with(&switches);
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
@@ -137,7 +138,7 @@ impl Server {
             switches: &switches,
             provider: provider.clone(),
             egress,
-            client_secrets,
+            credentials: credentials_sender.subscribe(),
             state: &state,
             tasks: &tasks,
             in_flight: &in_flight,
@@ -165,7 +166,8 @@ impl Server {
             provider: provider.clone(),
         };
         let keys = reload::Keys { state: state.clone(), switches: switches.clone() };
-        let published = reload::Published { config: config_sender, grants: grants_sender, keys };
+        let published =
+            reload::Published { config: config_sender, grants: grants_sender, credentials: credentials_sender, keys };
         let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: supervisor.clone() };
         let watched = reload::Watched { provider, last_read };
         tasks.spawn(reload::watch(invocation, value_files, published, watched, log, asked, draining.clone()));
@@ -184,6 +186,7 @@ impl Server {
         });
         observing.serve(&config, &plugins, &auth, &tasks, &closed);
         observing.reopen_when_asked(signals.reopen.asked(), &tasks, &closed);
+        let tokens = auth.server().map(|server| server.operator_tokens().clone());
         let operator = Operator {
             desk: auth.server().map(|server| Desk::Serving(Arc::clone(server))),
             kv: Some(kv.clone()),
@@ -192,8 +195,13 @@ impl Server {
             plugins_dir: config.plugins.dir.clone(),
             serving: Some(Serving { holdings: endpoint.holdings(), plugins: plugins.clone(), running }),
         };
-        let parts =
-            control::Parts { kv, operator, approvals: plugins.approvals(), audit: observing.observers.audit.clone() };
+        let parts = control::Parts {
+            kv,
+            operator,
+            tokens,
+            approvals: plugins.approvals(),
+            audit: observing.observers.audit.clone(),
+        };
         if let Err(error) = control::listen(&state, &config.state, parts, &tasks, closed.clone()) {
             tracing::warn!(%error, "no control socket: `tinymcp sessions`, `approve`, `kv` and others cannot reach this server");
         }

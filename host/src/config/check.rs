@@ -8,7 +8,8 @@ use url::Host;
 use super::address::{BaseUrl, Listen};
 use super::grants::resolve as grants;
 use super::key::Key;
-use super::keys::Config;
+use super::keys::{Client, Config};
+use super::machines::{self, ClientGrant};
 use super::names::{AuditOnError, PluginName, Who};
 use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
@@ -33,6 +34,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     grants::check(config, reader);
     trust::check(config, reader);
     clients_have_redirect_uris(config, reader);
+    machines::check(config, reader);
     schemes_are_allowed_or_refused(config, reader);
     warn_about_refused_schemes(config, reader);
     warn_about_unreachable_listener(config, reader);
@@ -127,7 +129,8 @@ fn processor_time_is_some(config: &Config, reader: &mut Reader<'_>) {
 }
 
 fn clients_have_redirect_uris(config: &Config, reader: &mut Reader<'_>) {
-    for (id, _) in config.auth.clients.iter().filter(|(_, client)| client.redirect_uris.is_empty()) {
+    let needs_one = |client: &Client| client.may(ClientGrant::AuthorizationCode) && client.redirect_uris.is_empty();
+    for (id, _) in config.auth.clients.iter().filter(|(_, client)| needs_one(client)) {
         let key = Key::from("auth.clients").child(id).child("redirect_uris");
         reader.conflict(&[key], "a client needs at least one");
     }

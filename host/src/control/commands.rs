@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::recorded::Act;
 use crate::audit::Audit;
+use crate::auth::machines::operator::{self as tokens, OperatorTokens};
 use crate::kv::{self, Kv};
 use crate::operator::{self, Operator};
 use crate::person_label;
@@ -22,6 +23,8 @@ pub struct Parts {
     pub audit: Audit,
     /// People, sessions, plugins and keys.
     pub operator: Operator,
+    /// The tokens that operators make; none where nobody logs in.
+    pub tokens: Option<OperatorTokens>,
     /// What waits for approval.
     pub approvals: Approvals,
 }
@@ -35,10 +38,11 @@ pub(super) struct Command {
 }
 
 /// Every command.
-pub(super) const COMMANDS: [Command; 4] = [
+pub(super) const COMMANDS: [Command; 5] = [
     Command { name: "hello", run: hello },
     Command { name: "kv", run: kv },
     Command { name: "operator", run: operator },
+    Command { name: "token", run: token },
     Command { name: "approve", run: approve },
 ];
 
@@ -71,6 +75,17 @@ fn operator(parts: Arc<Parts>, arguments: Value) -> Answer {
         let answer = parts.operator.ask(request).await;
         told(&parts, act, answer.is_ok());
         serde_json::to_value(answer?).map_err(|error| error.to_string())
+    })
+}
+
+/// Does something with operators' tokens: a [`tokens::Request`], answered by an answer or an error of it.
+fn token(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let request: tokens::Request = parsed(arguments)?;
+        let Some(tokens) = &parts.tokens else {
+            return Err("with provider `none` nobody needs a token, and none means anything".to_owned());
+        };
+        serde_json::to_value(tokens.ask(request).await).map_err(|error| error.to_string())
     })
 }
 

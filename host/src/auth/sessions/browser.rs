@@ -47,7 +47,7 @@ impl Sessions {
         &self,
         identity: Identity,
         upstream: UpstreamTokens,
-        beside: impl FnOnce(&str) -> Write,
+        beside: impl FnOnce(&str) -> Vec<Write>,
     ) -> Result<Option<String>, StoreError> {
         let family = Family::new();
         let cookie = Token::new(&self.vault, TokenKind::Browser, family);
@@ -82,7 +82,8 @@ impl Sessions {
         };
         let (table, expires) = (Table::Session, ends(&record, now_s));
         let insert = Write::Insert { table, key: family.row(), value: encode(&record), expires };
-        let committed = self.store.commit(vec![insert, beside(cookie.text())]).await?;
+        let writes = std::iter::once(insert).chain(beside(cookie.text())).collect();
+        let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| cookie.text().to_owned()))
     }
 

@@ -199,7 +199,7 @@ mod tests {
             };
             let beside = |_: &str| {
                 let (table, key, value) = (Table::Transaction, Key::of(b"beside"), Vec::new());
-                Write::Insert { table, key, value, expires: clock::now() + Duration::from_secs(60) }
+                vec![Write::Insert { table, key, value, expires: clock::now() + Duration::from_secs(60) }]
             };
             let code = self.sessions.begin(login, beside).await.unwrap().unwrap();
             let (client_id, redirect_uri, began) = (CLIENT.to_owned(), None, StartTime::now());
