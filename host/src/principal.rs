@@ -290,6 +290,7 @@ impl Principal {
         let person = machine.key();
         Self {
             client: Some(subject.clone()),
+            client_name: name.clone(),
             issuer,
             subject,
             email: None,

@@ -110,9 +110,13 @@ impl OAuthError {
             Self::SlowDown { .. } => Some(Reason::TooMany),
             Self::Unavailable { .. } => Some(Reason::Unavailable),
             Self::InvalidScope => Some(Reason::Scopes),
+            Self::UnauthorizedClient | Self::AccessDenied => Some(Reason::TurnedAway),
             Self::InvalidRequest(_)
             | Self::InvalidTarget
-            | Self::UnsupportedGrantType
+            | Self::UnsupportedGrantType { .. }
+            | Self::AuthorizationPending
+            | Self::PollSlowly
+            | Self::ExpiredToken
             | Self::InvalidRedirectUri(_)
             | Self::InvalidClientMetadata(_)
             | Self::TooLarge { .. } => None,

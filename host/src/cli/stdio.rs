@@ -73,7 +73,9 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
     tasks.spawn(warn_of_unknown_tools(config_receiver, plugins.clone(), draining.clone()));
     let keys = reload::Keys { state: state.clone(), switches };
-    let published = reload::Published { config: config_sender, grants: grants_sender, keys };
+    // Nobody logs in, so that there are none.
+    let credentials = watch::Sender::default();
+    let published = reload::Published { config: config_sender, grants: grants_sender, credentials, keys };
     let watched = reload::Watched { provider: None, last_read };
     observing.reopen_when_asked(signals.reopen.asked(), &tasks, &closed);
     let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: Supervisor::default() };
