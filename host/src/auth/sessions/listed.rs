@@ -110,7 +110,7 @@ impl Sessions {
         let (mut sessions, next) = page(&self.store, after, self.people.all_ended()).await?;
         for (key, session) in &mut sessions {
             let noted = self.presences.find(key).and_then(|presence| presence.last_use());
-            if let Some(noted) = noted.filter(|noted| session.used_s.is_none_or(|used_s| noted.at_s > used_s)) {
+            if let Some(noted) = noted.filter(|noted| session.used_s.is_none_or(|used_s| noted.at_s >= used_s)) {
                 (session.used_s, session.from) = (Some(noted.at_s), Some(noted.from));
             }
         }
