@@ -7,6 +7,7 @@
 )]
 
 mod approval;
+mod begin;
 mod clients;
 mod commands;
 mod configuration;
