@@ -32,7 +32,7 @@ pub struct Named {
     pub name: &'static str,
     /// Its kind.
     pub kind: Kind,
-    /// Its unit (UCUM); in braces, what is counted.
+    /// Its unit (UCUM); in braces, what is counted. A plain `1` would become `_ratio` for Prometheus.
     pub unit: &'static str,
     /// Its labels.
     pub labels: &'static [&'static str],
@@ -107,7 +107,7 @@ instruments! {
         "Changes of sessions and tokens: issued, refreshed, revoked, ended";
     REFUSALS: Counter "tinymcp.refusals" "{request}" ["reason"]
         "Requests that were refused for who sent them";
-    LOGIN_READY: Gauge "tinymcp.login.ready" "1" []
+    LOGIN_READY: Gauge "tinymcp.login.ready" "{state}" []
         "1 while people can log in: the identity provider is known";
     STORE: Histogram "tinymcp.store.duration" "s" ["operation", "outcome"]
         "Time of operations of the store of sessions";
@@ -125,7 +125,7 @@ instruments! {
         "Descriptors that are open";
     UPTIME: Gauge "process.uptime" "s" []
         "Time since the start";
-    CONFIGURATION: Gauge "tinymcp.config.info" "1" ["digest"]
+    CONFIGURATION: Gauge "tinymcp.config.info" "{configuration}" ["digest"]
         "1, with the digest of the configuration that is in force";
     CONFIGURATIONS: Counter "tinymcp.config.reloads" "{reload}" ["outcome"]
         "Configurations that were read anew: applied or refused";
@@ -135,7 +135,7 @@ instruments! {
         "Lines of the audit: written or lost";
     AUDIT_WAITING: Gauge "tinymcp.audit.waiting" "{line}" []
         "Lines of the audit that wait to be written";
-    AUDIT_FAILING: Gauge "tinymcp.audit.failing" "1" []
+    AUDIT_FAILING: Gauge "tinymcp.audit.failing" "{state}" []
         "1 while the audit cannot be written";
     EXPORTS: Counter "tinymcp.telemetry.exports" "{request}" ["outcome"]
         "Requests to the OTLP endpoint: sent or failed";
