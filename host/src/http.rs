@@ -6,6 +6,7 @@
 
 mod active_request;
 pub(crate) mod address;
+mod arguments;
 mod body;
 mod browser;
 mod connection;
