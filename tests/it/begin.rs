@@ -69,7 +69,7 @@ fn arguments_are_typed_read_and_checked() {
 fn a_call_can_be_somebodys() {
     let site =
         Site::with(&["everything"]).config("[plugin.everything]\nprefix = \"\"\nscopes = [\"everything:use\"]\n");
-    let who = |arguments: &[&str]| site.run(&[&["call", "who"], arguments].concat());
+    let who = |arguments: &[&str]| site.run(&[&["call", "who_am_i"], arguments].concat());
     let called = who(&["--as", "Alice@example.com"]);
     assert!(called.code == 0 && called.stdout.contains("alice@example.com"), "{called:?}");
     let lacking = who(&["--as", "alice", "--scopes", "other"]);

@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tinymcp_tests::DEADLINE;
 use tinymcp_tests::command::tinymcp;
 use tinymcp_tests::guests::guest;
 use tinymcp_tests::log::Log;
@@ -70,7 +71,7 @@ impl Local {
                 self.read += 1;
                 return serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
             }
-            assert!(started.elapsed() < Duration::from_secs(60), "nothing came: {}", self.log.text());
+            assert!(started.elapsed() < 2 * DEADLINE, "nothing came: {}", self.log.text());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -118,7 +119,7 @@ impl Local {
                 let rest = self.output.text().lines().skip(self.read).map(str::to_owned).collect();
                 return (status.code().unwrap_or(-1), started.elapsed(), rest);
             }
-            assert!(started.elapsed() < Duration::from_secs(60), "it does not end: {}", self.log.text());
+            assert!(started.elapsed() < DEADLINE, "it does not end: {}", self.log.text());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -234,16 +235,19 @@ async fn a_person_is_asked_in_both_eras() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cancelled_ends_without_an_answer() {
-    let mut client = Local::legacy(&Site::with(&["hostile"])).await;
+async fn a_call_that_is_cancelled_makes_room_and_has_no_answer() {
+    let site = Site::with(&["hostile"]).config("[plugin.hostile]\nconcurrency = 1\n");
+    let mut client = Local::legacy(&site).await;
     client.call(2, "hostile_sleep_ms", json!({ "ms": 1 })).await;
     let started = Instant::now();
-    client.send(3, "tools/call", json!({ "name": "hostile_spin_for", "arguments": { "ms": 20_000 } }));
+    client.send(3, "tools/call", json!({ "name": "hostile_spin_for", "arguments": { "ms": 28_000 } }));
     client.tell(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 3 } }));
-    client.ask(4, "ping", json!({})).await;
-    let (code, took, rest) = client.end().await;
+    client.send(4, "tools/call", json!({ "name": "hostile_sleep_ms", "arguments": { "ms": 1 } }));
+    let (before, answer) = client.answer(4).await;
+    assert!(before.is_empty() && answer["result"]["isError"] != true, "{before:?} {answer}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let (code, _, rest) = client.end().await;
     assert_eq!((code, rest.len()), (0, 0), "{rest:?}");
-    assert!(took < Duration::from_secs(4) && started.elapsed() < Duration::from_secs(15), "{took:?}");
 }
 
 #[tokio::test]
@@ -314,9 +318,9 @@ async fn it_ends_with_its_client() {
     assert!(rest.len() == 1 && rest[0].contains("\"id\":3"), "{rest:?}");
     // A client that is gone reads no more.
     let mut client = Local::legacy(&site).await;
-    client.send(2, "tools/call", json!({ "name": "hostile_spin_for", "arguments": { "ms": 25_000 } }));
+    client.send(2, "tools/call", json!({ "name": "hostile_spin_for", "arguments": { "ms": 28_000 } }));
     let (code, took, _) = client.end().await;
-    assert!(code == 0 && took < Duration::from_secs(12), "{took:?}");
+    assert!(code == 0 && took < Duration::from_secs(20), "{took:?}");
 }
 
 #[tokio::test]
