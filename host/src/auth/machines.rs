@@ -282,5 +282,5 @@ impl principal::Rules for TokenRules {
 
 /// The key of a token's row.
 fn key(family: &Family) -> Key {
-    Key::of(family.bytes())
+    family.row()
 }

@@ -69,7 +69,9 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
     tasks.spawn(warn_of_unknown_tools(config_receiver, plugins.clone(), draining.clone()));
     let keys = reload::Keys { state: state.clone(), switches };
-    let published = reload::Published { config: config_sender, grants: grants_sender, keys };
+    // Nobody needs a token here.
+    let credentials = watch::Sender::new(Arc::default());
+    let published = reload::Published { config: config_sender, grants: grants_sender, credentials, keys };
     let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: Supervisor::default() };
     tasks.spawn(reload::watch(invocation, value_files, published, None, log, asked, draining.clone()));
     // Nobody logs in, so that no rules of people change.

@@ -85,7 +85,7 @@ pub(super) struct NewDevice {
 
 /// The verifier of a device's login (RFC 7636 §4.1), which nobody but this server has.
 pub(in crate::auth) fn verifier(vault: &Vault, family: &Family) -> String {
-    URL_SAFE_NO_PAD.encode(vault.derive(&[b"device verifier\0".as_slice(), family.bytes()].concat()))
+    URL_SAFE_NO_PAD.encode(vault.derive(&[b"device verifier\0".as_slice(), &family.row().0].concat()))
 }
 
 /// Its challenge, by S256.
@@ -95,7 +95,7 @@ pub(in crate::auth) fn challenge(vault: &Vault, family: &Family) -> String {
 
 /// The key of a device's row.
 pub(in crate::auth) fn key(family: &Family) -> Key {
-    Key::of(family.bytes())
+    family.row()
 }
 
 fn user_code_key(vault: &Vault, code: &UserCode) -> Key {
