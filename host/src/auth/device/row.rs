@@ -85,7 +85,7 @@ pub(super) struct NewDevice {
 
 /// The verifier of a device's login (RFC 7636 §4.1), which nobody but this server has.
 pub(in crate::auth) fn verifier(vault: &Vault, family: &Family) -> String {
-    URL_SAFE_NO_PAD.encode(vault.derive(&[b"device verifier\0".as_slice(), family.row().0.as_slice()].concat()))
+    URL_SAFE_NO_PAD.encode(vault.derive(&[b"device verifier\0".as_slice(), &family.row().0].concat()))
 }
 
 /// Its challenge, by S256.
