@@ -193,3 +193,33 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
     }
     Ok((file, last != [b'\n']))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_full_disk_took_of_a_line_is_taken_back() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("audit.jsonl");
+        let mut destination = Destination::open(Target::File(path.clone())).unwrap();
+        let written = destination.write(&["{1}\n".to_owned(), "{2}\n".to_owned()], false);
+        assert!(written.lines == 2 && written.error.is_none());
+        // The system took one line and a part of the next.
+        let (bytes, error) = destination.append(b"{3}\n{4");
+        assert!(bytes == 6 && error.is_none());
+        destination.take_back(bytes, 2);
+        assert!(destination.write(&["{5}\n".to_owned()], false).error.is_none());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{1}\n{2}\n{3}\n{5}\n");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_back_is_ended_by_a_break() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("audit.jsonl");
+        std::fs::write(&path, "{half").unwrap();
+        let mut destination = Destination::open(Target::File(path.clone())).unwrap();
+        assert!(destination.write(&["{1}\n".to_owned()], false).error.is_none());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{half\n{1}\n");
+    }
+}

@@ -255,18 +255,3 @@ fn nothing_begins_while_lines_cannot_be_written_and_none_is_lost() {
     assert_eq!(outcomes, ["first", "second", "third"]);
     assert!(matches!(audit.admit(), Err(Unwritable)), "nothing begins when it is closed");
 }
-
-#[test]
-fn what_a_full_disk_took_of_a_line_is_taken_back() {
-    let scratch = tempfile::tempdir().unwrap();
-    let path = scratch.path().join("audit.jsonl");
-    let mut destination = Destination::open(Target::File(path.clone())).unwrap();
-    let written = destination.write(&["{\"a\":1}\n".to_owned(), "{\"b\":2}\n".to_owned()], false);
-    assert!(written.lines == 2 && written.error.is_none());
-    // The system took one line and a part of the next.
-    let (bytes, error) = destination.append(b"{\"c\":3}\n{\"d\"");
-    assert!(bytes == 12 && error.is_none());
-    destination.take_back(bytes, 4);
-    assert!(destination.write(&["{\"e\":5}\n".to_owned()], false).error.is_none());
-    assert_eq!(lines(&path).len(), 4);
-}
