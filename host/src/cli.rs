@@ -95,16 +95,16 @@ enum Command {
     #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
     Kv(kv::Arguments),
     /// List who is logged in through which client, and end that
-    #[command(after_help = "Examples:\n  tinymcp sessions\n  tinymcp sessions end alice@example.com")]
+    #[command(after_help = "Example:\n  tinymcp sessions\n  tinymcp sessions end alice@example.com")]
     Sessions(sessions::Arguments),
     /// List the people who have something here, and block, export or delete one
-    #[command(after_help = "Examples:\n  tinymcp people\n  tinymcp people block alice@example.com")]
+    #[command(after_help = "Example:\n  tinymcp people\n  tinymcp people block alice@example.com")]
     People(people::Arguments),
     /// Switch a plugin off and on at once
     #[command(after_help = "Example:\n  tinymcp plugin disable weather")]
     Plugin(plugin::Arguments),
     /// Save the state directory while the server runs
-    #[command(after_help = "Examples:\n  tinymcp backup state.tar\n  tinymcp backup - | age -r KEY > state.tar.age")]
+    #[command(after_help = "Example:\n  tinymcp backup state.tar\n  tinymcp backup - | age -r KEY > state.tar.age")]
     Backup(backup::Arguments),
     /// List the root keys, and make a new one
     #[command(after_help = "Example:\n  tinymcp keys rotate")]
@@ -119,7 +119,7 @@ enum Command {
     Token(token::Arguments),
     /// Check the configuration, and print the effective values
     #[command(
-        after_help = "Examples:\n  tinymcp check --config tinymcp.toml\n  tinymcp check --config tinymcp.toml --against running"
+        after_help = "Example:\n  tinymcp check --config tinymcp.toml\n  tinymcp check --config tinymcp.toml --against running"
     )]
     Check(check::Arguments),
     /// Check the configuration against the real provider, and tell what to change there

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 enum What {
     /// End sessions: their tokens are dead at once, and what goes on in them ends
     #[command(
-        after_help = "Examples:\n  tinymcp sessions end 3f09c2d1\n  tinymcp sessions end alice@example.com\n  tinymcp sessions end --client Cursor\n  tinymcp sessions end --all"
+        after_help = "Example:\n  tinymcp sessions end 3f09c2d1\n  tinymcp sessions end alice@example.com\n  tinymcp sessions end --client Cursor\n  tinymcp sessions end --all"
     )]
     End {
         /// A session, by the beginning of its id; or a person, by their address, the provider's name for them, or their
