@@ -98,9 +98,9 @@ fn page(app: &App, visitor: &Visitor, catalog: &Catalog, is_ready: bool) -> Fron
 
 #[cfg(test)]
 mod tests {
-    use super::super::arguments::arguments;
     use super::super::tools::ToolView;
     use super::*;
+    use crate::http::arguments::arguments;
 
     fn tool() -> ToolView {
         let schema = serde_json::json!({ "properties": { "<b>": { "type": "string", "description": "</script>" } } });
