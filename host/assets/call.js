@@ -28,16 +28,38 @@ function body({ tool, args, answers, state }) {
   return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{${members.join(",")}}}`;
 }
 
+/** The headers of arguments that travel in one as well, for proxies on the way (`x-mcp-header`). */
+function parameterHeaders(schema, args) {
+  const values = JSON.parse(args);
+  const headers = {};
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    const header = property?.["x-mcp-header"];
+    const value = values[name];
+    if (typeof header === "string" && ["string", "number", "boolean"].includes(typeof value)) headers[`mcp-param-${header}`] = headerValue(String(value));
+  }
+  return headers;
+}
+
+/** Text as it stands, or as base64 if a header cannot have it. */
+function headerValue(text) {
+  if (/^[!-~]([ -~]*[!-~])?$/.test(text) && !text.startsWith("=?")) return text;
+  return `=?base64?${btoa(String.fromCharCode(...new TextEncoder().encode(text)))}?=`;
+}
+
 /**
  * Calls a tool, and gives its messages as they come: those beside the result, and the result or an error as the last.
  *
  * @throws {Refusal}
  */
-export async function* call({ tool, isConfirmed, signal, ...parts }) {
+export async function* call({ tool, schema, isConfirmed, signal, ...parts }) {
   const query = new URLSearchParams({ tool, ...(isConfirmed ? { confirmed: "yes" } : {}) });
   const response = await fetch(`/try?${query}`, {
     method: "POST",
-    headers: { "content-type": "application/json", "x-page-token": document.documentElement.dataset.token ?? "" },
+    headers: {
+      ...parameterHeaders(schema, parts.args),
+      "content-type": "application/json",
+      "x-page-token": document.documentElement.dataset.token ?? "",
+    },
     body: body({ tool, ...parts }),
     signal,
   });

@@ -68,7 +68,7 @@ export function prepare(place) {
     said.textContent = "Running…";
     const began = performance.now();
     try {
-      const isError = await converse({ tool, args, isConfirmed: isDestructive, signal: controller.signal }, outcome);
+      const isError = await converse({ tool, schema, args, isConfirmed: isDestructive, signal: controller.signal }, outcome);
       outcome.classList.toggle("failed", isError);
       said.textContent = `${isError ? "It failed" : "Done"} after ${time(performance.now() - began)}.`;
     } catch (error) {

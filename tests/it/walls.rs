@@ -275,6 +275,8 @@ fn rooms_that_know_nothing_of_each_other() {
         ("plugins", "auth"),
         ("plugins", "http"),
         ("plugins", "mcp"),
+        ("http::page", "store"),
+        ("http::page", "kv"),
         ("config", "auth"),
         ("config", "plugins"),
         ("store", "auth"),

@@ -111,6 +111,15 @@ async fn an_answer_is_whatever_the_form_has() {
 }
 
 #[tokio::test]
+async fn an_argument_travels_in_its_header_too() {
+    let site = Site::new().plugin("everything", &guest("everything"));
+    let server = site.config("[plugin.everything]\nprefix = \"\"\n").start().await;
+    let (open, run) = (open("test_header_parameter"), of("test_header_parameter", "click", RUN));
+    let field = of("test_header_parameter", "type", ".trial textarea=Grüße in 中文");
+    browse(&base(&server), &[open.as_str(), &field, &run, "wait:Done after"]).await;
+}
+
+#[tokio::test]
 async fn a_new_plugin_appears_and_what_was_entered_stays() {
     let server = with_shown(Site::new()).start().await;
     let signal = pictures().join(format!("signal-{}", std::process::id()));

@@ -10,9 +10,17 @@ pub(super) struct FileView {
     pub(super) file: String,
     pub(super) state: State,
     pub(super) problem: Option<String>,
+    /// What waits for approval: the reference that the command takes.
+    pub(super) waiting: Option<Waiting>,
     /// Of the version that is served.
     pub(super) serving: Option<ServingView>,
     pub(super) refusals: Vec<RefusalView>,
+}
+
+/// A version that waits for approval.
+pub(super) struct Waiting {
+    pub(super) plugin: String,
+    pub(super) reference: String,
 }
 
 /// The state of a file in a word.
@@ -21,6 +29,8 @@ pub(super) enum State {
     Served,
     /// The version before goes on.
     Older,
+    /// Nobody has approved it yet.
+    Waiting,
     Disabled,
     NotLoaded,
 }
@@ -54,6 +64,7 @@ pub(super) fn files(catalog: &Catalog) -> Vec<FileView> {
 fn file(plugin: &PluginStatus) -> FileView {
     let state = match (&plugin.serving, plugin.disabled, &plugin.problem) {
         (_, true, _) => State::Disabled,
+        _ if plugin.waiting.is_some() => State::Waiting,
         (Some(_), false, None) => State::Served,
         (Some(_), false, Some(_)) => State::Older,
         (None, false, _) => State::NotLoaded,
@@ -74,6 +85,10 @@ fn file(plugin: &PluginStatus) -> FileView {
         state,
         problem: plugin.problem.as_deref().map(sanitize::escape_lines),
         serving,
+        waiting: plugin.waiting.as_deref().map(|reference| Waiting {
+            plugin: sanitize::escape(&plugin.name),
+            reference: sanitize::escape(reference),
+        }),
         refusals: refusals::of(&plugin.name).into_iter().map(refusal).collect(),
     }
 }
@@ -92,6 +107,7 @@ impl State {
         match self {
             Self::Served => "served",
             Self::Older => "the version before goes on",
+            Self::Waiting => "waits for approval",
             Self::Disabled => "switched off",
             Self::NotLoaded => "not loaded",
         }
@@ -100,7 +116,7 @@ impl State {
     pub(super) fn class(self) -> &'static str {
         match self {
             Self::Served => "calm",
-            Self::Older | Self::NotLoaded => "grave",
+            Self::Older | Self::Waiting | Self::NotLoaded => "grave",
             Self::Disabled => "plain",
         }
     }
