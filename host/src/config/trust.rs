@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::document::{Node, Value};
 use super::key::Key;
 use super::keys::Config;
-use super::reader::{Reader, Setting};
+use super::reader::{Reader, Setting, Shape};
 use super::table::table;
 use super::text::{InvalidValue, name};
 
@@ -74,12 +75,59 @@ impl JsonSchema for Approve {
 }
 
 table! {
-    /// The files that may be loaded under a plugin's name: exactly one of these.
-    pub struct Trust {
+    /// The two rules, of which a table has one.
+    pub struct Rules {
         /// The one file with this SHA-256 digest, in hexadecimal.
         sha256: Option<Sha256Text>,
         /// Files that are signed with this key of minisign, beside them as `NAME.wasm.minisig`.
         minisign: Option<MinisignKey>,
+    }
+}
+
+/// The files that may be loaded under a plugin's name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trust(Rules);
+
+impl Trust {
+    /// The rule of a digest, or of a key.
+    pub fn of(sha256: Option<Sha256Text>, minisign: Option<MinisignKey>) -> Self {
+        Self(Rules { sha256, minisign })
+    }
+}
+
+impl Deref for Trust {
+    type Target = Rules;
+
+    fn deref(&self) -> &Rules {
+        &self.0
+    }
+}
+
+impl Setting for Trust {
+    const SHAPE: Shape = Shape::Table;
+
+    fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
+        Rules::read(node, key, reader).map(Self)
+    }
+}
+
+impl JsonSchema for Trust {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Trust".into()
+    }
+
+    /// One or the other: editors complain of both.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let only = |name: &str, schema: Schema| {
+            let properties = serde_json::json!({ name: schema });
+            json_schema!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
+        };
+        let (sha256, minisign) = (Sha256Text::json_schema(generator), MinisignKey::json_schema(generator));
+        json_schema!({ "oneOf": [only("sha256", sha256), only("minisign", minisign)] })
     }
 }
 

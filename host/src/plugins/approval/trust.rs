@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_digest_is_of_all_bytes() {
         let sha256 = Sha256::of(b"a").to_string().parse().unwrap();
-        let trust = Trust { sha256: Some(sha256), minisign: None };
+        let trust = Trust::of(Some(sha256), None);
         let unasked = || unreachable!("a digest needs no signature");
         assert_eq!(check(&trust, "a", b"a", &Ok(None), unasked), Ok(None));
         assert!(matches!(check(&trust, "a", b"ab", &Ok(None), unasked), Err(Distrust::Digest { .. })));
