@@ -140,7 +140,7 @@ impl Config {
             Purpose::Look => None,
         };
         let credentials = match invocation.purpose {
-            Purpose::Serve => machines::credentials(&config, environment, &mut reader),
+            Purpose::Serve => machines::tables::credentials(&config, environment, &mut reader),
             Purpose::Look => Credentials::default(),
         };
         let before = reader.problems.len();
