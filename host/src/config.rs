@@ -145,7 +145,7 @@ impl Config {
             Purpose::Look => None,
         };
         let credentials = match invocation.purpose {
-            Purpose::Serve => machines::credentials(&config, environment, &mut reader),
+            Purpose::Serve => machines::tables::credentials(&config, environment, &mut reader),
             Purpose::Look => Credentials::default(),
         };
         let telemetry_headers = match invocation.purpose {

@@ -9,7 +9,7 @@ use super::address::{BaseUrl, Listen};
 use super::grants::resolve as grants;
 use super::key::Key;
 use super::keys::{Client, Config};
-use super::machines::{self, ClientGrant};
+use super::machines::{ClientGrant, tables};
 use super::names::{AuditOnError, PluginName, Who};
 use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
@@ -34,7 +34,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     grants::check(config, reader);
     trust::check(config, reader);
     clients_have_redirect_uris(config, reader);
-    machines::check(config, reader);
+    tables::check(config, reader);
     schemes_are_allowed_or_refused(config, reader);
     warn_about_refused_schemes(config, reader);
     warn_about_unreachable_listener(config, reader);

@@ -1,5 +1,6 @@
 //! Workloads: jobs and services that exchange their platform's token (RFC 7523).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,6 +9,11 @@ use tinymcp_tests::provider::settings::{Settings, Signature};
 use tinymcp_tests::provider::{Fault, Provider};
 use tinymcp_tests::until_within;
 use tinymcp_tests::world::World;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::{SOON, access, callable, change, confused, is_live, key_set, now_s, post, signed, token, unsigned, world};
 
@@ -252,4 +258,60 @@ async fn a_table_that_names_nobody_exactly_keeps_the_server_from_starting() {
     let half = "[auth.workloads.job]\nissuer = \"https://id.example\"\nclaims = { sub = \"repo:octo/app*\" }\n";
     let refusal = super::guarded().config(half).refusal();
     assert!(refusal.code == 2 && refusal.stderr.contains("whole segment"), "{refusal:?}");
+}
+
+/// A server that speaks TLS under an authority of its own, and has this document at every path. Gives its port and the
+/// authority's certificate.
+async fn over_tls(document: Value) -> (u16, String) {
+    let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let (authority_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let certificate = names.signed_by(&key, &issuer).unwrap();
+    let tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let body = document.to_string();
+            let answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (port, pem)
+}
+
+#[tokio::test]
+async fn a_cluster_has_an_authority_of_its_own() {
+    let platform = Provider::start(Settings::oidc()).await;
+    let (port, pem) = over_tls(key_set("first")).await;
+    let table = |more: &str| {
+        format!(
+            "[auth.workloads.cluster]\nissuer = \"https://cluster.example\"\njwks_uri = \"https://localhost:{port}/keys\"\n\
+             claims = {{ sub = \"a\" }}\n{more}"
+        )
+    };
+    let site = super::guarded();
+    std::fs::write(site.path().join("cluster-ca.pem"), pem).unwrap();
+    let refusal = site.config(&table("ca_file = \"cluster-ca.pem\"\n"));
+    let refused_start = refusal.refusal();
+    assert!(refused_start.code == 2 && refused_start.stderr.contains("private = true"), "{refused_start:?}");
+    let world = World::of(refusal.config(&table("private = true\n"))).await;
+    let claims = json!({ "iss": "https://cluster.example", "sub": "a", "aud": world.base.as_str().trim_end_matches('/'),
+                         "exp": now_s() + 60 });
+    let good = platform.signed(Signature::Right, &claims);
+    assert_eq!(refused(&exchange(&world, &good, &[]).await), (503, "temporarily_unavailable".to_owned()));
+    world.server.site().configure(&table("private = true\nca_file = \"cluster-ca.pem\"\n"));
+    let is_taken = async || exchange(&world, &good, &[]).await.status == 200;
+    until_within(SOON, "the authority of the table is trusted", is_taken).await;
 }
