@@ -50,8 +50,9 @@ struct Base {
 pub struct PluginMetrics {
     base: Arc<Base>,
     label: Arc<str>,
-    parts: [BoundHistogram<f64>; PARTS.len()],
-    requests: [BoundCounter<u64>; REQUESTS.len()],
+    // Bound with their first value: what never happens has no series.
+    parts: [OnceLock<BoundHistogram<f64>>; PARTS.len()],
+    requests: [OnceLock<BoundCounter<u64>>; REQUESTS.len()],
     tools: RwLock<HashMap<Box<str>, Arc<ToolMetrics>>>,
     other: OnceLock<Arc<ToolMetrics>>,
     methods: RwLock<HashMap<&'static str, Arc<ToolMetrics>>>,
@@ -116,14 +117,11 @@ impl Plugins {
 
 impl PluginMetrics {
     fn new(base: &Arc<Base>, name: &str) -> Arc<Self> {
-        let parts = PARTS.map(|part| base.parts.bind(&[label("plugin", name.to_owned()), label("part", part)]));
-        let requests =
-            REQUESTS.map(|outcome| base.requests.bind(&[label("plugin", name.to_owned()), label("outcome", outcome)]));
         Arc::new(Self {
             base: Arc::clone(base),
             label: name.into(),
-            parts,
-            requests,
+            parts: array::from_fn(|_| OnceLock::new()),
+            requests: array::from_fn(|_| OnceLock::new()),
             tools: RwLock::default(),
             other: OnceLock::new(),
             methods: RwLock::default(),
@@ -174,10 +172,11 @@ impl PluginMetrics {
 
     /// Counts requests of the plugin.
     pub fn requests(&self, answered: u64, failed: u64, refused: u64) {
-        for (counter, count) in self.requests.iter().zip([answered, failed, refused]) {
-            if count > 0 {
-                counter.add(count);
-            }
+        let counts = [answered, failed, refused];
+        for ((bound, outcome), count) in self.requests.iter().zip(REQUESTS).zip(counts).filter(|(_, count)| *count > 0)
+        {
+            let labels = || [label("plugin", Arc::clone(&self.label)), label("outcome", outcome)];
+            bound.get_or_init(|| self.base.requests.bind(&labels())).add(count);
         }
     }
 
@@ -185,11 +184,11 @@ impl PluginMetrics {
     pub fn parts(&self, times: &Times) {
         let Times { total, waiting, instantiating, egress } = *times;
         let guest = total.saturating_sub(waiting).saturating_sub(instantiating).saturating_sub(egress);
-        for (histogram, time) in self.parts.iter().zip([waiting, instantiating, guest, egress]) {
-            // Most calls have none of some.
-            if !time.is_zero() {
-                histogram.record(time.as_secs_f64());
-            }
+        let times = [waiting, instantiating, guest, egress];
+        // Most calls have none of some.
+        for ((bound, part), time) in self.parts.iter().zip(PARTS).zip(times).filter(|(_, time)| !time.is_zero()) {
+            let labels = || [label("plugin", Arc::clone(&self.label)), label("part", part)];
+            bound.get_or_init(|| self.base.parts.bind(&labels())).record(time.as_secs_f64());
         }
     }
 }

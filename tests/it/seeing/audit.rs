@@ -154,7 +154,7 @@ async fn every_end_of_a_call_has_its_word() {
 async fn changes_of_plugins_and_of_the_configuration_are_lines() {
     let server = Site::with(&["greeter-v1"]).config(AUDIT).start().await;
     let loaded = events(&server, "plugin", 1).await.remove(0);
-    assert_eq!((&loaded["what"], &loaded["plugin"]), (&json!("loaded"), &json!("greeter-v1")), "{loaded}");
+    assert_eq!((&loaded["what"], &loaded["plugin"]), (&json!("loaded"), &json!("greeter_v1")), "{loaded}");
     server.site().put("greeter-v1.wasm", &marked(&guest("greeter-v1"), 3));
     let replaced = events(&server, "plugin", 2).await.remove(1);
     assert_eq!(replaced["what"], "replaced", "{replaced}");

@@ -92,7 +92,7 @@ async fn prometheus_scrapes_the_server_and_takes_the_rules() {
     let scratch = tempfile::tempdir().unwrap();
     let prometheus = Prometheus::start(scratch.path(), address);
     until("a scrape", async || prometheus.query("up{job=\"tinymcp\"} == 1").await.len() == 1).await;
-    let calls = r#"tinymcp_calls_total{plugin="greeter-v1",tool="greeter_v1_greet",outcome="ok"}"#;
+    let calls = r#"tinymcp_calls_total{plugin="greeter_v1",tool="greeter_v1_greet",outcome="ok"}"#;
     until("the call", async || prometheus.query(calls).await.len() == 1).await;
     assert_eq!(prometheus.query(calls).await[0]["value"][1], "1");
     assert_eq!(prometheus.query("tinymcp_tools").await[0]["value"][1], "2", "{}", scrape(address).await);
@@ -150,7 +150,7 @@ async fn times_logins_refusals_and_requests_are_counted_and_nobody_is_in_a_label
         assert_eq!(value(&text, name, &labels), Some(expected), "{name} {labels:?}\n{text}");
     }
     let guest_s =
-        value(&text, "tinymcp_call_part_duration_seconds_sum", &[r#"plugin="greeter-v1""#, r#"part="guest""#]);
+        value(&text, "tinymcp_call_part_duration_seconds_sum", &[r#"plugin="greeter_v1""#, r#"part="guest""#]);
     assert!(guest_s.is_some_and(|seconds| seconds > 0.05), "{guest_s:?}");
     assert!(value(&text, "tinymcp_store_duration_seconds_count", &[r#"operation="commit""#]).unwrap() >= 2.0);
     assert!(value(&text, "process_memory_usage_bytes", &[]).unwrap() > 1e6);

@@ -37,7 +37,7 @@ async fn numbers_follow_the_conventions_and_carry_the_secret_header() {
     );
     assert_eq!((point.unit.as_str(), point.value), ("s", 1.0));
     let calls = collector.points("tinymcp.calls").pop().unwrap();
-    assert_eq!(calls.attributes, ["outcome=ok", "plugin=greeter-v1", "tool=greeter_v1_greet"]);
+    assert_eq!(calls.attributes, ["outcome=ok", "plugin=greeter_v1", "tool=greeter_v1_greet"]);
     assert!(collector.resources().contains(&"service.name=tinymcp".to_owned()), "{:?}", collector.resources());
     let sent = collector.headers().pop().unwrap();
     assert_eq!(sent["authorization"], "Bearer a-token-of-the-collector");
