@@ -3,6 +3,8 @@
 //! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`],
 //! [`callback`], [`token`], [`revoke`], [`backchannel`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
 //! under way is a [`transaction`]; afterwards it is one of the [`sessions`], in [`tokens`] and a row of the store.
+//! [`machines`] are callers that are no person, [`mod@device`] a login for a device without a browser; [`offers`] says which
+//! of these there are.
 //! People log in on this server's own pages too: [`browser`].
 //! [`upstream`] is the identity provider, and the only module that talks to it. [`people`] has the rules for persons
 //! and scopes.
@@ -18,11 +20,16 @@ pub mod clients;
 pub(crate) mod consent;
 mod cookies;
 pub mod desk;
+pub(crate) mod device;
 mod errors;
 mod failures;
+mod form;
 mod identity;
+mod key_source;
 mod limits;
 pub(crate) mod local;
+pub mod machines;
+mod offers;
 mod pages;
 mod parameters;
 mod people;
@@ -52,6 +59,7 @@ pub use self::server::{AuthorizationServer, ServerParts};
 use self::sessions::bearer::BearerError;
 pub use self::tokens::LastToken;
 pub(crate) use self::wellknown::Challenge;
+use crate::audit::event::Reason;
 use crate::log_limiter::LogLimiter;
 use crate::loopback::is_loopback;
 use crate::peer::Peer;
@@ -165,10 +173,17 @@ impl Auth {
         self.admit(peer, headers)?;
         match self {
             Self::None(anonymous) => Ok(Arc::clone(anonymous)),
-            Self::Login(server) => {
-                let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
-                server.sessions.authenticate(token, last, from).await.map_err(refused)
-            }
+            Self::Login(server) => match bearer(headers).and_then(|token| token.ok_or(Refusal::NoToken)) {
+                Ok(token) => server.authenticate(token, last, &from).await.map_err(|error| {
+                    server.refused(reason(error), None, from());
+                    refused(error)
+                }),
+                Err(refusal) => {
+                    let reason = if refusal == Refusal::TwoTokens { Reason::TwoTokens } else { Reason::NoToken };
+                    server.refused(reason, None, from());
+                    Err(refusal)
+                }
+            },
         }
     }
 
@@ -193,7 +208,7 @@ impl Auth {
         let Ok(Some(token)) = bearer(&headers) else { return };
         let (mut rules, last) = (server.people().changes(), LastToken::default());
         // The end of the session is not waited for, once it is known which.
-        let mut principal = server.sessions.authenticate(token, &last, || None).await.ok();
+        let mut principal = server.authenticate(token, &last, || None).await.ok();
         loop {
             let turned_away = async {
                 match &principal {
@@ -207,7 +222,7 @@ impl Auth {
                 Ok(()) = rules.changed() => {}
                 () = tokio::time::sleep(STREAM_CHECK) => {}
             }
-            match server.sessions.authenticate(token, &last, || None).await {
+            match server.authenticate(token, &last, || None).await {
                 Ok(found) => principal = Some(found),
                 // Without a store nothing tells what has ended: look again later.
                 Err(BearerError::Unavailable) => principal = None,
@@ -273,6 +288,16 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     }
     let pair = value.to_str().ok().and_then(|value| value.split_once(' '));
     Ok(pair.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim()))
+}
+
+fn reason(error: BearerError) -> Reason {
+    match error {
+        BearerError::Foreign => Reason::ForeignToken,
+        BearerError::Ended => Reason::EndedToken,
+        BearerError::TurnedAway => Reason::TurnedAway,
+        BearerError::Expired => Reason::ExpiredToken,
+        BearerError::Unavailable => Reason::Unavailable,
+    }
 }
 
 /// Logs the inner reason: clients are told the same in each case.

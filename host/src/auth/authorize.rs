@@ -26,6 +26,7 @@ use super::people::People;
 use super::resource;
 use super::server::{AuthorizationServer, Back};
 use super::transaction::{Form, FreshForm, ValidatedRequest};
+use crate::audit::event::Reason;
 use crate::config::address::BaseUrl;
 use crate::html::see_other;
 
@@ -89,7 +90,10 @@ async fn proved_client(
     let endpoint = server.base_url().endpoint();
     let id = raw.one("client_id").map_err(|_| Failure::repeated_parameter("client_id"))?;
     let id = id.ok_or_else(|| Failure::no_client(&endpoint))?;
-    let client = server.clients.find(id, asker).await.map_err(|unknown| match unknown {
+    let client = server.clients.find(id, asker).await.inspect_err(|_| {
+        server.refused(Reason::UnknownClient, Some(id), Some(asker));
+    });
+    let client = client.map_err(|unknown| match unknown {
         UnknownClient::NotRegistered => Failure::client_not_registered(&endpoint),
         UnknownClient::OwnIdAtProvider => Failure::own_id_at_provider(id, server.upstream.display_name(), &endpoint),
         UnknownClient::Url(rule) => Failure::client_url(id, rule, &endpoint),
@@ -158,6 +162,7 @@ fn validate(
         state: state.map(str::to_owned),
         code_challenge: challenge.to_owned(),
         scopes: people.requested(once("scope")?, client.scope.as_deref()),
+        device: None,
     })
 }
 

@@ -50,6 +50,7 @@ pub(super) struct Facts {
     pub(super) identity: Arc<Identity>,
     pub(super) provider: String,
     pub(super) client_id: String,
+    pub(super) client_name: Option<String>,
     /// The time of the login.
     pub(super) created_s: u64,
     /// The last use of a browser's session, as far as it was noted; none of every other client.

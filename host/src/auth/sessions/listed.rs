@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sessions;
 use super::record::Record;
+use crate::audit::event::TokenChange;
 use crate::store::{Key, Row, Store, StoreError, Table};
 
 /// Sessions of a page: as many as are read in a moment, and as many as fit a line of the control socket.
@@ -124,6 +125,9 @@ impl Sessions {
         // One that cannot be read ends too.
         let record = row.as_ref().and_then(|row| read(row).ok());
         if is_there {
+            if let Some(record) = &record {
+                self.tell(TokenChange::Ended, record, Some("ended_by_operator"));
+            }
             self.end_row(key, record).await?;
         }
         Ok(is_there)
