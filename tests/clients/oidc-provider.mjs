@@ -68,6 +68,8 @@ function makeProvider(issuer) {
     ],
     jwks: { keys },
     cookies: { keys: ["not for production"] },
+    // Its own way out does not lead to loopback, where the tests' servers are.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     pkce: { required: () => true },
     scopes: ["openid", "profile", "email", "offline_access"],
     claims: { openid: ["sub"], profile: ["name"], email: ["email", "email_verified"] },
