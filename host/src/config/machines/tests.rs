@@ -111,7 +111,7 @@ fn what_does_nothing_is_told() {
     for (text, expected) in [
         ("[auth.clients.ci]\nredirect_uris = ['http://localhost/']\nscopes = ['a']", "scopes of its own"),
         ("[auth.clients.ci]\ngrants = ['device_code']", "the device flow is off"),
-        ("[auth]\ndevice_flow = true", "nobody can use it"),
+        ("auth.device_flow = true", "nobody can use it"),
         (
             "[auth.clients.ci]\ngrants = ['client_credentials']\nsecret = 'x'\nredirect_uris = ['http://localhost/']",
             "redirect URIs are for",
@@ -133,7 +133,7 @@ fn secrets_are_read_and_not_shown() {
 #[test]
 fn the_tables_of_machines_apply_at_once() {
     let old = loaded("", &[]).unwrap().config;
-    let text = "[auth]\ndevice_flow = true\n[auth.clients.ci]\ngrants = ['client_credentials']\nsecret = 'x'\n[auth.workloads.job]\nissuer = 'https://id.example'\nclaims = { sub = 'a' }\n";
+    let text = "auth.device_flow = true\n[auth.clients.ci]\ngrants = ['client_credentials']\nsecret = 'x'\n[auth.workloads.job]\nissuer = 'https://id.example'\nclaims = { sub = 'a' }\n";
     let (new, waiting) = old.reloaded(loaded(text, &[]).unwrap().config);
     assert!(new.auth.clients.contains_key("ci") && new.auth.workloads.contains_key("job"));
     assert_eq!(waiting.iter().map(ToString::to_string).collect::<Vec<_>>(), ["auth.device_flow"]);
