@@ -31,6 +31,7 @@ mod invocation;
 pub mod key;
 pub mod keys;
 pub mod names;
+pub mod otlp;
 pub mod problem;
 pub mod provider;
 mod reader;
