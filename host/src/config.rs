@@ -34,6 +34,7 @@ pub mod key;
 pub mod keys;
 pub mod machines;
 pub mod names;
+pub mod otlp;
 pub mod problem;
 pub mod provider;
 mod reader;

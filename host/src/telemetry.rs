@@ -14,7 +14,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
 
-use crate::config::telemetry::{OtlpEndpoint, Share};
+use crate::config::otlp::{OtlpEndpoint, Share};
 use crate::fetch::TelemetryHttp;
 use crate::metrics::exposition::Exposition;
 use crate::metrics::{Metrics, SCOPE, names};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::telemetry::OtlpEndpoint;
+use crate::config::otlp::OtlpEndpoint;
 use crate::config::{self, Config};
 use crate::egress::resolver::System;
 use crate::egress::{Direct, Egress, Proxy, Settings};

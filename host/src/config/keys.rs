@@ -16,11 +16,11 @@ use super::names::{
     AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope,
     ToolName, UnknownClients, Who,
 };
+use super::otlp::{OtlpEndpoint, Share};
 use super::problem::Source;
 use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
-use super::telemetry::{OtlpEndpoint, Share};
 use super::template::Template;
 use super::trust::{Approve, Trust};
 use super::units::{Bound, ByteSize, Count, Period, Positive, Rate};

@@ -26,7 +26,7 @@ async fn a_login_and_its_calls_are_lines_with_everybody_in_them() {
     alice.value("greeter_v1_greet", json!({ "name": "a secret argument" })).await;
     let renewed = client.renew(&tokens.refresh).await;
     client.revoke(&renewed.refresh).await;
-    world.modern("tmcp_nobody").try_answer("tools/list", json!({})).await.unwrap_err();
+    world.modern("tmcp_nobody").try_answer("tools/list", json!({})).await.unwrap();
 
     let call = events(&world.server, "call", 1).await.remove(0);
     let expected = [
@@ -122,7 +122,7 @@ async fn what_a_plugin_was_granted_and_refused_is_rolled_up() {
 
 #[tokio::test]
 async fn every_end_of_a_call_has_its_word() {
-    let config = format!("{AUDIT}[limits]\ntimeout = \"500ms\"\nmemory = \"16MiB\"\n");
+    let config = format!("{AUDIT}[limits]\ntimeout = \"5s\"\nmemory = \"16MiB\"\n");
     let server = Site::with(&["hostile", "greeter-v1"]).config(&config).start().await;
     let client = Client::modern(&server);
     for (tool, arguments, outcome) in [
@@ -140,8 +140,8 @@ async fn every_end_of_a_call_has_its_word() {
         assert_eq!(found().unwrap()["outcome"], outcome, "{tool}");
     }
     // A client that goes away.
-    let (_, request) = client.request("tools/call", json!({ "name": "greeter_v1_wait", "arguments": { "ms": 400 } }));
-    let gone = tokio::time::timeout(std::time::Duration::from_millis(100), request.send()).await;
+    let (_, request) = client.request("tools/call", json!({ "name": "greeter_v1_wait", "arguments": { "ms": 4000 } }));
+    let gone = tokio::time::timeout(std::time::Duration::from_millis(1000), request.send()).await;
     assert!(gone.is_err());
     let path = audit_file(server.site());
     until("a line of the call that nobody waits for", async || {

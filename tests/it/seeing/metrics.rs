@@ -128,7 +128,7 @@ async fn times_logins_refusals_and_requests_are_counted_and_nobody_is_in_a_label
     alice.failure("fetch", get("https://evil.example/")).await;
     alice.value("greeter_v1_wait", json!({ "ms": 60 })).await;
     client.renew(&tokens.refresh).await;
-    world.modern("tmcp_foreign").try_answer("tools/list", json!({})).await.unwrap_err();
+    world.modern("tmcp_foreign").try_answer("tools/list", json!({})).await.unwrap();
     world.server.get("/mcp").await;
     let text = scrape(address).await;
     for (name, labels, expected) in [
