@@ -203,7 +203,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
-        Command::Connect(arguments) => connect::run(arguments),
+        Command::Connect(arguments) => connect::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

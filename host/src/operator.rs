@@ -119,7 +119,7 @@ impl Operator {
         let name = snake(raw_name.strip_suffix(".wasm").unwrap_or(raw_name));
         let known = self.plugin_names();
         // One that is gone may still have to be switched on again.
-        if !known.contains(&name) && !(is_on && self.switches.now().has_plugin(&name)) {
+        if !(known.contains(&name) || is_on && self.switches.now().has_plugin(&name)) {
             let near = nearest(&name, known.iter().map(String::as_str));
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(format!("there is no plugin `{raw_name}`{near}"));

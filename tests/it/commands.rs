@@ -10,8 +10,30 @@ fn every_command_shows_an_example() {
     let help = site.run(&["--help"]);
     assert_eq!(help.code, 0, "{help:?}");
     for command in [
-        "serve", "stdio", "dev", "build", "init", "new", "inspect", "call", "list", "approve", "grant", "kv", "check",
-        "doctor", "schema", "connect", "sessions", "people", "plugin", "backup", "keys", "token", "audit", "completions",
+        "serve",
+        "stdio",
+        "dev",
+        "build",
+        "init",
+        "new",
+        "inspect",
+        "call",
+        "list",
+        "approve",
+        "grant",
+        "kv",
+        "check",
+        "doctor",
+        "schema",
+        "connect",
+        "sessions",
+        "people",
+        "plugin",
+        "backup",
+        "keys",
+        "token",
+        "audit",
+        "completions",
     ] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command}: {}", help.stdout);
         let finished = site.run(&[command, "--help"]);

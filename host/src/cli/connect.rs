@@ -51,12 +51,12 @@ fn name(text: &str) -> Result<String, String> {
     if is_name { Ok(text.to_owned()) } else { Err("use at most 36 letters, digits, `-` and `_`".to_owned()) }
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Some(client) = arguments.client else { return list(&arguments) };
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let Some(client) = arguments.client else { return list(arguments) };
     let setup = client.setup();
     if arguments.remove {
         let target = Target { name: arguments.name.clone(), way: Way::Http(String::new()) };
-        return remove(&arguments, setup, &target);
+        return remove(arguments, setup, &target);
     }
     let invocation = arguments.config.clone().invocation(Purpose::Look, Vec::new());
     let config = arguments.config.clone().look()?;
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let way = if arguments.stdio { starting(&invocation)? } else { Way::Http(config.server.base_url.endpoint()) };
     let target = Target { name: arguments.name.clone(), way };
     if arguments.write {
-        return write(&arguments, setup, &target, has_login);
+        return write(arguments, setup, &target, has_login);
     }
     let snippet = setup.snippet(&target, has_login).ok_or_else(|| {
         let instead = if arguments.stdio { "leave out `--stdio`" } else { "use `--stdio`" };

@@ -66,7 +66,7 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let observing = Observing::of_stdio(&config, &state)?;
     let last_read = LastRead::new(&observing.observers, effective);
     let way_out = way_out::start(&config, &egress, &config.server.listen.addresses());
-    let kept = Kept::new(&config.state, state.clone(), &tasks, closed.clone());
+    let kept = Kept::backend(&config.state, state.clone(), &tasks, closed.clone());
     let kv = Kv::elsewhere(kept);
     let (folders, observers) = (Folders::new(places, Some(&state)), observing.observers.clone());
     let services = Services { egress: Some(way_out), folders, kv: Some(kv), observers };

@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    fn told(schema: Value) -> Vec<String> {
+    fn told(schema: &Value) -> Vec<String> {
         let schema = schema.as_object().unwrap().clone();
         let told = arguments(&schema).into_iter().map(|argument| {
             let description = argument.description.map(|text| format!(": {text}")).unwrap_or_default();
@@ -224,14 +224,14 @@ mod tests {
         }
         assert_eq!(told(schema).len(), MAX_DEPTH);
         let many: Map<String, Value> = (0..1000).map(|number| (number.to_string(), json!({}))).collect();
-        assert_eq!(told(json!({ "properties": many })).len(), MAX_ARGUMENTS);
+        assert_eq!(told(&json!({ "properties": many })).len(), MAX_ARGUMENTS);
         let choices: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
-        assert!(told(json!({ "properties": { "a": { "enum": choices } } }))[0].ends_with("and 976 more"));
+        assert!(told(&json!({ "properties": { "a": { "enum": choices } } }))[0].ends_with("and 976 more"));
     }
 
     #[test]
     fn hostile_names_and_values_are_written_out() {
-        let shown = told(json!({ "properties": { "a\u{202e}b": { "const": "\u{202e}x" } } }));
+        let shown = told(&json!({ "properties": { "a\u{202e}b": { "const": "\u{202e}x" } } }));
         assert!(!shown[0].contains('\u{202e}'), "{shown:?}");
     }
 }

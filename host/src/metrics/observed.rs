@@ -39,11 +39,11 @@ pub(super) fn register(meter: &Meter, named: Named, read: impl Fn(&Reading<'_>) 
     match kind {
         Kind::Counter => {
             let counter = meter.f64_observable_counter(name).with_unit(unit).with_description(help);
-            drop(counter.with_callback(move |observer| read(&Reading(observer))).build());
+            let _ = counter.with_callback(move |observer| read(&Reading(observer))).build();
         }
         Kind::Gauge | Kind::Histogram => {
             let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(help);
-            drop(gauge.with_callback(move |observer| read(&Reading(observer))).build());
+            let _ = gauge.with_callback(move |observer| read(&Reading(observer))).build();
         }
     }
 }

@@ -56,7 +56,7 @@ impl Own {
 }
 
 impl Kept {
-    pub(super) fn new(
+    pub(super) fn backend(
         server: &State,
         state: StateDir,
         tracker: &TaskTracker,

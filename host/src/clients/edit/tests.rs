@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn object(value: Value) -> Map<String, Value> {
+fn object(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap()
 }
 
@@ -14,7 +14,7 @@ fn tables(names: &[&str]) -> Vec<String> {
 
 /// Puts `{"url": …}` in at these tables.
 fn put_url(format: Format, at: &[&str], text: &str) -> Result<String, EditError> {
-    let entry = object(json!({ "url": "https://mcp.example.com/mcp" }));
+    let entry = object(&json!({ "url": "https://mcp.example.com/mcp" }));
     let stale = tables(&["command", "args"]);
     put(format, text, At { tables: &tables(at), name: "tinymcp" }, &entry, &stale)
 }
@@ -153,7 +153,7 @@ fn what_cannot_be_changed_safely_stays() {
 
 #[test]
 fn an_entry_alone_is_what_would_be_written_into_an_empty_file() {
-    let entry = object(json!({ "url": "u", "args": ["a b", "-c"], "envs": {}, "enabled": true }));
+    let entry = object(&json!({ "url": "u", "args": ["a b", "-c"], "envs": {}, "enabled": true }));
     for format in [Format::Json, Format::Toml, Format::Yaml] {
         if format == Format::Toml {
             continue;
@@ -161,6 +161,6 @@ fn an_entry_alone_is_what_would_be_written_into_an_empty_file() {
         let text = alone(format, &tables(&["servers"]), "tinymcp", &entry);
         assert_eq!(read(format, &text).unwrap(), json!({ "servers": { "tinymcp": entry } }), "{text}");
     }
-    let toml = alone(Format::Toml, &tables(&["mcp_servers"]), "tinymcp", &object(json!({ "url": "u" })));
+    let toml = alone(Format::Toml, &tables(&["mcp_servers"]), "tinymcp", &object(&json!({ "url": "u" })));
     assert_eq!(toml, "[mcp_servers.tinymcp]\nurl = \"u\"");
 }

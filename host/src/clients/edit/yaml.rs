@@ -151,9 +151,9 @@ fn find(lines: &[String], among: std::ops::Range<usize>, indent: usize, name: &s
     let is_within =
         |line: &str| indent_of(line) > indent || (indent_of(line) == indent && line[indent..].starts_with("- "));
     let mut end = head + 1;
-    for number in head + 1..among.end {
-        if is_content(&lines[number]) {
-            if !is_within(&lines[number]) {
+    for (number, line) in lines.iter().enumerate().take(among.end).skip(head + 1) {
+        if is_content(line) {
+            if !is_within(line) {
                 break;
             }
             end = number + 1;
@@ -164,8 +164,8 @@ fn find(lines: &[String], among: std::ops::Range<usize>, indent: usize, name: &s
 
 /// The key at the beginning of a line.
 fn name_of(line: &str) -> Option<String> {
-    if line.starts_with('"') {
-        let end = line[1..].find('"')? + 2;
+    if let Some(quoted) = line.strip_prefix('"') {
+        let end = quoted.find('"')? + 2;
         line[end..].trim_start().starts_with(':').then(|| serde_json::from_str(&line[..end]).ok())?
     } else if let Some(rest) = line.strip_prefix('\'') {
         let (name, rest) = rest.split_once('\'')?;

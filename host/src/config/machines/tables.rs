@@ -87,7 +87,7 @@ fn check_client(config: &Config, key: &Key, client: &Client, reader: &mut Reader
     let places = [client.public_key.is_some(), client.jwks.is_some(), client.jwks_uri.is_some()];
     if places.into_iter().filter(|is_given| *is_given).count() > 1 {
         let message = "a client's keys are in one place: `public_key`, `jwks` or `jwks_uri`";
-        reader.conflict(&[key.clone()], message);
+        reader.conflict(std::slice::from_ref(key), message);
     }
     if client.has_keys() && client.secret.is_some() {
         let message = "a client has a secret, or keys of its own, and not both";
@@ -144,12 +144,15 @@ fn check_workload(config: &Config, key: &Key, workload: &Workload, reader: &mut 
 fn check_url(config: &Config, key: &Key, url: &WebUrl, is_private: bool, reader: &mut Reader<'_>) {
     let Ok(url) = Url::parse(url) else { return };
     if url.scheme() == "http" && !config.server.base_url.is_loopback() {
-        reader.conflict(&[key.clone()], "plain http only where this server's `base_url` is on this machine too");
+        reader.conflict(
+            std::slice::from_ref(key),
+            "plain http only where this server's `base_url` is on this machine too",
+        );
     }
     let is_address = matches!(url.host(), Some(url::Host::Ipv4(_) | url::Host::Ipv6(_))) || is_loopback_url(&url);
     if is_address && !is_private {
         reader.conflict(
-            &[key.clone()],
+            std::slice::from_ref(key),
             "this address is in a network of your own: say so with `private = true` in this table",
         );
     }
