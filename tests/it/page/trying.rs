@@ -100,7 +100,7 @@ async fn images_are_what_their_bytes_say() {
 
 #[tokio::test]
 async fn limits_of_calls_hold_for_the_page_too() {
-    let site = with_shown(Site::new()).config("[plugin.shown]\nrate = \"1/hour\"\n");
+    let site = with_shown(Site::new()).config("[plugin.shown]\nrate = \"1/h\"\n");
     let server = site.start().await;
     let anybody = Visitor::anybody(&server).await;
     assert_eq!(anybody.call("shown_long", &json!({})).send().await.status, 200);
