@@ -58,6 +58,7 @@ impl Local {
         self.line(message.to_string().as_bytes());
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "calls with `json!` read better")]
     fn send(&mut self, id: i64, method: &str, params: Value) {
         self.tell(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
     }

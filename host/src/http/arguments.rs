@@ -200,7 +200,7 @@ mod tests {
             "required": ["city"],
         });
         assert_eq!(
-            told(schema),
+            told(&schema),
             [
                 "city! text: where",
                 "days whole number, 1 to 16; without it 3",
@@ -222,7 +222,7 @@ mod tests {
         for _ in 0..100 {
             schema = json!({ "type": "object", "properties": { "in": schema } });
         }
-        assert_eq!(told(schema).len(), MAX_DEPTH);
+        assert_eq!(told(&schema).len(), MAX_DEPTH);
         let many: Map<String, Value> = (0..1000).map(|number| (number.to_string(), json!({}))).collect();
         assert_eq!(told(&json!({ "properties": many })).len(), MAX_ARGUMENTS);
         let choices: Vec<String> = (0..1000).map(|number| number.to_string()).collect();

@@ -53,7 +53,7 @@ async fn nobody_is_logged_out_by_a_new_key_and_the_old_one_can_go_in_the_end() {
     let landing = bob.decide(&consent, "approve").await;
     let landing = match landing {
         Landing::Page(page) => bob.log_in(&page).await,
-        landing => landing,
+        landing @ Landing::Client(_) => landing,
     };
     let code = OAuthClient::take(&authorization, landing);
     let his = other.redeem(&code).await;
