@@ -20,6 +20,7 @@ mod handler;
 mod headers;
 mod in_flight;
 mod input;
+mod introduction;
 mod listen;
 mod listener_places;
 mod listeners;

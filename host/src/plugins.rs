@@ -60,6 +60,7 @@ use self::wit::prompts::Conversation as PromptMessages;
 use crate::config::Config;
 use crate::grants::PluginGrants;
 use crate::state::StateDir;
+use crate::view::View;
 
 /// The first scan ends with `plugins.wait` at the latest, and is given so long to be published.
 const PUBLISHING: Duration = Duration::from_millis(500);
@@ -172,6 +173,14 @@ impl Plugins {
     /// All tools now.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())
+    }
+
+    /// All that is at a view now; nothing where there is no such view.
+    pub fn catalog_of(&self, view: &View) -> Arc<Catalog> {
+        match view.name() {
+            None => self.catalog(),
+            Some(name) => self.catalog.borrow().view(name).cloned().unwrap_or_default(),
+        }
     }
 
     /// The channel that says when there is a new catalog.

@@ -9,11 +9,12 @@ use tokio::sync::watch;
 
 use crate::config::names::Scope;
 use crate::secret::Secret;
+use crate::view::View;
 
 /// A person, by the identity provider that vouches for them and the name it gives them, and the client they use.
 ///
 /// State and rates belong to the *person*, (issuer, subject); MCP sessions and tokens to the *session*, the person
-/// through one client. Nothing else of a person is an identity.
+/// through one client, at one view. Nothing else of a person is an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// The provider's issuer URL.
@@ -29,6 +30,7 @@ pub struct Principal {
     /// The client's id; none where nobody logs in.
     pub client: Option<String>,
     scopes: Scopes,
+    view: View,
     person: [u8; 32],
     session: [u8; 32],
     standing: Standing,
@@ -151,6 +153,7 @@ impl Principal {
             provider: "none".to_owned(),
             client: None,
             scopes: Scopes::All,
+            view: View::default(),
             person,
             session,
             standing: Standing::default(),
@@ -173,10 +176,26 @@ impl Principal {
             provider: known.provider,
             client: Some(known.client),
             scopes: Scopes::Of { granted: known.granted, possible: known.possible },
+            view: View::default(),
             person,
             session,
             standing: known.standing,
         }
+    }
+
+    /// The same caller at a view, where nothing is theirs that they have elsewhere. Without this, a caller is one of
+    /// `/mcp`.
+    #[must_use]
+    pub fn at(mut self, view: &View) -> Self {
+        let client = self.client.as_deref().unwrap_or_default();
+        self.session = session_key(&self.issuer, &self.subject, client, view);
+        self.view = view.clone();
+        self
+    }
+
+    /// The view that this caller's token is for.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// Decides whether the caller may use something that needs these scopes, by the current rules and not by those of
@@ -247,7 +266,7 @@ impl Principal {
         blake3::Hash::from_bytes(self.person).to_hex()[..8].to_owned()
     }
 
-    /// One name for the person through this client, for everything that belongs to a session.
+    /// One name for the person through this client at this view, for everything that belongs to a session.
     pub fn session(&self) -> [u8; 32] {
         self.session
     }
@@ -259,15 +278,27 @@ pub fn has_all(held: &BTreeSet<String>, scopes: &[Scope]) -> bool {
 }
 
 fn keys(issuer: &str, subject: &str, client: &str) -> ([u8; 32], [u8; 32]) {
+    let person = *person_hasher(issuer, subject).finalize().as_bytes();
+    (person, session_key(issuer, subject, client, &View::default()))
+}
+
+fn person_hasher(issuer: &str, subject: &str) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     for part in [issuer, subject] {
         // The length keeps (`a`, `bc`) and (`ab`, `c`) apart.
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    let person = *hasher.finalize().as_bytes();
-    hasher.update(client.as_bytes());
-    (person, *hasher.finalize().as_bytes())
+    hasher
+}
+
+fn session_key(issuer: &str, subject: &str, client: &str, view: &View) -> [u8; 32] {
+    let of_client = *person_hasher(issuer, subject).update(client.as_bytes()).finalize().as_bytes();
+    match view.name() {
+        // As it was before there were views: ids of then are good still.
+        None => of_client,
+        Some(view) => *blake3::Hasher::new_keyed(&of_client).update(view.as_bytes()).finalize().as_bytes(),
+    }
 }
 
 #[cfg(test)]
@@ -295,6 +326,18 @@ mod tests {
         assert_eq!(one.person(), other.person());
         assert_ne!(one.session(), other.session());
         assert_ne!(one.person(), principal("bob", "a", &[], &[]).person());
+    }
+
+    #[test]
+    fn a_session_is_one_at_its_view_alone() {
+        let alice = || principal("alice", "a", &[], &[]);
+        let (ops, other) = (alice().at(&View::named("ops")), alice().at(&View::named("other")));
+        assert_eq!(ops.person(), alice().person());
+        assert_eq!(BTreeSet::from([alice().session(), ops.session(), other.session()]).len(), 3);
+        assert_eq!(alice().at(&View::default()), alice());
+        assert_eq!(ops.at(&View::default()).session(), alice().session());
+        let nobody = Principal::anonymous().at(&View::named("ops"));
+        assert_ne!(nobody.session(), Principal::anonymous().session());
     }
 
     #[test]

@@ -141,6 +141,7 @@ async fn log_in(
         upstream: tokens.clone(),
         client_id: request.client_id.clone(),
         approved: request.scopes.clone(),
+        view: request.view.clone(),
         redirect_uri: request.redirect_uri.clone(),
         challenge: request.code_challenge.clone(),
     };

@@ -15,6 +15,7 @@ use super::clients::document::Documents;
 use super::clients::redirect::{self, RedirectKind};
 use super::clients::{Clients, DeclaredClient};
 use super::cookies::{Cookie, Cookies};
+use super::elsewhere::Elsewhere;
 use super::failures::Failure;
 use super::limits::{Bucket, Limits};
 use super::pages::{Continuation, Forward, MessagePage, Outcome, ReturnPage};
@@ -87,6 +88,8 @@ pub struct AuthorizationServer {
     pub(super) finishing: Arc<Semaphore>,
     pub(super) cookies: Cookies,
     pub(super) limits: Limits,
+    /// Clients whose tokens came to another view.
+    pub(super) elsewhere: Elsewhere,
     pub(super) in_flight: TaskTracker,
 }
 
@@ -129,6 +132,7 @@ impl AuthorizationServer {
             answering: Turns::default(),
             finishing: Arc::new(Semaphore::new(FINISHING_MAX)),
             limits: Limits::new(auth.requests_per_minute.into()),
+            elsewhere: Elsewhere::default(),
             in_flight: in_flight.clone(),
         }
     }

@@ -40,6 +40,7 @@ use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::{self, Vault};
+use crate::view::View;
 
 /// Life of an authorization code. RFC 6749 §4.1.2 recommends at most 10 minutes. Most clients redeem at once; where the
 /// browser is on another machine, people carry the URL over by hand.
@@ -77,6 +78,7 @@ pub(super) struct NewSession {
     pub(super) upstream: UpstreamTokens,
     pub(super) client_id: String,
     pub(super) approved: BTreeSet<String>,
+    pub(super) view: View,
     pub(super) redirect_uri: String,
     pub(super) challenge: String,
 }
@@ -98,6 +100,8 @@ pub(super) struct Redemption {
     pub(super) client_id: String,
     pub(super) redirect_uri: Option<String>,
     pub(super) verifier: String,
+    /// The view that the client names, if it names one.
+    pub(super) view: Option<View>,
     pub(super) began: StartTime,
 }
 
@@ -157,6 +161,7 @@ impl Sessions {
             provider: self.upstream.name().to_owned(),
             client_id: login.client_id,
             approved: login.approved,
+            view: login.view,
             created_s: now_s,
             changes: 0,
             code: CodeRecord {
@@ -214,6 +219,7 @@ impl Sessions {
             if record.code.hash != code.hash() || record.client_id != redemption.client_id {
                 return Err(BAD_CODE);
             }
+            record.require_view(redemption.view.as_ref())?;
             let is_other_redirect =
                 redemption.redirect_uri.as_ref().is_some_and(|uri| *uri != record.code.redirect_uri);
             let has_verifier = fits(&redemption.verifier, &record.code.challenge);

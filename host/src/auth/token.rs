@@ -50,21 +50,22 @@ async fn answer(
     match grant_type {
         "authorization_code" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
-            resource::accept(server.base_url(), form.all("resource"))?;
+            let view = resource::named(server.base_url(), form.all("resource"))?;
             let redemption = Redemption {
                 code: form.one("code")?.ok_or_else(|| missing("code"))?.to_owned(),
                 client_id: client.id,
                 redirect_uri: form.one("redirect_uri")?.map(str::to_owned),
                 verifier: form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?.to_owned(),
+                view,
                 began,
             };
             server.sessions.redeem(redemption).await
         }
         "refresh_token" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
-            resource::accept(server.base_url(), form.all("resource"))?;
+            let view = resource::named(server.base_url(), form.all("resource"))?;
             let token = form.one("refresh_token")?.ok_or_else(|| missing("refresh_token"))?;
-            server.sessions.refresh(token, &client.id, form.one("scope")?).await
+            server.sessions.refresh(token, &client.id, form.one("scope")?, view).await
         }
         _ => Err(OAuthError::UnsupportedGrantType),
     }

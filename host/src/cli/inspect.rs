@@ -161,7 +161,7 @@ fn resources(catalog: &Catalog) -> impl Iterator<Item = &str> {
 fn print_tool(tool: &Tool) {
     let function = tool.function();
     output::line(&format!("  {}  {}", output::bold(&tool.name), output::dim(&function.form())));
-    if let Some(description) = &function.docs.description {
+    if let Some(description) = tool.description() {
         output::line(&indented(description, 6));
     }
     output::line(&format!("      input   {}", json!(*function.input_schema)));
@@ -184,8 +184,8 @@ fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) -> serde_jso
             json!({
                 "name": tool.name,
                 "function": function.name.to_string(),
-                "title": function.docs.title,
-                "description": function.docs.description,
+                "title": tool.title(),
+                "description": tool.description(),
                 "inputSchema": *function.input_schema,
                 "outputSchema": function.output_schema.as_deref(),
             })

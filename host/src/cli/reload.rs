@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
-use crate::config::{Config, Environment, Invocation, Provider, Setup, ValueFiles};
+use crate::config::{About, Config, Environment, Invocation, Provider, Setup, ValueFiles};
 use crate::grants::PluginGrants;
 
 /// The interval between looks at the files, a call of `stat` for each. Editors, `ConfigMap` mounts and network file
@@ -22,6 +22,8 @@ pub(super) struct Published {
     pub(super) config: watch::Sender<Arc<Config>>,
     /// With the values of variables, which may change where no key does.
     pub(super) grants: watch::Sender<Arc<PluginGrants>>,
+    /// With what files say, which may change where no key does.
+    pub(super) about: watch::Sender<Arc<About>>,
 }
 
 /// Watches the configuration file, `.env` and the files that `NAME_FILE` variables name until `stop`, and publishes every
@@ -121,7 +123,8 @@ fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: 
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
     let is_granted_alike = **published.grants.borrow() == setup.grants;
-    if new == *old && is_granted_alike {
+    let is_said_alike = **published.about.borrow() == setup.about;
+    if new == *old && is_granted_alike && is_said_alike {
         return;
     }
     for warning in &setup.warnings {
@@ -130,6 +133,9 @@ fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: 
     log.set(&new.log);
     if !is_granted_alike {
         published.grants.send_replace(Arc::new(setup.grants));
+    }
+    if !is_said_alike {
+        published.about.send_replace(Arc::new(setup.about));
     }
     published.config.send_replace(Arc::new(new));
     tracing::info!("configuration reloaded");

@@ -79,6 +79,7 @@ impl Server {
             client_secrets,
             egress,
             grants,
+            about,
             places,
             secrets,
             value_files,
@@ -140,7 +141,9 @@ impl Server {
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
-        let published = reload::Published { config: config_sender, grants: grants_sender };
+        let about_sender = watch::Sender::new(Arc::new(about));
+        let about = about_sender.subscribe();
+        let published = reload::Published { config: config_sender, grants: grants_sender, about: about_sender };
         tasks.spawn(reload::watch(invocation, value_files, published, provider, log, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
@@ -150,6 +153,7 @@ impl Server {
             max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
             sessions_per_person: config.server.sessions_per_person.get(),
             connections: config.server.connections.get(),
+            about,
             list_page: config.server.list_page.get(),
             tracker: &tasks,
             draining: draining.clone(),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::problem::{Fault, Problem, Source};
 use super::template::{Lookup, is_variable_name};
@@ -32,6 +32,8 @@ pub struct Environment {
     files: BTreeMap<String, OnceLock<Content>>,
     /// What files gave when they were read before, for those that give nothing now.
     last: ValueFiles,
+    /// What files gave that keys name.
+    noted: Arc<Mutex<BTreeMap<PathBuf, Option<String>>>>,
     /// Lines of `.env` that assign nothing.
     problems: Vec<Problem>,
 }
@@ -51,7 +53,8 @@ struct Content {
     kept_because: Option<String>,
 }
 
-/// The files of `NAME_FILE` variables that were asked for a value, each with the last that it gave.
+/// The files of `NAME_FILE` variables that were asked for a value, and those of texts that keys name, each with the last
+/// that it gave.
 #[derive(Clone, Default)]
 pub struct ValueFiles(BTreeMap<PathBuf, Option<String>>);
 
@@ -59,8 +62,7 @@ impl ValueFiles {
     /// The files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path)
-    }
-}
+    }}
 
 /// Shows files only: values are secrets.
 impl fmt::Debug for ValueFiles {
@@ -204,6 +206,7 @@ impl Environment {
             };
             files.insert(path, value.or_else(|| before.cloned().flatten()));
         }
+        files.extend(self.noted.lock().unwrap_or_else(PoisonError::into_inner).clone());
         ValueFiles(files)
     }
 
@@ -214,6 +217,16 @@ impl Environment {
             let source = self.source(name);
             Some(format!("{source}: the file that it names cannot be used: {reason}; its last value stays in force"))
         })
+    }
+
+    /// What a file gave when it was read before.
+    pub(super) fn last_of(&self, path: &Path) -> Option<String> {
+        self.last.0.get(path).cloned().flatten()
+    }
+
+    /// Counts a file that a key names among those that are looked at, with what it gives.
+    pub(super) fn note(&self, path: &Path, gives: Option<String>) {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), gives);
     }
 
     fn file_variable(&self, name: &str) -> Option<&Variable> {
@@ -254,7 +267,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
             (name.into(), Variable { value, line: None })
         };
         let variables = variables.into_iter().map(variable).collect();
-        Self { variables, files: BTreeMap::new(), last: ValueFiles::default(), problems: Vec::new() }.with_files()
+        Self { variables, ..Self::default() }.with_files()
     }
 }
 

@@ -119,7 +119,7 @@ fn is_open(app: &App) -> bool {
 }
 
 fn summary(tool: &Arc<Tool>) -> (String, String) {
-    (tool.name.clone(), sanitize::escape(&tool.function().summary()))
+    (tool.name.clone(), sanitize::escape(&tool.summary()))
 }
 
 fn broken(plugin: &PluginStatus) -> Option<(String, String, bool)> {

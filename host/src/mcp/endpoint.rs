@@ -32,6 +32,7 @@ use super::exchange::{Exchange, Handshake};
 use super::handler::Handler;
 use super::headers;
 use super::in_flight::InFlight;
+use super::introduction::Introductions;
 use super::listen::Listening;
 use super::listener_places::ListenerPlace;
 use super::listeners::Listeners;
@@ -41,8 +42,10 @@ use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
 use super::tasks::Tasks;
 use crate::budget::Budgets;
+use crate::config::About;
 use crate::json_weight;
 use crate::plugins::Plugins;
+use crate::plugins::catalog::Catalog;
 use crate::plugins::types::codec;
 use crate::principal::{Access, Principal};
 use crate::request_memory::RequestMemory;
@@ -94,6 +97,8 @@ pub struct Parameters<'a> {
     pub sessions_per_person: usize,
     /// Connections that may be open at once.
     pub connections: usize,
+    /// What the server says of itself.
+    pub about: watch::Receiver<Arc<About>>,
     /// Items of a list in one answer.
     pub list_page: usize,
     /// Runs the tasks.
@@ -133,6 +138,7 @@ impl Endpoint {
             discovery_tools,
             sessions_per_person,
             connections,
+            about,
             list_page,
             tracker,
             draining,
@@ -149,8 +155,10 @@ impl Endpoint {
         });
         let discovery = Discovery::from(discovery_tools);
         let (detachable, in_flight) = (InFlight::default(), InFlight::default());
+        let introductions = Arc::new(Introductions::new(about));
         let handler = Handler::new(
             plugins.clone(),
+            Arc::clone(&introductions),
             Arc::clone(&listeners),
             state,
             tasks,
@@ -158,8 +166,8 @@ impl Endpoint {
             detachable.clone(),
         );
         let lists = Arc::clone(&handler.lists);
-        let plain_calls = PlainCalls::new(plugins.clone(), handler.server(), in_flight.clone());
-        let listening = Listening::new(Arc::clone(&listeners), budgets.clone(), handler.server().clone());
+        let plain_calls = PlainCalls::new(plugins.clone(), Arc::clone(&introductions), in_flight.clone());
+        let listening = Listening::new(Arc::clone(&listeners), budgets.clone(), introductions);
         let in_flight = (in_flight, detachable);
         let sessions =
             Sessions::start(state, sessions_per_person, in_flight, Arc::clone(&listeners), tracker, draining);
@@ -225,7 +233,7 @@ impl Endpoint {
         let (mut parts, body) = request.into_parts();
         let body = body::read(body, self.max_body_bytes, || self.budgets.account(principal.person())).await?;
         let Some(message) = Message::read(&parts.headers, &body) else {
-            return Ok(self.refuse(headers::are_modern(&parts.headers), &body));
+            return Ok(self.refuse(principal, headers::are_modern(&parts.headers), &body));
         };
         if matches!(message.era, Era::Endless) {
             let id = message.id.map(RequestId::into_json_value);
@@ -250,7 +258,7 @@ impl Endpoint {
             return Ok(answer);
         }
         if !prefers_streams
-            && let Some(answer) = self.lists.serve(&message, &body, &self.plugins.catalog(), principal, &parts.headers)
+            && let Some(answer) = self.lists.serve(&message, &body, &self.catalog(principal), principal, &parts.headers)
         {
             return Ok(answer);
         }
@@ -269,7 +277,7 @@ impl Endpoint {
         // rmcp reads the body once more by itself, and makes values of all of it. What the engine makes of them comes
         // later, when it is late to refuse a call that will never fit.
         let tree = json_weight::tree(&body);
-        let of_engine = if self.makes_engine_values(&message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
+        let of_engine = if self.makes_engine_values(principal, &message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
         let bytes = RMCP_TREES * tree.bytes + of_engine + body.len();
         if let Err(refusal) = memory.wait_for(bytes).await {
             return Ok(answer::overdrawn(refusal, message.id.map(RequestId::into_json_value).as_ref()));
@@ -287,7 +295,7 @@ impl Endpoint {
         // In a box: a plain call does not need it, and carries what it could be about.
         let response = Box::pin(async {
             if is_sessionless {
-                self.stateless.handle(request).await
+                exchange.run(self.stateless.handle(request)).await
             } else if is_modern && prefers_streams {
                 exchange.run(self.streaming.handle(request)).await
             } else {
@@ -297,15 +305,20 @@ impl Endpoint {
         .await;
         // rmcp's answer to a body that is no message of the protocol.
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            return Ok(self.refuse(is_modern, &body));
+            return Ok(self.refuse(principal, is_modern, &body));
         }
         Ok(Box::pin(exchange.finish(response)).await.map(|body| kept(body, &memory)))
     }
 
+    /// Everything that this caller can see or use.
+    fn catalog(&self, principal: &Principal) -> Arc<Catalog> {
+        self.plugins.catalog_of(principal.view())
+    }
+
     /// The answer to a body that is no message.
-    fn refuse(&self, is_modern: bool, body: &[u8]) -> Response {
+    fn refuse(&self, principal: &Principal, is_modern: bool, body: &[u8]) -> Response {
         match InvalidValue::of(body) {
-            Some(invalid) => invalid.answer(&self.plain_calls, is_modern),
+            Some(invalid) => invalid.answer(&self.plain_calls, principal, is_modern),
             None => Unreadable::of(body).refuse(),
         }
     }
@@ -324,14 +337,14 @@ impl Endpoint {
     }
 
     /// True for a call with large arguments of which the engine's values are made.
-    fn makes_engine_values(&self, message: &Message<'_>) -> bool {
+    fn makes_engine_values(&self, principal: &Principal, message: &Message<'_>) -> bool {
         let Some(Target::Tool(name)) = message.target().filter(|_| message.has_large_arguments()) else { return false };
-        self.plugins.catalog().tool(name).is_some_and(|tool| tool.listed().is_none())
+        self.catalog(principal).tool(name).is_some_and(|tool| tool.listed().is_none())
     }
 
     /// True for a call of something that is not there for its caller, whose arguments nobody has to read.
     fn is_in_vain(&self, principal: &Principal, message: &Message<'_>) -> bool {
-        let catalog = self.plugins.catalog();
+        let catalog = self.catalog(principal);
         let served = match message.target() {
             _ if !message.has_large_arguments() => return false,
             Some(Target::Tool(name)) if self.discovery.has(name) => return false,
@@ -344,7 +357,7 @@ impl Endpoint {
 
     /// Refuses in HTTP a request that the person could make with another token, so that the client can ask for one.
     fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Rejection> {
-        let catalog = self.plugins.catalog();
+        let catalog = self.catalog(principal);
         let served = message.target().and_then(|target| match target {
             Target::Tool(name) => {
                 let inner = if self.discovery.calls(name) { message.inner_name() } else { None };
@@ -504,6 +517,7 @@ mod tests {
             discovery_tools: false,
             sessions_per_person: 1,
             connections: 1,
+            about: watch::Sender::default().subscribe(),
             list_page: 1,
             tracker: &tracker,
             draining: stop.clone(),

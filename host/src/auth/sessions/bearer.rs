@@ -128,6 +128,7 @@ impl Sessions {
             identity: Arc::new(record.identity.clone()),
             provider: record.provider.clone(),
             client_id: record.client_id.clone(),
+            view: record.view.clone(),
         };
         let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
@@ -168,6 +169,7 @@ impl Sessions {
                 possible: possible.clone(),
                 standing: Standing::of(Arc::new(holder), Arc::clone(&login)),
             })
+            .at(&facts.view)
         };
         let grant = |access: &AccessRecord| Grant {
             access: access.clone(),

@@ -13,6 +13,7 @@ use crate::auth::identity::Identity;
 use crate::auth::people::Version;
 use crate::auth::tokens::{Family, TokenHash};
 use crate::principal::Principal;
+use crate::view::View;
 
 /// The age after which a session is read again beside the request that uses it.
 const FRESH: Duration = Duration::from_secs(5);
@@ -46,6 +47,7 @@ pub(super) struct Facts {
     pub(super) identity: Arc<Identity>,
     pub(super) provider: String,
     pub(super) client_id: String,
+    pub(super) view: View,
 }
 
 /// One access token.

@@ -212,9 +212,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::view::View;
 
     fn request() -> ValidatedRequest {
         ValidatedRequest {
+            view: View::default(),
             client_id: "c".to_owned(),
             client_name: "Client".to_owned(),
             redirect_uri: "http://localhost/cb".to_owned(),

@@ -84,7 +84,7 @@ impl Registry {
         };
         match read {
             Ok(plugin) => {
-                self.announced.extend(lists);
+                self.announced.extend(lists.into_iter().map(|list| (Arc::clone(&of.name), list)));
                 self.accept(&file, Arc::new(plugin), Duration::ZERO);
                 self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
             }
