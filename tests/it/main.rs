@@ -27,4 +27,5 @@ mod soak;
 mod sources;
 mod state;
 mod typed;
+mod views;
 mod walls;

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::identity::{Identity, Membership};
-use crate::config::{Config, PluginSettings};
 use crate::config::names::{GroupName, Scope, Who, address};
+use crate::config::{Config, PluginSettings};
 use crate::principal;
 use crate::view::View;
 
@@ -163,10 +163,12 @@ impl People {
         let Some(name) = view.name() else {
             let plugins = config.plugin.values().filter(|plugin| plugin.enabled);
             let of_plugins: BTreeSet<&Scope> = plugins.flat_map(scopes_of).collect();
-            let of_views = config.view.values().flat_map(|view| &view.scopes);
+            let of_views: BTreeSet<&Scope> = config.view.values().flat_map(|view| &view.scopes).collect();
             let mut all = self.all_scopes();
             // A scope that opens a view is of no use here.
-            of_views.filter(|scope| !of_plugins.contains(scope)).for_each(|scope| drop(all.remove(scope.as_str())));
+            for scope in of_views.difference(&of_plugins) {
+                all.remove(scope.as_str());
+            }
             return all;
         };
         let Some(view) = config.view.get(name) else { return BTreeSet::new() };
@@ -214,12 +216,7 @@ impl People {
 
     /// The scopes that a request for a view asks for, or else its client's registration, as far as they exist. Asking for
     /// nothing means all scopes of the view; asking for none that exists means none.
-    pub(super) fn requested(
-        &self,
-        raw_scope: Option<&str>,
-        registered: Option<&str>,
-        view: &View,
-    ) -> BTreeSet<String> {
+    pub(super) fn requested(&self, raw_scope: Option<&str>, registered: Option<&str>, view: &View) -> BTreeSet<String> {
         self.asked(raw_scope).or_else(|| self.asked(registered)).unwrap_or_else(|| self.scopes_of(view))
     }
 

@@ -40,7 +40,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let width = catalog.tools().iter().map(|tool| tool.name.len()).max().unwrap_or_default();
     for tool in catalog.tools() {
         let summary = tool.summary();
-        let renamed = renamed(tool, &config).map(|function| format!("  {}", output::dim(&format!("(its function is {function})"))));
+        let renamed = renamed(tool, &config)
+            .map(|function| format!("  {}", output::dim(&format!("(its function is {function})"))));
         let renamed = renamed.unwrap_or_default();
         output::line(&format!("{}  {summary}{renamed}", output::bold(&format!("{:width$}", tool.name))));
     }

@@ -62,7 +62,8 @@ impl ValueFiles {
     /// The files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path)
-    }}
+    }
+}
 
 /// Shows files only: values are secrets.
 impl fmt::Debug for ValueFiles {

@@ -99,8 +99,28 @@ const SHOWN_NAME_MAX: usize = 64;
 /// Names that no view can have: old clients look for other things at such paths, or the name would say that it is
 /// `/mcp` itself.
 const RESERVED_VIEWS: [&str; 22] = [
-    "all", "auth", "authorize", "callback", "consent", "default", "health", "healthz", "login", "logout", "main", "mcp",
-    "me", "message", "messages", "readyz", "register", "revoke", "server", "sse", "token", "well-known",
+    "all",
+    "auth",
+    "authorize",
+    "callback",
+    "consent",
+    "default",
+    "health",
+    "healthz",
+    "login",
+    "logout",
+    "main",
+    "mcp",
+    "me",
+    "message",
+    "messages",
+    "readyz",
+    "register",
+    "revoke",
+    "server",
+    "sse",
+    "token",
+    "well-known",
 ];
 
 fn shown_name(text: &str) -> Result<String, InvalidValue> {

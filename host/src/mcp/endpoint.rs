@@ -277,7 +277,8 @@ impl Endpoint {
         // rmcp reads the body once more by itself, and makes values of all of it. What the engine makes of them comes
         // later, when it is late to refuse a call that will never fit.
         let tree = json_weight::tree(&body);
-        let of_engine = if self.makes_engine_values(principal, &message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
+        let of_engine =
+            if self.makes_engine_values(principal, &message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
         let bytes = RMCP_TREES * tree.bytes + of_engine + body.len();
         if let Err(refusal) = memory.wait_for(bytes).await {
             return Ok(answer::overdrawn(refusal, message.id.map(RequestId::into_json_value).as_ref()));

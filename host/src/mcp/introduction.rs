@@ -79,8 +79,8 @@ fn made_of(about: &About) -> (Arc<Introduction>, BTreeMap<String, Arc<Introducti
 
 impl Introduction {
     fn of(said: &Description) -> Self {
-        let server =
-            Implementation::new("tinymcp", env!("CARGO_PKG_VERSION")).with_title(said.title.as_deref().unwrap_or(TITLE));
+        let server = Implementation::new("tinymcp", env!("CARGO_PKG_VERSION"))
+            .with_title(said.title.as_deref().unwrap_or(TITLE));
         let instructions = said.instructions.as_deref().unwrap_or(INSTRUCTIONS);
         let info = |server| {
             let info = InitializeResult::new(capabilities()).with_server_info(server);
@@ -147,7 +147,10 @@ mod tests {
             (said.server.title.clone().unwrap(), said.info.instructions.clone().unwrap() == "Ops.")
         };
         let (main, ops, same) = (View::default(), View::named("ops"), View::named("same"));
-        assert_eq!([&main, &ops, &same].map(said), [("One".into(), false), ("One".into(), true), ("One".into(), false)]);
+        assert_eq!(
+            [&main, &ops, &same].map(said),
+            [("One".into(), false), ("One".into(), true), ("One".into(), false)]
+        );
         sender.send_replace(Arc::new(about("Two")));
         assert_eq!([&ops, &main].map(said), [("Two".into(), true), ("Two".into(), false)]);
         drop(sender);

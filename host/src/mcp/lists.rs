@@ -224,8 +224,11 @@ impl Lists {
         let cursor = params.and_then(|params| params.cursor);
         let is_modern = message.era.is_modern();
         let page = self.page(list, cursor.as_deref(), is_modern, catalog, principal).ok()?;
-        let start =
-            format!(r#"{{"jsonrpc":"2.0","id":{},"result":{}"#, id_json(id), self.start(list, &page, is_modern, principal));
+        let start = format!(
+            r#"{{"jsonrpc":"2.0","id":{},"result":{}"#,
+            id_json(id),
+            self.start(list, &page, is_modern, principal)
+        );
         let mut response = answer::json_response(page.body(start, "]}}"));
         // rmcp says so in all answers of the older protocol.
         if !is_modern {

@@ -132,7 +132,8 @@ fn a_request_is_narrowed_and_never_refused() {
 #[test]
 fn what_was_registered_counts_where_a_request_says_nothing() {
     let people = people(&[], false);
-    let asked = |scope, registered| people.requested(scope, Some(registered), &View::default()).into_iter().collect::<Vec<_>>();
+    let asked =
+        |scope, registered| people.requested(scope, Some(registered), &View::default()).into_iter().collect::<Vec<_>>();
     assert_eq!(asked(None, "weather openid"), ["weather"]);
     assert_eq!(asked(Some("openid"), "weather"), ["weather"]);
     assert_eq!(asked(Some("notes:read"), "weather"), ["notes:read"], "a step up");

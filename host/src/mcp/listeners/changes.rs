@@ -66,7 +66,8 @@ impl Changes {
         let (look, was_there) = (&self.look, self.is_there);
         tokio::select! {
             changed = self.catalogs.wait_for(|catalog| look(catalog).map_or(was_there, |now| now != before)) => {
-                let now = look(&changed.ok()?)?;
+                let catalog = changed.ok()?;
+                let now = look(&catalog)?;
                 (self.seen, self.is_there) = (now, true);
                 Some(Announcement::Lists(Lists::between(before, now)))
             }

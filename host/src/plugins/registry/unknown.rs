@@ -6,7 +6,6 @@ use std::fmt;
 
 use super::directory;
 use crate::config::Config;
-use crate::config::names::snake;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::names;
 
@@ -62,7 +61,8 @@ pub fn tools_in_catalog(config: &Config, catalog: &Catalog) -> Vec<UnknownTable>
         return Vec::new();
     }
     let mut functions: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for status in catalog.plugins().iter().filter_map(|plugin| plugin.serving.as_ref().map(|serving| (plugin, serving))) {
+    for status in catalog.plugins().iter().filter_map(|plugin| plugin.serving.as_ref().map(|serving| (plugin, serving)))
+    {
         // A plugin all of whose tools are hidden gives nothing, and has them all the same.
         functions.entry(&status.0.name).or_insert_with(|| status.1.functions.clone());
     }
@@ -101,9 +101,8 @@ fn names_of_functions(config: &Config) -> impl Iterator<Item = Mention<'_>> {
 fn tools_of_views(config: &Config, catalog: &Catalog) -> Vec<UnknownTable> {
     let mut found = Vec::new();
     for (name, view) in &config.view {
-        let is_served = |plugin: &str| {
-            catalog.plugins().iter().any(|status| status.name == *plugin && status.serving.is_some())
-        };
+        let is_served =
+            |plugin: &str| catalog.plugins().iter().any(|status| status.name == *plugin && status.serving.is_some());
         if !view.plugins.iter().all(|plugin| is_served(plugin)) {
             continue;
         }
