@@ -154,21 +154,21 @@ fn data_url(bytes: &[u8]) -> Result<String, String> {
 
 /// What a file gives, or else what it gave before: whatever else has changed need not wait for it.
 fn kept(read: Result<String, String>, path: &Path, key: &Key, reader: &mut Reader<'_>) -> Option<String> {
-    let gives = match read {
-        Ok(text) => Some(text),
-        Err(reason) => {
-            let last = reader.environment.last_of(path);
-            if last.is_some() {
-                let message = format!("`{}`: {reason}; what it gave last stays in force", path.display());
-                reader.warn(key, Fault::Conflict(message));
-            } else {
+    let (gives, kept) = match read {
+        Ok(text) => (Some(text), None),
+        Err(reason) => match reader.environment.last_of(path) {
+            Some(last) => {
+                let line = format!("`{key}`: `{}`: {reason}; what it gave last stays in force", path.display());
+                (Some(last), Some(line))
+            }
+            None => {
                 let source = reader.source_of(key);
                 reader.problem(&source, key, Fault::Conflict(format!("`{}`: {reason}", path.display())));
+                (None, None)
             }
-            last
-        }
+        },
     };
-    reader.environment.note(path, gives.clone());
+    reader.environment.note(path, gives.clone(), kept);
     gives
 }
 
@@ -257,9 +257,11 @@ mod tests {
         let first = load(scratch.path(), text, &Environment::default()).unwrap();
         assert!(first.value_files.paths().any(|watched| watched == path));
         fs::remove_file(&path).unwrap();
-        let later = load(scratch.path(), text, &Environment::default().keeping(first.value_files)).unwrap();
+        let environment = Environment::default().keeping(first.value_files);
+        let later = load(scratch.path(), text, &environment).unwrap();
         assert_eq!(later.about.server.instructions.as_deref(), Some("Ask first."));
-        assert!(later.warnings[0].to_string().contains("what it gave last stays in force"), "{:?}", later.warnings);
+        let said = environment.kept().next().unwrap();
+        assert!(said.contains("`server.instructions_file`") && said.ends_with("stays in force"), "{said}");
         let anew = load(scratch.path(), text, &Environment::default()).unwrap();
         assert_eq!(anew.about.server.instructions, None);
         assert!(anew.warnings[0].to_string().contains("server.instructions_file"), "{:?}", anew.warnings);

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::problem::{Fault, Problem, Source};
 use super::template::{Lookup, is_variable_name};
@@ -32,8 +32,8 @@ pub struct Environment {
     files: BTreeMap<String, OnceLock<Content>>,
     /// What files gave when they were read before, for those that give nothing now.
     last: ValueFiles,
-    /// What files gave that keys name.
-    noted: Arc<Mutex<BTreeMap<PathBuf, Option<String>>>>,
+    /// The files that keys name.
+    noted: Arc<Mutex<BTreeMap<PathBuf, Noted>>>,
     /// Lines of `.env` that assign nothing.
     problems: Vec<Problem>,
 }
@@ -43,6 +43,14 @@ struct Variable {
     value: String,
     /// The `.env` file and the line in it; none for one of the process.
     line: Option<(Arc<str>, usize)>,
+}
+
+/// A file that a key names.
+#[derive(Clone)]
+struct Noted {
+    gives: Option<String>,
+    /// The line that says why this is what it gave before.
+    kept: Option<String>,
 }
 
 #[derive(Clone)]
@@ -207,17 +215,19 @@ impl Environment {
             };
             files.insert(path, value.or_else(|| before.cloned().flatten()));
         }
-        files.extend(self.noted.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        files.extend(self.noted().iter().map(|(path, noted)| (path.clone(), noted.gives.clone())));
         ValueFiles(files)
     }
 
     /// A line for each file that gave nothing, and of which the last value is used.
     pub fn kept(&self) -> impl Iterator<Item = String> {
-        self.files.iter().filter_map(|(name, content)| {
+        let of_keys: Vec<String> = self.noted().values().filter_map(|noted| noted.kept.clone()).collect();
+        let of_variables = self.files.iter().filter_map(|(name, content)| {
             let reason = content.get()?.kept_because.as_ref()?;
             let source = self.source(name);
             Some(format!("{source}: the file that it names cannot be used: {reason}; its last value stays in force"))
-        })
+        });
+        of_variables.chain(of_keys)
     }
 
     /// What a file gave when it was read before.
@@ -225,9 +235,14 @@ impl Environment {
         self.last.0.get(path).cloned().flatten()
     }
 
-    /// Counts a file that a key names among those that are looked at, with what it gives.
-    pub(super) fn note(&self, path: &Path, gives: Option<String>) {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), gives);
+    /// Counts a file that a key names among those that are looked at, with what it gives, and why that is kept if it is
+    /// what the file gave before.
+    pub(super) fn note(&self, path: &Path, gives: Option<String>, kept: Option<String>) {
+        self.noted().insert(path.to_owned(), Noted { gives, kept });
+    }
+
+    fn noted(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Noted>> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn file_variable(&self, name: &str) -> Option<&Variable> {

@@ -65,17 +65,23 @@ impl Place {
         Some(app.auth.refuse_for_scopes((host, &self.view), &needed, response))
     }
 
-    /// Waits until this view is gone, or demands more than the caller holds.
+    /// Waits until this view is gone, or demands what the caller does not hold, by the rules of then.
     pub(super) async fn ended(&self, mut config: watch::Receiver<Arc<Config>>, principal: &Principal) {
         let Some(name) = self.view.name() else { return std::future::pending().await };
         let is_over = |config: &Arc<Config>| match config.view.get(name) {
             Some(view) => !principal.holds(&view.scopes),
             None => true,
         };
-        match config.wait_for(is_over).await.map(drop) {
-            Ok(()) => tokio::time::sleep(END_GRACE).await,
-            // Nobody changes the configuration any more.
-            Err(_) => std::future::pending().await,
+        let withdrawn = async {
+            // Nobody changes a configuration whose sender is gone.
+            if config.wait_for(is_over).await.map(drop).is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = withdrawn => {}
+            () = principal.turned_away(&self.scopes) => {}
         }
+        tokio::time::sleep(END_GRACE).await;
     }
 }

@@ -316,20 +316,20 @@ mod tests {
     #[test]
     fn the_operator_renames_and_hides_one_without_the_others() {
         let functions = ["a", "b", "c"].map(|function| of(None, function));
+        let called = Wish::Called;
         let named = |wishes: [Wish<'static>; 3]| {
             let wish = |function: &FunctionName| wishes[usize::from(function.function.as_bytes()[0] - b'a')];
             let named = tool_names("p", None, &functions, wish);
             (named.names.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>(), named.problems.len())
         };
-        use Wish::{Called, Hidden, None};
         for (wishes, names, problems) in [
-            ([None, Called("mine"), Hidden], ["p_a", "mine", ""], 0),
+            ([Wish::None, called("mine"), Wish::Hidden], ["p_a", "mine", ""], 0),
             // Two may change places, and a hidden one leaves its name to others.
-            ([Called("p_b"), Called("p_a"), None], ["p_b", "p_a", "p_c"], 0),
-            ([Called("p_c"), None, Hidden], ["p_c", "p_b", ""], 0),
+            ([called("p_b"), called("p_a"), Wish::None], ["p_b", "p_a", "p_c"], 0),
+            ([called("p_c"), Wish::None, Wish::Hidden], ["p_c", "p_b", ""], 0),
             // Nobody loses a name to a wish.
-            ([Called("p_c"), None, None], ["", "p_b", "p_c"], 1),
-            ([Called("x"), Called("x"), None], ["x", "", "p_c"], 1),
+            ([called("p_c"), Wish::None, Wish::None], ["", "p_b", "p_c"], 1),
+            ([called("x"), called("x"), Wish::None], ["x", "", "p_c"], 1),
         ] {
             assert_eq!(named(wishes), (names.map(str::to_owned).to_vec(), problems), "{wishes:?}");
         }

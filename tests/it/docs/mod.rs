@@ -5,6 +5,7 @@ mod asking;
 mod effects;
 mod guide;
 mod proxies;
+mod shaping;
 mod workshop;
 
 use std::fs;

@@ -133,7 +133,7 @@ async fn one_tool_may_need_scopes_of_its_own() {
 
 #[tokio::test]
 async fn slips_in_names_are_told() {
-    let config = "[plugin.greeter]\nhide = [\"gret\"]\ntools = [\"greet\", \"wate\"]\n[plugin.greeter.tool.wiat]\nenabled = false\n\
+    let config = "[plugin.greeter]\nhide = [\"gret\"]\ntools = [\"greet\", \"waitt\"]\n[plugin.greeter.tool.wai]\nenabled = false\n\
         [view.ops]\nplugins = [\"greeter\", \"gretter\"]\n[view.small]\nplugins = [\"greeter\"]\nhide = [\"greeter_gret\"]\n[view.none]\n";
     let site = site().config(config);
     let checked = site.run(&["check"]);
@@ -146,8 +146,8 @@ async fn slips_in_names_are_told() {
     let listed = site.run(&["list"]);
     let of_lists = [
         "`plugin.greeter.hide`: there is no tool `gret`, so it does nothing there; did you mean `greet`?",
-        "`plugin.greeter.tools`: there is no tool `wate`, so it does nothing there; did you mean `wait`?",
-        "`[plugin.greeter.tool.wiat]`: there is no such tool, so this does nothing; did you mean `wait`?",
+        "`plugin.greeter.tools`: there is no tool `waitt`, so it does nothing there; did you mean `wait`?",
+        "`[plugin.greeter.tool.wai]`: there is no such tool, so this does nothing; did you mean `wait`?",
         "`view.small.hide`: there is no tool `greeter_gret`, so it does nothing there; did you mean `greeter_greet`?",
     ];
     for told in of_lists {

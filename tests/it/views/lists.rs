@@ -97,7 +97,7 @@ async fn a_view_is_an_endpoint_like_the_other() {
         let foreign = client.post(&list).header("host", "evil.example").send().await;
         assert_eq!(foreign.status, 403, "{foreign:?}");
         let page = server.request("GET", path).header("accept", "text/html").send().await;
-        assert!(page.status == 200 && page.text().contains("<html"), "{page:?}");
+        assert!(page.status == 200 && page.header("content-type").starts_with("text/html"), "{page:?}");
         assert_eq!(server.request("PUT", path).send().await.status, 405);
     }
     let unreadable = Request::new(server.address, "POST", "/mcp/ops").json(&Value::Null).body("{").send().await;
