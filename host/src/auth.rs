@@ -1,19 +1,23 @@
 //! Authentication: the authorization server of our clients, and the bearer tokens that it gives out.
 //!
 //! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`],
-//! [`callback`], [`token`], [`revoke`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
+//! [`callback`], [`token`], [`revoke`], [`backchannel`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
 //! under way is a [`transaction`]; afterwards it is one of the [`sessions`], in [`tokens`] and a row of the store.
+//! People log in on this server's own pages too: [`browser`].
 //! [`upstream`] is the identity provider, and the only module that talks to it. [`people`] has the rules for persons
 //! and scopes.
 //!
 //! Nothing here knows of plugins: a request leaves this module with a [`Principal`].
 
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
+pub(crate) mod browser;
 pub(crate) mod callback;
 mod client_auth;
 pub mod clients;
 pub(crate) mod consent;
 mod cookies;
+pub mod desk;
 mod elsewhere;
 mod errors;
 mod failures;
@@ -35,6 +39,7 @@ pub mod upstream;
 pub(crate) mod wellknown;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +48,7 @@ use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
+pub(crate) use self::browser::Browser;
 pub use self::server::{AuthorizationServer, ServerParts};
 use self::sessions::bearer::BearerError;
 pub use self::tokens::LastToken;
@@ -61,7 +67,8 @@ static FOREIGN_TOKENS: LogLimiter = LogLimiter::new("bearer tokens that are none
 static ENDED_TOKENS: LogLimiter =
     LogLimiter::new("bearer tokens whose session has ended, or that were revoked or replaced");
 static LOOPING_CLIENTS: LogLimiter = LogLimiter::new("clients that log in for another part of this server");
-static TURNED_AWAY: LogLimiter = LogLimiter::new("bearer tokens of people or clients that `[auth]` turns away");
+static TURNED_AWAY: LogLimiter =
+    LogLimiter::new("bearer tokens of people or clients that `[auth]` or the operator turns away");
 
 /// The interval at which the token of an open stream is checked again.
 const STREAM_CHECK: Duration = Duration::from_secs(10);
@@ -155,7 +162,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Finds out who sent a request for a view.
+    /// Finds out who sent a request for a view. Its address, past trusted proxies, is asked for where a use is noted.
     ///
     /// # Errors
     /// [`Refusal`]: the request must not be served.
@@ -165,6 +172,7 @@ impl Auth {
         headers: &HeaderMap,
         last: &LastToken,
         view: &View,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, Refusal> {
         self.admit(peer, headers)?;
         match self {
@@ -172,7 +180,7 @@ impl Auth {
             Self::None(_) => Ok(Arc::new(Principal::anonymous().at(view))),
             Self::Login(server) => {
                 let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
-                let principal = server.sessions.authenticate(token, last).await.map_err(refused)?;
+                let principal = server.sessions.authenticate(token, last, from).await.map_err(refused)?;
                 if principal.view() != view {
                     return Err(elsewhere(server, &principal, token, view));
                 }
@@ -184,6 +192,19 @@ impl Auth {
         }
     }
 
+    /// Finds the browser that sent a request to one of this server's own pages, and the person at it; none if nobody has
+    /// logged in there, or if that login has ended.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the request must not be served.
+    pub(crate) async fn browser(&self, peer: &Peer, headers: &HeaderMap) -> Result<Option<Browser>, Refusal> {
+        self.admit(peer, headers)?;
+        match self {
+            Self::None(anonymous) => Ok(Some(Browser::of_anybody(Arc::clone(anonymous)))),
+            Self::Login(server) => server.browser(headers).await.map_err(|_| Refusal::Unavailable),
+        }
+    }
+
     /// Waits until the token of a request is no longer good, for streams that outlast the request.
     pub async fn ended(&self, authorization: Option<HeaderValue>) {
         let Self::Login(server) = self else { return std::future::pending().await };
@@ -191,14 +212,25 @@ impl Auth {
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         let Ok(Some(token)) = bearer(&headers) else { return };
         let (mut rules, last) = (server.people().changes(), LastToken::default());
+        // The end of the session is not waited for, once it is known which.
+        let mut principal = server.sessions.authenticate(token, &last, || None).await.ok();
         loop {
-            // A change of the rules is not waited for.
-            if let Ok(Err(_)) = tokio::time::timeout(STREAM_CHECK, rules.changed()).await {
-                // The rules do not change any more.
-                tokio::time::sleep(STREAM_CHECK).await;
+            let turned_away = async {
+                match &principal {
+                    Some(principal) => principal.turned_away(&[]).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // Neither is a change of the rules.
+            tokio::select! {
+                () = turned_away => {}
+                Ok(()) = rules.changed() => {}
+                () = tokio::time::sleep(STREAM_CHECK) => {}
             }
-            match server.sessions.authenticate(token, &last).await {
-                Ok(_) | Err(BearerError::Unavailable) => {}
+            match server.sessions.authenticate(token, &last, || None).await {
+                Ok(found) => principal = Some(found),
+                // Without a store nothing tells what has ended: look again later.
+                Err(BearerError::Unavailable) => principal = None,
                 Err(BearerError::Expired) => return tokio::time::sleep(STREAM_GRACE).await,
                 Err(BearerError::Foreign | BearerError::Ended | BearerError::TurnedAway) => return,
             }
@@ -292,7 +324,7 @@ fn refused(error: BearerError) -> Refusal {
             tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced");
         }),
         BearerError::TurnedAway => TURNED_AWAY.log(|| {
-            tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`");
+            tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`, or by the operator");
         }),
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
         BearerError::Unavailable => {

@@ -10,7 +10,7 @@
 //! - `about`: what the server says of itself, files read.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch.
-//! - `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
+//! - `trust`: the files that may go live. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
@@ -41,6 +41,7 @@ mod settings;
 mod table;
 pub mod template;
 mod text;
+pub mod trust;
 pub mod units;
 
 use std::collections::BTreeMap;
@@ -59,11 +60,12 @@ pub use self::egress::Egress;
 pub use self::environment::{Environment, ValueFiles};
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
-pub use self::keys::{Config, Limits, PluginSettings, Server};
+pub use self::keys::{Config, Limits, PluginSettings, Server, State};
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
 pub use self::provider::Provider;
 use self::provider::Secret;
+pub use self::reader::Change;
 use self::reader::{Reader, Setting};
 use self::template::TemplateError;
 pub use self::units::ByteSize;
@@ -200,6 +202,13 @@ impl Config {
         let (mut config, mut waiting) = (self.clone(), Vec::new());
         config.reload(new, &Key::default(), &mut waiting);
         (config, waiting)
+    }
+
+    /// The keys whose values are others in `new`, and which of them apply at once.
+    pub fn changes(&self, new: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.compare(new, &Key::default(), false, &mut changes);
+        changes
     }
 
     /// The JSON schema of `tinymcp.toml`, in the draft that editors of TOML know, and without references.

@@ -7,11 +7,15 @@
 mod active_request;
 pub(crate) mod address;
 mod body;
+mod browser;
 mod connection;
+mod descriptions;
 mod guard;
 mod health;
 pub mod limits;
 mod login;
+mod missing;
+mod page;
 mod pages;
 mod place;
 mod places;
@@ -35,7 +39,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures::{FutureExt as _, StreamExt as _};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceBuilder, ServiceExt as _};
@@ -70,6 +74,8 @@ pub struct App {
     pub pages: RenderedPages,
 }
 
+const NOTHING_HERE: &str = "there is nothing here: the MCP endpoint is `/mcp`";
+
 /// All routes, with CORS and without.
 #[derive(Clone)]
 pub struct Routes {
@@ -91,9 +97,11 @@ impl Routes {
             .route("/mcp/", any(mcp))
             .route("/mcp/{view}", any(mcp))
             .route("/mcp/{view}/", any(mcp))
-            .route("/", get(pages::landing))
+            .route("/", get(page::page))
             .route("/llms.txt", get(pages::llms_txt))
-            .fallback(not_found)
+            .route("/favicon.ico", get(page::favicon))
+            .route("/assets/{version}/{name}", get(page::asset))
+            .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed);
         // Requests of clients before and while they log in: JSON that every page may read, since no cookie counts here.
         let clients = Router::new()
@@ -109,12 +117,25 @@ impl Routes {
             .route("/revoke", post(login::revoke))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn(guard::open_to_every_page));
+        // The same for what is public, with its own headers.
+        let public = Router::new()
+            .route("/mcp/server-card", get(descriptions::server_card).options(descriptions::server_card))
+            .route("/server.json", get(descriptions::server_json).options(descriptions::server_json))
+            .method_not_allowed_fallback(method_not_allowed);
         // Pages for people's browsers; no page of another site may read these.
         let people = Router::new()
             .route("/authorize", get(login::authorize).post(login::authorize))
             .route("/consent", post(login::consent))
             .route("/auth/callback", get(login::callback))
+            .route("/auth/backchannel-logout", post(login::backchannel_logout))
             .route("/local/authorize", get(login::local).post(login::local))
+            .route("/login", get(browser::login))
+            .route("/logout", post(browser::logout))
+            .route("/me", get(browser::me))
+            .route("/me/end", post(browser::end))
+            .route("/me/end-all", post(browser::end_all))
+            .route("/try", post(page::try_tool))
+            .route("/live", get(page::live))
             .method_not_allowed_fallback(method_not_allowed);
         // Supervisors may use any address of the server. The answers are no secret.
         let health = Router::new()
@@ -128,7 +149,7 @@ impl Routes {
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(from_fn_with_state(Arc::clone(&guard), guard::check))
         };
-        let (mcp, logins) = (mcp.layer(layers()).merge(health), clients.merge(people).layer(layers()));
+        let (mcp, logins) = (mcp.layer(layers()).merge(health), clients.merge(public).merge(people).layer(layers()));
         let plain = mcp.clone().merge(logins.clone()).with_state(Arc::clone(&app));
         let of_pages = mcp.layer(guard.cors()).merge(logins).with_state(Arc::clone(&app));
         Self { plain, of_pages, guard, app }
@@ -168,11 +189,11 @@ async fn mcp(
     request.extensions_mut().remove::<Arc<ActiveRequest>>();
     match Place::of(&app, request.uri()) {
         Some(place) => serve_mcp(&app, place, peer, &active, request).await,
-        None => not_found().await,
+        None => nothing_here(State(app), request.headers().clone()).await,
     }
 }
 
-/// `/mcp`, or a view: a person's browser gets the landing page, every other request is one of the protocol.
+/// `/mcp`, or a view: a person's browser gets the page of strangers, every other request is one of the protocol.
 async fn serve_mcp(
     app: &Arc<App>,
     place: Place,
@@ -185,10 +206,12 @@ async fn serve_mcp(
         return (StatusCode::NO_CONTENT, [(ALLOW, "GET, POST, DELETE, OPTIONS")]).into_response();
     }
     if pages::is_wanted(request.method(), request.headers()) {
-        return pages::landing(State(Arc::clone(app))).await;
+        return page::for_strangers(app);
     }
     let host = request.headers().get(HOST).cloned();
-    let principal = match app.auth.authenticate(&peer, request.headers(), active.last_token(), &place.view).await {
+    let headers = request.headers();
+    let from = || Some(address::of(&peer, headers, &app.server.trusted_proxies));
+    let principal = match app.auth.authenticate(&peer, headers, active.last_token(), &place.view, from).await {
         Ok(principal) => principal,
         Err(refusal) => return refuse(app, refusal, &place, host.as_ref()),
     };
@@ -243,8 +266,21 @@ fn end_with_token(
     response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))))
 }
 
+/// Any path that leads nowhere.
+async fn nothing_here(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let refusal = missing::Refusal {
+        status: StatusCode::NOT_FOUND,
+        error: "not_found",
+        title: "There is nothing here",
+        message: NOTHING_HERE,
+        leads_home: true,
+    };
+    refusal.answer(&headers, &app.server.base_url)
+}
+
+/// The same for paths of clients alone.
 async fn not_found() -> Response {
-    reply::error(StatusCode::NOT_FOUND, "not_found", "there is nothing here: the MCP endpoint is `/mcp`")
+    reply::error(StatusCode::NOT_FOUND, "not_found", NOTHING_HERE)
 }
 
 async fn method_not_allowed() -> Response {

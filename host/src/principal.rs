@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::names::Scope;
+use crate::person_label;
 use crate::secret::Secret;
 use crate::view::View;
 
@@ -46,6 +48,11 @@ pub trait Rules: Send + Sync {
 
     /// A signal that changes with the rules.
     fn changes(&self) -> watch::Receiver<()>;
+
+    /// Cancelled when the session behind the principal ends; none where nothing ends by itself.
+    fn ended(&self) -> Option<CancellationToken> {
+        None
+    }
 }
 
 /// The login behind one principal, which may end or be renewed while requests are under way.
@@ -160,7 +167,20 @@ impl Principal {
         }
     }
 
-    /// True for the caller of a server without logins.
+    /// The user of this machine who has started the process, and who may whatever it may: nobody logs in.
+    pub fn local() -> Self {
+        let (person, session) = keys("stdio", "local", "");
+        Self {
+            issuer: "stdio".to_owned(),
+            subject: "local".to_owned(),
+            provider: "stdio".to_owned(),
+            person,
+            session,
+            ..Self::anonymous()
+        }
+    }
+
+    /// True where nobody logs in.
     pub fn is_anonymous(&self) -> bool {
         self.client.is_none()
     }
@@ -214,10 +234,20 @@ impl Principal {
     pub async fn turned_away(&self, scopes: &[Scope]) {
         let Some(rules) = &self.standing.rules else { return std::future::pending().await };
         let mut changes = rules.changes();
+        let ended = async {
+            match rules.ended() {
+                Some(ended) => ended.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(ended);
         while self.may_still(scopes) {
-            if changes.changed().await.is_err() {
-                // Nobody changes the rules any more.
-                return std::future::pending().await;
+            tokio::select! {
+                () = &mut ended => return,
+                changed = changes.changed() => if changed.is_err() {
+                    // Nobody changes the rules any more.
+                    return ended.await;
+                }
             }
         }
     }
@@ -256,14 +286,24 @@ impl Principal {
         }
     }
 
+    /// The [`Principal::person`] of somebody.
+    pub fn person_of(issuer: &str, subject: &str) -> [u8; 32] {
+        keys(issuer, subject, "").0
+    }
+
+    /// The [`Principal::session`] of somebody through a client.
+    pub fn session_of(issuer: &str, subject: &str, client: &str) -> [u8; 32] {
+        keys(issuer, subject, client).1
+    }
+
     /// One name for the person, for keys of state. Not for people to read.
     pub fn person(&self) -> [u8; 32] {
         self.person
     }
 
-    /// Enough to tell people apart in a log, and no more.
+    /// Enough to tell people apart in this server's log, and no more: see [`person_label`].
     pub fn label(&self) -> String {
-        blake3::Hash::from_bytes(self.person).to_hex()[..8].to_owned()
+        person_label::label(&self.person)
     }
 
     /// One name for the person through this client at this view, for everything that belongs to a session.
@@ -326,6 +366,7 @@ mod tests {
         assert_eq!(one.person(), other.person());
         assert_ne!(one.session(), other.session());
         assert_ne!(one.person(), principal("bob", "a", &[], &[]).person());
+        assert_ne!(Principal::local().person(), Principal::anonymous().person());
     }
 
     #[test]

@@ -54,6 +54,27 @@ impl Store {
         Ok(Self { backend, sealer })
     }
 
+    /// True if there is a store in a state directory.
+    pub fn is_there(state: &StateDir) -> bool {
+        sqlite::is_there(state)
+    }
+
+    /// Writes a copy of the store of a state directory, as it is at one moment, into a file. It may be in use.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the file not written.
+    pub fn snapshot(state: &StateDir, into: &std::path::Path) -> Result<(), OpenError> {
+        sqlite::snapshot(state, &Sealer::of(state), into)
+    }
+
+    /// Seals the store's check value anew, under the current root key. The store may be in use.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn reseal(state: &StateDir) -> Result<(), OpenError> {
+        sqlite::reseal(state, &Sealer::of(state))
+    }
+
     /// Reads a row; one that has expired is a miss.
     ///
     /// # Errors
@@ -61,6 +82,16 @@ impl Store {
     pub async fn get(&self, table: Table, key: &Key) -> Result<Option<Row>, StoreError> {
         let row = self.backend.get(table, *key, now()).await?;
         row.map(|row| self.sealer.open(table, key, row)).transpose()
+    }
+
+    /// A page of a table's rows in the order of their keys, after this key or from the first on. The page is the last one
+    /// if it has fewer rows than asked for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self, table: Table, after: Option<Key>, limit: usize) -> Result<Vec<(Key, Row)>, StoreError> {
+        let rows = self.backend.list(table, after, limit, now()).await?;
+        rows.into_iter().map(|(key, row)| Ok((key, self.sealer.open(table, &key, row)?))).collect()
     }
 
     /// Makes all changes, or none if a condition does not hold. Conditions are about the rows before the commit.

@@ -9,6 +9,34 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// Names that no view can have: there is something else at the path, old clients look for other things there, or the name
+/// would say that it is `/mcp` itself.
+const RESERVED: [&str; 23] = [
+    "all",
+    "auth",
+    "authorize",
+    "callback",
+    "consent",
+    "default",
+    "health",
+    "healthz",
+    "login",
+    "logout",
+    "main",
+    "mcp",
+    "me",
+    "message",
+    "messages",
+    "readyz",
+    "register",
+    "revoke",
+    "server",
+    "server-card",
+    "sse",
+    "token",
+    "well-known",
+];
+
 /// A view by its name. The default is `/mcp` itself, which has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Option<String>", into = "Option<String>")]
@@ -39,8 +67,13 @@ impl View {
         }
         let name = rest.strip_prefix('/')?;
         let name = name.strip_suffix('/').unwrap_or(name);
-        is_name(name).then_some(Some(name))
+        (is_name(name) && !is_reserved(name)).then_some(Some(name))
     }
+}
+
+/// True for a name that no view can have.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
 }
 
 /// True for `[a-z0-9_-]+`, of which URLs have one spelling.
@@ -90,6 +123,7 @@ mod tests {
             ("/mcp/Ops", None),
             ("/mcp/%6fps", None),
             ("/mcp/.well-known", None),
+            ("/mcp/server-card", None),
             ("/mcpx", None),
             ("/mcpx/ops", None),
             ("/", None),

@@ -20,8 +20,9 @@ use tokio::sync::watch;
 use self::document::{DocumentError, Documents};
 use self::id::{ClientAuthMethod, Registration};
 use self::redirect::{RedirectKind, Unacceptable};
-use super::pages::Applicant;
+use super::pages::{self, Applicant};
 use super::people::People;
+use super::sessions::browser;
 use crate::config::Config;
 use crate::config::names::UnknownClients;
 use crate::config::provider::Secret;
@@ -195,10 +196,42 @@ impl Clients {
         is_its_own && self.accept(uri).is_ok()
     }
 
+    /// The name of a client by whoever vouches for it, and its place in words that it cannot choose; without asking
+    /// anybody. Nothing for one that is not known any more.
+    pub(super) fn called(&self, id: &str) -> (Option<String>, Option<String>) {
+        if let Some(declared) = self.declared.get(id) {
+            let name = declared.name.clone().unwrap_or_else(|| id.to_owned());
+            return (Some(name), Some("entered by whoever runs this server".to_owned()));
+        }
+        if let Some(registration) = Registration::open(&self.vault, id) {
+            return (registration.name, registration.redirect_uris.first().map(|uri| pages::place_of(uri)));
+        }
+        if Documents::is_document_url(id) {
+            return (self.documents.known_name(id), Some(pages::host_of(id)));
+        }
+        (None, None)
+    }
+
+    /// The name of a client, as far as its id or the configuration has it: nothing is fetched for it.
+    pub(super) fn name_of(&self, id: &str) -> Option<String> {
+        match self.declared.get(id) {
+            Some(declared) => declared.name.clone(),
+            None => registered_name(&self.vault, id),
+        }
+    }
+
     /// Tells whether the operator has declared a client. All others describe themselves.
     pub(super) fn is_declared(&self, id: &str) -> bool {
         self.declared.contains_key(id)
     }
+}
+
+/// The name that a client's id carries, or is known by.
+pub(super) fn registered_name(vault: &Vault, id: &str) -> Option<String> {
+    if id == browser::CLIENT {
+        return Some("a browser on this server's own pages".to_owned());
+    }
+    Registration::open(vault, id).and_then(|registration| registration.name)
 }
 
 impl Client {

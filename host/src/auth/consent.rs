@@ -15,7 +15,7 @@ use super::cookies::Cookie;
 use super::failures::Failure;
 use super::parameters;
 use super::server::{AuthorizationServer, Back};
-use super::transaction::{self, Form};
+use super::transaction::{self, Form, Purpose};
 use crate::html::see_other;
 
 /// Takes the consent form of somebody at an address.
@@ -54,8 +54,8 @@ async fn approve(server: &Arc<AuthorizationServer>, address: IpAddr, headers: &H
         Ok(url) => url,
         Err(unavailable) => return server.page_and_back(headers, unavailable, Some(back)),
     };
-    let begun =
-        transaction::begin(&server.store, &server.unfinished, address, &upstream.state, &form.id, &form.request);
+    let purpose = Purpose::Client(form.request.clone());
+    let begun = transaction::begin(&server.store, &server.unfinished, address, &upstream.state, &form.id, &purpose);
     match begun.await {
         Ok(true) => {}
         Ok(false) => return server.page(headers, Failure::expired()),

@@ -1,8 +1,9 @@
 //! The failures of a login in a browser: status, code, title and words of the page that each becomes.
 //!
-//! [`provider`] has those in which the identity provider has a part. Nothing here knows of requests, of pages or of the
+//! [`provider`] has those in which the identity provider has a part, [`browser`] those of this server's own pages. Nothing here knows of requests, of pages or of the
 //! store: a failure is told from facts, and somebody else shows it.
 
+pub(super) mod browser;
 pub(super) mod provider;
 
 use http::StatusCode;

@@ -25,6 +25,10 @@ pub struct Identity {
     pub further_emails: Vec<String>,
     /// The scopes, permissions and roles that the provider's token carries.
     pub scopes: Vec<String>,
+    /// The provider's name for its own session (`sid`), by which it ends it (OpenID Connect Back-Channel Logout 1.0).
+    /// Sessions of an earlier version do not have it, and not every provider says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
 }
 
 /// The completeness of a person's list of organizations.

@@ -340,8 +340,18 @@ struct LoggedInView<'a> {
     person: Option<String>,
 }
 
+/// The place of a client by its redirect URI, in words that it cannot choose.
+pub(super) fn place_of(redirect_uri: &str) -> String {
+    match Destination::of(redirect_uri).place {
+        Place::Host(host) => host,
+        Place::ThisComputer => "on the computer where it was connected".to_owned(),
+        Place::App(app) => format!("the application {app}"),
+        Place::OtherApp(scheme) => format!("an application that opens {scheme}:"),
+    }
+}
+
 /// The host of a URL, in ASCII; the URL itself where it has none.
-fn host_of(url: &str) -> String {
+pub(super) fn host_of(url: &str) -> String {
     match Url::parse(url) {
         Ok(parsed) => parsed.host_str().unwrap_or(url).to_owned(),
         Err(_) => clean_name(url),

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::identity::{Identity, Membership};
 use crate::config::names::{GroupName, Scope, Who, address};
 use crate::config::{Config, PluginSettings};
 use crate::principal;
+use crate::switches::SwitchedOff;
 use crate::view::View;
 
 /// Stands for all scopes. Only the built-in login, where everybody holds every scope, gives it.
@@ -19,7 +21,7 @@ const EVERY_SCOPE: &str = "*";
 /// identity of people concerns the provider.
 const INERT_SCOPES: [&str; 4] = ["offline_access", "openid", "profile", "email"];
 
-/// The rules of `[auth]`: `allow`, `deny`, `groups`, `scopes` and `denied_clients`, as they are at any moment.
+/// The rules of `[auth]`: `allow`, `deny`, `operators`, `groups`, `scopes` and `denied_clients`, as they are at any moment.
 #[derive(Clone)]
 pub(super) struct People {
     /// Scopes of plugins come and go while the server runs, and so do the rules.
@@ -35,25 +37,34 @@ pub(super) struct People {
 struct Rules {
     allow: Vec<Who>,
     deny: Vec<Who>,
+    operators: Vec<Who>,
     groups: BTreeMap<GroupName, Vec<Who>>,
     scopes: BTreeMap<Scope, Vec<Who>>,
     denied_clients: Vec<String>,
     /// The scopes that plugins, their tools and views ask for.
     of_plugins: BTreeSet<String>,
+    /// Issuers and subjects of the people whom a command has blocked.
+    blocked: BTreeSet<(String, String)>,
+    /// See [`SwitchedOff::all_ended`].
+    all_ended: u64,
 }
 
 impl Rules {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, switched_off: &SwitchedOff) -> Self {
+        let blocked = switched_off.people.iter().map(|person| (person.issuer.clone(), person.subject.clone()));
         let plugins = config.plugin.values().filter(|plugin| plugin.enabled);
         let of_views = config.view.values().flat_map(|view| &view.scopes);
         let auth = &config.auth;
         Self {
             allow: auth.allow.clone(),
             deny: auth.deny.clone(),
+            operators: auth.operators.clone(),
             groups: auth.groups.clone(),
             scopes: auth.scopes.clone(),
             denied_clients: auth.denied_clients.clone(),
             of_plugins: plugins.flat_map(scopes_of).chain(of_views).map(|scope| scope.as_str().to_owned()).collect(),
+            blocked: blocked.collect(),
+            all_ended: switched_off.all_ended,
         }
     }
 
@@ -80,15 +91,24 @@ impl Rules {
 }
 
 impl People {
-    /// Follows the configuration on a task of its own, for as long as somebody wants to know.
-    pub(super) fn new(config: watch::Receiver<Arc<Config>>, is_local: bool, tasks: &TaskTracker) -> Self {
-        let (sender, rules) = watch::channel(Arc::new(Rules::of(&config.borrow())));
+    /// Follows the configuration, and what is switched off, on a task of its own, for as long as somebody wants to know.
+    pub(super) fn new(
+        config: watch::Receiver<Arc<Config>>,
+        mut switched_off: watch::Receiver<Arc<SwitchedOff>>,
+        is_local: bool,
+        tasks: &TaskTracker,
+    ) -> Self {
+        let (sender, rules) = watch::channel(Arc::new(Rules::of(&config.borrow(), &switched_off.borrow_and_update())));
         let (signalling, signal) = watch::channel(());
         let mut changes = config.clone();
         tasks.spawn(async move {
             // Ends with the sender of the configuration, which ends with the server.
-            while changes.changed().await.is_ok() {
-                let now = Rules::of(&changes.borrow_and_update());
+            loop {
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { return },
+                    Ok(()) = switched_off.changed() => {}
+                }
+                let now = Rules::of(&changes.borrow_and_update(), &switched_off.borrow_and_update());
                 if **sender.borrow() != now {
                     sender.send_replace(Arc::new(now));
                     signalling.send_replace(());
@@ -101,7 +121,7 @@ impl People {
     /// Rules that stay as they are.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn fixed(config: Config, is_local: bool) -> Self {
-        let rules = watch::channel(Arc::new(Rules::of(&config))).1;
+        let rules = watch::channel(Arc::new(Rules::of(&config, &SwitchedOff::default()))).1;
         Self { config: watch::channel(Arc::new(config)).1, is_local, rules, signal: watch::channel(()).1 }
     }
 
@@ -119,12 +139,33 @@ impl People {
         Version(self.rules())
     }
 
-    /// True if this person may log in. With the built-in login everybody may: it is on loopback only.
+    /// True if this person may log in. With the built-in login everybody may who is not blocked: it is on loopback only.
     pub(super) fn admits(&self, identity: &Identity) -> bool {
         let rules = self.rules();
+        if !rules.blocked.is_empty() && rules.blocked.contains(&(identity.issuer.clone(), identity.subject.clone())) {
+            return false;
+        }
         self.is_local
             || ((rules.allow.is_empty() || rules.means(&rules.allow, identity))
                 && !rules.may_mean(&rules.deny, identity))
+    }
+
+    /// True for somebody who runs this server: an operator by name, who may also log in. Only people have an identity
+    /// here, so that no machine and nobody without a login is one. The built-in login checks no names, and its people are
+    /// operators by the names that they give.
+    pub(super) fn is_operator(&self, identity: &Identity) -> bool {
+        let rules = self.rules();
+        rules.means(&rules.operators, identity) && self.admits(identity)
+    }
+
+    /// How often all sessions were ended so far: see [`SwitchedOff::all_ended`].
+    pub(super) fn all_ended(&self) -> u64 {
+        self.rules().all_ended
+    }
+
+    /// True if a session may go on that began when all had been ended so often: by its person, its client and its age.
+    pub(super) fn continues(&self, identity: &Identity, client_id: &str, all_ended: u64) -> bool {
+        all_ended >= self.all_ended() && self.admits(identity) && !self.denies_client(client_id)
     }
 
     /// True if the operator has turned this client away.
@@ -260,11 +301,16 @@ pub(super) struct Holder {
     pub(super) client_id: String,
     /// The scopes of the token.
     pub(super) scopes: BTreeSet<String>,
+    /// See [`SwitchedOff::all_ended`], at the beginning of the session.
+    pub(super) all_ended: u64,
+    /// Cancelled when the session ends.
+    pub(super) ended: CancellationToken,
 }
 
 impl principal::Rules for Holder {
     fn granted(&self) -> Option<BTreeSet<String>> {
-        let may_call = self.people.admits(&self.identity) && !self.people.denies_client(&self.client_id);
+        let may_call =
+            !self.ended.is_cancelled() && self.people.continues(&self.identity, &self.client_id, self.all_ended);
         may_call.then(|| &self.scopes & &self.people.held_by(&self.identity))
     }
 
@@ -274,6 +320,10 @@ impl principal::Rules for Holder {
 
     fn changes(&self) -> watch::Receiver<()> {
         self.people.signal.clone()
+    }
+
+    fn ended(&self) -> Option<CancellationToken> {
+        Some(self.ended.clone())
     }
 }
 

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use super::browser::cookie::BrowserCookie;
 use super::clients::document::Documents;
 use super::clients::redirect::{self, RedirectKind};
 use super::clients::{Clients, DeclaredClient};
@@ -31,6 +32,7 @@ use crate::html::see_other;
 use crate::sanitize::cut;
 use crate::state::StateDir;
 use crate::store::{Key, Store};
+use crate::switches::SwitchedOff;
 use crate::vault::{self, Vault};
 
 /// Logins that are finished at once. Each asks the provider, and holds some 100 KiB meanwhile; further ones wait, as long
@@ -47,7 +49,7 @@ const CAUSE_BYTES: usize = 1024;
 const RETRY_AFTER_S: u32 = 10;
 
 /// The purposes of keys. Changing one voids everything that was made with its key.
-const CLIENT_IDS: &str = "tinymcp 2026 client ids";
+pub(super) const CLIENT_IDS: &str = "tinymcp 2026 client ids";
 const TOKENS: &str = "tinymcp 2026 tokens";
 const REQUESTS: &str = "tinymcp 2026 authorization requests";
 
@@ -55,6 +57,8 @@ const REQUESTS: &str = "tinymcp 2026 authorization requests";
 pub struct ServerParts<'a> {
     /// The configuration; scopes of plugins change while the server runs.
     pub config: watch::Receiver<Arc<Config>>,
+    /// The people who are blocked, and the sessions that are over.
+    pub switched_off: watch::Receiver<Arc<SwitchedOff>>,
     /// Clients of `[auth.clients]`, their secrets resolved.
     pub clients: BTreeMap<String, DeclaredClient>,
     /// The identity provider.
@@ -87,6 +91,7 @@ pub struct AuthorizationServer {
     /// The places of logins that are being finished: they go on without their browsers.
     pub(super) finishing: Arc<Semaphore>,
     pub(super) cookies: Cookies,
+    pub(super) browser_cookie: BrowserCookie,
     pub(super) limits: Limits,
     /// Clients whose tokens came to another view.
     pub(super) elsewhere: Elsewhere,
@@ -96,16 +101,17 @@ pub struct AuthorizationServer {
 impl AuthorizationServer {
     /// Builds the server.
     pub fn new(parts: ServerParts<'_>) -> Self {
-        let ServerParts { config, clients, upstream, documents, state, store, tasks, in_flight } = parts;
+        let ServerParts { config, switched_off, clients, upstream, documents, state, store, tasks, in_flight } = parts;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
-        let people = People::new(config.clone(), is_local(&upstream), tasks);
+        let people = People::new(config.clone(), switched_off, is_local(&upstream), tasks);
         let lives = Lives {
             access: auth.access_ttl.duration(),
             refresh: auth.refresh_ttl.duration(),
             session_max: auth.session_max.map(|max| max.duration()),
             grace: auth.refresh_grace.duration(),
             refused: Duration::from_secs(24 * 3600).saturating_mul(days(auth.refresh_refused_days)),
+            recheck: auth.recheck.map(|recheck| recheck.duration()),
         };
         let vault = Vault::of(state, TOKENS);
         let sessions =
@@ -122,6 +128,7 @@ impl AuthorizationServer {
         let base_url = current.server.base_url.clone();
         Self {
             cookies: Cookies { is_https: base_url.is_https() },
+            browser_cookie: BrowserCookie::of(&base_url),
             base_url,
             clients,
             sessions,

@@ -8,9 +8,14 @@
 //! process they reach; the loser reads the row again and finds the result.
 
 pub(super) mod bearer;
+pub(super) mod browser;
 mod cache;
 mod concurrency;
+pub(super) mod listed;
 mod login_token;
+pub(super) mod own;
+mod presence;
+mod recheck;
 mod record;
 mod refresh;
 mod refused;
@@ -23,11 +28,13 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use self::cache::SessionCache;
 pub(super) use self::concurrency::StartTime;
-use self::concurrency::{AnswerCache, PendingRenewals};
+use self::concurrency::{AnswerCache, PendingRenewals, Silences};
+use self::presence::Presences;
 pub(super) use self::record::Answer;
 use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
 pub(super) use self::turns::Turns;
@@ -52,6 +59,9 @@ const CODE_REMEMBERED: Duration = Duration::from_secs(600);
 /// Tries of a compare-and-swap. Each loss means that somebody else has won, so more than a few are a fault.
 const TRIES: usize = 32;
 
+/// See `giving_back`.
+const GIVING_BACK_MAX: usize = 8;
+
 const GONE: OAuthError =
     OAuthError::InvalidGrant("the token is not valid any more, or was never given to this client: log in again");
 const BAD_CODE: OAuthError = OAuthError::InvalidGrant(
@@ -70,6 +80,8 @@ pub(super) struct Lives {
     pub(super) grace: Duration,
     /// The time for which the provider may refuse to renew one session before it ends.
     pub(super) refused: Duration,
+    /// The time after which the provider is asked again about a person whose session is in use.
+    pub(super) recheck: Option<Duration>,
 }
 
 /// A login that has succeeded.
@@ -113,17 +125,18 @@ pub(super) struct Sessions {
     upstream: Arc<Upstream>,
     lives: Lives,
     cache: SessionCache,
+    presences: Presences,
     turns: Turns<Family>,
+    /// The turns of people who look at their own sessions.
+    listing: Turns<[u8; 32]>,
     answered: AnswerCache,
     unsaved: PendingRenewals,
+    silences: Silences,
     in_flight: TaskTracker,
+    /// Ended logins that are given back to the provider at a time: many may end at once.
+    giving_back: Arc<Semaphore>,
     /// Itself, for the principals in its cache.
     own: Weak<Self>,
-}
-
-/// The key of a session's row.
-fn key(family: &Family) -> Key {
-    Key::of(family.bytes())
 }
 
 impl Sessions {
@@ -135,10 +148,27 @@ impl Sessions {
         lives: Lives,
         in_flight: TaskTracker,
     ) -> Arc<Self> {
-        let (cache, turns, answered, unsaved) = Default::default();
+        let (cache, presences, turns, listing, answered, unsaved, silences) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
-            Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight, own }
+            let giving_back = Arc::new(Semaphore::new(GIVING_BACK_MAX));
+            Self {
+                store,
+                vault,
+                people,
+                upstream,
+                lives,
+                cache,
+                presences,
+                turns,
+                listing,
+                answered,
+                unsaved,
+                silences,
+                in_flight,
+                giving_back,
+                own,
+            }
         })
     }
 
@@ -175,9 +205,12 @@ impl Sessions {
             access: Vec::new(),
             refresh: None,
             refused_since_s: None,
+            all_ended: self.people.all_ended(),
+            used: None,
+            browser: None,
         };
         let expires = clock::now() + CODE_REMEMBERED;
-        let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };
+        let insert = Write::Insert { table: Table::Session, key: family.row(), value: encode(&record), expires };
         let committed = self.store.commit(vec![insert, beside(code.text())]).await?;
         Ok((committed == Committed::Done).then(|| code.text().to_owned()))
     }
@@ -340,11 +373,14 @@ impl Sessions {
     }
 
     async fn load(&self, family: &Family) -> Result<Option<(Row, Record)>, StoreError> {
-        let Some(row) = self.store.get(Table::Session, &key(family)).await? else { return Ok(None) };
+        let Some(row) = self.store.get(Table::Session, &family.row()).await? else { return Ok(None) };
         let record: Record = serde_json::from_slice(&row.value)
             .map_err(|_| StoreError::Damaged("a session's row is not what this version writes".to_owned()))?;
         if !self.upstream.vouches_for(&record.provider, &record.identity) {
             tracing::info!(session = ?family, "a session of another provider is not continued");
+            return Ok(None);
+        }
+        if record.all_ended < self.people.all_ended() {
             return Ok(None);
         }
         Ok(Some((row, record)))
@@ -358,18 +394,35 @@ impl Sessions {
         expires: SystemTime,
     ) -> Result<Committed, StoreError> {
         record.changes += 1;
+        let noted = self.presences.find(&family.row()).and_then(|presence| presence.last_use());
+        record.used = record.used.into_iter().chain(noted).max_by_key(|noted| noted.at_s);
         let (table, revision, value) = (Table::Session, row.revision, encode(record));
-        self.store.commit(vec![Write::Replace { table, key: key(family), revision, value, expires }]).await
+        self.store.commit(vec![Write::Replace { table, key: family.row(), revision, value, expires }]).await
     }
 
     /// Ends a session for good: its row is gone before anybody is told, and tokens that are presented later find
     /// nothing.
     async fn end(&self, family: &Family, record: Option<Record>) -> Result<(), StoreError> {
-        self.store.commit(vec![Write::Remove { table: Table::Session, key: key(family) }]).await?;
-        self.cache.end(*family);
+        self.end_row(family.row(), record).await
+    }
+
+    /// The same by the key of its row.
+    async fn end_row(&self, key: Key, record: Option<Record>) -> Result<(), StoreError> {
+        self.store.commit(vec![Write::Remove { table: Table::Session, key }]).await?;
+        // Nobody takes it any more; then all that goes on in it is told.
+        self.cache.end(key, self.presences.find(&key).map(|presence| presence.family));
+        self.presences.end(&key);
         if let Some(record) = record {
-            let upstream = Arc::clone(&self.upstream);
-            self.in_flight.spawn(async move { upstream.revoke(&record.upstream).await });
+            if record.browser.is_some() {
+                // Whoever closes a page goes on with every client: only what costs them nothing else is given back.
+                self.upstream.discard(record.upstream);
+                return Ok(());
+            }
+            let (upstream, turns) = (Arc::clone(&self.upstream), Arc::clone(&self.giving_back));
+            self.in_flight.spawn(async move {
+                let _turn = turns.acquire().await;
+                upstream.revoke(&record.upstream).await;
+            });
         }
         Ok(())
     }

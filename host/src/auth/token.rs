@@ -14,6 +14,7 @@ use super::parameters::{self, BodyError, FORM_BYTES_MAX, Parameters};
 use super::resource;
 use super::server::AuthorizationServer;
 use super::sessions::{Answer, Redemption, StartTime};
+use super::tokens::TokenKind;
 use crate::clock::now_s;
 
 /// Serves the token endpoint.
@@ -59,12 +60,14 @@ async fn answer(
                 view,
                 began,
             };
+            server.sessions.note_use(TokenKind::Code, &redemption.code, address);
             server.sessions.redeem(redemption).await
         }
         "refresh_token" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
             let view = resource::named(server.base_url(), form.all("resource"))?;
             let token = form.one("refresh_token")?.ok_or_else(|| missing("refresh_token"))?;
+            server.sessions.note_use(TokenKind::Refresh, token, address);
             server.sessions.refresh(token, &client.id, form.one("scope")?, view).await
         }
         _ => Err(OAuthError::UnsupportedGrantType),

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::Key;
 use crate::vault::{Vault, is_equal};
 
 const FAMILY_BYTES: usize = 16;
@@ -27,6 +28,8 @@ pub(super) enum TokenKind {
     Refresh,
     /// An authorization code.
     Code,
+    /// The cookie of a browser's session on this server's own pages.
+    Browser,
 }
 
 impl TokenKind {
@@ -35,6 +38,7 @@ impl TokenKind {
             Self::Access => "tmcp_at_",
             Self::Refresh => "tmcp_rt_",
             Self::Code => "tmcp_ac_",
+            Self::Browser => "tmcp_bs_",
         }
     }
 }
@@ -48,16 +52,16 @@ impl Family {
         Self(rand::random())
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    /// The key of the session's row.
+    pub(super) fn row(&self) -> Key {
+        Key::of(&self.0)
     }
 }
 
-/// Enough to tell sessions apart in a log, and no more.
+/// Enough to tell sessions apart in a log, and no more: the beginning of the id by which operators know it.
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hash = blake3::hash(&self.0).to_hex();
-        write!(f, "{}", &hash[..8])
+        f.write_str(&self.row().to_hex()[..8])
     }
 }
 
@@ -151,14 +155,13 @@ mod tests {
     fn a_token_opens_as_what_it_is_and_nothing_else() {
         let vault = Vault::for_tests(1);
         let family = Family::new();
-        for kind in [TokenKind::Access, TokenKind::Refresh, TokenKind::Code] {
+        const KINDS: [TokenKind; 4] = [TokenKind::Access, TokenKind::Refresh, TokenKind::Code, TokenKind::Browser];
+        for kind in KINDS {
             let token = Token::new(&vault, kind, family);
             let opened = Token::open(&vault, kind, token.text()).unwrap();
             assert_eq!((opened.family, opened.hash()), (family, token.hash()));
             assert!(Token::open(&Vault::for_tests(2), kind, token.text()).is_none());
-            for other in
-                [TokenKind::Access, TokenKind::Refresh, TokenKind::Code].into_iter().filter(|other| *other != kind)
-            {
+            for other in KINDS.into_iter().filter(|other| *other != kind) {
                 assert!(Token::open(&vault, other, token.text()).is_none());
                 let renamed = token.text().replacen(kind.prefix(), other.prefix(), 1);
                 assert!(Token::open(&vault, other, &renamed).is_none());

@@ -220,6 +220,7 @@ fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) -> serde_jso
     json!({
         "plugin": *plugin.name,
         "digest": plugin.digest.to_string(),
+        "sha256": plugin.sha256.to_string(),
         "description": plugin.description,
         "tools": tools,
         "prompts": catalog.prompts().iter().map(|prompt| prompt.name.as_str()).collect::<Vec<_>>(),

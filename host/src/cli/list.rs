@@ -46,7 +46,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         output::line(&format!("{}  {summary}{renamed}", output::bold(&format!("{:width$}", tool.name))));
     }
     for plugin in catalog.plugins() {
-        if let Some(problem) = &plugin.problem {
+        if let Some(problem) = plugin.problem.as_ref().filter(|_| plugin.waiting.is_some()) {
+            let meanwhile = if plugin.serving.is_some() { "; the approved version is listed" } else { "" };
+            let (file, problem) = (plugin.file.escape_debug(), output::notable(problem));
+            output::line(&format!("{file}  {problem}{meanwhile}"));
+        } else if let Some(problem) = &plugin.problem {
             output::line(&format!("{}  {} {problem}", plugin.file.escape_debug(), output::bad("not loaded:")));
         } else if plugin.disabled {
             output::line(&format!("{}  {}", plugin.file.escape_debug(), output::dim("disabled in the configuration")));
@@ -123,6 +127,7 @@ fn status(plugin: &PluginStatus) -> serde_json::Value {
         "file": plugin.file,
         "disabled": plugin.disabled,
         "problem": plugin.problem,
+        "waiting": plugin.waiting,
         "digest": plugin.serving.as_ref().map(|serving| serving.digest.to_string()),
         "tools": plugin.serving.as_ref().map(|serving| &serving.tools),
         "hidden": plugin.serving.as_ref().map(|serving| &serving.hidden),

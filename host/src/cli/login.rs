@@ -18,6 +18,7 @@ use crate::config::{Config, Egress, Provider};
 use crate::fetch::Strangers;
 use crate::state::StateDir;
 use crate::store::Store;
+use crate::switches::Switches;
 use crate::vault::Vault;
 
 /// The purpose of the built-in login's key.
@@ -26,6 +27,7 @@ const LOCAL_CODES: &str = "tinymcp 2026 built-in login";
 /// The parts of login.
 pub(super) struct Login<'a> {
     pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) switches: &'a Switches,
     /// The provider that was chosen; none for those that are built in.
     pub(super) provider: Option<Provider>,
     /// The way to the provider.
@@ -44,7 +46,8 @@ pub(super) struct Login<'a> {
 impl Login<'_> {
     /// Opens the store and begins to get to know the provider, unless nobody has to log in.
     pub(super) fn start(self) -> anyhow::Result<Auth> {
-        let Self { config, provider, egress, mut client_secrets, state, tasks, in_flight, draining, closed } = self;
+        let Self { config, switches, provider, egress, mut client_secrets, state, tasks, in_flight, draining, closed } =
+            self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
         if current.auth.provider.as_str() == NONE {
@@ -81,6 +84,7 @@ impl Login<'_> {
             tasks,
             in_flight,
             config,
+            switched_off: switches.subscribe(),
         };
         Ok(Auth::Login(Arc::new(AuthorizationServer::new(parameters))))
     }

@@ -14,6 +14,7 @@ use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 use super::redirect_schemes::{self, SchemeRule};
+use super::trust;
 use super::units::Bound;
 
 /// The largest memory of 32-bit WebAssembly.
@@ -30,6 +31,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     memory_is_addressable(config, reader);
     processor_time_is_some(config, reader);
     grants::check(config, reader);
+    trust::check(config, reader);
     clients_have_redirect_uris(config, reader);
     schemes_are_allowed_or_refused(config, reader);
     warn_about_refused_schemes(config, reader);
@@ -166,7 +168,11 @@ fn groups_exist_and_end(config: &Config, reader: &mut Reader<'_>) {
     let group_key = |name: &str| Key::from("auth.groups").child(name);
     let of_scopes = auth.scopes.iter().map(|(scope, who)| (Key::from("auth.scopes").child(scope.as_str()), who));
     let of_groups = auth.groups.iter().map(|(name, who)| (group_key(name.as_str()), who));
-    let lists = [("auth.allow".into(), &auth.allow), ("auth.deny".into(), &auth.deny)];
+    let lists = [
+        ("auth.allow".into(), &auth.allow),
+        ("auth.deny".into(), &auth.deny),
+        ("auth.operators".into(), &auth.operators),
+    ];
     for (key, people) in lists.into_iter().chain(of_scopes).chain(of_groups) {
         for group in groups_in(people).filter(|group| !auth.groups.contains_key(*group)) {
             let names = auth.groups.keys().map(|name| name.as_str());
@@ -200,6 +206,9 @@ fn groups_in(people: &[Who]) -> impl Iterator<Item = &str> {
 
 /// Warns of keys that do nothing with the login that was chosen.
 fn warn_about_keys_without_effect(config: &Config, reader: &mut Reader<'_>) {
+    if !config.auth.operators.is_empty() && config.auth.provider.as_str() == NONE {
+        reader.warn(&"auth.operators".into(), Fault::NoLogin);
+    }
     for (name, plugin) in &config.plugin {
         if !plugin.scopes.is_empty() && config.auth.provider.as_str() == NONE {
             reader.warn(&plugin_key(name, "scopes"), Fault::NoLogin);

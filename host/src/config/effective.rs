@@ -40,6 +40,23 @@ pub(super) struct Line {
     pub(super) source: Source,
 }
 
+impl EffectiveConfig {
+    /// The same for programs: every key with its value as TOML, secrets redacted, and where it comes from.
+    pub fn as_json(&self) -> serde_json::Value {
+        let value = |line: &Line| {
+            serde_json::json!({
+                "key": line.key.to_string(),
+                "value": line.shown,
+                "source": line.source.to_string(),
+            })
+        };
+        let provider = self.provider_urls.as_ref().map(|ProviderUrls { name, discovery, callback }| {
+            serde_json::json!({ "name": name, "discovery": discovery, "callback": callback, "reached": self.egress })
+        });
+        serde_json::json!({ "values": self.lines.iter().map(value).collect::<Vec<_>>(), "provider": provider })
+    }
+}
+
 impl fmt::Display for EffectiveConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut tables: Vec<Key> = Vec::new();

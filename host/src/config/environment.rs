@@ -113,10 +113,13 @@ impl Environment {
     /// The user's cache directory, by the XDG Base Directory Specification. Variables of `.env` do not count: that file
     /// belongs to one directory.
     pub fn user_cache(&self) -> Option<PathBuf> {
-        let of_process = |name: &str| self.variables.get(name).filter(|variable| variable.line.is_none());
-        let absolute =
-            |name| of_process(name).map(|variable| PathBuf::from(&variable.value)).filter(|path| path.is_absolute());
+        let absolute = |name| self.of_process(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
+    }
+
+    /// A variable of the process itself: where the programs of its user keep their files.
+    pub fn of_process(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).filter(|variable| variable.line.is_none()).map(|variable| variable.value.as_str())
     }
 
     /// The same, with the assignments of a `.env` text wherever a variable is not set already.

@@ -19,6 +19,7 @@ use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
 use super::template::Template;
+use super::trust::{Approve, Trust};
 use super::units::{Bound, ByteSize, Count, Period, Positive, Rate};
 use crate::address::Nat64Prefix;
 
@@ -129,6 +130,9 @@ table! {
         /// People who may not log in, whatever `allow` says. It fails closed: a person about whom the provider does not
         /// say enough to tell is denied. A change applies at once.
         @live deny: Vec<Who> = [],
+        /// People who run this server, named as in `allow`: they see its state and may approve on its own pages. Nobody
+        /// is one who is not named, and no machine is. A change applies at once.
+        @live operators: Vec<Who> = [],
         /// Lifetime of an access token.
         access_ttl: Positive<Period> = "1h",
         /// Lifetime of a session after its last use.
@@ -138,6 +142,10 @@ table! {
         /// Time for which a replaced refresh token still gets its answer again after its successor was first used:
         /// clients send one twice. Any later use of it ends the session.
         refresh_grace: Period = "60s",
+        /// Time after which the provider is asked again about a person whose session is in use, whatever else is due:
+        /// what it says of them then holds here, and a login that it has ended ends. While it cannot be reached, nothing
+        /// changes. Without it, the provider is asked when its own tokens end.
+        recheck: Option<Positive<Period>>,
         /// Days for which the provider may refuse to renew one person's session with an unknown error before that
         /// session ends. Refusals that others get too do not count.
         refresh_refused_days: Count = 7,
@@ -197,6 +205,9 @@ table! {
     pub struct State {
         /// The state directory, private to the server: store, key, compile cache.
         dir: PathBuf = ".tinymcp",
+        /// The socket by which commands reach the running server, where the state directory cannot hold one; in a
+        /// directory of its own, for the server's user alone. Without it, `control/socket` in the state directory.
+        socket: Option<PathBuf>,
     }
 }
 
@@ -213,6 +224,9 @@ table! {
         /// Time that clients wait at a start for plugins that have to be compiled; those that take longer are announced
         /// when they are ready. Plugins whose code is in the state directory need none of it.
         wait: Period = "5s",
+        /// Holds back files that are new or have changed until an operator has looked at them (`tinymcp approve`);
+        /// `"interface"` lets new code pass that shows and needs the same. A change applies at once.
+        @live approve: Approve = false,
     }
 }
 
@@ -290,6 +304,10 @@ table! {
         tools: Option<Vec<ToolName>>,
         /// Functions of it that are no tools.
         hide: Vec<ToolName> = [],
+        /// Holds back its file, as `plugins.approve` does for all.
+        approve: Option<Approve>,
+        /// The only files that are loaded under its name: `{ sha256 = "…" }`, or `{ minisign = "KEY" }`.
+        trust: Option<Trust>,
         /// Requests that it may make: `https://api.example.com`, or a table with more to say.
         http: Vec<Short<HttpEntry>> = [],
         /// Sockets that it may open: `db.example.com:5432`, or a table.

@@ -96,33 +96,6 @@ fn group_name(text: &str) -> Result<String, InvalidValue> {
 /// The longest name of a tool that every client takes.
 const SHOWN_NAME_MAX: usize = 64;
 
-/// Names that no view can have: old clients look for other things at such paths, or the name would say that it is
-/// `/mcp` itself.
-const RESERVED_VIEWS: [&str; 22] = [
-    "all",
-    "auth",
-    "authorize",
-    "callback",
-    "consent",
-    "default",
-    "health",
-    "healthz",
-    "login",
-    "logout",
-    "main",
-    "mcp",
-    "me",
-    "message",
-    "messages",
-    "readyz",
-    "register",
-    "revoke",
-    "server",
-    "sse",
-    "token",
-    "well-known",
-];
-
 fn shown_name(text: &str) -> Result<String, InvalidValue> {
     if text.len() > SHOWN_NAME_MAX {
         return Err(format!("clients take {SHOWN_NAME_MAX} characters").into());
@@ -138,7 +111,7 @@ fn view_name(text: &str) -> Result<String, InvalidValue> {
     if !view::is_name(text) {
         return Err("a view's name is made of small letters, digits, `_` and `-`".into());
     }
-    if RESERVED_VIEWS.contains(&text) {
+    if view::is_reserved(text) {
         return Err(format!("`{text}` is reserved: clients look for other things there; choose another name").into());
     }
     Ok(text.to_owned())

@@ -47,6 +47,22 @@ pub(super) trait Setting: Sized + PartialEq {
             waiting.push(key.clone());
         }
     }
+
+    /// Adds the keys whose values differ. `is_live` says whether a running server takes them over at once.
+    fn compare(&self, new: &Self, key: &Key, is_live: bool, changes: &mut Vec<Change>) {
+        if self != new {
+            changes.push(Change { key: key.clone(), is_live });
+        }
+    }
+}
+
+/// A key whose value is another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Key,
+    /// A running server takes it over at once.
+    pub is_live: bool,
 }
 
 /// The shape of a key's value.

@@ -8,11 +8,18 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::kv::{self, Kv};
+use crate::operator::{self, Operator};
+use crate::person_label;
+use crate::plugins::approval::request::Approvals;
 
 /// What commands work with.
 pub struct Parts {
     /// The state of plugins.
     pub kv: Kv,
+    /// People, sessions, plugins and keys.
+    pub operator: Operator,
+    /// What waits for approval.
+    pub approvals: Approvals,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
@@ -24,11 +31,20 @@ pub(super) struct Command {
 }
 
 /// Every command.
-pub(super) const COMMANDS: [Command; 2] = [Command { name: "hello", run: hello }, Command { name: "kv", run: kv }];
+pub(super) const COMMANDS: [Command; 4] = [
+    Command { name: "hello", run: hello },
+    Command { name: "kv", run: kv },
+    Command { name: "operator", run: operator },
+    Command { name: "approve", run: approve },
+];
 
-/// Tells that a server is there, and which.
+/// Tells that a server is there, which, and by which names its log has people.
 fn hello(_: Arc<Parts>, _: Value) -> Answer {
-    let hello = json!({ "version": env!("CARGO_PKG_VERSION"), "process": std::process::id() });
+    let hello = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "process": std::process::id(),
+        "person_label_key": person_label::shared_key(),
+    });
     Box::pin(std::future::ready(Ok(hello)))
 }
 
@@ -37,6 +53,23 @@ fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request: kv::Request = parsed(arguments)?;
         let answer = parts.kv.ask(request).await;
+        serde_json::to_value(answer).map_err(|error| error.to_string())
+    })
+}
+
+/// Does something with people, sessions, plugins or keys: an [`operator::Request`].
+fn operator(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let request: operator::Request = parsed(arguments)?;
+        let answer = parts.operator.ask(request).await?;
+        serde_json::to_value(answer).map_err(|error| error.to_string())
+    })
+}
+
+/// Shows or approves what waits: an `ApprovalRequest`, answered by an `ApprovalAnswer`.
+fn approve(parts: Arc<Parts>, arguments: Value) -> Answer {
+    Box::pin(async move {
+        let answer = parts.approvals.ask(parsed(arguments)?).await?;
         serde_json::to_value(answer).map_err(|error| error.to_string())
     })
 }

@@ -71,7 +71,7 @@ impl Places {
             (taken.by_plugin.get(plugin).copied().unwrap_or_default(), taken.all)
         };
         let most = self.most;
-        TAKEN.log(|| {
+        TAKEN.log_of(plugin, || {
             tracing::warn!(
                 plugin,
                 open = own,

@@ -24,14 +24,21 @@ const REFUSED: [&str; 10] = [
 const REFUSED_PREFIXES: [&str; 1] = ["proxy-"];
 
 /// Headers by which some servers take another method, path, host or sender than those that were decided on.
-const OVERRIDES: [&str; 8] = [
+const OVERRIDES: [&str; 15] = [
     "forwarded",
+    "x-host",
+    "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
+    "x-http-path-override",
     "x-method-override",
+    "x-original-host",
     "x-original-method",
     "x-original-uri",
     "x-original-url",
+    "x-override-url",
+    "x-real-ip",
+    "x-rewrite-uri",
     "x-rewrite-url",
 ];
 
@@ -39,7 +46,7 @@ const OVERRIDES: [&str; 8] = [
 const OVERRIDE_PREFIXES: [&str; 1] = ["x-forwarded-"];
 
 /// With a credential the answer must be readable, and whole, for the secret to be found in it.
-const HINDERS_SCRUBBING: [&str; 3] = ["accept-encoding", "if-range", "range"];
+const HINDERS_SCRUBBING: [&str; 4] = ["accept-encoding", "if-range", "range", "request-range"];
 
 /// Headers of an answer that are between the service and the credential's owner.
 const FOR_THE_OWNER: [&str; 4] = ["authentication-info", "set-cookie", "set-cookie2", "www-authenticate"];

@@ -133,6 +133,13 @@ route! {
     }
 }
 route! {
+    /// `/auth/backchannel-logout`
+    backchannel_logout: login => {
+        let (parts, body) = login.request.into_parts();
+        auth::backchannel::logout(&login.server, login.address, &parts.headers, body).await
+    }
+}
+route! {
     /// `/local/authorize`, the page of the built-in login.
     local: login => {
         let page = match *login.request.method() {

@@ -31,6 +31,7 @@ use super::discovery::Discovery;
 use super::exchange::{Exchange, Handshake};
 use super::handler::Handler;
 use super::headers;
+use super::holdings::Holdings;
 use super::in_flight::InFlight;
 use super::introduction::Introductions;
 use super::listen::Listening;
@@ -66,6 +67,7 @@ pub struct Endpoint {
     budgets: Budgets,
     plugins: Plugins,
     sessions: Arc<Sessions>,
+    tasks: Tasks,
     /// Plain calls of typed tools, of both eras.
     plain_calls: PlainCalls,
     lists: Arc<Lists>,
@@ -79,6 +81,8 @@ pub struct Endpoint {
     streaming: StreamableHttpService<Handler, Sessions>,
     /// Legacy requests without a session.
     stateless: StreamableHttpService<Handler, NeverSessionManager>,
+    /// What answers all of them.
+    handler: Handler,
 }
 
 /// The parts of an endpoint.
@@ -147,7 +151,7 @@ impl Endpoint {
         let listeners = Listeners::start(&plugins, rules, connections, tracker, draining.clone());
         let budgets = Budgets::new(max_body_bytes);
         let tasks = Tasks::new(budgets.clone());
-        let ending = tasks.clone();
+        let (ending, held) = (tasks.clone(), tasks.clone());
         let end = closed.clone();
         tracker.spawn(async move {
             end.run_until_cancelled(ending.forget_old()).await;
@@ -184,7 +188,8 @@ impl Endpoint {
             config.session_store = Some(Arc::new(OpenedSession));
             config
         };
-        let service = move || Ok(handler.for_session());
+        let answering = handler.clone();
+        let service = move || Ok(answering.for_session());
         let stateful = StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config());
         let streaming =
             StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config().with_json_response(false));
@@ -198,6 +203,7 @@ impl Endpoint {
             budgets,
             plugins,
             sessions,
+            tasks: held,
             plain_calls,
             lists,
             listeners,
@@ -206,7 +212,28 @@ impl Endpoint {
             stateful,
             streaming,
             stateless,
+            handler,
         }
+    }
+
+    /// What it holds of people.
+    pub fn holdings(&self) -> Holdings {
+        Holdings::new(Arc::clone(&self.sessions), self.tasks.clone())
+    }
+
+    /// What answers requests, for a client whose messages come another way than by HTTP.
+    pub(super) fn handler(&self) -> &Handler {
+        &self.handler
+    }
+
+    /// The largest message.
+    pub(super) fn max_message_bytes(&self) -> usize {
+        self.max_body_bytes
+    }
+
+    /// The memory of one request of this person.
+    pub(super) fn memory(&self, principal: &Principal) -> RequestMemory {
+        RequestMemory::new(&self.budgets, principal.person())
     }
 
     /// Serves one request of a person.
@@ -236,11 +263,7 @@ impl Endpoint {
             return Ok(self.refuse(principal, headers::are_modern(&parts.headers), &body));
         };
         if matches!(message.era, Era::Endless) {
-            let id = message.id.map(RequestId::into_json_value);
-            let text = format!(
-                "the handshake is larger than {MAX_HANDSHAKE_BYTES} bytes: send less about the client and its capabilities"
-            );
-            return Ok(answer::rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &text, id.as_ref()));
+            return Ok(endless(&message));
         }
         self.require_plugins(&message).await?;
 
@@ -274,13 +297,7 @@ impl Endpoint {
         let is_sessionless = matches!(message.era, Era::Sessionless);
         let is_in_vain = self.is_in_vain(principal, &message);
         let body = if is_in_vain { without_arguments(&message, &body) } else { body };
-        // rmcp reads the body once more by itself, and makes values of all of it. What the engine makes of them comes
-        // later, when it is late to refuse a call that will never fit.
-        let tree = json_weight::tree(&body);
-        let of_engine =
-            if self.makes_engine_values(principal, &message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
-        let bytes = RMCP_TREES * tree.bytes + of_engine + body.len();
-        if let Err(refusal) = memory.wait_for(bytes).await {
+        if let Err(refusal) = memory.wait_for(self.weight(principal, &message, &body)).await {
             return Ok(answer::overdrawn(refusal, message.id.map(RequestId::into_json_value).as_ref()));
         }
         drop(message);
@@ -312,12 +329,21 @@ impl Endpoint {
     }
 
     /// Everything that this caller can see or use.
-    fn catalog(&self, principal: &Principal) -> Arc<Catalog> {
+    pub(super) fn catalog(&self, principal: &Principal) -> Arc<Catalog> {
         self.plugins.catalog_of(principal.view())
     }
 
+    /// The memory that a message takes: rmcp reads it once more by itself, and makes values of all of it. What the
+    /// engine makes of them comes later, when it is late to refuse a call that will never fit.
+    pub(super) fn weight(&self, principal: &Principal, message: &Message<'_>, body: &[u8]) -> usize {
+        let tree = json_weight::tree(body);
+        let of_engine =
+            if self.makes_engine_values(principal, message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
+        RMCP_TREES * tree.bytes + of_engine + body.len()
+    }
+
     /// The answer to a body that is no message.
-    fn refuse(&self, principal: &Principal, is_modern: bool, body: &[u8]) -> Response {
+    pub(super) fn refuse(&self, principal: &Principal, is_modern: bool, body: &[u8]) -> Response {
         match InvalidValue::of(body) {
             Some(invalid) => invalid.answer(&self.plain_calls, principal, is_modern),
             None => Unreadable::of(body).refuse(),
@@ -325,7 +351,7 @@ impl Endpoint {
     }
 
     /// Refuses requests for lists while the first scan is in progress: clients keep the lists that they get.
-    async fn require_plugins(&self, message: &Message<'_>) -> Result<(), Box<Response>> {
+    pub(super) async fn require_plugins(&self, message: &Message<'_>) -> Result<(), Box<Response>> {
         if self.plugins.is_ready() || !message.needs_plugins() || self.plugins.scanned().await {
             return Ok(());
         }
@@ -476,6 +502,15 @@ fn kept(body: Body, memory: &RequestMemory) -> Body {
     }
     let memory = memory.clone();
     Body::new(KeptBody { body, memory })
+}
+
+/// The answer to a handshake that is too large for one.
+pub(super) fn endless(message: &Message<'_>) -> Response {
+    let id = message.id.clone().map(RequestId::into_json_value);
+    let text = format!(
+        "the handshake is larger than {MAX_HANDSHAKE_BYTES} bytes: send less about the client and its capabilities"
+    );
+    answer::rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &text, id.as_ref())
 }
 
 fn method_not_allowed() -> Response {

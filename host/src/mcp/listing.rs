@@ -34,6 +34,14 @@ pub(super) fn tool(tool: &catalog::Tool) -> Tool {
     listed
 }
 
+/// The same as JSON, for this server's own page.
+pub fn listed_tool(tool: &catalog::Tool) -> Map<String, Value> {
+    match serde_json::to_value(self::tool(tool)) {
+        Ok(Value::Object(tool)) => tool,
+        _ => Map::new(),
+    }
+}
+
 fn annotations(title: Option<&str>, hints: &Hints) -> Option<ToolAnnotations> {
     if *hints == Hints::default() {
         return None;

@@ -32,9 +32,6 @@ use crate::plugins::types::codec::Reply;
 use crate::principal::Principal;
 use crate::request_memory::RequestMemory;
 
-/// The versions of the `initialize` era that have this form of a call.
-const LEGACY_VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
-
 /// The longest timeout of a tool here. Proxies give up on an answer that does not begin within a minute or so, and rmcp
 /// begins one, as a stream, before that.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -201,5 +198,5 @@ pub(super) fn fits(message: &Message<'_>, name: Option<&str>, headers: &HeaderMa
         Member::Null | Member::Other => false,
     };
     let version = headers.get(PROTOCOL_VERSION);
-    names_no_version && version.is_none_or(|version| LEGACY_VERSIONS.iter().any(|known| version == known))
+    names_no_version && version.is_none_or(|version| headers::LEGACY.iter().any(|known| version == known))
 }

@@ -120,6 +120,8 @@ pub struct PluginStatus {
     pub serving: Option<Serving>,
     /// The reason why the file as it is now is not served. With `serving`, an older version goes on.
     pub problem: Option<String>,
+    /// What an operator has to look at first, as `NAME@sha256:…`.
+    pub waiting: Option<String>,
     /// Switched off in the configuration.
     pub disabled: bool,
 }

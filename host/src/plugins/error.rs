@@ -63,6 +63,9 @@ pub enum CallError {
     /// The rules have changed while the call went on: its caller may not make it any more.
     #[error("you may not use this tool any more: whoever runs this server has changed who may")]
     TurnedAway,
+    /// A command has switched the plugin off.
+    #[error("this tool was switched off by whoever runs this server")]
+    SwitchedOff,
     /// The client took its request back.
     #[error("the call was cancelled")]
     Cancelled,
@@ -102,6 +105,7 @@ impl CallError {
             | Self::Result(_)
             | Self::Overdrawn { .. }
             | Self::TurnedAway
+            | Self::SwitchedOff
             | Self::Cancelled => None,
         }
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::imports::guest::Settings;
 use super::plugin::Plugin;
 use super::rates::Rates;
@@ -44,6 +46,11 @@ impl Served {
     /// The scopes that a caller's token must hold.
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
+    }
+
+    /// Waits until a command has switched the plugin off.
+    pub async fn switched_off(&self) {
+        self.terms.stop.cancelled().await;
     }
 
     /// The time that a call may take.
@@ -96,6 +103,8 @@ pub struct Terms {
     pub(super) gate: Arc<Gate>,
     /// The calls that each person may make. What was counted outlives the terms.
     pub(super) rates: Rates,
+    /// Cancelled when a command switches the plugin off: its calls end.
+    pub(super) stop: CancellationToken,
 }
 
 impl Terms {
@@ -105,6 +114,12 @@ impl Terms {
             return Arc::clone(self);
         }
         let grants = Grants { needs: needs.clone(), ..Grants::clone(&self.grants) };
+        Arc::new(Self { grants: Arc::new(grants), ..Self::clone(self) })
+    }
+
+    /// The same without anything that is granted, for code that nobody has looked at yet.
+    pub(super) fn without_grants(self: &Arc<Self>) -> Arc<Self> {
+        let grants = Grants { needs: self.grants.needs.clone(), ..Grants::default() };
         Arc::new(Self { grants: Arc::new(grants), ..Self::clone(self) })
     }
 
@@ -118,5 +133,6 @@ impl Terms {
             && self.shows_local_pages == other.shows_local_pages
             && Arc::ptr_eq(&self.gate, &other.gate)
             && self.rates.are_like(&other.rates)
+            && self.stop.is_cancelled() == other.stop.is_cancelled()
     }
 }

@@ -160,6 +160,12 @@ impl<F: Fetch + Clone> Documents<F> {
         })
     }
 
+    /// The name in a document that was fetched before, or of which there is a copy. Nothing is fetched.
+    pub fn known_name(&self, client_id: &str) -> Option<String> {
+        let fetched = self.cache().last_good(client_id);
+        fetched.map_or_else(|| shipped::copy(client_id)?.name, |document| document.metadata.name.clone())
+    }
+
     /// Verifies that an assertion is the client's (`private_key_jwt`; RFC 7523 §3): signed with one of its keys,
     /// issued by and about it, for one of `audiences`, and short-lived.
     ///

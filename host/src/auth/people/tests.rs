@@ -11,6 +11,7 @@ fn identity(email: &str, is_verified: bool, scopes: &[&str]) -> Identity {
         membership: Membership::Whole,
         further_emails: Vec::new(),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        sid: None,
     }
 }
 
@@ -23,6 +24,27 @@ fn people(allow: &[&str], is_local: bool) -> People {
     let plugin = crate::config::PluginSettings { scopes: vec!["weather".parse().unwrap()], ..Default::default() };
     config.plugin.insert("weather".parse().unwrap(), plugin);
     People::fixed(config, is_local)
+}
+
+#[test]
+fn operators_are_named_verified_and_let_in() {
+    let who = |names: &[&str]| names.iter().map(|who| who.parse().unwrap()).collect::<Vec<Who>>();
+    let check = |operators: &[&str], deny: &[&str], is_verified: bool, is_local: bool, expected: bool| {
+        let mut config = Config::default();
+        config.auth.operators = who(operators);
+        config.auth.deny = who(deny);
+        config.auth.groups = [("ops".parse().unwrap(), who(&["alice@example.com"]))].into();
+        let found = People::fixed(config, is_local).is_operator(&identity("alice@example.com", is_verified, &[]));
+        assert_eq!(found, expected, "{operators:?} {deny:?} {is_verified} {is_local}");
+    };
+    check(&[], &[], true, false, false);
+    check(&[], &[], true, true, false);
+    check(&["group:ops"], &[], true, false, true);
+    check(&["group:ops"], &[], false, false, false);
+    check(&["org:acme"], &[], false, false, true);
+    check(&["sub:7"], &[], false, true, true);
+    check(&["sub:8"], &[], true, true, false);
+    check(&["group:ops"], &["sub:7"], true, false, false);
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Sessions {
     async fn login_token(self: Arc<Self>, family: Family) -> Result<Secret, NoLoginToken> {
         let (_, record) = self.load(&family).await?.ok_or(NoLoginToken::Ended)?;
         let token = self.token_of(&record)?;
-        if !self.people.admits(&record.identity) || self.people.denies_client(&record.client_id) {
+        if !self.people.continues(&record.identity, &record.client_id, record.all_ended) {
             return Err(NoLoginToken::Ended);
         }
         if !record.upstream.is_ending() {
@@ -147,7 +147,8 @@ mod tests {
             let state = StateDir::open(dir.path(), &Secrets::default()).unwrap();
             let store = Store::open(&state, &TaskTracker::new(), CancellationToken::new()).unwrap();
             let hour = Duration::from_secs(3600);
-            let lives = Lives { access: hour, refresh: hour, session_max: None, grace: hour, refused: hour };
+            let lives =
+                Lives { access: hour, refresh: hour, session_max: None, grace: hour, refused: hour, recheck: None };
             let (people, in_flight) = (People::fixed(config, false), TaskTracker::new());
             let sessions =
                 Sessions::new(store, Vault::for_tests(1), people, Arc::new(upstream), lives, in_flight.clone());
@@ -166,6 +167,7 @@ mod tests {
                 membership: Membership::Whole,
                 further_emails: Vec::new(),
                 scopes: Vec::new(),
+                sid: None,
             };
             let upstream = UpstreamTokens {
                 access_token: "of-the-provider".to_owned(),
@@ -193,7 +195,8 @@ mod tests {
             let (client_id, redirect_uri, began) = (CLIENT.to_owned(), None, StartTime::now());
             let redemption = Redemption { code, client_id, redirect_uri, verifier, view: None, began };
             let answer = self.sessions.redeem(redemption).await.unwrap();
-            let principal = self.sessions.authenticate(&answer.access_token, &LastToken::default()).await.unwrap();
+            let principal =
+                self.sessions.authenticate(&answer.access_token, &LastToken::default(), || None).await.unwrap();
             (principal, answer)
         }
     }

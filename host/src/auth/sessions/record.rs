@@ -1,6 +1,7 @@
 //! The row of a session in the store. It is one row, so that every change of it is one compare-and-swap.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -50,6 +51,35 @@ pub(super) struct Record {
     /// ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refused_since_s: Option<u64>,
+    /// Of a browser on this server's own pages; none of every other client. Its cookie is the one access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) browser: Option<BrowserRecord>,
+    /// How often all sessions had been ended when this one began (`SwitchedOff::all_ended`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) all_ended: u64,
+    /// The last use that was known when the row was written. No row is written for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) used: Option<Use>,
+}
+
+/// The part of a session that only a browser on this server's own pages has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct BrowserRecord {
+    /// The last time that a page was asked for, some minutes behind.
+    pub(super) used_s: u64,
+}
+
+/// A use of a session: of one of its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Use {
+    pub(super) at_s: u64,
+    /// The address that it came from, past trusted proxies.
+    pub(super) from: IpAddr,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The authorization code, which stays known so that its second use is noticed (RFC 6749 §4.1.2).

@@ -152,7 +152,13 @@ impl Sessions {
         if let Some(unsaved) = self.unsaved.take(family) {
             return Ok(unsaved);
         }
-        match self.upstream.refresh(&record.upstream, &record.identity).await {
+        // What only `auth.recheck` wants to know changes nothing while the provider does not say it.
+        let is_recheck = self.is_recheck_due(family, &record.upstream) && !self.upstream.is_due(&record.upstream);
+        let asked = match is_recheck {
+            true => self.upstream.ask(&record.upstream, &record.identity).await,
+            false => self.upstream.refresh(&record.upstream, &record.identity).await,
+        };
+        match asked {
             Ok(RefreshOutcome::NotNeeded) => Ok(UpstreamRenewal::default()),
             Ok(RefreshOutcome::Tokens { tokens, identity }) => {
                 let is_another =
@@ -170,7 +176,17 @@ impl Sessions {
                 self.end(family, None).await?;
                 Err(GONE)
             }
-            Err(RefreshError::Refused(alike)) => Err(self.refused(family, alike).await?),
+            Err(RefreshError::Refused(alike)) => match self.refused(family, alike).await? {
+                OAuthError::Unavailable { .. } if is_recheck => {
+                    self.silences.note(*family, &record.upstream);
+                    Ok(UpstreamRenewal::default())
+                }
+                error => Err(error),
+            },
+            Err(RefreshError::Temporary { .. }) if is_recheck => {
+                self.silences.note(*family, &record.upstream);
+                Ok(UpstreamRenewal::default())
+            }
             Err(RefreshError::Temporary { retry_after }) => Err(match retry_after {
                 Some(retry_after_s) => OAuthError::Unavailable { retry_after_s },
                 None => OAuthError::unavailable(),

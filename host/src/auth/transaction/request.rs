@@ -29,6 +29,11 @@ impl TransactionId {
     pub(in crate::auth) fn new(now_s: u64) -> Self {
         Self(format!("{now_s:010x}{:032x}", rand::random::<u128>()))
     }
+
+    /// The time of its beginning, in seconds since 1970.
+    fn began_s(&self) -> u64 {
+        self.0.get(..10).and_then(|time| u64::from_str_radix(time, 16).ok()).unwrap_or(u64::MAX)
+    }
 }
 
 impl fmt::Display for TransactionId {
@@ -52,6 +57,33 @@ pub(in crate::auth) struct ValidatedRequest {
     /// The view that the tokens are for.
     #[serde(default, skip_serializing_if = "View::is_main")]
     pub(in crate::auth) view: View,
+}
+
+/// The purpose of a login. In the store, a client's request is as it was before there were others.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(in crate::auth) enum Purpose {
+    /// Tokens for a client, whose request a person has approved.
+    Client(ValidatedRequest),
+    /// A session of the browser on this server's own pages.
+    Browser(BrowserLogin),
+}
+
+/// A login on this server's own pages.
+#[derive(Clone, Serialize, Deserialize)]
+pub(in crate::auth) struct BrowserLogin {
+    /// The path of the page that comes after it, one of this server's own.
+    pub(in crate::auth) to: String,
+}
+
+impl Purpose {
+    /// Whoever the login is for, in a log.
+    pub(in crate::auth) fn client_name(&self) -> &str {
+        match self {
+            Self::Client(request) => &request.client_name,
+            Self::Browser(_) => "the browser",
+        }
+    }
 }
 
 /// A request that waits for a person's decision.
@@ -117,7 +149,7 @@ pub(in crate::auth) fn upstream_request(vault: &Vault, id: &TransactionId, redir
 
 /// Derives a value of 43 characters, the least that RFC 7636 §4.1 takes as a verifier.
 fn derived(vault: &Vault, what: &str, id: &TransactionId) -> String {
-    URL_SAFE_NO_PAD.encode(vault.derive(format!("{what}\0{id}").as_bytes()))
+    URL_SAFE_NO_PAD.encode(vault.derive_at(id.began_s(), format!("{what}\0{id}").as_bytes()))
 }
 
 #[cfg(test)]

@@ -134,7 +134,10 @@ impl Guest {
                 }
                 Err(error) => {
                     let (plugin, folder) = (&self.plugin, preopen.grant.host.display());
-                    NOT_SEEN.log(|| tracing::warn!(%plugin, "plugin `{plugin}` does not see `{folder}`: {error}"));
+                    NOT_SEEN.log_of(
+                        plugin,
+                        || tracing::warn!(%plugin, "plugin `{plugin}` does not see `{folder}`: {error}"),
+                    );
                 }
             }
         }

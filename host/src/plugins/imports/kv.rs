@@ -54,7 +54,7 @@ impl Guest {
         if grant.is_none() {
             self.refused("kv");
             let plugin = &*self.plugin;
-            REFUSED.log(|| {
+            REFUSED.log_of(plugin, || {
                 let to_grant = snippet::of_needs(plugin, [&Need::Kv]).toml;
                 tracing::warn!(plugin, to_grant, "plugin `{plugin}` wants to keep state, and has no grant: `kv = {{}}` in `[plugin.{plugin}]` would be one");
             });

@@ -36,6 +36,7 @@ use crate::grants::Grants;
 use crate::grants::host::Host;
 use crate::grants::snippet;
 use crate::log_limiter::LogLimiter;
+use crate::plugins::refusals;
 
 static REFUSED: LogLimiter = LogLimiter::new("refused sockets of plugins");
 
@@ -68,7 +69,8 @@ impl Guest {
         self.sockets.note(crate::grants::outward(&place));
         let (plugin, digest) = (&*self.plugin, self.digest);
         let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
-        REFUSED.log(|| {
+        refusals::note(plugin, &place, &reason.to_string(), to_grant.as_deref());
+        REFUSED.log_of(plugin, || {
             tracing::warn!(plugin, %digest, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}");
         });
     }

@@ -17,6 +17,7 @@ impl Registry {
         let is_ready = self.publisher.is_ready();
         if self.loads.is_empty() {
             self.is_settled = true;
+            self.remember_what_is_asked();
             self.publish();
         } else if is_ready || self.ready_by.is_none_or(|by| Instant::now() < by) {
             return;
@@ -40,7 +41,8 @@ impl Registry {
         }
         let Some(cache) = self.cache.clone() else { return };
         let in_force = |entry: &Entry| entry.offer().map(|offer| offer.plugin.digest);
-        let used = self.entries.values().flat_map(|entry| [entry.digest, in_force(entry)]).flatten();
+        let waits = |entry: &Entry| entry.waiting.as_ref().map(|waiting| waiting.plugin.digest);
+        let used = self.entries.values().flat_map(|entry| [entry.digest, in_force(entry), waits(entry)]).flatten();
         let used: Vec<Digest> = used.collect();
         tokio::task::spawn_blocking(move || cache.sweep(&used));
     }

@@ -155,6 +155,7 @@ async fn contain<T>(
             biased;
             outcome = work => outcome,
             () = turned_away => Err(CallError::TurnedAway),
+            () = served.switched_off() => Err(CallError::SwitchedOff),
         }
     };
     let outcome = match AssertUnwindSafe(tokio::time::timeout_at(deadline, work)).catch_unwind().await {
@@ -313,6 +314,7 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
         CallError::Timeout(_)
         | CallError::Busy
         | CallError::TurnedAway
+        | CallError::SwitchedOff
         | CallError::Overdrawn { .. }
         | CallError::Memory(_)
         | CallError::Handles(_)

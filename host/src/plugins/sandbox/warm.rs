@@ -55,6 +55,11 @@ impl Warm {
     pub(in crate::plugins) fn sweep(&self) {
         self.0.sweep(Owner::is_in_force);
     }
+
+    /// Frees the instances of a person.
+    pub(in crate::plugins) fn forget(&self, person: &[u8; 32]) {
+        self.0.sweep(|owner| owner.person != *person && owner.is_in_force());
+    }
 }
 
 impl Owner {

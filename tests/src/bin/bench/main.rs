@@ -27,10 +27,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::rows::{Row, compare};
 use self::site::{Peers, Workshop};
+
+/// The server's own, since some rows measure its code within this process.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const AFTER_HELP: &str = "\
 EXIT CODE: 0, even if a figure is missed, and if a peer is `not at hand`; 1 if a row, or a peer that is there, was NOT \

@@ -59,7 +59,10 @@ impl Preopen {
     /// Says in the log that the plugin tried to leave the folder, without the path, which may hold anything.
     pub(super) fn log_way_out(&self) {
         let (plugin, folder) = (self.folders.plugin(), &self.grant.guest);
-        WAYS_OUT.log(|| tracing::warn!(%plugin, "plugin `{plugin}` was refused a path that leads out of `{folder}`"));
+        WAYS_OUT.log_of(
+            plugin,
+            || tracing::warn!(%plugin, "plugin `{plugin}` was refused a path that leads out of `{folder}`"),
+        );
     }
 
     pub(super) fn expect_writable(&self) -> FsResult<()> {

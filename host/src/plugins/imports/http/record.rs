@@ -1,7 +1,7 @@
 //! The log of requests: what was refused, with the lines that would grant it; what failed; and what each call did.
 //!
 //! No record has a path, a query, a header or a body. A guest that asks for the same place again and again makes one
-//! record a minute, and all guests together ten.
+//! record a minute, and a plugin ten of a kind.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -14,6 +14,7 @@ use crate::egress::Failure;
 use crate::grants::target::Target;
 use crate::log_limiter::LogLimiter;
 use crate::plugins::digest::Digest;
+use crate::plugins::refusals;
 
 /// Time for which a record about a place is not made again.
 const QUIET: Duration = Duration::from_secs(60);
@@ -51,9 +52,10 @@ fn is_news(plugin: &str, target: &str, reason: &str) -> Option<u64> {
 /// A request to a place was refused.
 pub(super) fn refused(plugin: &str, digest: &Digest, target: &Target, reason: &dyn Display, snippet: Option<String>) {
     let (target, reason) = (target.to_string(), reason.to_string());
+    refusals::note(plugin, &target, &reason, snippet.as_deref());
     let Some(repeated) = is_news(plugin, &target, &reason) else { return };
     let to_grant = snippet.filter(|snippet| !snippet.is_empty());
-    REFUSED.log(|| match to_grant {
+    REFUSED.log_of(plugin, || match to_grant {
         Some(to_grant) => tracing::warn!(
             plugin, %digest, target, reason, repeated, to_grant,
             "plugin `{plugin}` may not send a request to {target}: {reason}"
@@ -69,8 +71,9 @@ pub(super) fn refused(plugin: &str, digest: &Digest, target: &Target, reason: &d
 pub(super) fn unreadable(plugin: &str, reason: &dyn Display) {
     let reason = reason.to_string();
     if let Some(repeated) = is_news(plugin, "", &reason) {
-        REFUSED
-            .log(|| tracing::warn!(plugin, reason, repeated, "a request of plugin `{plugin}` was refused: {reason}"));
+        REFUSED.log_of(plugin, || {
+            tracing::warn!(plugin, reason, repeated, "a request of plugin `{plugin}` was refused: {reason}");
+        });
     }
 }
 
@@ -81,7 +84,7 @@ pub(super) fn failed(plugin: &str, target: &Target, failure: &Failure) {
         Failure::Certificate(_) | Failure::Tls(_) | Failure::Proxy(_) | Failure::TooManyConnections => {
             let reason = failure.to_string();
             if let Some(repeated) = is_news(plugin, &target, &reason) {
-                FAILED.log(|| {
+                FAILED.log_of(plugin, || {
                     tracing::warn!(plugin, target, reason, repeated, "a request to {target} failed: {reason}");
                 });
             }

@@ -85,6 +85,7 @@ pub(super) async fn measure(workshop: &Workshop, plan: Plan) -> anyhow::Result<V
     }
     let mut config = Config::default();
     config.plugins.dir = directory.path().to_owned();
+    config.plugins.wait = Duration::from_secs(600).into();
     let config = watch::Sender::new(Arc::new(config));
     let grants = watch::Sender::new(Arc::new(PluginGrants::default()));
     // Compiling them takes most of a minute, and is kept.
