@@ -3,6 +3,8 @@
 //! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`],
 //! [`callback`], [`token`], [`revoke`], [`backchannel`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
 //! under way is a [`transaction`]; afterwards it is one of the [`sessions`], in [`tokens`] and a row of the store.
+//! [`machines`] are callers that are no person, [`mod@device`] a login for a device without a browser; [`offers`] says which
+//! of these there are.
 //! People log in on this server's own pages too: [`browser`].
 //! [`upstream`] is the identity provider, and the only module that talks to it. [`people`] has the rules for persons
 //! and scopes.
@@ -18,12 +20,17 @@ pub mod clients;
 pub(crate) mod consent;
 mod cookies;
 pub mod desk;
+pub(crate) mod device;
 mod elsewhere;
 mod errors;
 mod failures;
+mod form;
 mod identity;
+mod key_source;
 mod limits;
 pub(crate) mod local;
+pub mod machines;
+mod offers;
 mod pages;
 mod parameters;
 mod people;
@@ -53,6 +60,7 @@ pub use self::server::{AuthorizationServer, ServerParts};
 use self::sessions::bearer::BearerError;
 pub use self::tokens::LastToken;
 pub(crate) use self::wellknown::Challenge;
+use crate::audit::event::Reason;
 use crate::log_limiter::LogLimiter;
 use crate::loopback::is_loopback;
 use crate::peer::Peer;
@@ -178,17 +186,27 @@ impl Auth {
         match self {
             Self::None(anonymous) if view.is_main() => Ok(Arc::clone(anonymous)),
             Self::None(_) => Ok(Arc::new(Principal::anonymous().at(view))),
-            Self::Login(server) => {
-                let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
-                let principal = server.sessions.authenticate(token, last, from).await.map_err(refused)?;
-                if principal.view() != view {
-                    return Err(elsewhere(server, &principal, token, view));
+            Self::Login(server) => match bearer(headers).and_then(|token| token.ok_or(Refusal::NoToken)) {
+                Ok(token) => {
+                    let principal = server.authenticate(token, last, &from).await.map_err(|error| {
+                        server.refused(reason(error), None, from());
+                        refused(error)
+                    })?;
+                    if principal.view() != view {
+                        server.refused(Reason::OtherView, principal.client.as_deref(), from());
+                        return Err(elsewhere(server, &principal, token, view));
+                    }
+                    if !view.is_main() {
+                        server.elsewhere.forget(&principal);
+                    }
+                    Ok(principal)
                 }
-                if !view.is_main() {
-                    server.elsewhere.forget(&principal);
+                Err(refusal) => {
+                    let reason = if refusal == Refusal::TwoTokens { Reason::TwoTokens } else { Reason::NoToken };
+                    server.refused(reason, None, from());
+                    Err(refusal)
                 }
-                Ok(principal)
-            }
+            },
         }
     }
 
@@ -213,7 +231,7 @@ impl Auth {
         let Ok(Some(token)) = bearer(&headers) else { return };
         let (mut rules, last) = (server.people().changes(), LastToken::default());
         // The end of the session is not waited for, once it is known which.
-        let mut principal = server.sessions.authenticate(token, &last, || None).await.ok();
+        let mut principal = server.authenticate(token, &last, || None).await.ok();
         loop {
             let turned_away = async {
                 match &principal {
@@ -227,7 +245,7 @@ impl Auth {
                 Ok(()) = rules.changed() => {}
                 () = tokio::time::sleep(STREAM_CHECK) => {}
             }
-            match server.sessions.authenticate(token, &last, || None).await {
+            match server.authenticate(token, &last, || None).await {
                 Ok(found) => principal = Some(found),
                 // Without a store nothing tells what has ended: look again later.
                 Err(BearerError::Unavailable) => principal = None,
@@ -311,6 +329,16 @@ fn elsewhere(server: &AuthorizationServer, principal: &Principal, token: &str, v
         );
     });
     Refusal::ElsewhereAgain
+}
+
+fn reason(error: BearerError) -> Reason {
+    match error {
+        BearerError::Foreign => Reason::ForeignToken,
+        BearerError::Ended => Reason::EndedToken,
+        BearerError::TurnedAway => Reason::TurnedAway,
+        BearerError::Expired => Reason::ExpiredToken,
+        BearerError::Unavailable => Reason::Unavailable,
+    }
 }
 
 /// Logs the inner reason: clients are told the same in each case.

@@ -1,6 +1,7 @@
 //! The commands, a module each, with their arguments and exit codes.
 
 mod approve;
+mod audit;
 mod backup;
 mod build;
 mod call;
@@ -20,6 +21,7 @@ mod list;
 mod logging;
 mod login;
 mod new;
+mod observing;
 mod offers;
 mod operator;
 mod output;
@@ -31,6 +33,7 @@ mod reload;
 mod serve;
 mod sessions;
 mod stdio;
+mod token;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -106,6 +109,14 @@ enum Command {
     /// List the root keys, and make a new one
     #[command(after_help = "Example:\n  tinymcp keys rotate")]
     Keys(keys::Arguments),
+    /// Find lines of the audit by person, tool and time
+    #[command(after_help = "Example:\n  tinymcp audit --person alice@example.com --since 1h")]
+    Audit(audit::Arguments),
+    /// Make, list and revoke tokens for callers without a browser
+    #[command(
+        after_help = "Example:\n  tinymcp token new ci --scopes weather:read --expires 90d\n  tinymcp token revoke ci"
+    )]
+    Token(token::Arguments),
     /// Check the configuration, and print the effective values
     #[command(
         after_help = "Examples:\n  tinymcp check --config tinymcp.toml\n  tinymcp check --config tinymcp.toml --against running"
@@ -129,7 +140,7 @@ enum Command {
 #[derive(Args, Clone)]
 struct ConfigArguments {
     /// The configuration file [default: tinymcp.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -186,6 +197,8 @@ pub fn main() -> ExitCode {
         Command::Plugin(arguments) => plugin::run(arguments),
         Command::Backup(arguments) => backup::run(arguments),
         Command::Keys(arguments) => keys::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
+        Command::Token(arguments) => token::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),

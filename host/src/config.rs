@@ -9,7 +9,9 @@
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
 //! - `about`: what the server says of itself, files read.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
-//! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch.
+//! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch. `telemetry`: the
+//!   OTLP endpoint, its headers resolved.
+//! - `machines`, `claims`: callers without a browser.
 //! - `trust`: the files that may go live. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
@@ -20,6 +22,7 @@
 pub mod about;
 pub mod address;
 mod check;
+pub mod claims;
 mod document;
 pub mod effective;
 pub mod egress;
@@ -31,6 +34,7 @@ pub mod grants;
 mod invocation;
 pub mod key;
 pub mod keys;
+pub mod machines;
 pub mod names;
 pub mod problem;
 pub mod provider;
@@ -39,12 +43,12 @@ pub mod redirect_schemes;
 mod schema;
 mod settings;
 mod table;
+pub mod telemetry;
 pub mod template;
 mod text;
 pub mod trust;
 pub mod units;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use schemars::Schema;
@@ -61,12 +65,13 @@ pub use self::environment::{Environment, ValueFiles};
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
 pub use self::keys::{Config, Limits, PluginSettings, Server, State};
+pub use self::machines::Credentials;
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
 pub use self::provider::Provider;
-use self::provider::Secret;
 pub use self::reader::Change;
 use self::reader::{Reader, Setting};
+use self::telemetry::TelemetryHeaders;
 use self::template::TemplateError;
 pub use self::units::ByteSize;
 use crate::folders::places::Places;
@@ -87,10 +92,12 @@ pub struct Setup {
     /// The identity provider that it chooses, its variables replaced. None for `none` and `local`, and where the
     /// configuration is for looking only.
     pub provider: Option<Provider>,
-    /// The secrets of declared clients, by their ids. Empty where the configuration is for looking only.
-    pub client_secrets: BTreeMap<String, Secret>,
+    /// What declared clients and workloads need beside the file. Empty where the configuration is for looking only.
+    pub credentials: Credentials,
     /// The way to the provider and out of plugins, variables and files read.
     pub egress: Egress,
+    /// The values of `telemetry.headers`. Empty where the configuration is for looking only.
+    pub telemetry_headers: TelemetryHeaders,
     /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
     /// variables are not set is left out, with a warning.
     pub grants: PluginGrants,
@@ -142,9 +149,13 @@ impl Config {
             Purpose::Serve => provider::choose(&config, &root, &mut reader),
             Purpose::Look => None,
         };
-        let client_secrets = match invocation.purpose {
-            Purpose::Serve => client_secrets(&config, environment, &mut reader),
-            Purpose::Look => BTreeMap::new(),
+        let credentials = match invocation.purpose {
+            Purpose::Serve => machines::credentials(&config, environment, &mut reader),
+            Purpose::Look => Credentials::default(),
+        };
+        let telemetry_headers = match invocation.purpose {
+            Purpose::Serve => telemetry::headers(&config, &mut reader),
+            Purpose::Look => TelemetryHeaders::default(),
         };
         let before = reader.problems.len();
         let egress = egress::resolve(&config, &mut reader);
@@ -173,8 +184,9 @@ impl Config {
         Ok(Setup {
             config,
             provider,
-            client_secrets,
+            credentials,
             egress,
+            telemetry_headers,
             grants,
             about,
             places,
@@ -249,29 +261,6 @@ fn base_url(config: &Config, reader: &mut Reader<'_>) -> BaseUrl {
         }
         _ => config.server.base_url.clone(),
     }
-}
-
-/// The secrets of declared clients, their variables replaced.
-fn client_secrets(config: &Config, environment: &Environment, reader: &mut Reader<'_>) -> BTreeMap<String, Secret> {
-    let mut secrets = BTreeMap::new();
-    for (id, client) in &config.auth.clients {
-        let Some(template) = &client.secret else { continue };
-        let key = Key::from("auth.clients").child(id).child("secret");
-        match template.resolve(|name| environment.lookup(name)) {
-            Ok(secret) if secret.trim().is_empty() => {
-                let message = "an empty secret proves nothing; leave the key out for a public client";
-                reader.conflict(&[key], message);
-            }
-            Ok(secret) => {
-                secrets.insert(id.clone(), Secret::new(secret));
-            }
-            Err(errors) => {
-                let source = reader.source_of(&key);
-                errors.into_iter().for_each(|error| reader.problem(&source, &key, error.into()));
-            }
-        }
-    }
-    secrets
 }
 
 /// The variables that the root key is made of; without them it is a file of the state directory.

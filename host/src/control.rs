@@ -9,6 +9,7 @@ pub mod client;
 mod commands;
 mod message;
 mod place;
+mod recorded;
 mod server;
 mod waiting;
 

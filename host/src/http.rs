@@ -6,6 +6,7 @@
 
 mod active_request;
 pub(crate) mod address;
+mod arguments;
 mod body;
 mod browser;
 mod connection;
@@ -14,6 +15,7 @@ mod guard;
 mod health;
 pub mod limits;
 mod login;
+pub mod metrics;
 mod missing;
 mod page;
 mod pages;
@@ -49,9 +51,12 @@ use self::active_request::ActiveRequest;
 use self::guard::Guard;
 use self::place::Place;
 pub use self::rendered::RenderedPages;
+use crate::audit::Event;
+use crate::audit::event::{Client, Reason, Who};
 use crate::auth::{Auth, Refusal};
 use crate::config::{Config, Server};
 use crate::mcp::{self, Endpoint, ScopesNeeded};
+use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::plugins::Plugins;
 use crate::principal::Principal;
@@ -115,6 +120,7 @@ impl Routes {
             .route("/register", post(login::register))
             .route("/token", post(login::token))
             .route("/revoke", post(login::revoke))
+            .route("/device_authorization", post(login::device_authorization))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn(guard::open_to_every_page));
         // The same for what is public, with its own headers.
@@ -126,6 +132,7 @@ impl Routes {
         let people = Router::new()
             .route("/authorize", get(login::authorize).post(login::authorize))
             .route("/consent", post(login::consent))
+            .route("/device", get(login::device).post(login::device))
             .route("/auth/callback", get(login::callback))
             .route("/auth/backchannel-logout", post(login::backchannel_logout))
             .route("/local/authorize", get(login::local).post(login::local))
@@ -153,6 +160,11 @@ impl Routes {
         let plain = mcp.clone().merge(logins.clone()).with_state(Arc::clone(&app));
         let of_pages = mcp.layer(guard.cors()).merge(logins).with_state(Arc::clone(&app));
         Self { plain, of_pages, guard, app }
+    }
+
+    /// The metrics of the server.
+    fn metrics(&self) -> &Metrics {
+        &self.app.plugins.observers().metrics
     }
 
     /// Answers a request.
@@ -223,6 +235,12 @@ async fn serve_mcp(
     match app.endpoint.serve(&principal, request).await {
         Ok(response) => end_with_token(app, place, &principal, authorization, response),
         Err(ScopesNeeded(scopes)) => {
+            app.plugins.observers().audit.record(&Event::Refusal {
+                reason: Reason::Scopes,
+                who: Some(Who::of(&principal)),
+                client: Client::of(&principal),
+                from: None,
+            });
             let message =
                 "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
             let response = mcp::error_response(StatusCode::FORBIDDEN, message);
@@ -233,6 +251,11 @@ async fn serve_mcp(
 
 /// The answer to a request at the endpoint without a valid login.
 fn refuse(app: &App, refusal: Refusal, place: &Place, host: Option<&HeaderValue>) -> Response {
+    // All others are recorded where their reason is known.
+    if matches!(refusal, Refusal::NotLocal | Refusal::Forwarded) {
+        let (reason, who, client, from) = (Reason::NotLocal, None, None, None);
+        app.plugins.observers().audit.record(&Event::Refusal { reason, who, client, from });
+    }
     let response = mcp::error_response(StatusCode::UNAUTHORIZED, &refusal.to_string());
     let scopes = match refusal {
         Refusal::NoToken | Refusal::InvalidToken | Refusal::Elsewhere | Refusal::ElsewhereAgain => {

@@ -6,6 +6,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod keys;
+mod pem;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -14,6 +14,8 @@
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //!   [`kv`]: the state of plugins.
+//! - [`control`]: what the operator asks of a running server, through a socket. [`file_lock`]: one process at a time.
+//! - [`audit`]: a line for each event. [`metrics`]: numbers. [`traces`]: spans. [`telemetry`]: what shows and sends these.
 //! - [`control`]: what the operator asks of a running server, through a socket. [`operator`]: what that is, of people,
 //!   sessions, plugins and keys. [`switches`]: people and plugins that are switched off. [`file_lock`]: one process at a
 //!   time.
@@ -34,6 +36,7 @@
 pub mod address;
 mod algorithms;
 mod atomic_file;
+pub mod audit;
 pub mod auth;
 pub mod budget;
 pub mod cli;
@@ -59,6 +62,7 @@ pub mod kv;
 mod log_limiter;
 mod loopback;
 pub mod mcp;
+pub mod metrics;
 pub mod operator;
 mod overload;
 pub mod peer;
@@ -75,5 +79,7 @@ pub mod store;
 mod supervisor;
 pub mod switches;
 mod sync;
+pub mod telemetry;
+pub mod traces;
 pub mod vault;
 pub mod view;

@@ -40,6 +40,7 @@ mod session;
 mod stdio;
 mod subscriptions;
 mod tasks;
+mod timed;
 
 pub use self::answer::error_response;
 pub use self::call_result::result_json;

@@ -16,6 +16,8 @@ pub mod error;
 pub mod imports;
 pub mod loading;
 pub mod names;
+pub mod notes;
+pub mod observers;
 pub mod plugin;
 mod questions;
 mod rates;
@@ -25,6 +27,7 @@ pub mod rules;
 pub mod sandbox;
 pub mod served;
 pub mod services;
+mod shown;
 pub mod types;
 pub mod updates;
 pub mod wit;
@@ -45,6 +48,7 @@ use self::catalog::{Catalog, Prompt, Tool};
 use self::conversation::Conversation;
 use self::error::CallError;
 use self::loading::cache::Cache;
+use self::observers::Observers;
 use self::registry::Registry;
 use self::registry::ledger::Ledger;
 pub use self::registry::watch::cure as watch_cure;
@@ -179,6 +183,11 @@ impl Plugins {
             approvals: request::channel().0,
             scanned_by: None,
         })
+    }
+
+    /// Those who are told of calls.
+    pub fn observers(&self) -> &Observers {
+        &self.runtime.services.observers
     }
 
     /// Asks something about approvals in the configured directory as it is now, for a command where no server runs.

@@ -165,6 +165,13 @@ impl Vault {
         *blake3::keyed_hash(&self.keys().current.deriving, message).as_bytes()
     }
 
+    /// The same by every key of the ring, the current one first.
+    pub fn derive_by_all(&self, message: &[u8]) -> Vec<[u8; 32]> {
+        let keys = self.keys();
+        let ring = std::iter::once(&keys.current).chain(keys.previous.iter());
+        ring.map(|keys| *blake3::keyed_hash(&keys.deriving, message).as_bytes()).collect()
+    }
+
     /// The same for something that began at this time, in seconds since 1970: the root key may have changed since, and
     /// what is under way must still be derived as it was.
     pub fn derive_at(&self, began_s: u64, message: &[u8]) -> [u8; 32] {

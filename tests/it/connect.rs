@@ -72,7 +72,7 @@ fn an_entry_is_written_once_and_the_file_is_kept_as_it_was() {
     let written = connect(&site, &["cursor", "--write", "--yes"]);
     assert_eq!(written.code, 0, "{written:?}");
     let new = fs::read_to_string(&path).unwrap();
-    let entry = format!("\t\t\"tinymcp\": {{\n\t\t\t\"url\": \"{URL}\"\n\t\t}},\n");
+    let entry = format!("\t\t\"tinymcp\": {{\n\t\t\t\"url\": \"{URL}\",\n\t\t}},\n");
     assert_eq!(new.replace(&entry, ""), old);
     let backup = path.with_file_name("mcp.json.backup-1");
     assert_eq!(fs::read_to_string(&backup).unwrap(), old);

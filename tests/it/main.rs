@@ -7,6 +7,7 @@
 )]
 
 mod approval;
+mod begin;
 mod clients;
 mod commands;
 mod configuration;
@@ -18,6 +19,7 @@ mod files;
 mod languages;
 mod login;
 mod logs;
+mod machines;
 mod operator;
 mod page;
 mod protocol;
@@ -25,6 +27,7 @@ mod reaching;
 mod reload;
 mod requests;
 mod rich;
+mod seeing;
 mod service;
 mod shutdown;
 mod snapshots;

@@ -192,6 +192,11 @@ impl Provider {
         self.shared.state().grants.secrets()
     }
 
+    /// Claims signed in one of the ways, right or wrong, as the tokens of a platform's jobs are.
+    pub fn signed(&self, signature: Signature, claims: &Value) -> String {
+        keys::sign_as(&self.shared.state().settings, signature, claims)
+    }
+
     /// A logout token of now (OpenID Connect Back-Channel Logout 1.0 §2.4) with these claims beside those that each has;
     /// `null` takes one away.
     pub fn logout_token(&self, signature: Signature, claims: &Value) -> String {

@@ -26,6 +26,7 @@ use super::people::People;
 use super::resource;
 use super::server::{AuthorizationServer, Back};
 use super::transaction::{Form, FreshForm, ValidatedRequest};
+use crate::audit::event::Reason;
 use crate::config::address::BaseUrl;
 use crate::html::see_other;
 
@@ -89,7 +90,10 @@ async fn proved_client(
     let endpoint = server.base_url().endpoint();
     let id = raw.one("client_id").map_err(|_| Failure::repeated_parameter("client_id"))?;
     let id = id.ok_or_else(|| Failure::no_client(&endpoint))?;
-    let client = server.clients.find(id, asker).await.map_err(|unknown| match unknown {
+    let client = server.clients.find(id, asker).await.inspect_err(|_| {
+        server.refused(Reason::UnknownClient, Some(id), Some(asker));
+    });
+    let client = client.map_err(|unknown| match unknown {
         UnknownClient::NotRegistered => Failure::client_not_registered(&endpoint),
         UnknownClient::OwnIdAtProvider => Failure::own_id_at_provider(id, server.upstream.display_name(), &endpoint),
         UnknownClient::Url(rule) => Failure::client_url(id, rule, &endpoint),
@@ -143,10 +147,8 @@ fn validate(
     }
     let foreign = ("invalid_target", "resource must be this server's MCP endpoint");
     // Whoever names the whole server, or nothing, means the endpoint.
-    let view = resource::named(base_url, raw.all("resource")).map_err(|_| foreign)?.unwrap_or_default();
-    if !people.has_view(&view) {
-        return Err(foreign);
-    }
+    let view = resource::named(base_url, raw.all("resource")).and_then(|named| people.wanted(named));
+    let view = view.map_err(|_| foreign)?;
     let mut prompts = raw.all("prompt");
     let prompt = prompts.next();
     if prompts.any(|other| Some(other) != prompt) {
@@ -163,6 +165,7 @@ fn validate(
         code_challenge: challenge.to_owned(),
         scopes: people.requested(once("scope")?, client.scope.as_deref(), &view),
         view,
+        device: None,
     })
 }
 

@@ -15,9 +15,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::errors::{self, OAuthError};
+use super::form::{missing, read};
 use super::limits::Bucket;
 use super::server::{AuthorizationServer, reference};
-use super::token::{missing, read};
 use super::upstream::messages::{Logout, LogoutError};
 use crate::log_limiter::LogLimiter;
 use crate::store::{Key, StoreError, Table, Write};

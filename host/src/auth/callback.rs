@@ -9,12 +9,18 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use super::browser;
+use super::device;
+use super::device::row::DeviceRow;
 use super::failures::Failure;
 use super::pages::{LoggedInPage, Outcome};
 use super::parameters::Parameters;
 use super::server::{AuthorizationServer, Back, reference};
 use super::sessions::{NewSession, Progress};
+use super::tokens::Family;
 use super::transaction::{self, Ending, Purpose, Transaction, TransactionId, TransactionRow};
+use crate::audit::Event;
+use crate::audit::event::Client;
+use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable};
 use crate::store::{Committed, Key, StoreError};
 
@@ -129,22 +135,38 @@ async fn log_in(
     };
     let upstream = transaction::upstream_request(&server.requests, id, server.callback_url());
     let login = server.upstream.log_in(&answer, &upstream).await;
-    let Login { identity, tokens } = login.map_err(|error| failed(server, error))?;
+    let Login { identity, tokens } = login.map_err(|error| {
+        told(server, None, purpose, outcome(&error));
+        failed(server, error)
+    })?;
     if !server.people().admits(&identity) {
+        told(server, Some(&identity), purpose, "not_allowed");
         server.upstream.discard(tokens);
         let lacks_organizations = server.people().lacks_organizations(&identity);
         let failure = Failure::not_allowed(server.upstream.display_name(), &identity, lacks_organizations);
         return Err(Ending::page(failure, true));
     }
     let person = identity.name.clone().or_else(|| identity.email.clone());
+    let whose = identity.clone();
     let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
-    let beside = |code: &str| found.answered(id, purpose, &logged_in(code));
+    let device = match waiting_device(server, id, purpose).await {
+        Ok(device) => device,
+        Err(failure) => {
+            server.upstream.discard(tokens);
+            return Err(Ending::page(failure, false));
+        }
+    };
+    let beside = |code: &str| {
+        let of_device = device.as_ref().map(|device| device.logged_in(code));
+        std::iter::once(found.answered(id, purpose, &logged_in(code))).chain(of_device).collect()
+    };
     let begun = match purpose {
         Purpose::Client(request) => {
             let session = NewSession {
                 identity,
                 upstream: tokens.clone(),
                 client_id: request.client_id.clone(),
+                client_name: Some(request.client_name.clone()),
                 approved: request.scopes.clone(),
                 view: request.view.clone(),
                 redirect_uri: request.redirect_uri.clone(),
@@ -158,6 +180,7 @@ async fn log_in(
         Ok(Some(code)) => {
             server.unfinished.end(found.key);
             tracing::info!(provider = server.upstream.name(), client = purpose.client_name(), "somebody has logged in");
+            told(server, Some(&whose), purpose, "ok");
             Ok(Some(logged_in(&code)))
         }
         Ok(None) => {
@@ -169,6 +192,47 @@ async fn log_in(
             // The store has failed: there is nowhere to write it down, and the next load finds that it was interrupted.
             Ok(Some(Ending::page(Failure::store(error.to_string()), true)))
         }
+    }
+}
+
+/// Tells the audit of the end of a login.
+fn told(server: &AuthorizationServer, who: Option<&Identity>, purpose: &Purpose, outcome: &'static str) {
+    let client = match purpose {
+        Purpose::Client(request) => Some(Client { id: &request.client_id, name: Some(&request.client_name) }),
+        // A browser on this server's own pages.
+        Purpose::Browser(_) => None,
+    };
+    server.audit.record(&Event::Login { who: who.map(Identity::who), client, outcome });
+}
+
+fn outcome(error: &LoginError) -> &'static str {
+    match error {
+        LoginError::Denied { .. } => "denied_by_provider",
+        LoginError::Operator(_) => "provider_refused",
+        LoginError::Temporary { .. } => "provider_unavailable",
+        LoginError::Broken { .. } => "provider_answer_unusable",
+    }
+}
+
+/// The device that a login is for.
+fn device_of(purpose: &Purpose) -> Option<&Family> {
+    match purpose {
+        Purpose::Client(request) => request.device.as_ref(),
+        Purpose::Browser(_) => None,
+    }
+}
+
+/// The device that a login is for, if it is for one and still waits for this one.
+async fn waiting_device(
+    server: &AuthorizationServer,
+    id: &TransactionId,
+    purpose: &Purpose,
+) -> Result<Option<DeviceRow>, Failure> {
+    let Some(family) = device_of(purpose) else { return Ok(None) };
+    match device::row::load(&server.store, family).await {
+        Ok(Some(found)) if found.is_claimed_by(id) => Ok(Some(found)),
+        Ok(_) => Err(Failure::device_page_over()),
+        Err(error) => Err(Failure::store(error.to_string())),
     }
 }
 
@@ -185,12 +249,20 @@ async fn written(
         Ok(Committed::Conflict) => tracing::warn!("the end of a login could not be written down: it was changed"),
         Err(error) => tracing::warn!(%error, "the end of a login could not be written down"),
     }
+    if let Some(device) = device_of(purpose)
+        && let Err(error) = device::row::deny(&server.store, device, id).await
+    {
+        tracing::warn!(%error, "a device could not be told that its login has failed; its code ends by itself");
+    }
     ending
 }
 
 /// Answers the browser with the result of its login.
 async fn show(server: &AuthorizationServer, headers: &HeaderMap, purpose: &Purpose, ending: Ending) -> Response {
     let request = match purpose {
+        Purpose::Client(request) if request.device.is_some() => {
+            return device::ending::show(server, headers, request, ending);
+        }
         Purpose::Client(request) => request,
         Purpose::Browser(login) => return browser::login::finish(server, headers, login, ending).await,
     };

@@ -89,6 +89,7 @@ mod tests {
             name: None,
             provider: "acme".to_owned(),
             client: "c".to_owned(),
+            client_name: None,
             granted: BTreeSet::new(),
             possible: BTreeSet::new(),
             standing: Standing::default(),

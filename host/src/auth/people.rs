@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::errors::OAuthError;
 use crate::auth::identity::{Identity, Membership};
 use crate::config::names::{GroupName, Scope, Who, address};
 use crate::config::{Config, PluginSettings};
@@ -28,8 +29,8 @@ pub(super) struct People {
     config: watch::Receiver<Arc<Config>>,
     is_local: bool,
     rules: watch::Receiver<Arc<Rules>>,
-    /// A signal that changes after the rules have, and only then.
-    signal: watch::Receiver<()>,
+    /// A signal that changes after the rules have, and when a token that somebody is using has ended.
+    signal: watch::Sender<()>,
 }
 
 /// Everything that decides about somebody, to be compared.
@@ -99,7 +100,8 @@ impl People {
         tasks: &TaskTracker,
     ) -> Self {
         let (sender, rules) = watch::channel(Arc::new(Rules::of(&config.borrow(), &switched_off.borrow_and_update())));
-        let (signalling, signal) = watch::channel(());
+        let signal = watch::Sender::new(());
+        let signalling = signal.clone();
         let mut changes = config.clone();
         tasks.spawn(async move {
             // Ends with the sender of the configuration, which ends with the server.
@@ -122,7 +124,7 @@ impl People {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn fixed(config: Config, is_local: bool) -> Self {
         let rules = watch::channel(Arc::new(Rules::of(&config, &SwitchedOff::default()))).1;
-        Self { config: watch::channel(Arc::new(config)).1, is_local, rules, signal: watch::channel(()).1 }
+        Self { config: watch::channel(Arc::new(config)).1, is_local, rules, signal: watch::Sender::new(()) }
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -131,7 +133,12 @@ impl People {
 
     /// A signal that changes with the rules.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
-        self.signal.clone()
+        self.signal.subscribe()
+    }
+
+    /// Gives the signal: everybody who is being served is looked at again.
+    pub(super) fn look_again(&self) {
+        self.signal.send_replace(());
     }
 
     /// The version of the rules, to tell one state of them from another.
@@ -189,6 +196,15 @@ impl People {
     /// True if there is such a view.
     pub(super) fn has_view(&self, view: &View) -> bool {
         view.name().is_none_or(|name| self.config.borrow().view.contains_key(name))
+    }
+
+    /// The view that a request is for: the one that it names, if there is such, or else `/mcp`.
+    ///
+    /// # Errors
+    /// `invalid_target` for one that is not there.
+    pub(super) fn wanted(&self, named: Option<View>) -> Result<View, OAuthError> {
+        let view = named.unwrap_or_default();
+        if self.has_view(&view) { Ok(view) } else { Err(OAuthError::InvalidTarget) }
     }
 
     /// The name of a view for people.
@@ -319,7 +335,7 @@ impl principal::Rules for Holder {
     }
 
     fn changes(&self) -> watch::Receiver<()> {
-        self.people.signal.clone()
+        self.people.changes()
     }
 
     fn ended(&self) -> Option<CancellationToken> {

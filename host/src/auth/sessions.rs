@@ -17,6 +17,7 @@ pub(super) mod own;
 mod presence;
 mod recheck;
 mod record;
+mod recorded;
 mod refresh;
 mod refused;
 mod turns;
@@ -42,6 +43,8 @@ use super::errors::OAuthError;
 use super::people::People;
 use super::tokens::{Family, Token, TokenHash, TokenKind};
 use super::upstream::Upstream;
+use crate::audit::Audit;
+use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
@@ -89,6 +92,7 @@ pub(super) struct NewSession {
     pub(super) identity: Identity,
     pub(super) upstream: UpstreamTokens,
     pub(super) client_id: String,
+    pub(super) client_name: Option<String>,
     pub(super) approved: BTreeSet<String>,
     pub(super) view: View,
     pub(super) redirect_uri: String,
@@ -133,6 +137,7 @@ pub(super) struct Sessions {
     unsaved: PendingRenewals,
     silences: Silences,
     in_flight: TaskTracker,
+    audit: Audit,
     /// Ended logins that are given back to the provider at a time: many may end at once.
     giving_back: Arc<Semaphore>,
     /// Itself, for the principals in its cache.
@@ -147,6 +152,7 @@ impl Sessions {
         upstream: Arc<Upstream>,
         lives: Lives,
         in_flight: TaskTracker,
+        audit: Audit,
     ) -> Arc<Self> {
         let (cache, presences, turns, listing, answered, unsaved, silences) = Default::default();
         Arc::new_cyclic(|own| {
@@ -167,6 +173,7 @@ impl Sessions {
                 silences,
                 in_flight,
                 giving_back,
+                audit,
                 own,
             }
         })
@@ -176,12 +183,12 @@ impl Sessions {
         &self.people
     }
 
-    /// Begins a session, and gives its code. The row `beside` it, which is made with the code, is written together with
-    /// the session or not at all; without it, there is no code.
+    /// Begins a session, and gives its code. The rows `beside` it, which are made with the code, are written together with
+    /// the session or not at all; without them, there is no code.
     pub(super) async fn begin(
         &self,
         login: NewSession,
-        beside: impl FnOnce(&str) -> Write,
+        beside: impl FnOnce(&str) -> Vec<Write>,
     ) -> Result<Option<String>, StoreError> {
         let family = Family::new();
         let code = Token::new(&self.vault, TokenKind::Code, family);
@@ -190,6 +197,7 @@ impl Sessions {
             identity: login.identity,
             provider: self.upstream.name().to_owned(),
             client_id: login.client_id,
+            client_name: login.client_name,
             approved: login.approved,
             view: login.view,
             created_s: now_s,
@@ -211,7 +219,8 @@ impl Sessions {
         };
         let expires = clock::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: family.row(), value: encode(&record), expires };
-        let committed = self.store.commit(vec![insert, beside(code.text())]).await?;
+        let writes = std::iter::once(insert).chain(beside(code.text())).collect();
+        let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| code.text().to_owned()))
     }
 
@@ -264,6 +273,7 @@ impl Sessions {
                 // One that was spent with a wrong verifier has no session that could end.
                 if has_verifier && record.refresh.is_some() && redemption.began.is_long_after(used_ms) {
                     tracing::warn!(session = ?code.family, "an authorization code was used twice; its session ends");
+                    self.tell(TokenChange::Ended, &record, Some("code_used_twice"));
                     self.end(&code.family, Some(record)).await?;
                 }
                 return Err(BAD_CODE);
@@ -287,6 +297,7 @@ impl Sessions {
             if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
                 self.remember(code.family, &record);
                 self.answered.note(code.hash(), answer.clone());
+                self.tell(TokenChange::Issued, &record, None);
                 return Ok(answer);
             }
         }
@@ -300,6 +311,7 @@ impl Sessions {
             let Some((_, record)) = self.load(&token.family).await? else { return Ok(()) };
             if record.client_id == client_id {
                 tracing::info!(session = ?token.family, "revoked by its client; the session ends");
+                self.tell(TokenChange::Ended, &record, Some("revoked"));
                 self.end(&token.family, Some(record)).await?;
             }
             return Ok(());
@@ -315,6 +327,7 @@ impl Sessions {
             let expires = row.expires;
             if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
                 self.remember(token.family, &record);
+                self.tell(TokenChange::Revoked, &record, None);
                 return Ok(());
             }
         }

@@ -11,6 +11,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::errors::ascii;
+use super::offers::{self, Offer};
 use super::resource;
 use super::server::AuthorizationServer;
 use crate::algorithms::ALGORITHMS;
@@ -48,7 +49,8 @@ pub(crate) fn authorization_server(server: &AuthorizationServer) -> Response {
     let base = server.base_url().as_str();
     let mut scopes = server.people().all_scopes();
     scopes.insert("offline_access".to_owned());
-    metadata(&json!({
+    let config = server.config();
+    let mut document = json!({
         "issuer": base,
         "authorization_endpoint": format!("{base}/authorize"),
         "token_endpoint": format!("{base}/token"),
@@ -57,7 +59,7 @@ pub(crate) fn authorization_server(server: &AuthorizationServer) -> Response {
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": offers::grant_types(&config),
         "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
@@ -65,7 +67,11 @@ pub(crate) fn authorization_server(server: &AuthorizationServer) -> Response {
         "code_challenge_methods_supported": ["S256"],
         "client_id_metadata_document_supported": true,
         "authorization_response_iss_parameter_supported": true,
-    }))
+    });
+    if Offer::DeviceFlow.is_in(&config) {
+        document["device_authorization_endpoint"] = format!("{base}/device_authorization").into();
+    }
+    metadata(&document)
 }
 
 fn metadata(document: &Value) -> Response {

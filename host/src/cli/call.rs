@@ -108,6 +108,7 @@ fn somebody(name: &str, scopes: Option<Vec<String>>, base_url: &BaseUrl, tool: &
         name: Some(name.to_owned()),
         provider: "local".to_owned(),
         client: "tinymcp call".to_owned(),
+        client_name: None,
         granted: held.clone(),
         possible: held,
         standing: Standing::default(),

@@ -40,10 +40,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         )));
     }
     let tongue = arguments.lang.unwrap_or_else(tongue_at_hand);
-    let plugins = directory.join("plugins");
-    fs::create_dir_all(&plugins).map_err(|error| failed(&plugins, error))?;
-    let crate_directory = plugins.join(plugin);
-    // First, since its name may be none.
+    let crate_directory = directory.join("plugins").join(plugin);
+    // First, since its name may be none: then nothing is made.
     new::begin(&crate_directory, plugin, tongue, Starter::Plain)?;
     for (file, text) in FILES {
         let path = directory.join(file);

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
-use crate::config::{About, Config, Environment, Invocation, Provider, Setup, ValueFiles};
+use super::observing::LastRead;
+use crate::config::{About, Config, Credentials, Environment, Invocation, Provider, Setup, ValueFiles};
 use crate::grants::PluginGrants;
 use crate::operator;
 use crate::state::{Secrets, StateDir};
@@ -28,6 +29,8 @@ pub(super) struct Published {
     pub(super) grants: watch::Sender<Arc<PluginGrants>>,
     /// With what files say, which may change where no key does.
     pub(super) about: watch::Sender<Arc<About>>,
+    /// The same of declared clients and workloads.
+    pub(super) credentials: watch::Sender<Arc<Credentials>>,
     pub(super) keys: Keys,
 }
 
@@ -37,6 +40,14 @@ pub(super) struct Keys {
     pub(super) switches: Switches,
 }
 
+/// What a new configuration is compared with.
+pub(super) struct Watched {
+    /// The provider of the start.
+    pub(super) provider: Option<Provider>,
+    /// All values that were last read.
+    pub(super) last_read: LastRead,
+}
+
 /// Watches the configuration file, `.env` and the files that `NAME_FILE` variables name until `stop`, and publishes every
 /// new configuration without problems. One with problems is logged, and the old one stays in force. They are read at once,
 /// changed or not, when somebody asks for it.
@@ -44,7 +55,7 @@ pub(super) async fn watch(
     invocation: Invocation,
     mut value_files: ValueFiles,
     published: Published,
-    provider: Option<Provider>,
+    mut watched: Watched,
     log: LogLevel,
     mut asked: Asked,
     stop: CancellationToken,
@@ -68,6 +79,7 @@ pub(super) async fn watch(
         let before = std::mem::replace(&mut seen, now);
         if let Some(problem) = obstacle(&files, &before, &seen) {
             tracing::error!("configuration not reloaded: {problem}");
+            watched.last_read.refused();
             asked.done(is_asked, "the configuration was not reloaded");
             continue;
         }
@@ -84,10 +96,11 @@ pub(super) async fn watch(
         }
         match loaded {
             Ok(setup) => {
-                apply(setup, &published, provider.as_ref(), &log);
+                apply(setup, &published, &mut watched, &log);
                 asked.done(is_asked, "the configuration was read anew");
             }
             Err(problems) => {
+                watched.last_read.refused();
                 for problem in problems.lines() {
                     tracing::error!("configuration not reloaded: {problem}");
                 }
@@ -150,22 +163,26 @@ struct Loading {
     files: ValueFiles,
 }
 
-fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: &LogLevel) {
+fn apply(setup: Setup, published: &Published, watched: &mut Watched, log: &LogLevel) {
     reload_keys(&published.keys, &setup.secrets);
     let old = Arc::clone(&published.config.borrow());
     // Keys that need a restart keep their values, so that the next change is compared with the effective ones.
     let (new, waiting) = old.reloaded(setup.config);
+    let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();
     if !waiting.is_empty() {
-        let keys: Vec<String> = waiting.iter().map(ToString::to_string).collect();
         tracing::warn!("changed keys that need a restart: {}", keys.join(", "));
     }
     // Also where its variables have changed, and no key.
-    if setup.provider.as_ref() != provider && waiting.is_empty() {
+    if setup.provider != watched.provider && waiting.is_empty() {
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
     let is_granted_alike = **published.grants.borrow() == setup.grants;
     let is_said_alike = **published.about.borrow() == setup.about;
-    if new == *old && is_granted_alike && is_said_alike {
+    let has_same_credentials = **published.credentials.borrow() == setup.credentials;
+    if new == *old && is_granted_alike && has_same_credentials && is_said_alike {
+        if !keys.is_empty() {
+            watched.last_read.applied(setup.effective, &keys);
+        }
         return;
     }
     for warning in &setup.warnings {
@@ -178,7 +195,12 @@ fn apply(setup: Setup, published: &Published, provider: Option<&Provider>, log: 
     if !is_said_alike {
         published.about.send_replace(Arc::new(setup.about));
     }
+    // Before the tables: a client without its secret is nobody, and one with another's could be anybody.
+    if !has_same_credentials {
+        published.credentials.send_replace(Arc::new(setup.credentials));
+    }
     published.config.send_replace(Arc::new(new));
+    watched.last_read.applied(setup.effective, &keys);
     tracing::info!("configuration reloaded");
 }
 

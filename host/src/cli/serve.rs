@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
+use super::observing::{LastRead, Observing};
 use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
 use crate::auth::desk::Desk;
 use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
@@ -76,6 +77,7 @@ pub(super) struct Server {
     draining: CancellationToken,
     closed: CancellationToken,
     signals: Signals,
+    observing: Observing,
     supervisor: Supervisor,
 }
 
@@ -84,15 +86,16 @@ impl Server {
         let Setup {
             config,
             provider,
-            client_secrets,
+            credentials,
             egress,
+            telemetry_headers,
             grants,
             about,
             places,
             secrets,
             value_files,
             warnings,
-            effective: _,
+            effective,
         } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
@@ -116,28 +119,33 @@ impl Server {
             config.server.base_url = config.server.base_url.with_bound_port(bound.port());
         }
 
+        let mut observing = Observing::start(&config, &egress, &telemetry_headers, &state).await?;
+        let last_read = LastRead::new(&observing.observers, effective);
         let (tasks, in_flight) = (TaskTracker::new(), TaskTracker::new());
         let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         let grants_sender = watch::Sender::new(Arc::new(grants));
+        let credentials_sender = watch::Sender::new(Arc::new(credentials));
         let rules = Rules::of(&config_sender, &grants_sender).with(&switches);
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
         let login_config = config_receiver;
-        let bound: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+        let bound: Vec<SocketAddr> = bound.chain(observing.addresses()).collect();
         let way_out = way_out::start(&config, &egress, &bound);
         let login = Login {
             config: login_config,
             switches: &switches,
             provider: provider.clone(),
             egress,
-            client_secrets,
+            credentials: credentials_sender.subscribe(),
             state: &state,
             tasks: &tasks,
             in_flight: &in_flight,
             draining: draining.clone(),
             closed: closed.clone(),
+            observers: &observing.observers,
         };
         let auth = login.start().map_err(Failure::at_start)?;
         let kv = Kv::of(&state, &tasks, closed.clone());
@@ -146,8 +154,9 @@ impl Server {
             // Only its error counts, which is logged: the server goes on without.
             tasks.spawn(async move { drop(kv.prepare().await) });
         }
-        let services =
-            Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv.clone()) };
+        let folders = Folders::new(places, Some(&state));
+        let observers = observing.observers.clone();
+        let services = Services { egress: Some(way_out), folders, kv: Some(kv.clone()), observers };
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
@@ -160,9 +169,16 @@ impl Server {
         let keys = reload::Keys { state: state.clone(), switches: switches.clone() };
         let about_sender = watch::Sender::new(Arc::new(about));
         let about = about_sender.subscribe();
-        let published = reload::Published { config: config_sender, grants: grants_sender, about: about_sender, keys };
+        let published = reload::Published {
+            config: config_sender,
+            grants: grants_sender,
+            credentials: credentials_sender,
+            about: about_sender,
+            keys,
+        };
         let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: supervisor.clone() };
-        tasks.spawn(reload::watch(invocation, value_files, published, provider, log, asked, draining.clone()));
+        let watched = reload::Watched { provider, last_read };
+        tasks.spawn(reload::watch(invocation, value_files, published, watched, log, asked, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             rules: auth.rules(),
@@ -177,6 +193,9 @@ impl Server {
             draining: draining.clone(),
             closed: closed.clone(),
         });
+        observing.serve(&config, &plugins, &auth, &tasks, &closed);
+        observing.reopen_when_asked(signals.reopen.asked(), &tasks, &closed);
+        let tokens = auth.server().map(|server| server.operator_tokens().clone());
         let operator = Operator {
             desk: auth.server().map(|server| Desk::Serving(Arc::clone(server))),
             kv: Some(kv.clone()),
@@ -185,7 +204,13 @@ impl Server {
             plugins_dir: config.plugins.dir.clone(),
             serving: Some(Serving { holdings: endpoint.holdings(), plugins: plugins.clone(), running }),
         };
-        let parts = control::Parts { kv, operator, approvals: plugins.approvals() };
+        let parts = control::Parts {
+            kv,
+            operator,
+            tokens,
+            approvals: plugins.approvals(),
+            audit: observing.observers.audit.clone(),
+        };
         if let Err(error) = control::listen(&state, &config.state, parts, &tasks, closed.clone()) {
             tracing::warn!(%error, "no control socket: `tinymcp sessions`, `approve`, `kv` and others cannot reach this server");
         }
@@ -198,13 +223,36 @@ impl Server {
             draining: draining.clone(),
             pages: RenderedPages::default(),
         });
-        Ok(Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, signals, supervisor })
+        Ok(Self {
+            plugins,
+            config,
+            listeners,
+            routes,
+            tasks,
+            in_flight,
+            draining,
+            closed,
+            signals,
+            supervisor,
+            observing,
+        })
     }
 
     /// Serves until a signal to stop, and through the grace period.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, mut signals, supervisor } =
-            self;
+        let Self {
+            plugins,
+            config,
+            listeners,
+            routes,
+            tasks,
+            in_flight,
+            draining,
+            closed,
+            mut signals,
+            supervisor,
+            observing,
+        } = self;
         for listener in &listeners {
             if let Ok(address) = listener.local_addr() {
                 tracing::info!(%address, url = config.server.base_url.endpoint(), "listening on {address}");
@@ -256,6 +304,7 @@ impl Server {
         closed.cancel();
         tasks.close();
         tasks.wait().await;
+        observing.close().await;
         tracing::info!("stopped");
         Ok(())
     }

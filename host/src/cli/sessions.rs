@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: Option<What>,

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use self::kept::Kept;
 use super::logging::{self, FrameStyle, LogLevel};
+use super::observing::{LastRead, Observing};
 use super::serve::{Signals, warn_of_unknown_plugins, warn_of_unknown_tools};
 use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
 use crate::config::{Environment, Invocation, Purpose, Setup};
@@ -47,7 +48,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<(), Failure> {
-    let Setup { config, egress, grants, about, places, secrets, value_files, warnings, .. } = setup;
+    let Setup { config, egress, grants, about, places, secrets, value_files, warnings, effective, .. } = setup;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -62,18 +63,26 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let switches = Switches::open(&state).map_err(Failure::at_start)?;
     let rules = Rules::of(&config_sender, &grants_sender).with(&switches);
     tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
+    let observing = Observing::of_stdio(&config, &state)?;
+    let last_read = LastRead::new(&observing.observers, effective);
     let way_out = way_out::start(&config, &egress, &config.server.listen.addresses());
     let kept = Kept::new(&config.state, state.clone(), &tasks, closed.clone());
     let kv = Kv::elsewhere(kept);
-    let services = Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv) };
+    let (folders, observers) = (Folders::new(places, Some(&state)), observing.observers.clone());
+    let services = Services { egress: Some(way_out), folders, kv: Some(kv), observers };
     let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
     tasks.spawn(warn_of_unknown_tools(config_receiver, plugins.clone(), draining.clone()));
     let keys = reload::Keys { state: state.clone(), switches };
     let about_sender = watch::Sender::new(Arc::new(about));
     let about = about_sender.subscribe();
-    let published = reload::Published { config: config_sender, grants: grants_sender, about: about_sender, keys };
+    // Nobody logs in, so that there are none.
+    let credentials = watch::Sender::default();
+    let published =
+        reload::Published { config: config_sender, grants: grants_sender, credentials, about: about_sender, keys };
+    let watched = reload::Watched { provider: None, last_read };
+    observing.reopen_when_asked(signals.reopen.asked(), &tasks, &closed);
     let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: Supervisor::default() };
-    tasks.spawn(reload::watch(invocation, value_files, published, None, log, asked, draining.clone()));
+    tasks.spawn(reload::watch(invocation, value_files, published, watched, log, asked, draining.clone()));
     // Nobody logs in, so that no rules of people change.
     let (_no_rules, no_rules) = watch::channel(());
     let endpoint = Endpoint::start(Parameters {
@@ -113,6 +122,7 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     closed.cancel();
     tasks.close();
     tasks.wait().await;
+    observing.close().await;
     tracing::info!("stopped");
     Ok(())
 }

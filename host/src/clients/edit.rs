@@ -134,27 +134,28 @@ impl<'a> At<'a> {
         table.get(self.name)
     }
 
-    /// The contents without the entry, and without tables that are empty for that and were not in `before`.
-    fn without(&self, contents: &Value, before: &Value) -> Value {
-        fn within(contents: &Value, before: Option<&Value>, path: &[&str]) -> Option<Value> {
+    /// The contents without the entry, and without tables that are empty for that and are not in `other`: in TOML a table
+    /// comes and goes with what is in it.
+    fn without(&self, contents: &Value, other: &Value) -> Value {
+        fn within(contents: &Value, other: Option<&Value>, path: &[&str]) -> Option<Value> {
             let [key, rest @ ..] = path else { return None };
             let Some(object) = contents.as_object() else { return Some(contents.clone()) };
             let mut object = object.clone();
             if let Some(inner) = object.get(*key) {
-                match within(inner, before.and_then(|before| before.get(*key)), rest) {
+                match within(inner, other.and_then(|other| other.get(*key)), rest) {
                     Some(inner) => drop(object.insert((*key).to_owned(), inner)),
                     None => drop(object.shift_remove(*key)),
                 }
             }
-            match before {
-                // It was made for the entry.
+            match other {
+                // It is there for the entry.
                 None if object.is_empty() => None,
                 Some(Value::Null) if object.is_empty() => Some(Value::Null),
                 _ => Some(Value::Object(object)),
             }
         }
         let path: Vec<&str> = self.tables.iter().map(String::as_str).chain([self.name]).collect();
-        within(contents, Some(before), &path).unwrap_or(Value::Null)
+        within(contents, Some(other), &path).unwrap_or(Value::Null)
     }
 }
 
@@ -178,7 +179,7 @@ fn check(
     // Members of an object in another order are the same to `Value`, and not to the one who wrote them.
     let in_order = |value: Value| value.to_string();
     let is_as_expected = at.find(&after).and_then(Value::as_object) == expected;
-    let rest_is_same = in_order(at.without(&after, before)) == in_order(at.without(before, before));
+    let rest_is_same = in_order(at.without(&after, before)) == in_order(at.without(before, &after));
     let comments = |text: &str| match format {
         Format::Json => json::comments(text, at),
         Format::Toml => toml::comments(text, at),

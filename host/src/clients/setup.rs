@@ -283,9 +283,7 @@ mod tests {
         for client in Client::value_variants() {
             let setup = client.setup();
             let snippet = setup.snippet(&http(), true).unwrap();
-            assert!(
-                snippet.contains("https://mcp.example.com/mcp") && !snippet.contains('{') | snippet.contains("{\n")
-            );
+            assert!(snippet.contains("https://mcp.example.com/mcp"), "{client:?}: {snippet}");
             let rest = setup.snippet(&stdio(), true).unwrap_or_default() + &setup.command(&stdio()).unwrap_or_default();
             for mark in ["{url}", "{command}", "{args}", "{name}", "{json}"] {
                 assert!(!snippet.contains(mark) && !rest.contains(mark), "{client:?}: {snippet}\n{rest}");

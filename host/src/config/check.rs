@@ -8,8 +8,9 @@ use url::Host;
 use super::address::{BaseUrl, Listen};
 use super::grants::resolve as grants;
 use super::key::Key;
-use super::keys::Config;
-use super::names::{PluginName, Who};
+use super::keys::{Client, Config};
+use super::machines::{self, ClientGrant};
+use super::names::{AuditOnError, PluginName, Who};
 use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
@@ -33,12 +34,47 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     grants::check(config, reader);
     trust::check(config, reader);
     clients_have_redirect_uris(config, reader);
+    machines::check(config, reader);
     schemes_are_allowed_or_refused(config, reader);
     warn_about_refused_schemes(config, reader);
     warn_about_unreachable_listener(config, reader);
     groups_exist_and_end(config, reader);
     warn_about_views_without_plugins(config, reader);
     warn_about_keys_without_effect(config, reader);
+    audit_has_one_place(config, reader);
+    telemetry_has_a_way(config, reader);
+}
+
+fn audit_has_one_place(config: &Config, reader: &mut Reader<'_>) {
+    let audit = &config.audit;
+    if audit.file.is_some() && audit.stdout {
+        let message = "the audit goes to a file or to standard output, not to both";
+        reader.conflict(&["audit.file".into(), "audit.stdout".into()], message);
+    }
+    let is_off = audit.file.is_none() && !audit.stdout;
+    if is_off && audit.on_error == AuditOnError::Refuse {
+        let message = "there is no audit that could fail: name a file in `audit.file`";
+        reader.conflict(&["audit.on_error".into()], message);
+    }
+}
+
+/// Headers of telemetry are secrets, most of them: they leave this machine by TLS alone.
+fn telemetry_has_a_way(config: &Config, reader: &mut Reader<'_>) {
+    let telemetry = &config.telemetry;
+    match &telemetry.otlp {
+        None if telemetry.traces.get() > 0.0 => {
+            reader.warn(
+                &"telemetry.traces".into(),
+                Fault::Conflict("nothing is sent without `telemetry.otlp`".to_owned()),
+            );
+        }
+        None => {}
+        Some(endpoint) if !telemetry.headers.is_empty() && endpoint.is_plain_and_far() => {
+            let message = "its headers would go over the network as they are: write https";
+            reader.conflict(&["telemetry.otlp".into(), "telemetry.headers".into()], message);
+        }
+        Some(_) => {}
+    }
 }
 
 /// Clients refuse, rightly, to log in over plain http to anything but their own machine.
@@ -94,7 +130,8 @@ fn processor_time_is_some(config: &Config, reader: &mut Reader<'_>) {
 }
 
 fn clients_have_redirect_uris(config: &Config, reader: &mut Reader<'_>) {
-    for (id, _) in config.auth.clients.iter().filter(|(_, client)| client.redirect_uris.is_empty()) {
+    let needs_one = |client: &Client| client.may(ClientGrant::AuthorizationCode) && client.redirect_uris.is_empty();
+    for (id, _) in config.auth.clients.iter().filter(|(_, client)| needs_one(client)) {
         let key = Key::from("auth.clients").child(id).child("redirect_uris");
         reader.conflict(&[key], "a client needs at least one");
     }

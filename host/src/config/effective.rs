@@ -1,5 +1,6 @@
 //! The effective configuration, for `tinymcp check`: TOML, with the source behind each value.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::key::{Key, quoted};
@@ -18,6 +19,31 @@ pub struct EffectiveConfig {
     pub(super) egress: String,
     /// The way out of plugins, in words, where there is a proxy.
     pub(super) way_out: Option<&'static str>,
+}
+
+impl EffectiveConfig {
+    /// A digest of all values, secrets aside: the same for the same configuration, wherever it comes from.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (key, shown) in self.values() {
+            hasher.update(format!("{key} = {shown}\n").as_bytes());
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
+    /// The keys whose values are others than before.
+    pub fn changed_from(&self, before: &Self) -> Vec<String> {
+        let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.values().collect(), self.values().collect());
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
+    }
+
+    fn values(&self) -> impl Iterator<Item = (String, &str)> {
+        let mut values: Vec<(String, &str)> =
+            self.lines.iter().map(|line| (line.key.to_string(), line.shown.as_str())).collect();
+        values.sort_unstable();
+        values.into_iter()
+    }
 }
 
 /// The URLs that an operator compares with what the provider says.

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::address::{AllowedHost, BaseUrl, Listen, Network, Origin};
+use super::claims::ClaimRule;
 use super::document::{Node, Table, Value};
 use super::egress::proxy::EgressProxy;
 use super::environment::Environment;
 use super::free::Free;
 use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, SecretEntry, Short, TcpEntry};
 use super::key::Key;
+use super::machines::{ClientGrant, MachineName, SigningAlgorithm, WebUrl};
 use super::names::{
-    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, ShownName, ToolName,
-    UnknownClients, ViewName, WebUrl, Who,
+    AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope,
+    ShownName, ToolName, UnknownClients, ViewName, WebUrl, Who,
 };
 use super::problem::Source;
 use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
+use super::telemetry::{OtlpEndpoint, Share};
 use super::template::Template;
 use super::trust::{Approve, Trust};
 use super::units::{Bound, ByteSize, Count, Period, Positive, Rate};
@@ -42,6 +45,12 @@ table! {
         pool: Pool = {},
         /// The log.
         log: Log = {},
+        /// The audit: who did what, a line of JSON for each event, apart from the log.
+        audit: Audit = {},
+        /// Numbers for Prometheus, on a listener of their own.
+        metrics: Metrics = {},
+        /// Numbers and spans for OpenTelemetry.
+        telemetry: Telemetry = {},
         /// Settings and grants of single plugins. A plugin that is not named here may only compute. A change applies at
         /// once.
         @live plugin: BTreeMap<PluginName, PluginSettings> = {},
@@ -163,8 +172,14 @@ table! {
         @live groups: BTreeMap<GroupName, Vec<Who>> = {},
         /// People who hold a scope that the provider's token does not carry. A change applies at once.
         @live scopes: BTreeMap<Scope, Vec<Who>> = {},
-        /// Clients that are known beforehand, by their id.
-        clients: BTreeMap<String, Client> = {},
+        /// Clients that are known beforehand, by their id. A change applies at once.
+        @live clients: BTreeMap<String, Client> = {},
+        /// Workloads that call for themselves, each by the tokens of its platform. A change applies at once, also to
+        /// tokens that were given out.
+        @live workloads: BTreeMap<MachineName, Workload> = {},
+        /// Lets people log in on a device without a browser, by a code that they type elsewhere (RFC 8628), through
+        /// clients with `device_code` in their `grants`.
+        device_flow: bool = false,
         /// Providers of one's own, or changes to built-in ones.
         providers: BTreeMap<ProviderName, BTreeMap<String, Free>> = {},
     }
@@ -176,9 +191,47 @@ table! {
         /// Its name on the consent page; without one, its id.
         name: Option<String>,
         /// Its redirect URIs.
-        redirect_uris: Vec<RedirectUri>,
-        /// Its secret; without one it is a public client.
+        redirect_uris: Vec<RedirectUri> = [],
+        /// The ways by which it gets tokens: `authorization_code` for people with a browser, `device_code` for people with
+        /// a browser elsewhere, `client_credentials` for itself alone.
+        grants: Vec<ClientGrant> = ["authorization_code"],
+        /// The scopes that it holds itself, with `client_credentials`.
+        scopes: Vec<Scope> = [],
+        /// Its secret; without one, and without keys, it is a public client.
         secret: Option<Template>,
+        /// The public key (PEM) of the assertions by which it authenticates (`private_key_jwt`).
+        public_key: Option<String>,
+        /// Several such keys: a set as RFC 7517 has it.
+        jwks: Option<Free>,
+        /// The URL of such a set.
+        jwks_uri: Option<WebUrl>,
+        /// Lets that URL lead into a network of one's own.
+        private: bool = false,
+    }
+}
+
+table! {
+    /// `[auth.workloads.NAME]`: a job or a service that calls for itself. Its platform's token must be for `server.base_url`
+    /// and nothing else.
+    pub struct Workload {
+        /// The issuer of its tokens, as their `iss` has it.
+        issuer: WebUrl,
+        /// The claims that its tokens must have: a value as it is, in which `*` may stand for one whole segment. One of
+        /// them must name the workload exactly: `sub`, `repository_id`, `project_id`, or `kubernetes.io/namespace` with
+        /// `kubernetes.io/serviceaccount/name`.
+        claims: BTreeMap<String, ClaimRule>,
+        /// The scopes that it holds.
+        scopes: Vec<Scope> = [],
+        /// The algorithms of its tokens' signatures.
+        algorithms: Vec<SigningAlgorithm> = ["RS256", "ES256"],
+        /// The URL of the issuer's keys; without it, the issuer's discovery document names it.
+        jwks_uri: Option<WebUrl>,
+        /// The issuer's keys themselves, as RFC 7517 has them: then nothing is fetched.
+        jwks: Option<Free>,
+        /// Certificates (PEM) of authorities that the issuer is trusted by, beside the system's.
+        ca_file: Option<PathBuf>,
+        /// Lets the issuer be in a network of one's own.
+        private: bool = false,
     }
 }
 
@@ -288,6 +341,46 @@ table! {
         @live level: LogFilter = "info",
         /// The format: `text` for people, `json` for machines.
         format: LogFormat = "text",
+    }
+}
+
+table! {
+    /// `[audit]`. Without `file` and `stdout` there is none.
+    pub struct Audit {
+        /// The file that lines are appended to. It is opened anew when it was moved, and at SIGHUP.
+        file: Option<PathBuf>,
+        /// Writes the lines to standard output instead.
+        stdout: bool = false,
+        /// What happens while lines cannot be written: `continue` goes on and counts them, `refuse` lets nobody log in or
+        /// call anything.
+        on_error: AuditOnError = "continue",
+        /// The form of people in lines: `clear`, or `hash` for keyed hashes of their names.
+        people: AuditPeople = "clear",
+    }
+}
+
+table! {
+    /// `[metrics]`
+    pub struct Metrics {
+        /// The address of `/metrics`, such as `127.0.0.1:9464`; without it there is none. It asks for no login.
+        listen: Option<Listen>,
+        /// Hosts by which Prometheus may call it, beside `localhost` and addresses.
+        allowed_hosts: Vec<AllowedHost> = [],
+    }
+}
+
+table! {
+    /// `[telemetry]`
+    pub struct Telemetry {
+        /// The endpoint that takes OTLP over HTTP (protobuf), such as `http://collector.internal:4318`; `/v1/metrics` and
+        /// `/v1/traces` follow it. Without it nothing is sent.
+        otlp: Option<OtlpEndpoint>,
+        /// Headers of every request to it.
+        headers: BTreeMap<String, Template> = {},
+        /// Interval between two sendings of the numbers.
+        interval: Positive<Period> = "30s",
+        /// The share of calls that have a span, from 0 for none to 1 for all.
+        traces: Share = 0,
     }
 }
 

@@ -68,6 +68,26 @@ choice! {
 }
 
 choice! {
+    /// What happens while lines of the audit cannot be written.
+    pub enum AuditOnError {
+        /// Everything goes on, and they are counted.
+        Continue = "continue",
+        /// Nothing begins that would have one.
+        Refuse = "refuse",
+    }
+}
+
+choice! {
+    /// The form of people in lines of the audit.
+    pub enum AuditPeople {
+        /// By their names.
+        Clear = "clear",
+        /// By keyed hashes of them.
+        Hash = "hash",
+    }
+}
+
+choice! {
     /// The treatment of a client with an id that this server never issued.
     pub enum UnknownClients {
         /// It is told to register.

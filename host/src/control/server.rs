@@ -15,10 +15,14 @@ use tokio_util::task::TaskTracker;
 use super::commands::{COMMANDS, Parts};
 use super::message::{Answer, MAX_LINE_BYTES, Request, VERSION};
 use super::place::Place;
+use super::recorded::USER;
 use super::waiting::{Waiting, WaitingPlace};
 use crate::config;
 use crate::file_lock::{self, Taken};
+use crate::log_limiter::LogLimiter;
 use crate::state::StateDir;
+
+static STRANGERS: LogLimiter = LogLimiter::new("connections of other users to the control socket");
 
 /// Requests that are worked on at a time; further ones wait.
 const REQUESTS: usize = 16;
@@ -99,7 +103,7 @@ async fn accept(listener: &UnixListener, parts: &Arc<Parts>, connections: &TaskT
                     }
                 });
             }
-            Ok(_) => tracing::warn!("a connection of another user to the control socket was refused"),
+            Ok(_) => STRANGERS.log(|| tracing::warn!("a connection of another user to the control socket was refused")),
             Err(error) => {
                 tracing::warn!(%error, "no connection to the control socket taken");
                 tokio::time::sleep(PAUSE).await;
@@ -116,6 +120,7 @@ fn is_ours(stream: &UnixStream) -> bool {
 
 /// Answers one line after the other, until the client goes away or says nothing.
 async fn serve(stream: UnixStream, shared: &Shared, first: WaitingPlace) -> io::Result<()> {
+    let user = stream.peer_cred()?.uid();
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut place = Some(first);
@@ -137,7 +142,7 @@ async fn serve(stream: UnixStream, shared: &Shared, first: WaitingPlace) -> io::
         let parts = &shared.parts;
         let is_whole = line.len() <= MAX_LINE_BYTES;
         let answer = match is_whole {
-            true => timeout(WORK_TIMEOUT, answer(parts, &line)).await,
+            true => timeout(WORK_TIMEOUT, USER.scope(user, answer(parts, &line))).await,
             false => Ok(Answer::Error(format!("a line has at most {MAX_LINE_BYTES} bytes"))),
         };
         let answer = answer.unwrap_or_else(|_| Answer::Error("it took too long".to_owned()));

@@ -95,6 +95,34 @@ route! {
     }
 }
 route! {
+    /// `/device_authorization`
+    device_authorization: login => {
+        if !login.server.has_device_flow() {
+            return not_found().await;
+        }
+        let (parts, body) = login.request.into_parts();
+        auth::device::authorization::begin(&login.server, login.address, &parts.headers, body).await
+    }
+}
+route! {
+    /// `/device`, where a person types the code of a device.
+    device: login => {
+        if !login.server.has_device_flow() {
+            return not_found().await;
+        }
+        if let Err(slow_down) = login.server.count_authorization(login.address, login.request.headers()) {
+            return *slow_down;
+        }
+        match *login.request.method() {
+            Method::POST => {
+                let (parts, body) = login.request.into_parts();
+                auth::device::page::submit(&login.server, login.address, &parts.headers, body).await
+            }
+            _ => auth::device::page::page(&login.server, login.request.headers()),
+        }
+    }
+}
+route! {
     /// `/authorize`, by GET or with a form (RFC 6749 §3.1).
     authorize: login => {
         if let Err(slow_down) = login.server.count_authorization(login.address, login.request.headers()) {

@@ -7,11 +7,11 @@
 //!
 //! The page is under a policy of its own ([`policy`]): the pages of a login have no script at all.
 
-mod arguments;
 mod assets;
 mod connect;
 mod front;
 mod head;
+pub(super) mod kept;
 mod live;
 mod operators;
 mod policy;
@@ -19,6 +19,7 @@ mod results;
 mod tools;
 mod trial;
 mod visitor;
+pub(super) mod watchers;
 
 use std::sync::Arc;
 
@@ -29,11 +30,8 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
-pub(super) use self::arguments::{Argument, arguments};
 pub(super) use self::assets::{asset, favicon};
-pub(super) use self::front::Fronts;
 use self::head::Head;
-pub(super) use self::live::Watchers;
 pub(super) use self::live::live;
 pub(super) use self::trial::try_tool;
 use self::visitor::Visitor;

@@ -8,7 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 
 use super::App;
-use super::page::{self, Argument};
+use super::arguments::{Argument, arguments};
 use crate::html;
 use crate::mcp;
 use crate::plugins::catalog::{PluginStatus, Tool};
@@ -68,7 +68,7 @@ fn describe(tool: &Tool, text: &mut String) {
     text.push_str(&format!("- `{}`: {}\n", tool.name, sanitize::escape(&tool.summary())));
     let listed = mcp::listed_tool(tool);
     let Some(schema) = listed.get("inputSchema").and_then(serde_json::Value::as_object) else { return };
-    for Argument { path, kind, is_required, description } in page::arguments(schema) {
+    for Argument { path, kind, is_required, description } in arguments(schema) {
         let is_required = if is_required { ", required" } else { "" };
         let description = description
             .map(|description| format!(": {}", sanitize::cut(&sanitize::escape(&description), DESCRIPTION_BYTES)));

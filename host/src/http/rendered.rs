@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use super::page::{Fronts, Watchers};
+use super::page::kept::Fronts;
+use super::page::watchers::Watchers;
 use crate::config::Config;
 use crate::plugins::catalog::Catalog;
 

@@ -42,6 +42,7 @@ use super::message::{Era, MAX_HANDSHAKE_BYTES, Message, Target, handshake};
 use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
 use super::tasks::Tasks;
+use super::timed::Timed;
 use crate::budget::Budgets;
 use crate::config::About;
 use crate::json_weight;
@@ -241,12 +242,24 @@ impl Endpoint {
     /// # Errors
     /// [`ScopesNeeded`] for a call that the person may make, but not with this token.
     pub async fn serve(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, ScopesNeeded> {
+        let metrics = &self.plugins.observers().metrics;
+        let timed = Timed::begin(metrics);
         let served = match *request.method() {
-            Method::POST => self.post(principal, request).await,
+            Method::POST => self.post(principal, request, timed.as_ref()).await,
             Method::GET => Box::pin(self.get(principal, request)).await,
             Method::DELETE => Box::pin(self.delete(principal, request)).await,
             _ => Err(Rejection::Answer(Box::new(method_not_allowed()))),
         };
+        if let Some(timed) = &timed {
+            timed.end(
+                metrics,
+                match &served {
+                    Ok(response) => response.status(),
+                    Err(Rejection::Answer(response)) => response.status(),
+                    Err(Rejection::Scopes(_)) => StatusCode::FORBIDDEN,
+                },
+            );
+        }
         match served {
             Ok(response) => Ok(response),
             Err(Rejection::Answer(response)) => Ok(*response),
@@ -254,7 +267,12 @@ impl Endpoint {
         }
     }
 
-    async fn post(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
+    async fn post(
+        &self,
+        principal: &Arc<Principal>,
+        request: Request<Body>,
+        timed: Option<&Timed>,
+    ) -> Result<Response, Rejection> {
         headers::require_json_content(request.headers())?;
         headers::require_acceptable(request.headers())?;
         let (mut parts, body) = request.into_parts();
@@ -262,6 +280,9 @@ impl Endpoint {
         let Some(message) = Message::read(&parts.headers, &body) else {
             return Ok(self.refuse(principal, headers::are_modern(&parts.headers), &body));
         };
+        if let Some(timed) = timed {
+            timed.is(&message.method);
+        }
         if matches!(message.era, Era::Endless) {
             return Ok(endless(&message));
         }

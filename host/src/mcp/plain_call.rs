@@ -31,6 +31,7 @@ use crate::plugins::error::CallError;
 use crate::plugins::types::codec::Reply;
 use crate::principal::Principal;
 use crate::request_memory::RequestMemory;
+use crate::traces::TraceParent;
 
 /// The longest timeout of a tool here. Proxies give up on an answer that does not begin within a minute or so, and rmcp
 /// begins one, as a stream, before that.
@@ -78,7 +79,8 @@ impl PlainCalls {
         if !tool.is_plain() || tool.served.timeout() > SILENCE {
             return None;
         }
-        let mut call = pin!(self.call(tool, arguments, principal, memory));
+        let trace_parent = if self.plugins.observers().traces.is_on() { trace_parent(message) } else { None };
+        let mut call = pin!(self.call(tool, arguments, (principal, trace_parent), memory));
         let outcome = match message.era {
             Era::Session(session) => {
                 let in_flight = self.in_flight.begin(session, id);
@@ -104,7 +106,7 @@ impl PlainCalls {
         &self,
         tool: &Arc<Tool>,
         arguments: Option<&str>,
-        principal: &Arc<Principal>,
+        (principal, trace_parent): (&Arc<Principal>, Option<TraceParent>),
         memory: &RequestMemory,
     ) -> Result<Result<Reply, CallError>, NoCall> {
         let text = arguments.unwrap_or("{}");
@@ -122,6 +124,7 @@ impl PlainCalls {
                 memory: Some(memory.clone()),
                 is_repeatable: true,
                 is_counted,
+                trace_parent,
                 ..Conversation::with(principal)
             };
             is_counted = true;
@@ -158,6 +161,12 @@ impl PlainCalls {
 
 fn shaped<'a>(introduction: Option<&'a Introduction>, id: &'a RequestId) -> PlainAnswer<'a> {
     PlainAnswer { id, meta: introduction.map(|introduction| &*introduction.meta) }
+}
+
+/// The client's span, if it names one.
+fn trace_parent(message: &Message<'_>) -> Option<TraceParent> {
+    let raw = message.params.meta.get()?.traceparent?;
+    TraceParent::parse(serde_json::from_str(raw.get()).ok()?)
 }
 
 /// A reason why no tool was called.

@@ -100,9 +100,11 @@ impl Stdio {
             let stream = EventStream::new(CLIENT.to_owned());
             listeners.prepare(&preferences);
             // Before the handshake's answer a client expects nothing else.
-            let listeners = Arc::clone(&listeners);
+            let (listeners, plugins) = (Arc::clone(&listeners), endpoint.handler().plugins.clone());
             async move {
                 is_begun.wait().await;
+                // Lists are not given before the first scan is over: it changes nothing that a client has seen.
+                plugins.scanned().await;
                 listeners.add(&CLIENT.into(), stream.clone(), preferences, principal);
                 let mut messages = stream.read(Opening::Plain);
                 while let Some(event) = messages.next().await {

@@ -223,6 +223,7 @@ mod tests {
             provider: "acme".to_owned(),
             client_id: format!("id of {client}"),
             client: Some(client.to_owned()),
+            redirect_uri: None,
             scopes: Vec::new(),
             since_s: 1,
             used_s: Some(2),

@@ -332,6 +332,8 @@ impl Registry {
         let lost_tools =
             matches!((&outcome, entry.offer()), (Ok(Some(new)), Some(old)) if old.has_more_than(&new.plugin));
         if is_unsettled && (outcome.is_err() || lost_tools) {
+            // What the file will be in a moment does not matter to what was approved.
+            self.serve_kept(&file);
             return Some(self.settle);
         }
         (entry.stamp, entry.signature) = (stamp, signature);

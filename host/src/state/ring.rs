@@ -83,7 +83,7 @@ pub enum RotationError {
 
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ring(..)")
+        f.write_str("KeyRing(..)")
     }
 }
 

@@ -20,6 +20,12 @@ pub enum Table {
     Session,
     /// A mark of something that was used and may not be used again.
     Once,
+    /// A token of a machine.
+    Machine,
+    /// The tokens that operators have made, in one row.
+    Operator,
+    /// A device that waits for a person's login, and the code by which the person finds it.
+    Device,
 }
 
 impl Table {
@@ -29,6 +35,9 @@ impl Table {
             Self::Transaction => 1,
             Self::Session => 2,
             Self::Once => 3,
+            Self::Machine => 10,
+            Self::Operator => 11,
+            Self::Device => 12,
         }
     }
 }

@@ -45,7 +45,7 @@ async fn a_server_that_has_approvals_and_no_socket_is_not_worked_around() {
     server.site().put("greeter.wasm", &guest("greeter-v2"));
     until_it_waits(&server, "greeter").await;
     let reference = reference(server.site(), "greeter");
-    fs::remove_file(server.site().path().join(".tinymcp/control.sock")).unwrap();
+    fs::remove_file(server.site().path().join(".tinymcp/control/socket")).unwrap();
     let refused = server.site().run(&["approve", &reference]);
     assert!(refused.code == 1 && refused.stderr.contains("another process (process "), "{refused:?}");
     assert_eq!(Client::modern(&server).tool_names().await, V1);

@@ -81,8 +81,7 @@ async fn lists_that_change_between_are_not_approved() {
 #[tokio::test]
 async fn what_a_plugin_announces_is_held_back_too() {
     let config = "[plugins]\napprove = true\n[plugin.everything]\nprefix = \"\"\nkv = {}\n";
-    let server =
-        Site::new().config(config).plugin("everything", &tinymcp_tests::guests::shipped("everything")).start().await;
+    let server = Site::new().config(config).plugin("everything", &guest("everything")).start().await;
     approve(server.site(), "everything");
     let client = Client::modern(&server);
     let before = client.tool_names().await;

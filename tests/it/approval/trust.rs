@@ -119,31 +119,27 @@ async fn a_signed_file_is_served_and_an_unsigned_one_is_not() {
     client.wait_for_tools(&V2).await;
     // A signature of another's key, of other bytes, and none at all.
     let stranger = Signer::new();
+    // No two of the same words follow each other: these are said once.
     for (signature, expected) in [
         (
             stranger.sign(&guest("greeter-v1"), Some("plugin:greeter version:3")),
             "is not one of this file by the key of `trust`",
         ),
+        (signer.sign(&guest("greeter-v1"), None), "does not say for which plugin and version it is"),
         (
             signer.sign(&guest("echo"), Some("plugin:greeter version:3")),
             "is not one of this file by the key of `trust`",
         ),
-        (signer.sign(&guest("greeter-v1"), None), "does not say for which plugin and version it is"),
         (signer.sign(&guest("greeter-v1"), Some("plugin:other version:3")), "it was signed for the plugin `other`"),
         (b"signed".to_vec(), "is no signature of minisign"),
         (vec![0xff; 100], "cannot be read (not a text)"),
-        (vec![b'x'; 100_000], "cannot be read (98KiB is more than"),
+        (vec![b'x'; 100_000], "cannot be read (larger than any signature)"),
     ] {
         let mark = server.log.mark();
         server.site().put("greeter.wasm.minisig", &signature);
         server.site().put("greeter.wasm", &guest("greeter-v1"));
-        let said =
-            tinymcp_tests::within("a refusal", async { server.log.wait_since(mark, "not reloaded").await }).await;
-        let all = server.log.lines_since(mark, expected);
-        if all.is_empty() {
-            server.log.wait_since(mark, expected).await;
-        }
-        assert!(said.contains("the version before goes on"), "{said}");
+        let said = server.log.wait_since(mark, expected).await;
+        assert!(said.contains("not reloaded") && said.contains("the version before goes on"), "{said}");
         assert_eq!(client.tool_names().await, V2);
     }
 }

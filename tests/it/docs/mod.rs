@@ -5,6 +5,7 @@ mod asking;
 mod changed;
 mod effects;
 mod guide;
+mod machines;
 mod proxies;
 mod shaping;
 mod workshop;

@@ -201,8 +201,11 @@ async fn no_link_leads_elsewhere_after_a_login() {
         ("javascript:alert(1)", "/me"),
     ] {
         let url = world.base.join(&format!("/login?to={to}")).unwrap();
-        let page = alice().walk(url.as_str()).await.page();
-        assert_eq!(page.url, world.base.join(expected).unwrap(), "{to}");
+        let mut alice = alice();
+        let page = alice.open(url.as_str()).await.page();
+        // The page of `/` has forms of its own, which nobody fills in here.
+        let landed = alice.log_in(&page).await.page();
+        assert_eq!(landed.url, world.base.join(expected).unwrap(), "{to}: {:#?}", alice.history);
     }
 }
 
@@ -295,9 +298,8 @@ async fn a_cookie_is_for_pages_and_a_token_for_the_endpoint() {
     for token in [&tokens.access, &tokens.refresh] {
         let me = Request::to(&world.base.join("/me").unwrap(), "GET").header("cookie", &format!("{name}={token}"));
         assert!(!me.send().await.text().contains("/logout"));
-        let grant = [("grant_type", "refresh_token"), ("refresh_token", &*own), ("client_id", &*client.id)];
-        assert_eq!(client.post("/token", &grant).await.oauth_error(), (400, "invalid_grant".to_owned()));
     }
+    assert_eq!(client.try_renew(&own).await.oauth_error(), (400, "invalid_grant".to_owned()));
 }
 
 #[tokio::test]

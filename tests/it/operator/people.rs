@@ -6,16 +6,15 @@ use tinymcp_tests::guests::guest;
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::provider::Provider;
 use tinymcp_tests::provider::settings::{Account, Settings};
-use tinymcp_tests::until_within;
 use tinymcp_tests::world::{World, behind, local};
+use tinymcp_tests::{until, until_within};
 
 use super::{SOON, done, json as printed, refused};
 
 const OWN: &str = "[plugin.state]\nkv = { per = 'person' }\n[limits]\ntimeout = \"10m\"\n";
 
 async fn keeping(provider: &Provider) -> World {
-    let site = behind(provider).plugin("state", &guest("state")).plugin("hostile", &guest("hostile")).config(OWN);
-    World::of(site).await
+    World::of(behind(provider).plugin("state", &guest("state")).config(OWN)).await
 }
 
 async fn is_let_in(world: &World, name: &str) -> bool {
@@ -35,8 +34,9 @@ async fn a_blocked_person_is_out_at_once_and_stays_out() {
     let (bobs, his) = world.log_in(Kind::ClaudeCode, "bob").await;
     let mcp = world.modern(&tokens.access);
     let mut stream = mcp.listen().await;
-    let sleep = json!({ "name": "hostile_sleep_ms", "arguments": { "ms": 600_000 } });
-    let call = tokio::spawn(mcp.request("tools/call", sleep).1.try_send());
+    let wait = json!({ "name": "state_set_and_wait", "arguments": { "key": "a", "value": "begun", "ms": 600_000 } });
+    let call = tokio::spawn(mcp.request("tools/call", wait).1.try_send());
+    until("a call under way", async || mcp.value("state_get", json!({ "key": "a" })).await == "begun").await;
     let site = world.server.site();
     let said = done(site, &["people", "block", "ALICE@example.com"]).stderr;
     assert!(said.contains("blocked") && said.contains("sessions that ended: 1"), "{said}");

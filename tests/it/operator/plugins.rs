@@ -8,6 +8,14 @@ use tinymcp_tests::{until, until_within};
 
 use super::{SOON, done, json as printed, refused};
 
+/// Processor time that a process has taken, in hundredths of a second (`/proc/PID/stat`).
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
 #[tokio::test]
 async fn a_plugin_that_is_switched_off_is_gone_at_once_with_its_calls_and_stays_so() {
     let site = Site::with(&["hostile", "greeter-v1"]).config("[limits]\ntimeout = \"10m\"\n");
@@ -18,7 +26,9 @@ async fn a_plugin_that_is_switched_off_is_gone_at_once_with_its_calls_and_stays_
     let spin = json!({ "name": "hostile_spin", "arguments": {} });
     let sleeping = tokio::spawn(client.request("tools/call", sleep).1.try_send());
     let spinning = tokio::spawn(client.request("tools/call", spin).1.try_send());
-    until("calls under way", async || client.tool_names().await.iter().any(|name| name == "hostile_now")).await;
+    // One that spins takes processor time, which is seen from outside.
+    let before = cpu_ticks(server.pid());
+    until("calls under way", async || cpu_ticks(server.pid()) > before + 50).await;
     let site = server.site();
     let begun = std::time::Instant::now();
     let said = done(site, &["plugin", "disable", "hostile.wasm"]).stderr;

@@ -10,8 +10,8 @@ use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
 use tinymcp_tests::provider::Provider;
 use tinymcp_tests::provider::settings::Settings;
 use tinymcp_tests::server::Site;
-use tinymcp_tests::until_within;
 use tinymcp_tests::world::{World, behind, local};
+use tinymcp_tests::{until, until_within};
 
 use super::{SOON, done, json as printed, refused, unpack};
 
@@ -101,16 +101,21 @@ async fn the_address_of_a_use_is_the_one_behind_trusted_proxies() {
 #[tokio::test]
 async fn a_session_that_is_ended_loses_token_stream_and_call_at_once() {
     let provider = Provider::start(Settings::oidc()).await;
-    let site = behind(&provider).plugin("hostile", &guest("hostile")).config("[limits]\ntimeout = \"10m\"\n");
+    let site = behind(&provider).plugin("state", &guest("state"));
+    let site = site.config("[plugin.state]\nkv = {}\n[limits]\ntimeout = \"10m\"\n");
     let world = World::of(site).await;
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
     let (other, others) = world.log_in(Kind::Codex, "alice").await;
     let mcp = world.modern(&tokens.access);
     let legacy = Client::legacy_with_token(&world.server, &tokens.access).await;
     let (mut stream, mut legacy_stream) = (mcp.listen().await, legacy.listen().await);
-    let sleep = json!({ "name": "hostile_sleep_ms", "arguments": { "ms": 600_000 } });
-    let call = tokio::spawn(mcp.request("tools/call", sleep.clone()).1.try_send());
-    let other_call = tokio::spawn(world.modern(&others.access).request("tools/call", sleep).1.try_send());
+    let wait = |key: &str| json!({ "name": "state_set_and_wait", "arguments": { "key": key, "value": "begun", "ms": 600_000 } });
+    let theirs = world.modern(&others.access);
+    let call = tokio::spawn(mcp.request("tools/call", wait("a")).1.try_send());
+    let other_call = tokio::spawn(theirs.request("tools/call", wait("b")).1.try_send());
+    for key in ["a", "b"] {
+        until("a call under way", async || theirs.value("state_get", json!({ "key": key })).await == "begun").await;
+    }
     let site = world.server.site();
     let sessions = printed(site, &["sessions", "--client", "Claude Code (tests)", "--json"]);
     let id = sessions[0]["id"].as_str().unwrap();
@@ -158,7 +163,8 @@ async fn all_of_a_person_of_a_client_or_of_everybody_end() {
     is_out(&logged_in[0].0, &logged_in[0].1).await;
     is_out(&logged_in[3].0, &logged_in[3].1).await;
     let (client, again) = world.log_in(Kind::ClaudeCode, "alice").await;
-    assert_eq!(done(site, &["sessions", "end", "sub:alice"]).stderr.trim(), "1 session ended");
+    let end = ["sessions", "end", "sub:alice", "--config", "tinymcp.toml", "--json"];
+    assert_eq!(printed(site, &end), json!({ "ended": 1 }), "arguments may stand anywhere");
     is_out(&client, &again).await;
     assert!(logged_in[2].0.is_live(&logged_in[2].1.access).await, "bob is still in");
     for (arguments, expected) in [

@@ -121,7 +121,7 @@ async fn a_new_plugin_appears_and_what_was_entered_stays() {
         open.as_str(),
         &field,
         &touch,
-        "wait:7 tools of 2 plugins",
+        "wait:8 tools of 2 plugins",
         "has:details[data-tool=greeter_v1_greet]",
         "value:document.querySelector('[data-tool=shown_fields] .trial textarea').value",
         "axe",
@@ -226,8 +226,9 @@ async fn keys_are_enough() {
         "enter",
         "wait:all is gone",
         "reach:input[name=client]",
-        "key:ArrowRight",
         "wait:Add to Cursor",
+        "key:ArrowRight",
+        "wait:claude mcp add",
     ];
     let done = browse(&base(&server), &actions).await;
     assert_eq!(done[2]["detail"], "Skip to the tools");
@@ -273,7 +274,7 @@ async fn without_script_everything_is_there_but_trying() {
 
 #[tokio::test]
 async fn axe_finds_nothing_by_day_and_by_night_on_a_desk_and_on_a_phone() {
-    let config = "[auth]\nprovider = \"local\"\noperators = [\"*@localhost\", \"alice\"]\n";
+    let config = "[auth]\nprovider = \"local\"\noperators = [\"sub:alice\"]\n";
     let site = with_shown(local().auth(config));
     site.put("broken.wasm", b"\0asm nonsense");
     let world = World::of(site).await;

@@ -25,10 +25,13 @@ impl Visitor {
     /// A person who has logged in.
     async fn logged_in(world: &World, name: &str) -> Self {
         let mut browser = Browser::of(name);
-        let landing = browser.walk(world.base.join("login?to=/").unwrap().as_str()).await;
-        let page = landing.page();
-        assert_eq!((page.url.path(), page.status), ("/", 200), "{}", page.text());
-        Self { base: world.base.clone(), cookies: browser.jar.header(&world.base), token: token(&page.html) }
+        let page = browser.walk(world.base.join("login?to=/me").unwrap().as_str()).await.page();
+        assert_eq!((page.url.path(), page.status), ("/me", 200), "{}", page.text());
+        let cookies = browser.jar.header(&world.base);
+        let mut visitor = Self { base: world.base.clone(), cookies, token: String::new() };
+        visitor.token = token(&visitor.get("").send().await.text());
+        assert!(!visitor.token.is_empty());
+        visitor
     }
 
     /// Somebody at a server where nobody logs in.

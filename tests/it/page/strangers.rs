@@ -2,23 +2,24 @@
 
 use tinymcp_tests::client::Client;
 use tinymcp_tests::oauth::Kind;
-use tinymcp_tests::provider::Provider;
-use tinymcp_tests::provider::settings::Settings;
-use tinymcp_tests::world::behind;
 
 use super::{Server, Site, Visitor, World, local, with_shown};
 
 /// A server that others reach, where strangers see nothing.
-async fn public() -> (Provider, Server) {
-    let provider = Provider::start(Settings::auth0()).await;
-    let site = with_shown(behind(&provider).variable("BASE_URL", "https://mcp.example.com"));
+async fn public() -> Server {
+    // Its provider is not there, which the page does not need.
+    let auth = "[auth]\nprovider = \"acme\"\nallow = [\"alice@example.com\"]\n[auth.providers.acme]\n\
+        discovery = \"https://127.0.0.1:9/x\"\nclient_id = \"x\"\nclient_secret = \"y\"\n";
+    let site = with_shown(Site::new().variable("BASE_URL", "https://mcp.example.com").auth(auth));
     site.put("broken.wasm", b"\0asm nonsense");
-    (provider, site.start().await)
+    let server = site.launch().await;
+    server.log.wait_for("loaded plugin `shown`").await;
+    server
 }
 
 #[tokio::test]
 async fn strangers_see_no_tool_no_file_and_no_token() {
-    let (_provider, server) = public().await;
+    let server = public().await;
     for path in ["/", "/mcp", "/llms.txt", "/server.json", "/mcp/server-card", "/live", "/nothing", "/favicon.ico"] {
         let request = server.request("GET", path).header("host", "mcp.example.com").header("accept", "text/html");
         let text = request.send().await.text();
@@ -78,5 +79,5 @@ async fn a_change_of_plugins_is_on_the_next_page() {
     server.site().put("shown.wasm", &tinymcp_tests::guests::guest("shown"));
     Client::modern(&server).wait_for_tool("shown_delete").await;
     let page = server.get("/").await.text();
-    assert!(page.contains("shown_delete") && page.contains("7 tools of 2 plugins"), "{page}");
+    assert!(page.contains("shown_delete") && page.contains("8 tools of 2 plugins"), "{page}");
 }

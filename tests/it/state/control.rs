@@ -50,7 +50,8 @@ async fn the_socket_is_private_and_takes_what_it_knows() {
     for count in [16, 64, 200] {
         let silent: Vec<UnixStream> = (0..count).map(|_| UnixStream::connect(&socket).unwrap()).collect();
         for mut half in silent.iter().step_by(2) {
-            half.write_all(b"{").unwrap();
+            // Of many the first have given way.
+            let _ = half.write_all(b"{");
         }
         let (asked, begun) = (socket.clone(), Instant::now());
         let hello = move || ask(&asked, r#"{"version":1,"command":"hello"}"#);

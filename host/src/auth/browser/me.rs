@@ -120,7 +120,7 @@ fn entry(server: &AuthorizationServer, session: ListedSession, own: Option<&str>
     let (name, place) = if session.client_id == CLIENT {
         ("A browser".to_owned(), from)
     } else {
-        let (name, place) = server.clients.called(&session.client_id);
+        let (name, place) = server.clients.called(&session.client_id, session.redirect_uri.as_deref());
         let name = name.map(|name| clean_name(&name)).filter(|name| !name.is_empty());
         let places: Vec<String> = place.into_iter().chain(from).collect();
         (name.unwrap_or_else(|| "An application".to_owned()), Some(places.join(", ")).filter(|it| !it.is_empty()))

@@ -9,7 +9,9 @@ use super::presence::Presence;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
-use crate::auth::tokens::{Family, LastToken, Token, TokenHash, TokenKind};
+#[cfg(test)]
+use crate::auth::tokens::LastToken;
+use crate::auth::tokens::{Family, Opened, Token, TokenHash, TokenKind};
 use crate::clock::now_s;
 use crate::principal::{LoginFacts, LoginToken, Principal, Standing};
 use crate::store::{Committed, StoreError};
@@ -31,14 +33,24 @@ pub(in crate::auth) enum BearerError {
 
 impl Sessions {
     /// Finds the principal behind an access token.
+    #[cfg(test)]
     pub(in crate::auth) async fn authenticate(
         self: &Arc<Self>,
         raw_token: &str,
         last: &LastToken,
         from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, BearerError> {
-        let (family, hash) = last.open(&self.vault, raw_token).ok_or(BearerError::Foreign)?;
-        self.holder(family, hash, from).await.map(|(_, principal)| principal)
+        let opened = last.open(&self.vault, raw_token).filter(|opened| opened.kind == TokenKind::Access);
+        self.principal_of(opened.ok_or(BearerError::Foreign)?, from).await
+    }
+
+    /// Finds the principal behind an access token that this server made.
+    pub(in crate::auth) async fn principal_of(
+        self: &Arc<Self>,
+        opened: Opened,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
+    ) -> Result<Arc<Principal>, BearerError> {
+        self.holder(opened.family, opened.hash, from).await.map(|(_, principal)| principal)
     }
 
     /// Finds a session and its principal by a token that this server made, and asks the provider about the person if that
@@ -171,6 +183,7 @@ impl Sessions {
             provider: record.provider.clone(),
             client_id: record.client_id.clone(),
             view: record.view.clone(),
+            client_name: record.client_name.clone(),
             created_s: record.created_s,
             browser_used_s: record.browser.as_ref().map(|browser| browser.used_s),
             recheck_at_s: self.recheck_at_s(&record.upstream),
@@ -216,6 +229,7 @@ impl Sessions {
                 name: identity.name.clone(),
                 provider: facts.provider.clone(),
                 client: facts.client_id.clone(),
+                client_name: facts.client_name.clone(),
                 granted: &access.scopes & &possible,
                 possible: possible.clone(),
                 standing: Standing::of(Arc::new(holder), Arc::clone(&login)),

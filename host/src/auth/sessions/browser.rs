@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::bearer::BearerError;
 use super::record::{AccessRecord, BrowserRecord, CodeRecord, Record};
 use super::{Sessions, TRIES, encode};
+use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Family, Token, TokenKind};
 use crate::auth::upstream::messages::UpstreamTokens;
@@ -47,7 +48,7 @@ impl Sessions {
         &self,
         identity: Identity,
         upstream: UpstreamTokens,
-        beside: impl FnOnce(&str) -> Write,
+        beside: impl FnOnce(&str) -> Vec<Write>,
     ) -> Result<Option<String>, StoreError> {
         let family = Family::new();
         let cookie = Token::new(&self.vault, TokenKind::Browser, family);
@@ -61,6 +62,7 @@ impl Sessions {
             identity,
             provider: self.upstream.name().to_owned(),
             client_id: CLIENT.to_owned(),
+            client_name: None,
             approved,
             created_s: now_s,
             changes: 0,
@@ -82,7 +84,8 @@ impl Sessions {
         };
         let (table, expires) = (Table::Session, ends(&record, now_s));
         let insert = Write::Insert { table, key: family.row(), value: encode(&record), expires };
-        let committed = self.store.commit(vec![insert, beside(cookie.text())]).await?;
+        let writes = std::iter::once(insert).chain(beside(cookie.text())).collect();
+        let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| cookie.text().to_owned()))
     }
 
@@ -112,6 +115,7 @@ impl Sessions {
     pub(in crate::auth) async fn end_browser(&self, raw_cookie: &str) -> Result<(), StoreError> {
         let Some(cookie) = Token::open(&self.vault, TokenKind::Browser, raw_cookie) else { return Ok(()) };
         let Some((_, record)) = self.load(&cookie.family).await? else { return Ok(()) };
+        self.tell(TokenChange::Ended, &record, Some("logged_out"));
         self.end(&cookie.family, Some(record)).await
     }
 

@@ -52,6 +52,7 @@ pub(super) struct Facts {
     pub(super) provider: String,
     pub(super) client_id: String,
     pub(super) view: View,
+    pub(super) client_name: Option<String>,
     /// The time of the login.
     pub(super) created_s: u64,
     /// The last use of a browser's session, as far as it was noted; none of every other client.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sessions;
 use super::record::Record;
+use crate::audit::event::TokenChange;
 use crate::store::{Key, Row, Store, StoreError, Table};
 
 /// Sessions of a page: as many as are read in a moment, and as many as fit a line of the control socket.
@@ -34,6 +35,10 @@ pub struct ListedSession {
     pub client_id: String,
     /// The client's name, by its own account.
     pub client: Option<String>,
+    /// The URI to which its tokens' code was sent, which says where the client is; none of a browser on this server's own
+    /// pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_uri: Option<String>,
     /// The scopes that the person approved.
     pub scopes: Vec<String>,
     /// The time of the login, in seconds since 1970.
@@ -88,6 +93,7 @@ fn listed(key: Key, row: &Row, record: Record) -> ListedSession {
         provider: record.provider,
         client_id: record.client_id,
         client: None,
+        redirect_uri: Some(record.code.redirect_uri).filter(|uri| !uri.is_empty()),
         scopes: record.approved.into_iter().collect(),
         since_s: record.created_s,
         // A browser's is noted now and then, with an address or without.
@@ -104,7 +110,7 @@ impl Sessions {
         let (mut sessions, next) = page(&self.store, after, self.people.all_ended()).await?;
         for (key, session) in &mut sessions {
             let noted = self.presences.find(key).and_then(|presence| presence.last_use());
-            if let Some(noted) = noted.filter(|noted| session.used_s.is_none_or(|used_s| noted.at_s > used_s)) {
+            if let Some(noted) = noted.filter(|noted| session.used_s.is_none_or(|used_s| noted.at_s >= used_s)) {
                 (session.used_s, session.from) = (Some(noted.at_s), Some(noted.from));
             }
         }
@@ -119,6 +125,9 @@ impl Sessions {
         // One that cannot be read ends too.
         let record = row.as_ref().and_then(|row| read(row).ok());
         if is_there {
+            if let Some(record) = &record {
+                self.tell(TokenChange::Ended, record, Some("ended_by_operator"));
+            }
             self.end_row(key, record).await?;
         }
         Ok(is_there)

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 
 use super::record::Record;
 use super::{Sessions, TRIES};
+use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
 use crate::auth::tokens::Family;
 use crate::principal::{LoginToken, NoLoginToken};
@@ -69,6 +70,7 @@ impl Sessions {
             renewed.apply(&mut record);
             if !self.people.admits(&record.identity) {
                 tracing::warn!(session = ?family, "the person may not log in any more; the session ends");
+                self.tell(TokenChange::Ended, &record, Some("turned_away"));
                 self.end(&family, Some(record)).await?;
                 return Err(NoLoginToken::Ended);
             }
@@ -111,6 +113,7 @@ mod tests {
 
     use super::super::{Answer, Lives, NewSession, Redemption, StartTime};
     use super::*;
+    use crate::audit::Audit;
     use crate::auth::identity::{Identity, Membership};
     use crate::auth::people::People;
     use crate::auth::tokens::LastToken;
@@ -150,8 +153,15 @@ mod tests {
             let lives =
                 Lives { access: hour, refresh: hour, session_max: None, grace: hour, refused: hour, recheck: None };
             let (people, in_flight) = (People::fixed(config, false), TaskTracker::new());
-            let sessions =
-                Sessions::new(store, Vault::for_tests(1), people, Arc::new(upstream), lives, in_flight.clone());
+            let sessions = Sessions::new(
+                store,
+                Vault::for_tests(1),
+                people,
+                Arc::new(upstream),
+                lives,
+                in_flight.clone(),
+                Audit::default(),
+            );
             Self { _dir: dir, sessions }
         }
 
@@ -183,13 +193,14 @@ mod tests {
                 identity,
                 upstream,
                 client_id: CLIENT.to_owned(),
+                client_name: None,
                 approved: BTreeSet::new(),
                 redirect_uri: "http://localhost/".to_owned(),
                 challenge: URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier)),
             };
             let beside = |_: &str| {
                 let (table, key, value) = (Table::Transaction, Key::of(b"beside"), Vec::new());
-                Write::Insert { table, key, value, expires: clock::now() + Duration::from_secs(60) }
+                vec![Write::Insert { table, key, value, expires: clock::now() + Duration::from_secs(60) }]
             };
             let code = self.sessions.begin(login, beside).await.unwrap().unwrap();
             let (client_id, redirect_uri, began) = (CLIENT.to_owned(), None, StartTime::now());

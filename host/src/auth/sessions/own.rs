@@ -2,6 +2,7 @@
 
 use super::Sessions;
 use super::listed::{ListedSession, read};
+use crate::audit::event::TokenChange;
 use crate::auth::tokens::Family;
 use crate::auth::upstream::messages::Logout;
 use crate::principal::Principal;
@@ -45,6 +46,7 @@ impl Sessions {
         if !is_theirs {
             return Ok(false);
         }
+        self.tell(TokenChange::Ended, &record, Some("ended_by_person"));
         self.end_row(key, Some(record)).await?;
         Ok(true)
     }
@@ -56,6 +58,7 @@ impl Sessions {
             let rows = self.store.list(Table::Session, after, PAGE).await?;
             for (key, row) in &rows {
                 if self.is_concerned(row, logout)? {
+                    self.tell(TokenChange::Ended, &read(row)?, Some("ended_by_provider"));
                     self.end_row(*key, None).await?;
                     ended += 1;
                 }

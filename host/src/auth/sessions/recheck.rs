@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::bearer::BearerError;
 use super::cache::LiveSession;
 use super::{Sessions, TRIES};
+use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
 use crate::auth::tokens::{Family, TokenHash};
 use crate::auth::upstream::messages::UpstreamTokens;
@@ -75,6 +76,7 @@ impl Sessions {
             renewed.apply(&mut record);
             if !self.people.admits(&record.identity) {
                 tracing::warn!(session = ?family, "the person may not log in any more; the session ends");
+                self.tell(TokenChange::Ended, &record, Some("turned_away"));
                 if let Err(error) = self.end(&family, Some(record)).await {
                     tracing::error!(%error, "a session could not be ended");
                 }

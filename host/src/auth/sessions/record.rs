@@ -35,6 +35,9 @@ pub(super) struct Record {
     pub(super) identity: Identity,
     pub(super) provider: String,
     pub(super) client_id: String,
+    /// The client's name by its own account. Sessions of an earlier version do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) client_name: Option<String>,
     /// The scopes that the person approved.
     pub(super) approved: BTreeSet<String>,
     /// The view that its tokens are for. Rows of before there were views have none, and are for `/mcp`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::concurrency::UpstreamRenewal;
 use super::record::{Answer, Predecessor, Record, RefreshRecord};
 use super::{GONE, Sessions, TRIES};
+use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
 use crate::auth::identity::Identity;
 use crate::auth::people::is_inert;
@@ -66,6 +67,7 @@ impl Sessions {
             } else {
                 let Some(answer) = self.answer_to_repeat(token, &refresh, now_s) else {
                     tracing::warn!(session = ?token.family, "an old refresh token was used again; its session ends");
+                    self.tell(TokenChange::Ended, &record, Some("refresh_token_reused"));
                     self.end(&token.family, Some(record)).await?;
                     return Err(GONE);
                 };
@@ -94,6 +96,7 @@ impl Sessions {
             renewed.apply(&mut record);
             if !self.people.admits(&record.identity) {
                 tracing::warn!(session = ?token.family, "the person may not log in any more; the session ends");
+                self.tell(TokenChange::Ended, &record, Some("turned_away"));
                 self.end(&token.family, Some(record)).await?;
                 return Err(GONE);
             }
@@ -114,6 +117,7 @@ impl Sessions {
             if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
                 self.unsaved.take(&token.family);
                 self.remember(token.family, &record);
+                self.tell(TokenChange::Refreshed, &record, None);
                 return Ok(answer);
             }
         }
@@ -166,6 +170,7 @@ impl Sessions {
                 if identity.as_ref().is_some_and(is_another) {
                     tracing::error!(session = ?family, "the provider refreshed somebody else; the session ends");
                     self.upstream.discard(tokens);
+                    self.tell(TokenChange::Ended, record, Some("other_person"));
                     self.end(family, None).await?;
                     return Err(GONE);
                 }
@@ -173,6 +178,7 @@ impl Sessions {
             }
             Err(RefreshError::Ended) => {
                 tracing::info!(session = ?family, "the provider has ended the login; the session ends");
+                self.tell(TokenChange::Ended, record, Some("ended_by_provider"));
                 self.end(family, None).await?;
                 Err(GONE)
             }

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::tokens::Family;
 use crate::auth::upstream::messages::UpstreamRequest;
 use crate::clock::now_s;
 use crate::vault::Vault;
@@ -57,6 +58,9 @@ pub(in crate::auth) struct ValidatedRequest {
     /// The view that the tokens are for.
     #[serde(default, skip_serializing_if = "View::is_main")]
     pub(in crate::auth) view: View,
+    /// The device that the login is for (RFC 8628): then nobody is sent to a redirect URI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::auth) device: Option<Family>,
 }
 
 /// The purpose of a login. In the store, a client's request is as it was before there were others.
@@ -165,6 +169,7 @@ mod tests {
             code_challenge: "x".repeat(43),
             scopes: BTreeSet::new(),
             view: View::default(),
+            device: None,
         })
     }
 

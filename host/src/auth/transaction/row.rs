@@ -224,6 +224,7 @@ mod tests {
             state: Some("s".to_owned()),
             code_challenge: "x".repeat(43),
             scopes: BTreeSet::new(),
+            device: None,
         })
     }
 
@@ -255,6 +256,7 @@ mod tests {
     fn a_pending_login_of_the_version_before_goes_on() {
         let id = serde_json::to_value(TransactionId::new(1)).unwrap();
         let row = serde_json::json!({ "Pending": { "id": id, "request": request() } });
+        assert!(row["Pending"]["request"].get("device").is_none(), "{row}");
         assert!(serde_json::from_value::<Transaction>(row).unwrap().login().is_some());
         assert!(serde_json::from_value::<Transaction>(serde_json::json!("Used")).unwrap().login().is_none());
     }

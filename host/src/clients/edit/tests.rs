@@ -46,7 +46,7 @@ fn json_keeps_comments_order_and_indentation() {
         Format::Json,
         &at,
         "// mine\n{\n\t\"zeta\": 1, // first\n\t\"mcpServers\": {\n\t\t// the other\n\t\t\"b\": { \"command\": \"x\" }, /* here */\n\t},\n\t\"alpha\": [1, 2,],\n}\n",
-        "// mine\n{\n\t\"zeta\": 1, // first\n\t\"mcpServers\": {\n\t\t// the other\n\t\t\"b\": { \"command\": \"x\" }, /* here */\n\t\t\"tinymcp\": {\n\t\t\t\"url\": \"https://mcp.example.com/mcp\"\n\t\t},\n\t},\n\t\"alpha\": [1, 2,],\n}\n",
+        "// mine\n{\n\t\"zeta\": 1, // first\n\t\"mcpServers\": {\n\t\t// the other\n\t\t\"b\": { \"command\": \"x\" }, /* here */\n\t\t\"tinymcp\": {\n\t\t\t\"url\": \"https://mcp.example.com/mcp\",\n\t\t},\n\t},\n\t\"alpha\": [1, 2,],\n}\n",
     );
     let four = "{\n    \"other\": {\n        \"deep\": true\n    }\n}\n";
     let with = put_url(Format::Json, &at, four).unwrap();

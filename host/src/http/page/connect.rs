@@ -1,7 +1,10 @@
 //! The clients of the page: what each needs to reach this server, with links that add it by themselves where a client
 //! has one.
 
-use crate::clients::{self, Client};
+use clap::ValueEnum as _;
+
+use crate::clients::setup::{Target, Way};
+use crate::clients::{self, Client, SERVER_NAME};
 
 /// One client.
 pub(super) struct ClientView {
@@ -21,28 +24,22 @@ pub(super) struct ClientView {
 
 /// Every client whose configuration is known.
 pub(super) fn clients(endpoint: &str, has_login: bool) -> Vec<ClientView> {
-    let known = [
-        ("Claude Code", Client::ClaudeCode),
-        ("Cursor", Client::Cursor),
-        ("VS Code", Client::Vscode),
-        ("Codex", Client::Codex),
-        ("Gemini CLI", Client::Gemini),
-        ("Windsurf", Client::Windsurf),
-        ("Zed", Client::Zed),
-        ("Anything that starts a command", Client::Stdio),
-    ];
-    let view = |(name, client): (&'static str, Client)| ClientView {
-        id: name.to_lowercase().replace(' ', "-"),
-        name: name.to_owned(),
-        place: client.place().to_owned(),
-        text: client.snippet(endpoint, has_login),
-        command: None,
-        notes: Vec::new(),
-        link: match client {
-            Client::Cursor => Some(clients::cursor_link(endpoint)),
-            Client::Vscode => Some(clients::vscode_link(endpoint)),
-            _ => None,
-        },
+    let target = Target { name: SERVER_NAME.to_owned(), way: Way::Http(endpoint.to_owned()) };
+    let view = |client: &Client| {
+        let setup = client.setup();
+        Some(ClientView {
+            id: client.to_possible_value()?.get_name().to_owned(),
+            name: setup.title.clone(),
+            place: setup.place.clone(),
+            text: setup.snippet(&target, has_login)?,
+            command: setup.command(&target).filter(|_| !setup.shows_command()),
+            notes: setup.notes(&target).map(str::to_owned).collect(),
+            link: match client {
+                Client::Cursor => Some(clients::cursor_link(endpoint)),
+                Client::Vscode => Some(clients::vscode_link(endpoint)),
+                _ => None,
+            },
+        })
     };
-    known.into_iter().map(view).collect()
+    Client::value_variants().iter().filter_map(view).collect()
 }

@@ -1,68 +1,18 @@
-//! The large part of the page: tools, files and clients, rendered once for all who see the same.
-//!
-//! Who sees the same is an [`Audience`]: the scopes of a login decide which tools are shown, and nothing else of a person
-//! is in here.
+//! The large part of the page: tools, files and clients, rendered once for all who see the same ([`Audience`]).
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use askama::Template;
-use bytes::Bytes;
 
 use super::super::App;
 use super::connect::{self, ClientView};
+use super::kept::{Audience, Front, Seen};
 use super::operators::{self, FileView};
 use super::tools::{self, PluginView};
 use super::visitor::Visitor;
-use crate::config::Config;
 use crate::http::pages;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::refusals;
-
-/// Renderings that are kept; the oldest goes.
-const KEPT: usize = 6;
-
-/// The parts that were rendered last, each for its audience.
-#[derive(Default)]
-pub(in crate::http) struct Fronts(Mutex<Vec<Rendering>>);
-
-/// A rendered part.
-#[derive(Clone)]
-pub(super) struct Front {
-    pub(super) html: Bytes,
-    /// Its digest: an open page with another one shows something old.
-    pub(super) stamp: Arc<str>,
-}
-
-struct Rendering {
-    audience: Audience,
-    catalog: Weak<Catalog>,
-    config: Weak<Config>,
-    is_ready: bool,
-    refusals: u64,
-    front: Front,
-}
-
-/// Those who see the same.
-#[derive(Clone, PartialEq, Eq)]
-enum Audience {
-    Strangers,
-    Known { is_anonymous: bool, is_operator: bool, held: Vec<String>, possible: Option<BTreeSet<String>> },
-}
-
-impl Audience {
-    fn of(visitor: &Visitor) -> Self {
-        match visitor.person() {
-            None => Self::Strangers,
-            Some(person) => Self::Known {
-                is_anonymous: person.principal().is_anonymous(),
-                is_operator: person.is_operator(),
-                held: person.principal().scopes().into_iter().map(str::to_owned).collect(),
-                possible: person.principal().could_hold(),
-            },
-        }
-    }
-}
 
 #[derive(Template)]
 #[template(path = "front/front.html")]
@@ -92,34 +42,26 @@ struct FrontPage {
 pub(super) fn of(app: &App, visitor: &Visitor) -> Front {
     let (catalog, is_ready) = (app.plugins.catalog(), app.plugins.is_ready());
     let config = Arc::clone(&app.config.borrow());
-    let audience = Audience::of(visitor);
     let refusals = if is_operator(visitor) { refusals::revision() } else { 0 };
-    let (weak_catalog, weak_config) = (Arc::downgrade(&catalog), Arc::downgrade(&config));
-    let mut kept = app.pages.fronts.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let same = kept.iter().find(|known| {
-        known.audience == audience
-            && known.catalog.ptr_eq(&weak_catalog)
-            && known.config.ptr_eq(&weak_config)
-            && known.is_ready == is_ready
-            && known.refusals == refusals
-    });
-    if let Some(known) = same {
-        return known.front.clone();
+    let seen = Seen { catalog: &catalog, config: &config, is_ready, refusals };
+    app.pages.fronts.current(audience(visitor), &seen, || {
+        page(app, visitor, &catalog, is_ready).render().unwrap_or_else(|_| {
+            tracing::error!("the page could not be rendered");
+            String::new()
+        })
+    })
+}
+
+fn audience(visitor: &Visitor) -> Audience {
+    match visitor.person() {
+        None => Audience::Strangers,
+        Some(person) => Audience::Known {
+            is_anonymous: person.principal().is_anonymous(),
+            is_operator: person.is_operator(),
+            held: person.principal().scopes().into_iter().map(str::to_owned).collect(),
+            possible: person.principal().could_hold(),
+        },
     }
-    let html = page(app, visitor, &catalog, is_ready).render().unwrap_or_else(|_| {
-        tracing::error!("the page could not be rendered");
-        String::new()
-    });
-    let stamp = blake3::hash(html.as_bytes()).to_hex()[..16].into();
-    let front = Front { html: html.into(), stamp };
-    kept.retain(|known| known.audience != audience && known.catalog.ptr_eq(&weak_catalog));
-    if kept.len() >= KEPT {
-        kept.remove(0);
-    }
-    let rendering =
-        Rendering { audience, catalog: weak_catalog, config: weak_config, is_ready, refusals, front: front.clone() };
-    kept.push(rendering);
-    front
 }
 
 fn is_operator(visitor: &Visitor) -> bool {

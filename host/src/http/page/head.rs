@@ -4,7 +4,8 @@ use askama::Template;
 
 use super::super::App;
 use super::assets;
-use super::front::{self, Front};
+use super::front;
+use super::kept::Front;
 use super::policy::Nonce;
 use super::visitor::Visitor;
 

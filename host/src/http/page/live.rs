@@ -3,9 +3,8 @@
 //! An event has the digest of the page's large part and nothing of what is in it: the page fetches itself anew. Streams
 //! are bounded, in all and for each person, and a page in the background has none.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -21,55 +20,17 @@ use tokio::time::Instant;
 use super::super::App;
 use super::front;
 use super::visitor::Visitor;
+use super::watchers::Place;
 use crate::config::Config;
 use crate::http::active_request::ActiveRequest;
 use crate::peer::Peer;
 use crate::plugins::catalog::Catalog;
-
-/// Open streams: of all, and of one person. Somebody with more pages than that loads them by hand.
-const IN_ALL: usize = 512;
-const OF_A_PERSON: usize = 16;
 
 /// Time after which the stream says that it is there, and looks whether its person still is.
 const BEAT: Duration = Duration::from_secs(15);
 
 /// Time in which changes are told together: a directory that is filled changes with every file.
 const TOGETHER: Duration = Duration::from_millis(150);
-
-/// The open streams.
-#[derive(Default)]
-pub(in crate::http) struct Watchers(Arc<Mutex<HashMap<[u8; 32], usize>>>);
-
-/// One open stream, until it is dropped.
-struct Place {
-    watchers: Arc<Mutex<HashMap<[u8; 32], usize>>>,
-    person: [u8; 32],
-}
-
-impl Watchers {
-    /// A place for a stream of this person; strangers together are one.
-    fn enter(&self, person: [u8; 32]) -> Option<Place> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, own) = (open.values().sum::<usize>(), open.get(&person).copied().unwrap_or_default());
-        if all >= IN_ALL || own >= OF_A_PERSON {
-            return None;
-        }
-        open.insert(person, own + 1);
-        Some(Place { watchers: Arc::clone(&self.0), person })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = open.get_mut(&self.person) {
-            *own -= 1;
-            if *own == 0 {
-                open.remove(&self.person);
-            }
-        }
-    }
-}
 
 /// One stream under way.
 struct Watch {
@@ -173,22 +134,5 @@ impl Watch {
 
     fn event(&self) -> Bytes {
         format!("event: page\ndata: {}\n\n", self.told).into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_person_takes_the_places_of_others() {
-        let watchers = Watchers::default();
-        let mut places: Vec<Place> = (0..OF_A_PERSON).map(|_| watchers.enter([1; 32]).unwrap()).collect();
-        assert!(watchers.enter([1; 32]).is_none());
-        assert!(watchers.enter([2; 32]).is_some());
-        places.pop();
-        assert!(watchers.enter([1; 32]).is_some());
-        drop(places);
-        assert!(watchers.0.lock().unwrap().is_empty());
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::arguments::{Argument, arguments};
 use super::visitor::Visitor;
+use crate::http::arguments::{Argument, arguments};
 use crate::mcp;
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::principal::Access;

@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::StreamExt as _;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::super::App;
@@ -118,6 +118,7 @@ fn headers(of_page: &HeaderMap, tool: HeaderValue) -> HeaderMap {
     for (name, value) in of_page.iter().filter(|(name, _)| name.as_str().starts_with("mcp-param-")) {
         headers.append(name, value.clone());
     }
+    headers.extend(of_page.get(HOST).map(|host| (HOST, host.clone())));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     headers.insert("mcp-protocol-version", VERSION);

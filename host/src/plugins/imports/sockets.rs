@@ -67,6 +67,7 @@ impl Guest {
     fn refuse(&mut self, host: &Host, port: Option<u16>, reason: &dyn Display) {
         let place = port.map_or_else(|| format!("tcp://{host}"), |port| format!("tcp://{host}:{port}"));
         self.sockets.note(crate::grants::outward(&place));
+        self.decided("tcp", Some(&place), false);
         let (plugin, digest) = (&*self.plugin, self.digest);
         let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
         refusals::note(plugin, &place, &reason.to_string(), to_grant.as_deref());

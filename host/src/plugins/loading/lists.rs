@@ -73,9 +73,14 @@ pub(in crate::plugins) async fn read(runtime: &Runtime, served: &Served) -> Resu
     if !plugin.interfaces.give_lists() {
         return Ok(Plugin::clone(plugin));
     }
-    let lists =
-        call::visit(runtime, served, "its lists", Conversation::default(), ListRequest(plugin.interfaces.clone()))
-            .await?;
+    let lists = call::visit(
+        runtime,
+        served,
+        ("its lists", "tools/list"),
+        Conversation::default(),
+        ListRequest(plugin.interfaces.clone()),
+    )
+    .await?;
     // Each of the schemas may take long to read.
     let share = Share { plugin: Arc::clone(&plugin.name), person: None };
     let plugin = Arc::clone(plugin);

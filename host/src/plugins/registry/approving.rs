@@ -177,7 +177,7 @@ impl Registry {
             Some(_) => Err(format!(
                 "plugin `{plugin}` has changed since that was shown: look at what waits now with `tinymcp approve {plugin}`"
             )),
-            None => Err(format!("nothing of plugin `{plugin}` waits for approval")),
+            None => Err(none_waits(plugin, entry)),
         }
     }
 
@@ -239,8 +239,7 @@ impl Registry {
     fn show(&self, plugin: &str, from: usize) -> Result<Difference, String> {
         let plugin = crate::config::names::snake(plugin.strip_suffix(".wasm").unwrap_or(plugin));
         let (file, entry) = self.entry_of(&plugin)?;
-        let none = || format!("nothing of plugin `{plugin}` waits for approval");
-        let waiting = waiting_plugin(file, entry).ok_or_else(none)?;
+        let waiting = waiting_plugin(file, entry).ok_or_else(|| none_waits(&plugin, entry))?;
         let all = self.lines(file, entry);
         let mut bytes = 0;
         let fits = |line: &&String| {
@@ -372,6 +371,13 @@ impl Registry {
         let named = config.plugin.iter().filter(|(_, plugin)| plugin.approve.is_some_and(asks));
         let named: Vec<String> = named.map(|(name, _)| name.to_string()).collect();
         self.approving.store.ask_of(named.into_iter(), asks(config.plugins.approve));
+    }
+}
+
+fn none_waits(plugin: &str, entry: &Entry) -> String {
+    match entry.load {
+        Some(_) => format!("the file of plugin `{plugin}` is still being loaded: ask again in a moment"),
+        None => format!("nothing of plugin `{plugin}` waits for approval"),
     }
 }
 

@@ -72,7 +72,11 @@ impl Standing {
         let signature = || {
             let file = signature_of(path);
             let limit = ByteSize::from_bytes(trust::MAX_SIGNATURE_BYTES);
-            let read = directory::read(&file, limit).map_err(|error| error.to_string());
+            let read = directory::read(&file, limit).map_err(|error| match error {
+                ReadError::Io(error) => error.to_string(),
+                ReadError::TooLarge { .. } => "larger than any signature".to_owned(),
+                error => error.to_string(),
+            });
             let text = read.and_then(|(bytes, _)| String::from_utf8(bytes).map_err(|_| "not a text".to_owned()));
             (file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(), text)
         };

@@ -4,8 +4,8 @@ import { increment } from "tinymcp:plugin/kv@0.1.0";
 export function METHOD(name) {
   let times;
   try {
-    // Also of two calls at once each is counted. A 64-bit integer is a BigInt.
-    times = increment(`greeted/${name}`, 1n);
+    // Also of two calls at once each is counted.
+    times = increment(`greeted/${name}`, 1);
   } catch (error) {
     throw `nothing can be counted here: ${error.payload?.tag ?? error.message}`;
   }

@@ -18,19 +18,19 @@ const MAX_VALUE_BYTES: usize = 80;
 
 /// One argument, or a field of one.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::http) struct Argument {
+pub(super) struct Argument {
     /// Its place: `filter.tags[]`.
-    pub(in crate::http) path: String,
+    pub(super) path: String,
     /// The values that it takes.
-    pub(in crate::http) kind: String,
+    pub(super) kind: String,
     /// A call without it is refused.
-    pub(in crate::http) is_required: bool,
+    pub(super) is_required: bool,
     /// What the author says of it.
-    pub(in crate::http) description: Option<String>,
+    pub(super) description: Option<String>,
 }
 
 /// The arguments in the order of the schema, each followed by its fields.
-pub(in crate::http) fn arguments(schema: &Map<String, Value>) -> Vec<Argument> {
+pub(super) fn arguments(schema: &Map<String, Value>) -> Vec<Argument> {
     let mut arguments = Vec::new();
     fields(schema, "", 0, &mut arguments);
     arguments
