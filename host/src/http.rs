@@ -235,18 +235,19 @@ async fn serve_mcp(
     match app.endpoint.serve(&principal, request).await {
         Ok(response) => end_with_token(app, place, &principal, authorization, response),
         Err(ScopesNeeded(scopes)) => {
-            app.plugins.observers().audit.record(&Event::Refusal {
-                reason: Reason::Scopes,
-                who: Some(Who::of(&principal)),
-                client: Client::of(&principal),
-                from: None,
-            });
+            record_lack_of_scopes(app, &principal);
             let message =
                 "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
             let response = mcp::error_response(StatusCode::FORBIDDEN, message);
             app.auth.refuse_for_scopes((host.as_ref(), &place.view), &scopes, response)
         }
     }
+}
+
+/// Writes down that a caller's token lacks scopes.
+fn record_lack_of_scopes(app: &App, principal: &Principal) {
+    let (who, client) = (Some(Who::of(principal)), Client::of(principal));
+    app.plugins.observers().audit.record(&Event::Refusal { reason: Reason::Scopes, who, client, from: None });
 }
 
 /// The answer to a request at the endpoint without a valid login.

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, Uri};
 use tokio::sync::watch;
 
-use super::App;
+use super::{App, record_lack_of_scopes};
 use crate::config::Config;
 use crate::config::names::Scope;
 use crate::mcp;
@@ -56,6 +56,7 @@ impl Place {
             }
             Access::Never => ("this view needs scopes that you do not have: ask this server's operator", false),
         };
+        record_lack_of_scopes(app, principal);
         let response = mcp::error_response(StatusCode::FORBIDDEN, message);
         if !is_possible {
             return Some(response);
