@@ -21,6 +21,7 @@ pub(crate) mod consent;
 mod cookies;
 pub mod desk;
 pub(crate) mod device;
+mod elsewhere;
 mod errors;
 mod failures;
 mod form;
@@ -64,6 +65,7 @@ use crate::log_limiter::LogLimiter;
 use crate::loopback::is_loopback;
 use crate::peer::Peer;
 use crate::principal::Principal;
+use crate::view::View;
 
 /// Headers by which a proxy says that it forwards somebody else's request.
 const FORWARDED: [&str; 6] =
@@ -72,6 +74,7 @@ const FORWARDED: [&str; 6] =
 static FOREIGN_TOKENS: LogLimiter = LogLimiter::new("bearer tokens that are none of this server");
 static ENDED_TOKENS: LogLimiter =
     LogLimiter::new("bearer tokens whose session has ended, or that were revoked or replaced");
+static LOOPING_CLIENTS: LogLimiter = LogLimiter::new("clients that log in for another part of this server");
 static TURNED_AWAY: LogLimiter =
     LogLimiter::new("bearer tokens of people or clients that `[auth]` or the operator turns away");
 
@@ -109,6 +112,14 @@ pub enum Refusal {
     /// The bearer token is not taken.
     #[error("the access token is not valid or not any more")]
     InvalidToken,
+    /// The bearer token is for another view.
+    #[error("the access token is for another part of this server than this URL: log in for this one")]
+    Elsewhere,
+    /// The same once more: the client does not say where it logs in for.
+    #[error(
+        "the access token is for another part of this server than this URL, and so was the one before: this client does not name the URL when it logs in (`resource`, RFC 8707), so that another login changes nothing. Give it the URL that ends in `/mcp`, or use a client that names it"
+    )]
+    ElsewhereAgain,
     /// The store cannot be read.
     #[error("tokens cannot be checked at the moment: try again")]
     Unavailable,
@@ -159,7 +170,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Finds out who sent a request. Its address, past trusted proxies, is asked for where a use is noted.
+    /// Finds out who sent a request for a view. Its address, past trusted proxies, is asked for where a use is noted.
     ///
     /// # Errors
     /// [`Refusal`]: the request must not be served.
@@ -168,16 +179,28 @@ impl Auth {
         peer: &Peer,
         headers: &HeaderMap,
         last: &LastToken,
+        view: &View,
         from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, Refusal> {
         self.admit(peer, headers)?;
         match self {
-            Self::None(anonymous) => Ok(Arc::clone(anonymous)),
+            Self::None(anonymous) if view.is_main() => Ok(Arc::clone(anonymous)),
+            Self::None(_) => Ok(Arc::new(Principal::anonymous().at(view))),
             Self::Login(server) => match bearer(headers).and_then(|token| token.ok_or(Refusal::NoToken)) {
-                Ok(token) => server.authenticate(token, last, &from).await.map_err(|error| {
-                    server.refused(reason(error), None, from());
-                    refused(error)
-                }),
+                Ok(token) => {
+                    let principal = server.authenticate(token, last, &from).await.map_err(|error| {
+                        server.refused(reason(error), None, from());
+                        refused(error)
+                    })?;
+                    if principal.view() != view {
+                        server.refused(Reason::OtherView, principal.client.as_deref(), from());
+                        return Err(elsewhere(server, &principal, token, view));
+                    }
+                    if !view.is_main() {
+                        server.elsewhere.forget(&principal);
+                    }
+                    Ok(principal)
+                }
                 Err(refusal) => {
                     let reason = if refusal == Refusal::TwoTokens { Reason::TwoTokens } else { Reason::NoToken };
                     server.refused(reason, None, from());
@@ -232,17 +255,20 @@ impl Auth {
         }
     }
 
-    /// Completes the answer to a request that is not served: status, and the challenge that says how to log in.
+    /// Completes the answer to a request at a place, by its Host and its view, that is not served: status, and the
+    /// challenge that says how to log in.
     pub fn refuse(
         &self,
         refusal: Refusal,
-        host: Option<&HeaderValue>,
+        place: (Option<&HeaderValue>, &View),
         scopes: &BTreeSet<String>,
         mut response: Response,
     ) -> Response {
         let status = match refusal {
             Refusal::NotLocal | Refusal::Forwarded => StatusCode::FORBIDDEN,
-            Refusal::NoToken | Refusal::InvalidToken => StatusCode::UNAUTHORIZED,
+            Refusal::NoToken | Refusal::InvalidToken | Refusal::Elsewhere | Refusal::ElsewhereAgain => {
+                StatusCode::UNAUTHORIZED
+            }
             Refusal::TwoTokens => StatusCode::BAD_REQUEST,
             Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -255,10 +281,10 @@ impl Auth {
         {
             let text = refusal.to_string();
             let challenge = match refusal {
-                Refusal::InvalidToken => Challenge::InvalidToken(&text),
+                Refusal::InvalidToken | Refusal::Elsewhere | Refusal::ElsewhereAgain => Challenge::InvalidToken(&text),
                 _ => Challenge::NoToken,
             };
-            wellknown::challenge(server, host, &mut response, challenge, scopes);
+            wellknown::challenge(server, place, &mut response, challenge, scopes);
         }
         response
     }
@@ -267,13 +293,13 @@ impl Auth {
     /// the client asks for all at once.
     pub fn refuse_for_scopes(
         &self,
-        host: Option<&HeaderValue>,
+        place: (Option<&HeaderValue>, &View),
         scopes: &BTreeSet<String>,
         mut response: Response,
     ) -> Response {
         *response.status_mut() = StatusCode::FORBIDDEN;
         if let Self::Login(server) = self {
-            wellknown::challenge(server, host, &mut response, Challenge::InsufficientScope, scopes);
+            wellknown::challenge(server, place, &mut response, Challenge::InsufficientScope, scopes);
         }
         response
     }
@@ -288,6 +314,21 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     }
     let pair = value.to_str().ok().and_then(|value| value.split_once(' '));
     Ok(pair.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim()))
+}
+
+/// The refusal of a token that is for another view.
+fn elsewhere(server: &AuthorizationServer, principal: &Principal, token: &str, view: &View) -> Refusal {
+    if !server.elsewhere.note(principal, token, view) {
+        return Refusal::Elsewhere;
+    }
+    let (person, own) = (principal.label(), principal.view());
+    LOOPING_CLIENTS.log(|| {
+        tracing::warn!(
+            person,
+            "a client was refused at `{view}` again: it logs in for `{own}`, since it sends no `resource` (RFC 8707), and would go on like this; give it the URL of `{own}`, or another client"
+        );
+    });
+    Refusal::ElsewhereAgain
 }
 
 fn reason(error: BearerError) -> Reason {

@@ -7,6 +7,7 @@
 //!   `schema`: JSON schemas of single values.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
+//! - `about`: what the server says of itself, files read.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch. `telemetry`: the
 //!   OTLP endpoint, its headers resolved.
@@ -18,6 +19,7 @@
 //! single value; what a variable holds is taken literally, without the white space around it, while `${…}` in the file
 //! is replaced.
 
+pub mod about;
 pub mod address;
 mod check;
 pub mod claims;
@@ -55,6 +57,7 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use serde_json::Value as Json;
 
+pub use self::about::About;
 use self::address::BaseUrl;
 use self::document::Value;
 use self::effective::EffectiveConfig;
@@ -99,11 +102,13 @@ pub struct Setup {
     /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
     /// variables are not set is left out, with a warning.
     pub grants: PluginGrants,
+    /// What the server says of itself, files read.
+    pub about: About,
     /// Files of this server that no plugin sees.
     pub places: Places,
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
-    /// The files of `NAME_FILE` variables that were read for a value.
+    /// The files of `NAME_FILE` variables that were read for a value, and those of `about`.
     pub value_files: ValueFiles,
     /// Warnings about values that are valid, and probably not meant; a line of the log each.
     pub warnings: Vec<Problem>,
@@ -156,6 +161,7 @@ impl Config {
         let before = reader.problems.len();
         let egress = egress::resolve(&config, &mut reader);
         let grants = grants::resolve::resolve(&config, &mut reader);
+        let about = about::resolve(&config, &mut reader);
         if invocation.purpose == Purpose::Look {
             // Somebody who looks need not have the secrets and files: what lacks one is not granted, or not used.
             let missing = reader.problems.split_off(before);
@@ -183,6 +189,7 @@ impl Config {
             egress,
             telemetry_headers,
             grants,
+            about,
             places,
             secrets,
             value_files,

@@ -2,7 +2,7 @@
 //!
 //! A request passes, from the outside in: CORS, the checks of Host and Origin, its route; at `/mcp` also
 //! [`crate::auth`], which identifies the caller. A message of a client at `/mcp` passes the same checks without the
-//! router, see [`Routes::answer`].
+//! router, see [`Routes::answer`]. `/mcp/NAME` is the same for the view of that name, see [`place`].
 
 mod active_request;
 pub(crate) mod address;
@@ -19,6 +19,7 @@ pub mod metrics;
 mod missing;
 mod page;
 mod pages;
+mod place;
 mod places;
 mod rendered;
 mod reply;
@@ -48,6 +49,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::active_request::ActiveRequest;
 use self::guard::Guard;
+use self::place::Place;
 pub use self::rendered::RenderedPages;
 use crate::audit::Event;
 use crate::audit::event::{Client, Reason, Who};
@@ -57,6 +59,7 @@ use crate::mcp::{self, Endpoint, ScopesNeeded};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::plugins::Plugins;
+use crate::principal::Principal;
 
 /// The parts of the server that the routes serve from.
 pub struct App {
@@ -97,6 +100,8 @@ impl Routes {
         let mcp = Router::new()
             .route("/mcp", any(mcp))
             .route("/mcp/", any(mcp))
+            .route("/mcp/{view}", any(mcp))
+            .route("/mcp/{view}/", any(mcp))
             .route("/", get(page::page))
             .route("/llms.txt", get(pages::llms_txt))
             .route("/favicon.ico", get(page::favicon))
@@ -107,9 +112,11 @@ impl Routes {
         let clients = Router::new()
             .route("/.well-known/oauth-protected-resource", get(login::protected_resource))
             .route("/.well-known/oauth-protected-resource/mcp", get(login::protected_resource))
+            .route("/.well-known/oauth-protected-resource/mcp/{view}", get(login::protected_resource))
             .route("/.well-known/oauth-authorization-server", get(login::authorization_server))
             .route("/.well-known/{*other}", any(not_found))
             .route("/mcp/.well-known/{*other}", any(not_found))
+            .route("/mcp/{view}/.well-known/{*other}", any(not_found))
             .route("/register", post(login::register))
             .route("/token", post(login::token))
             .route("/revoke", post(login::revoke))
@@ -167,10 +174,11 @@ impl Routes {
     async fn answer(self, mut request: Request<Body>, peer: Peer, active: Arc<ActiveRequest>) -> Response {
         let is_of_page = request.headers().contains_key(ORIGIN);
         if !is_of_page && *request.method() == Method::POST && guard::is_mcp(request.uri()) {
-            return guard::marked(match self.guard.refuse(&request) {
-                Some(refusal) => refusal,
-                None => {
-                    let served = AssertUnwindSafe(serve_mcp(&self.app, peer, &active, request)).catch_unwind();
+            return guard::marked(match (self.guard.refuse(&request), Place::of(&self.app, request.uri())) {
+                (Some(refusal), _) => refusal,
+                (None, None) => not_found().await,
+                (None, Some(place)) => {
+                    let served = AssertUnwindSafe(serve_mcp(&self.app, place, peer, &active, request)).catch_unwind();
                     served.await.unwrap_or_else(panicked)
                 }
             });
@@ -182,7 +190,7 @@ impl Routes {
     }
 }
 
-/// The route `/mcp`.
+/// The routes `/mcp` and `/mcp/{view}`.
 async fn mcp(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
@@ -191,11 +199,20 @@ async fn mcp(
 ) -> Response {
     // A task in the background keeps the request's head, and must not keep this in it.
     request.extensions_mut().remove::<Arc<ActiveRequest>>();
-    serve_mcp(&app, peer, &active, request).await
+    match Place::of(&app, request.uri()) {
+        Some(place) => serve_mcp(&app, place, peer, &active, request).await,
+        None => nothing_here(State(app), request.headers().clone()).await,
+    }
 }
 
-/// `/mcp`: a person's browser gets the page of strangers, every other request is one of the protocol.
-async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, request: Request<Body>) -> Response {
+/// `/mcp`, or a view: a person's browser gets the page of strangers, every other request is one of the protocol.
+async fn serve_mcp(
+    app: &Arc<App>,
+    place: Place,
+    peer: Peer,
+    active: &ActiveRequest,
+    request: Request<Body>,
+) -> Response {
     if request.method() == Method::OPTIONS {
         // Not a browser's preflight, which CORS answers. No request of this kind ever needs a token.
         return (StatusCode::NO_CONTENT, [(ALLOW, "GET, POST, DELETE, OPTIONS")]).into_response();
@@ -206,31 +223,35 @@ async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, request: 
     let host = request.headers().get(HOST).cloned();
     let headers = request.headers();
     let from = || Some(address::of(&peer, headers, &app.server.trusted_proxies));
-    let principal = match app.auth.authenticate(&peer, headers, active.last_token(), from).await {
+    let principal = match app.auth.authenticate(&peer, headers, active.last_token(), &place.view, from).await {
         Ok(principal) => principal,
-        Err(refusal) => return refuse(app, refusal, host.as_ref()),
+        Err(refusal) => return refuse(app, refusal, &place, host.as_ref()),
     };
     active.identify(principal.person());
+    if let Some(refusal) = place.refuse(app, &principal, host.as_ref()) {
+        return refusal;
+    }
     let authorization = request.headers().get(AUTHORIZATION).cloned();
     match app.endpoint.serve(&principal, request).await {
-        Ok(response) => end_with_token(app, authorization, response),
+        Ok(response) => end_with_token(app, place, &principal, authorization, response),
         Err(ScopesNeeded(scopes)) => {
-            app.plugins.observers().audit.record(&Event::Refusal {
-                reason: Reason::Scopes,
-                who: Some(Who::of(&principal)),
-                client: Client::of(&principal),
-                from: None,
-            });
+            record_lack_of_scopes(app, &principal);
             let message =
                 "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
             let response = mcp::error_response(StatusCode::FORBIDDEN, message);
-            app.auth.refuse_for_scopes(host.as_ref(), &scopes, response)
+            app.auth.refuse_for_scopes((host.as_ref(), &place.view), &scopes, response)
         }
     }
 }
 
+/// Writes down that a caller's token lacks scopes.
+fn record_lack_of_scopes(app: &App, principal: &Principal) {
+    let (who, client) = (Some(Who::of(principal)), Client::of(principal));
+    app.plugins.observers().audit.record(&Event::Refusal { reason: Reason::Scopes, who, client, from: None });
+}
+
 /// The answer to a request at the endpoint without a valid login.
-fn refuse(app: &App, refusal: Refusal, host: Option<&HeaderValue>) -> Response {
+fn refuse(app: &App, refusal: Refusal, place: &Place, host: Option<&HeaderValue>) -> Response {
     // All others are recorded where their reason is known.
     if matches!(refusal, Refusal::NotLocal | Refusal::Forwarded) {
         let (reason, who, client, from) = (Reason::NotLocal, None, None, None);
@@ -238,27 +259,34 @@ fn refuse(app: &App, refusal: Refusal, host: Option<&HeaderValue>) -> Response {
     }
     let response = mcp::error_response(StatusCode::UNAUTHORIZED, &refusal.to_string());
     let scopes = match refusal {
-        Refusal::NoToken | Refusal::InvalidToken => needed_scopes(&app.plugins),
+        Refusal::NoToken | Refusal::InvalidToken | Refusal::Elsewhere | Refusal::ElsewhereAgain => {
+            place.needed_scopes(&app.plugins)
+        }
         Refusal::NotLocal | Refusal::Forwarded | Refusal::TwoTokens | Refusal::Unavailable => BTreeSet::new(),
     };
-    app.auth.refuse(refusal, host, &scopes, response)
+    app.auth.refuse(refusal, (host, &place.view), &scopes, response)
 }
 
-/// Every scope that a plugin needs: a client asks for all of them at one login.
-fn needed_scopes(plugins: &Plugins) -> BTreeSet<String> {
-    let catalog = plugins.catalog();
-    catalog.served().flat_map(|served| served.scopes()).map(|scope| scope.as_str().to_owned()).collect()
-}
-
-/// Ends a stream with the token that it was opened with.
-fn end_with_token(app: &Arc<App>, authorization: Option<HeaderValue>, response: Response) -> Response {
+/// Ends a stream with the token that it was opened with, and with its view.
+fn end_with_token(
+    app: &Arc<App>,
+    place: Place,
+    principal: &Arc<Principal>,
+    authorization: Option<HeaderValue>,
+    response: Response,
+) -> Response {
     let content_type = response.headers().get(CONTENT_TYPE);
     let is_stream = content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
-    if !is_stream || app.auth.server().is_none() {
+    if !is_stream || (app.auth.server().is_none() && place.view.is_main()) {
         return response;
     }
-    let app = Arc::clone(app);
-    let ended = async move { app.auth.ended(authorization).await };
+    let (app, principal) = (Arc::clone(app), Arc::clone(principal));
+    let ended = async move {
+        tokio::select! {
+            () = app.auth.ended(authorization) => {}
+            () = place.ended(app.config.clone(), &principal) => {}
+        }
+    };
     response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))))
 }
 

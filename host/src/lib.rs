@@ -4,7 +4,8 @@
 //!
 //! - [`cli`]: the commands. [`config`]: `tinymcp.toml` and the environment, which no other module reads.
 //! - [`http`]: routes, checks on every request, the accept loop.
-//! - [`auth`]: logins and tokens. They end in the caller of a request, a [`principal::Principal`].
+//! - [`auth`]: logins and tokens. They end in the caller of a request, a [`principal::Principal`]. [`view`]: the parts of
+//!   this server that tokens are for.
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`grants`]: what a plugin may touch outside itself, as data. [`egress`]: the way there. [`address`]: classes of
@@ -81,3 +82,4 @@ mod sync;
 pub mod telemetry;
 pub mod traces;
 pub mod vault;
+pub mod view;

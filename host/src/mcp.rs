@@ -21,6 +21,7 @@ mod headers;
 mod holdings;
 mod in_flight;
 mod input;
+mod introduction;
 mod listen;
 mod listener_places;
 mod listeners;

@@ -69,6 +69,7 @@ use crate::config::Config;
 use crate::grants::PluginGrants;
 use crate::state::StateDir;
 use crate::switches::Switches;
+use crate::view::View;
 
 /// The first scan ends with `plugins.wait` at the latest, and is given so long to be published.
 const PUBLISHING: Duration = Duration::from_millis(500);
@@ -220,6 +221,14 @@ impl Plugins {
     /// All tools now.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())
+    }
+
+    /// All that is at a view now; nothing where there is no such view.
+    pub fn catalog_of(&self, view: &View) -> Arc<Catalog> {
+        match view.name() {
+            None => self.catalog(),
+            Some(name) => self.catalog.borrow().view(name).cloned().unwrap_or_default(),
+        }
     }
 
     /// The channel that says when there is a new catalog.

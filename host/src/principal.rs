@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use crate::config::names::Scope;
 use crate::person_label;
 use crate::secret::Secret;
+use crate::view::View;
 
 /// A person, by the identity provider that vouches for them and the name it gives them, and the client they use; or a
 /// [`Machine`], which is nobody's.
 ///
 /// State and rates belong to the *person*, (issuer, subject); MCP sessions and tokens to the *session*, the person
-/// through one client. Nothing else of a person is an identity. A machine has a person's place in all of these, under a
-/// name that no person can have.
+/// through one client, at one view. Nothing else of a person is an identity. A machine has a person's place in all
+/// of these, under a name that no person can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// The provider's issuer URL.
@@ -36,7 +37,10 @@ pub struct Principal {
     /// The client's name by its own account, as it was at the login.
     pub client_name: Option<String>,
     scopes: Scopes,
+    view: View,
     person: [u8; 32],
+    /// The session at `/mcp`.
+    of_client: [u8; 32],
     session: [u8; 32],
     machine: Option<Machine>,
     standing: Standing,
@@ -224,7 +228,7 @@ pub enum Access {
 impl Principal {
     /// The caller of a server without logins, which serves loopback only.
     pub fn anonymous() -> Self {
-        let (person, session) = keys("none", "anonymous", "");
+        let (person, of_client) = keys("none", "anonymous", "");
         Self {
             issuer: "none".to_owned(),
             subject: "anonymous".to_owned(),
@@ -234,8 +238,10 @@ impl Principal {
             client: None,
             client_name: None,
             scopes: Scopes::All,
+            view: View::default(),
             person,
-            session,
+            of_client,
+            session: of_client,
             machine: None,
             standing: Standing::default(),
         }
@@ -243,13 +249,14 @@ impl Principal {
 
     /// The user of this machine who has started the process, and who may whatever it may: nobody logs in.
     pub fn local() -> Self {
-        let (person, session) = keys("stdio", "local", "");
+        let (person, of_client) = keys("stdio", "local", "");
         Self {
             issuer: "stdio".to_owned(),
             subject: "local".to_owned(),
             provider: "stdio".to_owned(),
             person,
-            session,
+            of_client,
+            session: of_client,
             ..Self::anonymous()
         }
     }
@@ -261,7 +268,7 @@ impl Principal {
 
     /// Somebody who has logged in.
     pub fn known(known: LoginFacts) -> Self {
-        let (person, session) = keys(&known.issuer, &known.subject, &known.client);
+        let (person, of_client) = keys(&known.issuer, &known.subject, &known.client);
         Self {
             issuer: known.issuer,
             subject: known.subject,
@@ -271,11 +278,27 @@ impl Principal {
             client: Some(known.client),
             client_name: known.client_name,
             scopes: Scopes::Of { granted: known.granted, possible: known.possible },
+            view: View::default(),
             person,
-            session,
+            of_client,
+            session: of_client,
             machine: None,
             standing: known.standing,
         }
+    }
+
+    /// The same caller at a view, where nothing is theirs that they have elsewhere. Without this, a caller is one of
+    /// `/mcp`.
+    #[must_use]
+    pub fn at(mut self, view: &View) -> Self {
+        self.session = at_view(&self.of_client, view);
+        self.view = view.clone();
+        self
+    }
+
+    /// The view that this caller's token is for.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// A machine, with the scopes that its token holds and those that a token of it could hold.
@@ -297,8 +320,10 @@ impl Principal {
             name,
             provider: machine.kind.as_str().to_owned(),
             scopes: Scopes::Of { granted, possible },
+            view: View::default(),
             person,
             // A machine has nothing but itself to call with.
+            of_client: person,
             session: person,
             machine: Some(machine),
             standing,
@@ -404,7 +429,7 @@ impl Principal {
         person_label::label(&self.person)
     }
 
-    /// One name for the person through this client, for everything that belongs to a session.
+    /// One name for the person through this client at this view, for everything that belongs to a session.
     pub fn session(&self) -> [u8; 32] {
         self.session
     }
@@ -425,6 +450,14 @@ fn keys(issuer: &str, subject: &str, client: &str) -> ([u8; 32], [u8; 32]) {
     let person = *hasher.finalize().as_bytes();
     hasher.update(client.as_bytes());
     (person, *hasher.finalize().as_bytes())
+}
+
+/// The session at a view. At `/mcp` it is what it was before there were views: ids of then are good still.
+fn at_view(of_client: &[u8; 32], view: &View) -> [u8; 32] {
+    match view.name() {
+        None => *of_client,
+        Some(view) => *blake3::Hasher::new_keyed(of_client).update(view.as_bytes()).finalize().as_bytes(),
+    }
 }
 
 #[cfg(test)]
@@ -454,6 +487,18 @@ mod tests {
         assert_ne!(one.session(), other.session());
         assert_ne!(one.person(), principal("bob", "a", &[], &[]).person());
         assert_ne!(Principal::local().person(), Principal::anonymous().person());
+    }
+
+    #[test]
+    fn a_session_is_one_at_its_view_alone() {
+        let alice = || principal("alice", "a", &[], &[]);
+        let (ops, other) = (alice().at(&View::named("ops")), alice().at(&View::named("other")));
+        assert_eq!(ops.person(), alice().person());
+        assert_eq!(BTreeSet::from([alice().session(), ops.session(), other.session()]).len(), 3);
+        assert_eq!(alice().at(&View::default()), alice());
+        assert_eq!(ops.at(&View::default()).session(), alice().session());
+        let nobody = Principal::anonymous().at(&View::named("ops"));
+        assert_ne!(nobody.session(), Principal::anonymous().session());
     }
 
     #[test]

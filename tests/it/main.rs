@@ -36,4 +36,5 @@ mod sources;
 mod state;
 mod stdio;
 mod typed;
+mod views;
 mod walls;

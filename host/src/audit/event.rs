@@ -190,6 +190,8 @@ words! {
         EndedToken = "ended_token",
         /// Its person or its client is turned away by the rules of `[auth]`.
         TurnedAway = "turned_away",
+        /// Its token is for another view.
+        OtherView = "other_view",
         /// The token lacks scopes.
         Scopes = "scopes",
         /// It comes from another machine, or through a proxy, where only this one is served.

@@ -145,8 +145,10 @@ fn validate(
     if challenge.len() != 43 || !challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         return Err(("invalid_request", "code_challenge must be 43 characters of base64url"));
     }
-    resource::accept(base_url, raw.all("resource"))
-        .map_err(|_| ("invalid_target", "resource must be this server's MCP endpoint"))?;
+    let foreign = ("invalid_target", "resource must be this server's MCP endpoint");
+    // Whoever names the whole server, or nothing, means the endpoint.
+    let view = resource::named(base_url, raw.all("resource")).and_then(|named| people.wanted(named));
+    let view = view.map_err(|_| foreign)?;
     let mut prompts = raw.all("prompt");
     let prompt = prompts.next();
     if prompts.any(|other| Some(other) != prompt) {
@@ -161,7 +163,8 @@ fn validate(
         redirect_uri: redirect_uri.to_owned(),
         state: state.map(str::to_owned),
         code_challenge: challenge.to_owned(),
-        scopes: people.requested(once("scope")?, client.scope.as_deref()),
+        scopes: people.requested(once("scope")?, client.scope.as_deref(), &view),
+        view,
         device: None,
     })
 }
@@ -170,11 +173,16 @@ fn validate(
 fn ask(server: &AuthorizationServer, headers: &HeaderMap, client: &Client, request: ValidatedRequest) -> Response {
     let scopes = request.scopes.iter().map(|scope| (scope.clone(), server.people().describe(scope))).collect();
     let redirect_uri = request.redirect_uri.clone();
+    let view = request.view.name().map(str::to_owned);
+    let loops_at = server.elsewhere.loops_at(&request.client_id).filter(|at| *at != request.view);
+    let loops_at = loops_at.map(|at| format!("{}{at}", server.base_url().as_str()));
     let FreshForm { form, csrf } = Form::fresh(request);
     let page = ConsentPage {
         sealed_request: form.seal(&server.requests),
         client: client.asking(),
         redirect_uri,
+        view,
+        loops_at,
         scopes,
         provider: server.upstream.display_name().to_owned(),
         provider_scopes: server.upstream.scopes(),

@@ -168,6 +168,7 @@ async fn log_in(
                 client_id: request.client_id.clone(),
                 client_name: Some(request.client_name.clone()),
                 approved: request.scopes.clone(),
+                view: request.view.clone(),
                 redirect_uri: request.redirect_uri.clone(),
                 challenge: request.code_challenge.clone(),
             };

@@ -34,6 +34,7 @@ use crate::config::{Config, Credentials};
 use crate::principal::{self, Machine, MachineKind, Principal, Standing};
 use crate::store::{Committed, Key, Store, StoreError, Table, Write};
 use crate::vault::Vault;
+use crate::view::View;
 
 /// The age after which a token is read again: one that another replica has ended is dead here within two seconds.
 const FRESH: Duration = Duration::from_secs(1);
@@ -73,6 +74,9 @@ struct Record {
     /// The subject of a workload's assertion. For the log.
     subject: Option<String>,
     scopes: BTreeSet<String>,
+    /// The view that it is for.
+    #[serde(default, skip_serializing_if = "View::is_main")]
+    view: View,
     /// Who the machine is, as its table said when the token was made.
     fingerprint: [u8; 32],
     created_s: u64,
@@ -99,6 +103,7 @@ struct NewToken {
     issuer: String,
     subject: Option<String>,
     scopes: BTreeSet<String>,
+    view: View,
     fingerprint: [u8; 32],
     expires_s: u64,
 }
@@ -113,7 +118,7 @@ impl Machines {
     async fn issue(&self, new: NewToken) -> Result<Value, OAuthError> {
         let family = Family::new();
         let token = Token::new(&self.parts.vault, TokenKind::Machine, family);
-        let NewToken { kind, id, issuer, subject, scopes, fingerprint, expires_s } = new;
+        let NewToken { kind, id, issuer, subject, scopes, view, fingerprint, expires_s } = new;
         let created_s = now_s();
         let mut answer = json!({
             "access_token": token.text(),
@@ -126,7 +131,8 @@ impl Machines {
         }
         tracing::info!(kind = kind.as_str(), machine = id, subject, "a machine has got a token");
         let (hash, all_ended) = (token.hash(), self.parts.people.all_ended());
-        let record = Record { hash, kind, id, issuer, subject, scopes, fingerprint, created_s, expires_s, all_ended };
+        let record =
+            Record { hash, kind, id, issuer, subject, scopes, view, fingerprint, created_s, expires_s, all_ended };
         let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(expires_s);
         let value = serde_json::to_vec(&record).expect("a record is JSON");
         let insert = Write::Insert { table: Table::Machine, key: key(&family), value, expires };
@@ -219,13 +225,9 @@ impl Machines {
         };
         let machine = Machine { issuer: record.issuer.clone(), kind: record.kind, id: record.id.clone() };
         let granted = &record.scopes & &terms.scopes;
-        Some(Arc::new(Principal::machine(
-            machine,
-            terms.name,
-            granted,
-            terms.scopes,
-            Standing::of_machine(Arc::new(rules)),
-        )))
+        let standing = Standing::of_machine(Arc::new(rules));
+        let principal = Principal::machine(machine, terms.name, granted, terms.scopes, standing);
+        Some(Arc::new(principal.at(&record.view)))
     }
 
     /// The terms of a token's machine now.

@@ -7,11 +7,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::errors::OAuthError;
 use crate::auth::identity::{Identity, Membership};
-use crate::config::Config;
 use crate::config::names::{GroupName, Scope, Who, address};
+use crate::config::{Config, PluginSettings};
 use crate::principal;
 use crate::switches::SwitchedOff;
+use crate::view::View;
 
 /// Stands for all scopes. Only the built-in login, where everybody holds every scope, gives it.
 const EVERY_SCOPE: &str = "*";
@@ -40,7 +42,7 @@ struct Rules {
     groups: BTreeMap<GroupName, Vec<Who>>,
     scopes: BTreeMap<Scope, Vec<Who>>,
     denied_clients: Vec<String>,
-    /// The scopes that plugins ask for.
+    /// The scopes that plugins, their tools and views ask for.
     of_plugins: BTreeSet<String>,
     /// Issuers and subjects of the people whom a command has blocked.
     blocked: BTreeSet<(String, String)>,
@@ -52,6 +54,7 @@ impl Rules {
     fn of(config: &Config, switched_off: &SwitchedOff) -> Self {
         let blocked = switched_off.people.iter().map(|person| (person.issuer.clone(), person.subject.clone()));
         let plugins = config.plugin.values().filter(|plugin| plugin.enabled);
+        let of_views = config.view.values().flat_map(|view| &view.scopes);
         let auth = &config.auth;
         Self {
             allow: auth.allow.clone(),
@@ -60,7 +63,7 @@ impl Rules {
             groups: auth.groups.clone(),
             scopes: auth.scopes.clone(),
             denied_clients: auth.denied_clients.clone(),
-            of_plugins: plugins.flat_map(|plugin| &plugin.scopes).map(|scope| scope.as_str().to_owned()).collect(),
+            of_plugins: plugins.flat_map(scopes_of).chain(of_views).map(|scope| scope.as_str().to_owned()).collect(),
             blocked: blocked.collect(),
             all_ended: switched_off.all_ended,
         }
@@ -190,17 +193,67 @@ impl People {
         rules.of_plugins.iter().cloned().chain(rules.scopes.keys().map(|scope| scope.as_str().to_owned())).collect()
     }
 
+    /// True if there is such a view.
+    pub(super) fn has_view(&self, view: &View) -> bool {
+        view.name().is_none_or(|name| self.config.borrow().view.contains_key(name))
+    }
+
+    /// The view that a request is for: the one that it names, if there is such, or else `/mcp`.
+    ///
+    /// # Errors
+    /// `invalid_target` for one that is not there.
+    pub(super) fn wanted(&self, named: Option<View>) -> Result<View, OAuthError> {
+        let view = named.unwrap_or_default();
+        if self.has_view(&view) { Ok(view) } else { Err(OAuthError::InvalidTarget) }
+    }
+
+    /// The name of a view for people.
+    pub(super) fn name_of(&self, view: &View) -> String {
+        let config = self.config.borrow();
+        let own = view.name().and_then(|name| config.view.get(name)?.title.clone());
+        own.or_else(|| config.server.title.clone()).unwrap_or_else(|| "TinyMCP".to_owned())
+    }
+
+    /// Every scope that means something at a view, in order.
+    pub(super) fn scopes_of(&self, view: &View) -> BTreeSet<String> {
+        let config = self.config.borrow();
+        let Some(name) = view.name() else {
+            let plugins = config.plugin.values().filter(|plugin| plugin.enabled);
+            let of_plugins: BTreeSet<&Scope> = plugins.flat_map(scopes_of).collect();
+            let of_views: BTreeSet<&Scope> = config.view.values().flat_map(|view| &view.scopes).collect();
+            let mut all = self.all_scopes();
+            // A scope that opens a view is of no use here.
+            for scope in of_views.difference(&of_plugins) {
+                all.remove(scope.as_str());
+            }
+            return all;
+        };
+        let Some(view) = config.view.get(name) else { return BTreeSet::new() };
+        let plugins = view.plugins.iter().map(|plugin| config.plugin(plugin)).filter(|plugin| plugin.enabled);
+        plugins.flat_map(scopes_of).chain(&view.scopes).map(|scope| scope.as_str().to_owned()).collect()
+    }
+
     /// Describes what a scope allows.
     pub(super) fn describe(&self, scope: &str) -> String {
         let config = self.config.borrow();
-        let needs = |plugin: &crate::config::PluginSettings| {
-            plugin.enabled && plugin.scopes.iter().any(|it| it.as_str() == scope)
-        };
-        let plugins = config.plugin.iter().filter(|(_, plugin)| needs(plugin)).map(|(name, _)| name.as_str());
-        match plugins.collect::<Vec<_>>().join(", ") {
-            nobody if nobody.is_empty() => "no tool needs it at the moment".to_owned(),
-            plugins => format!("use the tools of {plugins}"),
+        let is_one = |scopes: &[Scope]| scopes.iter().any(|it| it.as_str() == scope);
+        let (mut plugins, mut tools) = (Vec::new(), Vec::new());
+        for (name, plugin) in config.plugin.iter().filter(|(_, plugin)| plugin.enabled) {
+            if is_one(&plugin.scopes) {
+                plugins.push(name.as_str());
+            } else {
+                let shown = plugin.tool.iter().filter(|(function, _)| plugin.shows(function));
+                let shown = shown.filter(|(_, tool)| is_one(&tool.scopes));
+                tools.extend(shown.map(|(function, _)| format!("`{function}` of {name}")));
+            }
         }
+        let views = config.view.iter().filter(|(_, view)| is_one(&view.scopes)).map(|(name, _)| format!("`{name}`"));
+        let views: Vec<String> = views.collect();
+        let some = |what: &str, names: &[String]| (!names.is_empty()).then(|| format!("{what}{}", names.join(", ")));
+        let plugins = (!plugins.is_empty()).then(|| format!("use the tools of {}", plugins.join(", ")));
+        let parts = [plugins, some("use ", &tools), some("come to ", &views)];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { "no tool needs it at the moment".to_owned() } else { parts.join(", ") }
     }
 
     /// The scopes that this person holds: carried by the provider's token, or given in `[auth.scopes]`.
@@ -218,10 +271,10 @@ impl People {
         all
     }
 
-    /// The scopes that a request asks for, or else its client's registration, as far as they exist. Asking for
-    /// nothing means all scopes; asking for none that exists means none.
-    pub(super) fn requested(&self, raw_scope: Option<&str>, registered: Option<&str>) -> BTreeSet<String> {
-        self.asked(raw_scope).or_else(|| self.asked(registered)).unwrap_or_else(|| self.all_scopes())
+    /// The scopes that a request for a view asks for, or else its client's registration, as far as they exist. Asking for
+    /// nothing means all scopes of the view; asking for none that exists means none.
+    pub(super) fn requested(&self, raw_scope: Option<&str>, registered: Option<&str>, view: &View) -> BTreeSet<String> {
+        self.asked(raw_scope).or_else(|| self.asked(registered)).unwrap_or_else(|| self.scopes_of(view))
     }
 
     /// The scopes among those in a `scope` that mean something here; none if it asks for nothing.
@@ -234,6 +287,12 @@ impl People {
         let all = self.all_scopes();
         Some(asked().filter(|scope| all.contains(*scope)).map(str::to_owned).collect())
     }
+}
+
+/// The scopes of a plugin, and of those of its tools that are shown.
+fn scopes_of(plugin: &PluginSettings) -> impl Iterator<Item = &Scope> {
+    let shown = plugin.tool.iter().filter(|(function, _)| plugin.shows(function));
+    plugin.scopes.iter().chain(shown.flat_map(|(_, tool)| &tool.scopes))
 }
 
 /// True for a scope that counts as not sent, unless the configuration has given it a meaning.

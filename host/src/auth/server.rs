@@ -17,6 +17,7 @@ use super::clients::document::Documents;
 use super::clients::redirect::{self, RedirectKind};
 use super::cookies::{Cookie, Cookies};
 use super::device::Devices;
+use super::elsewhere::Elsewhere;
 use super::errors::OAuthError;
 use super::failures::Failure;
 use super::key_source::KeySources;
@@ -113,6 +114,8 @@ pub struct AuthorizationServer {
     pub(super) cookies: Cookies,
     pub(super) browser_cookie: BrowserCookie,
     pub(super) limits: Limits,
+    /// Clients whose tokens came to another view.
+    pub(super) elsewhere: Elsewhere,
     pub(super) in_flight: TaskTracker,
     pub(super) audit: Audit,
 }
@@ -191,6 +194,7 @@ impl AuthorizationServer {
             answering: Turns::default(),
             finishing: Arc::new(Semaphore::new(FINISHING_MAX)),
             limits: Limits::new(auth.requests_per_minute.into()),
+            elsewhere: Elsewhere::default(),
             in_flight: in_flight.clone(),
             audit,
         }

@@ -50,6 +50,7 @@ use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::{self, Vault};
+use crate::view::View;
 
 /// Life of an authorization code. RFC 6749 §4.1.2 recommends at most 10 minutes. Most clients redeem at once; where the
 /// browser is on another machine, people carry the URL over by hand.
@@ -93,6 +94,7 @@ pub(super) struct NewSession {
     pub(super) client_id: String,
     pub(super) client_name: Option<String>,
     pub(super) approved: BTreeSet<String>,
+    pub(super) view: View,
     pub(super) redirect_uri: String,
     pub(super) challenge: String,
 }
@@ -114,6 +116,8 @@ pub(super) struct Redemption {
     pub(super) client_id: String,
     pub(super) redirect_uri: Option<String>,
     pub(super) verifier: String,
+    /// The view that the client names, if it names one.
+    pub(super) view: Option<View>,
     pub(super) began: StartTime,
 }
 
@@ -195,6 +199,7 @@ impl Sessions {
             client_id: login.client_id,
             client_name: login.client_name,
             approved: login.approved,
+            view: login.view,
             created_s: now_s,
             changes: 0,
             code: CodeRecord {
@@ -256,6 +261,7 @@ impl Sessions {
             if record.code.hash != code.hash() || record.client_id != redemption.client_id {
                 return Err(BAD_CODE);
             }
+            record.require_view(redemption.view.as_ref())?;
             let is_other_redirect =
                 redemption.redirect_uri.as_ref().is_some_and(|uri| *uri != record.code.redirect_uri);
             let has_verifier = fits(&redemption.verifier, &record.code.challenge);

@@ -60,12 +60,13 @@ async fn answer(
     match grant_type {
         "authorization_code" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
-            resource::accept(server.base_url(), form.all("resource"))?;
+            let view = resource::named(server.base_url(), form.all("resource"))?;
             let redemption = Redemption {
                 code: form.one("code")?.ok_or_else(|| missing("code"))?.to_owned(),
                 client_id: client.id,
                 redirect_uri: form.one("redirect_uri")?.map(str::to_owned),
                 verifier: form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?.to_owned(),
+                view,
                 began,
             };
             server.sessions.note_use(TokenKind::Code, &redemption.code, address);
@@ -73,10 +74,10 @@ async fn answer(
         }
         "refresh_token" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
-            resource::accept(server.base_url(), form.all("resource"))?;
+            let view = resource::named(server.base_url(), form.all("resource"))?;
             let token = form.one("refresh_token")?.ok_or_else(|| missing("refresh_token"))?;
             server.sessions.note_use(TokenKind::Refresh, token, address);
-            let answer = server.sessions.refresh(token, &client.id, form.one("scope")?).await?;
+            let answer = server.sessions.refresh(token, &client.id, form.one("scope")?, view).await?;
             Ok(written(server, &answer))
         }
         CLIENT_CREDENTIALS if server.offers(Offer::ClientCredentials) => {
@@ -85,9 +86,9 @@ async fn answer(
         JWT_BEARER if server.offers(Offer::Workloads) => exchange::jwt_bearer(server, &form).await,
         DEVICE_CODE if server.offers(Offer::DeviceFlow) => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
-            resource::accept(server.base_url(), form.all("resource"))?;
+            let view = resource::named(server.base_url(), form.all("resource"))?;
             let code = form.one("device_code")?.ok_or_else(|| missing("device_code"))?;
-            let answer = device::poll::poll(server, code, &client, address, began).await?;
+            let answer = device::poll::poll(server, code, (&client, view), address, began).await?;
             Ok(written(server, &answer))
         }
         _ => Err(OAuthError::UnsupportedGrantType { offered: offers::grant_types(&server.config()) }),

@@ -13,7 +13,8 @@ use crate::clients::place::System;
 use crate::clients::setup::{Scope, Setup, Target, Way};
 use crate::clients::{Client, SERVER_NAME};
 use crate::config::provider::NONE;
-use crate::config::{Environment, Invocation, Purpose};
+use crate::config::{Config, Environment, Invocation, Purpose};
+use crate::view::View;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -24,6 +25,9 @@ pub(super) struct Arguments {
     /// An entry that starts `tinymcp stdio`, instead of one with the URL
     #[arg(long)]
     stdio: bool,
+    /// The view to connect to, instead of the whole server
+    #[arg(long, value_name = "NAME", conflicts_with = "stdio")]
+    view: Option<String>,
     /// The name of the entry
     #[arg(long, default_value = SERVER_NAME, value_parser = name)]
     name: String,
@@ -51,6 +55,17 @@ fn name(text: &str) -> Result<String, String> {
     if is_name { Ok(text.to_owned()) } else { Err("use at most 36 letters, digits, `-` and `_`".to_owned()) }
 }
 
+/// The URL of the whole server, or of the view that is wanted.
+fn url(arguments: &Arguments, config: &Config) -> Result<String, Failure> {
+    let view = match arguments.view.as_deref() {
+        Some(name) if !config.view.contains_key(name) => {
+            return Err(Failure::start(format!("there is no view `{name}`: declare it as `[view.{name}]`")));
+        }
+        name => name.map_or_else(View::default, View::named),
+    };
+    Ok(format!("{}{view}", config.server.base_url.as_str()))
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Some(client) = arguments.client else { return list(arguments) };
     let setup = client.setup();
@@ -61,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let invocation = arguments.config.clone().invocation(Purpose::Look, Vec::new());
     let config = arguments.config.clone().look()?;
     let has_login = config.auth.provider.as_str() != NONE;
-    let way = if arguments.stdio { starting(&invocation)? } else { Way::Http(config.server.base_url.endpoint()) };
+    let way = if arguments.stdio { starting(&invocation)? } else { Way::Http(url(arguments, &config)?) };
     let target = Target { name: arguments.name.clone(), way };
     if arguments.write {
         return write(arguments, setup, &target, has_login);

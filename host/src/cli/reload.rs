@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::logging::LogLevel;
 use super::observing::LastRead;
-use crate::config::{Config, Credentials, Environment, Invocation, Provider, Setup, ValueFiles};
+use crate::config::{About, Config, Credentials, Environment, Invocation, Provider, Setup, ValueFiles};
 use crate::grants::PluginGrants;
 use crate::operator;
 use crate::state::{Secrets, StateDir};
@@ -27,6 +27,8 @@ pub(super) struct Published {
     pub(super) config: watch::Sender<Arc<Config>>,
     /// With the values of variables, which may change where no key does.
     pub(super) grants: watch::Sender<Arc<PluginGrants>>,
+    /// With what files say, which may change where no key does.
+    pub(super) about: watch::Sender<Arc<About>>,
     /// The same of declared clients and workloads.
     pub(super) credentials: watch::Sender<Arc<Credentials>>,
     pub(super) keys: Keys,
@@ -175,8 +177,9 @@ fn apply(setup: Setup, published: &Published, watched: &mut Watched, log: &LogLe
         tracing::warn!("the identity provider's settings have changed: they need a restart");
     }
     let is_granted_alike = **published.grants.borrow() == setup.grants;
+    let is_said_alike = **published.about.borrow() == setup.about;
     let has_same_credentials = **published.credentials.borrow() == setup.credentials;
-    if new == *old && is_granted_alike && has_same_credentials {
+    if new == *old && is_granted_alike && has_same_credentials && is_said_alike {
         if !keys.is_empty() {
             watched.last_read.applied(setup.effective, &keys);
         }
@@ -188,6 +191,9 @@ fn apply(setup: Setup, published: &Published, watched: &mut Watched, log: &LogLe
     log.set(&new.log);
     if !is_granted_alike {
         published.grants.send_replace(Arc::new(setup.grants));
+    }
+    if !is_said_alike {
+        published.about.send_replace(Arc::new(setup.about));
     }
     // Before the tables: a client without its secret is nobody, and one with another's could be anybody.
     if !has_same_credentials {

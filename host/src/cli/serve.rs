@@ -90,6 +90,7 @@ impl Server {
             egress,
             telemetry_headers,
             grants,
+            about,
             places,
             secrets,
             value_files,
@@ -166,8 +167,15 @@ impl Server {
             provider: provider.clone(),
         };
         let keys = reload::Keys { state: state.clone(), switches: switches.clone() };
-        let published =
-            reload::Published { config: config_sender, grants: grants_sender, credentials: credentials_sender, keys };
+        let about_sender = watch::Sender::new(Arc::new(about));
+        let about = about_sender.subscribe();
+        let published = reload::Published {
+            config: config_sender,
+            grants: grants_sender,
+            credentials: credentials_sender,
+            about: about_sender,
+            keys,
+        };
         let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: supervisor.clone() };
         let watched = reload::Watched { provider, last_read };
         tasks.spawn(reload::watch(invocation, value_files, published, watched, log, asked, draining.clone()));
@@ -179,6 +187,7 @@ impl Server {
             max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
             sessions_per_person: config.server.sessions_per_person.get(),
             connections: config.server.connections.get(),
+            about,
             list_page: config.server.list_page.get(),
             tracker: &tasks,
             draining: draining.clone(),

@@ -48,7 +48,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<(), Failure> {
-    let Setup { config, egress, grants, places, secrets, value_files, warnings, effective, .. } = setup;
+    let Setup { config, egress, grants, about, places, secrets, value_files, warnings, effective, .. } = setup;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -73,9 +73,12 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
     tasks.spawn(warn_of_unknown_tools(config_receiver, plugins.clone(), draining.clone()));
     let keys = reload::Keys { state: state.clone(), switches };
+    let about_sender = watch::Sender::new(Arc::new(about));
+    let about = about_sender.subscribe();
     // Nobody logs in, so that there are none.
     let credentials = watch::Sender::default();
-    let published = reload::Published { config: config_sender, grants: grants_sender, credentials, keys };
+    let published =
+        reload::Published { config: config_sender, grants: grants_sender, credentials, about: about_sender, keys };
     let watched = reload::Watched { provider: None, last_read };
     observing.reopen_when_asked(signals.reopen.asked(), &tasks, &closed);
     let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: Supervisor::default() };
@@ -90,6 +93,7 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
         max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
         sessions_per_person: config.server.sessions_per_person.get(),
         connections: config.server.connections.get(),
+        about,
         list_page: config.server.list_page.get(),
         tracker: &tasks,
         draining: draining.clone(),

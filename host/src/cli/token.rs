@@ -107,7 +107,9 @@ fn scopes_of(text: &str) -> Result<BTreeSet<String>, Failure> {
 /// Every scope that means something here.
 fn known_scopes(config: &Config) -> BTreeSet<&str> {
     let of_plugins = config.plugin.values().flat_map(|plugin| &plugin.scopes);
-    of_plugins.chain(config.auth.scopes.keys()).map(Scope::as_str).collect()
+    let of_tools = config.plugin.values().flat_map(|plugin| plugin.tool.values()).flat_map(|tool| &tool.scopes);
+    let of_views = config.view.values().flat_map(|view| &view.scopes);
+    of_plugins.chain(of_tools).chain(of_views).chain(config.auth.scopes.keys()).map(Scope::as_str).collect()
 }
 
 /// The view that a token is for. Nobody has to choose where there is one only.
@@ -123,8 +125,9 @@ fn view_of(config: &Config, view: Option<String>) -> Result<String, Failure> {
 }
 
 /// The views of a server: the main endpoint, and those of the configuration.
-fn views(_config: &Config) -> Vec<String> {
-    vec![MAIN_VIEW.to_owned()]
+fn views(config: &Config) -> Vec<String> {
+    let of_configuration = config.view.keys().map(ToString::to_string);
+    std::iter::once(MAIN_VIEW.to_owned()).chain(of_configuration).collect()
 }
 
 /// Asks the running server, or the store where none is running.

@@ -39,6 +39,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     warn_about_refused_schemes(config, reader);
     warn_about_unreachable_listener(config, reader);
     groups_exist_and_end(config, reader);
+    warn_about_views_without_plugins(config, reader);
     warn_about_keys_without_effect(config, reader);
     audit_has_one_place(config, reader);
     telemetry_has_a_way(config, reader);
@@ -249,12 +250,34 @@ fn warn_about_keys_without_effect(config: &Config, reader: &mut Reader<'_>) {
         if !plugin.scopes.is_empty() && config.auth.provider.as_str() == NONE {
             reader.warn(&plugin_key(name, "scopes"), Fault::NoLogin);
         }
+        for (tool, settings) in &plugin.tool {
+            if !settings.scopes.is_empty() && config.auth.provider.as_str() == NONE {
+                reader.warn(&plugin_key(name, "tool").child(tool.as_str()).child("scopes"), Fault::NoLogin);
+            }
+        }
         let provider = config.auth.provider.as_str();
         if WITHOUT_LOGIN.contains(&provider) && plugin.http.iter().any(|entry| entry.r#as.is_some()) {
             let message = format!(
                 "`as = \"login\"` sends the caller's token of an identity provider, and provider `{provider}` has none: such requests fail"
             );
             reader.warn(&plugin_key(name, "http"), Fault::Conflict(message));
+        }
+    }
+}
+
+/// Warns of views that show nothing.
+fn warn_about_views_without_plugins(config: &Config, reader: &mut Reader<'_>) {
+    for (name, view) in &config.view {
+        let key = Key::from("view").child(name.as_str());
+        if view.plugins.is_empty() {
+            reader.warn(&key, Fault::Conflict("it names no `plugins`, so there is nothing at it".to_owned()));
+        }
+        if !view.scopes.is_empty() && config.auth.provider.as_str() == NONE {
+            reader.warn(&key.child("scopes"), Fault::NoLogin);
+        }
+        for plugin in view.plugins.iter().filter(|plugin| !config.plugin(plugin).enabled) {
+            let message = format!("plugin `{plugin}` is switched off");
+            reader.warn(&key.child("plugins"), Fault::Conflict(message));
         }
     }
 }

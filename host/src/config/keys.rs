@@ -14,7 +14,7 @@ use super::key::Key;
 use super::machines::{ClientGrant, MachineName, SigningAlgorithm, WebUrl};
 use super::names::{
     AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope,
-    ToolName, UnknownClients, Who,
+    ShownName, ToolName, UnknownClients, ViewName, WebUrl, Who,
 };
 use super::otlp::{OtlpEndpoint, Share};
 use super::problem::Source;
@@ -54,6 +54,8 @@ table! {
         /// Settings and grants of single plugins. A plugin that is not named here may only compute. A change applies at
         /// once.
         @live plugin: BTreeMap<PluginName, PluginSettings> = {},
+        /// Parts of this server with a list and an audience of their own, each at `/mcp/NAME`. A change applies at once.
+        @live view: BTreeMap<ViewName, View> = {},
     }
 }
 
@@ -88,6 +90,40 @@ table! {
         sessions_per_person: Positive<Count> = 256,
         /// Items of a list in one answer; a client asks for the rest with the cursor that it gets.
         list_page: Positive<Count> = 1000,
+        /// The name of this server for people, in clients and on its page. A change applies at once.
+        @live title: Option<String>,
+        /// What this server is for, in a sentence. A change applies at once.
+        @live description: Option<String>,
+        /// The page about this server. A change applies at once.
+        @live website: Option<WebUrl>,
+        /// Its picture: a file (PNG, JPEG, GIF or WebP of 64 KiB at most), or a URL of https. A change applies at once,
+        /// also of the file.
+        @live icon: Option<String>,
+        /// What a model should know of this server before it calls a tool; clients put it into every conversation. A
+        /// change applies at once.
+        @live instructions: Option<String>,
+        /// The same in a file, which is read again when it changes.
+        @live instructions_file: Option<PathBuf>,
+    }
+}
+
+table! {
+    /// `[view.NAME]`: a part of this server at `/mcp/NAME`. A token for it is good for nothing else.
+    pub struct View {
+        /// The plugins that it shows.
+        plugins: Vec<PluginName> = [],
+        /// The only tools that it shows of these, by their names as clients see them; without it, all.
+        tools: Option<Vec<ShownName>>,
+        /// Tools of these that it does not show.
+        hide: Vec<ShownName> = [],
+        /// Scopes of which a caller must hold all for any request, beside those of the tools.
+        scopes: Vec<Scope> = [],
+        /// Its name for people; without one, that of the server.
+        title: Option<String>,
+        /// What it is for; without one, as for the server.
+        description: Option<String>,
+        /// What a model should know of it; without one, as for the server.
+        instructions: Option<String>,
     }
 }
 
@@ -357,6 +393,10 @@ table! {
         prefix: Option<Prefix>,
         /// Scopes of which a caller must hold all.
         scopes: Vec<Scope> = [],
+        /// The only functions of it that are tools; without it, all.
+        tools: Option<Vec<ToolName>>,
+        /// Functions of it that are no tools.
+        hide: Vec<ToolName> = [],
         /// Holds back its file, as `plugins.approve` does for all.
         approve: Option<Approve>,
         /// The only files that are loaded under its name: `{ sha256 = "…" }`, or `{ minisign = "KEY" }`.
@@ -385,6 +425,16 @@ table! {
 table! {
     /// `[plugin.NAME.tool.FUNCTION]`: settings of the tool of this function; `-` and `_` are the same.
     pub struct ToolSettings {
+        /// Shows the tool and lets it be called, or not.
+        enabled: bool = true,
+        /// Its name for clients, in place of the one that is made of the plugin's and the function's.
+        name: Option<ShownName>,
+        /// Its title, in place of the author's.
+        title: Option<String>,
+        /// Its description, in place of the author's.
+        description: Option<String>,
+        /// Scopes of which a caller must hold all, beside those of the whole plugin.
+        scopes: Vec<Scope> = [],
         /// Calls of this tool that one person may make in a span of time, beside the rate of the whole plugin.
         rate: Bound<Rate> = "unlimited",
     }
@@ -420,5 +470,22 @@ impl Default for Limits {
 impl Default for PluginSettings {
     fn default() -> Self {
         defaults()
+    }
+}
+
+impl PluginSettings {
+    /// True if a function of it, by its name in snake case, is to be a tool.
+    pub fn shows(&self, function: &str) -> bool {
+        self.tools.as_ref().is_none_or(|only| only.iter().any(|shown| **shown == *function))
+            && !self.hide.iter().any(|hidden| **hidden == *function)
+            && self.tool.get(function).is_none_or(|tool| tool.enabled)
+    }
+}
+
+impl View {
+    /// True if it shows a tool of its plugins, by the tool's name as clients see it.
+    pub fn shows(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_none_or(|only| only.iter().any(|shown| **shown == *tool))
+            && !self.hide.iter().any(|hidden| **hidden == *tool)
     }
 }

@@ -20,7 +20,9 @@ const CARD_SCHEMA: &str = "https://static.modelcontextprotocol.io/schemas/v1/ser
 const CARD_TYPE: &str = "application/mcp-server-card+json";
 const REGISTRY_SCHEMA: &str = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json";
 
-/// At most 100 characters, in both schemas.
+/// The longest title or description, in both schemas. A longer one is left out here.
+const TEXT_CHARS_MAX: usize = 100;
+
 const DESCRIPTION: &str = "An MCP server whose tools are WebAssembly plugins";
 
 /// `GET /mcp/server-card`
@@ -36,14 +38,16 @@ pub(super) async fn server_json(State(app): State<Arc<App>>, method: Method, hea
 }
 
 fn described(schema: &str, app: &App) -> Value {
-    let base_url = &app.server.base_url;
+    let (base_url, config) = (&app.server.base_url, app.config.borrow());
+    let short = |text: &Option<String>| text.clone().filter(|text| text.chars().count() <= TEXT_CHARS_MAX);
+    let website = config.server.website.as_ref().map(|website| website.as_str());
     json!({
         "$schema": schema,
         "name": format!("{}/tinymcp", reversed(base_url)),
-        "title": "TinyMCP",
-        "description": DESCRIPTION,
+        "title": short(&config.server.title).unwrap_or_else(|| "TinyMCP".to_owned()),
+        "description": short(&config.server.description).unwrap_or_else(|| DESCRIPTION.to_owned()),
         "version": env!("CARGO_PKG_VERSION"),
-        "websiteUrl": base_url.as_str(),
+        "websiteUrl": website.unwrap_or(base_url.as_str()),
         "remotes": [{ "type": "streamable-http", "url": base_url.endpoint() }],
     })
 }

@@ -28,6 +28,7 @@ use crate::config::{self, Server};
 use crate::log_limiter::LogLimiter;
 use crate::mcp;
 use crate::sanitize;
+use crate::view::View;
 
 /// Time for which a browser may remember a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
@@ -266,9 +267,10 @@ fn logged(value: &HeaderValue) -> String {
     sanitize::cut(&sanitize::escape(&text), LOGGED_BYTES)
 }
 
-/// True at the endpoint. Elsewhere there are pages for people, and a link from another site to these is no attack.
+/// True at the endpoint, and where its views are. Elsewhere there are pages for people, and a link from another site to
+/// these is no attack.
 pub(super) fn is_mcp(uri: &Uri) -> bool {
-    matches!(uri.path(), "/mcp" | "/mcp/")
+    View::in_path(uri.path()).is_some()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use super::{App, address, not_found, reply};
 use crate::auth::{self, AuthorizationServer};
 use crate::peer::Peer;
+use crate::view::View;
 
 /// A request to one of the routes, and the authorization server that answers it.
 struct LoginRequest {
@@ -56,8 +57,20 @@ macro_rules! route {
 }
 
 route! {
-    /// `/.well-known/oauth-protected-resource`, also with `/mcp` behind it.
-    protected_resource: login => auth::wellknown::protected_resource(&login.server, login.request.headers().get(HOST))
+    /// `/.well-known/oauth-protected-resource`, also with `/mcp` or the path of a view behind it.
+    protected_resource: login => {
+        let path = login.request.uri().path();
+        let of = path.strip_prefix(auth::wellknown::RESOURCE_METADATA).unwrap_or_default();
+        let view = match of {
+            "" => Some(View::default()),
+            path => View::in_path(path).map(|name| name.map_or_else(View::default, View::named)),
+        };
+        let host = login.request.headers().get(HOST);
+        match view.and_then(|view| auth::wellknown::protected_resource(&login.server, host, &view)) {
+            Some(metadata) => metadata,
+            None => not_found().await,
+        }
+    }
 }
 route! {
     /// `/.well-known/oauth-authorization-server`

@@ -65,7 +65,7 @@ fn render_llms_txt(app: &App) -> String {
 
 /// A tool in one line, with its arguments below it.
 fn describe(tool: &Tool, text: &mut String) {
-    text.push_str(&format!("- `{}`: {}\n", tool.name, sanitize::escape(&tool.function().summary())));
+    text.push_str(&format!("- `{}`: {}\n", tool.name, sanitize::escape(&tool.summary())));
     let listed = mcp::listed_tool(tool);
     let Some(schema) = listed.get("inputSchema").and_then(serde_json::Value::as_object) else { return };
     for Argument { path, kind, is_required, description } in arguments(schema) {

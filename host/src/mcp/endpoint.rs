@@ -33,6 +33,7 @@ use super::handler::Handler;
 use super::headers;
 use super::holdings::Holdings;
 use super::in_flight::InFlight;
+use super::introduction::Introductions;
 use super::listen::Listening;
 use super::listener_places::ListenerPlace;
 use super::listeners::Listeners;
@@ -43,8 +44,10 @@ use super::session::{OpenedSession, Sessions};
 use super::tasks::Tasks;
 use super::timed::Timed;
 use crate::budget::Budgets;
+use crate::config::About;
 use crate::json_weight;
 use crate::plugins::Plugins;
+use crate::plugins::catalog::Catalog;
 use crate::plugins::types::codec;
 use crate::principal::{Access, Principal};
 use crate::request_memory::RequestMemory;
@@ -99,6 +102,8 @@ pub struct Parameters<'a> {
     pub sessions_per_person: usize,
     /// Connections that may be open at once.
     pub connections: usize,
+    /// What the server says of itself.
+    pub about: watch::Receiver<Arc<About>>,
     /// Items of a list in one answer.
     pub list_page: usize,
     /// Runs the tasks.
@@ -138,6 +143,7 @@ impl Endpoint {
             discovery_tools,
             sessions_per_person,
             connections,
+            about,
             list_page,
             tracker,
             draining,
@@ -154,8 +160,10 @@ impl Endpoint {
         });
         let discovery = Discovery::from(discovery_tools);
         let (detachable, in_flight) = (InFlight::default(), InFlight::default());
+        let introductions = Arc::new(Introductions::new(about));
         let handler = Handler::new(
             plugins.clone(),
+            Arc::clone(&introductions),
             Arc::clone(&listeners),
             state,
             tasks,
@@ -163,8 +171,8 @@ impl Endpoint {
             detachable.clone(),
         );
         let lists = Arc::clone(&handler.lists);
-        let plain_calls = PlainCalls::new(plugins.clone(), handler.server(), in_flight.clone());
-        let listening = Listening::new(Arc::clone(&listeners), budgets.clone(), handler.server().clone());
+        let plain_calls = PlainCalls::new(plugins.clone(), Arc::clone(&introductions), in_flight.clone());
+        let listening = Listening::new(Arc::clone(&listeners), budgets.clone(), introductions);
         let in_flight = (in_flight, detachable);
         let sessions =
             Sessions::start(state, sessions_per_person, in_flight, Arc::clone(&listeners), tracker, draining);
@@ -270,7 +278,7 @@ impl Endpoint {
         let (mut parts, body) = request.into_parts();
         let body = body::read(body, self.max_body_bytes, || self.budgets.account(principal.person())).await?;
         let Some(message) = Message::read(&parts.headers, &body) else {
-            return Ok(self.refuse(headers::are_modern(&parts.headers), &body));
+            return Ok(self.refuse(principal, headers::are_modern(&parts.headers), &body));
         };
         if let Some(timed) = timed {
             timed.is(&message.method);
@@ -294,7 +302,7 @@ impl Endpoint {
             return Ok(answer);
         }
         if !prefers_streams
-            && let Some(answer) = self.lists.serve(&message, &body, &self.plugins.catalog(), principal, &parts.headers)
+            && let Some(answer) = self.lists.serve(&message, &body, &self.catalog(principal), principal, &parts.headers)
         {
             return Ok(answer);
         }
@@ -310,7 +318,7 @@ impl Endpoint {
         let is_sessionless = matches!(message.era, Era::Sessionless);
         let is_in_vain = self.is_in_vain(principal, &message);
         let body = if is_in_vain { without_arguments(&message, &body) } else { body };
-        if let Err(refusal) = memory.wait_for(self.weight(&message, &body)).await {
+        if let Err(refusal) = memory.wait_for(self.weight(principal, &message, &body)).await {
             return Ok(answer::overdrawn(refusal, message.id.map(RequestId::into_json_value).as_ref()));
         }
         drop(message);
@@ -326,7 +334,7 @@ impl Endpoint {
         // In a box: a plain call does not need it, and carries what it could be about.
         let response = Box::pin(async {
             if is_sessionless {
-                self.stateless.handle(request).await
+                exchange.run(self.stateless.handle(request)).await
             } else if is_modern && prefers_streams {
                 exchange.run(self.streaming.handle(request)).await
             } else {
@@ -336,23 +344,29 @@ impl Endpoint {
         .await;
         // rmcp's answer to a body that is no message of the protocol.
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            return Ok(self.refuse(is_modern, &body));
+            return Ok(self.refuse(principal, is_modern, &body));
         }
         Ok(Box::pin(exchange.finish(response)).await.map(|body| kept(body, &memory)))
     }
 
+    /// Everything that this caller can see or use.
+    pub(super) fn catalog(&self, principal: &Principal) -> Arc<Catalog> {
+        self.plugins.catalog_of(principal.view())
+    }
+
     /// The memory that a message takes: rmcp reads it once more by itself, and makes values of all of it. What the
     /// engine makes of them comes later, when it is late to refuse a call that will never fit.
-    pub(super) fn weight(&self, message: &Message<'_>, body: &[u8]) -> usize {
+    pub(super) fn weight(&self, principal: &Principal, message: &Message<'_>, body: &[u8]) -> usize {
         let tree = json_weight::tree(body);
-        let of_engine = if self.makes_engine_values(message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
+        let of_engine =
+            if self.makes_engine_values(principal, message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
         RMCP_TREES * tree.bytes + of_engine + body.len()
     }
 
     /// The answer to a body that is no message.
-    pub(super) fn refuse(&self, is_modern: bool, body: &[u8]) -> Response {
+    pub(super) fn refuse(&self, principal: &Principal, is_modern: bool, body: &[u8]) -> Response {
         match InvalidValue::of(body) {
-            Some(invalid) => invalid.answer(&self.plain_calls, is_modern),
+            Some(invalid) => invalid.answer(&self.plain_calls, principal, is_modern),
             None => Unreadable::of(body).refuse(),
         }
     }
@@ -371,14 +385,14 @@ impl Endpoint {
     }
 
     /// True for a call with large arguments of which the engine's values are made.
-    fn makes_engine_values(&self, message: &Message<'_>) -> bool {
+    fn makes_engine_values(&self, principal: &Principal, message: &Message<'_>) -> bool {
         let Some(Target::Tool(name)) = message.target().filter(|_| message.has_large_arguments()) else { return false };
-        self.plugins.catalog().tool(name).is_some_and(|tool| tool.listed().is_none())
+        self.catalog(principal).tool(name).is_some_and(|tool| tool.listed().is_none())
     }
 
     /// True for a call of something that is not there for its caller, whose arguments nobody has to read.
     fn is_in_vain(&self, principal: &Principal, message: &Message<'_>) -> bool {
-        let catalog = self.plugins.catalog();
+        let catalog = self.catalog(principal);
         let served = match message.target() {
             _ if !message.has_large_arguments() => return false,
             Some(Target::Tool(name)) if self.discovery.has(name) => return false,
@@ -391,7 +405,7 @@ impl Endpoint {
 
     /// Refuses in HTTP a request that the person could make with another token, so that the client can ask for one.
     fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Rejection> {
-        let catalog = self.plugins.catalog();
+        let catalog = self.catalog(principal);
         let served = message.target().and_then(|target| match target {
             Target::Tool(name) => {
                 let inner = if self.discovery.calls(name) { message.inner_name() } else { None };
@@ -560,6 +574,7 @@ mod tests {
             discovery_tools: false,
             sessions_per_person: 1,
             connections: 1,
+            about: watch::Sender::default().subscribe(),
             list_page: 1,
             tracker: &tracker,
             draining: stop.clone(),

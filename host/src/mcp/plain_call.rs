@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use http::HeaderMap;
-use rmcp::model::{ClientCapabilities, Implementation, RequestId};
+use rmcp::model::{ClientCapabilities, RequestId};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -19,6 +19,7 @@ use super::answer;
 use super::call_result::TextResult;
 use super::headers::{self, MODERN, PROTOCOL_VERSION};
 use super::in_flight::InFlight;
+use super::introduction::{Introduction, Introductions};
 use super::message::{Era, Member, Message};
 use super::plain_answer::PlainAnswer;
 use crate::budget::Overdrawn;
@@ -42,17 +43,14 @@ const MAX_CAPABILITIES_BYTES: usize = 8 * 1024;
 /// Serves calls of typed tools.
 pub(super) struct PlainCalls {
     plugins: Plugins,
+    introductions: Arc<Introductions>,
     in_flight: InFlight,
-    /// `_meta` of modern results, as JSON.
-    meta: Box<RawValue>,
 }
 
 impl PlainCalls {
     /// `in_flight` gets the calls of sessions.
-    pub(super) fn new(plugins: Plugins, server: &Implementation, in_flight: InFlight) -> Self {
-        let meta = serde_json::json!({ "io.modelcontextprotocol/serverInfo": server });
-        let meta = RawValue::from_string(meta.to_string()).expect("printed JSON is JSON");
-        Self { plugins, in_flight, meta }
+    pub(super) fn new(plugins: Plugins, introductions: Arc<Introductions>, in_flight: InFlight) -> Self {
+        Self { plugins, introductions, in_flight }
     }
 
     /// Answers a message that is a call of a typed tool in its plainest form.
@@ -76,7 +74,7 @@ impl PlainCalls {
             return None;
         }
         let id = message.id.as_ref()?;
-        let catalog = self.plugins.catalog();
+        let catalog = self.plugins.catalog_of(principal.view());
         let tool = catalog.tool(name).filter(|tool| principal.holds(tool.served.scopes()))?;
         if !tool.is_plain() || tool.served.timeout() > SILENCE {
             return None;
@@ -94,7 +92,10 @@ impl PlainCalls {
             Era::Modern | Era::Handshake(_) | Era::Sessionless | Era::Undeclared | Era::Endless => call.await,
         };
         match outcome {
-            Ok(outcome) => Some(self.shaped(message.era.is_modern(), id).with(TextResult::of(outcome), memory)),
+            Ok(outcome) => {
+                let introduction = self.introduction(principal, message.era.is_modern());
+                Some(shaped(introduction.as_deref(), id).with(TextResult::of(outcome), memory))
+            }
             Err(NoCall::Unreadable) => None,
             Err(NoCall::Overdrawn(refusal)) => Some(answer::overdrawn(refusal, Some(&id.clone().into_json_value()))),
         }
@@ -141,13 +142,25 @@ impl PlainCalls {
     }
 
     /// Answers a call that has no tool with a result.
-    pub(super) fn answer(&self, is_modern: bool, id: &RequestId, result: &TextResult) -> Response {
-        answer::json_response(self.shaped(is_modern, id).whole(result))
+    pub(super) fn answer(
+        &self,
+        principal: &Principal,
+        is_modern: bool,
+        id: &RequestId,
+        result: &TextResult,
+    ) -> Response {
+        let introduction = self.introduction(principal, is_modern);
+        answer::json_response(shaped(introduction.as_deref(), id).whole(result))
     }
 
-    fn shaped<'a>(&'a self, is_modern: bool, id: &'a RequestId) -> PlainAnswer<'a> {
-        PlainAnswer { id, meta: is_modern.then_some(&self.meta) }
+    /// What modern results say of the server.
+    fn introduction(&self, principal: &Principal, is_modern: bool) -> Option<Arc<Introduction>> {
+        is_modern.then(|| self.introductions.of(principal.view()))
     }
+}
+
+fn shaped<'a>(introduction: Option<&'a Introduction>, id: &'a RequestId) -> PlainAnswer<'a> {
+    PlainAnswer { id, meta: introduction.map(|introduction| &*introduction.meta) }
 }
 
 /// The client's span, if it names one.

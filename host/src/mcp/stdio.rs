@@ -242,7 +242,9 @@ async fn admit(
     line: Bytes,
 ) -> Result<ClientJsonRpcMessage, Box<Response>> {
     let headers = HeaderMap::new();
-    let Some(message) = Message::read(&headers, &line) else { return Err(Box::new(endpoint.refuse(false, &line))) };
+    let Some(message) = Message::read(&headers, &line) else {
+        return Err(Box::new(endpoint.refuse(&principal, false, &line)));
+    };
     let memory = endpoint.memory(&principal);
     let handshake = match &message.era {
         Era::Endless => return Err(Box::new(endpoint::endless(&message))),
@@ -257,13 +259,13 @@ async fn admit(
     let is_modern = version.is_some_and(|version| **version >= *headers::MODERN);
     if message.id.is_some() && !message.method.is_empty() {
         endpoint.require_plugins(&message).await?;
-        let admitted = memory.wait_for(endpoint.weight(&message, &line)).await;
+        let admitted = memory.wait_for(endpoint.weight(&principal, &message, &line)).await;
         admitted.map_err(|refusal| {
             Box::new(answer::overdrawn(refusal, message.id.clone().map(RequestId::into_json_value).as_ref()))
         })?;
     }
     let read = serde_json::from_slice(handshake.as_deref().unwrap_or(&line));
-    let mut read: ClientJsonRpcMessage = read.map_err(|_| Box::new(endpoint.refuse(is_modern, &line)))?;
+    let mut read: ClientJsonRpcMessage = read.map_err(|_| Box::new(endpoint.refuse(&principal, is_modern, &line)))?;
     if let ClientJsonRpcMessage::Request(request) = &mut read {
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.extensions.insert(principal);

@@ -133,12 +133,6 @@ impl Function {
             FunctionKind::Listed(_) => String::new(),
         }
     }
-
-    /// True if its author says the same about it as about `other`.
-    pub(super) fn is_described_like(&self, other: &Self) -> bool {
-        let (this, other) = (&self.docs, &other.docs);
-        this.description == other.description && this.title == other.title && this.hints == other.hints
-    }
 }
 
 /// The two kinds of tools.

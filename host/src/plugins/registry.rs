@@ -43,7 +43,7 @@ use self::pending_approvals::Approving;
 use self::pending_lists::{Relisting, Step};
 use self::publisher::Publisher;
 use self::watch::Watch;
-use super::announcements::List;
+use super::announcements::Announced;
 use super::approval::request::Requests;
 use super::approval::store::Store;
 use super::catalog::Catalog;
@@ -79,7 +79,7 @@ pub(super) struct Registry {
     loads: JoinSet<LoadOutcome>,
     relisting: Relisting,
     /// Lists that plugins announced since the last catalog.
-    announced: BTreeSet<List>,
+    announced: Announced,
     last_load: LoadId,
     publisher: Publisher<Catalog>,
     /// Set while there is something to publish.
@@ -119,7 +119,7 @@ impl Registry {
             entries: BTreeMap::new(),
             loads: JoinSet::new(),
             relisting: Relisting::default(),
-            announced: BTreeSet::new(),
+            announced: Announced::new(),
             last_load: 0,
             publisher: Publisher::new(catalog, ready),
             publish_by: None,

@@ -1,5 +1,6 @@
 //! A plugin in force, and the terms under which it is served.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,12 +24,28 @@ pub struct Served {
     pub plugin: Arc<Plugin>,
     /// Its limits and settings, and the scopes that its callers need.
     pub terms: Arc<Terms>,
+    scopes: Arc<[Scope]>,
 }
 
 impl Served {
+    pub(super) fn new(plugin: Arc<Plugin>, terms: Arc<Terms>) -> Self {
+        let scopes = Arc::clone(&terms.scopes);
+        Self { plugin, terms, scopes }
+    }
+
+    /// The same for callers whose token holds these scopes, too: those of one tool, or of a view.
+    #[must_use]
+    pub(super) fn and_for(&self, scopes: &[Scope]) -> Self {
+        let mut further = scopes.iter().filter(|scope| !self.scopes.contains(scope)).peekable();
+        if further.peek().is_none() {
+            return self.clone();
+        }
+        Self { scopes: self.scopes.iter().chain(further).cloned().collect(), ..self.clone() }
+    }
+
     /// The scopes that a caller's token must hold.
     pub fn scopes(&self) -> &[Scope] {
-        &self.terms.scopes
+        &self.scopes
     }
 
     /// Waits until a command has switched the plugin off.
@@ -55,11 +72,24 @@ impl Served {
     }
 }
 
+/// The operator's words on one tool.
+#[derive(Debug, PartialEq)]
+pub(super) struct Shaping {
+    /// In place of its author's title.
+    pub(super) title: Option<String>,
+    /// In place of its author's description.
+    pub(super) description: Option<String>,
+    /// Scopes beside those of the plugin.
+    pub(super) scopes: Vec<Scope>,
+}
+
 /// The terms under which a plugin is served: everything about it that is not in its file, and what it declares to need.
 #[derive(Clone)]
 pub struct Terms {
-    /// The scopes that a caller's token must hold.
-    pub scopes: Vec<Scope>,
+    /// The scopes that a caller's token must hold for anything of the plugin.
+    pub scopes: Arc<[Scope]>,
+    /// The operator's words on single tools, by the name of the function in snake case.
+    pub(super) shaping: BTreeMap<String, Arc<Shaping>>,
     pub(super) limits: Limits,
     pub(super) settings: Arc<Settings>,
     /// What it may touch: granted by the operator, and declared by the component.
@@ -96,6 +126,7 @@ impl Terms {
     /// True if a call under these terms is the same as under the others.
     pub(super) fn are_like(&self, other: &Self) -> bool {
         self.scopes == other.scopes
+            && self.shaping == other.shaping
             && self.limits == other.limits
             && self.settings == other.settings
             && self.grants == other.grants

@@ -7,6 +7,7 @@ mod effects;
 mod guide;
 mod machines;
 mod proxies;
+mod shaping;
 mod workshop;
 
 use std::fs;

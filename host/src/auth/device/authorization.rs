@@ -57,8 +57,8 @@ async fn answer(
     if !server.clients.declared().may(&client.id, ClientGrant::DeviceCode) {
         return Err(OAuthError::UnauthorizedClient);
     }
-    resource::accept(server.base_url(), form.all("resource"))?;
-    let scopes = server.people().requested(form.one("scope")?, client.scope.as_deref());
+    let view = server.people().wanted(resource::named(server.base_url(), form.all("resource"))?)?;
+    let scopes = server.people().requested(form.one("scope")?, client.scope.as_deref(), &view);
     let client_name = clean_name(client.name.as_deref().unwrap_or(&client.id));
     for _ in 0..TRIES {
         let (family, code) = (Family::new(), UserCode::new());
@@ -68,6 +68,7 @@ async fn answer(
             client_id: client.id.clone(),
             client_name: client_name.clone(),
             scopes: scopes.clone(),
+            view: view.clone(),
             address,
             now_s: now_s(),
         };

@@ -84,6 +84,8 @@ struct DeviceConsentView<'a> {
     /// The address that the device's request came from.
     address: String,
     minutes: u64,
+    /// The view that it asks for; none for `/mcp`.
+    part: Option<&'a str>,
     scopes: Vec<(String, String)>,
     provider: &'a str,
     provider_scopes: Vec<String>,
@@ -173,6 +175,7 @@ fn consent(server: &AuthorizationServer, headers: &HeaderMap, family: Family, de
         state: None,
         code_challenge: row::challenge(&server.requests, &family),
         scopes: device.scopes.clone(),
+        view: device.view.clone(),
         device: Some(family),
     };
     let scopes = device.scopes.iter().map(|scope| (scope.clone(), server.people().describe(scope))).collect();
@@ -182,6 +185,7 @@ fn consent(server: &AuthorizationServer, headers: &HeaderMap, family: Family, de
         client: &device.client_name,
         address: device.address.to_canonical().to_string(),
         minutes: now_s().saturating_sub(device.created_s) / 60,
+        part: device.view.name(),
         scopes,
         provider: server.upstream.display_name(),
         provider_scopes: server.upstream.scopes(),

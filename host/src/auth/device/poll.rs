@@ -12,6 +12,7 @@ use crate::auth::sessions::{Answer, Redemption, StartTime};
 use crate::auth::tokens::{Token, TokenKind};
 use crate::clock::now_s;
 use crate::config::machines::ClientGrant;
+use crate::view::View;
 
 const BAD_CODE: OAuthError =
     OAuthError::InvalidGrant("the device code was not given out here, or belongs to another client");
@@ -23,7 +24,7 @@ const BAD_CODE: OAuthError =
 pub(in crate::auth) async fn poll(
     server: &Arc<AuthorizationServer>,
     raw_code: &str,
-    client: &Client,
+    (client, view): (&Client, Option<View>),
     from: IpAddr,
     began: StartTime,
 ) -> Result<Answer, OAuthError> {
@@ -44,6 +45,7 @@ pub(in crate::auth) async fn poll(
                 client_id: client.id.clone(),
                 redirect_uri: None,
                 verifier: row::verifier(&server.requests, &code.family),
+                view,
                 began,
             };
             server.sessions.note_use(TokenKind::Code, &redemption.code, from);

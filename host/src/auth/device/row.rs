@@ -19,6 +19,7 @@ use crate::auth::tokens::{Family, TokenHash};
 use crate::auth::transaction::TransactionId;
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::Vault;
+use crate::view::View;
 
 /// Life of a device's code, in which the person types the user code and logs in.
 pub(in crate::auth) const LIFE_S: u64 = 600;
@@ -38,6 +39,9 @@ pub(in crate::auth) struct Device {
     pub(in crate::auth) client_id: String,
     pub(in crate::auth) client_name: String,
     pub(in crate::auth) scopes: BTreeSet<String>,
+    /// The view that its tokens are for.
+    #[serde(default, skip_serializing_if = "View::is_main")]
+    pub(in crate::auth) view: View,
     /// Where the request came from.
     pub(in crate::auth) address: IpAddr,
     pub(in crate::auth) created_s: u64,
@@ -79,6 +83,7 @@ pub(super) struct NewDevice {
     pub(super) client_id: String,
     pub(super) client_name: String,
     pub(super) scopes: BTreeSet<String>,
+    pub(super) view: View,
     pub(super) address: IpAddr,
     pub(super) now_s: u64,
 }
@@ -110,11 +115,11 @@ pub(super) async fn insert(
     code: &UserCode,
     new: NewDevice,
 ) -> Result<Committed, StoreError> {
-    let NewDevice { hash, client_id, client_name, scopes, address, now_s } = new;
+    let NewDevice { hash, client_id, client_name, scopes, view, address, now_s } = new;
     let by_code = user_code_key(vault, code);
     let expires_s = now_s + LIFE_S;
     let (created_s, user_code, state) = (now_s, by_code.0, State::Waiting);
-    let device = Device { hash, client_id, client_name, scopes, address, created_s, expires_s, user_code, state };
+    let device = Device { hash, client_id, client_name, scopes, view, address, created_s, expires_s, user_code, state };
     let table = Table::Device;
     let family_text = serde_json::to_vec(family).expect("a family is JSON");
     let writes = vec![

@@ -46,7 +46,7 @@ pub(in crate::auth) async fn client_credentials(
     if client.is_public() || !server.clients.declared().may(&client.id, ClientGrant::ClientCredentials) {
         return Err(OAuthError::UnauthorizedClient);
     }
-    resource::accept(server.base_url(), form.all("resource"))?;
+    let view = server.people().wanted(resource::named(server.base_url(), form.all("resource"))?)?;
     let (config, credentials) = server.machines.configuration();
     let terms = Terms::of(MachineKind::Client, &client.id, &config, &credentials);
     let terms = terms.ok_or(OAuthError::UnauthorizedClient)?;
@@ -57,6 +57,7 @@ pub(in crate::auth) async fn client_credentials(
         issuer: server.base_url().as_str().to_owned(),
         subject: None,
         scopes: asked(form, &terms)?,
+        view,
         fingerprint: terms.fingerprint,
         expires_s,
     };
@@ -78,7 +79,7 @@ async fn workload(
     let proved = server.machines.prove(assertion, form.one("client_id")?).await;
     let Proved { name, issuer, subject, expires_s, terms } =
         proved.map_err(|error| if error.is_temporary() { OAuthError::unavailable() } else { refused.clone() })?;
-    resource::accept(server.base_url(), form.all("resource"))?;
+    let view = server.people().wanted(resource::named(server.base_url(), form.all("resource"))?)?;
     let now_s = now_s();
     // Between clocks that differ an assertion may be over and still accepted; access is not given then.
     if expires_s <= now_s {
@@ -90,6 +91,7 @@ async fn workload(
         issuer,
         subject: Some(subject),
         scopes: asked(form, &terms)?,
+        view,
         fingerprint: terms.fingerprint,
         expires_s: expires_s.min(now_s + WORKLOAD_ACCESS.as_secs()),
     };

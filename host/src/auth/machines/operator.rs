@@ -23,6 +23,10 @@ use crate::state::StateDir;
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::switches::Switches;
 use crate::vault::Vault;
+use crate::view::View;
+
+/// The name of `/mcp` in a token, which no view has.
+const MAIN_VIEW: &str = "mcp";
 
 /// The age after which the row is read again.
 const FRESH: Duration = Duration::from_secs(1);
@@ -274,7 +278,8 @@ impl OperatorTokens {
         let rules = TokenRules { tokens: Arc::downgrade(&self.0), family: kept.family, scopes: kept.scopes.clone() };
         let (granted, standing) = (kept.scopes.clone(), Standing::of_machine(Arc::new(rules)));
         let principal = Principal::machine(machine, Some(kept.name.clone()), granted.clone(), granted, standing);
-        Holder { kept, principal: Arc::new(principal) }
+        let view = if kept.view == MAIN_VIEW { View::default() } else { View::named(&kept.view) };
+        Holder { kept, principal: Arc::new(principal.at(&view)) }
     }
 
     fn state(&self, kept: &Kept) -> TokenState {

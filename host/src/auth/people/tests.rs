@@ -138,7 +138,7 @@ fn with_the_built_in_login_everybody_holds_everything() {
 #[test]
 fn a_request_is_narrowed_and_never_refused() {
     let people = people(&[], false);
-    let asked = |scope| people.requested(scope, None).into_iter().collect::<Vec<_>>();
+    let asked = |scope| people.requested(scope, None, &View::default()).into_iter().collect::<Vec<_>>();
     let everything = ["notes:read", "notes:write", "weather"];
     assert_eq!(asked(None), everything);
     for nothing in ["", " ", "openid offline_access", "openid profile email offline_access", "email\temail"] {
@@ -154,7 +154,8 @@ fn a_request_is_narrowed_and_never_refused() {
 #[test]
 fn what_was_registered_counts_where_a_request_says_nothing() {
     let people = people(&[], false);
-    let asked = |scope, registered| people.requested(scope, Some(registered)).into_iter().collect::<Vec<_>>();
+    let asked =
+        |scope, registered| people.requested(scope, Some(registered), &View::default()).into_iter().collect::<Vec<_>>();
     assert_eq!(asked(None, "weather openid"), ["weather"]);
     assert_eq!(asked(Some("openid"), "weather"), ["weather"]);
     assert_eq!(asked(Some("notes:read"), "weather"), ["notes:read"], "a step up");
@@ -169,7 +170,7 @@ fn a_scope_of_the_configuration_counts_whatever_it_is_called() {
         config.auth.scopes.insert(scope.parse().unwrap(), Vec::new());
     }
     let people = People::fixed(config, false);
-    let asked = |scope| people.requested(scope, None).into_iter().collect::<Vec<_>>();
+    let asked = |scope| people.requested(scope, None, &View::default()).into_iter().collect::<Vec<_>>();
     assert_eq!(asked(Some("openid email")), ["email", "weather"], "by habit");
     assert_eq!(asked(Some("weather")), ["weather"]);
     assert_eq!(asked(Some("weather email")), ["email", "weather"], "what a challenge asks for is to be had");

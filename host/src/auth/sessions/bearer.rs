@@ -182,6 +182,7 @@ impl Sessions {
             identity: Arc::new(record.identity.clone()),
             provider: record.provider.clone(),
             client_id: record.client_id.clone(),
+            view: record.view.clone(),
             client_name: record.client_name.clone(),
             created_s: record.created_s,
             browser_used_s: record.browser.as_ref().map(|browser| browser.used_s),
@@ -233,6 +234,7 @@ impl Sessions {
                 possible: possible.clone(),
                 standing: Standing::of(Arc::new(holder), Arc::clone(&login)),
             })
+            .at(&facts.view)
         };
         let grant = |access: &AccessRecord| Grant {
             access: access.clone(),

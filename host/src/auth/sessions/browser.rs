@@ -18,6 +18,7 @@ use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
 use crate::principal::Principal;
 use crate::store::{Committed, StoreError, Table, Write};
+use crate::view::View;
 
 /// The client's id of such a session. No client registers under it, and nobody declares one.
 pub(in crate::auth) const CLIENT: &str = "tinymcp:browser";
@@ -57,6 +58,7 @@ impl Sessions {
         let access =
             AccessRecord { hash: cookie.hash(), expires_s: now_s + life_s, scopes: approved.clone(), generation: 0 };
         let record = Record {
+            view: View::default(),
             identity,
             provider: self.upstream.name().to_owned(),
             client_id: CLIENT.to_owned(),

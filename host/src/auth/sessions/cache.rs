@@ -15,6 +15,7 @@ use crate::auth::people::Version;
 use crate::auth::tokens::{Family, TokenHash};
 use crate::principal::Principal;
 use crate::store::Key;
+use crate::view::View;
 
 /// The age after which a session is read again beside the request that uses it.
 const FRESH: Duration = Duration::from_secs(5);
@@ -50,6 +51,7 @@ pub(super) struct Facts {
     pub(super) identity: Arc<Identity>,
     pub(super) provider: String,
     pub(super) client_id: String,
+    pub(super) view: View,
     pub(super) client_name: Option<String>,
     /// The time of the login.
     pub(super) created_s: u64,

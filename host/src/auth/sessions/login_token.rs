@@ -189,6 +189,7 @@ mod tests {
             };
             let verifier = "v".repeat(43);
             let login = NewSession {
+                view: Default::default(),
                 identity,
                 upstream,
                 client_id: CLIENT.to_owned(),
@@ -203,7 +204,7 @@ mod tests {
             };
             let code = self.sessions.begin(login, beside).await.unwrap().unwrap();
             let (client_id, redirect_uri, began) = (CLIENT.to_owned(), None, StartTime::now());
-            let redemption = Redemption { code, client_id, redirect_uri, verifier, began };
+            let redemption = Redemption { code, client_id, redirect_uri, verifier, view: None, began };
             let answer = self.sessions.redeem(redemption).await.unwrap();
             let principal =
                 self.sessions.authenticate(&answer.access_token, &LastToken::default(), || None).await.unwrap();

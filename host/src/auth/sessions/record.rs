@@ -10,10 +10,12 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::auth::errors::OAuthError;
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Token, TokenHash, TokenKind};
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::vault::Vault;
+use crate::view::View;
 
 /// The most access tokens of one session at once. Clients have one, or two for a moment; the oldest goes.
 const ACCESS_TOKENS_MAX: usize = 16;
@@ -38,6 +40,9 @@ pub(super) struct Record {
     pub(super) client_name: Option<String>,
     /// The scopes that the person approved.
     pub(super) approved: BTreeSet<String>,
+    /// The view that its tokens are for. Rows of before there were views have none, and are for `/mcp`.
+    #[serde(default, skip_serializing_if = "View::is_main")]
+    pub(super) view: View,
     pub(super) created_s: u64,
     /// Counts the changes of the row, so that the later of two states is known.
     pub(super) changes: u64,
@@ -186,6 +191,14 @@ fn cipher(presented: &Token) -> XChaCha20Poly1305 {
 }
 
 impl Record {
+    /// Requires that a client which names a view names the one of this session (RFC 8707 §2.2).
+    pub(super) fn require_view(&self, named: Option<&View>) -> Result<(), OAuthError> {
+        match named {
+            Some(named) if *named != self.view => Err(OAuthError::InvalidTarget),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Adds an access token, and forgets what has expired.
     pub(super) fn add_access(&mut self, access: AccessRecord, now_s: u64) {
         self.access.retain(|other| other.expires_s > now_s);

@@ -14,13 +14,15 @@ use crate::auth::tokens::{Family, Token, TokenKind};
 use crate::auth::upstream::messages::{RefreshError, RefreshOutcome};
 use crate::clock::now_s;
 use crate::store::Committed;
+use crate::view::View;
 
 /// The time for which the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept
 /// before the answer arrived is not logged out.
 const UNSEEN_ANSWER_S: u64 = 24 * 3600;
 
 impl Sessions {
-    /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14).
+    /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14), for the view of its session. A `view`
+    /// that the client names must be that one.
     ///
     /// The immediate predecessor of the current token gets the answer that it got before, for as long as nobody has
     /// used that, and a moment longer; with another access token in it where the first is over or nearly. Anything
@@ -33,6 +35,7 @@ impl Sessions {
         raw_token: &str,
         client_id: &str,
         raw_scope: Option<&str>,
+        view: Option<View>,
     ) -> Result<Answer, OAuthError> {
         let token = Token::open(&self.vault, TokenKind::Refresh, raw_token).ok_or(GONE)?;
         let (sessions, client_id) = (Arc::clone(self), client_id.to_owned());
@@ -40,7 +43,7 @@ impl Sessions {
         // A client that goes away must not take the provider's new tokens with it.
         let work = async move {
             let family = token.family;
-            sessions.turns.take(family, sessions.refresh_in_turn(&token, &client_id, asked)).await
+            sessions.turns.take(family, sessions.refresh_in_turn(&token, (&client_id, view.as_ref()), asked)).await
         };
         self.in_flight.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
     }
@@ -48,7 +51,7 @@ impl Sessions {
     async fn refresh_in_turn(
         &self,
         token: &Token,
-        client_id: &str,
+        (client_id, view): (&str, Option<&View>),
         asked: Option<BTreeSet<String>>,
     ) -> Result<Answer, OAuthError> {
         for _ in 0..TRIES {
@@ -56,6 +59,7 @@ impl Sessions {
             if record.client_id != client_id {
                 return Err(GONE);
             }
+            record.require_view(view)?;
             let Some(refresh) = record.refresh.clone() else { return Err(GONE) };
             let now_s = now_s();
             let lost = if token.hash() == refresh.current {

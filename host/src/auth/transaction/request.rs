@@ -14,6 +14,7 @@ use crate::auth::tokens::Family;
 use crate::auth::upstream::messages::UpstreamRequest;
 use crate::clock::now_s;
 use crate::vault::Vault;
+use crate::view::View;
 
 /// Life of a login under way, and of its cookies.
 pub(in crate::auth) const LIFE_S: u64 = 600;
@@ -54,6 +55,9 @@ pub(in crate::auth) struct ValidatedRequest {
     /// The challenge (RFC 7636), by S256.
     pub(in crate::auth) code_challenge: String,
     pub(in crate::auth) scopes: BTreeSet<String>,
+    /// The view that the tokens are for.
+    #[serde(default, skip_serializing_if = "View::is_main")]
+    pub(in crate::auth) view: View,
     /// The device that the login is for (RFC 8628): then nobody is sent to a redirect URI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::auth) device: Option<Family>,
@@ -164,6 +168,7 @@ mod tests {
             state: Some("s\u{e9} +&".to_owned()),
             code_challenge: "x".repeat(43),
             scopes: BTreeSet::new(),
+            view: View::default(),
             device: None,
         })
     }

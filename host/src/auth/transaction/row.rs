@@ -213,9 +213,11 @@ mod tests {
 
     use super::super::request::{BrowserLogin, ValidatedRequest};
     use super::*;
+    use crate::view::View;
 
     fn request() -> Purpose {
         Purpose::Client(ValidatedRequest {
+            view: View::default(),
             client_id: "c".to_owned(),
             client_name: "Client".to_owned(),
             redirect_uri: "http://localhost/cb".to_owned(),

@@ -45,7 +45,7 @@ impl<'a> Head<'a> {
             nonce: nonce.as_str(),
             style: assets::url("page.css"),
             script: assets::url("page.js"),
-            title: "TinyMCP".to_owned(),
+            title: app.config.borrow().server.title.clone().unwrap_or_else(|| "TinyMCP".to_owned()),
             stamp: &front.stamp,
             token: person.map(|person| person.token()),
             is_live: shows_tools,

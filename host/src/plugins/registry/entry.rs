@@ -10,6 +10,7 @@ use super::claims::{RefusedPlugin, claims};
 use super::offer::{ClientName, Foreign, Offer};
 use super::versions::Change;
 use crate::config::Config;
+use crate::config::keys::ToolSettings;
 use crate::config::names::snake;
 use crate::config::trust::{Approve, Trust};
 use crate::grants::in_force::InForce;
@@ -22,8 +23,7 @@ use crate::plugins::plugin::{Digest, Plugin, Sha256};
 use crate::plugins::rates::Rates;
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
-use crate::plugins::sandbox::values::HeavyFlag;
-use crate::plugins::served::{Served, Terms};
+use crate::plugins::served::{Served, Shaping, Terms};
 use crate::sanitize;
 
 /// Bytes of a problem that is reported: a component may have a name of a megabyte, or a hundred thousand names.
@@ -456,11 +456,14 @@ impl Entry {
     /// All tools, prompts, resources and templates of the plugin in force.
     pub(super) fn offerings(&self) -> Offerings {
         let Some(offer) = self.offer() else { return Offerings::default() };
-        let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
+        let served = Served::new(Arc::clone(&offer.plugin), Arc::clone(&self.terms));
         let (served, names) = (|| served.clone(), offer.names.clone());
         let tool = |ClientName { name, index }| {
-            let rate = self.terms.rates.of_tool(&offer.plugin.functions[index].name);
-            Arc::new(Tool { name, served: served(), function_index: index, is_heavy: HeavyFlag::default(), rate })
+            let function = &offer.plugin.functions[index].name;
+            let rate = self.terms.rates.of_tool(function);
+            let shaping = self.terms.shaping.get(&snake(&function.function)).cloned();
+            let served = shaping.as_ref().map_or_else(served, |shaping| served().and_for(&shaping.scopes));
+            Arc::new(Tool { name, served, function_index: index, is_heavy: Arc::default(), rate, shaping })
         };
         let prompt = |ClientName { name, index }| Arc::new(Prompt { name, served: served(), index });
         Offerings {
@@ -488,6 +491,8 @@ impl Entry {
                 widened: offer.widened.clone().filter(|_| !self.terms.grants.are_none()),
                 since: offer.since,
                 tools: sorted(names_of(&offer.names.tools)),
+                functions: plugin.functions.iter().map(|function| snake(&function.name.function)).collect(),
+                hidden: sorted(offer.hidden().collect()),
                 prompts: sorted(names_of(&offer.names.prompts)),
                 resources: sorted(resources.chain(templates).collect()),
                 warnings: plugin
@@ -531,7 +536,8 @@ fn terms(
     let table = config.plugin(plugin);
     let settings = table.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
     Terms {
-        scopes: table.scopes.clone(),
+        scopes: table.scopes.clone().into(),
+        shaping: table.tool.iter().filter_map(|(name, tool)| Some((name.to_string(), shaping(tool)?))).collect(),
         limits: config.limits(plugin),
         settings: Arc::new(settings.collect()),
         grants,
@@ -541,6 +547,14 @@ fn terms(
         rates,
         stop,
     }
+}
+
+/// The operator's words on a tool, if there are any beside its name.
+fn shaping(tool: &ToolSettings) -> Option<Arc<Shaping>> {
+    let said = |text: &Option<String>| text.as_ref().filter(|text| !text.trim().is_empty()).cloned();
+    let (title, description, scopes) = (said(&tool.title), said(&tool.description), tool.scopes.clone());
+    let is_said = title.is_some() || description.is_some() || !scopes.is_empty();
+    is_said.then(|| Arc::new(Shaping { title, description, scopes }))
 }
 
 /// The rates of a plugin and of its tools, which count on from `before`.

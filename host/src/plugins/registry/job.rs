@@ -213,7 +213,7 @@ pub(super) fn in_words(error: &LoadError, is_own: bool) -> String {
 pub(super) async fn with_lists(runtime: &Runtime, plugin: Arc<Plugin>, terms: Arc<Terms>) -> Result<Plugin, String> {
     // Those of the file may be under what an older version of it declares.
     let terms = terms.of_needs(&plugin.needs);
-    let served = Served { plugin, terms };
+    let served = Served::new(plugin, terms);
     let read = lists::read(runtime, &served).await;
     read.map_err(|error| {
         let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();

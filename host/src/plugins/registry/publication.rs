@@ -62,8 +62,9 @@ impl Registry {
         let announced = std::mem::take(&mut self.announced);
         let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        let config = self.config();
         self.publisher.publish(|catalog| {
-            let next = catalog.replaced_by(offerings, plugins, &announced);
+            let next = catalog.replaced_by(offerings, plugins, &announced, &config.view);
             let is_new_list = next.revisions().tools != catalog.revisions().tools;
             if is_new_list {
                 tracing::info!(

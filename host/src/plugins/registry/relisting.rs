@@ -89,7 +89,7 @@ impl Registry {
                 let offer = self.entries.get(&file).and_then(Entry::offer);
                 if offer.is_some_and(|offer| Arc::ptr_eq(&offer.plugin, &plugin)) {
                     // Nobody is told of lists that wait for approval.
-                    self.announced.extend(lists);
+                    self.announced.extend(lists.into_iter().map(|list| (Arc::clone(&of.name), list)));
                 }
                 self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
             }
