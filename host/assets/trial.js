@@ -100,6 +100,7 @@ async function converse(request, outcome) {
     outcome.append(beside);
     const result = await lastOf(call({ ...request, ...round }), beside);
     if (result.resultType !== "input_required") {
+      for (const bar of outcome.querySelectorAll(".progress")) bar.remove();
       outcome.append(...shownResult(result));
       return result.isError === true;
     }
@@ -115,15 +116,12 @@ async function lastOf(messages, beside) {
   let list;
   for await (const message of messages) {
     if (message.error) throw new Error(message.error.message ?? "The call failed.");
-    if (message.result) {
-      bar?.remove();
-      return message.result;
-    }
+    if (message.result) return message.result;
     const { method, params = {} } = message;
     if (method === "notifications/progress") {
       if (!bar) {
         const id = newId();
-        bar = element("div", {}, element("label", { htmlFor: id, class: "faint" }, "Progress"), element("progress", { id }));
+        bar = element("div", { class: "progress" }, element("label", { htmlFor: id, class: "faint" }, "Progress"), element("progress", { id }));
         beside.append(bar);
       }
       showProgress(bar, params);

@@ -63,7 +63,7 @@ async fn a_tool_is_tried_with_progress_messages_and_a_question() {
         open.as_str(),
         &run,
         "has:progress",
-        "wait:step 2",
+        "wait:step 3",
         "wait:message 3",
         "wait:The tool asks",
         choose,
