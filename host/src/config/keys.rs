@@ -13,8 +13,8 @@ use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, SecretEntry, Short, Tc
 use super::key::Key;
 use super::machines::{ClientGrant, MachineName, SigningAlgorithm, WebUrl};
 use super::names::{
-    AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope,
-    ShownName, ToolName, UnknownClients, ViewName, WebUrl, Who,
+    AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PageUrl, PluginName, Prefix, ProviderName, RedirectUri,
+    Scope, ShownName, ToolName, UnknownClients, ViewName, Who,
 };
 use super::otlp::{OtlpEndpoint, Share};
 use super::problem::Source;
@@ -95,7 +95,7 @@ table! {
         /// What this server is for, in a sentence. A change applies at once.
         @live description: Option<String>,
         /// The page about this server. A change applies at once.
-        @live website: Option<WebUrl>,
+        @live website: Option<PageUrl>,
         /// Its picture: a file (PNG, JPEG, GIF or WebP of 64 KiB at most), or a URL of https. A change applies at once,
         /// also of the file.
         @live icon: Option<String>,

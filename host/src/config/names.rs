@@ -29,7 +29,7 @@ name! {
 }
 name! {
     /// A page for people, by its URL.
-    pub struct WebUrl = web_url, "a URL", "https://example.com", "https?://.+"
+    pub struct PageUrl = web_url, "a URL", "https://example.com", "https?://.+"
 }
 name! {
     /// The beginning of the names of a plugin's tools; may be empty.
@@ -357,7 +357,7 @@ mod tests {
             ("a.b", Err("only letters, digits, `_` and `-` may be used")),
             ("a23456789 123456789 123456789 123456789 123456789 123456789 12345", Err("clients take 64 characters")),
         ]);
-        check::<WebUrl>(&[
+        check::<PageUrl>(&[
             ("https://example.com/a", Ok("https://example.com/a")),
             ("javascript:alert(1)", Err("a page has a URL of https, or of http")),
             ("example.com", Err("not an absolute URL: relative URL without a base")),

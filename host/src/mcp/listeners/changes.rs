@@ -25,7 +25,7 @@ impl Lists {
 }
 
 /// A change of lists.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Announcement<L = Lists> {
     /// Lists have changed for everybody.
     Lists(L),
