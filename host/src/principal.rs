@@ -88,7 +88,7 @@ const MACHINE_KEYS: &str = "tinymcp 2026 machines";
 
 impl Machine {
     /// Issuer and subject in the form that plugins and state have of a caller.
-    fn identity(&self) -> (String, String) {
+    pub fn identity(&self) -> (String, String) {
         (format!("{OF_MACHINES}{}", self.issuer), format!("{}:{}", self.kind.as_str(), self.id))
     }
 

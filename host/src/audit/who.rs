@@ -22,7 +22,7 @@ impl<'a> Who<'a> {
             issuer: &principal.issuer,
             subject: &principal.subject,
             email: principal.email.as_deref(),
-            is_person: true,
+            is_person: principal.as_machine().is_none(),
         }
     }
 }

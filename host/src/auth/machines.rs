@@ -29,6 +29,8 @@ use super::key_source::KeySources;
 use super::people::People;
 use super::sessions::bearer::BearerError;
 use super::tokens::{Family, Opened, Token, TokenHash, TokenKind};
+use crate::audit::event::{TokenChange, Who};
+use crate::audit::{Audit, Event};
 use crate::clock::now_s;
 use crate::config::{Config, Credentials};
 use crate::principal::{self, Machine, MachineKind, Principal, Standing};
@@ -53,6 +55,7 @@ pub(super) struct MachineParts {
     pub(super) people: People,
     /// This server's URL: the issuer of machines that nobody else vouches for.
     pub(super) issuer: String,
+    pub(super) audit: Audit,
 }
 
 /// The tokens of all machines but those that operators have made.
@@ -130,6 +133,7 @@ impl Machines {
             answer["scope"] = scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ").into();
         }
         tracing::info!(kind = kind.as_str(), machine = id, subject, "a machine has got a token");
+        let (who_issuer, who) = Machine { kind, issuer: issuer.clone(), id: id.clone() }.identity();
         let (hash, all_ended) = (token.hash(), self.parts.people.all_ended());
         let record =
             Record { hash, kind, id, issuer, subject, scopes, view, fingerprint, created_s, expires_s, all_ended };
@@ -137,7 +141,12 @@ impl Machines {
         let value = serde_json::to_vec(&record).expect("a record is JSON");
         let insert = Write::Insert { table: Table::Machine, key: key(&family), value, expires };
         match self.parts.store.commit(vec![insert]).await? {
-            Committed::Done => Ok(answer),
+            Committed::Done => {
+                let who = Who { issuer: &who_issuer, subject: &who, email: None, is_person: false };
+                let (what, client, reason) = (TokenChange::Issued, None, None);
+                self.parts.audit.record(&Event::Token { what, who: Some(who), client, reason });
+                Ok(answer)
+            }
             // 128 random bits that somebody has.
             Committed::Conflict => Err(OAuthError::unavailable()),
         }

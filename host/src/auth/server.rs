@@ -166,6 +166,7 @@ impl AuthorizationServer {
             sources: Arc::clone(&sources),
             people: people.clone(),
             issuer,
+            audit: audit.clone(),
         });
         let clients = Clients::new(
             Vault::of(state, CLIENT_IDS),

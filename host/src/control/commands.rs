@@ -85,7 +85,10 @@ fn token(parts: Arc<Parts>, arguments: Value) -> Answer {
         let Some(tokens) = &parts.tokens else {
             return Err("with provider `none` nobody needs a token, and none means anything".to_owned());
         };
-        serde_json::to_value(tokens.ask(request).await).map_err(|error| error.to_string())
+        let act = Act::of_token(&request);
+        let answer = tokens.ask(request).await;
+        told(&parts, act, answer.is_ok());
+        serde_json::to_value(answer).map_err(|error| error.to_string())
     })
 }
 

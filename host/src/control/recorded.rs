@@ -2,6 +2,7 @@
 
 use crate::audit::Audit;
 use crate::audit::event::{Event, Operator, Who};
+use crate::auth::machines::operator as tokens;
 use crate::kv;
 use crate::operator::{PersonId, Request, Which};
 use crate::plugins::approval::request::ApprovalRequest;
@@ -57,6 +58,15 @@ impl Act {
             | Request::Keys
             | Request::Compare { .. } => return None,
         })
+    }
+
+    /// The act of a request about operators' tokens.
+    pub(super) fn of_token(request: &tokens::Request) -> Option<Self> {
+        match request {
+            tokens::Request::New { name, .. } => Some(Self::new("token new").about(name)),
+            tokens::Request::Revoke { name } => Some(Self::new("token revoke").about(name)),
+            tokens::Request::List => None,
+        }
     }
 
     /// The act of a request about approvals.
