@@ -21,10 +21,10 @@ use url::Url;
 /// A rules change applies within two seconds of the file's change; busy machines look later.
 const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Three plugins of the guest `hostile`: one that is open, and two that need a scope each.
+/// Three plugins: one that is open, and two that need a scope each. They are small, since every server compiles them.
 fn guarded() -> Site {
-    let site = local().plugin("open", &guest("hostile"));
-    site.plugin("reading", &guest("hostile")).plugin("writing", &guest("hostile"))
+    let greeter = guest("greeter-v1");
+    local().plugin("open", &greeter).plugin("reading", &greeter).plugin("writing", &greeter)
 }
 
 const GUARDS: &str = "[plugin.reading]\nscopes = [\"read\"]\n[plugin.writing]\nscopes = [\"write\"]\n";
@@ -63,7 +63,8 @@ async fn callable(world: &World, token: &str) -> Vec<&'static str> {
     let client = world.modern(token);
     let mut callable = Vec::new();
     for plugin in ["open", "reading", "writing"] {
-        let (_, request) = client.request("tools/call", json!({ "name": format!("{plugin}_now"), "arguments": {} }));
+        let (_, request) =
+            client.request("tools/call", json!({ "name": format!("{plugin}_greet"), "arguments": { "name": "Ada" } }));
         let answer = request.send().await;
         match answer.status {
             200 if answer.json()["result"]["isError"] != json!(true) && answer.json().get("error").is_none() => {

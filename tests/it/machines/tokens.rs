@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tinymcp_tests::command::CommandOutput;
+use tinymcp_tests::guests::guest;
 use tinymcp_tests::server::Site;
 use tinymcp_tests::world::World;
 
@@ -32,7 +33,7 @@ fn list(site: &Site) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_token_calls_with_its_scopes_until_it_is_revoked() {
-    let world = world("").await;
+    let world = World::of(guarded().plugin("slow", &guest("hostile")).config(super::GUARDS)).await;
     let site = world.server.site();
     let token = make(site, &["ci", "--scopes", "read", "--expires", "90d"]);
     assert_eq!(callable(&world, &token).await, ["open", "reading"]);
@@ -47,7 +48,7 @@ async fn a_token_calls_with_its_scopes_until_it_is_revoked() {
     // Open streams and calls end with it, and nothing in memory keeps it alive.
     let client = world.modern(&token);
     let mut stream = client.listen().await;
-    let sleep = json!({ "name": "open_sleep_ms", "arguments": { "ms": 25_000 } });
+    let sleep = json!({ "name": "slow_sleep_ms", "arguments": { "ms": 25_000 } });
     let call = tokio::spawn(client.request("tools/call", sleep).1.try_send());
     tokio::time::sleep(Duration::from_millis(300)).await;
     let revoked = run(site, &["revoke", "ci"]);
