@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry_sdk::metrics::{Instrument, Stream};
 
 use self::calls::Plugins;
 pub use self::calls::{PluginMetrics, Times, ToolMetrics};
@@ -30,6 +31,15 @@ use self::instruments::{OPERATION_BOUNDS, PART_BOUNDS, counter, histogram};
 use self::names::Named;
 pub use self::observed::Reading;
 pub use self::outcome::Outcome;
+
+/// Series that one instrument may have: as many as its labels can make. The library's own bound, 2,000, knows nothing of
+/// plugins and tools, and would be met first.
+const SERIES_MAX: usize = (calls::PLUGINS_MAX + 1) * (calls::TOOLS_MAX + 2) * Outcome::ALL.len();
+
+/// The view that lets each instrument have all of its series.
+pub fn all_series(_: &Instrument) -> Option<Stream> {
+    Stream::builder().with_cardinality_limit(SERIES_MAX).build().ok()
+}
 
 /// The name of the meter, and of the tracer.
 pub const SCOPE: &str = "tinymcp";

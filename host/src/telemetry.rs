@@ -17,7 +17,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, 
 use crate::config::otlp::{OtlpEndpoint, Share};
 use crate::fetch::TelemetryHttp;
 use crate::metrics::exposition::Exposition;
-use crate::metrics::{Metrics, SCOPE, names};
+use crate::metrics::{Metrics, SCOPE, all_series, names};
 use crate::traces::Traces;
 
 /// Time for one request, all of its tries included.
@@ -84,7 +84,7 @@ impl Telemetry {
                 KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
             ])
             .build();
-        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone());
+        let mut meters = SdkMeterProvider::builder().with_view(all_series).with_resource(resource.clone());
         let mut exposition = None;
         if is_scraped {
             let (made, reader) = Exposition::new()?;

@@ -77,7 +77,7 @@ async fn show(asker: &Asker, plugin: &str, json: bool) -> Result<(), Failure> {
             _ => line.clone(),
         });
     }
-    output::line(&format!("\nto approve exactly this: tinymcp approve {}", waiting.reference));
+    output::line(&format!("\nto approve exactly this:\ntinymcp approve {}", waiting.reference));
     Ok(())
 }
 

@@ -15,6 +15,9 @@ const FILES: [(&str, &str); 3] = [
     (".gitignore", "/.env\n/.tinymcp\n/plugins/target\n/plugins/*.wasm\n"),
 ];
 
+/// The line from which on the shipped configuration is about the plugins of the project, which nobody else has.
+const OWN_PLUGINS: &str = "# Of the plugins of this project, from here on.";
+
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The directory, which is made if it is not there
@@ -44,9 +47,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // First, since its name may be none: then nothing is made.
     new::begin(&crate_directory, plugin, tongue, Starter::Plain)?;
     for (file, text) in FILES {
+        let text = text.split(OWN_PLUGINS).next().unwrap_or(text).trim_end();
         let path = directory.join(file);
         match fs::File::options().write(true).create_new(true).open(&path) {
-            Ok(mut file) => file.write_all(text.as_bytes()).map_err(|error| failed(&path, error))?,
+            Ok(mut file) => writeln!(file, "{text}").map_err(|error| failed(&path, error))?,
             // Somebody's own, such as a `.gitignore`.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(&path, error)),

@@ -147,9 +147,14 @@ fn write(directory: &Path, name: &str, tongue: Tongue, starter: Starter) -> Resu
         let text = template.replace("NAME", name).replace("FUNCTION", &snake(name)).replace("METHOD", &camel(name));
         write_file(&directory.join(file), &text)?;
     }
-    // A plugin that imports nothing of the host's needs nothing of it in its way.
+    // A plugin that imports nothing of the host's needs nothing of it in its way. But cargo and cargo-component build a crate
+    // without this program too, and find it there once the world names it.
     let path = directory.join(host_wit::DEPS);
-    host_wit::supply(directory).map(drop).map_err(|source| NewError::Io { path, source })
+    let supplied = match tongue {
+        Tongue::Rust => host_wit::put(directory),
+        Tongue::Python | Tongue::Javascript => host_wit::supply(directory).map(drop),
+    };
+    supplied.map_err(|source| NewError::Io { path, source })
 }
 
 /// The name of a function in JavaScript.
@@ -189,9 +194,10 @@ mod tests {
             {
                 let directory = dir.path().join(format!("{tongue:?}-{starter:?}"));
                 write(&directory, "my-tool2", tongue, starter).unwrap();
+                let needed = needed || tongue == Tongue::Rust;
                 assert_eq!(directory.join(host_wit::DEPS).is_dir(), needed, "{tongue:?} {starter:?}");
                 let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
-                assert_eq!(manifest.contains(host_wit::DEPS), needed && tongue == Tongue::Rust, "{manifest}");
+                assert_eq!(manifest.contains(host_wit::DEPS), tongue == Tongue::Rust, "{manifest}");
                 for (file, _) in templates::files(tongue, starter) {
                     let text = fs::read_to_string(directory.join(file)).unwrap();
                     assert!(!["NAME", "FUNCTION", "METHOD"].iter().any(|mark| text.contains(mark)), "{file}: {text}");

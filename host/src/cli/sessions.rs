@@ -150,7 +150,12 @@ async fn end(reached: &Reached, which: Which, json: bool) -> Result<(), Failure>
         Answer::Ended { sessions } => Some(sessions),
         _ => None,
     };
+    let is_all = matches!(which, Which::All);
     let sessions = reached.expect(Request::End { which }, take).await?;
+    if is_all && !json {
+        output::note(&format!("everything has ended: {sessions} sessions of people, and every token of a machine"));
+        return Ok(());
+    }
     said_ended(sessions, json);
     Ok(())
 }

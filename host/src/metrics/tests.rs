@@ -11,7 +11,7 @@ use super::*;
 
 fn started() -> (Metrics, Exposition, SdkMeterProvider) {
     let (exposition, reader) = Exposition::new().unwrap();
-    let provider = SdkMeterProvider::builder().with_reader(reader).build();
+    let provider = SdkMeterProvider::builder().with_view(all_series).with_reader(reader).build();
     (Metrics::new(provider.meter(SCOPE)), exposition, provider)
 }
 

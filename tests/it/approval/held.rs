@@ -27,7 +27,7 @@ async fn a_new_file_waits_until_it_is_approved() {
         "+ tool `greet`",
         "    + description: Greet somebody, version 1",
         "it would inherit: nothing",
-        "to approve exactly this: tinymcp approve greeter@sha256:",
+        "to approve exactly this:\ntinymcp approve greeter@sha256:",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

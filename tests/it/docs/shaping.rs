@@ -36,6 +36,10 @@ async fn every_listing_of_shaping_does_what_the_page_says() {
         client.wait_for_tools(shown).await;
     }
     server.site().configure(&listings[4]);
+    let ops = client.clone().at("/mcp/ops");
+    let is_there =
+        async || ops.try_answer("tools/list", json!({})).await.is_ok_and(|answer| answer.get("result").is_some());
+    until("the view is there", is_there).await;
     for (path, shown) in [("/mcp/ops", vec!["greeter_greet", "greeter_wait"]), ("/mcp/small", vec!["greeter_greet"])] {
         client.clone().at(path).wait_for_tools(&shown).await;
     }

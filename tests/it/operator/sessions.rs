@@ -188,7 +188,10 @@ async fn every_token_is_dead_after_an_emergency_also_in_a_copy_of_the_store() {
     let site = world.server.site();
     let copy = site.path().join("copy.tar");
     done(site, &["backup", copy.to_str().unwrap()]);
-    assert_eq!(done(site, &["sessions", "end", "--all"]).stderr.trim(), "2 sessions ended");
+    assert_eq!(
+        done(site, &["sessions", "end", "--all"]).stderr.trim(),
+        "everything has ended: 2 sessions of people, and every token of a machine"
+    );
     assert!(tokio::time::timeout(SOON, async { while stream.next().await.is_some() {} }).await.is_ok());
     is_out(&client, &tokens).await;
     assert_eq!(client.try_redeem(&code).await.oauth_error(), (400, "invalid_grant".to_owned()));

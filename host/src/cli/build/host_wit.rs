@@ -38,10 +38,17 @@ pub(in crate::cli) fn supply(directory: &Path) -> io::Result<bool> {
     if !is_named || texts.iter().any(declares) || has(&wit.join("deps"), &declares) {
         return Ok(false);
     }
+    put(directory).map(|()| true)
+}
+
+/// Puts the package there.
+///
+/// # Errors
+/// The system's.
+pub(in crate::cli) fn put(directory: &Path) -> io::Result<()> {
     let deps = directory.join(DEPS);
     fs::create_dir_all(&deps)?;
-    FILES.iter().try_for_each(|(file, text)| fs::write(deps.join(file), text))?;
-    Ok(true)
+    FILES.iter().try_for_each(|(file, text)| fs::write(deps.join(file), text))
 }
 
 /// True if a package among the dependencies declares itself so: in a file, or in a folder of its own.

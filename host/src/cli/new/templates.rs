@@ -65,18 +65,10 @@ impl Starter {
     pub(in crate::cli) const fn needs_grant(self) -> bool {
         matches!(self, Self::Http | Self::Kv)
     }
-
-    const fn imports_host(self) -> bool {
-        matches!(self, Self::Kv | Self::Ask)
-    }
 }
 
 /// The last line of `[dependencies]` in the template of `Cargo.toml`.
 const LAST_DEPENDENCY: &str = "wit-bindgen = \"0.61\"\n";
-
-/// The lines of that template which lead cargo-component to the WIT of the host.
-const HOST_WIT: &str =
-    "\n[package.metadata.component.target.dependencies]\n\"tinymcp:plugin\" = { path = \"wit/deps/tinymcp-plugin\" }\n";
 
 macro_rules! template {
     ($file:literal) => {
@@ -131,8 +123,7 @@ fn manifest(starter: Starter) -> String {
         Starter::Http => "# HTTP by `wasi:http`.\nwstd = { version = \"0.6\", default-features = false }\n",
         Starter::Plain | Starter::Kv | Starter::Ask => "",
     };
-    let manifest = template!("plugin/Cargo.toml").replace(LAST_DEPENDENCY, &format!("{LAST_DEPENDENCY}{further}"));
-    if starter.imports_host() { manifest } else { manifest.replace(HOST_WIT, "") }
+    template!("plugin/Cargo.toml").replace(LAST_DEPENDENCY, &format!("{LAST_DEPENDENCY}{further}"))
 }
 
 #[cfg(test)]
@@ -143,6 +134,5 @@ mod tests {
     fn the_manifest_has_what_is_looked_for() {
         let manifest = template!("plugin/Cargo.toml");
         assert_eq!(manifest.matches(LAST_DEPENDENCY).count(), 1, "{manifest}");
-        assert_eq!(manifest.matches(HOST_WIT).count(), 1, "{manifest}");
     }
 }

@@ -30,7 +30,7 @@ impl Nonce {
 fn policy(Nonce(nonce): &Nonce) -> String {
     format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' blob:; \
-         connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
          trusted-types 'none'"
     )
 }
