@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use serde_json::json;
 use tinymcp_tests::client::Client;
 use tinymcp_tests::guests::{guest, tests_dir};
 use tinymcp_tests::server::Site;
+use tinymcp_tests::until;
 
 /// The listings, in their order.
 fn listings() -> Vec<String> {
