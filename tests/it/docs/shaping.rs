@@ -35,7 +35,9 @@ async fn every_listing_of_shaping_does_what_the_page_says() {
         assert!(checked.code == 0 && warnings.next().is_none(), "{listing}\n{checked:?}");
         client.wait_for_tools(shown).await;
     }
+    let before = server.log.mark();
     server.site().configure(&listings[4]);
+    server.log.wait_since(before, "configuration reloaded").await;
     for (path, shown) in [("/mcp/ops", vec!["greeter_greet", "greeter_wait"]), ("/mcp/small", vec!["greeter_greet"])] {
         client.clone().at(path).wait_for_tools(&shown).await;
     }
