@@ -8,12 +8,12 @@ use tinymcp_tests::world::{World, local};
 
 const CONFIG: &str = "[plugin.greeter.tool.greet]\nscopes = [\"greet\"]\n\
     [view.ops]\nplugins = [\"greeter\"]\nscopes = [\"ops\"]\n\
-    [auth.clients.nightly]\nsecret = \"${NIGHTLY_SECRET}\"\ngrants = [\"client_credentials\"]\nscopes = [\"greet\", \"ops\"]\n";
+    [auth.clients.nightly]\nsecret = \"a-secret-of-more-than-sixteen-letters\"\ngrants = [\"client_credentials\"]\nscopes = [\"greet\", \"ops\"]\n";
 
 const SECRET: &str = "a-secret-of-more-than-sixteen-letters";
 
 async fn world() -> World {
-    let site = local().plugin("greeter", &guest("greeter-v1")).variable("NIGHTLY_SECRET", SECRET);
+    let site = local().plugin("greeter", &guest("greeter-v1"));
     World::of(site.config(CONFIG)).await
 }
 
