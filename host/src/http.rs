@@ -49,7 +49,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::active_request::ActiveRequest;
 use self::guard::Guard;
-use self::place::Place;
+use self::place::{Lack, Place};
 pub use self::rendered::RenderedPages;
 use crate::audit::Event;
 use crate::audit::event::{Client, Reason, Who};
@@ -174,7 +174,7 @@ impl Routes {
     async fn answer(self, mut request: Request<Body>, peer: Peer, active: Arc<ActiveRequest>) -> Response {
         let is_of_page = request.headers().contains_key(ORIGIN);
         if !is_of_page && *request.method() == Method::POST && guard::is_mcp(request.uri()) {
-            return guard::marked(match (self.guard.refuse(&request), Place::of(&self.app, request.uri())) {
+            return guard::marked(match (self.guard.refuse(&request), Place::of(&self.app.config, request.uri())) {
                 (Some(refusal), _) => refusal,
                 (None, None) => not_found().await,
                 (None, Some(place)) => {
@@ -199,7 +199,7 @@ async fn mcp(
 ) -> Response {
     // A task in the background keeps the request's head, and must not keep this in it.
     request.extensions_mut().remove::<Arc<ActiveRequest>>();
-    match Place::of(&app, request.uri()) {
+    match Place::of(&app.config, request.uri()) {
         Some(place) => serve_mcp(&app, place, peer, &active, request).await,
         None => nothing_here(State(app), request.headers().clone()).await,
     }
@@ -228,8 +228,8 @@ async fn serve_mcp(
         Err(refusal) => return refuse(app, refusal, &place, host.as_ref()),
     };
     active.identify(principal.person());
-    if let Some(refusal) = place.refuse(app, &principal, host.as_ref()) {
-        return refusal;
+    if let Some(lack) = place.lack(&principal) {
+        return refuse_at_view(app, &place, &principal, host.as_ref(), lack);
     }
     let authorization = request.headers().get(AUTHORIZATION).cloned();
     match app.endpoint.serve(&principal, request).await {
@@ -240,6 +240,22 @@ async fn serve_mcp(
                 "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
             let response = mcp::error_response(StatusCode::FORBIDDEN, message);
             app.auth.refuse_for_scopes((host.as_ref(), &place.view), &scopes, response)
+        }
+    }
+}
+
+/// The answer to a caller who lacks scopes of the view: a challenge, if another token could help.
+fn refuse_at_view(app: &App, place: &Place, principal: &Principal, host: Option<&HeaderValue>, lack: Lack) -> Response {
+    record_lack_of_scopes(app, principal);
+    match lack {
+        Lack::Token(scopes) => {
+            let message = "the access token lacks scopes of this view: log in again with the scopes of the challenge";
+            let response = mcp::error_response(StatusCode::FORBIDDEN, message);
+            app.auth.refuse_for_scopes((host, &place.view), &scopes, response)
+        }
+        Lack::Person => {
+            let message = "this view needs scopes that you do not have: ask this server's operator";
+            mcp::error_response(StatusCode::FORBIDDEN, message)
         }
     }
 }

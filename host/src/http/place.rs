@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::Response;
-use http::{HeaderValue, StatusCode, Uri};
+use http::Uri;
 use tokio::sync::watch;
 
-use super::{App, record_lack_of_scopes};
 use crate::config::Config;
 use crate::config::names::Scope;
-use crate::mcp;
 use crate::plugins::Plugins;
 use crate::principal::{Access, Principal};
 use crate::view::View;
@@ -27,13 +24,21 @@ pub(super) struct Place {
     scopes: Vec<Scope>,
 }
 
+/// What a caller lacks for a view.
+pub(super) enum Lack {
+    /// Their token lacks scopes. They could get another one with all of these.
+    Token(BTreeSet<String>),
+    /// They can never hold its scopes.
+    Person,
+}
+
 impl Place {
     /// The place of a path; none if there is nothing there.
-    pub(super) fn of(app: &App, uri: &Uri) -> Option<Self> {
+    pub(super) fn of(config: &watch::Receiver<Arc<Config>>, uri: &Uri) -> Option<Self> {
         match View::in_path(uri.path())? {
             None => Some(Self { view: View::default(), scopes: Vec::new() }),
             Some(name) => {
-                let config = app.config.borrow();
+                let config = config.borrow();
                 let scopes = config.view.get(name)?.scopes.clone();
                 Some(Self { view: View::named(name), scopes })
             }
@@ -47,23 +52,16 @@ impl Place {
         of_plugins.chain(&self.scopes).map(|scope| scope.as_str().to_owned()).collect()
     }
 
-    /// The answer to a caller who does not hold the scopes of this view: a challenge, if they could with another token.
-    pub(super) fn refuse(&self, app: &App, principal: &Principal, host: Option<&HeaderValue>) -> Option<Response> {
-        let (message, is_possible) = match principal.access(&self.scopes) {
-            Access::Granted => return None,
+    /// What a caller lacks for any request here, if they lack something.
+    pub(super) fn lack(&self, principal: &Principal) -> Option<Lack> {
+        match principal.access(&self.scopes) {
+            Access::Granted => None,
             Access::Possible => {
-                ("the access token lacks scopes of this view: log in again with the scopes of the challenge", true)
+                let needed = self.scopes.iter().map(|scope| scope.as_str()).chain(principal.scopes());
+                Some(Lack::Token(needed.map(str::to_owned).collect()))
             }
-            Access::Never => ("this view needs scopes that you do not have: ask this server's operator", false),
-        };
-        record_lack_of_scopes(app, principal);
-        let response = mcp::error_response(StatusCode::FORBIDDEN, message);
-        if !is_possible {
-            return Some(response);
+            Access::Never => Some(Lack::Person),
         }
-        let needed = self.scopes.iter().map(|scope| scope.as_str()).chain(principal.scopes());
-        let needed = needed.map(str::to_owned).collect();
-        Some(app.auth.refuse_for_scopes((host, &self.view), &needed, response))
     }
 
     /// Waits until this view is gone, or demands what the caller does not hold, by the rules of then.

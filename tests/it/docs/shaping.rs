@@ -2,11 +2,9 @@
 
 use std::fs;
 
-use serde_json::json;
 use tinymcp_tests::client::Client;
 use tinymcp_tests::guests::{guest, tests_dir};
 use tinymcp_tests::server::Site;
-use tinymcp_tests::until;
 
 /// The listings, in their order.
 fn listings() -> Vec<String> {
@@ -37,11 +35,9 @@ async fn every_listing_of_shaping_does_what_the_page_says() {
         assert!(checked.code == 0 && warnings.next().is_none(), "{listing}\n{checked:?}");
         client.wait_for_tools(shown).await;
     }
+    let before = server.log.mark();
     server.site().configure(&listings[4]);
-    let ops = client.clone().at("/mcp/ops");
-    let is_there =
-        async || ops.try_answer("tools/list", json!({})).await.is_ok_and(|answer| answer.get("result").is_some());
-    until("the view is there", is_there).await;
+    server.log.wait_since(before, "configuration reloaded").await;
     for (path, shown) in [("/mcp/ops", vec!["greeter_greet", "greeter_wait"]), ("/mcp/small", vec!["greeter_greet"])] {
         client.clone().at(path).wait_for_tools(&shown).await;
     }

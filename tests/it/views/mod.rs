@@ -6,6 +6,7 @@ mod bound;
 mod changes;
 mod hidden;
 mod lists;
+mod machines;
 mod words;
 
 use serde_json::Value;
