@@ -140,6 +140,7 @@ async fn call(plugins: &Plugins, tool: &str, subject: &Subject, caller: &Arc<Pri
     let duration = began.elapsed();
     match reply {
         Reply::Structured(value) if value.text() == subject.text => Ok(duration),
+        Reply::Text(text) if text == subject.text => Ok(duration),
         other => anyhow::bail!("unexpected reply {other:?}"),
     }
 }
