@@ -74,6 +74,7 @@ pub use self::reader::Change;
 use self::reader::{Reader, Setting};
 use self::telemetry::TelemetryHeaders;
 use self::template::TemplateError;
+use self::trust::Approve;
 pub use self::units::ByteSize;
 use crate::folders::places::Places;
 use crate::grants::PluginGrants;
@@ -209,19 +210,32 @@ impl Config {
         self.plugin.get(names::snake(name).as_str()).unwrap_or(&DEFAULT)
     }
 
+    /// Whether somebody has to look at a file of this plugin before it goes live. The name may be in kebab case.
+    pub fn approve(&self, plugin: &str) -> Approve {
+        self.plugin(plugin).approve.unwrap_or(self.plugins.approve)
+    }
+
     /// This configuration with the keys of `new` that apply at once, and the changed keys that only a restart can apply.
     #[must_use]
     pub fn reloaded(&self, new: Self) -> (Self, Vec<Key>) {
         let (mut config, mut waiting) = (self.clone(), Vec::new());
-        config.reload(new, &Key::default(), &mut waiting);
+        config.reload(self.with_bound_port(new), &Key::default(), &mut waiting);
         (config, waiting)
     }
 
     /// The keys whose values are others in `new`, and which of them apply at once.
     pub fn changes(&self, new: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
-        self.compare(new, &Key::default(), false, &mut changes);
+        self.compare(&self.with_bound_port(new.clone()), &Key::default(), false, &mut changes);
         changes
+    }
+
+    /// What was just read, with the port of this configuration's URL where the file leaves the choice to the system.
+    fn with_bound_port(&self, mut new: Self) -> Self {
+        if let Some(port) = self.server.base_url.port_or_known_default() {
+            new.server.base_url = new.server.base_url.with_bound_port(port);
+        }
+        new
     }
 
     /// The JSON schema of `tinymcp.toml`, in the draft that editors of TOML know, and without references.

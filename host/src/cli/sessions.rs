@@ -152,11 +152,15 @@ async fn end(reached: &Reached, which: Which, json: bool) -> Result<(), Failure>
     };
     let is_all = matches!(which, Which::All);
     let sessions = reached.expect(Request::End { which }, take).await?;
-    if is_all && !json {
-        output::note(&format!("everything has ended: {sessions} sessions of people, and every token of a machine"));
-        return Ok(());
+    match (is_all, json) {
+        (false, _) => said_ended(sessions, json),
+        (true, true) => output::json(&serde_json::json!({ "ended": sessions, "all": true })),
+        (true, false) => {
+            output::note(&format!(
+                "everything has ended: the sessions of people ({sessions}), and all tokens of machines"
+            ));
+        }
     }
-    said_ended(sessions, json);
     Ok(())
 }
 

@@ -15,7 +15,6 @@ use super::problem::{Fault, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 use super::redirect_schemes::{self, SchemeRule};
-use super::trust;
 use super::units::Bound;
 
 /// The largest memory of 32-bit WebAssembly.
@@ -32,7 +31,6 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     memory_is_addressable(config, reader);
     processor_time_is_some(config, reader);
     grants::check(config, reader);
-    trust::check(config, reader);
     clients_have_redirect_uris(config, reader);
     tables::check(config, reader);
     schemes_are_allowed_or_refused(config, reader);

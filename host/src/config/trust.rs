@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::document::{Node, Value};
 use super::key::Key;
-use super::keys::Config;
+use super::problem::Fault;
 use super::reader::{Reader, Setting, Shape};
 use super::table::table;
 use super::text::{InvalidValue, name};
@@ -107,7 +107,14 @@ impl Setting for Trust {
     const SHAPE: Shape = Shape::Table;
 
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        Rules::read(node, key, reader).map(Self)
+        let rules = Rules::read(node, key, reader)?;
+        // A rule that names nothing trusts nothing, and one that names two is a mistake.
+        let Value::Table(table) = &node.value else { return None };
+        if ["sha256", "minisign"].iter().filter(|name| table.contains_key(**name)).count() != 1 {
+            reader.problem(&node.source, key, Fault::Conflict("expected either `sha256` or `minisign`".to_owned()));
+            return None;
+        }
+        Some(Self(rules))
     }
 }
 
@@ -155,24 +162,6 @@ fn minisign_key(text: &str) -> Result<String, InvalidValue> {
     match is_key {
         true => Ok(text.to_owned()),
         false => Err("expected the key itself, the line that begins with `RW` in the file `minisign.pub`".into()),
-    }
-}
-
-impl Config {
-    /// Whether somebody has to look at a file of this plugin before it goes live. The name may be in kebab case.
-    pub fn approve(&self, plugin: &str) -> Approve {
-        self.plugin(plugin).approve.unwrap_or(self.plugins.approve)
-    }
-}
-
-/// A rule that names nothing trusts nothing, and one that names two is a mistake.
-pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
-    for (name, plugin) in &config.plugin {
-        let Some(trust) = &plugin.trust else { continue };
-        if trust.sha256.is_some() == trust.minisign.is_some() {
-            let key = Key::from("plugin").child(name.as_str()).child("trust");
-            reader.conflict(&[key], "expected either `sha256` or `minisign`");
-        }
     }
 }
 

@@ -27,7 +27,7 @@ impl Running {
     pub(super) fn compare(&self, text: &str, name: &str) -> Comparison {
         let invocation = Invocation { file: Some(self.named(name)), ..self.invocation.clone() };
         let environment = Environment::read(self.invocation.directory());
-        let mut setup = match Config::parse(text, &invocation, &environment) {
+        let setup = match Config::parse(text, &invocation, &environment) {
             Ok(setup) => setup,
             Err(error) => {
                 let problems = error.to_string().lines().map(str::to_owned).collect();
@@ -35,10 +35,6 @@ impl Running {
             }
         };
         let running = Arc::clone(&self.config.borrow());
-        if let Some(port) = running.server.base_url.port_or_known_default() {
-            // Where the system has chosen the port.
-            setup.config.server.base_url = setup.config.server.base_url.clone().with_bound_port(port);
-        }
         self.differences(&running, &setup)
     }
 

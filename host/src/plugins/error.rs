@@ -61,8 +61,10 @@ pub enum CallError {
         /// The bytes that were wanted.
         bytes: usize,
     },
-    /// The rules have changed while the call went on: its caller may not make it any more.
-    #[error("you may not use this tool any more: whoever runs this server has changed who may")]
+    /// The caller's session has ended, or the rules have changed, while the call went on.
+    #[error(
+        "you may not use this tool any more: your login has ended, or whoever runs this server has changed who may; log in again"
+    )]
     TurnedAway,
     /// The audit cannot be written, and calls are not made without.
     #[error(transparent)]

@@ -102,6 +102,9 @@ async fn tokens_that_are_not_right_are_refused() {
         changed.as_object_mut().unwrap().remove(name);
         platform.signed(Signature::Right, &changed)
     };
+    // The operator reads what it was.
+    assert_eq!(refused(&exchange(&world, &without("repository_id"), &[]).await), bad());
+    world.server.log.wait_for("claim `repository_id` is missing").await;
     for (what, assertion) in [
         ("alg none", unsigned(&job)),
         ("HS256 with the public key", confused(&job)),
@@ -143,8 +146,6 @@ async fn tokens_that_are_not_right_are_refused() {
     assert_eq!(refused(&elsewhere), (400, "invalid_target".to_owned()));
     assert_eq!(refused(&exchange(&world, &good, &[("client_id", "other")]).await), bad());
     assert_eq!(exchange(&world, &good, &[("client_id", "deploy")]).await.status, 200);
-    // The operator reads what it was.
-    world.server.log.wait_for("claim `repository_id` is missing").await;
 }
 
 #[tokio::test]

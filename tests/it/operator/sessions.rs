@@ -190,7 +190,7 @@ async fn every_token_is_dead_after_an_emergency_also_in_a_copy_of_the_store() {
     done(site, &["backup", copy.to_str().unwrap()]);
     assert_eq!(
         done(site, &["sessions", "end", "--all"]).stderr.trim(),
-        "everything has ended: 2 sessions of people, and every token of a machine"
+        "everything has ended: the sessions of people (2), and all tokens of machines"
     );
     assert!(tokio::time::timeout(SOON, async { while stream.next().await.is_some() {} }).await.is_ok());
     is_out(&client, &tokens).await;
@@ -222,7 +222,8 @@ async fn without_a_server_the_store_itself_is_asked_under_its_lock() {
     let world = World::of(site).await;
     assert!(!client.is_live(&tokens.access).await && other.is_live(&others.access).await);
     let site = world.server.kill();
-    assert_eq!(done(&site, &["sessions", "end", "--all"]).stderr.trim(), "1 session ended");
+    let said = done(&site, &["sessions", "end", "--all"]);
+    assert_eq!(said.stderr.trim(), "everything has ended: the sessions of people (1), and all tokens of machines");
     let world = World::of(site).await;
     assert!(!other.is_live(&others.access).await);
     drop(world);

@@ -45,7 +45,7 @@ async fn a_login_and_its_calls_are_lines_with_everybody_in_them() {
     ];
     let without_email: Vec<&str> = members(&call).into_iter().filter(|name| *name != "email").collect();
     assert_eq!(without_email, expected, "{call}");
-    assert_eq!(call["client_name"], "Claude Code", "{call}");
+    assert_eq!(call["client_name"], "Claude Code (tests)", "{call}");
     assert_eq!((&call["outcome"], &call["tool"]), (&json!("ok"), &json!("greeter_v1_greet")));
     assert!(call["ms"].is_u64() && call["digest"].as_str().unwrap().len() == 64, "{call}");
 

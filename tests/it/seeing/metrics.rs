@@ -130,6 +130,7 @@ async fn times_logins_refusals_and_requests_are_counted_and_nobody_is_in_a_label
     client.renew(&tokens.refresh).await;
     world.modern("tmcp_foreign").try_answer("tools/list", json!({})).await.unwrap();
     world.server.get("/mcp").await;
+    let _listening = alice.listen().await;
     let text = scrape(address).await;
     for (name, labels, expected) in [
         ("tinymcp_calls_total", vec![r#"tool="fetch""#, r#"outcome="ok""#], 1.0),
