@@ -9,12 +9,10 @@ use tinymcp_tests::server::Site;
 #[test]
 fn a_directory_to_begin_with_is_made_by_the_program_alone() {
     let site = Site::new();
-    let made = site.run(&["init", "mine", "--lang", "rust", "--plugin", "first"]);
+    let made = site.run(&["init", "mine", "--lang", "python", "--plugin", "first"]);
     assert_eq!(made.code, 0, "{made:?}");
     let dir = site.path().join("mine");
-    for file in
-        ["tinymcp.toml", ".env.example", ".gitignore", "plugins/first/wit/world.wit", "plugins/first/src/lib.rs"]
-    {
+    for file in ["tinymcp.toml", ".env.example", ".gitignore", "plugins/first/wit/world.wit", "plugins/first/app.py"] {
         assert!(dir.join(file).is_file(), "{file}");
     }
     // The configuration is one to begin with, whatever login it is for.

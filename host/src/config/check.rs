@@ -11,7 +11,7 @@ use super::key::Key;
 use super::keys::{Client, Config};
 use super::machines::{ClientGrant, tables};
 use super::names::{AuditOnError, PluginName, Who};
-use super::problem::{Fault, nearest};
+use super::problem::{Fault, Source, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 use super::redirect_schemes::{self, SchemeRule};
@@ -130,8 +130,12 @@ fn processor_time_is_some(config: &Config, reader: &mut Reader<'_>) {
 fn clients_have_redirect_uris(config: &Config, reader: &mut Reader<'_>) {
     let needs_one = |client: &Client| client.may(ClientGrant::AuthorizationCode) && client.redirect_uris.is_empty();
     for (id, _) in config.auth.clients.iter().filter(|(_, client)| needs_one(client)) {
-        let key = Key::from("auth.clients").child(id).child("redirect_uris");
-        reader.conflict(&[key], "a client needs at least one");
+        let table = Key::from("auth.clients").child(id);
+        let key = table.child("redirect_uris");
+        match reader.source_of(&key) {
+            Source::Default => reader.missing_in(&table, key.name()),
+            _ => reader.conflict(&[key], "a client needs at least one"),
+        }
     }
 }
 
