@@ -3,7 +3,7 @@
 //! It is complete in its HTML: the script of `host/assets` adds trying, copying and news to it. The large part is
 //! rendered once for all who see the same ([`front`]); the person and the nonce are in its [`head`]. [`visitor`] finds
 //! out who looks. [`trial`] takes a call from the page and hands it to the endpoint as a client's, with the answer made
-//! fit to be shown by [`results`]; [`live`] tells an open page that it shows something old.
+//! fit to be shown by [`results`]; [`live()`] tells an open page that it shows something old.
 //!
 //! The page is under a policy of its own ([`policy`]): the pages of a login have no script at all.
 

@@ -34,12 +34,12 @@ fn a_client_says_how_it_gets_tokens() {
         &[
             ("redirect_uris = ['http://localhost/']\nsecret = '${SECRET}'", None),
             ("redirect_uris = ['http://localhost/']", None),
-            ("", Some("a client needs at least one")),
-            ("secret = 'x'", Some("a client needs at least one")),
+            ("", Some("missing key `redirect_uris`")),
+            ("secret = 'x'", Some("missing key `redirect_uris`")),
             ("grants = ['client_credentials']\nsecret = '${SECRET}'\nscopes = ['a']", None),
             (
                 "grants = ['client_credentials', 'authorization_code']\nsecret = 'x'",
-                Some("a client needs at least one"),
+                Some("missing key `redirect_uris`"),
             ),
             ("grants = ['client_credentials']", Some("must prove who it is")),
             ("grants = ['client_credentials']\nsecret = ' '", Some("an empty secret proves nothing")),

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::atomic_file;
 use crate::vault::Vault;
 
-/// Reads a file that [`write`] has written under the same name; none if there is none.
+/// Reads a file that [`write()`] has written under the same name; none if there is none.
 ///
 /// # Errors
 /// It cannot be read, or is not as it was written; in words, for a sentence.

@@ -20,7 +20,8 @@ struct Shown;
 
 const TITLE: &str = "<b onclick=alert(1)>Bold</b>";
 
-const MARKUP: &str = "</script></details><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
+const MARKUP: &str =
+    "</script></details><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
 
 /// Turns the direction of what follows.
 const TURNED: &str = "user\u{202e}gnp.exe";
@@ -32,7 +33,8 @@ const PNG: &[u8] = &[
     1, 1, 0, 0x18, 0xdd, 0x8d, 0xb0, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82,
 ];
 
-const SVG: &[u8] = b"<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"document.title='taken'\"><script>1</script></svg>";
+const SVG: &[u8] =
+    b"<svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"document.title='taken'\"><script>1</script></svg>";
 
 const HOSTILE_SCHEMA: &str = r#"{"type":"object","properties":{
     "</script><b>":{"type":"string","title":"<i>Title</i>","description":"</p><script>document.title='taken'</script>"},
@@ -134,7 +136,8 @@ fn steps() -> Result<tools::Output, Stop> {
             Err(asks("colour", Question::Form(Form { message, schema: schema.to_owned() })))
         }
         Some(Answer::Person(Reaction::Accepted(fields))) => {
-            let fields: Vec<String> = fields.into_iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
+            let fields: Vec<String> =
+                fields.into_iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
             Ok(said(&format!("accepted {}", fields.join(" "))))
         }
         Some(Answer::Person(Reaction::Declined)) => Ok(said("declined")),
