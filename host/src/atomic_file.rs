@@ -17,6 +17,17 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o600)
 }
 
+/// Replaces a file, or makes it, for its owner only. It is on the disk when this returns.
+///
+/// # Errors
+/// The system's, and then the file is as it was, or the new one.
+pub(crate) fn replace_durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (draft, directory) = draft(path, bytes, 0o600)?;
+    draft.as_file().sync_all()?;
+    draft.persist(path).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
+}
+
 /// Replaces a file, or makes it. Others may read it, as far as the process's umask lets them.
 ///
 /// # Errors
@@ -35,6 +46,17 @@ pub(crate) fn replace_alike(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => replace(&std::path::absolute(path)?, bytes, 0o666),
         Err(error) => Err(error),
     }
+}
+
+/// Replaces a file, or makes it, for its owner only. It is on the disk when this returns.
+///
+/// # Errors
+/// The system's. Only then it is not certain if a crash would leave the old file or the new one.
+pub(crate) fn replace_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (draft, directory) = draft(path, bytes, 0o600)?;
+    draft.as_file().sync_all()?;
+    draft.persist(path).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
 }
 
 /// Makes a file for its owner only, which is on the disk when this returns. An existing file stays.

@@ -1,24 +1,36 @@
 //! Authentication: the authorization server of our clients, and the bearer tokens that it gives out.
 //!
 //! The endpoints, each with its RFC: [`wellknown`], [`clients::registration`], [`authorize`], [`consent`],
-//! [`callback`], [`token`], [`revoke`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
+//! [`callback`], [`token`], [`revoke`], [`backchannel`]. They share [`server`], and tell people of [`failures`] on [`pages`]. A login
 //! under way is a [`transaction`]; afterwards it is one of the [`sessions`], in [`tokens`] and a row of the store.
+//! [`machines`] are callers that are no person, [`mod@device`] a login for a device without a browser; [`offers`] says which
+//! of these there are.
+//! People log in on this server's own pages too: [`browser`].
 //! [`upstream`] is the identity provider, and the only module that talks to it. [`people`] has the rules for persons
 //! and scopes.
 //!
 //! Nothing here knows of plugins: a request leaves this module with a [`Principal`].
 
 pub(crate) mod authorize;
+pub(crate) mod backchannel;
+pub(crate) mod browser;
 pub(crate) mod callback;
 mod client_auth;
 pub mod clients;
 pub(crate) mod consent;
 mod cookies;
+pub mod desk;
+pub(crate) mod device;
+mod elsewhere;
 mod errors;
 mod failures;
+mod form;
 mod identity;
+mod key_source;
 mod limits;
 pub(crate) mod local;
+pub mod machines;
+mod offers;
 mod pages;
 mod parameters;
 mod people;
@@ -34,6 +46,7 @@ pub mod upstream;
 pub(crate) mod wellknown;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,14 +55,17 @@ use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 
+pub(crate) use self::browser::Browser;
 pub use self::server::{AuthorizationServer, ServerParts};
 use self::sessions::bearer::BearerError;
 pub use self::tokens::LastToken;
 pub(crate) use self::wellknown::Challenge;
+use crate::audit::event::Reason;
 use crate::log_limiter::LogLimiter;
 use crate::loopback::is_loopback;
 use crate::peer::Peer;
 use crate::principal::Principal;
+use crate::view::View;
 
 /// Headers by which a proxy says that it forwards somebody else's request.
 const FORWARDED: [&str; 6] =
@@ -58,7 +74,9 @@ const FORWARDED: [&str; 6] =
 static FOREIGN_TOKENS: LogLimiter = LogLimiter::new("bearer tokens that are none of this server");
 static ENDED_TOKENS: LogLimiter =
     LogLimiter::new("bearer tokens whose session has ended, or that were revoked or replaced");
-static TURNED_AWAY: LogLimiter = LogLimiter::new("bearer tokens of people or clients that `[auth]` turns away");
+static LOOPING_CLIENTS: LogLimiter = LogLimiter::new("clients that log in for another part of this server");
+static TURNED_AWAY: LogLimiter =
+    LogLimiter::new("bearer tokens of people or clients that `[auth]` or the operator turns away");
 
 /// The interval at which the token of an open stream is checked again.
 const STREAM_CHECK: Duration = Duration::from_secs(10);
@@ -94,6 +112,14 @@ pub enum Refusal {
     /// The bearer token is not taken.
     #[error("the access token is not valid or not any more")]
     InvalidToken,
+    /// The bearer token is for another view.
+    #[error("the access token is for another part of this server than this URL: log in for this one")]
+    Elsewhere,
+    /// The same once more: the client does not say where it logs in for.
+    #[error(
+        "the access token is for another part of this server than this URL, and so was the one before: this client does not name the URL when it logs in (`resource`, RFC 8707), so that another login changes nothing. Give it the URL that ends in `/mcp`, or use a client that names it"
+    )]
+    ElsewhereAgain,
     /// The store cannot be read.
     #[error("tokens cannot be checked at the moment: try again")]
     Unavailable,
@@ -144,7 +170,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Finds out who sent a request.
+    /// Finds out who sent a request for a view. Its address, past trusted proxies, is asked for where a use is noted.
     ///
     /// # Errors
     /// [`Refusal`]: the request must not be served.
@@ -153,14 +179,47 @@ impl Auth {
         peer: &Peer,
         headers: &HeaderMap,
         last: &LastToken,
+        view: &View,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, Refusal> {
         self.admit(peer, headers)?;
         match self {
-            Self::None(anonymous) => Ok(Arc::clone(anonymous)),
-            Self::Login(server) => {
-                let token = bearer(headers)?.ok_or(Refusal::NoToken)?;
-                server.sessions.authenticate(token, last).await.map_err(refused)
-            }
+            Self::None(anonymous) if view.is_main() => Ok(Arc::clone(anonymous)),
+            Self::None(_) => Ok(Arc::new(Principal::anonymous().at(view))),
+            Self::Login(server) => match bearer(headers).and_then(|token| token.ok_or(Refusal::NoToken)) {
+                Ok(token) => {
+                    let principal = server.authenticate(token, last, &from).await.map_err(|error| {
+                        server.refused(reason(error), None, from());
+                        refused(error)
+                    })?;
+                    if principal.view() != view {
+                        server.refused(Reason::OtherView, principal.client.as_deref(), from());
+                        return Err(elsewhere(server, &principal, token, view));
+                    }
+                    if !view.is_main() {
+                        server.elsewhere.forget(&principal);
+                    }
+                    Ok(principal)
+                }
+                Err(refusal) => {
+                    let reason = if refusal == Refusal::TwoTokens { Reason::TwoTokens } else { Reason::NoToken };
+                    server.refused(reason, None, from());
+                    Err(refusal)
+                }
+            },
+        }
+    }
+
+    /// Finds the browser that sent a request to one of this server's own pages, and the person at it; none if nobody has
+    /// logged in there, or if that login has ended.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the request must not be served.
+    pub(crate) async fn browser(&self, peer: &Peer, headers: &HeaderMap) -> Result<Option<Browser>, Refusal> {
+        self.admit(peer, headers)?;
+        match self {
+            Self::None(anonymous) => Ok(Some(Browser::of_anybody(Arc::clone(anonymous)))),
+            Self::Login(server) => server.browser(headers).await.map_err(|_| Refusal::Unavailable),
         }
     }
 
@@ -171,31 +230,45 @@ impl Auth {
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         let Ok(Some(token)) = bearer(&headers) else { return };
         let (mut rules, last) = (server.people().changes(), LastToken::default());
+        // The end of the session is not waited for, once it is known which.
+        let mut principal = server.authenticate(token, &last, || None).await.ok();
         loop {
-            // A change of the rules is not waited for.
-            if let Ok(Err(_)) = tokio::time::timeout(STREAM_CHECK, rules.changed()).await {
-                // The rules do not change any more.
-                tokio::time::sleep(STREAM_CHECK).await;
+            let turned_away = async {
+                match &principal {
+                    Some(principal) => principal.turned_away(&[]).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // Neither is a change of the rules.
+            tokio::select! {
+                () = turned_away => {}
+                Ok(()) = rules.changed() => {}
+                () = tokio::time::sleep(STREAM_CHECK) => {}
             }
-            match server.sessions.authenticate(token, &last).await {
-                Ok(_) | Err(BearerError::Unavailable) => {}
+            match server.authenticate(token, &last, || None).await {
+                Ok(found) => principal = Some(found),
+                // Without a store nothing tells what has ended: look again later.
+                Err(BearerError::Unavailable) => principal = None,
                 Err(BearerError::Expired) => return tokio::time::sleep(STREAM_GRACE).await,
                 Err(BearerError::Foreign | BearerError::Ended | BearerError::TurnedAway) => return,
             }
         }
     }
 
-    /// Completes the answer to a request that is not served: status, and the challenge that says how to log in.
+    /// Completes the answer to a request at a place, by its Host and its view, that is not served: status, and the
+    /// challenge that says how to log in.
     pub fn refuse(
         &self,
         refusal: Refusal,
-        host: Option<&HeaderValue>,
+        place: (Option<&HeaderValue>, &View),
         scopes: &BTreeSet<String>,
         mut response: Response,
     ) -> Response {
         let status = match refusal {
             Refusal::NotLocal | Refusal::Forwarded => StatusCode::FORBIDDEN,
-            Refusal::NoToken | Refusal::InvalidToken => StatusCode::UNAUTHORIZED,
+            Refusal::NoToken | Refusal::InvalidToken | Refusal::Elsewhere | Refusal::ElsewhereAgain => {
+                StatusCode::UNAUTHORIZED
+            }
             Refusal::TwoTokens => StatusCode::BAD_REQUEST,
             Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -208,10 +281,10 @@ impl Auth {
         {
             let text = refusal.to_string();
             let challenge = match refusal {
-                Refusal::InvalidToken => Challenge::InvalidToken(&text),
+                Refusal::InvalidToken | Refusal::Elsewhere | Refusal::ElsewhereAgain => Challenge::InvalidToken(&text),
                 _ => Challenge::NoToken,
             };
-            wellknown::challenge(server, host, &mut response, challenge, scopes);
+            wellknown::challenge(server, place, &mut response, challenge, scopes);
         }
         response
     }
@@ -220,13 +293,13 @@ impl Auth {
     /// the client asks for all at once.
     pub fn refuse_for_scopes(
         &self,
-        host: Option<&HeaderValue>,
+        place: (Option<&HeaderValue>, &View),
         scopes: &BTreeSet<String>,
         mut response: Response,
     ) -> Response {
         *response.status_mut() = StatusCode::FORBIDDEN;
         if let Self::Login(server) = self {
-            wellknown::challenge(server, host, &mut response, Challenge::InsufficientScope, scopes);
+            wellknown::challenge(server, place, &mut response, Challenge::InsufficientScope, scopes);
         }
         response
     }
@@ -243,6 +316,31 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     Ok(pair.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim()))
 }
 
+/// The refusal of a token that is for another view.
+fn elsewhere(server: &AuthorizationServer, principal: &Principal, token: &str, view: &View) -> Refusal {
+    if !server.elsewhere.note(principal, token, view) {
+        return Refusal::Elsewhere;
+    }
+    let (person, own) = (principal.label(), principal.view());
+    LOOPING_CLIENTS.log(|| {
+        tracing::warn!(
+            person,
+            "a client was refused at `{view}` again: it logs in for `{own}`, since it sends no `resource` (RFC 8707), and would go on like this; give it the URL of `{own}`, or another client"
+        );
+    });
+    Refusal::ElsewhereAgain
+}
+
+fn reason(error: BearerError) -> Reason {
+    match error {
+        BearerError::Foreign => Reason::ForeignToken,
+        BearerError::Ended => Reason::EndedToken,
+        BearerError::TurnedAway => Reason::TurnedAway,
+        BearerError::Expired => Reason::ExpiredToken,
+        BearerError::Unavailable => Reason::Unavailable,
+    }
+}
+
 /// Logs the inner reason: clients are told the same in each case.
 fn refused(error: BearerError) -> Refusal {
     let reference = server::reference();
@@ -254,7 +352,7 @@ fn refused(error: BearerError) -> Refusal {
             tracing::info!(%reference, "a bearer token was refused: its session has ended, or it was revoked or replaced");
         }),
         BearerError::TurnedAway => TURNED_AWAY.log(|| {
-            tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`");
+            tracing::info!(%reference, "a bearer token was refused: its person or client is turned away by `[auth]`, or by the operator");
         }),
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
         BearerError::Unavailable => {

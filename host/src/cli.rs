@@ -1,25 +1,39 @@
 //! The commands, a module each, with their arguments and exit codes.
 
+mod approve;
+mod audit;
+mod backup;
 mod build;
 mod call;
 mod check;
+mod completions;
 mod connect;
 mod dev;
 mod doctor;
 mod egress;
 mod grant;
+mod help;
+mod init;
 mod inspect;
+mod keys;
 mod kv;
 mod list;
 mod logging;
 mod login;
 mod new;
+mod observing;
 mod offers;
+mod operator;
 mod output;
 mod passing;
+mod people;
+mod plugin;
 mod plugin_loader;
 mod reload;
 mod serve;
+mod sessions;
+mod stdio;
+mod token;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -32,7 +46,7 @@ use crate::plugins::services::Services;
 
 /// One MCP server that people own: drop a WebAssembly component into plugins/, and its functions are tools.
 #[derive(Parser)]
-#[command(name = "tinymcp", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "tinymcp", arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -43,14 +57,20 @@ enum Command {
     /// Run the server
     #[command(after_help = "Example:\n  tinymcp serve --config /etc/tinymcp/tinymcp.toml --listen 127.0.0.1:9000")]
     Serve(serve::Arguments),
+    /// Serve one client of this machine over standard input and output, without any login
+    #[command(after_help = "Example:\n  tinymcp stdio --config /etc/tinymcp/tinymcp.toml")]
+    Stdio(stdio::Arguments),
     /// Build all plugins, serve them on this machine, and rebuild what changes
     #[command(after_help = "Example:\n  tinymcp dev")]
     Dev(dev::Arguments),
     /// Build plugins from their sources, in Rust, Python or JavaScript
     #[command(after_help = "Example:\n  tinymcp build hello add")]
     Build(build::Arguments),
-    /// Create a new plugin crate
-    #[command(after_help = "Example:\n  tinymcp new weather")]
+    /// Make a directory with a configuration and a first plugin
+    #[command(after_help = "Example:\n  tinymcp init my-tools")]
+    Init(init::Arguments),
+    /// Create a new plugin, in Rust, Python or JavaScript
+    #[command(after_help = "Example:\n  tinymcp new weather --lang python --template http")]
     New(new::Arguments),
     /// Show the tools and imports of a component, and warnings for its author
     #[command(after_help = "Example:\n  tinymcp inspect plugins/hello.wasm")]
@@ -60,17 +80,47 @@ enum Command {
     Grant(grant::Arguments),
     /// Call one tool here, as the server would
     #[command(
-        after_help = "Example:\n  tinymcp call add '{\"a\": 2, \"b\": 3}'\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'"
+        after_help = "Example:\n  tinymcp call add a=2 b=3\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'\n  tinymcp call reserve @reserve.json --answers answers.json"
     )]
     Call(call::Arguments),
     /// List the tools of the plugins directory
     #[command(after_help = "Example:\n  tinymcp list --json")]
     List(list::Arguments),
+    /// Show what plugins wait for approval and what is different in them, and approve it
+    #[command(
+        after_help = "Example:\n  tinymcp approve\n  tinymcp approve weather\n  tinymcp approve weather@sha256:…"
+    )]
+    Approve(approve::Arguments),
     /// Show and change what plugins have kept
     #[command(after_help = "Example:\n  tinymcp kv notes\n  tinymcp kv notes get draft --owner alice")]
     Kv(kv::Arguments),
+    /// List who is logged in through which client, and end that
+    #[command(after_help = "Example:\n  tinymcp sessions\n  tinymcp sessions end alice@example.com")]
+    Sessions(sessions::Arguments),
+    /// List the people who have something here, and block, export or delete one
+    #[command(after_help = "Example:\n  tinymcp people\n  tinymcp people block alice@example.com")]
+    People(people::Arguments),
+    /// Switch a plugin off and on at once
+    #[command(after_help = "Example:\n  tinymcp plugin disable weather")]
+    Plugin(plugin::Arguments),
+    /// Save the state directory while the server runs
+    #[command(after_help = "Example:\n  tinymcp backup state.tar\n  tinymcp backup - | age -r KEY > state.tar.age")]
+    Backup(backup::Arguments),
+    /// List the root keys, and make a new one
+    #[command(after_help = "Example:\n  tinymcp keys rotate")]
+    Keys(keys::Arguments),
+    /// Find lines of the audit by person, tool and time
+    #[command(after_help = "Example:\n  tinymcp audit --person alice@example.com --since 1h")]
+    Audit(audit::Arguments),
+    /// Make, list and revoke tokens for callers without a browser
+    #[command(
+        after_help = "Example:\n  tinymcp token new ci --scopes weather:read --expires 90d\n  tinymcp token revoke ci"
+    )]
+    Token(token::Arguments),
     /// Check the configuration, and print the effective values
-    #[command(after_help = "Example:\n  tinymcp check --config tinymcp.toml")]
+    #[command(
+        after_help = "Example:\n  tinymcp check --config tinymcp.toml\n  tinymcp check --config tinymcp.toml --against running"
+    )]
     Check(check::Arguments),
     /// Check the configuration against the real provider, and tell what to change there
     #[command(after_help = "Example:\n  tinymcp doctor --config /etc/tinymcp/tinymcp.toml")]
@@ -78,8 +128,11 @@ enum Command {
     /// Print the JSON schema of tinymcp.toml, for editors
     #[command(after_help = "Example:\n  tinymcp schema > tinymcp.schema.json")]
     Schema,
-    /// Print the entry for a client's configuration
-    #[command(after_help = "Example:\n  tinymcp connect claude-code")]
+    /// Print a script by which a shell completes commands and options
+    #[command(after_help = "Example:\n  tinymcp completions bash > ~/.local/share/bash-completion/completions/tinymcp")]
+    Completions(completions::Arguments),
+    /// Print the entry for a client's configuration, or write it there
+    #[command(after_help = "Example:\n  tinymcp connect claude-code\n  tinymcp connect cursor --write")]
     Connect(connect::Arguments),
 }
 
@@ -87,7 +140,7 @@ enum Command {
 #[derive(Args, Clone)]
 struct ConfigArguments {
     /// The configuration file [default: tinymcp.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -125,21 +178,32 @@ pub fn main() -> ExitCode {
     if let Some(code) = crate::plugins::loading::compile::child::run_if_told() {
         return code;
     }
-    let cli = Cli::parse();
+    let cli: Cli = help::parse();
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Stdio(arguments) => stdio::run(arguments),
         Command::Dev(arguments) => dev::run(arguments),
         Command::Build(arguments) => build::run(arguments),
+        Command::Init(arguments) => init::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Grant(arguments) => grant::run(arguments),
         Command::Call(arguments) => call::run(arguments),
         Command::List(arguments) => list::run(arguments),
+        Command::Approve(arguments) => approve::run(arguments),
         Command::Kv(arguments) => kv::run(arguments),
+        Command::Sessions(arguments) => sessions::run(arguments),
+        Command::People(arguments) => people::run(arguments),
+        Command::Plugin(arguments) => plugin::run(arguments),
+        Command::Backup(arguments) => backup::run(arguments),
+        Command::Keys(arguments) => keys::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
+        Command::Token(arguments) => token::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Schema => check::schema(),
-        Command::Connect(arguments) => connect::run(arguments),
+        Command::Completions(arguments) => completions::run::<Cli>(&arguments),
+        Command::Connect(arguments) => connect::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,17 +7,22 @@
 //!   `schema`: JSON schemas of single values.
 //! - `environment`: the process's variables and `.env`, as a value. Nothing else in the program reads a variable.
 //! - `document`: the file as a tree with line numbers. `reader`, `settings`, `table`: from the tree to the types.
+//! - `about`: what the server says of itself, files read.
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
-//! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch.
-//! - `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
+//! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch. `telemetry`: the
+//!   OTLP endpoint, its headers resolved.
+//! - `machines`, `claims`: callers without a browser.
+//! - `trust`: the files that may go live. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
 //! single value; what a variable holds is taken literally, without the white space around it, while `${…}` in the file
 //! is replaced.
 
+pub mod about;
 pub mod address;
 mod check;
+pub mod claims;
 mod document;
 pub mod effective;
 pub mod egress;
@@ -29,7 +34,9 @@ pub mod grants;
 mod invocation;
 pub mod key;
 pub mod keys;
+pub mod machines;
 pub mod names;
+pub mod otlp;
 pub mod problem;
 pub mod provider;
 mod reader;
@@ -37,11 +44,12 @@ pub mod redirect_schemes;
 mod schema;
 mod settings;
 mod table;
+pub mod telemetry;
 pub mod template;
 mod text;
+pub mod trust;
 pub mod units;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use schemars::Schema;
@@ -49,6 +57,7 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use serde_json::Value as Json;
 
+pub use self::about::About;
 use self::address::BaseUrl;
 use self::document::Value;
 use self::effective::EffectiveConfig;
@@ -56,13 +65,16 @@ pub use self::egress::Egress;
 pub use self::environment::{Environment, ValueFiles};
 pub use self::invocation::{Invocation, Override, Purpose};
 use self::key::Key;
-pub use self::keys::{Config, Limits, PluginSettings, Server};
+pub use self::keys::{Config, Limits, PluginSettings, Server, State};
+pub use self::machines::Credentials;
 pub use self::problem::ConfigError;
 use self::problem::{Fault, Problem, Source};
 pub use self::provider::Provider;
-use self::provider::Secret;
+pub use self::reader::Change;
 use self::reader::{Reader, Setting};
+use self::telemetry::TelemetryHeaders;
 use self::template::TemplateError;
+use self::trust::Approve;
 pub use self::units::ByteSize;
 use crate::folders::places::Places;
 use crate::grants::PluginGrants;
@@ -82,18 +94,22 @@ pub struct Setup {
     /// The identity provider that it chooses, its variables replaced. None for `none` and `local`, and where the
     /// configuration is for looking only.
     pub provider: Option<Provider>,
-    /// The secrets of declared clients, by their ids. Empty where the configuration is for looking only.
-    pub client_secrets: BTreeMap<String, Secret>,
+    /// What declared clients and workloads need beside the file. Empty where the configuration is for looking only.
+    pub credentials: Credentials,
     /// The way to the provider and out of plugins, variables and files read.
     pub egress: Egress,
+    /// The values of `telemetry.headers`. Empty where the configuration is for looking only.
+    pub telemetry_headers: TelemetryHeaders,
     /// What each plugin that is not switched off may touch. Where the configuration is for looking only, an entry whose
     /// variables are not set is left out, with a warning.
     pub grants: PluginGrants,
+    /// What the server says of itself, files read.
+    pub about: About,
     /// Files of this server that no plugin sees.
     pub places: Places,
     /// The secrets of the root key that the environment gives.
     pub secrets: Secrets,
-    /// The files of `NAME_FILE` variables that were read for a value.
+    /// The files of `NAME_FILE` variables that were read for a value, and those of `about`.
     pub value_files: ValueFiles,
     /// Warnings about values that are valid, and probably not meant; a line of the log each.
     pub warnings: Vec<Problem>,
@@ -135,13 +151,18 @@ impl Config {
             Purpose::Serve => provider::choose(&config, &root, &mut reader),
             Purpose::Look => None,
         };
-        let client_secrets = match invocation.purpose {
-            Purpose::Serve => client_secrets(&config, environment, &mut reader),
-            Purpose::Look => BTreeMap::new(),
+        let credentials = match invocation.purpose {
+            Purpose::Serve => machines::tables::credentials(&config, environment, &mut reader),
+            Purpose::Look => Credentials::default(),
+        };
+        let telemetry_headers = match invocation.purpose {
+            Purpose::Serve => telemetry::headers(&config, &mut reader),
+            Purpose::Look => TelemetryHeaders::default(),
         };
         let before = reader.problems.len();
         let egress = egress::resolve(&config, &mut reader);
         let grants = grants::resolve::resolve(&config, &mut reader);
+        let about = about::resolve(&config, &mut reader);
         if invocation.purpose == Purpose::Look {
             // Somebody who looks need not have the secrets and files: what lacks one is not granted, or not used.
             let missing = reader.problems.split_off(before);
@@ -165,9 +186,11 @@ impl Config {
         Ok(Setup {
             config,
             provider,
-            client_secrets,
+            credentials,
             egress,
+            telemetry_headers,
             grants,
+            about,
             places,
             secrets,
             value_files,
@@ -187,12 +210,32 @@ impl Config {
         self.plugin.get(names::snake(name).as_str()).unwrap_or(&DEFAULT)
     }
 
+    /// Whether somebody has to look at a file of this plugin before it goes live. The name may be in kebab case.
+    pub fn approve(&self, plugin: &str) -> Approve {
+        self.plugin(plugin).approve.unwrap_or(self.plugins.approve)
+    }
+
     /// This configuration with the keys of `new` that apply at once, and the changed keys that only a restart can apply.
     #[must_use]
     pub fn reloaded(&self, new: Self) -> (Self, Vec<Key>) {
         let (mut config, mut waiting) = (self.clone(), Vec::new());
-        config.reload(new, &Key::default(), &mut waiting);
+        config.reload(self.with_bound_port(new), &Key::default(), &mut waiting);
         (config, waiting)
+    }
+
+    /// The keys whose values are others in `new`, and which of them apply at once.
+    pub fn changes(&self, new: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.compare(&self.with_bound_port(new.clone()), &Key::default(), false, &mut changes);
+        changes
+    }
+
+    /// What was just read, with the port of this configuration's URL where the file leaves the choice to the system.
+    fn with_bound_port(&self, mut new: Self) -> Self {
+        if let Some(port) = self.server.base_url.port_or_known_default() {
+            new.server.base_url = new.server.base_url.with_bound_port(port);
+        }
+        new
     }
 
     /// The JSON schema of `tinymcp.toml`, in the draft that editors of TOML know, and without references.
@@ -233,29 +276,6 @@ fn base_url(config: &Config, reader: &mut Reader<'_>) -> BaseUrl {
         }
         _ => config.server.base_url.clone(),
     }
-}
-
-/// The secrets of declared clients, their variables replaced.
-fn client_secrets(config: &Config, environment: &Environment, reader: &mut Reader<'_>) -> BTreeMap<String, Secret> {
-    let mut secrets = BTreeMap::new();
-    for (id, client) in &config.auth.clients {
-        let Some(template) = &client.secret else { continue };
-        let key = Key::from("auth.clients").child(id).child("secret");
-        match template.resolve(|name| environment.lookup(name)) {
-            Ok(secret) if secret.trim().is_empty() => {
-                let message = "an empty secret proves nothing; leave the key out for a public client";
-                reader.conflict(&[key], message);
-            }
-            Ok(secret) => {
-                secrets.insert(id.clone(), Secret::new(secret));
-            }
-            Err(errors) => {
-                let source = reader.source_of(&key);
-                errors.into_iter().for_each(|error| reader.problem(&source, &key, error.into()));
-            }
-        }
-    }
-    secrets
 }
 
 /// The variables that the root key is made of; without them it is a file of the state directory.

@@ -71,6 +71,8 @@ pub struct Settings {
     pub proxy: Option<Proxy>,
     /// Certificates of further authorities, as PEM.
     pub authorities: Option<Vec<u8>>,
+    /// Further places of this server's own, where no plugin is led, such as where its telemetry goes.
+    pub kept_apart: Vec<(Host, u16)>,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ struct Shared {
     resolver: Arc<dyn Resolve>,
     surroundings: Surroundings,
     proxy: Option<Proxy>,
+    kept_apart: Vec<(Host, u16)>,
     trust: Trust,
     connections: Connections,
     /// Time for one look-up.
@@ -87,12 +90,14 @@ struct Shared {
 impl Egress {
     /// A way out. Connections live on the runtime that this is called in.
     pub fn new(settings: Settings, resolver: Arc<dyn Resolve>) -> Self {
-        let Settings { mut surroundings, proxy, authorities } = settings;
-        surroundings.own.extend(proxy.as_ref().and_then(|proxy| place_of(&proxy.url)).and_then(own::of_proxy));
+        let Settings { mut surroundings, proxy, authorities, mut kept_apart } = settings;
+        kept_apart.extend(proxy.as_ref().and_then(|proxy| place_of(&proxy.url)));
+        surroundings.own.extend(kept_apart.iter().cloned().filter_map(own::of_proxy));
         Self(Arc::new(Shared {
             resolver,
             surroundings,
             proxy,
+            kept_apart,
             trust: Trust::new(authorities),
             connections: Connections {
                 pool: Arc::new(Pool::default()),
@@ -152,6 +157,11 @@ impl Egress {
         place
     }
 
+    /// Connections that are open, over all plugins.
+    pub fn open(&self) -> usize {
+        self.0.connections.places.open()
+    }
+
     /// Runs something beside the connections, on the threads of the server.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.connections.handle().spawn(task);
@@ -159,10 +169,10 @@ impl Egress {
 
     /// Refuses this server and its proxy by their names, before any look-up.
     fn expect_foreign(&self, host: &Host, port: u16) -> Result<(), AddressRefusal> {
-        let of_proxy = self.0.proxy.as_ref().and_then(|proxy| place_of(&proxy.url));
-        match of_proxy {
-            Some((proxy, proxy_port)) if proxy == *host && proxy_port == port => Err(AddressRefusal::Own),
-            _ => self.0.surroundings.expect_foreign(host, port),
+        let is_own = |(own, own_port): &(Host, u16)| own == host && *own_port == port;
+        match self.0.kept_apart.iter().any(is_own) {
+            true => Err(AddressRefusal::Own),
+            false => self.0.surroundings.expect_foreign(host, port),
         }
     }
 

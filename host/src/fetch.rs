@@ -1,15 +1,18 @@
-//! Requests that this server makes: to URLs that strangers name, and to the provider.
+//! Requests that this server makes: to URLs that strangers name, to the provider, and with telemetry.
 //!
-//! Two clients with the same rules: TLS by rustls with aws-lc-rs (the one provider that is compiled in) and the
+//! Three clients with the same rules: TLS by rustls with aws-lc-rs (the one provider that is compiled in) and the
 //! system's root certificates, no redirects, no proxy, no decompression, a limit on size that counts while bytes
-//! arrive, and a deadline. URLs of strangers are fetched from public addresses only, see [`Strangers`].
+//! arrive, and a deadline. URLs of strangers are fetched from public addresses only, see [`Strangers`]; those of issuers
+//! that the operator has declared too, unless the operator says otherwise, see [`IssuerHttp`].
 
 mod gate;
+mod issuer;
 mod provider;
 mod resolver;
 #[cfg(test)]
 pub(crate) mod site;
 mod strangers;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +30,10 @@ use url::{Host, Url};
 
 use crate::address;
 
+pub use issuer::IssuerHttp;
 pub use provider::ProviderHttp;
 pub use strangers::Strangers;
+pub use telemetry::TelemetryHttp;
 
 /// Time for name, connection and TLS with a client's host, which may be far away and behind a cold cache.
 const STRANGER_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,10 +4,10 @@
 use std::sync::LazyLock;
 
 use askama::Template;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -42,11 +42,11 @@ pub(crate) fn answer(status: StatusCode, page: &impl Template, base_url: &BaseUr
         tracing::error!("a page could not be rendered");
         return (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered").into_response();
     };
-    answer_rendered(status, body.into(), base_url)
+    answer_body(status, body.into(), base_url)
 }
 
-/// The same for a page that is rendered already.
-pub(crate) fn answer_rendered(status: StatusCode, page: Bytes, base_url: &BaseUrl) -> Response {
+/// The same for a page that is rendered already. Its policy allows no script; a page that has one sets its own.
+pub(crate) fn answer_body(status: StatusCode, page: Body, base_url: &BaseUrl) -> Response {
     let mut response = (status, page).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

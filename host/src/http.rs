@@ -2,17 +2,24 @@
 //!
 //! A request passes, from the outside in: CORS, the checks of Host and Origin, its route; at `/mcp` also
 //! [`crate::auth`], which identifies the caller. A message of a client at `/mcp` passes the same checks without the
-//! router, see [`Routes::answer`].
+//! router, see [`Routes::answer`]. `/mcp/NAME` is the same for the view of that name, see [`place`].
 
 mod active_request;
 pub(crate) mod address;
+mod arguments;
 mod body;
+mod browser;
 mod connection;
+mod descriptions;
 mod guard;
 mod health;
 pub mod limits;
 mod login;
+pub mod metrics;
+mod missing;
+mod page;
 mod pages;
+mod place;
 mod places;
 mod rendered;
 mod reply;
@@ -34,7 +41,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use futures::{FutureExt as _, StreamExt as _};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceBuilder, ServiceExt as _};
@@ -42,12 +49,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::active_request::ActiveRequest;
 use self::guard::Guard;
+use self::place::{Lack, Place};
 pub use self::rendered::RenderedPages;
+use crate::audit::Event;
+use crate::audit::event::{Client, Reason, Who};
 use crate::auth::{Auth, Refusal};
 use crate::config::{Config, Server};
 use crate::mcp::{self, Endpoint, ScopesNeeded};
+use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::plugins::Plugins;
+use crate::principal::Principal;
 
 /// The parts of the server that the routes serve from.
 pub struct App {
@@ -66,6 +78,8 @@ pub struct App {
     /// Pages that were rendered.
     pub pages: RenderedPages,
 }
+
+const NOTHING_HERE: &str = "there is nothing here: the MCP endpoint is `/mcp`";
 
 /// All routes, with CORS and without.
 #[derive(Clone)]
@@ -86,28 +100,49 @@ impl Routes {
         let mcp = Router::new()
             .route("/mcp", any(mcp))
             .route("/mcp/", any(mcp))
-            .route("/", get(pages::landing))
+            .route("/mcp/{view}", any(mcp))
+            .route("/mcp/{view}/", any(mcp))
+            .route("/", get(page::page))
             .route("/llms.txt", get(pages::llms_txt))
-            .fallback(not_found)
+            .route("/favicon.ico", get(page::favicon))
+            .route("/assets/{version}/{name}", get(page::asset))
+            .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed);
         // Requests of clients before and while they log in: JSON that every page may read, since no cookie counts here.
         let clients = Router::new()
             .route("/.well-known/oauth-protected-resource", get(login::protected_resource))
             .route("/.well-known/oauth-protected-resource/mcp", get(login::protected_resource))
+            .route("/.well-known/oauth-protected-resource/mcp/{view}", get(login::protected_resource))
             .route("/.well-known/oauth-authorization-server", get(login::authorization_server))
             .route("/.well-known/{*other}", any(not_found))
             .route("/mcp/.well-known/{*other}", any(not_found))
+            .route("/mcp/{view}/.well-known/{*other}", any(not_found))
             .route("/register", post(login::register))
             .route("/token", post(login::token))
             .route("/revoke", post(login::revoke))
+            .route("/device_authorization", post(login::device_authorization))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn(guard::open_to_every_page));
+        // The same for what is public, with its own headers.
+        let public = Router::new()
+            .route("/mcp/server-card", get(descriptions::server_card).options(descriptions::server_card))
+            .route("/server.json", get(descriptions::server_json).options(descriptions::server_json))
+            .method_not_allowed_fallback(method_not_allowed);
         // Pages for people's browsers; no page of another site may read these.
         let people = Router::new()
             .route("/authorize", get(login::authorize).post(login::authorize))
             .route("/consent", post(login::consent))
+            .route("/device", get(login::device).post(login::device))
             .route("/auth/callback", get(login::callback))
+            .route("/auth/backchannel-logout", post(login::backchannel_logout))
             .route("/local/authorize", get(login::local).post(login::local))
+            .route("/login", get(browser::login))
+            .route("/logout", post(browser::logout))
+            .route("/me", get(browser::me))
+            .route("/me/end", post(browser::end))
+            .route("/me/end-all", post(browser::end_all))
+            .route("/try", post(page::try_tool))
+            .route("/live", get(page::live))
             .method_not_allowed_fallback(method_not_allowed);
         // Supervisors may use any address of the server. The answers are no secret.
         let health = Router::new()
@@ -121,10 +156,15 @@ impl Routes {
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(from_fn_with_state(Arc::clone(&guard), guard::check))
         };
-        let (mcp, logins) = (mcp.layer(layers()).merge(health), clients.merge(people).layer(layers()));
+        let (mcp, logins) = (mcp.layer(layers()).merge(health), clients.merge(public).merge(people).layer(layers()));
         let plain = mcp.clone().merge(logins.clone()).with_state(Arc::clone(&app));
         let of_pages = mcp.layer(guard.cors()).merge(logins).with_state(Arc::clone(&app));
         Self { plain, of_pages, guard, app }
+    }
+
+    /// The metrics of the server.
+    fn metrics(&self) -> &Metrics {
+        &self.app.plugins.observers().metrics
     }
 
     /// Answers a request.
@@ -134,10 +174,11 @@ impl Routes {
     async fn answer(self, mut request: Request<Body>, peer: Peer, active: Arc<ActiveRequest>) -> Response {
         let is_of_page = request.headers().contains_key(ORIGIN);
         if !is_of_page && *request.method() == Method::POST && guard::is_mcp(request.uri()) {
-            return guard::marked(match self.guard.refuse(&request) {
-                Some(refusal) => refusal,
-                None => {
-                    let served = AssertUnwindSafe(serve_mcp(&self.app, peer, &active, request)).catch_unwind();
+            return guard::marked(match (self.guard.refuse(&request), Place::of(&self.app.config, request.uri())) {
+                (Some(refusal), _) => refusal,
+                (None, None) => not_found().await,
+                (None, Some(place)) => {
+                    let served = AssertUnwindSafe(serve_mcp(&self.app, place, peer, &active, request)).catch_unwind();
                     served.await.unwrap_or_else(panicked)
                 }
             });
@@ -149,7 +190,7 @@ impl Routes {
     }
 }
 
-/// The route `/mcp`.
+/// The routes `/mcp` and `/mcp/{view}`.
 async fn mcp(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
@@ -158,66 +199,128 @@ async fn mcp(
 ) -> Response {
     // A task in the background keeps the request's head, and must not keep this in it.
     request.extensions_mut().remove::<Arc<ActiveRequest>>();
-    serve_mcp(&app, peer, &active, request).await
+    match Place::of(&app.config, request.uri()) {
+        Some(place) => serve_mcp(&app, place, peer, &active, request).await,
+        None => nothing_here(State(app), request.headers().clone()).await,
+    }
 }
 
-/// `/mcp`: a person's browser gets the landing page, every other request is one of the protocol.
-async fn serve_mcp(app: &Arc<App>, peer: Peer, active: &ActiveRequest, request: Request<Body>) -> Response {
+/// `/mcp`, or a view: a person's browser gets the page of strangers, every other request is one of the protocol.
+async fn serve_mcp(
+    app: &Arc<App>,
+    place: Place,
+    peer: Peer,
+    active: &ActiveRequest,
+    request: Request<Body>,
+) -> Response {
     if request.method() == Method::OPTIONS {
         // Not a browser's preflight, which CORS answers. No request of this kind ever needs a token.
         return (StatusCode::NO_CONTENT, [(ALLOW, "GET, POST, DELETE, OPTIONS")]).into_response();
     }
     if pages::is_wanted(request.method(), request.headers()) {
-        return pages::landing(State(Arc::clone(app))).await;
+        return page::for_strangers(app);
     }
     let host = request.headers().get(HOST).cloned();
-    let principal = match app.auth.authenticate(&peer, request.headers(), active.last_token()).await {
+    let headers = request.headers();
+    let from = || Some(address::of(&peer, headers, &app.server.trusted_proxies));
+    let principal = match app.auth.authenticate(&peer, headers, active.last_token(), &place.view, from).await {
         Ok(principal) => principal,
-        Err(refusal) => return refuse(app, refusal, host.as_ref()),
+        Err(refusal) => return refuse(app, refusal, &place, host.as_ref()),
     };
     active.identify(principal.person());
+    if let Some(lack) = place.lack(&principal) {
+        return refuse_at_view(app, &place, &principal, host.as_ref(), lack);
+    }
     let authorization = request.headers().get(AUTHORIZATION).cloned();
     match app.endpoint.serve(&principal, request).await {
-        Ok(response) => end_with_token(app, authorization, response),
+        Ok(response) => end_with_token(app, place, &principal, authorization, response),
         Err(ScopesNeeded(scopes)) => {
+            record_lack_of_scopes(app, &principal);
             let message =
                 "the access token lacks scopes that this tool needs: log in again with the scopes of the challenge";
             let response = mcp::error_response(StatusCode::FORBIDDEN, message);
-            app.auth.refuse_for_scopes(host.as_ref(), &scopes, response)
+            app.auth.refuse_for_scopes((host.as_ref(), &place.view), &scopes, response)
         }
     }
 }
 
+/// The answer to a caller who lacks scopes of the view: a challenge, if another token could help.
+fn refuse_at_view(app: &App, place: &Place, principal: &Principal, host: Option<&HeaderValue>, lack: Lack) -> Response {
+    record_lack_of_scopes(app, principal);
+    match lack {
+        Lack::Token(scopes) => {
+            let message = "the access token lacks scopes of this view: log in again with the scopes of the challenge";
+            let response = mcp::error_response(StatusCode::FORBIDDEN, message);
+            app.auth.refuse_for_scopes((host, &place.view), &scopes, response)
+        }
+        Lack::Person => {
+            let message = "this view needs scopes that you do not have: ask this server's operator";
+            mcp::error_response(StatusCode::FORBIDDEN, message)
+        }
+    }
+}
+
+/// Writes down that a caller's token lacks scopes.
+fn record_lack_of_scopes(app: &App, principal: &Principal) {
+    let (who, client) = (Some(Who::of(principal)), Client::of(principal));
+    app.plugins.observers().audit.record(&Event::Refusal { reason: Reason::Scopes, who, client, from: None });
+}
+
 /// The answer to a request at the endpoint without a valid login.
-fn refuse(app: &App, refusal: Refusal, host: Option<&HeaderValue>) -> Response {
+fn refuse(app: &App, refusal: Refusal, place: &Place, host: Option<&HeaderValue>) -> Response {
+    // All others are recorded where their reason is known.
+    if matches!(refusal, Refusal::NotLocal | Refusal::Forwarded) {
+        let (reason, who, client, from) = (Reason::NotLocal, None, None, None);
+        app.plugins.observers().audit.record(&Event::Refusal { reason, who, client, from });
+    }
     let response = mcp::error_response(StatusCode::UNAUTHORIZED, &refusal.to_string());
     let scopes = match refusal {
-        Refusal::NoToken | Refusal::InvalidToken => needed_scopes(&app.plugins),
+        Refusal::NoToken | Refusal::InvalidToken | Refusal::Elsewhere | Refusal::ElsewhereAgain => {
+            place.needed_scopes(&app.plugins)
+        }
         Refusal::NotLocal | Refusal::Forwarded | Refusal::TwoTokens | Refusal::Unavailable => BTreeSet::new(),
     };
-    app.auth.refuse(refusal, host, &scopes, response)
+    app.auth.refuse(refusal, (host, &place.view), &scopes, response)
 }
 
-/// Every scope that a plugin needs: a client asks for all of them at one login.
-fn needed_scopes(plugins: &Plugins) -> BTreeSet<String> {
-    let catalog = plugins.catalog();
-    catalog.served().flat_map(|served| served.scopes()).map(|scope| scope.as_str().to_owned()).collect()
-}
-
-/// Ends a stream with the token that it was opened with.
-fn end_with_token(app: &Arc<App>, authorization: Option<HeaderValue>, response: Response) -> Response {
+/// Ends a stream with the token that it was opened with, and with its view.
+fn end_with_token(
+    app: &Arc<App>,
+    place: Place,
+    principal: &Arc<Principal>,
+    authorization: Option<HeaderValue>,
+    response: Response,
+) -> Response {
     let content_type = response.headers().get(CONTENT_TYPE);
     let is_stream = content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
-    if !is_stream || app.auth.server().is_none() {
+    if !is_stream || (app.auth.server().is_none() && place.view.is_main()) {
         return response;
     }
-    let app = Arc::clone(app);
-    let ended = async move { app.auth.ended(authorization).await };
+    let (app, principal) = (Arc::clone(app), Arc::clone(principal));
+    let ended = async move {
+        tokio::select! {
+            () = app.auth.ended(authorization) => {}
+            () = place.ended(app.config.clone(), &principal) => {}
+        }
+    };
     response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))))
 }
 
+/// Any path that leads nowhere.
+async fn nothing_here(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let refusal = missing::Refusal {
+        status: StatusCode::NOT_FOUND,
+        error: "not_found",
+        title: "There is nothing here",
+        message: NOTHING_HERE,
+        leads_home: true,
+    };
+    refusal.answer(&headers, &app.server.base_url)
+}
+
+/// The same for paths of clients alone.
 async fn not_found() -> Response {
-    reply::error(StatusCode::NOT_FOUND, "not_found", "there is nothing here: the MCP endpoint is `/mcp`")
+    reply::error(StatusCode::NOT_FOUND, "not_found", NOTHING_HERE)
 }
 
 async fn method_not_allowed() -> Response {

@@ -6,6 +6,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod keys;
+mod pem;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -36,6 +37,9 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
 /// Pause after a fetch that failed. Short, as somebody is waiting to log in.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// The claims that a token has in any case, of those that every rule looks at.
+const REQUIRED: [&str; 3] = ["exp", "iss", "sub"];
 
 /// The rules by which a token is accepted.
 pub(crate) struct Rules {
@@ -126,7 +130,7 @@ impl Keys {
     /// # Errors
     /// [`JwtError`].
     pub(crate) fn verify<T: DeserializeOwned>(&self, token: &str, rules: &Rules) -> Result<T, JwtError> {
-        Unverified::read(token, rules)?.verify(self, rules)
+        Unverified::read(token, rules)?.verify(self, rules, &REQUIRED)
     }
 }
 
@@ -165,9 +169,23 @@ impl<F: Fetch> KeySet<F> {
     /// # Errors
     /// [`JwtError`]; [`JwtError::is_temporary`] if the reason is that there are no keys.
     pub(crate) async fn verify<T: DeserializeOwned>(&self, token: &str, rules: &Rules) -> Result<T, JwtError> {
+        self.verify_with(token, rules, &REQUIRED).await
+    }
+
+    /// The same for a kind of token that has other claims in any case than `exp`, `iss` and `sub`. Those that are there are
+    /// checked, required or not.
+    ///
+    /// # Errors
+    /// [`JwtError`].
+    pub(crate) async fn verify_with<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        rules: &Rules,
+        required: &[&str],
+    ) -> Result<T, JwtError> {
         let token = Unverified::read(token, rules)?;
         let keys = self.keys_for(&token).await?;
-        token.verify(&keys, rules)
+        token.verify(&keys, rules, required)
     }
 
     /// Keys among which the token's is. A token whose key is held never waits for a fetch that others have caused.

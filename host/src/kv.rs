@@ -26,6 +26,7 @@ mod worker;
 mod tests;
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -38,7 +39,7 @@ pub use self::open::OpenError;
 use self::open::Place;
 use self::pace::Pace;
 pub use self::request::{
-    Answer, Delta, Expected, KvError, Operation, Outcome, Owner, OwnerState, Person, Request, Space, Value,
+    Answer, Delta, Expected, KvError, Operation, Outcome, Owner, OwnerState, Person, Request, Space, SpaceState, Value,
 };
 use self::worker::Worker;
 use crate::log_limiter::LogLimiter;
@@ -71,6 +72,40 @@ impl Kv {
     /// is cancelled: later requests fail. `tracker` waits for that.
     pub fn of(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Self {
         Self::at(Place::In(state.clone()), tracker, stop)
+    }
+
+    /// Writes a copy of the state in a state directory, as it is at one moment, into a file. It may be in use.
+    ///
+    /// # Errors
+    /// It cannot be read, or the file not written.
+    pub fn snapshot(state: &StateDir, into: &std::path::Path) -> Result<(), OpenError> {
+        open::snapshot(state, into)
+    }
+
+    /// Seals the key of the state in a state directory anew, under the current root key, so that an earlier one is not
+    /// needed for it. It may be in use.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn reseal(state: &StateDir) -> Result<(), OpenError> {
+        open::reseal(state)
+    }
+
+    /// The same, with the file opened now.
+    ///
+    /// # Errors
+    /// It cannot be; another process may have it.
+    pub async fn opened(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, OpenError> {
+        let place = Place::In(state.clone());
+        let path = state.path().to_owned();
+        let failed = |source| OpenError::Unusable { path: path.clone(), source };
+        let opening = place.clone();
+        let opened = tokio::task::spawn_blocking(move || open::open(&opening)).await;
+        let database = opened.map_err(|error| failed(io::Error::other(error)))??;
+        let worker = Worker::start(database, tracker, stop.clone());
+        let worker = worker.map_err(|error| failed(io::Error::other(error)))?;
+        let worker = OnceCell::new_with(Some(worker));
+        Ok(Self(Arc::new(Local { place, tracker: tracker.clone(), stop, worker, pace: Pace::default() })))
     }
 
     /// True if plugins have kept anything in a state directory.
@@ -111,7 +146,7 @@ impl Kv {
     pub async fn run(&self, space: Space, quota_bytes: u64, operation: Operation) -> Result<Outcome, KvError> {
         match self.ask(Request::Use { space, quota_bytes, operation }).await? {
             Answer::Outcome(outcome) => Ok(outcome),
-            Answer::Owners(_) | Answer::Changed(_) => Err(KvError::unfit()),
+            Answer::Owners(_) | Answer::Spaces(..) | Answer::Changed(_) => Err(KvError::unfit()),
         }
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! - [`cli`]: the commands. [`config`]: `tinymcp.toml` and the environment, which no other module reads.
 //! - [`http`]: routes, checks on every request, the accept loop.
-//! - [`auth`]: logins and tokens. They end in the caller of a request, a [`principal::Principal`].
+//! - [`auth`]: logins and tokens. They end in the caller of a request, a [`principal::Principal`]. [`view`]: the parts of
+//!   this server that tokens are for.
 //! - [`mcp`]: the protocol; the only module that names rmcp.
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`grants`]: what a plugin may touch outside itself, as data. [`egress`]: the way there. [`address`]: classes of
@@ -14,10 +15,15 @@
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
 //!   [`kv`]: the state of plugins.
 //! - [`control`]: what the operator asks of a running server, through a socket. [`file_lock`]: one process at a time.
+//! - [`audit`]: a line for each event. [`metrics`]: numbers. [`traces`]: spans. [`telemetry`]: what shows and sends these.
+//! - [`control`]: what the operator asks of a running server, through a socket. [`operator`]: what that is, of people,
+//!   sessions, plugins and keys. [`switches`]: people and plugins that are switched off. [`file_lock`]: one process at a
+//!   time.
 //! - [`clients`]: snippets for Cursor, Claude Code and others. [`diagnosis`]: findings of `tinymcp doctor`.
 //! - [`html`]: pages. [`peer`]: the other end of a connection. [`overload`]: the refusal of a body without room for it.
 //! - [`schemes`]: known schemes of URIs. [`loopback`]: addresses and names of this machine. [`clock`]: the time as
 //!   numbers.
+//! - `supervisor`: what systemd is told. `reopen`: the wish that files are opened anew. `person_label`: people in the log.
 //! - [`sanitize`]: strangers' text, fit for readers and logs. [`log_limiter`]: records that strangers can cause.
 //! - [`atomic_file`]: files that are replaced whole. [`sync`]: primitives of what is shared by hand. [`budget`]: the
 //!   memory that one person's requests hold. [`request_memory`]: that of one request. [`json_weight`]: the memory that
@@ -30,6 +36,7 @@
 pub mod address;
 mod algorithms;
 mod atomic_file;
+pub mod audit;
 pub mod auth;
 pub mod budget;
 pub mod cli;
@@ -55,15 +62,24 @@ pub mod kv;
 mod log_limiter;
 mod loopback;
 pub mod mcp;
+pub mod metrics;
+pub mod operator;
 mod overload;
 pub mod peer;
+mod person_label;
 pub mod plugins;
 pub mod principal;
+mod reopen;
 pub mod request_memory;
 mod sanitize;
 mod schemes;
 pub mod secret;
 pub mod state;
 pub mod store;
+mod supervisor;
+pub mod switches;
 mod sync;
+pub mod telemetry;
+pub mod traces;
 pub mod vault;
+pub mod view;

@@ -6,7 +6,7 @@
 //! [`plain_call`] serves the plain call of a typed tool without rmcp, for speed alone, and [`plain_answer`] writes its
 //! result; any other request goes through rmcp to [`requests`], which answers it from the catalog. [`exchange`] turns
 //! streams of one message into JSON. [`round_trips`] are the questions of plugins and their answers, in calls and [`tasks`]. [`session`] makes legacy
-//! sessions that survive a restart, and [`listeners`] tells clients of changes.
+//! sessions that survive a restart, and [`listeners`] tells clients of changes. [`stdio`] serves one client over lines.
 
 mod answer;
 mod call_result;
@@ -18,8 +18,10 @@ mod event_stream;
 mod exchange;
 mod handler;
 mod headers;
+mod holdings;
 mod in_flight;
 mod input;
+mod introduction;
 mod listen;
 mod listener_places;
 mod listeners;
@@ -35,11 +37,19 @@ mod requests;
 mod room;
 mod round_trips;
 mod session;
+mod stdio;
 mod subscriptions;
 mod tasks;
+mod timed;
 
 pub use self::answer::error_response;
+pub use self::call_result::result_json;
 pub use self::content::{DONE, EMPTY};
 pub use self::endpoint::{Endpoint, Parameters, ScopesNeeded};
+pub use self::headers::versions;
+pub use self::holdings::{Holdings, ListedTask};
+pub use self::input::answer as client_answer;
+pub use self::listing::listed_tool;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::request_state::fuzzing::request_state as request_state_fuzzing;
+pub use self::stdio::Stdio;

@@ -8,6 +8,7 @@
 //! its faces.
 
 pub mod announcements;
+pub mod approval;
 pub mod catalog;
 pub mod conversation;
 mod digest;
@@ -15,14 +16,18 @@ pub mod error;
 pub mod imports;
 pub mod loading;
 pub mod names;
+pub mod notes;
+pub mod observers;
 pub mod plugin;
 mod questions;
 mod rates;
+pub mod refusals;
 pub mod registry;
 pub mod rules;
 pub mod sandbox;
 pub mod served;
 pub mod services;
+mod shown;
 pub mod types;
 pub mod updates;
 pub mod wit;
@@ -37,10 +42,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::approval::request::{self, ApprovalAnswer, ApprovalRequest, Approvals};
+use self::approval::store::Store;
 use self::catalog::{Catalog, Prompt, Tool};
 use self::conversation::Conversation;
 use self::error::CallError;
 use self::loading::cache::Cache;
+use self::observers::Observers;
 use self::registry::Registry;
 use self::registry::ledger::Ledger;
 pub use self::registry::watch::cure as watch_cure;
@@ -60,6 +68,8 @@ use self::wit::prompts::Conversation as PromptMessages;
 use crate::config::Config;
 use crate::grants::PluginGrants;
 use crate::state::StateDir;
+use crate::switches::Switches;
+use crate::view::View;
 
 /// The first scan ends with `plugins.wait` at the latest, and is given so long to be published.
 const PUBLISHING: Duration = Duration::from_millis(500);
@@ -73,6 +83,7 @@ pub struct Plugins {
     runtime: Arc<Runtime>,
     catalog: channel::Receiver<Arc<Catalog>>,
     ready: channel::Receiver<bool>,
+    approvals: Approvals,
     /// The moment at which those who wait for the first scan hear that there was none; `None` for never.
     scanned_by: Option<Instant>,
 }
@@ -119,7 +130,9 @@ impl Plugins {
         cache: Option<&StateDir>,
     ) -> anyhow::Result<Self> {
         let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
-        let rules = Rules::of(&config, &grants);
+        // What is switched off for the server beside this command.
+        let switches = state.map(Switches::open).transpose()?.unwrap_or_default();
+        let rules = Rules::of(&config, &grants).with(&switches);
         let (plugins, registry) = Self::prepare(rules, state, cache, command_runtime(services)?)?;
         tokio::select! {
             () = plugins.ready() => {}
@@ -137,12 +150,14 @@ impl Plugins {
         let runtime = Arc::new(runtime);
         let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
         let ledger = Ledger::open(state);
+        let (approvals, requests) = request::channel();
+        let known = (ledger, Store::open(state), requests);
         let patience = rules.config.borrow().plugins.wait.duration().saturating_add(PUBLISHING);
         let scanned_by = Instant::now().checked_add(patience);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
-        let registry = Registry::new(Arc::clone(&runtime), cache, ledger, rules, catalog_sender, ready_sender)?;
-        Ok((Self { runtime, catalog, ready, scanned_by }, registry))
+        let registry = Registry::new(Arc::clone(&runtime), cache, known, rules, catalog_sender, ready_sender)?;
+        Ok((Self { runtime, catalog, ready, approvals, scanned_by }, registry))
     }
 
     /// The plugins of one file, for commands: nothing is watched. Compiled code is kept in `cache`.
@@ -165,13 +180,55 @@ impl Plugins {
             runtime,
             catalog: channel::channel(Arc::new(catalog)).1,
             ready: channel::channel(true).1,
+            approvals: request::channel().0,
             scanned_by: None,
         })
+    }
+
+    /// Those who are told of calls.
+    pub fn observers(&self) -> &Observers {
+        &self.runtime.services.observers
+    }
+
+    /// Asks something about approvals in the configured directory as it is now, for a command where no server runs.
+    ///
+    /// # Errors
+    /// As for [`Plugins::start`].
+    pub async fn ask_of_directory(
+        (config, grants): (Config, PluginGrants),
+        state: &StateDir,
+        request: ApprovalRequest,
+    ) -> anyhow::Result<Result<ApprovalAnswer, String>> {
+        let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
+        let rules = Rules::of(&config, &grants);
+        let runtime = command_runtime(Services::default())?;
+        let (plugins, registry) = Self::prepare(rules, Some(state), Some(state), runtime)?;
+        let ask = async {
+            plugins.ready().await;
+            plugins.approvals.ask(request).await
+        };
+        tokio::select! {
+            answer = ask => Ok(answer),
+            () = registry.at_once().run(CancellationToken::new()) => Ok(Err("the plugins directory cannot be looked at".to_owned())),
+        }
+    }
+
+    /// The way to ask about what waits for approval.
+    pub fn approvals(&self) -> Approvals {
+        self.approvals.clone()
     }
 
     /// All tools now.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())
+    }
+
+    /// All that is at a view now; nothing where there is no such view.
+    pub fn catalog_of(&self, view: &View) -> Arc<Catalog> {
+        match view.name() {
+            None => self.catalog(),
+            Some(name) => self.catalog.borrow().view(name).cloned().unwrap_or_default(),
+        }
     }
 
     /// The channel that says when there is a new catalog.
@@ -250,6 +307,11 @@ impl Plugins {
         conversation: Conversation,
     ) -> Result<Suggestions, CallError> {
         requests::complete(&self.runtime, of, request, conversation).await
+    }
+
+    /// Frees what is kept of a person between two calls ([`crate::principal::Principal::person`]).
+    pub fn forget(&self, person: &[u8; 32]) {
+        self.runtime.warm.forget(person);
     }
 
     /// Resources that hold something else, and those who subscribe to them.

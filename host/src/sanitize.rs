@@ -165,8 +165,13 @@ fn is_invisible(char: char) -> bool {
 
 /// True for text without a visible character.
 pub(crate) fn is_blank(text: &str) -> bool {
-    let is_white = |char: char| char.is_whitespace() || matches!(char, '\u{2800}' | '\u{16fe4}' | '\u{1d159}');
+    let is_white = |char: char| char.is_whitespace() || is_blank_char(char);
     clean(text).chars().all(is_white)
+}
+
+/// True for a character that has a place and no ink.
+pub(crate) fn is_blank_char(char: char) -> bool {
+    matches!(char, '\u{2800}' | '\u{16fe4}' | '\u{1d159}')
 }
 
 /// Cuts a text to so many bytes, with `…` at the cut.

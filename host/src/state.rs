@@ -3,107 +3,28 @@
 //! Every key is derived from a root key: `TINYMCP_SECRET` where it is set, the file `key` otherwise. Earlier root keys
 //! form the rest of the ring: values that were made under them can still be read.
 
+pub(crate) mod files;
+mod key_files;
 mod permissions;
 pub(crate) mod record;
+mod ring;
+mod secrets;
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+pub use self::key_files::StateError;
+use self::key_files::{KEY_BYTES, create_key};
 use self::permissions::{create_private_dir, is_mine};
-use crate::atomic_file;
-
-/// Bytes of the root key. Every other key is derived from it.
-const KEY_BYTES: usize = 32;
-
-const KEY_FILE: &str = "key";
-
-/// The beginning of the names of files with previous root keys: `key.old`, `key.old-2026`, ...
-const PREVIOUS_KEY_FILES: &str = "key.old";
-
-/// Fewest characters of a secret that an operator hands in. 32 hexadecimal digits are 128 bits; anything shorter can be
-/// guessed, and a guess can be checked at leisure against any token.
-const MIN_SECRET_CHARS: usize = 32;
-
-const SECRET_PURPOSE: &str = "tinymcp 2026 root key from TINYMCP_SECRET";
-
-/// The reason that the state directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// It cannot be made, or nothing can be written into it.
-    #[error("state directory `{}` cannot be used: {source}: {}, or choose another with `state.dir`", path.display(), cure(source))]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The key file has the wrong size.
-    #[error("key file `{}` is damaged: expected {KEY_BYTES} bytes, found {found}: restore it from a backup, or delete it, which ends all sessions", path.display())]
-    Key {
-        /// The key file.
-        path: PathBuf,
-        /// Its size.
-        found: usize,
-    },
-}
-
-fn cure(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
-        _ => "make it writable",
-    }
-}
-
-/// A secret that is too easy to guess.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected at least {MIN_SECRET_CHARS} characters, found {found}: make one with `openssl rand -base64 32`")]
-pub struct ShortSecret {
-    /// Its characters.
-    pub found: usize,
-}
-
-/// A secret that an operator handed in, long enough to derive keys from.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(String);
-
-impl SecretText {
-    /// Takes any text of at least 32 characters; white space around it does not belong to it.
-    ///
-    /// # Errors
-    /// [`ShortSecret`] if it is shorter.
-    pub fn parse(raw: &str) -> Result<Self, ShortSecret> {
-        let text = raw.trim();
-        match text.chars().count() {
-            found if found < MIN_SECRET_CHARS => Err(ShortSecret { found }),
-            _ => Ok(Self(text.to_owned())),
-        }
-    }
-}
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretText(..)")
-    }
-}
-
-/// The root keys of the configuration; by default none, and the key file is used.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Secrets {
-    /// `TINYMCP_SECRET`: the root key, instead of the key file's.
-    pub current: Option<SecretText>,
-    /// `TINYMCP_SECRET_PREVIOUS`: earlier ones, for reading.
-    pub previous: Vec<SecretText>,
-}
+use self::ring::KeyRing;
+pub use self::ring::{ListedKey, Ring, RotationError};
+pub use self::secrets::{SecretText, Secrets, ShortSecret};
 
 /// An open state directory.
 #[derive(Debug, Clone)]
 pub struct StateDir {
     path: PathBuf,
-    ring: KeyRing,
+    ring: Ring,
     access: StateUse,
 }
 
@@ -118,19 +39,6 @@ pub enum StateUse {
     Scratch,
 }
 
-/// Root keys, which all others are derived from: the current one and those before it. They never leave this module.
-#[derive(Clone)]
-struct KeyRing {
-    current: [u8; KEY_BYTES],
-    previous: Arc<[[u8; KEY_BYTES]]>,
-}
-
-impl std::fmt::Debug for KeyRing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeyRing(..)")
-    }
-}
-
 impl StateDir {
     /// Opens the directory; makes it (mode 0700) when it is missing, and its key (mode 0600) when that is missing and
     /// needed. Files in it that others may read are restricted to their owner.
@@ -140,14 +48,17 @@ impl StateDir {
     pub fn open(path: &Path, secrets: &Secrets) -> Result<Self, StateError> {
         create_private_dir(path).map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
         permissions::restrict(path);
-        let current = match &secrets.current {
-            Some(secret) => stretched(secret),
-            None => match read_key(path, KEY_FILE)? {
-                Some(key) => key,
-                None => create_key(path)?,
-            },
+        let keys = match KeyRing::read(path, secrets)? {
+            Some(keys) => keys,
+            None => {
+                create_key(path)?;
+                KeyRing::read(path, secrets)?.ok_or_else(|| StateError::Directory {
+                    path: path.to_owned(),
+                    source: io::ErrorKind::NotFound.into(),
+                })?
+            }
         };
-        Ok(Self { path: path.to_owned(), ring: KeyRing::read(path, current, secrets)?, access: StateUse::Own })
+        Ok(Self { path: path.to_owned(), ring: Ring::new(keys), access: StateUse::Own })
     }
 
     /// Opens the directory only if it is there already, and writes nothing: for commands that work beside a server.
@@ -155,13 +66,11 @@ impl StateDir {
     /// # Errors
     /// [`StateError`] when it is there and cannot be read, or a key is damaged.
     pub fn open_existing(path: &Path, secrets: &Secrets) -> Result<Option<Self>, StateError> {
-        let current = match &secrets.current {
-            Some(secret) => path.is_dir().then(|| stretched(secret)),
-            None => read_key(path, KEY_FILE)?,
-        };
-        let Some(current) = current else { return Ok(None) };
-        let ring = KeyRing::read(path, current, secrets)?;
-        Ok(Some(Self { path: path.to_owned(), ring, access: StateUse::Look }))
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        let Some(keys) = KeyRing::read(path, secrets)? else { return Ok(None) };
+        Ok(Some(Self { path: path.to_owned(), ring: Ring::new(keys), access: StateUse::Look }))
     }
 
     /// Opens a directory for things that can be made again, with a key of its own: a user's cache. Makes it if it is
@@ -192,12 +101,34 @@ impl StateDir {
     /// The current key for one purpose. Two purposes never share a key; a purpose keeps its key until the root key
     /// changes.
     pub fn key(&self, purpose: &str) -> [u8; KEY_BYTES] {
-        blake3::derive_key(purpose, &self.ring.current)
+        self.ring.keys_for(purpose).current
     }
 
     /// The earlier keys for a purpose, from before the root key was changed, as far as they are kept.
     pub fn previous_keys(&self, purpose: &str) -> impl Iterator<Item = [u8; KEY_BYTES]> {
-        self.ring.previous.iter().map(move |root| blake3::derive_key(purpose, root))
+        self.ring.keys_for(purpose).previous.into_iter()
+    }
+
+    /// The root keys, as they change.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Makes a new root key the current one. Those before it stay listed, so that what was made under them is still
+    /// read.
+    ///
+    /// # Errors
+    /// [`RotationError`]: then the keys are as they were.
+    pub fn rotate(&self) -> Result<(), RotationError> {
+        self.ring.rotate(&self.path)
+    }
+
+    /// Takes over the secrets of a configuration that was read again. Returns whether the current key is another one.
+    ///
+    /// # Errors
+    /// A key file is damaged.
+    pub fn reload_secrets(&self, secrets: &Secrets) -> Result<bool, StateError> {
+        self.ring.reload(&self.path, secrets)
     }
 
     /// A private directory within this one, made when missing.
@@ -211,69 +142,13 @@ impl StateDir {
     }
 }
 
-impl KeyRing {
-    /// Adds the previous keys to the current one: those handed in, then those in files.
-    fn read(dir: &Path, current: [u8; KEY_BYTES], secrets: &Secrets) -> Result<Self, StateError> {
-        let mut previous: Vec<_> = secrets.previous.iter().map(stretched).collect();
-        // With a secret that was handed in, the file's key is one that was in use before.
-        previous.extend(read_key(dir, KEY_FILE)?.filter(|key| *key != current));
-        for name in previous_key_files(dir)? {
-            previous.extend(read_key(dir, &name)?);
-        }
-        Ok(Self { current, previous: previous.into() })
-    }
-}
-
-fn stretched(secret: &SecretText) -> [u8; KEY_BYTES] {
-    blake3::derive_key(SECRET_PURPOSE, secret.0.as_bytes())
-}
-
-/// The names of the files with previous keys, in order.
-fn previous_key_files(dir: &Path) -> Result<Vec<String>, StateError> {
-    let failed = |source| StateError::Directory { path: dir.to_owned(), source };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        names.extend(name.to_str().filter(|name| name.starts_with(PREVIOUS_KEY_FILES)).map(str::to_owned));
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// The key in a file; `None` when there is no file.
-fn read_key(dir: &Path, name: impl AsRef<OsStr>) -> Result<Option<[u8; KEY_BYTES]>, StateError> {
-    let path = dir.join(name.as_ref());
-    let mut bytes = Vec::new();
-    // One byte more than a key has: enough to see that a file is too long.
-    let read = File::open(&path).and_then(|file| {
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            tracing::warn!("others may read the key file `{0}`: `chmod 600 {0}`", path.display());
-        }
-        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)
-    });
-    match read {
-        Ok(found) => bytes.try_into().map(Some).map_err(|_| StateError::Key { path, found }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(StateError::Directory { path: dir.to_owned(), source }),
-    }
-}
-
-/// Writes a new key and reads it back; of two servers that start at once one writes it and both use it.
-fn create_key(dir: &Path) -> Result<[u8; KEY_BYTES], StateError> {
-    let failed = |source| StateError::Directory { path: dir.to_owned(), source };
-    write_new_key(dir).map_err(failed)?;
-    read_key(dir, KEY_FILE)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
-}
-
-/// Writes a new key, whole or not at all. An existing one stays.
-fn write_new_key(dir: &Path) -> io::Result<()> {
-    let mut key = [0; KEY_BYTES];
-    File::open("/dev/urandom")?.read_exact(&mut key)?;
-    atomic_file::create_private(&dir.join(KEY_FILE), &key)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::key_files::KEY_FILE;
+    use super::secrets::{MIN_SECRET_CHARS, stretched};
     use super::*;
 
     const PURPOSE: &str = "a";

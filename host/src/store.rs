@@ -15,6 +15,7 @@ mod conformance;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,7 @@ use self::contract::{Backend, now};
 pub use self::contract::{Committed, Key, OpenError, Row, StoreError, Table, Write};
 use self::seal::Sealer;
 use self::sqlite::Sqlite;
+use crate::metrics::{Metrics, StoreOperation};
 use crate::state::StateDir;
 
 /// A handle to the store.
@@ -32,6 +34,7 @@ use crate::state::StateDir;
 pub struct Store {
     backend: Arc<dyn Backend>,
     sealer: Sealer,
+    metrics: Metrics,
 }
 
 impl fmt::Debug for Store {
@@ -51,7 +54,34 @@ impl Store {
     pub fn open(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, OpenError> {
         let sealer = Sealer::of(state);
         let backend = Arc::new(Sqlite::open(state, &sealer, tracker, stop)?);
-        Ok(Self { backend, sealer })
+        Ok(Self { backend, sealer, metrics: Metrics::default() })
+    }
+
+    /// The same, whose operations are counted.
+    #[must_use]
+    pub fn counted_in(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// True if there is a store in a state directory.
+    pub fn is_there(state: &StateDir) -> bool {
+        sqlite::is_there(state)
+    }
+
+    /// Writes a copy of the store of a state directory, as it is at one moment, into a file. It may be in use.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the file not written.
+    pub fn snapshot(state: &StateDir, into: &std::path::Path) -> Result<(), OpenError> {
+        sqlite::snapshot(state, &Sealer::of(state), into)
+    }
+
+    /// Seals the store's check value anew, under the current root key. The store may be in use.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn reseal(state: &StateDir) -> Result<(), OpenError> {
+        sqlite::reseal(state, &Sealer::of(state))
     }
 
     /// Reads a row; one that has expired is a miss.
@@ -59,8 +89,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: there may be a row or not.
     pub async fn get(&self, table: Table, key: &Key) -> Result<Option<Row>, StoreError> {
-        let row = self.backend.get(table, *key, now()).await?;
+        let row = self.timed(StoreOperation::Get, self.backend.get(table, *key, now())).await?;
         row.map(|row| self.sealer.open(table, key, row)).transpose()
+    }
+
+    /// A page of a table's rows in the order of their keys, after this key or from the first on. The page is the last one
+    /// if it has fewer rows than asked for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self, table: Table, after: Option<Key>, limit: usize) -> Result<Vec<(Key, Row)>, StoreError> {
+        let rows = self.backend.list(table, after, limit, now()).await?;
+        rows.into_iter().map(|(key, row)| Ok((key, self.sealer.open(table, &key, row)?))).collect()
     }
 
     /// Makes all changes, or none if a condition does not hold. Conditions are about the rows before the commit.
@@ -69,6 +109,20 @@ impl Store {
     /// [`StoreError`]: the changes may have been made or not, but never in part.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
         let writes = writes.into_iter().map(|write| self.sealer.seal(write)).collect();
-        self.backend.commit(writes, now()).await
+        self.timed(StoreOperation::Commit, self.backend.commit(writes, now())).await
+    }
+
+    async fn timed<T>(
+        &self,
+        operation: StoreOperation,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if !self.metrics.is_on() {
+            return work.await;
+        }
+        let began = Instant::now();
+        let outcome = work.await;
+        self.metrics.store(operation, outcome.is_ok(), began.elapsed());
+        outcome
     }
 }

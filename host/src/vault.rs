@@ -4,12 +4,12 @@
 //! signature shows that this server has seen a message. Both name their key, so that those made before a change of the
 //! root key are still good as long as the old one is in the key ring (see [`crate::state`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use chacha20poly1305::aead::{Aead, Generate, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 
-use crate::state::StateDir;
+use crate::state::{Ring, StateDir};
 
 /// First byte of everything sealed, so that the layout can be changed.
 const FORMAT: u8 = 1;
@@ -28,12 +28,28 @@ const DERIVE_PURPOSE: &str = "tinymcp 2026 vault derived values";
 /// Bytes of a signature: the key's id and the MAC.
 pub const SIGNATURE_BYTES: usize = KEY_ID_BYTES + MAC_BYTES;
 
-/// The keys of one purpose: the current one, and those before it, which only read.
+/// The keys of one purpose: the current one, and those before it, which only read. When the root key changes while the
+/// process runs, its next use has the new ones.
 #[derive(Clone)]
 pub struct Vault {
     purpose: &'static str,
-    current: Arc<Keys>,
-    previous: Arc<[Keys]>,
+    derived: Arc<Derived>,
+}
+
+/// The keys as they were last derived, and what they are derived from.
+struct Derived {
+    /// None for keys of one root key that does not change.
+    ring: Option<Ring>,
+    keys: RwLock<Arc<PurposeKeys>>,
+}
+
+struct PurposeKeys {
+    /// The version of the ring.
+    version: u64,
+    current: Keys,
+    previous: Vec<Keys>,
+    /// The key that was current until this time, in seconds since 1970: what was derived before it is derived with that.
+    before: Option<(u64, Keys)>,
 }
 
 /// The keys derived from one root key for one purpose.
@@ -53,20 +69,38 @@ impl std::fmt::Debug for Vault {
 impl Vault {
     /// The keys of a state directory for one purpose. Vaults of different purposes cannot read each other's values.
     pub fn of(state: &StateDir, purpose: &'static str) -> Self {
-        let previous = state.previous_keys(purpose).map(|key| Keys::derive(&key));
-        Self { purpose, current: Arc::new(Keys::derive(&state.key(purpose))), previous: previous.collect() }
+        let ring = state.ring().clone();
+        let keys = RwLock::new(Arc::new(PurposeKeys::of(&ring, purpose)));
+        Self { purpose, derived: Arc::new(Derived { ring: Some(ring), keys }) }
     }
 
     /// A vault under a key that is kept elsewhere, sealed by another.
     pub fn of_key(purpose: &'static str, key: &[u8; 32]) -> Self {
-        let current = Arc::new(Keys::derive(&blake3::derive_key(purpose, key)));
-        Self { purpose, current, previous: Arc::new([]) }
+        Self::of_one(purpose, Keys::derive(&blake3::derive_key(purpose, key)))
     }
 
     /// A vault without a state directory; different bytes give different keys.
     #[cfg(any(test, feature = "fuzzing"))]
     pub fn for_tests(byte: u8) -> Self {
-        Self { purpose: "tests", current: Arc::new(Keys::derive(&[byte; 32])), previous: Arc::new([]) }
+        Self::of_one("tests", Keys::derive(&[byte; 32]))
+    }
+
+    fn of_one(purpose: &'static str, current: Keys) -> Self {
+        let keys = PurposeKeys { version: 0, current, previous: Vec::new(), before: None };
+        Self { purpose, derived: Arc::new(Derived { ring: None, keys: RwLock::new(Arc::new(keys)) }) }
+    }
+
+    /// The keys of now.
+    fn keys(&self) -> Arc<PurposeKeys> {
+        let keys = Arc::clone(&self.derived.keys.read().unwrap_or_else(PoisonError::into_inner));
+        match &self.derived.ring {
+            Some(ring) if ring.version() != keys.version => {
+                let keys = Arc::new(PurposeKeys::of(ring, self.purpose));
+                *self.derived.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&keys);
+                keys
+            }
+            _ => keys,
+        }
     }
 
     /// Seals a value under the current key, bound to its context: it opens nowhere else.
@@ -74,13 +108,14 @@ impl Vault {
     /// The result is the format's version, the key's id, a random nonce and the ciphertext with its tag
     /// (XChaCha20-Poly1305).
     pub fn seal(&self, context: &[u8], plain: &[u8]) -> Vec<u8> {
-        let nonce = XNonce::generate();
-        let aad = self.associated_data(self.current.id, context);
+        let (nonce, keys) = (XNonce::generate(), self.keys());
+        let current = &keys.current;
+        let aad = self.associated_data(current.id, context);
         let payload = Payload { msg: plain, aad: &aad };
-        let ciphertext = self.current.cipher.encrypt(&nonce, payload).expect("a value is shorter than 256 GiB");
+        let ciphertext = current.cipher.encrypt(&nonce, payload).expect("a value is shorter than 256 GiB");
         let mut sealed = Vec::with_capacity(1 + KEY_ID_BYTES + NONCE_BYTES + ciphertext.len());
         sealed.push(FORMAT);
-        sealed.extend_from_slice(&self.current.id);
+        sealed.extend_from_slice(&current.id);
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(&ciphertext);
         sealed
@@ -94,20 +129,26 @@ impl Vault {
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>()?;
         let aad = self.associated_data(id, context);
         let payload = || Payload { msg: ciphertext, aad: &aad };
-        self.keys_with(id).find_map(|keys| keys.cipher.decrypt(&XNonce::from(*nonce), payload()).ok())
+        self.keys().with(id).find_map(|keys| keys.cipher.decrypt(&XNonce::from(*nonce), payload()).ok())
     }
 
     /// True if a sealed value names a key of the ring. If that does not open it, it has been changed.
     pub fn has_key_of(&self, sealed: &[u8]) -> bool {
-        split_key_id(sealed).is_some_and(|(id, _)| self.keys_with(id).next().is_some())
+        split_key_id(sealed).is_some_and(|(id, _)| self.keys().with(id).next().is_some())
+    }
+
+    /// True if a sealed value names the current key.
+    pub fn has_current_key_of(&self, sealed: &[u8]) -> bool {
+        split_key_id(sealed).is_some_and(|(id, _)| id == self.keys().current.id)
     }
 
     /// Signs a message: the current key's id and a keyed MAC.
     pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         let mut signature = [0; SIGNATURE_BYTES];
         let (id, mac) = signature.split_at_mut(KEY_ID_BYTES);
-        id.copy_from_slice(&self.current.id);
-        mac.copy_from_slice(&self.current.mac(message));
+        let keys = self.keys();
+        id.copy_from_slice(&keys.current.id);
+        mac.copy_from_slice(&keys.current.mac(message));
         signature
     }
 
@@ -115,23 +156,50 @@ impl Vault {
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let Some((id, raw_mac)) = signature.split_first_chunk::<KEY_ID_BYTES>() else { return false };
         let Ok(raw_mac) = <[u8; MAC_BYTES]>::try_from(raw_mac) else { return false };
-        self.keys_with(*id).any(|keys| is_equal(&keys.mac(message), &raw_mac))
+        self.keys().with(*id).any(|keys| is_equal(&keys.mac(message), &raw_mac))
     }
 
     /// Derives 32 bytes from a message that only this server can compute, for values that are derived again instead of
     /// stored. They change with the root key.
     pub fn derive(&self, message: &[u8]) -> [u8; 32] {
-        *blake3::keyed_hash(&self.current.deriving, message).as_bytes()
+        *blake3::keyed_hash(&self.keys().current.deriving, message).as_bytes()
     }
 
-    fn keys_with(&self, id: [u8; KEY_ID_BYTES]) -> impl Iterator<Item = &Keys> {
-        std::iter::once(&*self.current).chain(self.previous.iter()).filter(move |keys| keys.id == id)
+    /// The same by every key of the ring, the current one first.
+    pub fn derive_by_all(&self, message: &[u8]) -> Vec<[u8; 32]> {
+        let keys = self.keys();
+        let ring = std::iter::once(&keys.current).chain(keys.previous.iter());
+        ring.map(|keys| *blake3::keyed_hash(&keys.deriving, message).as_bytes()).collect()
+    }
+
+    /// The same for something that began at this time, in seconds since 1970: the root key may have changed since, and
+    /// what is under way must still be derived as it was.
+    pub fn derive_at(&self, began_s: u64, message: &[u8]) -> [u8; 32] {
+        let keys = self.keys();
+        let then = keys.before.as_ref().filter(|(until_s, _)| began_s < *until_s).map(|(_, keys)| keys);
+        *blake3::keyed_hash(&then.unwrap_or(&keys.current).deriving, message).as_bytes()
     }
 
     /// The associated data of a ciphertext. The purpose has a length in front, so that it cannot run into the context.
     fn associated_data(&self, id: [u8; KEY_ID_BYTES], context: &[u8]) -> Vec<u8> {
         let purpose_bytes = (self.purpose.len() as u64).to_le_bytes();
         [&[FORMAT], &id[..], &purpose_bytes, self.purpose.as_bytes(), context].concat()
+    }
+}
+
+impl PurposeKeys {
+    fn of(ring: &Ring, purpose: &str) -> Self {
+        let roots = ring.keys_for(purpose);
+        Self {
+            version: roots.version,
+            current: Keys::derive(&roots.current),
+            previous: roots.previous.iter().map(Keys::derive).collect(),
+            before: roots.before.map(|(until_s, key)| (until_s, Keys::derive(&key))),
+        }
+    }
+
+    fn with(&self, id: [u8; KEY_ID_BYTES]) -> impl Iterator<Item = &Keys> {
+        std::iter::once(&self.current).chain(&self.previous).filter(move |keys| keys.id == id)
     }
 }
 

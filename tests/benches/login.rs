@@ -13,11 +13,12 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use tempfile::TempDir;
+use tinymcp::audit::Audit;
 use tinymcp::auth::clients::document::Documents;
 use tinymcp::auth::upstream::Upstream;
 use tinymcp::auth::upstream::local::Local;
 use tinymcp::auth::{Auth, AuthorizationServer, LastToken, ServerParts};
-use tinymcp::config::Config;
+use tinymcp::config::{Config, Egress};
 use tinymcp::fetch::Strangers;
 use tinymcp::grants::PluginGrants;
 use tinymcp::http::limits::Limits;
@@ -30,6 +31,7 @@ use tinymcp::plugins::services::Services;
 use tinymcp::state::{Secrets, StateDir};
 use tinymcp::store::{Committed, Key, Store, Table, Write};
 use tinymcp::vault::Vault;
+use tinymcp::view::View;
 use tinymcp_tests::browser::Browser;
 use tinymcp_tests::oauth::{Kind, OAuthClient};
 use tokio::runtime::Runtime;
@@ -60,10 +62,10 @@ fn tokens(criterion: &mut Criterion) {
     let made_up = format!("{}{}", &token[..token.len() - 4], "AAAA");
     let mut group = criterion.benchmark_group("token");
     for (name, token, is_good) in [("good", token.as_str(), true), ("made up", &made_up, false)] {
-        let (headers, last) = (bearer(token), LastToken::default());
+        let (headers, last, view) = (bearer(token), LastToken::default(), View::default());
         group.bench_function(name, |bencher| {
             bencher.to_async(&runtime).iter(async || {
-                let caller = auth.authenticate(&peer, black_box(&headers), &last).await;
+                let caller = auth.authenticate(&peer, black_box(&headers), &last, &view, || None).await;
                 assert_eq!(caller.is_ok(), is_good);
             });
         });
@@ -157,7 +159,8 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         .expect("the engine runs here");
     let endpoint = Endpoint::start(mcp::Parameters {
         discovery_tools: false,
-        rules: tokio::sync::watch::channel(()).1,
+        rules: watch::channel(()).1,
+        about: watch::Sender::default().subscribe(),
         plugins: plugins.clone(),
         state: &state,
         max_body_bytes: 1 << 20,
@@ -173,7 +176,10 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     let config = watch::channel(Arc::new(config)).1;
     let authorization_server = Arc::new(AuthorizationServer::new(ServerParts {
         config: config.clone(),
-        clients: std::collections::BTreeMap::new(),
+        switched_off: watch::Sender::default().subscribe(),
+        credentials: watch::Sender::default().subscribe(),
+        egress: Egress::default(),
+        audit: Audit::default(),
         upstream: Arc::new(Upstream::Local(local)),
         documents: Documents::new(Strangers::default()),
         state: &state,

@@ -17,12 +17,26 @@
 //   wait:TEXT             waits until the page's URL or text has TEXT
 //   left:PREFIX           waits until the browser has been sent to a URL with this prefix, of which nothing is loaded
 //   page                  reports what is shown
+//   key:KEY               presses a key, such as Escape, ArrowRight or Space
+//   select:SELECTOR=TEXT  chooses the option of this text
+//   has:SELECTOR          waits until there is such an element to be seen
+//   gone:SELECTOR         waits until there is none
+//   value:EXPRESSION      reports the value of an expression on the page
+//   size:WIDTHxHEIGHT     the size of the screen
+//   fits                  is ok if nothing is wider than the screen
+//   dark, light           how the person wants pages to look
+//   noscript              runs no script from the next page on
+//   clipboard             lets pages write to the clipboard
+//   axe                   is ok if axe finds nothing against WCAG 2.2 A and AA
+//   shot:FILE             takes a picture of the whole page
+//   touch:FILE            makes a file, for who waits for this action
 //
 // Each action is one line of JSON on stdout: {"check": ACTION, "ok": …, "detail": …}. At the end come `console`, which is ok when no page
 // has written an error or broken its content security policy. The exit code is 0 when all of them are ok.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -212,8 +226,11 @@ async function click(selector, times) {
   await Promise.allSettled(events);
 }
 
+/** Windows' numbers of keys, by which Chromium knows what each does. */
+const KEYS = { Tab: 9, Enter: 13, Escape: 27, Space: 32, ArrowLeft: 37, ArrowUp: 38, ArrowRight: 39, ArrowDown: 40 };
+
 async function press(key, text) {
-  const virtualKey = key === "Enter" ? 13 : 9;
+  const virtualKey = KEYS[key];
   await command("Input.dispatchKeyEvent", { type: "keyDown", key, code: key, text, windowsVirtualKeyCode: virtualKey });
   await command("Input.dispatchKeyEvent", { type: "keyUp", key, code: key, windowsVirtualKeyCode: virtualKey });
 }
@@ -253,6 +270,59 @@ const ACTIONS = {
     }),
   left: (prefix) => until(`left for ${prefix}`, async () => requested.find((url) => url?.startsWith(prefix))),
   page: shown,
+  key: (key) => press(key, { Enter: "\r", Space: " " }[key]),
+  async select(rest) {
+    const [selector, text] = rest.split(/=(?=[^\]]*$)/);
+    await centre(selector);
+    const isChosen = await evaluate(`(() => {
+      const select = document.querySelector(${JSON.stringify(selector)});
+      const option = [...select.options].find((option) => option.text === ${JSON.stringify(text)});
+      if (!option) return false;
+      select.value = option.value;
+      return select.dispatchEvent(new Event("change", { bubbles: true }));
+    })()`);
+    if (!isChosen) throw new Error("there is no such option");
+  },
+  has: async (selector) => void (await centre(selector)),
+  gone: (selector) => until(`no ${selector}`, () => evaluate(`!document.querySelector(${JSON.stringify(selector)})?.checkVisibility()`)),
+  value: evaluate,
+  async size(text) {
+    const [width, height] = text.split("x").map(Number);
+    await command("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
+  },
+  async fits() {
+    const wide = await evaluate(`[...document.querySelectorAll("body *")]
+      .filter((element) => element.checkVisibility() && element.getBoundingClientRect().right > innerWidth + 0.5 && !element.closest("pre, .skip"))
+      .map((element) => element.outerHTML.slice(0, 120))`);
+    const overflow = await evaluate("document.documentElement.scrollWidth - innerWidth");
+    if (overflow > 0) throw new Error(`the page is ${overflow} pixels too wide: ${JSON.stringify(wide)}`);
+  },
+  dark: () => command("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] }),
+  light: () => command("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "light" }] }),
+  noscript: () => command("Emulation.setScriptExecutionDisabled", { value: true }),
+  clipboard: () => send("Browser.grantPermissions", { permissions: ["clipboardReadWrite", "clipboardSanitizedWrite"] }),
+  async axe() {
+    const tools = createRequire(new URL("../.tools/node/node_modules/", import.meta.url));
+    await command("Runtime.evaluate", { expression: readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8") });
+    const expression = `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })
+      .then(({ violations, passes }) => JSON.stringify({ passes: passes.length, violations: violations.map(({ id, help, nodes }) =>
+        ({ id, help, nodes: nodes.slice(0, 5).map(({ html, failureSummary }) => ({ html: html.slice(0, 200), failureSummary })) })) }))`;
+    const { result, exceptionDetails } = await command("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    const found = JSON.parse(result.value);
+    if (found.violations.length > 0) throw new Error(JSON.stringify(found.violations));
+    return found;
+  },
+  async shot(file) {
+    const { cssContentSize } = await command("Page.getLayoutMetrics");
+    const { width, height } = cssContentSize;
+    const { data } = await command("Page.captureScreenshot", {
+      captureBeyondViewport: true,
+      clip: { x: 0, y: 0, width, height: Math.min(height, 8000), scale: 1 },
+    });
+    writeFileSync(file, Buffer.from(data, "base64"));
+  },
+  touch: (file) => writeFileSync(file, ""),
 };
 
 try {

@@ -4,7 +4,7 @@
 //
 // CALLBACK is the redirect URI of its only client, whose id and secret are below. It prints one line of JSON when it listens:
 //   {"issuer": …, "client_id": …, "client_secret": …}
-// and one line for each token request: {"grant": …, "error": …}.
+// and one line for each token request: {"grant": …, "error": …}, and for each logout that it has told: {"backchannel": …}.
 //
 //   audience  as Auth0 does it: an issuer with a slash, and JWT access tokens for the `audience` that was asked for
 //   plain     nothing but the specifications: access tokens of two seconds, refresh tokens that rotate and whose reuse ends the grant,
@@ -59,6 +59,8 @@ function makeProvider(issuer) {
         client_id: CLIENT_ID,
         client_secret: CLIENT_SECRET,
         redirect_uris: [callback],
+        backchannel_logout_uri: new URL("/auth/backchannel-logout", callback).href,
+        backchannel_logout_session_required: true,
         grant_types: ["authorization_code", "refresh_token"],
         response_types: ["code"],
         token_endpoint_auth_method: isPlain ? "client_secret_basic" : "client_secret_post",
@@ -66,6 +68,8 @@ function makeProvider(issuer) {
     ],
     jwks: { keys },
     cookies: { keys: ["not for production"] },
+    // Its own way out does not lead to loopback, where the tests' servers are.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     pkce: { required: () => true },
     scopes: ["openid", "profile", "email", "offline_access"],
     claims: { openid: ["sub"], profile: ["name"], email: ["email", "email_verified"] },
@@ -77,6 +81,7 @@ function makeProvider(issuer) {
     }),
     features: {
       devInteractions: { enabled: false },
+      backchannelLogout: { enabled: true },
       introspection: { enabled: true },
       revocation: { enabled: true },
       resourceIndicators: isPlain
@@ -96,6 +101,8 @@ function makeProvider(issuer) {
   });
   provider.on("grant.success", (ctx) => say({ grant: ctx.oidc.params.grant_type }));
   provider.on("grant.error", (ctx, error) => say({ grant: ctx.oidc.params?.grant_type, error: error.error, detail: error.error_detail ?? error.error_description }));
+  provider.on("backchannel.success", () => say({ backchannel: "taken" }));
+  provider.on("backchannel.error", (ctx, error) => say({ backchannel: "refused", error: String(error) }));
   for (const event of ["authorization.error", "server_error", "userinfo.error", "revocation.error"]) {
     provider.on(event, (ctx, error) => say({ event, error: error.error ?? String(error), detail: error.error_description }));
   }

@@ -2,6 +2,8 @@
 
     python python_client.py URL [legacy|modern|auto] [--watch]
 
+A directory in the place of the URL is that of a server to be started there, as `$TINYMCP stdio`.
+
 The server has the tools `hello` and `add`. Each check is one line of JSON on stdout:
     {"check": "add", "ok": true, "detail": …}
 The exit code is 0 when all of them are ok. With --watch the line `READY` follows the checks; then the tools may change, and the
@@ -9,14 +11,17 @@ check `list_changed` gives their names as they are afterwards.
 """
 
 import json
+import os
 import sys
+from contextlib import AsyncExitStack
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import httpx2
 import mcp_types
-from mcp import Client, MCPError
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 # The whole run, the wait for a change included.
@@ -62,14 +67,19 @@ async def drive(url: str, era: str, watch: bool) -> bool:
         if response.request.method == "GET" and response.status_code == 200:
             event_stream.set()
 
-    # In the legacy era changes come on a stream that the client opens in the background: READY has to wait for it.
-    # Reading has no timeout, or that stream would end while nothing changes.
-    http = httpx2.AsyncClient(
-        timeout=httpx2.Timeout(DEADLINE_SECONDS, read=None), event_hooks={"response": [on_response]}
-    )
-    transport = streamable_http_client(url, http_client=http)
-
-    async with http, Client(transport, mode=MODES[era], message_handler=on_message) as client:
+    async with AsyncExitStack() as stack:
+        if "://" in url:
+            # In the legacy era changes come on a stream that the client opens in the background: READY has to wait for
+            # it. Reading has no timeout, or that stream would end while nothing changes.
+            http = httpx2.AsyncClient(
+                timeout=httpx2.Timeout(DEADLINE_SECONDS, read=None), event_hooks={"response": [on_response]}
+            )
+            transport = streamable_http_client(url, http_client=await stack.enter_async_context(http))
+        else:
+            command = StdioServerParameters(command=os.environ["TINYMCP"], args=["stdio"], cwd=url, env=dict(os.environ))
+            transport = stdio_client(command)
+            event_stream.set()
+        client = await stack.enter_async_context(Client(transport, mode=MODES[era], message_handler=on_message))
 
         async def connect() -> dict[str, Any]:
             version = client.protocol_version

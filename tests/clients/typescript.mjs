@@ -2,6 +2,8 @@
 //
 //   node typescript.mjs URL [legacy|modern|auto] [--watch]
 //
+// A directory in the place of the URL is that of a server to be started there, as `$TINYMCP stdio`.
+//
 // The server has the tools `hello` and `add`. Each check is one line of JSON on stdout:
 //   {"check": "add", "ok": true, "detail": …}
 // The exit code is 0 when all of them are ok. With --watch the line `READY` follows the checks; then the tools may change, and
@@ -14,6 +16,7 @@ import { check, end, expect } from "./checks.mjs";
 // The packages are installed beside this folder and not above it, where an `import` would look for them.
 const require = createRequire(new URL("../.tools/node/", import.meta.url));
 const { Client, StreamableHTTPClientTransport } = require("@modelcontextprotocol/client");
+const { StdioClientTransport } = require("@modelcontextprotocol/client/stdio");
 
 /** JSON-RPC "invalid params", which the specification wants for an unknown tool. */
 const INVALID_PARAMS = -32602;
@@ -41,8 +44,14 @@ const client = new Client({ name: "tinymcp-tests", version: "1.0.0" }, { version
 const changed = Promise.withResolvers();
 client.setNotificationHandler("notifications/tools/list_changed", () => changed.resolve());
 
+function transport() {
+  if (url.includes("://")) return new StreamableHTTPClientTransport(new URL(url), { fetch: watchedFetch });
+  eventStream.resolve(200);
+  return new StdioClientTransport({ command: process.env.TINYMCP, args: ["stdio"], cwd: url, env: process.env });
+}
+
 const connected = await check("connect", async () => {
-  await client.connect(new StreamableHTTPClientTransport(new URL(url), { fetch: watchedFetch }));
+  await client.connect(transport());
   const version = client.getNegotiatedProtocolVersion();
   expect((version === MODERN_VERSION) === (era !== "legacy"), version);
   return { version, server: client.getServerVersion() };

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use tinymcp_tests::command::{CommandOutput, finish, report};
+use tinymcp_tests::command::{CommandOutput, finish, program, report};
 use tinymcp_tests::guests::{guest, shipped, tests_dir};
 use tinymcp_tests::log::Log;
 use tinymcp_tests::server::{Server, Site};
@@ -27,14 +27,18 @@ fn tool(path: &str) -> String {
 }
 
 /// Runs a client that watches for changes, changes the tools when it is ready, and checks what it reports.
-async fn watches(mut command: Command, server: &Server) {
+async fn watches(command: Command, server: &Server) {
+    watches_at(command, server.site()).await;
+}
+
+async fn watches_at(mut command: Command, site: &Site) {
     let mut child = command.arg("--watch").stdout(Stdio::piped()).spawn().unwrap();
     let said = Log::collect(child.stdout.take().unwrap());
     said.wait_for("READY").await;
-    server.site().put("greeter.wasm", &guest("greeter-v1"));
+    site.put("greeter.wasm", &guest("greeter-v1"));
     said.ended().await;
     let code = child.wait().unwrap().code().unwrap_or(-1);
-    let checks = report(&CommandOutput { code, stdout: said.text(), stderr: server.log.text() });
+    let checks = report(&CommandOutput { code, stdout: said.text(), stderr: String::new() });
     assert!(checks.iter().any(|check| check == "list_changed"), "{checks:?}");
     assert!(said.lines("list_changed")[0].contains("greeter_greet"), "{}", said.text());
 }
@@ -78,6 +82,28 @@ async fn the_python_client_works_in_every_era() {
         command.args([&server.url(), era]);
         watches(command, &server).await;
     }
+}
+
+/// Clients that start the server themselves.
+async fn starts(tool_path: &str, name: &str) {
+    for era in ERAS {
+        let site = Site::new().plugin("hello", &shipped("hello")).plugin("add", &shipped("add"));
+        let mut command = script(&tool(tool_path), name);
+        let directory = site.path().to_str().unwrap().to_owned();
+        command.args([&directory, era]).env("TINYMCP", program()).env("TINYMCP_PLUGINS_WAIT", "10m");
+        command.env("XDG_CACHE_HOME", site.path().join(".cache"));
+        watches_at(command, &site).await;
+    }
+}
+
+#[tokio::test]
+async fn the_typescript_client_starts_a_server_of_its_own_in_every_era() {
+    starts("node/node_modules/.bin/node", "typescript.mjs").await;
+}
+
+#[tokio::test]
+async fn the_python_client_starts_a_server_of_its_own_in_every_era() {
+    starts("python/bin/python", "python_client.py").await;
 }
 
 #[tokio::test]

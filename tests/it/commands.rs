@@ -9,9 +9,32 @@ fn every_command_shows_an_example() {
     let site = Site::new();
     let help = site.run(&["--help"]);
     assert_eq!(help.code, 0, "{help:?}");
-    for command in
-        ["serve", "dev", "build", "new", "inspect", "call", "list", "kv", "check", "doctor", "schema", "connect"]
-    {
+    for command in [
+        "serve",
+        "stdio",
+        "dev",
+        "build",
+        "init",
+        "new",
+        "inspect",
+        "call",
+        "list",
+        "approve",
+        "grant",
+        "kv",
+        "check",
+        "doctor",
+        "schema",
+        "connect",
+        "sessions",
+        "people",
+        "plugin",
+        "backup",
+        "keys",
+        "token",
+        "audit",
+        "completions",
+    ] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command}: {}", help.stdout);
         let finished = site.run(&[command, "--help"]);
         assert_eq!(finished.code, 0, "{command}: {finished:?}");

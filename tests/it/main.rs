@@ -6,9 +6,12 @@
     reason = "every function here is a part of a test, which may stop at the first surprise"
 )]
 
+mod approval;
+mod begin;
 mod clients;
 mod commands;
 mod configuration;
+mod connect;
 mod contained;
 mod crates;
 mod docs;
@@ -16,15 +19,22 @@ mod files;
 mod languages;
 mod login;
 mod logs;
+mod machines;
+mod operator;
+mod page;
 mod protocol;
 mod reaching;
 mod reload;
 mod requests;
 mod rich;
+mod seeing;
+mod service;
 mod shutdown;
 mod snapshots;
 mod soak;
 mod sources;
 mod state;
+mod stdio;
 mod typed;
+mod views;
 mod walls;

@@ -9,7 +9,7 @@ GUESTS=$TESTS/.guests
 source "$SETUP/versions.env"
 
 # Node, the official clients and cargo-component of this checkout come before those of the machine.
-PATH=$TOOLS/node/node_modules/.bin:$TOOLS/cargo-component/bin:$TOOLS/cargo-deny/bin:$TOOLS/proxies/bin:$PATH:/usr/sbin
+PATH=$TOOLS/node/node_modules/.bin:$TOOLS/cargo-component/bin:$TOOLS/cargo-deny/bin:$TOOLS/proxies/bin:$TOOLS/prometheus/bin:$PATH:/usr/sbin
 
 say() { printf '%s: %s\n' "$(basename "$0")" "$*"; }
 

@@ -16,10 +16,14 @@ pub const MODERN: &str = "2026-07-28";
 /// The versions with a handshake, newest first.
 pub const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
 
+/// The path of the endpoint.
+const MCP: &str = "/mcp";
+
 /// A client of one server. Clones are the same client.
 #[derive(Clone)]
 pub struct Client {
     address: SocketAddr,
+    path: &'static str,
     era: Era,
     token: Option<String>,
     next_id: Arc<AtomicU64>,
@@ -45,7 +49,7 @@ pub struct CallOutcome {
 impl Client {
     /// A client of 2026-07-28. It sends nothing yet.
     pub fn modern(server: &Server) -> Self {
-        Self { address: server.address, era: Era::Modern, token: None, next_id: Arc::default() }
+        Self { address: server.address, path: MCP, era: Era::Modern, token: None, next_id: Arc::default() }
     }
 
     /// A client of 2025-11-25, after its handshake.
@@ -55,22 +59,39 @@ impl Client {
 
     /// A client of a legacy version, after its handshake.
     pub async fn of_version(server: &Server, version: &'static str) -> Self {
-        Self::of_version_with(server, version, None).await
+        Self::of_version_with(server, version, MCP, None).await
     }
 
     /// A client of 2025-11-25 that has a token, after its handshake.
     pub async fn legacy_with_token(server: &Server, token: &str) -> Self {
-        Self::of_version_with(server, LEGACY[0], Some(token.to_owned())).await
+        Self::of_version_with(server, LEGACY[0], MCP, Some(token.to_owned())).await
     }
 
-    async fn of_version_with(server: &Server, version: &'static str, token: Option<String>) -> Self {
-        let request = Request::new(server.address, "POST", "/mcp").json(&initialize(version));
+    /// A client of 2025-11-25 at another path than `/mcp`, after its handshake.
+    pub async fn legacy_at(server: &Server, path: &'static str, token: Option<&str>) -> Self {
+        Self::of_version_with(server, LEGACY[0], path, token.map(str::to_owned)).await
+    }
+
+    /// The same client at another path, where a session of the legacy era is named as if it had begun there.
+    #[must_use]
+    pub fn at(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
+    }
+
+    async fn of_version_with(
+        server: &Server,
+        version: &'static str,
+        path: &'static str,
+        token: Option<String>,
+    ) -> Self {
+        let request = Request::new(server.address, "POST", path).json(&initialize(version));
         let answer = with_token(request, token.as_deref()).send().await;
         assert_eq!(answer.json()["result"]["protocolVersion"], version, "{answer:?}");
         let session = answer.header("mcp-session-id").to_owned();
         assert!(!session.is_empty(), "{answer:?}");
         let era = Era::Legacy { version, session };
-        let client = Self { address: server.address, era, token, next_id: Arc::default() };
+        let client = Self { address: server.address, path, era, token, next_id: Arc::default() };
         let initialized = client.notify("notifications/initialized", json!({})).await;
         assert_eq!(initialized.status, 202, "{initialized:?}");
         client
@@ -120,7 +141,7 @@ impl Client {
 
     /// A message with the headers of this client and its kind.
     pub fn post(&self, message: &Value) -> Request {
-        let request = with_token(Request::new(self.address, "POST", "/mcp").json(message), self.token.as_deref());
+        let request = with_token(Request::new(self.address, "POST", self.path).json(message), self.token.as_deref());
         match &self.era {
             Era::Modern => modern_headers(request, message),
             Era::Legacy { .. } => self.with_session(request),
@@ -129,7 +150,7 @@ impl Client {
 
     /// A request of this legacy session other than POST.
     pub fn other(&self, method: &str) -> Request {
-        let request = with_token(Request::new(self.address, method, "/mcp"), self.token.as_deref());
+        let request = with_token(Request::new(self.address, method, self.path), self.token.as_deref());
         self.with_session(request)
     }
 

@@ -24,9 +24,15 @@ const VARIABLES: [&str; 14] = [
     "CLERK_VERIFY_ID_TOKEN",
 ];
 
-/// Directories of the toolchains that plugins are built with, other than Rust's own, and of the documents' proxies.
-const TOOLS: [&str; 4] =
-    [".tools/cargo-component/bin", ".tools/node/node_modules/.bin", ".tools/python/bin", ".tools/proxies/bin"];
+/// Directories of the toolchains that plugins are built with, other than Rust's own, of the documents' proxies, and of
+/// Prometheus.
+const TOOLS: [&str; 5] = [
+    ".tools/cargo-component/bin",
+    ".tools/node/node_modules/.bin",
+    ".tools/python/bin",
+    ".tools/proxies/bin",
+    ".tools/prometheus/bin",
+];
 
 /// The outcome of a command.
 #[derive(Debug)]

@@ -115,6 +115,11 @@ pub fn needing(component: &[u8], needs: &str) -> Vec<u8> {
     with_section(component, "tinymcp-needs", needs.as_bytes())
 }
 
+/// The same component with this WIT text, from which its descriptions are read.
+pub fn documented(component: &[u8], wit: &str) -> Vec<u8> {
+    with_section(component, "tinymcp-wit", wit.as_bytes())
+}
+
 fn with_section(component: &[u8], name: &str, data: &[u8]) -> Vec<u8> {
     let mut component = component.to_vec();
     let section = wasm_encoder::CustomSection { name: name.into(), data: data.into() };

@@ -11,6 +11,7 @@
 //! | [`oauth`] | an OAuth client with the habits of Cursor, Claude Code and others | `world.register(Kind::Cursor)` |
 //! | [`browser`] | a person in front of it: cookies, forms, redirects | `Browser::of("alice")` |
 //! | [`peer`] | a server that plugins send requests to, and that misbehaves as it is told | `Peer::start(|_| Script::text("hello"))` |
+//! | [`collector`] | a collector of OpenTelemetry that reads what it is sent | `Collector::start()` |
 //! | [`guests`] | components for the plugins directory, of `tests/guests` or written as text | `guest("hostile")` |
 //! | [`command`] | the program's commands other than `serve` | `site.run(&["list"])` |
 //! | [`log`] | the standard error of a server | `server.log.wait_for("ready")` |
@@ -55,6 +56,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod collector;
 pub mod command;
 pub mod encoding;
 pub mod frames;

@@ -15,11 +15,12 @@ mod wire;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::encoding::{random, unix_seconds};
 use grants::Grants;
-use settings::{Flavour, Settings};
+use settings::{Flavour, Settings, Signature};
 
 /// A fault on the way to an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -189,6 +190,29 @@ impl Provider {
     /// Every secret that it has given away: codes and tokens.
     pub fn secrets(&self) -> Vec<String> {
         self.shared.state().grants.secrets()
+    }
+
+    /// Claims signed in one of the ways, right or wrong, as the tokens of a platform's jobs are.
+    pub fn signed(&self, signature: Signature, claims: &Value) -> String {
+        keys::sign_as(&self.shared.state().settings, signature, claims)
+    }
+
+    /// A logout token of now (OpenID Connect Back-Channel Logout 1.0 §2.4) with these claims beside those that each has;
+    /// `null` takes one away.
+    pub fn logout_token(&self, signature: Signature, claims: &Value) -> String {
+        let settings = &self.shared.state().settings;
+        let now = unix_seconds();
+        let mut all = json!({
+            "iss": settings.issuer(&self.url), "aud": settings.client_id, "iat": now, "exp": now + 120,
+            "jti": random("logout"), "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        for (name, value) in claims.as_object().into_iter().flatten() {
+            match value {
+                Value::Null => drop(all.as_object_mut().expect("it is one").remove(name)),
+                value => all[name] = value.clone(),
+            }
+        }
+        keys::sign_as(settings, signature, &all)
     }
 
     /// The key set as it is published now.

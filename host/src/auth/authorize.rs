@@ -26,6 +26,7 @@ use super::people::People;
 use super::resource;
 use super::server::{AuthorizationServer, Back};
 use super::transaction::{Form, FreshForm, ValidatedRequest};
+use crate::audit::event::Reason;
 use crate::config::address::BaseUrl;
 use crate::html::see_other;
 
@@ -89,7 +90,10 @@ async fn proved_client(
     let endpoint = server.base_url().endpoint();
     let id = raw.one("client_id").map_err(|_| Failure::repeated_parameter("client_id"))?;
     let id = id.ok_or_else(|| Failure::no_client(&endpoint))?;
-    let client = server.clients.find(id, asker).await.map_err(|unknown| match unknown {
+    let client = server.clients.find(id, asker).await.inspect_err(|_| {
+        server.refused(Reason::UnknownClient, Some(id), Some(asker));
+    });
+    let client = client.map_err(|unknown| match unknown {
         UnknownClient::NotRegistered => Failure::client_not_registered(&endpoint),
         UnknownClient::OwnIdAtProvider => Failure::own_id_at_provider(id, server.upstream.display_name(), &endpoint),
         UnknownClient::Url(rule) => Failure::client_url(id, rule, &endpoint),
@@ -141,8 +145,10 @@ fn validate(
     if challenge.len() != 43 || !challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         return Err(("invalid_request", "code_challenge must be 43 characters of base64url"));
     }
-    resource::accept(base_url, raw.all("resource"))
-        .map_err(|_| ("invalid_target", "resource must be this server's MCP endpoint"))?;
+    let foreign = ("invalid_target", "resource must be this server's MCP endpoint");
+    // Whoever names the whole server, or nothing, means the endpoint.
+    let view = resource::named(base_url, raw.all("resource")).and_then(|named| people.wanted(named));
+    let view = view.map_err(|_| foreign)?;
     let mut prompts = raw.all("prompt");
     let prompt = prompts.next();
     if prompts.any(|other| Some(other) != prompt) {
@@ -157,7 +163,9 @@ fn validate(
         redirect_uri: redirect_uri.to_owned(),
         state: state.map(str::to_owned),
         code_challenge: challenge.to_owned(),
-        scopes: people.requested(once("scope")?, client.scope.as_deref()),
+        scopes: people.requested(once("scope")?, client.scope.as_deref(), &view),
+        view,
+        device: None,
     })
 }
 
@@ -165,11 +173,16 @@ fn validate(
 fn ask(server: &AuthorizationServer, headers: &HeaderMap, client: &Client, request: ValidatedRequest) -> Response {
     let scopes = request.scopes.iter().map(|scope| (scope.clone(), server.people().describe(scope))).collect();
     let redirect_uri = request.redirect_uri.clone();
+    let view = request.view.name().map(str::to_owned);
+    let loops_at = server.elsewhere.loops_at(&request.client_id).filter(|at| *at != request.view);
+    let loops_at = loops_at.map(|at| format!("{}{at}", server.base_url().as_str()));
     let FreshForm { form, csrf } = Form::fresh(request);
     let page = ConsentPage {
         sealed_request: form.seal(&server.requests),
         client: client.asking(),
         redirect_uri,
+        view,
+        loops_at,
         scopes,
         provider: server.upstream.display_name().to_owned(),
         provider_scopes: server.upstream.scopes(),

@@ -8,12 +8,19 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::HeaderMap;
 
+use super::browser;
+use super::device;
+use super::device::row::DeviceRow;
 use super::failures::Failure;
 use super::pages::{LoggedInPage, Outcome};
 use super::parameters::Parameters;
 use super::server::{AuthorizationServer, Back, reference};
 use super::sessions::{NewSession, Progress};
-use super::transaction::{self, Ending, Transaction, TransactionId, TransactionRow, ValidatedRequest};
+use super::tokens::Family;
+use super::transaction::{self, Ending, Purpose, Transaction, TransactionId, TransactionRow};
+use crate::audit::Event;
+use crate::audit::event::Client;
+use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable};
 use crate::store::{Committed, Key, StoreError};
 
@@ -31,7 +38,7 @@ pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &Header
     let Some((key, transaction)) = found.map(|found| (found.key, found.transaction)) else {
         return server.page(headers, Failure::expired());
     };
-    let Some((id, request)) = transaction.login() else { return server.page(headers, Failure::expired()) };
+    let Some((id, purpose)) = transaction.login() else { return server.page(headers, Failure::expired()) };
     if !server.is_bound(headers, id) {
         return server
             .page(headers, Failure::other_browser("the provider's answer came without the cookie of its login"));
@@ -45,7 +52,7 @@ pub(crate) async fn callback(server: &Arc<AuthorizationServer>, headers: &Header
         _ => ending(server, key, answer).await,
     };
     let mut response = match ending {
-        Ok(Some(ending)) => show(server, headers, request, ending).await,
+        Ok(Some(ending)) => show(server, headers, purpose, ending).await,
         Ok(None) => server.page(headers, Failure::expired()),
         Err(error) => server.page(headers, Failure::store(error.to_string())),
     };
@@ -90,18 +97,18 @@ async fn ending_in_turn(
     for _ in 0..TRIES {
         let Some(found) = transaction::load(&server.store, key).await? else { return Ok(None) };
         match &found.transaction {
-            Transaction::Pending { id, request } => {
-                let Some(begun) = found.answering(&server.store, id, request).await? else { continue };
-                return Ok(match log_in(server, &begun, answer, id, request).await {
+            Transaction::Pending { id, request: purpose } => {
+                let Some(begun) = found.answering(&server.store, id, purpose).await? else { continue };
+                return Ok(match log_in(server, &begun, answer, id, purpose).await {
                     Ok(logged_in) => logged_in,
-                    Err(ending) => Some(written(server, &begun, id, request, ending).await),
+                    Err(ending) => Some(written(server, &begun, id, purpose, ending).await),
                 });
             }
             // Nobody is at it: it was our turn. Whether the provider's code was used is not known.
-            Transaction::Answering { id, request } => {
+            Transaction::Answering { id, request: purpose } => {
                 let what = "this server was interrupted while it finished the login: start it again";
                 let ending = temporary(server, "server_error", what, "a login was not finished before a restart");
-                return Ok(Some(written(server, &found, id, request, ending).await));
+                return Ok(Some(written(server, &found, id, purpose, ending).await));
             }
             Transaction::Answered { ending, .. } => return Ok(Some(ending.clone())),
             Transaction::Used => return Ok(None),
@@ -120,7 +127,7 @@ async fn log_in(
     found: &TransactionRow,
     answer: Option<Callback>,
     id: &TransactionId,
-    request: &ValidatedRequest,
+    purpose: &Purpose,
 ) -> Result<Option<Ending>, Ending> {
     let Some(answer) = answer else {
         let what = "the provider's answer was not usable: it gives a parameter more than once";
@@ -128,27 +135,52 @@ async fn log_in(
     };
     let upstream = transaction::upstream_request(&server.requests, id, server.callback_url());
     let login = server.upstream.log_in(&answer, &upstream).await;
-    let Login { identity, tokens } = login.map_err(|error| failed(server, error))?;
+    let Login { identity, tokens } = login.map_err(|error| {
+        told(server, None, purpose, outcome(&error));
+        failed(server, error)
+    })?;
     if !server.people().admits(&identity) {
+        told(server, Some(&identity), purpose, "not_allowed");
         server.upstream.discard(tokens);
         let lacks_organizations = server.people().lacks_organizations(&identity);
         let failure = Failure::not_allowed(server.upstream.display_name(), &identity, lacks_organizations);
         return Err(Ending::page(failure, true));
     }
     let person = identity.name.clone().or_else(|| identity.email.clone());
-    let session = NewSession {
-        identity,
-        upstream: tokens.clone(),
-        client_id: request.client_id.clone(),
-        approved: request.scopes.clone(),
-        redirect_uri: request.redirect_uri.clone(),
-        challenge: request.code_challenge.clone(),
-    };
+    let whose = identity.clone();
     let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
-    match server.sessions.begin(session, |code| found.answered(id, request, &logged_in(code))).await {
+    let device = match waiting_device(server, id, purpose).await {
+        Ok(device) => device,
+        Err(failure) => {
+            server.upstream.discard(tokens);
+            return Err(Ending::page(failure, false));
+        }
+    };
+    let beside = |code: &str| {
+        let of_device = device.as_ref().map(|device| device.logged_in(code));
+        std::iter::once(found.answered(id, purpose, &logged_in(code))).chain(of_device).collect()
+    };
+    let begun = match purpose {
+        Purpose::Client(request) => {
+            let session = NewSession {
+                identity,
+                upstream: tokens.clone(),
+                client_id: request.client_id.clone(),
+                client_name: Some(request.client_name.clone()),
+                approved: request.scopes.clone(),
+                view: request.view.clone(),
+                redirect_uri: request.redirect_uri.clone(),
+                challenge: request.code_challenge.clone(),
+            };
+            server.sessions.begin(session, beside).await
+        }
+        Purpose::Browser(_) => server.sessions.begin_browser(identity, tokens.clone(), beside).await,
+    };
+    match begun {
         Ok(Some(code)) => {
             server.unfinished.end(found.key);
-            tracing::info!(provider = server.upstream.name(), client = request.client_name, "somebody has logged in");
+            tracing::info!(provider = server.upstream.name(), client = purpose.client_name(), "somebody has logged in");
+            told(server, Some(&whose), purpose, "ok");
             Ok(Some(logged_in(&code)))
         }
         Ok(None) => {
@@ -163,29 +195,77 @@ async fn log_in(
     }
 }
 
+/// Tells the audit of the end of a login.
+fn told(server: &AuthorizationServer, who: Option<&Identity>, purpose: &Purpose, outcome: &'static str) {
+    let client = match purpose {
+        Purpose::Client(request) => Some(Client { id: &request.client_id, name: Some(&request.client_name) }),
+        // A browser on this server's own pages.
+        Purpose::Browser(_) => None,
+    };
+    server.audit.record(&Event::Login { who: who.map(Identity::who), client, outcome });
+}
+
+fn outcome(error: &LoginError) -> &'static str {
+    match error {
+        LoginError::Denied { .. } => "denied_by_provider",
+        LoginError::Operator(_) => "provider_refused",
+        LoginError::Temporary { .. } => "provider_unavailable",
+        LoginError::Broken { .. } => "provider_answer_unusable",
+    }
+}
+
+/// The device that a login is for.
+fn device_of(purpose: &Purpose) -> Option<&Family> {
+    match purpose {
+        Purpose::Client(request) => request.device.as_ref(),
+        Purpose::Browser(_) => None,
+    }
+}
+
+/// The device that a login is for, if it is for one and still waits for this one.
+async fn waiting_device(
+    server: &AuthorizationServer,
+    id: &TransactionId,
+    purpose: &Purpose,
+) -> Result<Option<DeviceRow>, Failure> {
+    let Some(family) = device_of(purpose) else { return Ok(None) };
+    match device::row::load(&server.store, family).await {
+        Ok(Some(found)) if found.is_claimed_by(id) => Ok(Some(found)),
+        Ok(_) => Err(Failure::device_page_over()),
+        Err(error) => Err(Failure::store(error.to_string())),
+    }
+}
+
 /// Writes down the end of a login without a session. Browsers that wait learn it in any case.
 async fn written(
     server: &AuthorizationServer,
     found: &TransactionRow,
     id: &TransactionId,
-    request: &ValidatedRequest,
+    purpose: &Purpose,
     ending: Ending,
 ) -> Ending {
-    match server.store.commit(vec![found.answered(id, request, &ending)]).await {
+    match server.store.commit(vec![found.answered(id, purpose, &ending)]).await {
         Ok(Committed::Done) => {}
         Ok(Committed::Conflict) => tracing::warn!("the end of a login could not be written down: it was changed"),
         Err(error) => tracing::warn!(%error, "the end of a login could not be written down"),
+    }
+    if let Some(device) = device_of(purpose)
+        && let Err(error) = device::row::deny(&server.store, device, id).await
+    {
+        tracing::warn!(%error, "a device could not be told that its login has failed; its code ends by itself");
     }
     ending
 }
 
 /// Answers the browser with the result of its login.
-async fn show(
-    server: &AuthorizationServer,
-    headers: &HeaderMap,
-    request: &ValidatedRequest,
-    ending: Ending,
-) -> Response {
+async fn show(server: &AuthorizationServer, headers: &HeaderMap, purpose: &Purpose, ending: Ending) -> Response {
+    let request = match purpose {
+        Purpose::Client(request) if request.device.is_some() => {
+            return device::ending::show(server, headers, request, ending);
+        }
+        Purpose::Client(request) => request,
+        Purpose::Browser(login) => return browser::login::finish(server, headers, login, ending).await,
+    };
     let back = Back::approved(request);
     match ending {
         Ending::LoggedIn { code, person } => match server.sessions.progress(&code).await {

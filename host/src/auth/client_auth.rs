@@ -104,13 +104,15 @@ async fn asserted(
     refused: &OAuthError,
 ) -> Result<Client, OAuthError> {
     let client = find(server, asker, id, refused).await?;
-    if !client.may_assert() {
-        return Err(refused.clone());
-    }
     let base = server.base_url().as_str();
-    let audiences = [base.to_owned(), format!("{base}/token")];
-    let audiences: Vec<&str> = audiences.iter().map(String::as_str).collect();
-    let verified = server.clients.documents().verify_assertion(id, assertion, &audiences, asker).await;
+    let verified = if client.is_declared_with_keys() {
+        server.clients.declared().verify_assertion(id, assertion, base).await
+    } else if client.is_document() {
+        let endpoint = format!("{base}/token");
+        server.clients.documents().verify_assertion(id, assertion, &[base, endpoint.as_str()], asker).await
+    } else {
+        return Err(refused.clone());
+    };
     let verified = verified.map_err(|error: DocumentError| {
         tracing::info!(%error, "a client's assertion is not taken");
         if error.is_temporary() { OAuthError::unavailable() } else { refused.clone() }
@@ -124,8 +126,14 @@ async fn asserted(
     }
 }
 
-/// The `iss` of an assertion that nobody has verified yet. It names the client whose keys verify it.
-fn claimed_issuer(assertion: &str) -> Option<String> {
+/// The assertion by which a client authenticates (RFC 7523 §2.2), if there is one.
+pub(super) fn client_assertion(form: &Parameters) -> Result<Option<&str>, OAuthError> {
+    let is_jwt = form.one("client_assertion_type")? == Some(JWT_BEARER);
+    Ok(form.one("client_assertion")?.filter(|_| is_jwt))
+}
+
+/// The `iss` of an assertion that nobody has verified yet. It names the client or the issuer whose keys verify it.
+pub(super) fn claimed_issuer(assertion: &str) -> Option<String> {
     let payload = assertion.split('.').nth(1)?;
     let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
     let claims: serde_json::Value = serde_json::from_slice(&payload).ok()?;

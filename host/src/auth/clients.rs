@@ -2,8 +2,10 @@
 //!
 //! - [`registration`]: `POST /register`. [`id`]: the ids that it gives out, which are the registration itself.
 //! - [`document`]: clients whose id is the URL of their metadata.
+//! - [`declared`]: clients of `[auth.clients]`.
 //! - [`redirect`]: the URIs that any of them may be sent back to.
 
+pub(in crate::auth) mod declared;
 pub mod document;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -11,17 +13,18 @@ pub(in crate::auth) mod id;
 pub(in crate::auth) mod redirect;
 pub(in crate::auth) mod registration;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use self::declared::{DeclaredClient, DeclaredClients, DeclaredProof};
 use self::document::{DocumentError, Documents};
 use self::id::{ClientAuthMethod, Registration};
 use self::redirect::{RedirectKind, Unacceptable};
-use super::pages::Applicant;
+use super::pages::{self, Applicant};
 use super::people::People;
+use super::sessions::browser;
 use crate::config::Config;
 use crate::config::names::UnknownClients;
 use crate::config::provider::Secret;
@@ -34,23 +37,13 @@ const ID_BYTES_MAX: usize = 4096;
 pub(super) struct Clients {
     vault: Vault,
     documents: Documents,
-    declared: BTreeMap<String, DeclaredClient>,
+    declared: DeclaredClients,
     /// Our own id at the provider, which people paste into their client's configuration.
     own_id_at_provider: Option<String>,
     unknown: UnknownClients,
     people: People,
     /// `auth.redirect_schemes` changes while the server runs.
     config: watch::Receiver<Arc<Config>>,
-}
-
-/// A client of `[auth.clients.ID]`.
-pub struct DeclaredClient {
-    /// Its name on the consent page.
-    pub name: Option<String>,
-    /// The URIs that the browser may be sent back to.
-    pub redirect_uris: Vec<String>,
-    /// Its secret; none for a public client.
-    pub secret: Option<Secret>,
 }
 
 /// A client that is known.
@@ -121,7 +114,7 @@ impl Clients {
     pub(super) fn new(
         vault: Vault,
         documents: Documents,
-        declared: BTreeMap<String, DeclaredClient>,
+        declared: DeclaredClients,
         own_id_at_provider: Option<String>,
         unknown: UnknownClients,
         people: People,
@@ -137,6 +130,10 @@ impl Clients {
         }
         if let Some(declared) = self.declared.get(id) {
             return Ok(Client::declared(id, declared));
+        }
+        // Its secret is not there yet, a moment after the configuration has changed.
+        if self.is_declared(id) {
+            return Err(UnknownClient::NotRegistered);
         }
         if let Some(registration) = Registration::open(&self.vault, id) {
             return Ok(Client::registered(id, registration));
@@ -181,6 +178,10 @@ impl Clients {
         &self.documents
     }
 
+    pub(super) fn declared(&self) -> &DeclaredClients {
+        &self.declared
+    }
+
     /// Decides by the current rules whether any client may use a redirect URI.
     pub(super) fn accept(&self, uri: &str) -> Result<RedirectKind, Unacceptable> {
         redirect::accept(uri, &self.config.borrow().auth.redirect_schemes)
@@ -195,20 +196,58 @@ impl Clients {
         is_its_own && self.accept(uri).is_ok()
     }
 
+    /// The name of a client by whoever vouches for it, and its place in words that it cannot choose: the host of its
+    /// document, or else the place to which a person was sent back. Nobody is asked for it.
+    pub(super) fn called(&self, id: &str, redirect_uri: Option<&str>) -> (Option<String>, Option<String>) {
+        let place = redirect_uri.map(pages::place_of);
+        if let Some(declared) = self.declared.get(id) {
+            let name = declared.name.clone().unwrap_or_else(|| id.to_owned());
+            return (Some(name), place);
+        }
+        if let Some(registration) = Registration::open(&self.vault, id) {
+            return (registration.name, place);
+        }
+        if Documents::is_document_url(id) {
+            return (self.documents.known_name(id), Some(pages::host_of(id)));
+        }
+        (None, place)
+    }
+
+    /// The name of a client, as far as its id or the configuration has it: nothing is fetched for it.
+    pub(super) fn name_of(&self, id: &str) -> Option<String> {
+        match self.declared.get(id) {
+            Some(declared) => declared.name.clone(),
+            None => registered_name(&self.vault, id),
+        }
+    }
+
     /// Tells whether the operator has declared a client. All others describe themselves.
     pub(super) fn is_declared(&self, id: &str) -> bool {
-        self.declared.contains_key(id)
+        self.declared.contains(id)
     }
 }
 
+/// The name that a client's id carries, or is known by.
+pub(super) fn registered_name(vault: &Vault, id: &str) -> Option<String> {
+    if id == browser::CLIENT {
+        return Some("a browser on this server's own pages".to_owned());
+    }
+    Registration::open(vault, id).and_then(|registration| registration.name)
+}
+
 impl Client {
-    fn declared(id: &str, declared: &DeclaredClient) -> Self {
+    fn declared(id: &str, declared: DeclaredClient) -> Self {
+        let proof = match declared.proof {
+            DeclaredProof::Public => Proof::Public,
+            DeclaredProof::Secret(secret) => Proof::Declared(secret),
+            DeclaredProof::Keys => Proof::Assertion,
+        };
         Self {
             id: id.to_owned(),
-            name: Some(declared.name.clone().unwrap_or_else(|| id.to_owned())),
+            name: Some(declared.name.unwrap_or_else(|| id.to_owned())),
             standing: ClientKind::Declared,
-            redirects: Redirects::Registered(declared.redirect_uris.clone()),
-            proof: declared.secret.clone().map_or(Proof::Public, Proof::Declared),
+            redirects: Redirects::Registered(declared.redirect_uris),
+            proof,
             scope: None,
         }
     }
@@ -265,8 +304,18 @@ impl Client {
         }
     }
 
-    /// Tells whether the client may authenticate by assertions: only a document names a client's keys.
-    pub(super) fn may_assert(&self) -> bool {
+    /// Tells whether a document describes the client, and names its keys.
+    pub(super) fn is_document(&self) -> bool {
         self.standing == ClientKind::Document
+    }
+
+    /// Tells whether the operator has declared the client, with keys.
+    pub(super) fn is_declared_with_keys(&self) -> bool {
+        self.standing == ClientKind::Declared && matches!(self.proof, Proof::Assertion)
+    }
+
+    /// Tells whether the client cannot prove who it is.
+    pub(super) fn is_public(&self) -> bool {
+        matches!(self.proof, Proof::Public)
     }
 }

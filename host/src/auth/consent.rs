@@ -12,10 +12,14 @@ use http::header::ORIGIN;
 use http::{HeaderMap, StatusCode};
 
 use super::cookies::Cookie;
+use super::device;
 use super::failures::Failure;
 use super::parameters;
 use super::server::{AuthorizationServer, Back};
-use super::transaction::{self, Form};
+use super::transaction::{self, Form, Purpose};
+use crate::audit::Event;
+use crate::audit::event::Client;
+use crate::clock::now_s;
 use crate::html::see_other;
 
 /// Takes the consent form of somebody at an address.
@@ -49,18 +53,27 @@ pub(crate) async fn decide(
 
 async fn approve(server: &Arc<AuthorizationServer>, address: IpAddr, headers: &HeaderMap, form: Form) -> Response {
     let upstream = transaction::upstream_request(&server.requests, &form.id, server.callback_url());
-    let back = Back::approved(&form.request);
+    // Of a device nobody is sent back.
+    let back = Some(Back::approved(&form.request)).filter(|_| form.request.device.is_none());
     let url = match server.upstream.authorize_url(&upstream).await {
         Ok(url) => url,
-        Err(unavailable) => return server.page_and_back(headers, unavailable, Some(back)),
+        Err(unavailable) => return server.page_and_back(headers, unavailable, back),
     };
-    let begun =
-        transaction::begin(&server.store, &server.unfinished, address, &upstream.state, &form.id, &form.request);
+    if let Some(device) = &form.request.device {
+        match device::row::claim(&server.store, device, &form.id, now_s()).await {
+            Ok(true) => {}
+            Ok(false) => return server.page(headers, Failure::device_page_over()),
+            Err(error) => return server.page(headers, Failure::store(error.to_string())),
+        }
+    }
+    let purpose = Purpose::Client(form.request.clone());
+    let begun = transaction::begin(&server.store, &server.unfinished, address, &upstream.state, &form.id, &purpose);
     match begun.await {
         Ok(true) => {}
         Ok(false) => return server.page(headers, Failure::expired()),
-        Err(error) => return server.page_and_back(headers, Failure::store(error.to_string()), Some(back)),
+        Err(error) => return server.page_and_back(headers, Failure::store(error.to_string()), back),
     }
+    told(server, Some(address), &form, true);
     let mut response = see_other(url.as_str());
     let binding = transaction::binding(&server.requests, &form.id);
     server.cookies.set(&mut response, Cookie::Login, &form.id, &binding);
@@ -73,6 +86,15 @@ async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     if let Err(error) = transaction::take_back(&server.store, &upstream.state).await {
         tracing::warn!(%error, "a login that was denied could not be ended; it ends by itself");
     }
+    told(server, None, form, false);
+    if let Some(device) = &form.request.device {
+        if let Err(error) = device::row::deny(&server.store, device, &form.id).await {
+            tracing::warn!(%error, "a device that was denied could not be told; its code ends by itself");
+        }
+        let mut response = device::ending::denied(server, &form.request);
+        server.cookies.clear(&mut response, &form.id);
+        return response;
+    }
     let is_approved = server.clients.is_declared(&form.request.client_id);
     let back = Back { is_approved, ..Back::approved(&form.request) };
     let mut response = server.send_error(&back, "access_denied", "the person did not approve the login");
@@ -80,9 +102,20 @@ async fn deny(server: &AuthorizationServer, form: &Form) -> Response {
     response
 }
 
+/// Tells the audit of the decision.
+fn told(server: &AuthorizationServer, from: Option<IpAddr>, form: &Form, is_approved: bool) {
+    let request = &form.request;
+    server.audit.record(&Event::Consent {
+        client: Client { id: &request.client_id, name: Some(&request.client_name) },
+        from,
+        scopes: request.scopes.iter().map(String::as_str).collect(),
+        is_approved,
+    });
+}
+
 /// Tells whether a form was sent from a page of ours, as far as the browser says. With our referrer policy it says
 /// `null` for the origin of our own pages, but it also says `same-origin`, which no other site can make it say.
-fn is_from_our_page(headers: &HeaderMap, base_url: &str) -> bool {
+pub(super) fn is_from_our_page(headers: &HeaderMap, base_url: &str) -> bool {
     let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
     match (site, origin) {

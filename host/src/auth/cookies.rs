@@ -47,10 +47,7 @@ impl Cookies {
 
     /// The value that the browser sent. One that was sent twice is nobody's.
     pub(super) fn get<'h>(self, headers: &'h HeaderMap, cookie: Cookie, id: &TransactionId) -> Option<&'h str> {
-        let name = self.name(cookie, id);
-        let mut values = all(headers).filter(|(other, _)| *other == name).map(|(_, value)| value);
-        let value = values.next()?;
-        values.next().is_none().then_some(value)
+        one(headers, &self.name(cookie, id))
     }
 
     /// Sets a cookie.
@@ -87,12 +84,24 @@ impl Cookies {
     }
 
     fn append(self, response: &mut Response, name: &str, value: &str, max_age_s: u64) {
-        let secure = if self.is_https { "; Secure" } else { "" };
-        let cookie = format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-            response.headers_mut().append(SET_COOKIE, cookie);
-        }
+        write(response, name, value, max_age_s, self.is_https);
     }
+}
+
+/// Writes a cookie of this server.
+pub(super) fn write(response: &mut Response, name: &str, value: &str, max_age_s: u64, is_https: bool) {
+    let secure = if is_https { "; Secure" } else { "" };
+    let cookie = format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}
+
+/// The value of a cookie. One that was sent twice is nobody's.
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut values = all(headers).filter(|(other, _)| *other == name).map(|(_, value)| value);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Every cookie of a request (RFC 6265 §5.4).

@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENT
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
+use crate::audit::event::Reason;
 use crate::store::StoreError;
 
 /// Seconds after which a client may ask again, when something was unavailable.
@@ -27,8 +28,18 @@ pub(in crate::auth) enum OAuthError {
     InvalidScope,
     /// Another resource than this server (RFC 8707 §2).
     InvalidTarget,
-    /// A grant type that is not offered.
-    UnsupportedGrantType,
+    /// A grant type that is not among those that are offered.
+    UnsupportedGrantType { offered: Vec<&'static str> },
+    /// A grant type that is offered, and not to this client (RFC 6749 §5.2).
+    UnauthorizedClient,
+    /// The person has not finished the login of a device (RFC 8628 §3.5).
+    AuthorizationPending,
+    /// The device asks again too soon.
+    PollSlowly,
+    /// The device's code is over.
+    ExpiredToken,
+    /// The person has denied the device's request, or may not log in.
+    AccessDenied,
     /// RFC 7591 §3.2.2.
     InvalidRedirectUri(String),
     /// RFC 7591 §3.2.2.
@@ -55,9 +66,24 @@ impl OAuthError {
             Self::InvalidGrant(what) => (bad, "invalid_grant", what),
             Self::InvalidScope => (bad, "invalid_scope", "the scope is wider than what was granted"),
             Self::InvalidTarget => (bad, "invalid_target", "this server gives tokens for its own MCP endpoint only"),
-            Self::UnsupportedGrantType => {
-                (bad, "unsupported_grant_type", "grant_type must be authorization_code or refresh_token")
+            Self::UnsupportedGrantType { offered } => {
+                let (last, others) = offered.split_last().unwrap_or((&"", &[]));
+                let description = format!("grant_type must be {} or {last}", others.join(", "));
+                return (bad, "unsupported_grant_type", description.into());
             }
+            Self::UnauthorizedClient => (
+                bad,
+                "unauthorized_client",
+                "the client may not use this grant_type: the server's configuration says which it may, in auth.clients",
+            ),
+            Self::AuthorizationPending => {
+                (bad, "authorization_pending", "the person has not finished the login: ask again after the interval")
+            }
+            Self::PollSlowly => {
+                (bad, "slow_down", "asked again too soon: from now on wait five seconds longer between requests")
+            }
+            Self::ExpiredToken => (bad, "expired_token", "the device code is over: begin again"),
+            Self::AccessDenied => (bad, "access_denied", "the login was denied, or has failed: begin again"),
             Self::InvalidRedirectUri(what) => (bad, "invalid_redirect_uri", what),
             Self::InvalidClientMetadata(what) => (bad, "invalid_client_metadata", what),
             Self::TooLarge { max_bytes } => {
@@ -74,6 +100,27 @@ impl OAuthError {
             ),
         };
         (status, code, description.into())
+    }
+
+    /// The reason of the refusal, for the audit; none for a request that is merely wrong.
+    pub(in crate::auth) fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::InvalidClient { .. } => Some(Reason::ClientProof),
+            Self::InvalidGrant(_) => Some(Reason::BadGrant),
+            Self::SlowDown { .. } => Some(Reason::TooMany),
+            Self::Unavailable { .. } => Some(Reason::Unavailable),
+            Self::InvalidScope => Some(Reason::Scopes),
+            Self::UnauthorizedClient | Self::AccessDenied => Some(Reason::TurnedAway),
+            Self::InvalidRequest(_)
+            | Self::InvalidTarget
+            | Self::UnsupportedGrantType { .. }
+            | Self::AuthorizationPending
+            | Self::PollSlowly
+            | Self::ExpiredToken
+            | Self::InvalidRedirectUri(_)
+            | Self::InvalidClientMetadata(_)
+            | Self::TooLarge { .. } => None,
+        }
     }
 
     /// The answer for the client.
@@ -93,7 +140,12 @@ impl OAuthError {
             | Self::InvalidGrant(_)
             | Self::InvalidScope
             | Self::InvalidTarget
-            | Self::UnsupportedGrantType
+            | Self::UnsupportedGrantType { .. }
+            | Self::UnauthorizedClient
+            | Self::AuthorizationPending
+            | Self::PollSlowly
+            | Self::ExpiredToken
+            | Self::AccessDenied
             | Self::InvalidRedirectUri(_)
             | Self::InvalidClientMetadata(_)
             | Self::TooLarge { .. } => {}

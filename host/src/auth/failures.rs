@@ -1,8 +1,9 @@
 //! The failures of a login in a browser: status, code, title and words of the page that each becomes.
 //!
-//! [`provider`] has those in which the identity provider has a part. Nothing here knows of requests, of pages or of the
+//! [`provider`] has those in which the identity provider has a part, [`browser`] those of this server's own pages. Nothing here knows of requests, of pages or of the
 //! store: a failure is told from facts, and somebody else shows it.
 
+pub(super) mod browser;
 pub(super) mod provider;
 
 use http::StatusCode;
@@ -59,6 +60,36 @@ impl Failure {
 
     fn bad_request(error: &'static str, cause: impl Into<String>, explanation: Explanation) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, cause, explanation)
+    }
+
+    /// The form for a device's code, or the device itself, is over.
+    pub(super) fn device_page_over() -> Self {
+        let explanation = Explanation::new(
+            "This is over",
+            "The page was open for too long, or the device does not wait any more: its code ends after ten minutes, and is good once.",
+            &["Begin again on the device, and type its new code at `/device` here."],
+        );
+        Self::bad_request("invalid_request", "the form or the code of a device is over", explanation)
+    }
+
+    /// Too many wrong codes of devices.
+    pub(super) fn too_many_device_codes() -> Self {
+        let explanation = Explanation::new(
+            "Too many wrong codes",
+            "None of the codes that came from here is one of a device that waits.",
+            &["Wait ten minutes, begin again on the device, and type the code that it shows then."],
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "access_denied", "too many wrong codes of devices", explanation)
+    }
+
+    /// The login for a device has failed, for this reason.
+    pub(super) fn device_not_logged_in(why: &str) -> Self {
+        let explanation = Explanation::new(
+            "The device was not connected",
+            "The login did not succeed, and the device has learned of it.",
+            &["Begin again on the device."],
+        );
+        Self::new(StatusCode::BAD_GATEWAY, "server_error", "a login for a device has failed", explanation.quoting(why))
     }
 
     /// A parameter of the client's link is given twice.
@@ -213,6 +244,17 @@ impl Failure {
             "Its store does not take anything, so the login cannot go on. Whoever is logged in already stays so.",
             &["Try again in a minute.", "If it goes on, the server's operator finds the reason in its log."],
         );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", cause, explanation)
+    }
+
+    /// Nobody logs in while the audit cannot be written.
+    pub(super) fn unaudited() -> Self {
+        let explanation = Explanation::new(
+            "Nobody can log in at the moment",
+            "This server writes down every login, and cannot at the moment. Whoever runs it wants no login without that.",
+            &["Try again in a minute.", "If it goes on, tell whoever runs this server: its log has the reason."],
+        );
+        let cause = "the audit cannot be written, and `audit.on_error` is `refuse`";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", cause, explanation)
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::event::Who;
+
 /// The identity of a person, as the provider states it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -25,6 +27,18 @@ pub struct Identity {
     pub further_emails: Vec<String>,
     /// The scopes, permissions and roles that the provider's token carries.
     pub scopes: Vec<String>,
+    /// The provider's name for its own session (`sid`), by which it ends it (OpenID Connect Back-Channel Logout 1.0).
+    /// Sessions of an earlier version do not have it, and not every provider says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+}
+
+impl Identity {
+    /// The person, as lines of the audit name them.
+    pub fn who(&self) -> Who<'_> {
+        let email = self.email.as_deref().filter(|_| self.email_verified);
+        Who { issuer: &self.issuer, subject: &self.subject, email, is_person: true }
+    }
 }
 
 /// The completeness of a person's list of organizations.

@@ -33,6 +33,10 @@ pub(super) struct ConsentPage {
     pub(super) client: Applicant,
     /// The client's redirect URI, as it was written.
     pub(super) redirect_uri: String,
+    /// The view that it asks for; none for `/mcp`.
+    pub(super) view: Option<String>,
+    /// The URL of the view at which the client was refused after it had logged in like this, twice.
+    pub(super) loops_at: Option<String>,
     /// The scopes asked for, each with a description.
     pub(super) scopes: Vec<(String, String)>,
     pub(super) provider: String,
@@ -150,6 +154,9 @@ impl ConsentPage {
             name,
             vouched_by,
             destination: Destination::of(&self.redirect_uri),
+            view: self.view.as_deref(),
+            loops_at: self.loops_at.as_deref(),
+            endpoint: base_url.endpoint(),
             scopes: &self.scopes,
             provider: &self.provider,
             provider_scopes: &self.provider_scopes,
@@ -167,6 +174,9 @@ struct ConsentView<'a> {
     name: Option<String>,
     vouched_by: VouchedBy,
     destination: Destination,
+    view: Option<&'a str>,
+    loops_at: Option<&'a str>,
+    endpoint: String,
     scopes: &'a [(String, String)],
     provider: &'a str,
     provider_scopes: &'a [String],
@@ -330,8 +340,18 @@ struct LoggedInView<'a> {
     person: Option<String>,
 }
 
+/// The place of a client by its redirect URI, in words that it cannot choose.
+pub(super) fn place_of(redirect_uri: &str) -> String {
+    match Destination::of(redirect_uri).place {
+        Place::Host(host) => host,
+        Place::ThisComputer => "on the computer where it was connected".to_owned(),
+        Place::App(app) => format!("the application {app}"),
+        Place::OtherApp(scheme) => format!("an application that opens {scheme}:"),
+    }
+}
+
 /// The host of a URL, in ASCII; the URL itself where it has none.
-fn host_of(url: &str) -> String {
+pub(super) fn host_of(url: &str) -> String {
     match Url::parse(url) {
         Ok(parsed) => parsed.host_str().unwrap_or(url).to_owned(),
         Err(_) => clean_name(url),

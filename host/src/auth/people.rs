@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::errors::OAuthError;
 use crate::auth::identity::{Identity, Membership};
-use crate::config::Config;
 use crate::config::names::{GroupName, Scope, Who, address};
+use crate::config::{Config, PluginSettings};
 use crate::principal;
+use crate::switches::SwitchedOff;
+use crate::view::View;
 
 /// Stands for all scopes. Only the built-in login, where everybody holds every scope, gives it.
 const EVERY_SCOPE: &str = "*";
@@ -18,15 +22,15 @@ const EVERY_SCOPE: &str = "*";
 /// identity of people concerns the provider.
 const INERT_SCOPES: [&str; 4] = ["offline_access", "openid", "profile", "email"];
 
-/// The rules of `[auth]`: `allow`, `deny`, `groups`, `scopes` and `denied_clients`, as they are at any moment.
+/// The rules of `[auth]`: `allow`, `deny`, `operators`, `groups`, `scopes` and `denied_clients`, as they are at any moment.
 #[derive(Clone)]
 pub(super) struct People {
     /// Scopes of plugins come and go while the server runs, and so do the rules.
     config: watch::Receiver<Arc<Config>>,
     is_local: bool,
     rules: watch::Receiver<Arc<Rules>>,
-    /// A signal that changes after the rules have, and only then.
-    signal: watch::Receiver<()>,
+    /// A signal that changes after the rules have, and when a token that somebody is using has ended.
+    signal: watch::Sender<()>,
 }
 
 /// Everything that decides about somebody, to be compared.
@@ -34,24 +38,34 @@ pub(super) struct People {
 struct Rules {
     allow: Vec<Who>,
     deny: Vec<Who>,
+    operators: Vec<Who>,
     groups: BTreeMap<GroupName, Vec<Who>>,
     scopes: BTreeMap<Scope, Vec<Who>>,
     denied_clients: Vec<String>,
-    /// The scopes that plugins ask for.
+    /// The scopes that plugins, their tools and views ask for.
     of_plugins: BTreeSet<String>,
+    /// Issuers and subjects of the people whom a command has blocked.
+    blocked: BTreeSet<(String, String)>,
+    /// See [`SwitchedOff::all_ended`].
+    all_ended: u64,
 }
 
 impl Rules {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, switched_off: &SwitchedOff) -> Self {
+        let blocked = switched_off.people.iter().map(|person| (person.issuer.clone(), person.subject.clone()));
         let plugins = config.plugin.values().filter(|plugin| plugin.enabled);
+        let of_views = config.view.values().flat_map(|view| &view.scopes);
         let auth = &config.auth;
         Self {
             allow: auth.allow.clone(),
             deny: auth.deny.clone(),
+            operators: auth.operators.clone(),
             groups: auth.groups.clone(),
             scopes: auth.scopes.clone(),
             denied_clients: auth.denied_clients.clone(),
-            of_plugins: plugins.flat_map(|plugin| &plugin.scopes).map(|scope| scope.as_str().to_owned()).collect(),
+            of_plugins: plugins.flat_map(scopes_of).chain(of_views).map(|scope| scope.as_str().to_owned()).collect(),
+            blocked: blocked.collect(),
+            all_ended: switched_off.all_ended,
         }
     }
 
@@ -78,15 +92,25 @@ impl Rules {
 }
 
 impl People {
-    /// Follows the configuration on a task of its own, for as long as somebody wants to know.
-    pub(super) fn new(config: watch::Receiver<Arc<Config>>, is_local: bool, tasks: &TaskTracker) -> Self {
-        let (sender, rules) = watch::channel(Arc::new(Rules::of(&config.borrow())));
-        let (signalling, signal) = watch::channel(());
+    /// Follows the configuration, and what is switched off, on a task of its own, for as long as somebody wants to know.
+    pub(super) fn new(
+        config: watch::Receiver<Arc<Config>>,
+        mut switched_off: watch::Receiver<Arc<SwitchedOff>>,
+        is_local: bool,
+        tasks: &TaskTracker,
+    ) -> Self {
+        let (sender, rules) = watch::channel(Arc::new(Rules::of(&config.borrow(), &switched_off.borrow_and_update())));
+        let signal = watch::Sender::new(());
+        let signalling = signal.clone();
         let mut changes = config.clone();
         tasks.spawn(async move {
             // Ends with the sender of the configuration, which ends with the server.
-            while changes.changed().await.is_ok() {
-                let now = Rules::of(&changes.borrow_and_update());
+            loop {
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { return },
+                    Ok(()) = switched_off.changed() => {}
+                }
+                let now = Rules::of(&changes.borrow_and_update(), &switched_off.borrow_and_update());
                 if **sender.borrow() != now {
                     sender.send_replace(Arc::new(now));
                     signalling.send_replace(());
@@ -99,8 +123,8 @@ impl People {
     /// Rules that stay as they are.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn fixed(config: Config, is_local: bool) -> Self {
-        let rules = watch::channel(Arc::new(Rules::of(&config))).1;
-        Self { config: watch::channel(Arc::new(config)).1, is_local, rules, signal: watch::channel(()).1 }
+        let rules = watch::channel(Arc::new(Rules::of(&config, &SwitchedOff::default()))).1;
+        Self { config: watch::channel(Arc::new(config)).1, is_local, rules, signal: watch::Sender::new(()) }
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -109,7 +133,12 @@ impl People {
 
     /// A signal that changes with the rules.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
-        self.signal.clone()
+        self.signal.subscribe()
+    }
+
+    /// Gives the signal: everybody who is being served is looked at again.
+    pub(super) fn look_again(&self) {
+        self.signal.send_replace(());
     }
 
     /// The version of the rules, to tell one state of them from another.
@@ -117,12 +146,33 @@ impl People {
         Version(self.rules())
     }
 
-    /// True if this person may log in. With the built-in login everybody may: it is on loopback only.
+    /// True if this person may log in. With the built-in login everybody may who is not blocked: it is on loopback only.
     pub(super) fn admits(&self, identity: &Identity) -> bool {
         let rules = self.rules();
+        if !rules.blocked.is_empty() && rules.blocked.contains(&(identity.issuer.clone(), identity.subject.clone())) {
+            return false;
+        }
         self.is_local
             || ((rules.allow.is_empty() || rules.means(&rules.allow, identity))
                 && !rules.may_mean(&rules.deny, identity))
+    }
+
+    /// True for somebody who runs this server: an operator by name, who may also log in. Only people have an identity
+    /// here, so that no machine and nobody without a login is one. The built-in login checks no names, and its people are
+    /// operators by the names that they give.
+    pub(super) fn is_operator(&self, identity: &Identity) -> bool {
+        let rules = self.rules();
+        rules.means(&rules.operators, identity) && self.admits(identity)
+    }
+
+    /// How often all sessions were ended so far: see [`SwitchedOff::all_ended`].
+    pub(super) fn all_ended(&self) -> u64 {
+        self.rules().all_ended
+    }
+
+    /// True if a session may go on that began when all had been ended so often: by its person, its client and its age.
+    pub(super) fn continues(&self, identity: &Identity, client_id: &str, all_ended: u64) -> bool {
+        all_ended >= self.all_ended() && self.admits(identity) && !self.denies_client(client_id)
     }
 
     /// True if the operator has turned this client away.
@@ -143,17 +193,67 @@ impl People {
         rules.of_plugins.iter().cloned().chain(rules.scopes.keys().map(|scope| scope.as_str().to_owned())).collect()
     }
 
+    /// True if there is such a view.
+    pub(super) fn has_view(&self, view: &View) -> bool {
+        view.name().is_none_or(|name| self.config.borrow().view.contains_key(name))
+    }
+
+    /// The view that a request is for: the one that it names, if there is such, or else `/mcp`.
+    ///
+    /// # Errors
+    /// `invalid_target` for one that is not there.
+    pub(super) fn wanted(&self, named: Option<View>) -> Result<View, OAuthError> {
+        let view = named.unwrap_or_default();
+        if self.has_view(&view) { Ok(view) } else { Err(OAuthError::InvalidTarget) }
+    }
+
+    /// The name of a view for people.
+    pub(super) fn name_of(&self, view: &View) -> String {
+        let config = self.config.borrow();
+        let own = view.name().and_then(|name| config.view.get(name)?.title.clone());
+        own.or_else(|| config.server.title.clone()).unwrap_or_else(|| "TinyMCP".to_owned())
+    }
+
+    /// Every scope that means something at a view, in order.
+    pub(super) fn scopes_of(&self, view: &View) -> BTreeSet<String> {
+        let config = self.config.borrow();
+        let Some(name) = view.name() else {
+            let plugins = config.plugin.values().filter(|plugin| plugin.enabled);
+            let of_plugins: BTreeSet<&Scope> = plugins.flat_map(scopes_of).collect();
+            let of_views: BTreeSet<&Scope> = config.view.values().flat_map(|view| &view.scopes).collect();
+            let mut all = self.all_scopes();
+            // A scope that opens a view is of no use here.
+            for scope in of_views.difference(&of_plugins) {
+                all.remove(scope.as_str());
+            }
+            return all;
+        };
+        let Some(view) = config.view.get(name) else { return BTreeSet::new() };
+        let plugins = view.plugins.iter().map(|plugin| config.plugin(plugin)).filter(|plugin| plugin.enabled);
+        plugins.flat_map(scopes_of).chain(&view.scopes).map(|scope| scope.as_str().to_owned()).collect()
+    }
+
     /// Describes what a scope allows.
     pub(super) fn describe(&self, scope: &str) -> String {
         let config = self.config.borrow();
-        let needs = |plugin: &crate::config::PluginSettings| {
-            plugin.enabled && plugin.scopes.iter().any(|it| it.as_str() == scope)
-        };
-        let plugins = config.plugin.iter().filter(|(_, plugin)| needs(plugin)).map(|(name, _)| name.as_str());
-        match plugins.collect::<Vec<_>>().join(", ") {
-            nobody if nobody.is_empty() => "no tool needs it at the moment".to_owned(),
-            plugins => format!("use the tools of {plugins}"),
+        let is_one = |scopes: &[Scope]| scopes.iter().any(|it| it.as_str() == scope);
+        let (mut plugins, mut tools) = (Vec::new(), Vec::new());
+        for (name, plugin) in config.plugin.iter().filter(|(_, plugin)| plugin.enabled) {
+            if is_one(&plugin.scopes) {
+                plugins.push(name.as_str());
+            } else {
+                let shown = plugin.tool.iter().filter(|(function, _)| plugin.shows(function));
+                let shown = shown.filter(|(_, tool)| is_one(&tool.scopes));
+                tools.extend(shown.map(|(function, _)| format!("`{function}` of {name}")));
+            }
         }
+        let views = config.view.iter().filter(|(_, view)| is_one(&view.scopes)).map(|(name, _)| format!("`{name}`"));
+        let views: Vec<String> = views.collect();
+        let some = |what: &str, names: &[String]| (!names.is_empty()).then(|| format!("{what}{}", names.join(", ")));
+        let plugins = (!plugins.is_empty()).then(|| format!("use the tools of {}", plugins.join(", ")));
+        let parts = [plugins, some("use ", &tools), some("come to ", &views)];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { "no tool needs it at the moment".to_owned() } else { parts.join(", ") }
     }
 
     /// The scopes that this person holds: carried by the provider's token, or given in `[auth.scopes]`.
@@ -171,10 +271,10 @@ impl People {
         all
     }
 
-    /// The scopes that a request asks for, or else its client's registration, as far as they exist. Asking for
-    /// nothing means all scopes; asking for none that exists means none.
-    pub(super) fn requested(&self, raw_scope: Option<&str>, registered: Option<&str>) -> BTreeSet<String> {
-        self.asked(raw_scope).or_else(|| self.asked(registered)).unwrap_or_else(|| self.all_scopes())
+    /// The scopes that a request for a view asks for, or else its client's registration, as far as they exist. Asking for
+    /// nothing means all scopes of the view; asking for none that exists means none.
+    pub(super) fn requested(&self, raw_scope: Option<&str>, registered: Option<&str>, view: &View) -> BTreeSet<String> {
+        self.asked(raw_scope).or_else(|| self.asked(registered)).unwrap_or_else(|| self.scopes_of(view))
     }
 
     /// The scopes among those in a `scope` that mean something here; none if it asks for nothing.
@@ -187,6 +287,12 @@ impl People {
         let all = self.all_scopes();
         Some(asked().filter(|scope| all.contains(*scope)).map(str::to_owned).collect())
     }
+}
+
+/// The scopes of a plugin, and of those of its tools that are shown.
+fn scopes_of(plugin: &PluginSettings) -> impl Iterator<Item = &Scope> {
+    let shown = plugin.tool.iter().filter(|(function, _)| plugin.shows(function));
+    plugin.scopes.iter().chain(shown.flat_map(|(_, tool)| &tool.scopes))
 }
 
 /// True for a scope that counts as not sent, unless the configuration has given it a meaning.
@@ -211,11 +317,16 @@ pub(super) struct Holder {
     pub(super) client_id: String,
     /// The scopes of the token.
     pub(super) scopes: BTreeSet<String>,
+    /// See [`SwitchedOff::all_ended`], at the beginning of the session.
+    pub(super) all_ended: u64,
+    /// Cancelled when the session ends.
+    pub(super) ended: CancellationToken,
 }
 
 impl principal::Rules for Holder {
     fn granted(&self) -> Option<BTreeSet<String>> {
-        let may_call = self.people.admits(&self.identity) && !self.people.denies_client(&self.client_id);
+        let may_call =
+            !self.ended.is_cancelled() && self.people.continues(&self.identity, &self.client_id, self.all_ended);
         may_call.then(|| &self.scopes & &self.people.held_by(&self.identity))
     }
 
@@ -224,7 +335,11 @@ impl principal::Rules for Holder {
     }
 
     fn changes(&self) -> watch::Receiver<()> {
-        self.people.signal.clone()
+        self.people.changes()
+    }
+
+    fn ended(&self) -> Option<CancellationToken> {
+        Some(self.ended.clone())
     }
 }
 

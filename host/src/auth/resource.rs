@@ -1,4 +1,4 @@
-//! The resource that tokens are for: this server's MCP endpoint and no other (RFC 8707, RFC 9728).
+//! The resources that tokens are for: this server's MCP endpoint and its views, and no others (RFC 8707, RFC 9728).
 
 use http::HeaderValue;
 use http::uri::Authority;
@@ -7,22 +7,33 @@ use url::Url;
 use super::errors::OAuthError;
 use crate::config::address::BaseUrl;
 use crate::loopback;
+use crate::view::View;
 
-/// Checks the `resource` parameters of a request. Clients write the endpoint or the whole server, with and without a
-/// slash at the end; none at all means the endpoint.
+/// The view that the `resource` parameters of a request name. Clients write its endpoint or the whole server, with and
+/// without a slash at the end; none at all and the whole server say nothing about the view.
 ///
 /// # Errors
 /// `invalid_target` for anything else, and for more than one.
-pub(super) fn accept<'r>(base_url: &BaseUrl, resources: impl Iterator<Item = &'r str>) -> Result<(), OAuthError> {
+pub(super) fn named<'r>(
+    base_url: &BaseUrl,
+    resources: impl Iterator<Item = &'r str>,
+) -> Result<Option<View>, OAuthError> {
     let mut resources = resources.filter(|resource| !resource.is_empty());
-    let Some(resource) = resources.next() else { return Ok(()) };
-    if resources.next().is_some() || !names_us(base_url, resource) {
+    let Some(resource) = resources.next() else { return Ok(None) };
+    if resources.next().is_some() || !is_on_this_host(base_url, resource) {
         return Err(OAuthError::InvalidTarget);
     }
-    Ok(())
+    match written_path(resource) {
+        Some("" | "/") => Ok(None),
+        path => match path.and_then(View::in_path) {
+            Some(Some(name)) => Ok(Some(View::named(name))),
+            Some(None) => Ok(Some(View::default())),
+            None => Err(OAuthError::InvalidTarget),
+        },
+    }
 }
 
-fn names_us(base_url: &BaseUrl, resource: &str) -> bool {
+fn is_on_this_host(base_url: &BaseUrl, resource: &str) -> bool {
     let Ok(url) = Url::parse(resource) else { return false };
     let is_bare = resource.bytes().all(|byte| byte.is_ascii_graphic())
         && url.query().is_none()
@@ -35,7 +46,6 @@ fn names_us(base_url: &BaseUrl, resource: &str) -> bool {
         && is_host
         && url.scheme() == base_url.scheme()
         && url.port_or_known_default() == base_url.port_or_known_default()
-        && matches!(written_path(resource), Some("" | "/" | "/mcp" | "/mcp/"))
 }
 
 /// The path as it is written: URL parsers make the same of many spellings.
@@ -103,10 +113,35 @@ mod tests {
             (&local, "http://[::1]:8000", true),
             (&local, "http://127.0.0.1:8001/mcp", false),
         ] {
-            assert_eq!(accept(base_url, std::iter::once(resource)).is_ok(), expected, "{base_url} {resource}");
+            assert_eq!(named(base_url, std::iter::once(resource)).is_ok(), expected, "{base_url} {resource}");
         }
-        assert!(accept(&public, std::iter::empty()).is_ok());
-        assert!(accept(&public, ["https://mcp.example", "https://mcp.example"].into_iter()).is_err());
+        assert!(named(&public, std::iter::empty()).is_ok());
+        assert!(named(&public, ["https://mcp.example", "https://mcp.example"].into_iter()).is_err());
+    }
+
+    #[test]
+    fn a_resource_is_one_view_or_says_nothing() {
+        let public: BaseUrl = "https://mcp.example".parse().unwrap();
+        let (main, ops) = (View::default(), View::named("ops"));
+        for (path, expected) in [
+            ("", Some(None)),
+            ("/", Some(None)),
+            ("/mcp", Some(Some(&main))),
+            ("/mcp/", Some(Some(&main))),
+            ("/mcp/ops", Some(Some(&ops))),
+            ("/mcp/ops/", Some(Some(&ops))),
+            ("/mcp/Ops", None),
+            ("/mcp/%6fps", None),
+            ("/mcp//ops", None),
+            ("/mcp/ops/../ops", None),
+            ("/mcp/ops?x", None),
+            ("/mcp/ops#x", None),
+            ("/ops", None),
+        ] {
+            let resource = format!("https://mcp.example{path}");
+            let view = named(&public, std::iter::once(resource.as_str()));
+            assert_eq!(view.as_ref().ok().map(Option::as_ref), expected, "{path}");
+        }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::client_auth;
 use super::errors::{self, OAuthError};
+use super::form::{missing, read};
 use super::limits::Bucket;
 use super::server::AuthorizationServer;
-use super::token::{missing, read};
 
 /// Serves the revocation endpoint: 200 for a token that was revoked, and for one that there never was (RFC 7009 §2.2).
 pub(crate) async fn revoke(
@@ -23,7 +23,12 @@ pub(crate) async fn revoke(
 ) -> Response {
     match answer(server, address, headers, body).await {
         Ok(()) => errors::json(StatusCode::OK, &json!({})),
-        Err(error) => error.response(),
+        Err(error) => {
+            if let Some(reason) = error.reason() {
+                server.refused(reason, None, Some(address));
+            }
+            error.response()
+        }
     }
 }
 
@@ -37,5 +42,6 @@ async fn answer(
     let form = read(headers, body).await?;
     let client = client_auth::authenticate(server, address, headers, &form).await?;
     let token = form.one("token")?.ok_or_else(|| missing("token"))?;
+    server.machines.revoke(token, &client.id).await?;
     server.sessions.revoke(token, &client.id).await
 }

@@ -1,6 +1,5 @@
 //! The authorization server: the state and the steps that its endpoints share.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,25 +10,40 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use super::browser::cookie::BrowserCookie;
+use super::clients::Clients;
+use super::clients::declared::DeclaredClients;
 use super::clients::document::Documents;
 use super::clients::redirect::{self, RedirectKind};
-use super::clients::{Clients, DeclaredClient};
 use super::cookies::{Cookie, Cookies};
+use super::device::Devices;
+use super::elsewhere::Elsewhere;
+use super::errors::OAuthError;
 use super::failures::Failure;
+use super::key_source::KeySources;
 use super::limits::{Bucket, Limits};
+use super::machines::operator::OperatorTokens;
+use super::machines::{MachineParts, Machines};
+use super::offers::Offer;
 use super::pages::{Continuation, Forward, MessagePage, Outcome, ReturnPage};
 use super::people::People;
+use super::sessions::bearer::BearerError;
 use super::sessions::{Lives, Sessions, Turns};
+use super::tokens::{LastToken, TOKENS, TokenKind};
 use super::transaction::{self, TransactionId, Unfinished, ValidatedRequest};
 use super::upstream::Upstream;
-use crate::config::Config;
+use crate::audit::event::Reason;
+use crate::audit::{self, Audit, Event};
 use crate::config::address::BaseUrl;
 use crate::config::units::Count;
+use crate::config::{Config, Credentials, Egress};
 use crate::html;
 use crate::html::see_other;
+use crate::principal::Principal;
 use crate::sanitize::cut;
 use crate::state::StateDir;
 use crate::store::{Key, Store};
+use crate::switches::SwitchedOff;
 use crate::vault::{self, Vault};
 
 /// Logins that are finished at once. Each asks the provider, and holds some 100 KiB meanwhile; further ones wait, as long
@@ -46,16 +60,19 @@ const CAUSE_BYTES: usize = 1024;
 const RETRY_AFTER_S: u32 = 10;
 
 /// The purposes of keys. Changing one voids everything that was made with its key.
-const CLIENT_IDS: &str = "tinymcp 2026 client ids";
-const TOKENS: &str = "tinymcp 2026 tokens";
+pub(super) const CLIENT_IDS: &str = "tinymcp 2026 client ids";
 const REQUESTS: &str = "tinymcp 2026 authorization requests";
 
 /// The parts of an authorization server.
 pub struct ServerParts<'a> {
     /// The configuration; scopes of plugins change while the server runs.
     pub config: watch::Receiver<Arc<Config>>,
-    /// Clients of `[auth.clients]`, their secrets resolved.
-    pub clients: BTreeMap<String, DeclaredClient>,
+    /// The people who are blocked, and the sessions that are over.
+    pub switched_off: watch::Receiver<Arc<SwitchedOff>>,
+    /// What clients of `[auth.clients]` and workloads need beside the configuration; it changes with it.
+    pub credentials: watch::Receiver<Arc<Credentials>>,
+    /// The way to issuers.
+    pub egress: Egress,
     /// The identity provider.
     pub upstream: Arc<Upstream>,
     /// The metadata documents of clients.
@@ -68,6 +85,8 @@ pub struct ServerParts<'a> {
     pub tasks: &'a TaskTracker,
     /// Tasks that finish requests of clients which may have gone away. The store is not closed before them.
     pub in_flight: &'a TaskTracker,
+    /// Told of logins, refusals and tokens.
+    pub audit: Audit,
 }
 
 /// TinyMCP as the authorization server of its clients (RFC 6749), and as a client of one identity provider.
@@ -75,6 +94,13 @@ pub struct AuthorizationServer {
     base_url: BaseUrl,
     pub(super) clients: Clients,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) machines: Arc<Machines>,
+    operator_tokens: OperatorTokens,
+    /// Devices that wait for a person's login.
+    pub(super) devices: Devices,
+    /// The key of bearer tokens.
+    pub(super) tokens: Vault,
+    config: watch::Receiver<Arc<Config>>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) store: Store,
     /// The key of authorizations under way.
@@ -86,42 +112,82 @@ pub struct AuthorizationServer {
     /// The places of logins that are being finished: they go on without their browsers.
     pub(super) finishing: Arc<Semaphore>,
     pub(super) cookies: Cookies,
+    pub(super) browser_cookie: BrowserCookie,
     pub(super) limits: Limits,
+    /// Clients whose tokens came to another view.
+    pub(super) elsewhere: Elsewhere,
     pub(super) in_flight: TaskTracker,
+    pub(super) audit: Audit,
 }
 
 impl AuthorizationServer {
     /// Builds the server.
     pub fn new(parts: ServerParts<'_>) -> Self {
-        let ServerParts { config, clients, upstream, documents, state, store, tasks, in_flight } = parts;
+        let ServerParts {
+            config,
+            switched_off,
+            credentials,
+            egress,
+            upstream,
+            documents,
+            state,
+            store,
+            tasks,
+            in_flight,
+            audit,
+        } = parts;
         let current = Arc::clone(&config.borrow());
         let auth = &current.auth;
-        let people = People::new(config.clone(), is_local(&upstream), tasks);
+        let people = People::new(config.clone(), switched_off, is_local(&upstream), tasks);
         let lives = Lives {
             access: auth.access_ttl.duration(),
             refresh: auth.refresh_ttl.duration(),
             session_max: auth.session_max.map(|max| max.duration()),
             grace: auth.refresh_grace.duration(),
             refused: Duration::from_secs(24 * 3600).saturating_mul(days(auth.refresh_refused_days)),
+            recheck: auth.recheck.map(|recheck| recheck.duration()),
         };
         let vault = Vault::of(state, TOKENS);
-        let sessions =
-            Sessions::new(store.clone(), vault, people.clone(), Arc::clone(&upstream), lives, in_flight.clone());
+        let sessions = {
+            let (upstream, in_flight) = (Arc::clone(&upstream), in_flight.clone());
+            Sessions::new(store.clone(), vault.clone(), people.clone(), upstream, lives, in_flight, audit.clone())
+        };
+        let base_url = current.server.base_url.clone();
+        let sources = Arc::new(KeySources::new(egress, base_url.is_loopback()));
+        tasks.spawn(look_again(config.clone(), credentials.clone(), people.clone()));
+        let issuer = base_url.as_str().to_owned();
+        let operator_tokens =
+            OperatorTokens::new(store.clone(), vault.clone(), issuer.clone(), people.clone(), in_flight.clone());
+        let machines = Machines::new(MachineParts {
+            store: store.clone(),
+            vault: vault.clone(),
+            config: config.clone(),
+            credentials: credentials.clone(),
+            sources: Arc::clone(&sources),
+            people: people.clone(),
+            issuer,
+            audit: audit.clone(),
+        });
         let clients = Clients::new(
             Vault::of(state, CLIENT_IDS),
             documents,
-            clients,
+            DeclaredClients::new(config.clone(), credentials, sources),
             upstream.client_id().map(str::to_owned),
             auth.unknown_clients,
             people,
-            config,
+            config.clone(),
         );
-        let base_url = current.server.base_url.clone();
         Self {
             cookies: Cookies { is_https: base_url.is_https() },
+            browser_cookie: BrowserCookie::of(&base_url),
             base_url,
             clients,
             sessions,
+            machines,
+            operator_tokens,
+            devices: Devices::default(),
+            tokens: vault,
+            config,
             upstream,
             store,
             requests: Vault::of(state, REQUESTS),
@@ -129,7 +195,9 @@ impl AuthorizationServer {
             answering: Turns::default(),
             finishing: Arc::new(Semaphore::new(FINISHING_MAX)),
             limits: Limits::new(auth.requests_per_minute.into()),
+            elsewhere: Elsewhere::default(),
             in_flight: in_flight.clone(),
+            audit,
         }
     }
 
@@ -162,9 +230,19 @@ impl AuthorizationServer {
     /// Counts a step of a login in a browser.
     ///
     /// # Errors
-    /// The answer for an address that has sent too many.
+    /// The answer for an address that has sent too many, or while the audit cannot be written and nothing goes without.
     pub(crate) fn count_authorization(&self, address: IpAddr, headers: &HeaderMap) -> Result<(), Box<Response>> {
+        if self.audit.admit().is_err() {
+            self.refused(Reason::Unaudited, None, Some(address));
+            let page = || self.page(headers, Failure::unaudited());
+            return Err(Box::new(if html::is_preferred(headers) {
+                page()
+            } else {
+                OAuthError::unavailable().response()
+            }));
+        }
         self.limits.count(Bucket::Authorize, address).map_err(|too_many| {
+            self.refused(Reason::TooMany, None, Some(address));
             if !html::is_preferred(headers) {
                 return Box::new(too_many.response());
             }
@@ -176,8 +254,50 @@ impl AuthorizationServer {
         })
     }
 
+    /// Tells the audit of a refusal of somebody who is not known.
+    pub(super) fn refused(&self, reason: Reason, client: Option<&str>, from: Option<IpAddr>) {
+        let client = client.map(|id| audit::event::Client { id, name: None });
+        self.audit.record(&Event::Refusal { reason, who: None, client, from });
+    }
+
     pub(super) fn people(&self) -> &People {
         self.sessions.people()
+    }
+
+    /// The configuration as it is now.
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// True if somebody may get a token in this way.
+    pub(super) fn offers(&self, offer: Offer) -> bool {
+        offer.is_in(&self.config.borrow())
+    }
+
+    /// True if devices may log people in.
+    pub(crate) fn has_device_flow(&self) -> bool {
+        self.offers(Offer::DeviceFlow)
+    }
+
+    /// The tokens that operators have made.
+    pub fn operator_tokens(&self) -> &OperatorTokens {
+        &self.operator_tokens
+    }
+
+    /// Finds the caller behind a bearer token: a person, or a machine.
+    pub(super) async fn authenticate(
+        &self,
+        raw_token: &str,
+        last: &LastToken,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
+    ) -> Result<Arc<Principal>, BearerError> {
+        let opened = last.open(&self.tokens, raw_token).ok_or(BearerError::Foreign)?;
+        match opened.kind {
+            TokenKind::Access => self.sessions.principal_of(opened, from).await,
+            TokenKind::Machine => self.machines.principal_of(opened).await,
+            TokenKind::Operator => self.operator_tokens.principal_of(opened).await,
+            TokenKind::Refresh | TokenKind::Code | TokenKind::Device | TokenKind::Browser => Err(BearerError::Foreign),
+        }
     }
 
     /// The URL that the provider sends people back to.
@@ -255,6 +375,30 @@ impl AuthorizationServer {
         let issuer = ("iss", self.base_url.as_str());
         let answer: Vec<(&str, &str)> = answer.iter().copied().chain(state).chain([issuer]).collect();
         redirect::with_answer(back.redirect_uri, &answer)
+    }
+}
+
+/// Has machines looked at again when their tables have changed, or what belongs to them beside the configuration.
+async fn look_again(
+    mut config: watch::Receiver<Arc<Config>>,
+    mut credentials: watch::Receiver<Arc<Credentials>>,
+    people: People,
+) {
+    let tables = |config: &Config| (config.auth.clients.clone(), config.auth.workloads.clone());
+    let mut before = tables(&config.borrow_and_update());
+    loop {
+        tokio::select! {
+            changed = config.changed() => {
+                // The sender ends with the server.
+                let Ok(()) = changed else { return };
+                let now = tables(&config.borrow_and_update());
+                if now != before {
+                    before = now;
+                    people.look_again();
+                }
+            }
+            Ok(()) = credentials.changed() => people.look_again(),
+        }
     }
 }
 

@@ -8,10 +8,16 @@
 //! process they reach; the loser reads the row again and finds the result.
 
 pub(super) mod bearer;
+pub(super) mod browser;
 mod cache;
 mod concurrency;
+pub(super) mod listed;
 mod login_token;
+pub(super) mod own;
+mod presence;
+mod recheck;
 mod record;
+mod recorded;
 mod refresh;
 mod refused;
 mod turns;
@@ -23,11 +29,13 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use self::cache::SessionCache;
 pub(super) use self::concurrency::StartTime;
-use self::concurrency::{AnswerCache, PendingRenewals};
+use self::concurrency::{AnswerCache, PendingRenewals, Silences};
+use self::presence::Presences;
 pub(super) use self::record::Answer;
 use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
 pub(super) use self::turns::Turns;
@@ -35,11 +43,14 @@ use super::errors::OAuthError;
 use super::people::People;
 use super::tokens::{Family, Token, TokenHash, TokenKind};
 use super::upstream::Upstream;
+use crate::audit::Audit;
+use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
 use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
 use crate::vault::{self, Vault};
+use crate::view::View;
 
 /// Life of an authorization code. RFC 6749 §4.1.2 recommends at most 10 minutes. Most clients redeem at once; where the
 /// browser is on another machine, people carry the URL over by hand.
@@ -50,6 +61,9 @@ const CODE_REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Tries of a compare-and-swap. Each loss means that somebody else has won, so more than a few are a fault.
 const TRIES: usize = 32;
+
+/// See `giving_back`.
+const GIVING_BACK_MAX: usize = 8;
 
 const GONE: OAuthError =
     OAuthError::InvalidGrant("the token is not valid any more, or was never given to this client: log in again");
@@ -69,6 +83,8 @@ pub(super) struct Lives {
     pub(super) grace: Duration,
     /// The time for which the provider may refuse to renew one session before it ends.
     pub(super) refused: Duration,
+    /// The time after which the provider is asked again about a person whose session is in use.
+    pub(super) recheck: Option<Duration>,
 }
 
 /// A login that has succeeded.
@@ -76,7 +92,9 @@ pub(super) struct NewSession {
     pub(super) identity: Identity,
     pub(super) upstream: UpstreamTokens,
     pub(super) client_id: String,
+    pub(super) client_name: Option<String>,
     pub(super) approved: BTreeSet<String>,
+    pub(super) view: View,
     pub(super) redirect_uri: String,
     pub(super) challenge: String,
 }
@@ -98,6 +116,8 @@ pub(super) struct Redemption {
     pub(super) client_id: String,
     pub(super) redirect_uri: Option<String>,
     pub(super) verifier: String,
+    /// The view that the client names, if it names one.
+    pub(super) view: Option<View>,
     pub(super) began: StartTime,
 }
 
@@ -109,17 +129,19 @@ pub(super) struct Sessions {
     upstream: Arc<Upstream>,
     lives: Lives,
     cache: SessionCache,
+    presences: Presences,
     turns: Turns<Family>,
+    /// The turns of people who look at their own sessions.
+    listing: Turns<[u8; 32]>,
     answered: AnswerCache,
     unsaved: PendingRenewals,
+    silences: Silences,
     in_flight: TaskTracker,
+    audit: Audit,
+    /// Ended logins that are given back to the provider at a time: many may end at once.
+    giving_back: Arc<Semaphore>,
     /// Itself, for the principals in its cache.
     own: Weak<Self>,
-}
-
-/// The key of a session's row.
-fn key(family: &Family) -> Key {
-    Key::of(family.bytes())
 }
 
 impl Sessions {
@@ -130,11 +152,30 @@ impl Sessions {
         upstream: Arc<Upstream>,
         lives: Lives,
         in_flight: TaskTracker,
+        audit: Audit,
     ) -> Arc<Self> {
-        let (cache, turns, answered, unsaved) = Default::default();
+        let (cache, presences, turns, listing, answered, unsaved, silences) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
-            Self { store, vault, people, upstream, lives, cache, turns, answered, unsaved, in_flight, own }
+            let giving_back = Arc::new(Semaphore::new(GIVING_BACK_MAX));
+            Self {
+                store,
+                vault,
+                people,
+                upstream,
+                lives,
+                cache,
+                presences,
+                turns,
+                listing,
+                answered,
+                unsaved,
+                silences,
+                in_flight,
+                giving_back,
+                audit,
+                own,
+            }
         })
     }
 
@@ -142,12 +183,12 @@ impl Sessions {
         &self.people
     }
 
-    /// Begins a session, and gives its code. The row `beside` it, which is made with the code, is written together with
-    /// the session or not at all; without it, there is no code.
+    /// Begins a session, and gives its code. The rows `beside` it, which are made with the code, are written together with
+    /// the session or not at all; without them, there is no code.
     pub(super) async fn begin(
         &self,
         login: NewSession,
-        beside: impl FnOnce(&str) -> Write,
+        beside: impl FnOnce(&str) -> Vec<Write>,
     ) -> Result<Option<String>, StoreError> {
         let family = Family::new();
         let code = Token::new(&self.vault, TokenKind::Code, family);
@@ -156,7 +197,9 @@ impl Sessions {
             identity: login.identity,
             provider: self.upstream.name().to_owned(),
             client_id: login.client_id,
+            client_name: login.client_name,
             approved: login.approved,
+            view: login.view,
             created_s: now_s,
             changes: 0,
             code: CodeRecord {
@@ -170,10 +213,14 @@ impl Sessions {
             access: Vec::new(),
             refresh: None,
             refused_since_s: None,
+            all_ended: self.people.all_ended(),
+            used: None,
+            browser: None,
         };
         let expires = clock::now() + CODE_REMEMBERED;
-        let insert = Write::Insert { table: Table::Session, key: key(&family), value: encode(&record), expires };
-        let committed = self.store.commit(vec![insert, beside(code.text())]).await?;
+        let insert = Write::Insert { table: Table::Session, key: family.row(), value: encode(&record), expires };
+        let writes = std::iter::once(insert).chain(beside(code.text())).collect();
+        let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| code.text().to_owned()))
     }
 
@@ -214,6 +261,7 @@ impl Sessions {
             if record.code.hash != code.hash() || record.client_id != redemption.client_id {
                 return Err(BAD_CODE);
             }
+            record.require_view(redemption.view.as_ref())?;
             let is_other_redirect =
                 redemption.redirect_uri.as_ref().is_some_and(|uri| *uri != record.code.redirect_uri);
             let has_verifier = fits(&redemption.verifier, &record.code.challenge);
@@ -225,6 +273,7 @@ impl Sessions {
                 // One that was spent with a wrong verifier has no session that could end.
                 if has_verifier && record.refresh.is_some() && redemption.began.is_long_after(used_ms) {
                     tracing::warn!(session = ?code.family, "an authorization code was used twice; its session ends");
+                    self.tell(TokenChange::Ended, &record, Some("code_used_twice"));
                     self.end(&code.family, Some(record)).await?;
                 }
                 return Err(BAD_CODE);
@@ -248,6 +297,7 @@ impl Sessions {
             if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
                 self.remember(code.family, &record);
                 self.answered.note(code.hash(), answer.clone());
+                self.tell(TokenChange::Issued, &record, None);
                 return Ok(answer);
             }
         }
@@ -261,6 +311,7 @@ impl Sessions {
             let Some((_, record)) = self.load(&token.family).await? else { return Ok(()) };
             if record.client_id == client_id {
                 tracing::info!(session = ?token.family, "revoked by its client; the session ends");
+                self.tell(TokenChange::Ended, &record, Some("revoked"));
                 self.end(&token.family, Some(record)).await?;
             }
             return Ok(());
@@ -276,6 +327,7 @@ impl Sessions {
             let expires = row.expires;
             if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
                 self.remember(token.family, &record);
+                self.tell(TokenChange::Revoked, &record, None);
                 return Ok(());
             }
         }
@@ -334,11 +386,14 @@ impl Sessions {
     }
 
     async fn load(&self, family: &Family) -> Result<Option<(Row, Record)>, StoreError> {
-        let Some(row) = self.store.get(Table::Session, &key(family)).await? else { return Ok(None) };
+        let Some(row) = self.store.get(Table::Session, &family.row()).await? else { return Ok(None) };
         let record: Record = serde_json::from_slice(&row.value)
             .map_err(|_| StoreError::Damaged("a session's row is not what this version writes".to_owned()))?;
         if !self.upstream.vouches_for(&record.provider, &record.identity) {
             tracing::info!(session = ?family, "a session of another provider is not continued");
+            return Ok(None);
+        }
+        if record.all_ended < self.people.all_ended() {
             return Ok(None);
         }
         Ok(Some((row, record)))
@@ -352,18 +407,35 @@ impl Sessions {
         expires: SystemTime,
     ) -> Result<Committed, StoreError> {
         record.changes += 1;
+        let noted = self.presences.find(&family.row()).and_then(|presence| presence.last_use());
+        record.used = record.used.into_iter().chain(noted).max_by_key(|noted| noted.at_s);
         let (table, revision, value) = (Table::Session, row.revision, encode(record));
-        self.store.commit(vec![Write::Replace { table, key: key(family), revision, value, expires }]).await
+        self.store.commit(vec![Write::Replace { table, key: family.row(), revision, value, expires }]).await
     }
 
     /// Ends a session for good: its row is gone before anybody is told, and tokens that are presented later find
     /// nothing.
     async fn end(&self, family: &Family, record: Option<Record>) -> Result<(), StoreError> {
-        self.store.commit(vec![Write::Remove { table: Table::Session, key: key(family) }]).await?;
-        self.cache.end(*family);
+        self.end_row(family.row(), record).await
+    }
+
+    /// The same by the key of its row.
+    async fn end_row(&self, key: Key, record: Option<Record>) -> Result<(), StoreError> {
+        self.store.commit(vec![Write::Remove { table: Table::Session, key }]).await?;
+        // Nobody takes it any more; then all that goes on in it is told.
+        self.cache.end(key, self.presences.find(&key).map(|presence| presence.family));
+        self.presences.end(&key);
         if let Some(record) = record {
-            let upstream = Arc::clone(&self.upstream);
-            self.in_flight.spawn(async move { upstream.revoke(&record.upstream).await });
+            if record.browser.is_some() {
+                // Whoever closes a page goes on with every client: only what costs them nothing else is given back.
+                self.upstream.discard(record.upstream);
+                return Ok(());
+            }
+            let (upstream, turns) = (Arc::clone(&self.upstream), Arc::clone(&self.giving_back));
+            self.in_flight.spawn(async move {
+                let _turn = turns.acquire().await;
+                upstream.revoke(&record.upstream).await;
+            });
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `POST /token`: the token endpoint (RFC 6749 §3.2), for authorization codes and refresh tokens.
+//! `POST /token`: the token endpoint (RFC 6749 §3.2), for authorization codes and refresh tokens, device codes, and machines.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,14 +6,20 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use serde_json::Value;
 
 use super::client_auth;
+use super::device;
 use super::errors::{self, OAuthError};
+use super::form::{missing, read};
 use super::limits::Bucket;
-use super::parameters::{self, BodyError, FORM_BYTES_MAX, Parameters};
+use super::machines::exchange;
+use super::offers::{self, CLIENT_CREDENTIALS, DEVICE_CODE, JWT_BEARER, Offer};
 use super::resource;
 use super::server::AuthorizationServer;
 use super::sessions::{Answer, Redemption, StartTime};
+use super::tokens::TokenKind;
+use crate::audit::event::Reason;
 use crate::clock::now_s;
 
 /// Serves the token endpoint.
@@ -24,13 +30,17 @@ pub(crate) async fn token(
     body: Body,
 ) -> Response {
     let began = StartTime::now();
+    if server.audit.admit().is_err() {
+        server.refused(Reason::Unaudited, None, Some(address));
+        return OAuthError::unavailable().response();
+    }
     match answer(server, address, headers, body, began).await {
-        Ok(answer) => {
-            let are_there_scopes = !server.people().all_scopes().is_empty();
-            errors::json(StatusCode::OK, &answer.json(now_s(), are_there_scopes))
-        }
+        Ok(answer) => errors::json(StatusCode::OK, &answer),
         Err(error) => {
             tracing::debug!(?error, "a token request was refused");
+            if let Some(reason) = error.reason() {
+                server.refused(reason, None, Some(address));
+            }
             error.response()
         }
     }
@@ -42,7 +52,7 @@ async fn answer(
     headers: &HeaderMap,
     body: Body,
     began: StartTime,
-) -> Result<Answer, OAuthError> {
+) -> Result<Value, OAuthError> {
     let form = read(headers, body).await?;
     let grant_type = form.one("grant_type")?.ok_or_else(|| missing("grant_type"))?;
     let bucket = if grant_type == "refresh_token" { Bucket::Refresh } else { Bucket::Token };
@@ -50,38 +60,41 @@ async fn answer(
     match grant_type {
         "authorization_code" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
-            resource::accept(server.base_url(), form.all("resource"))?;
+            let view = resource::named(server.base_url(), form.all("resource"))?;
             let redemption = Redemption {
                 code: form.one("code")?.ok_or_else(|| missing("code"))?.to_owned(),
                 client_id: client.id,
                 redirect_uri: form.one("redirect_uri")?.map(str::to_owned),
                 verifier: form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?.to_owned(),
+                view,
                 began,
             };
-            server.sessions.redeem(redemption).await
+            server.sessions.note_use(TokenKind::Code, &redemption.code, address);
+            server.sessions.redeem(redemption).await.map(|answer| written(server, &answer))
         }
         "refresh_token" => {
             let client = client_auth::authenticate(server, address, headers, &form).await?;
-            resource::accept(server.base_url(), form.all("resource"))?;
+            let view = resource::named(server.base_url(), form.all("resource"))?;
             let token = form.one("refresh_token")?.ok_or_else(|| missing("refresh_token"))?;
-            server.sessions.refresh(token, &client.id, form.one("scope")?).await
+            server.sessions.note_use(TokenKind::Refresh, token, address);
+            let answer = server.sessions.refresh(token, &client.id, form.one("scope")?, view).await?;
+            Ok(written(server, &answer))
         }
-        _ => Err(OAuthError::UnsupportedGrantType),
+        CLIENT_CREDENTIALS if server.offers(Offer::ClientCredentials) => {
+            exchange::client_credentials(server, address, headers, &form).await
+        }
+        JWT_BEARER if server.offers(Offer::Workloads) => exchange::jwt_bearer(server, &form).await,
+        DEVICE_CODE if server.offers(Offer::DeviceFlow) => {
+            let client = client_auth::authenticate(server, address, headers, &form).await?;
+            let view = resource::named(server.base_url(), form.all("resource"))?;
+            let code = form.one("device_code")?.ok_or_else(|| missing("device_code"))?;
+            let answer = device::poll::poll(server, code, (&client, view), address, began).await?;
+            Ok(written(server, &answer))
+        }
+        _ => Err(OAuthError::UnsupportedGrantType { offered: offers::grant_types(&server.config()) }),
     }
 }
 
-/// The parameters of a request to one of the endpoints for clients.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Parameters, OAuthError> {
-    let form = parameters::read_form(headers, body).await.map_err(|error| match error {
-        BodyError::TooLarge => OAuthError::TooLarge { max_bytes: FORM_BYTES_MAX },
-        BodyError::Overload => OAuthError::unavailable(),
-        BodyError::Incomplete | BodyError::NotAForm => OAuthError::InvalidRequest(error.message().to_owned()),
-    })?;
-    // Two resources are an error of their own (RFC 8707 §2).
-    form.expect_single(&["resource"])?;
-    Ok(form)
-}
-
-pub(super) fn missing(name: &str) -> OAuthError {
-    OAuthError::InvalidRequest(format!("parameter `{name}` is missing"))
+fn written(server: &AuthorizationServer, answer: &Answer) -> Value {
+    answer.json(now_s(), !server.people().all_scopes().is_empty())
 }

@@ -11,7 +11,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::Key;
 use crate::vault::{Vault, is_equal};
+
+/// The purpose of the key of tokens. Changing it voids them all.
+pub(super) const TOKENS: &str = "tinymcp 2026 tokens";
 
 const FAMILY_BYTES: usize = 16;
 const RANDOM_BYTES: usize = 32;
@@ -27,7 +31,18 @@ pub(super) enum TokenKind {
     Refresh,
     /// An authorization code.
     Code,
+    /// The cookie of a browser's session on this server's own pages.
+    Browser,
+    /// A bearer token for `/mcp` of a machine, by `client_credentials` or an assertion.
+    Machine,
+    /// A bearer token for `/mcp` that an operator has made.
+    Operator,
+    /// A device code (RFC 8628 §3.2).
+    Device,
 }
+
+/// The kinds of bearer tokens for `/mcp`.
+const BEARERS: [TokenKind; 3] = [TokenKind::Access, TokenKind::Machine, TokenKind::Operator];
 
 impl TokenKind {
     fn prefix(self) -> &'static str {
@@ -35,12 +50,18 @@ impl TokenKind {
             Self::Access => "tmcp_at_",
             Self::Refresh => "tmcp_rt_",
             Self::Code => "tmcp_ac_",
+            Self::Browser => "tmcp_bs_",
+            Self::Machine => "tmcp_ma_",
+            // Known to people and to scanners of secrets: see `docs/machines.md`.
+            Self::Operator => "tmcp_op_",
+            Self::Device => "tmcp_dc_",
         }
     }
 }
 
-/// Names a session: everything that came from one login through one client, RFC 9700's token family.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// Names a session: everything that came from one login through one client, RFC 9700's token family. A machine's token is
+/// a family of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Family([u8; FAMILY_BYTES]);
 
 impl Family {
@@ -48,16 +69,16 @@ impl Family {
         Self(rand::random())
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    /// The key of the session's row.
+    pub(super) fn row(&self) -> Key {
+        Key::of(&self.0)
     }
 }
 
-/// Enough to tell sessions apart in a log, and no more.
+/// Enough to tell sessions apart in a log, and no more: the beginning of the id by which operators know it.
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hash = blake3::hash(&self.0).to_hex();
-        write!(f, "{}", &hash[..8])
+        f.write_str(&self.row().to_hex()[..8])
     }
 }
 
@@ -118,23 +139,32 @@ impl Token {
     }
 }
 
-/// The last access token of a connection. Most connections send the same one again, whose MAC and hash are then known.
+/// The last bearer token of a connection. Most connections send the same one again, whose MAC and hash are then known.
 #[derive(Default)]
-pub struct LastToken(Mutex<Option<(Token, TokenHash)>>);
+pub struct LastToken(Mutex<Option<(Token, Opened)>>);
+
+/// A bearer token that this server made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub(super) kind: TokenKind,
+    pub(super) family: Family,
+    pub(super) hash: TokenHash,
+}
 
 impl LastToken {
-    /// Opens an access token and hashes it.
-    pub(super) fn open(&self, vault: &Vault, raw: &str) -> Option<(Family, TokenHash)> {
+    /// Opens a bearer token and hashes it.
+    pub(super) fn open(&self, vault: &Vault, raw: &str) -> Option<Opened> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A proxy's connection has tokens of many people: the time of the comparison must not tell one to another.
-        if let Some((token, hash)) = &*last
+        if let Some((token, opened)) = &*last
             && is_equal(token.text.as_bytes(), raw.as_bytes())
         {
-            return Some((token.family, *hash));
+            return Some(*opened);
         }
-        let token = Token::open(vault, TokenKind::Access, raw)?;
-        let opened = (token.family, token.hash());
-        *last = Some((token, opened.1));
+        let open = |kind| Some((kind, Token::open(vault, kind, raw)?));
+        let (kind, token) = BEARERS.into_iter().find_map(open)?;
+        let opened = Opened { kind, family: token.family, hash: token.hash() };
+        *last = Some((token, opened));
         Some(opened)
     }
 }
@@ -151,14 +181,21 @@ mod tests {
     fn a_token_opens_as_what_it_is_and_nothing_else() {
         let vault = Vault::for_tests(1);
         let family = Family::new();
-        for kind in [TokenKind::Access, TokenKind::Refresh, TokenKind::Code] {
+        const KINDS: [TokenKind; 7] = [
+            TokenKind::Access,
+            TokenKind::Refresh,
+            TokenKind::Code,
+            TokenKind::Browser,
+            TokenKind::Machine,
+            TokenKind::Operator,
+            TokenKind::Device,
+        ];
+        for kind in KINDS {
             let token = Token::new(&vault, kind, family);
             let opened = Token::open(&vault, kind, token.text()).unwrap();
             assert_eq!((opened.family, opened.hash()), (family, token.hash()));
             assert!(Token::open(&Vault::for_tests(2), kind, token.text()).is_none());
-            for other in
-                [TokenKind::Access, TokenKind::Refresh, TokenKind::Code].into_iter().filter(|other| *other != kind)
-            {
+            for other in KINDS.into_iter().filter(|other| *other != kind) {
                 assert!(Token::open(&vault, other, token.text()).is_none());
                 let renamed = token.text().replacen(kind.prefix(), other.prefix(), 1);
                 assert!(Token::open(&vault, other, &renamed).is_none());
@@ -171,13 +208,16 @@ mod tests {
         let (vault, last) = (Vault::for_tests(1), LastToken::default());
         let [one, other] = [(); 2].map(|()| Token::new(&vault, TokenKind::Access, Family::new()));
         for token in [&one, &one, &other, &one] {
-            assert!(last.open(&vault, token.text()) == Some((token.family, token.hash())));
+            let opened = Opened { kind: TokenKind::Access, family: token.family, hash: token.hash() };
+            assert!(last.open(&vault, token.text()) == Some(opened));
         }
         let refresh = Token::new(&vault, TokenKind::Refresh, one.family);
         for wrong in ["", &one.text()[..one.text().len() - 1], &format!("{}A", one.text()), refresh.text()] {
             assert!(last.open(&vault, wrong).is_none());
         }
-        assert!(last.open(&vault, one.text()) == Some((one.family, one.hash())));
+        assert!(last.open(&vault, one.text()).is_some_and(|opened| opened.hash == one.hash()));
+        let machine = Token::new(&vault, TokenKind::Machine, one.family);
+        assert!(last.open(&vault, machine.text()).is_some_and(|opened| opened.kind == TokenKind::Machine));
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod request;
 mod row;
 mod unfinished;
 
-pub(super) use self::request::{Form, FreshForm, LIFE_S, TransactionId, ValidatedRequest, binding, upstream_request};
+pub(super) use self::request::{
+    BrowserLogin, Form, FreshForm, LIFE_S, Purpose, TransactionId, ValidatedRequest, binding, upstream_request,
+};
 pub(super) use self::row::{Ending, Transaction, TransactionRow, begin, failure, find, load, take_back};
 pub(super) use self::unfinished::Unfinished;

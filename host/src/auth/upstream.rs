@@ -5,6 +5,7 @@
 //! - `discovery`: the provider's metadata. `breaker`: requests to it, and none while it is down.
 //! - `authorization`: the request that a person is sent with. `token`: codes and refresh tokens for tokens, by way of
 //!   the `oauth2` crate. `adapter`, `answer`: that crate's HTTP client.
+//! - `logout`: the provider's word that it has ended a session of its own.
 //! - `inquiry`: the person behind tokens. `id_token`: its checks. `person`, `claims`: an identity out of claims.
 //! - `faults`: the meaning of its errors, and who has to act. `refusals`: those of one person, or of everybody.
 //! - `notes`: its last failures, for `tinymcp doctor`. [`checkup`]: the check of the configuration, for the same.
@@ -22,6 +23,7 @@ pub(crate) mod fuzzing;
 mod id_token;
 mod inquiry;
 pub mod local;
+mod logout;
 pub mod messages;
 mod notes;
 mod person;
@@ -33,7 +35,9 @@ use futures::future::BoxFuture;
 use url::Url;
 
 use self::local::Local;
-use self::messages::{Callback, Login, LoginError, RefreshError, RefreshOutcome, UpstreamRequest, UpstreamTokens};
+use self::messages::{
+    Callback, Login, LoginError, Logout, LogoutError, RefreshError, RefreshOutcome, UpstreamRequest, UpstreamTokens,
+};
 use self::remote::Remote;
 use super::failures::Failure;
 use super::identity::Identity;
@@ -125,6 +129,16 @@ impl Upstream {
         }
     }
 
+    /// The same URL for somebody who is logged in already and is to log in once more: a provider that knows OpenID Connect
+    /// asks them, unless they have logged in there within these seconds (OpenID Connect Core 1.0 §3.1.2.1).
+    pub fn again(&self, mut url: Url, max_age_s: u64) -> Url {
+        let is_said = url.query_pairs().any(|(name, _)| name == "max_age");
+        if !is_said && self.scopes().iter().any(|scope| scope == "openid") {
+            url.query_pairs_mut().append_pair("max_age", &max_age_s.to_string());
+        }
+        url
+    }
+
     /// Finishes a login with what came back to the callback.
     ///
     /// # Errors
@@ -151,6 +165,40 @@ impl Upstream {
         }
     }
 
+    /// True if a session has to be renewed upstream before it goes on.
+    pub fn is_due(&self, tokens: &UpstreamTokens) -> bool {
+        match self {
+            Self::Remote(remote) => remote.is_due(tokens),
+            Self::Local(_) => false,
+        }
+    }
+
+    /// True if the provider can be asked about a person by these tokens.
+    pub fn can_ask(&self, tokens: &UpstreamTokens) -> bool {
+        match self {
+            Self::Remote(_) => tokens.refresh_token.is_some() || !tokens.is_over(),
+            Self::Local(_) => false,
+        }
+    }
+
+    /// Renews a session upstream whether that is due or not, or has its token checked if it is one that is never renewed.
+    /// The caller sees to it that one session is renewed once at a time.
+    ///
+    /// # Errors
+    /// [`RefreshError`].
+    pub fn ask<'a>(
+        &'a self,
+        tokens: &'a UpstreamTokens,
+        person: &'a Identity,
+    ) -> BoxFuture<'a, Result<RefreshOutcome, RefreshError>> {
+        Box::pin(async move {
+            match self {
+                Self::Remote(remote) => remote.ask(tokens, &person.subject).await,
+                Self::Local(_) => Ok(RefreshOutcome::NotNeeded),
+            }
+        })
+    }
+
     /// Renews a session upstream. The caller sees to it that one session is renewed once at a time.
     ///
     /// # Errors
@@ -164,6 +212,19 @@ impl Upstream {
             match self {
                 Self::Remote(remote) => remote.refresh(tokens, &person.subject).await,
                 Self::Local(_) => Ok(RefreshOutcome::NotNeeded),
+            }
+        })
+    }
+
+    /// Reads the provider's word that it has ended one of its own sessions (OpenID Connect Back-Channel Logout 1.0 §2.6).
+    ///
+    /// # Errors
+    /// [`LogoutError`]: nobody may be logged out by it.
+    pub fn logout<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Logout, LogoutError>> {
+        Box::pin(async move {
+            match self {
+                Self::Remote(remote) => remote.logout(token).await,
+                Self::Local(_) => Err(LogoutError::NotOffered("the built-in login")),
             }
         })
     }

@@ -11,29 +11,37 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::errors::ascii;
+use super::offers::{self, Offer};
 use super::resource;
 use super::server::AuthorizationServer;
 use crate::algorithms::ALGORITHMS;
+use crate::view::View;
 
-/// The path of the MCP endpoint's metadata.
-const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
+/// The beginning of the path of a resource's metadata, before the path of the resource (RFC 9728 §3.1).
+pub(crate) const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
-/// The time for which a client may keep metadata; a change of the configuration is a restart away.
+/// The time for which a client may keep metadata; scopes and views may change.
 const METADATA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// The ways of clients to authenticate at the token endpoint.
 const CLIENT_AUTH_METHODS: [&str; 4] = ["none", "client_secret_post", "client_secret_basic", "private_key_jwt"];
 
-/// The metadata of the MCP endpoint.
-pub(crate) fn protected_resource(server: &AuthorizationServer, host: Option<&HeaderValue>) -> Response {
-    let base_url = server.base_url();
-    metadata(&json!({
-        "resource": format!("{}/mcp", resource::base_for(base_url, host)),
-        "authorization_servers": [base_url.as_str()],
-        "scopes_supported": server.people().all_scopes(),
-        "bearer_methods_supported": ["header"],
-        "resource_name": "TinyMCP",
-    }))
+/// The metadata of the MCP endpoint, or of a view; none if there is no such view.
+pub(crate) fn protected_resource(
+    server: &AuthorizationServer,
+    host: Option<&HeaderValue>,
+    view: &View,
+) -> Option<Response> {
+    let (base_url, people) = (server.base_url(), server.people());
+    people.has_view(view).then(|| {
+        metadata(&json!({
+            "resource": format!("{}{view}", resource::base_for(base_url, host)),
+            "authorization_servers": [base_url.as_str()],
+            "scopes_supported": people.scopes_of(view),
+            "bearer_methods_supported": ["header"],
+            "resource_name": people.name_of(view),
+        }))
+    })
 }
 
 /// The metadata of the authorization server.
@@ -41,7 +49,8 @@ pub(crate) fn authorization_server(server: &AuthorizationServer) -> Response {
     let base = server.base_url().as_str();
     let mut scopes = server.people().all_scopes();
     scopes.insert("offline_access".to_owned());
-    metadata(&json!({
+    let config = server.config();
+    let mut document = json!({
         "issuer": base,
         "authorization_endpoint": format!("{base}/authorize"),
         "token_endpoint": format!("{base}/token"),
@@ -50,7 +59,7 @@ pub(crate) fn authorization_server(server: &AuthorizationServer) -> Response {
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": offers::grant_types(&config),
         "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
@@ -58,7 +67,11 @@ pub(crate) fn authorization_server(server: &AuthorizationServer) -> Response {
         "code_challenge_methods_supported": ["S256"],
         "client_id_metadata_document_supported": true,
         "authorization_response_iss_parameter_supported": true,
-    }))
+    });
+    if Offer::DeviceFlow.is_in(&config) {
+        document["device_authorization_endpoint"] = format!("{base}/device_authorization").into();
+    }
+    metadata(&document)
 }
 
 fn metadata(document: &Value) -> Response {
@@ -84,13 +97,13 @@ pub(crate) enum Challenge<'a> {
 /// spelled `Bearer`: some clients compare case.
 pub(crate) fn challenge(
     server: &AuthorizationServer,
-    host: Option<&HeaderValue>,
+    (host, view): (Option<&HeaderValue>, &View),
     response: &mut Response,
     challenge: Challenge<'_>,
     scopes: &BTreeSet<String>,
 ) {
     let base = resource::base_for(server.base_url(), host);
-    let mut value = format!("Bearer resource_metadata=\"{base}{RESOURCE_METADATA}\"");
+    let mut value = format!("Bearer resource_metadata=\"{base}{RESOURCE_METADATA}{view}\"");
     if !scopes.is_empty() {
         let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
         value.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));

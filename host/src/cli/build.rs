@@ -3,6 +3,7 @@
 pub(super) mod artifact;
 mod error;
 pub(super) mod folder;
+pub(super) mod host_wit;
 mod incremental;
 mod language;
 pub(super) mod options;
@@ -14,6 +15,8 @@ mod wit_section;
 use std::fmt;
 use std::path::Path;
 use std::time::Instant;
+
+use serde_json::json;
 
 use self::artifact::{Artifact, Placement};
 use self::error::BuildError;
@@ -30,7 +33,30 @@ pub(super) struct Arguments {
     config: ConfigArguments,
     /// The plugins to build [default: all in the plugins directory that have sources and are not disabled]
     names: Vec<String>,
+    /// Print JSON when all are done
+    #[arg(long)]
+    json: bool,
 }
+
+/// The outcome for one plugin, for programs.
+pub(super) struct Outcome {
+    plugin: String,
+    outcome: &'static str,
+    file: Option<String>,
+    problem: Option<String>,
+}
+
+impl Outcome {
+    fn of(plugin: &str, outcome: &'static str, problem: Option<String>) -> Self {
+        Self { plugin: plugin.to_owned(), outcome, file: None, problem }
+    }
+
+    fn as_json(&self) -> serde_json::Value {
+        json!({ "plugin": self.plugin, "outcome": self.outcome, "file": self.file, "problem": self.problem })
+    }
+}
+
+const FAILED: &str = "failed";
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = arguments.config.look()?;
@@ -45,9 +71,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         ));
     }
     let missing = if arguments.names.is_empty() { MissingToolchain::Skip } else { MissingToolchain::Fail };
-    let all_built =
+    let mut outcomes =
         runtime()?.block_on(build_all(&config, &sources, BuildOptions { missing, names: FunctionNames::Strip }));
-    if all_built { Ok(()) } else { Err(Failure::Silent) }
+    if arguments.json {
+        let lacks = |folder: &sources::IncompleteSource| {
+            Outcome::of(&folder.name, "skipped", Some(format!("it lacks {}", folder.lacks)))
+        };
+        outcomes.extend(incomplete.iter().map(lacks));
+        output::json(&outcomes.iter().map(Outcome::as_json).collect());
+    }
+    let has_failed = outcomes.iter().any(|outcome| outcome.outcome == FAILED);
+    if has_failed { Err(Failure::Silent) } else { Ok(()) }
 }
 
 /// Says which folders are left out since they lack something.
@@ -58,32 +92,43 @@ pub(super) fn report_incomplete(incomplete: &[sources::IncompleteSource]) {
 }
 
 /// Builds these sources, one after the other; the one that fails is reported and does not stop the others.
-/// Returns whether none failed.
-pub(super) async fn build_all(config: &Config, sources: &[Source], options: BuildOptions) -> bool {
-    let mut all_built = true;
+/// Returns the outcome of each.
+pub(super) async fn build_all(config: &Config, sources: &[Source], options: BuildOptions) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         let progress = format!("({}/{})", index + 1, sources.len());
+        let directory = &source.folder.directory;
+        match host_wit::supply(directory) {
+            Ok(true) => output::note(&output::dim(&format!(
+                "{} has the WIT of this host from now on, which its world names",
+                directory.join(host_wit::DEPS).display()
+            ))),
+            Ok(false) => {}
+            Err(error) => {
+                output::warning(&format!("{} cannot be written: {error}", directory.join(host_wit::DEPS).display()))
+            }
+        }
         // Before the toolchain, and told after it: what it builds counts.
         let (wit, wit_error) = match Wit::read(&source.folder.directory) {
             Ok(wit) => (wit, None),
             Err(wit_error) => (None, Some(wit_error)),
         };
         match build(&config.plugins.dir, source, wit.as_ref(), options.names, &progress).await {
-            Ok(()) => {}
+            Ok((outcome, file)) => {
+                outcomes.push(Outcome { file: Some(file), ..Outcome::of(&source.folder.name, outcome, None) });
+            }
             Err(error @ BuildError::Missing { .. }) if options.missing == MissingToolchain::Skip => {
                 output::note(&format!("{} {} {progress}: {error}", output::notable("skipped"), source.folder.name));
+                outcomes.push(Outcome::of(&source.folder.name, "skipped", Some(error.to_string())));
             }
             Err(error) => {
-                output::error(&format!(
-                    "plugin `{}` not built: {}",
-                    source.folder.name,
-                    BuildFailure { error, wit_error }
-                ));
-                all_built = false;
+                let failure = BuildFailure { error, wit_error }.to_string();
+                output::error(&format!("plugin `{}` not built: {failure}", source.folder.name));
+                outcomes.push(Outcome::of(&source.folder.name, FAILED, Some(failure)));
             }
         }
     }
-    all_built
+    outcomes
 }
 
 /// A failure to build a plugin, with what is known of its WIT.
@@ -101,14 +146,15 @@ impl fmt::Display for BuildFailure {
     }
 }
 
-/// Builds one source, says so, and puts the component into the plugins directory.
+/// Builds one source, says so, and puts the component into the plugins directory. Returns the outcome in a word, and the
+/// file.
 async fn build(
     plugins_dir: &Path,
     source: &Source,
     wit: Option<&Wit>,
     names: FunctionNames,
     progress: &str,
-) -> Result<(), BuildError> {
+) -> Result<(&'static str, String), BuildError> {
     let tool = source.language.find_tool(&source.folder.directory).await?;
     let started = Instant::now();
     output::note(&format!("{} {} {progress}", output::dim("building"), source.folder.name));
@@ -136,7 +182,7 @@ async fn build(
     if let (Placement::New | Placement::BackedUp(_), Some(advice)) = (&put, source.language.advice(&component)) {
         output::note(&format!("{} {}: {advice}", output::notable("note:"), source.folder.name));
     }
-    Ok(())
+    Ok((what, artifact.component().display().to_string()))
 }
 
 /// Holds a component against the rules of the format: toolchains have faults, and a file that no host loads must not take

@@ -1,46 +1,71 @@
 //! `tinymcp call`: calls one tool in the way that the server does.
 
+mod answers;
+mod input;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use self::answers::Answers;
 use super::{ConfigArguments, Failure, kv, logging, output, runtime};
+use crate::auth::upstream::local;
+use crate::config::address::BaseUrl;
 use crate::config::names::snake;
-use crate::mcp::{DONE, EMPTY};
+use crate::mcp::{self, DONE, EMPTY};
 use crate::plugins::Plugins;
-use crate::plugins::catalog::Catalog;
+use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::sandbox::traps;
 use crate::plugins::types::codec::{Reply, Rich};
 use crate::plugins::wit::content::{Block, Body};
-use crate::principal::Principal;
+use crate::plugins::wit::input::Capabilities;
+use crate::principal::{LoginFacts, Principal, Standing};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// A component file [default: the plugins of the configured directory], the tool, and its arguments as JSON
-    #[arg(value_name = "FILE.wasm|TOOL|JSON", num_args = 1..=3, required = true)]
+    /// A component file [default: the plugins of the configured directory], the tool, and its arguments: `name=value`
+    /// for each, one JSON object, or `@FILE.json`
+    #[arg(value_name = "FILE.wasm|TOOL|ARGUMENT", num_args = 1.., required = true)]
     what: Vec<String>,
+    /// Print the whole result as JSON, as a client gets it
+    #[arg(long)]
+    json: bool,
+    /// Call as this person, by the name or address that the built-in login would have of them
+    #[arg(long = "as", value_name = "NAME")]
+    person: Option<String>,
+    /// The scopes that this person's token holds, instead of those that the tool needs
+    #[arg(long, value_name = "SCOPES", requires = "person", value_delimiter = ' ')]
+    scopes: Option<Vec<String>>,
+    /// Answers to what the tool asks: a file with a JSON object, one for each question's key; for a form its fields, or
+    /// "decline" or "cancel"
+    #[arg(long, value_name = "FILE.json")]
+    answers: Option<String>,
 }
+
+/// The most rounds of questions and answers.
+const MAX_ROUNDS: usize = 10;
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
-    let mut what = arguments.what.into_iter().peekable();
+    let Arguments { config, what, json, person, scopes, answers } = arguments;
+    let mut what = what.into_iter().peekable();
     let file = what.next_if(|first| first.ends_with(".wasm")).map(PathBuf::from);
-    let tool = what.next().ok_or_else(|| {
+    let name = what.next().ok_or_else(|| {
         let shows = file.as_ref().map_or("list".to_owned(), |file| format!("inspect {}", file.display()));
         Failure::start(format!("name the tool to call: `tinymcp {shows}` shows them"))
     })?;
-    let json = what.next().unwrap_or_else(|| "{}".to_owned());
-    if let Some(more) = what.next() {
-        return Err(Failure::start(format!("unexpected argument `{more}`: quote the JSON as one argument")));
-    }
-    let tool_arguments: Map<String, Value> = serde_json::from_str(&json)
-        .map_err(|error| Failure::start(format!("the arguments are not a JSON object: {error}")))?;
-    let mut loader = arguments.config.plugin_loader()?;
+    let words = input::words(what.collect())?;
+    // What is wrong with them without any tool is said before plugins are loaded.
+    input::arguments(&words, &Map::new())?;
+    let answers = answers.map(|file| Answers::read(&file)).transpose()?;
+    let mut loader = config.plugin_loader()?;
+    let base_url = loader.config.server.base_url.clone();
     runtime()?.block_on(async {
         let state = kv::Opened::for_call(&loader).await;
         loader.services.kv = Some(state.kv.clone());
@@ -48,27 +73,93 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             Some(file) => loader.load_file(&file)?,
             None => loader.load_directory().await?,
         };
-        let called = call(&plugins, &tool, &tool_arguments).await;
+        let called = async {
+            let catalog = plugins.catalog();
+            let tool = catalog.tool(&name).ok_or_else(|| unknown(&name, &catalog))?;
+            let arguments = input::arguments(&words, &tool.function().input_schema)?;
+            let caller = match person {
+                Some(person) => somebody(&person, scopes, &base_url, tool)?,
+                None => Principal::anonymous(),
+            };
+            let outcome = call(&plugins, tool, &arguments, &Arc::new(caller), answers.as_ref()).await?;
+            if json { show_json(outcome) } else { show_text(outcome) }
+        };
+        let called = called.await;
         state.close().await;
         called
     })
 }
 
-async fn call(plugins: &Plugins, name: &str, arguments: &Map<String, Value>) -> Result<(), Failure> {
-    let catalog = plugins.catalog();
-    let tool = catalog.tool(name).ok_or_else(|| unknown(name, &catalog))?;
-    let nobody = Conversation::with(&Arc::new(Principal::anonymous()));
-    match plugins.call(&Arc::clone(tool), arguments, nobody).await {
+/// Somebody who has logged in with the built-in login of this server.
+fn somebody(name: &str, scopes: Option<Vec<String>>, base_url: &BaseUrl, tool: &Tool) -> Result<Principal, Failure> {
+    let needed: BTreeSet<String> = tool.served.scopes().iter().map(|scope| scope.as_str().to_owned()).collect();
+    let held: BTreeSet<String> = match scopes {
+        Some(scopes) => scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
+        None => needed.clone(),
+    };
+    let lacking: Vec<String> = needed.difference(&held).cloned().collect();
+    if !lacking.is_empty() {
+        return Err(Failure::failed(format!("`{}` needs a token with the scopes: {}", tool.name, lacking.join(" "))));
+    }
+    Ok(Principal::known(LoginFacts {
+        issuer: local::issuer(base_url),
+        subject: name.to_lowercase(),
+        email: name.contains('@').then(|| name.to_lowercase()),
+        name: Some(name.to_owned()),
+        provider: "local".to_owned(),
+        client: "tinymcp call".to_owned(),
+        client_name: None,
+        granted: held.clone(),
+        possible: held,
+        standing: Standing::default(),
+    }))
+}
+
+/// Calls a tool, and again with the answers to what it asks.
+async fn call(
+    plugins: &Plugins,
+    tool: &Arc<Tool>,
+    arguments: &Map<String, Value>,
+    caller: &Arc<Principal>,
+    answers: Option<&Answers>,
+) -> Result<Result<Reply, CallError>, Failure> {
+    // Without answers nothing can be asked, which a tool may want to know.
+    let askable = answers.map(|_| Capabilities::all());
+    let (none, mut conversation) = (Answers::default(), Conversation { askable, ..Conversation::with(caller) });
+    for _ in 0..MAX_ROUNDS {
+        match plugins.call(tool, arguments, conversation).await {
+            Ok(Reply::Asks(request)) => {
+                conversation = Conversation {
+                    askable,
+                    answers: answers.unwrap_or(&none).to(&request)?,
+                    state: Some(request.state),
+                    is_counted: true,
+                    ..Conversation::with(caller)
+                };
+            }
+            outcome => return Ok(outcome),
+        }
+    }
+    Err(Failure::failed(format!("it asked {MAX_ROUNDS} times, and had no result")))
+}
+
+/// Prints a result as clients get it.
+fn show_json(outcome: Result<Reply, CallError>) -> Result<(), Failure> {
+    let result = mcp::result_json(outcome).map_err(Failure::failed)?;
+    let is_error = result.get("isError") == Some(&Value::Bool(true));
+    output::json(&result);
+    if is_error { Err(Failure::Silent) } else { Ok(()) }
+}
+
+/// Prints the text of a result, or of a failure.
+fn show_text(outcome: Result<Reply, CallError>) -> Result<(), Failure> {
+    match outcome {
         Ok(Reply::Structured(value)) => given(&value.text()),
         Ok(Reply::Text(text)) => given(&text),
         Ok(Reply::Nothing) => output::note(DONE),
         Ok(Reply::Failed { text } | Reply::Invalid { text }) => return Err(Failure::failed(text)),
         Ok(Reply::Rich(rich)) => return show(&rich),
-        Ok(Reply::Asks(request)) => {
-            let keys: Vec<String> = request.questions.iter().map(|(key, _)| format!("`{key}`")).collect();
-            let asked = keys.join(", ");
-            return Err(Failure::failed(format!("the tool asks its client ({asked}), and a command cannot answer")));
-        }
+        Ok(Reply::Asks(_)) => return Err(Failure::failed("the tool asks its client")),
         Err(error) => return Err(Failure::failed(explained(&error))),
     }
     Ok(())

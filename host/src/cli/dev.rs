@@ -100,7 +100,7 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
     let endpoint = config.server.base_url.endpoint();
     output::line(&format!("\n{} {}\n", output::bold("TinyMCP serves"), output::good(&endpoint)));
     for tool in plugins.catalog().tools() {
-        output::line(&format!("  {}  {}", output::bold(&tool.name), tool.function().summary()));
+        output::line(&format!("  {}  {}", output::bold(&tool.name), tool.summary()));
     }
     let has_login = config.auth.provider.as_str() != NONE;
     for (name, client) in [("Cursor", Client::Cursor), ("Claude Code", Client::ClaudeCode)] {

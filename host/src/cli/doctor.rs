@@ -7,6 +7,8 @@
 mod directories;
 mod reach;
 
+use serde_json::json;
+
 use super::{ConfigArguments, Failure, output, runtime};
 use crate::auth::upstream::checkup;
 use crate::config::provider::{LOCAL, NONE};
@@ -20,10 +22,13 @@ use crate::sanitize;
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut report = Report::default();
+    let mut report = Report { as_json: arguments.json.then(Vec::new), ..Report::default() };
     if let Some(setup) = configuration(arguments.config, &mut report) {
         runtime()?.block_on(look(setup, &mut report))?;
     }
@@ -101,23 +106,30 @@ struct Report {
     checks: usize,
     notes: usize,
     failed: usize,
+    /// The findings for programs, which are printed at the end, instead of lines.
+    as_json: Option<Vec<serde_json::Value>>,
 }
 
 impl Report {
     fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         for finding in findings {
             self.checks += 1;
-            let mark = match finding.verdict {
-                Verdict::Good => output::good("ok  "),
+            let (verdict, mark) = match finding.verdict {
+                Verdict::Good => ("ok", output::good("ok  ")),
                 Verdict::Note => {
                     self.notes += 1;
-                    output::notable("note")
+                    ("note", output::notable("note"))
                 }
                 Verdict::Bad => {
                     self.failed += 1;
-                    output::bad("fail")
+                    ("fail", output::bad("fail"))
                 }
             };
+            if let Some(findings) = &mut self.as_json {
+                let Finding { subject, seen, steps, .. } = &finding;
+                findings.push(json!({ "verdict": verdict, "subject": subject, "seen": seen, "steps": steps }));
+                continue;
+            }
             output::line(&format!("{mark}  {}: {}", finding.subject, printable(&finding.seen)));
             for step in &finding.steps {
                 output::line(&format!("      - {}", printable(step)));
@@ -126,6 +138,10 @@ impl Report {
     }
 
     fn end(self) -> Result<(), Failure> {
+        if let Some(findings) = self.as_json {
+            output::json(&json!({ "findings": findings, "failed": self.failed }));
+            return if self.failed == 0 { Ok(()) } else { Err(Failure::Silent) };
+        }
         match self.failed {
             0 => {
                 output::line(match self.notes {

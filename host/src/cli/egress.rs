@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::config::otlp::OtlpEndpoint;
 use crate::config::{self, Config};
 use crate::egress::resolver::System;
 use crate::egress::{Direct, Egress, Proxy, Settings};
@@ -24,6 +25,9 @@ pub(super) fn start(config: &Config, egress: &config::Egress, listeners: &[Socke
         resolves: config.egress.proxy_resolves,
         direct: Direct::parse(egress.no_proxy.as_deref().unwrap_or_default()),
     });
-    let settings = Settings { surroundings, proxy, authorities: egress.authorities.clone() };
+    let telemetry = config.telemetry.otlp.as_ref().and_then(OtlpEndpoint::place);
+    let telemetry = telemetry.and_then(|(host, port)| Some((Host::parse(host).ok()?, port)));
+    let authorities = egress.authorities.clone();
+    let settings = Settings { surroundings, proxy, authorities, kept_apart: telemetry.into_iter().collect() };
     Egress::new(settings, Arc::new(System::default()))
 }

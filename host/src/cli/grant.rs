@@ -38,7 +38,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let plugins = loader.load_file(&file)?;
     let catalog = plugins.catalog();
     let Some(served) = catalog.served().next() else {
-        return Err(Failure::failed(format!("{}: nothing in it can be served", file.display())));
+        return Err(inspect::nothing_of(&file, &catalog));
     };
     let (plugin, grants) = (&served.plugin, served.grants());
     if !plugin.needs.are_declared() {

@@ -1,6 +1,6 @@
 //! `tinymcp inspect`: shows the tools and imports of a component.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let plugins = arguments.config.plugin_loader()?.load_file(&arguments.file)?;
     let catalog = plugins.catalog();
     let Some(plugin) = catalog.served().next().map(|served| &served.plugin) else {
-        return Err(Failure::failed(format!("{}: nothing in it can be served", arguments.file.display())));
+        return Err(nothing_of(&arguments.file, &catalog));
     };
     // No warning of the plugin: only its author can change what a component reserves. A server's log says it once.
     let advice = std::fs::read(&arguments.file).ok().and_then(|component| stack_size::advice(&component));
@@ -47,6 +47,16 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         print(plugin, &catalog, &warnings);
     }
     Ok(())
+}
+
+/// The failure of a command about a file of which nothing is served.
+pub(super) fn nothing_of(file: &Path, catalog: &Catalog) -> Failure {
+    let hidden = catalog.plugins().iter().filter_map(|plugin| plugin.serving.as_ref());
+    let why = match hidden.map(|serving| serving.hidden.len()).sum::<usize>() {
+        0 => "nothing in it can be served",
+        _ => "the configuration hides every tool of it, and it gives nothing else",
+    };
+    Failure::failed(format!("{}: {why}", file.display()))
 }
 
 fn print(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) {
@@ -161,7 +171,7 @@ fn resources(catalog: &Catalog) -> impl Iterator<Item = &str> {
 fn print_tool(tool: &Tool) {
     let function = tool.function();
     output::line(&format!("  {}  {}", output::bold(&tool.name), output::dim(&function.form())));
-    if let Some(description) = &function.docs.description {
+    if let Some(description) = tool.description() {
         output::line(&indented(description, 6));
     }
     output::line(&format!("      input   {}", json!(*function.input_schema)));
@@ -184,8 +194,8 @@ fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) -> serde_jso
             json!({
                 "name": tool.name,
                 "function": function.name.to_string(),
-                "title": function.docs.title,
-                "description": function.docs.description,
+                "title": tool.title(),
+                "description": tool.description(),
                 "inputSchema": *function.input_schema,
                 "outputSchema": function.output_schema.as_deref(),
             })
@@ -210,6 +220,7 @@ fn as_json(plugin: &Plugin, catalog: &Catalog, warnings: &[String]) -> serde_jso
     json!({
         "plugin": *plugin.name,
         "digest": plugin.digest.to_string(),
+        "sha256": plugin.sha256.to_string(),
         "description": plugin.description,
         "tools": tools,
         "prompts": catalog.prompts().iter().map(|prompt| prompt.name.as_str()).collect::<Vec<_>>(),

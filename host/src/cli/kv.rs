@@ -14,6 +14,7 @@ use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::config::names::snake;
 use crate::control::client::{Client, ClientError};
 use crate::kv::{Answer, Kv, Operation, Outcome, Owner, OwnerState, Request, Space, Value};
+use crate::person_label;
 use crate::state::StateDir;
 
 #[derive(clap::Args)]
@@ -64,6 +65,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { config, plugin, owner, json, what } = arguments;
     let loader = config.plugin_loader()?;
     let plugin = snake(plugin.strip_suffix(".wasm").unwrap_or(&plugin));
+    // People have the names that the server's log gives them.
+    if let Ok(Some(state)) = StateDir::open_existing(&loader.config.state.dir, &loader.secrets) {
+        person_label::use_key_of(&state);
+    }
     runtime()?.block_on(async {
         let opened = Opened::of(&loader).await?;
         let done = command(&opened.kv, plugin, owner.as_deref(), json, what).await;
@@ -228,7 +233,7 @@ impl Opened {
     async fn of(loader: &PluginLoader) -> Result<Self, Failure> {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let directory = &loader.config.state.dir;
-        let kv = match Client::find(directory).await {
+        let kv = match Client::find(&loader.config.state).await {
             Ok(client) => Kv::elsewhere(Arc::new(client)),
             Err(ClientError::NoServer) => {
                 let state = StateDir::open_existing(directory, &loader.secrets).map_err(Failure::start)?;
@@ -249,7 +254,7 @@ impl Opened {
     /// That of the running server; without one, nothing that lasts.
     pub(super) async fn for_call(loader: &PluginLoader) -> Self {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let kv = match Client::find(&loader.config.state.dir).await {
+        let kv = match Client::find(&loader.config.state).await {
             Ok(client) => Kv::elsewhere(Arc::new(client)),
             Err(error) => {
                 let memory = Kv::in_memory(&tracker, stop.clone());

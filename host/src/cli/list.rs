@@ -3,9 +3,12 @@
 use serde_json::json;
 
 use super::{ConfigArguments, Failure, logging, output, runtime};
+use crate::config::Config;
+use crate::config::names::snake;
 use crate::grants::needs::{Need, Needs};
-use crate::plugins::catalog::{Catalog, PluginStatus};
+use crate::plugins::catalog::{Catalog, PluginStatus, Tool};
 use crate::plugins::registry::unknown;
+use crate::view::View;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -36,15 +39,31 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let width = catalog.tools().iter().map(|tool| tool.name.len()).max().unwrap_or_default();
     for tool in catalog.tools() {
-        let summary = tool.function().summary();
-        output::line(&format!("{}  {}", output::bold(&format!("{:width$}", tool.name)), summary));
+        let summary = tool.summary();
+        let renamed = renamed(tool, &config)
+            .map(|function| format!("  {}", output::dim(&format!("(its function is {function})"))));
+        let renamed = renamed.unwrap_or_default();
+        output::line(&format!("{}  {summary}{renamed}", output::bold(&format!("{:width$}", tool.name))));
     }
     for plugin in catalog.plugins() {
-        if let Some(problem) = &plugin.problem {
+        if let Some(problem) = plugin.problem.as_ref().filter(|_| plugin.waiting.is_some()) {
+            let meanwhile = if plugin.serving.is_some() { "; the approved version is listed" } else { "" };
+            let (file, problem) = (plugin.file.escape_debug(), output::notable(problem));
+            output::line(&format!("{file}  {problem}{meanwhile}"));
+        } else if let Some(problem) = &plugin.problem {
             output::line(&format!("{}  {} {problem}", plugin.file.escape_debug(), output::bad("not loaded:")));
         } else if plugin.disabled {
             output::line(&format!("{}  {}", plugin.file.escape_debug(), output::dim("disabled in the configuration")));
         }
+    }
+    for plugin in catalog.plugins() {
+        let Some(serving) = plugin.serving.as_ref().filter(|serving| !serving.hidden.is_empty()) else { continue };
+        output::line(&format!("{}  {} {}", plugin.name, output::dim("hides"), serving.hidden.join(", ")));
+    }
+    for (name, of_view) in catalog.views() {
+        let tools: Vec<&str> = of_view.tools().iter().map(|tool| tool.name.as_str()).collect();
+        let tools = if tools.is_empty() { "no tool".to_owned() } else { tools.join(", ") };
+        output::line(&format!("{}  {} {tools}", View::named(name), output::dim("shows")));
     }
     for plugin in catalog.plugins() {
         let Some(serving) = plugin.serving.as_ref().filter(|serving| !serving.granted.is_empty()) else { continue };
@@ -67,6 +86,19 @@ pub(super) fn needs(needs: &Needs) -> Option<Vec<String>> {
     needs.are_declared().then(|| needs.iter().map(Need::to_string).collect())
 }
 
+/// The function of a tool that the operator has given another name.
+fn renamed(tool: &Tool, config: &Config) -> Option<String> {
+    let function = &tool.function().name;
+    let settings = config.plugin(&tool.served.plugin.name).tool.get(snake(&function.function).as_str())?;
+    settings.name.as_ref().map(|_| function.to_string())
+}
+
+/// The views that show a tool.
+fn views<'c>(catalog: &'c Catalog, tool: &Tool) -> Vec<&'c str> {
+    let showing = catalog.views().filter(|(_, of_view)| of_view.tool(&tool.name).is_some());
+    showing.map(|(name, _)| name).collect()
+}
+
 fn tools(catalog: &Catalog) -> Vec<serde_json::Value> {
     let tools = catalog.tools().iter().map(|tool| {
         let function = tool.function();
@@ -74,9 +106,13 @@ fn tools(catalog: &Catalog) -> Vec<serde_json::Value> {
             "name": tool.name,
             "plugin": tool.served.plugin.name,
             "function": function.name.to_string(),
-            "description": function.docs.description,
+            "description": tool.description(),
+            "views": views(catalog, tool),
             "inputSchema": *function.input_schema,
         });
+        if let Some(title) = tool.title() {
+            value["title"] = title.into();
+        }
         if let Some(schema) = &function.output_schema {
             value["outputSchema"] = json!(**schema);
         }
@@ -91,8 +127,10 @@ fn status(plugin: &PluginStatus) -> serde_json::Value {
         "file": plugin.file,
         "disabled": plugin.disabled,
         "problem": plugin.problem,
+        "waiting": plugin.waiting,
         "digest": plugin.serving.as_ref().map(|serving| serving.digest.to_string()),
         "tools": plugin.serving.as_ref().map(|serving| &serving.tools),
+        "hidden": plugin.serving.as_ref().map(|serving| &serving.hidden),
         "needs": plugin.serving.as_ref().and_then(|serving| needs(&serving.needs)),
         "granted": plugin.serving.as_ref().map(|serving| &serving.granted),
         "widened": plugin.serving.as_ref().and_then(|serving| serving.widened.as_ref()),

@@ -3,8 +3,10 @@
 //! Much of it quotes strangers and guests. The formatter escapes colours of a terminal; all else that would mislead a
 //! reader is escaped here.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Stderr, Write};
+use std::{panic, thread};
 
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
@@ -65,7 +67,31 @@ pub(super) fn start(log: &Log, frames: FrameStyle, offers: Option<Offers>) -> Lo
     };
     let layer = layer.with_filter(filter_fn(|metadata| !is_echo(metadata.target(), *metadata.level())));
     tracing_subscriber::registry().with(filter).with(layer).with(offers).init();
+    record_panics();
     LogLevel { handle, frames }
+}
+
+/// Makes a record of each panic of the host: one line, in the format of the log, and not the several lines of the
+/// standard library in between.
+fn record_panics() {
+    let standard = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !tracing::enabled!(Level::ERROR) {
+            return standard(info);
+        }
+        let place = info.location().map(ToString::to_string);
+        let thread = thread::current().name().unwrap_or("unnamed").to_owned();
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| frames_of(&backtrace.to_string()));
+        let message = info.payload_as_str().unwrap_or("no message");
+        tracing::error!(place, thread, backtrace, "the host panicked: {message}");
+    }));
+}
+
+/// A backtrace in one line: the functions, without their places.
+fn frames_of(backtrace: &str) -> String {
+    let lines = backtrace.lines().map(str::trim).filter(|line| !line.starts_with("at "));
+    lines.collect::<Vec<_>>().join(" < ")
 }
 
 /// Starts the log of a command that only looks.
@@ -144,6 +170,8 @@ fn filter(log: &Log, frames: FrameStyle) -> EnvFilter {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -158,6 +186,37 @@ mod tests {
         ] {
             assert_eq!(is_echo(target, level), expected, "{target} {level}");
         }
+    }
+
+    #[test]
+    fn a_panic_is_one_line() {
+        /// Lines of the log.
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = fmt::layer().json().with_writer(move || writer.clone());
+        let before = panic::take_hook();
+        record_panics();
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            assert!(panic::catch_unwind(|| panic!("it broke\nin two")).is_err());
+        });
+        panic::set_hook(before);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(record["fields"]["message"], "the host panicked: it broke\nin two");
+        assert!(record["fields"]["place"].as_str().unwrap().starts_with("host/src/cli/logging.rs:"), "{record}");
+        assert_eq!(frames_of("   0: a::b\n             at ./c.rs:1:2\n   1: d\n"), "0: a::b < 1: d");
     }
 
     #[test]

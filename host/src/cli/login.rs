@@ -1,23 +1,23 @@
 //! Putting login together: from a configuration to an [`Auth`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::clients::DeclaredClient;
 use crate::auth::clients::document::Documents;
 use crate::auth::upstream::Upstream;
 use crate::auth::upstream::local::Local;
 use crate::auth::upstream::remote::Remote;
 use crate::auth::{Auth, AuthorizationServer, ServerParts};
-use crate::config::provider::{LOCAL, NONE, Secret};
-use crate::config::{Config, Egress, Provider};
+use crate::config::provider::{LOCAL, NONE};
+use crate::config::{Config, Credentials, Egress, Provider};
 use crate::fetch::Strangers;
+use crate::plugins::observers::Observers;
 use crate::state::StateDir;
 use crate::store::Store;
+use crate::switches::Switches;
 use crate::vault::Vault;
 
 /// The purpose of the built-in login's key.
@@ -26,11 +26,12 @@ const LOCAL_CODES: &str = "tinymcp 2026 built-in login";
 /// The parts of login.
 pub(super) struct Login<'a> {
     pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) switches: &'a Switches,
     /// The provider that was chosen; none for those that are built in.
     pub(super) provider: Option<Provider>,
     /// The way to the provider.
     pub(super) egress: Egress,
-    pub(super) client_secrets: BTreeMap<String, Secret>,
+    pub(super) credentials: watch::Receiver<Arc<Credentials>>,
     pub(super) state: &'a StateDir,
     pub(super) tasks: &'a TaskTracker,
     /// Requests that are finished even if their clients have gone away: the store is closed after them.
@@ -39,19 +40,32 @@ pub(super) struct Login<'a> {
     pub(super) draining: CancellationToken,
     /// Cancelled when it has stopped: the last requests still need the store.
     pub(super) closed: CancellationToken,
+    pub(super) observers: &'a Observers,
 }
 
 impl Login<'_> {
     /// Opens the store and begins to get to know the provider, unless nobody has to log in.
     pub(super) fn start(self) -> anyhow::Result<Auth> {
-        let Self { config, provider, egress, mut client_secrets, state, tasks, in_flight, draining, closed } = self;
+        let Self {
+            config,
+            switches,
+            provider,
+            egress,
+            credentials,
+            state,
+            tasks,
+            in_flight,
+            draining,
+            closed,
+            observers,
+        } = self;
         let current = Arc::clone(&config.borrow());
         let base_url = &current.server.base_url;
         if current.auth.provider.as_str() == NONE {
             return Ok(Auth::none());
         }
         // First, since it is refused while another server has it: then nothing else may have begun.
-        let store = Store::open(state, tasks, closed)?;
+        let store = Store::open(state, tasks, closed)?.counted_in(observers.metrics.clone());
         let upstream = match (current.auth.provider.as_str(), provider) {
             (LOCAL, _) => Upstream::Local(Local::new(base_url, Vault::of(state, LOCAL_CODES))),
             (_, Some(provider)) => {
@@ -65,15 +79,9 @@ impl Login<'_> {
             (name, None) => anyhow::bail!("provider `{name}` was not read"),
         };
         let upstream = Arc::new(upstream);
-        let declared = |(id, client): (&String, &crate::config::keys::Client)| {
-            let redirect_uris = client.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect();
-            let declared =
-                DeclaredClient { name: client.name.clone(), redirect_uris, secret: client_secrets.remove(id) };
-            (id.clone(), declared)
-        };
-        let clients = current.auth.clients.iter().map(declared).collect();
         let parameters = ServerParts {
-            clients,
+            credentials,
+            egress,
             upstream,
             documents: Documents::new(Strangers::default()),
             state,
@@ -81,6 +89,8 @@ impl Login<'_> {
             tasks,
             in_flight,
             config,
+            audit: observers.audit.clone(),
+            switched_off: switches.subscribe(),
         };
         Ok(Auth::Login(Arc::new(AuthorizationServer::new(parameters))))
     }

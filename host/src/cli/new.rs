@@ -1,10 +1,14 @@
-//! `tinymcp new`: a plugin crate that builds, and is served as soon as it is built.
+//! `tinymcp new`: a plugin that builds, and is served as soon as it is built.
+
+mod templates;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(super) use self::templates::{Starter, Tongue};
 use super::build::artifact::Artifact;
+use super::build::host_wit;
 use super::build::wit::hint::RESERVED;
 use super::{ConfigArguments, Failure, output, plugin_loader};
 use crate::config::names::snake;
@@ -15,101 +19,43 @@ const RUST_WORDS: &str = "\
     if impl in let loop macro match mod move mut override priv pub ref return self static struct super test trait \
     true try type typeof union unsafe unsized use virtual where while yield";
 
+/// Words that Python or JavaScript reserve, and those of Rust do not name: the functions are called so there.
+const OTHER_WORDS: &str = "\
+    and arguments assert case catch class debugger def default del delete elif eval except export finally from function \
+    global implements import instanceof interface is lambda new none nonlocal not null or package pass private \
+    protected public raise switch this throw undefined var void with";
+
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
     /// The plugin's name, in kebab case
     name: String,
-    /// Begin with a tool that sends requests, or that keeps something, instead of one that computes
-    #[arg(long)]
-    with: Option<Need>,
+    /// The language
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+    lang: Tongue,
+    /// What its tool does to begin with
+    #[arg(long, default_value = "plain", conflicts_with = "with")]
+    template: Starter,
+    /// The same as `--template`
+    #[arg(long, hide = true)]
+    with: Option<Starter>,
 }
-
-/// Something that a plugin needs beyond computing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Need {
-    /// Requests by `wasi:http`
-    Http,
-    /// State by `tinymcp:plugin/kv`
-    Kv,
-}
-
-impl Need {
-    /// What a crate with it has in place of the plain one's.
-    const fn start(self) -> Start {
-        match self {
-            Self::Http => Start {
-                lib: include_str!("../../templates/plugin/http/lib.rs"),
-                world: include_str!("../../templates/plugin/http/world.wit"),
-                dependencies: "# HTTP by `wasi:http`.\nwstd = { version = \"0.6\", default-features = false }\n",
-            },
-            Self::Kv => Start {
-                lib: include_str!("../../templates/plugin/kv/lib.rs"),
-                world: include_str!("../../templates/plugin/kv/world.wit"),
-                dependencies: "",
-            },
-        }
-    }
-}
-
-/// The part of a crate that depends on what it is for.
-#[derive(Clone, Copy)]
-struct Start {
-    lib: &'static str,
-    world: &'static str,
-    /// Lines at the end of `[dependencies]`.
-    dependencies: &'static str,
-}
-
-/// The start of a plugin that computes.
-const PLAIN: Start = Start {
-    lib: include_str!("../../templates/plugin/lib.rs"),
-    world: include_str!("../../templates/plugin/world.wit"),
-    dependencies: "",
-};
-
-/// The last line of `[dependencies]` in the template of `Cargo.toml`.
-const LAST_DEPENDENCY: &str = "wit-bindgen = \"0.61\"\n";
-
-/// The files of a crate that are the same for all. In every file `NAME` stands for the name in kebab case, `FUNCTION` in
-/// snake case.
-const FILES: [(&str, &str); 3] = [
-    ("Cargo.toml", include_str!("../../templates/plugin/Cargo.toml")),
-    ("build.rs", include_str!("../../templates/plugin/build.rs")),
-    (".gitignore", include_str!("../../templates/plugin/gitignore")),
-];
-
-/// The place of the host's WIT in a crate: both ways to build look for packages here.
-const DEPS: &str = "wit/deps/tinymcp-plugin";
-
-/// The WIT of the host, `tinymcp:plugin`. It is copied as it is, so that a world only needs a line to import from it.
-const WIT: [(&str, &str); 9] = [
-    ("completions.wit", include_str!("../../../wit/completions.wit")),
-    ("content.wit", include_str!("../../../wit/content.wit")),
-    ("host.wit", include_str!("../../../wit/host.wit")),
-    ("input.wit", include_str!("../../../wit/input.wit")),
-    ("kv.wit", include_str!("../../../wit/kv.wit")),
-    ("prompts.wit", include_str!("../../../wit/prompts.wit")),
-    ("resources.wit", include_str!("../../../wit/resources.wit")),
-    ("tools.wit", include_str!("../../../wit/tools.wit")),
-    ("world.wit", include_str!("../../../wit/world.wit")),
-];
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let name = &arguments.name;
-    require_name(name).map_err(Failure::start)?;
+    require_name(name, arguments.lang).map_err(Failure::start)?;
     let config = ConfigArguments { config: arguments.config.config.clone() }.look()?;
     plugin_loader::require_directory(&config)?;
     let directory = config.plugins.dir.join(name);
-    write(&directory, name, arguments.with.map_or(PLAIN, Need::start)).map_err(Failure::start)?;
+    let starter = arguments.with.unwrap_or(arguments.template);
+    write(&directory, name, arguments.lang, starter).map_err(Failure::start)?;
     output::line(&format!("created {}", directory.display()));
     output::line(&format!(
         "  {}  the tool's parameters and result, with its description",
         directory.join("wit/world.wit").display()
     ));
-    output::line(&format!("  {}  its code", directory.join("src/lib.rs").display()));
-    output::line(&format!("  {}  the WIT of this host, to import from", directory.join(DEPS).display()));
+    output::line(&format!("  {}  its code", directory.join(arguments.lang.code()).display()));
     let artifact = Artifact::of(&config.plugins.dir, name);
     if artifact.is_foreign() {
         output::warning(&format!(
@@ -119,7 +65,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ));
     }
     output::line(&format!("\nbuild it with `tinymcp build {name}`; `tinymcp dev` does it whenever a file changes"));
-    if arguments.with.is_some() {
+    if let Some(tools) = arguments.lang.tools(&directory) {
+        output::line(&format!("before the first build: `{tools}`"));
+    }
+    if starter.needs_grant() {
         output::line(&format!(
             "then `tinymcp grant {name}` says what to write into `tinymcp.toml`, so that it may do what it does"
         ));
@@ -130,50 +79,97 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 #[derive(Debug, thiserror::Error)]
 enum NewError {
     #[error(
-        "`{0}` cannot name a plugin: use lower-case letters and digits in words joined by `-`, each beginning with a letter"
+        "`{0}` cannot name a plugin: use lower-case letters and digits in words joined by `-`, the first beginning with a letter{hint}",
+        hint = .1.as_ref().map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
     )]
-    Name(String),
-    #[error("`{0}` is a reserved word of Rust or WIT: choose another name, such as `my-{0}`")]
-    Reserved(String),
+    Name(String, Option<String>),
+    #[error("`{0}` is a reserved word of {1} or WIT: choose another name, such as `my-{0}`")]
+    Reserved(String, &'static str),
     #[error("`{}` exists already", .0.display())]
     Exists(PathBuf),
     #[error("`{}` cannot be written: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Names that are WIT identifiers and crate names at once.
-fn require_name(name: &str) -> Result<(), NewError> {
-    let is_word = |word: &str| {
-        word.starts_with(|first: char| first.is_ascii_lowercase())
-            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    if !name.split('-').all(is_word) || name.len() > 40 {
-        return Err(NewError::Name(name.to_owned()));
+/// Names that are WIT identifiers, and names of crates and functions at once.
+fn require_name(name: &str, tongue: Tongue) -> Result<(), NewError> {
+    if !is_name(name) {
+        let meant = meant_by(name);
+        return Err(NewError::Name(name.to_owned(), meant));
     }
-    if RUST_WORDS.split(' ').chain(RESERVED.split(' ')).any(|word| word == name) {
-        return Err(NewError::Reserved(name.to_owned()));
+    let has = |words: &str| words.split(' ').any(|word| word == name);
+    if has(RUST_WORDS) || has(RESERVED) {
+        return Err(NewError::Reserved(name.to_owned(), "Rust"));
+    }
+    if tongue != Tongue::Rust && has(OTHER_WORDS) {
+        return Err(NewError::Reserved(name.to_owned(), "Python, JavaScript"));
     }
     Ok(())
 }
 
-fn write(directory: &Path, name: &str, start: Start) -> Result<(), NewError> {
+fn is_name(name: &str) -> bool {
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    name.starts_with(|first: char| first.is_ascii_lowercase()) && name.split('-').all(is_word) && name.len() <= 40
+}
+
+/// The name that was meant by one with other spaces between words, or with capitals.
+fn meant_by(name: &str) -> Option<String> {
+    let mut meant = String::new();
+    let mut was_lower = false;
+    for char in name.chars() {
+        if char.is_ascii_alphanumeric() {
+            if char.is_ascii_uppercase() && was_lower {
+                meant.push('-');
+            }
+            meant.push(char.to_ascii_lowercase());
+        } else if !meant.is_empty() && !meant.ends_with('-') && "_- .".contains(char) {
+            meant.push('-');
+        } else if !"_- .".contains(char) {
+            return None;
+        }
+        was_lower = char.is_ascii_lowercase() || char.is_ascii_digit();
+    }
+    let meant = meant.trim_matches('-').to_owned();
+    is_name(&meant).then_some(meant)
+}
+
+/// Writes the files of a new plugin.
+pub(super) fn begin(directory: &Path, name: &str, tongue: Tongue, starter: Starter) -> Result<(), Failure> {
+    require_name(name, tongue).and_then(|()| write(directory, name, tongue, starter)).map_err(Failure::start)
+}
+
+fn write(directory: &Path, name: &str, tongue: Tongue, starter: Starter) -> Result<(), NewError> {
     if directory.exists() {
         return Err(NewError::Exists(directory.to_owned()));
     }
-    let own = [("src/lib.rs", start.lib), ("wit/world.wit", start.world)];
-    for (file, template) in FILES.into_iter().chain(own) {
-        let dependencies = format!("{LAST_DEPENDENCY}{}", start.dependencies);
-        let template = template.replace(LAST_DEPENDENCY, &dependencies);
-        let text = template.replace("NAME", name).replace("FUNCTION", &snake(name));
-        write_file(directory.join(file), &text)?;
+    for (file, template) in templates::files(tongue, starter) {
+        let text = template.replace("NAME", name).replace("FUNCTION", &snake(name)).replace("METHOD", &camel(name));
+        write_file(&directory.join(file), &text)?;
     }
-    let deps = directory.join(DEPS);
-    WIT.iter().try_for_each(|(file, text)| write_file(deps.join(file), text))
+    // A plugin that imports nothing of the host's needs nothing of it in its way. But cargo and cargo-component build a crate
+    // without this program too, and find it there once the world names it.
+    let path = directory.join(host_wit::DEPS);
+    let supplied = match tongue {
+        Tongue::Rust => host_wit::put(directory),
+        Tongue::Python | Tongue::Javascript => host_wit::supply(directory).map(drop),
+    };
+    supplied.map_err(|source| NewError::Io { path, source })
 }
 
-fn write_file(path: PathBuf, text: &str) -> Result<(), NewError> {
+/// The name of a function in JavaScript.
+fn camel(name: &str) -> String {
+    let mut words = name.split('-');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |camel, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        camel + &initial.to_ascii_uppercase() + rest
+    })
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), NewError> {
     let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-    made.and_then(|()| fs::write(&path, text)).map_err(|source| NewError::Io { path, source })
+    made.and_then(|()| fs::write(path, text)).map_err(|source| NewError::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -181,33 +177,60 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crate_gets_the_whole_wit_of_the_host() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-        let files = fs::read_dir(directory).unwrap().flatten().map(|entry| entry.path());
-        let mut wit: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|it| it == "wit")).collect();
-        wit.sort();
-        let names: Vec<_> = wit.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-        assert_eq!(WIT.map(|(file, _)| file), names.as_slice());
-    }
-
-    #[test]
     fn dependencies_go_where_the_others_are() {
-        let (_, manifest) = FILES[0];
-        assert_eq!(manifest.matches(LAST_DEPENDENCY).count(), 1, "{manifest}");
         let dir = tempfile::tempdir().unwrap();
-        write(&dir.path().join("sky"), "sky", Need::Http.start()).unwrap();
+        write(&dir.path().join("sky"), "sky", Tongue::Rust, Starter::Http).unwrap();
         let manifest = fs::read_to_string(dir.path().join("sky/Cargo.toml")).unwrap();
         let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap();
         assert!(dependencies.split('[').next().unwrap().contains("wstd = "), "{manifest}");
     }
 
     #[test]
+    fn the_wit_of_the_host_is_there_where_it_is_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        for tongue in [Tongue::Rust, Tongue::Python, Tongue::Javascript] {
+            for (starter, needed) in
+                [(Starter::Plain, false), (Starter::Http, false), (Starter::Kv, true), (Starter::Ask, true)]
+            {
+                let directory = dir.path().join(format!("{tongue:?}-{starter:?}"));
+                write(&directory, "my-tool2", tongue, starter).unwrap();
+                let needed = needed || tongue == Tongue::Rust;
+                assert_eq!(directory.join(host_wit::DEPS).is_dir(), needed, "{tongue:?} {starter:?}");
+                let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
+                assert_eq!(manifest.contains(host_wit::DEPS), tongue == Tongue::Rust, "{manifest}");
+                for (file, _) in templates::files(tongue, starter) {
+                    let text = fs::read_to_string(directory.join(file)).unwrap();
+                    assert!(!["NAME", "FUNCTION", "METHOD"].iter().any(|mark| text.contains(mark)), "{file}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn names_fit_wit_and_cargo() {
-        for good in ["weather", "my-tool2", "a"] {
-            assert!(require_name(good).is_ok(), "{good}");
+        for good in ["weather", "my-tool2", "a", "dice-2"] {
+            assert!(require_name(good, Tongue::Rust).is_ok(), "{good}");
         }
-        for bad in ["", "Weather", "2fast", "my_tool", "my--tool", "-a", "a-", "a-2", "../x", "list", "match"] {
-            assert!(require_name(bad).is_err(), "{bad}");
+        for bad in ["", "Weather", "2fast", "my_tool", "my--tool", "-a", "a-", "../x", "list", "match"] {
+            assert!(require_name(bad, Tongue::Rust).is_err(), "{bad}");
         }
+        assert!(require_name("lambda", Tongue::Rust).is_ok() && require_name("lambda", Tongue::Python).is_err());
+    }
+
+    #[test]
+    fn a_name_in_another_spelling_is_understood() {
+        for (name, meant) in [
+            ("Dice_2", Some("dice-2")),
+            ("myTool", Some("my-tool")),
+            ("My Tool.", Some("my-tool")),
+            ("HTTPThing", Some("httpthing")),
+            ("2fast", None),
+            ("../x", None),
+            ("päckchen", None),
+            ("", None),
+        ] {
+            assert_eq!(meant_by(name).as_deref(), meant, "{name}");
+        }
+        assert_eq!((camel("my-tool2"), camel("dice-2")), ("myTool2".to_owned(), "dice2".to_owned()));
     }
 }

@@ -100,6 +100,12 @@ fn paint(mark: char, text: &str) -> String {
     format!("{mark}{text}{END}")
 }
 
+/// Writes a text of this program's own to standard output, as it is: a script.
+pub(super) fn plain(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// Writes JSON to standard output, for programs.
 pub(super) fn json(value: &serde_json::Value) {
     let mut out = io::stdout().lock();

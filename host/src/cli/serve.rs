@@ -3,7 +3,7 @@
 //! Start: read the configuration, open the state directory, listen, start the plugins, serve. End: stop accepting, let
 //! calls finish within the grace period, then cut the rest.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,8 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
+use super::observing::{LastRead, Observing};
 use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
-use crate::config::{Config, Invocation, Override, Purpose, Setup};
+use crate::auth::desk::Desk;
+use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
 use crate::control;
 use crate::descriptors::{self, FEWEST};
 use crate::folders::Folders;
@@ -23,11 +25,17 @@ use crate::http::limits::Limits;
 use crate::http::{self, App, RenderedPages, Routes};
 use crate::kv::Kv;
 use crate::mcp::{Endpoint, Parameters};
+use crate::operator::{Operator, Running, Serving};
+use crate::person_label;
 use crate::plugins::Plugins;
+use crate::plugins::catalog::Catalog;
 use crate::plugins::registry::unknown::{self, UnknownTable};
 use crate::plugins::rules::Rules;
 use crate::plugins::services::Services;
+use crate::reopen::Reopen;
 use crate::state::StateDir;
+use crate::supervisor::Supervisor;
+use crate::switches::Switches;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -69,6 +77,8 @@ pub(super) struct Server {
     draining: CancellationToken,
     closed: CancellationToken,
     signals: Signals,
+    observing: Observing,
+    supervisor: Supervisor,
 }
 
 impl Server {
@@ -76,14 +86,16 @@ impl Server {
         let Setup {
             config,
             provider,
-            client_secrets,
+            credentials,
             egress,
+            telemetry_headers,
             grants,
+            about,
             places,
             secrets,
             value_files,
             warnings,
-            effective: _,
+            effective,
         } = setup;
         for warning in warnings {
             tracing::warn!("{warning}");
@@ -92,6 +104,9 @@ impl Server {
         let signals = Signals::listen().map_err(Failure::at_start)?;
         plugin_loader::require_directory(&config)?;
         let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::at_start)?;
+        let switches = Switches::open(&state).map_err(Failure::at_start)?;
+        person_label::use_key_of(&state);
+        let supervisor = Supervisor::of(&Environment::read(invocation.directory()));
         let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
             let message = match error.kind() {
                 io::ErrorKind::AddrInUse => format!("cannot listen on {address}: the port is in use: stop the program that has it, or choose another with `--listen` or `server.listen`"),
@@ -104,44 +119,66 @@ impl Server {
             config.server.base_url = config.server.base_url.with_bound_port(bound.port());
         }
 
+        let mut observing = Observing::start(&config, &egress, &telemetry_headers, &state).await?;
+        let last_read = LastRead::new(&observing.observers, effective);
         let (tasks, in_flight) = (TaskTracker::new(), TaskTracker::new());
         let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         let grants_sender = watch::Sender::new(Arc::new(grants));
-        let rules = Rules::of(&config_sender, &grants_sender);
+        let credentials_sender = watch::Sender::new(Arc::new(credentials));
+        let rules = Rules::of(&config_sender, &grants_sender).with(&switches);
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
         let login_config = config_receiver;
-        let bound: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+        let bound: Vec<SocketAddr> = bound.chain(observing.addresses()).collect();
         let way_out = way_out::start(&config, &egress, &bound);
         let login = Login {
             config: login_config,
+            switches: &switches,
             provider: provider.clone(),
             egress,
-            client_secrets,
+            credentials: credentials_sender.subscribe(),
             state: &state,
             tasks: &tasks,
             in_flight: &in_flight,
             draining: draining.clone(),
             closed: closed.clone(),
+            observers: &observing.observers,
         };
         let auth = login.start().map_err(Failure::at_start)?;
         let kv = Kv::of(&state, &tasks, closed.clone());
-        if let Err(error) = control::listen(&state, control::Parts { kv: kv.clone() }, &tasks, closed.clone()) {
-            tracing::warn!(%error, "no control socket: `tinymcp kv` cannot reach this server");
-        }
         if config.plugin.values().any(|plugin| plugin.kv.is_some()) {
             let kv = kv.clone();
             // Only its error counts, which is logged: the server goes on without.
             tasks.spawn(async move { drop(kv.prepare().await) });
         }
-        let services = Services { egress: Some(way_out), folders: Folders::new(places, Some(&state)), kv: Some(kv) };
+        let folders = Folders::new(places, Some(&state));
+        let observers = observing.observers.clone();
+        let services = Services { egress: Some(way_out), folders, kv: Some(kv.clone()), observers };
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
-        let published = reload::Published { config: config_sender, grants: grants_sender };
-        tasks.spawn(reload::watch(invocation, value_files, published, provider, log, draining.clone()));
+        let running = Running {
+            invocation: invocation.clone(),
+            config: page_config.clone(),
+            grants: grants_sender.subscribe(),
+            provider: provider.clone(),
+        };
+        let keys = reload::Keys { state: state.clone(), switches: switches.clone() };
+        let about_sender = watch::Sender::new(Arc::new(about));
+        let about = about_sender.subscribe();
+        let published = reload::Published {
+            config: config_sender,
+            grants: grants_sender,
+            credentials: credentials_sender,
+            about: about_sender,
+            keys,
+        };
+        let asked = reload::Asked { reopen: signals.reopen.asked(), supervisor: supervisor.clone() };
+        let watched = reload::Watched { provider, last_read };
+        tasks.spawn(reload::watch(invocation, value_files, published, watched, log, asked, draining.clone()));
         let endpoint = Endpoint::start(Parameters {
             plugins: plugins.clone(),
             rules: auth.rules(),
@@ -150,11 +187,33 @@ impl Server {
             max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
             sessions_per_person: config.server.sessions_per_person.get(),
             connections: config.server.connections.get(),
+            about,
             list_page: config.server.list_page.get(),
             tracker: &tasks,
             draining: draining.clone(),
             closed: closed.clone(),
         });
+        observing.serve(&config, &plugins, &auth, &tasks, &closed);
+        observing.reopen_when_asked(signals.reopen.asked(), &tasks, &closed);
+        let tokens = auth.server().map(|server| server.operator_tokens().clone());
+        let operator = Operator {
+            desk: auth.server().map(|server| Desk::Serving(Arc::clone(server))),
+            kv: Some(kv.clone()),
+            switches,
+            state: state.clone(),
+            plugins_dir: config.plugins.dir.clone(),
+            serving: Some(Serving { holdings: endpoint.holdings(), plugins: plugins.clone(), running }),
+        };
+        let parts = control::Parts {
+            kv,
+            operator,
+            tokens,
+            approvals: plugins.approvals(),
+            audit: observing.observers.audit.clone(),
+        };
+        if let Err(error) = control::listen(&state, &config.state, parts, &tasks, closed.clone()) {
+            tracing::warn!(%error, "no control socket: `tinymcp sessions`, `approve`, `kv` and others cannot reach this server");
+        }
         let routes = Routes::new(App {
             plugins: plugins.clone(),
             endpoint,
@@ -164,12 +223,36 @@ impl Server {
             draining: draining.clone(),
             pages: RenderedPages::default(),
         });
-        Ok(Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, signals })
+        Ok(Self {
+            plugins,
+            config,
+            listeners,
+            routes,
+            tasks,
+            in_flight,
+            draining,
+            closed,
+            signals,
+            supervisor,
+            observing,
+        })
     }
 
     /// Serves until a signal to stop, and through the grace period.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Self { plugins, config, listeners, routes, tasks, in_flight, draining, closed, mut signals } = self;
+        let Self {
+            plugins,
+            config,
+            listeners,
+            routes,
+            tasks,
+            in_flight,
+            draining,
+            closed,
+            mut signals,
+            supervisor,
+            observing,
+        } = self;
         for listener in &listeners {
             if let Ok(address) = listener.local_addr() {
                 tracing::info!(%address, url = config.server.base_url.endpoint(), "listening on {address}");
@@ -187,6 +270,10 @@ impl Server {
                 _ => tracing::info!(plugins = served.len(), not_loaded, tools = catalog.tools().len(), "ready"),
             }
         };
+        let (told, alive) = (tell(supervisor.clone(), plugins), supervisor.clone());
+        let (stop_telling, until_the_end) = (draining.clone(), closed.clone());
+        tasks.spawn(async move { stop_telling.run_until_cancelled(told).await });
+        tasks.spawn(async move { until_the_end.run_until_cancelled(alive.keep_alive()).await });
         let stop_announcing = draining.clone();
         tasks.spawn(async move { stop_announcing.run_until_cancelled(announce).await });
         let limits = Limits {
@@ -202,6 +289,7 @@ impl Server {
         };
         let grace = config.server.grace.duration();
         tracing::info!(signal, "stopping; calls under way may take up to {}", config.server.grace);
+        supervisor.stopping("calls under way end");
         draining.cancel();
         in_flight.close();
         let finished = async {
@@ -216,13 +304,37 @@ impl Server {
         closed.cancel();
         tasks.close();
         tasks.wait().await;
+        observing.close().await;
         tracing::info!("stopped");
         Ok(())
     }
 }
 
+/// Tells the supervisor that the server serves, once its first scan is done, and what it serves, at each change.
+async fn tell(supervisor: Supervisor, plugins: Plugins) {
+    if !supervisor.is_there() {
+        return;
+    }
+    plugins.ready().await;
+    let mut catalogs = plugins.changes();
+    supervisor.ready(&status(&catalogs.borrow_and_update()));
+    while catalogs.changed().await.is_ok() {
+        supervisor.status(&status(&catalogs.borrow_and_update()));
+    }
+}
+
+/// The state of the server in a line.
+fn status(catalog: &Catalog) -> String {
+    let plugins = catalog.plugins();
+    let served = plugins.iter().filter(|plugin| plugin.serving.is_some()).count();
+    let waiting = plugins.iter().filter(|plugin| plugin.waiting.is_some()).count();
+    let faulty = plugins.iter().filter(|plugin| plugin.problem.is_some()).count().saturating_sub(waiting);
+    let tools = catalog.tools().len();
+    format!("serving {served} plugins with {tools} tools; {faulty} not loaded, {waiting} waiting for approval")
+}
+
 /// Warns of tables for plugins that do not exist, now and at every change of the configuration; of each once.
-async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop: CancellationToken) {
+pub(super) async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop: CancellationToken) {
     let mut said = Vec::new();
     loop {
         let current = Arc::clone(&config.borrow_and_update());
@@ -236,7 +348,11 @@ async fn warn_of_unknown_plugins(mut config: watch::Receiver<Arc<Config>>, stop:
 }
 
 /// The same for tools of plugins that are served.
-async fn warn_of_unknown_tools(mut config: watch::Receiver<Arc<Config>>, plugins: Plugins, stop: CancellationToken) {
+pub(super) async fn warn_of_unknown_tools(
+    mut config: watch::Receiver<Arc<Config>>,
+    plugins: Plugins,
+    stop: CancellationToken,
+) {
     let mut catalog = plugins.changes();
     let mut said = Vec::new();
     if stop.run_until_cancelled(plugins.ready()).await.is_none() {
@@ -262,21 +378,41 @@ fn warn_of_new(said: &mut Vec<UnknownTable>, found: Vec<UnknownTable>) {
     *said = found;
 }
 
-/// The signals that mean stop.
-struct Signals {
+/// The signals that mean stop, and the one that means to look at everything anew.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    pub(super) reopen: Reopen,
+    /// It was started in a terminal: the end of that is the end of the server.
+    has_terminal: bool,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            reopen: Reopen::default(),
+            has_terminal: io::stdin().is_terminal(),
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// The next signal that means stop.
+    pub(super) async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {}
+            }
+            // Of a terminal that was closed, its descriptor says that it is none any more.
+            if self.has_terminal && !io::stdin().is_terminal() {
+                return "SIGHUP";
+            }
+            tracing::info!(signal = "SIGHUP", "told to read the configuration anew, and to open files anew");
+            self.reopen.ask();
         }
     }
 }

@@ -8,9 +8,10 @@ use url::Host;
 use super::address::{BaseUrl, Listen};
 use super::grants::resolve as grants;
 use super::key::Key;
-use super::keys::Config;
-use super::names::{PluginName, Who};
-use super::problem::{Fault, nearest};
+use super::keys::{Client, Config};
+use super::machines::{ClientGrant, tables};
+use super::names::{AuditOnError, PluginName, Who};
+use super::problem::{Fault, Source, nearest};
 use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 use super::redirect_schemes::{self, SchemeRule};
@@ -31,11 +32,47 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     processor_time_is_some(config, reader);
     grants::check(config, reader);
     clients_have_redirect_uris(config, reader);
+    tables::check(config, reader);
     schemes_are_allowed_or_refused(config, reader);
     warn_about_refused_schemes(config, reader);
     warn_about_unreachable_listener(config, reader);
     groups_exist_and_end(config, reader);
+    warn_about_views_without_plugins(config, reader);
     warn_about_keys_without_effect(config, reader);
+    audit_has_one_place(config, reader);
+    telemetry_has_a_way(config, reader);
+}
+
+fn audit_has_one_place(config: &Config, reader: &mut Reader<'_>) {
+    let audit = &config.audit;
+    if audit.file.is_some() && audit.stdout {
+        let message = "the audit goes to a file or to standard output, not to both";
+        reader.conflict(&["audit.file".into(), "audit.stdout".into()], message);
+    }
+    let is_off = audit.file.is_none() && !audit.stdout;
+    if is_off && audit.on_error == AuditOnError::Refuse {
+        let message = "there is no audit that could fail: name a file in `audit.file`";
+        reader.conflict(&["audit.on_error".into()], message);
+    }
+}
+
+/// Headers of telemetry are secrets, most of them: they leave this machine by TLS alone.
+fn telemetry_has_a_way(config: &Config, reader: &mut Reader<'_>) {
+    let telemetry = &config.telemetry;
+    match &telemetry.otlp {
+        None if telemetry.traces.get() > 0.0 => {
+            reader.warn(
+                &"telemetry.traces".into(),
+                Fault::Conflict("nothing is sent without `telemetry.otlp`".to_owned()),
+            );
+        }
+        None => {}
+        Some(endpoint) if !telemetry.headers.is_empty() && endpoint.is_plain_and_far() => {
+            let message = "its headers would go over the network as they are: write https";
+            reader.conflict(&["telemetry.otlp".into(), "telemetry.headers".into()], message);
+        }
+        Some(_) => {}
+    }
 }
 
 /// Clients refuse, rightly, to log in over plain http to anything but their own machine.
@@ -91,9 +128,14 @@ fn processor_time_is_some(config: &Config, reader: &mut Reader<'_>) {
 }
 
 fn clients_have_redirect_uris(config: &Config, reader: &mut Reader<'_>) {
-    for (id, _) in config.auth.clients.iter().filter(|(_, client)| client.redirect_uris.is_empty()) {
-        let key = Key::from("auth.clients").child(id).child("redirect_uris");
-        reader.conflict(&[key], "a client needs at least one");
+    let needs_one = |client: &Client| client.may(ClientGrant::AuthorizationCode) && client.redirect_uris.is_empty();
+    for (id, _) in config.auth.clients.iter().filter(|(_, client)| needs_one(client)) {
+        let table = Key::from("auth.clients").child(id);
+        let key = table.child("redirect_uris");
+        match reader.source_of(&key) {
+            Source::Default => reader.missing_in(&table, key.name()),
+            _ => reader.conflict(&[key], "a client needs at least one"),
+        }
     }
 }
 
@@ -165,7 +207,11 @@ fn groups_exist_and_end(config: &Config, reader: &mut Reader<'_>) {
     let group_key = |name: &str| Key::from("auth.groups").child(name);
     let of_scopes = auth.scopes.iter().map(|(scope, who)| (Key::from("auth.scopes").child(scope.as_str()), who));
     let of_groups = auth.groups.iter().map(|(name, who)| (group_key(name.as_str()), who));
-    let lists = [("auth.allow".into(), &auth.allow), ("auth.deny".into(), &auth.deny)];
+    let lists = [
+        ("auth.allow".into(), &auth.allow),
+        ("auth.deny".into(), &auth.deny),
+        ("auth.operators".into(), &auth.operators),
+    ];
     for (key, people) in lists.into_iter().chain(of_scopes).chain(of_groups) {
         for group in groups_in(people).filter(|group| !auth.groups.contains_key(*group)) {
             let names = auth.groups.keys().map(|name| name.as_str());
@@ -199,9 +245,17 @@ fn groups_in(people: &[Who]) -> impl Iterator<Item = &str> {
 
 /// Warns of keys that do nothing with the login that was chosen.
 fn warn_about_keys_without_effect(config: &Config, reader: &mut Reader<'_>) {
+    if !config.auth.operators.is_empty() && config.auth.provider.as_str() == NONE {
+        reader.warn(&"auth.operators".into(), Fault::NoLogin);
+    }
     for (name, plugin) in &config.plugin {
         if !plugin.scopes.is_empty() && config.auth.provider.as_str() == NONE {
             reader.warn(&plugin_key(name, "scopes"), Fault::NoLogin);
+        }
+        for (tool, settings) in &plugin.tool {
+            if !settings.scopes.is_empty() && config.auth.provider.as_str() == NONE {
+                reader.warn(&plugin_key(name, "tool").child(tool.as_str()).child("scopes"), Fault::NoLogin);
+            }
         }
         let provider = config.auth.provider.as_str();
         if WITHOUT_LOGIN.contains(&provider) && plugin.http.iter().any(|entry| entry.r#as.is_some()) {
@@ -209,6 +263,23 @@ fn warn_about_keys_without_effect(config: &Config, reader: &mut Reader<'_>) {
                 "`as = \"login\"` sends the caller's token of an identity provider, and provider `{provider}` has none: such requests fail"
             );
             reader.warn(&plugin_key(name, "http"), Fault::Conflict(message));
+        }
+    }
+}
+
+/// Warns of views that show nothing.
+fn warn_about_views_without_plugins(config: &Config, reader: &mut Reader<'_>) {
+    for (name, view) in &config.view {
+        let key = Key::from("view").child(name.as_str());
+        if view.plugins.is_empty() {
+            reader.warn(&key, Fault::Conflict("it names no `plugins`, so there is nothing at it".to_owned()));
+        }
+        if !view.scopes.is_empty() && config.auth.provider.as_str() == NONE {
+            reader.warn(&key.child("scopes"), Fault::NoLogin);
+        }
+        for plugin in view.plugins.iter().filter(|plugin| !config.plugin(plugin).enabled) {
+            let message = format!("plugin `{plugin}` is switched off");
+            reader.warn(&key.child("plugins"), Fault::Conflict(message));
         }
     }
 }

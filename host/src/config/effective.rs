@@ -1,5 +1,6 @@
 //! The effective configuration, for `tinymcp check`: TOML, with the source behind each value.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::key::{Key, quoted};
@@ -20,6 +21,31 @@ pub struct EffectiveConfig {
     pub(super) way_out: Option<&'static str>,
 }
 
+impl EffectiveConfig {
+    /// A digest of all values, secrets aside: the same for the same configuration, wherever it comes from.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (key, shown) in self.values() {
+            hasher.update(format!("{key} = {shown}\n").as_bytes());
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
+    /// The keys whose values are others than before.
+    pub fn changed_from(&self, before: &Self) -> Vec<String> {
+        let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (before.values().collect(), self.values().collect());
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
+    }
+
+    fn values(&self) -> impl Iterator<Item = (String, &str)> {
+        let mut values: Vec<(String, &str)> =
+            self.lines.iter().map(|line| (line.key.to_string(), line.shown.as_str())).collect();
+        values.sort_unstable();
+        values.into_iter()
+    }
+}
+
 /// The URLs that an operator compares with what the provider says.
 #[derive(Clone, Debug)]
 pub(super) struct ProviderUrls {
@@ -38,6 +64,23 @@ pub(super) struct Line {
     /// The value in TOML, as it was written, or redacted.
     pub(super) shown: String,
     pub(super) source: Source,
+}
+
+impl EffectiveConfig {
+    /// The same for programs: every key with its value as TOML, secrets redacted, and where it comes from.
+    pub fn as_json(&self) -> serde_json::Value {
+        let value = |line: &Line| {
+            serde_json::json!({
+                "key": line.key.to_string(),
+                "value": line.shown,
+                "source": line.source.to_string(),
+            })
+        };
+        let provider = self.provider_urls.as_ref().map(|ProviderUrls { name, discovery, callback }| {
+            serde_json::json!({ "name": name, "discovery": discovery, "callback": callback, "reached": self.egress })
+        });
+        serde_json::json!({ "values": self.lines.iter().map(value).collect::<Vec<_>>(), "provider": provider })
+    }
 }
 
 impl fmt::Display for EffectiveConfig {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::problem::{Fault, Problem, Source};
 use super::template::{Lookup, is_variable_name};
@@ -32,6 +32,8 @@ pub struct Environment {
     files: BTreeMap<String, OnceLock<Content>>,
     /// What files gave when they were read before, for those that give nothing now.
     last: ValueFiles,
+    /// The files that keys name.
+    noted: Arc<Mutex<BTreeMap<PathBuf, Noted>>>,
     /// Lines of `.env` that assign nothing.
     problems: Vec<Problem>,
 }
@@ -43,6 +45,14 @@ struct Variable {
     line: Option<(Arc<str>, usize)>,
 }
 
+/// A file that a key names.
+#[derive(Clone)]
+struct Noted {
+    gives: Option<String>,
+    /// The line that says why this is what it gave before.
+    kept: Option<String>,
+}
+
 #[derive(Clone)]
 struct Content {
     /// The value, or the system's error.
@@ -51,7 +61,8 @@ struct Content {
     kept_because: Option<String>,
 }
 
-/// The files of `NAME_FILE` variables that were asked for a value, each with the last that it gave.
+/// The files of `NAME_FILE` variables that were asked for a value, and those of texts that keys name, each with the last
+/// that it gave.
 #[derive(Clone, Default)]
 pub struct ValueFiles(BTreeMap<PathBuf, Option<String>>);
 
@@ -102,10 +113,13 @@ impl Environment {
     /// The user's cache directory, by the XDG Base Directory Specification. Variables of `.env` do not count: that file
     /// belongs to one directory.
     pub fn user_cache(&self) -> Option<PathBuf> {
-        let of_process = |name: &str| self.variables.get(name).filter(|variable| variable.line.is_none());
-        let absolute =
-            |name| of_process(name).map(|variable| PathBuf::from(&variable.value)).filter(|path| path.is_absolute());
+        let absolute = |name| self.of_process(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
+    }
+
+    /// A variable of the process itself: where the programs of its user keep their files.
+    pub fn of_process(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).filter(|variable| variable.line.is_none()).map(|variable| variable.value.as_str())
     }
 
     /// The same, with the assignments of a `.env` text wherever a variable is not set already.
@@ -204,16 +218,34 @@ impl Environment {
             };
             files.insert(path, value.or_else(|| before.cloned().flatten()));
         }
+        files.extend(self.noted().iter().map(|(path, noted)| (path.clone(), noted.gives.clone())));
         ValueFiles(files)
     }
 
     /// A line for each file that gave nothing, and of which the last value is used.
     pub fn kept(&self) -> impl Iterator<Item = String> {
-        self.files.iter().filter_map(|(name, content)| {
+        let of_keys: Vec<String> = self.noted().values().filter_map(|noted| noted.kept.clone()).collect();
+        let of_variables = self.files.iter().filter_map(|(name, content)| {
             let reason = content.get()?.kept_because.as_ref()?;
             let source = self.source(name);
             Some(format!("{source}: the file that it names cannot be used: {reason}; its last value stays in force"))
-        })
+        });
+        of_variables.chain(of_keys)
+    }
+
+    /// What a file gave when it was read before.
+    pub(super) fn last_of(&self, path: &Path) -> Option<String> {
+        self.last.0.get(path).cloned().flatten()
+    }
+
+    /// Counts a file that a key names among those that are looked at, with what it gives, and why that is kept if it is
+    /// what the file gave before.
+    pub(super) fn note(&self, path: &Path, gives: Option<String>, kept: Option<String>) {
+        self.noted().insert(path.to_owned(), Noted { gives, kept });
+    }
+
+    fn noted(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Noted>> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn file_variable(&self, name: &str) -> Option<&Variable> {
@@ -254,7 +286,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
             (name.into(), Variable { value, line: None })
         };
         let variables = variables.into_iter().map(variable).collect();
-        Self { variables, files: BTreeMap::new(), last: ValueFiles::default(), problems: Vec::new() }.with_files()
+        Self { variables, ..Self::default() }.with_files()
     }
 }
 

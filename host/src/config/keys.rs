@@ -4,21 +4,25 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::address::{AllowedHost, BaseUrl, Listen, Network, Origin};
+use super::claims::ClaimRule;
 use super::document::{Node, Table, Value};
 use super::egress::proxy::EgressProxy;
 use super::environment::Environment;
 use super::free::Free;
 use super::grants::entries::{Dir, EnvName, HttpEntry, Kv, SecretEntry, Short, TcpEntry};
 use super::key::Key;
+use super::machines::{ClientGrant, MachineName, SigningAlgorithm, WebUrl};
 use super::names::{
-    GroupName, LogFilter, LogFormat, PluginName, Prefix, ProviderName, RedirectUri, Scope, ToolName, UnknownClients,
-    Who,
+    AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PageUrl, PluginName, Prefix, ProviderName, RedirectUri,
+    Scope, ShownName, ToolName, UnknownClients, ViewName, Who,
 };
+use super::otlp::{OtlpEndpoint, Share};
 use super::problem::Source;
 use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
 use super::table::{overridable_table, table};
 use super::template::Template;
+use super::trust::{Approve, Trust};
 use super::units::{Bound, ByteSize, Count, Period, Positive, Rate};
 use crate::address::Nat64Prefix;
 
@@ -41,9 +45,17 @@ table! {
         pool: Pool = {},
         /// The log.
         log: Log = {},
+        /// The audit: who did what, a line of JSON for each event, apart from the log.
+        audit: Audit = {},
+        /// Numbers for Prometheus, on a listener of their own.
+        metrics: Metrics = {},
+        /// Numbers and spans for OpenTelemetry.
+        telemetry: Telemetry = {},
         /// Settings and grants of single plugins. A plugin that is not named here may only compute. A change applies at
         /// once.
         @live plugin: BTreeMap<PluginName, PluginSettings> = {},
+        /// Parts of this server with a list and an audience of their own, each at `/mcp/NAME`. A change applies at once.
+        @live view: BTreeMap<ViewName, View> = {},
     }
 }
 
@@ -78,6 +90,40 @@ table! {
         sessions_per_person: Positive<Count> = 256,
         /// Items of a list in one answer; a client asks for the rest with the cursor that it gets.
         list_page: Positive<Count> = 1000,
+        /// The name of this server for people, in clients and on its page. A change applies at once.
+        @live title: Option<String>,
+        /// What this server is for, in a sentence. A change applies at once.
+        @live description: Option<String>,
+        /// The page about this server. A change applies at once.
+        @live website: Option<PageUrl>,
+        /// Its picture: a file (PNG, JPEG, GIF or WebP of 64 KiB at most), or a URL of https. A change applies at once,
+        /// also of the file.
+        @live icon: Option<String>,
+        /// What a model should know of this server before it calls a tool; clients put it into every conversation. A
+        /// change applies at once.
+        @live instructions: Option<String>,
+        /// The same in a file, which is read again when it changes.
+        @live instructions_file: Option<PathBuf>,
+    }
+}
+
+table! {
+    /// `[view.NAME]`: a part of this server at `/mcp/NAME`. A token for it is good for nothing else.
+    pub struct View {
+        /// The plugins that it shows.
+        plugins: Vec<PluginName> = [],
+        /// The only tools that it shows of these, by their names as clients see them; without it, all.
+        tools: Option<Vec<ShownName>>,
+        /// Tools of these that it does not show.
+        hide: Vec<ShownName> = [],
+        /// Scopes of which a caller must hold all for any request, beside those of the tools.
+        scopes: Vec<Scope> = [],
+        /// Its name for people; without one, that of the server.
+        title: Option<String>,
+        /// What it is for; without one, as for the server.
+        description: Option<String>,
+        /// What a model should know of it; without one, as for the server.
+        instructions: Option<String>,
     }
 }
 
@@ -93,6 +139,9 @@ table! {
         /// People who may not log in, whatever `allow` says. It fails closed: a person about whom the provider does not
         /// say enough to tell is denied. A change applies at once.
         @live deny: Vec<Who> = [],
+        /// People who run this server, named as in `allow`: they see its state and may approve on its own pages. Nobody
+        /// is one who is not named, and no machine is. A change applies at once.
+        @live operators: Vec<Who> = [],
         /// Lifetime of an access token.
         access_ttl: Positive<Period> = "1h",
         /// Lifetime of a session after its last use.
@@ -102,6 +151,10 @@ table! {
         /// Time for which a replaced refresh token still gets its answer again after its successor was first used:
         /// clients send one twice. Any later use of it ends the session.
         refresh_grace: Period = "60s",
+        /// Time after which the provider is asked again about a person whose session is in use, whatever else is due:
+        /// what it says of them then holds here, and a login that it has ended ends. While it cannot be reached, nothing
+        /// changes. Without it, the provider is asked when its own tokens end.
+        recheck: Option<Positive<Period>>,
         /// Days for which the provider may refuse to renew one person's session with an unknown error before that
         /// session ends. Refusals that others get too do not count.
         refresh_refused_days: Count = 7,
@@ -119,8 +172,14 @@ table! {
         @live groups: BTreeMap<GroupName, Vec<Who>> = {},
         /// People who hold a scope that the provider's token does not carry. A change applies at once.
         @live scopes: BTreeMap<Scope, Vec<Who>> = {},
-        /// Clients that are known beforehand, by their id.
-        clients: BTreeMap<String, Client> = {},
+        /// Clients that are known beforehand, by their id. A change applies at once.
+        @live clients: BTreeMap<String, Client> = {},
+        /// Workloads that call for themselves, each by the tokens of its platform. A change applies at once, also to
+        /// tokens that were given out.
+        @live workloads: BTreeMap<MachineName, Workload> = {},
+        /// Lets people log in on a device without a browser, by a code that they type elsewhere (RFC 8628), through
+        /// clients with `device_code` in their `grants`.
+        device_flow: bool = false,
         /// Providers of one's own, or changes to built-in ones.
         providers: BTreeMap<ProviderName, BTreeMap<String, Free>> = {},
     }
@@ -132,9 +191,47 @@ table! {
         /// Its name on the consent page; without one, its id.
         name: Option<String>,
         /// Its redirect URIs.
-        redirect_uris: Vec<RedirectUri>,
-        /// Its secret; without one it is a public client.
+        redirect_uris: Vec<RedirectUri> = [],
+        /// The ways by which it gets tokens: `authorization_code` for people with a browser, `device_code` for people with
+        /// a browser elsewhere, `client_credentials` for itself alone.
+        grants: Vec<ClientGrant> = ["authorization_code"],
+        /// The scopes that it holds itself, with `client_credentials`.
+        scopes: Vec<Scope> = [],
+        /// Its secret; without one, and without keys, it is a public client.
         secret: Option<Template>,
+        /// The public key (PEM) of the assertions by which it authenticates (`private_key_jwt`).
+        public_key: Option<String>,
+        /// Several such keys: a set as RFC 7517 has it.
+        jwks: Option<Free>,
+        /// The URL of such a set.
+        jwks_uri: Option<WebUrl>,
+        /// Lets that URL lead into a network of one's own.
+        private: bool = false,
+    }
+}
+
+table! {
+    /// `[auth.workloads.NAME]`: a job or a service that calls for itself. Its platform's token must be for `server.base_url`
+    /// and nothing else.
+    pub struct Workload {
+        /// The issuer of its tokens, as their `iss` has it.
+        issuer: WebUrl,
+        /// The claims that its tokens must have: a value as it is, in which `*` may stand for one whole segment. One of
+        /// them must name the workload exactly: `sub`, `repository_id`, `project_id`, or `kubernetes.io/namespace` with
+        /// `kubernetes.io/serviceaccount/name`.
+        claims: BTreeMap<String, ClaimRule>,
+        /// The scopes that it holds.
+        scopes: Vec<Scope> = [],
+        /// The algorithms of its tokens' signatures.
+        algorithms: Vec<SigningAlgorithm> = ["RS256", "ES256"],
+        /// The URL of the issuer's keys; without it, the issuer's discovery document names it.
+        jwks_uri: Option<WebUrl>,
+        /// The issuer's keys themselves, as RFC 7517 has them: then nothing is fetched.
+        jwks: Option<Free>,
+        /// Certificates (PEM) of authorities that the issuer is trusted by, beside the system's.
+        ca_file: Option<PathBuf>,
+        /// Lets the issuer be in a network of one's own.
+        private: bool = false,
     }
 }
 
@@ -161,6 +258,9 @@ table! {
     pub struct State {
         /// The state directory, private to the server: store, key, compile cache.
         dir: PathBuf = ".tinymcp",
+        /// The socket by which commands reach the running server, where the state directory cannot hold one; in a
+        /// directory of its own, for the server's user alone. Without it, `control/socket` in the state directory.
+        socket: Option<PathBuf>,
     }
 }
 
@@ -177,6 +277,9 @@ table! {
         /// Time that clients wait at a start for plugins that have to be compiled; those that take longer are announced
         /// when they are ready. Plugins whose code is in the state directory need none of it.
         wait: Period = "5s",
+        /// Holds back files that are new or have changed until an operator has looked at them (`tinymcp approve`);
+        /// `"interface"` lets new code pass that shows and needs the same. A change applies at once.
+        @live approve: Approve = false,
     }
 }
 
@@ -242,6 +345,46 @@ table! {
 }
 
 table! {
+    /// `[audit]`. Without `file` and `stdout` there is none.
+    pub struct Audit {
+        /// The file that lines are appended to. It is opened anew when it was moved, and at SIGHUP.
+        file: Option<PathBuf>,
+        /// Writes the lines to standard output instead.
+        stdout: bool = false,
+        /// What happens while lines cannot be written: `continue` goes on and counts them, `refuse` lets nobody log in or
+        /// call anything.
+        on_error: AuditOnError = "continue",
+        /// The form of people in lines: `clear`, or `hash` for keyed hashes of their names.
+        people: AuditPeople = "clear",
+    }
+}
+
+table! {
+    /// `[metrics]`
+    pub struct Metrics {
+        /// The address of `/metrics`, such as `127.0.0.1:9464`; without it there is none. It asks for no login.
+        listen: Option<Listen>,
+        /// Hosts by which Prometheus may call it, beside `localhost` and addresses.
+        allowed_hosts: Vec<AllowedHost> = [],
+    }
+}
+
+table! {
+    /// `[telemetry]`
+    pub struct Telemetry {
+        /// The endpoint that takes OTLP over HTTP (protobuf), such as `http://collector.internal:4318`; `/v1/metrics` and
+        /// `/v1/traces` follow it. Without it nothing is sent.
+        otlp: Option<OtlpEndpoint>,
+        /// Headers of every request to it.
+        headers: BTreeMap<String, Template> = {},
+        /// Interval between two sendings of the numbers.
+        interval: Positive<Period> = "30s",
+        /// The share of calls that have a span, from 0 for none to 1 for all.
+        traces: Share = 0,
+    }
+}
+
+table! {
     /// `[plugin.NAME]`: settings and grants of the plugin in `NAME.wasm`; `-` and `_` are the same.
     pub struct PluginSettings {
         /// Loads the plugin, or not.
@@ -250,6 +393,14 @@ table! {
         prefix: Option<Prefix>,
         /// Scopes of which a caller must hold all.
         scopes: Vec<Scope> = [],
+        /// The only functions of it that are tools; without it, all.
+        tools: Option<Vec<ToolName>>,
+        /// Functions of it that are no tools.
+        hide: Vec<ToolName> = [],
+        /// Holds back its file, as `plugins.approve` does for all.
+        approve: Option<Approve>,
+        /// The only files that are loaded under its name: `{ sha256 = "…" }`, or `{ minisign = "KEY" }`.
+        trust: Option<Trust>,
         /// Requests that it may make: `https://api.example.com`, or a table with more to say.
         http: Vec<Short<HttpEntry>> = [],
         /// Sockets that it may open: `db.example.com:5432`, or a table.
@@ -274,6 +425,16 @@ table! {
 table! {
     /// `[plugin.NAME.tool.FUNCTION]`: settings of the tool of this function; `-` and `_` are the same.
     pub struct ToolSettings {
+        /// Shows the tool and lets it be called, or not.
+        enabled: bool = true,
+        /// Its name for clients, in place of the one that is made of the plugin's and the function's.
+        name: Option<ShownName>,
+        /// Its title, in place of the author's.
+        title: Option<String>,
+        /// Its description, in place of the author's.
+        description: Option<String>,
+        /// Scopes of which a caller must hold all, beside those of the whole plugin.
+        scopes: Vec<Scope> = [],
         /// Calls of this tool that one person may make in a span of time, beside the rate of the whole plugin.
         rate: Bound<Rate> = "unlimited",
     }
@@ -309,5 +470,22 @@ impl Default for Limits {
 impl Default for PluginSettings {
     fn default() -> Self {
         defaults()
+    }
+}
+
+impl PluginSettings {
+    /// True if a function of it, by its name in snake case, is to be a tool.
+    pub fn shows(&self, function: &str) -> bool {
+        self.tools.as_ref().is_none_or(|only| only.iter().any(|shown| **shown == *function))
+            && !self.hide.iter().any(|hidden| **hidden == *function)
+            && self.tool.get(function).is_none_or(|tool| tool.enabled)
+    }
+}
+
+impl View {
+    /// True if it shows a tool of its plugins, by the tool's name as clients see it.
+    pub fn shows(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_none_or(|only| only.iter().any(|shown| **shown == *tool))
+            && !self.hide.iter().any(|hidden| **hidden == *tool)
     }
 }

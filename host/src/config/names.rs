@@ -9,6 +9,7 @@ use url::Url;
 
 use super::problem::nearest;
 use super::text::{InvalidValue, Text, choice, name, text_schema};
+use crate::view;
 
 name! {
     /// The name of a plugin in snake case; `my-tool` and `my_tool` are the same one.
@@ -17,6 +18,18 @@ name! {
 name! {
     /// The name of a tool's function in snake case; `get-forecast` and `get_forecast` are the same one.
     pub struct ToolName = plugin_name, "a tool's name", "get_forecast", "[A-Za-z0-9_-]+"
+}
+name! {
+    /// The name of a tool as clients see it, which every client takes (Claude's API and VS Code: 64 characters).
+    pub struct ShownName = shown_name, "a tool's name as clients see it", "weather_get_forecast", "[A-Za-z0-9_-]{1,64}"
+}
+name! {
+    /// The name of a view, which is a part of its URL.
+    pub struct ViewName = view_name, "a view's name", "ops", "[a-z0-9_-]+"
+}
+name! {
+    /// A page for people, by its URL.
+    pub struct PageUrl = web_url, "a URL", "https://example.com", "https?://.+"
 }
 name! {
     /// The beginning of the names of a plugin's tools; may be empty.
@@ -55,6 +68,26 @@ choice! {
 }
 
 choice! {
+    /// What happens while lines of the audit cannot be written.
+    pub enum AuditOnError {
+        /// Everything goes on, and they are counted.
+        Continue = "continue",
+        /// Nothing begins that would have one.
+        Refuse = "refuse",
+    }
+}
+
+choice! {
+    /// The form of people in lines of the audit.
+    pub enum AuditPeople {
+        /// By their names.
+        Clear = "clear",
+        /// By keyed hashes of them.
+        Hash = "hash",
+    }
+}
+
+choice! {
     /// The treatment of a client with an id that this server never issued.
     pub enum UnknownClients {
         /// It is told to register.
@@ -78,6 +111,38 @@ fn group_name(text: &str) -> Result<String, InvalidValue> {
         return Err("a name cannot be empty".into());
     }
     prefix(text)
+}
+
+/// The longest name of a tool that every client takes.
+const SHOWN_NAME_MAX: usize = 64;
+
+fn shown_name(text: &str) -> Result<String, InvalidValue> {
+    if text.len() > SHOWN_NAME_MAX {
+        return Err(format!("clients take {SHOWN_NAME_MAX} characters").into());
+    }
+    group_name(text)
+}
+
+fn view_name(text: &str) -> Result<String, InvalidValue> {
+    let in_small_letters = text.to_ascii_lowercase();
+    if text != in_small_letters && view::is_name(&in_small_letters) {
+        return Err(format!("did you mean {in_small_letters:?}?").into());
+    }
+    if !view::is_name(text) {
+        return Err("a view's name is made of small letters, digits, `_` and `-`".into());
+    }
+    if view::is_reserved(text) {
+        return Err(format!("`{text}` is reserved: clients look for other things there; choose another name").into());
+    }
+    Ok(text.to_owned())
+}
+
+fn web_url(text: &str) -> Result<String, InvalidValue> {
+    let url = Url::parse(text).map_err(|error| format!("not an absolute URL: {error}"))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err("a page has a URL of https, or of http".into());
+    }
+    Ok(text.to_owned())
 }
 
 fn prefix(text: &str) -> Result<String, InvalidValue> {
@@ -271,6 +336,31 @@ mod tests {
             ("http://localhost", Ok("http://localhost")),
             ("http://localhost/#a", Err("a redirect URI has no fragment")),
             ("/callback", Err("not an absolute URI: relative URL without a base")),
+        ]);
+    }
+
+    #[test]
+    fn views_have_names_that_urls_have_too() {
+        let letters = Err("a view's name is made of small letters, digits, `_` and `-`");
+        check::<ViewName>(&[
+            ("ops", Ok("ops")),
+            ("read-only_2", Ok("read-only_2")),
+            ("Ops", Err("did you mean \"ops\"?")),
+            ("", letters),
+            ("a.b", letters),
+            ("a/b", letters),
+            ("sse", Err("`sse` is reserved: clients look for other things there; choose another name")),
+            ("mcp", Err("`mcp` is reserved: clients look for other things there; choose another name")),
+        ]);
+        check::<ShownName>(&[
+            ("Get-it_2", Ok("Get-it_2")),
+            ("a.b", Err("only letters, digits, `_` and `-` may be used")),
+            ("a23456789 123456789 123456789 123456789 123456789 123456789 12345", Err("clients take 64 characters")),
+        ]);
+        check::<PageUrl>(&[
+            ("https://example.com/a", Ok("https://example.com/a")),
+            ("javascript:alert(1)", Err("a page has a URL of https, or of http")),
+            ("example.com", Err("not an absolute URL: relative URL without a base")),
         ]);
     }
 

@@ -47,6 +47,22 @@ pub(super) trait Setting: Sized + PartialEq {
             waiting.push(key.clone());
         }
     }
+
+    /// Adds the keys whose values differ. `is_live` says whether a running server takes them over at once.
+    fn compare(&self, new: &Self, key: &Key, is_live: bool, changes: &mut Vec<Change>) {
+        if self != new {
+            changes.push(Change { key: key.clone(), is_live });
+        }
+    }
+}
+
+/// A key whose value is another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Key,
+    /// A running server takes it over at once.
+    pub is_live: bool,
 }
 
 /// The shape of a key's value.
@@ -67,6 +83,8 @@ pub(super) struct Reader<'a> {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
     pub(super) lines: Vec<Line>,
+    /// Where each table of the file begins.
+    tables: Vec<(Key, Source)>,
     /// Every variable that was asked for, or could not be since its key is no scalar.
     variables: Vec<(String, Key, Shape)>,
     /// True within an item of a list, whose values have neither variables nor lines of their own.
@@ -82,6 +100,7 @@ impl<'a> Reader<'a> {
             problems: environment.problems().to_vec(),
             warnings: Vec::new(),
             lines: Vec::new(),
+            tables: Vec::new(),
             variables: Vec::new(),
             is_in_item: false,
         }
@@ -114,6 +133,13 @@ impl<'a> Reader<'a> {
         item
     }
 
+    /// Reports a key that only some tables of its kind need.
+    pub(super) fn missing_in(&mut self, table: &Key, key: &str) {
+        if !self.is_wrong(&table.child(key)) {
+            self.problem(&self.source_of(table), table, Fault::MissingKey(key.to_owned()));
+        }
+    }
+
     /// Reports a key that has no default, unless it was given and did not fit.
     fn missing(&mut self, table: &Node, key: &Key) {
         if !self.is_wrong(key) {
@@ -133,6 +159,9 @@ impl<'a> Reader<'a> {
             self.wrong_type(node, key, "a table".to_owned());
             return false;
         };
+        if !self.is_in_item {
+            self.tables.push((key.clone(), node.source.clone()));
+        }
         for (name, entry) in table.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
             let fault = Fault::UnknownKey {
                 nearest: nearest(name, known.iter().copied()).map(str::to_owned),
@@ -166,8 +195,10 @@ impl<'a> Reader<'a> {
 
     /// The source of a key's value, or of the first given key below it.
     pub(super) fn source_of(&self, key: &Key) -> Source {
-        let mut given = self.lines.iter().filter(|line| line.key.is_within(key) && line.source != Source::Default);
-        given.next().map_or(Source::Default, |line| line.source.clone())
+        let lines = self.lines.iter().map(|line| (&line.key, &line.source));
+        let places = lines.chain(self.tables.iter().map(|(key, source)| (key, source)));
+        let mut given = places.filter(|(place, source)| place.is_within(key) && **source != Source::Default);
+        given.next().map_or(Source::Default, |(_, source)| source.clone())
     }
 
     /// Warns about every variable that looks like a key's and is none.

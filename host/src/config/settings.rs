@@ -1,13 +1,13 @@
 //! Readers for each type of value: strings, paths, booleans, counts, templates, and lists and tables of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::document::{Node, Table, Value};
 use super::effective::REDACTED;
 use super::key::Key;
 use super::problem::Fault;
-use super::reader::{Reader, Setting, Shape, template};
+use super::reader::{Change, Reader, Setting, Shape, template};
 use super::template::Template;
 use super::text::Text;
 use super::units::{Count, Positive, Quantity};
@@ -163,6 +163,17 @@ impl<K: Text + Ord, V: Setting> Setting for BTreeMap<K, V> {
             }
         }
         Some(entries)
+    }
+
+    fn compare(&self, new: &Self, key: &Key, is_live: bool, changes: &mut Vec<Change>) {
+        let names: BTreeSet<&K> = self.keys().chain(new.keys()).collect();
+        for name in names {
+            let key = key.child(&name.to_string());
+            match (self.get(name), new.get(name)) {
+                (Some(old), Some(new)) => old.compare(new, &key, is_live, changes),
+                _ => changes.push(Change { key, is_live }),
+            }
+        }
     }
 }
 

@@ -69,6 +69,22 @@ macro_rules! table {
                 ); )*
                 $( self.$flat.reload(new.$flat, key, waiting); )?
             }
+
+            fn compare(
+                &self,
+                new: &Self,
+                key: &$crate::config::key::Key,
+                is_live: bool,
+                changes: &mut Vec<$crate::config::reader::Change>,
+            ) {
+                $( self.$field.compare(
+                    &new.$field,
+                    &key.child($crate::config::table::name(stringify!($field))),
+                    is_live || $crate::config::table::is_live!($($live)?),
+                    changes,
+                ); )*
+                $( self.$flat.compare(&new.$flat, key, is_live, changes); )?
+            }
         }
     };
 }
@@ -89,6 +105,17 @@ macro_rules! reload {
     };
 }
 pub(super) use reload;
+
+/// True for the mark of a key that applies at once.
+macro_rules! is_live {
+    (live) => {
+        true
+    };
+    () => {
+        false
+    };
+}
+pub(super) use is_live;
 
 /// Declares a table of which every key may also stand somewhere else, where it replaces the value of this one.
 macro_rules! overridable_table {

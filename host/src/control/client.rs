@@ -1,7 +1,6 @@
 //! A command's side of the socket: one request for each connection.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,9 +9,11 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::address::Address;
 use super::message::{Answer, MAX_LINE_BYTES, Request, VERSION};
+use super::place::Place;
+use crate::config::State;
 use crate::kv::{self, Backend, KvError};
+use crate::person_label;
 
 /// Time for an answer: longer than a server takes to give up.
 const TIMEOUT: Duration = Duration::from_secs(70);
@@ -20,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(70);
 /// The way to a server.
 #[derive(Debug, Clone)]
 pub struct Client {
-    directory: PathBuf,
+    place: Place,
 }
 
 /// The reason that a server gives no result.
@@ -38,13 +39,16 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// The way to the server with this state directory, if one is running.
+    /// The way to the server with this `[state]`, if one is running.
     ///
     /// # Errors
     /// [`ClientError::NoServer`], or another reason for no answer.
-    pub async fn find(directory: &Path) -> Result<Self, ClientError> {
-        let client = Self { directory: directory.to_owned() };
-        client.ask("hello", Value::Null).await?;
+    pub async fn find(state: &State) -> Result<Self, ClientError> {
+        let client = Self { place: Place::of(state) };
+        let hello = client.ask("hello", Value::Null).await?;
+        if let Some(key) = hello["person_label_key"].as_str() {
+            person_label::use_shared_key(key);
+        }
         Ok(client)
     }
 
@@ -58,11 +62,7 @@ impl Client {
     }
 
     async fn ask_and_wait(&self, command: &str, arguments: Value) -> Result<Value, ClientError> {
-        let connected = match Address::within(&self.directory) {
-            Ok(address) => UnixStream::connect(address.path()).await,
-            Err(error) => Err(error),
-        };
-        let stream = connected.map_err(|error| match error.kind() {
+        let stream = self.connect().await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoServer,
             _ => ClientError::Broken(error),
         })?;
@@ -76,6 +76,18 @@ impl Client {
         match serde_json::from_slice(&text).map_err(io::Error::from)? {
             Answer::Result(result) => Ok(result),
             Answer::Error(error) => Err(ClientError::Refused(error)),
+        }
+    }
+
+    /// Connects to a server of this user, or, for the system's own user, of the directory's.
+    async fn connect(&self) -> io::Result<UnixStream> {
+        let directory = self.place.open()?;
+        let stream = UnixStream::connect(directory.address()?).await?;
+        let (ours, server) = (rustix::process::geteuid().as_raw(), stream.peer_cred()?.uid());
+        let is_believed = server == ours || (ours == 0 && server == directory.owner()?);
+        match is_believed {
+            true => Ok(stream),
+            false => Err(io::Error::new(io::ErrorKind::PermissionDenied, "another user listens there")),
         }
     }
 }

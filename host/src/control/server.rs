@@ -1,8 +1,7 @@
-//! The server's side of the socket: a few connections at a time, each with bounded lines and deadlines.
+//! The server's side of the socket: a few requests at a time, each with bounded lines and deadlines.
 
-use std::fs;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,20 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::address::{Address, FILE};
 use super::commands::{COMMANDS, Parts};
 use super::message::{Answer, MAX_LINE_BYTES, Request, VERSION};
+use super::place::Place;
+use super::recorded::USER;
+use super::waiting::{Waiting, WaitingPlace};
+use crate::config;
 use crate::file_lock::{self, Taken};
+use crate::log_limiter::LogLimiter;
 use crate::state::StateDir;
 
-/// Connections at a time; further ones wait.
-const CONNECTIONS: usize = 16;
+static STRANGERS: LogLimiter = LogLimiter::new("connections of other users to the control socket");
+
+/// Requests that are worked on at a time; further ones wait.
+const REQUESTS: usize = 16;
 
 /// Time for a line, from the one before.
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,51 +43,67 @@ const LOCK: &str = "control.lock";
 ///
 /// # Errors
 /// Another server has it, or the system refuses it. A server works without.
-pub fn listen(state: &StateDir, parts: Parts, tracker: &TaskTracker, stop: CancellationToken) -> io::Result<()> {
-    let lock = match file_lock::take(&state.path().join(LOCK))? {
-        Taken::Now(lock) => lock,
-        Taken::Before(pid) => {
-            let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-            return Err(io::Error::other(format!("another server has it{pid}")));
-        }
-    };
-    let address = Address::within(state.path())?;
-    let file = state.path().join(FILE);
-    // Left by a server that was killed: nobody has the lock.
-    match fs::remove_file(&file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+pub fn listen(
+    state: &StateDir,
+    config: &config::State,
+    parts: Parts,
+    tracker: &TaskTracker,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut locks = vec![lock(&state.path().join(LOCK))?];
+    let place = Place::of(config);
+    let directory = place.prepare()?;
+    if !place.is_in_state() {
+        // Of another server, which has another state directory.
+        locks.push(lock(&directory.lock_path())?);
     }
-    let listener = UnixListener::bind(address.path())?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+    // Left by a server that was killed: nobody has the lock.
+    directory.remove()?;
+    let listener = UnixListener::from_std(directory.listen()?)?;
     let parts = Arc::new(parts);
     let connections = tracker.clone();
     tracker.spawn(async move {
         accept(&listener, &parts, &connections, &stop).await;
-        let _ = fs::remove_file(file);
-        drop(lock);
+        let _ = directory.remove();
+        drop(locks);
     });
     Ok(())
 }
 
+fn lock(path: &std::path::Path) -> io::Result<File> {
+    match file_lock::take(path)? {
+        Taken::Now(lock) => Ok(lock),
+        Taken::Before(pid) => {
+            let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            Err(io::Error::other(format!("another server has it{pid}")))
+        }
+    }
+}
+
+/// What all connections share.
+#[derive(Clone)]
+struct Shared {
+    parts: Arc<Parts>,
+    waiting: Waiting,
+    requests: Arc<Semaphore>,
+}
+
 /// Takes connections until `stop`, which ends those under way too: what they began is done, or not.
 async fn accept(listener: &UnixListener, parts: &Arc<Parts>, connections: &TaskTracker, stop: &CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let accepting = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };
-        let Some((place, accepted)) = stop.run_until_cancelled(accepting).await else { return };
+    let requests = Arc::new(Semaphore::new(REQUESTS));
+    let shared = Shared { parts: Arc::clone(parts), waiting: Waiting::default(), requests };
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, _)) => {
-                let (parts, stop) = (Arc::clone(parts), stop.clone());
+            Ok((stream, _)) if is_ours(&stream) => {
+                // The place before the next connection is taken: their order counts.
+                let (shared, stop, place) = (shared.clone(), stop.clone(), shared.waiting.enter());
                 connections.spawn(async move {
-                    if is_ours(&stream)
-                        && let Some(Err(error)) = stop.run_until_cancelled(serve(stream, &parts)).await
-                    {
+                    if let Some(Err(error)) = stop.run_until_cancelled(serve(stream, &shared, place)).await {
                         tracing::debug!(%error, "a connection to the control socket broke");
                     }
-                    drop(place);
                 });
             }
+            Ok(_) => STRANGERS.log(|| tracing::warn!("a connection of another user to the control socket was refused")),
             Err(error) => {
                 tracing::warn!(%error, "no connection to the control socket taken");
                 tokio::time::sleep(PAUSE).await;
@@ -98,20 +119,30 @@ fn is_ours(stream: &UnixStream) -> bool {
 }
 
 /// Answers one line after the other, until the client goes away or says nothing.
-async fn serve(stream: UnixStream, parts: &Arc<Parts>) -> io::Result<()> {
+async fn serve(stream: UnixStream, shared: &Shared, first: WaitingPlace) -> io::Result<()> {
+    let user = stream.peer_cred()?.uid();
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
+    let mut place = Some(first);
     loop {
+        let waiting = place.take().unwrap_or_else(|| shared.waiting.enter());
         let mut line = Vec::new();
         let mut bounded = (&mut reader).take(MAX_LINE_BYTES as u64 + 1);
-        match timeout(LINE_TIMEOUT, bounded.read_until(b'\n', &mut line)).await {
+        let read = tokio::select! {
+            read = timeout(LINE_TIMEOUT, bounded.read_until(b'\n', &mut line)) => read,
+            () = waiting.taken() => return Ok(()),
+        };
+        match read {
             Ok(Ok(1..)) => {}
             Ok(Ok(0)) | Err(_) => return Ok(()),
             Ok(Err(error)) => return Err(error),
         }
+        drop(waiting);
+        let Ok(_turn) = shared.requests.acquire().await else { return Ok(()) };
+        let parts = &shared.parts;
         let is_whole = line.len() <= MAX_LINE_BYTES;
         let answer = match is_whole {
-            true => timeout(WORK_TIMEOUT, answer(parts, &line)).await,
+            true => timeout(WORK_TIMEOUT, USER.scope(user, answer(parts, &line))).await,
             false => Ok(Answer::Error(format!("a line has at most {MAX_LINE_BYTES} bytes"))),
         };
         let answer = answer.unwrap_or_else(|_| Answer::Error("it took too long".to_owned()));

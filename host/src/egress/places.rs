@@ -51,6 +51,11 @@ impl Places {
         Some(Place { places: Arc::clone(self), plugin: Arc::clone(plugin) })
     }
 
+    /// The number of places that are taken.
+    pub(super) fn open(&self) -> usize {
+        self.taken().all
+    }
+
     /// Waits until there is a place for a plugin.
     pub(super) async fn wait(self: &Arc<Self>, plugin: &Arc<str>) -> Place {
         loop {

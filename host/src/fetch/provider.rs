@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::ACCEPT;
-use reqwest::{Client, NoProxy, Proxy};
+use reqwest::{Client, ClientBuilder, NoProxy, Proxy};
 use url::Url;
 
 use super::{Document, Fetch, FetchError, PROVIDER_CONNECT_TIMEOUT, answer, authorities, builder, built, causes};
@@ -36,16 +36,8 @@ impl ProviderHttp {
     /// # Errors
     /// [`FetchError::Setup`] if there is no TLS to be had.
     pub fn through(egress: &Egress, allow_plain_loopback: bool) -> Result<Self, FetchError> {
-        let mut builder = builder(PROVIDER_CONNECT_TIMEOUT);
-        if let Some(url) = &egress.proxy {
-            let proxy = Proxy::all(url.reveal().clone()).map_err(|error| FetchError::Setup(causes(&error)))?;
-            let direct = egress.no_proxy.as_deref().and_then(NoProxy::from_string);
-            builder = builder.proxy(proxy.no_proxy(direct));
-        }
-        if let Some(pem) = &egress.authorities {
-            builder = builder.tls_certs_merge(authorities(pem).map_err(FetchError::Setup)?);
-        }
-        Ok(Self { client: built(builder)?, allow_plain_loopback, has_proxy: egress.proxy.is_some() })
+        let client = built(client_builder(egress)?)?;
+        Ok(Self { client, allow_plain_loopback, has_proxy: egress.proxy.is_some() })
     }
 
     /// Sends a request. Every status is an answer, redirects too: they are not followed.
@@ -71,6 +63,23 @@ impl ProviderHttp {
             _ => Err(FetchError::Refused("only https")),
         }
     }
+}
+
+/// The beginning of a client with the proxy and the authorities of `[egress]`.
+///
+/// # Errors
+/// [`FetchError::Setup`] if one of them cannot be used.
+pub(super) fn client_builder(egress: &Egress) -> Result<ClientBuilder, FetchError> {
+    let mut builder = builder(PROVIDER_CONNECT_TIMEOUT);
+    if let Some(url) = &egress.proxy {
+        let proxy = Proxy::all(url.reveal().clone()).map_err(|error| FetchError::Setup(causes(&error)))?;
+        let direct = egress.no_proxy.as_deref().and_then(NoProxy::from_string);
+        builder = builder.proxy(proxy.no_proxy(direct));
+    }
+    if let Some(pem) = &egress.authorities {
+        builder = builder.tls_certs_merge(authorities(pem).map_err(FetchError::Setup)?);
+    }
+    Ok(builder)
 }
 
 #[async_trait::async_trait]

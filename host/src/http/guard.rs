@@ -21,12 +21,14 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use url::Url;
 
+use super::missing::Refusal;
 use super::reply;
-use crate::config::address::{AllowedHost, Network};
+use crate::config::address::{AllowedHost, BaseUrl, Network};
 use crate::config::{self, Server};
 use crate::log_limiter::LogLimiter;
 use crate::mcp;
 use crate::sanitize;
+use crate::view::View;
 
 /// Time for which a browser may remember a preflight's answer.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
@@ -48,6 +50,7 @@ pub(super) struct Guard {
     networks: Vec<Network>,
     origins: Vec<Origin>,
     allows_loopback: bool,
+    base_url: BaseUrl,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +83,13 @@ impl Guard {
         }
         let origins =
             std::iter::once(base.as_str()).chain(server.allowed_origins.iter().map(config::address::Origin::as_str));
-        Self { hosts, networks, origins: origins.filter_map(Origin::parse).collect(), allows_loopback }
+        Self {
+            hosts,
+            networks,
+            origins: origins.filter_map(Origin::parse).collect(),
+            allows_loopback,
+            base_url: base.clone(),
+        }
     }
 
     fn allows_host(&self, uri: &Uri, host_header: Option<&HeaderValue>) -> bool {
@@ -210,7 +219,15 @@ impl Guard {
             let host = host.map_or_else(String::new, logged);
             OTHER_HOST.log(|| tracing::warn!(host, "refused a request for another host"));
             let message = "this server does not answer for that Host: set `server.base_url` to the URL that clients use, or add the name to `server.allowed_hosts`";
-            return Some(reply::error(StatusCode::FORBIDDEN, "host_not_allowed", message));
+            // It says no more of this server to whoever has only found its address.
+            let refusal = Refusal {
+                status: StatusCode::FORBIDDEN,
+                error: "host_not_allowed",
+                title: "This server has another name",
+                message,
+                leads_home: false,
+            };
+            return Some(refusal.answer(request.headers(), &self.base_url));
         }
         if let Some(origin) = origin.filter(|origin| is_mcp(request.uri()) && !self.allows_origin(origin)) {
             let origin = logged(origin);
@@ -250,9 +267,10 @@ fn logged(value: &HeaderValue) -> String {
     sanitize::cut(&sanitize::escape(&text), LOGGED_BYTES)
 }
 
-/// True at the endpoint. Elsewhere there are pages for people, and a link from another site to these is no attack.
+/// True at the endpoint, and where its views are. Elsewhere there are pages for people, and a link from another site to
+/// these is no attack.
 pub(super) fn is_mcp(uri: &Uri) -> bool {
-    matches!(uri.path(), "/mcp" | "/mcp/")
+    View::in_path(uri.path()).is_some()
 }
 
 #[cfg(test)]

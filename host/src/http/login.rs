@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use super::{App, address, not_found, reply};
 use crate::auth::{self, AuthorizationServer};
 use crate::peer::Peer;
+use crate::view::View;
 
 /// A request to one of the routes, and the authorization server that answers it.
 struct LoginRequest {
@@ -56,8 +57,20 @@ macro_rules! route {
 }
 
 route! {
-    /// `/.well-known/oauth-protected-resource`, also with `/mcp` behind it.
-    protected_resource: login => auth::wellknown::protected_resource(&login.server, login.request.headers().get(HOST))
+    /// `/.well-known/oauth-protected-resource`, also with `/mcp` or the path of a view behind it.
+    protected_resource: login => {
+        let path = login.request.uri().path();
+        let of = path.strip_prefix(auth::wellknown::RESOURCE_METADATA).unwrap_or_default();
+        let view = match of {
+            "" => Some(View::default()),
+            path => View::in_path(path).map(|name| name.map_or_else(View::default, View::named)),
+        };
+        let host = login.request.headers().get(HOST);
+        match view.and_then(|view| auth::wellknown::protected_resource(&login.server, host, &view)) {
+            Some(metadata) => metadata,
+            None => not_found().await,
+        }
+    }
 }
 route! {
     /// `/.well-known/oauth-authorization-server`
@@ -79,6 +92,34 @@ route! {
     revoke: login => {
         let (parts, body) = login.request.into_parts();
         auth::revoke::revoke(&login.server, login.address, &parts.headers, body).await
+    }
+}
+route! {
+    /// `/device_authorization`
+    device_authorization: login => {
+        if !login.server.has_device_flow() {
+            return not_found().await;
+        }
+        let (parts, body) = login.request.into_parts();
+        auth::device::authorization::begin(&login.server, login.address, &parts.headers, body).await
+    }
+}
+route! {
+    /// `/device`, where a person types the code of a device.
+    device: login => {
+        if !login.server.has_device_flow() {
+            return not_found().await;
+        }
+        if let Err(slow_down) = login.server.count_authorization(login.address, login.request.headers()) {
+            return *slow_down;
+        }
+        match *login.request.method() {
+            Method::POST => {
+                let (parts, body) = login.request.into_parts();
+                auth::device::page::submit(&login.server, login.address, &parts.headers, body).await
+            }
+            _ => auth::device::page::page(&login.server, login.request.headers()),
+        }
     }
 }
 route! {
@@ -117,6 +158,13 @@ route! {
             return *slow_down;
         }
         auth::callback::callback(&login.server, login.request.headers(), login.query()).await
+    }
+}
+route! {
+    /// `/auth/backchannel-logout`
+    backchannel_logout: login => {
+        let (parts, body) = login.request.into_parts();
+        auth::backchannel::logout(&login.server, login.address, &parts.headers, body).await
     }
 }
 route! {

@@ -90,6 +90,11 @@ impl Places {
         })
     }
 
+    /// The number of places that are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.register().places.len()
+    }
+
     /// Waits for a place. In a full house somebody who holds more loses one: see [`eviction::choose`].
     pub(super) async fn enter(self: &Arc<Self>, party: Party) -> Place {
         loop {

@@ -1,16 +1,21 @@
-//! Pages as they were rendered last: one copy is sent to all who ask, and takes the memory of one however slowly they read.
+//! Texts as they were rendered last: one copy is sent to all who ask, and takes the memory of one however slowly they read.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
+use super::page::kept::Fronts;
+use super::page::watchers::Watchers;
 use crate::config::Config;
 use crate::plugins::catalog::Catalog;
 
-/// The pages that anybody may read.
+/// The pages of this server, and those who watch them.
 #[derive(Default)]
 pub struct RenderedPages {
-    pub(super) landing: RenderedPage,
+    /// The large part of the page at `/`.
+    pub(super) fronts: Fronts,
+    /// Open pages that are told of changes.
+    pub(super) watchers: Watchers,
     pub(super) llms_txt: RenderedPage,
 }
 

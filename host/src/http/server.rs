@@ -20,6 +20,7 @@ use super::{Routes, address};
 use crate::config::address::Network;
 use crate::descriptors;
 use crate::log_limiter::LogLimiter;
+use crate::metrics::names;
 use crate::peer::{Peer, network};
 
 /// The most connections that wait for a place; further ones wait in the system's queue.
@@ -63,6 +64,8 @@ pub async fn serve(
 ) {
     let connections = TaskTracker::new();
     let places = Places::new(limits.connections);
+    let counted = Arc::clone(&places);
+    routes.metrics().observe(names::CONNECTIONS, move |reading| reading.value(counted.taken() as u64));
     let connection = Connection {
         routes,
         limits: Arc::new(limits),

@@ -27,6 +27,6 @@ pub(crate) fn key_set(bytes: &[u8]) {
     let Some(keys) = keys else { return };
     assert!(keys.candidates(&unverified).count() <= 64);
     // The private halves of the corpus's keys are nowhere, so no token is theirs but those in it, which have expired.
-    let claims = unverified.verify::<Map<String, Value>>(&keys, &rules);
+    let claims = unverified.verify::<Map<String, Value>>(&keys, &rules, &super::REQUIRED);
     assert!(claims.is_err(), "{claims:?}");
 }

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::pem;
 use super::token::Unverified;
 
 /// Size of a key set. Large ones, with certificate chains in them, are some 30 KiB.
@@ -65,6 +66,11 @@ impl Keys {
         let keys = set.get("keys")?.as_array()?;
         let keys: Vec<Key> = keys.iter().filter_map(Key::of).take(MAX_KEYS).collect();
         (!keys.is_empty()).then_some(Self(keys))
+    }
+
+    /// Reads one public key in PEM (RFC 7468 §13), under the same rules.
+    pub(crate) fn of_pem(pem: &str) -> Option<Self> {
+        Self::of(&json!({ "keys": [pem::jwk(pem)?] }))
     }
 
     /// The keys that may have signed a token. Keys that share a `kid` are told apart by what they can verify.

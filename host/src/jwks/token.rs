@@ -24,12 +24,12 @@ pub(super) struct Unverified<'a> {
     pub(super) kid: Option<String>,
 }
 
-/// The claims that every rule looks at. Only `iss` is checked from here; the others are, as they must be there.
+/// The claims that every rule looks at. Only `iss` is checked from here; `sub` must be a text, where it is.
 #[derive(Deserialize)]
 struct RegisteredClaims {
     iss: String,
-    #[serde(rename = "sub")]
-    _sub: String,
+    #[serde(rename = "sub", default)]
+    _sub: Option<String>,
 }
 
 impl<'a> Unverified<'a> {
@@ -63,10 +63,15 @@ impl<'a> Unverified<'a> {
     ///
     /// # Errors
     /// [`JwtError`]; of several keys, the error of the last one with a fitting signature.
-    pub(super) fn verify<T: DeserializeOwned>(&self, keys: &Keys, rules: &Rules) -> Result<T, JwtError> {
+    pub(super) fn verify<T: DeserializeOwned>(
+        &self,
+        keys: &Keys,
+        rules: &Rules,
+        required: &[&str],
+    ) -> Result<T, JwtError> {
         let mut outcome = Err(JwtError::UnknownKey);
         for key in keys.candidates(self) {
-            outcome = self.verify_with(key, rules);
+            outcome = self.verify_with(key, rules, required);
             if !matches!(outcome, Err(JwtError::Signature)) {
                 break;
             }
@@ -74,9 +79,14 @@ impl<'a> Unverified<'a> {
         outcome
     }
 
-    fn verify_with<T: DeserializeOwned>(&self, key: &DecodingKey, rules: &Rules) -> Result<T, JwtError> {
+    fn verify_with<T: DeserializeOwned>(
+        &self,
+        key: &DecodingKey,
+        rules: &Rules,
+        required: &[&str],
+    ) -> Result<T, JwtError> {
         let mut validation = Validation::new(self.algorithm);
-        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        validation.set_required_spec_claims(required);
         validation.validate_nbf = true;
         validation.leeway = rules.leeway.as_secs();
         match &rules.audience {

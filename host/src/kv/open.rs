@@ -145,6 +145,41 @@ pub(super) fn open(place: &Place) -> Result<Database, OpenError> {
     Ok(Database { connection, sealer: Sealer::new(&key), _lock: Some(lock) })
 }
 
+/// Writes a copy of the file into another, which nobody else may read.
+pub(super) fn snapshot(state: &StateDir, into: &Path) -> Result<(), OpenError> {
+    let path = state.path().join(DIRECTORY).join(FILE);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(into);
+    drop(made.map_err(|source| OpenError::Unusable { path: into.to_owned(), source })?);
+    // A connection of its own, beside that of the server: it reads as of one moment and keeps nobody waiting.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let copied = connect(Connection::open_with_flags(&path, flags))
+        .and_then(|connection| connection.execute("VACUUM INTO ?1", [into.to_string_lossy()]).map(drop));
+    copied.map_err(|error| failure(&path, error))?;
+    let checked = Connection::open_with_flags(into, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|copy| copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)));
+    match checked.map_err(|error| failure(into, error))?.as_str() {
+        "ok" => Ok(()),
+        verdict => Err(OpenError::Damaged { path, cause: verdict.to_owned() }),
+    }
+}
+
+/// Seals the file's own key anew.
+pub(super) fn reseal(state: &StateDir) -> Result<(), OpenError> {
+    let path = state.path().join(DIRECTORY).join(FILE);
+    let failed = |error| failure(&path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(Connection::open_with_flags(&path, flags)).map_err(failed)?;
+    let sealed: Vec<u8> = connection
+        .query_row("SELECT value FROM meta WHERE name = 'key'", [], |row| row.get(0))
+        .optional()
+        .map_err(failed)?
+        .unwrap_or_default();
+    let key = seal::open_key(state, &sealed).ok_or_else(|| OpenError::WrongKey { path: path.clone() })?;
+    let update = "UPDATE meta SET value = ?1 WHERE name = 'key'";
+    connection.execute(update, params![seal::seal_key(state, &key)]).map_err(failed)?;
+    Ok(())
+}
+
 fn in_memory() -> Result<Database, OpenError> {
     let path = PathBuf::from(":memory:");
     let mut key = [0; KEY_BYTES];

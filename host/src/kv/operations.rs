@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::fault::Fault;
 use super::limits::{ENTRY_BYTES, MAX_BATCH_BYTES, PAGE};
 use super::open::Database;
-use super::request::{Answer, Delta, Expected, KvError, Operation, Outcome, Request, Space, Value};
+use super::request::{Answer, Delta, Expected, KvError, Operation, Outcome, Owner, Request, Space, Value};
 use super::rows::{self, Entry, Millis};
 use super::seal::{Place, Sealer};
 use super::spaces::{self, OpenSpace};
@@ -27,6 +27,13 @@ impl Database {
                 Answer::Outcome(work.run(operation)?)
             }
             Request::Owners { plugin } => Answer::Owners(spaces::owners(&transaction, sealer, &plugin)?),
+            Request::Spaces { after } => {
+                let (spaces, next) = spaces::all(&transaction, sealer, after)?;
+                Answer::Spaces(spaces, next)
+            }
+            Request::Forget { person } => {
+                Answer::Changed(spaces::forget(&transaction, sealer, &Owner::Person(person))?)
+            }
             Request::Move { from, to } => Answer::Changed(spaces::hand_over(&transaction, sealer, &from, &to)?),
             Request::Clear { space } => Answer::Changed(spaces::clear(&transaction, sealer, &space)?),
         };

@@ -30,6 +30,16 @@ pub enum Request {
         /// The plugin.
         plugin: String,
     },
+    /// A page of all spaces, of every plugin.
+    Spaces {
+        /// The place at which the page before ended.
+        after: Option<i64>,
+    },
+    /// Removes everything of a person, of every plugin.
+    Forget {
+        /// The person.
+        person: Person,
+    },
     /// Hands the state of a plugin to one that has none, for all owners.
     Move {
         /// The plugin.
@@ -52,6 +62,8 @@ pub enum Answer {
     Outcome(Outcome),
     /// Those who have state.
     Owners(Vec<OwnerState>),
+    /// A page of spaces, and the cursor of the next one.
+    Spaces(Vec<SpaceState>, Option<i64>),
     /// The number of spaces that were moved, or of entries that were removed.
     Changed(u64),
 }
@@ -87,10 +99,27 @@ pub struct Person {
 }
 
 impl Person {
+    /// A person, by the provider's names.
+    pub fn of(issuer: &str, subject: &str) -> Self {
+        let id = crate::principal::Principal::person_of(issuer, subject);
+        Self { id, issuer: issuer.to_owned(), subject: subject.to_owned() }
+    }
+
     /// The name of the person in the log.
     pub fn label(&self) -> String {
-        blake3::Hash::from_bytes(self.id).to_hex()[..8].to_owned()
+        crate::person_label::label(&self.id)
     }
+}
+
+/// A space, and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpaceState {
+    /// The space.
+    pub space: Space,
+    /// Entries.
+    pub entries: u64,
+    /// Bytes that count against the quota.
+    pub bytes: u64,
 }
 
 /// The state of one owner.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
-use super::request::{KvError, OwnerState, Space};
+use super::request::{KvError, Owner, OwnerState, Space, SpaceState};
 use super::seal::{SealedSpace, Sealer};
 
 /// A space that is there.
@@ -78,6 +78,43 @@ pub(super) fn owners(connection: &Connection, sealer: &Sealer, plugin: &str) -> 
         }
     }
     Ok(owners)
+}
+
+/// Spaces of a page: as many as fit a line of the control socket, whatever their owners are called.
+const SPACES: i64 = 500;
+
+/// A page of all spaces. One that is not what was written is left out.
+pub(super) fn all(
+    connection: &Connection,
+    sealer: &Sealer,
+    after: Option<i64>,
+) -> Result<(Vec<SpaceState>, Option<i64>), Fault> {
+    let mut statement = connection.prepare(
+        "SELECT id, plugin, owner, seal, bytes, (SELECT count(*) FROM entries WHERE space = spaces.id) FROM spaces
+         WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![after.unwrap_or(i64::MIN), SPACES])?;
+    let (mut spaces, mut last, mut count) = (Vec::new(), None, 0);
+    while let Some(row) = rows.next()? {
+        let (plugin, tag, seal): (String, Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let (bytes, entries): (i64, i64) = (row.get(4)?, row.get(5)?);
+        (last, count) = (Some(row.get(0)?), count + 1);
+        if let Some(sealed) = sealer.open_space(&plugin, &tag, &seal) {
+            let space = Space { plugin, owner: sealed.owner };
+            let (bytes, entries) = (bytes.max(0).cast_unsigned(), entries.max(0).cast_unsigned());
+            spaces.push(SpaceState { space, entries, bytes });
+        }
+    }
+    Ok((spaces, last.filter(|_| count == SPACES)))
+}
+
+/// Removes all spaces of an owner, of every plugin, and returns the number of their entries.
+pub(super) fn forget(connection: &Connection, sealer: &Sealer, owner: &Owner) -> Result<u64, Fault> {
+    let tag = sealer.tag(owner);
+    let entries = "DELETE FROM entries WHERE space IN (SELECT id FROM spaces WHERE owner = ?1)";
+    let removed = connection.execute(entries, params![tag])?;
+    connection.execute("DELETE FROM spaces WHERE owner = ?1", params![tag])?;
+    Ok(removed as u64)
 }
 
 /// Hands all spaces of a plugin to another that has none with anything in it, and returns their number.

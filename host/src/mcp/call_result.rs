@@ -114,6 +114,15 @@ pub(super) fn call_result(
     }
 }
 
+/// The result of a call as a client gets it.
+///
+/// # Errors
+/// In words: mistakes of the client that the plugin has found.
+pub fn result_json(outcome: Result<Reply, CallError>) -> Result<Value, String> {
+    let result = call_result(outcome, None).map_err(|error| error.message.into_owned())?;
+    serde_json::to_value(result).map_err(|error| error.to_string())
+}
+
 /// One round of a call.
 pub(super) async fn round(
     plugins: &Plugins,

@@ -31,7 +31,9 @@ use super::discovery::Discovery;
 use super::exchange::{Exchange, Handshake};
 use super::handler::Handler;
 use super::headers;
+use super::holdings::Holdings;
 use super::in_flight::InFlight;
+use super::introduction::Introductions;
 use super::listen::Listening;
 use super::listener_places::ListenerPlace;
 use super::listeners::Listeners;
@@ -40,9 +42,12 @@ use super::message::{Era, MAX_HANDSHAKE_BYTES, Message, Target, handshake};
 use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
 use super::tasks::Tasks;
+use super::timed::Timed;
 use crate::budget::Budgets;
+use crate::config::About;
 use crate::json_weight;
 use crate::plugins::Plugins;
+use crate::plugins::catalog::Catalog;
 use crate::plugins::types::codec;
 use crate::principal::{Access, Principal};
 use crate::request_memory::RequestMemory;
@@ -63,6 +68,7 @@ pub struct Endpoint {
     budgets: Budgets,
     plugins: Plugins,
     sessions: Arc<Sessions>,
+    tasks: Tasks,
     /// Plain calls of typed tools, of both eras.
     plain_calls: PlainCalls,
     lists: Arc<Lists>,
@@ -76,6 +82,8 @@ pub struct Endpoint {
     streaming: StreamableHttpService<Handler, Sessions>,
     /// Legacy requests without a session.
     stateless: StreamableHttpService<Handler, NeverSessionManager>,
+    /// What answers all of them.
+    handler: Handler,
 }
 
 /// The parts of an endpoint.
@@ -94,6 +102,8 @@ pub struct Parameters<'a> {
     pub sessions_per_person: usize,
     /// Connections that may be open at once.
     pub connections: usize,
+    /// What the server says of itself.
+    pub about: watch::Receiver<Arc<About>>,
     /// Items of a list in one answer.
     pub list_page: usize,
     /// Runs the tasks.
@@ -133,6 +143,7 @@ impl Endpoint {
             discovery_tools,
             sessions_per_person,
             connections,
+            about,
             list_page,
             tracker,
             draining,
@@ -141,7 +152,7 @@ impl Endpoint {
         let listeners = Listeners::start(&plugins, rules, connections, tracker, draining.clone());
         let budgets = Budgets::new(max_body_bytes);
         let tasks = Tasks::new(budgets.clone());
-        let ending = tasks.clone();
+        let (ending, held) = (tasks.clone(), tasks.clone());
         let end = closed.clone();
         tracker.spawn(async move {
             end.run_until_cancelled(ending.forget_old()).await;
@@ -149,8 +160,10 @@ impl Endpoint {
         });
         let discovery = Discovery::from(discovery_tools);
         let (detachable, in_flight) = (InFlight::default(), InFlight::default());
+        let introductions = Arc::new(Introductions::new(about));
         let handler = Handler::new(
             plugins.clone(),
+            Arc::clone(&introductions),
             Arc::clone(&listeners),
             state,
             tasks,
@@ -158,8 +171,8 @@ impl Endpoint {
             detachable.clone(),
         );
         let lists = Arc::clone(&handler.lists);
-        let plain_calls = PlainCalls::new(plugins.clone(), handler.server(), in_flight.clone());
-        let listening = Listening::new(Arc::clone(&listeners), budgets.clone(), handler.server().clone());
+        let plain_calls = PlainCalls::new(plugins.clone(), Arc::clone(&introductions), in_flight.clone());
+        let listening = Listening::new(Arc::clone(&listeners), budgets.clone(), introductions);
         let in_flight = (in_flight, detachable);
         let sessions =
             Sessions::start(state, sessions_per_person, in_flight, Arc::clone(&listeners), tracker, draining);
@@ -176,7 +189,8 @@ impl Endpoint {
             config.session_store = Some(Arc::new(OpenedSession));
             config
         };
-        let service = move || Ok(handler.for_session());
+        let answering = handler.clone();
+        let service = move || Ok(answering.for_session());
         let stateful = StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config());
         let streaming =
             StreamableHttpService::new(service.clone(), Arc::clone(&sessions), config().with_json_response(false));
@@ -190,6 +204,7 @@ impl Endpoint {
             budgets,
             plugins,
             sessions,
+            tasks: held,
             plain_calls,
             lists,
             listeners,
@@ -198,7 +213,28 @@ impl Endpoint {
             stateful,
             streaming,
             stateless,
+            handler,
         }
+    }
+
+    /// What it holds of people.
+    pub fn holdings(&self) -> Holdings {
+        Holdings::new(Arc::clone(&self.sessions), self.tasks.clone())
+    }
+
+    /// What answers requests, for a client whose messages come another way than by HTTP.
+    pub(super) fn handler(&self) -> &Handler {
+        &self.handler
+    }
+
+    /// The largest message.
+    pub(super) fn max_message_bytes(&self) -> usize {
+        self.max_body_bytes
+    }
+
+    /// The memory of one request of this person.
+    pub(super) fn memory(&self, principal: &Principal) -> RequestMemory {
+        RequestMemory::new(&self.budgets, principal.person())
     }
 
     /// Serves one request of a person.
@@ -206,12 +242,24 @@ impl Endpoint {
     /// # Errors
     /// [`ScopesNeeded`] for a call that the person may make, but not with this token.
     pub async fn serve(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, ScopesNeeded> {
+        let metrics = &self.plugins.observers().metrics;
+        let timed = Timed::begin(metrics);
         let served = match *request.method() {
-            Method::POST => self.post(principal, request).await,
+            Method::POST => self.post(principal, request, timed.as_ref()).await,
             Method::GET => Box::pin(self.get(principal, request)).await,
             Method::DELETE => Box::pin(self.delete(principal, request)).await,
             _ => Err(Rejection::Answer(Box::new(method_not_allowed()))),
         };
+        if let Some(timed) = &timed {
+            timed.end(
+                metrics,
+                match &served {
+                    Ok(response) => response.status(),
+                    Err(Rejection::Answer(response)) => response.status(),
+                    Err(Rejection::Scopes(_)) => StatusCode::FORBIDDEN,
+                },
+            );
+        }
         match served {
             Ok(response) => Ok(response),
             Err(Rejection::Answer(response)) => Ok(*response),
@@ -219,20 +267,24 @@ impl Endpoint {
         }
     }
 
-    async fn post(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
+    async fn post(
+        &self,
+        principal: &Arc<Principal>,
+        request: Request<Body>,
+        timed: Option<&Timed>,
+    ) -> Result<Response, Rejection> {
         headers::require_json_content(request.headers())?;
         headers::require_acceptable(request.headers())?;
         let (mut parts, body) = request.into_parts();
         let body = body::read(body, self.max_body_bytes, || self.budgets.account(principal.person())).await?;
         let Some(message) = Message::read(&parts.headers, &body) else {
-            return Ok(self.refuse(headers::are_modern(&parts.headers), &body));
+            return Ok(self.refuse(principal, headers::are_modern(&parts.headers), &body));
         };
+        if let Some(timed) = timed {
+            timed.is(&message.method);
+        }
         if matches!(message.era, Era::Endless) {
-            let id = message.id.map(RequestId::into_json_value);
-            let text = format!(
-                "the handshake is larger than {MAX_HANDSHAKE_BYTES} bytes: send less about the client and its capabilities"
-            );
-            return Ok(answer::rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &text, id.as_ref()));
+            return Ok(endless(&message));
         }
         self.require_plugins(&message).await?;
 
@@ -250,7 +302,7 @@ impl Endpoint {
             return Ok(answer);
         }
         if !prefers_streams
-            && let Some(answer) = self.lists.serve(&message, &body, &self.plugins.catalog(), principal, &parts.headers)
+            && let Some(answer) = self.lists.serve(&message, &body, &self.catalog(principal), principal, &parts.headers)
         {
             return Ok(answer);
         }
@@ -266,12 +318,7 @@ impl Endpoint {
         let is_sessionless = matches!(message.era, Era::Sessionless);
         let is_in_vain = self.is_in_vain(principal, &message);
         let body = if is_in_vain { without_arguments(&message, &body) } else { body };
-        // rmcp reads the body once more by itself, and makes values of all of it. What the engine makes of them comes
-        // later, when it is late to refuse a call that will never fit.
-        let tree = json_weight::tree(&body);
-        let of_engine = if self.makes_engine_values(&message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
-        let bytes = RMCP_TREES * tree.bytes + of_engine + body.len();
-        if let Err(refusal) = memory.wait_for(bytes).await {
+        if let Err(refusal) = memory.wait_for(self.weight(principal, &message, &body)).await {
             return Ok(answer::overdrawn(refusal, message.id.map(RequestId::into_json_value).as_ref()));
         }
         drop(message);
@@ -287,7 +334,7 @@ impl Endpoint {
         // In a box: a plain call does not need it, and carries what it could be about.
         let response = Box::pin(async {
             if is_sessionless {
-                self.stateless.handle(request).await
+                exchange.run(self.stateless.handle(request)).await
             } else if is_modern && prefers_streams {
                 exchange.run(self.streaming.handle(request)).await
             } else {
@@ -297,21 +344,35 @@ impl Endpoint {
         .await;
         // rmcp's answer to a body that is no message of the protocol.
         if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            return Ok(self.refuse(is_modern, &body));
+            return Ok(self.refuse(principal, is_modern, &body));
         }
         Ok(Box::pin(exchange.finish(response)).await.map(|body| kept(body, &memory)))
     }
 
+    /// Everything that this caller can see or use.
+    pub(super) fn catalog(&self, principal: &Principal) -> Arc<Catalog> {
+        self.plugins.catalog_of(principal.view())
+    }
+
+    /// The memory that a message takes: rmcp reads it once more by itself, and makes values of all of it. What the
+    /// engine makes of them comes later, when it is late to refuse a call that will never fit.
+    pub(super) fn weight(&self, principal: &Principal, message: &Message<'_>, body: &[u8]) -> usize {
+        let tree = json_weight::tree(body);
+        let of_engine =
+            if self.makes_engine_values(principal, message) { tree.values * codec::LEAST_VALUE_BYTES } else { 0 };
+        RMCP_TREES * tree.bytes + of_engine + body.len()
+    }
+
     /// The answer to a body that is no message.
-    fn refuse(&self, is_modern: bool, body: &[u8]) -> Response {
+    pub(super) fn refuse(&self, principal: &Principal, is_modern: bool, body: &[u8]) -> Response {
         match InvalidValue::of(body) {
-            Some(invalid) => invalid.answer(&self.plain_calls, is_modern),
+            Some(invalid) => invalid.answer(&self.plain_calls, principal, is_modern),
             None => Unreadable::of(body).refuse(),
         }
     }
 
     /// Refuses requests for lists while the first scan is in progress: clients keep the lists that they get.
-    async fn require_plugins(&self, message: &Message<'_>) -> Result<(), Box<Response>> {
+    pub(super) async fn require_plugins(&self, message: &Message<'_>) -> Result<(), Box<Response>> {
         if self.plugins.is_ready() || !message.needs_plugins() || self.plugins.scanned().await {
             return Ok(());
         }
@@ -324,14 +385,14 @@ impl Endpoint {
     }
 
     /// True for a call with large arguments of which the engine's values are made.
-    fn makes_engine_values(&self, message: &Message<'_>) -> bool {
+    fn makes_engine_values(&self, principal: &Principal, message: &Message<'_>) -> bool {
         let Some(Target::Tool(name)) = message.target().filter(|_| message.has_large_arguments()) else { return false };
-        self.plugins.catalog().tool(name).is_some_and(|tool| tool.listed().is_none())
+        self.catalog(principal).tool(name).is_some_and(|tool| tool.listed().is_none())
     }
 
     /// True for a call of something that is not there for its caller, whose arguments nobody has to read.
     fn is_in_vain(&self, principal: &Principal, message: &Message<'_>) -> bool {
-        let catalog = self.plugins.catalog();
+        let catalog = self.catalog(principal);
         let served = match message.target() {
             _ if !message.has_large_arguments() => return false,
             Some(Target::Tool(name)) if self.discovery.has(name) => return false,
@@ -344,7 +405,7 @@ impl Endpoint {
 
     /// Refuses in HTTP a request that the person could make with another token, so that the client can ask for one.
     fn require_scopes(&self, principal: &Principal, message: &Message<'_>) -> Result<(), Rejection> {
-        let catalog = self.plugins.catalog();
+        let catalog = self.catalog(principal);
         let served = message.target().and_then(|target| match target {
             Target::Tool(name) => {
                 let inner = if self.discovery.calls(name) { message.inner_name() } else { None };
@@ -464,6 +525,15 @@ fn kept(body: Body, memory: &RequestMemory) -> Body {
     Body::new(KeptBody { body, memory })
 }
 
+/// The answer to a handshake that is too large for one.
+pub(super) fn endless(message: &Message<'_>) -> Response {
+    let id = message.id.clone().map(RequestId::into_json_value);
+    let text = format!(
+        "the handshake is larger than {MAX_HANDSHAKE_BYTES} bytes: send less about the client and its capabilities"
+    );
+    answer::rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &text, id.as_ref())
+}
+
 fn method_not_allowed() -> Response {
     let mut response = answer::error_response(StatusCode::METHOD_NOT_ALLOWED, "use POST, GET or DELETE");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
@@ -504,6 +574,7 @@ mod tests {
             discovery_tools: false,
             sessions_per_person: 1,
             connections: 1,
+            about: watch::Sender::default().subscribe(),
             list_page: 1,
             tracker: &tracker,
             draining: stop.clone(),

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
-use rmcp::model::{InitializeRequestParams, ServerJsonRpcMessage};
+use rmcp::model::{InitializeRequestParams, ProtocolVersion, ServerJsonRpcMessage};
 use tokio::sync::OwnedMutexGuard;
 
 use super::answer::{APPLICATION_JSON, Code, rpc_error};
@@ -99,6 +99,14 @@ impl Exchange {
 
     pub(super) fn handshake(&self) -> &Handshake {
         &self.handshake
+    }
+
+    /// The version of the protocol that the client asks for in a handshake.
+    pub(super) fn version(&self) -> Option<&ProtocolVersion> {
+        match &self.handshake {
+            Handshake::Now(initialize) | Handshake::Before(initialize) => Some(&initialize.protocol_version),
+            Handshake::None => None,
+        }
     }
 
     /// True if rmcp's service of the session has to answer.

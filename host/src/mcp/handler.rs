@@ -1,19 +1,17 @@
 //! The parts that answers are made of, and facts about the client from the context of a request.
-#![expect(deprecated, reason = "logging is deprecated since 2026-07-28, and clients of both eras have it")]
 
 use std::sync::Arc;
 
 use http::request::Parts;
 use rmcp::RoleServer;
-use rmcp::model::{
-    ErrorData, Implementation, InitializeResult, MetaObject, ProtocolVersion, ServerCapabilities, ServerConfig,
-};
+use rmcp::model::{ErrorData, MetaObject, ProtocolVersion, ServerConfig};
 use rmcp::service::RequestContext;
 use serde_json::json;
 
 use super::discovery::Discovery;
 use super::exchange::Exchange;
 use super::in_flight::InFlight;
+use super::introduction::Introductions;
 use super::listeners::Listeners;
 use super::lists::Lists;
 use super::preferences::Preferences;
@@ -24,15 +22,17 @@ use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
 use crate::principal::Principal;
 use crate::state::StateDir;
-
-const INSTRUCTIONS: &str = "The tools of this server are plugins that can be added, replaced and removed while it runs: \
-    when a tool is missing or behaves differently than described, list the tools again.";
+use crate::view::View;
 
 /// Answers requests from the catalog. Cheap to clone: rmcp takes one for every request and session.
 #[derive(Clone)]
 pub(super) struct Handler {
     pub(super) plugins: Plugins,
     pub(super) listeners: Arc<Listeners>,
+    introductions: Arc<Introductions>,
+    /// The view of the client.
+    view: View,
+    /// What the client is told of the server.
     pub(super) info: Arc<ServerConfig>,
     states: Arc<RequestStates>,
     pub(super) tasks: Tasks,
@@ -46,33 +46,20 @@ pub(super) struct Handler {
 impl Handler {
     pub(super) fn new(
         plugins: Plugins,
+        introductions: Arc<Introductions>,
         listeners: Arc<Listeners>,
         state: &StateDir,
         tasks: Tasks,
         (discovery, list_page): (Discovery, usize),
         detachable: InFlight,
     ) -> Self {
-        let capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_tool_list_changed()
-            // Declared whether plugins have any or not: plugins come and go, and clients ask once.
-            .enable_prompts()
-            .enable_prompts_list_changed()
-            .enable_resources()
-            .enable_resources_list_changed()
-            .enable_resources_subscribe()
-            .enable_completions()
-            .enable_logging()
-            .enable_tasks()
-            .enable_skills_with_directory_read()
-            .build();
-        let implementation = Implementation::new("tinymcp", env!("CARGO_PKG_VERSION")).with_title("TinyMCP");
-        let info = InitializeResult::new(capabilities).with_server_info(implementation).with_instructions(INSTRUCTIONS);
         Self {
             plugins,
             listeners,
-            lists: Arc::new(Lists::new(discovery, &info.server_info, list_page)),
-            info: Arc::new(info),
+            lists: Arc::new(Lists::new(discovery, Arc::clone(&introductions), list_page)),
+            view: View::default(),
+            info: Arc::clone(&introductions.of(&View::default()).info),
+            introductions,
             states: Arc::new(RequestStates::new(state)),
             tasks,
             discovery,
@@ -81,14 +68,17 @@ impl Handler {
         }
     }
 
-    /// The same for the session of this task's exchange.
+    /// The same for the session of this task's exchange, which is one at a view for as long as it lasts.
     pub(super) fn for_session(&self) -> Self {
-        let preferences = Exchange::current().map(|exchange| exchange.preferences()).unwrap_or_default();
-        Self { preferences, ..self.clone() }
+        let Some(exchange) = Exchange::current() else { return Self { preferences: Arc::default(), ..self.clone() } };
+        let view = exchange.principal().view().clone();
+        let info = Arc::clone(self.introductions.of(&view).for_version(exchange.version()));
+        Self { preferences: exchange.preferences(), view, info, ..self.clone() }
     }
 
+    /// Everything that the client can see or use.
     pub(super) fn catalog(&self) -> Arc<Catalog> {
-        self.plugins.catalog()
+        self.plugins.catalog_of(&self.view)
     }
 
     /// The channel to the client of a request for this purpose.
@@ -102,16 +92,13 @@ impl Handler {
         RequestChannel::new(of_request, principal, &self.preferences, (&self.states, purpose), &self.detachable)
     }
 
-    pub(super) fn server(&self) -> &Implementation {
-        &self.info.server_info
-    }
-
     /// `_meta` of a result: the name of the server (2026-07-28, basic: every result names its server). Older clients
     /// know it from the handshake.
     pub(super) fn meta(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
         is_modern(context).then(|| {
             let mut meta = MetaObject::default();
-            meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(self.info.server_info));
+            let introduction = self.introductions.of(&self.view);
+            meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), json!(introduction.server));
             meta
         })
     }

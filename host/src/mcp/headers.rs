@@ -12,6 +12,14 @@ pub(super) const SESSION_ID: &str = "mcp-session-id";
 /// The first protocol version without handshake and sessions.
 pub(super) const MODERN: &str = "2026-07-28";
 
+/// The versions before it that are served, oldest first.
+pub(super) const LEGACY: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// The versions of the protocol that are served, newest first.
+pub fn versions() -> Vec<&'static str> {
+    std::iter::once(MODERN).chain(LEGACY.into_iter().rev()).collect()
+}
+
 /// The session id of a request; empty for one that is not text, which no session has.
 pub(super) fn session_id(headers: &HeaderMap) -> Option<&str> {
     headers.get(SESSION_ID).map(|id| id.to_str().unwrap_or_default())

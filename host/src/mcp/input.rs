@@ -121,7 +121,7 @@ fn object(what: &str, text: &str) -> Result<Map<String, Value>, ErrorData> {
 }
 
 /// Reads a client's answer by its form; `None` if it has none of them.
-pub(super) fn answer(json: &Value) -> Option<Answer> {
+pub fn answer(json: &Value) -> Option<Answer> {
     if let Some(action) = json.get("action").and_then(Value::as_str) {
         return Some(Answer::Person(match action {
             "accept" => Reaction::Accepted(fields(json.get("content"))?),

@@ -25,6 +25,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{self, Code};
+use super::introduction::Introductions;
 use super::listeners::{Listener, Listeners};
 use super::message::Message;
 use super::plain_call;
@@ -50,7 +51,7 @@ const SUBSCRIPTION_BYTES: usize = 256;
 pub(super) struct Listening {
     listeners: Arc<Listeners>,
     budgets: Budgets,
-    server: Implementation,
+    introductions: Arc<Introductions>,
 }
 
 #[derive(Deserialize)]
@@ -83,8 +84,8 @@ struct Filter {
 struct Uris(Result<Vec<String>, TooMany>);
 
 impl Listening {
-    pub(super) fn new(listeners: Arc<Listeners>, budgets: Budgets, server: Implementation) -> Self {
-        Self { listeners, budgets, server }
+    pub(super) fn new(listeners: Arc<Listeners>, budgets: Budgets, introductions: Arc<Introductions>) -> Self {
+        Self { listeners, budgets, introductions }
     }
 
     /// Answers a modern message that asks to listen, in its plainest form; and one that asks for too much, in any.
@@ -124,7 +125,8 @@ impl Listening {
             Err(no_place) => return refuse(StatusCode::TOO_MANY_REQUESTS, no_place.to_string()),
         };
         let listener = self.listeners.listen(filter, principal, place);
-        Some(event_response(events(listener, id.clone(), self.server.clone(), held)))
+        let server = self.introductions.of(principal.view()).server.clone();
+        Some(event_response(events(listener, id.clone(), server, held)))
     }
 }
 

@@ -5,6 +5,7 @@
 //! reach both in turns ([`crate::plugins::updates`]), so that no plugin that tells of many holds anybody up either.
 
 mod changes;
+mod everywhere;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::changes::{Announcement, Changes, Lists};
+use self::everywhere::{ChangesEverywhere, ListsEverywhere};
 use super::event_stream::EventStream;
 use super::listener_places::{ListenerPlace, ListenerPlaces, NoPlace};
 use super::preferences::Preferences;
@@ -27,6 +29,7 @@ use crate::plugins::catalog::Catalog;
 use crate::plugins::served::Served;
 use crate::plugins::updates::{Subscription, Updated};
 use crate::principal::{self, Principal};
+use crate::view::View;
 
 /// The clients that wait for changes.
 ///
@@ -115,7 +118,7 @@ impl Listeners {
         let turns = Arc::default();
         let listeners = Arc::new(Self { plugins, rules, places, sessions, turns, draining: draining.clone() });
         let telling = Arc::clone(&listeners);
-        let mut changes = listeners.changes();
+        let mut changes = ChangesEverywhere::of(&listeners.plugins, listeners.rules.clone());
         tracker.spawn(async move { draining.run_until_cancelled(telling.tell_sessions(&mut changes)).await });
         listeners
     }
@@ -157,7 +160,7 @@ impl Listeners {
         principal: &Arc<Principal>,
         place: ListenerPlace,
     ) -> Listener {
-        let (changes, reach) = (self.changes(), Reach::of(principal));
+        let (changes, reach) = (self.changes(principal.view()), Reach::of(principal));
         let mut subscription = self.plugins.updates().subscription(Arc::default());
         accepted.resource_subscriptions.iter().flatten().for_each(|uri| subscription.add(uri));
         let (listeners, principal) = (Arc::clone(self), Arc::clone(principal));
@@ -168,8 +171,15 @@ impl Listeners {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn changes(&self) -> Changes {
-        Changes::of(&self.plugins, self.rules.clone())
+    /// The changes at a view.
+    fn changes(&self, view: &View) -> Changes {
+        match view.name().map(str::to_owned) {
+            None => Changes::of(&self.plugins, self.rules.clone()),
+            Some(name) => {
+                let look = move |catalog: &Catalog| catalog.view(&name).map(|of_view| of_view.revisions());
+                Changes::in_view(&self.plugins, self.rules.clone(), Box::new(look))
+            }
+        }
     }
 
     /// The lists that the new rules have changed.
@@ -178,16 +188,16 @@ impl Listeners {
         if now == *reach {
             return Lists::default();
         }
-        let lists = Lists::of_other_reach(&self.plugins.catalog(), reach, &now);
+        let lists = Lists::of_other_reach(&self.plugins.catalog_of(principal.view()), reach, &now);
         *reach = now;
         lists
     }
 
-    async fn tell_sessions(&self, changes: &mut Changes) {
+    async fn tell_sessions(&self, changes: &mut ChangesEverywhere) {
         loop {
             tokio::select! {
                 change = changes.next() => match change {
-                    Some(change) => self.tell_of(change),
+                    Some(change) => self.tell_of(&change),
                     None => return,
                 },
                 () = self.turns.notified() => self.tell_of_updates(),
@@ -195,10 +205,10 @@ impl Listeners {
         }
     }
 
-    fn tell_of(&self, change: Announcement) {
+    fn tell_of(&self, change: &Announcement<ListsEverywhere>) {
         for session in self.sessions().values_mut() {
             let lists = match change {
-                Announcement::Lists(lists) => lists,
+                Announcement::Lists(lists) => lists.at(session.principal.view()),
                 Announcement::Rules => self.follow(&mut session.reach, &session.principal),
             };
             for notification in lists.notifications() {
@@ -207,10 +217,29 @@ impl Listeners {
         }
     }
 
+    /// The updates that this caller may know of: of resources that are at the caller's view.
+    fn notifications_of(&self, updated: Vec<Updated>, principal: &Principal) -> Vec<ServerNotification> {
+        if updated.is_empty() {
+            return Vec::new();
+        }
+        let may_know = |scopes: &[Scope]| principal.holds(scopes) && principal.may_still(scopes);
+        let at_view = (!principal.view().is_main()).then(|| self.plugins.catalog_of(principal.view()));
+        let is_at_view = |uri: &str| match &at_view {
+            None => true,
+            Some(catalog) => catalog.owner_of(uri).is_some_and(|owner| may_know(owner.scopes())),
+        };
+        let known = updated.into_iter().filter(|updated| may_know(&updated.scopes) && is_at_view(&updated.uri));
+        let notification = |updated: Updated| {
+            let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
+            ServerNotification::ResourceUpdatedNotification(ResourceUpdatedNotification::new(params))
+        };
+        known.map(notification).collect()
+    }
+
     fn tell_of_updates(&self) {
         for session in self.sessions().values() {
             let updated = session.preferences.take_updates(session.stream.room_for_updates());
-            for notification in notifications_of(updated, &session.principal) {
+            for notification in self.notifications_of(updated, &session.principal) {
                 session.stream.tell(notification);
             }
         }
@@ -233,7 +262,7 @@ impl Listener {
                 () = self.place.evicted() => return None,
                 () = self.principal.turned_away(&[]) => return None,
                 change = self.changes.next() => self.told(change?),
-                updated = self.subscription.next() => notifications_of(updated, &self.principal),
+                updated = self.subscription.next() => listeners.notifications_of(updated, &self.principal),
             };
             if !told.is_empty() {
                 return Some(told);
@@ -253,15 +282,4 @@ impl Listener {
         };
         lists.notifications()
     }
-}
-
-/// The updates that this person may know of.
-fn notifications_of(updated: Vec<Updated>, principal: &Principal) -> Vec<ServerNotification> {
-    let may_know = |scopes: &[Scope]| principal.holds(scopes) && principal.may_still(scopes);
-    let known = updated.into_iter().filter(|updated| may_know(&updated.scopes));
-    let notification = |updated: Updated| {
-        let params = ResourceUpdatedNotificationParam::new(updated.uri.to_string());
-        ServerNotification::ResourceUpdatedNotification(ResourceUpdatedNotification::new(params))
-    };
-    known.map(notification).collect()
 }

@@ -21,13 +21,12 @@ pub(super) fn shows(served: &Served, principal: &Principal) -> bool {
 /// A tool of the catalog as `tools/list` shows it.
 pub(super) fn tool(tool: &catalog::Tool) -> Tool {
     let function = tool.function();
-    let docs = &function.docs;
     // Some clients drop tools without a description.
-    let description = docs.description.clone().unwrap_or_else(|| function.form());
+    let description = tool.description().map_or_else(|| function.form(), str::to_owned);
     let mut listed = Tool::new(tool.name.clone(), description, Arc::clone(&function.input_schema));
-    listed.title.clone_from(&docs.title);
+    listed.title = tool.title().map(str::to_owned);
     listed.output_schema.clone_from(&function.output_schema);
-    listed.annotations = annotations(docs.title.as_ref(), &docs.hints);
+    listed.annotations = annotations(tool.title(), &function.docs.hints);
     if let Some(extras) = tool.listed() {
         listed.icons = content::icons(&extras.icons).and_then(|icons| serde_json::from_value(icons).ok());
         listed.meta = extras.meta.clone().map(MetaObject::from);
@@ -35,12 +34,20 @@ pub(super) fn tool(tool: &catalog::Tool) -> Tool {
     listed
 }
 
-fn annotations(title: Option<&String>, hints: &Hints) -> Option<ToolAnnotations> {
+/// The same as JSON, for this server's own page.
+pub fn listed_tool(tool: &catalog::Tool) -> Map<String, Value> {
+    match serde_json::to_value(self::tool(tool)) {
+        Ok(Value::Object(tool)) => tool,
+        _ => Map::new(),
+    }
+}
+
+fn annotations(title: Option<&str>, hints: &Hints) -> Option<ToolAnnotations> {
     if *hints == Hints::default() {
         return None;
     }
     let mut annotations = ToolAnnotations::new();
-    annotations.title = title.cloned();
+    annotations.title = title.map(str::to_owned);
     annotations.read_only_hint = hints.read_only;
     // A tool that says that it only reads, and nothing else, destroys nothing.
     annotations.destructive_hint = hints.destructive.or((hints.read_only == Some(true)).then_some(false));

@@ -2,12 +2,12 @@
 //! kernel makes.
 //!
 //! Invariant: the text of a list goes with the revisions of its catalog, which change whenever a client would see another
-//! list. It has everything in the catalog, in the form of one era; a person gets the items that they may see, as the
+//! list. It has everything in the catalog, which is that of one view, in the form of one era; a person gets the items that they may see, as the
 //! runs of neighbours between those that they may not. So there is one text for all people, whatever their scopes, and
 //! however many read it slowly.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::ops::Range;
 use std::pin::Pin;
@@ -22,21 +22,26 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use http_body::{Frame, SizeHint};
 use rmcp::ErrorData;
-use rmcp::model::{Implementation, RequestId, Tool};
+use rmcp::model::{RequestId, Tool};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::discovery::Discovery;
+use super::introduction::Introductions;
 use super::listing::shows;
 use super::message::{Era, Message};
 use super::{answer, listing, plain_call};
 use crate::plugins::catalog::{Catalog, Revisions};
 use crate::plugins::served::Served;
 use crate::principal::Principal;
+use crate::view::View;
 
 /// The most slices of which an answer is sent; one of more is copied together.
 const MAX_RUNS: usize = 16;
+
+/// Views whose texts are kept. Those that are gone are forgotten with all others when there are more.
+const MAX_VIEWS: usize = 100;
 
 /// A list of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +58,10 @@ pub(super) struct Lists {
     page: usize,
     /// The server's own tools, which end the list.
     own: Texts,
-    /// Members of modern results that are always the same.
-    modern: String,
+    introductions: Arc<Introductions>,
     kept: Mutex<Arc<Kept>>,
+    /// The same of views, by their names.
+    of_views: Mutex<BTreeMap<String, Arc<Kept>>>,
 }
 
 /// The texts of one catalog, each made when it is first asked for.
@@ -140,15 +146,23 @@ impl List {
         }
     }
 
+    /// The beginning of a cursor of this list at a view.
+    fn mark(self, view: &View) -> String {
+        match view.name() {
+            None => format!("{}\n", self.member()),
+            Some(view) => format!("{}/{view}\n", self.member()),
+        }
+    }
+
     /// The place in this list after an item, as clients send it back.
-    fn cursor(self, key: &str) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}\n{key}", self.member()))
+    fn cursor(self, view: &View, key: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.mark(view) + key)
     }
 
     /// The key of the last item before a cursor.
-    fn key(self, cursor: &str) -> Result<String, ErrorData> {
+    fn key(self, view: &View, cursor: &str) -> Result<String, ErrorData> {
         let text = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|text| String::from_utf8(text).ok());
-        let key = text.as_deref().and_then(|text| text.strip_prefix(self.member())?.strip_prefix('\n'));
+        let key = text.as_deref().and_then(|text| text.strip_prefix(&*self.mark(view)));
         let unknown = || ErrorData::invalid_params("unknown cursor: list again from the beginning", None);
         key.map(str::to_owned).ok_or_else(unknown)
     }
@@ -185,11 +199,10 @@ impl Texts {
 
 impl Lists {
     /// Lists that are sent in answers of `page` items.
-    pub(super) fn new(discovery: Discovery, server: &Implementation, page: usize) -> Self {
+    pub(super) fn new(discovery: Discovery, introductions: Arc<Introductions>, page: usize) -> Self {
         let own = Texts::of(discovery.tools().map(|tool| Ok(serde_json::to_vec(&tool).expect("tools are JSON"))));
-        let meta = json!({ "io.modelcontextprotocol/serverInfo": server });
-        let modern = format!(r#""resultType":"complete","_meta":{meta},"ttlMs":0,"cacheScope":"private","#);
-        Self { page, own: own.unwrap_or_default(), modern, kept: Mutex::default() }
+        let (kept, of_views) = Default::default();
+        Self { page, own: own.unwrap_or_default(), introductions, kept, of_views }
     }
 
     /// Answers a message that asks for a list in its plainest form; the others are rmcp's.
@@ -211,8 +224,11 @@ impl Lists {
         let cursor = params.and_then(|params| params.cursor);
         let is_modern = message.era.is_modern();
         let page = self.page(list, cursor.as_deref(), is_modern, catalog, principal).ok()?;
-        let start =
-            format!(r#"{{"jsonrpc":"2.0","id":{},"result":{}"#, id_json(id), self.start(list, &page, is_modern));
+        let start = format!(
+            r#"{{"jsonrpc":"2.0","id":{},"result":{}"#,
+            id_json(id),
+            self.start(list, &page, is_modern, principal)
+        );
         let mut response = answer::json_response(page.body(start, "]}}"));
         // rmcp says so in all answers of the older protocol.
         if !is_modern {
@@ -235,15 +251,16 @@ impl Lists {
         principal: &Principal,
     ) -> Result<T, ErrorData> {
         let page = self.page(list, cursor, is_modern, catalog, principal)?;
-        let mut text = self.start(list, &page, is_modern).into_bytes();
+        let mut text = self.start(list, &page, is_modern, principal).into_bytes();
         text.extend(page.slices.iter().flatten());
         text.extend_from_slice(b"]}");
         serde_json::from_slice(&text).map_err(|error| ErrorData::internal_error(error.to_string(), None))
     }
 
     /// The text of a result before its items.
-    fn start(&self, list: List, page: &Page, is_modern: bool) -> String {
-        let modern = if is_modern { &*self.modern } else { "" };
+    fn start(&self, list: List, page: &Page, is_modern: bool, principal: &Principal) -> String {
+        let introduction = is_modern.then(|| self.introductions.of(principal.view()));
+        let modern = introduction.as_ref().map_or("", |introduction| &introduction.of_lists);
         let next = page.next.as_ref().map(|cursor| format!(r#""nextCursor":"{cursor}","#)).unwrap_or_default();
         format!(r#"{{{modern}{next}"{}":["#, list.member())
     }
@@ -257,7 +274,8 @@ impl Lists {
         principal: &Principal,
     ) -> Result<Page, ErrorData> {
         let entries = list.entries(catalog);
-        let kept = self.kept(catalog.revisions());
+        let view = principal.view();
+        let kept = self.kept(view, catalog.revisions());
         let texts = kept.texts[list as usize][usize::from(is_modern)].get_or_init(|| list.texts(catalog, is_modern));
         let texts = texts.as_ref().map_err(Clone::clone)?;
         if texts.ends.len() != entries.len() {
@@ -266,7 +284,7 @@ impl Lists {
         let begin = match cursor {
             None => 0,
             Some(cursor) => {
-                let key = list.key(cursor)?;
+                let key = list.key(view, cursor)?;
                 entries.partition_point(|(other, _)| *other <= key.as_str())
             }
         };
@@ -277,7 +295,7 @@ impl Lists {
             }
             if count == self.page {
                 let last = runs.last().map_or(0, |run| run.end - 1);
-                next = Some(list.cursor(entries[last].0));
+                next = Some(list.cursor(view, entries[last].0));
                 break;
             }
             count += 1;
@@ -298,14 +316,29 @@ impl Lists {
         Ok(Page { slices, next })
     }
 
-    /// The texts of the catalog of these revisions.
-    fn kept(&self, revisions: Revisions) -> Arc<Kept> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.revisions != revisions {
-            *kept = Arc::new(Kept { revisions, ..Kept::default() });
+    /// The texts of the catalog of these revisions at a view.
+    fn kept(&self, view: &View, revisions: Revisions) -> Arc<Kept> {
+        let Some(view) = view.name() else {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            return Arc::clone(of_revisions(&mut kept, revisions));
+        };
+        let mut of_views = self.of_views.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = of_views.get_mut(view) {
+            return Arc::clone(of_revisions(kept, revisions));
         }
-        Arc::clone(&kept)
+        if of_views.len() >= MAX_VIEWS {
+            of_views.clear();
+        }
+        Arc::clone(of_revisions(of_views.entry(view.to_owned()).or_default(), revisions))
     }
+}
+
+/// These texts, or new ones if they are of another catalog.
+fn of_revisions(kept: &mut Arc<Kept>, revisions: Revisions) -> &Arc<Kept> {
+    if kept.revisions != revisions {
+        *kept = Arc::new(Kept { revisions, ..Kept::default() });
+    }
+    kept
 }
 
 fn id_json(id: &RequestId) -> String {

@@ -73,6 +73,8 @@ pub(super) struct Params<'a> {
 pub(super) struct Meta<'a> {
     pub(super) protocol_version: Member<Cow<'a, str>>,
     pub(super) client_capabilities: Option<&'a RawValue>,
+    /// The client's span (SEP-414).
+    pub(super) traceparent: Option<&'a RawValue>,
 }
 
 /// The thing that a request is for, as far as it takes scopes.
@@ -242,6 +244,7 @@ impl<'de> Readable<'de> for Meta<'de> {
             match &*key {
                 "io.modelcontextprotocol/protocolVersion" => meta.protocol_version = object.next_value()?,
                 "io.modelcontextprotocol/clientCapabilities" => meta.client_capabilities = object.next_value()?,
+                "traceparent" => meta.traceparent = object.next_value()?,
                 _ => drop(object.next_value::<IgnoredAny>()?),
             }
         }

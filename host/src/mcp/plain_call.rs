@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use http::HeaderMap;
-use rmcp::model::{ClientCapabilities, Implementation, RequestId};
+use rmcp::model::{ClientCapabilities, RequestId};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -19,6 +19,7 @@ use super::answer;
 use super::call_result::TextResult;
 use super::headers::{self, MODERN, PROTOCOL_VERSION};
 use super::in_flight::InFlight;
+use super::introduction::{Introduction, Introductions};
 use super::message::{Era, Member, Message};
 use super::plain_answer::PlainAnswer;
 use crate::budget::Overdrawn;
@@ -30,9 +31,7 @@ use crate::plugins::error::CallError;
 use crate::plugins::types::codec::Reply;
 use crate::principal::Principal;
 use crate::request_memory::RequestMemory;
-
-/// The versions of the `initialize` era that have this form of a call.
-const LEGACY_VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
+use crate::traces::TraceParent;
 
 /// The longest timeout of a tool here. Proxies give up on an answer that does not begin within a minute or so, and rmcp
 /// begins one, as a stream, before that.
@@ -44,17 +43,14 @@ const MAX_CAPABILITIES_BYTES: usize = 8 * 1024;
 /// Serves calls of typed tools.
 pub(super) struct PlainCalls {
     plugins: Plugins,
+    introductions: Arc<Introductions>,
     in_flight: InFlight,
-    /// `_meta` of modern results, as JSON.
-    meta: Box<RawValue>,
 }
 
 impl PlainCalls {
     /// `in_flight` gets the calls of sessions.
-    pub(super) fn new(plugins: Plugins, server: &Implementation, in_flight: InFlight) -> Self {
-        let meta = serde_json::json!({ "io.modelcontextprotocol/serverInfo": server });
-        let meta = RawValue::from_string(meta.to_string()).expect("printed JSON is JSON");
-        Self { plugins, in_flight, meta }
+    pub(super) fn new(plugins: Plugins, introductions: Arc<Introductions>, in_flight: InFlight) -> Self {
+        Self { plugins, introductions, in_flight }
     }
 
     /// Answers a message that is a call of a typed tool in its plainest form.
@@ -78,12 +74,13 @@ impl PlainCalls {
             return None;
         }
         let id = message.id.as_ref()?;
-        let catalog = self.plugins.catalog();
+        let catalog = self.plugins.catalog_of(principal.view());
         let tool = catalog.tool(name).filter(|tool| principal.holds(tool.served.scopes()))?;
         if !tool.is_plain() || tool.served.timeout() > SILENCE {
             return None;
         }
-        let mut call = pin!(self.call(tool, arguments, principal, memory));
+        let trace_parent = if self.plugins.observers().traces.is_on() { trace_parent(message) } else { None };
+        let mut call = pin!(self.call(tool, arguments, (principal, trace_parent), memory));
         let outcome = match message.era {
             Era::Session(session) => {
                 let in_flight = self.in_flight.begin(session, id);
@@ -95,7 +92,10 @@ impl PlainCalls {
             Era::Modern | Era::Handshake(_) | Era::Sessionless | Era::Undeclared | Era::Endless => call.await,
         };
         match outcome {
-            Ok(outcome) => Some(self.shaped(message.era.is_modern(), id).with(TextResult::of(outcome), memory)),
+            Ok(outcome) => {
+                let introduction = self.introduction(principal, message.era.is_modern());
+                Some(shaped(introduction.as_deref(), id).with(TextResult::of(outcome), memory))
+            }
             Err(NoCall::Unreadable) => None,
             Err(NoCall::Overdrawn(refusal)) => Some(answer::overdrawn(refusal, Some(&id.clone().into_json_value()))),
         }
@@ -106,7 +106,7 @@ impl PlainCalls {
         &self,
         tool: &Arc<Tool>,
         arguments: Option<&str>,
-        principal: &Arc<Principal>,
+        (principal, trace_parent): (&Arc<Principal>, Option<TraceParent>),
         memory: &RequestMemory,
     ) -> Result<Result<Reply, CallError>, NoCall> {
         let text = arguments.unwrap_or("{}");
@@ -124,6 +124,7 @@ impl PlainCalls {
                 memory: Some(memory.clone()),
                 is_repeatable: true,
                 is_counted,
+                trace_parent,
                 ..Conversation::with(principal)
             };
             is_counted = true;
@@ -141,13 +142,31 @@ impl PlainCalls {
     }
 
     /// Answers a call that has no tool with a result.
-    pub(super) fn answer(&self, is_modern: bool, id: &RequestId, result: &TextResult) -> Response {
-        answer::json_response(self.shaped(is_modern, id).whole(result))
+    pub(super) fn answer(
+        &self,
+        principal: &Principal,
+        is_modern: bool,
+        id: &RequestId,
+        result: &TextResult,
+    ) -> Response {
+        let introduction = self.introduction(principal, is_modern);
+        answer::json_response(shaped(introduction.as_deref(), id).whole(result))
     }
 
-    fn shaped<'a>(&'a self, is_modern: bool, id: &'a RequestId) -> PlainAnswer<'a> {
-        PlainAnswer { id, meta: is_modern.then_some(&self.meta) }
+    /// What modern results say of the server.
+    fn introduction(&self, principal: &Principal, is_modern: bool) -> Option<Arc<Introduction>> {
+        is_modern.then(|| self.introductions.of(principal.view()))
     }
+}
+
+fn shaped<'a>(introduction: Option<&'a Introduction>, id: &'a RequestId) -> PlainAnswer<'a> {
+    PlainAnswer { id, meta: introduction.map(|introduction| &*introduction.meta) }
+}
+
+/// The client's span, if it names one.
+fn trace_parent(message: &Message<'_>) -> Option<TraceParent> {
+    let raw = message.params.meta.get()?.traceparent?;
+    TraceParent::parse(serde_json::from_str(raw.get()).ok()?)
 }
 
 /// A reason why no tool was called.
@@ -188,5 +207,5 @@ pub(super) fn fits(message: &Message<'_>, name: Option<&str>, headers: &HeaderMa
         Member::Null | Member::Other => false,
     };
     let version = headers.get(PROTOCOL_VERSION);
-    names_no_version && version.is_none_or(|version| LEGACY_VERSIONS.iter().any(|known| version == known))
+    names_no_version && version.is_none_or(|version| headers::LEGACY.iter().any(|known| version == known))
 }

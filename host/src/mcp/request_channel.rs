@@ -27,6 +27,7 @@ use crate::plugins::conversation::{Conversation, PluginMessage};
 use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::log::Level;
 use crate::principal::Principal;
+use crate::traces::TraceParent;
 
 /// Time for a legacy client to answer: a person has to read and decide.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -82,7 +83,8 @@ impl<'a> RequestChannel<'a> {
         let state = retry.state.as_deref().map(|state| self.states.open(&self.purpose, state)).transpose()?;
         let answers = answers_in(retry.responses.unwrap_or_default());
         let memory = memory(self.context).cloned();
-        Ok(Conversation { answers, state, memory, ..Conversation::with(self.principal) })
+        let trace_parent = self.context.meta.get("traceparent").and_then(Value::as_str).and_then(TraceParent::parse);
+        Ok(Conversation { answers, state, memory, trace_parent, ..Conversation::with(self.principal) })
     }
 
     /// Sends a message, if the client is still there.

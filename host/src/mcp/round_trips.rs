@@ -124,6 +124,7 @@ where
     F: Future<Output = Result<Round<T>, ErrorData>>,
 {
     let (caller, memory) = (conversation.caller.clone(), conversation.memory.clone());
+    let trace_parent = conversation.trace_parent;
     for number in 0..MAX_ROUNDS {
         conversation.askable = Some(channel.askable());
         let request = match deliver_while(channel, conversation, &round).await? {
@@ -142,7 +143,8 @@ where
         };
         let (caller, memory) = (caller.clone(), memory.clone());
         let state = Some(request.state);
-        conversation = Conversation { caller, answers, memory, state, is_counted: true, ..Conversation::default() };
+        let next = Conversation { caller, answers, memory, state, trace_parent, ..Conversation::default() };
+        conversation = Conversation { is_counted: true, ..next };
     }
     Ok(Outcome::CannotAsk(format!("it asked {MAX_ROUNDS} times, and had no result")))
 }

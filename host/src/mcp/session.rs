@@ -128,6 +128,20 @@ impl Sessions {
         self.roster.end(id);
     }
 
+    /// Ends the sessions of a person in memory: all, or those through one client.
+    pub(super) fn end_of(&self, person: &[u8; 32], owner: Option<&[u8; 32]>) {
+        let is_meant = |id: &str| match owner {
+            Some(owner) => self.key.open(id).is_some_and(|session| session.owner == *owner),
+            None => true,
+        };
+        let ids: Vec<RmcpId> = self.roster.of_person(person).into_iter().filter(|id| is_meant(id)).collect();
+        for id in &ids {
+            self.roster.remove(id);
+            self.roster.end(id);
+        }
+        self.put_away(ids);
+    }
+
     fn live(&self) -> MutexGuard<'_, HashMap<RmcpId, Arc<Live>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -375,7 +389,7 @@ impl SessionManager for Sessions {
 }
 
 /// The version that the handshake of a client agrees on: its own, or the newest that has a handshake.
-fn negotiated(asked: &ProtocolVersion) -> ProtocolVersion {
+pub(super) fn negotiated(asked: &ProtocolVersion) -> ProtocolVersion {
     let known = [ProtocolVersion::V_2025_03_26, ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25];
     if known.contains(asked) { asked.clone() } else { ProtocolVersion::V_2025_11_25 }
 }

@@ -174,6 +174,31 @@ impl Tasks {
         self.manager.shutdown();
     }
 
+    /// The tasks of a person, through all clients.
+    pub(super) fn of_person(&self, person: &[u8; 32]) -> Vec<DetailedTask> {
+        let owners = self.owners.lock();
+        let own: Vec<String> =
+            owners.iter().filter(|(_, owner)| owner.person == *person).map(|(id, _)| id.clone()).collect();
+        drop(owners);
+        own.iter().filter_map(|id| self.manager.get_task(id).ok()).collect()
+    }
+
+    /// Stops and forgets all tasks of a person. Returns their number.
+    pub(super) fn forget_person(&self, person: &[u8; 32]) -> usize {
+        let mut owners = self.owners.lock();
+        let own: Vec<String> =
+            owners.iter().filter(|(_, owner)| owner.person == *person).map(|(id, _)| id.clone()).collect();
+        for id in &own {
+            owners.remove(id);
+        }
+        drop(owners);
+        for id in &own {
+            // One that has ended is there until its time is over, and nobody's.
+            let _ = self.manager.cancel_task(id);
+        }
+        own.len()
+    }
+
     fn require_own(&self, id: &str, principal: &Principal) -> Result<(), ErrorData> {
         let owners = self.owners.lock();
         if owners.get(id).is_some_and(|owner| owner.session == principal.session()) {
@@ -207,6 +232,7 @@ impl BackgroundCall {
             () = principal.turned_away(tool.served.scopes()) => {
                 return Ok(call_result(Err(CallError::TurnedAway), None)?);
             }
+            () = tool.served.switched_off() => return Ok(call_result(Err(CallError::SwitchedOff), None)?),
         };
         match ended {
             Outcome::Done(result) => Ok(result),

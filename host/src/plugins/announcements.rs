@@ -15,6 +15,9 @@ pub(super) enum List {
     Resources,
 }
 
+/// Lists that plugins announced, by plugin.
+pub(super) type Announced = BTreeSet<(Arc<str>, List)>;
+
 /// Takes announcements. A list that is announced many times is announced once.
 #[derive(Clone, Default)]
 pub(super) struct Announcements {
@@ -25,7 +28,7 @@ pub(super) struct Announcements {
 #[derive(Default)]
 struct Lists {
     /// By plugin.
-    announced: Mutex<BTreeSet<(Arc<str>, List)>>,
+    announced: Mutex<Announced>,
     news: Notify,
 }
 
@@ -49,7 +52,7 @@ impl Announcements {
     }
 
     /// Takes the lists that were announced.
-    pub(super) fn take_lists(&self) -> BTreeSet<(Arc<str>, List)> {
+    pub(super) fn take_lists(&self) -> Announced {
         std::mem::take(&mut *self.lists.announced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

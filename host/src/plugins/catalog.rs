@@ -3,16 +3,18 @@
 //! Invariant: a [`Catalog`] is never changed, only replaced. Tools, grants and limits are replaced together,
 //! so that no call sees the tool of one version with the limits of another.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::announcements::List;
+use super::announcements::{Announced, List};
 use super::plugin::{self, Digest, Function, FunctionKind, ListedTool, MAX_URI_BYTES};
 use super::rates::Bucket;
 use super::sandbox::values::HeavyFlag;
-use super::served::Served;
+use super::served::{Served, Shaping};
 use super::types::shape::ResultShape;
+use crate::config::keys::View;
+use crate::config::names::ViewName;
 use crate::grants::needs::Needs;
 
 /// The offers of all plugins, and the state of each file.
@@ -29,6 +31,10 @@ pub struct Catalog {
     /// Ordered by name.
     plugins: Vec<PluginStatus>,
     revisions: Revisions,
+    /// Counts the catalogs, so that no two states of a view have one number.
+    generation: u64,
+    /// The parts of it that views show, by their names.
+    views: BTreeMap<String, Arc<Catalog>>,
 }
 
 /// Each changes exactly when its list does, in anything that a client can see.
@@ -42,6 +48,12 @@ pub struct Revisions {
     pub resources: u64,
 }
 
+impl Revisions {
+    fn all(number: u64) -> Self {
+        Self { tools: number, prompts: number, resources: number }
+    }
+}
+
 /// A tool that can be called.
 pub struct Tool {
     /// The name by which clients call it.
@@ -49,9 +61,11 @@ pub struct Tool {
     /// The plugin that it belongs to.
     pub served: Served,
     pub(super) function_index: usize,
-    pub(super) is_heavy: HeavyFlag,
+    pub(super) is_heavy: Arc<HeavyFlag>,
     /// The calls that each person may make of it, beside those of its plugin.
     pub(super) rate: Option<Arc<Bucket>>,
+    /// The operator's words on it.
+    pub(super) shaping: Option<Arc<Shaping>>,
 }
 
 /// A prompt that can be filled in.
@@ -106,6 +120,8 @@ pub struct PluginStatus {
     pub serving: Option<Serving>,
     /// The reason why the file as it is now is not served. With `serving`, an older version goes on.
     pub problem: Option<String>,
+    /// What an operator has to look at first, as `NAME@sha256:…`.
+    pub waiting: Option<String>,
     /// Switched off in the configuration.
     pub disabled: bool,
 }
@@ -125,6 +141,10 @@ pub struct Serving {
     pub since: SystemTime,
     /// Its tools' names.
     pub tools: Vec<String>,
+    /// Its functions that can be tools, in snake case.
+    pub functions: Vec<String>,
+    /// Functions of it that the operator hides.
+    pub hidden: Vec<String>,
     /// Its prompts' names.
     pub prompts: Vec<String>,
     /// The URIs of its resources, and those of its templates.
@@ -135,12 +155,69 @@ pub struct Serving {
 
 impl Catalog {
     /// The catalog that follows `self`: a revision is a new one only if clients would see another list, or if a plugin
-    /// `announced` it.
+    /// `announced` it. `views` has what each view shows of it.
     pub(super) fn replaced_by(
         &self,
         offerings: Offerings,
         plugins: Vec<PluginStatus>,
-        announced: &BTreeSet<List>,
+        announced: &Announced,
+        views: &BTreeMap<ViewName, View>,
+    ) -> Self {
+        let is_announced = |list| announced.iter().any(|(_, other)| *other == list);
+        let mut next = self.followed_by(offerings, plugins, |revision| revision + 1, is_announced);
+        next.generation = self.generation + 1;
+        let of_view = |(name, view): (&ViewName, &View)| {
+            (name.as_str().to_owned(), Arc::new(next.seen_through(view, self.views.get(name.as_str()), announced)))
+        };
+        next.views = views.iter().map(of_view).collect();
+        next
+    }
+
+    /// The part of this catalog that a view shows, which follows what it showed before.
+    fn seen_through(&self, view: &View, before: Option<&Arc<Self>>, announced: &Announced) -> Self {
+        let shows = |served: &Served| view.plugins.iter().any(|plugin| **plugin == *served.plugin.name);
+        let at_view = |served: &Served| served.and_for(&view.scopes);
+        let tool = |tool: &&Arc<Tool>| shows(&tool.served) && view.shows(&tool.name);
+        let offerings = Offerings {
+            tools: self.tools.iter().filter(tool).map(|tool| tool.at(at_view(&tool.served))).collect(),
+            prompts: self
+                .prompts
+                .iter()
+                .filter(|prompt| shows(&prompt.served))
+                .map(|prompt| {
+                    let (name, index) = (prompt.name.clone(), prompt.index);
+                    Arc::new(Prompt { name, served: at_view(&prompt.served), index })
+                })
+                .collect(),
+            resources: self
+                .resources
+                .iter()
+                .filter(|resource| shows(&resource.served))
+                .map(|resource| Arc::new(Resource { served: at_view(&resource.served), index: resource.index }))
+                .collect(),
+            templates: self
+                .templates
+                .iter()
+                .filter(|template| shows(&template.served))
+                .map(|template| Arc::new(Template { served: at_view(&template.served), index: template.index }))
+                .collect(),
+        };
+        let is_announced = |list| {
+            let of_view = |plugin: &str| view.plugins.iter().any(|shown| **shown == *plugin);
+            announced.iter().any(|(plugin, other)| *other == list && of_view(plugin))
+        };
+        // A view that is new, perhaps after another one of its name, has no number that was seen before.
+        let numbered = Self { revisions: Revisions::all(self.generation), ..Self::default() };
+        let before = before.map_or(&numbered, |before| &**before);
+        before.followed_by(offerings, Vec::new(), |_| self.generation, is_announced)
+    }
+
+    fn followed_by(
+        &self,
+        offerings: Offerings,
+        plugins: Vec<PluginStatus>,
+        number: impl Fn(u64) -> u64,
+        is_announced: impl Fn(List) -> bool,
     ) -> Self {
         let Offerings { mut tools, mut prompts, mut resources, mut templates } = offerings;
         tools.sort_by(|a, b| a.name.cmp(&b.name));
@@ -148,7 +225,7 @@ impl Catalog {
         resources.sort_by(|a, b| a.uri().cmp(b.uri()));
         templates.sort_by(|a, b| a.uri_template().cmp(b.uri_template()));
         let next = |revision: u64, is_same: bool, list: List| {
-            if is_same && !announced.contains(&list) { revision } else { revision + 1 }
+            if is_same && !is_announced(list) { revision } else { number(revision) }
         };
         let before = self.revisions;
         let revisions = Revisions {
@@ -161,7 +238,17 @@ impl Catalog {
                 List::Resources,
             ),
         };
-        Self { tools, prompts, resources, templates, plugins, revisions }
+        Self { tools, prompts, resources, templates, plugins, revisions, ..Self::default() }
+    }
+
+    /// The part of it that a view shows, by the view's name.
+    pub fn view(&self, name: &str) -> Option<&Arc<Self>> {
+        self.views.get(name)
+    }
+
+    /// The parts that views show, by their names.
+    pub fn views(&self) -> impl Iterator<Item = (&str, &Arc<Self>)> {
+        self.views.iter().map(|(name, catalog)| (name.as_str(), catalog))
     }
 
     /// All tools, ordered by name.
@@ -243,6 +330,39 @@ impl Tool {
         &self.served.plugin.functions[self.function_index]
     }
 
+    /// The same tool at a view.
+    fn at(self: &Arc<Self>, served: Served) -> Arc<Self> {
+        if served.scopes() == self.served.scopes() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            name: self.name.clone(),
+            served,
+            function_index: self.function_index,
+            is_heavy: Arc::clone(&self.is_heavy),
+            rate: self.rate.clone(),
+            shaping: self.shaping.clone(),
+        })
+    }
+
+    /// Its title: the operator's, or its author's.
+    pub fn title(&self) -> Option<&str> {
+        let shaped = self.shaping.as_ref().and_then(|shaping| shaping.title.as_deref());
+        shaped.or(self.function().docs.title.as_deref())
+    }
+
+    /// Its description: the operator's, or its author's.
+    pub fn description(&self) -> Option<&str> {
+        let shaped = self.shaping.as_ref().and_then(|shaping| shaping.description.as_deref());
+        shaped.or(self.function().docs.description.as_deref())
+    }
+
+    /// One line about it: the first of its description, or else its signature.
+    pub fn summary(&self) -> String {
+        let first = self.description().and_then(|description| description.lines().next());
+        first.map_or_else(|| self.function().form(), str::to_owned)
+    }
+
     /// True if a call can do nothing but answer: it sends no messages, asks nothing, and gives no content blocks.
     pub fn is_plain(&self) -> bool {
         let is_value = match &self.function().kind {
@@ -268,7 +388,9 @@ impl Tool {
         };
         self.name == other.name
             && self.served.scopes() == other.served.scopes()
-            && new.is_described_like(old)
+            && self.title() == other.title()
+            && self.description() == other.description()
+            && new.docs.hints == old.docs.hints
             && new.input_schema == old.input_schema
             && new.output_schema == old.output_schema
             && listed(self) == listed(other)

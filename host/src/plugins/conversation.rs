@@ -9,11 +9,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::error::CallError;
+use super::notes::CallNotes;
 use super::wit::input::{Answer, Capabilities};
 use super::wit::log::Level;
 use crate::budget::Overdrawn;
 use crate::principal::Principal;
 use crate::request_memory::RequestMemory;
+use crate::traces::TraceParent;
 
 /// One call's side of the conversation.
 #[derive(Default)]
@@ -34,6 +36,10 @@ pub struct Conversation {
     pub is_repeatable: bool,
     /// The request behind it was counted already, against the calls that its person may make.
     pub is_counted: bool,
+    /// The client's span in which it made the call.
+    pub trace_parent: Option<TraceParent>,
+    /// The notes that are taken about the call, if anybody is told of it.
+    pub notes: Option<Arc<CallNotes>>,
 }
 
 /// Takes messages for the client of one call.

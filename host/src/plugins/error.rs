@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::rates::TooMany;
 use super::sandbox::traps;
 use super::types::codec::{ArgumentError, ResultError};
+use crate::audit::Unwritable;
 use crate::budget::Overdrawn;
 use crate::config::units::Period;
 
@@ -60,9 +61,17 @@ pub enum CallError {
         /// The bytes that were wanted.
         bytes: usize,
     },
-    /// The rules have changed while the call went on: its caller may not make it any more.
-    #[error("you may not use this tool any more: whoever runs this server has changed who may")]
+    /// The caller's session has ended, or the rules have changed, while the call went on.
+    #[error(
+        "you may not use this tool any more: your login has ended, or whoever runs this server has changed who may; log in again"
+    )]
     TurnedAway,
+    /// The audit cannot be written, and calls are not made without.
+    #[error(transparent)]
+    Unaudited(Unwritable),
+    /// A command has switched the plugin off.
+    #[error("this tool was switched off by whoever runs this server")]
+    SwitchedOff,
     /// The client took its request back.
     #[error("the call was cancelled")]
     Cancelled,
@@ -102,6 +111,8 @@ impl CallError {
             | Self::Result(_)
             | Self::Overdrawn { .. }
             | Self::TurnedAway
+            | Self::Unaudited(_)
+            | Self::SwitchedOff
             | Self::Cancelled => None,
         }
     }

@@ -166,11 +166,28 @@ pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
+/// The operator's word on the name of one function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish<'a> {
+    /// It is called as its author has it.
+    None,
+    /// It is called so.
+    Called(&'a str),
+    /// It is no tool, and takes no name.
+    Hidden,
+}
+
 /// The tools' names for a plugin's functions, in the order of `functions`; where two want the same, the first has it.
 ///
 /// `prefix` replaces the plugin's name; an empty one gives bare function names. Only what would clash is called by more
-/// than its function: by its interface, and where that is not enough by the interface's package or version.
-pub fn tool_names(plugin: &str, prefix: Option<&str>, functions: &[FunctionName]) -> Named {
+/// than its function: by its interface, and where that is not enough by the interface's package or version. Whatever is
+/// wished for one function, no other one is called differently for it: a name that somebody has anyway is not given.
+pub fn tool_names<'w>(
+    plugin: &str,
+    prefix: Option<&str>,
+    functions: &[FunctionName],
+    wish: impl Fn(&FunctionName) -> Wish<'w>,
+) -> Named {
     let mut exporters: BTreeMap<&str, usize> = BTreeMap::new();
     for function in functions {
         *exporters.entry(&function.function).or_default() += 1;
@@ -189,14 +206,23 @@ pub fn tool_names(plugin: &str, prefix: Option<&str>, functions: &[FunctionName]
         let between = sharing[short.as_str()].told_apart(function);
         between.map_or_else(|| short.clone(), |between| tool_name(plugin, prefix, Some(&between), &function.function))
     });
-    let wanted: Vec<String> = long.collect();
+    let own: Vec<String> = long.collect();
+    let wishes: Vec<Wish<'_>> = functions.iter().map(wish).collect();
+    let called = |(own, wish): (&String, &Wish<'_>)| match wish {
+        Wish::Called(name) => (*name).to_owned(),
+        Wish::None | Wish::Hidden => own.clone(),
+    };
+    let wanted: Vec<String> = own.iter().zip(&wishes).map(called).collect();
 
     let mut taken: BTreeMap<&str, &FunctionName> = BTreeMap::new();
     let mut named = Named { names: vec![None; functions.len()], problems: Vec::new() };
-    // A longer name never takes what somebody is called anyway.
+    let shown = (0..functions.len()).filter(|index| wishes[*index] != Wish::Hidden);
+    let (as_wished, as_own): (Vec<usize>, Vec<usize>) =
+        shown.partition(|index| matches!(wishes[*index], Wish::Called(_)));
+    // A longer name never takes what somebody is called anyway, and neither does a wish.
     let (unchanged, longer): (Vec<usize>, Vec<usize>) =
-        (0..functions.len()).partition(|index| wanted[*index] == short[*index]);
-    for index in unchanged.into_iter().chain(longer) {
+        as_own.into_iter().partition(|index| wanted[*index] == short[*index]);
+    for index in unchanged.into_iter().chain(longer).chain(as_wished) {
         let (tool, function) = (&wanted[index], &functions[index]);
         if tool.len() > MAX_TOOL_NAME {
             let function = function.function.clone();
@@ -237,7 +263,7 @@ mod tests {
 
     /// The names, all of which there must be.
     fn served(plugin: &str, prefix: Option<&str>, functions: &[FunctionName]) -> Vec<String> {
-        let named = tool_names(plugin, prefix, functions);
+        let named = tool_names(plugin, prefix, functions, |_| Wish::None);
         assert_eq!(named.problems, []);
         named.names.into_iter().flatten().collect()
     }
@@ -288,6 +314,28 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_renames_and_hides_one_without_the_others() {
+        let functions = ["a", "b", "c"].map(|function| of(None, function));
+        let called = Wish::Called;
+        let named = |wishes: [Wish<'static>; 3]| {
+            let wish = |function: &FunctionName| wishes[usize::from(function.function.as_bytes()[0] - b'a')];
+            let named = tool_names("p", None, &functions, wish);
+            (named.names.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>(), named.problems.len())
+        };
+        for (wishes, names, problems) in [
+            ([Wish::None, called("mine"), Wish::Hidden], ["p_a", "mine", ""], 0),
+            // Two may change places, and a hidden one leaves its name to others.
+            ([called("p_b"), called("p_a"), Wish::None], ["p_b", "p_a", "p_c"], 0),
+            ([called("p_c"), Wish::None, Wish::Hidden], ["p_c", "p_b", ""], 0),
+            // Nobody loses a name to a wish.
+            ([called("p_c"), Wish::None, Wish::None], ["", "p_b", "p_c"], 1),
+            ([called("x"), called("x"), Wish::None], ["x", "", "p_c"], 1),
+        ] {
+            assert_eq!(named(wishes), (names.map(str::to_owned).to_vec(), problems), "{wishes:?}");
+        }
+    }
+
+    #[test]
     fn names_that_no_client_takes_are_refused() {
         assert!(matches!(plugin_name("weather.v2"), Err(NameError::PluginName { .. })));
         assert!(matches!(plugin_name(""), Err(NameError::PluginName { .. })));
@@ -309,7 +357,7 @@ mod tests {
     #[test]
     fn what_still_clashes_or_is_too_long_costs_itself() {
         let functions = [of(None, "a-b"), of(None, "a_b"), of(None, &"x".repeat(60)), of(None, "c")];
-        let named = tool_names("plugin", None, &functions);
+        let named = tool_names("plugin", None, &functions, |_| Wish::None);
         assert_eq!(named.names, [Some("plugin_a_b".to_owned()), None, None, Some("plugin_c".to_owned())]);
         assert!(
             matches!(&named.problems[..], [NameError::Ambiguous { second, .. }, NameError::ToolTooLong { .. }] if second.function == "a_b"),
@@ -318,7 +366,7 @@ mod tests {
         );
         // A name made longer takes nobody's.
         let functions = [of(Some("a:x/c"), "f"), of(Some("b:y/c"), "f"), of(None, "x-c-f")];
-        let named = tool_names("p", None, &functions);
+        let named = tool_names("p", None, &functions, |_| Wish::None);
         assert_eq!(named.names, [None, Some("p_y_c_f".to_owned()), Some("p_x_c_f".to_owned())]);
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
-pub use super::digest::Digest;
+use super::approval::trust::Signed;
+pub use super::digest::{Digest, Sha256};
 use super::imports::Import;
 use super::imports::guest::Guest;
 use super::names::FunctionName;
@@ -32,6 +33,10 @@ pub struct Plugin {
     pub name: Arc<str>,
     /// The digest of its file.
     pub digest: Digest,
+    /// The digest of its file for people to compare.
+    pub sha256: Sha256,
+    /// The signature that its file was loaded with.
+    pub(super) signed: Option<Signed>,
     /// Its world's documentation: the author's claim.
     pub description: Option<String>,
     /// The functions that can be tools, and the tools that it names itself, in the order of their names.
@@ -127,12 +132,6 @@ impl Function {
             FunctionKind::Typed { signature, .. } => signature.to_string(),
             FunctionKind::Listed(_) => String::new(),
         }
-    }
-
-    /// True if its author says the same about it as about `other`.
-    pub(super) fn is_described_like(&self, other: &Self) -> bool {
-        let (this, other) = (&self.docs, &other.docs);
-        this.description == other.description && this.title == other.title && this.hints == other.hints
     }
 }
 

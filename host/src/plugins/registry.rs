@@ -5,6 +5,7 @@
 //! so that a runtime that compiles for seconds holds up nobody.
 
 mod admission;
+mod approving;
 mod claims;
 pub(super) mod directory;
 mod entry;
@@ -12,6 +13,7 @@ mod job;
 pub(super) mod ledger;
 mod links;
 mod offer;
+mod pending_approvals;
 mod pending_lists;
 mod publication;
 mod publisher;
@@ -33,14 +35,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::directory::{PluginFile, Stamp};
-use self::entry::{Entry, Load, LoadId};
+use self::entry::{Entry, Load, LoadId, WaitingPart};
 use self::job::{LoadJob, LoadOutcome};
 use self::ledger::Ledger;
 use self::offer::Names;
+use self::pending_approvals::Approving;
 use self::pending_lists::{Relisting, Step};
 use self::publisher::Publisher;
 use self::watch::Watch;
-use super::announcements::List;
+use super::announcements::Announced;
+use super::approval::request::Requests;
+use super::approval::store::Store;
 use super::catalog::Catalog;
 use super::loading::cache::Cache;
 use super::loading::loader::Loader;
@@ -68,12 +73,13 @@ pub(super) struct Registry {
     loader: Arc<Loader>,
     rules: Rules,
     ledger: Ledger,
+    approving: Approving,
     /// By file name.
     entries: BTreeMap<String, Entry>,
     loads: JoinSet<LoadOutcome>,
     relisting: Relisting,
     /// Lists that plugins announced since the last catalog.
-    announced: BTreeSet<List>,
+    announced: Announced,
     last_load: LoadId,
     publisher: Publisher<Catalog>,
     /// Set while there is something to publish.
@@ -96,7 +102,7 @@ impl Registry {
     pub(super) fn new(
         runtime: Arc<Runtime>,
         cache: Option<Cache>,
-        ledger: Ledger,
+        (ledger, approvals, requests): (Ledger, Store, Requests),
         rules: Rules,
         catalog: channel::Sender<Arc<Catalog>>,
         ready: channel::Sender<bool>,
@@ -109,10 +115,11 @@ impl Registry {
             loader,
             rules,
             ledger,
+            approving: Approving::new(approvals, requests),
             entries: BTreeMap::new(),
             loads: JoinSet::new(),
             relisting: Relisting::default(),
-            announced: BTreeSet::new(),
+            announced: Announced::new(),
             last_load: 0,
             publisher: Publisher::new(catalog, ready),
             publish_by: None,
@@ -172,6 +179,8 @@ impl Registry {
                     }
                 }
                 () = runtime.announcements.list_announced() => self.list_again(),
+                Some(asked) = self.approving.requests.recv() => self.asked(asked),
+                Some(Ok(kept)) = self.approving.keeping.join_next() => self.bytes_kept(kept),
                 () = sleep_until(publish_at) => self.publish(),
                 () = sleep_until(ready_by) => {}
                 () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
@@ -241,15 +250,23 @@ impl Registry {
     /// Starts a load if the file has changed. Returns how long to wait when it is still being written.
     fn look_at(&mut self, found: &PluginFile, watch: &Watch, config: &Config) -> Option<Duration> {
         let is_new = !self.entries.contains_key(&found.file);
-        let entry = self
-            .entries
-            .entry(found.file.clone())
-            .or_insert_with(|| Entry::new(&found.file, config, &self.rules.grants.borrow()));
+        let entry = self.entries.entry(found.file.clone()).or_insert_with(|| {
+            let grants = self.rules.grants.borrow();
+            let mut entry = Entry::new(&found.file, config, &grants);
+            if self.rules.switched_off.borrow().has_plugin(&entry.plugin_name()) {
+                entry.set_switched_off(true);
+                entry.configure(config, &grants);
+            }
+            entry
+        });
         if is_new {
             self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         }
-        let is_loading = entry.load.as_ref().is_some_and(|load| load.of == found.stamp);
-        if is_loading || entry.is_disabled() || entry.stamp == Some(found.stamp) {
+        // Only some rules look at signatures.
+        let signature = found.signature.filter(|_| entry.policy.asks_for_signature());
+        let is_loading = entry.load.as_ref().is_some_and(|load| load.of == (found.stamp, signature));
+        let is_known = entry.stamp == Some(found.stamp) && entry.signature == signature;
+        if is_loading || entry.is_disabled() || is_known {
             return None;
         }
         // A load of what the file was before comes to nothing.
@@ -257,7 +274,7 @@ impl Registry {
         let name = match &entry.name {
             Ok(name) => name.clone(),
             Err(error) => {
-                entry.stamp = Some(found.stamp);
+                (entry.stamp, entry.signature) = (Some(found.stamp), signature);
                 entry.fail(error.to_string());
                 return None;
             }
@@ -267,16 +284,13 @@ impl Registry {
         }
         let is_settled = watch.take_renamed(&found.file) || found.stamp.is_quiet_for(self.settle);
         self.last_load += 1;
-        let job = LoadJob {
-            id: self.last_load,
-            found: found.clone(),
-            name,
-            terms: Arc::clone(entry.terms()),
-            known: entry.digest,
-            is_settled,
-        };
+        let (terms, known) = (Arc::clone(entry.terms()), entry.digest);
+        let standing = self.entries.get(&found.file).map(|entry| self.standing(entry)).unwrap_or_default();
+        let job = LoadJob { id: self.last_load, found: found.clone(), name, terms, known, standing, is_settled };
         let task = self.loads.spawn(job.run(Arc::clone(&self.runtime), Arc::clone(&self.loader)));
-        entry.load = Some(Load { id: self.last_load, of: found.stamp, task });
+        if let Some(entry) = self.entries.get_mut(&found.file) {
+            entry.load = Some(Load { id: self.last_load, of: (found.stamp, signature), task });
+        }
         None
     }
 
@@ -303,28 +317,43 @@ impl Registry {
 
     /// Takes the outcome of a load. Returns the time after which the directory is to be looked at again because of it.
     fn finish(&mut self, loaded: LoadOutcome) -> Option<Duration> {
+        let is_kept = |entry: &Entry| entry.kept.as_ref().is_some_and(|load| load.id == loaded.id);
+        if self.entries.get(&loaded.file).is_some_and(is_kept) {
+            self.finish_kept(loaded);
+            return None;
+        }
         let LoadOutcome { id, file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
         self.expect_files();
         // The file may be gone by now, or switched off.
         let entry =
             self.entries.get_mut(&file).filter(|entry| entry.load.as_ref().is_some_and(|load| load.id == id))?;
-        entry.load = None;
+        let signature = entry.load.take().and_then(|load| load.of.1);
         self.is_code_new = true;
-        let lost_tools = matches!((&outcome, entry.offer()), (Ok(Some(new)), Some(old)) if old.has_more_than(new));
+        let lost_tools =
+            matches!((&outcome, entry.offer()), (Ok(Some(new)), Some(old)) if old.has_more_than(&new.plugin));
         if is_unsettled && (outcome.is_err() || lost_tools) {
+            // What the file will be in a moment does not matter to what was approved.
+            self.serve_kept(&file);
             return Some(self.settle);
         }
-        entry.stamp = stamp;
+        (entry.stamp, entry.signature) = (stamp, signature);
         entry.digest = digest;
+        if !matches!(outcome, Ok(None)) {
+            // The file that waited is there no more.
+            entry
+                .waiting
+                .take_if(|waiting| waiting.part != WaitingPart::Lists && Some(waiting.plugin.digest) != digest);
+        }
         match outcome {
             Ok(None) => entry.clear_problem_if_serving(digest),
-            Ok(Some(plugin)) => self.accept(&file, Arc::new(plugin), elapsed),
+            Ok(Some(made)) => self.accept_loaded(&file, made, elapsed),
             Err(problem) => {
                 // A command looks once.
                 let is_tried_again = stamp.is_none() && !self.settle.is_zero();
                 entry.fail(if is_tried_again { format!("{problem}; it is tried again") } else { problem });
             }
         }
+        self.serve_kept(&file);
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
         // Without one the next regular look tries again.
         stamp?;
@@ -337,10 +366,14 @@ impl Registry {
     /// Applies changed rules: switches, limits, grants, prefixes, and files that were too large before.
     fn configure(&mut self) {
         let (config, grants) = (self.config(), Arc::clone(&self.rules.grants.borrow()));
+        let switched_off = Arc::clone(&self.rules.switched_off.borrow());
         let mut renamed = Vec::new();
         let mut set_anew = Vec::new();
+        let mut policies = Vec::new();
         for (file, entry) in &mut self.entries {
             let (settings, granted) = (Arc::clone(&entry.terms().settings), Arc::clone(&entry.terms().grants));
+            entry.set_switched_off(switched_off.has_plugin(&entry.plugin_name()));
+            policies.push((file.clone(), entry.policy.approve));
             entry.configure(&config, &grants);
             if entry.terms().grants != granted {
                 entry.tell_grants();
@@ -355,8 +388,14 @@ impl Registry {
                 renamed.push((file.clone(), Arc::clone(&offer.plugin)));
             }
         }
+        self.apply_policies(&policies);
         for (file, plugin) in renamed {
+            // Other names are the operator's own doing: what waits goes on waiting.
+            let waiting = self.entries.get_mut(&file).and_then(|entry| entry.waiting.take());
             self.accept(&file, plugin, Duration::ZERO);
+            if let Some(entry) = self.entries.get_mut(&file) {
+                entry.waiting = waiting;
+            }
         }
         for file in set_anew {
             self.relist(&file, BTreeSet::new());

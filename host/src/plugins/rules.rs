@@ -7,6 +7,7 @@ use tokio::sync::watch::error::RecvError;
 
 use crate::config::Config;
 use crate::grants::PluginGrants;
+use crate::switches::{SwitchedOff, Switches};
 
 /// The configuration and the grants of now. Who changes both sends the grants first.
 #[derive(Clone)]
@@ -15,12 +16,21 @@ pub struct Rules {
     pub config: watch::Receiver<Arc<Config>>,
     /// The grants of every plugin.
     pub grants: watch::Receiver<Arc<PluginGrants>>,
+    /// The plugins that a command has switched off.
+    pub switched_off: watch::Receiver<Arc<SwitchedOff>>,
 }
 
 impl Rules {
-    /// Rules that change when these are sent.
+    /// Rules that change when these are sent, with nothing switched off.
     pub fn of(config: &watch::Sender<Arc<Config>>, grants: &watch::Sender<Arc<PluginGrants>>) -> Self {
-        Self { config: config.subscribe(), grants: grants.subscribe() }
+        let switched_off = Switches::default().subscribe();
+        Self { config: config.subscribe(), grants: grants.subscribe(), switched_off }
+    }
+
+    /// The same rules, with what is switched off.
+    #[must_use]
+    pub fn with(self, switches: &Switches) -> Self {
+        Self { switched_off: switches.subscribe(), ..self }
     }
 
     /// Waits for a change of either.
@@ -31,9 +41,12 @@ impl Rules {
         tokio::select! {
             changed = self.config.changed() => changed,
             changed = self.grants.changed() => changed,
+            // Of its sender's end nobody has to know.
+            Ok(()) = self.switched_off.changed() => Ok(()),
         }?;
         self.config.mark_unchanged();
         self.grants.mark_unchanged();
+        self.switched_off.mark_unchanged();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 use crate::egress::Egress;
 use crate::folders::Folders;
 use crate::kv::Kv;
+use crate::plugins::observers::Observers;
 
 /// Everything of it. Without any, what is granted fails like what is not.
 #[derive(Clone, Debug, Default)]
@@ -15,4 +16,6 @@ pub struct Services {
     pub folders: Folders,
     /// The state of plugins.
     pub kv: Option<Kv>,
+    /// Those who are told of calls.
+    pub observers: Observers,
 }

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use super::files::{self, FILES, Kind};
+
 /// Makes a directory and its parents, for its owner only. One that is there already is restricted to 0700.
 pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
@@ -20,23 +22,14 @@ pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
 /// directories to 0700. Files with other names are left alone, for the directory may be one that holds other things
 /// too.
 pub(super) fn restrict(dir: &Path) {
-    let is_ours = |name: &str| {
-        // A file that was being written when the process was killed begins with a dot.
-        let name = name.strip_prefix('.').unwrap_or(name);
-        name == "key"
-            || name.starts_with("key.")
-            || name.starts_with("names.json")
-            || name == "names.draft"
-            || name == "control.lock"
-    };
     for entry in entries(dir) {
         let name = entry.file_name();
-        if name.to_str().is_some_and(is_ours) {
+        if name.to_str().is_some_and(files::is_file_of_ours) {
             restrict_tree(&entry.path());
         }
     }
-    for ours in ["code", "kv", "store", "providers"] {
-        restrict_tree(&dir.join(ours));
+    for ours in FILES.iter().filter(|file| file.kind == Kind::Directory) {
+        restrict_tree(&dir.join(ours.name));
     }
 }
 

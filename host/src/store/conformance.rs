@@ -1,5 +1,6 @@
 //! The rules for every backend. A backend's tests hand in a fresh store and run all of them.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
@@ -19,6 +20,7 @@ pub(super) async fn check(store: &Store) {
     tables_are_apart(store).await;
     an_expired_row_is_a_miss(store).await;
     any_bytes_are_a_value(store).await;
+    a_table_is_listed_page_by_page(store).await;
     one_of_many_inserts_wins(store).await;
     no_replacement_is_lost(store).await;
 }
@@ -111,6 +113,29 @@ async fn any_bytes_are_a_value(store: &Store) {
         let row = store.get(Table::Once, &key).await.unwrap().unwrap();
         assert!(row.value == value);
     }
+}
+
+async fn a_table_is_listed_page_by_page(store: &Store) {
+    // In a table that no other rule lists.
+    let table = Table::Transaction;
+    let keys: BTreeSet<[u8; 32]> = (0..7).map(|number: u8| Key::of(&[b'l', number]).0).collect();
+    for key in &keys {
+        let write = Write::Insert { table, key: Key(*key), value: key.to_vec(), expires: soon() };
+        commit(store, [write]).await;
+    }
+    let past = SystemTime::now() - Duration::from_millis(1);
+    commit(store, [Write::Insert { table, key: Key::of(b"expired, listed"), value: Vec::new(), expires: past }]).await;
+    let (mut after, mut listed) = (None, Vec::new());
+    loop {
+        let page = store.list(table, after, 3).await.unwrap();
+        assert!(page.iter().all(|(key, row)| row.value == key.0));
+        listed.extend(page.iter().map(|(key, _)| key.0));
+        match page.last() {
+            Some((key, _)) if page.len() == 3 => after = Some(*key),
+            _ => break,
+        }
+    }
+    assert_eq!(listed, keys.into_iter().collect::<Vec<_>>());
 }
 
 async fn one_of_many_inserts_wins(store: &Store) {

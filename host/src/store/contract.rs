@@ -20,6 +20,12 @@ pub enum Table {
     Session,
     /// A mark of something that was used and may not be used again.
     Once,
+    /// A token of a machine.
+    Machine,
+    /// The tokens that operators have made, in one row.
+    Operator,
+    /// A device that waits for a person's login, and the code by which the person finds it.
+    Device,
 }
 
 impl Table {
@@ -29,6 +35,9 @@ impl Table {
             Self::Transaction => 1,
             Self::Session => 2,
             Self::Once => 3,
+            Self::Machine => 10,
+            Self::Operator => 11,
+            Self::Device => 12,
         }
     }
 }
@@ -41,6 +50,26 @@ impl Key {
     /// The key that belongs to a secret: its SHA-256. The secret must be random enough not to be guessed.
     pub fn of(secret: &[u8]) -> Self {
         Self(Sha256::digest(secret).into())
+    }
+}
+
+impl Key {
+    /// The key as text: 64 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads that text.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let mut key = [0; 32];
+        for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(key))
     }
 }
 
@@ -194,6 +223,18 @@ fn directory(file: &std::path::Path) -> std::path::Display<'_> {
 pub(super) trait Backend: Send + Sync + 'static {
     /// A live row.
     async fn get(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError>;
+
+    /// Live rows of a table in the order of their keys, after this key or from the first on, at most so many. Of rows that
+    /// are made or removed while somebody goes through them page by page, any may be there or not; all others are there,
+    /// once each. (For a backend without ordered keys: it keeps the keys of each table in an ordered set of its own,
+    /// which it changes in the same step as the row.)
+    async fn list(
+        &self,
+        table: Table,
+        after: Option<Key>,
+        limit: usize,
+        now: Millis,
+    ) -> Result<Vec<(Key, SealedRow)>, StoreError>;
 
     /// Makes all changes if all conditions hold on the rows before it, else none; durable before it returns.
     async fn commit(&self, writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError>;

@@ -11,6 +11,7 @@ mod horizon;
 mod lock;
 mod open;
 mod rows;
+mod snapshot;
 mod worker;
 
 #[cfg(test)]
@@ -23,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::horizon::Horizon;
+pub(super) use self::open::{is_there, reseal};
+pub(super) use self::snapshot::snapshot;
 use self::worker::{Queue, WeakQueue, Workers};
 use super::contract::{Backend, Committed, Key, Millis, OpenError, SealedRow, SealedWrite, StoreError, Table, now};
 use super::seal::Sealer;
@@ -58,6 +61,16 @@ impl Sqlite {
 impl Backend for Sqlite {
     async fn get(&self, table: Table, key: Key, now: Millis) -> Result<Option<SealedRow>, StoreError> {
         self.readers.run(move |connection| rows::get(connection, table, &key, now)).await
+    }
+
+    async fn list(
+        &self,
+        table: Table,
+        after: Option<Key>,
+        limit: usize,
+        now: Millis,
+    ) -> Result<Vec<(Key, SealedRow)>, StoreError> {
+        self.readers.run(move |connection| rows::list(connection, table, after, limit, now)).await
     }
 
     async fn commit(&self, writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError> {

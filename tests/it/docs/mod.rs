@@ -1,10 +1,13 @@
 //! The documents hold: the listings of `docs/plugins.md` compile and do what the guide says; the
-//! proxies of `docs/operations.md` run.
+//! proxies of `docs/operations.md` run, and so do the commands about plugins that changed.
 
 mod asking;
+mod changed;
 mod effects;
 mod guide;
+mod machines;
 mod proxies;
+mod shaping;
 mod workshop;
 
 use std::fs;

@@ -46,7 +46,8 @@ pub(super) fn build(guide: &Guide) -> PathBuf {
 
 /// The crate that `tinymcp new` makes, with the listings in it.
 fn draft(site: &Site, listed: &Crate) {
-    let made = site.run(&["new", &listed.name]);
+    // With the WIT of the host, which `tinymcp build` brings in otherwise.
+    let made = site.run(&["new", &listed.name, "--template", "kv"]);
     assert_eq!(made.code, 0, "{made:#?}");
     let dir = site.plugin_path(&listed.name);
     let manifest = fs::read_to_string(dir.join("Cargo.toml")).unwrap();

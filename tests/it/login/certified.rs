@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use tinymcp_tests::browser::Browser;
 use tinymcp_tests::guests::tests_dir;
 use tinymcp_tests::log::Log;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
@@ -144,6 +145,26 @@ async fn keys_that_rotate_do_not_cost_a_login() {
     let (client, tokens) = world.log_in(Kind::ClaudeCode, "bob").await;
     assert!(client.is_live(&tokens.access).await);
     assert_eq!(provider.said.lines("\"error\""), Vec::<String>::new());
+}
+
+/// OpenID Connect Back-Channel Logout 1.0, by somebody else's hand: in another browser the same person goes on.
+#[tokio::test]
+async fn a_logout_there_ends_what_was_begun_in_that_session() {
+    let (provider, world) = plain().await;
+    let client = world.register(Kind::ClaudeCode).await;
+    let mut alice = Browser::of("alice");
+    let tokens = client.log_in(&mut alice).await;
+    alice.walk(world.base.join("/login").unwrap().as_str()).await.page();
+    let (other, others) = world.log_in(Kind::Gemini, "alice").await;
+    let page = alice.open(&format!("{}/session/end", provider.issuer)).await.page();
+    let form = page.forms().into_iter().next().unwrap_or_else(|| panic!("no form: {page:?}"));
+    alice.press(&page, &form, Some(("logout", "yes"))).await;
+    provider.said.wait_for("\"backchannel\"").await;
+    assert_eq!(provider.said.lines("\"error\""), Vec::<String>::new());
+    assert!(!client.is_live(&tokens.access).await);
+    let page = alice.open(world.base.join("/me").unwrap().as_str()).await.page();
+    assert!(page.text().contains("Log in to see"), "{page:?}");
+    assert!(other.is_live(&others.access).await);
 }
 
 #[tokio::test]

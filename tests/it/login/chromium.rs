@@ -214,6 +214,32 @@ async fn approving_opens_an_application_with_a_scheme_of_its_own() {
     assert!(page["detail"]["text"].as_str().unwrap().contains("Cursor"), "{page}");
 }
 
+/// What the rig's browser believes about `Origin` under the policies of pages is true: the forms are taken.
+#[tokio::test]
+async fn a_person_ends_their_own_sessions_and_logs_out() {
+    let provider = Provider::start(Settings::oidc()).await;
+    let world = World::with(&provider).await;
+    let (client, tokens) = world.log_in(Kind::ClaudeCode, "alice").await;
+    let (me, name) = (world.base.join("/me").unwrap(), typed("alice"));
+    let actions = [
+        "reach:a[href='/login?to=/me']",
+        "enter",
+        &name,
+        "enter",
+        "wait:Claude Code (tests)",
+        "reach:form[action='/me/end'] button",
+        "enter",
+        "wait:It is ended",
+        "page",
+        "click:form[action='/logout'] button",
+        "wait:Log in to see",
+    ];
+    let done = browse(me.as_str(), &actions).await;
+    let page = done.iter().find(|report| report["check"] == "page").unwrap();
+    assert!(!page["detail"]["text"].as_str().unwrap().contains("Claude Code"), "{page}");
+    assert!(!client.is_live(&tokens.access).await);
+}
+
 #[tokio::test]
 async fn keys_are_enough() {
     let world = World::local().await;

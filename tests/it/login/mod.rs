@@ -2,6 +2,7 @@
 
 mod alone;
 mod authorize;
+mod backchannel;
 mod callback;
 mod certified;
 mod chromium;
@@ -13,8 +14,11 @@ mod egress;
 mod faults;
 mod killed;
 mod large;
+mod me;
+mod own_pages;
 mod people;
 mod providers;
+mod recheck;
 mod redirects;
 mod refresh;
 mod refusals;

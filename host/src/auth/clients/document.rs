@@ -27,10 +27,13 @@ use metadata::{KeyPlace, Metadata, document_url, is_web_url};
 const MAX_ASSERTION_LIFE: Duration = Duration::from_secs(5 * 60);
 
 /// The difference that is allowed between a client's clock and ours.
-const LEEWAY: Duration = Duration::from_secs(60);
+pub(super) const LEEWAY: Duration = Duration::from_secs(60);
 
 /// The largest assertion: strangers send it.
-const ASSERTION_BYTES_MAX: usize = 8 * 1024;
+pub(super) const ASSERTION_BYTES_MAX: usize = 8 * 1024;
+
+/// Values of `typ` in an assertion's header.
+pub(super) const ASSERTION_TYPES: &[&str] = &["JWT", "client-authentication+jwt"];
 
 /// The largest `jti` of an assertion.
 const MAX_JTI_BYTES: usize = 256;
@@ -120,7 +123,7 @@ struct DocumentWithKeys<F> {
 
 /// The claims of an assertion (RFC 7523 §3) beyond those that every token has.
 #[derive(Deserialize)]
-struct AssertionClaims {
+pub(super) struct AssertionClaims {
     sub: String,
     /// Seconds since 1970, with a fraction if the client likes.
     exp: f64,
@@ -160,6 +163,12 @@ impl<F: Fetch + Clone> Documents<F> {
         })
     }
 
+    /// The name in a document that was fetched before, or of which there is a copy. Nothing is fetched.
+    pub fn known_name(&self, client_id: &str) -> Option<String> {
+        let fetched = self.cache().last_good(client_id);
+        fetched.map_or_else(|| shipped::copy(client_id)?.name, |document| document.metadata.name.clone())
+    }
+
     /// Verifies that an assertion is the client's (`private_key_jwt`; RFC 7523 §3): signed with one of its keys,
     /// issued by and about it, for one of `audiences`, and short-lived.
     ///
@@ -177,7 +186,7 @@ impl<F: Fetch + Clone> Documents<F> {
             algorithms: client.metadata.algorithms.clone(),
             issuer: Issuer::Is(client_id.to_owned()),
             audience: Audience::OneOf(audiences.iter().map(|audience| (*audience).to_owned()).collect()),
-            types: &["JWT", "client-authentication+jwt"],
+            types: ASSERTION_TYPES,
             leeway: LEEWAY,
             max_bytes: ASSERTION_BYTES_MAX,
         };
@@ -234,7 +243,7 @@ impl<F: Fetch + Clone> Documents<F> {
 }
 
 /// Checks what RFC 7523 asks of an assertion beyond a valid signature.
-fn accept(claims: AssertionClaims, client_id: &str) -> Result<Assertion, DocumentError> {
+pub(super) fn accept(claims: AssertionClaims, client_id: &str) -> Result<Assertion, DocumentError> {
     if claims.sub != client_id {
         return Err(DocumentError::Assertion("`sub` is not the client"));
     }

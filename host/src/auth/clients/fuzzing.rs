@@ -1,6 +1,5 @@
 //! Redirect URIs and registrations, which strangers choose.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
@@ -9,13 +8,15 @@ use serde_json::Value;
 use tokio::sync::watch;
 use url::{Position, Url};
 
+use super::declared::DeclaredClients;
 use super::id::Registration;
 use super::redirect::{RedirectKind, accept, matches, with_answer, without_port};
 use super::{Clients, registration};
 use crate::auth::clients::document::Documents;
+use crate::auth::key_source::KeySources;
 use crate::auth::people::People;
-use crate::config::Config;
 use crate::config::names::UnknownClients;
+use crate::config::{Config, Egress};
 use crate::fetch::Strangers;
 use crate::fuzzing::promises::assert_shown;
 use crate::vault::Vault;
@@ -28,7 +29,10 @@ static CLIENTS: LazyLock<Clients> = LazyLock::new(|| {
     let people = People::fixed(config.clone(), false);
     let config = watch::channel(Arc::new(config)).1;
     let documents = Documents::new(Strangers::default());
-    Clients::new(Vault::for_tests(1), documents, BTreeMap::new(), None, UnknownClients::Refuse, people, config)
+    let sources = Arc::new(KeySources::new(Egress::default(), true));
+    let credentials = watch::channel(Arc::default()).1;
+    let declared = DeclaredClients::new(config.clone(), credentials, sources);
+    Clients::new(Vault::for_tests(1), documents, declared, None, UnknownClients::Refuse, people, config)
 });
 
 /// Lines of registered URIs, and a last line with one that is offered.

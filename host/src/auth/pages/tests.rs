@@ -14,6 +14,8 @@ fn base_url() -> BaseUrl {
 
 fn consent(client: Applicant, redirect_uri: &str) -> ConsentPage {
     ConsentPage {
+        view: None,
+        loops_at: None,
         sealed_request: "sealed-request_1".to_owned(),
         client,
         redirect_uri: redirect_uri.to_owned(),

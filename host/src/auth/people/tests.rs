@@ -11,6 +11,7 @@ fn identity(email: &str, is_verified: bool, scopes: &[&str]) -> Identity {
         membership: Membership::Whole,
         further_emails: Vec::new(),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        sid: None,
     }
 }
 
@@ -23,6 +24,27 @@ fn people(allow: &[&str], is_local: bool) -> People {
     let plugin = crate::config::PluginSettings { scopes: vec!["weather".parse().unwrap()], ..Default::default() };
     config.plugin.insert("weather".parse().unwrap(), plugin);
     People::fixed(config, is_local)
+}
+
+#[test]
+fn operators_are_named_verified_and_let_in() {
+    let who = |names: &[&str]| names.iter().map(|who| who.parse().unwrap()).collect::<Vec<Who>>();
+    let check = |operators: &[&str], deny: &[&str], is_verified: bool, is_local: bool, expected: bool| {
+        let mut config = Config::default();
+        config.auth.operators = who(operators);
+        config.auth.deny = who(deny);
+        config.auth.groups = [("ops".parse().unwrap(), who(&["alice@example.com"]))].into();
+        let found = People::fixed(config, is_local).is_operator(&identity("alice@example.com", is_verified, &[]));
+        assert_eq!(found, expected, "{operators:?} {deny:?} {is_verified} {is_local}");
+    };
+    check(&[], &[], true, false, false);
+    check(&[], &[], true, true, false);
+    check(&["group:ops"], &[], true, false, true);
+    check(&["group:ops"], &[], false, false, false);
+    check(&["org:acme"], &[], false, false, true);
+    check(&["sub:7"], &[], false, true, true);
+    check(&["sub:8"], &[], true, true, false);
+    check(&["group:ops"], &["sub:7"], true, false, false);
 }
 
 #[test]
@@ -116,7 +138,7 @@ fn with_the_built_in_login_everybody_holds_everything() {
 #[test]
 fn a_request_is_narrowed_and_never_refused() {
     let people = people(&[], false);
-    let asked = |scope| people.requested(scope, None).into_iter().collect::<Vec<_>>();
+    let asked = |scope| people.requested(scope, None, &View::default()).into_iter().collect::<Vec<_>>();
     let everything = ["notes:read", "notes:write", "weather"];
     assert_eq!(asked(None), everything);
     for nothing in ["", " ", "openid offline_access", "openid profile email offline_access", "email\temail"] {
@@ -132,7 +154,8 @@ fn a_request_is_narrowed_and_never_refused() {
 #[test]
 fn what_was_registered_counts_where_a_request_says_nothing() {
     let people = people(&[], false);
-    let asked = |scope, registered| people.requested(scope, Some(registered)).into_iter().collect::<Vec<_>>();
+    let asked =
+        |scope, registered| people.requested(scope, Some(registered), &View::default()).into_iter().collect::<Vec<_>>();
     assert_eq!(asked(None, "weather openid"), ["weather"]);
     assert_eq!(asked(Some("openid"), "weather"), ["weather"]);
     assert_eq!(asked(Some("notes:read"), "weather"), ["notes:read"], "a step up");
@@ -147,7 +170,7 @@ fn a_scope_of_the_configuration_counts_whatever_it_is_called() {
         config.auth.scopes.insert(scope.parse().unwrap(), Vec::new());
     }
     let people = People::fixed(config, false);
-    let asked = |scope| people.requested(scope, None).into_iter().collect::<Vec<_>>();
+    let asked = |scope| people.requested(scope, None, &View::default()).into_iter().collect::<Vec<_>>();
     assert_eq!(asked(Some("openid email")), ["email", "weather"], "by habit");
     assert_eq!(asked(Some("weather")), ["weather"]);
     assert_eq!(asked(Some("weather email")), ["email", "weather"], "what a challenge asks for is to be had");

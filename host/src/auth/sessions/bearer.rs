@@ -1,13 +1,17 @@
 //! Access tokens and the people behind them, from memory where that is fresh enough.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cache::{Facts, Freshness, Grant, LiveSession};
 use super::login_token::SessionLogin;
+use super::presence::Presence;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES};
 use crate::auth::people::{Holder, Version};
-use crate::auth::tokens::{Family, LastToken};
+#[cfg(test)]
+use crate::auth::tokens::LastToken;
+use crate::auth::tokens::{Family, Opened, Token, TokenHash, TokenKind};
 use crate::clock::now_s;
 use crate::principal::{LoginFacts, LoginToken, Principal, Standing};
 use crate::store::{Committed, StoreError};
@@ -29,22 +33,57 @@ pub(in crate::auth) enum BearerError {
 
 impl Sessions {
     /// Finds the principal behind an access token.
+    #[cfg(test)]
     pub(in crate::auth) async fn authenticate(
         self: &Arc<Self>,
         raw_token: &str,
         last: &LastToken,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
     ) -> Result<Arc<Principal>, BearerError> {
-        let (family, hash) = last.open(&self.vault, raw_token).ok_or(BearerError::Foreign)?;
+        let opened = last.open(&self.vault, raw_token).filter(|opened| opened.kind == TokenKind::Access);
+        self.principal_of(opened.ok_or(BearerError::Foreign)?, from).await
+    }
+
+    /// Finds the principal behind an access token that this server made.
+    pub(in crate::auth) async fn principal_of(
+        self: &Arc<Self>,
+        opened: Opened,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
+    ) -> Result<Arc<Principal>, BearerError> {
+        self.holder(opened.family, opened.hash, from).await.map(|(_, principal)| principal)
+    }
+
+    /// Finds a session and its principal by a token that this server made, and asks the provider about the person if that
+    /// is due.
+    pub(super) async fn holder(
+        self: &Arc<Self>,
+        family: Family,
+        hash: TokenHash,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
+        let holder = self.known_holder(family, hash, from).await?;
+        match holder.0.facts.recheck_at_s {
+            Some(due_s) if due_s <= now_s() => self.rechecked_holder(family, hash, holder).await,
+            _ => Ok(holder),
+        }
+    }
+
+    pub(super) async fn known_holder(
+        self: &Arc<Self>,
+        family: Family,
+        hash: TokenHash,
+        from: impl Fn() -> Option<IpAddr> + Send + Sync,
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
         let cached = self.cache.get(&family).map(|live| self.by_rules_of_now(family, live));
         if let Some(live) = &cached
             && let Some(grant) = live.grant(&hash)
         {
             match live.freshness() {
-                Freshness::Fresh => return self.use_grant(family, live, grant),
+                Freshness::Fresh => return self.use_grant(family, live, grant, &from),
                 Freshness::Reload => {
                     let sessions = Arc::clone(self);
                     self.in_flight.spawn(async move { sessions.reload(family).await });
-                    return self.use_grant(family, live, grant);
+                    return self.use_grant(family, live, grant, &from);
                 }
                 Freshness::Stale => {}
             }
@@ -54,32 +93,46 @@ impl Sessions {
             Ok(live) => {
                 let live = live.ok_or(BearerError::Ended)?;
                 let grant = live.grant(&hash).ok_or(BearerError::Ended)?;
-                self.use_grant(family, &live, grant)
+                self.use_grant(family, &live, grant, &from)
             }
             // Logins that are known go on while the store is away.
             Err(_) => {
                 let grant = cached.as_ref().and_then(|live| Some((live, live.grant(&hash)?)));
                 let (live, grant) = grant.ok_or(BearerError::Unavailable)?;
-                self.use_grant(family, live, grant)
+                self.use_grant(family, live, grant, &from)
             }
+        }
+    }
+
+    /// Notes the use of a code or a refresh token from an address, to be written with what it changes.
+    pub(in crate::auth) fn note_use(&self, kind: TokenKind, raw_token: &str, from: IpAddr) {
+        if let Some(token) = Token::open(&self.vault, kind, raw_token) {
+            self.presences.of(token.family).note(now_s(), || Some(from));
         }
     }
 
     fn use_grant(
         self: &Arc<Self>,
         family: Family,
-        live: &LiveSession,
+        live: &Arc<LiveSession>,
         grant: &Grant,
-    ) -> Result<Arc<Principal>, BearerError> {
+        from: impl Fn() -> Option<IpAddr>,
+    ) -> Result<(Arc<LiveSession>, Arc<Principal>), BearerError> {
         let Some(principal) = &grant.principal else { return Err(BearerError::TurnedAway) };
-        if grant.access.expires_s <= now_s() {
+        let now_s = now_s();
+        if grant.access.expires_s <= now_s {
             return Err(BearerError::Expired);
         }
+        // An entry that was read before its session was ended here.
+        if live.presence.ended.is_cancelled() {
+            return Err(BearerError::Ended);
+        }
+        live.presence.note(now_s, from);
         if live.is_first_use(grant) {
             let (sessions, generation) = (Arc::clone(self), grant.access.generation);
             self.in_flight.spawn(async move { sessions.note_first_use(family, generation).await });
         }
-        Ok(Arc::clone(principal))
+        Ok((Arc::clone(live), Arc::clone(principal)))
     }
 
     /// Writes down that a token of the latest rotation has arrived, which begins the end of the grace.
@@ -110,6 +163,7 @@ impl Sessions {
             Some((_, record)) => Ok(Some(self.remember(family, &record))),
             None => {
                 self.cache.forget(&family);
+                self.presences.end(&family.row());
                 Ok(None)
             }
         }
@@ -120,7 +174,7 @@ impl Sessions {
         if live.rules == self.people.version() {
             return live;
         }
-        self.cache.replace(family, &live, self.under_rules(family, &live.facts, &live.grants))
+        self.cache.replace(family, &live, self.under_rules(family, &live.facts, &live.presence, &live.grants))
     }
 
     pub(super) fn remember(&self, family: Family, record: &Record) -> Arc<LiveSession> {
@@ -128,12 +182,20 @@ impl Sessions {
             identity: Arc::new(record.identity.clone()),
             provider: record.provider.clone(),
             client_id: record.client_id.clone(),
+            view: record.view.clone(),
+            client_name: record.client_name.clone(),
+            created_s: record.created_s,
+            browser_used_s: record.browser.as_ref().map(|browser| browser.used_s),
+            recheck_at_s: self.recheck_at_s(&record.upstream),
+            all_ended: record.all_ended,
         };
+        let presence = self.presences.of(family);
         let predecessor = record.refresh.as_ref().and_then(|refresh| refresh.predecessor.as_ref());
         let is_unused = predecessor.is_some_and(|predecessor| predecessor.answer_used_s.is_none());
         let generation = record.refresh.as_ref().map(|refresh| refresh.generation).filter(|_| is_unused);
-        let (rules, grants) = self.under_rules(family, &facts, &record.access);
-        self.cache.insert(family, LiveSession::new(record.changes, Arc::new(facts), rules, grants, generation))
+        let (rules, grants) = self.under_rules(family, &facts, &presence, &record.access);
+        let live = LiveSession::new(record.changes, Arc::new(facts), rules, grants, generation, presence);
+        self.cache.insert(family, live)
     }
 
     /// The grant of each token by the current rules. A person who may not call any more has tokens that are known, and
@@ -142,13 +204,14 @@ impl Sessions {
         &self,
         family: Family,
         facts: &Facts,
+        presence: &Presence,
         tokens: impl IntoIterator<Item = &'a (impl Issued + 'a)>,
     ) -> (Version, Vec<Grant>) {
         // The version first: rules that change meanwhile make this outdated, and not the other way round.
         let rules = self.people.version();
         let identity = &facts.identity;
         let possible = self.people.held_by(identity);
-        let is_allowed = self.people.admits(identity) && !self.people.denies_client(&facts.client_id);
+        let is_allowed = self.people.continues(identity, &facts.client_id, facts.all_ended);
         let login: Arc<dyn LoginToken> = Arc::new(SessionLogin::new(&self.own, family));
         let principal = |access: &AccessRecord| {
             let holder = Holder {
@@ -156,6 +219,8 @@ impl Sessions {
                 identity: Arc::clone(identity),
                 client_id: facts.client_id.clone(),
                 scopes: access.scopes.clone(),
+                all_ended: facts.all_ended,
+                ended: presence.ended.clone(),
             };
             Principal::known(LoginFacts {
                 issuer: identity.issuer.clone(),
@@ -164,10 +229,12 @@ impl Sessions {
                 name: identity.name.clone(),
                 provider: facts.provider.clone(),
                 client: facts.client_id.clone(),
+                client_name: facts.client_name.clone(),
                 granted: &access.scopes & &possible,
                 possible: possible.clone(),
                 standing: Standing::of(Arc::new(holder), Arc::clone(&login)),
             })
+            .at(&facts.view)
         };
         let grant = |access: &AccessRecord| Grant {
             access: access.clone(),

@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use super::presence::Presence;
 use super::record::AccessRecord;
 use crate::auth::identity::Identity;
 use crate::auth::people::Version;
 use crate::auth::tokens::{Family, TokenHash};
 use crate::principal::Principal;
+use crate::store::Key;
+use crate::view::View;
 
 /// The age after which a session is read again beside the request that uses it.
 const FRESH: Duration = Duration::from_secs(5);
@@ -39,6 +42,8 @@ pub(super) struct LiveSession {
     /// The rotation whose tokens have not been seen yet; its first use is noted.
     pub(super) unused_generation: Option<u32>,
     is_noted: Arc<AtomicBool>,
+    /// What all states of the session share.
+    pub(super) presence: Arc<Presence>,
 }
 
 /// The facts of a session that rules decide by.
@@ -46,6 +51,16 @@ pub(super) struct Facts {
     pub(super) identity: Arc<Identity>,
     pub(super) provider: String,
     pub(super) client_id: String,
+    pub(super) view: View,
+    pub(super) client_name: Option<String>,
+    /// The time of the login.
+    pub(super) created_s: u64,
+    /// The last use of a browser's session, as far as it was noted; none of every other client.
+    pub(super) browser_used_s: Option<u64>,
+    /// The time, in seconds since 1970, from which on the provider is asked again (`auth.recheck`); none, if never.
+    pub(super) recheck_at_s: Option<u64>,
+    /// See `Record::all_ended`.
+    pub(super) all_ended: u64,
 }
 
 /// One access token.
@@ -69,7 +84,7 @@ pub(super) struct SessionCache(RwLock<Entries>);
 #[derive(Default)]
 struct Entries {
     live: HashMap<Family, Arc<LiveSession>>,
-    ended: HashMap<Family, Instant>,
+    ended: HashMap<Key, Instant>,
 }
 
 impl LiveSession {
@@ -79,6 +94,7 @@ impl LiveSession {
         rules: Version,
         grants: Vec<Grant>,
         unused_generation: Option<u32>,
+        presence: Arc<Presence>,
     ) -> Self {
         Self {
             changes,
@@ -89,6 +105,7 @@ impl LiveSession {
             grants,
             unused_generation,
             is_noted: Arc::default(),
+            presence,
         }
     }
 
@@ -123,7 +140,11 @@ impl SessionCache {
         let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Entries { live, ended } = &mut *sessions;
         let is_outdated = live.get(&family).is_some_and(|known| known.changes > new.changes);
-        if is_outdated || ended.contains_key(&family) {
+        if ended.contains_key(&family.row()) {
+            new.presence.ended.cancel();
+            return new;
+        }
+        if is_outdated {
             return new;
         }
         if live.len() >= SESSIONS_MAX {
@@ -152,6 +173,7 @@ impl SessionCache {
             grants,
             unused_generation: old.unused_generation,
             is_noted: Arc::clone(&old.is_noted),
+            presence: Arc::clone(&old.presence),
         });
         let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(current) = sessions.live.get_mut(&family).filter(|current| Arc::ptr_eq(current, old)) {
@@ -166,10 +188,12 @@ impl SessionCache {
     }
 
     /// Forgets a session that this process has ended, and takes it no more.
-    pub(super) fn end(&self, family: Family) {
+    pub(super) fn end(&self, key: Key, family: Option<Family>) {
         let mut sessions = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        sessions.live.remove(&family);
+        if let Some(family) = family {
+            sessions.live.remove(&family);
+        }
         sessions.ended.retain(|_, at| at.elapsed() < ENDED);
-        sessions.ended.insert(family, Instant::now());
+        sessions.ended.insert(key, Instant::now());
     }
 }

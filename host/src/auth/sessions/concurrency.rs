@@ -1,4 +1,5 @@
-//! Requests of one process that concern the same thing: codes that were just redeemed, and answers that are not stored yet.
+//! Requests of one process that concern the same thing: codes that were just redeemed, answers that are not stored yet, and
+//! sessions of which the provider says nothing.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +9,8 @@ use super::record::{Answer, Record};
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Family, TokenHash};
 use crate::auth::upstream::messages::UpstreamTokens;
-use crate::clock::now_ms;
+use crate::clock::{now_ms, now_s};
+use crate::log_limiter::LogLimiter;
 
 /// The time at which a request came in.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +80,9 @@ impl UpstreamRenewal {
             record.refused_since_s = None;
         }
         if let Some(identity) = &self.identity {
-            record.identity = identity.clone();
+            // A refresh need not say again in which of its own sessions the provider has it.
+            let sid = identity.sid.clone().or_else(|| record.identity.sid.take());
+            record.identity = Identity { sid, ..identity.clone() };
         }
     }
 }
@@ -100,6 +104,47 @@ impl PendingRenewals {
 
     pub(super) fn take(&self, family: &Family) -> Option<UpstreamRenewal> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(family)
+    }
+}
+
+/// The time for which the provider is not asked again about a session of which it has said nothing.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// The most sessions of which that is remembered; of those beyond, it is asked at each request.
+const SILENCES_MAX: usize = 50_000;
+
+static SILENT: LogLimiter = LogLimiter::new("sessions about which the provider could not be asked (`auth.recheck`)");
+
+/// The sessions about which the provider was asked lately and has said nothing.
+#[derive(Default)]
+pub(super) struct Silences(Mutex<HashMap<Family, Instant>>);
+
+impl Silences {
+    /// Notes that the provider has said nothing of a session, and says how old its last word is.
+    pub(super) fn note(&self, family: Family, upstream: &UpstreamTokens) {
+        let minutes = now_s().saturating_sub(upstream.checked_at) / 60;
+        SILENT.log(|| {
+            tracing::warn!(
+                session = ?family,
+                "the provider does not answer a question about a session that is in use (`auth.recheck`); its last word is {minutes} minutes old, and the session goes on"
+            );
+        });
+        let mut silences = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if silences.len() >= SILENCES_MAX {
+            silences.retain(|_, since| since.elapsed() < PAUSE);
+        }
+        if silences.len() < SILENCES_MAX {
+            silences.insert(family, Instant::now());
+        }
+    }
+
+    pub(super) fn has(&self, family: &Family) -> bool {
+        let silences = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        silences.get(family).is_some_and(|since| since.elapsed() < PAUSE)
+    }
+
+    pub(super) fn end(&self, family: &Family) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(family);
     }
 }
 

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 
 use super::record::Record;
 use super::{Sessions, TRIES};
+use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
 use crate::auth::tokens::Family;
 use crate::principal::{LoginToken, NoLoginToken};
@@ -39,7 +40,7 @@ impl Sessions {
     async fn login_token(self: Arc<Self>, family: Family) -> Result<Secret, NoLoginToken> {
         let (_, record) = self.load(&family).await?.ok_or(NoLoginToken::Ended)?;
         let token = self.token_of(&record)?;
-        if !self.people.admits(&record.identity) || self.people.denies_client(&record.client_id) {
+        if !self.people.continues(&record.identity, &record.client_id, record.all_ended) {
             return Err(NoLoginToken::Ended);
         }
         if !record.upstream.is_ending() {
@@ -69,6 +70,7 @@ impl Sessions {
             renewed.apply(&mut record);
             if !self.people.admits(&record.identity) {
                 tracing::warn!(session = ?family, "the person may not log in any more; the session ends");
+                self.tell(TokenChange::Ended, &record, Some("turned_away"));
                 self.end(&family, Some(record)).await?;
                 return Err(NoLoginToken::Ended);
             }
@@ -111,6 +113,7 @@ mod tests {
 
     use super::super::{Answer, Lives, NewSession, Redemption, StartTime};
     use super::*;
+    use crate::audit::Audit;
     use crate::auth::identity::{Identity, Membership};
     use crate::auth::people::People;
     use crate::auth::tokens::LastToken;
@@ -147,10 +150,18 @@ mod tests {
             let state = StateDir::open(dir.path(), &Secrets::default()).unwrap();
             let store = Store::open(&state, &TaskTracker::new(), CancellationToken::new()).unwrap();
             let hour = Duration::from_secs(3600);
-            let lives = Lives { access: hour, refresh: hour, session_max: None, grace: hour, refused: hour };
+            let lives =
+                Lives { access: hour, refresh: hour, session_max: None, grace: hour, refused: hour, recheck: None };
             let (people, in_flight) = (People::fixed(config, false), TaskTracker::new());
-            let sessions =
-                Sessions::new(store, Vault::for_tests(1), people, Arc::new(upstream), lives, in_flight.clone());
+            let sessions = Sessions::new(
+                store,
+                Vault::for_tests(1),
+                people,
+                Arc::new(upstream),
+                lives,
+                in_flight.clone(),
+                Audit::default(),
+            );
             Self { _dir: dir, sessions }
         }
 
@@ -166,6 +177,7 @@ mod tests {
                 membership: Membership::Whole,
                 further_emails: Vec::new(),
                 scopes: Vec::new(),
+                sid: None,
             };
             let upstream = UpstreamTokens {
                 access_token: "of-the-provider".to_owned(),
@@ -177,22 +189,25 @@ mod tests {
             };
             let verifier = "v".repeat(43);
             let login = NewSession {
+                view: Default::default(),
                 identity,
                 upstream,
                 client_id: CLIENT.to_owned(),
+                client_name: None,
                 approved: BTreeSet::new(),
                 redirect_uri: "http://localhost/".to_owned(),
                 challenge: URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier)),
             };
             let beside = |_: &str| {
                 let (table, key, value) = (Table::Transaction, Key::of(b"beside"), Vec::new());
-                Write::Insert { table, key, value, expires: clock::now() + Duration::from_secs(60) }
+                vec![Write::Insert { table, key, value, expires: clock::now() + Duration::from_secs(60) }]
             };
             let code = self.sessions.begin(login, beside).await.unwrap().unwrap();
             let (client_id, redirect_uri, began) = (CLIENT.to_owned(), None, StartTime::now());
-            let redemption = Redemption { code, client_id, redirect_uri, verifier, began };
+            let redemption = Redemption { code, client_id, redirect_uri, verifier, view: None, began };
             let answer = self.sessions.redeem(redemption).await.unwrap();
-            let principal = self.sessions.authenticate(&answer.access_token, &LastToken::default()).await.unwrap();
+            let principal =
+                self.sessions.authenticate(&answer.access_token, &LastToken::default(), || None).await.unwrap();
             (principal, answer)
         }
     }

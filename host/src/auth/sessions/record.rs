@@ -1,6 +1,7 @@
 //! The row of a session in the store. It is one row, so that every change of it is one compare-and-swap.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -9,10 +10,12 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::auth::errors::OAuthError;
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Token, TokenHash, TokenKind};
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::vault::Vault;
+use crate::view::View;
 
 /// The most access tokens of one session at once. Clients have one, or two for a moment; the oldest goes.
 const ACCESS_TOKENS_MAX: usize = 16;
@@ -32,8 +35,14 @@ pub(super) struct Record {
     pub(super) identity: Identity,
     pub(super) provider: String,
     pub(super) client_id: String,
+    /// The client's name by its own account. Sessions of an earlier version do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) client_name: Option<String>,
     /// The scopes that the person approved.
     pub(super) approved: BTreeSet<String>,
+    /// The view that its tokens are for. Rows of before there were views have none, and are for `/mcp`.
+    #[serde(default, skip_serializing_if = "View::is_main")]
+    pub(super) view: View,
     pub(super) created_s: u64,
     /// Counts the changes of the row, so that the later of two states is known.
     pub(super) changes: u64,
@@ -45,6 +54,35 @@ pub(super) struct Record {
     /// ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refused_since_s: Option<u64>,
+    /// Of a browser on this server's own pages; none of every other client. Its cookie is the one access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) browser: Option<BrowserRecord>,
+    /// How often all sessions had been ended when this one began (`SwitchedOff::all_ended`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) all_ended: u64,
+    /// The last use that was known when the row was written. No row is written for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) used: Option<Use>,
+}
+
+/// The part of a session that only a browser on this server's own pages has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct BrowserRecord {
+    /// The last time that a page was asked for, some minutes behind.
+    pub(super) used_s: u64,
+}
+
+/// A use of a session: of one of its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Use {
+    pub(super) at_s: u64,
+    /// The address that it came from, past trusted proxies.
+    pub(super) from: IpAddr,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The authorization code, which stays known so that its second use is noticed (RFC 6749 §4.1.2).
@@ -153,6 +191,14 @@ fn cipher(presented: &Token) -> XChaCha20Poly1305 {
 }
 
 impl Record {
+    /// Requires that a client which names a view names the one of this session (RFC 8707 §2.2).
+    pub(super) fn require_view(&self, named: Option<&View>) -> Result<(), OAuthError> {
+        match named {
+            Some(named) if *named != self.view => Err(OAuthError::InvalidTarget),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Adds an access token, and forgets what has expired.
     pub(super) fn add_access(&mut self, access: AccessRecord, now_s: u64) {
         self.access.retain(|other| other.expires_s > now_s);

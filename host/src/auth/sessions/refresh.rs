@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::concurrency::UpstreamRenewal;
 use super::record::{Answer, Predecessor, Record, RefreshRecord};
 use super::{GONE, Sessions, TRIES};
+use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
 use crate::auth::identity::Identity;
 use crate::auth::people::is_inert;
@@ -13,13 +14,15 @@ use crate::auth::tokens::{Family, Token, TokenKind};
 use crate::auth::upstream::messages::{RefreshError, RefreshOutcome};
 use crate::clock::now_s;
 use crate::store::Committed;
+use crate::view::View;
 
 /// The time for which the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept
 /// before the answer arrived is not logged out.
 const UNSEEN_ANSWER_S: u64 = 24 * 3600;
 
 impl Sessions {
-    /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14).
+    /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14), for the view of its session. A `view`
+    /// that the client names must be that one.
     ///
     /// The immediate predecessor of the current token gets the answer that it got before, for as long as nobody has
     /// used that, and a moment longer; with another access token in it where the first is over or nearly. Anything
@@ -32,6 +35,7 @@ impl Sessions {
         raw_token: &str,
         client_id: &str,
         raw_scope: Option<&str>,
+        view: Option<View>,
     ) -> Result<Answer, OAuthError> {
         let token = Token::open(&self.vault, TokenKind::Refresh, raw_token).ok_or(GONE)?;
         let (sessions, client_id) = (Arc::clone(self), client_id.to_owned());
@@ -39,7 +43,7 @@ impl Sessions {
         // A client that goes away must not take the provider's new tokens with it.
         let work = async move {
             let family = token.family;
-            sessions.turns.take(family, sessions.refresh_in_turn(&token, &client_id, asked)).await
+            sessions.turns.take(family, sessions.refresh_in_turn(&token, (&client_id, view.as_ref()), asked)).await
         };
         self.in_flight.spawn(work).await.unwrap_or_else(|_| Err(OAuthError::unavailable()))
     }
@@ -47,7 +51,7 @@ impl Sessions {
     async fn refresh_in_turn(
         &self,
         token: &Token,
-        client_id: &str,
+        (client_id, view): (&str, Option<&View>),
         asked: Option<BTreeSet<String>>,
     ) -> Result<Answer, OAuthError> {
         for _ in 0..TRIES {
@@ -55,6 +59,7 @@ impl Sessions {
             if record.client_id != client_id {
                 return Err(GONE);
             }
+            record.require_view(view)?;
             let Some(refresh) = record.refresh.clone() else { return Err(GONE) };
             let now_s = now_s();
             let lost = if token.hash() == refresh.current {
@@ -62,6 +67,7 @@ impl Sessions {
             } else {
                 let Some(answer) = self.answer_to_repeat(token, &refresh, now_s) else {
                     tracing::warn!(session = ?token.family, "an old refresh token was used again; its session ends");
+                    self.tell(TokenChange::Ended, &record, Some("refresh_token_reused"));
                     self.end(&token.family, Some(record)).await?;
                     return Err(GONE);
                 };
@@ -90,6 +96,7 @@ impl Sessions {
             renewed.apply(&mut record);
             if !self.people.admits(&record.identity) {
                 tracing::warn!(session = ?token.family, "the person may not log in any more; the session ends");
+                self.tell(TokenChange::Ended, &record, Some("turned_away"));
                 self.end(&token.family, Some(record)).await?;
                 return Err(GONE);
             }
@@ -110,6 +117,7 @@ impl Sessions {
             if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
                 self.unsaved.take(&token.family);
                 self.remember(token.family, &record);
+                self.tell(TokenChange::Refreshed, &record, None);
                 return Ok(answer);
             }
         }
@@ -148,7 +156,13 @@ impl Sessions {
         if let Some(unsaved) = self.unsaved.take(family) {
             return Ok(unsaved);
         }
-        match self.upstream.refresh(&record.upstream, &record.identity).await {
+        // What only `auth.recheck` wants to know changes nothing while the provider does not say it.
+        let is_recheck = self.is_recheck_due(family, &record.upstream) && !self.upstream.is_due(&record.upstream);
+        let asked = match is_recheck {
+            true => self.upstream.ask(&record.upstream, &record.identity).await,
+            false => self.upstream.refresh(&record.upstream, &record.identity).await,
+        };
+        match asked {
             Ok(RefreshOutcome::NotNeeded) => Ok(UpstreamRenewal::default()),
             Ok(RefreshOutcome::Tokens { tokens, identity }) => {
                 let is_another =
@@ -156,6 +170,7 @@ impl Sessions {
                 if identity.as_ref().is_some_and(is_another) {
                     tracing::error!(session = ?family, "the provider refreshed somebody else; the session ends");
                     self.upstream.discard(tokens);
+                    self.tell(TokenChange::Ended, record, Some("other_person"));
                     self.end(family, None).await?;
                     return Err(GONE);
                 }
@@ -163,10 +178,21 @@ impl Sessions {
             }
             Err(RefreshError::Ended) => {
                 tracing::info!(session = ?family, "the provider has ended the login; the session ends");
+                self.tell(TokenChange::Ended, record, Some("ended_by_provider"));
                 self.end(family, None).await?;
                 Err(GONE)
             }
-            Err(RefreshError::Refused(alike)) => Err(self.refused(family, alike).await?),
+            Err(RefreshError::Refused(alike)) => match self.refused(family, alike).await? {
+                OAuthError::Unavailable { .. } if is_recheck => {
+                    self.silences.note(*family, &record.upstream);
+                    Ok(UpstreamRenewal::default())
+                }
+                error => Err(error),
+            },
+            Err(RefreshError::Temporary { .. }) if is_recheck => {
+                self.silences.note(*family, &record.upstream);
+                Ok(UpstreamRenewal::default())
+            }
             Err(RefreshError::Temporary { retry_after }) => Err(match retry_after {
                 Some(retry_after_s) => OAuthError::Unavailable { retry_after_s },
                 None => OAuthError::unavailable(),

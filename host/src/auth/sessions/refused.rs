@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{GONE, Sessions, TRIES};
+use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
 use crate::auth::tokens::Family;
 use crate::auth::upstream::messages::Alike;
@@ -25,6 +26,7 @@ impl Sessions {
             let since_s = is_own.then(|| record.refused_since_s.unwrap_or(now_s));
             if since_s.is_some_and(|since_s| now_s >= since_s.saturating_add(self.lives.refused.as_secs())) {
                 tracing::warn!(session = ?family, "the provider goes on to refuse this session; it ends");
+                self.tell(TokenChange::Ended, &record, Some("refused_by_provider"));
                 self.end(family, Some(record)).await?;
                 return Ok(GONE);
             }

@@ -10,9 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::tokens::Family;
 use crate::auth::upstream::messages::UpstreamRequest;
 use crate::clock::now_s;
 use crate::vault::Vault;
+use crate::view::View;
 
 /// Life of a login under way, and of its cookies.
 pub(in crate::auth) const LIFE_S: u64 = 600;
@@ -27,6 +29,11 @@ pub(in crate::auth) struct TransactionId(String);
 impl TransactionId {
     pub(in crate::auth) fn new(now_s: u64) -> Self {
         Self(format!("{now_s:010x}{:032x}", rand::random::<u128>()))
+    }
+
+    /// The time of its beginning, in seconds since 1970.
+    fn began_s(&self) -> u64 {
+        self.0.get(..10).and_then(|time| u64::from_str_radix(time, 16).ok()).unwrap_or(u64::MAX)
     }
 }
 
@@ -48,6 +55,39 @@ pub(in crate::auth) struct ValidatedRequest {
     /// The challenge (RFC 7636), by S256.
     pub(in crate::auth) code_challenge: String,
     pub(in crate::auth) scopes: BTreeSet<String>,
+    /// The view that the tokens are for.
+    #[serde(default, skip_serializing_if = "View::is_main")]
+    pub(in crate::auth) view: View,
+    /// The device that the login is for (RFC 8628): then nobody is sent to a redirect URI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::auth) device: Option<Family>,
+}
+
+/// The purpose of a login. In the store, a client's request is as it was before there were others.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(in crate::auth) enum Purpose {
+    /// Tokens for a client, whose request a person has approved.
+    Client(ValidatedRequest),
+    /// A session of the browser on this server's own pages.
+    Browser(BrowserLogin),
+}
+
+/// A login on this server's own pages.
+#[derive(Clone, Serialize, Deserialize)]
+pub(in crate::auth) struct BrowserLogin {
+    /// The path of the page that comes after it, one of this server's own.
+    pub(in crate::auth) to: String,
+}
+
+impl Purpose {
+    /// Whoever the login is for, in a log.
+    pub(in crate::auth) fn client_name(&self) -> &str {
+        match self {
+            Self::Client(request) => &request.client_name,
+            Self::Browser(_) => "the browser",
+        }
+    }
 }
 
 /// A request that waits for a person's decision.
@@ -113,7 +153,7 @@ pub(in crate::auth) fn upstream_request(vault: &Vault, id: &TransactionId, redir
 
 /// Derives a value of 43 characters, the least that RFC 7636 §4.1 takes as a verifier.
 fn derived(vault: &Vault, what: &str, id: &TransactionId) -> String {
-    URL_SAFE_NO_PAD.encode(vault.derive(format!("{what}\0{id}").as_bytes()))
+    URL_SAFE_NO_PAD.encode(vault.derive_at(id.began_s(), format!("{what}\0{id}").as_bytes()))
 }
 
 #[cfg(test)]
@@ -128,6 +168,8 @@ mod tests {
             state: Some("s\u{e9} +&".to_owned()),
             code_challenge: "x".repeat(43),
             scopes: BTreeSet::new(),
+            view: View::default(),
+            device: None,
         })
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::request::{LIFE_S, TransactionId, ValidatedRequest};
+use super::request::{LIFE_S, Purpose, TransactionId};
 use super::unfinished::Unfinished;
 use crate::auth::failures::{Explanation, Failure};
 use crate::clock;
@@ -30,11 +30,11 @@ static GAVE_WAY: LogLimiter = LogLimiter::new("logins that gave way to others");
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::auth) enum Transaction {
     /// The provider has not answered yet.
-    Pending { id: TransactionId, request: ValidatedRequest },
+    Pending { id: TransactionId, request: Purpose },
     /// The answer is being looked at; or was, by a process that is no more.
-    Answering { id: TransactionId, request: ValidatedRequest },
+    Answering { id: TransactionId, request: Purpose },
     /// The login has ended like this.
-    Answered { id: TransactionId, request: ValidatedRequest, ending: Ending },
+    Answered { id: TransactionId, request: Purpose, ending: Ending },
     /// The person has taken the approval back. The row stays until its time is over, so that nothing brings it back.
     Used,
 }
@@ -72,7 +72,7 @@ pub(in crate::auth) async fn begin(
     address: IpAddr,
     state: &str,
     id: &TransactionId,
-    request: &ValidatedRequest,
+    request: &Purpose,
 ) -> Result<bool, StoreError> {
     let pending = Transaction::Pending { id: id.clone(), request: request.clone() };
     let (table, key) = (Table::Transaction, key(state));
@@ -123,7 +123,7 @@ fn life() -> SystemTime {
 
 impl Transaction {
     /// The login, unless it was taken back.
-    pub(in crate::auth) fn login(&self) -> Option<(&TransactionId, &ValidatedRequest)> {
+    pub(in crate::auth) fn login(&self) -> Option<(&TransactionId, &Purpose)> {
         match self {
             Self::Pending { id, request } | Self::Answering { id, request } | Self::Answered { id, request, .. } => {
                 Some((id, request))
@@ -143,7 +143,7 @@ impl TransactionRow {
         &self,
         store: &Store,
         id: &TransactionId,
-        request: &ValidatedRequest,
+        request: &Purpose,
     ) -> Result<Option<Self>, StoreError> {
         let answering = Transaction::Answering { id: id.clone(), request: request.clone() };
         match store.commit(vec![self.replaced(&answering, life())]).await? {
@@ -153,7 +153,7 @@ impl TransactionRow {
     }
 
     /// Writes down the end of a login. The row lives longer than a code.
-    pub(in crate::auth) fn answered(&self, id: &TransactionId, request: &ValidatedRequest, ending: &Ending) -> Write {
+    pub(in crate::auth) fn answered(&self, id: &TransactionId, request: &Purpose, ending: &Ending) -> Write {
         let (id, request, ending) = (id.clone(), request.clone(), ending.clone());
         self.replaced(&Transaction::Answered { id, request, ending }, life())
     }
@@ -211,17 +211,21 @@ fn short(text: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::request::{BrowserLogin, ValidatedRequest};
     use super::*;
+    use crate::view::View;
 
-    fn request() -> ValidatedRequest {
-        ValidatedRequest {
+    fn request() -> Purpose {
+        Purpose::Client(ValidatedRequest {
+            view: View::default(),
             client_id: "c".to_owned(),
             client_name: "Client".to_owned(),
             redirect_uri: "http://localhost/cb".to_owned(),
             state: Some("s".to_owned()),
             code_challenge: "x".repeat(43),
             scopes: BTreeSet::new(),
-        }
+            device: None,
+        })
     }
 
     /// A row stays small, however long a provider's words are.
@@ -252,8 +256,17 @@ mod tests {
     fn a_pending_login_of_the_version_before_goes_on() {
         let id = serde_json::to_value(TransactionId::new(1)).unwrap();
         let row = serde_json::json!({ "Pending": { "id": id, "request": request() } });
+        assert!(row["Pending"]["request"].get("device").is_none(), "{row}");
         assert!(serde_json::from_value::<Transaction>(row).unwrap().login().is_some());
         assert!(serde_json::from_value::<Transaction>(serde_json::json!("Used")).unwrap().login().is_none());
+    }
+
+    #[test]
+    fn a_login_is_for_a_client_or_for_a_page() {
+        let read = |purpose: &Purpose| serde_json::from_value(serde_json::to_value(purpose).unwrap()).unwrap();
+        assert!(matches!(read(&request()), Purpose::Client(request) if request.client_id == "c"));
+        let browser = Purpose::Browser(BrowserLogin { to: "/me".to_owned() });
+        assert!(matches!(read(&browser), Purpose::Browser(login) if login.to == "/me"));
     }
 
     #[test]

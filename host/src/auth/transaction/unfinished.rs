@@ -26,8 +26,22 @@ const KEPT: Duration = Duration::from_secs(40 * 60);
 #[derive(Default)]
 pub(in crate::auth) struct Unfinished(Mutex<Register>);
 
+/// How many there may be, and for how long they count.
+struct Bounds {
+    in_all: usize,
+    per_address: usize,
+    kept: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { in_all: IN_ALL, per_address: PER_ADDRESS, kept: KEPT }
+    }
+}
+
 #[derive(Default)]
 struct Register {
+    bounds: Bounds,
     /// From the oldest to the youngest.
     logins: VecDeque<Login>,
     held: HashMap<IpAddr, usize>,
@@ -40,6 +54,11 @@ struct Login {
 }
 
 impl Unfinished {
+    /// So many of all addresses and of one, each of which counts for this time.
+    pub(in crate::auth) fn at_most(in_all: usize, per_address: usize, kept: Duration) -> Self {
+        Self(Mutex::new(Register { bounds: Bounds { in_all, per_address, kept }, ..Register::default() }))
+    }
+
     /// Counts a login of an address. Returns those that give way to it.
     #[must_use]
     pub(in crate::auth) fn begin(&self, key: Key, address: IpAddr) -> Vec<Key> {
@@ -62,16 +81,16 @@ impl Unfinished {
 impl Register {
     fn begin(&mut self, login: Login) -> Vec<Key> {
         let (now, address) = (login.began, login.address);
-        while self.logins.front().is_some_and(|oldest| now.duration_since(oldest.began) >= KEPT) {
+        while self.logins.front().is_some_and(|oldest| now.duration_since(oldest.began) >= self.bounds.kept) {
             self.remove(0);
         }
         *self.held.entry(address).or_default() += 1;
         self.logins.push_back(login);
         let mut gone = Vec::new();
-        if self.held[&address] > PER_ADDRESS {
+        if self.held[&address] > self.bounds.per_address {
             gone.extend(self.remove_oldest_of(address));
         }
-        while self.logins.len() > IN_ALL {
+        while self.logins.len() > self.bounds.in_all {
             let Some(largest) = self.held.iter().max_by_key(|(_, held)| **held).map(|(address, _)| *address) else {
                 break;
             };

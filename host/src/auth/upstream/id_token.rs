@@ -58,7 +58,7 @@ fn check_access_token_hash(id_token: &str, claims: &Map<String, Value>, access_t
 }
 
 /// Checks the issuer where each tenant has its own: it must be that of the token's tenant.
-fn check_tenant(claims: &Map<String, Value>, template: &str) -> Result<(), String> {
+pub(super) fn check_tenant(claims: &Map<String, Value>, template: &str) -> Result<(), String> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let fits = match (text("iss"), text("tid")) {
         (Some(issuer), Some(tenant)) => issuer == template.replace("{tid}", tenant),

@@ -47,6 +47,9 @@ pub(super) enum IdentityError {
 /// The largest `id_token`: those of people in many groups have tens of kilobytes.
 const ID_TOKEN_BYTES_MAX: usize = 256 * 1024;
 
+/// The longest name of a provider's own session that is kept.
+const SID_BYTES_MAX: usize = 512;
+
 impl From<Down> for IdentityError {
     fn from(down: Down) -> Self {
         Self::Down(down)
@@ -69,6 +72,7 @@ impl Inquiry<'_> {
         let id_claims = self.id_token(nonce).await?;
         let is_verified = id_claims.is_some();
         let issuer = id_claims.as_ref().and_then(|claims| self.issuer_of(claims));
+        let sid = id_claims.as_ref().and_then(|claims| text(claims, "sid")).filter(|sid| sid.len() <= SID_BYTES_MAX);
         match id_claims {
             Some(claims) => {
                 evidence.tokens.push(claims.clone());
@@ -83,7 +87,7 @@ impl Inquiry<'_> {
         self.check_paths(&evidence)?;
         let issuer = issuer.unwrap_or_else(|| self.known().issuer.clone());
         let identity = person::identity(self.provider(), issuer, &self.tokens.scope, &evidence);
-        let identity = identity.map_err(IdentityError::Wrong)?;
+        let identity = Identity { sid, ..identity.map_err(IdentityError::Wrong)? };
         if identity.membership == Membership::Overflowed {
             tracing::warn!("{}", overage(self.provider(), &evidence.person));
         }
@@ -140,22 +144,7 @@ impl Inquiry<'_> {
     }
 
     fn rules(&self, audience: Audience) -> Rules {
-        let algorithms = self.provider().verify.algorithms.iter();
-        Rules {
-            algorithms: algorithms.filter_map(|name| name.parse::<Algorithm>().ok()).collect(),
-            issuer: self.issuer(),
-            audience,
-            types: &[],
-            leeway: self.provider().verify.leeway.duration(),
-            max_bytes: ID_TOKEN_BYTES_MAX,
-        }
-    }
-
-    fn issuer(&self) -> Issuer {
-        let own = self.known().issuer.clone();
-        let further = self.provider().issuers.clone();
-        let template = self.provider().issuer_template.clone().filter(|_| self.known().has_tenants);
-        Issuer::Where(Box::new(move |issuer| is_one_of(issuer, &own, &further, template.as_deref())))
+        rules(self.provider(), self.known(), audience, ID_TOKEN_BYTES_MAX)
     }
 
     /// The issuer that names the person: a tenant's own, and otherwise the one name of the provider.
@@ -342,6 +331,20 @@ impl Inquiry<'_> {
         let value = serde_json::from_slice(answer.body())
             .map_err(|error| IdentityError::Wrong(format!("{}: no JSON: {error}", url.path())))?;
         Ok((answer.headers().clone(), value))
+    }
+}
+
+/// The rules for every token that the provider has signed.
+pub(super) fn rules(provider: &Provider, known: &ProviderMetadata, audience: Audience, max_bytes: usize) -> Rules {
+    let (own, further) = (known.issuer.clone(), provider.issuers.clone());
+    let template = provider.issuer_template.clone().filter(|_| known.has_tenants);
+    Rules {
+        algorithms: provider.verify.algorithms.iter().filter_map(|name| name.parse::<Algorithm>().ok()).collect(),
+        issuer: Issuer::Where(Box::new(move |issuer| is_one_of(issuer, &own, &further, template.as_deref()))),
+        audience,
+        types: &[],
+        leeway: provider.verify.leeway.duration(),
+        max_bytes,
     }
 }
 

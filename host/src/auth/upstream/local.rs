@@ -79,6 +79,11 @@ pub(in crate::auth) enum Submission {
     Callback(Url),
 }
 
+/// The issuer of people that log in at the server with this URL.
+pub fn issuer(base_url: &BaseUrl) -> String {
+    format!("{}/local", base_url.as_str())
+}
+
 impl Local {
     /// The login of one server. The vault's purpose belongs to it alone.
     pub fn new(base_url: &BaseUrl, vault: Vault) -> Self {
@@ -87,7 +92,7 @@ impl Local {
 
     /// The issuer of people that log in here.
     pub fn issuer(&self) -> String {
-        format!("{}/local", self.base_url.as_str())
+        issuer(&self.base_url)
     }
 
     /// The URL at which a person logs in.
@@ -165,6 +170,7 @@ impl Local {
             membership: Membership::Whole,
             further_emails: Vec::new(),
             scopes: vec![EVERY_SCOPE.to_owned()],
+            sid: None,
         };
         // There is nothing to renew or to revoke later.
         let tokens = UpstreamTokens {

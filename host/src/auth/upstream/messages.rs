@@ -136,6 +136,49 @@ pub enum RefreshError {
     },
 }
 
+/// The provider's word that it has ended one of its own sessions, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logout {
+    /// The issuer, as identities of its people have it.
+    pub issuer: String,
+    /// The person, as identities have them, if the token says so.
+    pub subject: Option<String>,
+    /// The provider's own session, if the token says so; without it, all of the person's.
+    pub sid: Option<String>,
+    /// The token's own name, which is taken once (`jti`).
+    pub id: String,
+    /// The time, in seconds since 1970, from which on the token is not taken any more.
+    pub ends_s: u64,
+}
+
+impl Logout {
+    /// True for a person whose session here was begun in the one that has ended there. One of which it is not known in
+    /// which it was begun counts, if it is this person's.
+    pub fn concerns(&self, identity: &Identity) -> bool {
+        let is_person = self.subject.as_ref().is_none_or(|subject| *subject == identity.subject);
+        self.issuer == identity.issuer
+            && is_person
+            && match (&self.sid, &identity.sid) {
+                (Some(ended), Some(sid)) => ended == sid,
+                (Some(_), None) | (None, _) => self.subject.is_some(),
+            }
+    }
+}
+
+/// The reason why a logout token is not taken. The texts are for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogoutError {
+    /// There are no such tokens of this provider.
+    #[error("{0} sends no logout tokens")]
+    NotOffered(&'static str),
+    /// The provider's keys cannot be had at the moment.
+    #[error("the provider's keys are not known at the moment: {0}")]
+    Unavailable(String),
+    /// The token is none, or not for this server.
+    #[error("{0}")]
+    Wrong(String),
+}
+
 /// The reason why a login failed.
 #[derive(Debug)]
 pub enum LoginError {
@@ -190,4 +233,51 @@ pub enum Unusable {
     /// The fault is ours.
     #[error("this server failed with the provider's answer")]
     Host,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::identity::Membership;
+
+    #[test]
+    fn a_logout_concerns_its_session_or_all_of_its_person() {
+        let identity = |issuer: &str, subject: &str, sid: Option<&str>| Identity {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            email: None,
+            email_verified: false,
+            name: None,
+            organizations: Vec::new(),
+            membership: Membership::Whole,
+            further_emails: Vec::new(),
+            scopes: Vec::new(),
+            sid: sid.map(str::to_owned),
+        };
+        let logout = |subject: Option<&str>, sid: Option<&str>| Logout {
+            issuer: "i".to_owned(),
+            subject: subject.map(str::to_owned),
+            sid: sid.map(str::to_owned),
+            id: "1".to_owned(),
+            ends_s: 0,
+        };
+        for (subject, ended, issuer, person, sid, expected) in [
+            (Some("alice"), None, "i", "alice", Some("1"), true),
+            (Some("alice"), None, "i", "alice", None, true),
+            (Some("alice"), None, "i", "bob", Some("1"), false),
+            (Some("alice"), None, "other", "alice", Some("1"), false),
+            (Some("alice"), Some("1"), "i", "alice", Some("1"), true),
+            (Some("alice"), Some("1"), "i", "alice", Some("2"), false),
+            (Some("alice"), Some("1"), "i", "bob", Some("1"), false),
+            // Begun before this server kept the name of the provider's session.
+            (Some("alice"), Some("1"), "i", "alice", None, true),
+            (None, Some("1"), "i", "alice", Some("1"), true),
+            (None, Some("1"), "i", "bob", Some("2"), false),
+            (None, Some("1"), "i", "bob", None, false),
+            (None, None, "i", "bob", Some("1"), false),
+        ] {
+            let found = logout(subject, ended).concerns(&identity(issuer, person, sid));
+            assert_eq!(found, expected, "{subject:?} {ended:?} {person} {sid:?}");
+        }
+    }
 }

@@ -87,6 +87,7 @@ pub(super) fn identity(
         membership,
         further_emails: names.emails.as_ref().map(|path| all_emails(&evidence.person, path)).unwrap_or_default(),
         scopes,
+        sid: None,
     })
 }
 

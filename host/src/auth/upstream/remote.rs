@@ -14,6 +14,7 @@ use super::breaker::Wire;
 use super::discovery::{Discovery, Knowledge, ProviderMetadata};
 use super::faults::Faults;
 use super::inquiry::{IdentityError, Inquiry, names_provider};
+use super::logout;
 use super::notes::Notes;
 use super::refusals::Refusals;
 use super::token::{Grant, Preference, TokenEndpoint, Tokens};
@@ -21,7 +22,8 @@ use crate::auth::failures::Failure;
 use crate::auth::failures::provider::ProviderFailures;
 use crate::auth::identity::Membership;
 use crate::auth::upstream::messages::{
-    Callback, Login, LoginError, RefreshError, RefreshOutcome, Unusable, UpstreamRequest, UpstreamTokens,
+    Callback, Login, LoginError, Logout, LogoutError, RefreshError, RefreshOutcome, Unusable, UpstreamRequest,
+    UpstreamTokens,
 };
 use crate::clock::now_s;
 use crate::config::address::BaseUrl;
@@ -197,10 +199,17 @@ impl Remote {
     }
 
     pub(super) async fn refresh(&self, tokens: &UpstreamTokens, person: &str) -> Result<RefreshOutcome, RefreshError> {
-        let is_due = (tokens.refresh_token.is_some() && tokens.is_ending()) || self.is_recheck_due(tokens);
-        if !is_due {
-            return Ok(RefreshOutcome::NotNeeded);
+        match self.is_due(tokens) {
+            true => self.ask(tokens, person).await,
+            false => Ok(RefreshOutcome::NotNeeded),
         }
+    }
+
+    pub(super) fn is_due(&self, tokens: &UpstreamTokens) -> bool {
+        (tokens.refresh_token.is_some() && tokens.is_ending()) || self.is_recheck_due(tokens)
+    }
+
+    pub(super) async fn ask(&self, tokens: &UpstreamTokens, person: &str) -> Result<RefreshOutcome, RefreshError> {
         let Some(known) = self.known() else {
             return Err(RefreshError::Temporary { retry_after: Some(RETRY_AFTER_S) });
         };
@@ -210,6 +219,13 @@ impl Remote {
             Some(refresh_token) => self.renew(&endpoint, refresh_token, tokens, person).await,
             None => self.recheck(&endpoint, tokens).await,
         }
+    }
+
+    pub(super) async fn logout(&self, token: &str) -> Result<Logout, LogoutError> {
+        let Some(known) = self.known() else {
+            return Err(LogoutError::Unavailable("nothing is known of it".to_owned()));
+        };
+        logout::read(&self.0.provider, &known, token).await
     }
 
     pub(super) async fn revoke(&self, tokens: &UpstreamTokens) {

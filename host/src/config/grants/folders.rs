@@ -22,8 +22,11 @@ pub(in crate::config) fn places(config: &Config, invocation: &Invocation, reader
         (beside(LOCK), format!("`{LOCK}`")),
         (beside(".env"), "`.env`".to_owned()),
     ];
+    let audit = config.audit.file.iter().map(|file| (file.clone(), "the audit (`audit.file`)".to_owned()));
     let files = reader.environment.files().filter(|(_, path)| path.exists());
-    Places::new(own.into_iter().chain(files.map(|(name, path)| (path, format!("the file that `{name}` names")))))
+    Places::new(
+        own.into_iter().chain(audit).chain(files.map(|(name, path)| (path, format!("the file that `{name}` names")))),
+    )
 }
 
 /// Checks the folders of every plugin that is not switched off.

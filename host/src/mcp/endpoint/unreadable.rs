@@ -14,6 +14,7 @@ use crate::mcp::answer::{self, Code};
 use crate::mcp::call_result::TextResult;
 use crate::mcp::echo;
 use crate::mcp::plain_call::PlainCalls;
+use crate::principal::Principal;
 
 /// The reason that a body is no message.
 #[derive(Debug, thiserror::Error)]
@@ -102,11 +103,11 @@ impl InvalidValue {
     }
 
     /// The answer: for a call with such an argument a result that a model can read, for anything else an error.
-    pub(super) fn answer(&self, plain_calls: &PlainCalls, is_modern: bool) -> Response {
+    pub(super) fn answer(&self, plain_calls: &PlainCalls, principal: &Principal, is_modern: bool) -> Response {
         let Self { id, is_call, path, problem } = self;
         if let Some(argument) = path.strip_prefix("params.arguments").filter(|_| *is_call) {
             let refusal = TextResult::failure(format!("argument `${argument}`: {problem}"));
-            return plain_calls.answer(is_modern, id, &refusal);
+            return plain_calls.answer(principal, is_modern, id, &refusal);
         }
         let dot = if path.is_empty() { "" } else { "." };
         let message = format!("`${dot}{path}`: {problem}");

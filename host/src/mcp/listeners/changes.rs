@@ -15,7 +15,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    fn between(before: Revisions, now: Revisions) -> Self {
+    pub(super) fn between(before: Revisions, now: Revisions) -> Self {
         Self {
             tools: before.tools != now.tools,
             prompts: before.prompts != now.prompts,
@@ -26,35 +26,49 @@ impl Lists {
 
 /// A change of lists.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Announcement {
+pub(super) enum Announcement<L = Lists> {
     /// Lists have changed for everybody.
-    Lists(Lists),
+    Lists(L),
     /// The rules of authorization have changed, and with them some people's lists.
     Rules,
 }
 
+/// Finds the lists that a listener hears of in a catalog.
+type Look = Box<dyn Fn(&Catalog) -> Option<Revisions> + Send + Sync>;
+
 /// The changes from now on.
 pub(super) struct Changes {
     catalogs: watch::Receiver<Arc<Catalog>>,
+    look: Look,
     seen: Revisions,
+    /// The lists are in the catalog. Those of a view may be about to come.
+    is_there: bool,
     rules: watch::Receiver<()>,
 }
 
 impl Changes {
-    pub(super) fn of(plugins: &Plugins, mut rules: watch::Receiver<()>) -> Self {
+    /// The changes of everything.
+    pub(super) fn of(plugins: &Plugins, rules: watch::Receiver<()>) -> Self {
+        Self::in_view(plugins, rules, Box::new(|catalog| Some(catalog.revisions())))
+    }
+
+    /// The changes of a part of the catalog, until that is gone.
+    pub(super) fn in_view(plugins: &Plugins, mut rules: watch::Receiver<()>, look: Look) -> Self {
         let mut catalogs = plugins.changes();
-        let seen = catalogs.borrow_and_update().revisions();
+        let found = look(&catalogs.borrow_and_update());
         drop(rules.borrow_and_update());
-        Self { catalogs, seen, rules }
+        Self { catalogs, look, seen: found.unwrap_or_default(), is_there: found.is_some(), rules }
     }
 
     /// Waits for the next change; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Announcement> {
         let before = self.seen;
+        let (look, was_there) = (&self.look, self.is_there);
         tokio::select! {
-            changed = self.catalogs.wait_for(|catalog| catalog.revisions() != before) => {
-                let now = changed.ok()?.revisions();
-                self.seen = now;
+            changed = self.catalogs.wait_for(|catalog| look(catalog).map_or(was_there, |now| now != before)) => {
+                let catalog = changed.ok()?;
+                let now = look(&catalog)?;
+                (self.seen, self.is_there) = (now, true);
                 Some(Announcement::Lists(Lists::between(before, now)))
             }
             // The rules of a server without a login never change.

@@ -19,6 +19,7 @@ use crate::mcp::round_trips::{self, Channel, Outcome};
 use crate::mcp::tasks::BackgroundCall;
 use crate::mcp::{echo, input};
 use crate::plugins::catalog::Tool;
+use crate::plugins::error::CallError;
 use crate::plugins::wit::input::Capabilities;
 use crate::plugins::wit::tools::Tasks as Support;
 
@@ -71,7 +72,13 @@ pub(super) async fn call(
         return Ok(created.into());
     }
     let round = |conversation| call_result::round(&handler.plugins, tool, &arguments, conversation);
-    let result = match round_trips::run(&mut channel, conversation, round).await? {
+    let rounds = round_trips::run(&mut channel, conversation, round);
+    let ended = tokio::select! {
+        ended = rounds => ended?,
+        // Also where its client is being asked, and nothing of the plugin runs.
+        () = tool.served.switched_off() => Outcome::CannotAsk(CallError::SwitchedOff.to_string()),
+    };
+    let result = match ended {
         Outcome::Done(result) => for_version(result, context.protocol_version().as_ref()),
         Outcome::InputRequired(mut required) => {
             required.meta = handler.meta(context);

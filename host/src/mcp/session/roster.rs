@@ -47,6 +47,11 @@ impl Roster {
         over
     }
 
+    /// The sessions of a person.
+    pub(super) fn of_person(&self, person: &[u8; 32]) -> Vec<RmcpId> {
+        self.entries().in_memory.get(person).map(|sessions| sessions.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// Notes the use of a session by a request.
     pub(super) fn touch(&self, person: &[u8; 32], id: &str) {
         let mut all = self.entries();

@@ -42,7 +42,7 @@ impl Guest {
     /// A value of the plugin's configuration. No setting has the name of a secret that is one.
     fn config(&self, key: &str) -> Option<String> {
         let secret = || self.grants.find(|grants| grants.config_secret(key).map(|secret| secret.reveal().to_owned()));
-        self.settings.get(key).cloned().or_else(secret)
+        self.settings.get(key).cloned().or_else(|| secret().inspect(|_| self.decided("secrets", Some(key), true)))
     }
 
     fn all_config(&self) -> Vec<(String, String)> {

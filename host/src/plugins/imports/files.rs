@@ -150,7 +150,11 @@ impl Guest {
     }
 
     fn node(&self, descriptor: &Resource<Descriptor>) -> FsResult<Node> {
-        Ok(self.resources.get(&Resource::<Node>::new_borrow(descriptor.rep()))?.clone())
+        let node = self.resources.get(&Resource::<Node>::new_borrow(descriptor.rep()))?.clone();
+        if self.conversation.notes.is_some() {
+            self.decided("dirs", Some(&node.preopen.grant.guest), node.preopen.is_granted());
+        }
+        Ok(node)
     }
 
     fn open_file(&self, descriptor: &Resource<Descriptor>) -> FsResult<(Arc<Preopen>, Arc<OpenFile>)> {

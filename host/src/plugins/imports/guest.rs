@@ -104,6 +104,13 @@ impl Guest {
         }
     }
 
+    /// Notes that something granted was used, or something that is not granted was wanted.
+    pub(super) fn decided(&self, kind: &'static str, to: Option<&str>, is_allowed: bool) {
+        if let Some(notes) = &self.conversation.notes {
+            notes.decided(kind, to, is_allowed);
+        }
+    }
+
     /// Notes for the caller that something is not granted.
     pub(super) fn refused(&mut self, what: &str) {
         let line = grants::outward(what);

@@ -35,6 +35,7 @@ use crate::grants::decide::sent_path;
 use crate::grants::in_force::CallGrants;
 use crate::grants::target::Target;
 use crate::grants::{HttpGrant, headers};
+use crate::plugins::notes::RequestEnd;
 use crate::principal::Principal;
 
 /// Bytes of a request's body that the host buffers before it is sent: two such chunks for each body. Together with
@@ -67,7 +68,8 @@ impl WasiHttpView for Guest {
             let caller = conversation.caller.clone();
             let egress = services.egress.clone();
             let connections = allowance.connections().clone();
-            Box::new(Requests::new(plugin, *digest, grants, egress, *http_limits, connections, caller))
+            let requests = Requests::new(plugin, *digest, grants, egress, *http_limits, connections, caller);
+            Box::new(requests.noted_in(conversation.notes.as_ref()))
         });
         WasiHttpCtxView { hooks: &mut **hooks, table: resources, ctx: http }
     }
@@ -153,6 +155,7 @@ impl Admitted {
         let Self { egress, caller, target, entry, grants, hold, mut parts, body, options, exchange } = self;
         let call = Arc::clone(exchange.call());
         let mut cut = exchange.cut();
+        let waiting = call.wait();
         let answered = async {
             let credentials = call.credentials(&target, &entry, caller.as_deref()).await?;
             let mut path = sent_path(&entry.rule, &target);
@@ -182,6 +185,8 @@ impl Admitted {
             () = poll_fn(|context| cut.poll(context)) => Err(exchange.verdict().unwrap_or(HttpError::ConnectionTerminated)),
             answered = answered => answered,
         }?;
+        drop(waiting);
+        call.ended(RequestEnd::Answered);
         let (mut head, received) = answer.into_parts();
         call.count(call::head_bytes("", &head.headers), Direction::Received)?;
         received::make_fit(&mut head, &credentials)?;

@@ -51,6 +51,7 @@ impl Guest {
     pub(super) fn kv_grant(&mut self) -> Option<KvGrant> {
         static REFUSED: LogLimiter = LogLimiter::new("plugins that want to keep state without a grant");
         let grant = self.grants.kv();
+        self.decided("kv", None, grant.is_some());
         if grant.is_none() {
             self.refused("kv");
             let plugin = &*self.plugin;

@@ -13,6 +13,8 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 impl secrets::Host for Guest {
     fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.grants.find(|grants| grants.secret(&name).map(|secret| secret.reveal().to_owned())))
+        let found = self.grants.find(|grants| grants.secret(&name).map(|secret| secret.reveal().to_owned()));
+        self.decided("secrets", Some(&name), found.is_some());
+        Ok(found)
     }
 }

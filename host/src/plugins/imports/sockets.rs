@@ -36,6 +36,7 @@ use crate::grants::Grants;
 use crate::grants::host::Host;
 use crate::grants::snippet;
 use crate::log_limiter::LogLimiter;
+use crate::plugins::refusals;
 
 static REFUSED: LogLimiter = LogLimiter::new("refused sockets of plugins");
 
@@ -66,8 +67,10 @@ impl Guest {
     fn refuse(&mut self, host: &Host, port: Option<u16>, reason: &dyn Display) {
         let place = port.map_or_else(|| format!("tcp://{host}"), |port| format!("tcp://{host}:{port}"));
         self.sockets.note(crate::grants::outward(&place));
+        self.decided("tcp", Some(&place), false);
         let (plugin, digest) = (&*self.plugin, self.digest);
         let to_grant = port.map(|port| snippet::of_socket(plugin, host, port)).filter(|lines| !lines.is_empty());
+        refusals::note(plugin, &place, &reason.to_string(), to_grant.as_deref());
         REFUSED.log_of(plugin, || {
             tracing::warn!(plugin, %digest, place, to_grant, "plugin `{plugin}` may not connect to {place}: {reason}");
         });

@@ -13,7 +13,7 @@ use super::error::LoadError;
 use crate::plugins::imports::guest::Guest;
 use crate::plugins::imports::{Import, OURS, Provision, is_ours, older, talks};
 use crate::plugins::names::FunctionName;
-use crate::plugins::plugin::{Digest, Export, Function, FunctionKind, Interfaces, Plugin, shorten};
+use crate::plugins::plugin::{Digest, Export, Function, FunctionKind, Interfaces, Plugin, Sha256, shorten};
 use crate::plugins::sandbox::engine::Engine;
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::types::docs::Docs;
@@ -67,6 +67,8 @@ pub(in crate::plugins) fn load(
     Ok(Plugin {
         name: name.into(),
         digest,
+        sha256: Sha256::of(bytes),
+        signed: None,
         description: docs.world().map(str::to_owned),
         functions,
         prompts: Arc::default(),

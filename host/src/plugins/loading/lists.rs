@@ -3,6 +3,8 @@
 //! They are asked for once, when the plugin is loaded, and again when it says that they changed; nobody calls then, so
 //! that they are the same for everybody. An entry that cannot be served costs itself and a warning, not the others.
 
+pub(in crate::plugins) mod kept;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use serde_json::{Map, Value};
 use wasmtime::component::Instance;
 use wasmtime::{AsContextMut, Store};
 
+use self::kept::{KeptLists, Lists};
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::Guest;
@@ -37,14 +40,6 @@ const MAX_ENTRIES: usize = 1000;
 /// Bytes of all texts in the lists of one plugin. Each schema may be below its own limit, and a thousand of them are not
 /// what a client can take, or this host.
 const MAX_LIST_BYTES: usize = 2 * 1024 * 1024;
-
-/// The lists of a plugin, as it gives them.
-struct Lists {
-    tools: Vec<tools::Tool>,
-    prompts: Vec<prompts::Prompt>,
-    resources: Vec<resources::Resource>,
-    templates: Vec<resources::Template>,
-}
 
 /// Asks for all lists.
 struct ListRequest(Interfaces);
@@ -78,13 +73,32 @@ pub(in crate::plugins) async fn read(runtime: &Runtime, served: &Served) -> Resu
     if !plugin.interfaces.give_lists() {
         return Ok(Plugin::clone(plugin));
     }
-    let lists =
-        call::visit(runtime, served, "its lists", Conversation::default(), ListRequest(plugin.interfaces.clone()))
-            .await?;
+    let lists = call::visit(
+        runtime,
+        served,
+        ("its lists", "tools/list"),
+        Conversation::default(),
+        ListRequest(plugin.interfaces.clone()),
+    )
+    .await?;
     // Each of the schemas may take long to read.
     let share = Share { plugin: Arc::clone(&plugin.name), person: None };
     let plugin = Arc::clone(plugin);
     runtime.engine.lane().compute(&share, move || with(&plugin, lists)).await.map_err(CallError::Host)
+}
+
+/// The plugin with lists that were kept, whatever it would give now.
+///
+/// # Errors
+/// The host failed.
+pub(in crate::plugins) async fn restore(
+    runtime: &Runtime,
+    plugin: Arc<Plugin>,
+    kept: KeptLists,
+) -> Result<Plugin, CallError> {
+    let share = Share { plugin: Arc::clone(&plugin.name), person: None };
+    let made = runtime.engine.lane().compute(&share, move || with(&plugin, kept.into_lists())).await;
+    made.map_err(CallError::Host)
 }
 
 /// The plugin with other lists; its functions stay.

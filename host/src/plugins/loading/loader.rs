@@ -16,6 +16,7 @@ use super::error::LoadError;
 use super::queue::{FileTurn, Queue};
 use super::threads::{LARGE_BYTES, Threads};
 use super::{component, file_kind, stack_size};
+use crate::metrics::Counted;
 use crate::plugins::plugin::{Digest, Plugin};
 use crate::plugins::sandbox::engine::Engine;
 use crate::plugins::sandbox::runtime::Runtime;
@@ -91,6 +92,8 @@ impl Loader {
         let looking_at = Arc::clone(&bytes);
         let look = move || look_up(&runtime.engine, cache.as_ref(), &looking_at, allowance);
         let (digest, cached) = self.on_thread(bytes.len(), look).await??;
+        let metrics = &self.runtime.services.observers.metrics;
+        metrics.count(Counted::CodeCache, if cached.is_some() { "hit" } else { "miss" });
         let component = match cached {
             Some(component) => component,
             None => self.compile(&name, digest, &bytes, allowance).await?,
@@ -118,6 +121,7 @@ impl Loader {
         let started = Instant::now();
         let outcome = self.compiler.compile(&self.runtime.engine, name, digest, bytes, allowance).await;
         let elapsed = started.elapsed();
+        self.runtime.services.observers.metrics.compiled(outcome.is_ok(), elapsed);
         match outcome {
             Ok(MachineCode { code, cpu, memory }) => {
                 tracing::info!(

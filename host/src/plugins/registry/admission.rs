@@ -8,16 +8,33 @@ use tokio::time::Instant;
 
 use super::claims::{RefusedPlugin, claims, taken};
 use super::entry::Entry;
+use super::job::Loaded;
 use super::offer::{Names, Offer};
+use super::pending_approvals::Verdict;
 use super::{PUBLISH_WITHIN, Registry};
+use crate::config::trust::Approve;
 use crate::plugins::names;
 use crate::plugins::plugin::Plugin;
 
 impl Registry {
-    /// Puts a loaded plugin in force, unless its names are not its own.
+    /// Puts a plugin in force that has just been loaded: with the lists that were approved, where it gives others.
+    pub(super) fn accept_loaded(&mut self, file: &str, made: Loaded, elapsed: Duration) {
+        let Loaded { plugin, stand_in } = made;
+        if let Some(stand_in) = stand_in {
+            self.accept(file, Arc::new(stand_in), elapsed);
+        }
+        self.accept(file, Arc::new(plugin), elapsed);
+    }
+
+    /// Puts a loaded plugin in force, unless an operator has to look at it first, or its names are not its own.
     pub(super) fn accept(&mut self, file: &str, plugin: Arc<Plugin>, elapsed: Duration) {
         let config = self.config();
         let Some(entry) = self.entries.get(file) else { return };
+        let why = match self.verdict(entry, &plugin) {
+            Verdict::Serve => None,
+            Verdict::Record(why) => Some(why),
+            Verdict::Wait(part) => return self.hold(file, plugin, part),
+        };
         let name = entry.plugin_name();
         let names = match Names::of(&plugin, &name, &config) {
             Ok(names) => names,
@@ -40,8 +57,22 @@ impl Registry {
                 entry.give_way(taken(&claim, file));
             }
         }
+        if let Some(signed) = &plugin.signed
+            && let Err(problem) = self.approving.store.serve_signed(&plugin.name, signed)
+        {
+            // An older file must not come back after the next start.
+            let problem = format!("its version is not on record: {problem}");
+            return self.entries.get_mut(file).map_or((), |entry| entry.fail(problem));
+        }
+        if let Some(why) = why {
+            self.record(file, &plugin, why);
+        }
         self.claims_became_free();
         let Some(entry) = self.entries.get_mut(file) else { return };
+        if entry.policy.approve == Approve::Off {
+            self.approving.store.forget(&plugin.name);
+        }
+        entry.stop_waiting(&plugin);
         tracing::info!(
             plugin = name,
             digest = %plugin.digest,

@@ -46,6 +46,8 @@ pub(super) fn taken(claim: &str, holder: &str) -> String {
         Some((_, prompt)) => {
             format!("prompt name `{prompt}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`")
         }
-        None => format!("tool name `{claim}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`"),
+        None => format!(
+            "tool name `{claim}` belongs to `{holder}`: rename the file, or give the plugin a `prefix`, or the tool another `name`"
+        ),
     }
 }

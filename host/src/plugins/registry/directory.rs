@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::config::ByteSize;
+use crate::plugins::approval::store::signature_of;
 use crate::plugins::names;
 
 /// Facts that tell one state of a file from another without reading it.
@@ -25,6 +26,8 @@ pub(in crate::plugins) struct PluginFile {
     pub(in crate::plugins) file: String,
     pub(in crate::plugins) path: PathBuf,
     pub(in crate::plugins) stamp: Stamp,
+    /// That of the signature beside it, if there is one.
+    pub(in crate::plugins) signature: Option<Stamp>,
 }
 
 /// A reason why a file could not be read.
@@ -100,7 +103,8 @@ pub(in crate::plugins) fn look(dir: &Path) -> io::Result<Vec<PluginFile>> {
         if let Ok(metadata) = metadata
             && !is_directory(&metadata)
         {
-            found.push(PluginFile { file, path, stamp: Stamp::of(&metadata) });
+            let signature = Stamp::of_file(&signature_of(&path));
+            found.push(PluginFile { file, path, stamp: Stamp::of(&metadata), signature });
         }
     }
     found.sort_by(|a, b| a.file.cmp(&b.file));

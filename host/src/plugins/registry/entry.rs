@@ -1,29 +1,36 @@
 //! The registry's record of one file.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::claims::{RefusedPlugin, claims};
 use super::offer::{ClientName, Foreign, Offer};
 use super::versions::Change;
 use crate::config::Config;
+use crate::config::keys::ToolSettings;
 use crate::config::names::snake;
+use crate::config::trust::{Approve, Trust};
 use crate::grants::in_force::InForce;
 use crate::grants::{Grants, PluginGrants};
+use crate::plugins::approval::reference::Reference;
 use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
 use crate::plugins::names::{self, NameError};
-use crate::plugins::plugin::{Digest, Plugin};
+use crate::plugins::plugin::{Digest, Plugin, Sha256};
 use crate::plugins::rates::Rates;
 use crate::plugins::registry::directory::Stamp;
 use crate::plugins::sandbox::gate::Gate;
-use crate::plugins::sandbox::values::HeavyFlag;
-use crate::plugins::served::{Served, Terms};
+use crate::plugins::served::{Served, Shaping, Terms};
 use crate::sanitize;
 
 /// Bytes of a problem that is reported: a component may have a name of a megabyte, or a hundred thousand names.
 const MAX_PROBLEM_BYTES: usize = 4096;
+
+/// The reason of a plugin that a command has switched off.
+const SWITCHED_OFF: &str = "switched off by whoever runs this server, until `tinymcp plugin enable`";
 
 /// Tells loads apart: a file that went and came back must not get the load of the old one.
 pub(super) type LoadId = u64;
@@ -31,8 +38,8 @@ pub(super) type LoadId = u64;
 /// A load under way; dropping this ends it, so that nobody waits for a file that was replaced or taken away.
 pub(super) struct Load {
     pub(super) id: LoadId,
-    /// The state of the file that is loaded.
-    pub(super) of: Stamp,
+    /// The state of the file that is loaded, and of its signature.
+    pub(super) of: (Stamp, Option<Stamp>),
     pub(super) task: AbortHandle,
 }
 
@@ -48,15 +55,82 @@ pub(super) struct Entry {
     /// The state of the file that was last dealt with.
     pub(super) stamp: Option<Stamp>,
     pub(super) digest: Option<Digest>,
+    /// The state of the signature that was last dealt with.
+    pub(super) signature: Option<Stamp>,
     /// The load that is under way, if it is still wanted.
     pub(super) load: Option<Load>,
+    /// The same of the approved bytes, while the file has others.
+    pub(super) kept: Option<Load>,
+    /// The approved bytes that were loaded last: if they gave nothing, they give nothing again.
+    pub(super) tried: Option<Sha256>,
+    /// What an operator has to look at.
+    pub(super) waiting: Option<Waiting>,
+    pub(super) policy: Policy,
     state: EntryState,
     terms: Arc<Terms>,
+    /// A command has switched it off, whatever the configuration says.
+    is_switched_off: bool,
+    /// Cancelled then.
+    stop: CancellationToken,
+}
+
+/// Who says that a file may go live.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Policy {
+    pub(super) approve: Approve,
+    pub(super) trust: Option<Trust>,
+}
+
+impl Policy {
+    fn of(config: &Config, plugin: &str) -> Self {
+        Self { approve: config.approve(plugin), trust: config.plugin(plugin).trust.clone() }
+    }
+
+    /// True if whoever can replace the file cannot decide alone what is served.
+    pub(super) fn is_any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    pub(super) fn asks_for_signature(&self) -> bool {
+        self.trust.as_ref().is_some_and(|trust| trust.minisign.is_some())
+    }
+}
+
+/// A plugin that an operator has to look at before it goes live.
+pub(super) struct Waiting {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) part: WaitingPart,
+    pub(super) reference: Reference,
+    pub(super) since: SystemTime,
+}
+
+/// What is not as it was approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitingPart {
+    /// Nothing of it was approved before.
+    New,
+    /// Nobody can tell what was approved before.
+    Damaged,
+    /// The file.
+    File,
+    /// What the plugin lists at run time.
+    Lists,
+}
+
+impl WaitingPart {
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::New => "a new plugin",
+            Self::Damaged => "what was approved of it before cannot be read",
+            Self::File => "another file",
+            Self::Lists => "other lists at run time",
+        }
+    }
 }
 
 /// The state of a file.
 enum EntryState {
-    /// It is switched off in the configuration.
+    /// It is switched off, in the configuration or by a command.
     Disabled,
     /// Nothing of it is served: it is new, or has a fault.
     Idle(Option<FileFault>),
@@ -80,9 +154,41 @@ impl Entry {
         let grants = grants.of(&snake(plugin_name));
         let grants_now = Arc::new(InForce::new(Arc::clone(&grants)));
         let rates = rates(config, plugin_name, &Rates::default());
-        let terms = Arc::new(terms(config, plugin_name, grants, grants_now, gate, rates));
+        let stop = CancellationToken::new();
+        let terms = Arc::new(terms(config, plugin_name, grants, grants_now, gate, rates, stop.clone()));
         let state = if config.plugin(plugin_name).enabled { EntryState::Idle(None) } else { EntryState::Disabled };
-        Self { stamp: None, digest: None, load: None, state, terms, name }
+        let policy = Policy::of(config, plugin_name);
+        Self {
+            stamp: None,
+            digest: None,
+            signature: None,
+            load: None,
+            kept: None,
+            tried: None,
+            waiting: None,
+            policy,
+            state,
+            terms,
+            name,
+            is_switched_off: false,
+            stop,
+        }
+    }
+
+    /// Takes over whether a command has switched it off, for the next [`Self::configure`]. Its calls end at once.
+    pub(super) fn set_switched_off(&mut self, is_switched_off: bool) {
+        if is_switched_off == self.is_switched_off {
+            return;
+        }
+        self.is_switched_off = is_switched_off;
+        let name = self.plugin_name();
+        if is_switched_off {
+            self.stop.cancel();
+            tracing::warn!(plugin = name, "plugin `{name}` is {SWITCHED_OFF}");
+        } else {
+            self.stop = CancellationToken::new();
+            tracing::info!(plugin = name, "plugin `{name}` is switched on again by whoever runs this server");
+        }
     }
 
     /// Tells whether it is switched off.
@@ -135,26 +241,32 @@ impl Entry {
     /// calls that were counted stay counted.
     pub(super) fn configure(&mut self, config: &Config, grants: &PluginGrants) {
         let name = self.plugin_name();
-        if !config.plugin(&name).enabled {
+        if self.is_switched_off || !config.plugin(&name).enabled {
             // Others may take its names now. When it is switched on again, it is read anew and asks for them like a
             // newcomer: what the file was before it was switched off must not come back for a moment.
             self.state = EntryState::Disabled;
             (self.stamp, self.digest, self.load) = (None, None, None);
+            (self.kept, self.tried, self.waiting) = (None, None, None);
         } else if self.is_disabled() {
             self.state = EntryState::Idle(None);
         }
         let before = &self.terms.limits;
         let limits = config.limits(&name);
         let allows_other = limits.file != before.file || Allowance::of(&limits) != Allowance::of(before);
-        if allows_other && self.fault().is_some() {
-            (self.stamp, self.digest) = (None, None);
+        let policy = Policy::of(config, &name);
+        // The bytes are checked anew, and loaded anew if they were refused.
+        let trusts_other = policy.trust != self.policy.trust;
+        if (allows_other && self.fault().is_some()) || trusts_other {
+            (self.stamp, self.digest, self.tried) = (None, None, None);
         }
+        self.policy = policy;
         let is_same_gate = (limits.concurrency, limits.queue) == (before.concurrency, before.queue);
         let gate = if is_same_gate { Arc::clone(&self.terms.gate) } else { Arc::new(Gate::new(&limits)) };
         let grants = grants.of(&snake(&name));
         self.terms.grants_now.set(Arc::clone(&grants));
         let rates = rates(config, &name, &self.terms.rates);
-        let terms = Arc::new(terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate, rates));
+        let terms =
+            Arc::new(terms(config, &name, grants, Arc::clone(&self.terms.grants_now), gate, rates, self.stop.clone()));
         let needs = self.offer().map(|offer| offer.plugin.needs.clone()).unwrap_or_default();
         let terms = terms.of_needs(&needs);
         if !terms.are_like(&self.terms) {
@@ -176,7 +288,8 @@ impl Entry {
         let Some(offer) = self.offer() else { return };
         let (name, grants, digest) = (self.plugin_name(), &self.terms.grants, &offer.plugin.digest);
         let entrusted = grants.entrusted();
-        if !entrusted.is_empty() {
+        // Otherwise somebody has said so.
+        if !entrusted.is_empty() && !self.policy.is_any() {
             tracing::warn!(
                 plugin = name,
                 %digest,
@@ -228,6 +341,42 @@ impl Entry {
         }
     }
 
+    /// Holds a plugin back until an operator has looked at it, and says so once.
+    pub(super) fn hold(&mut self, waiting: Waiting) {
+        let before = self.waiting.take();
+        // A file comes before the lists of the one in force, which it would replace.
+        if waiting.part == WaitingPart::Lists
+            && before
+                .as_ref()
+                .is_some_and(|before| before.part != WaitingPart::Lists && self.is_of_file(&before.plugin))
+        {
+            self.waiting = before;
+            return;
+        }
+        let is_known = before.as_ref().is_some_and(|before| {
+            let are_lists = before.part == WaitingPart::Lists && waiting.part == WaitingPart::Lists;
+            before.reference == waiting.reference || are_lists
+        });
+        if !is_known {
+            let name = self.plugin_name();
+            let (what, reference) = (waiting.part.in_words(), &waiting.reference);
+            let meanwhile = if self.offer().is_some() { "; the approved version goes on" } else { "" };
+            tracing::warn!(
+                plugin = name,
+                %reference,
+                "plugin `{name}` waits for approval: {what}; `tinymcp approve {name}` shows it{meanwhile}"
+            );
+        }
+        let since = before.filter(|before| before.reference == waiting.reference).map(|before| before.since);
+        self.waiting = Some(Waiting { since: since.unwrap_or(waiting.since), ..waiting });
+    }
+
+    /// Drops what waits if it is this plugin, or an older state of its file.
+    pub(super) fn stop_waiting(&mut self, plugin: &Plugin) {
+        let is_of_file = self.is_of_file(plugin);
+        self.waiting.take_if(|waiting| waiting.plugin.sha256 == plugin.sha256 || is_of_file);
+    }
+
     /// Clears the fault of a file that is again the one that is served.
     pub(super) fn clear_problem_if_serving(&mut self, digest: Option<Digest>) {
         if self.offer().map(|offer| offer.plugin.digest) == digest && self.refused().is_none() {
@@ -255,7 +404,7 @@ impl Entry {
         self.report(problem, Some(refused));
     }
 
-    fn is_of_file(&self, plugin: &Plugin) -> bool {
+    pub(super) fn is_of_file(&self, plugin: &Plugin) -> bool {
         self.digest == Some(plugin.digest)
     }
 
@@ -307,11 +456,14 @@ impl Entry {
     /// All tools, prompts, resources and templates of the plugin in force.
     pub(super) fn offerings(&self) -> Offerings {
         let Some(offer) = self.offer() else { return Offerings::default() };
-        let served = Served { plugin: Arc::clone(&offer.plugin), terms: Arc::clone(&self.terms) };
+        let served = Served::new(Arc::clone(&offer.plugin), Arc::clone(&self.terms));
         let (served, names) = (|| served.clone(), offer.names.clone());
         let tool = |ClientName { name, index }| {
-            let rate = self.terms.rates.of_tool(&offer.plugin.functions[index].name);
-            Arc::new(Tool { name, served: served(), function_index: index, is_heavy: HeavyFlag::default(), rate })
+            let function = &offer.plugin.functions[index].name;
+            let rate = self.terms.rates.of_tool(function);
+            let shaping = self.terms.shaping.get(&snake(&function.function)).cloned();
+            let served = shaping.as_ref().map_or_else(served, |shaping| served().and_for(&shaping.scopes));
+            Arc::new(Tool { name, served, function_index: index, is_heavy: Arc::default(), rate, shaping })
         };
         let prompt = |ClientName { name, index }| Arc::new(Prompt { name, served: served(), index });
         Offerings {
@@ -339,6 +491,8 @@ impl Entry {
                 widened: offer.widened.clone().filter(|_| !self.terms.grants.are_none()),
                 since: offer.since,
                 tools: sorted(names_of(&offer.names.tools)),
+                functions: plugin.functions.iter().map(|function| snake(&function.name.function)).collect(),
+                hidden: sorted(offer.hidden().collect()),
                 prompts: sorted(names_of(&offer.names.prompts)),
                 resources: sorted(resources.chain(templates).collect()),
                 warnings: plugin
@@ -349,12 +503,18 @@ impl Entry {
                     .collect(),
             }
         });
+        let name = self.plugin_name();
+        let waits = |waiting: &Waiting| {
+            format!("waits for approval: {}; `tinymcp approve {name}` shows it", waiting.part.in_words())
+        };
         PluginStatus {
-            name: self.plugin_name(),
             file: file.to_owned(),
             serving,
-            problem: self.problem().map(str::to_owned),
+            problem: (self.problem().or(self.is_switched_off.then_some(SWITCHED_OFF)).map(str::to_owned))
+                .or_else(|| self.waiting.as_ref().map(waits)),
+            waiting: self.waiting.as_ref().map(|waiting| waiting.reference.to_string()),
             disabled: self.is_disabled(),
+            name,
         }
     }
 }
@@ -371,11 +531,13 @@ fn terms(
     grants_now: Arc<InForce>,
     gate: Arc<Gate>,
     rates: Rates,
+    stop: CancellationToken,
 ) -> Terms {
     let table = config.plugin(plugin);
     let settings = table.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
     Terms {
-        scopes: table.scopes.clone(),
+        scopes: table.scopes.clone().into(),
+        shaping: table.tool.iter().filter_map(|(name, tool)| Some((name.to_string(), shaping(tool)?))).collect(),
         limits: config.limits(plugin),
         settings: Arc::new(settings.collect()),
         grants,
@@ -383,7 +545,16 @@ fn terms(
         shows_local_pages: config.server.base_url.is_loopback(),
         gate,
         rates,
+        stop,
     }
+}
+
+/// The operator's words on a tool, if there are any beside its name.
+fn shaping(tool: &ToolSettings) -> Option<Arc<Shaping>> {
+    let said = |text: &Option<String>| text.as_ref().filter(|text| !text.trim().is_empty()).cloned();
+    let (title, description, scopes) = (said(&tool.title), said(&tool.description), tool.scopes.clone());
+    let is_said = title.is_some() || description.is_some() || !scopes.is_empty();
+    is_said.then(|| Arc::new(Shaping { title, description, scopes }))
 }
 
 /// The rates of a plugin and of its tools, which count on from `before`.

@@ -1,11 +1,12 @@
 //! A plugin in force, and the names under which clients see its parts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::Config;
-use crate::plugins::names::{self, FunctionName, NameError};
+use crate::config::names::snake;
+use crate::plugins::names::{self, FunctionName, NameError, Wish};
 use crate::plugins::plugin::{FunctionKind, Plugin};
 
 /// The parts of a plugin that are another's, by their index, with a warning for each; see [`super::resources`].
@@ -33,6 +34,12 @@ pub(super) struct Offer {
 }
 
 impl Offer {
+    /// The functions that the operator hides, by their names.
+    pub(super) fn hidden(&self) -> impl Iterator<Item = String> {
+        let functions = self.plugin.functions.iter().enumerate();
+        functions.filter(|(index, _)| self.names.hidden.contains(index)).map(|(_, function)| function.name.to_string())
+    }
+
     /// The indices of the resources that are its own.
     pub(super) fn own_resources(&self) -> impl Iterator<Item = usize> {
         (0..self.plugin.resources.len()).filter(|index| !self.foreign.resources.contains_key(index))
@@ -57,6 +64,8 @@ pub(super) struct Names {
     pub(super) tools: Vec<ClientName>,
     /// Of its prompts, in their order.
     pub(super) prompts: Vec<ClientName>,
+    /// The indices of the functions that the operator hides.
+    pub(super) hidden: BTreeSet<usize>,
     /// Parts that cannot have a name, and are left out.
     pub(super) warnings: Vec<String>,
 }
@@ -80,20 +89,32 @@ impl Names {
     /// # Errors
     /// Nothing that it gives can have a name.
     pub(super) fn of(plugin: &Plugin, name: &str, config: &Config) -> Result<Self, NameError> {
-        let prefix = config.plugin(name).prefix.as_deref();
+        let settings = config.plugin(name);
+        let prefix = settings.prefix.as_deref();
+        let wish = |function: &FunctionName| {
+            let function = snake(&function.function);
+            let tool = settings.tool.get(function.as_str());
+            match tool.and_then(|tool| tool.name.as_deref()) {
+                _ if !settings.shows(&function) => Wish::Hidden,
+                Some(name) => Wish::Called(name),
+                None => Wish::None,
+            }
+        };
         // What the plugin lists can be another thing tomorrow: it takes no name from a function.
         let is_listed = |index: &usize| matches!(plugin.functions[*index].kind, FunctionKind::Listed(_));
         let (listed, typed): (Vec<usize>, Vec<usize>) = (0..plugin.functions.len()).partition(is_listed);
         let order = || typed.iter().chain(&listed).copied();
+        let hidden = |index: &usize| wish(&plugin.functions[*index].name) == Wish::Hidden;
+        let hidden: BTreeSet<usize> = (0..plugin.functions.len()).filter(hidden).collect();
         let functions: Vec<FunctionName> = order().map(|index| plugin.functions[index].name.clone()).collect();
-        let named = names::tool_names(name, prefix, &functions);
+        let named = names::tool_names(name, prefix, &functions, wish);
         let mut problems = named.problems;
         let mut tools = client_names(order().zip(named.names));
         tools.sort_by_key(|tool| tool.index);
 
         let prompts =
             plugin.prompts.iter().map(|prompt| FunctionName { interface: None, function: prompt.prompt.name.clone() });
-        let named = names::tool_names(name, prefix, &prompts.collect::<Vec<_>>());
+        let named = names::tool_names(name, prefix, &prompts.collect::<Vec<_>>(), |_| Wish::None);
         problems.extend(named.problems);
         let prompts = client_names(named.names.into_iter().enumerate());
 
@@ -102,7 +123,7 @@ impl Names {
             return Err(problems.swap_remove(0));
         }
         let warnings = problems.iter().map(|problem| format!("left out: {problem}")).collect();
-        Ok(Self { tools, prompts, warnings })
+        Ok(Self { tools, prompts, hidden, warnings })
     }
 }
 

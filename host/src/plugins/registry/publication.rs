@@ -17,6 +17,7 @@ impl Registry {
         let is_ready = self.publisher.is_ready();
         if self.loads.is_empty() {
             self.is_settled = true;
+            self.remember_what_is_asked();
             self.publish();
         } else if is_ready || self.ready_by.is_none_or(|by| Instant::now() < by) {
             return;
@@ -40,7 +41,8 @@ impl Registry {
         }
         let Some(cache) = self.cache.clone() else { return };
         let in_force = |entry: &Entry| entry.offer().map(|offer| offer.plugin.digest);
-        let used = self.entries.values().flat_map(|entry| [entry.digest, in_force(entry)]).flatten();
+        let waits = |entry: &Entry| entry.waiting.as_ref().map(|waiting| waiting.plugin.digest);
+        let used = self.entries.values().flat_map(|entry| [entry.digest, in_force(entry), waits(entry)]).flatten();
         let used: Vec<Digest> = used.collect();
         tokio::task::spawn_blocking(move || cache.sweep(&used));
     }
@@ -60,8 +62,9 @@ impl Registry {
         let announced = std::mem::take(&mut self.announced);
         let mut plugins: Vec<PluginStatus> = entries().map(|(file, entry)| entry.status(file)).collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        let config = self.config();
         self.publisher.publish(|catalog| {
-            let next = catalog.replaced_by(offerings, plugins, &announced);
+            let next = catalog.replaced_by(offerings, plugins, &announced, &config.view);
             let is_new_list = next.revisions().tools != catalog.revisions().tools;
             if is_new_list {
                 tracing::info!(

@@ -84,8 +84,13 @@ impl Registry {
         };
         match read {
             Ok(plugin) => {
-                self.announced.extend(lists);
-                self.accept(&file, Arc::new(plugin), Duration::ZERO);
+                let plugin = Arc::new(plugin);
+                self.accept(&file, Arc::clone(&plugin), Duration::ZERO);
+                let offer = self.entries.get(&file).and_then(Entry::offer);
+                if offer.is_some_and(|offer| Arc::ptr_eq(&offer.plugin, &plugin)) {
+                    // Nobody is told of lists that wait for approval.
+                    self.announced.extend(lists.into_iter().map(|list| (Arc::clone(&of.name), list)));
+                }
                 self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
             }
             Err(problem) => tracing::warn!(plugin = %of.name, "plugin `{}` keeps its lists: {problem}", of.name),

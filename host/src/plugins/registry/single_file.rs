@@ -1,6 +1,5 @@
 //! One file by itself, for commands.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,6 +9,7 @@ use super::offer::{Names, Offer};
 use super::{directory, job};
 use crate::config::Config;
 use crate::grants::PluginGrants;
+use crate::plugins::announcements::Announced;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::loading::cache::Cache;
 use crate::plugins::loading::compile::Allowance;
@@ -43,5 +43,5 @@ pub(in crate::plugins) fn catalog_of_file(
     if let Some(serving) = &mut status.serving {
         serving.warnings.extend(misnamed);
     }
-    Ok(Catalog::default().replaced_by(entry.offerings(), vec![status], &BTreeSet::new()))
+    Ok(Catalog::default().replaced_by(entry.offerings(), vec![status], &Announced::new(), &config.view))
 }

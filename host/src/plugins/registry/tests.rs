@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::grants::PluginGrants;
+use crate::plugins::approval::request;
 use crate::plugins::sandbox::engine::Cleaning;
 use crate::plugins::services::Services;
 
@@ -13,7 +14,8 @@ fn registry() -> Registry {
     let runtime = Arc::new(Runtime::new(1, 0, Cleaning::Whole, Services::default()).unwrap());
     let rules = Rules::of(&channel::Sender::default(), &channel::Sender::default());
     let (catalog, ready) = (channel::channel(Arc::default()).0, channel::channel(false).0);
-    let mut registry = Registry::new(runtime, None, Ledger::default(), rules, catalog, ready).unwrap();
+    let known = (Ledger::default(), Store::open(None), request::channel().1);
+    let mut registry = Registry::new(runtime, None, known, rules, catalog, ready).unwrap();
     registry.entries.insert(FILE.to_owned(), Entry::new(FILE, &Config::default(), &PluginGrants::default()));
     registry
 }
@@ -30,7 +32,7 @@ async fn what_a_file_was_before_it_went_and_came_back_is_not_taken() {
     let mut registry = registry();
     let mut finish = |wanted, came| {
         let task = registry.loads.spawn(std::future::pending());
-        let of = Stamp::of_file(Path::new("/")).unwrap();
+        let of = (Stamp::of_file(Path::new("/")).unwrap(), None);
         registry.entries.get_mut(FILE).unwrap().load = Option::map(wanted, |id| Load { id, of, task });
         registry.finish(failed(came));
         let entry = &registry.entries[FILE];

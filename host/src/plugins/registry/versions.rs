@@ -72,6 +72,11 @@ impl Versions {
         change
     }
 
+    /// The digest of the version that was served last.
+    pub(super) fn last(&self, plugin: &str) -> Option<&str> {
+        self.versions.get(plugin).map(|version| version.digest.as_str())
+    }
+
     /// What the version that is served may have that the one before it could not.
     pub(super) fn widened(&self, plugin: &str) -> Option<&str> {
         self.versions.get(plugin)?.widened.as_deref()

@@ -21,10 +21,12 @@ use super::values::{self, Held};
 use super::warm::Owner;
 use crate::json_weight;
 use crate::log_limiter::LogLimiter;
+use crate::metrics::Outcome;
 use crate::plugins::catalog::Tool;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::{Guest, Surroundings};
+use crate::plugins::observers::{Called, outcome_of};
 use crate::plugins::plugin::FunctionKind;
 use crate::plugins::questions;
 use crate::plugins::rates::Bucket;
@@ -35,6 +37,7 @@ use crate::plugins::wit::content::Block;
 use crate::plugins::wit::tools::GuestIndices as Tools;
 use crate::principal::Principal;
 
+static UNAUDITED: LogLimiter = LogLimiter::new("calls that are refused while the audit cannot be written");
 static TOO_MANY: LogLimiter = LogLimiter::new("calls by people who have made as many as they may");
 
 /// Counts a request of a person against the calls that they may make, once.
@@ -46,10 +49,14 @@ fn count(served: &Served, tool: Option<&Bucket>, conversation: &Conversation) ->
 }
 
 /// Waits for a place in the plugin, and then in the pool.
-async fn enter(runtime: &Runtime, served: &Served, caller: Option<&Principal>) -> Result<Place, CallError> {
-    let person = caller.map(Principal::person);
+async fn enter(runtime: &Runtime, served: &Served, conversation: &Conversation) -> Result<Place, CallError> {
+    let person = conversation.caller.as_deref().map(Principal::person);
+    let notes = conversation.notes.as_ref().map(|notes| (notes, Instant::now()));
     let in_plugin = served.terms.gate.enter(person).await.map_err(|Full| CallError::Busy)?;
     let in_pool = runtime.slots.enter(person).await.map_err(|Full| CallError::Busy)?;
+    if let Some((notes, began)) = notes {
+        notes.waited(began.elapsed());
+    }
     Ok(Place { _in_plugin: in_plugin, _in_pool: in_pool })
 }
 
@@ -64,15 +71,20 @@ pub(in crate::plugins) async fn call(
     runtime: &Runtime,
     tool: &Arc<Tool>,
     arguments: &Map<String, Value>,
-    conversation: Conversation,
+    mut conversation: Conversation,
 ) -> Result<Reply, CallError> {
     let served = &tool.served;
     let caller = conversation.caller.clone();
+    let called = Called { method: "tools/call", tool: Some(&tool.name) };
+    let observed =
+        runtime.services.observers.begin((&served.plugin.name, served.plugin.digest), called, &mut conversation);
+    let observed = observed.inspect_err(|error| log(&served.plugin.name, &tool.name, caller.as_ref(), error))?;
+    let may_come_again = conversation.is_repeatable && !conversation.is_counted;
     let share = share(served, &conversation);
     // In a box: each future around it would hold it twice, and all of them are moved about with their request.
     let work = Box::pin(async {
         count(served, tool.rate.as_deref(), &conversation)?;
-        let place = enter(runtime, served, conversation.caller.as_deref()).await?;
+        let place = enter(runtime, served, &conversation).await?;
         let max_bytes = served.terms.limits.result.bytes();
         let is_heavy = values::is_heavy(arguments) || tool.is_heavy.get();
         let mut reply = match &tool.function().kind {
@@ -109,29 +121,57 @@ pub(in crate::plugins) async fn call(
         }
         Ok(reply)
     });
-    contain(served, &tool.name, caller.as_ref(), work).await
+    let outcome = contain(served, &tool.name, caller.as_ref(), work).await;
+    if let Some(observed) = observed {
+        match &outcome {
+            Ok(reply) => observed.end(outcome_of_reply(reply)),
+            Err(CallError::Overdrawn { .. }) if may_come_again => observed.forget(),
+            Err(error) => observed.end(outcome_of(error)),
+        }
+    }
+    outcome
 }
 
-/// Calls something of a plugin that is no tool; `what` is for the log.
+/// The end of a call that gave a reply.
+fn outcome_of_reply(reply: &Reply) -> Outcome {
+    match reply {
+        Reply::Structured(_) | Reply::Text(_) | Reply::Nothing => Outcome::Ok,
+        Reply::Failed { .. } => Outcome::Failed,
+        Reply::Rich(rich) if rich.is_error => Outcome::Failed,
+        Reply::Rich(_) => Outcome::Ok,
+        Reply::Invalid { .. } => Outcome::Arguments,
+        Reply::Asks(_) => Outcome::Asked,
+    }
+}
+
+/// Calls something of a plugin that is no tool; `what` is for the log, `method` for those who are told of it.
 ///
 /// # Errors
 /// As for [`call`].
 pub(in crate::plugins) async fn visit<W: Work>(
     runtime: &Runtime,
     served: &Served,
-    what: &str,
-    conversation: Conversation,
+    (what, method): (&str, &'static str),
+    mut conversation: Conversation,
     work: W,
 ) -> Result<W::Output, CallError> {
     let caller = conversation.caller.clone();
+    let called = Called { method, tool: None };
+    let observed =
+        runtime.services.observers.begin((&served.plugin.name, served.plugin.digest), called, &mut conversation);
+    let observed = observed.inspect_err(|error| log(&served.plugin.name, what, caller.as_ref(), error))?;
     let work = Box::pin(async {
         count(served, None, &conversation)?;
-        let place = enter(runtime, served, conversation.caller.as_deref()).await?;
+        let place = enter(runtime, served, &conversation).await?;
         // What the host asks for itself is a plugin's lists, which may be long.
         let is_heavy = conversation.caller.is_none();
         run(runtime, served, conversation, (place, None), is_heavy, work).await
     });
-    contain(served, what, caller.as_ref(), work).await
+    let outcome = contain(served, what, caller.as_ref(), work).await;
+    if let Some(observed) = observed {
+        observed.end(outcome.as_ref().map_or_else(outcome_of, W::outcome));
+    }
+    outcome
 }
 
 /// Ends work at the deadline, and with a panic of the host.
@@ -155,6 +195,7 @@ async fn contain<T>(
             biased;
             outcome = work => outcome,
             () = turned_away => Err(CallError::TurnedAway),
+            () = served.switched_off() => Err(CallError::SwitchedOff),
         }
     };
     let outcome = match AssertUnwindSafe(tokio::time::timeout_at(deadline, work)).catch_unwind().await {
@@ -310,9 +351,13 @@ fn log(plugin: &str, tool: &str, caller: Option<&Arc<Principal>>, error: &CallEr
             "call of tool `{tool}` failed: {error}; `cpu` in `[plugin.{plugin}]` or `[limits]` sets it"
         ),
         CallError::Cancelled => {}
+        CallError::Unaudited(_) => UNAUDITED.log(|| {
+            tracing::error!(plugin, tool, person, "call of tool `{tool}` refused: the audit cannot be written");
+        }),
         CallError::Timeout(_)
         | CallError::Busy
         | CallError::TurnedAway
+        | CallError::SwitchedOff
         | CallError::Overdrawn { .. }
         | CallError::Memory(_)
         | CallError::Handles(_)

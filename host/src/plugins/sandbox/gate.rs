@@ -35,6 +35,14 @@ pub(in crate::plugins) struct Permit {
     person: Person,
 }
 
+/// The calls of a gate at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::plugins) struct Counts {
+    pub(in crate::plugins) places: usize,
+    pub(in crate::plugins) running: usize,
+    pub(in crate::plugins) waiting: usize,
+}
+
 /// The refusal of a call: the queue is full, and nobody else holds more of it than this person.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::plugins) struct Full;
@@ -130,6 +138,12 @@ impl Gate {
         let permit = granted.await;
         drop(waiting);
         permit.map_err(|_| Full)
+    }
+
+    /// The places, and the calls that run and that wait.
+    pub(in crate::plugins) fn counts(&self) -> Counts {
+        let state = self.state();
+        Counts { places: self.concurrency, running: state.running, waiting: state.waiting }
     }
 
     fn state(&self) -> MutexGuard<'_, GateState> {

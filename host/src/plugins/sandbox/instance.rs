@@ -17,6 +17,7 @@ use super::gate::Permit;
 use super::traps;
 use super::warm::{Owner, Warm, WarmInstance};
 use crate::config::Limits;
+use crate::metrics::Outcome;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
 use crate::plugins::imports::guest::{Guest, Surroundings};
@@ -60,6 +61,11 @@ pub(in crate::plugins) trait Work: Send + 'static {
 
     /// Adds to an outcome that is a failure what the guest was refused, a line each.
     fn tell(_output: &mut Self::Output, _refusals: &[String]) {}
+
+    /// The end of a call that gave this, for those who are told of it.
+    fn outcome(_output: &Self::Output) -> Outcome {
+        Outcome::Ok
+    }
 }
 
 /// A place in the gate and in the engine's pool, given back when the call's memory is.
@@ -105,6 +111,7 @@ impl Turn {
 impl GuestRun {
     pub(super) async fn work<W: Work>(self, work: W) -> Result<W::Output, CallError> {
         let Self { pre, limits, surroundings, owner, warm, conversation, wasm, slow, ticking, held } = self;
+        let notes = conversation.notes.as_ref().map(|notes| (Arc::clone(notes), Instant::now()));
         let (mut store, kept) = match owner.as_ref().and_then(|owner| warm.take(owner)) {
             Some(WarmInstance { mut store, instance }) => {
                 store.data_mut().begin(&limits, conversation);
@@ -144,6 +151,9 @@ impl GuestRun {
                     // The start of an instance is none of the caller's work. It has the same bound, for itself.
                     if let Some(meter) = &meter {
                         meter.restart();
+                    }
+                    if let Some((notes, began)) = &notes {
+                        notes.instantiated(began.elapsed());
                     }
                     instance
                 }

@@ -6,6 +6,7 @@ use wasmtime::component::Instance;
 use super::call;
 use super::instance::Work;
 use super::runtime::Runtime;
+use crate::metrics::Outcome;
 use crate::plugins::catalog::Prompt;
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
@@ -34,6 +35,16 @@ pub struct CompletionRequest {
     pub others: Vec<(String, String)>,
 }
 
+/// The end of a visit that may ask something.
+fn outcome_of<T>(output: &Result<T, Stop>) -> Outcome {
+    match output {
+        Ok(_) => Outcome::Ok,
+        Err(Stop::InputRequired(_)) => Outcome::Asked,
+        Err(Stop::Failed(_)) => Outcome::Failed,
+        Err(Stop::Invalid(_)) => Outcome::Arguments,
+    }
+}
+
 pub(in crate::plugins) async fn read_resource(
     runtime: &Runtime,
     of: &Served,
@@ -48,10 +59,16 @@ pub(in crate::plugins) async fn read_resource(
         async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
             self.0.load(&mut *store, instance)?.call_read_resource(&mut *store, &self.1).await
         }
+
+        fn outcome(output: &Self::Output) -> Outcome {
+            outcome_of(output)
+        }
     }
 
     let Some(resources) = of.plugin.interfaces.resources.clone() else { return Ok(Ok(Vec::new())) };
-    let mut read = call::visit(runtime, of, "a resource", conversation, Read(resources, uri.to_owned())).await?;
+    let mut read =
+        call::visit(runtime, of, ("a resource", "resources/read"), conversation, Read(resources, uri.to_owned()))
+            .await?;
     questions::make_fit_if_asked(&mut read, &of.terms)?;
     if let Ok(contents) = &read {
         require_size(contents.iter().map(of_contents).sum(), of.terms.limits.result.bytes())?;
@@ -73,6 +90,10 @@ pub(in crate::plugins) async fn get_prompt(
         async fn run(self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Self::Output> {
             self.0.load(&mut *store, instance)?.call_get_prompt(&mut *store, &self.1, &self.2).await
         }
+
+        fn outcome(output: &Self::Output) -> Outcome {
+            outcome_of(output)
+        }
     }
 
     let plugin = &prompt.served.plugin;
@@ -80,7 +101,7 @@ pub(in crate::plugins) async fn get_prompt(
         return Err(CallError::Host("the plugin has lost its prompts".to_owned()));
     };
     let work = Get(prompts, prompt.prompt().prompt.name.clone(), arguments);
-    let mut got = call::visit(runtime, &prompt.served, "a prompt", conversation, work).await?;
+    let mut got = call::visit(runtime, &prompt.served, ("a prompt", "prompts/get"), conversation, work).await?;
     questions::make_fit_if_asked(&mut got, &prompt.served.terms)?;
     if let Ok(got) = &got {
         let size = got.messages.iter().map(|message| of_block(&message.content)).sum();
@@ -110,7 +131,9 @@ pub(in crate::plugins) async fn complete(
     let Some(completions) = of.plugin.interfaces.completions.clone() else {
         return Ok(Suggestions { values: Vec::new(), total: None, has_more: false });
     };
-    let mut suggestions = call::visit(runtime, of, "suggestions", conversation, Complete(completions, request)).await?;
+    let mut suggestions =
+        call::visit(runtime, of, ("suggestions", "completion/complete"), conversation, Complete(completions, request))
+            .await?;
     if suggestions.values.len() > MAX_SUGGESTIONS {
         suggestions.values.truncate(MAX_SUGGESTIONS);
         suggestions.has_more = true;

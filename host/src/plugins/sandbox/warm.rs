@@ -51,9 +51,19 @@ impl Warm {
         self.0.put(owner, live);
     }
 
+    /// The number of instances that are kept.
+    pub(in crate::plugins) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Frees instances that nobody can use any more, or has not used for long.
     pub(in crate::plugins) fn sweep(&self) {
         self.0.sweep(Owner::is_in_force);
+    }
+
+    /// Frees the instances of a person.
+    pub(in crate::plugins) fn forget(&self, person: &[u8; 32]) {
+        self.0.sweep(|owner| owner.person != *person && owner.is_in_force());
     }
 }
 

@@ -54,6 +54,16 @@ pub(super) enum Role {
     Write,
 }
 
+/// Tells whether there is a file in a state directory.
+pub(in crate::store) fn is_there(state: &StateDir) -> bool {
+    path_in(state).exists()
+}
+
+/// The file of a state directory.
+pub(super) fn path_in(state: &StateDir) -> PathBuf {
+    state.path().join(DIRECTORY).join(FILE)
+}
+
 /// Opens the database of a state directory, or makes it if there never was one.
 pub(super) fn open(state: &StateDir, sealer: &Sealer) -> Result<OpenDatabase, OpenError> {
     let parent = state.path().join(DIRECTORY);
@@ -137,6 +147,15 @@ fn write_schema(draft: &Path, sealer: &Sealer) -> rusqlite::Result<()> {
     connection.close().map_err(|(_, error)| error)
 }
 
+/// Seals the check value anew, under the current key.
+pub(in crate::store) fn reseal(state: &StateDir, sealer: &Sealer) -> Result<(), OpenError> {
+    let path = path_in(state);
+    let update = "UPDATE meta SET value = ?1 WHERE name = 'check'";
+    let written = connect(&path, Role::Write)
+        .and_then(|connection| connection.execute(update, params![sealer.check_value()]).map(drop));
+    written.map_err(|error| failure(&path, error))
+}
+
 /// Opens the file for writing if it is ours, of a schema that is known, and sealed under our key.
 fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| failure(path, error);
@@ -167,7 +186,7 @@ fn open_ours(path: &Path, sealer: &Sealer) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Result<(), OpenError> {
+pub(super) fn require_sound(path: &Path, connection: &Connection, sealer: &Sealer) -> Result<(), OpenError> {
     let path = || path.to_owned();
     match check::find_fault(connection, sealer, now()).map_err(|error| failure(&path(), error))? {
         None => Ok(()),
@@ -189,11 +208,11 @@ fn log_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn unusable(path: &Path, error: io::Error) -> OpenError {
+pub(super) fn unusable(path: &Path, error: io::Error) -> OpenError {
     OpenError::Unusable { path: path.to_owned(), source: error }
 }
 
-fn failure(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(super) fn failure(path: &Path, error: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match is_damage(&error) {
         true => OpenError::Damaged { path, cause: error.to_string() },

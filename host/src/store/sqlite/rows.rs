@@ -55,6 +55,29 @@ pub(super) fn get(connection: &Connection, table: Table, key: &Key, now: Millis)
         .optional()
 }
 
+/// Live rows of a table in the order of their keys, after this one.
+pub(super) fn list(
+    connection: &Connection,
+    table: Table,
+    after: Option<Key>,
+    limit: usize,
+    now: Millis,
+) -> Result<Vec<(Key, SealedRow)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT key, value, revision, expires_ms FROM rows
+         WHERE kind = ?1 AND key > ?2 AND expires_ms > ?3 ORDER BY key LIMIT ?4",
+    )?;
+    // The empty blob is before all keys.
+    let after = after.map(|key| key.0.to_vec()).unwrap_or_default();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![table.id(), after, now, limit], |row| {
+        let sealed =
+            SealedRow { sealed: row.get(1)?, revision: row.get::<_, i64>(2)?.cast_unsigned(), expires: row.get(3)? };
+        Ok((Key(row.get(0)?), sealed))
+    })?;
+    rows.collect()
+}
+
 /// Makes all changes, or none: every condition is checked before anything is written.
 pub(super) fn commit(connection: &Connection, writes: &[SealedWrite], now: Millis) -> Result<Committed> {
     for SealedWrite { table, key, change } in writes {

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Sqlite;
 use super::worker::{Queue, WeakQueue};
+use crate::metrics::Metrics;
 use crate::state::{Secrets, StateDir};
 use crate::store::conformance::{self, commit, insert, value};
 use crate::store::seal::Sealer;
@@ -35,7 +36,12 @@ impl Running {
         let sealer = Sealer::of(&state);
         let sqlite = Sqlite::open(&state, &sealer, &tracker, stop.clone())?;
         let writer = sqlite.writer.downgrade();
-        Ok(Self { store: Store { backend: Arc::new(sqlite), sealer }, writer, tracker, stop })
+        Ok(Self {
+            store: Store { backend: Arc::new(sqlite), sealer, metrics: Metrics::default() },
+            writer,
+            tracker,
+            stop,
+        })
     }
 
     fn writer(&self) -> Queue {

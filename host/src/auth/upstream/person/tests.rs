@@ -45,6 +45,7 @@ fn auth0_has_organizations_and_permissions() {
             membership: Membership::Whole,
             further_emails: Vec::new(),
             scopes: ["openid", "read:x", "write:x"].map(str::to_owned).to_vec(),
+            sid: None,
         }
     );
 }

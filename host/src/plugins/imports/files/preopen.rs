@@ -27,6 +27,11 @@ impl Preopen {
         grants.dirs().any(|dir| is_it(dir) && (dir.is_writable || !changes))
     }
 
+    /// True while it is granted, for reading at least.
+    pub(super) fn is_granted(&self) -> bool {
+        self.grants.find(|grants| self.is_in(grants, false).then_some(())).is_some()
+    }
+
     /// The error for what is not granted: it is for reading only, or nothing any more.
     fn refusal(&self) -> io::Error {
         let is_readable = self.grants.find(|grants| self.is_in(grants, false).then_some(())).is_some();

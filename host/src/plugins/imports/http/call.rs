@@ -20,6 +20,7 @@ use crate::grants::target::Target;
 use crate::grants::{outward, snippet};
 use crate::plugins::digest::Digest;
 use crate::plugins::imports::allowance::{ConnectionPlace, Connections};
+use crate::plugins::notes::{CallNotes, EgressWait, RequestEnd};
 use crate::principal::Principal;
 
 /// Lines about refusals that a caller reads, and hosts that the log names.
@@ -66,6 +67,7 @@ pub(super) struct Call {
     received: AtomicU64,
     pub(super) ended: CancellationToken,
     told: Mutex<Told>,
+    notes: Option<Arc<CallNotes>>,
 }
 
 #[derive(Default)]
@@ -94,8 +96,18 @@ impl Requests {
             received: AtomicU64::new(0),
             ended: CancellationToken::new(),
             told: Mutex::default(),
+            notes: None,
         };
         Self { call: Arc::new(call), grants: grants.clone(), egress, caller }
+    }
+
+    /// The same with the notes of its call, before it has made a request.
+    #[must_use]
+    pub(super) fn noted_in(mut self, notes: Option<&Arc<CallNotes>>) -> Self {
+        if let Some(call) = Arc::get_mut(&mut self.call) {
+            call.notes = notes.cloned();
+        }
+        self
     }
 
     /// What was refused so far, for the caller: a line each.
@@ -134,7 +146,30 @@ impl Call {
             told.places.insert(target.to_string());
         }
         drop(told);
+        self.decided(Some(target), true);
         Ok(place)
+    }
+
+    /// Notes a decision about a request.
+    fn decided(&self, target: Option<&Target>, is_allowed: bool) {
+        if let Some(notes) = &self.notes {
+            notes.decided("http", target.map(ToString::to_string).as_deref(), is_allowed);
+            if !is_allowed {
+                notes.request(RequestEnd::Refused);
+            }
+        }
+    }
+
+    /// Notes the end of a request that was granted.
+    pub(super) fn ended(&self, end: RequestEnd) {
+        if let Some(notes) = &self.notes {
+            notes.request(end);
+        }
+    }
+
+    /// Notes that the call waits for the outside, until what this returns is dropped.
+    pub(super) fn wait(&self) -> Option<EgressWait> {
+        self.notes.as_ref().map(CallNotes::wait_for_egress)
     }
 
     /// Counts bytes of requests and answers.
@@ -176,6 +211,7 @@ impl Call {
     /// Refuses a request that has no place, or that no guest may make.
     pub(super) fn refuse_unreadable(&self, reason: &dyn Display) -> HttpError {
         self.note(format!("a request of the tool was refused: {reason}"));
+        self.decided(None, false);
         record::unreadable(&self.plugin, reason);
         HttpError::HttpRequestDenied
     }
@@ -190,6 +226,7 @@ impl Call {
     /// Refuses a request to a place: the one text for the caller, and the reason for the operator.
     pub(super) fn refuse(&self, target: &Target, reason: &dyn Display, snippet: Option<String>) -> HttpError {
         self.note(outward(target));
+        self.decided(Some(target), false);
         record::refused(&self.plugin, &self.digest, target, reason, snippet);
         HttpError::HttpRequestDenied
     }
@@ -199,6 +236,7 @@ impl Call {
         match failure {
             Failure::Refused(reason) => self.refuse(target, reason, None),
             failure => {
+                self.ended(RequestEnd::Failed);
                 record::failed(&self.plugin, target, failure);
                 code(failure)
             }

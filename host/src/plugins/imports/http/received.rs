@@ -21,6 +21,7 @@ use crate::egress::Received;
 use crate::grants::credentials::Ready;
 use crate::grants::headers::remove_from_answer;
 use crate::grants::scrub::{Net, Scrubber};
+use crate::plugins::notes::EgressWait;
 
 /// Takes from the head of an answer what is not for the guest.
 ///
@@ -71,6 +72,8 @@ pub(super) struct Answer {
     /// Until the end.
     exchange: Option<Arc<Exchange>>,
     gap: Option<Gap>,
+    /// Since the guest wants a piece that has not come.
+    waiting: Option<EgressWait>,
 }
 
 /// The guest's own limit of the time between two pieces, from the moment that it wants the next one.
@@ -110,6 +113,7 @@ impl Answer {
             cut: exchange.cut(),
             exchange: Some(exchange),
             gap: longest_gap.map(Gap::new),
+            waiting: None,
         }
     }
 
@@ -118,6 +122,7 @@ impl Answer {
         self.received = None;
         self.exchange = None;
         self.gap = None;
+        self.waiting = None;
     }
 
     fn fail(&mut self, error: HttpError) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
@@ -154,12 +159,16 @@ impl Body for Answer {
             let frame = match Pin::new(received).poll_frame(context) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
+                    if this.waiting.is_none() {
+                        this.waiting = exchange.call().wait();
+                    }
                     return match this.gap.as_mut().map(|gap| gap.poll_over(context)) {
                         Some(Poll::Ready(())) => this.fail(HttpError::ConnectionReadTimeout),
                         _ => Poll::Pending,
                     };
                 }
             };
+            this.waiting = None;
             if let Some(gap) = &mut this.gap {
                 gap.is_waiting = false;
             }

@@ -14,6 +14,7 @@ use crate::egress::Failure;
 use crate::grants::target::Target;
 use crate::log_limiter::LogLimiter;
 use crate::plugins::digest::Digest;
+use crate::plugins::refusals;
 
 /// Time for which a record about a place is not made again.
 const QUIET: Duration = Duration::from_secs(60);
@@ -51,6 +52,7 @@ fn is_news(plugin: &str, target: &str, reason: &str) -> Option<u64> {
 /// A request to a place was refused.
 pub(super) fn refused(plugin: &str, digest: &Digest, target: &Target, reason: &dyn Display, snippet: Option<String>) {
     let (target, reason) = (target.to_string(), reason.to_string());
+    refusals::note(plugin, &target, &reason, snippet.as_deref());
     let Some(repeated) = is_news(plugin, &target, &reason) else { return };
     let to_grant = snippet.filter(|snippet| !snippet.is_empty());
     REFUSED.log_of(plugin, || match to_grant {

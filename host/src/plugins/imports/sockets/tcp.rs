@@ -107,6 +107,7 @@ impl HostTcpSocket for Guest {
         if Family::of(asked) != family || Family::of(place) != family {
             return Err(ErrorCode::InvalidArgument.into());
         }
+        self.decided("tcp", Some(&format!("tcp://{host}:{}", place.port())), true);
         let grants = self.grants.clone();
         let withdrawn = move || {
             let (grants, egress, host) = (grants.clone(), egress.clone(), host.clone());

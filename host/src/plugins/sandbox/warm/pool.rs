@@ -74,7 +74,6 @@ impl<O, T> Pool<O, T> {
     }
 
     /// The number of things that are kept.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.kept().len()
     }

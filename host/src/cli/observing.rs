@@ -1,0 +1,247 @@
+//! The observers of a server, from its configuration: the audit, the metrics, the spans; and what is watched for them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Failure;
+use crate::audit::{Audit, Event, OnError, PEOPLE_PURPOSE, PeopleKeys, PeopleStyle, Settings, Target};
+use crate::auth::Auth;
+use crate::config::effective::EffectiveConfig;
+use crate::config::keys;
+use crate::config::names::{AuditOnError, AuditPeople};
+use crate::config::telemetry::TelemetryHeaders;
+use crate::config::{Config, Egress};
+use crate::fetch::TelemetryHttp;
+use crate::http::{self, metrics as scraping};
+use crate::metrics::{Counted, Metrics, names, process};
+use crate::plugins::Plugins;
+use crate::plugins::catalog::PluginStatus;
+use crate::plugins::observers::Observers;
+use crate::state::StateDir;
+use crate::telemetry::{self, Otlp, Telemetry};
+use crate::vault::Vault;
+
+/// The observers, and what shows and sends what they see.
+pub(super) struct Observing {
+    pub(super) observers: Observers,
+    telemetry: Arc<Telemetry>,
+    listeners: Vec<TcpListener>,
+}
+
+impl Observing {
+    /// Starts what the configuration asks for.
+    pub(super) async fn start(
+        config: &Config,
+        egress: &Egress,
+        headers: &TelemetryHeaders,
+        state: &StateDir,
+    ) -> Result<Self, Failure> {
+        let addresses = config.metrics.listen.map(|listen| listen.addresses()).unwrap_or_default();
+        let listeners = http::server::bind(&addresses).await.map_err(|(address, error)| {
+            let message = format!("cannot listen on {address} for `metrics.listen`: {error}");
+            Failure::at_start(anyhow::Error::new(error).context(message))
+        })?;
+        let otlp = match &config.telemetry.otlp {
+            None => None,
+            Some(endpoint) => Some(Otlp {
+                endpoint: endpoint.clone(),
+                way: TelemetryHttp::through(egress, &headers.0, Handle::current()).map_err(Failure::at_start)?,
+                interval: config.telemetry.interval.duration(),
+                traces: config.telemetry.traces,
+            }),
+        };
+        let is_scraped = !listeners.is_empty();
+        let telemetry = Telemetry::start(telemetry::Settings { is_scraped, otlp }).map_err(Failure::at_start)?;
+        process::observe(&telemetry.metrics);
+        let audit = audit(&config.audit, state, &telemetry.metrics)?;
+        let observers = Observers { audit, metrics: telemetry.metrics.clone(), traces: telemetry.traces.clone() };
+        Ok(Self { observers, telemetry: Arc::new(telemetry), listeners })
+    }
+
+    /// The audit of `tinymcp stdio`, in the file alone: standard output is the client's. Numbers are a server's.
+    pub(super) fn of_stdio(config: &Config, state: &StateDir) -> Result<Self, Failure> {
+        let settings = keys::Audit { stdout: false, ..config.audit.clone() };
+        let audit = match audit(&settings, state, &Metrics::default()) {
+            Ok(audit) => audit,
+            // The file is a server's, most likely, and this is another user's.
+            Err(Failure::Start(error) | Failure::Failed(error)) if settings.on_error == AuditOnError::Continue => {
+                tracing::warn!("{error}; it goes on without");
+                Audit::default()
+            }
+            Err(error) => return Err(error),
+        };
+        let observers = Observers { audit, ..Observers::default() };
+        Ok(Self { observers, telemetry: Arc::default(), listeners: Vec::new() })
+    }
+
+    /// The addresses of `/metrics`, where no plugin is led.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves `/metrics`, and watches for all observers until `stop`.
+    pub(super) fn serve(
+        &mut self,
+        config: &Config,
+        plugins: &Plugins,
+        auth: &Auth,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let Observers { audit, metrics, .. } = &self.observers;
+        plugins.show_in(metrics);
+        if let Some(server) = auth.server().cloned() {
+            metrics.observe(names::LOGIN_READY, move |reading| reading.value(u64::from(server.is_ready())));
+        }
+        for address in self.addresses() {
+            tracing::info!(%address, "metrics at http://{address}/metrics");
+        }
+        if let Some(exposition) = self.telemetry.exposition.clone() {
+            let listeners = std::mem::take(&mut self.listeners);
+            scraping::serve(listeners, exposition, config.metrics.allowed_hosts.clone(), tasks, stop);
+        }
+        if audit.is_on() || metrics.is_on() {
+            tasks.spawn(watch_plugins(plugins.clone(), audit.clone(), stop.clone()));
+        }
+    }
+
+    /// Opens the file of the audit anew whenever somebody asks for it, as programs that move logs away do by SIGHUP.
+    pub(super) fn reopen_when_asked(
+        &self,
+        mut asked: watch::Receiver<()>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let (audit, stop) = (self.observers.audit.clone(), stop.clone());
+        tasks.spawn(async move {
+            while let Some(Ok(())) = stop.run_until_cancelled(asked.changed()).await {
+                audit.reopen();
+            }
+        });
+    }
+
+    /// Ends all of it, when nothing happens any more.
+    pub(super) async fn close(self) {
+        let Self { observers, telemetry, .. } = self;
+        observers.audit.record(&Event::Server { what: "stopped", digest: None });
+        let close = move || {
+            observers.audit.close();
+            telemetry.close();
+        };
+        // Only a panic would be an error, and the end goes on.
+        let _ = tokio::task::spawn_blocking(close).await;
+    }
+}
+
+fn audit(settings: &keys::Audit, state: &StateDir, metrics: &Metrics) -> Result<Audit, Failure> {
+    let target = match (&settings.file, settings.stdout) {
+        (Some(file), _) => Target::File(file.clone()),
+        (None, true) => Target::Stdout,
+        (None, false) => return Ok(Audit::off(metrics.clone())),
+    };
+    let place = match &target {
+        Target::File(file) => format!("`{}` (`audit.file`)", file.display()),
+        Target::Stdout => "standard output".to_owned(),
+    };
+    let on_error = match settings.on_error {
+        AuditOnError::Continue => OnError::Continue,
+        AuditOnError::Refuse => OnError::Refuse,
+    };
+    let people = match settings.people {
+        AuditPeople::Clear => PeopleStyle::Clear,
+        AuditPeople::Hash => PeopleStyle::Hash(PeopleKeys::new(Vault::of(state, PEOPLE_PURPOSE))),
+    };
+    Audit::start(Settings { target, on_error, people }, metrics.clone()).map_err(|error| {
+        let message = format!("cannot write the audit to {place}: {error}");
+        Failure::at_start(anyhow::Error::new(error).context(message))
+    })
+}
+
+/// Tells the audit of every change of a plugin in the catalog.
+async fn watch_plugins(plugins: Plugins, audit: Audit, stop: CancellationToken) {
+    let mut changes = plugins.changes();
+    let mut known = BTreeMap::new();
+    loop {
+        let catalog = Arc::clone(&changes.borrow_and_update());
+        tell_changes(&audit, &mut known, catalog.plugins());
+        if !matches!(stop.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
+            return;
+        }
+    }
+}
+
+fn tell_changes(audit: &Audit, known: &mut BTreeMap<String, PluginStatus>, now: &[PluginStatus]) {
+    let before = std::mem::take(known);
+    for status in now {
+        let (plugin, old) = (status.name.as_str(), before.get(&status.file));
+        let digest = |status: &PluginStatus| status.serving.as_ref().map(|serving| serving.digest);
+        let (new, served) = (digest(status), old.and_then(digest));
+        let tell = |what, digest: Option<String>, reason| {
+            audit.record(&Event::Plugin { plugin, what, digest: digest.as_deref(), reason });
+        };
+        match (served, new) {
+            (None, Some(new)) => tell("loaded", Some(new.to_string()), None),
+            (Some(served), Some(new)) if served != new => tell("replaced", Some(new.to_string()), None),
+            (Some(served), None) if !status.disabled => tell("withdrawn", Some(served.to_string()), None),
+            _ => {}
+        }
+        if status.disabled && !old.is_some_and(|old| old.disabled) {
+            tell("disabled", served.map(|digest| digest.to_string()), None);
+        }
+        if status.problem.is_some() && old.and_then(|old| old.problem.as_ref()) != status.problem.as_ref() {
+            tell("refused", None, status.problem.as_deref());
+        }
+        known.insert(status.file.clone(), status.clone());
+    }
+    for (file, old) in before.iter().filter(|(file, _)| !known.contains_key(*file)) {
+        let digest = old.serving.as_ref().map(|serving| serving.digest.to_string());
+        let (plugin, reason) = (old.name.as_str(), Some(file.as_str()));
+        audit.record(&Event::Plugin { plugin, what: "removed", digest: digest.as_deref(), reason });
+    }
+}
+
+/// The configuration as it was last read, for those who are told of its changes.
+pub(super) struct LastRead {
+    observers: Observers,
+    effective: EffectiveConfig,
+    digest: Arc<Mutex<String>>,
+}
+
+impl LastRead {
+    /// Begins with the one of the start.
+    pub(super) fn new(observers: &Observers, effective: EffectiveConfig) -> Self {
+        let digest = effective.digest();
+        observers.audit.record(&Event::Server { what: "started", digest: Some(&digest) });
+        let digest = Arc::new(Mutex::new(digest));
+        let shown = Arc::clone(&digest);
+        observers.metrics.observe(names::CONFIGURATION, move |reading| {
+            let digest = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            reading.labelled(1, &[("digest", &digest)]);
+        });
+        Self { observers: observers.clone(), effective, digest }
+    }
+
+    /// Another one was taken over, but for keys that wait for a restart.
+    pub(super) fn applied(&mut self, new: EffectiveConfig, waiting: &[String]) {
+        let (digest, changed) = (new.digest(), new.changed_from(&self.effective));
+        self.observers.audit.record(&Event::Configuration {
+            digest: &digest,
+            changed: changed.iter().map(String::as_str).collect(),
+            waiting: waiting.iter().map(String::as_str).collect(),
+        });
+        *self.digest.lock().unwrap_or_else(PoisonError::into_inner) = digest;
+        self.effective = new;
+    }
+
+    /// One with problems was read, and is not in force.
+    pub(super) fn refused(&self) {
+        self.observers.metrics.count(Counted::Configuration, "refused");
+    }
+}
