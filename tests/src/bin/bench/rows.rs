@@ -3,6 +3,8 @@
 mod calls;
 pub(crate) mod compare;
 mod instance;
+mod listener;
+mod listeners;
 mod many;
 mod peers;
 mod reload;
@@ -30,6 +32,8 @@ pub(crate) enum Row {
     Peers,
     /// Calls per second over 8 connections, protocol 2025-11-25 in sessions
     Legacy,
+    /// The same over HTTP/1.1 for a component with 1 MiB of stack, as plain cargo builds it
+    Plain,
     /// One call after the other over one connection, HTTP/1.1 and HTTP/2
     Latency,
     /// The cost of a fresh instance, added to a call
@@ -44,16 +48,19 @@ pub(crate) enum Row {
     Replace,
     /// From start to ready, and memory when idle
     Start,
-    /// A thousand plugins
+    /// A thousand plugins, and the list of their tools
     Many,
+    /// Ten thousand clients that listen for changes
+    Listeners,
 }
 
 impl Row {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Calls,
         Self::Peers,
         Self::Legacy,
+        Self::Plain,
         Self::Latency,
         Self::Instance,
         Self::Requests,
@@ -62,6 +69,7 @@ impl Row {
         Self::Replace,
         Self::Start,
         Self::Many,
+        Self::Listeners,
     ];
 
     /// The name by which the command line knows it.
@@ -74,6 +82,7 @@ impl Row {
             Self::Calls => "`tools/call` of `add`, 8 connections, protocol 2026-07-28, JSON answers",
             Self::Peers => "the same over HTTP/1.1 beside servers of others, each in the newest protocol that it knows",
             Self::Legacy => "the same, protocol 2025-11-25, each connection in a session of its own",
+            Self::Plain => "the same for `add` as plain cargo builds it, with 1 MiB of stack",
             Self::Latency => "one call of `add` after the other, 1 connection, protocol 2026-07-28",
             Self::Instance => "a call of `add` within the process, and the same codec work without a guest",
             Self::Requests => {
@@ -84,6 +93,7 @@ impl Row {
             Self::Replace => "`add` replaced 1,000 times while 8 connections call it",
             Self::Start => "start with 2 plugins and a warm cache",
             Self::Many => "1,000 plugins from the compile cache",
+            Self::Listeners => "10,000 clients that listen, each over a connection of its own",
         }
     }
 
@@ -94,6 +104,7 @@ impl Row {
             Self::Calls => calls::rates(workshop, plan).await,
             Self::Peers => peers::measure(workshop, plan).await,
             Self::Legacy => calls::legacy(workshop, plan).await,
+            Self::Plain => calls::plain(workshop, plan).await,
             Self::Latency => calls::latencies(workshop, plan).await,
             Self::Instance => instance::measure(workshop, plan).await,
             Self::Requests => requests::measure(plan).await,
@@ -102,6 +113,7 @@ impl Row {
             Self::Replace => replace::measure(workshop).await,
             Self::Start => start::measure(workshop, plan).await,
             Self::Many => many::measure(workshop, plan).await,
+            Self::Listeners => listeners::measure(workshop, plan).await,
         }
     }
 }

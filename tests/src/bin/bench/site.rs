@@ -75,6 +75,14 @@ impl Workshop {
         plugin(&self.plugins, name)
     }
 
+    /// The plugin `add` as plain cargo builds it.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub(crate) fn plain_add(&self) -> anyhow::Result<Vec<u8>> {
+        plugin(&self.scratch.join("plain/wasm32-wasip2/release"), "add")
+    }
+
     /// A directory that is kept from run to run.
     ///
     /// # Errors
@@ -111,7 +119,7 @@ impl Workshop {
     /// What the system says.
     pub(crate) fn site_with_login(&self) -> anyhow::Result<Site> {
         let site = self.site()?;
-        fs::write(site.config(), "[auth]\nprovider = \"local\"\n")?;
+        site.configure("[auth]\nprovider = \"local\"\n")?;
         Ok(site)
     }
 
@@ -201,12 +209,19 @@ impl Site {
     /// Directories and a configuration: the shipped one, but for where things are.
     fn furnish(&self) -> anyhow::Result<()> {
         fs::create_dir_all(self.path.join("plugins"))?;
-        fs::write(self.config(), "[auth]\nprovider = \"none\"\n")?;
-        Ok(())
+        self.configure("[auth]\nprovider = \"none\"\n")
     }
 
     fn config(&self) -> PathBuf {
         self.path.join("tinymcp.toml")
+    }
+
+    /// Writes its configuration.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn configure(&self, text: &str) -> anyhow::Result<()> {
+        Ok(fs::write(self.config(), text)?)
     }
 
     /// Tells whether the plugins directory has this file.

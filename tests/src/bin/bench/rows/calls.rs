@@ -3,7 +3,7 @@
 use tinymcp_tests::http::Version;
 
 use super::CONNECTIONS;
-use super::rounds::{Clients, Contestant, Round, figures, ratios, rounds, version_name};
+use super::rounds::{Clients, Contestant, Round, figures, ratios, rounds, rounds_at, version_name};
 use crate::Plan;
 use crate::caller::{Dialect, Protocol};
 use crate::figures::{Goal, Unit};
@@ -37,6 +37,24 @@ pub(super) async fn legacy(workshop: &Workshop, plan: Plan) -> anyhow::Result<Ve
     let mut lines = rate_lines(&rounds, &contestants, "");
     let ratio = ratios(&rounds, Contestant::Rmcp, |round| round.tally.rate());
     lines.push(Line::new("tinymcp / rmcp", ratio, Unit::Ratio));
+    lines.extend(cost_lines(&rounds, &contestants, ""));
+    Ok(lines)
+}
+
+/// The same for a component as plain cargo builds it, with 1 MiB of stack that has to be clean for every call.
+///
+/// # Errors
+/// As [`rates`]; and when the component was not built.
+pub(super) async fn plain(workshop: &Workshop, plan: Plan) -> anyhow::Result<Vec<Line>> {
+    let contestants = [Contestant::Tinymcp, Contestant::Rmcp];
+    let protocol = Protocol { dialect: Dialect::Modern, http: Version::Http1 };
+    let site = workshop.site_with_login()?;
+    site.put("add.wasm", &workshop.plain_add()?)?;
+    let clients = Clients { protocol, connections: CONNECTIONS };
+    let rounds = rounds_at(workshop, plan, &site, &contestants, clients).await?;
+    let mut lines = rate_lines(&rounds, &contestants, "");
+    let ratio = ratios(&rounds, Contestant::Rmcp, |round| round.tally.rate());
+    lines.push(Line::new("tinymcp / rmcp", ratio, Unit::Ratio).goal(Goal::AtLeast(0.8)));
     lines.extend(cost_lines(&rounds, &contestants, ""));
     Ok(lines)
 }

@@ -121,11 +121,24 @@ pub(super) async fn rounds(
     contestants: &[Contestant],
     clients: Clients,
 ) -> anyhow::Result<Vec<Round>> {
-    let site = workshop.site_with_login()?;
+    rounds_at(workshop, plan, &workshop.site_with_login()?, contestants, clients).await
+}
+
+/// The same with this site of TinyMCP's.
+///
+/// # Errors
+/// As [`rounds`].
+pub(super) async fn rounds_at(
+    workshop: &Workshop,
+    plan: Plan,
+    site: &Site,
+    contestants: &[Contestant],
+    clients: Clients,
+) -> anyhow::Result<Vec<Round>> {
     let mut rounds = Vec::new();
     for number in 0..plan.rounds {
         for contestant in in_turn(contestants, number) {
-            let round = round(workshop, plan, &site, contestant, clients).await;
+            let round = round(workshop, plan, site, contestant, clients).await;
             rounds.push(round.with_context(|| contestant.name())?);
         }
     }
