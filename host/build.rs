@@ -15,7 +15,7 @@ fn main() {
     let commit = told.or_else(|| is_release.then(checked_out).flatten());
     let plain = |commit: &String| commit.chars().all(|char| char.is_ascii_alphanumeric() || "-.+".contains(char));
     if let Some(commit) = commit.map(|commit| commit.trim().to_owned()).filter(plain) {
-        println!("cargo::rustc-env=TINYMCP_BUILT_FROM={commit}");
+        println!("cargo::rustc-env=BUILT_FROM={commit}");
     }
 }
 

@@ -180,7 +180,7 @@ fn a_release_names_its_commit_and_builds_without_git() {
         let run = command.envs(variables.iter().copied()).output().unwrap();
         assert!(run.status.success(), "{run:?}");
         let said = String::from_utf8(run.stdout).unwrap();
-        said.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=TINYMCP_BUILT_FROM=")).map(str::to_owned)
+        said.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=BUILT_FROM=")).map(str::to_owned)
     };
     let release = [("PROFILE", "release")];
     let (outside, inside) = (scratch.path().join("outside"), scratch.path().join("inside"));

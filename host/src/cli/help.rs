@@ -21,7 +21,7 @@ const REST: &str = "More";
 
 /// The version, the commit that a release was built from, and the interfaces that plugins may use.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let commit = option_env!("TINYMCP_BUILT_FROM").unwrap_or("development build");
+    let commit = option_env!("BUILT_FROM").unwrap_or("development build");
     format!("{} ({commit}, tinymcp:plugin@{})", env!("CARGO_PKG_VERSION"), wit::VERSION)
 });
 

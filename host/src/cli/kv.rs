@@ -1,6 +1,7 @@
 //! `tinymcp kv`: shows and changes what plugins have kept, through the running server, or in its file while none runs.
 
 use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plugin_loader::PluginLoader;
-use super::{ConfigArguments, Failure, logging, output, runtime};
+use super::{ConfigArguments, Failure, grant, logging, output, runtime};
 use crate::config::names::snake;
 use crate::control::client::{Client, ClientError};
 use crate::kv::{Answer, Kv, Operation, Outcome, Owner, OwnerState, Request, Space, Value};
@@ -122,6 +123,12 @@ async fn command(kv: &Kv, plugin: String, owner: Option<&str>, json: bool, what:
         },
         Some(What::Clear) => {
             let space = one(&chosen, &plugin, owner)?;
+            // Programs, which have no terminal, mean what they say.
+            let is_asked = io::stdin().is_terminal() && io::stderr().is_terminal();
+            let question = format!("Delete every key of {} in `{plugin}`?", called(&space.owner));
+            if is_asked && !grant::is_wanted(&question)? {
+                return Err(Failure::failed("nothing was deleted"));
+            }
             if let Answer::Changed(count) = kv.ask(Request::Clear { space }).await.map_err(Failure::failed)? {
                 output::note(&format!("{count} keys deleted"));
             }

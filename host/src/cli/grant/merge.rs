@@ -4,6 +4,9 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::config::names::snake;
 
+/// The byte order mark.
+const MARK: &str = "\u{feff}";
+
 /// Adds the keys of `[plugin.NAME]` in `lines` to that table in `text`. What is there already stays as it is: entries are
 /// added to lists and tables, and none is replaced. A text of which every line ends with CR LF keeps to that.
 ///
@@ -23,7 +26,9 @@ pub(super) fn merge(text: &str, plugin: &str, lines: &str) -> Result<String, Str
             (None, None) => return Err(wrong()),
         }
     }
-    let merged = document.to_string();
+    // The mark at the beginning that some editors write is no part of the document.
+    let mark = if text.starts_with(MARK) { MARK } else { "" };
+    let merged = format!("{mark}{}", document.to_string().trim_start_matches(MARK));
     let breaks = text.matches('\n').count();
     let is_crlf = breaks > 0 && text.matches("\r\n").count() == breaks;
     Ok(if is_crlf { merged.replace("\r\n", "\n").replace('\n', "\r\n") } else { merged })
@@ -31,29 +36,58 @@ pub(super) fn merge(text: &str, plugin: &str, lines: &str) -> Result<String, Str
 
 /// The table of the plugin, under whatever spelling of its name it is written.
 fn table_of<'d>(document: &'d mut DocumentMut, plugin: &str) -> Result<&'d mut dyn TableLike, String> {
+    let is_inline = document.get("plugin").is_some_and(Item::is_inline_table);
+    let named = |plugins: &dyn TableLike| {
+        plugins.iter().map(|(name, _)| name).find(|name| snake(name) == snake(plugin)).map(str::to_owned)
+    };
+    let known = document.get("plugin").and_then(Item::as_table_like).and_then(named);
+    // What ends the file stays before a new table, which ends it then.
+    let mut ending = String::new();
+    if known.is_none() && !is_inline {
+        ending = document.trailing().as_str().unwrap_or_default().trim_end().to_owned();
+        document.set_trailing("");
+    }
     let implicit = || {
         let mut plugins = Table::new();
         plugins.set_implicit(true);
         Item::Table(plugins)
     };
     let plugins = document.entry("plugin").or_insert_with(implicit);
-    let is_inline = plugins.is_inline_table();
     let plugins = plugins.as_table_like_mut().ok_or("`plugin` is no table")?;
-    let spelling = plugins.iter().map(|(name, _)| name).find(|name| snake(name) == snake(plugin)).map(str::to_owned);
-    let spelling = spelling.unwrap_or_else(|| plugin.to_owned());
-    let empty = if is_inline { Item::Value(InlineTable::new().into()) } else { Item::Table(Table::new()) };
+    let spelling = known.unwrap_or_else(|| plugin.to_owned());
+    let new = || {
+        let mut table = Table::new();
+        if !ending.is_empty() {
+            table.decor_mut().set_prefix(format!("{ending}\n\n"));
+        }
+        Item::Table(table)
+    };
+    let empty = if is_inline { Item::Value(InlineTable::new().into()) } else { new() };
     let table = plugins.entry(&spelling).or_insert(empty);
     table.as_table_like_mut().ok_or_else(|| format!("`plugin.{spelling}` is no table"))
 }
 
 /// Adds entries to a list, which may have them as tables with more to say.
 fn add_entries(table: &mut dyn TableLike, key: &str, entries: &Array) -> Option<()> {
-    let there = table.entry(key).or_insert_with(|| Item::Value(Array::new().into())).as_array_mut()?;
+    let there = table.entry(key).or_insert_with(|| Item::Value(Array::new().into()));
+    let to = |value: &Value| {
+        let text = value.as_inline_table().map_or(value.as_str(), |table| table.get("to")?.as_str());
+        text.map(str::to_owned)
+    };
+    // `[[plugin.NAME.http]]`
+    if let Some(tables) = there.as_array_of_tables_mut() {
+        for entry in entries {
+            let entry = to(entry)?;
+            if tables.iter().all(|known| known.get("to").and_then(Item::as_str) != Some(&entry)) {
+                let mut table = Table::new();
+                table.insert("to", toml_edit::value(entry));
+                tables.push(table);
+            }
+        }
+        return Some(());
+    }
+    let there = there.as_array_mut()?;
     for entry in entries {
-        let to = |value: &Value| {
-            let text = value.as_inline_table().map_or(value.as_str(), |table| table.get("to")?.as_str());
-            text.map(str::to_owned)
-        };
         if there.iter().all(|known| to(known) != to(entry)) {
             there.push(to(entry)?);
         }
@@ -128,6 +162,25 @@ mod tests {
         let hosts: toml::Table = merged.parse().unwrap();
         let hosts = hosts["plugin"]["my-tool"]["http"].as_array().unwrap();
         assert_eq!(hosts.len(), 2);
+        assert_eq!(merge(&merged, "my_tool", LINES).unwrap(), merged);
+    }
+
+    #[test]
+    fn a_new_table_comes_behind_the_last_words() {
+        let merged = merge("\u{feff}[log]\nlevel = \"info\"\n# last\n", "my_tool", LINES).unwrap();
+        let begin = "\u{feff}[log]\nlevel = \"info\"\n# last\n\n[plugin.my_tool]\nhttp = [";
+        assert!(merged.starts_with(begin), "{merged:?}");
+    }
+
+    #[test]
+    fn tables_in_lists_are_added_to() {
+        let text = "[[plugin.my_tool.http]]\nto = \"https://b.example\" # the other\n\n[log]\nlevel = \"info\"\n";
+        let merged = merge(text, "my_tool", LINES).unwrap();
+        let hosts: toml::Table = merged.parse().unwrap();
+        let hosts = hosts["plugin"]["my_tool"]["http"].as_array().unwrap();
+        let hosts: Vec<&str> = hosts.iter().filter_map(|host| host["to"].as_str()).collect();
+        assert_eq!(hosts, ["https://b.example", "https://a.example"], "{merged}");
+        assert!(merged.contains("# the other"), "{merged}");
         assert_eq!(merge(&merged, "my_tool", LINES).unwrap(), merged);
     }
 
