@@ -19,7 +19,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "json_to_values", run: plugins::types::codec::fuzzing::json_to_values },
     Target { name: "values_to_json", run: plugins::types::codec::fuzzing::values_to_json },
     Target { name: "wit_section", run: plugins::types::docs::fuzzing::wit_section },
@@ -30,6 +30,7 @@ pub const TARGETS: [Target; 19] = [
     Target { name: "redirect", run: auth::clients::fuzzing::redirect },
     Target { name: "registration", run: auth::clients::fuzzing::registration },
     Target { name: "client_document", run: auth::clients::document::fuzzing::client_document },
+    Target { name: "message", run: mcp::message_fuzzing },
     Target { name: "request_state", run: mcp::request_state_fuzzing },
     Target { name: "provider_answer", run: auth::upstream::fuzzing::provider_answer },
     Target { name: "discovery_document", run: auth::upstream::fuzzing::discovery_document },

@@ -51,5 +51,7 @@ pub use self::holdings::{Holdings, ListedTask};
 pub use self::input::answer as client_answer;
 pub use self::listing::listed_tool;
 #[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::message::fuzzing::message as message_fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::request_state::fuzzing::request_state as request_state_fuzzing;
 pub use self::stdio::Stdio;

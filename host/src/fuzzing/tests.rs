@@ -34,6 +34,7 @@ targets![
     redirect,
     registration,
     client_document,
+    message,
     request_state,
     provider_answer,
     discovery_document,

@@ -4,6 +4,8 @@
 //! known yet whether anybody wants them. The reader is lenient: it passes over a member of a wrong type, and rmcp answers
 //! with the error. rmcp takes bytes only, so it reads the messages that it serves once more.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::mcp) mod fuzzing;
 pub(super) mod handshake;
 mod member;
 
