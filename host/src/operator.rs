@@ -74,7 +74,7 @@ impl Operator {
                 Ok(Answer::Changed { is_other })
             }
             Request::Forget { person } => self.forget(&person).await,
-            Request::Tasks { person } => Ok(Answer::Tasks(self.tasks(&person))),
+            Request::Tasks { person } | Request::Export { person } => Ok(Answer::Tasks(self.tasks(&person))),
             Request::SwitchPlugin { name, is_on } => self.switch_plugin(&name, is_on).await,
             Request::Keys => Ok(Answer::Keys(self.state.ring().listed())),
             Request::Rotate => self.rotate().await,

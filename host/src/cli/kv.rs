@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plugin_loader::PluginLoader;
+use super::recording::RecordedKv;
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::config::names::snake;
 use crate::control::client::{Client, ClientError};
@@ -244,7 +245,8 @@ impl Opened {
                     let message = "belongs to another user: run this as the user that the server runs as";
                     return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
                 }
-                Kv::of(&state, &tracker, stop.clone())
+                let (kv, audit) = (Kv::of(&state, &tracker, stop.clone()), loader.config.audit.clone());
+                RecordedKv { kv, audit, state }.shared()
             }
             Err(error) => return Err(Failure::failed(error)),
         };

@@ -51,7 +51,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             let (file, problem) = (plugin.file.escape_debug(), output::notable(problem));
             output::line(&format!("{file}  {problem}{meanwhile}"));
         } else if let Some(problem) = &plugin.problem {
-            output::line(&format!("{}  {} {problem}", plugin.file.escape_debug(), output::bad("not loaded:")));
+            let meanwhile = if plugin.serving.is_some() { "; the version before is listed" } else { "" };
+            output::line(&format!("{}  {} {problem}{meanwhile}", plugin.file.escape_debug(), output::bad("not loaded:")));
         } else if plugin.disabled {
             output::line(&format!("{}  {}", plugin.file.escape_debug(), output::dim("disabled in the configuration")));
         }

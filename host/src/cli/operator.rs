@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plugin_loader::PluginLoader;
+use super::recording::recorded;
 use super::{ConfigArguments, Failure};
 use crate::auth::desk::{Desk, ListedSession, Stored};
 use crate::clock::now_s;
-use crate::config::{Config, State};
+use crate::config::{Config, State, keys};
+use crate::control::Act;
 use crate::control::client::{Client, ClientError};
 use crate::kv::{self, Kv, SpaceState};
 use crate::operator::names::{self, KnownPerson};
@@ -25,6 +27,7 @@ use crate::switches::{SwitchedOff, Switches};
 pub(super) struct Reached {
     way: Way,
     state: State,
+    audit: keys::Audit,
     kv: Option<Kv>,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -49,7 +52,7 @@ impl Reached {
     pub(super) async fn of(arguments: ConfigArguments) -> Result<Self, Failure> {
         let loader = arguments.plugin_loader()?;
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let state = loader.config.state.clone();
+        let (state, audit) = (loader.config.state.clone(), loader.config.audit.clone());
         let (way, kv) = match Client::find(&state).await {
             Ok(client) => (Way::Server(client.clone()), Some(Kv::elsewhere(Arc::new(client)))),
             Err(ClientError::NoServer) => {
@@ -59,7 +62,7 @@ impl Reached {
             }
             Err(error) => return Err(Failure::failed(error)),
         };
-        Ok(Self { way, state, kv, tracker, stop })
+        Ok(Self { way, state, audit, kv, tracker, stop })
     }
 
     /// True while a server runs.
@@ -84,7 +87,9 @@ impl Reached {
                         | Request::SwitchPlugin { .. }
                         | Request::End { which: Which::All }
                 );
-                let answer = operator.ask(request.clone()).await.map_err(Failure::failed)?;
+                let act = Act::of_operator(&request);
+                let asked = recorded(&self.audit, &operator.state, act, operator.ask(request.clone())).await?;
+                let answer = asked.map_err(Failure::failed)?;
                 // A server that has started meanwhile may have read what is switched off before.
                 match Client::find(&self.state).await {
                     Ok(client) if is_switch => through(&client, request).await,

@@ -122,7 +122,12 @@ struct Theirs<'a> {
     tasks: Vec<ListedTask>,
 }
 
-async fn theirs<'a>(reached: &Reached, known: &'a Known, person: &KnownPerson) -> Result<Theirs<'a>, Failure> {
+async fn theirs<'a>(
+    reached: &Reached,
+    known: &'a Known,
+    person: &KnownPerson,
+    request: Request,
+) -> Result<Theirs<'a>, Failure> {
     let take = |answer| match answer {
         Answer::Tasks(tasks) => Some(tasks),
         _ => None,
@@ -136,12 +141,12 @@ async fn theirs<'a>(reached: &Reached, known: &'a Known, person: &KnownPerson) -
     Ok(Theirs {
         sessions: known.sessions.iter().filter(is_whose).collect(),
         spaces: known.spaces.iter().filter(is_owner).collect(),
-        tasks: reached.expect(Request::Tasks { person: person.id.clone() }, take).await?,
+        tasks: reached.expect(request, take).await?,
     })
 }
 
 async fn show(reached: &Reached, known: &Known, person: &KnownPerson, json: bool) -> Result<(), Failure> {
-    let theirs = theirs(reached, known, person).await?;
+    let theirs = theirs(reached, known, person, Request::Tasks { person: person.id.clone() }).await?;
     if json {
         output::json(&json!({
             "person": person,
@@ -206,7 +211,8 @@ async fn unblock(reached: &Reached, person: &KnownPerson, json: bool) -> Result<
 
 /// Everything that is a person's. Tokens are not kept, so there are none in it.
 async fn export(reached: &Reached, known: &Known, person: &KnownPerson) -> Result<Value, Failure> {
-    let theirs = theirs(reached, known, person).await?;
+    // It has a line in the audit, before anything of theirs is printed.
+    let theirs = theirs(reached, known, person, Request::Export { person: person.id.clone() }).await?;
     let mut state = Vec::new();
     for space in &theirs.spaces {
         let Some(kv) = reached.kv() else { continue };

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::recording::recorded;
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::auth::machines::operator::{Answer, MadeToken, OperatorTokens, Request, TokenError, TokenState};
 use crate::clock::now_s;
@@ -15,6 +16,7 @@ use crate::config::names::Scope;
 use crate::config::provider::NONE;
 use crate::config::units::Period;
 use crate::config::{Config, Environment, Purpose};
+use crate::control::Act;
 use crate::control::client::{Client, ClientError};
 use crate::state::{Secrets, StateDir};
 use crate::store::Store;
@@ -161,12 +163,12 @@ async fn ask_store(
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let store = Store::open(&state, &tracker, stop.clone()).map_err(Failure::at_start)?;
     let tokens = OperatorTokens::of(store, &state, config.server.base_url.as_str().to_owned(), switches);
-    let outcome = tokens.ask(request).await;
+    let outcome = recorded(&config.audit, &state, Act::of_token(&request), tokens.ask(request)).await;
     drop(tokens);
     stop.cancel();
     tracker.close();
     tracker.wait().await;
-    Ok(outcome)
+    outcome
 }
 
 fn show(answer: Answer, json: bool) {

@@ -48,6 +48,11 @@ pub enum Request {
         /// The person.
         person: PersonId,
     },
+    /// Says that everything of a person is about to be read, and gives their tasks.
+    Export {
+        /// The person.
+        person: PersonId,
+    },
     /// Switches a plugin on or off.
     SwitchPlugin {
         /// Its name.
