@@ -235,11 +235,7 @@ impl AuthorizationServer {
         if self.audit.admit().is_err() {
             self.refused(Reason::Unaudited, None, Some(address));
             let page = || self.page(headers, Failure::unaudited());
-            return Err(Box::new(if html::is_preferred(headers) {
-                page()
-            } else {
-                OAuthError::Unaudited.response()
-            }));
+            return Err(Box::new(if html::is_preferred(headers) { page() } else { OAuthError::Unaudited.response() }));
         }
         self.limits.count(Bucket::Authorize, address).map_err(|too_many| {
             self.refused(Reason::TooMany, None, Some(address));

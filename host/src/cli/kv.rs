@@ -37,24 +37,29 @@ pub(super) struct Arguments {
 #[derive(clap::Subcommand)]
 enum What {
     /// List the keys, as without a command
+    #[command(after_help = "Example:\n  tinymcp kv notes list draft --owner alice@example.com")]
     List {
         /// The beginning of the keys
         #[arg(default_value = "")]
         prefix: String,
     },
     /// Show the value of a key
+    #[command(after_help = "Example:\n  tinymcp kv notes get draft --owner alice@example.com")]
     Get {
         /// The key
         key: String,
     },
     /// Delete a key
+    #[command(after_help = "Example:\n  tinymcp kv notes delete draft --owner plugin")]
     Delete {
         /// The key
         key: String,
     },
     /// Delete all keys of an owner
+    #[command(after_help = "Example:\n  tinymcp kv notes clear --owner alice@example.com")]
     Clear,
     /// Hand all state to a plugin that has none: after its file was renamed
+    #[command(after_help = "Example:\n  tinymcp kv notes move my-notes")]
     Move {
         /// The plugin, by the name of its file
         to: String,

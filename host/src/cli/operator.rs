@@ -14,13 +14,13 @@ use crate::auth::desk::{Desk, ListedSession, Stored};
 use crate::clock::now_s;
 use crate::config::{Config, State, keys};
 use crate::control::Act;
-use crate::control::client::{Client, ClientError};
+use crate::control::client::{Client, ClientError, why_unreachable};
 use crate::kv::{self, Kv, SpaceState};
 use crate::operator::names::{self, KnownPerson};
 use crate::operator::{Answer, Operator, Request, Which};
 use crate::person_label;
 use crate::state::StateDir;
-use crate::store::Store;
+use crate::store::{OpenError, Store};
 use crate::switches::{SwitchedOff, Switches};
 
 /// The way to what a command is about.
@@ -213,7 +213,8 @@ fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) 
     let switches = Switches::open(&state).map_err(Failure::start)?;
     let desk = match Store::is_there(&state) {
         true => {
-            let store = Store::open(&state, tracker, stop.clone()).map_err(Failure::at_start)?;
+            let store = Store::open(&state, tracker, stop.clone());
+            let store = store.map_err(|error| not_opened(error, &loader.config.state))?;
             let declared = loader.config.auth.clients.iter().map(|(id, client)| (id.clone(), client.name.clone()));
             Some(Desk::Stored(Stored::new(store, &state, declared.collect(), switches.clone())))
         }
@@ -222,6 +223,18 @@ fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) 
     let kv = Kv::is_there(&state).then(|| Kv::of(&state, tracker, stop.clone()));
     let plugins_dir = loader.config.plugins.dir.clone();
     Ok(Operator { desk, kv, switches, state, plugins_dir, serving: None })
+}
+
+/// The failure of a command that finds no socket and cannot open the store either: the server has it, most likely, and could
+/// not open its socket.
+pub(super) fn not_opened(error: OpenError, state: &State) -> Failure {
+    let OpenError::InUse { pid, .. } = &error else { return Failure::at_start(error) };
+    let process = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+    let why =
+        why_unreachable(state).unwrap_or_else(|| "its log says why it has none, or it is just starting".to_owned());
+    Failure::failed(format!(
+        "a server is running with this state directory{process}, and its control socket cannot be reached: {why}"
+    ))
 }
 
 /// A time in the past, for people.

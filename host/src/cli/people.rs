@@ -28,14 +28,21 @@ pub(super) struct Arguments {
 #[derive(clap::Subcommand)]
 enum What {
     /// Show everything that there is of a person
+    #[command(after_help = "Example:\n  tinymcp people show alice@example.com")]
     Show(Name),
     /// Keep a person out: their sessions end at once, and they cannot log in until they are unblocked
+    #[command(after_help = "Example:\n  tinymcp people block alice@example.com")]
     Block(Name),
     /// Let a blocked person log in again
+    #[command(after_help = "Example:\n  tinymcp people unblock alice@example.com")]
     Unblock(Name),
     /// Print everything that is a person's, as JSON: sessions without their tokens, what plugins have kept for them, tasks
+    #[command(after_help = "Example:\n  tinymcp people export alice@example.com > alice.json")]
     Export(Name),
     /// Delete everything that is a person's, and end their sessions
+    #[command(
+        after_help = "Example:\n  tinymcp people delete alice@example.com\n  tinymcp people delete alice@example.com --yes"
+    )]
     Delete {
         #[command(flatten)]
         name: Name,

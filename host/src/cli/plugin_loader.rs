@@ -54,9 +54,7 @@ impl PluginLoader {
         let (state, cache) = self.directories()?;
         let services = self.services(state.as_ref());
         let of = (self.config.clone(), self.grants.clone());
-        Plugins::of_directory(of, services, state.as_ref(), cache.as_ref(), only)
-            .await
-            .map_err(Failure::start)
+        Plugins::of_directory(of, services, state.as_ref(), cache.as_ref(), only).await.map_err(Failure::start)
     }
 
     /// Loads the plugin of one file.

@@ -64,6 +64,7 @@ impl Act {
             | Request::SwitchedOff
             | Request::Tasks { .. }
             | Request::Keys
+            | Request::OlderVersions
             | Request::Compare { .. } => return None,
         })
     }
