@@ -32,6 +32,7 @@ pub mod types;
 pub mod updates;
 pub mod wit;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -26,8 +26,8 @@ fn observed(more: &str) -> (String, SocketAddr) {
 async fn count(address: SocketAddr, name: &str, labels: &[&str]) -> u64 {
     let text = Request::new(address, "GET", "/metrics").send().await.text();
     let is_it = |line: &&str| line.starts_with(name) && labels.iter().all(|label| line.contains(label));
-    let value = text.lines().find(is_it).and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-    value.unwrap_or_default() as u64
+    let value = text.lines().find(is_it).and_then(|line| line.rsplit_once(' ')?.1.parse().ok());
+    value.unwrap_or_default()
 }
 
 async fn post(world: &World, path: &str, form: &[(&str, &str)]) -> Answer {

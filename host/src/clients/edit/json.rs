@@ -37,7 +37,7 @@ pub(super) fn put(text: &str, at: At<'_>, entry: &Map<String, Value>, stale: &[S
     let is_new = root.value().is_none();
     let mut object = match root.value() {
         None => root.object_value_or_set(),
-        Some(value) => value.as_object().ok_or_else(|| EditError::NotATable)?,
+        Some(value) => value.as_object().ok_or(EditError::NotATable)?,
     };
     for table in at.tables {
         let there = object.get(table).and_then(|member| member.value());

@@ -27,19 +27,25 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::config::{Environment, Invocation, Purpose};
 
     #[test]
     fn a_name_speaks_of_the_files_that_it_begins_with() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["weather.wasm", "weather-now.wasm", "add.wasm", "notes.txt", "a b.wasm"] {
+        for file in ["weather.wasm", "weather-now.wasm", "add.wasm", "notes.wasm", "notes.txt", "a b.wasm"] {
             fs::write(dir.path().join(file), "").unwrap();
         }
-        let mut config = Config::default();
+        let text = "[plugin.notes]\nprefix = \"pad\"\n[plugin.add.tool.sum]\nname = \"total\"\n";
+        let parsed = Config::parse(text, &Invocation::new(Purpose::Look), &Environment::default());
+        let mut config = parsed.unwrap().config;
         config.plugins.dir = dir.path().to_owned();
         let files = |tool: &str| files_of_tool(&config, tool).into_iter().collect::<Vec<_>>();
         assert_eq!(files("weather_now"), ["weather-now.wasm", "weather.wasm"]);
         assert_eq!(files("weather_later"), ["weather.wasm"]);
         assert_eq!(files("add"), ["add.wasm"]);
+        assert_eq!(files("total"), ["add.wasm"]);
+        assert_eq!(files("pad_write"), ["notes.wasm"]);
+        assert_eq!(files("notes_write"), Vec::<String>::new());
         assert_eq!(files("addition"), Vec::<String>::new());
         assert_eq!(files(""), Vec::<String>::new());
     }
