@@ -45,6 +45,9 @@ use crate::metrics::Metrics;
 /// The time that a stopping server gives the thread to write what is left.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// Room for the line of one act, whose texts are all short.
+const ONE_LINE_BYTES: u64 = 8 * 1024;
+
 /// The settings of an audit.
 #[derive(Debug)]
 pub struct Settings {
@@ -91,6 +94,18 @@ impl Audit {
         Ok(Self { shared: Some(Arc::new(Shared { queue, people, strangers: Strangers::default() })), metrics })
     }
 
+    /// Starts it for one act of a process that ends with it: where nothing may be done without a line, there is room for
+    /// that line.
+    ///
+    /// # Errors
+    /// The same, or the disk has no room.
+    pub fn start_for_one(settings: Settings) -> io::Result<Self> {
+        if let (OnError::Refuse, Target::File(path)) = (settings.on_error, &settings.target) {
+            file::reserve(path, ONE_LINE_BYTES)?;
+        }
+        Self::start(settings, Metrics::default())
+    }
+
     /// No audit: its events are counted for the metrics alone.
     pub fn off(metrics: Metrics) -> Self {
         Self { shared: None, metrics }
@@ -135,6 +150,14 @@ impl Audit {
         if let Some(shared) = &self.shared {
             shared.queue.close(CLOSING);
         }
+    }
+
+    /// True if no line was lost, and none waits.
+    pub fn is_complete(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| {
+            let state = shared.queue.state();
+            state.lost == 0 && state.waiting == 0 && !state.is_failing
+        })
     }
 
     fn count(&self, event: &Event<'_>) {

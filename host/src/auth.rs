@@ -34,9 +34,11 @@ mod offers;
 mod pages;
 mod parameters;
 mod people;
+mod refused;
 pub(crate) mod register;
 mod resource;
 pub(crate) mod revoke;
+mod sender;
 mod server;
 mod sessions;
 pub(crate) mod token;
@@ -189,7 +191,7 @@ impl Auth {
             Self::Login(server) => match bearer(headers).and_then(|token| token.ok_or(Refusal::NoToken)) {
                 Ok(token) => {
                     let principal = server.authenticate(token, last, &from).await.map_err(|error| {
-                        server.refused(reason(error), None, from());
+                        server.refused_token(reason(error), token, last, from());
                         refused(error)
                     })?;
                     if principal.view() != view {

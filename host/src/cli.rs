@@ -29,6 +29,7 @@ mod passing;
 mod people;
 mod plugin;
 mod plugin_loader;
+mod recording;
 mod reload;
 mod serve;
 mod sessions;

@@ -14,4 +14,5 @@ mod server;
 mod waiting;
 
 pub use self::commands::Parts;
+pub use self::recorded::Act;
 pub use self::server::listen;

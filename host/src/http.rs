@@ -263,7 +263,13 @@ fn refuse_at_view(app: &App, place: &Place, principal: &Principal, host: Option<
 /// Writes down that a caller's token lacks scopes.
 fn record_lack_of_scopes(app: &App, principal: &Principal) {
     let (who, client) = (Some(Who::of(principal)), Client::of(principal));
-    app.plugins.observers().audit.record(&Event::Refusal { reason: Reason::Scopes, who, client, from: None });
+    app.plugins.observers().audit.record(&Event::Refusal {
+        reason: Reason::Scopes,
+        who,
+        client,
+        claimed: None,
+        from: None,
+    });
 }
 
 /// The answer to a request at the endpoint without a valid login.
@@ -271,7 +277,7 @@ fn refuse(app: &App, refusal: Refusal, place: &Place, host: Option<&HeaderValue>
     // All others are recorded where their reason is known.
     if matches!(refusal, Refusal::NotLocal | Refusal::Forwarded) {
         let (reason, who, client, from) = (Reason::NotLocal, None, None, None);
-        app.plugins.observers().audit.record(&Event::Refusal { reason, who, client, from });
+        app.plugins.observers().audit.record(&Event::Refusal { reason, who, client, claimed: None, from });
     }
     let response = mcp::error_response(StatusCode::UNAUTHORIZED, &refusal.to_string());
     let scopes = match refusal {

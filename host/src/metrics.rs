@@ -74,6 +74,10 @@ pub enum Counted {
     Refusal,
     /// Changes of sessions and tokens.
     Token,
+    /// Ends of sessions, by reason.
+    End,
+    /// Steps of logins for devices.
+    Device,
     /// Changes of plugins, as they are in the catalog.
     Load,
     /// Looks for compiled code, by result.
@@ -85,11 +89,13 @@ pub enum Counted {
 }
 
 impl Counted {
-    const ALL: [(Self, Named); 8] = [
+    const ALL: [(Self, Named); 10] = [
         (Self::Login, names::LOGINS),
         (Self::Consent, names::CONSENTS),
         (Self::Refusal, names::REFUSALS),
         (Self::Token, names::TOKENS),
+        (Self::End, names::ENDS),
+        (Self::Device, names::DEVICES),
         (Self::Load, names::PLUGIN_CHANGES),
         (Self::CodeCache, names::CODE_CACHE),
         (Self::Configuration, names::CONFIGURATIONS),

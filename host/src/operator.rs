@@ -15,7 +15,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::request::{Answer, PersonId, Request, Which};
+pub use self::request::{Answer, OlderVersion, PersonId, Request, Which};
 pub use self::running::Running;
 use crate::auth::desk::Desk;
 use crate::config::names::snake;
@@ -74,8 +74,9 @@ impl Operator {
                 Ok(Answer::Changed { is_other })
             }
             Request::Forget { person } => self.forget(&person).await,
-            Request::Tasks { person } => Ok(Answer::Tasks(self.tasks(&person))),
+            Request::Tasks { person } | Request::Export { person } => Ok(Answer::Tasks(self.tasks(&person))),
             Request::SwitchPlugin { name, is_on } => self.switch_plugin(&name, is_on).await,
+            Request::OlderVersions => Ok(Answer::OlderVersions(self.older_versions())),
             Request::Keys => Ok(Answer::Keys(self.state.ring().listed())),
             Request::Rotate => self.rotate().await,
             Request::Snapshot => self.snapshot().await,
@@ -96,6 +97,23 @@ impl Operator {
 
     fn tasks(&self, person: &PersonId) -> Vec<crate::mcp::ListedTask> {
         self.serving.as_ref().map(|serving| serving.holdings.tasks_of(&person.key())).unwrap_or_default()
+    }
+
+    /// The versions that are served in place of files that are refused.
+    fn older_versions(&self) -> Vec<OlderVersion> {
+        let Some(serving) = &self.serving else { return Vec::new() };
+        let catalog = serving.plugins.catalog();
+        let summary = |name: &String| {
+            let tool = catalog.tools().iter().find(|tool| tool.name == *name);
+            (name.clone(), tool.map(|tool| tool.summary()).unwrap_or_default())
+        };
+        let refused = catalog.plugins().iter().filter(|plugin| plugin.problem.is_some());
+        let older = refused.filter_map(|plugin| {
+            let served = plugin.serving.as_ref()?;
+            let tools = served.tools.iter().map(summary).collect();
+            Some(OlderVersion { file: plugin.file.clone(), digest: served.digest.to_string(), tools })
+        });
+        older.collect()
     }
 
     /// Changes what is switched off, on the disk and for everybody who follows it.

@@ -32,6 +32,7 @@ pub mod types;
 pub mod updates;
 pub mod wit;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +119,7 @@ impl Plugins {
         AddressSpace::of(u32::from(*pool.slots).saturating_add(u32::from(pool.warm)))
     }
 
-    /// The plugins of the configured directory as it is now, for commands: nothing is watched. Names are read from
+    /// The plugins of the configured directory as it is now, or of some of its files, for commands: nothing is watched. Names are read from
     /// `state`, and compiled code is kept in `cache`.
     ///
     /// # Errors
@@ -128,6 +129,7 @@ impl Plugins {
         services: Services,
         state: Option<&StateDir>,
         cache: Option<&StateDir>,
+        only: Option<BTreeSet<String>>,
     ) -> anyhow::Result<Self> {
         let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
         // What is switched off for the server beside this command.
@@ -136,7 +138,7 @@ impl Plugins {
         let (plugins, registry) = Self::prepare(rules, state, cache, command_runtime(services)?)?;
         tokio::select! {
             () = plugins.ready() => {}
-            () = registry.at_once().run(CancellationToken::new()) => {}
+            () = registry.at_once(only).run(CancellationToken::new()) => {}
         }
         Ok(plugins)
     }
@@ -209,7 +211,7 @@ impl Plugins {
         };
         tokio::select! {
             answer = ask => Ok(answer),
-            () = registry.at_once().run(CancellationToken::new()) => Ok(Err("the plugins directory cannot be looked at".to_owned())),
+            () = registry.at_once(None).run(CancellationToken::new()) => Ok(Err("the plugins directory cannot be looked at".to_owned())),
         }
     }
 

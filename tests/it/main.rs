@@ -35,6 +35,7 @@ mod soak;
 mod sources;
 mod state;
 mod stdio;
+mod told;
 mod typed;
 mod views;
 mod walls;

@@ -1,6 +1,6 @@
 //! The events as numbers: each is counted for the metrics, whether it has a line or not.
 
-use super::event::Event;
+use super::event::{Event, TokenChange};
 use crate::metrics::{Counted, Metrics};
 
 /// Counts an event. A call counts itself, with its times.
@@ -11,7 +11,13 @@ pub(super) fn count(metrics: &Metrics, event: &Event<'_>) {
             metrics.count(Counted::Consent, if *is_approved { "approved" } else { "denied" });
         }
         Event::Refusal { reason, .. } => metrics.count(Counted::Refusal, reason.word()),
-        Event::Token { what, .. } => metrics.count(Counted::Token, what.word()),
+        Event::Device { what, .. } => metrics.count(Counted::Device, what.word()),
+        Event::Token { what, reason, .. } => {
+            metrics.count(Counted::Token, what.word());
+            if let (TokenChange::Ended, Some(reason)) = (what, reason) {
+                metrics.count(Counted::End, reason);
+            }
+        }
         Event::Plugin { what, .. } => metrics.count(Counted::Load, what),
         Event::Configuration { .. } => metrics.count(Counted::Configuration, "applied"),
         Event::Operator { .. } => metrics.count(Counted::Act, "done"),

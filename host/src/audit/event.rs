@@ -2,6 +2,7 @@
 //!
 //! Texts of strangers may be anything here: `line` makes them harmless. Arguments and results of calls are in no event.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -57,8 +58,19 @@ pub enum Event<'a> {
         who: Option<Who<'a>>,
         /// Their client, if it is known.
         client: Option<Client<'a>>,
+        /// The id that somebody gave as their client's, without a proof.
+        claimed: Option<&'a str>,
         /// Their address.
         from: Option<IpAddr>,
+    },
+    /// A step of a login for a device.
+    Device {
+        /// The step.
+        what: DeviceStep,
+        /// The device's client.
+        client: Client<'a>,
+        /// The address of the device, or of the browser in which its code was entered.
+        from: IpAddr,
     },
     /// A change of a session or of its tokens.
     Token {
@@ -77,7 +89,7 @@ pub enum Event<'a> {
     Plugin {
         /// The plugin's name.
         plugin: &'a str,
-        /// `loaded`, `replaced`, `removed`, `refused`, `disabled`, …
+        /// `loaded`, `replaced`, `removed`, `refused`, `held`, `untrusted`, `disabled`, …
         what: &'static str,
         /// The digest of the file, where there is one.
         digest: Option<&'a str>,
@@ -206,12 +218,26 @@ words! {
         TooMany = "too_many",
         /// The grant, a code or a refresh token, is not good.
         BadGrant = "bad_grant",
+        /// The code of a device is wrong.
+        WrongCode = "wrong_code",
+        /// A form may come from a page of another site: a wrong token, `Origin` or Fetch Metadata.
+        ForgedForm = "forged_form",
         /// The audit cannot be written.
         Unaudited = "unaudited",
         /// The store or the provider cannot be reached.
         Unavailable = "unavailable",
         /// Anything else.
         Other = "other",
+    }
+}
+
+words! {
+    /// The steps of a login for a device (RFC 8628) that are its own.
+    pub enum DeviceStep {
+        /// A device has asked for a code.
+        Begun = "begun",
+        /// Its code was entered in a browser.
+        Entered = "entered",
     }
 }
 
@@ -237,15 +263,19 @@ impl<'a> Client<'a> {
     }
 
     fn write(self, line: &mut Line) {
-        if self.id.len() <= CLIENT_ID_BYTES {
-            line.text("client", self.id);
-        } else {
-            let beginning = &self.id[..self.id.floor_char_boundary(CLIENT_ID_BEGINNING)];
-            let hash = blake3::hash(self.id.as_bytes()).to_hex();
-            line.text("client", &format!("{beginning}…{}", &hash[..16]));
-        }
+        line.text("client", &shortened(self.id));
         line.maybe("client_name", self.name);
     }
+}
+
+/// A client's id as it is written.
+fn shortened(id: &str) -> Cow<'_, str> {
+    if id.len() <= CLIENT_ID_BYTES {
+        return id.into();
+    }
+    let beginning = &id[..id.floor_char_boundary(CLIENT_ID_BEGINNING)];
+    let hash = blake3::hash(id.as_bytes()).to_hex();
+    format!("{beginning}…{}", &hash[..16]).into()
 }
 
 impl Event<'_> {
@@ -255,6 +285,7 @@ impl Event<'_> {
             Self::Login { .. } => "login",
             Self::Consent { .. } => "consent",
             Self::Refusal { .. } => "refusal",
+            Self::Device { .. } => "device",
             Self::Token { .. } => "token",
             Self::Call(_) => "call",
             Self::Plugin { .. } => "plugin",
@@ -271,7 +302,19 @@ impl Event<'_> {
 
     /// True for what anybody can cause as often as they like.
     pub(super) fn is_of_stranger(&self) -> bool {
-        matches!(self, Self::Refusal { who: None, .. } | Self::Login { who: None, .. } | Self::Consent { .. })
+        match self {
+            Self::Refusal { who: None, .. } | Self::Login { who: None, .. } => true,
+            // Whoever holds a dead token may come with it again and again.
+            Self::Refusal { reason, .. } => matches!(reason, Reason::EndedToken | Reason::TurnedAway),
+            Self::Consent { .. } | Self::Device { .. } => true,
+            Self::Login { .. }
+            | Self::Token { .. }
+            | Self::Call(_)
+            | Self::Plugin { .. }
+            | Self::Configuration { .. }
+            | Self::Server { .. }
+            | Self::Operator { .. } => false,
+        }
     }
 
     /// Adds its members.
@@ -288,11 +331,17 @@ impl Event<'_> {
                 client.write(line);
                 line.texts("scopes", scopes.iter().copied());
             }
-            Self::Refusal { reason, who, client, from } => {
+            Self::Refusal { reason, who, client, claimed, from } => {
                 line.text("reason", reason.word());
                 people.write(who.as_ref(), line);
                 people.write_address(*from, line);
                 write_client(*client, line);
+                line.maybe("client_claimed", claimed.map(shortened).as_deref());
+            }
+            Self::Device { what, client, from } => {
+                line.text("what", what.word());
+                people.write_address(Some(*from), line);
+                write_client(Some(*client), line);
             }
             Self::Token { what, who, client, reason } => {
                 line.text("what", what.word());

@@ -194,6 +194,28 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
     Ok((file, last != [b'\n']))
 }
 
+/// Has the system keep room for so many bytes behind the end of a file, which stays as long as it is. Where it cannot, as on
+/// some network file systems, nothing is kept.
+pub(super) fn reserve(path: &Path, bytes: u64) -> io::Result<()> {
+    let (file, _) = open(path)?;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::FallocateFlags;
+        use rustix::io::Errno;
+
+        let end = file.metadata()?.len();
+        match rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, end, bytes) {
+            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::IO)) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, bytes);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

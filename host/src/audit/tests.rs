@@ -58,7 +58,7 @@ fn nobodys_text_ends_a_line_or_adds_a_member() {
     let events = [
         Event::Login { who: Some(who), client: Some(client), outcome: "ok" },
         Event::Consent { client, from: None, scopes: vec![&huge; 1000], is_approved: true },
-        Event::Refusal { reason: Reason::ForeignToken, who: None, client: Some(client), from: None },
+        Event::Refusal { reason: Reason::ForeignToken, who: None, client: Some(client), claimed: None, from: None },
         Event::Token { what: TokenChange::Ended, who: Some(who), client: Some(client), reason: Some("stolen") },
         Event::Call(Call {
             who,

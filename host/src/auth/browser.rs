@@ -26,6 +26,7 @@ use super::server::AuthorizationServer;
 use super::sessions::bearer::BearerError;
 use super::sessions::own;
 use super::tokens::Family;
+use crate::audit::event::Reason;
 use crate::clock::now_s;
 use crate::config::address::BaseUrl;
 use crate::principal::Principal;
@@ -189,8 +190,9 @@ impl AuthorizationServer {
         }
     }
 
-    /// The page for a POST that may be forged.
-    pub(crate) fn refuse_forged(&self, headers: &HeaderMap, forged: Forged) -> Response {
+    /// The page for a POST from an address that may be forged.
+    fn refuse_forged(&self, address: IpAddr, headers: &HeaderMap, forged: Forged) -> Response {
+        self.refused(Reason::ForgedForm, None, Some(address));
         self.page(headers, Failure::forged(&forged.to_string()))
     }
 }

@@ -11,6 +11,7 @@ use super::clients::document::DocumentError;
 use super::clients::{Client, Credentials, UnknownClient};
 use super::errors::OAuthError;
 use super::parameters::Parameters;
+use super::sender::Sender;
 use super::server::AuthorizationServer;
 use crate::clock;
 use crate::store::{Committed, Key, Table, Write};
@@ -22,6 +23,17 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// # Errors
 /// `invalid_client` for an unknown client, a wrong secret, and any other way to authenticate than the registered one.
 pub(super) async fn authenticate(
+    server: &AuthorizationServer,
+    sender: &Sender,
+    headers: &HeaderMap,
+    form: &Parameters,
+) -> Result<Client, OAuthError> {
+    let client = proved(server, sender.address, headers, form).await?;
+    sender.is(&client);
+    Ok(client)
+}
+
+async fn proved(
     server: &AuthorizationServer,
     asker: IpAddr,
     headers: &HeaderMap,
@@ -130,6 +142,15 @@ async fn asserted(
 pub(super) fn client_assertion(form: &Parameters) -> Result<Option<&str>, OAuthError> {
     let is_jwt = form.one("client_assertion_type")? == Some(JWT_BEARER);
     Ok(form.one("client_assertion")?.filter(|_| is_jwt))
+}
+
+/// The client's id as a request gives it, in a header, in the form or in an assertion: anybody can write any.
+pub(super) fn claimed_id(headers: &HeaderMap, form: &Parameters) -> Option<String> {
+    let value = |name| form.one(name).ok().flatten();
+    let in_header = basic(headers).unwrap_or_default().into_iter().next().map(|basic| basic.id);
+    let in_form = || value("client_id").map(str::to_owned);
+    let asserted = || value("client_assertion").or_else(|| value("assertion")).and_then(claimed_issuer);
+    in_header.or_else(in_form).or_else(asserted)
 }
 
 /// The `iss` of an assertion that nobody has verified yet. It names the client or the issuer whose keys verify it.

@@ -18,7 +18,7 @@ use super::parameters;
 use super::server::{AuthorizationServer, Back};
 use super::transaction::{self, Form, Purpose};
 use crate::audit::Event;
-use crate::audit::event::Client;
+use crate::audit::event::{Client, Reason};
 use crate::clock::now_s;
 use crate::html::see_other;
 
@@ -41,6 +41,7 @@ pub(crate) async fn decide(
         return server.page(headers, Failure::expired());
     }
     if !is_from_our_page(headers, server.base_url().as_str()) || !csrf.is_some_and(|cookie| form.belongs_to(cookie)) {
+        server.refused(Reason::ForgedForm, None, Some(address));
         return server
             .page(headers, Failure::other_browser("the consent form came without its cookie, or from another site"));
     }

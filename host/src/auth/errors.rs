@@ -50,6 +50,8 @@ pub(in crate::auth) enum OAuthError {
     SlowDown { retry_after_s: u32 },
     /// The store or the provider cannot be reached; nothing was changed.
     Unavailable { retry_after_s: u32 },
+    /// The audit cannot be written, and nothing goes without.
+    Unaudited,
 }
 
 impl OAuthError {
@@ -98,6 +100,11 @@ impl OAuthError {
                 "temporarily_unavailable",
                 "this cannot be done at the moment; nothing was changed: try again",
             ),
+            Self::Unaudited => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "the server cannot write its audit at the moment, and does nothing without: ask whoever runs it; nothing was changed",
+            ),
         };
         (status, code, description.into())
     }
@@ -109,6 +116,7 @@ impl OAuthError {
             Self::InvalidGrant(_) => Some(Reason::BadGrant),
             Self::SlowDown { .. } => Some(Reason::TooMany),
             Self::Unavailable { .. } => Some(Reason::Unavailable),
+            Self::Unaudited => Some(Reason::Unaudited),
             Self::InvalidScope => Some(Reason::Scopes),
             Self::UnauthorizedClient | Self::AccessDenied => Some(Reason::TurnedAway),
             Self::InvalidRequest(_)
@@ -134,6 +142,9 @@ impl OAuthError {
             }
             Self::SlowDown { retry_after_s } | Self::Unavailable { retry_after_s } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_s));
+            }
+            Self::Unaudited => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
             }
             Self::InvalidRequest(_)
             | Self::InvalidClient { used_basic: false }

@@ -27,6 +27,7 @@ use self::terms::Terms;
 use super::errors::OAuthError;
 use super::key_source::KeySources;
 use super::people::People;
+use super::sender::Holder;
 use super::sessions::bearer::BearerError;
 use super::tokens::{Family, Opened, Token, TokenHash, TokenKind};
 use crate::audit::event::{TokenChange, Who};
@@ -166,6 +167,18 @@ impl Machines {
         Ok(Arc::clone(principal))
     }
 
+    /// The machine of a token, as far as memory knows.
+    pub(super) fn holder_of(&self, family: &Family) -> Option<Holder> {
+        let record = Arc::clone(&self.cached(family)?.record);
+        Some(Self::holder(&record))
+    }
+
+    fn holder(record: &Record) -> Holder {
+        let Record { kind, issuer, id, .. } = record.clone();
+        let (issuer, subject) = Machine { kind, issuer, id }.identity();
+        Holder { issuer, subject, email: None, is_person: false, client: None }
+    }
+
     /// Ends a token of this client (RFC 7009). Another's is left as it is, and nobody is told.
     pub(super) async fn revoke(&self, raw_token: &str, client_id: &str) -> Result<(), OAuthError> {
         let Some(token) = Token::open(&self.parts.vault, TokenKind::Machine, raw_token) else { return Ok(()) };
@@ -177,6 +190,10 @@ impl Machines {
         if let Some(entry) = self.cached(&token.family) {
             entry.has_ended.store(true, Ordering::Relaxed);
         }
+        let (what, client, reason) = (TokenChange::Revoked, None, None);
+        let Holder { issuer, subject, .. } = &Self::holder(&record);
+        let who = Some(Who { issuer, subject, email: None, is_person: false });
+        self.parts.audit.record(&Event::Token { what, who, client, reason });
         self.parts.people.look_again();
         Ok(())
     }

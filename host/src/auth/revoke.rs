@@ -12,6 +12,7 @@ use super::client_auth;
 use super::errors::{self, OAuthError};
 use super::form::{missing, read};
 use super::limits::Bucket;
+use super::sender::Sender;
 use super::server::AuthorizationServer;
 
 /// Serves the revocation endpoint: 200 for a token that was revoked, and for one that there never was (RFC 7009 §2.2).
@@ -21,12 +22,11 @@ pub(crate) async fn revoke(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    match answer(server, address, headers, body).await {
+    let sender = Sender::at(address);
+    match answer(server, &sender, headers, body).await {
         Ok(()) => errors::json(StatusCode::OK, &json!({})),
         Err(error) => {
-            if let Some(reason) = error.reason() {
-                server.refused(reason, None, Some(address));
-            }
+            server.refused_client(&error, &sender);
             error.response()
         }
     }
@@ -34,13 +34,14 @@ pub(crate) async fn revoke(
 
 async fn answer(
     server: &Arc<AuthorizationServer>,
-    address: IpAddr,
+    sender: &Sender,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(), OAuthError> {
-    server.limits.count(Bucket::Token, address)?;
+    server.limits.count(Bucket::Token, sender.address)?;
     let form = read(headers, body).await?;
-    let client = client_auth::authenticate(server, address, headers, &form).await?;
+    sender.claims(client_auth::claimed_id(headers, &form));
+    let client = client_auth::authenticate(server, sender, headers, &form).await?;
     let token = form.one("token")?.ok_or_else(|| missing("token"))?;
     server.machines.revoke(token, &client.id).await?;
     server.sessions.revoke(token, &client.id).await

@@ -235,11 +235,7 @@ impl AuthorizationServer {
         if self.audit.admit().is_err() {
             self.refused(Reason::Unaudited, None, Some(address));
             let page = || self.page(headers, Failure::unaudited());
-            return Err(Box::new(if html::is_preferred(headers) {
-                page()
-            } else {
-                OAuthError::unavailable().response()
-            }));
+            return Err(Box::new(if html::is_preferred(headers) { page() } else { OAuthError::Unaudited.response() }));
         }
         self.limits.count(Bucket::Authorize, address).map_err(|too_many| {
             self.refused(Reason::TooMany, None, Some(address));
@@ -257,7 +253,7 @@ impl AuthorizationServer {
     /// Tells the audit of a refusal of somebody who is not known.
     pub(super) fn refused(&self, reason: Reason, client: Option<&str>, from: Option<IpAddr>) {
         let client = client.map(|id| audit::event::Client { id, name: None });
-        self.audit.record(&Event::Refusal { reason, who: None, client, from });
+        self.audit.record(&Event::Refusal { reason, who: None, client, claimed: None, from });
     }
 
     pub(super) fn people(&self) -> &People {

@@ -11,6 +11,7 @@ pub(super) mod bearer;
 pub(super) mod browser;
 mod cache;
 mod concurrency;
+mod former;
 pub(super) mod listed;
 mod login_token;
 pub(super) mod own;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use self::cache::SessionCache;
 pub(super) use self::concurrency::StartTime;
 use self::concurrency::{AnswerCache, PendingRenewals, Silences};
+use self::former::Former;
 use self::presence::Presences;
 pub(super) use self::record::Answer;
 use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
@@ -130,6 +132,7 @@ pub(super) struct Sessions {
     lives: Lives,
     cache: SessionCache,
     presences: Presences,
+    former: Former,
     turns: Turns<Family>,
     /// The turns of people who look at their own sessions.
     listing: Turns<[u8; 32]>,
@@ -154,7 +157,7 @@ impl Sessions {
         in_flight: TaskTracker,
         audit: Audit,
     ) -> Arc<Self> {
-        let (cache, presences, turns, listing, answered, unsaved, silences) = Default::default();
+        let (cache, presences, former, turns, listing, answered, unsaved, silences) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
             let giving_back = Arc::new(Semaphore::new(GIVING_BACK_MAX));
@@ -166,6 +169,7 @@ impl Sessions {
                 lives,
                 cache,
                 presences,
+                former,
                 turns,
                 listing,
                 answered,
@@ -423,7 +427,12 @@ impl Sessions {
     async fn end_row(&self, key: Key, record: Option<Record>) -> Result<(), StoreError> {
         self.store.commit(vec![Write::Remove { table: Table::Session, key }]).await?;
         // Nobody takes it any more; then all that goes on in it is told.
-        self.cache.end(key, self.presences.find(&key).map(|presence| presence.family));
+        let family = self.presences.find(&key).map(|presence| presence.family);
+        let live = family.and_then(|family| self.cache.get(&family)).map(|live| former::of_facts(&live.facts));
+        if let Some(holder) = record.as_ref().map(former::of_record).or(live) {
+            self.former.note(key, holder);
+        }
+        self.cache.end(key, family);
         self.presences.end(&key);
         if let Some(record) = record {
             if record.browser.is_some() {

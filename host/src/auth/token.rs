@@ -16,6 +16,7 @@ use super::limits::Bucket;
 use super::machines::exchange;
 use super::offers::{self, CLIENT_CREDENTIALS, DEVICE_CODE, JWT_BEARER, Offer};
 use super::resource;
+use super::sender::Sender;
 use super::server::AuthorizationServer;
 use super::sessions::{Answer, Redemption, StartTime};
 use super::tokens::TokenKind;
@@ -29,18 +30,16 @@ pub(crate) async fn token(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    let began = StartTime::now();
+    let (began, sender) = (StartTime::now(), Sender::at(address));
     if server.audit.admit().is_err() {
-        server.refused(Reason::Unaudited, None, Some(address));
-        return OAuthError::unavailable().response();
+        server.refused_sender(Reason::Unaudited, &sender);
+        return OAuthError::Unaudited.response();
     }
-    match answer(server, address, headers, body, began).await {
+    match answer(server, &sender, headers, body, began).await {
         Ok(answer) => errors::json(StatusCode::OK, &answer),
         Err(error) => {
             tracing::debug!(?error, "a token request was refused");
-            if let Some(reason) = error.reason() {
-                server.refused(reason, None, Some(address));
-            }
+            server.refused_client(&error, &sender);
             error.response()
         }
     }
@@ -48,18 +47,19 @@ pub(crate) async fn token(
 
 async fn answer(
     server: &Arc<AuthorizationServer>,
-    address: IpAddr,
+    sender: &Sender,
     headers: &HeaderMap,
     body: Body,
     began: StartTime,
 ) -> Result<Value, OAuthError> {
-    let form = read(headers, body).await?;
+    let (form, address) = (read(headers, body).await?, sender.address);
+    sender.claims(client_auth::claimed_id(headers, &form));
     let grant_type = form.one("grant_type")?.ok_or_else(|| missing("grant_type"))?;
     let bucket = if grant_type == "refresh_token" { Bucket::Refresh } else { Bucket::Token };
     server.limits.count(bucket, address)?;
     match grant_type {
         "authorization_code" => {
-            let client = client_auth::authenticate(server, address, headers, &form).await?;
+            let client = client_auth::authenticate(server, sender, headers, &form).await?;
             let view = resource::named(server.base_url(), form.all("resource"))?;
             let redemption = Redemption {
                 code: form.one("code")?.ok_or_else(|| missing("code"))?.to_owned(),
@@ -73,7 +73,7 @@ async fn answer(
             server.sessions.redeem(redemption).await.map(|answer| written(server, &answer))
         }
         "refresh_token" => {
-            let client = client_auth::authenticate(server, address, headers, &form).await?;
+            let client = client_auth::authenticate(server, sender, headers, &form).await?;
             let view = resource::named(server.base_url(), form.all("resource"))?;
             let token = form.one("refresh_token")?.ok_or_else(|| missing("refresh_token"))?;
             server.sessions.note_use(TokenKind::Refresh, token, address);
@@ -81,11 +81,11 @@ async fn answer(
             Ok(written(server, &answer))
         }
         CLIENT_CREDENTIALS if server.offers(Offer::ClientCredentials) => {
-            exchange::client_credentials(server, address, headers, &form).await
+            exchange::client_credentials(server, sender, headers, &form).await
         }
         JWT_BEARER if server.offers(Offer::Workloads) => exchange::jwt_bearer(server, &form).await,
         DEVICE_CODE if server.offers(Offer::DeviceFlow) => {
-            let client = client_auth::authenticate(server, address, headers, &form).await?;
+            let client = client_auth::authenticate(server, sender, headers, &form).await?;
             let view = resource::named(server.base_url(), form.all("resource"))?;
             let code = form.one("device_code")?.ok_or_else(|| missing("device_code"))?;
             let answer = device::poll::poll(server, code, (&client, view), address, began).await?;

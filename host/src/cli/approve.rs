@@ -4,8 +4,10 @@
 use serde_json::json;
 
 use super::plugin_loader::PluginLoader;
+use super::recording::recorded;
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::config::trust::Approve;
+use crate::control::Act;
 use crate::control::client::{Client, ClientError};
 use crate::plugins::Plugins;
 use crate::plugins::approval::reference::Reference;
@@ -176,8 +178,12 @@ impl Asker {
             Way::Directory(way) => {
                 let (loader, state) = &**way;
                 let of = (loader.config.clone(), loader.grants.clone());
-                let asked = Plugins::ask_of_directory(of, state, request).await.map_err(Failure::start)?;
-                asked.map_err(Failure::failed)
+                let act = Act::of_approval(&request);
+                let doing = async {
+                    let asked = Plugins::ask_of_directory(of, state, request).await.map_err(Failure::start)?;
+                    asked.map_err(Failure::failed)
+                };
+                recorded(&loader.config.audit, state, act, doing).await?
             }
         }
     }

@@ -29,18 +29,30 @@ pub(super) struct Arguments {
     config: ConfigArguments,
     /// The archive to write, for its owner only; `-` for standard output
     file: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    force: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
-    let Arguments { config, file } = arguments;
+    let Arguments { config, file, force, json } = arguments;
     let is_output = file.as_os_str() == "-";
     if is_output && io::stdout().is_terminal() {
         return Err(Failure::start(
             "an archive with keys is nothing for a terminal: name a file, or a program behind `|`",
         ));
     }
+    if is_output && json {
+        return Err(Failure::start("standard output is the archive: leave out `--json`"));
+    }
     let directory = config.clone().look()?.state.dir;
+    if !is_output {
+        require_place(&file, &directory, force)?;
+    }
     runtime()?.block_on(reached(config, async |reached| {
         let take = |answer| match answer {
             Answer::Snapshot { directory, files } => Some((directory, files)),
@@ -54,10 +66,38 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         } else {
             write(&file, |archive| pack(&directory, &copies, &files, archive))
         };
-        packed.map_err(|error| Failure::failed(format!("backup not written: {error}")))?;
-        say(reached, &directory, (!is_output).then_some(&*file));
+        packed.map_err(|error| Failure::failed(format!("backup not written to `{}`: {error}", file.display())))?;
+        let has_key = directory.join("key").exists();
+        if json {
+            let (state, served) = (directory.display().to_string(), reached.is_served());
+            output::json(&json!({
+                "file": file.display().to_string(), "state": state, "whileServing": served, "hasRootKey": has_key,
+            }));
+            return Ok(());
+        }
+        say(reached, &directory, (!is_output).then_some(&*file), has_key);
         Ok(())
     }))
+}
+
+/// Refuses a place in the state directory, which the next backup would save again, and a file that is there already.
+fn require_place(file: &Path, state: &Path, is_forced: bool) -> Result<(), Failure> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = fs::canonicalize(parent)
+        .map_err(|error| Failure::failed(format!("backup not written: `{}`: {error}", parent.display())))?;
+    if fs::canonicalize(state).is_ok_and(|state| parent.starts_with(state)) {
+        return Err(Failure::start(format!(
+            "`{}` is in the state directory that it would be a copy of: name a file elsewhere, best on another disk",
+            file.display()
+        )));
+    }
+    if fs::symlink_metadata(file).is_ok() && !is_forced {
+        return Err(Failure::start(format!(
+            "`{}` is there already: name another file, or say `--force` to replace it",
+            file.display()
+        )));
+    }
+    Ok(())
 }
 
 /// The directory with copies, removed when this is dropped.
@@ -139,11 +179,11 @@ fn pack_file<W: Write>(archive: &mut Archive<W>, name: &str, path: &Path) -> io:
     }
 }
 
-fn say(reached: &Reached, state: &Path, file: Option<&Path>) {
+fn say(reached: &Reached, state: &Path, file: Option<&Path>, has_key: bool) {
     let how = if reached.is_served() { "while the server runs" } else { "while no server runs" };
     let place = file.map(|file| format!(" into `{}`", file.display())).unwrap_or_default();
     output::note(&format!("saved `{}`{place}, {how}", state.display()));
-    if !state.join("key").exists() {
+    if !has_key {
         output::note("the root key is `TINYMCP_SECRET`, and not in it: without that secret nothing of it can be read");
     } else {
         output::note("the root key is in it: keep it like a password");

@@ -4,16 +4,18 @@ mod answers;
 mod input;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use self::answers::Answers;
+use super::build::sources;
 use super::{ConfigArguments, Failure, kv, logging, output, runtime};
 use crate::auth::upstream::local;
 use crate::config::address::BaseUrl;
 use crate::config::names::snake;
+use crate::config::problem::nearest;
 use crate::mcp::{self, DONE, EMPTY};
 use crate::plugins::Plugins;
 use crate::plugins::catalog::{Catalog, Tool};
@@ -66,17 +68,24 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let answers = answers.map(|file| Answers::read(&file)).transpose()?;
     let mut loader = config.plugin_loader()?;
     let base_url = loader.config.server.base_url.clone();
+    // A file by itself has no sources that it should have been built from.
+    let sources = file.is_none().then_some(&*loader.config.plugins.dir).map(Path::to_owned);
+    let sources = sources.as_deref();
     runtime()?.block_on(async {
         let state = kv::Opened::for_call(&loader).await;
         loader.services.kv = Some(state.kv.clone());
         let plugins = match file {
             Some(file) => loader.load_file(&file)?,
-            None => loader.load_directory().await?,
+            None => loader.load_tool(&name).await?,
         };
         let called = async {
             let catalog = plugins.catalog();
-            let tool = catalog.tool(&name).ok_or_else(|| unknown(&name, &catalog))?;
-            let arguments = input::arguments(&words, &tool.function().input_schema)?;
+            let tool = catalog.tool(&name).ok_or_else(|| unknown(&name, &catalog, sources))?;
+            let schema = &tool.function().input_schema;
+            if !json {
+                input::require_types(&words, schema)?;
+            }
+            let arguments = input::arguments(&words, schema)?;
             let caller = match person {
                 Some(person) => somebody(&person, scopes, &base_url, tool)?,
                 None => Principal::anonymous(),
@@ -212,7 +221,25 @@ fn is_about(warning: &str, tool: &str) -> bool {
     rest.starts_with(" is no tool") && (tool == function || tool.ends_with(&format!("_{function}")))
 }
 
-fn unknown(name: &str, catalog: &Catalog) -> Failure {
+/// The sources in the plugins directory that nobody has built, of the plugin that a tool's name speaks of or else of any.
+fn not_built(name: &str, plugins_dir: Option<&Path>) -> Option<String> {
+    let dir = plugins_dir?;
+    let is_built = |name: &str| dir.join(format!("{name}.wasm")).exists();
+    let sources = sources::all(dir).ok()?.into_iter().map(|source| source.folder.name);
+    let missing: Vec<String> = sources.filter(|name| !is_built(name)).collect();
+    let speaks_of = |source: &&String| {
+        let rest = name.strip_prefix(snake(source).as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    match (missing.iter().find(speaks_of), missing.as_slice()) {
+        (Some(meant), _) => Some(format!("; the plugin `{meant}` is not built: `tinymcp build {meant}`")),
+        (None, []) => None,
+        (None, [one]) => Some(format!("; `{one}` is not built: `tinymcp build {one}`")),
+        (None, many) => Some(format!("; {} are not built: `tinymcp build` builds all", many.join(", "))),
+    }
+}
+
+fn unknown(name: &str, catalog: &Catalog, plugins_dir: Option<&Path>) -> Failure {
     let problems: Vec<String> = catalog
         .plugins()
         .iter()
@@ -230,8 +257,11 @@ fn unknown(name: &str, catalog: &Catalog) -> Failure {
     if !reasons.is_empty() {
         return Failure::failed(format!("unknown tool `{name}`{}{}", reasons.concat(), problems.concat()));
     }
-    let names = catalog.tools().iter().map(|tool| tool.name.as_str());
-    let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(known, name));
-    let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+    let nearest = nearest(name, catalog.tools().iter().map(|tool| tool.name.as_str()));
+    let near = nearest.map(|nearest| format!("; did you mean `{nearest}`?"));
+    let hint = near.or_else(|| not_built(name, plugins_dir)).unwrap_or_else(|| match catalog.tools().is_empty() {
+        true => String::new(),
+        false => "; `tinymcp list` shows them".to_owned(),
+    });
     Failure::failed(format!("unknown tool `{name}`{hint}{}", problems.concat()))
 }

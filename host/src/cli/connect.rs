@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use serde_json::json;
 
 use self::file::{Change, TargetFile};
 use super::{ConfigArguments, Failure, grant, output};
@@ -46,6 +47,9 @@ pub(super) struct Arguments {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// A name that every client takes.
@@ -85,6 +89,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let instead = if arguments.stdio { "leave out `--stdio`" } else { "use `--stdio`" };
         Failure::start(format!("{} has no such entry: {instead}", setup.title))
     })?;
+    if arguments.json {
+        let notes: Vec<&str> = setup.notes(&target).collect();
+        output::json(&json!({
+            "client": setup.title, "place": setup.place, "entry": snippet, "command": setup.command(&target), "notes": notes,
+        }));
+        return Ok(());
+    }
     output::note(&output::dim(&format!("for {}:", setup.place)));
     output::line(&snippet);
     let command = setup.command(&target).filter(|_| !setup.shows_command());
@@ -118,6 +129,14 @@ fn starting(invocation: &Invocation) -> Result<Way, Failure> {
 fn list(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.write || arguments.remove || arguments.stdio {
         return Err(Failure::start("name the client: `tinymcp connect` lists them"));
+    }
+    if arguments.json {
+        let listed = Client::value_variants().iter().filter_map(|client| {
+            let (value, setup) = (client.to_possible_value()?, client.setup());
+            Some(json!({ "name": value.get_name(), "title": setup.title, "place": setup.place }))
+        });
+        output::json(&listed.collect());
+        return Ok(());
     }
     for client in Client::value_variants() {
         let Some(value) = client.to_possible_value() else { continue };
@@ -154,12 +173,25 @@ fn remove(arguments: &Arguments, setup: &Setup, target: &Target) -> Result<(), F
 /// Shows a change, and asks.
 fn is_to_be_made(arguments: &Arguments, file: &TargetFile, change: &Change) -> Result<bool, Failure> {
     let path = file.path().display();
+    if arguments.json && !arguments.yes {
+        return Err(Failure::start("nothing was written: `--json` has nobody to ask, say `--yes` too"));
+    }
+    if let Some(caution) = file.caution().filter(|_| arguments.json && change.is_any()) {
+        output::warning(&caution);
+    }
+    if arguments.json {
+        output::json(&json!({ "file": path.to_string(), "changed": change.is_any() }));
+        return Ok(change.is_any());
+    }
     if !change.is_any() {
         output::note(&format!("{path} is as it should be already: nothing to write"));
         return Ok(false);
     }
     output::note(&output::dim(&format!("{path}:")));
     change.show();
+    if let Some(caution) = file.caution() {
+        output::warning(&caution);
+    }
     if arguments.yes {
         return Ok(true);
     }
@@ -195,6 +227,12 @@ fn find(arguments: &Arguments, setup: &Setup, target: &Target) -> Result<TargetF
             Scope::Project => "for one project",
             Scope::User => "for all projects",
         };
+        if setup.is_any_client() {
+            return Failure::start(format!(
+                "that entry is for {}, whose file nobody knows here: name it with `--file FILE`",
+                setup.title
+            ));
+        }
         Failure::start(format!("{} has no file {scope} to write into{}", setup.title, elsewhere()))
     })?;
     TargetFile::read(place.clone(), file.format)

@@ -8,6 +8,8 @@ mod merge;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::{ConfigArguments, Failure, inspect, logging, output};
 use crate::atomic_file;
 use crate::config::names::snake;
@@ -23,6 +25,9 @@ pub(super) struct Arguments {
     /// Write the lines into the configuration, after asking on the terminal
     #[arg(long)]
     write: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with = "write")]
+    json: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -41,6 +46,13 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         return Err(inspect::nothing_of(&file, &catalog));
     };
     let (plugin, grants) = (&served.plugin, served.grants());
+    if arguments.json {
+        let snippet = inspect::missing(plugin, &grants);
+        let left_out: Vec<String> = snippet.left_out.iter().map(ToString::to_string).collect();
+        let (name, declares) = (&*plugin.name, plugin.needs.are_declared());
+        output::json(&json!({ "plugin": name, "declares": declares, "toml": snippet.toml, "leftOut": left_out }));
+        return Ok(());
+    }
     if !plugin.needs.are_declared() {
         output::note(&format!(
             "`{}` does not declare what it needs: read its documentation, and write what you want to grant",

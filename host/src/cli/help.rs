@@ -89,6 +89,25 @@ mod tests {
     }
 
     #[test]
+    fn every_command_and_every_part_of_one_shows_an_example() {
+        fn without(command: &Command, path: &str, found: &mut Vec<String>) {
+            for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+                let path = format!("{path} {}", inner.get_name());
+                let shown = inner.get_after_help().map(ToString::to_string).unwrap_or_default();
+                // Of `kv`, a plugin's name stands between the two.
+                let last = format!(" {}", inner.get_name());
+                if !(shown.starts_with("Example:\n  tinymcp ") && shown.contains(&last)) {
+                    found.push(path.clone());
+                }
+                without(inner, &path, found);
+            }
+        }
+        let mut found = Vec::new();
+        without(&with_groups(Cli::command()), "tinymcp", &mut found);
+        assert!(found.is_empty(), "these have no example of themselves in `--help`: {found:?}");
+    }
+
+    #[test]
     fn nothing_in_the_help_is_taken_for_a_part_of_the_template() {
         let command = with_groups(Cli::command());
         let mut abouts = command.get_subcommands().filter_map(|command| command.get_about().map(ToString::to_string));

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::new::{self, Starter, Tongue};
 use super::{Failure, output};
 use crate::config::Environment;
@@ -29,12 +31,22 @@ pub(super) struct Arguments {
     /// The name of the first plugin
     #[arg(long, value_name = "NAME", default_value = "hello")]
     plugin: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { directory, plugin, .. } = arguments;
     let failed =
         |path: &Path, error: io::Error| Failure::failed(format!("`{}` cannot be written: {error}", path.display()));
+    let beneath = directory.ancestors().find(|above| above.exists());
+    if let Some(file) = beneath.filter(|above| !above.is_dir()) {
+        return Err(Failure::start(format!(
+            "`{}` is a file: name a directory to make or to fill, such as `tinymcp init my-tools`",
+            file.display()
+        )));
+    }
     let config = directory.join(FILES[0].0);
     if config.exists() {
         return Err(Failure::start(format!(
@@ -56,13 +68,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Err(error) => return Err(failed(&path, error)),
         }
     }
-    output::line(&format!("created {}", directory.display()));
-    for (path, what) in [
+    let files = [
         (config, "every key, its default, and the reasons to change it"),
         (directory.join(FILES[1].0), "the variables of a login, to be copied to `.env`; not needed to begin with"),
         (crate_directory.join("wit/world.wit"), "the first tool's parameters and result, with its description"),
         (crate_directory.join(tongue.code()), "its code"),
-    ] {
+    ];
+    if arguments.json {
+        let files: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+        let directory = directory.display().to_string();
+        output::json(&json!({ "directory": directory, "plugin": plugin, "files": files }));
+        return Ok(());
+    }
+    output::line(&format!("created {}", directory.display()));
+    for (path, what) in files {
         output::line(&format!("  {}  {}", path.display(), output::dim(what)));
     }
     let enter = if directory == Path::new(".") { String::new() } else { format!("cd {} && ", directory.display()) };

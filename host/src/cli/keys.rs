@@ -20,6 +20,7 @@ pub(super) struct Arguments {
 #[derive(clap::Subcommand)]
 enum What {
     /// Make a new root key, for everything that is written from now on; those before it still read
+    #[command(after_help = "Example:\n  tinymcp keys rotate")]
     Rotate,
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plugin_loader::PluginLoader;
+use super::recording::RecordedKv;
 use super::{ConfigArguments, Failure, grant, logging, output, runtime};
 use crate::config::names::snake;
 use crate::control::client::{Client, ClientError};
@@ -37,24 +38,29 @@ pub(super) struct Arguments {
 #[derive(clap::Subcommand)]
 enum What {
     /// List the keys, as without a command
+    #[command(after_help = "Example:\n  tinymcp kv notes list draft --owner alice@example.com")]
     List {
         /// The beginning of the keys
         #[arg(default_value = "")]
         prefix: String,
     },
     /// Show the value of a key
+    #[command(after_help = "Example:\n  tinymcp kv notes get draft --owner alice@example.com")]
     Get {
         /// The key
         key: String,
     },
     /// Delete a key
+    #[command(after_help = "Example:\n  tinymcp kv notes delete draft --owner plugin")]
     Delete {
         /// The key
         key: String,
     },
     /// Delete all keys of an owner
+    #[command(after_help = "Example:\n  tinymcp kv notes clear --owner alice@example.com")]
     Clear,
     /// Hand all state to a plugin that has none: after its file was renamed
+    #[command(after_help = "Example:\n  tinymcp kv notes move my-notes")]
     Move {
         /// The plugin, by the name of its file
         to: String,
@@ -251,7 +257,8 @@ impl Opened {
                     let message = "belongs to another user: run this as the user that the server runs as";
                     return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
                 }
-                Kv::of(&state, &tracker, stop.clone())
+                let (kv, audit) = (Kv::of(&state, &tracker, stop.clone()), loader.config.audit.clone());
+                RecordedKv { kv, audit, state }.shared()
             }
             Err(error) => return Err(Failure::failed(error)),
         };

@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
+use super::operator::of_server;
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::config::Config;
 use crate::config::names::snake;
 use crate::grants::needs::{Need, Needs};
+use crate::operator::{Answer, OlderVersion, Request};
 use crate::plugins::catalog::{Catalog, PluginStatus, Tool};
 use crate::plugins::registry::unknown;
 use crate::view::View;
@@ -26,15 +28,22 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         output::warning(&unknown.to_string());
     }
     let config = loader.config.clone();
-    let plugins = runtime()?.block_on(loader.load_directory())?;
+    let (plugins, older) = runtime()?.block_on(async {
+        let plugins = loader.load_directory().await?;
+        Ok::<_, Failure>((plugins, older_versions(&loader.config).await))
+    })?;
+    let older_of = |plugin: &PluginStatus| {
+        older.iter().find(|older| older.file == plugin.file && plugin.serving.is_none() && plugin.problem.is_some())
+    };
     let catalog = plugins.catalog();
     for unknown in unknown::tools_in_catalog(&config, &catalog) {
         output::warning(&unknown.to_string());
     }
     if arguments.json {
-        output::json(
-            &json!({ "tools": tools(&catalog), "plugins": catalog.plugins().iter().map(status).collect::<Vec<_>>() }),
-        );
+        output::json(&json!({
+            "tools": tools(&catalog),
+            "plugins": catalog.plugins().iter().map(|plugin| status(plugin, older_of(plugin))).collect::<Vec<_>>(),
+        }));
         return Ok(());
     }
     let width = catalog.tools().iter().map(|tool| tool.name.len()).max().unwrap_or_default();
@@ -45,13 +54,28 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         let renamed = renamed.unwrap_or_default();
         output::line(&format!("{}  {summary}{renamed}", output::bold(&format!("{:width$}", tool.name))));
     }
+    for older in catalog.plugins().iter().filter_map(older_of) {
+        for (name, summary) in &older.tools {
+            let name = output::bold(&format!("{name:width$}"));
+            output::line(&format!("{name}  {summary}  {}", output::dim("(of the version before)")));
+        }
+    }
     for plugin in catalog.plugins() {
         if let Some(problem) = plugin.problem.as_ref().filter(|_| plugin.waiting.is_some()) {
             let meanwhile = if plugin.serving.is_some() { "; the approved version is listed" } else { "" };
             let (file, problem) = (plugin.file.escape_debug(), output::notable(problem));
             output::line(&format!("{file}  {problem}{meanwhile}"));
         } else if let Some(problem) = &plugin.problem {
-            output::line(&format!("{}  {} {problem}", plugin.file.escape_debug(), output::bad("not loaded:")));
+            let meanwhile = match older_of(plugin) {
+                Some(_) => "; the server still serves the version before",
+                None if plugin.serving.is_some() => "; the version before is listed",
+                None => "",
+            };
+            output::line(&format!(
+                "{}  {} {problem}{meanwhile}",
+                plugin.file.escape_debug(),
+                output::bad("not loaded:")
+            ));
         } else if plugin.disabled {
             output::line(&format!("{}  {}", plugin.file.escape_debug(), output::dim("disabled in the configuration")));
         }
@@ -79,6 +103,15 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         output::note("no plugins: put .wasm components into the plugins directory, or make one with `tinymcp new`");
     }
     Ok(())
+}
+
+/// What a server that runs beside this command still serves of files that are refused now. This command knows the files
+/// alone.
+async fn older_versions(config: &Config) -> Vec<OlderVersion> {
+    match of_server(config, Request::OlderVersions).await {
+        Ok(Answer::OlderVersions(older)) => older,
+        _ => Vec::new(),
+    }
 }
 
 /// The declarations of a plugin; none if it declares nothing at all.
@@ -121,7 +154,7 @@ fn tools(catalog: &Catalog) -> Vec<serde_json::Value> {
     tools.collect()
 }
 
-fn status(plugin: &PluginStatus) -> serde_json::Value {
+fn status(plugin: &PluginStatus, older: Option<&OlderVersion>) -> serde_json::Value {
     json!({
         "name": plugin.name,
         "file": plugin.file,
@@ -134,6 +167,9 @@ fn status(plugin: &PluginStatus) -> serde_json::Value {
         "needs": plugin.serving.as_ref().and_then(|serving| needs(&serving.needs)),
         "granted": plugin.serving.as_ref().map(|serving| &serving.granted),
         "widened": plugin.serving.as_ref().and_then(|serving| serving.widened.as_ref()),
+        "servedMeanwhile": older.map(|older| {
+            json!({ "digest": older.digest, "tools": older.tools.iter().map(|(name, _)| name).collect::<Vec<_>>() })
+        }),
         "warnings": plugin.serving.as_ref().map(|serving| &serving.warnings),
     })
 }

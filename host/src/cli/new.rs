@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 pub(super) use self::templates::{Starter, Tongue};
 use super::build::artifact::Artifact;
 use super::build::host_wit;
@@ -40,6 +42,9 @@ pub(super) struct Arguments {
     /// The same as `--template`
     #[arg(long, hide = true)]
     with: Option<Starter>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -50,6 +55,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let directory = config.plugins.dir.join(name);
     let starter = arguments.with.unwrap_or(arguments.template);
     write(&directory, name, arguments.lang, starter).map_err(Failure::start)?;
+    if arguments.json {
+        let shown = |path: PathBuf| path.display().to_string();
+        let files = [shown(directory.join("wit/world.wit")), shown(directory.join(arguments.lang.code()))];
+        output::json(&json!({
+            "plugin": name, "directory": shown(directory), "files": files, "needsGrant": starter.needs_grant(),
+        }));
+        return Ok(());
+    }
     output::line(&format!("created {}", directory.display()));
     output::line(&format!(
         "  {}  the tool's parameters and result, with its description",

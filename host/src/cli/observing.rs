@@ -140,15 +140,43 @@ impl Observing {
     }
 }
 
-fn audit(settings: &keys::Audit, state: &StateDir, metrics: &Metrics) -> Result<Audit, Failure> {
-    let target = match (&settings.file, settings.stdout) {
-        (Some(file), _) => Target::File(file.clone()),
-        (None, true) => Target::Stdout,
-        (None, false) => return Ok(Audit::off(metrics.clone())),
+/// The audit for one act of a command while no server runs. Standard output is the command's, and not the server's.
+///
+/// # Errors
+/// The line cannot be written, and nothing is done without.
+pub(super) fn audit_of_act(settings: &keys::Audit, state: &StateDir) -> Result<Audit, Failure> {
+    let is_refused = settings.on_error == AuditOnError::Refuse;
+    let Some((settings, place)) = audit_settings(settings, state) else { return Ok(Audit::default()) };
+    let problem = match settings.target {
+        Target::Stdout => "the audit goes to the server's standard output, and no server is running".to_owned(),
+        Target::File(_) => match Audit::start_for_one(settings) {
+            Ok(audit) => return Ok(audit),
+            Err(error) => format!("cannot write the audit to {place}: {error}"),
+        },
     };
-    let place = match &target {
-        Target::File(file) => format!("`{}` (`audit.file`)", file.display()),
-        Target::Stdout => "standard output".to_owned(),
+    if is_refused {
+        return Err(Failure::failed(format!(
+            "not done: {problem}, and with `audit.on_error = \"refuse\"` nothing is done without its line"
+        )));
+    }
+    super::output::warning(&format!("{problem}: this act has no line there"));
+    Ok(Audit::default())
+}
+
+fn audit(settings: &keys::Audit, state: &StateDir, metrics: &Metrics) -> Result<Audit, Failure> {
+    let Some((settings, place)) = audit_settings(settings, state) else { return Ok(Audit::off(metrics.clone())) };
+    Audit::start(settings, metrics.clone()).map_err(|error| {
+        let message = format!("cannot write the audit to {place}: {error}");
+        Failure::at_start(anyhow::Error::new(error).context(message))
+    })
+}
+
+/// The settings of the audit, and its place in words; none where it is off.
+fn audit_settings(settings: &keys::Audit, state: &StateDir) -> Option<(Settings, String)> {
+    let (target, place) = match (&settings.file, settings.stdout) {
+        (Some(file), _) => (Target::File(file.clone()), format!("`{}` (`audit.file`)", file.display())),
+        (None, true) => (Target::Stdout, "standard output".to_owned()),
+        (None, false) => return None,
     };
     let on_error = match settings.on_error {
         AuditOnError::Continue => OnError::Continue,
@@ -158,10 +186,7 @@ fn audit(settings: &keys::Audit, state: &StateDir, metrics: &Metrics) -> Result<
         AuditPeople::Clear => PeopleStyle::Clear,
         AuditPeople::Hash => PeopleStyle::Hash(PeopleKeys::new(Vault::of(state, PEOPLE_PURPOSE))),
     };
-    Audit::start(Settings { target, on_error, people }, metrics.clone()).map_err(|error| {
-        let message = format!("cannot write the audit to {place}: {error}");
-        Failure::at_start(anyhow::Error::new(error).context(message))
-    })
+    Some((Settings { target, on_error, people }, place))
 }
 
 /// Tells the audit of every change of a plugin in the catalog.
@@ -195,8 +220,9 @@ fn tell_changes(audit: &Audit, known: &mut BTreeMap<String, PluginStatus>, now: 
         if status.disabled && !old.is_some_and(|old| old.disabled) {
             tell("disabled", served.map(|digest| digest.to_string()), None);
         }
-        if status.problem.is_some() && old.and_then(|old| old.problem.as_ref()) != status.problem.as_ref() {
-            tell("refused", None, status.problem.as_deref());
+        let is_told = |old: &PluginStatus| (&old.problem, &old.waiting) == (&status.problem, &status.waiting);
+        if status.problem.is_some() && !old.is_some_and(is_told) {
+            tell(status.kind.word(), None, status.problem.as_deref());
         }
         known.insert(status.file.clone(), status.clone());
     }

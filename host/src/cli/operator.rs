@@ -8,23 +8,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plugin_loader::PluginLoader;
+use super::recording::recorded;
 use super::{ConfigArguments, Failure};
 use crate::auth::desk::{Desk, ListedSession, Stored};
 use crate::clock::now_s;
-use crate::config::{Config, State};
-use crate::control::client::{Client, ClientError};
+use crate::config::{Config, State, keys};
+use crate::control::Act;
+use crate::control::client::{Client, ClientError, why_unreachable};
 use crate::kv::{self, Kv, SpaceState};
 use crate::operator::names::{self, KnownPerson};
 use crate::operator::{Answer, Operator, Request, Which};
 use crate::person_label;
 use crate::state::StateDir;
-use crate::store::Store;
+use crate::store::{OpenError, Store};
 use crate::switches::{SwitchedOff, Switches};
 
 /// The way to what a command is about.
 pub(super) struct Reached {
     way: Way,
     state: State,
+    audit: keys::Audit,
     kv: Option<Kv>,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -49,7 +52,7 @@ impl Reached {
     pub(super) async fn of(arguments: ConfigArguments) -> Result<Self, Failure> {
         let loader = arguments.plugin_loader()?;
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let state = loader.config.state.clone();
+        let (state, audit) = (loader.config.state.clone(), loader.config.audit.clone());
         let (way, kv) = match Client::find(&state).await {
             Ok(client) => (Way::Server(client.clone()), Some(Kv::elsewhere(Arc::new(client)))),
             Err(ClientError::NoServer) => {
@@ -59,7 +62,7 @@ impl Reached {
             }
             Err(error) => return Err(Failure::failed(error)),
         };
-        Ok(Self { way, state, kv, tracker, stop })
+        Ok(Self { way, state, audit, kv, tracker, stop })
     }
 
     /// True while a server runs.
@@ -84,7 +87,9 @@ impl Reached {
                         | Request::SwitchPlugin { .. }
                         | Request::End { which: Which::All }
                 );
-                let answer = operator.ask(request.clone()).await.map_err(Failure::failed)?;
+                let act = Act::of_operator(&request);
+                let asked = recorded(&self.audit, &operator.state, act, operator.ask(request.clone())).await?;
+                let answer = asked.map_err(Failure::failed)?;
                 // A server that has started meanwhile may have read what is switched off before.
                 match Client::find(&self.state).await {
                     Ok(client) if is_switch => through(&client, request).await,
@@ -208,7 +213,8 @@ fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) 
     let switches = Switches::open(&state).map_err(Failure::start)?;
     let desk = match Store::is_there(&state) {
         true => {
-            let store = Store::open(&state, tracker, stop.clone()).map_err(Failure::at_start)?;
+            let store = Store::open(&state, tracker, stop.clone());
+            let store = store.map_err(|error| not_opened(error, &loader.config.state))?;
             let declared = loader.config.auth.clients.iter().map(|(id, client)| (id.clone(), client.name.clone()));
             Some(Desk::Stored(Stored::new(store, &state, declared.collect(), switches.clone())))
         }
@@ -217,6 +223,18 @@ fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) 
     let kv = Kv::is_there(&state).then(|| Kv::of(&state, tracker, stop.clone()));
     let plugins_dir = loader.config.plugins.dir.clone();
     Ok(Operator { desk, kv, switches, state, plugins_dir, serving: None })
+}
+
+/// The failure of a command that finds no socket and cannot open the store either: the server has it, most likely, and could
+/// not open its socket.
+pub(super) fn not_opened(error: OpenError, state: &State) -> Failure {
+    let OpenError::InUse { pid, .. } = &error else { return Failure::at_start(error) };
+    let process = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+    let why =
+        why_unreachable(state).unwrap_or_else(|| "its log says why it has none, or it is just starting".to_owned());
+    Failure::failed(format!(
+        "a server is running with this state directory{process}, and its control socket cannot be reached: {why}"
+    ))
 }
 
 /// A time in the past, for people.

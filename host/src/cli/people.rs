@@ -28,14 +28,21 @@ pub(super) struct Arguments {
 #[derive(clap::Subcommand)]
 enum What {
     /// Show everything that there is of a person
+    #[command(after_help = "Example:\n  tinymcp people show alice@example.com")]
     Show(Name),
     /// Keep a person out: their sessions end at once, and they cannot log in until they are unblocked
+    #[command(after_help = "Example:\n  tinymcp people block alice@example.com")]
     Block(Name),
     /// Let a blocked person log in again
+    #[command(after_help = "Example:\n  tinymcp people unblock alice@example.com")]
     Unblock(Name),
     /// Print everything that is a person's, as JSON: sessions without their tokens, what plugins have kept for them, tasks
+    #[command(after_help = "Example:\n  tinymcp people export alice@example.com > alice.json")]
     Export(Name),
     /// Delete everything that is a person's, and end their sessions
+    #[command(
+        after_help = "Example:\n  tinymcp people delete alice@example.com\n  tinymcp people delete alice@example.com --yes"
+    )]
     Delete {
         #[command(flatten)]
         name: Name,
@@ -122,7 +129,12 @@ struct Theirs<'a> {
     tasks: Vec<ListedTask>,
 }
 
-async fn theirs<'a>(reached: &Reached, known: &'a Known, person: &KnownPerson) -> Result<Theirs<'a>, Failure> {
+async fn theirs<'a>(
+    reached: &Reached,
+    known: &'a Known,
+    person: &KnownPerson,
+    request: Request,
+) -> Result<Theirs<'a>, Failure> {
     let take = |answer| match answer {
         Answer::Tasks(tasks) => Some(tasks),
         _ => None,
@@ -136,12 +148,12 @@ async fn theirs<'a>(reached: &Reached, known: &'a Known, person: &KnownPerson) -
     Ok(Theirs {
         sessions: known.sessions.iter().filter(is_whose).collect(),
         spaces: known.spaces.iter().filter(is_owner).collect(),
-        tasks: reached.expect(Request::Tasks { person: person.id.clone() }, take).await?,
+        tasks: reached.expect(request, take).await?,
     })
 }
 
 async fn show(reached: &Reached, known: &Known, person: &KnownPerson, json: bool) -> Result<(), Failure> {
-    let theirs = theirs(reached, known, person).await?;
+    let theirs = theirs(reached, known, person, Request::Tasks { person: person.id.clone() }).await?;
     if json {
         output::json(&json!({
             "person": person,
@@ -206,7 +218,8 @@ async fn unblock(reached: &Reached, person: &KnownPerson, json: bool) -> Result<
 
 /// Everything that is a person's. Tokens are not kept, so there are none in it.
 async fn export(reached: &Reached, known: &Known, person: &KnownPerson) -> Result<Value, Failure> {
-    let theirs = theirs(reached, known, person).await?;
+    // It has a line in the audit, before anything of theirs is printed.
+    let theirs = theirs(reached, known, person, Request::Export { person: person.id.clone() }).await?;
     let mut state = Vec::new();
     for space in &theirs.spaces {
         let Some(kv) = reached.kv() else { continue };

@@ -1,5 +1,6 @@
 //! Plugins for a command: loaded once, without anything that outlives it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, egress};
@@ -8,6 +9,7 @@ use crate::folders::Folders;
 use crate::folders::places::Places;
 use crate::grants::PluginGrants;
 use crate::plugins::Plugins;
+use crate::plugins::registry::likely;
 use crate::plugins::services::Services;
 use crate::state::{Secrets, StateDir};
 
@@ -30,13 +32,29 @@ pub(super) struct PluginLoader {
 
 impl PluginLoader {
     /// Loads the plugins of the configured directory, and waits for all of them.
-    pub(super) async fn load_directory(self) -> Result<Plugins, Failure> {
+    pub(super) async fn load_directory(&self) -> Result<Plugins, Failure> {
+        self.load(None).await
+    }
+
+    /// Loads what has a tool of this name. Others are loaded too if the file that the name speaks of has none: each may take
+    /// many seconds to compile.
+    pub(super) async fn load_tool(&self, name: &str) -> Result<Plugins, Failure> {
+        let likely = likely::files_of_tool(&self.config, name);
+        if !likely.is_empty() {
+            let plugins = self.load(Some(likely)).await?;
+            if plugins.catalog().tool(name).is_some() {
+                return Ok(plugins);
+            }
+        }
+        self.load_directory().await
+    }
+
+    async fn load(&self, only: Option<BTreeSet<String>>) -> Result<Plugins, Failure> {
         require_directory(&self.config)?;
         let (state, cache) = self.directories()?;
         let services = self.services(state.as_ref());
-        Plugins::of_directory((self.config, self.grants), services, state.as_ref(), cache.as_ref())
-            .await
-            .map_err(Failure::start)
+        let of = (self.config.clone(), self.grants.clone());
+        Plugins::of_directory(of, services, state.as_ref(), cache.as_ref(), only).await.map_err(Failure::start)
     }
 
     /// Loads the plugin of one file.

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::operator::not_opened;
+use super::recording::recorded;
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::auth::machines::operator::{Answer, MadeToken, OperatorTokens, Request, TokenError, TokenState};
 use crate::clock::now_s;
@@ -15,6 +17,7 @@ use crate::config::names::Scope;
 use crate::config::provider::NONE;
 use crate::config::units::Period;
 use crate::config::{Config, Environment, Purpose};
+use crate::control::Act;
 use crate::control::client::{Client, ClientError};
 use crate::state::{Secrets, StateDir};
 use crate::store::Store;
@@ -22,6 +25,9 @@ use crate::switches::Switches;
 
 /// The view that every server has: the endpoint `/mcp` itself.
 const MAIN_VIEW: &str = "mcp";
+
+/// The longest life of a token: ten years.
+const LIFE_MAX_S: u64 = 3650 * 24 * 3600;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -37,13 +43,16 @@ pub(super) struct Arguments {
 #[derive(clap::Subcommand)]
 enum What {
     /// Make a token, and print it once
+    #[command(
+        after_help = "Example:\n  tinymcp token new ci --scopes weather:read,notes:read --expires 90d\n  tinymcp token new nightly --scopes '' --expires 12h --view ops --json"
+    )]
     New {
         /// Its name
         name: MachineName,
-        /// The scopes that it holds, with commas between them; "" for none
+        /// The scopes that it holds, with commas between them, such as `weather:read,notes:read`; "" for none
         #[arg(long, value_name = "SCOPES")]
         scopes: String,
-        /// The time after which it ends, such as 90d
+        /// The time after which it ends, such as 90d; ten years (3650d) at most
         #[arg(long, value_name = "TIME")]
         expires: Period,
         /// The view that it is for; needed where there is another than `mcp`, the main endpoint
@@ -51,8 +60,10 @@ enum What {
         view: Option<String>,
     },
     /// List all tokens, with their last use
+    #[command(after_help = "Example:\n  tinymcp token list --json")]
     List,
     /// End a token at once
+    #[command(after_help = "Example:\n  tinymcp token revoke ci")]
     Revoke {
         /// Its name
         name: MachineName,
@@ -67,6 +78,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let setup = Config::load(&invocation, &environment).map_err(Failure::start)?;
     let config = setup.config;
     if config.auth.provider.as_str() == NONE {
+        if matches!(what, What::List) {
+            show(Answer::Tokens(Vec::new()), json);
+            return Ok(());
+        }
         return Err(Failure::start("with `auth.provider = \"none\"` everybody may call, and a token means nothing"));
     }
     let request = request(&config, what)?;
@@ -82,6 +97,11 @@ fn request(config: &Config, what: What) -> Result<Request, Failure> {
         What::Revoke { name } => Ok(Request::Revoke { name: name.to_string() }),
         What::New { name, scopes, expires, view } => {
             let life_s = expires.duration().as_secs();
+            if life_s > LIFE_MAX_S {
+                return Err(Failure::start(
+                    "`--expires` is ten years at most (`3650d`): whoever finds a token may use it for as long",
+                ));
+            }
             if life_s == 0 {
                 return Err(Failure::start("`--expires` must be a second or more, such as `90d`"));
             }
@@ -152,6 +172,11 @@ async fn ask_store(
 ) -> Result<Result<Answer, TokenError>, Failure> {
     let directory = &config.state.dir;
     let existing = StateDir::open_existing(directory, secrets).map_err(Failure::start)?;
+    // Where no token was ever made, looking makes nothing.
+    let has_store = existing.as_ref().is_some_and(Store::is_there);
+    if !has_store && matches!(request, Request::List) {
+        return Ok(Ok(Answer::Tokens(Vec::new())));
+    }
     if existing.is_some_and(|state| !state.is_mine()) {
         let message = "belongs to another user: run this as the user that the server runs as";
         return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
@@ -159,14 +184,15 @@ async fn ask_store(
     let state = StateDir::open(directory, secrets).map_err(Failure::at_start)?;
     let switches = Switches::open(&state).map_err(Failure::start)?;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let store = Store::open(&state, &tracker, stop.clone()).map_err(Failure::at_start)?;
+    let store = Store::open(&state, &tracker, stop.clone());
+    let store = store.map_err(|error| not_opened(error, &config.state))?;
     let tokens = OperatorTokens::of(store, &state, config.server.base_url.as_str().to_owned(), switches);
-    let outcome = tokens.ask(request).await;
+    let outcome = recorded(&config.audit, &state, Act::of_token(&request), tokens.ask(request)).await;
     drop(tokens);
     stop.cancel();
     tracker.close();
     tracker.wait().await;
-    Ok(outcome)
+    outcome
 }
 
 fn show(answer: Answer, json: bool) {

@@ -36,6 +36,10 @@ pub(crate) enum EditError {
     Unreadable(String),
     #[error("`{0}` in it is no table")]
     NoTable(String),
+    #[error("it is no table of names and values, which a configuration is")]
+    NotATable,
+    #[error("`{0}` is in one object of it twice, and clients differ in which of the two they take: leave one")]
+    Twice(String),
     #[error("it is written in a way that cannot be added to safely: {0}")]
     Unusual(&'static str),
     #[error("the change would have touched more than the entry, and was not made")]
@@ -76,6 +80,9 @@ pub(crate) fn put(
     stale: &[String],
 ) -> Result<String, EditError> {
     change(format, text, |text, before| {
+        if let Some(table) = at.closed_table(before) {
+            return Err(EditError::NoTable(table.to_owned()));
+        }
         let expected = merged(at.find(before), entry, stale);
         if at.find(before) == Some(&Value::Object(expected.clone())) {
             return Ok(text.to_owned());
@@ -134,6 +141,18 @@ impl<'a> At<'a> {
         table.get(self.name)
     }
 
+    /// The first table around the entry that is there and none.
+    fn closed_table(&self, contents: &Value) -> Option<&'a str> {
+        let mut table = contents;
+        for name in self.tables {
+            table = table.get(name)?;
+            if !(table.is_object() || table.is_null()) {
+                return Some(name);
+            }
+        }
+        None
+    }
+
     /// The contents without the entry, and without tables that are empty for that and are not in `other`: in TOML a table
     /// comes and goes with what is in it.
     fn without(&self, contents: &Value, other: &Value) -> Value {
@@ -185,7 +204,15 @@ fn check(
         Format::Toml => toml::comments(text, at),
         Format::Yaml => yaml::comments(text, at),
     };
-    if is_as_expected && rest_is_same && comments(old) == comments(new) { Ok(()) } else { Err(EditError::Spreads) }
+    if is_as_expected && rest_is_same && comments(old) == comments(new) {
+        return Ok(());
+    }
+    // The cause, where it is known.
+    if let Some(table) = at.closed_table(before) {
+        return Err(EditError::NoTable(table.to_owned()));
+    }
+    let twice = if format == Format::Json { json::twice(old) } else { None };
+    Err(twice.map_or(EditError::Spreads, EditError::Twice))
 }
 
 #[cfg(test)]

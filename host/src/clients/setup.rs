@@ -129,6 +129,13 @@ fn entry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value
 }
 
 impl Setup {
+    /// True for an entry that is for clients of a kind, whose files are anywhere.
+    pub(crate) fn is_any_client(&self) -> bool {
+        self.file
+            .as_ref()
+            .is_some_and(|file| [&file.project, &file.linux, &file.macos, &file.windows].into_iter().all(Vec::is_empty))
+    }
+
     /// The text to paste; `None` if the client has no such way.
     pub(crate) fn snippet(&self, target: &Target, has_login: bool) -> Option<String> {
         match self.shows {

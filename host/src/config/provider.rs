@@ -269,7 +269,9 @@ fn point_to_other_providers(name: &str, reader: &mut Reader<'_>) {
         Source::Default => {
             format!("`{name}` is only the default; `AUTH_PROVIDER` chooses another, and `tinymcp dev` needs none")
         }
-        _ => format!("`{name}` was chosen; `tinymcp dev` needs no account at a provider"),
+        _ => format!(
+            "`{name}` was chosen; `tinymcp dev` needs no account at a provider, and neither does `AUTH_PROVIDER=none tinymcp serve`, for this machine alone"
+        ),
     };
     reader.problem(&Source::Default, &key, Fault::Conflict(message));
 }

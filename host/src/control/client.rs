@@ -18,6 +18,12 @@ use crate::person_label;
 /// Time for an answer: longer than a server takes to give up.
 const TIMEOUT: Duration = Duration::from_secs(70);
 
+/// The system lets this user not in.
+const CLOSED: &str = "this user may not enter";
+
+/// Whoever listens is neither this user nor, for root, the directory's.
+const FOREIGN: &str = "another user's program listens in";
+
 /// The way to a server.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -30,12 +36,29 @@ pub enum ClientError {
     /// None is running with this state directory.
     #[error("no server is running with this state directory")]
     NoServer,
+    /// The socket is another user's, or in a directory that is.
+    #[error(
+        "the server's control socket is in `{}`, which {why}: run this as the user that the server runs as, or as root",
+        .directory.display()
+    )]
+    Closed {
+        /// The directory.
+        directory: std::path::PathBuf,
+        /// Why it is no way.
+        why: &'static str,
+    },
     /// The connection broke, or was refused.
     #[error("the server's control socket: {0}")]
     Broken(#[from] io::Error),
     /// It says so.
     #[error("{0}")]
     Refused(String),
+}
+
+/// A reason why nobody can reach a server that is running with this `[state]`: it has not opened its socket in a directory
+/// that is not its own.
+pub fn why_unreachable(state: &State) -> Option<String> {
+    Place::of(state).require_own().err().map(|error| error.to_string())
 }
 
 impl Client {
@@ -64,6 +87,10 @@ impl Client {
     async fn ask_and_wait(&self, command: &str, arguments: Value) -> Result<Value, ClientError> {
         let stream = self.connect().await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoServer,
+            io::ErrorKind::PermissionDenied => {
+                let why = if error.raw_os_error().is_some() { CLOSED } else { FOREIGN };
+                ClientError::Closed { directory: self.place.directory().to_owned(), why }
+            }
             _ => ClientError::Broken(error),
         })?;
         let (reader, mut writer) = stream.into_split();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::recorded::Act;
+use super::recorded::{Act, Begun, USER};
 use crate::audit::Audit;
 use crate::auth::machines::operator::{self as tokens, OperatorTokens};
 use crate::kv::{self, Kv};
@@ -60,9 +60,9 @@ fn hello(_: Arc<Parts>, _: Value) -> Answer {
 fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request: kv::Request = parsed(arguments)?;
-        let act = Act::of_kv(&request);
+        let act = begun(&parts, Act::of_kv(&request))?;
         let answer = parts.kv.ask(request).await;
-        told(&parts, act, answer.is_ok());
+        told(act, answer.is_ok());
         serde_json::to_value(answer).map_err(|error| error.to_string())
     })
 }
@@ -71,9 +71,9 @@ fn kv(parts: Arc<Parts>, arguments: Value) -> Answer {
 fn operator(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request: operator::Request = parsed(arguments)?;
-        let act = Act::of_operator(&request);
+        let act = begun(&parts, Act::of_operator(&request))?;
         let answer = parts.operator.ask(request).await;
-        told(&parts, act, answer.is_ok());
+        told(act, answer.is_ok());
         serde_json::to_value(answer?).map_err(|error| error.to_string())
     })
 }
@@ -85,9 +85,9 @@ fn token(parts: Arc<Parts>, arguments: Value) -> Answer {
         let Some(tokens) = &parts.tokens else {
             return Err("with provider `none` nobody needs a token, and none means anything".to_owned());
         };
-        let act = Act::of_token(&request);
+        let act = begun(&parts, Act::of_token(&request))?;
         let answer = tokens.ask(request).await;
-        told(&parts, act, answer.is_ok());
+        told(act, answer.is_ok());
         serde_json::to_value(answer).map_err(|error| error.to_string())
     })
 }
@@ -96,16 +96,22 @@ fn token(parts: Arc<Parts>, arguments: Value) -> Answer {
 fn approve(parts: Arc<Parts>, arguments: Value) -> Answer {
     Box::pin(async move {
         let request = parsed(arguments)?;
-        let act = Act::of_approval(&request);
+        let act = begun(&parts, Act::of_approval(&request))?;
         let answer = parts.approvals.ask(request).await;
-        told(&parts, act, answer.is_ok());
+        told(act, answer.is_ok());
         serde_json::to_value(answer?).map_err(|error| error.to_string())
     })
 }
 
-fn told(parts: &Parts, act: Option<Act>, is_done: bool) {
+/// Begins an act, unless its line could not be written and nothing goes without.
+fn begun(parts: &Parts, act: Option<Act>) -> Result<Option<Begun>, String> {
+    let begun = act.map(|act| act.begin(&parts.audit)).transpose();
+    begun.map_err(|unwritable| format!("not done: {unwritable} (`audit.on_error`)"))
+}
+
+fn told(act: Option<Begun>, is_done: bool) {
     if let Some(act) = act {
-        act.record(&parts.audit, is_done);
+        act.end(USER.try_with(|user| *user).unwrap_or_default(), is_done);
     }
 }
 

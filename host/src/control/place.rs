@@ -67,6 +67,35 @@ impl Place {
         self.is_in_state
     }
 
+    /// The directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A reason why no server of this user listens there, for one whose store is in use: the directory is not its own.
+    ///
+    /// # Errors
+    /// The reason, with the cure.
+    pub(super) fn require_own(&self) -> io::Result<()> {
+        match self.open() {
+            Ok(directory) => self.require_own_directory(&directory),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn require_own_directory(&self, directory: &Directory) -> io::Result<()> {
+        let found = directory.file.metadata()?;
+        let is_mine = found.uid() == rustix::process::geteuid().as_raw();
+        if is_mine && found.mode() & 0o077 == 0 {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "`{}` is not for this server's user alone: choose a directory for `state.socket` that holds nothing else, \
+             belongs to that user and has mode 0700",
+            self.directory.display()
+        )))
+    }
+
     /// Opens the directory.
     ///
     /// # Errors
@@ -94,12 +123,8 @@ impl Place {
         let is_mine = found.uid() == rustix::process::geteuid().as_raw();
         if is_mine && found.mode() & 0o077 != 0 && self.is_in_state {
             rustix::fs::fchmod(&directory.file, Mode::RWXU)?;
-        } else if !is_mine || found.mode() & 0o077 != 0 {
-            return Err(io::Error::other(format!(
-                "`{}` is not for this server's user alone: choose a directory for `state.socket` that holds nothing else, \
-                 belongs to that user and has mode 0700",
-                self.directory.display()
-            )));
+        } else {
+            self.require_own_directory(&directory)?;
         }
         Ok(directory)
     }

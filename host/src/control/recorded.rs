@@ -1,7 +1,7 @@
 //! The acts of operators, for the audit: what changes something has a line, what only looks has none.
 
-use crate::audit::Audit;
 use crate::audit::event::{Event, Operator, Who};
+use crate::audit::{Audit, Leave, Unwritable};
 use crate::auth::machines::operator as tokens;
 use crate::kv;
 use crate::operator::{PersonId, Request, Which};
@@ -13,10 +13,17 @@ tokio::task_local! {
 }
 
 /// An act, before it is done.
-pub(super) struct Act {
+pub struct Act {
     name: &'static str,
     about: Option<String>,
     whom: Option<PersonId>,
+}
+
+/// An act that has begun. One that is dropped has no line.
+#[must_use]
+pub struct Begun {
+    act: Act,
+    leave: Leave,
 }
 
 impl Act {
@@ -33,7 +40,7 @@ impl Act {
     }
 
     /// The act of a request about people, sessions, plugins or keys.
-    pub(super) fn of_operator(request: &Request) -> Option<Self> {
+    pub fn of_operator(request: &Request) -> Option<Self> {
         Some(match request {
             Request::End { which } => match which {
                 Which::Session(id) => Self::new("sessions end").about(id),
@@ -52,16 +59,18 @@ impl Act {
             Request::SwitchPlugin { name, is_on: false } => Self::new("plugin disable").about(name),
             Request::Rotate => Self::new("keys rotate"),
             Request::Snapshot => Self::new("backup"),
+            Request::Export { person } => Self::new("people export").of(person),
             Request::Sessions { .. }
             | Request::SwitchedOff
             | Request::Tasks { .. }
             | Request::Keys
+            | Request::OlderVersions
             | Request::Compare { .. } => return None,
         })
     }
 
     /// The act of a request about operators' tokens.
-    pub(super) fn of_token(request: &tokens::Request) -> Option<Self> {
+    pub fn of_token(request: &tokens::Request) -> Option<Self> {
         match request {
             tokens::Request::New { name, .. } => Some(Self::new("token new").about(name)),
             tokens::Request::Revoke { name } => Some(Self::new("token revoke").about(name)),
@@ -70,7 +79,7 @@ impl Act {
     }
 
     /// The act of a request about approvals.
-    pub(super) fn of_approval(request: &ApprovalRequest) -> Option<Self> {
+    pub fn of_approval(request: &ApprovalRequest) -> Option<Self> {
         match request {
             ApprovalRequest::Approve { reference, .. } => Some(Self::new("approve").about(reference)),
             ApprovalRequest::List | ApprovalRequest::Show { .. } => None,
@@ -78,7 +87,7 @@ impl Act {
     }
 
     /// The act of a request about the state of plugins: those that no plugin makes.
-    pub(super) fn of_kv(request: &kv::Request) -> Option<Self> {
+    pub fn of_kv(request: &kv::Request) -> Option<Self> {
         match request {
             kv::Request::Move { from, to } => Some(Self::new("kv move").about(format!("{from} {to}"))),
             kv::Request::Clear { space } => Some(Self::new("kv clear").about(&*space.plugin)),
@@ -86,18 +95,28 @@ impl Act {
         }
     }
 
-    /// Tells the audit that it was done, or not.
-    pub(super) fn record(&self, audit: &Audit, is_done: bool) {
-        let user = USER.try_with(|user| *user).unwrap_or_default();
-        let whom = self.whom.as_ref().map(|person| Who {
+    /// Begins it, with a place for its line.
+    ///
+    /// # Errors
+    /// [`Unwritable`]: nothing may be done without a line, and none can be written.
+    pub fn begin(self, audit: &Audit) -> Result<Begun, Unwritable> {
+        Ok(Begun { leave: audit.admit()?, act: self })
+    }
+}
+
+impl Begun {
+    /// Tells the audit that it was done, or not, by a user of the machine.
+    pub fn end(self, user: u32, is_done: bool) {
+        let Self { act, leave } = self;
+        let whom = act.whom.as_ref().map(|person| Who {
             issuer: &person.issuer,
             subject: &person.subject,
             email: None,
             is_person: true,
         });
-        audit.record(&Event::Operator {
-            act: self.name,
-            about: self.about.as_deref(),
+        leave.record(&Event::Operator {
+            act: act.name,
+            about: act.about.as_deref(),
             whom,
             by: Operator::User(user),
             outcome: if is_done { "ok" } else { "failed" },

@@ -81,7 +81,7 @@ route! {
 }
 route! {
     /// `POST /logout`
-    logout: page => login::logout(&page.server, &page.headers, page.browser, page.body).await
+    logout: page => login::logout(&page.server, page.address, &page.headers, page.browser, page.body).await
 }
 route! {
     /// `GET /me`
@@ -89,9 +89,9 @@ route! {
 }
 route! {
     /// `POST /me/end`
-    end: page => me::end(&page.server, &page.headers, page.browser, page.body).await
+    end: page => me::end(&page.server, page.address, &page.headers, page.browser, page.body).await
 }
 route! {
     /// `POST /me/end-all`
-    end_all: page => me::end_all(&page.server, &page.headers, page.browser, page.body).await
+    end_all: page => me::end_all(&page.server, page.address, &page.headers, page.browser, page.body).await
 }

@@ -258,6 +258,7 @@ impl Endpoint {
                     Err(Rejection::Answer(response)) => response.status(),
                     Err(Rejection::Scopes(_)) => StatusCode::FORBIDDEN,
                 },
+                served.is_err(),
             );
         }
         match served {
@@ -282,6 +283,9 @@ impl Endpoint {
         };
         if let Some(timed) = timed {
             timed.is(&message.method);
+            if self.is_not_there(principal, &message) {
+                timed.is_in_vain();
+            }
         }
         if matches!(message.era, Era::Endless) {
             return Ok(endless(&message));
@@ -388,6 +392,21 @@ impl Endpoint {
     fn makes_engine_values(&self, principal: &Principal, message: &Message<'_>) -> bool {
         let Some(Target::Tool(name)) = message.target().filter(|_| message.has_large_arguments()) else { return false };
         self.catalog(principal).tool(name).is_some_and(|tool| tool.listed().is_none())
+    }
+
+    /// True for a request for something that is not there for its caller.
+    fn is_not_there(&self, principal: &Principal, message: &Message<'_>) -> bool {
+        let catalog = self.catalog(principal);
+        let served = match message.target() {
+            Some(Target::Tool(name)) if self.discovery.has(name) => return false,
+            Some(Target::Tool(name)) => catalog.tool(name).map(|tool| &tool.served),
+            Some(Target::Prompt(name)) => catalog.prompt(name).map(|prompt| &prompt.served),
+            Some(Target::Resource(uri)) => catalog.owner_of(uri),
+            // Its parameters are not read here.
+            None => return false,
+        };
+        // One that another token may have is refused as such.
+        served.is_none_or(|served| principal.access(served.scopes()) == Access::Never)
     }
 
     /// True for a call of something that is not there for its caller, whose arguments nobody has to read.

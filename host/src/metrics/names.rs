@@ -105,6 +105,10 @@ instruments! {
         "Answers to the question whether a client may act for a person";
     TOKENS: Counter "tinymcp.tokens" "{change}" ["what"]
         "Changes of sessions and tokens: issued, refreshed, revoked, ended";
+    ENDS: Counter "tinymcp.sessions.ended" "{session}" ["reason"]
+        "Sessions that have ended before their time, by reason";
+    DEVICES: Counter "tinymcp.device.codes" "{code}" ["what"]
+        "Codes of devices: begun, entered in a browser";
     REFUSALS: Counter "tinymcp.refusals" "{request}" ["reason"]
         "Requests that were refused for who sent them";
     LOGIN_READY: Gauge "tinymcp.login.ready" "{state}" []

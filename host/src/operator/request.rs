@@ -48,6 +48,11 @@ pub enum Request {
         /// The person.
         person: PersonId,
     },
+    /// Says that everything of a person is about to be read, and gives their tasks.
+    Export {
+        /// The person.
+        person: PersonId,
+    },
     /// Switches a plugin on or off.
     SwitchPlugin {
         /// Its name.
@@ -55,6 +60,8 @@ pub enum Request {
         /// On.
         is_on: bool,
     },
+    /// The older versions that are served in place of files that are refused.
+    OlderVersions,
     /// The root keys.
     Keys,
     /// Makes a new root key.
@@ -145,6 +152,8 @@ pub enum Answer {
     },
     /// Tasks.
     Tasks(Vec<ListedTask>),
+    /// Older versions that are served.
+    OlderVersions(Vec<OlderVersion>),
     /// The root keys.
     Keys(Vec<ListedKey>),
     /// A directory with copies.
@@ -156,6 +165,17 @@ pub enum Answer {
     },
     /// What a configuration would change.
     Compared(Comparison),
+}
+
+/// The version of a plugin that is served in place of its file, which is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OlderVersion {
+    /// The file.
+    pub file: String,
+    /// The digest of the version that is served.
+    pub digest: String,
+    /// Its tools: each name, and the first line of its description.
+    pub tools: Vec<(String, String)>,
 }
 
 /// A copy of a database.

@@ -122,8 +122,33 @@ pub struct PluginStatus {
     pub problem: Option<String>,
     /// What an operator has to look at first, as `NAME@sha256:…`.
     pub waiting: Option<String>,
+    /// The kind of the problem.
+    pub kind: ProblemKind,
     /// Switched off in the configuration.
     pub disabled: bool,
+}
+
+/// The kinds of reasons for which a file is not served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// It gives no plugin, or one that cannot be served here.
+    #[default]
+    Refused,
+    /// `trust` does not let its bytes in.
+    Untrusted,
+    /// It waits for an operator's approval.
+    Held,
+}
+
+impl ProblemKind {
+    /// The word in lines and labels.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Untrusted => "untrusted",
+            Self::Held => "held",
+        }
+    }
 }
 
 /// The version of a plugin that is served.

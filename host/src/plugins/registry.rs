@@ -11,6 +11,7 @@ pub(super) mod directory;
 mod entry;
 mod job;
 pub(super) mod ledger;
+pub mod likely;
 mod links;
 mod offer;
 mod pending_approvals;
@@ -96,6 +97,8 @@ pub(super) struct Registry {
     /// Claims may have become free since the last catalog.
     retry_refused: bool,
     settle: Duration,
+    /// The only files that are looked at, for a command that is about these.
+    only: Option<BTreeSet<String>>,
 }
 
 impl Registry {
@@ -131,12 +134,14 @@ impl Registry {
             is_code_new: true,
             retry_refused: false,
             settle: SETTLE,
+            only: None,
         })
     }
 
-    /// The registry of a command, which looks once: it takes every file as it is, and waits for all of them.
+    /// The registry of a command, which looks once: it takes every file as it is, or only some, and waits for all of them.
     #[must_use]
-    pub(super) fn at_once(mut self) -> Self {
+    pub(super) fn at_once(mut self, only: Option<BTreeSet<String>>) -> Self {
+        self.only = only;
         self.settle = Duration::ZERO;
         self.patience = None;
         self
@@ -213,7 +218,7 @@ impl Registry {
             Ok((found, places))
         });
         let looked: std::io::Result<_> = looked.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        let (found, places) = match looked {
+        let (mut found, places) = match looked {
             Ok(looked) => looked,
             Err(error) => {
                 if !self.is_missing {
@@ -224,6 +229,9 @@ impl Registry {
             }
         };
         self.is_missing = false;
+        if let Some(only) = &self.only {
+            found.retain(|found| only.contains(&found.file));
+        }
         if self.ready_by.is_none() {
             self.ready_by = self.patience.and_then(|patience| Instant::now().checked_add(patience));
         }
@@ -322,7 +330,7 @@ impl Registry {
             self.finish_kept(loaded);
             return None;
         }
-        let LoadOutcome { id, file, stamp, digest, outcome, is_unsettled, elapsed } = loaded;
+        let LoadOutcome { id, file, stamp, digest, outcome, is_untrusted, is_unsettled, elapsed } = loaded;
         self.expect_files();
         // The file may be gone by now, or switched off.
         let entry =
@@ -347,6 +355,7 @@ impl Registry {
         match outcome {
             Ok(None) => entry.clear_problem_if_serving(digest),
             Ok(Some(made)) => self.accept_loaded(&file, made, elapsed),
+            Err(problem) if is_untrusted => entry.distrust(problem),
             Err(problem) => {
                 // A command looks once.
                 let is_tried_again = stamp.is_none() && !self.settle.is_zero();

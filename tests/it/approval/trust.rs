@@ -142,6 +142,10 @@ async fn a_signed_file_is_served_and_an_unsigned_one_is_not() {
         assert!(said.contains("not reloaded") && said.contains("the version before goes on"), "{said}");
         assert_eq!(client.tool_names().await, V2);
     }
+    // A command knows the file alone, and asks the server for the rest.
+    let listed = server.site().run(&["list"]).stdout;
+    assert!(listed.contains("the server still serves the version before"), "{listed}");
+    assert!(V2.iter().all(|tool| listed.contains(tool)), "{listed}");
 }
 
 #[tokio::test]

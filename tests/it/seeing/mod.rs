@@ -1,9 +1,11 @@
 //! Seeing what the server does: the audit, the metrics, and what goes to a collector.
 
+mod acts;
 mod audit;
 mod files;
 mod metrics;
 mod telemetry;
+mod turned_away;
 
 use std::path::{Path, PathBuf};
 

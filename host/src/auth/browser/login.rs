@@ -115,13 +115,14 @@ pub(in crate::auth) async fn finish(
 /// `POST /logout`: ends the session of this browser.
 pub(crate) async fn logout(
     server: &Arc<AuthorizationServer>,
+    address: IpAddr,
     headers: &HeaderMap,
     browser: Option<Browser>,
     body: Body,
 ) -> Response {
     // Whoever is logged out already is where they want to be.
     let Some(browser) = browser else { return see_other(&server.own_url(HOME)) };
-    if let Err(refusal) = forms::read(server, headers, &browser, body).await {
+    if let Err(refusal) = forms::read(server, address, headers, &browser, body).await {
         return *refusal;
     }
     let cookie = server.browser_cookie.get(headers).unwrap_or_default();

@@ -3,6 +3,8 @@
 //! It is a page without a script. Whatever is ended is named by its session's id, and only a session of the same person
 //! ends by it.
 
+use std::net::IpAddr;
+
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
@@ -141,12 +143,13 @@ fn entry(server: &AuthorizationServer, session: ListedSession, own: Option<&str>
 /// `POST /me/end`: ends one session of the person, which the field `session` names.
 pub(crate) async fn end(
     server: &AuthorizationServer,
+    address: IpAddr,
     headers: &HeaderMap,
     browser: Option<Browser>,
     body: Body,
 ) -> Response {
     let Some(browser) = browser else { return server.page(headers, Failure::login_ended(&server.login_url())) };
-    let form = match forms::read(server, headers, &browser, body).await {
+    let form = match forms::read(server, address, headers, &browser, body).await {
         Ok(form) => form,
         Err(refusal) => return *refusal,
     };
@@ -171,12 +174,13 @@ pub(crate) async fn end(
 /// `POST /me/end-all`: ends every session of the person, this browser's last.
 pub(crate) async fn end_all(
     server: &AuthorizationServer,
+    address: IpAddr,
     headers: &HeaderMap,
     browser: Option<Browser>,
     body: Body,
 ) -> Response {
     let Some(browser) = browser else { return server.page(headers, Failure::login_ended(&server.login_url())) };
-    if let Err(refusal) = forms::read(server, headers, &browser, body).await {
+    if let Err(refusal) = forms::read(server, address, headers, &browser, body).await {
         return *refusal;
     }
     if let Err(error) = end_all_of(server, browser.principal(), browser.session_id().as_deref()).await {

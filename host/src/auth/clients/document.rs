@@ -127,6 +127,8 @@ pub(super) struct AssertionClaims {
     sub: String,
     /// Seconds since 1970, with a fraction if the client likes.
     exp: f64,
+    #[serde(default)]
+    iat: Option<f64>,
     jti: Option<String>,
 }
 
@@ -253,6 +255,10 @@ pub(super) fn accept(claims: AssertionClaims, client_id: &str) -> Result<Asserti
     let Some(expires) = end.filter(|end| *end <= latest) else {
         return Err(DocumentError::Assertion("`exp` is more than five minutes ahead"));
     };
+    let now = clock::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if claims.iat.is_some_and(|made| made > (now + LEEWAY).as_secs_f64()) {
+        return Err(DocumentError::Assertion("`iat` is more than a minute ahead: one of the two clocks is wrong"));
+    }
     match claims.jti.filter(|jti| !jti.is_empty() && jti.len() <= MAX_JTI_BYTES) {
         Some(jti) => Ok(Assertion { jti, expires }),
         None => Err(DocumentError::Assertion("`jti` is missing, empty or too long")),

@@ -14,12 +14,15 @@ use serde_json::{Value, json};
 use super::codes::UserCode;
 use super::pace::INTERVAL;
 use super::row::{self, LIFE_S, NewDevice};
+use crate::audit::Event;
+use crate::audit::event::{Client, DeviceStep};
 use crate::auth::client_auth;
 use crate::auth::errors::{self, OAuthError};
 use crate::auth::form::read;
 use crate::auth::limits::Bucket;
 use crate::auth::pages::clean_name;
 use crate::auth::resource;
+use crate::auth::sender::Sender;
 use crate::auth::server::AuthorizationServer;
 use crate::auth::tokens::{Family, Token, TokenKind};
 use crate::clock::now_s;
@@ -39,21 +42,27 @@ pub(crate) async fn begin(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    match answer(server, address, headers, body).await {
+    let sender = Sender::at(address);
+    match answer(server, &sender, headers, body).await {
         Ok(answer) => errors::json(StatusCode::OK, &answer),
-        Err(error) => error.response(),
+        Err(error) => {
+            server.refused_client(&error, &sender);
+            error.response()
+        }
     }
 }
 
 async fn answer(
     server: &AuthorizationServer,
-    address: IpAddr,
+    sender: &Sender,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Value, OAuthError> {
+    let address = sender.address;
     server.limits.count(Bucket::Token, address)?;
     let form = read(headers, body).await?;
-    let client = client_auth::authenticate(server, address, headers, &form).await?;
+    sender.claims(client_auth::claimed_id(headers, &form));
+    let client = client_auth::authenticate(server, sender, headers, &form).await?;
     if !server.clients.declared().may(&client.id, ClientGrant::DeviceCode) {
         return Err(OAuthError::UnauthorizedClient);
     }
@@ -80,6 +89,11 @@ async fn answer(
             GAVE_WAY.log(|| tracing::warn!(%address, "devices that wait for a login give way to others: very many began, and were not finished"));
             row::remove(&server.store, gone).await?;
         }
+        server.audit.record(&Event::Device {
+            what: DeviceStep::Begun,
+            client: Client { id: &client.id, name: client.name.as_deref() },
+            from: address,
+        });
         return Ok(json!({
             "device_code": device_code.text(),
             "user_code": code.shown(),

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::codes::UserCode;
 use super::row::{self, Device};
+use crate::audit::Event;
+use crate::audit::event::{Client, DeviceStep, Reason};
 use crate::auth::consent::is_from_our_page;
 use crate::auth::cookies::Cookie;
 use crate::auth::failures::Failure;
@@ -122,11 +124,13 @@ pub(crate) async fn submit(
     };
     let csrf = server.cookies.get(headers, Cookie::Csrf, &visit.id);
     if !is_from_our_page(headers, server.base_url().as_str()) || !csrf.is_some_and(|cookie| visit.belongs_to(cookie)) {
+        server.refused(Reason::ForgedForm, None, Some(address));
         return server
             .page(headers, Failure::other_browser("a device's code came without its cookie, or from another site"));
     }
     let (id, now, tries) = (visit.id.to_string(), Instant::now(), &server.devices.tries);
     if !tries.may_try(&id, address, now) {
+        server.refused(Reason::TooMany, None, Some(address));
         return server.page(headers, Failure::too_many_device_codes());
     }
     let typed = parameters.one("code").ok().flatten().and_then(UserCode::read);
@@ -140,9 +144,14 @@ pub(crate) async fn submit(
             if let Err(unavailable) = server.upstream.ready().await {
                 return server.page(headers, unavailable);
             }
+            server.audit.record(&Event::Device {
+                what: DeviceStep::Entered,
+                client: Client { id: &device.client_id, name: Some(&device.client_name) },
+                from: address,
+            });
             consent(server, headers, family, &device)
         }
-        Ok(None) => match tries.wrong(&id, address, now) {
+        Ok(None) => match wrong(server, &id, address, now) {
             0 => server.page(headers, Failure::too_many_device_codes()),
             left => {
                 let tries = if left == 1 { "one more try" } else { "a few more tries" };
@@ -156,6 +165,12 @@ pub(crate) async fn submit(
             }
         },
     }
+}
+
+/// Counts a wrong code. Returns how many more the visit has.
+fn wrong(server: &AuthorizationServer, visit: &str, address: IpAddr, now: Instant) -> u32 {
+    server.refused(Reason::WrongCode, None, Some(address));
+    server.devices.tries.wrong(visit, address, now)
 }
 
 fn ask(server: &AuthorizationServer, visit: &Visit, problem: Option<String>) -> Response {

@@ -4,7 +4,6 @@
 //! authenticates (RFC 7523 §2.2), which is what clients of MCP do.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -18,6 +17,7 @@ use crate::auth::errors::OAuthError;
 use crate::auth::form::missing;
 use crate::auth::parameters::Parameters;
 use crate::auth::resource;
+use crate::auth::sender::Sender;
 use crate::auth::server::AuthorizationServer;
 use crate::clock::now_s;
 use crate::config::machines::ClientGrant;
@@ -33,7 +33,7 @@ const BAD_ASSERTION: OAuthError = OAuthError::InvalidGrant(
 /// A token for a client that calls for itself, or for a workload that authenticates as one.
 pub(in crate::auth) async fn client_credentials(
     server: &AuthorizationServer,
-    address: IpAddr,
+    sender: &Sender,
     headers: &HeaderMap,
     form: &Parameters,
 ) -> Result<Value, OAuthError> {
@@ -41,7 +41,7 @@ pub(in crate::auth) async fn client_credentials(
         let refused = OAuthError::InvalidClient { used_basic: false };
         return workload(server, assertion, form, refused).await;
     }
-    let client = authenticate(server, address, headers, form).await?;
+    let client = authenticate(server, sender, headers, form).await?;
     // A public client has proved nothing (RFC 6749 §4.4).
     if client.is_public() || !server.clients.declared().may(&client.id, ClientGrant::ClientCredentials) {
         return Err(OAuthError::UnauthorizedClient);

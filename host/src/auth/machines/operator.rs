@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::requests::{Answer, MadeToken, Request, TokenError, TokenState};
 use crate::auth::people::People;
+use crate::auth::sender;
 use crate::auth::sessions::bearer::BearerError;
 use crate::auth::tokens::{Family, Opened, TOKENS, Token, TokenHash, TokenKind};
 use crate::clock::now_s;
@@ -65,6 +66,8 @@ struct Loaded {
     revision: Option<u64>,
     at: Option<Instant>,
     tokens: HashMap<Family, Arc<Holder>>,
+    /// Those that are no more, as long as others begin seldom: whose they were is told when one is refused.
+    former: HashMap<Family, Arc<Principal>>,
 }
 
 /// A token, and the caller that it is.
@@ -202,6 +205,13 @@ impl OperatorTokens {
         Ok(Arc::clone(&holder.principal))
     }
 
+    /// The machine of a token, as far as memory knows.
+    pub(in crate::auth) fn holder_of(&self, family: &Family) -> Option<sender::Holder> {
+        let loaded = self.loaded();
+        let live = loaded.tokens.get(family).map(|holder| &holder.principal);
+        live.or_else(|| loaded.former.get(family)).map(|principal| sender::Holder::of_machine(principal))
+    }
+
     /// Notes a use. It is written down from time to time, beside the request.
     fn note(&self, family: Family, now_s: u64) {
         let mut used = self.used();
@@ -257,6 +267,11 @@ impl OperatorTokens {
         }
         let revision = row.map(|row| row.revision);
         if loaded.at.is_none() || loaded.revision != revision {
+            if loaded.former.len() + loaded.tokens.len() > TOKENS_MAX {
+                loaded.former.clear();
+            }
+            let before = std::mem::take(&mut loaded.tokens);
+            loaded.former.extend(before.into_iter().map(|(family, holder)| (family, Arc::clone(&holder.principal))));
             loaded.tokens = tokens.into_iter().map(|kept| (kept.family, Arc::new(self.holder(kept)))).collect();
             loaded.revision = revision;
         }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::Machines;
 use super::terms::{Terms, workload_place};
 use crate::auth::client_auth::claimed_issuer;
+use crate::clock::now_s;
 use crate::config::keys::Workload;
 use crate::jwks::{Audience, Issuer, JwtError, Rules};
 use crate::log_limiter::LogLimiter;
@@ -49,6 +50,9 @@ pub(super) enum NotProved {
     /// It is not valid.
     #[error("{0}")]
     Token(JwtError),
+    /// It was made in the future.
+    #[error("`iat` is more than a minute ahead: one of the two clocks is wrong")]
+    Ahead,
     /// It is for others too, or for somebody else.
     #[error("`aud` is not this server's URL alone: {0}")]
     Audience(String),
@@ -112,7 +116,7 @@ impl Machines {
                     continue;
                 }
             };
-            match fit(workload, &claims, &self.parts.issuer) {
+            match require_made(&claims, now_s()).and_then(|()| fit(workload, &claims, &self.parts.issuer)) {
                 Err(reason) => refused = reason,
                 Ok(_) if proved.is_some() => return Err(NotProved::Several),
                 Ok(expires_s) => {
@@ -141,6 +145,13 @@ impl Machines {
             max_bytes: BYTES_MAX,
         }
     }
+}
+
+/// Requires that a token was not made in the future.
+fn require_made(claims: &Map<String, Value>, now_s: u64) -> Result<(), NotProved> {
+    let latest = Duration::from_secs(now_s) + LEEWAY;
+    let is_ahead = claims.get("iat").and_then(Value::as_f64).is_some_and(|made| made > latest.as_secs_f64());
+    if is_ahead { Err(NotProved::Ahead) } else { Ok(()) }
 }
 
 /// Checks the claims of a verified token by a table. Returns the end of the token.

@@ -7,8 +7,9 @@ use super::cache::{Facts, Freshness, Grant, LiveSession};
 use super::login_token::SessionLogin;
 use super::presence::Presence;
 use super::record::{AccessRecord, Record};
-use super::{Sessions, TRIES};
+use super::{Sessions, TRIES, former};
 use crate::auth::people::{Holder, Version};
+use crate::auth::sender;
 #[cfg(test)]
 use crate::auth::tokens::LastToken;
 use crate::auth::tokens::{Family, Opened, Token, TokenHash, TokenKind};
@@ -104,6 +105,12 @@ impl Sessions {
         }
     }
 
+    /// The person of a session, as far as memory knows.
+    pub(in crate::auth) fn holder_of(&self, family: &Family) -> Option<sender::Holder> {
+        let live = self.cache.get(family).map(|live| former::of_facts(&live.facts));
+        live.or_else(|| self.former.of(&family.row()))
+    }
+
     /// Notes the use of a code or a refresh token from an address, to be written with what it changes.
     pub(in crate::auth) fn note_use(&self, kind: TokenKind, raw_token: &str, from: IpAddr) {
         if let Some(token) = Token::open(&self.vault, kind, raw_token) {
@@ -162,6 +169,9 @@ impl Sessions {
         match self.load(&family).await? {
             Some((_, record)) => Ok(Some(self.remember(family, &record))),
             None => {
+                if let Some(live) = self.cache.get(&family) {
+                    self.former.note(family.row(), former::of_facts(&live.facts));
+                }
                 self.cache.forget(&family);
                 self.presences.end(&family.row());
                 Ok(None)

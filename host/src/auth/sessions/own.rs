@@ -58,7 +58,7 @@ impl Sessions {
             let rows = self.store.list(Table::Session, after, PAGE).await?;
             for (key, row) in &rows {
                 if self.is_concerned(row, logout)? {
-                    self.tell(TokenChange::Ended, &read(row)?, Some("ended_by_provider"));
+                    self.tell(TokenChange::Ended, &read(row)?, Some("logged_out_at_provider"));
                     self.end_row(*key, None).await?;
                     ended += 1;
                 }

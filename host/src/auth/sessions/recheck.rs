@@ -76,7 +76,7 @@ impl Sessions {
             renewed.apply(&mut record);
             if !self.people.admits(&record.identity) {
                 tracing::warn!(session = ?family, "the person may not log in any more; the session ends");
-                self.tell(TokenChange::Ended, &record, Some("turned_away"));
+                self.tell(TokenChange::Ended, &record, Some("turned_away_at_recheck"));
                 if let Err(error) = self.end(&family, Some(record)).await {
                     tracing::error!(%error, "a session could not be ended");
                 }

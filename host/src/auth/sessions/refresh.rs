@@ -178,7 +178,8 @@ impl Sessions {
             }
             Err(RefreshError::Ended) => {
                 tracing::info!(session = ?family, "the provider has ended the login; the session ends");
-                self.tell(TokenChange::Ended, record, Some("ended_by_provider"));
+                let reason = if is_recheck { "ended_at_recheck" } else { "ended_by_provider" };
+                self.tell(TokenChange::Ended, record, Some(reason));
                 self.end(family, None).await?;
                 Err(GONE)
             }

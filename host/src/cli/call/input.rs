@@ -52,6 +52,28 @@ pub(super) fn file(name: &str) -> Result<String, Failure> {
     read.map_err(|error| Failure::start(format!("`{name}` cannot be read: {error}")))
 }
 
+/// Refuses a value that is typed as text where the tool takes none: a message of the tool's own would speak of JSON.
+pub(super) fn require_types(words: &[String], schema: &Map<String, Value>) -> Result<(), Failure> {
+    if matches!(words, [word] if word.trim_start().starts_with('{')) {
+        return Ok(());
+    }
+    for (name, value) in words.iter().filter_map(|word| word.split_once('=')) {
+        let wanted = schema.get("properties").and_then(|it| it.get(name)).and_then(|schema| schema.get("type"));
+        let wanted = match wanted.and_then(Value::as_str) {
+            Some("integer") => "a whole number",
+            Some("number") => "a number",
+            Some("boolean") => "true or false",
+            Some("array") => "a list in JSON, such as `[1, 2]`",
+            Some("object") => "an object in JSON, such as `{\"key\": 1}`",
+            _ => continue,
+        };
+        if serde_json::from_str::<Value>(value).is_err() {
+            return Err(Failure::failed(format!("`{name}` takes {wanted}, and `{value}` is none")));
+        }
+    }
+    Ok(())
+}
+
 fn object(json: &str) -> Result<Map<String, Value>, Failure> {
     serde_json::from_str(json).map_err(|error| Failure::start(format!("the arguments are not a JSON object: {error}")))
 }
@@ -86,6 +108,10 @@ mod tests {
         for bad in [&["a"][..], &["=1"], &["a=1", "a=2"], &["{\"a\": 1}", "a=1"], &["{"], &["[]"]] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
+        let schema = json!({ "properties": { "a": { "type": "integer" }, "zip": { "type": "string" } } });
+        let refused = |word: &str| require_types(&[word.to_owned()], schema.as_object().unwrap()).is_err();
+        assert!(refused("a=abc") && refused("a=1e400") && refused("a="));
+        assert!(!refused("a=1") && !refused("zip=abc") && !refused("other=abc") && !refused("{\"a\": \"abc\"}"));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.json");
         fs::write(&path, "\n{\"a\": 1}\n").unwrap();

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::super::{Failure, output};
@@ -41,6 +42,19 @@ impl TargetFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What a person should know before the file is replaced.
+    pub(super) fn caution(&self) -> Option<String> {
+        let about = fs::metadata(&self.path).ok()?;
+        let path = self.path.display();
+        if about.nlink() > 1 {
+            return Some(format!(
+                "{path} has another name too (a hard link): it is replaced, and the other name keeps the file as it was"
+            ));
+        }
+        let is_closed = about.mode() & 0o222 == 0;
+        is_closed.then(|| format!("{path} is read-only: it is replaced even so, and stays read-only"))
     }
 
     /// The change that puts the entry in.

@@ -37,7 +37,7 @@ pub(super) fn put(text: &str, at: At<'_>, entry: &Map<String, Value>, stale: &[S
     let is_new = root.value().is_none();
     let mut object = match root.value() {
         None => root.object_value_or_set(),
-        Some(value) => value.as_object().ok_or_else(|| EditError::NoTable("the whole".to_owned()))?,
+        Some(value) => value.as_object().ok_or(EditError::NotATable)?,
     };
     for table in at.tables {
         let there = object.get(table).and_then(|member| member.value());
@@ -86,6 +86,24 @@ pub(super) fn take(text: &str, at: At<'_>) -> Result<String, EditError> {
         member.remove();
     }
     Ok(root.to_string())
+}
+
+/// A name that one object has twice.
+pub(super) fn twice(text: &str) -> Option<String> {
+    let mut nodes = parse(text).ok()?.children();
+    while let Some(node) = nodes.pop() {
+        if let Some(object) = node.as_object() {
+            let mut names = std::collections::BTreeSet::new();
+            let of_members = object.properties().into_iter().filter_map(|member| member.name()?.decoded_value().ok());
+            for name in of_members {
+                if !names.insert(name.clone()) {
+                    return Some(name);
+                }
+            }
+        }
+        nodes.extend(node.children());
+    }
+    None
 }
 
 fn find(root: &CstRootNode, at: At<'_>) -> Option<CstObject> {

@@ -10,6 +10,11 @@ pub(super) fn read(text: &str) -> Result<Value, EditError> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Value::Null);
     }
+    let is_content = |line: &str| !(line.trim().is_empty() || line.starts_with(['#', '%']) || line.starts_with("---"));
+    let mut lines = text.lines().skip_while(|line| !is_content(line));
+    if lines.any(|line| line.trim_end() == "---") {
+        return Err(EditError::Unusual("it has more than one document"));
+    }
     serde_saphyr::from_str(text).map_err(|error| EditError::Unreadable(format!("YAML: {error}")))
 }
 

@@ -239,7 +239,10 @@ fn a_variable_of_nearly_the_right_name_is_pointed_out() {
     check(
         "",
         &with(&AUTH0[..3], &[("AUTH0_CLIENT_SECRT", "hunter2")]),
-        &[message, "auth.provider: `auth0` was chosen; `tinymcp dev` needs no account at a provider"],
+        &[
+            message,
+            "auth.provider: `auth0` was chosen; `tinymcp dev` needs no account at a provider, and neither does `AUTH_PROVIDER=none tinymcp serve`, for this machine alone",
+        ],
     );
 }
 

@@ -18,8 +18,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::super::App;
 use super::visitor::Visitor;
 use super::{results, tools};
+use crate::audit::Event;
+use crate::audit::event::Reason;
 use crate::http::active_request::ActiveRequest;
-use crate::http::reply;
+use crate::http::{address, reply};
 use crate::mcp::ScopesNeeded;
 use crate::peer::Peer;
 
@@ -66,6 +68,9 @@ pub(in crate::http) async fn try_tool(
     };
     let token = request.headers().get(TOKEN).and_then(|token| token.to_str().ok());
     if let Err(forged) = person.check_post(&app.server.base_url, request.headers(), token) {
+        let from = Some(address::of(&peer, request.headers(), &app.server.trusted_proxies));
+        let (reason, who, client, claimed) = (Reason::ForgedForm, None, None, None);
+        app.plugins.observers().audit.record(&Event::Refusal { reason, who, client, claimed, from });
         let message = format!("only this server's own page may try tools: {forged}. Load the page again");
         return refuse(StatusCode::FORBIDDEN, "forged", &message);
     }

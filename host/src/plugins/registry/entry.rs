@@ -16,7 +16,7 @@ use crate::config::trust::{Approve, Trust};
 use crate::grants::in_force::InForce;
 use crate::grants::{Grants, PluginGrants};
 use crate::plugins::approval::reference::Reference;
-use crate::plugins::catalog::{Offerings, PluginStatus, Prompt, Resource, Serving, Template, Tool};
+use crate::plugins::catalog::{Offerings, PluginStatus, ProblemKind, Prompt, Resource, Serving, Template, Tool};
 use crate::plugins::loading::compile::Allowance;
 use crate::plugins::names::{self, NameError};
 use crate::plugins::plugin::{Digest, Plugin, Sha256};
@@ -141,6 +141,8 @@ enum EntryState {
 /// The reason why the file as it is now is not served.
 struct FileFault {
     problem: String,
+    /// It is that `trust` does not let these bytes in.
+    is_untrusted: bool,
     /// It is loaded, but its names belong to others or are unusable; tried again when names become free.
     refused: Option<RefusedPlugin>,
 }
@@ -323,6 +325,14 @@ impl Entry {
         self.report(problem, None);
     }
 
+    /// The same for bytes that `trust` does not let in.
+    pub(super) fn distrust(&mut self, problem: String) {
+        self.fail(problem);
+        if let EntryState::Idle(Some(fault)) | EntryState::Serving(_, Some(fault)) = &mut self.state {
+            fault.is_untrusted = true;
+        }
+    }
+
     /// Says once, in the log, why the file is not served.
     ///
     /// It may quote names from the file, and the file's own.
@@ -337,7 +347,7 @@ impl Entry {
             }
         }
         if let EntryState::Idle(fault) | EntryState::Serving(_, fault) = &mut self.state {
-            *fault = Some(FileFault { problem, refused });
+            *fault = Some(FileFault { problem, is_untrusted: false, refused });
         }
     }
 
@@ -507,12 +517,18 @@ impl Entry {
         let waits = |waiting: &Waiting| {
             format!("waits for approval: {}; `tinymcp approve {name}` shows it", waiting.part.in_words())
         };
+        let kind = match self.fault() {
+            Some(fault) if fault.is_untrusted => ProblemKind::Untrusted,
+            None if self.waiting.is_some() && !self.is_switched_off => ProblemKind::Held,
+            _ => ProblemKind::Refused,
+        };
         PluginStatus {
             file: file.to_owned(),
             serving,
             problem: (self.problem().or(self.is_switched_off.then_some(SWITCHED_OFF)).map(str::to_owned))
                 .or_else(|| self.waiting.as_ref().map(waits)),
             waiting: self.waiting.as_ref().map(|waiting| waiting.reference.to_string()),
+            kind,
             disabled: self.is_disabled(),
             name,
         }

@@ -28,6 +28,8 @@ pub(super) struct LoadOutcome {
     pub(super) stamp: Option<Stamp>,
     pub(super) digest: Option<Digest>,
     pub(super) outcome: Result<Option<Loaded>, String>,
+    /// The outcome is that `trust` does not let these bytes in.
+    pub(super) is_untrusted: bool,
     /// The file may still be growing: see `SETTLE` in [`super`].
     pub(super) is_unsettled: bool,
     pub(super) elapsed: Duration,
@@ -120,6 +122,7 @@ impl LoadJob {
             stamp: Some(found.stamp),
             digest: None,
             outcome: Ok(None),
+            is_untrusted: false,
             is_unsettled: !is_settled,
             elapsed: Duration::ZERO,
         };
@@ -141,6 +144,7 @@ impl LoadJob {
         let signed = match checked {
             Ok(signed) => signed,
             Err(distrust) => {
+                loaded.is_untrusted = true;
                 // Without a digest: the same bytes are looked at again when a signature has come.
                 loaded.outcome = Err(distrust);
                 return loaded;

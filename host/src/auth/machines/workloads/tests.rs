@@ -62,6 +62,18 @@ fn a_claim_that_is_missing_never_fits() {
 }
 
 #[test]
+fn a_token_of_the_future_is_not_taken() {
+    let made = |iat: Value| require_made(&claims(&json!({ "iat": iat })), 1_000);
+    for iat in [json!(0), json!(1_000), json!(1_060), json!(1_059.5)] {
+        assert_eq!(made(iat.clone()), Ok(()), "{iat}");
+    }
+    for iat in [json!(1_060.5), json!(1_061), json!(6_000), json!(1e300)] {
+        assert_eq!(made(iat.clone()), Err(NotProved::Ahead), "{iat}");
+    }
+    assert_eq!(require_made(&Map::new(), 1_000), Ok(()));
+}
+
+#[test]
 fn claims_within_claims_have_paths() {
     let job = workload("{ 'kubernetes.io/namespace' = 'prod', 'kubernetes.io/serviceaccount/name' = 'ci' }");
     let token = |namespace: &str, name: &str| {
