@@ -1,6 +1,9 @@
 //! `tinymcp dev`: build everything, serve it, and build again what changes.
 
+mod cases;
+mod keys;
 mod offer;
+mod terminal;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -10,11 +13,14 @@ use std::time::Duration;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
+use self::cases::Cases;
+use self::keys::Desk;
+use self::terminal::Terminal;
 use super::build::artifact::Artifact;
 use super::build::folder::is_output;
 use super::build::options::{BuildOptions, FunctionNames, MissingToolchain};
 use super::build::sources::{self, IncompleteSource, Source};
-use super::build::{Language, build_all, report_incomplete};
+use super::build::{Language, Outcome, build_all, report_incomplete};
 use super::logging::FrameStyle;
 use super::serve::{Server, listen_override};
 use super::{ConfigArguments, Failure, load, logging, output, plugin_loader, runtime};
@@ -50,20 +56,37 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let setup = load(&invocation)?;
     plugin_loader::require_directory(&setup.config)?;
-    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine, offer::start(invocation.clone()));
+    let terminal = Terminal::find();
+    let offers = offer::start(invocation.clone(), terminal.as_ref());
+    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine, offers);
+    let cases = Cases { config: invocation.file.clone(), directory: setup.config.plugins.dir.clone() };
     runtime()?.block_on(async {
         let config = Arc::new(setup.config.clone());
         let all = sources::choose(&config, &[]).map_err(Failure::start)?;
         let watched = Sources::watch(&config);
         report_incomplete(&watched.incomplete);
-        build_all(&config, &all, OPTIONS).await;
+        let built = build_all(&config, &all, OPTIONS).await;
         let server = Server::start(invocation, setup, log).await?;
-        let announced = (server.plugins.clone(), Arc::clone(&server.config));
-        let rebuilding = tokio::spawn(watched.rebuild(config));
-        let announcing = tokio::spawn(async move { announce(&announced.0, &announced.1).await });
+        let (plugins, served) = (server.plugins.clone(), Arc::clone(&server.config));
+        let changes = watched.changed.clone();
+        let working = tokio::spawn(async move {
+            let page = format!("{}/", served.server.base_url);
+            let waiting = what_it_waits_for(&config, terminal.is_some());
+            let announcing = async {
+                announce(&plugins, &served, &page).await;
+                output::line(&waiting);
+                // Until the end of the work: then the terminal is as it was.
+                let desk = Desk { plugins: plugins.clone(), page: page.clone(), changes };
+                let _keys = terminal.as_ref().map(|terminal| keys::start(terminal, desk));
+                cases.run(built.iter().filter_map(Outcome::built).map(str::to_owned)).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::join!(announcing, watched.rebuild(config, &cases, &waiting));
+        });
         let outcome = server.run().await;
-        rebuilding.abort();
-        announcing.abort();
+        working.abort();
+        // Its end gives the terminal back.
+        let _ = working.await;
         outcome
     })
 }
@@ -95,10 +118,11 @@ fn login_override(configured: &Config, no_login: bool) -> Override {
 }
 
 /// Prints the tools, and what to put into clients.
-async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
+async fn announce(plugins: &crate::plugins::Plugins, config: &Config, page: &str) {
     plugins.ready().await;
     let endpoint = config.server.base_url.endpoint();
-    output::line(&format!("\n{} {}\n", output::bold("TinyMCP serves"), output::good(&endpoint)));
+    output::line(&format!("\n{} {}", output::bold("TinyMCP serves"), output::good(&endpoint)));
+    output::line(&format!("{} {}\n", output::bold("Its page is at"), output::good(page)));
     for tool in plugins.catalog().tools() {
         output::line(&format!("  {}  {}", output::bold(&tool.name), tool.summary()));
     }
@@ -107,16 +131,23 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
         let snippet = client.snippet(&endpoint, has_login);
         output::line(&format!("\n{} ({})\n{snippet}", output::bold(name), client.place()));
     }
-    output::line(&format!(
-        "\n{}",
-        output::dim("Change a file under the plugins directory and its plugin is rebuilt. Ctrl-C stops.")
-    ));
+}
+
+/// What happens next, and the keys.
+fn what_it_waits_for(config: &Config, has_keys: bool) -> String {
+    let directory = config.plugins.dir.display();
+    let waits = format!(
+        "Waiting for changes under `{directory}`: change a file and its plugin is rebuilt, and its tests run. Ctrl-C stops."
+    );
+    let keys = if has_keys { format!("\n{}", keys::line()) } else { String::new() };
+    format!("\n{}{keys}", output::dim(&waits))
 }
 
 /// The sources of all plugins, watched.
 struct Sources {
     watcher: Option<RecommendedWatcher>,
     changes: mpsc::UnboundedReceiver<SourceChange>,
+    changed: mpsc::UnboundedSender<SourceChange>,
     root: PathBuf,
     /// The plugins that have been built or are about to be.
     known: BTreeSet<String>,
@@ -129,39 +160,50 @@ impl Sources {
     fn watch(config: &Config) -> Self {
         let (changed, changes) = mpsc::unbounded_channel();
         let root = std::fs::canonicalize(&config.plugins.dir).unwrap_or_else(|_| config.plugins.dir.clone());
-        let watched = root.clone();
+        let (watched, sent) = (root.clone(), changed.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
             if event.kind.is_access() {
                 return;
             }
             for change in event.paths.iter().filter_map(|path| SourceChange::of(&watched, path)) {
-                let _ = changed.send(change);
+                let _ = sent.send(change);
             }
         });
         let warn =
             |error: &notify::Error| output::warning(&format!("sources are not watched: {error}{}", watch_cure(error)));
         let watcher = watcher.inspect_err(warn).ok();
-        let mut sources = Self { watcher, changes, root, known: BTreeSet::new(), incomplete: Vec::new() };
+        let mut sources = Self { watcher, changes, changed, root, known: BTreeSet::new(), incomplete: Vec::new() };
         sources.known = sources.watch_all();
         sources.incomplete = sources::incomplete(config);
         sources
     }
 
-    /// Builds plugins whenever their sources change, and new ones when they appear, until it is dropped.
-    async fn rebuild(mut self, config: Arc<Config>) {
+    /// Builds plugins whenever their sources change, and new ones when they appear, and runs their cases, until it is
+    /// dropped.
+    async fn rebuild(mut self, config: Arc<Config>, cases: &Cases, waiting: &str) {
         while let Some(first) = self.changes.recv().await {
             let mut changed = BTreeSet::from([first]);
             while let Ok(Some(more)) = tokio::time::timeout(GATHER, self.changes.recv()).await {
                 changed.insert(more);
             }
             let now = self.watch_all();
-            let is_due =
-                |name: &String| changed.contains(&SourceChange::Source(name.clone())) || !self.known.contains(name);
+            let has = |change: SourceChange| changed.contains(&change);
+            let is_due = |name: &String| {
+                has(SourceChange::All) || has(SourceChange::Source(name.clone())) || !self.known.contains(name)
+            };
             let sources = sources::choose(&config, &[]).unwrap_or_default();
             let due: Vec<Source> = sources.into_iter().filter(|source| is_due(&source.folder.name)).collect();
             self.report(&config, &now);
-            build_all(&config, &due, OPTIONS).await;
+            let outcomes = build_all(&config, &due, OPTIONS).await;
+            let mut tested: BTreeSet<String> = outcomes.iter().filter_map(Outcome::built).map(str::to_owned).collect();
+            let is_new = |name: &&String| has(SourceChange::AllCases) || has(SourceChange::Cases((*name).clone()));
+            tested.extend(now.iter().filter(is_new).filter(|name| config.plugin(name).enabled).cloned());
+            let is_idle = due.is_empty() && tested.is_empty();
+            cases.run(tested).await;
+            if !is_idle {
+                output::note(waiting);
+            }
             self.known = now;
         }
     }
@@ -209,6 +251,12 @@ impl Sources {
 enum SourceChange {
     /// A source of this plugin changed.
     Source(String),
+    /// Cases of this plugin changed.
+    Cases(String),
+    /// Everything is to be built, changed or not.
+    All,
+    /// The cases of all plugins are to be run.
+    AllCases,
     /// Directories came or went; there may be a new plugin among them.
     Directories,
 }
@@ -228,6 +276,9 @@ impl SourceChange {
         }
         if path.extension().is_none() {
             return Some(Self::Directories);
+        }
+        if rest.parent() == Some(Path::new("tests")) && path.extension().is_some_and(|extension| extension == "toml") {
+            return Some(Self::Cases(name.to_string_lossy().into_owned()));
         }
         // cargo-component writes bindings while it builds; what they come from is watched.
         let is_source = Language::is_source_file(path) && !rest.ends_with("src/bindings.rs");
@@ -251,6 +302,8 @@ mod tests {
             ("/plugins/slug/plugin.js", source("slug")),
             ("/plugins/slug/package.json", source("slug")),
             ("/plugins/new-one", source("new-one")),
+            ("/plugins/add/tests/first.toml", Some(SourceChange::Cases("add".to_owned()))),
+            ("/plugins/add/tests/.first.toml", None),
             ("/plugins/new-one/src", Some(SourceChange::Directories)),
             ("/plugins/add/src/bindings.rs", None),
             ("/plugins/add/src/.lib.rs.swp", None),
