@@ -119,7 +119,9 @@ async fn requests_are_answered_by_stand_ins_and_by_nobody_else() {
     // Without any grant of the configuration.
     put(&get(
         granted,
-        &format!("contains = 'x-of-the-service'\n[[case.http]]\nurl = \"{granted}\"\nheaders = {{ host = \"api.example.com\" }}\n[case.http.answer]\nstatus = 201\nheaders = {{ x-of-the-service = \"yes\" }}\njson = {{ a = [1] }}"),
+        &format!(
+            "contains = 'x-of-the-service'\n[[case.http]]\nurl = \"{granted}\"\nheaders = {{ host = \"api.example.com\" }}\n[case.http.answer]\nstatus = 201\nheaders = {{ x-of-the-service = \"yes\" }}\njson = {{ a = [1] }}"
+        ),
     ));
     pass(&site);
 
@@ -153,14 +155,22 @@ async fn requests_are_answered_by_stand_ins_and_by_nobody_else() {
 
 #[test]
 fn a_body_is_compared_and_stand_ins_are_used_in_their_order() {
-    let arguments = "arguments = { method = \"POST\", url = \"http://10.0.0.7:9200/x\", headers = [], body = '{\"n\": 2}' }";
+    let arguments =
+        "arguments = { method = \"POST\", url = \"http://10.0.0.7:9200/x\", headers = [], body = '{\"n\": 2}' }";
     let stand_in = "[[case.http]]\nmethod = \"POST\"\nurl = \"http://10.0.0.7:9200/x\"\n";
     let cases = [
-        case("sends", "fetch", &format!("{arguments}\ncontains = 'seen'\n{stand_in}json = {{ n = 2.0 }}\nanswer = {{ body = \"seen\" }}")),
+        case(
+            "sends",
+            "fetch",
+            &format!("{arguments}\ncontains = 'seen'\n{stand_in}json = {{ n = 2.0 }}\nanswer = {{ body = \"seen\" }}"),
+        ),
         case("sends what it should not", "fetch", &format!("{arguments}\ncontains = ''\n{stand_in}json = {{ n = 3 }}")),
     ];
     let site = site("fetch", &cases.concat());
-    fail(&site, &["passed fetch: sends (", "POST http://10.0.0.7:9200/x: body: $.n: expected 3, got 2", "1 of 2 failed"]);
+    fail(
+        &site,
+        &["passed fetch: sends (", "POST http://10.0.0.7:9200/x: body: $.n: expected 3, got 2", "1 of 2 failed"],
+    );
     let url = "https://a.example/";
     let twice = format!("arguments = {{ urls = [\"{url}\", \"{url}\"] }}\nresult = [\"200\", \"500\"]\n");
     let two = format!("[[case.http]]\nurl = \"{url}\"\n[[case.http]]\nurl = \"{url}\"\nanswer = {{ status = 500 }}\n");
@@ -172,21 +182,35 @@ fn a_body_is_compared_and_stand_ins_are_used_in_their_order() {
 fn a_case_has_state_secrets_settings_and_folders_of_its_own() {
     let counts = |name: &str| case(name, "increment", "arguments = { key = \"a\", delta = 1 }\nresult = 1");
     let site = site("state", &[counts("first"), counts("second")].concat()).config("[plugin.names]\nsecrets = { KEPT = \"${KEPT}\", PLAIN = \"hunter22\" }\nenv = { TZ = \"UTC\", TOKEN = \"${KEPT}\" }\nsettings = { greeting = \"real\" }\n[plugin.files]\ndirs = [{ host = \".\", guest = \"/real\" }]\n");
-    let site = site.plugin("names", &tinymcp_tests::guests::guest("names")).plugin("files", &tinymcp_tests::guests::guest("files"));
+    let site = site
+        .plugin("names", &tinymcp_tests::guests::guest("names"))
+        .plugin("files", &tinymcp_tests::guests::guest("files"));
     let secret = |name: &str, rest: &str| case(name, "secret", &format!("arguments = {{ name = \"{name}\" }}\n{rest}"));
     let names = [
         secret("KEPT", "result = \"stand-in-for-KEPT\""),
         secret("PLAIN", "result = \"mine\"\nsecrets = { PLAIN = \"mine\" }"),
         secret("NEW", "result = \"n\"\nsecrets = { NEW = \"n\" }"),
         secret("NONE", "result_json = \"null\""),
-        case("has settings of its own", "newer", "arguments = { name = \"greeting\" }\nresult = \"hi\"\nsettings = { greeting = \"hi\" }"),
+        case(
+            "has settings of its own",
+            "newer",
+            "arguments = { name = \"greeting\" }\nresult = \"hi\"\nsettings = { greeting = \"hi\" }",
+        ),
         case("has none of the operator's", "newer", "arguments = { name = \"greeting\" }\nresult_json = \"null\""),
         case("has an environment", "env", "result = [[\"TOKEN\", \"stand-in-for-KEPT\"], [\"TZ\", \"UTC\"]]"),
     ];
     write(&site, "names", "first.toml", &names.concat());
     let files = [
-        case("reads", "read-file", "arguments = { path = \"/data/a.txt\" }\nresult = \"of the case\"\ndirs = { \"/data\" = \"data\" }"),
-        case("changes nothing", "create", "arguments = { path = \"/data/b.txt\" }\nerror = \"\"\ndirs = { \"/data\" = \"data\" }"),
+        case(
+            "reads",
+            "read-file",
+            "arguments = { path = \"/data/a.txt\" }\nresult = \"of the case\"\ndirs = { \"/data\" = \"data\" }",
+        ),
+        case(
+            "changes nothing",
+            "create",
+            "arguments = { path = \"/data/b.txt\" }\nerror = \"\"\ndirs = { \"/data\" = \"data\" }",
+        ),
         case("sees nothing else", "names", "arguments = { path = \"/real\" }\nerror = \"\""),
     ];
     write(&site, "files", "first.toml", &files.concat());

@@ -55,7 +55,8 @@ impl AtTerminal {
 fn site() -> Site {
     let site = Site::with(&["greeter-v1"]);
     fs::create_dir_all(site.plugin_path("greeter-v1/tests")).unwrap();
-    let case = "[[case]]\nname = \"greets\"\ntool = \"greet\"\narguments = { name = \"Ada\" }\nresult = \"v1 greets Ada\"\n";
+    let case =
+        "[[case]]\nname = \"greets\"\ntool = \"greet\"\narguments = { name = \"Ada\" }\nresult = \"v1 greets Ada\"\n";
     fs::write(site.plugin_path("greeter-v1/tests/first.toml"), case).unwrap();
     site
 }

@@ -23,7 +23,7 @@ use super::build::sources::{self, IncompleteSource, Source};
 use super::build::{Language, Outcome, build_all, report_incomplete};
 use super::logging::FrameStyle;
 use super::serve::{Server, listen_override};
-use super::{ConfigArguments, Failure, load, logging, output, plugin_loader, runtime};
+use super::{ConfigArguments, Failure, load, logging, output, plugin_loader, runtime, test};
 use crate::clients::Client;
 use crate::config::address::BaseUrl;
 use crate::config::provider::NONE;
@@ -277,7 +277,8 @@ impl SourceChange {
         if path.extension().is_none() {
             return Some(Self::Directories);
         }
-        if rest.parent() == Some(Path::new("tests")) && path.extension().is_some_and(|extension| extension == "toml") {
+        // Cases, and the files of their folders.
+        if rest.starts_with(test::FOLDER) {
             return Some(Self::Cases(name.to_string_lossy().into_owned()));
         }
         // cargo-component writes bindings while it builds; what they come from is watched.
@@ -303,6 +304,7 @@ mod tests {
             ("/plugins/slug/package.json", source("slug")),
             ("/plugins/new-one", source("new-one")),
             ("/plugins/add/tests/first.toml", Some(SourceChange::Cases("add".to_owned()))),
+            ("/plugins/add/tests/data/a.json", Some(SourceChange::Cases("add".to_owned()))),
             ("/plugins/add/tests/.first.toml", None),
             ("/plugins/new-one/src", Some(SourceChange::Directories)),
             ("/plugins/add/src/bindings.rs", None),

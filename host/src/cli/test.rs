@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::bench::Bench;
-pub(super) use self::plan::has_cases;
+pub(super) use self::plan::{FOLDER, has_cases};
 use self::plan::{Plan, PlannedPlugin};
 use super::{ConfigArguments, Failure, logging, output, plugin_loader, runtime};
 use crate::config::Config;
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             })
             .await;
         }
-        Ok(outcomes)
+        Ok::<_, Failure>(outcomes)
     })?;
     let failed = outcomes.iter().filter(|outcome| !outcome.has_passed()).count();
     if json {

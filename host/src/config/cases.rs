@@ -159,9 +159,11 @@ impl Case {
     /// What cannot be meant, by the key that it is about.
     fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        let expected = [self.result.is_some(), self.result_json.is_some(), self.contains.is_some(), self.error.is_some()];
+        let expected =
+            [self.result.is_some(), self.result_json.is_some(), self.contains.is_some(), self.error.is_some()];
         if expected.iter().filter(|is_given| **is_given).count() != 1 {
-            let message = format!("case `{}` says one of `result`, `result_json`, `contains` and `error`", self.name.as_str());
+            let message =
+                format!("case `{}` says one of `result`, `result_json`, `contains` and `error`", self.name.as_str());
             faults.push(("result", message));
         }
         if self.r#as.is_none() && self.scopes.is_some() {

@@ -123,7 +123,14 @@ mod tests {
         put("app.py", "a");
         put("wit/world.wit", "b");
         let first = now("1");
-        for output in ["tests/first.toml", "__pycache__/app.pyc", ".venv/bin/python", "node_modules/jco/x.js", "target/x", ".app.py.swp"] {
+        for output in [
+            "tests/first.toml",
+            "__pycache__/app.pyc",
+            ".venv/bin/python",
+            "node_modules/jco/x.js",
+            "target/x",
+            ".app.py.swp",
+        ] {
             put(output, "x");
             assert_eq!(now("1"), first, "{output}");
         }

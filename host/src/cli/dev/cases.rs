@@ -45,8 +45,9 @@ impl Cases {
             command.arg("--config").arg(config);
         }
         // Mistakes in the cases are told there.
-        command.arg("--").args(&names).stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
-        match command.output().await {
+        command.arg("--").args(&names).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let ran = async { command.spawn()?.wait_with_output().await };
+        match ran.await {
             Ok(ran) => match serde_json::from_slice::<Vec<Ended>>(&ran.stdout) {
                 Ok(ended) => names.iter().for_each(|name| tell(name, &ended)),
                 Err(_) => output::note(&format!("{} the cases cannot be run", output::bad("failed"))),

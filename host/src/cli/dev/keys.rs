@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
+use rustix::process::{self, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -53,10 +54,12 @@ pub(super) fn line() -> String {
 pub(super) fn start(terminal: &Arc<Terminal>, desk: Desk) -> terminal::Keys {
     let keys = terminal.take_keys();
     let resumed = Arc::clone(terminal);
-    if let Ok(mut resumes) = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())) {
+    if let Ok(mut resumes) = signal(SignalKind::from_raw(Signal::CONT.as_raw())) {
         tokio::spawn(async move {
             while resumes.recv().await.is_some() {
-                resumed.set_again();
+                let terminal = Arc::clone(&resumed);
+                // It may have to wait for the answer to a question.
+                let _ = thread::Builder::new().name("resumed".to_owned()).spawn(move || terminal.set_again());
             }
         });
     }
@@ -82,11 +85,20 @@ fn act(key: u8, desk: &Desk) {
     match known.map(|(.., act)| act) {
         None => output::note(&line()),
         Some(Act::Open) => open(&desk.page),
-        Some(Act::Rebuild) => drop(desk.changes.send(SourceChange::All)),
-        Some(Act::Test) => drop(desk.changes.send(SourceChange::AllCases)),
+        Some(Act::Rebuild) => desk.ask_for(SourceChange::All),
+        Some(Act::Test) => desk.ask_for(SourceChange::AllCases),
         Some(Act::List) => list(&desk.plugins),
         // The way of Ctrl-C, on which calls under way end.
-        Some(Act::Quit) => drop(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT)),
+        Some(Act::Quit) => {
+            let _ = process::kill_process(process::getpid(), Signal::INT);
+        }
+    }
+}
+
+impl Desk {
+    fn ask_for(&self, change: SourceChange) {
+        // At the end nobody builds any more.
+        let _ = self.changes.send(change);
     }
 }
 
@@ -124,7 +136,5 @@ fn open(url: &str) {
             output::note(&format!("no browser was opened; {by_hand}"));
         }
     };
-    if thread::Builder::new().name("browser".to_owned()).spawn(wait).is_err() {
-        output::note(&format!("opening {url}"));
-    }
+    let _ = thread::Builder::new().name("browser".to_owned()).spawn(wait);
 }

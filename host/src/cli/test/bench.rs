@@ -4,16 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::difference::{differences, shown};
 use super::plan::PlannedPlugin;
 use super::stand_ins::StandIns;
+use crate::cli::Failure;
 use crate::cli::call::{self, Answers, Ended};
 use crate::cli::plugin_loader::PluginLoader;
-use crate::cli::Failure;
 use crate::config::Config;
 use crate::config::cases::{Case, Expected};
 use crate::config::grants::stand_ins;
@@ -25,7 +24,6 @@ use crate::grants::{Grants, PluginGrants};
 use crate::kv::Kv;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::{Catalog, Tool};
-use crate::plugins::observers::Observers;
 use crate::plugins::services::Services;
 use crate::principal::Principal;
 use crate::state::StateDir;
@@ -52,7 +50,7 @@ impl Bench {
         &self.loader.config
     }
 
-    /// Runs one case: its problems, none if it has passed, and the time of the call.
+    /// Runs one case: its problems, none if it has passed, and the time that it took, with the load of the plugin.
     pub(super) async fn run(&self, plugin: &PlannedPlugin, file: &Path, case: &Case) -> (Vec<String>, Duration) {
         let grants = match stand_ins::grants(self.config().plugin(&plugin.name), case, file.parent().unwrap_or(file)) {
             Ok(grants) => grants,
@@ -64,7 +62,7 @@ impl Bench {
             egress: Some(Egress::to(Arc::clone(&stand_ins) as _)),
             folders: Folders::new(Places::default(), None),
             kv: Some(Kv::in_memory(&tracker, stop.clone())),
-            observers: Observers::default(),
+            ..Services::default()
         };
         let began = Instant::now();
         let mut problems = match self.called(plugin, case, grants, services).await {
@@ -79,8 +77,15 @@ impl Bench {
         (problems, time)
     }
 
-    async fn called(&self, plugin: &PlannedPlugin, case: &Case, grants: Grants, services: Services) -> Result<Ended, String> {
-        let name: PluginName = plugin.name.parse().map_err(|error| format!("`{}` names no plugin: {error}", plugin.name))?;
+    async fn called(
+        &self,
+        plugin: &PlannedPlugin,
+        case: &Case,
+        grants: Grants,
+        services: Services,
+    ) -> Result<Ended, String> {
+        let name = plugin.name.parse::<PluginName>();
+        let name = name.map_err(|error| format!("`{}` names no plugin: {error}", plugin.name))?;
         let mut config = self.config().clone();
         let settings = case.settings_of(config.plugin(&plugin.name));
         config.plugin.insert(name.clone(), settings);
@@ -102,7 +107,9 @@ impl Bench {
         let answers = case.answers.as_ref().map(|answers| Answers::of(answers.0.clone()));
         let called = call::call(&plugins, tool, &case.arguments.0, &caller, answers.as_ref()).await;
         called.map(call::ended).map_err(|failure| match failure {
-            call::NoEnd::Unanswered(asked) => format!("the tool asks ({asked}): `answers` of the case has the answers, by these keys"),
+            call::NoEnd::Unanswered(asked) => {
+                format!("the tool asks ({asked}): `answers` of the case has the answers, by these keys")
+            }
             other => other.to_string(),
         })
     }

@@ -33,7 +33,9 @@ fn compare(place: &str, expected: &Value, got: &Value, lines: &mut Vec<String>) 
                 }
             }
             let further = got.iter().filter(|(name, _)| !expected.contains_key(*name));
-            lines.extend(further.map(|(name, value)| format!("{}: not expected: {}", member(place, name), shown(value))));
+            lines.extend(
+                further.map(|(name, value)| format!("{}: not expected: {}", member(place, name), shown(value))),
+            );
         }
         (Value::Array(expected), Value::Array(got)) => {
             for (index, (value, other)) in expected.iter().zip(got).enumerate() {
@@ -46,7 +48,8 @@ fn compare(place: &str, expected: &Value, got: &Value, lines: &mut Vec<String>) 
         (Value::Number(expected), Value::Number(got)) if is_same_number(expected, got) => {}
         (Value::String(expected), Value::String(got)) if expected != got => {
             let (expected, got) = texts(expected, got);
-            lines.push(format!("{place}: expected {expected}\n{}got      {got}", " ".repeat(place.chars().count() + 2)));
+            lines
+                .push(format!("{place}: expected {expected}\n{}got      {got}", " ".repeat(place.chars().count() + 2)));
         }
         (expected, got) if expected != got => {
             lines.push(format!("{place}: expected {}, got {}", shown(expected), shown(got)));
@@ -83,7 +86,11 @@ fn shortened(text: &str) -> String {
 /// Two texts from a little before their first difference on, as JSON.
 fn texts(expected: &str, got: &str) -> (String, String) {
     let same = expected.chars().zip(got.chars()).take_while(|(one, other)| one == other).count();
-    let skipped = if expected.chars().count().max(got.chars().count()) > SHOWN_CHARS { same.saturating_sub(BEFORE_CHARS) } else { 0 };
+    let skipped = if expected.chars().count().max(got.chars().count()) > SHOWN_CHARS {
+        same.saturating_sub(BEFORE_CHARS)
+    } else {
+        0
+    };
     let part = |text: &str| {
         let rest: String = text.chars().skip(skipped).collect();
         let begin = if skipped == 0 { "" } else { "…" };
@@ -102,9 +109,17 @@ mod tests {
     fn each_difference_has_its_place() {
         for (expected, got, lines) in [
             (json!({ "a": [1, 2.0], "b": null }), json!({ "b": null, "a": [1.0, 2] }), &[][..]),
-            (json!(9_007_199_254_740_993_u64), json!(9_007_199_254_740_992_u64), &["$: expected 9007199254740993, got 9007199254740992"]),
+            (
+                json!(9_007_199_254_740_993_u64),
+                json!(9_007_199_254_740_992_u64),
+                &["$: expected 9007199254740993, got 9007199254740992"],
+            ),
             (json!("1"), json!(1), &["$: expected \"1\", got 1"]),
-            (json!({ "a": { "b c": true } }), json!({ "a": {}, "x": [] }), &["$.a[\"b c\"]: expected true, got nothing", "$.x: not expected: []"]),
+            (
+                json!({ "a": { "b c": true } }),
+                json!({ "a": {}, "x": [] }),
+                &["$.a[\"b c\"]: expected true, got nothing", "$.x: not expected: []"],
+            ),
             (json!([1, 2, 3]), json!([1, 3]), &["$[1]: expected 2, got 3", "$: expected 3 items, got 2"]),
             (json!({ "to": "Ada" }), json!({ "to": "Bo" }), &["$.to: expected \"Ada\"\n      got      \"Bo\""]),
         ] {

@@ -34,9 +34,9 @@ impl Plan {
     pub(super) fn read(config: &Config, names: &[String], filter: Option<&str>) -> Result<Self, Failure> {
         let directory = &config.plugins.dir;
         let all = with_cases(directory);
-        let chosen = match names {
+        let chosen: Vec<String> = match names {
             [] => all.into_iter().filter(|name| config.plugin(name).enabled).collect(),
-            names => names.iter().map(|name| known(directory, name, &all)).collect::<Result<Vec<String>, Failure>>()?,
+            names => names.iter().map(|name| known(directory, name, &all)).collect::<Result<_, Failure>>()?,
         };
         let (mut plugins, mut problems) = (Vec::new(), Vec::new());
         for name in chosen {

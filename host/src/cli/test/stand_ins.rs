@@ -232,7 +232,9 @@ mod tests {
         assert_eq!(ask(&asked, "POST", "https://a.example/", "{\"n\": 2.0}").as_deref(), Some("200 second"));
         assert_eq!(ask(&asked, "POST", "https://a.example/", "{\"n\": 3}").as_deref(), Some("200 first"));
         assert_eq!(asked.take_problems(), ["POST https://a.example/: body: $.n: expected 1, got 3"]);
-        let asked = stand_ins("http = [{ url = \"https://a.example/\", headers = { accept = \"text/html\", x = \"y\" }, body = \"\" }]");
+        let asked = stand_ins(
+            "http = [{ url = \"https://a.example/\", headers = { accept = \"text/html\", x = \"y\" }, body = \"\" }]",
+        );
         assert_eq!(ask(&asked, "GET", "https://a.example/", "").as_deref(), Some("200 "));
         assert_eq!(
             asked.take_problems(),

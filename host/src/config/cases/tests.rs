@@ -34,7 +34,10 @@ fn a_case_is_what_it_says() {
     assert_eq!(Json::Object(cases[1].arguments.0.clone()), json!({ "a": null }));
     assert_eq!(cases[1].expected(), Expected::Error("a"));
     let stand_in = &cases[1].http[0];
-    assert_eq!((stand_in.method.0.as_str(), stand_in.target().to_string()), ("GET", "https://api.example.com".to_owned()));
+    assert_eq!(
+        (stand_in.method.0.as_str(), stand_in.target().to_string()),
+        ("GET", "https://api.example.com".to_owned())
+    );
     assert_eq!(stand_in.answer.status.0, 404);
 }
 
@@ -51,7 +54,10 @@ fn what_is_wrong_has_its_line_and_the_nearest_key() {
         (case("result = 1979-05-27"), "t.toml:4: case.result: expected anything but a datetime"),
         (case("error = \"\"\n[[case.http]]\nurl = \"api.example.com\""), "t.toml:6: case.http.url"),
         (case("error = \"\"\n[[case.http]]\nurl = \"https://a.example/#b\""), "t.toml:6: case.http.url"),
-        (case("error = \"\"\n[[case.http]]\nurl = \"https://a.example/\"\nmethod = \"get\""), "t.toml:7: case.http.method"),
+        (
+            case("error = \"\"\n[[case.http]]\nurl = \"https://a.example/\"\nmethod = \"get\""),
+            "t.toml:7: case.http.method",
+        ),
         (
             case("error = \"\"\n[[case.http]]\nurl = \"https://a.example/\"\nanswer = { statsu = 1 }"),
             "t.toml:7: case.http.answer.statsu: unknown key; did you mean `status`?",
@@ -61,7 +67,10 @@ fn what_is_wrong_has_its_line_and_the_nearest_key() {
             "t.toml:7: case.http.answer.status: 101: the status of an answer is from 200 to 599",
         ),
         (case("error = \"\"\n[case.dirs]\ndata = \"x\""), "t.toml:5: case.dirs.data: it begins with `/`"),
-        (format!("{}{}", case("error = \"\"\n"), case("error = \"\"")), "t.toml:5: case.name: `x` is the name of another"),
+        (
+            format!("{}{}", case("error = \"\"\n"), case("error = \"\"")),
+            "t.toml:5: case.name: `x` is the name of another",
+        ),
         ("[[csae]]\nname = \"x\"".to_owned(), "t.toml:1: csae: unknown key; did you mean `case`?"),
         ("name = ".to_owned(), "t.toml:1: not valid TOML"),
     ] {

@@ -111,7 +111,10 @@ impl Setting for Object {
 impl Setting for JsonText {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         let Verbatim(text) = Verbatim::read(node, key, reader)?;
-        serde_json::from_str(&text).map_err(|error| reader.invalid(node, key, &format!("not JSON: {error}"))).ok().map(Self)
+        serde_json::from_str(&text)
+            .map_err(|error| reader.invalid(node, key, &format!("not JSON: {error}")))
+            .ok()
+            .map(Self)
     }
 }
 

@@ -133,7 +133,8 @@ impl Values<'_> {
             (None, _) => None,
         };
         let credentials = Credentials::new(headers, named(&entry.query), basic.as_ref(), identity);
-        let credentials = credentials.map_err(|error| format!("`{}`: {error}; `secrets` of the case has the values", entry.to))?;
+        let credentials =
+            credentials.map_err(|error| format!("`{}`: {error}; `secrets` of the case has the values", entry.to))?;
         Ok(HttpGrant { rule: rule(entry), credentials })
     }
 }
