@@ -8,7 +8,7 @@ use rustix::process::{self, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::SourceChange;
+use super::change::SourceChange;
 use super::terminal::{self, Pressed, Terminal};
 use crate::cli::output;
 use crate::plugins::Plugins;
