@@ -178,10 +178,22 @@ fn a_body_is_compared_and_stand_ins_are_used_in_their_order() {
     pass(&site);
 }
 
+/// What the operator grants, of which a case has the names alone.
+const GRANTED: &str = r#"
+[plugin.names]
+secrets = { KEPT = "${KEPT}", PLAIN = "hunter22" }
+env = { TZ = "UTC", TOKEN = "${KEPT}" }
+settings = { greeting = "real" }
+
+[plugin.files]
+dirs = [{ host = "journal", guest = "/real" }]
+"#;
+
 #[test]
 fn a_case_has_state_secrets_settings_and_folders_of_its_own() {
     let counts = |name: &str| case(name, "increment", "arguments = { key = \"a\", delta = 1 }\nresult = 1");
-    let site = site("state", &[counts("first"), counts("second")].concat()).config("[plugin.names]\nsecrets = { KEPT = \"${KEPT}\", PLAIN = \"hunter22\" }\nenv = { TZ = \"UTC\", TOKEN = \"${KEPT}\" }\nsettings = { greeting = \"real\" }\n[plugin.files]\ndirs = [{ host = \".\", guest = \"/real\" }]\n");
+    let site = site("state", &[counts("first"), counts("second")].concat()).config(GRANTED);
+    fs::create_dir(site.path().join("journal")).unwrap();
     let site = site
         .plugin("names", &tinymcp_tests::guests::guest("names"))
         .plugin("files", &tinymcp_tests::guests::guest("files"));
@@ -219,6 +231,11 @@ fn a_case_has_state_secrets_settings_and_folders_of_its_own() {
     let tested = finish(tinymcp(site.path()).arg("test").env("KEPT", "the-operators-own-key"));
     assert!(tested.code == 0 && tested.stdout.contains("all 12 passed"), "{tested:#?}");
     assert!(!site.path().join(".tinymcp").exists(), "nothing is kept");
+    // A case comes with its plugin, and gives it nothing of its operator's.
+    let outside =
+        case("reads", "read-file", "arguments = { path = \"/x\" }\nerror = \"\"\ndirs = { \"/x\" = \"../../..\" }");
+    write(&site, "files", "first.toml", &outside);
+    fail(&site, &["`dirs`: ", " is no folder within `"]);
 }
 
 #[test]

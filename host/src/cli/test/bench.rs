@@ -52,8 +52,12 @@ impl Bench {
 
     /// Runs one case: its problems, none if it has passed, and the time that it took, with the load of the plugin.
     pub(super) async fn run(&self, plugin: &PlannedPlugin, file: &Path, case: &Case) -> (Vec<String>, Duration) {
+        let folder = self.config().plugins.dir.join(&plugin.name);
         let grants = match stand_ins::grants(self.config().plugin(&plugin.name), case, file.parent().unwrap_or(file)) {
-            Ok(grants) => grants,
+            Ok(grants) => match grants.dirs.iter().try_for_each(|dir| require_within(&dir.host, &folder)) {
+                Ok(()) => grants,
+                Err(problem) => return (vec![problem], Duration::ZERO),
+            },
             Err(problem) => return (vec![problem], Duration::ZERO),
         };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -112,6 +116,15 @@ impl Bench {
             }
             other => other.to_string(),
         })
+    }
+}
+
+/// Refuses a folder that is not the plugin's own: cases come with a plugin, and their folders are read by it.
+fn require_within(host: &Path, folder: &Path) -> Result<(), String> {
+    let found = std::fs::canonicalize(host).map_err(|error| format!("`dirs`: `{}`: {error}", host.display()))?;
+    match std::fs::canonicalize(folder) {
+        Ok(folder) if found.starts_with(&folder) && found.is_dir() => Ok(()),
+        _ => Err(format!("`dirs`: `{}` is no folder within `{}`", host.display(), folder.display())),
     }
 }
 

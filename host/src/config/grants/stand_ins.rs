@@ -143,3 +143,84 @@ fn filled(template: &Template, variables: &BTreeMap<String, String>) -> Secret {
     // Every variable of it is among them.
     Secret::new(template.resolve(|name| Ok(variables.get(name).map(String::as_str))).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::config::{Config, Environment, Invocation, Purpose, cases};
+    use crate::grants::KvOwner;
+    use crate::grants::target::Target;
+
+    fn of(config: &str, case: &str) -> Result<Grants, String> {
+        let environment = Environment::from_iter([("KEY", "the-operators-own"), ("BOTH", "user:the-operators-own")]);
+        let text = format!("[plugin.p]\n{config}\n");
+        let setup = Config::parse(&text, &Invocation::new(Purpose::Look), &environment).unwrap();
+        let text = format!("[[case]]\nname = \"c\"\ntool = \"t\"\ncontains = \"\"\n{case}\n");
+        let cases = cases::parse(Path::new("t.toml"), &text).unwrap();
+        grants(setup.config.plugin("p"), &cases[0], Path::new("tests"))
+    }
+
+    /// The credentials that are put into a GET of a path.
+    fn put_in(grants: &Grants, host: &str) -> Result<(HeaderMap, String), String> {
+        let target = Target::parse(Some("https"), Some(host), Some("/")).unwrap();
+        let entry = grants.decide(&Method::GET, &target).map_err(|denial| denial.to_string())?;
+        let ready = entry.credentials.of_call(None).map_err(|error| error.to_string())?;
+        let (mut headers, mut path) = (HeaderMap::new(), "/".to_owned());
+        ready.put_in(&mut headers, &mut path);
+        Ok((headers, path))
+    }
+
+    const HTTP: &str = r#"http = [
+        { to = "https://a.example", headers = { Authorization = "Bearer ${KEY}", x-plain = "hunter22" }, query = { k = "${KEY}" } },
+        { to = "https://b.example", basic = "ada:hunter22" },
+        { to = "https://c.example", as = "login" },
+    ]"#;
+
+    #[test]
+    fn credentials_go_where_they_would_go_and_are_others() {
+        let grants = of(HTTP, "as = \"ada\"\nsecrets = { x-plain = \"mine\" }").unwrap();
+        let (headers, path) = put_in(&grants, "a.example").unwrap();
+        assert_eq!(headers["authorization"], "Bearer stand-in-for-KEY");
+        assert_eq!((headers["x-plain"].to_str().unwrap(), path.as_str()), ("mine", "/?k=stand-in-for-KEY"));
+        let (headers, _) = put_in(&grants, "b.example").unwrap();
+        assert!(headers["authorization"].to_str().unwrap().starts_with("Basic c3RhbmQtaW4"), "{headers:?}");
+        assert_eq!(put_in(&grants, "c.example").unwrap().0["authorization"], "Bearer stand-in-for-login");
+        // Nobody has no token, as in a real call.
+        assert!(put_in(&of(HTTP, "").unwrap(), "c.example").is_err());
+        assert!(put_in(&grants, "z.example").is_err());
+        // What is read by name is none of the operator's either.
+        assert!(grants.secrets.is_empty(), "a header's value is no secret that the plugin reads");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_put_in_is_the_cases_to_give() {
+        let http = "http = [{ to = \"https://d.example\", basic = \"${BOTH}\" }]";
+        assert!(of(http, "").unwrap_err().contains("`https://d.example`: write user and password with a colon"));
+        assert!(of(http, "secrets = { BOTH = \"a:b\" }").is_ok());
+    }
+
+    #[test]
+    fn state_is_granted_and_sockets_are_not() {
+        let grants = of("kv = { per = \"person\" }\ntcp = [\"db.example.com:5432\"]\nsecrets = { A = \"${KEY}\", B = \"hunter22\" }", "dirs = { \"/data\" = \"d\" }").unwrap();
+        assert_eq!(grants.kv.map(|kv| kv.per), Some(KvOwner::Person));
+        assert!(grants.tcp.is_empty());
+        assert_eq!(grants.dirs[0].host, Path::new("tests/d"));
+        let secrets: Vec<&str> =
+            ["A", "B"].into_iter().filter_map(|name| Some(grants.secret(name)?.reveal())).collect();
+        assert_eq!(secrets, ["stand-in-for-KEY", "stand-in-for-B"]);
+        assert_eq!(of("", "").unwrap().kv.map(|kv| (kv.per, kv.quota_bytes)), Some((KvOwner::Plugin, 1 << 20)));
+    }
+
+    #[test]
+    fn what_is_stood_in_for_is_granted_by_the_method_and_nothing_else_is() {
+        let grants = of(HTTP, "[[case.http]]\nmethod = \"POST\"\nurl = \"https://new.example/x\"\n[[case.http]]\nurl = \"https://a.example/y\"").unwrap();
+        assert_eq!(grants.http.len(), 4, "the configuration decides where it has an entry");
+        let decided = |method: Method| {
+            let target = Target::parse(Some("https"), Some("new.example"), Some("/x")).unwrap();
+            grants.decide(&method, &target).is_ok()
+        };
+        assert!(decided(Method::POST) && !decided(Method::GET));
+    }
+}
