@@ -25,7 +25,7 @@ use super::build::sources::{self, IncompleteSource, Source};
 use super::build::{Outcome, build_all, report_incomplete};
 use super::logging::FrameStyle;
 use super::serve::{Server, listen_override};
-use super::{ConfigArguments, Failure, load, logging, output, plugin_loader, runtime};
+use super::{ConfigArguments, Failure, load, logging, output, plugin_loader, runtime, test};
 use crate::clients::Client;
 use crate::config::address::BaseUrl;
 use crate::config::provider::NONE;
@@ -199,8 +199,10 @@ impl Sources {
             self.report(&config, &now);
             let outcomes = build_all(&config, &due, OPTIONS).await;
             let mut tested: BTreeSet<String> = outcomes.iter().filter_map(Outcome::built).map(str::to_owned).collect();
-            let is_new = |name: &&String| has(SourceChange::AllCases) || has(SourceChange::Cases((*name).clone()));
-            tested.extend(now.iter().filter(is_new).filter(|name| config.plugin(name).enabled).cloned());
+            // Also of those without sources here.
+            let of_cases = test::with_cases(&config.plugins.dir).into_iter().filter(|name| config.plugin(name).enabled);
+            let is_asked = |name: &String| has(SourceChange::AllCases) || has(SourceChange::Cases(name.clone()));
+            tested.extend(of_cases.filter(is_asked));
             let is_idle = due.is_empty() && tested.is_empty();
             cases.run(tested).await;
             if !is_idle {

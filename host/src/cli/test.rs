@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::bench::Bench;
-pub(super) use self::plan::{FOLDER, has_cases};
+pub(super) use self::plan::{FOLDER, has_cases, with_cases};
 use self::plan::{Plan, PlannedPlugin};
 use super::{ConfigArguments, Failure, logging, output, plugin_loader, runtime};
 use crate::config::Config;

@@ -62,7 +62,8 @@ fn tell(plugin: &str, ended: &[Ended]) {
     let of_plugin: Vec<&Ended> = ended.iter().filter(|ended| ended.plugin == plugin).collect();
     let failed: Vec<&&Ended> = of_plugin.iter().filter(|ended| ended.outcome != test::PASSED).collect();
     if failed.is_empty() {
-        return output::note(&format!("{} {plugin}: all {} cases", output::good(test::PASSED), of_plugin.len()));
+        let all = of_plugin.len();
+        return output::note(&format!("{} {plugin}: {all} of {all} cases", output::good(test::PASSED)));
     }
     output::note(&format!("{} {plugin}: {} of {} cases", output::bad(test::FAILED), failed.len(), of_plugin.len()));
     for ended in failed {

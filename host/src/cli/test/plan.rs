@@ -66,7 +66,7 @@ impl Plan {
 }
 
 /// The names of the folders of a plugins directory that have cases.
-fn with_cases(directory: &Path) -> Vec<String> {
+pub(in crate::cli) fn with_cases(directory: &Path) -> Vec<String> {
     let folders = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut names: Vec<String> = folders
         .filter(|folder| has_cases(folder))
