@@ -120,7 +120,9 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Case>, Vec<Problem>> {
         Some(Value::List(nodes)) => nodes.as_slice(),
         _ => &[],
     };
-    let cases = read.map(|file| file.case).unwrap_or_default();
+    // Whether a case says what it needs is seen where all of its keys are known.
+    let is_readable = reader.problems.is_empty();
+    let cases = read.filter(|_| is_readable).map(|file| file.case).unwrap_or_default();
     let mut names = BTreeMap::new();
     for (case, node) in cases.iter().zip(nodes) {
         for (key, message) in case.faults() {
