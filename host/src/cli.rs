@@ -34,6 +34,7 @@ mod reload;
 mod serve;
 mod sessions;
 mod stdio;
+mod test;
 mod token;
 
 use std::fmt::Display;
@@ -84,6 +85,9 @@ enum Command {
         after_help = "Example:\n  tinymcp call add a=2 b=3\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'\n  tinymcp call reserve @reserve.json --answers answers.json"
     )]
     Call(call::Arguments),
+    /// Run the cases of plugins, `plugins/NAME/tests/*.toml`, in the sandbox
+    #[command(after_help = "Example:\n  tinymcp test\n  tinymcp test weather --filter rain")]
+    Test(test::Arguments),
     /// List the tools of the plugins directory
     #[command(after_help = "Example:\n  tinymcp list --json")]
     List(list::Arguments),
@@ -171,6 +175,14 @@ impl Failure {
     fn failed(message: impl Display) -> Self {
         Self::Failed(message.to_string())
     }
+
+    /// The reason in words; empty where it was printed.
+    fn into_message(self) -> String {
+        match self {
+            Self::Start(message) | Self::Failed(message) => message,
+            Self::Silent => String::new(),
+        }
+    }
 }
 
 /// Runs the command that the process was started with.
@@ -190,6 +202,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Grant(arguments) => grant::run(arguments),
         Command::Call(arguments) => call::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Approve(arguments) => approve::run(arguments),
         Command::Kv(arguments) => kv::run(arguments),

@@ -21,6 +21,7 @@
 
 pub mod about;
 pub mod address;
+pub mod cases;
 mod check;
 pub mod claims;
 mod document;

@@ -8,6 +8,7 @@
 //! - `dial`: connections, and TLS. `proxy`: tunnels of the operator's proxy. `pool`: connections that are kept.
 //! - `exchange`: one request and its answer. `failure`: the reasons that there is none. `hold`: its end before its time.
 //! - `places`: the connections that each plugin may have open.
+//! - `stand_in`: one that answers in the place of all hosts, for tests of plugins.
 
 mod dial;
 mod exchange;
@@ -18,13 +19,14 @@ mod places;
 mod pool;
 mod proxy;
 pub mod resolver;
+mod stand_in;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
 use http::request::Parts;
+use http::{Method, Response};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use url::Url;
@@ -40,6 +42,7 @@ use self::pool::Pool;
 pub use self::pool::SentBody;
 pub use self::proxy::{Direct, Proxy};
 use self::resolver::Resolve;
+pub use self::stand_in::StandIn;
 use crate::grants::address::{AddressRefusal, Reach, Surroundings, Way};
 use crate::grants::host::Host;
 use crate::grants::rule::Rule;
@@ -85,11 +88,22 @@ struct Shared {
     connections: Connections,
     /// Time for one look-up.
     look_up_timeout: Duration,
+    /// Answers in the place of all hosts, if anybody does.
+    stand_in: Option<Arc<dyn StandIn>>,
 }
 
 impl Egress {
     /// A way out. Connections live on the runtime that this is called in.
     pub fn new(settings: Settings, resolver: Arc<dyn Resolve>) -> Self {
+        Self::with(settings, resolver, None)
+    }
+
+    /// A way that leads to nobody but the one that stands in for all hosts. No name is looked up, and no socket opened.
+    pub fn to(stand_in: Arc<dyn StandIn>) -> Self {
+        Self::with(Settings::default(), Arc::new(stand_in::NoNames), Some(stand_in))
+    }
+
+    fn with(settings: Settings, resolver: Arc<dyn Resolve>, stand_in: Option<Arc<dyn StandIn>>) -> Self {
         let Settings { mut surroundings, proxy, authorities, mut kept_apart } = settings;
         kept_apart.extend(proxy.as_ref().and_then(|proxy| place_of(&proxy.url)));
         surroundings.own.extend(kept_apart.iter().cloned().filter_map(own::of_proxy));
@@ -105,7 +119,15 @@ impl Egress {
                 handle: Handle::try_current().ok(),
             },
             look_up_timeout: LOOK_UP_TIMEOUT,
+            stand_in,
         }))
+    }
+
+    /// Tells the one that stands in for all hosts, if there is one, of a request that was not granted.
+    pub fn denied(&self, method: &Method, target: &Target) {
+        if let Some(stand_in) = &self.0.stand_in {
+            stand_in.denied(method, &stand_in::url_of(target));
+        }
     }
 
     /// Finds the addresses behind a granted host: one look-up, of which every answer is judged. Any of the addresses may
@@ -143,6 +165,9 @@ impl Egress {
         port: u16,
         reach: Reach<'_>,
     ) -> Result<Vec<SocketAddr>, AddressRefusal> {
+        if self.0.stand_in.is_some() {
+            return Err(AddressRefusal::None);
+        }
         self.expect_foreign(host, port)?;
         own::admit(&self.0.surroundings, answers, port, reach)
     }
@@ -200,6 +225,13 @@ impl Egress {
         body: SentBody,
     ) -> Result<Response<Received>, Failure> {
         let dial = async {
+            if let Some(stand_in) = &self.0.stand_in {
+                // An address is judged by itself; what a name leads to is nobody's business here.
+                if let Host::Address(address) = order.target.host() {
+                    own::admit(&self.0.surroundings, &[*address], order.target.port(), order.entry.rule.reach())?;
+                }
+                return Ok((stand_in::connect(stand_in, &order.target, &self.0.connections.handle()), false));
+            }
             let stream = self.reach(&order.target, &order.entry.rule).await?;
             match order.target.scheme() {
                 Scheme::Http => Ok((stream, false)),

@@ -12,7 +12,14 @@ fn a_directory_to_begin_with_is_made_by_the_program_alone() {
     let made = site.run(&["init", "mine", "--lang", "python", "--plugin", "first"]);
     assert_eq!(made.code, 0, "{made:?}");
     let dir = site.path().join("mine");
-    for file in ["tinymcp.toml", ".env.example", ".gitignore", "plugins/first/wit/world.wit", "plugins/first/app.py"] {
+    for file in [
+        "tinymcp.toml",
+        ".env.example",
+        ".gitignore",
+        "plugins/first/wit/world.wit",
+        "plugins/first/app.py",
+        "plugins/first/tests/first.toml",
+    ] {
         assert!(dir.join(file).is_file(), "{file}");
     }
     // The configuration is one to begin with, whatever login it is for.
@@ -84,6 +91,8 @@ fn templates_work(tongue: &str) {
     }
     let built = site.run(&["build", &keeps, &asks]);
     assert_eq!(built.code, 0, "{built:?}");
+    let tested = site.run(&["test"]);
+    assert!(tested.code == 0 && tested.stdout.contains("all 3 passed"), "{tested:?}");
     fs::write(site.path().join("answers.json"), "{\"who\": {\"name\": \"Ada\"}}").unwrap();
     let tool = |name: &str| name.replace('-', "_");
     let kept = site.run(&["call", &tool(&keeps), "name=Ada"]);

@@ -18,6 +18,7 @@ fn every_command_shows_an_example() {
         "new",
         "inspect",
         "call",
+        "test",
         "list",
         "approve",
         "grant",

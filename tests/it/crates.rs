@@ -60,8 +60,16 @@ fn a_new_crate_builds_and_its_tool_is_called() {
     succeed(site.run(&["build"]));
     is_whole(&site, &site.plugin_path("my-tool.wasm"), "my_tool");
     assert!(succeed(site.run(&["list"])).starts_with("my_tool  "));
+    assert!(succeed(site.run(&["test"])).contains("passed my-tool: greets by name"));
+    // What has changed has to be built, also where that makes the same component.
+    let source = site.plugin_path("my-tool/src/lib.rs");
+    fs::write(&source, fs::read_to_string(&source).unwrap() + "// nothing\n").unwrap();
+    let stale = site.run(&["test"]);
+    let older = "my-tool.wasm` is older than `my-tool/src/lib.rs`; build it first: `tinymcp build my-tool`";
+    assert!(stale.code == 1 && stale.stdout.contains(older), "{stale:?}");
     let again = site.run(&["build", "my-tool"]);
     assert!(again.code == 0 && again.stderr.contains("unchanged"), "{again:?}");
+    succeed(site.run(&["test"]));
 }
 
 #[test]
@@ -126,12 +134,16 @@ async fn a_new_crate_with_http_asks_what_was_granted() {
         if request.starts_with("GET /status HTTP/1.1") { Script::text("fine") } else { Script::with(404, "", "") }
     })
     .await;
-    for file in ["src/lib.rs", "wit/world.wit"] {
+    for file in ["src/lib.rs", "wit/world.wit", "tests/first.toml"] {
         let path = site.plugin_path("asking-tool").join(file);
         let text = fs::read_to_string(&path).unwrap();
         fs::write(path, text.replace("https://api.example.com", peer.url("").as_str())).unwrap();
     }
+    let early = site.run(&["test", "asking-tool"]);
+    assert!(early.code == 1 && early.stdout.contains("build it first: `tinymcp build asking-tool`"), "{early:?}");
     succeed(site.run(&["build", "asking-tool"]));
+    let tested = succeed(site.run(&["test", "asking-tool"]));
+    assert!(tested.contains("all 2 passed") && peer.connections() == 0, "{tested}");
     let site = site.config(&format!("[plugin.asking_tool]\nhttp = [\"{}\"]\n", peer.url("")));
     let server = site.start().await;
     let client = Client::modern(&server);

@@ -8,12 +8,14 @@
 
 mod approval;
 mod begin;
+mod cases;
 mod clients;
 mod commands;
 mod configuration;
 mod connect;
 mod contained;
 mod crates;
+mod dev_keys;
 mod docs;
 mod files;
 mod languages;

@@ -14,7 +14,7 @@ mod wit_section;
 
 use std::fmt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde_json::json;
 
@@ -49,6 +49,11 @@ pub(super) struct Outcome {
 impl Outcome {
     fn of(plugin: &str, outcome: &'static str, problem: Option<String>) -> Self {
         Self { plugin: plugin.to_owned(), outcome, file: None, problem }
+    }
+
+    /// The plugin, if its component is that of its sources now.
+    pub(super) fn built(&self) -> Option<&str> {
+        self.file.is_some().then_some(self.plugin.as_str())
     }
 
     fn as_json(&self) -> serde_json::Value {
@@ -156,7 +161,7 @@ async fn build(
     progress: &str,
 ) -> Result<(&'static str, String), BuildError> {
     let tool = source.language.find_tool(&source.folder.directory).await?;
-    let started = Instant::now();
+    let (started, began) = (Instant::now(), SystemTime::now());
     output::note(&format!("{} {} {progress}", output::dim("building"), source.folder.name));
     let artifact = source.language.build(&tool, &source.folder, wit, names, &plugins_dir.join("target")).await?;
     let mut component = std::fs::read(&artifact).map_err(BuildError::io(&artifact))?;
@@ -166,6 +171,7 @@ async fn build(
         validate(&component)?;
     }
     let put = artifact.put(&component).map_err(BuildError::io(artifact.component()))?;
+    artifact.stamp(began).map_err(BuildError::io(artifact.component()))?;
     let what = match &put {
         Placement::Unchanged => "unchanged",
         Placement::New | Placement::BackedUp(_) => "built",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use self::answers::Answers;
+pub(super) use self::answers::{Answers, NoEnd};
 use super::build::sources;
 use super::{ConfigArguments, Failure, kv, logging, output, runtime};
 use crate::auth::upstream::local;
@@ -48,6 +48,14 @@ pub(super) struct Arguments {
     /// "decline" or "cancel"
     #[arg(long, value_name = "FILE.json")]
     answers: Option<String>,
+}
+
+/// How a call has ended.
+pub(super) enum Ended {
+    /// With a value, and the text that shows it.
+    Value { value: Value, text: String },
+    /// With an error, in words.
+    Failed(String),
 }
 
 /// The most rounds of questions and answers.
@@ -100,7 +108,15 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Somebody who has logged in with the built-in login of this server.
-fn somebody(name: &str, scopes: Option<Vec<String>>, base_url: &BaseUrl, tool: &Tool) -> Result<Principal, Failure> {
+///
+/// # Errors
+/// The token lacks scopes that the tool needs.
+pub(super) fn somebody(
+    name: &str,
+    scopes: Option<Vec<String>>,
+    base_url: &BaseUrl,
+    tool: &Tool,
+) -> Result<Principal, Failure> {
     let needed: BTreeSet<String> = tool.served.scopes().iter().map(|scope| scope.as_str().to_owned()).collect();
     let held: BTreeSet<String> = match scopes {
         Some(scopes) => scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
@@ -125,13 +141,16 @@ fn somebody(name: &str, scopes: Option<Vec<String>>, base_url: &BaseUrl, tool: &
 }
 
 /// Calls a tool, and again with the answers to what it asks.
-async fn call(
+///
+/// # Errors
+/// It asks, and there is no answer.
+pub(super) async fn call(
     plugins: &Plugins,
     tool: &Arc<Tool>,
     arguments: &Map<String, Value>,
     caller: &Arc<Principal>,
     answers: Option<&Answers>,
-) -> Result<Result<Reply, CallError>, Failure> {
+) -> Result<Result<Reply, CallError>, NoEnd> {
     // Without answers nothing can be asked, which a tool may want to know.
     let askable = answers.map(|_| Capabilities::all());
     let (none, mut conversation) = (Answers::default(), Conversation { askable, ..Conversation::with(caller) });
@@ -149,7 +168,34 @@ async fn call(
             outcome => return Ok(outcome),
         }
     }
-    Err(Failure::failed(format!("it asked {MAX_ROUNDS} times, and had no result")))
+    Err(NoEnd::Asking(MAX_ROUNDS))
+}
+
+/// The end of a call as a value or an error, whatever form its result has.
+pub(super) fn ended(outcome: Result<Reply, CallError>) -> Ended {
+    let of_text = |text: String| Ended::Value { value: Value::from(text.as_str()), text };
+    match outcome {
+        Ok(Reply::Structured(value)) => {
+            let text = value.text().into_owned();
+            match value.value() {
+                Some(value) => Ended::Value { value, text },
+                None => of_text(text),
+            }
+        }
+        Ok(Reply::Text(text)) => of_text(text),
+        Ok(Reply::Nothing) => Ended::Value { value: Value::Null, text: DONE.to_owned() },
+        Ok(Reply::Failed { text } | Reply::Invalid { text }) => Ended::Failed(text),
+        Ok(Reply::Rich(rich)) if rich.is_error => Ended::Failed(text_of(&rich)),
+        Ok(Reply::Rich(rich)) => {
+            let text = text_of(&rich);
+            match rich.structured {
+                Some(value) => Ended::Value { value, text },
+                None => of_text(text),
+            }
+        }
+        Ok(Reply::Asks(_)) => Ended::Failed("the tool asks its client".to_owned()),
+        Err(error) => Ended::Failed(explained(&error)),
+    }
 }
 
 /// Prints a result as clients get it.
@@ -182,8 +228,18 @@ fn explained(error: &CallError) -> String {
     std::iter::once(format!("{error}{cause}")).chain(frames).collect::<Vec<_>>().join("\n")
 }
 
-/// Prints the text of a result, and a note for each other part.
+/// Prints the text of a result.
 fn show(rich: &Rich) -> Result<(), Failure> {
+    let text = text_of(rich);
+    if rich.is_error {
+        return Err(Failure::failed(text));
+    }
+    given(&text);
+    Ok(())
+}
+
+/// The text of a result, and a note for each other part.
+fn text_of(rich: &Rich) -> String {
     let lines = rich.blocks.iter().map(|block| match block {
         Block::Text(text) => text.clone(),
         Block::AnnotatedText(text) => text.text.clone(),
@@ -196,12 +252,7 @@ fn show(rich: &Rich) -> Result<(), Failure> {
         },
     });
     let structured = rich.structured.iter().map(Value::to_string);
-    let text = lines.chain(structured).collect::<Vec<_>>().join("\n");
-    if rich.is_error {
-        return Err(Failure::failed(text));
-    }
-    given(&text);
-    Ok(())
+    lines.chain(structured).collect::<Vec<_>>().join("\n")
 }
 
 /// Prints a result. Standard output has the tool's text and nothing else, for programs that read it.
@@ -240,6 +291,11 @@ fn not_built(name: &str, plugins_dir: Option<&Path>) -> Option<String> {
 }
 
 fn unknown(name: &str, catalog: &Catalog, plugins_dir: Option<&Path>) -> Failure {
+    Failure::failed(unknown_in_words(name, catalog, plugins_dir))
+}
+
+/// Why there is no such tool, with the one that was meant.
+pub(super) fn unknown_in_words(name: &str, catalog: &Catalog, plugins_dir: Option<&Path>) -> String {
     let problems: Vec<String> = catalog
         .plugins()
         .iter()
@@ -255,7 +311,7 @@ fn unknown(name: &str, catalog: &Catalog, plugins_dir: Option<&Path>) -> Failure
         .map(|warning| format!("\n{warning}"))
         .collect();
     if !reasons.is_empty() {
-        return Failure::failed(format!("unknown tool `{name}`{}{}", reasons.concat(), problems.concat()));
+        return format!("unknown tool `{name}`{}{}", reasons.concat(), problems.concat());
     }
     let nearest = nearest(name, catalog.tools().iter().map(|tool| tool.name.as_str()));
     let near = nearest.map(|nearest| format!("; did you mean `{nearest}`?"));
@@ -263,5 +319,5 @@ fn unknown(name: &str, catalog: &Catalog, plugins_dir: Option<&Path>) -> Failure
         true => String::new(),
         false => "; `tinymcp list` shows them".to_owned(),
     });
-    Failure::failed(format!("unknown tool `{name}`{hint}{}", problems.concat()))
+    format!("unknown tool `{name}`{hint}{}", problems.concat())
 }

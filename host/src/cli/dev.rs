@@ -1,23 +1,31 @@
 //! `tinymcp dev`: build everything, serve it, and build again what changes.
 
+mod cases;
+mod change;
+mod keys;
 mod offer;
+mod terminal;
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
+use self::cases::Cases;
+use self::change::SourceChange;
+use self::keys::Desk;
+use self::terminal::Terminal;
 use super::build::artifact::Artifact;
 use super::build::folder::is_output;
 use super::build::options::{BuildOptions, FunctionNames, MissingToolchain};
 use super::build::sources::{self, IncompleteSource, Source};
-use super::build::{Language, build_all, report_incomplete};
+use super::build::{Outcome, build_all, report_incomplete};
 use super::logging::FrameStyle;
 use super::serve::{Server, listen_override};
-use super::{ConfigArguments, Failure, load, logging, output, plugin_loader, runtime};
+use super::{ConfigArguments, Failure, load, logging, output, plugin_loader, runtime, test};
 use crate::clients::Client;
 use crate::config::address::BaseUrl;
 use crate::config::provider::NONE;
@@ -50,20 +58,37 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let invocation = arguments.config.invocation(Purpose::Serve, overrides);
     let setup = load(&invocation)?;
     plugin_loader::require_directory(&setup.config)?;
-    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine, offer::start(invocation.clone()));
+    let terminal = Terminal::find();
+    let offers = offer::start(invocation.clone(), terminal.as_ref());
+    let log = logging::start(&setup.config.log, FrameStyle::OnePerLine, offers);
+    let cases = Cases { config: invocation.file.clone(), directory: setup.config.plugins.dir.clone() };
     runtime()?.block_on(async {
         let config = Arc::new(setup.config.clone());
         let all = sources::choose(&config, &[]).map_err(Failure::start)?;
         let watched = Sources::watch(&config);
         report_incomplete(&watched.incomplete);
-        build_all(&config, &all, OPTIONS).await;
+        let built = build_all(&config, &all, OPTIONS).await;
         let server = Server::start(invocation, setup, log).await?;
-        let announced = (server.plugins.clone(), Arc::clone(&server.config));
-        let rebuilding = tokio::spawn(watched.rebuild(config));
-        let announcing = tokio::spawn(async move { announce(&announced.0, &announced.1).await });
+        let (plugins, served) = (server.plugins.clone(), Arc::clone(&server.config));
+        let changes = watched.changed.clone();
+        let working = tokio::spawn(async move {
+            let page = format!("{}/", served.server.base_url);
+            let waiting = what_it_waits_for(&config, terminal.is_some());
+            let announcing = async {
+                announce(&plugins, &served, &page).await;
+                output::line(&waiting);
+                // Until the end of the work: then the terminal is as it was.
+                let desk = Desk { plugins: plugins.clone(), page: page.clone(), changes };
+                let _keys = terminal.as_ref().map(|terminal| keys::start(terminal, desk));
+                cases.run(built.iter().filter_map(Outcome::built).map(str::to_owned)).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::join!(announcing, watched.rebuild(config, &cases, &waiting));
+        });
         let outcome = server.run().await;
-        rebuilding.abort();
-        announcing.abort();
+        working.abort();
+        // Its end gives the terminal back.
+        let _ = working.await;
         outcome
     })
 }
@@ -95,10 +120,11 @@ fn login_override(configured: &Config, no_login: bool) -> Override {
 }
 
 /// Prints the tools, and what to put into clients.
-async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
+async fn announce(plugins: &crate::plugins::Plugins, config: &Config, page: &str) {
     plugins.ready().await;
     let endpoint = config.server.base_url.endpoint();
-    output::line(&format!("\n{} {}\n", output::bold("TinyMCP serves"), output::good(&endpoint)));
+    output::line(&format!("\n{} {}", output::bold("TinyMCP serves"), output::good(&endpoint)));
+    output::line(&format!("{} {}\n", output::bold("Its page is at"), output::good(page)));
     for tool in plugins.catalog().tools() {
         output::line(&format!("  {}  {}", output::bold(&tool.name), tool.summary()));
     }
@@ -107,16 +133,23 @@ async fn announce(plugins: &crate::plugins::Plugins, config: &Config) {
         let snippet = client.snippet(&endpoint, has_login);
         output::line(&format!("\n{} ({})\n{snippet}", output::bold(name), client.place()));
     }
-    output::line(&format!(
-        "\n{}",
-        output::dim("Change a file under the plugins directory and its plugin is rebuilt. Ctrl-C stops.")
-    ));
+}
+
+/// What happens next, and the keys.
+fn what_it_waits_for(config: &Config, has_keys: bool) -> String {
+    let directory = config.plugins.dir.display();
+    let waits = format!(
+        "Waiting for changes under `{directory}`: change a file and its plugin is rebuilt, and its tests run. Ctrl-C stops."
+    );
+    let keys = if has_keys { format!("\n{}", keys::line()) } else { String::new() };
+    format!("\n{}{keys}", output::dim(&waits))
 }
 
 /// The sources of all plugins, watched.
 struct Sources {
     watcher: Option<RecommendedWatcher>,
     changes: mpsc::UnboundedReceiver<SourceChange>,
+    changed: mpsc::UnboundedSender<SourceChange>,
     root: PathBuf,
     /// The plugins that have been built or are about to be.
     known: BTreeSet<String>,
@@ -129,39 +162,52 @@ impl Sources {
     fn watch(config: &Config) -> Self {
         let (changed, changes) = mpsc::unbounded_channel();
         let root = std::fs::canonicalize(&config.plugins.dir).unwrap_or_else(|_| config.plugins.dir.clone());
-        let watched = root.clone();
+        let (watched, sent) = (root.clone(), changed.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
             if event.kind.is_access() {
                 return;
             }
             for change in event.paths.iter().filter_map(|path| SourceChange::of(&watched, path)) {
-                let _ = changed.send(change);
+                let _ = sent.send(change);
             }
         });
         let warn =
             |error: &notify::Error| output::warning(&format!("sources are not watched: {error}{}", watch_cure(error)));
         let watcher = watcher.inspect_err(warn).ok();
-        let mut sources = Self { watcher, changes, root, known: BTreeSet::new(), incomplete: Vec::new() };
+        let mut sources = Self { watcher, changes, changed, root, known: BTreeSet::new(), incomplete: Vec::new() };
         sources.known = sources.watch_all();
         sources.incomplete = sources::incomplete(config);
         sources
     }
 
-    /// Builds plugins whenever their sources change, and new ones when they appear, until it is dropped.
-    async fn rebuild(mut self, config: Arc<Config>) {
+    /// Builds plugins whenever their sources change, and new ones when they appear, and runs their cases, until it is
+    /// dropped.
+    async fn rebuild(mut self, config: Arc<Config>, cases: &Cases, waiting: &str) {
         while let Some(first) = self.changes.recv().await {
             let mut changed = BTreeSet::from([first]);
             while let Ok(Some(more)) = tokio::time::timeout(GATHER, self.changes.recv()).await {
                 changed.insert(more);
             }
             let now = self.watch_all();
-            let is_due =
-                |name: &String| changed.contains(&SourceChange::Source(name.clone())) || !self.known.contains(name);
+            let has = |change: SourceChange| changed.contains(&change);
+            let is_due = |name: &String| {
+                has(SourceChange::All) || has(SourceChange::Source(name.clone())) || !self.known.contains(name)
+            };
             let sources = sources::choose(&config, &[]).unwrap_or_default();
             let due: Vec<Source> = sources.into_iter().filter(|source| is_due(&source.folder.name)).collect();
             self.report(&config, &now);
-            build_all(&config, &due, OPTIONS).await;
+            let outcomes = build_all(&config, &due, OPTIONS).await;
+            let mut tested: BTreeSet<String> = outcomes.iter().filter_map(Outcome::built).map(str::to_owned).collect();
+            // Also of those without sources here.
+            let of_cases = test::with_cases(&config.plugins.dir).into_iter().filter(|name| config.plugin(name).enabled);
+            let is_asked = |name: &String| has(SourceChange::AllCases) || has(SourceChange::Cases(name.clone()));
+            tested.extend(of_cases.filter(is_asked));
+            let is_idle = due.is_empty() && tested.is_empty();
+            cases.run(tested).await;
+            if !is_idle {
+                output::note(waiting);
+            }
             self.known = now;
         }
     }
@@ -201,69 +247,5 @@ impl Sources {
             }
         }
         sources.into_iter().map(|source| source.folder.name).collect()
-    }
-}
-
-/// The meaning of an event in the plugins directory.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum SourceChange {
-    /// A source of this plugin changed.
-    Source(String),
-    /// Directories came or went; there may be a new plugin among them.
-    Directories,
-}
-
-impl SourceChange {
-    fn of(root: &Path, path: &Path) -> Option<Self> {
-        let inner = path.strip_prefix(root).ok()?;
-        let mut parts = inner.components();
-        let Some(Component::Normal(name)) = parts.next() else { return None };
-        let rest: PathBuf = parts.collect();
-        if is_output(Path::new(name)) || rest.components().any(|part| is_output(part.as_ref())) {
-            return None;
-        }
-        // The folder itself: it came, or another one took its place.
-        if rest.as_os_str().is_empty() && path.extension().is_none() {
-            return Some(Self::Source(name.to_string_lossy().into_owned()));
-        }
-        if path.extension().is_none() {
-            return Some(Self::Directories);
-        }
-        // cargo-component writes bindings while it builds; what they come from is watched.
-        let is_source = Language::is_source_file(path) && !rest.ends_with("src/bindings.rs");
-        (is_source && !rest.as_os_str().is_empty()).then(|| Self::Source(name.to_string_lossy().into_owned()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_sources_mean_a_build() {
-        let root = Path::new("/plugins");
-        let source = |name: &str| Some(SourceChange::Source(name.to_owned()));
-        let cases = [
-            ("/plugins/add/src/lib.rs", source("add")),
-            ("/plugins/add/wit/world.wit", source("add")),
-            ("/plugins/add/Cargo.toml", source("add")),
-            ("/plugins/mean/app.py", source("mean")),
-            ("/plugins/slug/plugin.js", source("slug")),
-            ("/plugins/slug/package.json", source("slug")),
-            ("/plugins/new-one", source("new-one")),
-            ("/plugins/new-one/src", Some(SourceChange::Directories)),
-            ("/plugins/add/src/bindings.rs", None),
-            ("/plugins/add/src/.lib.rs.swp", None),
-            ("/plugins/add/target/debug/x.rs", None),
-            ("/plugins/mean/.venv/lib/x.py", None),
-            ("/plugins/mean/__pycache__/app.pyc", None),
-            ("/plugins/slug/node_modules/jco/x.js", None),
-            ("/plugins/target/release/x.rs", None),
-            ("/plugins/add.wasm", None),
-            ("/elsewhere/add/src/lib.rs", None),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(SourceChange::of(root, Path::new(path)), expected, "{path}");
-        }
     }
 }

@@ -73,6 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (directory.join(FILES[1].0), "the variables of a login, to be copied to `.env`; not needed to begin with"),
         (crate_directory.join("wit/world.wit"), "the first tool's parameters and result, with its description"),
         (crate_directory.join(tongue.code()), "its code"),
+        (crate_directory.join(new::CASES), "its first tests"),
     ];
     if arguments.json {
         let files: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         output::line(&format!("\nbefore the first build: `{enter}{tools}`"));
     }
     output::line(&format!(
-        "\n`{enter}tinymcp dev` builds it, serves it on this machine, and says how to connect a client"
+        "\n`{enter}tinymcp dev` builds it, tests it, serves it on this machine, and says how to connect a client"
     ));
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-pub(super) use self::templates::{Starter, Tongue};
+pub(super) use self::templates::{CASES, Starter, Tongue};
 use super::build::artifact::Artifact;
 use super::build::host_wit;
 use super::build::wit::hint::RESERVED;
@@ -69,6 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         directory.join("wit/world.wit").display()
     ));
     output::line(&format!("  {}  its code", directory.join(arguments.lang.code()).display()));
+    output::line(&format!("  {}  its first tests", directory.join(CASES).display()));
     let artifact = Artifact::of(&config.plugins.dir, name);
     if artifact.is_foreign() {
         output::warning(&format!(
@@ -77,7 +78,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             artifact.free_name().display()
         ));
     }
-    output::line(&format!("\nbuild it with `tinymcp build {name}`; `tinymcp dev` does it whenever a file changes"));
+    output::line(&format!(
+        "\nbuild it with `tinymcp build {name}`, and test it with `tinymcp test {name}`; `tinymcp dev` does both whenever a file changes"
+    ));
     if let Some(tools) = arguments.lang.tools(&directory) {
         output::line(&format!("before the first build: `{tools}`"));
     }

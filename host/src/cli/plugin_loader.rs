@@ -65,6 +65,11 @@ impl PluginLoader {
         Plugins::of_file((&self.config, &self.grants), services, cache.as_ref(), file).map_err(failed)
     }
 
+    /// The directory of compiled code, for one that loads the same plugins again and again.
+    pub(super) fn cache(&self) -> Result<Option<StateDir>, Failure> {
+        self.directories().map(|(_, cache)| cache)
+    }
+
     /// What the host provides. A server of the same configuration may be running beside the command.
     fn services(&self, state: Option<&StateDir>) -> Services {
         let egress = egress::start(&self.config, &self.egress, &self.config.server.listen.addresses());

@@ -27,6 +27,11 @@ impl fmt::Debug for Free {
 }
 
 impl Free {
+    /// The text of a JSON value.
+    pub(super) fn of(value: &Json) -> Self {
+        Self(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -448,7 +448,7 @@ impl Config {
 }
 
 /// The values of a table in which nothing is given.
-fn defaults<T: Setting>() -> T {
+pub(super) fn defaults<T: Setting>() -> T {
     let environment = Environment::default();
     let mut reader = Reader::new(&environment, &[], Path::new(""));
     let nothing = Node::new(Value::Table(Table::new()), Source::Default);

@@ -28,6 +28,8 @@ pub(super) struct Guide {
     pub(super) crates: Vec<Crate>,
     /// Listings of `tinymcp.toml`.
     pub(super) settings: Vec<String>,
+    /// Listings of cases of `tinymcp test`.
+    pub(super) cases: Vec<String>,
     /// `add-wit.py`
     pub(super) script: String,
     /// The module of JavaScript that sends a request, and its world.
@@ -86,6 +88,7 @@ impl Guide {
                 self.fetching = (listing, world);
             }
             "sh" => {}
+            "toml" if listing.starts_with("[[case]]") => self.cases.push(listing),
             "toml" => self.settings.push(listing),
             "python" if listing.starts_with("# add-wit.py") => self.script = listing,
             "wit" | "rust" => return reader.listing(language, listing),

@@ -70,6 +70,22 @@ fn settings_of_the_guide_are_known() {
 }
 
 #[test]
+fn cases_of_the_guide_pass() {
+    let guide = Guide::read();
+    let tools = ["shout", "status"];
+    let site = site(&tools);
+    for (tool, cases) in tools.iter().zip(&guide.cases) {
+        assert!(cases.contains(&format!("tool = \"{tool}\"")), "{cases}");
+        let folder = site.plugin_path(tool).join("tests");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("first.toml"), cases).unwrap();
+    }
+    let tested = site.run(&["test"]);
+    assert!(tested.code == 0 && tested.stdout.contains("all 3 passed"), "{tested:#?}");
+    assert_eq!(guide.cases.len(), tools.len());
+}
+
+#[test]
 fn the_script_adds_what_the_wit_says() {
     let site = Site::with(&["talk"]);
     fs::write(site.path().join("add-wit.py"), Guide::read().script).unwrap();

@@ -31,6 +31,8 @@ async fn ready(server: &Server) {
 #[tokio::test]
 async fn a_trap_under_dev_has_names_one_frame_a_line() {
     let site = crates(&["trapping"]);
+    // Its cases would trap too.
+    fs::remove_dir_all(site.plugin_path("trapping/tests")).unwrap();
     let source = site.plugin_path("trapping/src/lib.rs");
     change(&source, "format!(\"Hello, {name}!\")", "open_drawer(name.len())");
     let text = fs::read_to_string(&source).unwrap();

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::atomic_file;
 
@@ -47,6 +48,20 @@ impl Artifact {
             // An unreadable file is foreign, and so is a link that leads nowhere.
             Err(_) => self.is_taken(),
         }
+    }
+
+    /// The time at which the component was made of its sources; none if there is none. A component that was not made here
+    /// has the time of its file.
+    pub(in crate::cli) fn made(&self) -> Option<SystemTime> {
+        let component = fs::read(&self.component).ok()?;
+        let file = if self.is_ours(&component) { &self.record } else { &self.component };
+        fs::metadata(file).and_then(|about| about.modified()).ok()
+    }
+
+    /// Remembers when the build of the present component began: sources that have changed since are not in it. It may be
+    /// the same component, byte by byte, as before.
+    pub(super) fn stamp(&self, began: SystemTime) -> io::Result<()> {
+        fs::File::options().write(true).open(&self.record)?.set_modified(began)
     }
 
     /// A free name under which a foreign file is kept.

@@ -68,6 +68,7 @@ fn fingerprint(tool: &Tool, directory: &Path) -> io::Result<String> {
     add(RECIPE);
     add(tool.version.as_bytes());
     let mut files = files(directory)?;
+    files.retain(|file| !is_of_cases(directory, file));
     files.sort();
     for file in files {
         let name = file.strip_prefix(directory).unwrap_or(&file);
@@ -75,6 +76,11 @@ fn fingerprint(tool: &Tool, directory: &Path) -> io::Result<String> {
         add(&fs::read(&file)?);
     }
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// True for the cases of `tinymcp test`, of which nothing goes into a component.
+fn is_of_cases(directory: &Path, file: &Path) -> bool {
+    file.parent() == Some(&directory.join("tests")) && file.extension().is_some_and(|extension| extension == "toml")
 }
 
 /// All regular files below a folder, except those that builds leave there.
@@ -117,7 +123,14 @@ mod tests {
         put("app.py", "a");
         put("wit/world.wit", "b");
         let first = now("1");
-        for output in ["__pycache__/app.pyc", ".venv/bin/python", "node_modules/jco/x.js", "target/x", ".app.py.swp"] {
+        for output in [
+            "tests/first.toml",
+            "__pycache__/app.pyc",
+            ".venv/bin/python",
+            "node_modules/jco/x.js",
+            "target/x",
+            ".app.py.swp",
+        ] {
             put(output, "x");
             assert_eq!(now("1"), first, "{output}");
         }

@@ -46,6 +46,11 @@ impl Source {
     }
 }
 
+/// All files below a source's folder, except those that builds leave there. What cannot be read is left out.
+pub(in crate::cli) fn files(directory: &Path) -> Vec<PathBuf> {
+    super::incremental::files(directory).unwrap_or_default()
+}
+
 /// All sources in the plugins directory, ordered by name, whatever their state: the toolchain reports faults.
 pub(in crate::cli) fn all(plugins_dir: &Path) -> Result<Vec<Source>, SourcesError> {
     let failed = |source| SourcesError::Directory { path: plugins_dir.to_owned(), source };

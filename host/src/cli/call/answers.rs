@@ -12,9 +12,39 @@ use crate::plugins::wit::input::{Answer, Request};
 
 /// The answers at hand.
 #[derive(Default)]
-pub(super) struct Answers(Map<String, Value>);
+pub(in crate::cli) struct Answers(Map<String, Value>);
+
+/// The reason for which a call has neither a result nor an error.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum NoEnd {
+    /// It asks for what there are no answers to, by these keys.
+    #[error(
+        "the tool asks its client ({0}), and a command cannot answer: `--answers FILE.json` has the answers, by these keys"
+    )]
+    Unanswered(String),
+    /// An answer is none.
+    #[error("the answer `{0}` has no form of one: see `tinymcp call --help`")]
+    NoAnswer(String),
+    /// It asks without end.
+    #[error("it asked {0} times, and had no result")]
+    Asking(usize),
+}
+
+impl From<NoEnd> for Failure {
+    fn from(reason: NoEnd) -> Self {
+        match reason {
+            NoEnd::Unanswered(_) | NoEnd::Asking(_) => Self::failed(reason),
+            NoEnd::NoAnswer(_) => Self::start(reason),
+        }
+    }
+}
 
 impl Answers {
+    /// These, by the keys of the questions.
+    pub(in crate::cli) fn of(answers: Map<String, Value>) -> Self {
+        Self(answers)
+    }
+
     /// Reads a file of them.
     pub(super) fn read(file: &str) -> Result<Self, Failure> {
         let answers = serde_json::from_str(&input::file(file)?);
@@ -24,21 +54,16 @@ impl Answers {
     /// The answers to these questions.
     ///
     /// # Errors
-    /// The questions without one.
-    pub(super) fn to(&self, request: &Request) -> Result<Vec<(String, Answer)>, Failure> {
+    /// The questions without one, or an answer that is none.
+    pub(super) fn to(&self, request: &Request) -> Result<Vec<(String, Answer)>, NoEnd> {
         let keys = request.questions.iter().map(|(key, _)| key);
         let lacking: Vec<String> =
             keys.clone().filter(|key| !self.0.contains_key(*key)).map(|key| format!("`{key}`")).collect();
         if !lacking.is_empty() {
-            let asked = lacking.join(", ");
-            return Err(Failure::failed(format!(
-                "the tool asks its client ({asked}), and a command cannot answer: `--answers FILE.json` has the answers, by these keys"
-            )));
+            return Err(NoEnd::Unanswered(lacking.join(", ")));
         }
         keys.map(|key| {
-            let answer = answer(&self.0[key]).ok_or_else(|| {
-                Failure::start(format!("the answer `{key}` has no form of one: see `tinymcp call --help`"))
-            })?;
+            let answer = answer(&self.0[key]).ok_or_else(|| NoEnd::NoAnswer(key.clone()))?;
             Ok((key.clone(), answer))
         })
         .collect()

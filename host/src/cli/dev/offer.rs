@@ -6,24 +6,24 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
+use super::terminal::Terminal;
 use crate::cli::offers::{Offer, Offers};
 use crate::cli::{Failure, grant, output};
 use crate::config::Invocation;
 
 /// Begins to ask, if there is a person at a terminal. The thread that asks ends with the process.
-pub(super) fn start(invocation: Invocation) -> Option<Offers> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return None;
-    }
+pub(super) fn start(invocation: Invocation, terminal: Option<&Arc<Terminal>>) -> Option<Offers> {
+    let terminal = Arc::clone(terminal.filter(|_| io::stderr().is_terminal())?);
     let (offers, offered) = Offers::new();
-    let asking = std::thread::Builder::new().name("offers".to_owned()).spawn(move || ask(&offered, &invocation));
+    let asking = std::thread::Builder::new().name("offers".to_owned());
+    let asking = asking.spawn(move || ask(&offered, &invocation, &terminal));
     asking.is_ok().then_some(offers)
 }
 
 /// Asks about each offer once.
-fn ask(offered: &mpsc::Receiver<Offer>, invocation: &Invocation) {
+fn ask(offered: &mpsc::Receiver<Offer>, invocation: &Invocation, terminal: &Terminal) {
     let mut answered = BTreeSet::new();
     for offer in offered {
         let Offer { plugin, to_grant } = &offer;
@@ -35,7 +35,8 @@ fn ask(offered: &mpsc::Receiver<Offer>, invocation: &Invocation) {
             to_grant.trim_end()
         ));
         let question = format!("Write this into {}?", invocation.path().display());
-        let written = grant::is_wanted(&question)
+        let written = terminal
+            .ask(|| grant::is_wanted(&question))
             .and_then(|is_wanted| if is_wanted { grant::write(invocation, plugin, to_grant) } else { Ok(()) });
         if let Err(Failure::Start(message) | Failure::Failed(message)) = written {
             output::warning(&message);

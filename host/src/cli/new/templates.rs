@@ -67,6 +67,9 @@ impl Starter {
     }
 }
 
+/// The file with the first cases.
+pub(in crate::cli) const CASES: &str = "tests/first.toml";
+
 /// The last line of `[dependencies]` in the template of `Cargo.toml`.
 const LAST_DEPENDENCY: &str = "wit-bindgen = \"0.61\"\n";
 
@@ -99,7 +102,13 @@ pub(super) fn files(tongue: Tongue, starter: Starter) -> Vec<(&'static str, Cow<
         (Tongue::Javascript, Starter::Kv) => template!("javascript/kv/plugin.js"),
         (Tongue::Javascript, Starter::Ask) => template!("javascript/ask/plugin.js"),
     };
-    let mut files = vec![("wit/world.wit", world.into()), (tongue.code(), code.into())];
+    let cases = match starter {
+        Starter::Plain => template!("cases/plain.toml"),
+        Starter::Http => template!("cases/http.toml"),
+        Starter::Kv => template!("cases/kv.toml"),
+        Starter::Ask => template!("cases/ask.toml"),
+    };
+    let mut files = vec![("wit/world.wit", world.into()), (tongue.code(), code.into()), (CASES, cases.into())];
     match tongue {
         Tongue::Rust => files.extend([
             ("Cargo.toml", manifest(starter).into()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use super::entries::{As, HttpEntry, KvOwner};
+use super::entries::{As, HttpEntry, Kv, KvOwner};
 use crate::config::key::Key;
 use crate::config::keys::{Config, PluginSettings};
 use crate::config::names::PluginName;
@@ -78,7 +78,7 @@ fn is_different(one: &HttpEntry, other: &HttpEntry) -> bool {
     terms(one) != terms(other)
 }
 
-fn rule(entry: &HttpEntry) -> Rule {
+pub(super) fn rule(entry: &HttpEntry) -> Rule {
     let methods = match &entry.methods {
         Some(methods) => Methods::of(methods.iter().map(|method| method.0.clone()).collect()),
         None => Methods::any(),
@@ -138,13 +138,7 @@ fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -
             Ok(SecretGrant { value: secret(&entry.value, key, reader)?, in_config: entry.config })
         }),
         env: named(&plugin.env, &plugin_key(name, "env"), |template, key| variable(template, key, reader)),
-        kv: plugin.kv.as_ref().map(|kv| KvGrant {
-            quota_bytes: kv.quota.bytes(),
-            per: match kv.per {
-                KvOwner::Plugin => Owner::Plugin,
-                KvOwner::Person => Owner::Person,
-            },
-        }),
+        kv: plugin.kv.as_ref().map(kv),
         dirs: plugin
             .dirs
             .iter()
@@ -157,6 +151,14 @@ fn grants(name: &PluginName, plugin: &PluginSettings, reader: &mut Reader<'_>) -
             .collect(),
         needs: Needs::default(),
     }
+}
+
+pub(super) fn kv(kv: &Kv) -> KvGrant {
+    let per = match kv.per {
+        KvOwner::Plugin => Owner::Plugin,
+        KvOwner::Person => Owner::Person,
+    };
+    KvGrant { quota_bytes: kv.quota.bytes(), per }
 }
 
 /// The values of a table, without those that are among the problems.

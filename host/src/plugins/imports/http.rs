@@ -130,7 +130,12 @@ impl Requests {
         let target = target.map_err(|error| call.refuse_unreadable(&error))?;
         headers::expect_plain(&parts.headers).map_err(|error| call.refuse_unreadable(&error))?;
         let grants = &self.grants;
-        let entry = decide(grants, &parts.method, &target).map_err(|denial| call.deny(&target, &denial))?;
+        let entry = decide(grants, &parts.method, &target).map_err(|denial| {
+            if let Some(egress) = &self.egress {
+                egress.denied(&parts.method, &target);
+            }
+            call.deny(&target, &denial)
+        })?;
         let Some(egress) = self.egress.clone() else {
             return Err(call.refuse(&target, &"this command sends no requests", None));
         };

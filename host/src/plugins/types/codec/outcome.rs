@@ -63,6 +63,11 @@ impl Structured {
         string.map_or(Cow::Borrowed(&*self.json), Cow::Owned)
     }
 
+    /// The value itself.
+    pub fn value(&self) -> Option<Value> {
+        serde_json::from_str(&self.json).ok()
+    }
+
     /// The text alone.
     pub fn into_text(self) -> String {
         let string = match self.text() {
