@@ -210,6 +210,8 @@ words! {
         Unaudited = "unaudited",
         /// The store or the provider cannot be reached.
         Unavailable = "unavailable",
+        /// A form may have been sent by a page of another site.
+        ForgedForm = "forged_form",
         /// Anything else.
         Other = "other",
     }
