@@ -323,8 +323,8 @@ async fn an_operator_approves_without_a_script_by_day_and_by_night() {
         [plugins]\napprove = true\n";
     let site = site.plugin("shown", &guest("shown")).config(views);
     // One red dot.
-    let picture = "89504e470d0a1a0a0000000d49484452000000010000000108020000009077\
-        53de0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082";
+    let picture = "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de00\
+        00000c49444154789c6338636c0c0003010133c4c27b130000000049454e44ae426082";
     let bytes = (0..picture.len()).step_by(2).map(|at| u8::from_str_radix(&picture[at..at + 2], 16).unwrap());
     std::fs::write(site.path().join("icon.png"), bytes.collect::<Vec<u8>>()).unwrap();
     let world = World::of(site).await;
