@@ -195,7 +195,12 @@ impl AuthorizationServer {
     }
 
     /// The page for a POST that may be forged, which the audit is told of.
-    fn refuse_forged(&self, headers: &HeaderMap, (browser, from): (Option<&Browser>, IpAddr), forged: Forged) -> Response {
+    fn refuse_forged(
+        &self,
+        headers: &HeaderMap,
+        (browser, from): (Option<&Browser>, IpAddr),
+        forged: Forged,
+    ) -> Response {
         let who = browser.map(|browser| Who::of(&browser.principal));
         let (reason, client) = (Reason::ForgedForm, None);
         self.audit.record(&Event::Refusal { reason, who, client, from: Some(from) });

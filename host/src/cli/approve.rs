@@ -81,8 +81,7 @@ async fn show(asker: &Asker, plugin: &str, json: bool) -> Result<(), Failure> {
 }
 
 async fn difference(asker: &Asker, plugin: &str) -> Result<(WaitingPlugin, Vec<String>), Failure> {
-    let ask = async |request| asker.ask(request).await;
-    request::difference(plugin, ask).await.map_err(|error| match error {
+    request::difference(plugin, |request| asker.ask(request)).await.map_err(|error| match error {
         DifferenceError::Asking(failure) => failure,
         DifferenceError::Changed => Failure::failed("it changed while it was shown: look at it again"),
         DifferenceError::Unexpected => unexpected(),

@@ -87,7 +87,9 @@ pub(super) async fn show(
     Path(plugin): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    let Some(path) = login::approval_page(&plugin) else { return super::nothing_here(State(app), request.headers().clone()).await };
+    let Some(path) = login::approval_page(&plugin) else {
+        return super::nothing_here(State(app), request.headers().clone()).await;
+    };
     let mut page = match PageRequest::new(&app, &peer, request).await {
         Ok(page) => page,
         Err(answer) => return answer,
@@ -106,7 +108,9 @@ pub(super) async fn approve(
     Path(plugin): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    let Some(path) = login::approval_page(&plugin) else { return super::nothing_here(State(app), request.headers().clone()).await };
+    let Some(path) = login::approval_page(&plugin) else {
+        return super::nothing_here(State(app), request.headers().clone()).await;
+    };
     let mut page = match PageRequest::new(&app, &peer, request).await {
         Ok(page) => page,
         Err(answer) => return answer,
@@ -134,7 +138,7 @@ pub(super) async fn approve(
     });
     match answer {
         Ok(_) => see_other(&format!("{}{path}?{APPROVED}", app.server.base_url.as_str())),
-        Err(why) => nothing(&app, (&plugin, &path), "Nothing was approved", why, Some(StatusCode::CONFLICT)),
+        Err(why) => nothing(&app, (&plugin, &path), "Nothing was approved", &why, Some(StatusCode::CONFLICT)),
     }
 }
 
@@ -144,15 +148,14 @@ fn operator_request<'a>(page: &'a PageRequest, path: &'a str) -> OperatorRequest
 
 async fn shown(app: &App, browser: &Browser, plugin: &str, path: &str, query: &str) -> Response {
     let approvals = app.plugins.approvals();
-    let ask = async |request| approvals.ask(request).await;
-    match request::difference(plugin, ask).await {
+    match request::difference(plugin, |request| approvals.ask(request)).await {
         Ok((waiting, lines)) => difference(app, browser, path, &waiting, lines),
         Err(DifferenceError::Asking(why)) => {
             let title = if query == APPROVED { "It is approved" } else { "Nothing to approve" };
-            nothing(app, (plugin, path), title, why, None)
+            nothing(app, (plugin, path), title, &why, None)
         }
         Err(DifferenceError::Changed | DifferenceError::Unexpected) => {
-            let why = "it changed while it was shown".to_owned();
+            let why = "it changed while it was shown";
             nothing(app, (plugin, path), "Look once more", why, Some(StatusCode::SERVICE_UNAVAILABLE))
         }
     }
@@ -188,7 +191,13 @@ fn line(text: String) -> Line {
 }
 
 /// The page for what cannot be approved: with a status, for an approval that was refused.
-fn nothing(app: &App, (plugin, path): (&str, &str), title: &'static str, why: String, refused: Option<StatusCode>) -> Response {
+fn nothing(
+    app: &App,
+    (plugin, path): (&str, &str),
+    title: &'static str,
+    why: &str,
+    refused: Option<StatusCode>,
+) -> Response {
     let catalog = app.plugins.catalog();
     let status = catalog.plugins().iter().find(|status| status.name == snake(plugin));
     let state = status.map(|status| StateView {
@@ -201,7 +210,7 @@ fn nothing(app: &App, (plugin, path): (&str, &str), title: &'static str, why: St
     let code = refused.unwrap_or(if state.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND });
     let base_url = &app.server.base_url;
     let (server, is_refusal) = (base_url.authority(), refused.is_some());
-    let page = NonePage { server, plugin, path, title, why: sentence(&why), is_refusal, state };
+    let page = NonePage { server, plugin, path, title, why: sentence(why), is_refusal, state };
     with_forms(html::answer(code, &page, base_url))
 }
 
@@ -210,4 +219,46 @@ fn sentence(why: &str) -> String {
     let mut chars = why.chars();
     let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", chars.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_is_text() {
+        let page = ApprovalPage {
+            server: "localhost:8000",
+            plugin: "greeter",
+            what: "a new plugin",
+            since: String::new(),
+            is_serving: false,
+            lines: ["+ tool `x`", "    + description: </span></pre><script>", "    - x: \"><b>"]
+                .map(str::to_owned)
+                .map(line)
+                .into(),
+            reference: "greeter@sha256:0",
+            path: "/approval/greeter",
+            field: FORM_TOKEN,
+            token: "t",
+            is_recent: true,
+        };
+        let html = page.render().unwrap();
+        for markup in ["<script", "<b>", "</span></pre><"] {
+            assert!(!html.contains(markup), "{markup}: {html}");
+        }
+        assert!(
+            html.contains(
+                "<span class=\"new\">    + description: &#60;/span&#62;&#60;/pre&#62;&#60;script&#62;</span>"
+            ),
+            "{html}"
+        );
+        assert!(html.contains("<span class=\"gone\">    - x:"), "{html}");
+    }
+
+    #[test]
+    fn a_reason_is_read_as_a_sentence() {
+        assert_eq!(sentence("nothing of plugin `x` waits"), "Nothing of plugin `x` waits.");
+        assert_eq!(sentence(""), ".");
+    }
 }

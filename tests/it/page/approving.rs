@@ -94,9 +94,8 @@ async fn an_operator_approves_exactly_what_is_shown() {
     }
     assert_eq!(waiting(site), serde_json::json!([]));
     assert!(served(site).contains("greeter_greet"));
-    let acts = audited(site, "operator");
-    assert!(!acts.is_empty());
-    for act in &acts {
+    until("a line for each", async || audited(site, "operator").len() == 3).await;
+    for act in &audited(site, "operator") {
         assert_eq!((&act["act"], &act["person"], &act["outcome"]), (&"approve".into(), &"alice".into(), &"ok".into()));
         assert_eq!(act["about"], first.field("reference"), "{act}");
         assert!(act.get("user").is_none(), "{act}");
@@ -106,7 +105,9 @@ async fn an_operator_approves_exactly_what_is_shown() {
     site.put("greeter.wasm", &guest("greeter-v2"));
     until("another file that waits", async || waiting(site) != serde_json::json!([])).await;
     let (_, page) = at_page(&world, "alice").await;
-    assert!(page.text().contains("What was approved before goes on meanwhile") && page.text().contains(" on the page)"));
+    assert!(
+        page.text().contains("What was approved before goes on meanwhile") && page.text().contains(" on the page)")
+    );
     let second = form(&page).unwrap();
     site.put("greeter.wasm", &marked(&guest("greeter-v2"), 7));
     until("a third file", async || {

@@ -329,7 +329,13 @@ async fn an_operator_approves_without_a_script_by_day_and_by_night() {
     std::fs::write(site.path().join("icon.png"), bytes.collect::<Vec<u8>>()).unwrap();
     let world = World::of(site).await;
     let [day, night, phone, phone_night, front, front_night, front_phone, none] = [
-        "approval", "approval-dark", "approval-phone", "approval-phone-dark", "views", "views-dark", "views-phone",
+        "approval",
+        "approval-dark",
+        "approval-phone",
+        "approval-phone-dark",
+        "views",
+        "views-dark",
+        "views-phone",
         "approval-none",
     ]
     .map(shot);

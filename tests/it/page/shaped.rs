@@ -82,8 +82,7 @@ async fn a_view_is_shown_to_those_who_may_use_it() {
     let scopes = "[auth.scopes]\nops = [\"alice@example.com\"]\nwait = [\"alice@example.com\"]\n";
     let site = site.auth(&format!("{written}{scopes}"));
     let world = World::of(shaped(site)).await;
-    let [alice, mallory] =
-        [Visitor::logged_in(&world, "alice").await, Visitor::logged_in(&world, "mallory").await];
+    let [alice, mallory] = [Visitor::logged_in(&world, "alice").await, Visitor::logged_in(&world, "mallory").await];
     let (hers, his) = (alice.get("").send().await.text(), mallory.get("").send().await.text());
     assert!(view(&hers, "ops").contains("greeter_wait") && view(&hers, "small").contains("greeter_greet"), "{hers}");
     assert!(view(&his, "ops").is_empty() && view(&his, "small").contains("greeter_greet"), "{his}");

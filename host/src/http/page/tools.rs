@@ -75,9 +75,8 @@ pub(super) fn by_plugin(catalog: &Catalog, visitor: &Visitor) -> Vec<PluginView>
 /// The names of the tools that a visitor sees.
 pub(super) fn names(catalog: &Catalog, visitor: &Visitor) -> Vec<String> {
     let principal = visitor.person().map(|person| person.principal());
-    let is_seen = |tool: &&Arc<Tool>| {
-        principal.is_none_or(|principal| principal.access(tool.served.scopes()) != Access::Never)
-    };
+    let is_seen =
+        |tool: &&Arc<Tool>| principal.is_none_or(|principal| principal.access(tool.served.scopes()) != Access::Never);
     catalog.tools().iter().filter(is_seen).map(|tool| tool.name.clone()).collect()
 }
 

@@ -94,10 +94,13 @@ pub enum DifferenceError<E> {
 ///
 /// # Errors
 /// [`DifferenceError`].
-pub async fn difference<E>(
+pub async fn difference<E, Answered>(
     plugin: &str,
-    ask: impl AsyncFn(ApprovalRequest) -> Result<ApprovalAnswer, E>,
-) -> Result<(WaitingPlugin, Vec<String>), DifferenceError<E>> {
+    ask: impl Fn(ApprovalRequest) -> Answered,
+) -> Result<(WaitingPlugin, Vec<String>), DifferenceError<E>>
+where
+    Answered: Future<Output = Result<ApprovalAnswer, E>>,
+{
     let (mut lines, mut from, mut first) = (Vec::new(), 0, None);
     loop {
         let request = ApprovalRequest::Show { plugin: plugin.to_owned(), from };
