@@ -124,7 +124,8 @@ async fn a_device_is_logged_in_at_the_view_that_it_names() {
     let code = answer["device_code"].as_str().unwrap();
     // Another view than the person has seen is not given out, and nothing is used up by asking for it.
     let form = [("grant_type", GRANT), ("client_id", "tv"), ("device_code", code)];
-    let elsewhere = [&form[..], &[("resource", &format!("{}mcp", world.base))]].concat();
+    let main = format!("{}mcp", world.base);
+    let elsewhere = [&form[..], &[("resource", main.as_str())]].concat();
     assert_eq!(error(&post(&world.base, "/token", &elsewhere).await), "invalid_target");
     let named = [&form[..], &[("resource", ops.as_str())]].concat();
     let tokens = Tokens::of(&post(&world.base, "/token", &named).await);

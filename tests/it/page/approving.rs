@@ -104,7 +104,7 @@ async fn an_operator_approves_exactly_what_is_shown() {
     // Another file, and a form that shows the one before it.
     site.put("greeter.wasm", &guest("greeter-v2"));
     until("another file that waits", async || waiting(site) != serde_json::json!([])).await;
-    let (_, page) = at_page(&world, "alice").await;
+    let (mut again, page) = at_page(&world, "alice").await;
     assert!(
         page.text().contains("What was approved before goes on meanwhile") && page.text().contains(" on the page)")
     );
@@ -114,13 +114,14 @@ async fn an_operator_approves_exactly_what_is_shown() {
         waiting(site)[0]["reference"].as_str().is_some_and(|now| now != second.field("reference"))
     })
     .await;
-    for old in [&first, &second] {
-        let refused = alice.press(&page, old, None).await.page();
+    for (browser, old) in [(&mut alice, &first), (&mut again, &second)] {
+        let refused = browser.press(&page, old, None).await.page();
         assert_eq!(refused.status, 409, "{refused:?}");
         assert!(refused.text().contains("has changed since that was shown") && form(&refused).is_none(), "{refused:?}");
         assert!(refused.links().contains(&"/approval/greeter".to_owned()), "{refused:?}");
     }
     assert_eq!(waiting(site).as_array().unwrap().len(), 1);
+    until("lines of what failed", async || audited(site, "operator").len() == 5).await;
     assert_eq!(audited(site, "operator").last().unwrap()["outcome"], "failed");
 }
 

@@ -27,7 +27,8 @@ fn shaped(site: Site) -> Site {
 fn view<'a>(page: &'a str, name: &str) -> &'a str {
     let begin = page.find(&format!("data-view=\"{name}\""));
     let rest = begin.map(|begin| &page[begin..]).unwrap_or_default();
-    rest.split("\n</details>\n<details class=\"file\"").next().unwrap()
+    let end = rest.match_indices("data-view=").nth(1).map_or(rest.len(), |(end, _)| end);
+    &rest[..end]
 }
 
 #[tokio::test]
