@@ -1,7 +1,14 @@
 // Keeps an open page as new as the server: it is told when the page is another one, and takes what is new from it.
 
 /** Parts that are replaced whole. */
-const PARTS = ["#state", "#not-loaded", "#unknown", "#files"];
+const PARTS = ["#state", "#about", "#waiting", "#not-loaded", "#unknown", "#views", "#files"];
+
+/** What stands after a part that was not there before; after the others, the tools do. */
+const AFTER = { "#about": "#state", "#views": "#files, #connect", "#files": "#connect" };
+
+/** Parts of parts that are opened. */
+const OPENED = "details[data-file], details[data-view]";
+const nameOf = ({ dataset }) => (dataset.file === undefined ? `view ${dataset.view}` : `file ${dataset.file}`);
 
 let source;
 
@@ -54,9 +61,9 @@ function merge(fresh, changed) {
     return;
   }
   old.stamp = now.stamp;
-  const opened = new Set([...document.querySelectorAll("details[data-file][open]")].map((file) => file.dataset.file));
+  const opened = new Set([...document.querySelectorAll(OPENED)].filter((part) => part.open).map(nameOf));
   for (const selector of PARTS) replace(selector, fresh);
-  for (const file of document.querySelectorAll("details[data-file]")) file.open = opened.has(file.dataset.file);
+  for (const part of document.querySelectorAll(OPENED)) part.open = opened.has(nameOf(part));
   mergeTools(fresh);
   changed();
 }
@@ -71,7 +78,7 @@ function replace(selector, fresh) {
     } else old.replaceWith(document.importNode(now, true));
   } else if (old) old.remove();
   else if (now) {
-    const before = document.querySelector(selector === "#files" ? "#connect" : "#tools");
+    const before = document.querySelector(AFTER[selector] ?? "#tools");
     before.before(document.importNode(now, true));
   }
 }

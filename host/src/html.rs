@@ -33,6 +33,12 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).expect("ASCII is a header value")
 });
 
+/// The same for a page whose forms lead to this server and no further.
+static POLICY_OF_OWN_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let policy = format!("{}; form-action 'self'", POLICY.to_str().expect("the policy is ASCII"));
+    HeaderValue::from_str(&policy).expect("ASCII is a header value")
+});
+
 /// A year in which browsers reach this server by https only.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
@@ -60,6 +66,11 @@ pub(crate) fn answer_body(status: StatusCode, page: Body, base_url: &BaseUrl) ->
         headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
     }
     response
+}
+
+/// Has browsers send the forms of a page to this server alone.
+pub(crate) fn keep_forms_here(page: &mut Response) {
+    page.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY_OF_OWN_FORMS.clone());
 }
 
 /// True for a browser that shows pages: it asks for HTML by name, and for JSON less, later or not at all.
@@ -121,6 +132,10 @@ mod tests {
         assert!(policy.contains(&format!("style-src 'sha256-{hash}';")), "{policy}");
         assert!(policy.starts_with("default-src 'none';"), "{policy}");
         assert!(!policy.contains("form-action"), "{policy}");
+        let mut with_forms = answered("http://localhost:8000");
+        keep_forms_here(&mut with_forms);
+        let own = with_forms.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert_eq!(own, format!("{policy}; form-action 'self'"));
     }
 
     #[test]

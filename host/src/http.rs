@@ -6,6 +6,7 @@
 
 mod active_request;
 pub(crate) mod address;
+mod approval;
 mod arguments;
 mod body;
 mod browser;
@@ -54,7 +55,7 @@ pub use self::rendered::RenderedPages;
 use crate::audit::Event;
 use crate::audit::event::{Client, Reason, Who};
 use crate::auth::{Auth, Refusal};
-use crate::config::{Config, Server};
+use crate::config::{About, Config, Server};
 use crate::mcp::{self, Endpoint, ScopesNeeded};
 use crate::metrics::Metrics;
 use crate::peer::Peer;
@@ -73,6 +74,8 @@ pub struct App {
     pub server: Server,
     /// All of it, as it is now.
     pub config: watch::Receiver<Arc<Config>>,
+    /// What this server says of itself.
+    pub about: watch::Receiver<Arc<About>>,
     /// Cancelled when the server begins to stop.
     pub draining: CancellationToken,
     /// Pages that were rendered.
@@ -106,6 +109,7 @@ impl Routes {
             .route("/llms.txt", get(pages::llms_txt))
             .route("/favicon.ico", get(page::favicon))
             .route("/assets/{version}/{name}", get(page::asset))
+            .route("/icon/{digest}", get(page::icon))
             .fallback(nothing_here)
             .method_not_allowed_fallback(method_not_allowed);
         // Requests of clients before and while they log in: JSON that every page may read, since no cookie counts here.
@@ -141,6 +145,7 @@ impl Routes {
             .route("/me", get(browser::me))
             .route("/me/end", post(browser::end))
             .route("/me/end-all", post(browser::end_all))
+            .route("/approval/{plugin}", get(approval::show).post(approval::approve))
             .route("/try", post(page::try_tool))
             .route("/live", get(page::live))
             .method_not_allowed_fallback(method_not_allowed);

@@ -277,6 +277,8 @@ fn rooms_that_know_nothing_of_each_other() {
         ("plugins", "mcp"),
         ("http::page", "store"),
         ("http::page", "kv"),
+        ("http::approval", "plugins::registry"),
+        ("http::approval", "store"),
         ("config", "auth"),
         ("config", "plugins"),
         ("store", "auth"),

@@ -1,7 +1,7 @@
 //! Browsers of people on this server's own pages: who sits at one, and the checks of every form that it sends.
 //!
 //! [`login`] logs a person in and out, through the same provider and the same steps as for a client, and [`me`] is their
-//! own page. A browser is known by a cookie ([`cookie`]) that is good for pages alone: the endpoint takes none.
+//! own page; [`operators`] lets operators act, and [`recent`] says how old a login is. A browser is known by a cookie ([`cookie`]) that is good for pages alone: the endpoint takes none.
 //!
 //! A page gets the browser by `Auth::browser`, puts [`Browser::form_token`] into each of its forms as the field
 //! [`FORM_TOKEN`], and lets nothing happen before [`Browser::check_post`] has passed.
@@ -10,6 +10,8 @@ pub(in crate::auth) mod cookie;
 mod forms;
 pub(crate) mod login;
 pub(crate) mod me;
+pub(crate) mod operators;
+pub(in crate::auth) mod recent;
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -26,18 +28,16 @@ use super::server::AuthorizationServer;
 use super::sessions::bearer::BearerError;
 use super::sessions::own;
 use super::tokens::Family;
-use crate::audit::event::Reason;
+use crate::audit::Event;
+use crate::audit::event::{Reason, Who};
 use crate::clock::now_s;
 use crate::config::address::BaseUrl;
+use crate::html;
 use crate::principal::Principal;
 use crate::vault;
 
 /// The field of a form that holds its token, and the name of the header for requests that are no forms.
 pub(crate) const FORM_TOKEN: &str = "form_token";
-
-/// The time after a login in which an operator may act: what cannot be taken back is not for a browser that was left
-/// open.
-const RECENT_S: u64 = 600;
 
 /// The purpose of the key by which the token of forms follows from the cookie.
 const FORM_TOKEN_KEY: &str = "tinymcp 2026 form token of a browser";
@@ -58,7 +58,8 @@ pub(crate) struct Browser {
 #[derive(Clone)]
 struct Session {
     family: Family,
-    logged_in_s: u64,
+    /// The time from which on the person has shown who they are.
+    shown_s: Option<u64>,
     is_operator: bool,
 }
 
@@ -103,9 +104,10 @@ impl Browser {
         self.session.as_ref().is_some_and(|session| session.is_operator)
     }
 
-    /// True if the login is of the last ten minutes, as an operator's acts need. `/login?again&to=…` makes another.
+    /// True if the person has shown the provider within the last ten minutes who they are, as an operator's acts need.
+    /// `/login?again&to=…` has them do so.
     pub(crate) fn recent(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| now_s() <= session.logged_in_s + RECENT_S)
+        self.session.as_ref().is_some_and(|session| recent::is_recent(session.shown_s, now_s()))
     }
 
     /// The token for this browser's forms, the same for as long as its login lasts: plain ASCII for the field
@@ -150,9 +152,11 @@ fn check_sender(base_url: &BaseUrl, headers: &HeaderMap) -> Result<(), Forged> {
     }
 }
 
-/// Lets browsers say the `Origin` of a page's forms: under the policy of other pages they say `null`.
+/// Lets browsers say the `Origin` of a page's forms, which under the policy of other pages is `null`, and send them to this
+/// server alone.
 pub(crate) fn with_forms(mut page: Response) -> Response {
     page.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    html::keep_forms_here(&mut page);
     page
 }
 
@@ -173,7 +177,7 @@ impl AuthorizationServer {
         let form_token = blake3::derive_key(FORM_TOKEN_KEY, cookie.as_bytes());
         let session = Session {
             family: live.family,
-            logged_in_s: live.logged_in_s,
+            shown_s: live.shown_s,
             is_operator: self.people().is_operator(&live.identity),
         };
         Ok(Some(Browser {
@@ -190,9 +194,16 @@ impl AuthorizationServer {
         }
     }
 
-    /// The page for a POST from an address that may be forged.
-    fn refuse_forged(&self, address: IpAddr, headers: &HeaderMap, forged: Forged) -> Response {
-        self.refused(Reason::ForgedForm, None, Some(address));
+    /// The page for a POST that may be forged, which the audit is told of.
+    fn refuse_forged(
+        &self,
+        headers: &HeaderMap,
+        (browser, from): (Option<&Browser>, IpAddr),
+        forged: Forged,
+    ) -> Response {
+        let who = browser.map(|browser| Who::of(&browser.principal));
+        let (reason, client, claimed) = (Reason::ForgedForm, None, None);
+        self.audit.record(&Event::Refusal { reason, who, client, claimed, from: Some(from) });
         self.page(headers, Failure::forged(&forged.to_string()))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::HeaderMap;
 
-use super::browser;
+use super::browser::{self, recent};
 use super::device;
 use super::device::row::DeviceRow;
 use super::failures::Failure;
@@ -22,6 +22,7 @@ use crate::audit::Event;
 use crate::audit::event::Client;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::{Callback, Login, LoginError, Unusable};
+use crate::clock::now_s;
 use crate::store::{Committed, Key, StoreError};
 
 /// Tries of a compare-and-swap: a login can be changed once, by taking its approval back.
@@ -135,7 +136,7 @@ async fn log_in(
     };
     let upstream = transaction::upstream_request(&server.requests, id, server.callback_url());
     let login = server.upstream.log_in(&answer, &upstream).await;
-    let Login { identity, tokens } = login.map_err(|error| {
+    let Login { identity, tokens, auth_time } = login.map_err(|error| {
         told(server, None, purpose, outcome(&error));
         failed(server, error)
     })?;
@@ -146,6 +147,19 @@ async fn log_in(
         let failure = Failure::not_allowed(server.upstream.display_name(), &identity, lacks_organizations);
         return Err(Ending::page(failure, true));
     }
+    let shown = match purpose {
+        Purpose::Browser(login) => recent::shown(&server.upstream, login, auth_time, now_s()),
+        Purpose::Client(_) => Ok(None),
+    };
+    let shown_s = match shown {
+        Ok(shown_s) => shown_s,
+        Err(recent::NotOfNow) => {
+            told(server, Some(&identity), purpose, "not_recent");
+            server.upstream.discard(tokens);
+            let name = server.upstream.display_name();
+            return Err(Ending::page(Failure::login_not_of_now(name, &server.login_url()), false));
+        }
+    };
     let person = identity.name.clone().or_else(|| identity.email.clone());
     let whose = identity.clone();
     let logged_in = |code: &str| Ending::logged_in(code, person.as_deref());
@@ -174,7 +188,7 @@ async fn log_in(
             };
             server.sessions.begin(session, beside).await
         }
-        Purpose::Browser(_) => server.sessions.begin_browser(identity, tokens.clone(), beside).await,
+        Purpose::Browser(_) => server.sessions.begin_browser(identity, tokens.clone(), shown_s, beside).await,
     };
     match begun {
         Ok(Some(code)) => {

@@ -132,11 +132,24 @@ impl Upstream {
     /// The same URL for somebody who is logged in already and is to log in once more: a provider that knows OpenID Connect
     /// asks them, unless they have logged in there within these seconds (OpenID Connect Core 1.0 §3.1.2.1).
     pub fn again(&self, mut url: Url, max_age_s: u64) -> Url {
-        let is_said = url.query_pairs().any(|(name, _)| name == "max_age");
-        if !is_said && self.scopes().iter().any(|scope| scope == "openid") {
-            url.query_pairs_mut().append_pair("max_age", &max_age_s.to_string());
+        if !self.tells_auth_time() {
+            return url;
         }
+        let all: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let (said, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(name, _)| name == "max_age");
+        if !said.is_empty() {
+            url.query_pairs_mut().clear().extend_pairs(others);
+        }
+        // The configuration may ask for a younger login, and not for an older one.
+        let said = said.iter().filter_map(|(_, age)| age.parse().ok()).min();
+        let max_age_s = said.unwrap_or(max_age_s).min(max_age_s);
+        url.query_pairs_mut().append_pair("max_age", &max_age_s.to_string());
         url
+    }
+
+    /// True for a provider that knows OpenID Connect: asked for a login of a certain age, it says how old one is.
+    pub fn tells_auth_time(&self) -> bool {
+        self.scopes().iter().any(|scope| scope == "openid")
     }
 
     /// Finishes a login with what came back to the callback.

@@ -11,7 +11,7 @@ use crate::control::Act;
 use crate::control::client::{Client, ClientError};
 use crate::plugins::Plugins;
 use crate::plugins::approval::reference::Reference;
-use crate::plugins::approval::request::{ApprovalAnswer, ApprovalRequest, Difference, WaitingPlugin};
+use crate::plugins::approval::request::{self, ApprovalAnswer, ApprovalRequest, DifferenceError, WaitingPlugin};
 use crate::state::StateDir;
 
 /// Who approves, for the record.
@@ -71,8 +71,7 @@ async fn show(asker: &Asker, plugin: &str, json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     for line in &lines {
-        let sign = line.trim_start().chars().next().filter(|_| line.starts_with(['+', '-', '~', ' ']));
-        output::line(&match sign {
+        output::line(&match request::sign(line) {
             Some('+') => output::good(line),
             Some('-') => output::bad(line),
             Some('~') => output::notable(line),
@@ -83,23 +82,12 @@ async fn show(asker: &Asker, plugin: &str, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// All lines of a difference, which may come in several answers.
 async fn difference(asker: &Asker, plugin: &str) -> Result<(WaitingPlugin, Vec<String>), Failure> {
-    let (mut lines, mut from, mut first) = (Vec::new(), 0, None);
-    loop {
-        let request = ApprovalRequest::Show { plugin: plugin.to_owned(), from };
-        let ApprovalAnswer::Difference(part) = asker.ask(request).await? else { return Err(unexpected()) };
-        let Difference { waiting, lines: more, next } = part;
-        let reference = first.get_or_insert_with(|| waiting.reference.clone());
-        if *reference != waiting.reference {
-            return Err(Failure::failed("it changed while it was shown: look at it again"));
-        }
-        lines.extend(more);
-        match next {
-            Some(next) if next > from => from = next,
-            _ => return Ok((waiting, lines)),
-        }
-    }
+    request::difference(plugin, |request| asker.ask(request)).await.map_err(|error| match error {
+        DifferenceError::Asking(failure) => failure,
+        DifferenceError::Changed => Failure::failed("it changed while it was shown: look at it again"),
+        DifferenceError::Unexpected => unexpected(),
+    })
 }
 
 async fn approve(asker: &Asker, reference: &str, json: bool) -> Result<(), Failure> {

@@ -187,7 +187,7 @@ impl Server {
             max_body_bytes: usize::try_from(config.server.body.bytes()).unwrap_or(usize::MAX),
             sessions_per_person: config.server.sessions_per_person.get(),
             connections: config.server.connections.get(),
-            about,
+            about: about.clone(),
             list_page: config.server.list_page.get(),
             tracker: &tasks,
             draining: draining.clone(),
@@ -220,6 +220,7 @@ impl Server {
             auth,
             server: config.server.clone(),
             config: page_config,
+            about,
             draining: draining.clone(),
             pages: RenderedPages::default(),
         });

@@ -115,8 +115,12 @@ pub(super) fn in_words(session: &ListedSession) -> String {
         true => String::new(),
         false => format!(", scopes {}", session.scopes.join(" ")),
     };
+    let view = match session.view.is_main() {
+        true => String::new(),
+        false => format!(", at {}", session.view),
+    };
     let id = output::bold(&session.id[..8]);
-    format!("{id}  {client}  {}", output::dim(&format!("since {}, {used}{scopes}", ago(session.since_s))))
+    format!("{id}  {client}  {}", output::dim(&format!("since {}, {used}{view}{scopes}", ago(session.since_s))))
 }
 
 pub(super) fn as_json(session: &ListedSession) -> serde_json::Value {

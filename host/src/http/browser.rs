@@ -16,19 +16,19 @@ use crate::auth::{AuthorizationServer, Browser, Refusal};
 use crate::peer::Peer;
 
 /// A request of a browser at a server where people log in.
-struct PageRequest {
-    server: Arc<AuthorizationServer>,
-    address: IpAddr,
-    browser: Option<Browser>,
+pub(super) struct PageRequest {
+    pub(super) server: Arc<AuthorizationServer>,
+    pub(super) address: IpAddr,
+    pub(super) browser: Option<Browser>,
     method: Method,
-    headers: HeaderMap,
-    query: String,
-    body: Body,
+    pub(super) headers: HeaderMap,
+    pub(super) query: String,
+    pub(super) body: Body,
 }
 
 impl PageRequest {
     /// Finds the browser. The answer is a page where nobody logs in, and an error for requests that may not be served.
-    async fn new(app: &App, peer: &Peer, request: Request<Body>) -> Result<Self, Response> {
+    pub(super) async fn new(app: &App, peer: &Peer, request: Request<Body>) -> Result<Self, Response> {
         let refused = |refusal: Refusal| {
             let status = match refusal {
                 Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -81,7 +81,7 @@ route! {
 }
 route! {
     /// `POST /logout`
-    logout: page => login::logout(&page.server, page.address, &page.headers, page.browser, page.body).await
+    logout: page => login::logout(&page.server, &page.headers, (page.browser, page.address), page.body).await
 }
 route! {
     /// `GET /me`
@@ -89,9 +89,9 @@ route! {
 }
 route! {
     /// `POST /me/end`
-    end: page => me::end(&page.server, page.address, &page.headers, page.browser, page.body).await
+    end: page => me::end(&page.server, &page.headers, (page.browser, page.address), page.body).await
 }
 route! {
     /// `POST /me/end-all`
-    end_all: page => me::end_all(&page.server, page.address, &page.headers, page.browser, page.body).await
+    end_all: page => me::end_all(&page.server, &page.headers, (page.browser, page.address), page.body).await
 }

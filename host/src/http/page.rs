@@ -11,6 +11,7 @@ mod assets;
 mod connect;
 mod front;
 mod head;
+mod icon;
 pub(super) mod kept;
 mod live;
 mod operators;
@@ -18,6 +19,7 @@ mod policy;
 mod results;
 mod tools;
 mod trial;
+mod views;
 mod visitor;
 pub(super) mod watchers;
 
@@ -32,6 +34,7 @@ use http::{HeaderMap, StatusCode};
 
 pub(super) use self::assets::{asset, favicon};
 use self::head::Head;
+pub(super) use self::icon::icon;
 pub(super) use self::live::live;
 pub(super) use self::trial::try_tool;
 use self::visitor::Visitor;
@@ -61,13 +64,15 @@ pub(super) fn for_strangers(app: &App) -> Response {
 fn show(app: &App, visitor: &Visitor, is_at_home: bool) -> Response {
     let front = front::of(app, visitor);
     let nonce = policy::Nonce::new();
-    let head = Head::new(app, visitor, &front, &nonce, is_at_home);
+    let picture = icon::of(app);
+    let source = picture.as_ref().and_then(|picture| picture.source.clone());
+    let head = Head::new(app, visitor, (&front, picture), &nonce, is_at_home);
     let Ok(head) = head.render() else {
         tracing::error!("the page could not be rendered");
-        return policy::answer(StatusCode::INTERNAL_SERVER_ERROR, Body::empty(), &nonce, &app.server.base_url);
+        return policy::answer(StatusCode::INTERNAL_SERVER_ERROR, Body::empty(), (&nonce, None), &app.server.base_url);
     };
     // The rendered part is shared: however many read it slowly, it takes the memory of one.
     let pieces = [bytes::Bytes::from(head), front.html.clone()].map(Ok::<_, std::convert::Infallible>);
     let body = Body::from_stream(futures::stream::iter(pieces));
-    policy::answer(StatusCode::OK, body, &nonce, &app.server.base_url)
+    policy::answer(StatusCode::OK, body, (&nonce, source.as_deref()), &app.server.base_url)
 }

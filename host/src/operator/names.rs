@@ -224,6 +224,7 @@ mod tests {
             client_id: format!("id of {client}"),
             client: Some(client.to_owned()),
             redirect_uri: None,
+            view: crate::view::View::default(),
             scopes: Vec::new(),
             since_s: 1,
             used_s: Some(2),

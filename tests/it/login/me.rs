@@ -1,12 +1,14 @@
 //! `/me`: a person sees their own sessions, and ends them.
 
+use serde_json::Value;
 use tinymcp_tests::browser::page::{Form, Page};
 use tinymcp_tests::browser::{Browser, Landing};
+use tinymcp_tests::guests::guest;
 use tinymcp_tests::http::Request;
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::provider::Provider;
 use tinymcp_tests::provider::settings::Settings;
-use tinymcp_tests::world::World;
+use tinymcp_tests::world::{World, local};
 
 use super::{alice, mallory};
 
@@ -52,6 +54,28 @@ async fn a_person_sees_what_is_logged_in_for_them_and_ends_it() {
     assert!(!cloud.is_live(&clouds.access).await && claude.is_live(&claudes.access).await);
     assert_eq!(cloud.try_renew(&clouds.refresh).await.oauth_error(), (400, "invalid_grant".to_owned()));
     assert!(others.is_live(&theirs.access).await);
+}
+
+#[tokio::test]
+async fn a_session_at_a_view_says_so_to_its_person_and_to_the_operator() {
+    let site = local().plugin("greeter", &guest("greeter-v1")).config("[view.ops]\nplugins = [\"greeter\"]\n");
+    let world = World::of(site).await;
+    world.log_in(Kind::Codex, "alice").await;
+    let mut alice = alice();
+    let page = at_me(&world, &mut alice).await;
+    assert!(!page.text().contains("For the view"), "{page:?}");
+    let client = world.register(Kind::ClaudeCode).await;
+    let authorization = client.authorization().set("resource", &format!("{}mcp/ops", world.base));
+    let code = client.code_of(authorization, &mut self::alice()).await;
+    client.redeem(&code).await;
+    let page = alice.open(world.base.join("/me").unwrap().as_str()).await.page();
+    assert_eq!(page.text().matches("For the view /mcp/ops alone").count(), 1, "{page:?}");
+    let listed = world.server.site().run(&["sessions"]);
+    assert_eq!(listed.stdout.matches(", at /mcp/ops").count(), 1, "{listed:?}");
+    let listed: Value = serde_json::from_str(&world.server.site().run(&["sessions", "--json"]).stdout).unwrap();
+    let mut views: Vec<Option<&str>> = listed.as_array().unwrap().iter().map(|one| one["view"].as_str()).collect();
+    views.sort();
+    assert_eq!(views, [None, None, Some("ops")], "{listed}");
 }
 
 /// The id of a session is no secret, and ends nobody else's.

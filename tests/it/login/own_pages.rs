@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::{Value, json};
 use tinymcp_tests::browser::Browser;
 use tinymcp_tests::browser::page::Page;
 use tinymcp_tests::http::{Answer, Request, content_type};
 use tinymcp_tests::oauth::Kind;
 use tinymcp_tests::provider::Provider;
-use tinymcp_tests::provider::settings::Settings;
+use tinymcp_tests::provider::settings::{Account, Settings};
 use tinymcp_tests::server::Site;
 use tinymcp_tests::until;
 use tinymcp_tests::world::{ACME, World, behind, local};
@@ -157,6 +158,49 @@ async fn every_login_gets_a_cookie_of_its_own() {
     }
 }
 
+/// Logs somebody in again.
+async fn once_more(world: &World, person: &mut Browser) -> Page {
+    person.walk(world.base.join("/login?again&to=/me").unwrap().as_str()).await.page()
+}
+
+/// What counts is when the person has shown the provider who they are (OpenID Connect Core 1.0 §2, §3.1.2.1).
+#[tokio::test]
+async fn a_login_of_long_ago_at_the_provider_is_none_of_now() {
+    let provider = Provider::start(Settings::oidc()).await;
+    let site = behind(&provider);
+    let file = site.path().join("tinymcp.toml");
+    fs::write(&file, with_rules(&file, "operators = [\"alice@example.com\"]")).unwrap();
+    let world = World::of(site).await;
+    let now_s = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let says = |auth_time: Value| {
+        let mut account = Account::of("alice");
+        account.claims.insert("auth_time".to_owned(), auth_time);
+        provider.change(|settings| drop(settings.accounts.insert("alice".to_owned(), account)));
+    };
+    let mut alice = alice();
+    let is_of_now = |page: &Page| page.text().contains("You have just logged in");
+    says(json!(now_s() - 3600));
+    let page = at_me(&world, &mut alice).await;
+    assert!(is_logged_in(&page) && !is_of_now(&page), "{page:?}");
+    let before = cookie(&world, &alice);
+    for too_old in [json!(now_s() - 3600), json!(now_s() - 670), json!(now_s() + 600), json!(0)] {
+        says(too_old.clone());
+        let page = once_more(&world, &mut alice).await;
+        assert_eq!(page.status, 403, "{too_old}: {page:?}");
+        assert!(page.text().contains("That login is too old") && page.text().contains("max_age"), "{page:?}");
+        assert_eq!(cookie(&world, &alice), before, "the login before it goes on");
+    }
+    // Clocks may differ by a minute, as everywhere.
+    for of_now in [json!(now_s() - 640), json!(now_s() + 30), json!(now_s() as f64 - 0.5)] {
+        says(of_now.clone());
+        let page = once_more(&world, &mut alice).await;
+        assert!(is_of_now(&page), "{of_now}: {page:?}");
+    }
+    // A login that happens to be of now needs no other.
+    let mut elsewhere = self::alice();
+    assert!(is_of_now(&at_me(&world, &mut elsewhere).await));
+}
+
 /// An operator's act needs a login of now, and the provider is told so.
 #[tokio::test]
 async fn a_login_once_more_asks_the_provider_for_a_fresh_one() {
@@ -181,7 +225,10 @@ async fn operators_are_told_so_and_nobody_else() {
     fs::write(&file, with_rules(&file, "operators = [\"group:ops\"]\ngroups.ops = [\"alice@example.com\"]")).unwrap();
     let world = World::of(site).await;
     let (mut alice, mut mallory) = (alice(), mallory());
-    assert!(at_me(&world, &mut alice).await.text().contains("You have just logged in"));
+    // A provider of OpenID Connect that was not asked for it does not say when they have logged in there.
+    let page = at_me(&world, &mut alice).await;
+    assert!(page.text().contains(TOLD) && page.links().contains(&"/login?again&to=/me".to_owned()), "{page:?}");
+    assert!(once_more(&world, &mut alice).await.text().contains("You have just logged in"));
     assert!(!at_me(&world, &mut mallory).await.text().contains(TOLD));
     world.server.advance(Duration::from_secs(601));
     let page = me(&world, &mut alice).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tinymcp_tests::browser::Browser;
 use tinymcp_tests::browser::page::Page;
+use tinymcp_tests::client::initialize;
 use tinymcp_tests::http::{Answer, Request};
 use tinymcp_tests::oauth::{OAuthClient, Tokens};
 use tinymcp_tests::server::Site;
@@ -100,6 +101,44 @@ async fn a_person_logs_a_device_in() {
     client.revoke(&tokens.refresh).await;
     assert!(!client.is_live(&tokens.access).await);
     assert_eq!(world.leaked(&[device.code, device.shown]), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_device_is_logged_in_at_the_view_that_it_names() {
+    let views = "[view.ops]\nplugins = [\"open\"]\n";
+    let world = World::of(guarded().auth(ON).config(&format!("{GUARDS}{TV}{views}"))).await;
+    let ops = format!("{}mcp/ops", world.base);
+    let ask = async |resource: &str| {
+        post(&world.base, "/device_authorization", &[("client_id", "tv"), ("resource", resource)]).await
+    };
+    let nowhere = ask(&format!("{}mcp/nothing", world.base)).await;
+    assert_eq!(nowhere.oauth_error(), (400, "invalid_target".to_owned()));
+    let answer = ask(&ops).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = answer.json();
+    let mut alice = Browser::of("alice");
+    let page = type_code(&world, &mut alice, answer["user_code"].as_str().unwrap()).await;
+    assert!(page.text().contains("Which part of this server ops"), "{page:?}");
+    let page = alice.decide(&page, "approve").await.page();
+    assert!(alice.log_in(&page).await.page().text().contains("The device is connected"));
+    let code = answer["device_code"].as_str().unwrap();
+    // Another view than the person has seen is not given out, and nothing is used up by asking for it.
+    let form = [("grant_type", GRANT), ("client_id", "tv"), ("device_code", code)];
+    let main = format!("{}mcp", world.base);
+    let elsewhere = [&form[..], &[("resource", main.as_str())]].concat();
+    assert_eq!(error(&post(&world.base, "/token", &elsewhere).await), "invalid_target");
+    let named = [&form[..], &[("resource", ops.as_str())]].concat();
+    let tokens = Tokens::of(&post(&world.base, "/token", &named).await);
+    let knock = async |path: &str| {
+        let request = world.server.request("POST", path).json(&initialize("2025-11-25"));
+        request.bearer(&tokens.access).send().await.status
+    };
+    assert_eq!((knock("/mcp/ops").await, knock("/mcp").await), (200, 401));
+    let tools = world.modern(&tokens.access).at("/mcp/ops").tool_names().await;
+    assert_eq!(tools, ["open_greet", "open_wait"]);
+    let listed = world.server.site().run(&["sessions", "--json"]);
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert!(listed.as_array().unwrap().iter().any(|one| one["view"] == "ops"), "{listed}");
 }
 
 #[tokio::test]

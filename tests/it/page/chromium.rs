@@ -312,3 +312,82 @@ async fn axe_finds_nothing_by_day_and_by_night_on_a_desk_and_on_a_phone() {
     browse(world.base.as_str(), &actions).await;
     assert!(Path::new(pictures[0].trim_start_matches("shot:")).exists());
 }
+
+#[tokio::test]
+async fn an_operator_approves_without_a_script_by_day_and_by_night() {
+    let site = super::approving::site();
+    let views = "[server]\ntitle = \"Acme tools\"\ndescription = \"Greetings for everybody at Acme.\"\n\
+        website = \"https://acme.example/tools\"\nicon = \"icon.png\"\n\
+        [view.ops]\nplugins = [\"shown\"]\ntitle = \"Operations\"\ndescription = \"What changes something.\"\n\
+        [view.small]\nplugins = [\"shown\"]\ntools = [\"shown_fields\"]\n[plugin.shown]\napprove = false\nprefix = \"\"\n\
+        [plugins]\napprove = true\n";
+    let site = site.plugin("shown", &guest("shown")).config(views);
+    // One red dot.
+    let picture = "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de00\
+        00000c49444154789c6338636c0c0003010133c4c27b130000000049454e44ae426082";
+    let bytes = (0..picture.len()).step_by(2).map(|at| u8::from_str_radix(&picture[at..at + 2], 16).unwrap());
+    std::fs::write(site.path().join("icon.png"), bytes.collect::<Vec<u8>>()).unwrap();
+    let world = World::of(site).await;
+    let [day, night, phone, phone_night, front, front_night, front_phone, none] = [
+        "approval",
+        "approval-dark",
+        "approval-phone",
+        "approval-phone-dark",
+        "views",
+        "views-dark",
+        "views-phone",
+        "approval-none",
+    ]
+    .map(shot);
+    let mut actions = vec!["size:1100x900", "clipboard"];
+    actions.extend(LOG_IN);
+    actions.extend([
+        "wait:Waiting for your approval",
+        "value:document.querySelector('.picture').naturalWidth",
+        "click:details[data-view=ops] > summary",
+        "click:details[data-view=ops] .schema > summary",
+        "click:details[data-view=ops] pre[aria-label='The command for Codex and the view ops'] + button",
+        "wait:Copied",
+        "value:navigator.clipboard.readText().then((text) => document.title = text) && 1",
+        "wait:Views",
+        "axe",
+        "fits",
+        &front,
+        "dark",
+        "axe",
+        &front_night,
+        "size:360x800",
+        "fits",
+        "axe",
+        &front_phone,
+        "page",
+        "click:#waiting a",
+        "wait:Approve exactly this",
+        "fits",
+        "axe",
+        &phone_night,
+        "light",
+        "axe",
+        &phone,
+        "size:1100x900",
+        "axe",
+        &day,
+        "dark",
+        "axe",
+        &night,
+        "noscript",
+        "double:button.first",
+        "wait:It is approved",
+        "wait:is served since",
+        "light",
+        "axe",
+        &none,
+        "back",
+        "wait:reeter",
+    ]);
+    let done = browse(world.base.as_str(), &actions).await;
+    let page = done.iter().find(|report| report["check"] == "page").unwrap();
+    assert_eq!(page["detail"]["title"], "tinymcp connect codex --view ops", "{page}");
+    let width = done.iter().find(|report| report["check"].as_str().unwrap().contains("naturalWidth")).unwrap();
+    assert_eq!(width["detail"], 1);
+}

@@ -1,7 +1,9 @@
 //! The page at `/`: what it shows to whom, trying tools from it, and what an attacker can make of either.
 
+mod approving;
 mod chromium;
 mod descriptions;
+mod shaped;
 mod strangers;
 mod trying;
 

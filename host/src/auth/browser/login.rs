@@ -12,7 +12,8 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::header::HOST;
 
-use super::{Browser, RECENT_S, forms};
+use super::recent::RECENT_S;
+use super::{Browser, forms};
 use crate::auth::cookies::Cookie;
 use crate::auth::failures::Failure;
 use crate::auth::parameters::Parameters;
@@ -25,6 +26,9 @@ use crate::html::see_other;
 
 /// Pages that may come after a login. Nothing else is taken from a link, so that no link leads elsewhere.
 const PAGES: [&str; 2] = ["/", "/me"];
+
+/// The pages of what waits for approval, which go on with the name of a plugin.
+const APPROVALS: &str = "/approval/";
 
 /// The page after a login that asked for none.
 const HOME: &str = "/me";
@@ -44,13 +48,14 @@ pub(crate) async fn start(
     if resource::alias(server.base_url(), headers.get(HOST)).is_some() {
         // Cookies are the host's, and the provider sends people back to `base_url`.
         let again = if is_again { "&again" } else { "" };
+        // Neither has anything in it that would have to be escaped.
         return see_other(&format!("{login}?to={to}{again}"));
     }
     if headers.get("sec-fetch-dest").is_some_and(|destination| destination != "document") {
         return server.page(headers, Failure::login_not_visited(&login));
     }
     match server.browser(headers).await {
-        Ok(Some(_)) if !is_again => return see_other(&server.own_url(to)),
+        Ok(Some(_)) if !is_again => return see_other(&server.own_url(&to)),
         Ok(_) => {}
         Err(_) => return server.page(headers, Failure::store("the store failed at a login".to_owned())),
     }
@@ -61,7 +66,7 @@ pub(crate) async fn start(
         Ok(url) => url,
         Err(unavailable) => return server.page(headers, unavailable),
     };
-    let purpose = Purpose::Browser(BrowserLogin { to: to.to_owned() });
+    let purpose = Purpose::Browser(BrowserLogin { to, is_again });
     let begun = transaction::begin(&server.store, &server.unfinished, asker, &upstream.state, &id, &purpose);
     match begun.await {
         Ok(true) => {}
@@ -97,7 +102,7 @@ pub(in crate::auth) async fn finish(
             {
                 tracing::warn!(%error, "the login of a browser before this one could not be ended; it ends by itself");
             }
-            let mut response = see_other(&server.own_url(page_after(Some(&login.to))));
+            let mut response = see_other(&server.own_url(&page_after(Some(&login.to))));
             server.browser_cookie.set(&mut response, &cookie);
             response
         }
@@ -115,14 +120,13 @@ pub(in crate::auth) async fn finish(
 /// `POST /logout`: ends the session of this browser.
 pub(crate) async fn logout(
     server: &Arc<AuthorizationServer>,
-    address: IpAddr,
     headers: &HeaderMap,
-    browser: Option<Browser>,
+    (browser, from): (Option<Browser>, IpAddr),
     body: Body,
 ) -> Response {
     // Whoever is logged out already is where they want to be.
     let Some(browser) = browser else { return see_other(&server.own_url(HOME)) };
-    if let Err(refusal) = forms::read(server, address, headers, &browser, body).await {
+    if let Err(refusal) = forms::read(server, headers, (&browser, from), body).await {
         return *refusal;
     }
     let cookie = server.browser_cookie.get(headers).unwrap_or_default();
@@ -135,8 +139,19 @@ pub(crate) async fn logout(
 }
 
 /// The page that a link asks for, if it is one of this server's own.
-fn page_after(to: Option<&str>) -> &'static str {
-    PAGES.into_iter().find(|page| Some(*page) == to).unwrap_or(HOME)
+fn page_after(to: Option<&str>) -> String {
+    let to = to.unwrap_or(HOME);
+    let is_ours = PAGES.contains(&to) || to.strip_prefix(APPROVALS).is_some_and(is_plugin_name);
+    if is_ours { to.to_owned() } else { HOME.to_owned() }
+}
+
+/// The path of the page of what waits of a plugin; none for what is no plugin's name.
+pub(crate) fn approval_page(plugin: &str) -> Option<String> {
+    is_plugin_name(plugin).then(|| format!("{APPROVALS}{plugin}"))
+}
+
+fn is_plugin_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 impl AuthorizationServer {
@@ -167,6 +182,13 @@ mod tests {
             (Some("/me/../mcp"), "/me"),
             (Some("/me?x"), "/me"),
             (Some("javascript:alert(1)"), "/me"),
+            (Some("/approval/my_tool-2"), "/approval/my_tool-2"),
+            (Some("/approval/"), "/me"),
+            (Some("/approval/../mcp"), "/me"),
+            (Some("/approval/a?b"), "/me"),
+            (Some("/approval/a%2fb"), "/me"),
+            (Some("/approval/ä"), "/me"),
+            (Some("//approval/a"), "/me"),
         ] {
             assert_eq!(page_after(to), expected, "{to:?}");
         }

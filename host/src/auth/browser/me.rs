@@ -60,6 +60,8 @@ struct Entry {
     name: String,
     /// The place that it is at, in words that the client cannot choose.
     place: Option<String>,
+    /// The path of the view that it is for; none of a session for all of the server.
+    view: Option<String>,
     is_this: bool,
     since: String,
     since_date: String,
@@ -128,6 +130,7 @@ fn entry(server: &AuthorizationServer, session: ListedSession, own: Option<&str>
         (name.unwrap_or_else(|| "An application".to_owned()), Some(places.join(", ")).filter(|it| !it.is_empty()))
     };
     Entry {
+        view: (!session.view.is_main()).then(|| session.view.to_string()),
         is_this: own == Some(session.id.as_str()),
         id: session.id,
         name,
@@ -143,13 +146,12 @@ fn entry(server: &AuthorizationServer, session: ListedSession, own: Option<&str>
 /// `POST /me/end`: ends one session of the person, which the field `session` names.
 pub(crate) async fn end(
     server: &AuthorizationServer,
-    address: IpAddr,
     headers: &HeaderMap,
-    browser: Option<Browser>,
+    (browser, from): (Option<Browser>, IpAddr),
     body: Body,
 ) -> Response {
     let Some(browser) = browser else { return server.page(headers, Failure::login_ended(&server.login_url())) };
-    let form = match forms::read(server, address, headers, &browser, body).await {
+    let form = match forms::read(server, headers, (&browser, from), body).await {
         Ok(form) => form,
         Err(refusal) => return *refusal,
     };
@@ -174,13 +176,12 @@ pub(crate) async fn end(
 /// `POST /me/end-all`: ends every session of the person, this browser's last.
 pub(crate) async fn end_all(
     server: &AuthorizationServer,
-    address: IpAddr,
     headers: &HeaderMap,
-    browser: Option<Browser>,
+    (browser, from): (Option<Browser>, IpAddr),
     body: Body,
 ) -> Response {
     let Some(browser) = browser else { return server.page(headers, Failure::login_ended(&server.login_url())) };
-    if let Err(refusal) = forms::read(server, address, headers, &browser, body).await {
+    if let Err(refusal) = forms::read(server, headers, (&browser, from), body).await {
         return *refusal;
     }
     if let Err(error) = end_all_of(server, browser.principal(), browser.session_id().as_deref()).await {

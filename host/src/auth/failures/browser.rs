@@ -52,6 +52,36 @@ impl Failure {
         Self::new(status, "invalid_request", reason, Explanation::new("The form did not arrive", happened, &steps))
     }
 
+    /// The provider was asked for a login of the last minutes, and has given an older one.
+    pub(in crate::auth) fn login_not_of_now(provider: &str, login: &str) -> Self {
+        let explanation = Explanation::new(
+            "That login is too old",
+            format!(
+                "This server has asked {provider} to have you log in again, for what only an operator may do. {provider} has sent you back without that: you logged in there more than ten minutes ago. Your login here is as it was."
+            ),
+            &[
+                &format!("Log out at {provider}, then log in again at `{login}?again`."),
+                "If it goes on, compare the clocks of both, and look whether the provider takes `max_age`. `tinymcp approve` on the server itself needs no login.",
+            ],
+        );
+        let cause = "the provider was asked for a login of the last ten minutes, and its `auth_time` is older";
+        Self::new(StatusCode::FORBIDDEN, "access_denied", cause, explanation)
+    }
+
+    /// Somebody who is no operator has asked for what is for operators. It says nothing of what that is.
+    pub(in crate::auth) fn not_an_operator(login: &str) -> Self {
+        let explanation = Explanation::new(
+            "This is for operators",
+            "You are logged in, and you are no operator of this server.",
+            &[
+                "If you should be one, ask whoever runs this server: `auth.operators` in `tinymcp.toml` names them.",
+                &format!("To log in as somebody else, log out at the provider, then log in at `{login}?again`."),
+            ],
+        );
+        let cause = "a page for operators was asked for by somebody else";
+        Self::new(StatusCode::FORBIDDEN, "access_denied", cause, explanation)
+    }
+
     /// A form needs a login that is not there any more.
     pub(in crate::auth) fn login_ended(login: &str) -> Self {
         let explanation = Explanation::new(

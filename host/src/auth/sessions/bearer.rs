@@ -194,8 +194,7 @@ impl Sessions {
             client_id: record.client_id.clone(),
             view: record.view.clone(),
             client_name: record.client_name.clone(),
-            created_s: record.created_s,
-            browser_used_s: record.browser.as_ref().map(|browser| browser.used_s),
+            browser: record.browser,
             recheck_at_s: self.recheck_at_s(&record.upstream),
             all_ended: record.all_ended,
         };

@@ -37,17 +37,19 @@ pub(in crate::auth) struct LiveBrowser {
     pub(in crate::auth) family: Family,
     pub(in crate::auth) principal: Arc<Principal>,
     pub(in crate::auth) identity: Arc<Identity>,
-    /// The time of its login, in seconds since 1970.
-    pub(in crate::auth) logged_in_s: u64,
+    /// The time, in seconds since 1970, from which on the person is known to have shown who they are; none if that is not
+    /// known.
+    pub(in crate::auth) shown_s: Option<u64>,
 }
 
 impl Sessions {
     /// Begins a session of a browser, and gives its cookie. The row `beside` it is written together with the session or
-    /// not at all; without it, there is no session.
+    /// not at all; without it, there is no session. `shown_s` is the time from which on the person has shown who they are.
     pub(in crate::auth) async fn begin_browser(
         &self,
         identity: Identity,
         upstream: UpstreamTokens,
+        shown_s: Option<u64>,
         beside: impl FnOnce(&str) -> Vec<Write>,
     ) -> Result<Option<String>, StoreError> {
         let family = Family::new();
@@ -80,7 +82,7 @@ impl Sessions {
             refused_since_s: None,
             all_ended: self.people.all_ended(),
             used: None,
-            browser: Some(BrowserRecord { used_s: now_s }),
+            browser: Some(BrowserRecord { used_s: now_s, shown_s }),
         };
         let (table, expires) = (Table::Session, ends(&record, now_s));
         let insert = Write::Insert { table, key: family.row(), value: encode(&record), expires };
@@ -97,7 +99,7 @@ impl Sessions {
         let cookie = Token::open(&self.vault, TokenKind::Browser, raw_cookie).ok_or(BearerError::Foreign)?;
         let family = cookie.family;
         let (live, principal) = self.holder(family, cookie.hash(), || None).await?;
-        let Some(used_s) = live.facts.browser_used_s else { return Err(BearerError::Foreign) };
+        let Some(BrowserRecord { used_s, shown_s }) = live.facts.browser else { return Err(BearerError::Foreign) };
         let now_s = now_s();
         // The row ends then, and its copy in memory a little later.
         if now_s >= used_s + IDLE.as_secs() {
@@ -108,7 +110,7 @@ impl Sessions {
             self.in_flight.spawn(async move { sessions.note_browser_use(family).await });
         }
         let identity = Arc::clone(&live.facts.identity);
-        Ok(LiveBrowser { family, principal, identity, logged_in_s: live.facts.created_s })
+        Ok(LiveBrowser { family, principal, identity, shown_s })
     }
 
     /// Ends the session of a cookie; nothing, if it is none or has ended.

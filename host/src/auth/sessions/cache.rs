@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::presence::Presence;
-use super::record::AccessRecord;
+use super::record::{AccessRecord, BrowserRecord};
 use crate::auth::identity::Identity;
 use crate::auth::people::Version;
 use crate::auth::tokens::{Family, TokenHash};
@@ -53,10 +53,8 @@ pub(super) struct Facts {
     pub(super) client_id: String,
     pub(super) view: View,
     pub(super) client_name: Option<String>,
-    /// The time of the login.
-    pub(super) created_s: u64,
-    /// The last use of a browser's session, as far as it was noted; none of every other client.
-    pub(super) browser_used_s: Option<u64>,
+    /// The part of a browser's session; none of every other client.
+    pub(super) browser: Option<BrowserRecord>,
     /// The time, in seconds since 1970, from which on the provider is asked again (`auth.recheck`); none, if never.
     pub(super) recheck_at_s: Option<u64>,
     /// See `Record::all_ended`.

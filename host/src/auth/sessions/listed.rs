@@ -10,6 +10,7 @@ use super::Sessions;
 use super::record::Record;
 use crate::audit::event::TokenChange;
 use crate::store::{Key, Row, Store, StoreError, Table};
+use crate::view::View;
 
 /// Sessions of a page: as many as are read in a moment, and as many as fit a line of the control socket.
 const PAGE: usize = 500;
@@ -39,6 +40,9 @@ pub struct ListedSession {
     /// pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect_uri: Option<String>,
+    /// The view that its tokens are for; `/mcp` where there is none.
+    #[serde(default, skip_serializing_if = "View::is_main")]
+    pub view: View,
     /// The scopes that the person approved.
     pub scopes: Vec<String>,
     /// The time of the login, in seconds since 1970.
@@ -94,6 +98,7 @@ fn listed(key: Key, row: &Row, record: Record) -> ListedSession {
         client_id: record.client_id,
         client: None,
         redirect_uri: Some(record.code.redirect_uri).filter(|uri| !uri.is_empty()),
+        view: record.view,
         scopes: record.approved.into_iter().collect(),
         since_s: record.created_s,
         // A browser's is noted now and then, with an address or without.

@@ -66,10 +66,14 @@ pub(super) struct Record {
 }
 
 /// The part of a session that only a browser on this server's own pages has.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct BrowserRecord {
     /// The last time that a page was asked for, some minutes behind.
     pub(super) used_s: u64,
+    /// The time, in seconds since 1970, from which on the login counts as one of a person who has shown who they are; none
+    /// where that is not known to be of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) shown_s: Option<u64>,
 }
 
 /// A use of a session: of one of its tokens.

@@ -78,6 +78,14 @@ pub(in crate::auth) enum Purpose {
 pub(in crate::auth) struct BrowserLogin {
     /// The path of the page that comes after it, one of this server's own.
     pub(in crate::auth) to: String,
+    /// The provider was asked for a login of the last minutes, as an operator's acts need.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(in crate::auth) is_again: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Purpose {

@@ -265,7 +265,7 @@ mod tests {
     fn a_login_is_for_a_client_or_for_a_page() {
         let read = |purpose: &Purpose| serde_json::from_value(serde_json::to_value(purpose).unwrap()).unwrap();
         assert!(matches!(read(&request()), Purpose::Client(request) if request.client_id == "c"));
-        let browser = Purpose::Browser(BrowserLogin { to: "/me".to_owned() });
+        let browser = Purpose::Browser(BrowserLogin { to: "/me".to_owned(), is_again: false });
         assert!(matches!(read(&browser), Purpose::Browser(login) if login.to == "/me"));
     }
 

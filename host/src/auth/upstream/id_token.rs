@@ -67,6 +67,13 @@ pub(super) fn check_tenant(claims: &Map<String, Value>, template: &str) -> Resul
     if fits { Ok(()) } else { Err("the issuer of the id_token is not that of its tenant".to_owned()) }
 }
 
+/// The time at which the person has logged in there, in seconds since 1970 (`auth_time`, §2): a JSON number, which may have a
+/// fraction (RFC 7519 §2, NumericDate).
+pub(super) fn auth_time(claims: &Map<String, Value>) -> Option<u64> {
+    let time = claims.get("auth_time")?;
+    time.as_u64().or_else(|| time.as_f64().filter(|time| *time >= 0.0).map(|time| time as u64))
+}
+
 /// True for an issuer that fits the template.
 pub(super) fn fits_template(issuer: &str, template: &str) -> bool {
     let Some((before, after)) = template.split_once("{tid}") else { return issuer == template };
@@ -119,6 +126,21 @@ mod tests {
         }
         assert_eq!(outcome(serde_json::json!({ "aud": "us" }), Presence::Optional, None), Ok(()));
         assert!(outcome(serde_json::json!({ "aud": "us", "nonce": "m" }), Presence::Optional, None).is_err());
+    }
+
+    #[test]
+    fn the_time_of_a_login_is_a_number() {
+        for (claims, expected) in [
+            (serde_json::json!({ "auth_time": 1_700_000_000 }), Some(1_700_000_000)),
+            (serde_json::json!({ "auth_time": 1_700_000_000.9 }), Some(1_700_000_000)),
+            (serde_json::json!({ "auth_time": 1e300 }), Some(u64::MAX)),
+            (serde_json::json!({ "auth_time": -1 }), None),
+            (serde_json::json!({ "auth_time": "1700000000" }), None),
+            (serde_json::json!({ "auth_time": null }), None),
+            (serde_json::json!({}), None),
+        ] {
+            assert_eq!(auth_time(claims.as_object().unwrap()), expected, "{claims}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::breaker::Down;
 use super::claims::{find, text};
 use super::discovery::ProviderMetadata;
 use super::id_token::{self, Expectations, fits_template};
-use super::messages::{Unusable, UpstreamTokens};
+use super::messages::{AuthTime, Unusable, UpstreamTokens};
 use super::person::{self, Evidence, combined, names_client, overage};
 use super::token::{TokenEndpoint, TokenError};
 use crate::auth::identity::{Identity, Membership};
@@ -68,10 +68,19 @@ impl Inquiry<'_> {
     /// # Errors
     /// [`IdentityError`].
     pub(super) async fn identity(&self, nonce: Option<&str>) -> Result<Identity, IdentityError> {
+        self.identity_and_time(nonce).await.map(|(identity, _)| identity)
+    }
+
+    /// The same, and the time at which the person has shown the provider who they are, if the `id_token` says it.
+    pub(super) async fn identity_and_time(
+        &self,
+        nonce: Option<&str>,
+    ) -> Result<(Identity, Option<AuthTime>), IdentityError> {
         let mut evidence = Evidence::default();
         let id_claims = self.id_token(nonce).await?;
         let is_verified = id_claims.is_some();
         let issuer = id_claims.as_ref().and_then(|claims| self.issuer_of(claims));
+        let auth_time = id_claims.as_ref().and_then(|claims| self.auth_time(claims));
         let sid = id_claims.as_ref().and_then(|claims| text(claims, "sid")).filter(|sid| sid.len() <= SID_BYTES_MAX);
         match id_claims {
             Some(claims) => {
@@ -91,7 +100,12 @@ impl Inquiry<'_> {
         if identity.membership == Membership::Overflowed {
             tracing::warn!("{}", overage(self.provider(), &evidence.person));
         }
-        Ok(identity)
+        Ok((identity, auth_time))
+    }
+
+    fn auth_time(&self, claims: &Map<String, Value>) -> Option<AuthTime> {
+        let at_s = id_token::auth_time(claims)?;
+        Some(AuthTime { at_s, leeway_s: self.provider().verify.leeway.duration().as_secs() })
     }
 
     /// True if an inquiry now would find all that the login found. Where an `id_token` said it, another one

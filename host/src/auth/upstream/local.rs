@@ -181,7 +181,7 @@ impl Local {
             scope: Vec::new(),
             checked_at: 0,
         };
-        Login { identity, tokens }
+        Login { identity, tokens, auth_time: None }
     }
 
     fn redirect_uri(&self) -> String {

@@ -54,6 +54,18 @@ pub struct Login {
     pub identity: Identity,
     /// The provider's tokens.
     pub tokens: UpstreamTokens,
+    /// The time at which the person has shown the provider who they are, if it says so.
+    pub auth_time: Option<AuthTime>,
+}
+
+/// The provider's word on when a person has shown who they are (`auth_time`, OpenID Connect Core 1.0 §2), which may be long
+/// before a login here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthTime {
+    /// By the provider's clock, in seconds since 1970.
+    pub at_s: u64,
+    /// The seconds by which its clock may differ from the one here.
+    pub leeway_s: u64,
 }
 
 /// The provider's tokens for one session. They are kept sealed, and go nowhere but to the provider; the access token, where

@@ -189,8 +189,8 @@ impl Remote {
             self.warn_of_no_refresh_token(&scopes);
         }
         let inquiry = Inquiry { endpoint: &endpoint, tokens: &tokens };
-        match inquiry.identity(Some(&request.nonce)).await {
-            Ok(identity) => Ok(Login { identity, tokens }),
+        match inquiry.identity_and_time(Some(&request.nonce)).await {
+            Ok((identity, auth_time)) => Ok(Login { identity, tokens, auth_time }),
             Err(error) => {
                 self.discard(tokens.clone());
                 Err(faults.identity(error))

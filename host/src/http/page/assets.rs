@@ -71,7 +71,7 @@ pub(in crate::http) async fn favicon() -> Response {
     response
 }
 
-fn file(media_type: &'static str, body: Body, cache: &'static str) -> Response {
+pub(super) fn file(media_type: &'static str, body: Body, cache: &'static str) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -9,7 +9,9 @@ use super::connect::{self, ClientView};
 use super::kept::{Audience, Front, Seen};
 use super::operators::{self, FileView};
 use super::tools::{self, PluginView};
+use super::views::{self, ViewView};
 use super::visitor::Visitor;
+use crate::config::Config;
 use crate::http::pages;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::refusals;
@@ -33,6 +35,10 @@ struct FrontPage {
     unknown: Vec<String>,
     /// For operators.
     files: Option<Vec<FileView>>,
+    views: Vec<ViewView>,
+    /// What the operator says that this server is for.
+    description: Option<String>,
+    website: Option<String>,
     /// The name of the provider that logs people in.
     provider: Option<String>,
     version: &'static str,
@@ -45,7 +51,7 @@ pub(super) fn of(app: &App, visitor: &Visitor) -> Front {
     let refusals = if is_operator(visitor) { refusals::revision() } else { 0 };
     let seen = Seen { catalog: &catalog, config: &config, is_ready, refusals };
     app.pages.fronts.current(audience(visitor), &seen, || {
-        page(app, visitor, &catalog, is_ready).render().unwrap_or_else(|_| {
+        page(app, visitor, (&catalog, &config), is_ready).render().unwrap_or_else(|_| {
             tracing::error!("the page could not be rendered");
             String::new()
         })
@@ -73,7 +79,8 @@ pub(super) fn shows_tools(app: &App, visitor: &Visitor) -> bool {
     pages::is_open(app) || visitor.person().is_some()
 }
 
-fn page(app: &App, visitor: &Visitor, catalog: &Catalog, is_ready: bool) -> FrontPage {
+fn page(app: &App, visitor: &Visitor, (catalog, config): (&Catalog, &Config), is_ready: bool) -> FrontPage {
+    let about = Arc::clone(&app.about.borrow());
     let endpoint = app.server.base_url.endpoint();
     let shows_tools = shows_tools(app, visitor);
     let plugins = if shows_tools { tools::by_plugin(catalog, visitor) } else { Vec::new() };
@@ -90,6 +97,9 @@ fn page(app: &App, visitor: &Visitor, catalog: &Catalog, is_ready: bool) -> Fron
         broken: if sees_reasons { catalog.plugins().iter().filter_map(pages::broken).collect() } else { Vec::new() },
         unknown: if sees_reasons { pages::unknown(app) } else { Vec::new() },
         files: is_operator(visitor).then(|| operators::files(catalog)),
+        views: if shows_tools { views::views(app, config, catalog, visitor) } else { Vec::new() },
+        description: about.server.description.clone(),
+        website: about.server.website.clone(),
         provider: app.auth.server().map(|server| server.provider().to_owned()),
         version: env!("CARGO_PKG_VERSION"),
         endpoint,
@@ -123,6 +133,15 @@ mod tests {
 
     fn rendered(shows_tools: bool, can_try: bool) -> String {
         let plugin = PluginView { name: "plugin".to_owned(), description: Some("<u>".to_owned()), tools: vec![tool()] };
+        let view = ViewView {
+            name: "ops".to_owned(),
+            title: Some("<b>".to_owned()),
+            description: Some("<script>".to_owned()),
+            url: "http://localhost:8000/mcp/ops".to_owned(),
+            tools: vec!["add".to_owned()],
+            scopes: vec!["ops".to_owned()],
+            commands: vec![("Codex".to_owned(), "tinymcp connect codex --view ops".to_owned())],
+        };
         let page = FrontPage {
             endpoint: "http://localhost:8000/mcp".to_owned(),
             clients: connect::clients("http://localhost:8000/mcp", true),
@@ -135,6 +154,9 @@ mod tests {
             broken: if shows_tools { vec![("<s>.wasm".to_owned(), "<script>".to_owned(), false)] } else { Vec::new() },
             unknown: if shows_tools { vec!["`[plugin.secret]`".to_owned()] } else { Vec::new() },
             files: None,
+            views: if shows_tools { vec![view] } else { Vec::new() },
+            description: Some("<em>".to_owned()),
+            website: Some("https://acme.example/?a=\"><q>".to_owned()),
             provider: Some("Auth0".to_owned()),
             version: "0",
         };
@@ -144,7 +166,7 @@ mod tests {
     #[test]
     fn what_plugins_say_is_shown_as_text() {
         let page = rendered(true, true);
-        for markup in ["<script>", "</script>", "<b>", "<i>", "<u>", "<s>"] {
+        for markup in ["<script>", "</script>", "<b>", "<i>", "<u>", "<s>", "<em>", "<q>"] {
             assert!(!page.contains(markup), "{markup}");
         }
         assert!(page.contains("&#60;script&#62;"), "{page}");
@@ -155,6 +177,7 @@ mod tests {
         let page = rendered(false, false);
         assert!(page.contains("People log in with Auth0") && page.contains("http://localhost:8000/mcp"));
         assert!(!page.contains("data-schema") && !page.contains(".wasm") && !page.contains("plugin.secret"));
+        assert!(!page.contains("/mcp/ops") && page.contains("acme.example"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use askama::Template;
 use super::super::App;
 use super::assets;
 use super::front;
+use super::icon::Picture;
 use super::kept::Front;
 use super::policy::Nonce;
 use super::visitor::Visitor;
@@ -16,6 +17,8 @@ pub(super) struct Head<'a> {
     style: String,
     script: String,
     title: String,
+    /// The URL of the server's picture.
+    picture: Option<String>,
     stamp: &'a str,
     /// Proves that a request comes from this page.
     token: Option<&'a str>,
@@ -35,7 +38,7 @@ impl<'a> Head<'a> {
     pub(super) fn new(
         app: &'a App,
         visitor: &'a Visitor,
-        front: &'a Front,
+        (front, picture): (&'a Front, Option<Picture>),
         nonce: &'a Nonce,
         is_at_home: bool,
     ) -> Self {
@@ -45,7 +48,8 @@ impl<'a> Head<'a> {
             nonce: nonce.as_str(),
             style: assets::url("page.css"),
             script: assets::url("page.js"),
-            title: app.config.borrow().server.title.clone().unwrap_or_else(|| "TinyMCP".to_owned()),
+            title: app.about.borrow().server.title.clone().unwrap_or_else(|| "TinyMCP".to_owned()),
+            picture: picture.map(|picture| picture.url),
             stamp: &front.stamp,
             token: person.map(|person| person.token()),
             is_live: shows_tools,

@@ -102,6 +102,13 @@ fn refusal(refusal: Refusal) -> RefusalView {
     RefusalView { what, reason, to_grant, at: httpdate::fmt_http_date(at), times }
 }
 
+impl FileView {
+    /// True if something of it waits for approval.
+    pub(super) fn waits(&self) -> bool {
+        self.waiting.is_some()
+    }
+}
+
 impl State {
     pub(super) fn word(self) -> &'static str {
         match self {

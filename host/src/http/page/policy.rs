@@ -26,18 +26,25 @@ impl Nonce {
 /// The content security policy.
 ///
 /// The script may talk to this server alone, and make no markup of texts: with Trusted Types and no policy for them, the
-/// browser refuses every sink that would. `blob:` is for images of results, of which the server has looked at the bytes.
-fn policy(Nonce(nonce): &Nonce) -> String {
+/// browser refuses every sink that would. `blob:` is for images of results, of which the server has looked at the bytes;
+/// `picture` is the source of the server's own, if that is elsewhere.
+fn policy(Nonce(nonce): &Nonce, picture: Option<&str>) -> String {
+    let picture = picture.map(|source| format!(" {source}")).unwrap_or_default();
     format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' blob:; \
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' blob:{picture}; \
          connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
          trusted-types 'none'"
     )
 }
 
-/// An answer with the page, or with a part of it.
-pub(super) fn answer(status: StatusCode, body: Body, nonce: &Nonce, base_url: &BaseUrl) -> Response {
-    let policy = HeaderValue::from_str(&policy(nonce)).expect("ASCII is a header value");
+/// An answer with the page, or with a part of it. `picture` is the source of one that is elsewhere, in ASCII.
+pub(super) fn answer(
+    status: StatusCode,
+    body: Body,
+    (nonce, picture): (&Nonce, Option<&str>),
+    base_url: &BaseUrl,
+) -> Response {
+    let policy = HeaderValue::from_str(&policy(nonce, picture)).expect("ASCII is a header value");
     let mut response = html::answer_body(status, body, base_url);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, policy);
@@ -60,7 +67,9 @@ mod tests {
     #[test]
     fn a_page_runs_its_own_script_and_speaks_to_its_own_server() {
         let nonce = Nonce::new();
-        let policy = policy(&nonce);
+        let with_picture = policy(&nonce, Some("https://acme.example/icon.png"));
+        assert!(with_picture.contains("img-src 'self' blob: https://acme.example/icon.png; "), "{with_picture}");
+        let policy = policy(&nonce, None);
         assert!(policy.starts_with("default-src 'none';"), "{policy}");
         assert!(!policy.contains("unsafe") && !policy.contains("data:") && !policy.contains('*'), "{policy}");
         assert!(policy.contains("connect-src 'self';") && policy.contains("trusted-types 'none'"), "{policy}");

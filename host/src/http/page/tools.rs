@@ -1,5 +1,7 @@
 //! The tools as the page shows them: what clients get, in words, by plugin.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::visitor::Visitor;
@@ -68,6 +70,14 @@ pub(super) fn by_plugin(catalog: &Catalog, visitor: &Visitor) -> Vec<PluginView>
     }
     plugins.sort_by(|one, other| one.name.cmp(&other.name));
     plugins
+}
+
+/// The names of the tools that a visitor sees.
+pub(super) fn names(catalog: &Catalog, visitor: &Visitor) -> Vec<String> {
+    let principal = visitor.person().map(|person| person.principal());
+    let is_seen =
+        |tool: &&Arc<Tool>| principal.is_none_or(|principal| principal.access(tool.served.scopes()) != Access::Never);
+    catalog.tools().iter().filter(is_seen).map(|tool| tool.name.clone()).collect()
 }
 
 /// True if the tool's author says that it may destroy something, as clients hear it.

@@ -68,9 +68,7 @@ pub(in crate::http) async fn try_tool(
     };
     let token = request.headers().get(TOKEN).and_then(|token| token.to_str().ok());
     if let Err(forged) = person.check_post(&app.server.base_url, request.headers(), token) {
-        let from = Some(address::of(&peer, request.headers(), &app.server.trusted_proxies));
-        let (reason, who, client, claimed) = (Reason::ForgedForm, None, None, None);
-        app.plugins.observers().audit.record(&Event::Refusal { reason, who, client, claimed, from });
+        person.tell_of_forged(&app, &peer, request.headers());
         let message = format!("only this server's own page may try tools: {forged}. Load the page again");
         return refuse(StatusCode::FORBIDDEN, "forged", &message);
     }

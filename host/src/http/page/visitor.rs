@@ -7,8 +7,11 @@ use http::header::HOST;
 use url::Url;
 
 use super::super::App;
+use crate::audit::Event;
+use crate::audit::event::{Reason, Who};
 use crate::auth::browser::{Browser, Forged};
 use crate::config::address::BaseUrl;
+use crate::http::address;
 use crate::peer::Peer;
 use crate::principal::Principal;
 
@@ -76,6 +79,14 @@ impl Person {
         token: Option<&str>,
     ) -> Result<(), Forged> {
         self.0.check_post(base_url, headers, token)
+    }
+
+    /// Tells the audit of a POST that may be forged.
+    pub(super) fn tell_of_forged(&self, app: &App, peer: &Peer, headers: &HeaderMap) {
+        let who = self.0.is_logged_in().then(|| Who::of(self.principal()));
+        let from = Some(address::of(peer, headers, &app.server.trusted_proxies));
+        let refusal = Event::Refusal { reason: Reason::ForgedForm, who, client: None, claimed: None, from };
+        app.plugins.observers().audit.record(&refusal);
     }
 }
 

@@ -79,6 +79,52 @@ pub struct Approved {
     pub problem: Option<String>,
 }
 
+/// The reason why there is no whole difference.
+#[derive(Debug)]
+pub enum DifferenceError<E> {
+    /// The asker's.
+    Asking(E),
+    /// It changed between two answers.
+    Changed,
+    /// The answer is to another question.
+    Unexpected,
+}
+
+/// Asks for a whole difference, which may come in several answers.
+///
+/// # Errors
+/// [`DifferenceError`].
+pub async fn difference<E, Answered>(
+    plugin: &str,
+    ask: impl Fn(ApprovalRequest) -> Answered,
+) -> Result<(WaitingPlugin, Vec<String>), DifferenceError<E>>
+where
+    Answered: Future<Output = Result<ApprovalAnswer, E>>,
+{
+    let (mut lines, mut from, mut first) = (Vec::new(), 0, None);
+    loop {
+        let request = ApprovalRequest::Show { plugin: plugin.to_owned(), from };
+        let answer = ask(request).await.map_err(DifferenceError::Asking)?;
+        let ApprovalAnswer::Difference(part) = answer else { return Err(DifferenceError::Unexpected) };
+        let Difference { waiting, lines: more, next } = part;
+        let reference = first.get_or_insert_with(|| waiting.reference.clone());
+        if *reference != waiting.reference {
+            return Err(DifferenceError::Changed);
+        }
+        lines.extend(more);
+        match next {
+            Some(next) if next > from => from = next,
+            _ => return Ok((waiting, lines)),
+        }
+    }
+}
+
+/// The sign of a line of a difference, if it has one: `+`, `-`, `~`.
+pub fn sign(line: &str) -> Option<char> {
+    let sign = line.trim_start().chars().next().filter(|_| line.starts_with(['+', '-', '~', ' ']));
+    sign.filter(|sign| matches!(sign, '+' | '-' | '~'))
+}
+
 /// A question with the way back.
 pub(in crate::plugins) struct Asked {
     pub(in crate::plugins) request: ApprovalRequest,

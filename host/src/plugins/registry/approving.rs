@@ -214,7 +214,14 @@ impl Registry {
         });
         let (file, plugin, part, reference) = match found {
             Ok(found) => found,
-            Err(error) => return Some((reply, error)),
+            Err(error) => match reference.parse().ok().and_then(|reference| self.already_approved(&reference)) {
+                // Somebody has sent the same twice.
+                Some(approved) => {
+                    let _ = reply.send(Ok(ApprovalAnswer::Approved(approved)));
+                    return None;
+                }
+                None => return Some((reply, error)),
+            },
         };
         if part == WaitingPart::Lists {
             // Its bytes were approved before, and the file may be another one by now.
@@ -227,6 +234,15 @@ impl Registry {
         }
         self.keep_bytes(&file, &plugin, Some(reference), Some((by, reply)));
         None
+    }
+
+    /// The answer for what was approved last, while nothing else waits.
+    fn already_approved(&self, reference: &Reference) -> Option<Approved> {
+        let (_, entry) = self.entry_of(&reference.plugin).ok()?;
+        let approval = self.approving.store.of(&reference.plugin).ok()??;
+        let is_this = Reference::of(&reference.plugin, approval.sha256, &approval.face) == *reference;
+        let problem = entry.problem().map(str::to_owned);
+        (is_this && entry.waiting.is_none()).then(|| Approved { reference: reference.to_string(), problem })
     }
 
     fn all_waiting(&self) -> Vec<WaitingPlugin> {
