@@ -18,10 +18,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::super::App;
 use super::visitor::Visitor;
 use super::{results, tools};
-use crate::audit::Event;
-use crate::audit::event::Reason;
 use crate::http::active_request::ActiveRequest;
-use crate::http::{address, reply};
+use crate::http::reply;
 use crate::mcp::ScopesNeeded;
 use crate::peer::Peer;
 
