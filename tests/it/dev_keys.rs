@@ -56,6 +56,16 @@ impl AtTerminal {
     }
 }
 
+/// A test that fails leaves nothing behind.
+impl Drop for AtTerminal {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = Command::new("kill").arg(self.file("pid").trim()).status();
+            let _ = self.child.kill();
+        }
+    }
+}
+
 fn site() -> Site {
     let site = Site::with(&["greeter-v1"]);
     fs::create_dir_all(site.plugin_path("greeter-v1/tests")).unwrap();

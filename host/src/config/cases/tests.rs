@@ -66,7 +66,7 @@ fn what_is_wrong_has_its_line_and_the_nearest_key() {
             case("error = \"\"\n[[case.http]]\nurl = \"https://a.example/\"\nanswer = { status = 101 }"),
             "t.toml:7: case.http.answer.status: 101: the status of an answer is from 200 to 599",
         ),
-        (case("error = \"\"\n[case.dirs]\ndata = \"x\""), "t.toml:5: case.dirs.data: it begins with `/`"),
+        (case("error = \"\"\n[case.dirs]\ndata = \"x\""), "t.toml:6: case.dirs.data: it begins with `/`"),
         (
             format!("{}{}", case("error = \"\"\n"), case("error = \"\"")),
             "t.toml:5: case.name: `x` is the name of another",
