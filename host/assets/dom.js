@@ -72,15 +72,20 @@ export function link(text, shown = text) {
 
 /** A button that copies a text, and says so. */
 export function copyButton(what, text) {
-  const button = element("button", { type: "button", class: "small", "aria-label": `Copy ${what}` }, "Copy");
+  const button = element("button", { type: "button", class: "small" });
+  const say = (word) => {
+    button.textContent = word;
+    button.setAttribute("aria-label", `${word} ${what}`);
+  };
+  say("Copy");
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text());
-      button.textContent = "Copied";
+      say("Copied");
     } catch {
-      button.textContent = "Not copied";
+      say("Not copied");
     }
-    setTimeout(() => (button.textContent = "Copy"), 2000);
+    setTimeout(() => say("Copy"), 2000);
   });
   return button;
 }

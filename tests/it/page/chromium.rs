@@ -319,7 +319,7 @@ async fn an_operator_approves_without_a_script_by_day_and_by_night() {
     let views = "[server]\ntitle = \"Acme tools\"\ndescription = \"Greetings for everybody at Acme.\"\n\
         website = \"https://acme.example/tools\"\nicon = \"icon.png\"\n\
         [view.ops]\nplugins = [\"shown\"]\ntitle = \"Operations\"\ndescription = \"What changes something.\"\n\
-        [view.small]\nplugins = [\"shown\"]\ntools = [\"shown_fields\"]\n[plugin.shown]\napprove = false\nprefix = \"\"\n\
+        [view.small]\nplugins = [\"shown\"]\ntools = [\"shown_fields\"]\n[plugin.shown]\napprove = false\n\
         [plugins]\napprove = true\n";
     let site = site.plugin("shown", &guest("shown")).config(views);
     // One red dot.
@@ -346,10 +346,6 @@ async fn an_operator_approves_without_a_script_by_day_and_by_night() {
         "value:document.querySelector('.picture').naturalWidth",
         "click:details[data-view=ops] > summary",
         "click:details[data-view=ops] .schema > summary",
-        "click:details[data-view=ops] pre[aria-label='The command for Codex and the view ops'] + button",
-        "wait:Copied",
-        "value:navigator.clipboard.readText().then((text) => document.title = text) && 1",
-        "wait:Views",
         "axe",
         "fits",
         &front,
@@ -360,6 +356,10 @@ async fn an_operator_approves_without_a_script_by_day_and_by_night() {
         "fits",
         "axe",
         &front_phone,
+        "click:details[data-view=ops] pre[aria-label='The command for Codex and the view ops'] + button",
+        "wait:Copied",
+        "value:navigator.clipboard.readText().then((text) => document.title = text) && 1",
+        "wait:tinymcp connect codex --view ops",
         "page",
         "click:#waiting a",
         "wait:Approve exactly this",
@@ -375,7 +375,7 @@ async fn an_operator_approves_without_a_script_by_day_and_by_night() {
         "dark",
         "axe",
         &night,
-        "noscript",
+        "value:document.scripts.length",
         "double:button.first",
         "wait:It is approved",
         "wait:is served since",
@@ -390,4 +390,6 @@ async fn an_operator_approves_without_a_script_by_day_and_by_night() {
     assert_eq!(page["detail"]["title"], "tinymcp connect codex --view ops", "{page}");
     let width = done.iter().find(|report| report["check"].as_str().unwrap().contains("naturalWidth")).unwrap();
     assert_eq!(width["detail"], 1);
+    let scripts = done.iter().find(|report| report["check"] == "value:document.scripts.length").unwrap();
+    assert_eq!(scripts["detail"], 0);
 }
