@@ -24,7 +24,7 @@ fn registry() -> Registry {
 fn failed(id: LoadId) -> LoadOutcome {
     let outcome = Err("failed".to_owned());
     let (stamp, digest, elapsed) = (None, None, Duration::ZERO);
-    LoadOutcome { id, file: FILE.to_owned(), stamp, digest, outcome, is_unsettled: false, elapsed }
+    LoadOutcome { id, file: FILE.to_owned(), stamp, digest, outcome, is_untrusted: false, is_unsettled: false, elapsed }
 }
 
 #[tokio::test]
