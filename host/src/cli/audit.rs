@@ -13,6 +13,10 @@ use crate::config::units::Period;
 use crate::state::StateDir;
 use crate::vault::Vault;
 
+/// The kinds of lines.
+const KINDS: [&str; 11] =
+    ["login", "consent", "device", "refusal", "token", "call", "plugin", "configuration", "operator", "server", "lost"];
+
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -23,8 +27,8 @@ pub(super) struct Arguments {
     /// Lines about this tool, or this plugin
     #[arg(long, value_name = "NAME")]
     tool: Option<String>,
-    /// Lines of one kind: login, consent, refusal, token, call, plugin, configuration, operator, server, lost
-    #[arg(long, value_name = "KIND")]
+    /// Lines of one kind
+    #[arg(long, value_name = "KIND", value_parser = KINDS)]
     event: Option<String>,
     /// Lines since then: `1h`, `7d`, `2026-11-30`, `2026-11-30T05:00` (UTC)
     #[arg(long, value_name = "TIME", value_parser = moment)]

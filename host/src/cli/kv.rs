@@ -124,7 +124,10 @@ async fn command(kv: &Kv, plugin: String, owner: Option<&str>, json: bool, what:
             _ => Err(no_key(&key)),
         },
         Some(What::Delete { key }) => match run(Operation::Delete { names: vec![key.clone()] }).await? {
-            Outcome::Deleted(1..) => Ok(()),
+            Outcome::Deleted(count @ 1..) => {
+                said_deleted(count, json);
+                Ok(())
+            }
             _ => Err(no_key(&key)),
         },
         Some(What::Clear) => {
@@ -136,7 +139,10 @@ async fn command(kv: &Kv, plugin: String, owner: Option<&str>, json: bool, what:
                 return Err(Failure::failed("nothing was deleted"));
             }
             if let Answer::Changed(count) = kv.ask(Request::Clear { space }).await.map_err(Failure::failed)? {
-                output::note(&format!("{count} keys deleted"));
+                match json {
+                    true => said_deleted(count, true),
+                    false => output::note(&format!("{count} keys deleted")),
+                }
             }
             Ok(())
         }
@@ -208,6 +214,13 @@ fn one(owners: &[OwnerState], plugin: &str, owner: Option<&str>) -> Result<Space
                 names.concat()
             )))
         }
+    }
+}
+
+/// Says to programs how many keys were deleted; people see that there was no error.
+fn said_deleted(keys: u64, json: bool) {
+    if json {
+        output::json(&json!({ "deleted": keys }));
     }
 }
 

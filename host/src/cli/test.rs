@@ -18,6 +18,7 @@ pub(super) use self::plan::{FOLDER, has_cases, with_cases};
 use self::plan::{Plan, PlannedPlugin};
 use super::{ConfigArguments, Failure, logging, output, plugin_loader, runtime};
 use crate::config::Config;
+use crate::sanitize;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -66,7 +67,8 @@ impl Outcome {
 
     fn print(&self) {
         let name = match &self.case {
-            Some(case) => format!("{}: {case}", self.plugin),
+            // A name may hold anything, and must not pose as another line.
+            Some(case) => format!("{}: {}", self.plugin, sanitize::escape(case)),
             None => self.plugin.clone(),
         };
         let time = output::dim(&format!("({} ms)", self.time.as_millis()));

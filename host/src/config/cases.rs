@@ -179,6 +179,10 @@ impl Case {
             if stand_in.answer.body.is_some() && stand_in.answer.json.is_some() {
                 faults.push(("http", format!("the body of the answer of {} {both}", stand_in.url.target())));
             }
+            let of_connection = stand_in.answer.headers.keys().find(|name| values::is_of_connection(name));
+            faults.extend(of_connection.map(|name| {
+                ("http", format!("`{name}` of an answer follows from its body, and is not written: leave it out"))
+            }));
             let headers = [&stand_in.headers, &stand_in.answer.headers].map(values::headers);
             faults.extend(headers.into_iter().filter_map(Result::err).map(|message| ("http", message)));
         }

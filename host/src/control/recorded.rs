@@ -90,6 +90,10 @@ impl Act {
     pub fn of_kv(request: &kv::Request) -> Option<Self> {
         match request {
             kv::Request::Move { from, to } => Some(Self::new("kv move").about(format!("{from} {to}"))),
+            // The command asks without a quota: it adds nothing. Plugins have one.
+            kv::Request::Use { space, quota_bytes: 0, operation: kv::Operation::Delete { .. } } => {
+                Some(Self::new("kv delete").about(&*space.plugin))
+            }
             kv::Request::Clear { space } => Some(Self::new("kv clear").about(&*space.plugin)),
             _ => None,
         }

@@ -128,8 +128,16 @@ pub(super) async fn approve(
     };
     let by = format!("person {} on the page", browser.principal().label());
     let request = ApprovalRequest::Approve { reference: reference.clone(), by };
+    // Nothing is approved that could not be written down where that is demanded.
+    let leave = match app.plugins.observers().audit.admit() {
+        Ok(leave) => leave,
+        Err(unwritable) => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return nothing(&app, (&plugin, &path), "Nothing was approved", &unwritable.to_string(), Some(status));
+        }
+    };
     let answer = app.plugins.approvals().ask(request).await;
-    app.plugins.observers().audit.record(&Event::Operator {
+    leave.record(&Event::Operator {
         act: "approve",
         about: Some(&reference),
         whom: None,
@@ -151,7 +159,8 @@ async fn shown(app: &App, browser: &Browser, plugin: &str, path: &str, query: &s
     match request::difference(plugin, |request| approvals.ask(request)).await {
         Ok((waiting, lines)) => difference(app, browser, path, &waiting, lines),
         Err(DifferenceError::Asking(why)) => {
-            let title = if query == APPROVED { "It is approved" } else { "Nothing to approve" };
+            let is_there = app.plugins.catalog().plugins().iter().any(|status| status.name == snake(plugin));
+            let title = if query == APPROVED && is_there { "It is approved" } else { "Nothing to approve" };
             nothing(app, (plugin, path), title, &why, None)
         }
         Err(DifferenceError::Changed | DifferenceError::Unexpected) => {

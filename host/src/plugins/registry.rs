@@ -384,6 +384,7 @@ impl Registry {
             entry.set_switched_off(switched_off.has_plugin(&entry.plugin_name()));
             policies.push((file.clone(), entry.policy.approve));
             entry.configure(&config, &grants);
+            approving::refer_anew(entry);
             if entry.terms().grants != granted {
                 entry.tell_grants();
             }

@@ -14,6 +14,8 @@ use http::header::HOST;
 use http::{HeaderMap, StatusCode};
 
 use super::{Browser, check_sender, forms, with_forms};
+use crate::audit::Event;
+use crate::audit::event::{Reason, Who};
 use crate::auth::failures::Failure;
 use crate::auth::resource;
 use crate::auth::server::AuthorizationServer;
@@ -57,7 +59,10 @@ impl OperatorRequest<'_> {
         match browser.filter(Browser::is_logged_in) {
             None => Err(Box::new(self.login_needed(StatusCode::UNAUTHORIZED, false, false))),
             Some(browser) if browser.is_operator() => Ok(browser),
-            Some(_) => {
+            Some(browser) => {
+                let who = Some(Who::of(browser.principal()));
+                let (reason, client, claimed) = (Reason::TurnedAway, None, None);
+                self.server.audit.record(&Event::Refusal { reason, who, client, claimed, from: Some(self.address) });
                 let failure = Failure::not_an_operator(&self.server.login_url());
                 Err(Box::new(self.server.page(self.headers, failure)))
             }

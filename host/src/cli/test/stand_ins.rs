@@ -134,10 +134,14 @@ impl Expected {
             None => {}
             Some(Body::Text(text)) => {
                 let got = String::from_utf8_lossy(request.body()).into_owned();
-                misfits.extend(differences(&Value::from(text.as_str()), &Value::from(got)).into_iter().map(of_body));
+                misfits.extend(
+                    differences(&Value::from(text.as_str()), &Value::from(got))
+                        .into_iter()
+                        .map(|difference| of_body(&difference)),
+                );
             }
             Some(Body::Json(json)) => match serde_json::from_slice(request.body()) {
-                Ok(got) => misfits.extend(differences(json, &got).into_iter().map(of_body)),
+                Ok(got) => misfits.extend(differences(json, &got).into_iter().map(|difference| of_body(&difference))),
                 Err(_) => {
                     let got = shown(&String::from_utf8_lossy(request.body()).into());
                     misfits.push(format!("body: expected JSON, got {got}"));
@@ -148,7 +152,7 @@ impl Expected {
     }
 }
 
-fn of_body(difference: String) -> String {
+fn of_body(difference: &str) -> String {
     format!("body: {difference}")
 }
 

@@ -68,6 +68,12 @@ pub fn headers(written: &BTreeMap<String, Verbatim>) -> Result<Vec<(HeaderName, 
     written.iter().map(header).collect()
 }
 
+/// True for a header by which a message is told from the next one on its connection.
+pub fn is_of_connection(name: &str) -> bool {
+    ["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]
+        .contains(&name.to_ascii_lowercase().as_str())
+}
+
 impl Setting for Verbatim {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
         match &node.value {

@@ -9,12 +9,13 @@ use crate::plugins::digest::Sha256;
 /// What is hashed begins with this, so that it is no digest of anything else.
 const PURPOSE: &str = "tinymcp approval 1";
 
-/// One state of one plugin: the digest covers its name, its file and all that it shows, run-time lists included.
+/// One state of one plugin: the digest covers its name, its file, all that it shows, run-time lists included, and what it
+/// would be given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
     /// The plugin, in snake case.
     pub plugin: String,
-    /// Of name, file and face.
+    /// Of name, file, face and grants.
     pub digest: Sha256,
 }
 
@@ -24,8 +25,10 @@ pub struct Reference {
 pub struct NotAReference;
 
 impl Reference {
-    pub(in crate::plugins) fn of(plugin: &str, file: Sha256, face: &Face) -> Self {
-        let text = format!("{PURPOSE}\n{plugin}\n{file}\n{}", face.canonical());
+    /// What it would be given is in the words that are shown.
+    pub(in crate::plugins) fn of(plugin: &str, file: Sha256, face: &Face, grants: &[String]) -> Self {
+        let grants: String = grants.iter().map(|words| format!("\n{}:{words}", words.len())).collect();
+        let text = format!("{PURPOSE}\n{plugin}\n{file}\n{}{grants}", face.canonical());
         Self { plugin: plugin.to_owned(), digest: Sha256::of(text.as_bytes()) }
     }
 }

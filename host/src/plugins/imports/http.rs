@@ -177,7 +177,8 @@ impl Admitted {
                 answer_timeout: options.first_byte_timeout,
             };
             let verdict = Verdict::default();
-            let body = Sent::new(body, Arc::clone(&exchange), order.hold.body(), verdict.clone());
+            let whose = (Arc::clone(&exchange), egress.clone());
+            let body = Sent::new(&parts, body, whose, order.hold.body(), verdict.clone());
             let answer = egress.send(&order, parts, &path, body.boxed_unsync()).await.map_err(|failure| {
                 let by_guest = || verdict.get().map(|verdict| verdict.into_error(&call));
                 let refused = exchange.verdict().or_else(by_guest);

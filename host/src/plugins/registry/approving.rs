@@ -20,6 +20,7 @@ use crate::plugins::approval::request::{ApprovalAnswer, ApprovalRequest, Approve
 use crate::plugins::approval::store::Keeper;
 use crate::plugins::plugin::{Plugin, Sha256};
 use crate::plugins::registry::directory::{self, PluginFile, Stamp};
+use crate::plugins::served::Terms;
 
 /// Bytes of the lines of one answer, so that it fits into a line of the control socket.
 const ANSWER_BYTES: usize = 1024 * 1024;
@@ -73,7 +74,7 @@ impl Registry {
     /// Holds a plugin back, and has the approved version of it served instead, if there is one.
     pub(super) fn hold(&mut self, file: &str, plugin: Arc<Plugin>, part: WaitingPart) {
         let Some(entry) = self.entries.get_mut(file) else { return };
-        let reference = Reference::of(&plugin.name, plugin.sha256, &Face::of(&plugin));
+        let reference = reference_of(&plugin, entry.terms());
         entry.hold(Waiting { plugin, part, reference, since: SystemTime::now() });
         self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
     }
@@ -240,7 +241,8 @@ impl Registry {
     fn already_approved(&self, reference: &Reference) -> Option<Approved> {
         let (_, entry) = self.entry_of(&reference.plugin).ok()?;
         let approval = self.approving.store.of(&reference.plugin).ok()??;
-        let is_this = Reference::of(&reference.plugin, approval.sha256, &approval.face) == *reference;
+        let plugin = entry.offer().map(|offer| &offer.plugin).filter(|plugin| plugin.sha256 == approval.sha256)?;
+        let is_this = approval.face == Face::of(plugin) && reference_of(plugin, entry.terms()) == *reference;
         let problem = entry.problem().map(str::to_owned);
         (is_this && entry.waiting.is_none()).then(|| Approved { reference: reference.to_string(), problem })
     }
@@ -291,10 +293,7 @@ impl Registry {
             lines.push("nothing that it shows or needs has changed, but its code".to_owned());
         }
         lines.extend(changes);
-        let terms = entry.terms().of_needs(&plugin.needs);
-        let either = |words: Vec<String>| if words.is_empty() { "nothing".to_owned() } else { words.join("; ") };
-        lines.push(format!("it would inherit: {}", either(terms.grants.entrusted())));
-        lines.push(format!("it would be granted: {}", either(terms.grants.in_words())));
+        lines.extend(grants_of(plugin, entry.terms()));
         lines.extend(plugin.warnings().map(|warning| format!("warning: {}", crate::sanitize::escape(warning))));
         lines
     }
@@ -394,6 +393,29 @@ fn none_waits(plugin: &str, entry: &Entry) -> String {
     match entry.load {
         Some(_) => format!("the file of plugin `{plugin}` is still being loaded: ask again in a moment"),
         None => format!("nothing of plugin `{plugin}` waits for approval"),
+    }
+}
+
+/// What is shown of what a plugin would be given, and is approved with it.
+fn grants_of(plugin: &Plugin, terms: &Arc<Terms>) -> [String; 2] {
+    let grants = &terms.of_needs(&plugin.needs).grants;
+    let either = |words: Vec<String>| if words.is_empty() { "nothing".to_owned() } else { words.join("; ") };
+    [
+        format!("it would inherit: {}", either(grants.entrusted())),
+        format!("it would be granted: {}", either(grants.in_words())),
+    ]
+}
+
+/// A plugin as it is shown for approval under these terms.
+pub(super) fn reference_of(plugin: &Plugin, terms: &Arc<Terms>) -> Reference {
+    Reference::of(&plugin.name, plugin.sha256, &Face::of(plugin), &grants_of(plugin, terms))
+}
+
+/// Names what waits of a file anew, when its terms may be others.
+pub(super) fn refer_anew(entry: &mut Entry) {
+    let terms = Arc::clone(entry.terms());
+    if let Some(waiting) = &mut entry.waiting {
+        waiting.reference = reference_of(&waiting.plugin, &terms);
     }
 }
 

@@ -6,12 +6,17 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::Method;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use tokio_util::sync::DropGuard;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::call::{Call, Direction};
 use super::exchange::{Cut, Exchange};
+use crate::egress::Egress;
 
 /// The reason that a body ended before its time, for the request that it belonged to.
 #[derive(Clone, Default)]
@@ -53,7 +58,11 @@ impl Reason {
 
 /// The body.
 pub(super) struct Sent {
-    body: WasiBody,
+    /// Until it is dropped.
+    body: Option<WasiBody>,
+    /// Bytes that are still to come, where the request's head says how many there are.
+    left: Option<u64>,
+    egress: Egress,
     exchange: Arc<Exchange>,
     cut: Cut,
     verdict: Verdict,
@@ -62,19 +71,59 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    pub(super) fn new(body: WasiBody, exchange: Arc<Exchange>, sent: DropGuard, verdict: Verdict) -> Self {
+    /// The body of a request with this head.
+    pub(super) fn new(
+        head: &Parts,
+        body: WasiBody,
+        (exchange, egress): (Arc<Exchange>, Egress),
+        sent: DropGuard,
+        verdict: Verdict,
+    ) -> Self {
         let cut = exchange.cut();
-        Self { body, exchange, cut, verdict, _sent: sent }
+        Self { body: Some(body), left: length(head), egress, exchange, cut, verdict, _sent: sent }
     }
 
-    fn judge(&self, frame: Result<Frame<Bytes>, HttpError>) -> Result<Frame<Bytes>, Reason> {
+    fn judge(&mut self, frame: Result<Frame<Bytes>, HttpError>) -> Result<Frame<Bytes>, Reason> {
         let frame = frame.map_err(|_| Reason::Unfinished)?;
         let Some(data) = frame.data_ref() else { return Err(Reason::Trailers) };
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
         match self.exchange.call().count(data.len(), Direction::Sent) {
             Ok(()) => Ok(frame),
             Err(HttpError::HttpRequestBodySize(limit)) => Err(Reason::Bytes(limit)),
             Err(_) => Err(Reason::Bytes(None)),
         }
+    }
+}
+
+/// The length that a head says, or that its method has without a word.
+fn length(head: &Parts) -> Option<u64> {
+    match head.headers.get(CONTENT_LENGTH) {
+        Some(length) => length.to_str().ok()?.parse().ok(),
+        None => [Method::GET, Method::HEAD].contains(&head.method).then_some(0),
+    }
+}
+
+impl Drop for Sent {
+    /// The request is whole as soon as the last byte is sent, and the guest may say so later. Until then its stream stays
+    /// open: to write nothing into one that is closed is an error, by which guests take a request for a failed one.
+    fn drop(&mut self) {
+        let Some(mut body) = self.body.take().filter(|body| self.left == Some(0) && !body.is_end_stream()) else {
+            return;
+        };
+        let call = Arc::clone(self.exchange.call());
+        let finished = async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                if frame.data_ref().is_none_or(|data| !data.is_empty()) {
+                    break;
+                }
+            }
+        };
+        self.egress.spawn(async move {
+            tokio::select! {
+                () = finished => {}
+                () = call.ended.cancelled() => {}
+            }
+        });
     }
 }
 
@@ -86,9 +135,11 @@ impl Body for Sent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = match self.cut.poll(context) {
-            Poll::Ready(()) => Some(Err(Reason::Cut)),
-            Poll::Pending => ready!(Pin::new(&mut self.body).poll_frame(context)).map(|frame| self.judge(frame)),
+        let this = &mut *self;
+        let frame = match (this.cut.poll(context), &mut this.body) {
+            (Poll::Ready(()), _) => Some(Err(Reason::Cut)),
+            (Poll::Pending, None) => None,
+            (Poll::Pending, Some(body)) => ready!(Pin::new(body).poll_frame(context)).map(|frame| this.judge(frame)),
         };
         // The end of the call drops the body, which looks as if the guest had finished it; the call is over before that.
         let frame = if self.exchange.call().ended.is_cancelled() { Some(Err(Reason::Cut)) } else { frame };
@@ -102,10 +153,10 @@ impl Body for Sent {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
