@@ -25,6 +25,7 @@ mod elsewhere;
 mod errors;
 mod failures;
 mod form;
+mod holder;
 mod identity;
 mod key_source;
 mod limits;

@@ -61,7 +61,7 @@ fn values_of_another_type_are_told_as_they_were_typed() {
 fn what_is_done_and_listed_is_json_for_programs() {
     let site = Site::new();
     let made = json(&site, &["init", "mine", "--json"]);
-    assert!(made["plugin"] == "hello" && made["files"].as_array().unwrap().len() == 4, "{made}");
+    assert!(made["plugin"] == "hello" && made["files"].as_array().unwrap().len() == 5, "{made}");
     let new = json(&site, &["new", "dice", "--template", "http", "--json"]);
     assert!(new["plugin"] == "dice" && new["needsGrant"] == true, "{new}");
     let clients = json(&site, &["connect", "--json"]);

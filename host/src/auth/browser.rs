@@ -140,7 +140,7 @@ impl Browser {
 }
 
 /// The checks of a POST that need no browser's session.
-fn check_sender(base_url: &BaseUrl, headers: &HeaderMap) -> Result<(), Forged> {
+pub(crate) fn check_sender(base_url: &BaseUrl, headers: &HeaderMap) -> Result<(), Forged> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let own = base_url.origin().ascii_serialization();
     if !(origins.next().is_some_and(|origin| origin.as_bytes() == own.as_bytes()) && origins.next().is_none()) {

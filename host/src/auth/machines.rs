@@ -25,9 +25,9 @@ use tokio::sync::watch;
 
 use self::terms::Terms;
 use super::errors::OAuthError;
+use super::holder::Holder;
 use super::key_source::KeySources;
 use super::people::People;
-use super::sender::Holder;
 use super::sessions::bearer::BearerError;
 use super::tokens::{Family, Opened, Token, TokenHash, TokenKind};
 use crate::audit::event::{TokenChange, Who};
@@ -187,8 +187,15 @@ impl Machines {
             return Ok(());
         }
         self.parts.store.commit(vec![Write::Remove { table: Table::Machine, key: key(&token.family) }]).await?;
-        if let Some(entry) = self.cached(&token.family) {
-            entry.has_ended.store(true, Ordering::Relaxed);
+        match self.cached(&token.family) {
+            Some(entry) => entry.has_ended.store(true, Ordering::Relaxed),
+            // Whose it was is remembered for its next use.
+            None => {
+                let (record, by, has_ended) = (Arc::new(record.clone()), self.configuration(), Arc::default());
+                let ended =
+                    self.keep(token.family, Entry { record, loaded: Instant::now(), by, principal: None, has_ended });
+                ended.has_ended.store(true, Ordering::Relaxed);
+            }
         }
         let (what, client, reason) = (TokenChange::Revoked, None, None);
         let Holder { issuer, subject, .. } = &Self::holder(&record);
@@ -224,7 +231,12 @@ impl Machines {
             },
         };
         let principal = self.principal(&record, &by, &has_ended);
-        let entry = Arc::new(Entry { record, loaded, by, principal, has_ended });
+        Ok(self.keep(family, Entry { record, loaded, by, principal, has_ended }))
+    }
+
+    /// Keeps what is known of a token, as far as there is room.
+    fn keep(&self, family: Family, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= TOKENS_MAX {
             cache.retain(|_, entry| entry.loaded.elapsed() <= FRESH);
@@ -232,7 +244,7 @@ impl Machines {
         if cache.len() < TOKENS_MAX {
             cache.insert(family, Arc::clone(&entry));
         }
-        Ok(entry)
+        entry
     }
 
     /// The caller by a configuration.

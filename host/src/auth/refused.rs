@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::errors::OAuthError;
-use super::sender::{Holder, Sender};
+use super::holder::Holder;
+use super::sender::Sender;
 use super::server::AuthorizationServer;
 use super::tokens::{LastToken, TokenKind};
 use crate::audit::Event;

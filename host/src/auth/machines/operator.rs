@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub use self::requests::{Answer, MadeToken, Request, TokenError, TokenState};
+use crate::auth::holder;
 use crate::auth::people::People;
-use crate::auth::sender;
 use crate::auth::sessions::bearer::BearerError;
 use crate::auth::tokens::{Family, Opened, TOKENS, Token, TokenHash, TokenKind};
 use crate::clock::now_s;
@@ -206,10 +206,10 @@ impl OperatorTokens {
     }
 
     /// The machine of a token, as far as memory knows.
-    pub(in crate::auth) fn holder_of(&self, family: &Family) -> Option<sender::Holder> {
+    pub(in crate::auth) fn holder_of(&self, family: &Family) -> Option<holder::Holder> {
         let loaded = self.loaded();
         let live = loaded.tokens.get(family).map(|holder| &holder.principal);
-        live.or_else(|| loaded.former.get(family)).map(|principal| sender::Holder::of_machine(principal))
+        live.or_else(|| loaded.former.get(family)).map(|principal| holder::Holder::of_machine(principal))
     }
 
     /// Notes a use. It is written down from time to time, beside the request.

@@ -8,8 +8,8 @@ use super::login_token::SessionLogin;
 use super::presence::Presence;
 use super::record::{AccessRecord, Record};
 use super::{Sessions, TRIES, former};
+use crate::auth::holder;
 use crate::auth::people::{Holder, Version};
-use crate::auth::sender;
 #[cfg(test)]
 use crate::auth::tokens::LastToken;
 use crate::auth::tokens::{Family, Opened, Token, TokenHash, TokenKind};
@@ -106,7 +106,7 @@ impl Sessions {
     }
 
     /// The person of a session, as far as memory knows.
-    pub(in crate::auth) fn holder_of(&self, family: &Family) -> Option<sender::Holder> {
+    pub(in crate::auth) fn holder_of(&self, family: &Family) -> Option<holder::Holder> {
         let live = self.cache.get(family).map(|live| former::of_facts(&live.facts));
         live.or_else(|| self.former.of(&family.row()))
     }

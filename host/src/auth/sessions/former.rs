@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::cache::Facts;
 use super::record::Record;
+use crate::auth::holder::Holder;
 use crate::auth::identity::Identity;
-use crate::auth::sender::Holder;
 use crate::store::Key;
 
 /// Sessions that are remembered. Of those before them nobody knows whose they were.

@@ -32,7 +32,7 @@ impl Cases {
     /// Runs the cases of these plugins, of those that have any, and says how they ended.
     pub(super) async fn run(&self, plugins: impl IntoIterator<Item = String>) {
         let has_cases = |name: &String| test::has_cases(&self.directory.join(name));
-        let names: Vec<String> = plugins.into_iter().filter(has_cases).collect();
+        let names: Vec<String> = plugins.into_iter().filter(&has_cases).collect();
         if names.is_empty() {
             return;
         }
@@ -45,9 +45,23 @@ impl Cases {
             command.arg("--config").arg(config);
         }
         // Mistakes in the cases are told there.
-        command.arg("--").args(&names).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+            .arg("--")
+            .args(&names)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         let ran = async { command.spawn()?.wait_with_output().await };
-        match ran.await {
+        let ran = ran.await;
+        if !names.iter().all(has_cases) {
+            // They were removed meanwhile, with their plugin as often as not.
+            return;
+        }
+        if let Ok(ran) = &ran {
+            String::from_utf8_lossy(&ran.stderr).lines().for_each(output::note);
+        }
+        match ran {
             Ok(ran) => match serde_json::from_slice::<Vec<Ended>>(&ran.stdout) {
                 Ok(ended) => names.iter().for_each(|name| tell(name, &ended)),
                 Err(_) => output::note(&format!("{} the cases cannot be run", output::bad("failed"))),

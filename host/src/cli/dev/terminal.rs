@@ -14,6 +14,9 @@ use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termi
 /// The time that a read waits for a key, in tenths of a second: a question waits as long for the terminal.
 const READ_DECISECONDS: u8 = 2;
 
+/// The byte that begins a key without a letter.
+const ESCAPE: u8 = 0x1b;
+
 /// Interval between looks whether the process is in the foreground again, or a question is answered.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -106,9 +109,11 @@ impl Terminal {
             thread::sleep(PAUSE);
             return Pressed::Nothing;
         }
-        let mut byte = [0_u8];
-        match rustix::io::read(&stdin, &mut byte) {
-            Ok(1..) => Pressed::Key(byte[0]),
+        let mut bytes = [0_u8; 16];
+        match rustix::io::read(&stdin, &mut bytes) {
+            // Keys without a letter come as several bytes, with letters among them.
+            Ok(1..) if bytes[0] == ESCAPE => Pressed::Nothing,
+            Ok(1..) => Pressed::Key(bytes[0]),
             Ok(_) | Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Pressed::Nothing,
             Err(_) => Pressed::Gone,
         }

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::super::App;
 use super::visitor::Visitor;
 use super::{results, tools};
+use crate::auth::browser::{Forged, check_sender};
 use crate::http::active_request::ActiveRequest;
 use crate::http::reply;
 use crate::mcp::ScopesNeeded;
@@ -61,14 +62,21 @@ pub(in crate::http) async fn try_tool(
 ) -> Response {
     let refuse = |status, error, message| reply::error(status, error, message);
     let visitor = Visitor::of(&app, &peer, request.headers()).await;
+    let forged = |forged: &Forged| {
+        visitor.tell_of_forged(&app, &peer, request.headers());
+        let message = format!("only this server's own page may try tools: {forged}. Load the page again");
+        refuse(StatusCode::FORBIDDEN, "forged", &message)
+    };
+    // A form of another site comes without a cookie, and is one all the same.
+    if let Err(found) = check_sender(&app.server.base_url, request.headers()) {
+        return forged(&found);
+    }
     let Some(person) = visitor.person() else {
         return refuse(StatusCode::UNAUTHORIZED, "logged_out", "you are not logged in, or not any more: log in again");
     };
     let token = request.headers().get(TOKEN).and_then(|token| token.to_str().ok());
-    if let Err(forged) = person.check_post(&app.server.base_url, request.headers(), token) {
-        person.tell_of_forged(&app, &peer, request.headers());
-        let message = format!("only this server's own page may try tools: {forged}. Load the page again");
-        return refuse(StatusCode::FORBIDDEN, "forged", &message);
+    if let Err(found) = person.check_post(&app.server.base_url, request.headers(), token) {
+        return forged(&found);
     }
     active.identify(person.principal().person());
     let Some(wanted) = Wanted::read(request.uri().query().unwrap_or_default()) else {

@@ -45,6 +45,15 @@ impl Visitor {
             Self::Known(person) => Some(person),
         }
     }
+
+    /// Tells the audit of a POST that may be forged.
+    pub(super) fn tell_of_forged(&self, app: &App, peer: &Peer, headers: &HeaderMap) {
+        let known = self.person().filter(|person| person.0.is_logged_in());
+        let who = known.map(|person| Who::of(person.principal()));
+        let from = Some(address::of(peer, headers, &app.server.trusted_proxies));
+        let refusal = Event::Refusal { reason: Reason::ForgedForm, who, client: None, claimed: None, from };
+        app.plugins.observers().audit.record(&refusal);
+    }
 }
 
 impl Person {
@@ -79,14 +88,6 @@ impl Person {
         token: Option<&str>,
     ) -> Result<(), Forged> {
         self.0.check_post(base_url, headers, token)
-    }
-
-    /// Tells the audit of a POST that may be forged.
-    pub(super) fn tell_of_forged(&self, app: &App, peer: &Peer, headers: &HeaderMap) {
-        let who = self.0.is_logged_in().then(|| Who::of(self.principal()));
-        let from = Some(address::of(peer, headers, &app.server.trusted_proxies));
-        let refusal = Event::Refusal { reason: Reason::ForgedForm, who, client: None, claimed: None, from };
-        app.plugins.observers().audit.record(&refusal);
     }
 }
 

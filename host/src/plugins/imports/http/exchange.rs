@@ -168,6 +168,10 @@ mod tests {
 
     /// An upload of a call that may have one connection; its answer was read.
     fn upload() -> Upload {
+        upload_by(Method::POST)
+    }
+
+    fn upload_by(method: Method) -> Upload {
         let to = "http://a.example".parse().unwrap();
         let entry = HttpGrant { rule: Rule::to(to), credentials: Credentials::default() };
         let grants = Arc::new(Grants { http: vec![entry.clone()], ..Grants::default() });
@@ -187,12 +191,13 @@ mod tests {
         );
         let target = Target::parse(Some("http"), Some("a.example"), Some("/")).unwrap();
         let place = requests.call.begin(&target).unwrap();
-        let terms = Terms::new(&requests.call, &call_grants, Method::POST, target, Arc::new(entry));
+        let (head, ()) = http::Request::builder().method(method.clone()).body(()).unwrap().into_parts();
+        let terms = Terms::new(&requests.call, &call_grants, method, target, Arc::new(entry));
         let hold = Hold::default();
         let exchange = Exchange::begin(terms, place, &egress, hold.clone());
         let (guest, body) = mpsc::channel(4);
         let body: WasiBody = Piped(body).boxed_unsync();
-        let sent = Sent::new(body, exchange, hold.body(), Verdict::default());
+        let sent = Sent::new(&head, body, (exchange, egress), hold.body(), Verdict::default());
         Upload { requests, in_force, connections, guest, sent }
     }
 
@@ -203,6 +208,16 @@ mod tests {
 
     fn cut() -> Option<Result<Bytes, String>> {
         Some(Err("the request was cut".to_owned()))
+    }
+
+    #[tokio::test]
+    async fn a_guest_may_end_a_body_that_was_sent_already() {
+        let Upload { requests: _under_way, guest, sent, .. } = upload_by(Method::GET);
+        drop(sent);
+        guest.send(Bytes::new()).await.expect("nothing of it is missing");
+        let Upload { requests: _also, guest, sent, .. } = upload();
+        drop(sent);
+        guest.send(Bytes::new()).await.expect_err("nobody takes the rest of it");
     }
 
     #[tokio::test]
