@@ -60,7 +60,7 @@ pub(in crate::http) async fn try_tool(
     Extension(active): Extension<Arc<ActiveRequest>>,
     request: Request<Body>,
 ) -> Response {
-    let refuse = |status, error, message| reply::error(status, error, message);
+    let refuse = |status, error, message: &str| reply::error(status, error, message);
     let visitor = Visitor::of(&app, &peer, request.headers()).await;
     let forged = |forged: &Forged| {
         visitor.tell_of_forged(&app, &peer, request.headers());
