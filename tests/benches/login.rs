@@ -154,9 +154,10 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     config.plugins.dir = directory.path().join("plugins");
     fs::create_dir(&config.plugins.dir).expect("a new directory can be written to");
     let (tasks, never) = (TaskTracker::new(), CancellationToken::new());
-    let plugins = Plugins::of_directory((config.clone(), PluginGrants::default()), Services::default(), None, None)
-        .await
-        .expect("the engine runs here");
+    let plugins =
+        Plugins::of_directory((config.clone(), PluginGrants::default()), Services::default(), None, None, None)
+            .await
+            .expect("the engine runs here");
     let endpoint = Endpoint::start(mcp::Parameters {
         discovery_tools: false,
         rules: watch::channel(()).1,
@@ -192,6 +193,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         endpoint,
         auth: Auth::Login(Arc::clone(&authorization_server)),
         server: server_settings,
+        about: watch::Sender::default().subscribe(),
         config,
         draining: never.clone(),
         pages: RenderedPages::default(),
