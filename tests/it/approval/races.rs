@@ -29,6 +29,22 @@ async fn a_file_that_is_replaced_between_is_not_approved() {
 }
 
 #[tokio::test]
+async fn what_is_granted_between_is_not_approved() {
+    let server = Site::new().config(ON).plugin("greeter", &guest("greeter-v1")).start().await;
+    until_it_waits(&server, "greeter").await;
+    let looked_at = reference(server.site(), "greeter");
+    server.site().configure(&format!("{ON}[plugin.greeter]\nhttp = [\"https://bank.example\"]\n"));
+    tinymcp_tests::until("another reference", async || reference(server.site(), "greeter") != looked_at).await;
+    let refused = server.site().run(&["approve", &looked_at]);
+    assert!(refused.code == 1 && refused.stderr.contains("has changed since that was shown"), "{refused:?}");
+    // Grants that are taken away again leave what was shown.
+    server.site().configure(ON);
+    tinymcp_tests::until("the reference", async || reference(server.site(), "greeter") == looked_at).await;
+    assert_eq!(server.site().run(&["approve", &looked_at]).code, 0);
+    assert_eq!(Client::modern(&server).tool_names().await, V1);
+}
+
+#[tokio::test]
 async fn a_file_that_is_replaced_again_and_again_never_gets_in_unseen() {
     let server = approved().await;
     let client = Client::modern(&server);
