@@ -68,6 +68,33 @@ fn sent(world: &World, person: &Browser, form: &Form) -> Request {
 }
 
 #[tokio::test]
+async fn nothing_is_approved_that_cannot_be_written_down() {
+    let site = local().auth(AUTH).config(&format!("{ON}on_error = \"refuse\"\n"));
+    let world = World::of(site.plugin("greeter", &guest("greeter-v1"))).await;
+    let (mut alice, page) = at_page(&world, "alice").await;
+    let site = world.server.site();
+    let file = site.path().join("audit.jsonl");
+    std::fs::rename(&file, site.path().join("audit.before")).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    until("an audit that takes nothing", async || {
+        site.run(&["plugin", "enable", "other"]).stderr.contains("cannot write its audit")
+    })
+    .await;
+    let refused = alice.press(&page, &form(&page).unwrap(), None).await.page();
+    assert!(refused.status == 503 && refused.text().contains("Nothing was approved"), "{refused:?}");
+    assert_eq!(waiting(site)[0]["plugin"], "greeter");
+    assert!(!served(site).contains("greeter_greet"));
+    // Somebody who is no operator leaves a line, once there can be one.
+    std::fs::remove_dir(&file).unwrap();
+    until("an audit again", async || site.run(&["plugin", "enable", "other"]).code == 0 || file.is_file()).await;
+    Browser::of("bob").walk(&url(&world, &format!("login?again&to=/{PAGE}"))).await;
+    until("a line of bob", async || {
+        audited(site, "refusal").iter().any(|line| line["reason"] == "turned_away" && line["person"] == "bob")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_operator_approves_exactly_what_is_shown() {
     let world = World::of(site()).await;
     let site = world.server.site();
