@@ -128,8 +128,13 @@ async def drive(url: str, era: str, watch: bool) -> bool:
                     await anext(aiter(subscription))
             else:
                 await event_stream.wait()
+                # One that came before is about plugins that were loaded at the start.
+                nonlocal changed
+                before = await tool_names()
                 print("READY", flush=True)
-                await changed.wait()
+                while before == await tool_names():
+                    await changed.wait()
+                    changed = anyio.Event()
             return await tool_names()
 
         for check in (connect, tools, hello, add, bad_argument, unknown_tool):

@@ -41,7 +41,7 @@ async function watchedFetch(target, init) {
 }
 
 const client = new Client({ name: "tinymcp-tests", version: "1.0.0" }, { versionNegotiation: { mode: MODES[era] } });
-const changed = Promise.withResolvers();
+let changed = Promise.withResolvers();
 client.setNotificationHandler("notifications/tools/list_changed", () => changed.resolve());
 
 function transport() {
@@ -108,9 +108,15 @@ if (watch) {
     } else {
       expect((await eventStream.promise) === 200, await eventStream.promise);
     }
+    // One that came before is about plugins that were loaded at the start.
+    const before = await toolNames();
     console.log("READY");
-    await changed.promise;
-    return toolNames();
+    for (;;) {
+      await changed.promise;
+      changed = Promise.withResolvers();
+      const now = await toolNames();
+      if (`${now}` !== `${before}`) return now;
+    }
   });
 }
 

@@ -36,7 +36,7 @@ globalThis.fetch = async (target, init) => {
 const errors = [];
 const client = new Client({ name: "tinymcp-tests", version: "1.0.0" }, { capabilities: {} });
 client.onerror = (error) => errors.push(String(error));
-const changed = Promise.withResolvers();
+let changed = Promise.withResolvers();
 client.setNotificationHandler(ToolListChangedNotificationSchema, () => changed.resolve());
 
 const connected = await check("connect", async () => {
@@ -71,9 +71,15 @@ await check("bad_argument", async () => {
 
 if (watch) {
   await check("list_changed", async () => {
+    // One that came before is about plugins that were loaded at the start.
+    const before = await toolNames();
     console.log("READY");
-    await changed.promise;
-    return toolNames();
+    for (;;) {
+      await changed.promise;
+      changed = Promise.withResolvers();
+      const now = await toolNames();
+      if (`${now}` !== `${before}`) return now;
+    }
   });
 }
 
