@@ -87,11 +87,8 @@ pub(super) async fn show(
     Path(plugin): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    let Some(path) = login::approval_page(&plugin) else {
-        return super::nothing_here(State(app), request.headers().clone()).await;
-    };
-    let mut page = match PageRequest::new(&app, &peer, request).await {
-        Ok(page) => page,
+    let (path, mut page) = match of_plugin(&app, &peer, &plugin, request).await {
+        Ok(found) => found,
         Err(answer) => return answer,
     };
     let browser = page.browser.take();
@@ -108,11 +105,8 @@ pub(super) async fn approve(
     Path(plugin): Path<String>,
     request: Request<Body>,
 ) -> Response {
-    let Some(path) = login::approval_page(&plugin) else {
-        return super::nothing_here(State(app), request.headers().clone()).await;
-    };
-    let mut page = match PageRequest::new(&app, &peer, request).await {
-        Ok(page) => page,
+    let (path, mut page) = match of_plugin(&app, &peer, &plugin, request).await {
+        Ok(found) => found,
         Err(answer) => return answer,
     };
     let (browser, body) = (page.browser.take(), std::mem::take(&mut page.body));
@@ -148,6 +142,19 @@ pub(super) async fn approve(
         Ok(_) => see_other(&format!("{}{path}?{APPROVED}", app.server.base_url.as_str())),
         Err(why) => nothing(&app, (&plugin, &path), "Nothing was approved", &why, Some(StatusCode::CONFLICT)),
     }
+}
+
+/// The request with the path of a plugin's page; the answer where there can be none, or nobody logs in.
+async fn of_plugin(
+    app: &Arc<App>,
+    peer: &Peer,
+    plugin: &str,
+    request: Request<Body>,
+) -> Result<(String, PageRequest), Response> {
+    let Some(path) = login::approval_page(plugin) else {
+        return Err(super::nothing_here(State(Arc::clone(app)), request.headers().clone()).await);
+    };
+    Ok((path, PageRequest::new(app, peer, request).await?))
 }
 
 fn operator_request<'a>(page: &'a PageRequest, path: &'a str) -> OperatorRequest<'a> {
