@@ -40,7 +40,7 @@ impl Free {
 
 impl Setting for Free {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        match json(node, key, reader)? {
+        match json(node, key, reader, text)? {
             Json::String(text) => Some(Self(text)),
             other => Some(Self(other.to_string())),
         }
@@ -57,13 +57,22 @@ impl Setting for Free {
 
 inline_schema!(Free => json_schema!({ "type": ["string", "integer", "number", "boolean", "array", "object"] }));
 
-fn json(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Json> {
+/// A text with its variables; of a provider as it is written, once these are known to be there.
+fn text(node: &Node, written: &str, key: &Key, reader: &mut Reader<'_>) -> Option<String> {
+    if key.is_within(&PROVIDERS.into()) {
+        Template::read(node, key, reader)?;
+        return Some(written.to_owned());
+    }
+    reader.text(node, key, "a value")
+}
+
+/// What a text of a value is read as.
+pub(super) type ReadText = fn(&Node, &str, &Key, &mut Reader<'_>) -> Option<String>;
+
+/// A value as JSON.
+pub(super) fn json(node: &Node, key: &Key, reader: &mut Reader<'_>, text: ReadText) -> Option<Json> {
     Some(match &node.value {
-        Value::Text(written) if key.is_within(&PROVIDERS.into()) => {
-            Template::read(node, key, reader)?;
-            Json::from(written.as_str())
-        }
-        Value::Text(_) => Json::String(reader.text(node, key, "a value")?),
+        Value::Text(written) => Json::String(text(node, written, key, reader)?),
         Value::Integer(integer) => Json::from(*integer),
         Value::Float(float) => match Number::from_f64(*float) {
             Some(number) => Json::Number(number),
@@ -78,12 +87,14 @@ fn json(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Json> {
             return None;
         }
         Value::List(items) => {
-            let items: Vec<Option<Json>> = items.iter().map(|item| json(item, key, reader)).collect();
+            let items: Vec<Option<Json>> = items.iter().map(|item| json(item, key, reader, text)).collect();
             Json::Array(items.into_iter().collect::<Option<_>>()?)
         }
         Value::Table(table) => {
-            let entries: Vec<Option<(String, Json)>> =
-                table.iter().map(|(name, node)| Some((name.clone(), json(node, &key.child(name), reader)?))).collect();
+            let entries: Vec<Option<(String, Json)>> = table
+                .iter()
+                .map(|(name, node)| Some((name.clone(), json(node, &key.child(name), reader, text)?)))
+                .collect();
             Json::Object(entries.into_iter().collect::<Option<_>>()?)
         }
     })

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue, Method, Uri};
 use schemars::json_schema;
-use serde_json::{Map, Number, Value as Json};
+use serde_json::{Map, Value as Json};
 
 use crate::config::document::{Node, Value};
+use crate::config::free;
 use crate::config::key::Key;
 use crate::config::reader::{Reader, Setting};
 use crate::config::schema::inline_schema;
@@ -165,31 +166,7 @@ impl Setting for Status {
 }
 
 fn json(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Json> {
-    Some(match &node.value {
-        Value::Text(text) => Json::String(text.clone()),
-        Value::Integer(integer) => Json::from(*integer),
-        Value::Float(float) => match Number::from_f64(*float) {
-            Some(number) => Json::Number(number),
-            None => {
-                reader.invalid(node, key, &"JSON has finite numbers only");
-                return None;
-            }
-        },
-        Value::Boolean(boolean) => Json::Bool(*boolean),
-        Value::Datetime(_) => {
-            reader.wrong_type(node, key, "anything but a datetime; write it as a string");
-            return None;
-        }
-        Value::List(items) => {
-            let items: Vec<Option<Json>> = items.iter().map(|item| json(item, key, reader)).collect();
-            Json::Array(items.into_iter().collect::<Option<_>>()?)
-        }
-        Value::Table(table) => {
-            let entries: Vec<Option<(String, Json)>> =
-                table.iter().map(|(name, node)| Some((name.clone(), json(node, &key.child(name), reader)?))).collect();
-            Json::Object(entries.into_iter().collect::<Option<_>>()?)
-        }
-    })
+    free::json(node, key, reader, |_, written, _, _| Some(written.to_owned()))
 }
 
 inline_schema!(Verbatim => json_schema!({ "type": "string" }));
