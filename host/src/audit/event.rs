@@ -278,8 +278,12 @@ fn shortened(id: &str) -> Cow<'_, str> {
     format!("{beginning}…{}", &hash[..16]).into()
 }
 
+/// The names of all kinds of lines; `lost` is the one about lines that could not be written.
+pub const KINDS: [&str; 11] =
+    ["login", "consent", "device", "refusal", "token", "call", "plugin", "configuration", "operator", "server", "lost"];
+
 impl Event<'_> {
-    /// The name of its kind.
+    /// The name of its kind, one of [`KINDS`].
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Login { .. } => "login",

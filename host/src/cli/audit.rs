@@ -6,16 +6,13 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::{ConfigArguments, Failure, load, output};
+use crate::audit::event::KINDS;
 use crate::audit::read::{self, Filter, Wanted};
 use crate::audit::{PEOPLE_PURPOSE, PeopleKeys, time};
 use crate::config::Purpose;
 use crate::config::units::Period;
 use crate::state::StateDir;
 use crate::vault::Vault;
-
-/// The kinds of lines.
-const KINDS: [&str; 11] =
-    ["login", "consent", "device", "refusal", "token", "call", "plugin", "configuration", "operator", "server", "lost"];
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
