@@ -21,6 +21,7 @@ use crate::plugins::Plugins;
 use crate::plugins::catalog::{Catalog, Tool};
 use crate::plugins::conversation::Conversation;
 use crate::plugins::error::CallError;
+use crate::plugins::registry::likely::speaks_of;
 use crate::plugins::sandbox::traps;
 use crate::plugins::types::codec::{Reply, Rich};
 use crate::plugins::wit::content::{Block, Body};
@@ -278,11 +279,7 @@ fn not_built(name: &str, plugins_dir: Option<&Path>) -> Option<String> {
     let is_built = |name: &str| dir.join(format!("{name}.wasm")).exists();
     let sources = sources::all(dir).ok()?.into_iter().map(|source| source.folder.name);
     let missing: Vec<String> = sources.filter(|name| !is_built(name)).collect();
-    let speaks_of = |source: &&String| {
-        let rest = name.strip_prefix(snake(source).as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-    };
-    match (missing.iter().find(speaks_of), missing.as_slice()) {
+    match (missing.iter().find(|source| speaks_of(name, &snake(source))), missing.as_slice()) {
         (Some(meant), _) => Some(format!("; the plugin `{meant}` is not built: `tinymcp build {meant}`")),
         (None, []) => None,
         (None, [one]) => Some(format!("; `{one}` is not built: `tinymcp build {one}`")),

@@ -49,10 +49,12 @@ impl Language {
         })
     }
 
-    /// True for a file whose change means a build, by its extension.
+    /// True for a file whose change means a build, by its extension. cargo-component writes bindings while it builds: what
+    /// they come from is a source.
     pub(in crate::cli) fn is_source_file(path: &Path) -> bool {
         let mut extensions = Self::ALL.into_iter().flat_map(Self::extensions).copied().chain(["wit"]);
-        path.extension().is_some_and(|extension| extensions.any(|known| extension == known))
+        let is_known = path.extension().is_some_and(|extension| extensions.any(|known| extension == known));
+        is_known && !path.ends_with("src/bindings.rs")
     }
 
     /// The extensions of its files, beside those of WIT.

@@ -42,9 +42,8 @@ impl SourceChange {
         if rest.starts_with(test::FOLDER) {
             return Some(Self::Cases(name.to_string_lossy().into_owned()));
         }
-        // cargo-component writes bindings while it builds; what they come from is watched.
-        let is_source = Language::is_source_file(path) && !rest.ends_with("src/bindings.rs");
-        (is_source && !rest.as_os_str().is_empty()).then(|| Self::Source(name.to_string_lossy().into_owned()))
+        (Language::is_source_file(path) && !rest.as_os_str().is_empty())
+            .then(|| Self::Source(name.to_string_lossy().into_owned()))
     }
 }
 

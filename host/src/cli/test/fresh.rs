@@ -30,8 +30,8 @@ pub(super) fn problem(config: &Config, name: &str) -> Option<String> {
 fn newer_source(directory: &Path, made: SystemTime) -> Option<std::path::PathBuf> {
     let is_source = |path: &Path| {
         let inner = path.strip_prefix(directory).unwrap_or(path);
-        // cargo-component writes bindings while it builds, and cases are not built.
-        Language::is_source_file(path) && !inner.ends_with("src/bindings.rs") && !inner.starts_with(FOLDER)
+        // Cases are not built.
+        Language::is_source_file(path) && !inner.starts_with(FOLDER)
     };
     let changed = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).ok();
     let mut files = sources::files(directory);

@@ -18,8 +18,12 @@ fn may_have(config: &Config, file: &str, tool: &str) -> bool {
     let settings = config.plugin(&name);
     let is_called_so = settings.tool.values().any(|of| of.name.as_ref().is_some_and(|name| name.as_str() == tool));
     let prefix = settings.prefix.as_ref().map_or(name.as_str(), |prefix| prefix.as_str());
-    let begins_so = tool == prefix || tool.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'));
-    is_called_so || (begins_so && !prefix.is_empty())
+    is_called_so || (speaks_of(tool, prefix) && !prefix.is_empty())
+}
+
+/// True for a tool's name that is this prefix, or begins with it.
+pub fn speaks_of(tool: &str, prefix: &str) -> bool {
+    tool.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
 #[cfg(test)]
