@@ -33,6 +33,7 @@ mod recording;
 mod reload;
 mod serve;
 mod sessions;
+mod shared;
 mod stdio;
 mod test;
 mod token;

@@ -44,6 +44,7 @@ mod reader;
 pub mod redirect_schemes;
 mod schema;
 mod settings;
+pub mod state_url;
 mod table;
 pub mod telemetry;
 pub mod template;
@@ -144,7 +145,8 @@ impl Config {
         };
         let mut config = Self::read_root(&root, &mut reader);
         config.server.base_url = base_url(&config, &mut reader);
-        check::check(&config, &mut reader);
+        let secrets = root_secrets(environment, &mut reader);
+        check::check(&config, Some(&secrets).filter(|_| invocation.purpose == Purpose::Serve), &mut reader);
         let places = grants::folders::places(&config, invocation, &reader);
         grants::folders::check(&config, &places, &mut reader);
         provider::check_keys(&root, &mut reader);
@@ -169,7 +171,6 @@ impl Config {
             let missing = reader.problems.split_off(before);
             reader.warnings.extend(missing);
         }
-        let secrets = root_secrets(environment, &mut reader);
         reader.expect_overrides_taken();
         reader.warn_about_variables();
         reader.problems.retain(|problem| !is_of_disabled_plugin(problem, &config));

@@ -69,6 +69,7 @@ pub mod peer;
 mod person_label;
 pub mod plugins;
 pub mod principal;
+pub mod redis;
 mod reopen;
 pub mod request_memory;
 mod sanitize;

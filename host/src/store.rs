@@ -7,6 +7,7 @@
 //! nothing in a backend can be read, moved or changed without the server's key (`docs/store.md`).
 
 mod contract;
+mod redis;
 mod seal;
 mod sqlite;
 
@@ -20,11 +21,14 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::contract::Change;
 use self::contract::{Backend, now};
-pub use self::contract::{Committed, Key, OpenError, Row, StoreError, Table, Write};
-use self::seal::Sealer;
+pub use self::contract::{Committed, Key, OpenError, Primary, Revision, Row, StoreError, Table, Write};
+use self::redis::RedisRows;
+use self::seal::{Seal, Sealer};
 use self::sqlite::Sqlite;
 use crate::metrics::{Metrics, StoreOperation};
+use crate::redis::{Address, Redis};
 use crate::state::StateDir;
 
 /// A handle to the store.
@@ -55,6 +59,22 @@ impl Store {
         let sealer = Sealer::of(state);
         let backend = Arc::new(Sqlite::open(state, &sealer, tracker, stop)?);
         Ok(Self { backend, sealer, metrics: Metrics::default() })
+    }
+
+    /// The store that several servers share.
+    pub fn shared(redis: Redis, state: &StateDir) -> Self {
+        let (backend, sealer) = (Arc::new(RedisRows::new(redis)), Sealer::of(state));
+        Self { backend, sealer, metrics: Metrics::default() }
+    }
+
+    /// Opens what several servers share: only with the root key that it was written under, or one that is listed as an
+    /// earlier one.
+    ///
+    /// # Errors
+    /// [`crate::redis::OpenError`].
+    pub async fn connect(address: &Address, state: &StateDir) -> Result<Redis, crate::redis::OpenError> {
+        let sealer = Sealer::of(state);
+        Redis::open(address, || sealer.check_value(), |value| sealer.check(value) == Seal::Sound).await
     }
 
     /// The same, whose operations are counted.
@@ -108,7 +128,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: the changes may have been made or not, but never in part.
     pub async fn commit(&self, writes: Vec<Write>) -> Result<Committed, StoreError> {
-        let writes = writes.into_iter().map(|write| self.sealer.seal(write)).collect();
+        let writes: Vec<_> = writes.into_iter().map(|write| self.sealer.seal(write)).collect();
+        // Some backends could not do it, and the others would hide that.
+        debug_assert!(
+            writes.iter().all(|write| matches!(write.change, Change::Remove))
+                || writes.windows(2).all(|pair| pair[0].key.place() == pair[1].key.place()),
+            "rows that are written together are at one place",
+        );
         self.timed(StoreOperation::Commit, self.backend.commit(writes, now())).await
     }
 

@@ -176,7 +176,7 @@ fn ask(server: &AuthorizationServer, headers: &HeaderMap, client: &Client, reque
     let view = request.view.name().map(str::to_owned);
     let loops_at = server.elsewhere.loops_at(&request.client_id).filter(|at| *at != request.view);
     let loops_at = loops_at.map(|at| format!("{}{at}", server.base_url().as_str()));
-    let FreshForm { form, csrf } = Form::fresh(request);
+    let FreshForm { form, csrf } = Form::fresh(request, &server.requests);
     let page = ConsentPage {
         sealed_request: form.seal(&server.requests),
         client: client.asking(),

@@ -170,10 +170,10 @@ async fn log_in(
             return Err(Ending::page(failure, false));
         }
     };
-    let beside = |code: &str| {
+    let beside = found.beside(|code: &str| {
         let of_device = device.as_ref().map(|device| device.logged_in(code));
         std::iter::once(found.answered(id, purpose, &logged_in(code))).chain(of_device).collect()
-    };
+    });
     let begun = match purpose {
         Purpose::Client(request) => {
             let session = NewSession {

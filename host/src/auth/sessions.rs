@@ -43,14 +43,14 @@ use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
 pub(super) use self::turns::Turns;
 use super::errors::OAuthError;
 use super::people::People;
-use super::tokens::{Family, Token, TokenHash, TokenKind};
+use super::tokens::{Family, Lineage, Token, TokenHash, TokenKind};
 use super::upstream::Upstream;
 use crate::audit::Audit;
 use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
-use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
+use crate::store::{Committed, Key, Primary, Row, Store, StoreError, Table, Write};
 use crate::vault::{self, Vault};
 use crate::view::View;
 
@@ -99,6 +99,15 @@ pub(super) struct NewSession {
     pub(super) view: View,
     pub(super) redirect_uri: String,
     pub(super) challenge: String,
+}
+
+/// Rows that are written together with a session or not at all, and where they are.
+pub(super) struct Beside<F> {
+    pub(super) place: u8,
+    /// The server on which they were read.
+    pub(super) primary: Primary,
+    /// They are made with the session's code, or its cookie.
+    pub(super) rows: F,
 }
 
 /// The progress of a code towards tokens.
@@ -187,15 +196,14 @@ impl Sessions {
         &self.people
     }
 
-    /// Begins a session, and gives its code. The rows `beside` it, which are made with the code, are written together with
-    /// the session or not at all; without them, there is no code.
+    /// Begins a session, and gives its code. Without the rows beside it there is no code.
     pub(super) async fn begin(
         &self,
         login: NewSession,
-        beside: impl FnOnce(&str) -> Vec<Write>,
+        beside: Beside<impl FnOnce(&str) -> Vec<Write>>,
     ) -> Result<Option<String>, StoreError> {
-        let family = Family::new();
-        let code = Token::new(&self.vault, TokenKind::Code, family);
+        let family = Family::at(beside.place);
+        let code = Token::with(&self.vault, TokenKind::Code, family, Lineage::of(0, beside.primary));
         let now_s = now_s();
         let record = Record {
             identity: login.identity,
@@ -223,7 +231,7 @@ impl Sessions {
         };
         let expires = clock::now() + CODE_REMEMBERED;
         let insert = Write::Insert { table: Table::Session, key: family.row(), value: encode(&record), expires };
-        let writes = std::iter::once(insert).chain(beside(code.text())).collect();
+        let writes = std::iter::once(insert).chain((beside.rows)(code.text())).collect();
         let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| code.text().to_owned()))
     }
@@ -265,6 +273,10 @@ impl Sessions {
             if record.code.hash != code.hash() || record.client_id != redemption.client_id {
                 return Err(BAD_CODE);
             }
+            // Its use may be among the writes that were lost with another server.
+            if code.lineage.is_some_and(|lineage| lineage.primary != row.revision.primary) {
+                return Err(BAD_CODE);
+            }
             record.require_view(redemption.view.as_ref())?;
             let is_other_redirect =
                 redemption.redirect_uri.as_ref().is_some_and(|uri| *uri != record.code.redirect_uri);
@@ -295,7 +307,7 @@ impl Sessions {
                 return Err(BAD_CODE);
             }
             let granted = self.granted(&record, None);
-            let (answer, refresh) = self.mint(code.family, &mut record, granted, 0, now_s);
+            let (answer, refresh) = self.mint((code.family, row.revision.primary), &mut record, granted, 0, now_s);
             record.refresh = Some(RefreshRecord { current: refresh, generation: 0, predecessor: None });
             let expires = self.expires(&record);
             if self.replace(&code.family, &row, &mut record, expires).await? == Committed::Done {
@@ -349,13 +361,14 @@ impl Sessions {
 
     fn mint(
         &self,
-        family: Family,
+        (family, primary): (Family, Primary),
         record: &mut Record,
         scopes: BTreeSet<String>,
         generation: u32,
         now_s: u64,
     ) -> (Answer, TokenHash) {
-        let refresh = Token::new(&self.vault, TokenKind::Refresh, family);
+        let lineage = Lineage::of(generation, primary);
+        let refresh = Token::with(&self.vault, TokenKind::Refresh, family, lineage);
         let (access_token, expires_s) = self.mint_access(family, record, scopes.clone(), generation, now_s);
         let refresh_token = refresh.text().to_owned();
         (Answer { access_token, refresh_token, scopes, issued_s: now_s, expires_s }, refresh.hash())

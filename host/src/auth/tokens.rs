@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::Key;
+use crate::store::{Key, Primary};
 use crate::vault::{Vault, is_equal};
 
 /// The purpose of the key of tokens. Changing it voids them all.
@@ -20,7 +20,11 @@ pub(super) const TOKENS: &str = "tinymcp 2026 tokens";
 const FAMILY_BYTES: usize = 16;
 const RANDOM_BYTES: usize = 32;
 const SIGNATURE_BYTES: usize = 20;
-const TOKEN_BYTES: usize = FAMILY_BYTES + RANDOM_BYTES + SIGNATURE_BYTES;
+const LINEAGE_BYTES: usize = 4 + 8;
+
+/// A body is short, or has its lineage at the end.
+const BODIES: [usize; 2] = [FAMILY_BYTES + RANDOM_BYTES, FAMILY_BYTES + RANDOM_BYTES + LINEAGE_BYTES];
+const TOKEN_BYTES_MAX: usize = BODIES[1] + SIGNATURE_BYTES;
 
 /// The kinds of tokens. One is never taken for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,12 @@ impl Family {
         Self(rand::random())
     }
 
+    /// One whose row is at a place: it is written together with other rows that are there.
+    pub(super) fn at(place: u8) -> Self {
+        // One in 256 is: some hundred hashes, a few times in a login.
+        std::iter::repeat_with(Self::new).find(|family| family.row().place() == place).unwrap_or_else(Self::new)
+    }
+
     /// The key of the session's row.
     pub(super) fn row(&self) -> Key {
         Key::of(&self.0)
@@ -92,10 +102,38 @@ impl fmt::Debug for TokenHash {
     }
 }
 
+/// Where a refresh token or a code comes from, in a store that may lose what it has acknowledged (`docs/replicas.md`). It is
+/// under the token's MAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lineage {
+    /// The rotation that the token came with.
+    pub(super) generation: u32,
+    /// The server that wrote it down.
+    pub(super) primary: Primary,
+}
+
+impl Lineage {
+    /// The one of a token; none in a store that loses nothing.
+    pub(super) fn of(generation: u32, primary: Primary) -> Option<Self> {
+        (primary != Primary::LASTING).then_some(Self { generation, primary })
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        [self.generation.to_be_bytes().as_slice(), &self.primary.bytes()].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (generation, primary) = bytes.split_first_chunk()?;
+        let generation = u32::from_be_bytes(*generation);
+        Some(Self { generation, primary: Primary::of_bytes(primary.try_into().ok()?) })
+    }
+}
+
 /// A token that this server made, or a new one. There is no `Display`; [`Token::text`] is for answers alone.
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) family: Family,
+    pub(super) lineage: Option<Lineage>,
     text: String,
 }
 
@@ -108,25 +146,33 @@ impl fmt::Debug for Token {
 impl Token {
     /// Makes a token of a session.
     pub(super) fn new(vault: &Vault, kind: TokenKind, family: Family) -> Self {
-        let mut bytes = Vec::with_capacity(TOKEN_BYTES);
+        Self::with(vault, kind, family, None)
+    }
+
+    /// Makes one that says where it comes from.
+    pub(super) fn with(vault: &Vault, kind: TokenKind, family: Family, lineage: Option<Lineage>) -> Self {
+        let mut bytes = Vec::with_capacity(TOKEN_BYTES_MAX);
         bytes.extend_from_slice(&family.0);
         bytes.extend_from_slice(&rand::random::<[u8; RANDOM_BYTES]>());
+        bytes.extend(lineage.map(Lineage::bytes).unwrap_or_default());
         let signature = vault.sign(&message(kind, &bytes));
         bytes.extend_from_slice(&signature);
-        Self { family, text: format!("{}{}", kind.prefix(), URL_SAFE_NO_PAD.encode(bytes)) }
+        Self { family, lineage, text: format!("{}{}", kind.prefix(), URL_SAFE_NO_PAD.encode(bytes)) }
     }
 
     /// Reads a token of this kind, if this server made it.
     pub(super) fn open(vault: &Vault, kind: TokenKind, raw: &str) -> Option<Self> {
         let encoded = raw.strip_prefix(kind.prefix())?;
-        let mut bytes = [0; TOKEN_BYTES];
+        let mut bytes = [0; TOKEN_BYTES_MAX];
         let length = URL_SAFE_NO_PAD.decode_slice(encoded, &mut bytes).ok()?;
-        let (body, signature) = bytes.get(..length)?.split_at_checked(FAMILY_BYTES + RANDOM_BYTES)?;
-        if length != TOKEN_BYTES || !vault.verify(&message(kind, body), signature) {
+        let body_bytes = length.checked_sub(SIGNATURE_BYTES).filter(|bytes| BODIES.contains(bytes))?;
+        let (body, signature) = bytes.get(..length)?.split_at_checked(body_bytes)?;
+        if !vault.verify(&message(kind, body), signature) {
             return None;
         }
         let family = Family(body.first_chunk().copied()?);
-        Some(Self { family, text: raw.to_owned() })
+        let lineage = body.get(BODIES[0]..).and_then(Lineage::read);
+        Some(Self { family, lineage, text: raw.to_owned() })
     }
 
     /// The token itself, for the client that gets it.
@@ -201,6 +247,23 @@ mod tests {
                 assert!(Token::open(&vault, other, &renamed).is_none());
             }
         }
+    }
+
+    #[test]
+    fn a_token_says_where_it_comes_from() {
+        let (vault, family) = (Vault::for_tests(1), Family::new());
+        let lineage = Lineage::of(7, Primary::of_bytes([1, 2, 3, 4, 5, 6, 7, 8]));
+        assert!(lineage.is_some());
+        let token = Token::with(&vault, TokenKind::Refresh, family, lineage);
+        let opened = Token::open(&vault, TokenKind::Refresh, token.text()).unwrap();
+        assert_eq!((opened.family, opened.lineage), (family, lineage));
+        let mut bytes = URL_SAFE_NO_PAD.decode(token.text().strip_prefix("tmcp_rt_").unwrap()).unwrap();
+        bytes[BODIES[0]] ^= 1;
+        let forged = format!("tmcp_rt_{}", URL_SAFE_NO_PAD.encode(bytes));
+        assert!(Token::open(&vault, TokenKind::Refresh, &forged).is_none());
+        assert_eq!(Lineage::of(7, Primary::LASTING), None);
+        let short = Token::new(&vault, TokenKind::Refresh, family);
+        assert_eq!(Token::open(&vault, TokenKind::Refresh, short.text()).unwrap().lineage, None);
     }
 
     #[test]

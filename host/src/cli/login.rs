@@ -15,6 +15,7 @@ use crate::config::provider::{LOCAL, NONE};
 use crate::config::{Config, Credentials, Egress, Provider};
 use crate::fetch::Strangers;
 use crate::plugins::observers::Observers;
+use crate::redis::Redis;
 use crate::state::StateDir;
 use crate::store::Store;
 use crate::switches::Switches;
@@ -33,6 +34,8 @@ pub(super) struct Login<'a> {
     pub(super) egress: Egress,
     pub(super) credentials: watch::Receiver<Arc<Credentials>>,
     pub(super) state: &'a StateDir,
+    /// The store of several servers, in place of the one in the state directory.
+    pub(super) shared: Option<Redis>,
     pub(super) tasks: &'a TaskTracker,
     /// Requests that are finished even if their clients have gone away: the store is closed after them.
     pub(super) in_flight: &'a TaskTracker,
@@ -53,6 +56,7 @@ impl Login<'_> {
             egress,
             credentials,
             state,
+            shared,
             tasks,
             in_flight,
             draining,
@@ -65,7 +69,11 @@ impl Login<'_> {
             return Ok(Auth::none());
         }
         // First, since it is refused while another server has it: then nothing else may have begun.
-        let store = Store::open(state, tasks, closed)?.counted_in(observers.metrics.clone());
+        let store = match shared {
+            Some(redis) => Store::shared(redis, state),
+            None => Store::open(state, tasks, closed)?,
+        };
+        let store = store.counted_in(observers.metrics.clone());
         let upstream = match (current.auth.provider.as_str(), provider) {
             (LOCAL, _) => Upstream::Local(Local::new(base_url, Vault::of(state, LOCAL_CODES))),
             (_, Some(provider)) => {

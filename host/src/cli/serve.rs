@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::logging::{self, FrameStyle, LogLevel};
 use super::login::Login;
 use super::observing::{LastRead, Observing};
-use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
+use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime, shared};
 use crate::auth::desk::Desk;
 use crate::config::{Config, Environment, Invocation, Override, Purpose, Setup};
 use crate::control;
@@ -134,6 +134,7 @@ impl Server {
         let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         let bound: Vec<SocketAddr> = bound.chain(observing.addresses()).collect();
         let way_out = way_out::start(&config, &egress, &bound);
+        let shared = shared::connect(&config.state, &state).await.map_err(Failure::at_start)?;
         let login = Login {
             config: login_config,
             switches: &switches,
@@ -141,6 +142,7 @@ impl Server {
             egress,
             credentials: credentials_sender.subscribe(),
             state: &state,
+            shared,
             tasks: &tasks,
             in_flight: &in_flight,
             draining: draining.clone(),

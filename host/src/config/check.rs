@@ -16,6 +16,7 @@ use super::provider::{LOCAL, NONE};
 use super::reader::Reader;
 use super::redirect_schemes::{self, SchemeRule};
 use super::units::Bound;
+use crate::state::Secrets;
 
 /// The largest memory of 32-bit WebAssembly.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
@@ -23,8 +24,8 @@ const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Providers that nobody can declare or change: they let in everybody who reaches the machine.
 const WITHOUT_LOGIN: [&str; 2] = [NONE, LOCAL];
 
-/// Runs every check. The reader collects their findings.
-pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
+/// Runs every check. The reader collects their findings. `secrets` are those of a server; none for somebody who looks.
+pub(super) fn check(config: &Config, secrets: Option<&Secrets>, reader: &mut Reader<'_>) {
     plain_http_stays_on_loopback(config, reader);
     open_providers_stay_on_loopback(config, reader);
     providers_keep_their_meaning(config, reader);
@@ -41,6 +42,37 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     warn_about_keys_without_effect(config, reader);
     audit_has_one_place(config, reader);
     telemetry_has_a_way(config, reader);
+    shared_state_is_kept_safe(config, secrets, reader);
+}
+
+/// What replicas share is whoever's who reaches that Redis, and a key of one machine would open none of it elsewhere.
+fn shared_state_is_kept_safe(config: &Config, secrets: Option<&Secrets>, reader: &mut Reader<'_>) {
+    let key: Key = "state.url".into();
+    let Some(url) = &config.state.url else {
+        for name in ["ca_file", "stale", "prefix"] {
+            let key = Key::from("state").child(name);
+            if reader.source_of(&key) != Source::Default {
+                reader.warn(&key, Fault::Conflict("it has no effect without `state.url`".to_owned()));
+            }
+        }
+        return;
+    };
+    if secrets.is_some_and(|secrets| secrets.current.is_none()) {
+        let message = "servers that share a store need one root key: set TINYMCP_SECRET to the same value for each (`openssl rand -base64 32`)";
+        reader.conflict(std::slice::from_ref(&key), message);
+    }
+    if url.is_loopback() {
+        return;
+    }
+    if !url.is_tls {
+        let message =
+            "off this machine it must be TLS: write rediss://, with `state.ca_file` for certificates of your own";
+        reader.conflict(std::slice::from_ref(&key), message);
+    }
+    if url.password.is_none() {
+        let message = "off this machine it must have a password: rediss://:${REDIS_PASSWORD}@HOST:PORT";
+        reader.conflict(&[key], message);
+    }
 }
 
 fn audit_has_one_place(config: &Config, reader: &mut Reader<'_>) {

@@ -14,12 +14,13 @@ use super::key::Key;
 use super::machines::{ClientGrant, MachineName, SigningAlgorithm, WebUrl};
 use super::names::{
     AuditOnError, AuditPeople, GroupName, LogFilter, LogFormat, PageUrl, PluginName, Prefix, ProviderName, RedirectUri,
-    Scope, ShownName, ToolName, UnknownClients, ViewName, Who,
+    Scope, ShownName, StatePrefix, ToolName, UnknownClients, ViewName, Who,
 };
 use super::otlp::{OtlpEndpoint, Share};
 use super::problem::Source;
 use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
+use super::state_url::StateUrl;
 use super::table::{overridable_table, table};
 use super::template::Template;
 use super::trust::{Approve, Trust};
@@ -261,6 +262,16 @@ table! {
         /// The socket by which commands reach the running server, where the state directory cannot hold one; in a
         /// directory of its own, for the server's user alone. Without it, `control/socket` in the state directory.
         socket: Option<PathBuf>,
+        /// The Redis or Valkey in which several servers keep what they share: logins, the state of plugins, what an
+        /// operator has switched off. Without it they are in the state directory, and one server has them. Off loopback
+        /// with a password and TLS (`rediss://`); `TINYMCP_SECRET` must be set.
+        url: Option<StateUrl>,
+        /// The beginning of every key in there: servers with another one share nothing.
+        prefix: StatePrefix = "tinymcp",
+        /// A file of certificates in PEM by which that Redis is known; without it, the system's.
+        ca_file: Option<PathBuf>,
+        /// Time for which tokens that were verified before are honoured while that Redis cannot be reached; "0s" for none.
+        stale: Period = "30s",
     }
 }
 

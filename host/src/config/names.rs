@@ -36,6 +36,10 @@ name! {
     pub struct Prefix = prefix, "a prefix", "weather", "[A-Za-z0-9_-]*"
 }
 name! {
+    /// The beginning of the keys of a shared store. No braces: those mark the part by which a cluster places a key.
+    pub struct StatePrefix = state_prefix, "a prefix", "tinymcp", "[A-Za-z0-9_.:-]{1,64}"
+}
+name! {
     /// The name of an identity provider: a built-in one, or one that `[auth.providers]` declares.
     pub struct ProviderName = provider_name, "a provider's name", "auth0", "[a-z0-9_-]+"
 }
@@ -143,6 +147,12 @@ fn web_url(text: &str) -> Result<String, InvalidValue> {
         return Err("a page has a URL of https, or of http".into());
     }
     Ok(text.to_owned())
+}
+
+fn state_prefix(text: &str) -> Result<String, InvalidValue> {
+    let is_prefix = (1..=64).contains(&text.len())
+        && text.chars().all(|char| char.is_ascii_alphanumeric() || "_.:-".contains(char));
+    if is_prefix { Ok(text.to_owned()) } else { Err("use 1 to 64 letters, digits, `_`, `-`, `.` or `:`".into()) }
 }
 
 fn prefix(text: &str) -> Result<String, InvalidValue> {

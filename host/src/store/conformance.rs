@@ -5,9 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 
-use super::{Committed, Key, Row, Store, Table, Write};
+use super::{Committed, Key, Primary, Revision, Row, Store, Table, Write};
 
 const TASKS: usize = 100;
+
+/// A revision that no row has.
+const NONE: Revision = Revision { number: 0, primary: Primary::LASTING };
 
 /// Runs every rule against one store, each with keys of its own.
 pub(super) async fn check(store: &Store) {
@@ -34,10 +37,11 @@ async fn insert_writes_only_what_is_not_there(store: &Store) {
 
 async fn replace_writes_only_over_what_was_read(store: &Store) {
     let key = Key::of(b"replace");
-    assert_eq!(commit(store, [replace(key, 0, "too soon")]).await, Committed::Conflict);
+    assert_eq!(commit(store, [replace(key, NONE, "too soon")]).await, Committed::Conflict);
     commit(store, [insert(key, "first")]).await;
     let read = row(store, key).await.unwrap();
-    assert_eq!(commit(store, [replace(key, read.revision.wrapping_add(1), "wrong")]).await, Committed::Conflict);
+    let other = Revision { number: read.revision.number.wrapping_add(1), ..read.revision };
+    assert_eq!(commit(store, [replace(key, other, "wrong")]).await, Committed::Conflict);
     assert_eq!(commit(store, [replace(key, read.revision, "second")]).await, Committed::Done);
     assert_eq!(commit(store, [replace(key, read.revision, "late")]).await, Committed::Conflict);
     assert_eq!(value(store, key).await.as_deref(), Some("second"));
@@ -62,7 +66,12 @@ async fn remove_is_content_with_nothing(store: &Store) {
 }
 
 async fn a_conflict_writes_nothing(store: &Store) {
-    let [before, taken, after] = [b"conflict 1", b"conflict 2", b"conflict 3"].map(|name| Key::of(name));
+    // What is written under conditions together has one place.
+    let [before, taken, after] = [b"conflict 1", b"conflict 2", b"conflict 3"].map(|name| {
+        let mut key = Key::of(name);
+        key.0[0] = 7;
+        key
+    });
     commit(store, [insert(taken, "there"), insert(after, "there")]).await;
     let writes = [insert(before, "new"), remove(after), insert(taken, "new")];
     assert_eq!(commit(store, writes).await, Committed::Conflict);
@@ -98,7 +107,7 @@ async fn an_expired_row_is_a_miss(store: &Store) {
     let expired = || Write::Insert { table: Table::Session, key, value: b"old".to_vec(), expires: past };
     commit(store, [expired()]).await;
     assert_eq!(row(store, key).await, None);
-    assert_eq!(commit(store, [replace(key, 0, "new")]).await, Committed::Conflict);
+    assert_eq!(commit(store, [replace(key, NONE, "new")]).await, Committed::Conflict);
     assert_eq!(commit(store, [insert(key, "new")]).await, Committed::Done);
     assert_eq!(value(store, key).await.as_deref(), Some("new"));
     let expires = row(store, key).await.unwrap().expires;
@@ -193,7 +202,7 @@ pub(super) fn insert(key: Key, value: &str) -> Write {
     Write::Insert { table: Table::Session, key, value: value.into(), expires: soon() }
 }
 
-pub(super) fn replace(key: Key, revision: u64, value: &str) -> Write {
+pub(super) fn replace(key: Key, revision: Revision, value: &str) -> Write {
     Write::Replace { table: Table::Session, key, revision, value: value.into(), expires: soon() }
 }
 

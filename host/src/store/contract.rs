@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::clock;
 use crate::descriptors;
+use crate::redis;
+pub use crate::redis::Primary;
 
 /// The kinds of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,12 @@ impl Key {
 }
 
 impl Key {
+    /// The part of a key by which a store of several servers finds the one that has it. What is written under conditions
+    /// together has one place.
+    pub fn place(&self) -> u8 {
+        self.0[0]
+    }
+
     /// The key as text: 64 hexadecimal digits.
     pub fn to_hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -85,10 +93,20 @@ impl fmt::Debug for Key {
 pub struct Row {
     /// The value as it was written.
     pub value: Vec<u8>,
-    /// A number that each write changes, and that a key never has twice.
-    pub revision: u64,
+    /// What each write changes.
+    pub revision: Revision,
     /// The end of its life, in whole milliseconds.
     pub expires: SystemTime,
+}
+
+/// One state of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revision {
+    /// A number that each write changes, and that a key never has twice.
+    pub number: u64,
+    /// The server that the row was read on. A row that was read on another one may be older than what it had
+    /// acknowledged, and is read again before anything is built on it.
+    pub primary: Primary,
 }
 
 impl fmt::Debug for Row {
@@ -118,7 +136,7 @@ pub enum Write {
         /// Its key.
         key: Key,
         /// The revision that was read.
-        revision: u64,
+        revision: Revision,
         /// The value.
         value: Vec<u8>,
         /// The end of its life.
@@ -151,6 +169,17 @@ pub enum StoreError {
     /// A stored row is not as it was written. The store is not used until somebody repairs it.
     #[error("store damaged: {0}")]
     Damaged(String),
+}
+
+impl From<redis::Fault> for StoreError {
+    fn from(fault: redis::Fault) -> Self {
+        match fault {
+            redis::Fault::Lost => Self::Damaged(fault.to_string()),
+            redis::Fault::Unreachable(_) | redis::Fault::Refused(_) | redis::Fault::Unexpected(_) => {
+                Self::Unavailable(fault.to_string())
+            }
+        }
+    }
 }
 
 /// The reason that the store cannot be opened. A server without its store does not start.
@@ -236,7 +265,8 @@ pub(super) trait Backend: Send + Sync + 'static {
         now: Millis,
     ) -> Result<Vec<(Key, SealedRow)>, StoreError>;
 
-    /// Makes all changes if all conditions hold on the rows before it, else none; durable before it returns.
+    /// Makes all changes if all conditions hold on the rows before it, else none; durable before it returns. With a
+    /// condition in it, all of its keys have one place.
     async fn commit(&self, writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError>;
 }
 
@@ -246,7 +276,7 @@ pub(super) type Millis = i64;
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct SealedRow {
     pub(super) sealed: Vec<u8>,
-    pub(super) revision: u64,
+    pub(super) revision: Revision,
     pub(super) expires: Millis,
 }
 
@@ -261,7 +291,7 @@ pub(super) struct SealedWrite {
 pub(super) enum Change {
     Insert(SealedRow),
     /// Holds the revision that the row must have.
-    Replace(u64, SealedRow),
+    Replace(Revision, SealedRow),
     Remove,
 }
 

@@ -1,6 +1,8 @@
 //! Sealing rows: only this server can read a stored value, and only in the place where it was written.
 
-use super::contract::{Change, Key, Millis, Row, SealedRow, SealedWrite, StoreError, Table, Write, millis, time};
+use super::contract::{
+    Change, Key, Millis, Primary, Revision, Row, SealedRow, SealedWrite, StoreError, Table, Write, millis, time,
+};
 use crate::state::StateDir;
 use crate::vault::Vault;
 
@@ -33,9 +35,9 @@ impl Sealer {
     /// from one that was written since, even if it was removed and made again in between.
     pub(super) fn seal(&self, write: Write) -> SealedWrite {
         let row = |table: Table, key: &Key, value: Vec<u8>, expires| {
-            let (revision, expires) = (rand::random(), millis(expires));
-            let sealed = self.0.seal(&context(table.id(), key, revision, expires), &value);
-            SealedRow { sealed, revision, expires }
+            let (number, expires) = (rand::random(), millis(expires));
+            let sealed = self.0.seal(&context(table.id(), key, number, expires), &value);
+            SealedRow { sealed, revision: Revision { number, primary: Primary::LASTING }, expires }
         };
         match write {
             Write::Insert { table, key, value, expires } => {
@@ -54,7 +56,7 @@ impl Sealer {
     /// [`StoreError::Damaged`] for a row that was not sealed there, or was changed.
     pub(super) fn open(&self, table: Table, key: &Key, row: SealedRow) -> Result<Row, StoreError> {
         let SealedRow { sealed, revision, expires } = row;
-        match self.0.open(&context(table.id(), key, revision, expires), &sealed) {
+        match self.0.open(&context(table.id(), key, revision.number, expires), &sealed) {
             Some(value) => Ok(Row { value, revision, expires: time(expires) }),
             None if self.0.has_key_of(&sealed) => {
                 Err(StoreError::Damaged(format!("row {key:?} of {table:?} is not what was written")))

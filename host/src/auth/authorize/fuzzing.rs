@@ -93,7 +93,7 @@ fn authorize(raw: &Parameters) {
     assert!(pairs.into_iter().eq(expected), "{back}");
 
     let vault = Vault::for_tests(1);
-    let fresh = Form::fresh(request.clone());
+    let fresh = Form::fresh(request.clone(), &vault);
     let sealed = fresh.form.seal(&vault);
     let form = Form::open(&vault, &sealed).expect("it is ours");
     assert_eq!(form.request.state, request.state);

@@ -24,7 +24,7 @@ use crate::auth::pages::clean_name;
 use crate::auth::resource;
 use crate::auth::sender::Sender;
 use crate::auth::server::AuthorizationServer;
-use crate::auth::tokens::{Family, Token, TokenKind};
+use crate::auth::tokens::{Token, TokenKind};
 use crate::clock::now_s;
 use crate::config::machines::ClientGrant;
 use crate::log_limiter::LogLimiter;
@@ -70,7 +70,8 @@ async fn answer(
     let scopes = server.people().requested(form.one("scope")?, client.scope.as_deref(), &view);
     let client_name = clean_name(client.name.as_deref().unwrap_or(&client.id));
     for _ in 0..TRIES {
-        let (family, code) = (Family::new(), UserCode::new());
+        let code = UserCode::new();
+        let family = row::beside(&server.requests, &code);
         let device_code = Token::new(&server.tokens, TokenKind::Device, family);
         let new = NewDevice {
             hash: device_code.hash(),

@@ -194,7 +194,7 @@ fn consent(server: &AuthorizationServer, headers: &HeaderMap, family: Family, de
         device: Some(family),
     };
     let scopes = device.scopes.iter().map(|scope| (scope.clone(), server.people().describe(scope))).collect();
-    let FreshForm { form, csrf } = Form::fresh(request);
+    let FreshForm { form, csrf } = Form::fresh(request, &server.requests);
     let view = DeviceConsentView {
         server: server.base_url().authority(),
         client: &device.client_name,

@@ -107,6 +107,11 @@ fn user_code_key(vault: &Vault, code: &UserCode) -> Key {
     Key(vault.derive(&[b"user code\0", code.letters().as_bytes()].concat()))
 }
 
+/// A device's family at the place of its user code: both rows are written together.
+pub(super) fn beside(vault: &Vault, code: &UserCode) -> Family {
+    Family::at(user_code_key(vault, code).place())
+}
+
 /// Writes a device down; none if its user code is taken.
 pub(super) async fn insert(
     store: &Store,

@@ -21,7 +21,7 @@ use crate::auth::tokens::{Family, Opened, TOKENS, Token, TokenHash, TokenKind};
 use crate::clock::now_s;
 use crate::principal::{self, Machine, MachineKind, Principal, Standing};
 use crate::state::StateDir;
-use crate::store::{Committed, Key, Row, Store, StoreError, Table, Write};
+use crate::store::{Committed, Key, Revision, Row, Store, StoreError, Table, Write};
 use crate::switches::Switches;
 use crate::vault::Vault;
 use crate::view::View;
@@ -63,7 +63,7 @@ struct Kept {
 /// The tokens in memory, by the row's revision.
 #[derive(Default)]
 struct Loaded {
-    revision: Option<u64>,
+    revision: Option<Revision>,
     at: Option<Instant>,
     tokens: HashMap<Family, Arc<Holder>>,
     /// Those that are no more, as long as others begin seldom: whose they were is told when one is refused.

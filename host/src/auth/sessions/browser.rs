@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::bearer::BearerError;
 use super::record::{AccessRecord, BrowserRecord, CodeRecord, Record};
-use super::{Sessions, TRIES, encode};
+use super::{Beside, Sessions, TRIES, encode};
 use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Family, Token, TokenKind};
@@ -43,16 +43,16 @@ pub(in crate::auth) struct LiveBrowser {
 }
 
 impl Sessions {
-    /// Begins a session of a browser, and gives its cookie. The row `beside` it is written together with the session or
-    /// not at all; without it, there is no session. `shown_s` is the time from which on the person has shown who they are.
+    /// Begins a session of a browser, and gives its cookie. Without the rows beside it there is no
+    /// session. `shown_s` is the time from which on the person has shown who they are.
     pub(in crate::auth) async fn begin_browser(
         &self,
         identity: Identity,
         upstream: UpstreamTokens,
         shown_s: Option<u64>,
-        beside: impl FnOnce(&str) -> Vec<Write>,
+        beside: Beside<impl FnOnce(&str) -> Vec<Write>>,
     ) -> Result<Option<String>, StoreError> {
-        let family = Family::new();
+        let family = Family::at(beside.place);
         let cookie = Token::new(&self.vault, TokenKind::Browser, family);
         let now_s = now_s();
         let approved = self.people.all_scopes();
@@ -86,7 +86,7 @@ impl Sessions {
         };
         let (table, expires) = (Table::Session, ends(&record, now_s));
         let insert = Write::Insert { table, key: family.row(), value: encode(&record), expires };
-        let writes = std::iter::once(insert).chain(beside(cookie.text())).collect();
+        let writes = std::iter::once(insert).chain((beside.rows)(cookie.text())).collect();
         let committed = self.store.commit(writes).await?;
         Ok((committed == Committed::Done).then(|| cookie.text().to_owned()))
     }

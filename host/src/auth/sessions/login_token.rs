@@ -111,7 +111,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
 
-    use super::super::{Answer, Lives, NewSession, Redemption, StartTime};
+    use super::super::{Answer, Beside, Lives, NewSession, Redemption, StartTime};
     use super::*;
     use crate::audit::Audit;
     use crate::auth::identity::{Identity, Membership};
@@ -126,7 +126,7 @@ mod tests {
     use crate::config::{Config, Egress, Provider};
     use crate::principal::Principal;
     use crate::state::{Secrets, StateDir};
-    use crate::store::{Key, Store, Table, Write};
+    use crate::store::{Key, Primary, Store, Table, Write};
     use crate::vault::Vault;
 
     const CLIENT: &str = "client";
@@ -198,10 +198,12 @@ mod tests {
                 redirect_uri: "http://localhost/".to_owned(),
                 challenge: URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier)),
             };
-            let beside = |_: &str| {
-                let (table, key, value) = (Table::Transaction, Key::of(b"beside"), Vec::new());
+            let key = Key::of(b"beside");
+            let rows = |_: &str| {
+                let (table, value) = (Table::Transaction, Vec::new());
                 vec![Write::Insert { table, key, value, expires: clock::now() + Duration::from_secs(60) }]
             };
+            let beside = Beside { place: key.place(), primary: Primary::LASTING, rows };
             let code = self.sessions.begin(login, beside).await.unwrap().unwrap();
             let (client_id, redirect_uri, began) = (CLIENT.to_owned(), None, StartTime::now());
             let redemption = Redemption { code, client_id, redirect_uri, verifier, view: None, began };

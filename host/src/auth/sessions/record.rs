@@ -163,6 +163,13 @@ impl Answer {
     }
 }
 
+impl RefreshRecord {
+    /// That of a token whose row was lost.
+    pub(super) fn lost(current: TokenHash) -> Self {
+        Self { current, generation: 0, predecessor: None }
+    }
+}
+
 impl Predecessor {
     pub(super) fn new(presented: &Token, answer: &Answer, rotated_s: u64) -> Self {
         Self { hash: presented.hash(), answer: sealed(presented, answer), rotated_s, answer_used_s: None }

@@ -10,11 +10,19 @@ use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
 use crate::auth::identity::Identity;
 use crate::auth::people::is_inert;
-use crate::auth::tokens::{Family, Token, TokenKind};
+use crate::auth::tokens::{Family, Lineage, Token, TokenKind};
 use crate::auth::upstream::messages::{RefreshError, RefreshOutcome};
-use crate::clock::now_s;
-use crate::store::Committed;
+use crate::clock::{now_ms, now_s};
+use crate::store::{Committed, Primary};
 use crate::view::View;
+
+/// True for a genuine token that the row knows nothing of because a server is gone that had acknowledged it: the token was
+/// written down on another one, and is no older than the row. It is taken as the current one, once: its use makes the row
+/// the newer of the two.
+fn is_lost_write(token: &Token, refresh: Option<&RefreshRecord>, primary: Primary) -> bool {
+    let is_current = |lineage: &Lineage| refresh.is_none_or(|refresh| lineage.generation >= refresh.generation);
+    token.lineage.as_ref().is_some_and(|lineage| lineage.primary != primary && is_current(lineage))
+}
 
 /// The time for which the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept
 /// before the answer arrived is not logged out.
@@ -60,9 +68,15 @@ impl Sessions {
                 return Err(GONE);
             }
             record.require_view(view)?;
-            let Some(refresh) = record.refresh.clone() else { return Err(GONE) };
+            let is_lost_write = is_lost_write(token, record.refresh.as_ref(), row.revision.primary);
+            let refresh = match record.refresh.clone() {
+                Some(refresh) => refresh,
+                // The redemption of its code was lost.
+                None if is_lost_write => RefreshRecord::lost(token.hash()),
+                None => return Err(GONE),
+            };
             let now_s = now_s();
-            let lost = if token.hash() == refresh.current {
+            let lost = if token.hash() == refresh.current || is_lost_write {
                 None
             } else {
                 let Some(answer) = self.answer_to_repeat(token, &refresh, now_s) else {
@@ -103,10 +117,14 @@ impl Sessions {
             let answer = match lost {
                 None => {
                     let granted = self.granted(&record, asked.as_ref());
-                    let generation = refresh.generation.saturating_add(1);
-                    let (answer, current) = self.mint(token.family, &mut record, granted, generation, now_s);
+                    // Of a token whose row was lost, its own: the row has one of before.
+                    let presented = token.lineage.map_or(0, |lineage| lineage.generation);
+                    let generation = refresh.generation.max(presented).saturating_add(1);
+                    let by = (token.family, row.revision.primary);
+                    let (answer, current) = self.mint(by, &mut record, granted, generation, now_s);
                     let predecessor = Some(Predecessor::new(token, &answer, now_s));
                     record.refresh = Some(RefreshRecord { current, generation, predecessor });
+                    record.code.used_ms.get_or_insert_with(now_ms);
                     answer
                 }
                 Some(lost) => self.mint_again(token, &mut record, lost, now_s),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::tokens::Family;
 use crate::auth::upstream::messages::UpstreamRequest;
 use crate::clock::now_s;
+use crate::store::Key;
 use crate::vault::Vault;
 use crate::view::View;
 
@@ -29,6 +30,13 @@ pub(in crate::auth) struct TransactionId(String);
 impl TransactionId {
     pub(in crate::auth) fn new(now_s: u64) -> Self {
         Self(format!("{now_s:010x}{:032x}", rand::random::<u128>()))
+    }
+
+    /// One for a login of a device, whose row is then at the place of the device's: both are written together.
+    fn beside(device: &Family, vault: &Vault, now_s: u64) -> Self {
+        let place = device.row().place();
+        let is_there = |id: &Self| Key::of(derived(vault, "state", id).as_bytes()).place() == place;
+        std::iter::repeat_with(|| Self::new(now_s)).find(is_there).unwrap_or_else(|| Self::new(now_s))
     }
 
     /// The time of its beginning, in seconds since 1970.
@@ -115,11 +123,14 @@ pub(in crate::auth) struct FreshForm {
 }
 
 impl Form {
-    pub(in crate::auth) fn fresh(request: ValidatedRequest) -> FreshForm {
+    pub(in crate::auth) fn fresh(request: ValidatedRequest, vault: &Vault) -> FreshForm {
         let now_s = now_s();
         let csrf = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
         let form = Self {
-            id: TransactionId::new(now_s),
+            id: match &request.device {
+                Some(device) => TransactionId::beside(device, vault, now_s),
+                None => TransactionId::new(now_s),
+            },
             request,
             csrf: *blake3::hash(csrf.as_bytes()).as_bytes(),
             expires_s: now_s + LIFE_S,
@@ -169,7 +180,7 @@ mod tests {
     use super::*;
 
     fn form() -> FreshForm {
-        Form::fresh(ValidatedRequest {
+        let request = ValidatedRequest {
             client_id: "c".to_owned(),
             client_name: "Client".to_owned(),
             redirect_uri: "http://localhost/cb".to_owned(),
@@ -178,7 +189,8 @@ mod tests {
             scopes: BTreeSet::new(),
             view: View::default(),
             device: None,
-        })
+        };
+        Form::fresh(request, &Vault::for_tests(1))
     }
 
     #[test]
@@ -193,6 +205,19 @@ mod tests {
         assert!(Form::open(&vault, &sealed[1..]).is_none());
         let late = Form { expires_s: now_s(), ..form };
         assert!(Form::open(&vault, &late.seal(&vault)).is_none());
+    }
+
+    #[test]
+    fn a_login_of_a_device_is_at_its_place() {
+        let vault = Vault::for_tests(1);
+        for _ in 0..8 {
+            let device = Family::new();
+            let request = ValidatedRequest { device: Some(device), ..form().form.request };
+            let id = Form::fresh(request, &vault).form.id;
+            let state = upstream_request(&vault, &id, String::new()).state;
+            assert_eq!(Key::of(state.as_bytes()).place(), device.row().place());
+            assert_eq!(Family::at(device.row().place()).row().place(), device.row().place());
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::request::{LIFE_S, Purpose, TransactionId};
 use super::unfinished::Unfinished;
 use crate::auth::failures::{Explanation, Failure};
+use crate::auth::sessions::Beside;
 use crate::clock;
 use crate::log_limiter::LogLimiter;
 use crate::sanitize::cut;
@@ -138,6 +139,11 @@ impl Transaction {
 }
 
 impl TransactionRow {
+    /// Rows that are written together with the session in which this login ends: one of them is this.
+    pub(in crate::auth) fn beside<F>(&self, rows: F) -> Beside<F> {
+        Beside { place: self.key.place(), primary: self.row.revision.primary, rows }
+    }
+
     /// Writes down that the provider's answer is looked at from now on. None if somebody else has changed the login.
     pub(in crate::auth) async fn answering(
         &self,

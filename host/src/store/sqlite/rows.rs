@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use crate::store::contract::{Change, Committed, Key, Millis, SealedRow, SealedWrite, Table};
+use crate::store::contract::{Change, Committed, Key, Millis, Primary, Revision, SealedRow, SealedWrite, Table};
 
 /// Version of the schema below, kept as `user_version`. A change of it comes with a migration in `open`.
 pub(super) const SCHEMA_VERSION: i64 = 1;
@@ -50,7 +50,7 @@ pub(super) fn get(connection: &Connection, table: Table, key: &Key, now: Millis)
             "SELECT value, revision, expires_ms FROM rows WHERE kind = ?1 AND key = ?2 AND expires_ms > ?3",
         )?
         .query_row(params![table.id(), key.0, now], |row| {
-            Ok(SealedRow { sealed: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), expires: row.get(2)? })
+            Ok(SealedRow { sealed: row.get(0)?, revision: of(row.get(1)?), expires: row.get(2)? })
         })
         .optional()
 }
@@ -71,8 +71,7 @@ pub(super) fn list(
     let after = after.map(|key| key.0.to_vec()).unwrap_or_default();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = statement.query_map(params![table.id(), after, now, limit], |row| {
-        let sealed =
-            SealedRow { sealed: row.get(1)?, revision: row.get::<_, i64>(2)?.cast_unsigned(), expires: row.get(3)? };
+        let sealed = SealedRow { sealed: row.get(1)?, revision: of(row.get(2)?), expires: row.get(3)? };
         Ok((Key(row.get(0)?), sealed))
     })?;
     rows.collect()
@@ -123,10 +122,15 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
-fn revision(connection: &Connection, table: Table, key: &Key, now: Millis) -> Result<Option<u64>> {
+/// A revision as its column has it. The file loses nothing that was acknowledged.
+fn of(number: i64) -> Revision {
+    Revision { number: number.cast_unsigned(), primary: Primary::LASTING }
+}
+
+fn revision(connection: &Connection, table: Table, key: &Key, now: Millis) -> Result<Option<Revision>> {
     connection
         .prepare_cached("SELECT revision FROM rows WHERE kind = ?1 AND key = ?2 AND expires_ms > ?3")?
-        .query_row(params![table.id(), key.0, now], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
+        .query_row(params![table.id(), key.0, now], |row| row.get(0).map(of))
         .optional()
 }
 
@@ -136,7 +140,7 @@ fn put(connection: &Connection, table: Table, key: &Key, row: &SealedRow) -> Res
          ON CONFLICT (kind, key) DO UPDATE
          SET value = excluded.value, revision = excluded.revision, expires_ms = excluded.expires_ms",
     )?;
-    statement.execute(params![table.id(), key.0, row.sealed, row.revision.cast_signed(), row.expires])?;
+    statement.execute(params![table.id(), key.0, row.sealed, row.revision.number.cast_signed(), row.expires])?;
     Ok(())
 }
 

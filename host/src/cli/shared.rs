@@ -1,0 +1,23 @@
+//! The store that several servers share, for whoever starts one of them.
+
+use std::fs;
+
+use anyhow::Context as _;
+
+use crate::config::State;
+use crate::redis::{Address, Redis};
+use crate::state::StateDir;
+use crate::store::Store;
+
+/// Connects to the store that the configuration names, if it names one.
+pub(super) async fn connect(config: &State, state: &StateDir) -> anyhow::Result<Option<Redis>> {
+    let Some(url) = config.url.clone() else { return Ok(None) };
+    let authorities = config.ca_file.as_ref().map(|path| {
+        fs::read(path)
+            .with_context(|| format!("cannot read the certificates in `{}` (`state.ca_file`)", path.display()))
+    });
+    let address = Address { url, prefix: config.prefix.as_str().to_owned(), authorities: authorities.transpose()? };
+    let redis = Store::connect(&address, state).await?;
+    tracing::info!(url = redis.shown(), prefix = address.prefix, "what servers share is in Redis");
+    Ok(Some(redis))
+}

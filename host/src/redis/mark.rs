@@ -1,0 +1,81 @@
+//! The mark of a store: a random id at each place, which every script looks for first.
+//!
+//! A store that lost what it had also lost its mark, and is an error from then on; nobody takes it for one in which nobody
+//! is logged in. Only a store in which nothing is there gets a mark.
+//!
+//! Beside the mark of the first place stand the format of what is stored, and a check value, which only the right root key
+//! opens.
+
+use super::fault::Fault;
+use super::link::Link;
+use super::place::Place;
+
+/// The format of what is stored. A later one is written only when every live server knows it.
+pub(super) const FORMAT: u32 = 1;
+
+/// The id of a store.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Mark(pub(super) Vec<u8>);
+
+impl Mark {
+    fn new() -> Self {
+        Self(format!("{:032x}", rand::random::<u128>()).into_bytes())
+    }
+}
+
+/// What is found at the places of a store's mark.
+pub(super) enum Found {
+    /// The mark is there.
+    Sound { mark: Mark, check: Vec<u8> },
+    /// It is of a later version.
+    Newer { format: u32 },
+    /// It is not there, and other things are.
+    Lost,
+}
+
+/// Finds the mark, or sets it where nothing of a store is there. Of servers that start at once one chooses it, and all
+/// set it.
+///
+/// The first place gets its mark first and its description last. A mark elsewhere without one there is therefore what is
+/// left of a store; a mark there without a description is a store that a server began to make.
+pub(super) async fn find_or_set(link: &Link, prefix: &str, fresh: impl Fn() -> Vec<u8>) -> Result<Found, Fault> {
+    let keys: Vec<Vec<u8>> = Place::all().map(|place| place.key(prefix, "mark", b"")).collect();
+    let about = Place(0).key(prefix, "store", b"");
+    loop {
+        let described = link.get(&about).await?;
+        let marks = link.get_each(&keys).await?;
+        let first = marks.first().cloned().flatten();
+        match described {
+            Some(described) => {
+                let Some((format, check)) = read(&described) else { return Ok(Found::Lost) };
+                if format > FORMAT {
+                    return Ok(Found::Newer { format });
+                }
+                let is_whole = first.is_some() && marks.iter().all(|mark| *mark == first);
+                return Ok(match first.filter(|_| is_whole) {
+                    Some(mark) => Found::Sound { mark: Mark(mark), check },
+                    None => Found::Lost,
+                });
+            }
+            None if first.is_none() && marks.iter().any(Option::is_some) => return Ok(Found::Lost),
+            None => {}
+        }
+        let [first_key, others @ ..] = keys.as_slice() else { return Err(Fault::Unexpected("no places")) };
+        link.set_if_absent(first_key, &Mark::new().0).await?;
+        // Whoever came first has chosen.
+        let chosen = link.get(first_key).await?.ok_or(Fault::Lost)?;
+        for key in others {
+            link.set_if_absent(key, &chosen).await?;
+        }
+        link.set_if_absent(&about, &described_as(&fresh())).await?;
+    }
+}
+
+fn described_as(check: &[u8]) -> Vec<u8> {
+    [FORMAT.to_be_bytes().as_slice(), check].concat()
+}
+
+fn read(described: &[u8]) -> Option<(u32, Vec<u8>)> {
+    let (format, check) = described.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*format), check.to_vec()))
+}

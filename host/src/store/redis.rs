@@ -1,0 +1,239 @@
+//! The store of several servers: rows in Redis or Valkey.
+//!
+//! A row is one key with its revision, its expiry and the sealed value. It lives by Redis's clock, which all servers
+//! share. Beside the rows of a place and a table stands the ordered set of their keys, for lists. Whatever is changed
+//! together is changed by one script.
+//!
+//! Invariant: a row is only replaced on the server that it was read on ([`Revision`]). What another one has acknowledged
+//! and lost is read again first.
+
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+
+use super::contract::{Backend, Change, Committed, Key, Millis, Revision, SealedRow, SealedWrite, StoreError, Table};
+use crate::redis::{Fault, PLACES, Place, Primary, Redis, Reply, Script, Step};
+
+/// The most rows of which one step reads the values.
+const LIST_PART: usize = 256;
+
+/// Places that are asked at once for a list.
+const LIST_PLACES: usize = 32;
+
+/// `KEYS`: mark, row. Returns the row.
+const GET: &str = "
+local row = redis.call('GET', KEYS[2])
+if row then return {primary, row} end
+return {primary}
+";
+
+/// `KEYS`: mark, set. `ARGV`: mark, the beginning of the rows' keys, the key to begin after, the most rows. Returns the
+/// key and the row of each, and cleans the set of rows whose time is over.
+const LIST: &str = "
+local out, from, most = {primary}, '-', tonumber(ARGV[4])
+if ARGV[3] ~= '' then from = '(' .. ARGV[3] end
+while most > 0 do
+  local keys = redis.call('ZRANGEBYLEX', KEYS[2], from, '+', 'LIMIT', 0, most)
+  if #keys == 0 then break end
+  for _, key in ipairs(keys) do
+    local row = redis.call('GET', ARGV[2] .. key)
+    if row then
+      out[#out + 1] = key
+      out[#out + 1] = row
+      most = most - 1
+    else
+      redis.call('ZREM', KEYS[2], key)
+    end
+  end
+  from = '(' .. keys[#keys]
+end
+return out
+";
+
+/// `KEYS`: mark, then for each write its row and its set. `ARGV`: mark, then for each write five: `I`, `R` or `D`; the
+/// revision and the server that it must have; the row; its life in milliseconds. The key in the set is the end of the
+/// row's own. All conditions are held before anything is written.
+///
+/// A write that is there already was made by the same commit: its answer was lost, and it is sent again.
+///
+/// Each new row looks at two others of its set, and takes them out if their time is over: so the set stays in proportion.
+const COMMIT: &str = "
+local writes = (#KEYS - 1) / 2
+for i = 1, writes do
+  local kind = ARGV[5 * i - 3]
+  if kind ~= 'D' then
+    local is, old, new = redis.call('GETRANGE', KEYS[2 * i], 0, 7), ARGV[5 * i - 2], string.sub(ARGV[5 * i], 1, 8)
+    if is == new then return {primary, 'done'} end
+    if is ~= old or (kind == 'R' and ARGV[5 * i - 1] ~= primary) then return {primary, 'conflict'} end
+  end
+end
+for i = 1, writes do
+  local row, set, kind, life = KEYS[2 * i], KEYS[2 * i + 1], ARGV[5 * i - 3], tonumber(ARGV[5 * i + 1])
+  local key, beginning = string.sub(row, -32), string.sub(row, 1, -33)
+  if kind == 'D' or life <= 0 then
+    redis.call('DEL', row)
+    redis.call('ZREM', set, key)
+  else
+    redis.call('SET', row, ARGV[5 * i], 'PX', life)
+    redis.call('ZADD', set, 0, key)
+    if kind == 'I' then
+      for _, other in ipairs(redis.call('ZRANDMEMBER', set, 2)) do
+        if redis.call('EXISTS', beginning .. other) == 0 then redis.call('ZREM', set, other) end
+      end
+    end
+  end
+end
+return {primary, 'done'}
+";
+
+/// The backend.
+pub(super) struct RedisRows {
+    redis: Redis,
+    get: Script,
+    list: Script,
+    commit: Script,
+    remove: Script,
+}
+
+impl RedisRows {
+    pub(super) fn new(redis: Redis) -> Self {
+        Self {
+            redis,
+            get: Script::reading(GET),
+            list: Script::reading(LIST),
+            commit: Script::writing(COMMIT),
+            // The same for what only removes, which is possible even where memory is full.
+            remove: Script::reading(COMMIT),
+        }
+    }
+
+    fn row(&self, table: Table, key: &Key) -> Vec<u8> {
+        self.redis.key(place(key), &format!("r{}", table.id()), &key.0)
+    }
+
+    fn set(&self, table: Table, place: Place) -> Vec<u8> {
+        self.redis.key(place, &format!("s{}", table.id()), b"")
+    }
+
+    /// Makes the changes of one place.
+    async fn commit_at(&self, place: Place, writes: &[SealedWrite], now: Millis) -> Result<Committed, StoreError> {
+        let mut step = Step::default();
+        for SealedWrite { table, key, change } in writes {
+            step = step.key(self.row(*table, key)).key(self.set(*table, place));
+            step = match change {
+                Change::Insert(row) => with(step.argument("I").argument("").argument(""), row, now),
+                Change::Replace(Revision { number, primary }, row) => {
+                    let step = step.argument("R").argument(number.to_le_bytes()).argument(primary.text());
+                    with(step, row, now)
+                }
+                Change::Remove => step.argument("D").argument("").argument("").argument("").argument("0"),
+            };
+        }
+        let is_removal = writes.iter().all(|write| matches!(write.change, Change::Remove));
+        let script = if is_removal { &self.remove } else { &self.commit };
+        let Reply { values, .. } = self.redis.run_until_done(script, place, step).await?;
+        match values.first().map(Vec::as_slice) {
+            Some(b"done") => Ok(Committed::Done),
+            Some(b"conflict") => Ok(Committed::Conflict),
+            _ => Err(Fault::Unexpected("neither done nor conflict").into()),
+        }
+    }
+
+    async fn list_at(
+        &self,
+        table: Table,
+        place: Place,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, SealedRow)>, StoreError> {
+        let mut rows = Vec::new();
+        let mut after = after.filter(|after| self::place(after) == place);
+        while rows.len() < limit {
+            let part = (limit - rows.len()).min(LIST_PART);
+            let step = Step::default()
+                .key(self.set(table, place))
+                .argument(self.redis.key(place, &format!("r{}:", table.id()), b""))
+                .argument(after.map(|after| after.0.to_vec()).unwrap_or_default())
+                .number(part);
+            let Reply { primary, values } = self.redis.run_until_done(&self.list, place, step).await?;
+            let before = rows.len();
+            for pair in values.chunks(2) {
+                let [key, row] = pair else { return Err(Fault::Unexpected("a key without its row").into()) };
+                let key = key.as_slice().try_into().map(Key).map_err(|_| Fault::Unexpected("a key that is none"))?;
+                rows.push((key, read(row, primary)?));
+            }
+            after = rows.last().map(|(key, _)| *key);
+            if rows.len() - before < part {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl Backend for RedisRows {
+    async fn get(&self, table: Table, key: Key, _now: Millis) -> Result<Option<SealedRow>, StoreError> {
+        let step = Step::default().key(self.row(table, &key));
+        let Reply { primary, values } = self.redis.run_until_done(&self.get, place(&key), step).await?;
+        values.first().map(|row| read(row, primary)).transpose()
+    }
+
+    async fn list(
+        &self,
+        table: Table,
+        after: Option<Key>,
+        limit: usize,
+        _now: Millis,
+    ) -> Result<Vec<(Key, SealedRow)>, StoreError> {
+        let first = after.map_or(0, |after| usize::from(after.place()));
+        let places: Vec<Place> = Place::all().skip(first).take(PLACES).collect();
+        let mut rows = Vec::new();
+        for some in places.chunks(LIST_PLACES) {
+            let lists = some.iter().map(|place| self.list_at(table, *place, after, limit - rows.len()));
+            rows.extend(try_join_all(lists).await?.into_iter().flatten());
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn commit(&self, mut writes: Vec<SealedWrite>, now: Millis) -> Result<Committed, StoreError> {
+        let Some(first) = writes.first().map(|write| place(&write.key)) else { return Ok(Committed::Done) };
+        if writes.iter().all(|write| place(&write.key) == first) {
+            return self.commit_at(first, &writes, now).await;
+        }
+        // Rows without conditions need not go together: whoever removes them again finds them gone.
+        if !writes.iter().all(|write| matches!(write.change, Change::Remove)) {
+            return Err(StoreError::Unavailable("rows of several places cannot be written together".to_owned()));
+        }
+        writes.sort_by_key(|write| place(&write.key));
+        let groups = writes.chunk_by(|one, other| place(&one.key) == place(&other.key));
+        try_join_all(groups.filter_map(|group| Some(self.commit_at(place(&group.first()?.key), group, now)))).await?;
+        Ok(Committed::Done)
+    }
+}
+
+fn place(key: &Key) -> Place {
+    Place(key.place())
+}
+
+/// A row as an argument, and its life.
+fn with(step: Step, row: &SealedRow, now: Millis) -> Step {
+    let value = [&row.revision.number.to_le_bytes(), &row.expires.to_le_bytes(), row.sealed.as_slice()].concat();
+    step.argument(value).number(row.expires.saturating_sub(now).max(0))
+}
+
+fn read(row: &[u8], primary: Primary) -> Result<SealedRow, StoreError> {
+    let parts = row.split_first_chunk::<8>().and_then(|(number, rest)| {
+        let (expires, sealed) = rest.split_first_chunk::<8>()?;
+        Some((u64::from_le_bytes(*number), i64::from_le_bytes(*expires), sealed.to_vec()))
+    });
+    let (number, expires, sealed) =
+        parts.ok_or_else(|| StoreError::Damaged("a row in Redis is shorter than its head".to_owned()))?;
+    Ok(SealedRow { sealed, revision: Revision { number, primary }, expires })
+}

@@ -1,0 +1,219 @@
+//! The backend's own rules: its server, what is lost with it, and a store that was emptied.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::redis::testing::TestRedis;
+use crate::redis::{OpenError, Redis};
+use crate::state::{SecretText, Secrets, StateDir};
+use crate::store::conformance::{self, commit, insert, remove, replace, row, value};
+use crate::store::{Committed, Key, Revision, Store, StoreError, Table, Write};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A server's state directory, with the root key that all servers share.
+fn state(secret: &str) -> (TempDir, StateDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = Secrets { current: SecretText::parse(secret).ok(), previous: Vec::new() };
+    let state = StateDir::open(dir.path(), &secrets).unwrap();
+    (dir, state)
+}
+
+async fn connect(redis: &TestRedis, secret: &str) -> Result<(Store, TempDir), OpenError> {
+    let (dir, state) = state(secret);
+    let connected: Redis = Store::connect(&redis.address(), &state).await?;
+    Ok((Store::shared(connected, &state), dir))
+}
+
+async fn open(redis: &TestRedis) -> (Store, TempDir) {
+    connect(redis, SECRET).await.unwrap()
+}
+
+async fn error_of(redis: &TestRedis, secret: &str) -> OpenError {
+    connect(redis, secret).await.map(drop).unwrap_err()
+}
+
+#[tokio::test]
+async fn it_keeps_the_rules_of_every_backend() {
+    let redis = TestRedis::start();
+    let (store, _dir) = open(&redis).await;
+    conformance::check(&store).await;
+}
+
+#[tokio::test]
+async fn what_one_server_writes_another_reads() {
+    let redis = TestRedis::start();
+    let [(one, _one), (other, _other)] = [open(&redis).await, open(&redis).await];
+    let key = Key::of(b"shared");
+    commit(&one, [insert(key, "first")]).await;
+    let read = row(&other, key).await.unwrap();
+    assert_eq!(commit(&other, [replace(key, read.revision, "second")]).await, Committed::Done);
+    assert_eq!(commit(&one, [replace(key, read.revision, "late")]).await, Committed::Conflict);
+    assert_eq!(value(&one, key).await.as_deref(), Some("second"));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_crash_and_a_row_is_read_again_first() {
+    let mut redis = TestRedis::start();
+    let (store, _dir) = open(&redis).await;
+    let key = Key::of(b"crash");
+    commit(&store, [insert(key, "first")]).await;
+    let before = row(&store, key).await.unwrap();
+    redis.kill();
+    redis.revive();
+    let after = row(&store, key).await.unwrap();
+    assert_eq!((after.value.as_slice(), after.revision.number), (b"first".as_slice(), before.revision.number));
+    // A server that starts anew may have lost something: nothing is built on what was read before.
+    assert_ne!(after.revision.primary, before.revision.primary);
+    assert_eq!(commit(&store, [replace(key, before.revision, "on what was read before")]).await, Committed::Conflict);
+    assert_eq!(commit(&store, [replace(key, after.revision, "second")]).await, Committed::Done);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_an_error_and_back_at_once() {
+    let mut redis = TestRedis::start();
+    let (store, _dir) = open(&redis).await;
+    let key = Key::of(b"away");
+    commit(&store, [insert(key, "first")]).await;
+    redis.kill();
+    let began = std::time::Instant::now();
+    let away = store.get(Table::Session, &key).await;
+    assert!(matches!(away, Err(StoreError::Unavailable(_))), "{away:?}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    redis.revive();
+    let back = std::time::Instant::now();
+    while store.get(Table::Session, &key).await.is_err() {
+        assert!(back.elapsed() < Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn an_emptied_store_is_an_error_and_not_an_empty_one() {
+    let redis = TestRedis::start();
+    let (store, _dir) = open(&redis).await;
+    let key = Key::of(b"emptied");
+    commit(&store, [insert(key, "first")]).await;
+    redis.ask(&["FLUSHALL"]);
+    assert!(matches!(store.get(Table::Session, &key).await, Err(StoreError::Damaged(_))));
+    let write = store.commit(vec![insert(key, "again")]).await;
+    assert!(matches!(write, Err(StoreError::Damaged(_))), "{write:?}");
+    assert!(matches!(store.list(Table::Session, None, 10).await, Err(StoreError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn a_store_without_a_part_of_its_mark_is_refused_at_the_start() {
+    let redis = TestRedis::start();
+    drop(open(&redis).await);
+    redis.ask(&["DEL", "tinymcp:{07}:mark"]);
+    let error = error_of(&redis, SECRET).await;
+    assert!(matches!(error, OpenError::Lost { .. }), "{error}");
+    assert!(error.to_string().contains("restore Redis from a backup"), "{error}");
+    // What is left where the server of the first place was emptied.
+    redis.ask(&["DEL", "tinymcp:{00}:mark", "tinymcp:{00}:store"]);
+    assert!(matches!(error_of(&redis, SECRET).await, OpenError::Lost { .. }));
+}
+
+#[tokio::test]
+async fn a_start_that_was_cut_short_is_gone_on_with() {
+    let redis = TestRedis::start();
+    redis.ask(&["SET", "tinymcp:{00}:mark", "0123"]);
+    redis.ask(&["SET", "tinymcp:{01}:mark", "0123"]);
+    let (store, _dir) = open(&redis).await;
+    commit(&store, [insert(Key::of(b"begun"), "first")]).await;
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_have_one_store() {
+    let redis = TestRedis::start();
+    let stores = futures::future::join_all((0..8).map(|_| open(&redis))).await;
+    for (number, (store, _dir)) in stores.iter().enumerate() {
+        commit(store, [insert(Key::of(&[u8::try_from(number).unwrap()]), "one")]).await;
+    }
+}
+
+#[tokio::test]
+async fn another_root_key_is_refused() {
+    let redis = TestRedis::start();
+    drop(open(&redis).await);
+    let error = error_of(&redis, "another secret of more than 32 characters").await;
+    assert!(matches!(error, OpenError::WrongKey { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_redis_that_throws_keys_away_is_refused() {
+    let redis = TestRedis::with(&["--maxmemory-policy", "allkeys-lru"]);
+    let error = error_of(&redis, SECRET).await;
+    assert!(error.to_string().contains("noeviction"), "{error}");
+}
+
+#[tokio::test]
+async fn a_secondary_is_not_read() {
+    let primary = TestRedis::start();
+    let (store, _dir) = open(&primary).await;
+    let key = Key::of(b"secondary");
+    commit(&store, [insert(key, "first")]).await;
+    let elsewhere = TestRedis::start();
+    primary.ask(&["REPLICAOF", "127.0.0.1", &elsewhere.port.to_string()]);
+    let read = store.get(Table::Session, &key).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    assert!(error_of(&primary, SECRET).await.to_string().contains("secondary"));
+}
+
+/// Where memory is full, what only removes is still done: sessions can be ended.
+#[tokio::test]
+async fn a_full_memory_is_an_error_and_ends_sessions_still() {
+    let redis = TestRedis::start();
+    let (store, _dir) = open(&redis).await;
+    let key = Key::of(b"full");
+    commit(&store, [insert(key, "first")]).await;
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let write = store.commit(vec![insert(Key::of(b"more"), "second")]).await;
+    assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
+    assert_eq!(value(&store, key).await.as_deref(), Some("first"));
+    assert_eq!(commit(&store, [remove(key)]).await, Committed::Done);
+    assert_eq!(value(&store, key).await, None);
+}
+
+/// A commit whose answer was lost is sent again, and is what it was.
+#[tokio::test]
+async fn a_commit_is_done_once_although_its_connection_breaks() {
+    let redis = TestRedis::start();
+    let (store, _dir) = open(&redis).await;
+    let key = Key::of(b"breaks");
+    commit(&store, [insert(key, "0")]).await;
+    for number in 1..=40 {
+        let read = row(&store, key).await.unwrap();
+        let written = store.commit(vec![replace(key, read.revision, &number.to_string())]);
+        let (written, _) = tokio::join!(written, async { redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]) });
+        assert_eq!(written, Ok(Committed::Done), "{number}");
+    }
+    assert_eq!(value(&store, key).await.as_deref(), Some("40"));
+}
+
+#[tokio::test]
+async fn sets_of_keys_stay_in_proportion() {
+    let redis = TestRedis::start();
+    let (store, _dir) = open(&redis).await;
+    // All at one place, and over at once.
+    for number in 0..400_u16 {
+        let mut key = Key::of(&number.to_be_bytes());
+        key.0[0] = 9;
+        let expires = std::time::SystemTime::now() + Duration::from_millis(30);
+        commit(&store, [Write::Insert { table: Table::Once, key, value: Vec::new(), expires }]).await;
+    }
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let keys = match redis.ask(&["ZCARD", "tinymcp:{09}:s3"]) {
+        ::redis::Value::Int(keys) => keys,
+        other => panic!("{other:?}"),
+    };
+    assert!(keys < 300, "{keys}");
+    assert!(store.list(Table::Once, None, 1000).await.unwrap().is_empty());
+    assert_eq!(redis.ask(&["EXISTS", "tinymcp:{09}:s3"]), ::redis::Value::Int(0));
+}
+
+#[test]
+fn a_revision_of_another_server_is_another_one() {
+    let of = |byte| Revision { number: 1, primary: crate::store::Primary::of_bytes([byte; 8]) };
+    assert_ne!(of(1), of(2));
+}
