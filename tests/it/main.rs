@@ -27,6 +27,7 @@ mod page;
 mod protocol;
 mod reaching;
 mod reload;
+mod replicas;
 mod requests;
 mod rich;
 mod seeing;

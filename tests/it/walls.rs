@@ -227,10 +227,11 @@ fn no_modules_import_each_other_in_a_circle() {
 #[test]
 fn only_their_own_rooms_name_these() {
     let modules = sources();
-    let walls: [(&[&str], &[&str]); 9] = [
+    let walls: [(&[&str], &[&str]); 10] = [
         (&["rmcp::"], &["mcp"]),
         (&["wasmtime::", "wasmtime_wasi::", "wasmtime_wasi_http::"], &["plugins"]),
         (&["rusqlite::"], &["store", "kv"]),
+        (&[" ::redis::", "(::redis::", "&::redis::", "<::redis::"], &["redis"]),
         (&["env::var", "env::set_var", "env::remove_var"], &["config"]),
         (&["reqwest::"], &["fetch"]),
         (&["oauth2::"], &["auth::upstream"]),
@@ -291,6 +292,16 @@ fn rooms_that_know_nothing_of_each_other() {
         ("kv", "mcp"),
         ("kv", "plugins"),
         ("kv", "store"),
+        ("redis", "auth"),
+        ("redis", "kv"),
+        ("redis", "mcp"),
+        ("redis", "plugins"),
+        ("redis", "replicas"),
+        ("redis", "store"),
+        ("replicas", "auth"),
+        ("replicas", "mcp"),
+        ("replicas", "plugins"),
+        ("replicas", "store"),
         ("grants", "egress"),
         ("egress", "plugins"),
         ("egress", "config"),

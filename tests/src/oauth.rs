@@ -196,6 +196,17 @@ impl OAuthClient {
         Self { base: base.clone(), id: id.to_owned(), secret: None, redirect_uri: redirect_uri.to_owned() }
     }
 
+    /// The same client, whose requests take the way to another server of the same store.
+    #[must_use]
+    pub fn through(&self, base: &Url) -> Self {
+        Self {
+            base: base.clone(),
+            id: self.id.clone(),
+            secret: self.secret.clone(),
+            redirect_uri: self.redirect_uri.clone(),
+        }
+    }
+
     /// Registers a client (RFC 7591).
     ///
     /// # Panics

@@ -1,0 +1,263 @@
+//! Several servers of one store, and a store that goes away, comes back, and forgets.
+
+use std::time::{Duration, Instant};
+
+use tinymcp_tests::browser::Browser;
+use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
+use tinymcp_tests::redis::Redis;
+use tinymcp_tests::server::{Server, Site};
+use tinymcp_tests::{until, world};
+use url::Url;
+
+const SECRET: &str = "a secret that all servers of this test share";
+
+/// Two servers of one store, which publish the URL of the first.
+struct Pair {
+    redis: Redis,
+    one: Server,
+    other: Server,
+    bases: [Url; 2],
+}
+
+impl Pair {
+    async fn of(redis: Redis) -> Self {
+        Self::with(redis, "").await
+    }
+
+    async fn with(redis: Redis, state: &str) -> Self {
+        let (first, second) = (world::local(), world::local());
+        let bases = [first.base(), second.base()];
+        let published = bases[0].as_str().trim_end_matches('/').to_owned();
+        let configured = |site: Site| {
+            let url = redis.url();
+            site.config(&format!("[server]\nbase_url = \"{published}\"\n[state]\nurl = \"{url}\"\n{state}\n"))
+                .variable("TINYMCP_SECRET", SECRET)
+        };
+        let one = configured(first).start().await;
+        let other = configured(second).start().await;
+        Self { redis, one, other, bases }
+    }
+
+    /// A client, and its tokens after somebody has logged in through the first server; and the same client through the other.
+    async fn log_in(&self) -> (OAuthClient, OAuthClient, Tokens) {
+        let client = OAuthClient::register(&self.bases[0], Kind::ClaudeCode).await;
+        let tokens = client.log_in(&mut Browser::of("alice")).await;
+        let elsewhere = client.through(&self.bases[1]);
+        (client, elsewhere, tokens)
+    }
+}
+
+/// The time that a token lives on.
+async fn dies_within(client: &OAuthClient, token: &str, most: Duration) {
+    let begin = Instant::now();
+    while client.is_live(token).await {
+        assert!(begin.elapsed() < most, "alive after {:?}", begin.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_begins_at_one_server_goes_on_at_another_and_ends_at_both() {
+    let pair = Pair::of(Redis::durable()).await;
+    let (here, there, tokens) = pair.log_in().await;
+    assert!(here.is_live(&tokens.access).await && there.is_live(&tokens.access).await);
+    let renewed = there.renew(&tokens.refresh).await;
+    assert!(here.is_live(&renewed.access).await && there.is_live(&renewed.access).await);
+    assert_eq!(here.revoke(&renewed.access).await.status, 200);
+    dies_within(&there, &renewed.access, Duration::from_secs(1)).await;
+    let again = here.renew(&renewed.refresh).await;
+    assert!(here.is_live(&again.access).await && there.is_live(&again.access).await);
+    assert_eq!(there.revoke(&again.refresh).await.status, 200);
+    dies_within(&here, &again.access, Duration::from_secs(1)).await;
+    assert_eq!(here.try_renew(&again.refresh).await.status, 400);
+}
+
+#[tokio::test]
+async fn of_redemptions_at_two_servers_one_wins() {
+    let pair = Pair::of(Redis::durable()).await;
+    let here = OAuthClient::register(&pair.bases[0], Kind::Cursor).await;
+    let there = here.through(&pair.bases[1]);
+    for _ in 0..8 {
+        let code = here.code(&mut Browser::of("alice")).await;
+        let (one, other) = tokio::join!(here.try_redeem(&code), there.try_redeem(&code));
+        let statuses = [one.status, other.status];
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn refreshes_at_two_servers_get_one_answer() {
+    let pair = Pair::of(Redis::durable()).await;
+    let (here, there, mut tokens) = pair.log_in().await;
+    for _ in 0..8 {
+        let (one, other) = tokio::join!(here.try_renew(&tokens.refresh), there.try_renew(&tokens.refresh));
+        let (one, other) = (Tokens::of(&one), Tokens::of(&other));
+        assert_eq!(one.refresh, other.refresh);
+        tokens = one;
+    }
+    assert!(there.is_live(&tokens.access).await);
+}
+
+#[tokio::test]
+async fn who_is_blocked_at_one_server_is_at_all() {
+    let pair = Pair::of(Redis::durable()).await;
+    let (here, there, tokens) = pair.log_in().await;
+    assert!(here.is_live(&tokens.access).await && there.is_live(&tokens.access).await);
+    let blocked = pair.one.site().run(&["people", "block", "alice"]);
+    assert!(blocked.code == 0, "{blocked:?}");
+    dies_within(&there, &tokens.access, Duration::from_secs(1)).await;
+    dies_within(&here, &tokens.access, Duration::from_secs(1)).await;
+    let unblocked = pair.other.site().run(&["people", "unblock", "alice"]);
+    assert!(unblocked.code == 0, "{unblocked:?}");
+    until("alice is let in again", async || {
+        let client = OAuthClient::register(&pair.bases[0], Kind::Cursor).await;
+        let tokens = client.log_in(&mut Browser::of("alice")).await;
+        client.is_live(&tokens.access).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_what_was_verified_goes_on_and_nothing_begins() {
+    let mut pair = Pair::of(Redis::durable()).await;
+    let (here, there, tokens) = pair.log_in().await;
+    assert!(here.is_live(&tokens.access).await && there.is_live(&tokens.access).await);
+    pair.redis.kill();
+    for client in [&here, &there] {
+        assert!(client.is_live(&tokens.access).await);
+        let refused = client.try_renew(&tokens.refresh).await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(!refused.header("retry-after").is_empty(), "{refused:?}");
+    }
+    pair.redis.revive();
+    let back = Instant::now();
+    let renewed = loop {
+        let answer = there.try_renew(&tokens.refresh).await;
+        if answer.status == 200 {
+            break Tokens::of(&answer);
+        }
+        assert!(back.elapsed() < Duration::from_secs(1), "{answer:?}");
+    };
+    assert!(here.is_live(&renewed.access).await);
+}
+
+#[tokio::test]
+async fn a_frozen_store_holds_nobody_up_for_long() {
+    let pair = Pair::of(Redis::durable()).await;
+    let (here, _, tokens) = pair.log_in().await;
+    assert!(here.is_live(&tokens.access).await);
+    pair.redis.freeze(true);
+    pair.one.log.wait_for("the shared store is away").await;
+    let began = Instant::now();
+    assert!(here.is_live(&tokens.access).await);
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    let began = Instant::now();
+    assert_eq!(here.try_renew(&tokens.refresh).await.status, 503);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    pair.redis.freeze(false);
+    until("the store is back", async || here.try_renew(&tokens.refresh).await.status == 200).await;
+}
+
+#[tokio::test]
+async fn with_nothing_stale_a_store_that_is_away_stops_everything() {
+    let mut pair = Pair::with(Redis::durable(), "stale = \"0s\"").await;
+    let (here, _, tokens) = pair.log_in().await;
+    assert!(here.is_live(&tokens.access).await);
+    pair.redis.kill();
+    let call =
+        || here.request("POST", "/mcp").json(&tinymcp_tests::client::initialize("2025-11-25")).bearer(&tokens.access);
+    until("calls are refused", async || call().send().await.status == 503).await;
+}
+
+/// The last writes are lost: the redemption of a code, and a refresh.
+#[tokio::test]
+async fn a_store_that_forgets_gives_no_second_grant_and_ends_no_honest_session() {
+    let mut pair = Pair::of(Redis::forgetful()).await;
+    let here = OAuthClient::register(&pair.bases[0], Kind::Cursor).await;
+    let there = here.through(&pair.bases[1]);
+
+    let code = here.code(&mut Browser::of("alice")).await;
+    pair.redis.save();
+    let tokens = here.redeem(&code).await;
+    pair.redis.kill();
+    pair.redis.revive();
+    for client in [&here, &there] {
+        until("the code is refused", async || client.try_redeem(&code).await.status == 400).await;
+    }
+    let tokens = there.renew(&tokens.refresh).await;
+    assert!(here.is_live(&tokens.access).await);
+
+    pair.redis.save();
+    let lost = here.renew(&tokens.refresh).await;
+    let lost = there.renew(&lost.refresh).await;
+    pair.redis.kill();
+    pair.redis.revive();
+    until("the store is back", async || here.try_renew("tmcp_rt_none").await.status == 400).await;
+    let found = here.renew(&lost.refresh).await;
+    assert!(there.is_live(&found.access).await);
+    // It was taken once: what comes again is a retry, and gets the same answer.
+    assert_eq!(there.renew(&lost.refresh).await.refresh, found.refresh);
+    let next = there.renew(&found.refresh).await;
+    // Anything older is theft.
+    assert_eq!(here.try_renew(&tokens.refresh).await.status, 400);
+    dies_within(&there, &next.access, Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn what_was_ended_is_ended_again_where_the_store_has_forgotten_it() {
+    let mut pair = Pair::of(Redis::forgetful()).await;
+    let (here, there, tokens) = pair.log_in().await;
+    pair.redis.save();
+    assert_eq!(here.revoke(&tokens.refresh).await.status, 200);
+    pair.redis.kill();
+    pair.redis.revive();
+    dies_within(&here, &tokens.access, Duration::from_secs(2)).await;
+    dies_within(&there, &tokens.access, Duration::from_secs(2)).await;
+    until("the session is gone", async || there.try_renew(&tokens.refresh).await.status == 400).await;
+}
+
+#[tokio::test]
+async fn an_emptied_store_is_an_error() {
+    let pair = Pair::of(Redis::durable()).await;
+    let (here, _, tokens) = pair.log_in().await;
+    pair.redis.ask(&["FLUSHALL"]);
+    assert_eq!(here.try_renew(&tokens.refresh).await.status, 503);
+    pair.one.log.wait_for("its mark is gone").await;
+}
+
+#[tokio::test]
+async fn forged_messages_are_dropped_and_servers_that_differ_are_named() {
+    let redis = Redis::durable();
+    let pair = Pair::of(redis).await;
+    pair.redis.ask(&["PUBLISH", "tinymcp:tell:all", "a message of a stranger, long enough to have a head and a seal"]);
+    pair.one.log.wait_for("not of a server with this root key").await;
+    let details = |server: &Server| {
+        let url: Url = format!("http://127.0.0.1:{}", server.address.port()).parse().unwrap();
+        tinymcp_tests::http::Request::to(&url.join("/readyz?details").unwrap(), "GET")
+    };
+    until("the other is known", async || {
+        details(&pair.one).send().await.json()["others"].as_array().is_some_and(|others| others.len() == 1)
+    })
+    .await;
+    let answer = details(&pair.one).send().await.json();
+    assert_eq!(answer["differences"], serde_json::json!([]), "{answer}");
+    // By a name it says what any page may know.
+    assert!(pair.one.get("/readyz?details").await.json().get("others").is_none());
+}
+
+#[tokio::test]
+async fn a_server_without_the_shared_key_does_not_start() {
+    let redis = Redis::durable();
+    let url = redis.url();
+    let refused = world::local().config(&format!("[state]\nurl = \"{url}\"\n")).refusal();
+    assert!(refused.stderr.contains("TINYMCP_SECRET"), "{refused:?}");
+    for (url, cure) in [
+        ("redis://10.0.0.1:6379", "rediss://"),
+        ("rediss://10.0.0.1:6379", "password"),
+        ("http://localhost", "redis or rediss"),
+    ] {
+        let refused = world::local().config(&format!("[state]\nurl = \"{url}\"\n")).variable("TINYMCP_SECRET", SECRET);
+        let refused = refused.refusal();
+        assert!(refused.stderr.contains(cure), "{refused:?}");
+    }
+}
