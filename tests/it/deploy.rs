@@ -80,7 +80,8 @@ fn fits(configuration: &str, memory: u64) {
 fn manifests_are_valid_and_give_the_server_nothing_that_it_does_not_need() {
     let all = deployed();
     for manifests in [&all["base"], &all["example"]] {
-        let kinds: Vec<&str> = manifests.as_array().unwrap().iter().filter_map(|found| found["kind"].as_str()).collect();
+        let kinds: Vec<&str> =
+            manifests.as_array().unwrap().iter().filter_map(|found| found["kind"].as_str()).collect();
         assert!(!kinds.contains(&"Secret") && !kinds.contains(&"ServiceAccount"), "{kinds:?}");
         let deployment = &of_kind(manifests, "Deployment")["spec"];
         assert!(deployment["replicas"].is_null(), "the autoscaler's number would be set back at each change");
@@ -95,7 +96,8 @@ fn manifests_are_valid_and_give_the_server_nothing_that_it_does_not_need() {
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] }
         });
         assert_eq!(container["securityContext"], security);
-        for (probe, path) in [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]
+        for (probe, path) in
+            [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]
         {
             assert_eq!(container[probe]["httpGet"], json!({ "path": path, "port": "http" }), "{probe}");
         }
@@ -141,10 +143,20 @@ fn replicas_are_added_for_calls_that_wait() {
 #[test]
 fn a_manifest_with_a_mistake_is_found() {
     let copy = tempfile::tempdir().unwrap();
-    let copied = finish(Command::new("cp").arg("-r").args(["compose.yaml", "deploy"].map(|name| project_dir().join(name))).arg(copy.path()));
+    let copied = finish(
+        Command::new("cp")
+            .arg("-r")
+            .args(["compose.yaml", "deploy"].map(|name| project_dir().join(name)))
+            .arg(copy.path()),
+    );
     assert_eq!(copied.code, 0, "{copied:?}");
     for (file, from, to, said) in [
-        ("deploy/kubernetes/base/deployment.yaml", "  automountServiceAccountToken:", "  automountToken:", "automountToken"),
+        (
+            "deploy/kubernetes/base/deployment.yaml",
+            "  automountServiceAccountToken:",
+            "  automountToken:",
+            "automountToken",
+        ),
         ("deploy/kubernetes/base/disruption.yaml", "maxUnavailable: 1", "maxUnavailable: [1]", "PodDisruptionBudget"),
         ("deploy/kubernetes/overlays/example/kustomization.yaml", "  - ingress.yaml\n", "", "ingress.yaml"),
         ("compose.yaml", "    read_only: true", "    readonly: true", "readonly"),
@@ -172,7 +184,10 @@ fn compose_gives_the_server_nothing_that_it_does_not_need() {
     let server = &services["tinymcp"];
     let stop: u64 = server["stop_grace_period"].as_str().unwrap().trim_end_matches('s').parse().unwrap();
     assert!(stop > seconds("server.grace"), "{stop}");
-    fits("deploy/compose/config/tinymcp.toml", bytes(server["deploy"]["resources"]["limits"]["memory"].as_str().unwrap()));
+    fits(
+        "deploy/compose/config/tinymcp.toml",
+        bytes(server["deploy"]["resources"]["limits"]["memory"].as_str().unwrap()),
+    );
     let test: Vec<&str> = server["healthcheck"]["test"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(test, ["CMD", "/usr/local/bin/tinymcp", "health", "--ready"]);
     // The proxy is believed by its network.
@@ -191,13 +206,17 @@ fn configurations_that_are_deployed_are_accepted() {
     for file in ["deploy/compose/config/tinymcp.toml", "deploy/kubernetes/overlays/example/tinymcp.toml"] {
         let shipped = text(file);
         assert!(shipped.contains("url = \"rediss://:${REDIS_PASSWORD}@redis:6379\"") && shipped.contains("stale ="));
-        let is_known = |line: &&str| shares || !["url =", "ca_file =", "stale ="].iter().any(|key| line.starts_with(key));
+        let is_known =
+            |line: &&str| shares || !["url =", "ca_file =", "stale ="].iter().any(|key| line.starts_with(key));
         let kept: Vec<&str> = shipped.lines().filter(is_known).collect();
         let path = scratch.path().join("tinymcp.toml");
         fs::write(&path, kept.join("\n")).unwrap();
         let mut check = tinymcp(scratch.path());
         check.args(["check", "--strict", "--config"]).arg(&path);
-        check.env("TINYMCP_SECRET", "x".repeat(40)).env("REDIS_PASSWORD", "y").env("BASE_URL", "https://mcp.example.com");
+        check
+            .env("TINYMCP_SECRET", "x".repeat(40))
+            .env("REDIS_PASSWORD", "y")
+            .env("BASE_URL", "https://mcp.example.com");
         check.env("TINYMCP_SERVER_LISTEN", "0.0.0.0:8000").env("TINYMCP_METRICS_LISTEN", "0.0.0.0:9464");
         check.env("AUTH0_DOMAIN", "example.eu.auth0.com").env("AUTH0_CLIENT_ID", "a").env("AUTH0_CLIENT_SECRET", "b");
         let finished = finish(&mut check);
@@ -222,7 +241,9 @@ fn the_proxy_of_compose_is_valid() {
     let scratch = tempfile::tempdir().unwrap();
     let mut validate = program("caddy");
     validate.env("HOME", scratch.path()).env("BASE_URL", "https://mcp.example.com");
-    validate.args(["validate", "--adapter", "caddyfile", "--config"]).arg(project_dir().join("deploy/compose/Caddyfile"));
+    validate
+        .args(["validate", "--adapter", "caddyfile", "--config"])
+        .arg(project_dir().join("deploy/compose/Caddyfile"));
     let finished = finish(&mut validate);
     assert_eq!(finished.code, 0, "{finished:?}");
     assert!(!finished.stderr.contains("not formatted"), "{finished:?}");
@@ -251,7 +272,8 @@ async fn the_redis_of_compose_takes_nothing_but_tls_with_a_password() {
     assert_eq!(make().code, 0);
     let authority = fs::read(path("ca/ca.pem")).unwrap();
     assert_eq!((make().code, fs::read(path("ca/ca.pem")).unwrap()), (0, authority), "what is there stays");
-    let left: BTreeSet<String> = fs::read_dir(path("tls")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let left: BTreeSet<String> =
+        fs::read_dir(path("tls")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(left, ["ca.pem", "redis.key", "redis.pem"].map(str::to_owned).into(), "the authority's key is gone");
     let mut verify = Command::new("openssl");
     verify.args(["verify", "-verify_hostname", "redis", "-CAfile"]).arg(path("ca/ca.pem")).arg(path("tls/redis.pem"));
@@ -302,7 +324,8 @@ fn certificate_of_another(scratch: &Path) -> String {
 fn the_workflow_runs_what_cannot_be_moved_and_may_little() {
     let workflow = text(".github/workflows/release.yml");
     assert!(workflow.contains("\npermissions: {}\n"));
-    let used: Vec<&str> = workflow.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")).collect();
+    let used: Vec<&str> =
+        workflow.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")).collect();
     assert!(used.len() > 5, "{used:?}");
     for action in used {
         let (name, version) = action.split_once(" # v").unwrap_or_else(|| panic!("{action} says no version"));
@@ -314,7 +337,8 @@ fn the_workflow_runs_what_cannot_be_moved_and_may_little() {
     let in_shells = workflow.split("run: ").skip(1).filter_map(|part| part.split("\n      - ").next());
     assert!(in_shells.into_iter().all(|script| !script.contains("${{")), "an expression within a script");
     // The compiler is the one that the project wants.
-    let wanted = text("Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = ").map(str::to_owned)).unwrap();
+    let wanted =
+        text("Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = ").map(str::to_owned)).unwrap();
     assert!(workflow.contains(&format!("RUST: {wanted}")));
     assert!(text("Dockerfile").contains(&format!("FROM rust:{}-slim-bookworm", wanted.trim_matches('"'))));
 }
