@@ -236,6 +236,38 @@ fn the_recipe_of_the_image_is_clean() {
     assert!(!image.contains("\nRUN "), "there is nothing in it that could run");
 }
 
+/// The image is built of few files; `cargo` would only miss one after minutes.
+#[test]
+fn the_image_is_built_of_everything_that_the_program_includes() {
+    let ignore = text(".dockerignore");
+    let kept: Vec<_> =
+        ignore.lines().filter_map(|line| line.strip_prefix('!')).map(|path| project_dir().join(path)).collect();
+    let (mut folders, mut included) = (vec![project_dir().join("host/src")], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            // Tests are no part of it.
+            let is_test = path.iter().any(|part| part == "tests" || part == "tests.rs");
+            let whole =
+                if is_test { String::new() } else { String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned() };
+            let code = whole.split("#[cfg(test)]").next().unwrap();
+            for part in ["include_str!(", "include_bytes!("].iter().flat_map(|include| code.split(include).skip(1)) {
+                let Some((file, _)) = part.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"')) else {
+                    continue;
+                };
+                let file = path.parent().unwrap().join(file).canonicalize().unwrap();
+                assert!(kept.iter().any(|kept| file.starts_with(kept.canonicalize().unwrap())), "{}", file.display());
+                included += 1;
+            }
+        }
+    }
+    assert!(included > 20, "{included}");
+}
+
 #[test]
 fn the_proxy_of_compose_is_valid() {
     let scratch = tempfile::tempdir().unwrap();
