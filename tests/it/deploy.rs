@@ -393,7 +393,7 @@ async fn a_container_knows_if_its_server_serves() {
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.stderr.contains(&format!("http://{address}/healthz: ")), "{finished:?}");
     // No exit code but 0 and 1, also for what other commands call 2.
-    let finished = site.run(&["health"]);
+    let finished = site.run(&["health", "--listen", "127.0.0.1:0"]);
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.stderr.contains("name it with `--listen`"), "{finished:?}");
     site.configure("[plugins]\nno_such_key = 1\n");
@@ -407,8 +407,10 @@ async fn one_that_waits_for_its_provider_is_alive_and_not_ready() {
     let site = behind(&provider);
     drop(provider);
     let server = site.launch().await;
-    until("it answers", async || health(server.site(), &server, &[]).code == 0).await;
-    let finished = health(server.site(), &server, &["--ready"]);
+    // Its configuration wants variables that a command in its container has, and this one has not.
+    fs::write(server.site().path().join("health.toml"), "").unwrap();
+    until("it answers", async || health(server.site(), &server, &["--config", "health.toml"]).code == 0).await;
+    let finished = health(server.site(), &server, &["--config", "health.toml", "--ready"]);
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.stderr.contains("/readyz: status 503"), "{finished:?}");
 }
