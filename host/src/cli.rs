@@ -12,6 +12,7 @@ mod dev;
 mod doctor;
 mod egress;
 mod grant;
+mod health;
 mod help;
 mod init;
 mod inspect;
@@ -131,6 +132,9 @@ enum Command {
     /// Check the configuration against the real provider, and tell what to change there
     #[command(after_help = "Example:\n  tinymcp doctor --config /etc/tinymcp/tinymcp.toml")]
     Doctor(doctor::Arguments),
+    /// Ask the server of this machine if it serves, for supervisors; exit code 0 or 1
+    #[command(after_help = "Example:\n  tinymcp health --ready --config /etc/tinymcp/tinymcp.toml")]
+    Health(health::Arguments),
     /// Print the JSON schema of tinymcp.toml, for editors
     #[command(after_help = "Example:\n  tinymcp schema > tinymcp.schema.json")]
     Schema,
@@ -216,6 +220,7 @@ pub fn main() -> ExitCode {
         Command::Token(arguments) => token::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Health(arguments) => health::run(arguments),
         Command::Schema => check::schema(),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
         Command::Connect(arguments) => connect::run(&arguments),

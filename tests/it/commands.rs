@@ -25,6 +25,7 @@ fn every_command_shows_an_example() {
         "kv",
         "check",
         "doctor",
+        "health",
         "schema",
         "connect",
         "sessions",

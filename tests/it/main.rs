@@ -15,6 +15,7 @@ mod configuration;
 mod connect;
 mod contained;
 mod crates;
+mod deploy;
 mod dev_keys;
 mod docs;
 mod files;

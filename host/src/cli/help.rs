@@ -10,7 +10,7 @@ use crate::plugins::wit;
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Write plugins", &["init", "new", "dev", "build", "test", "inspect", "call"]),
     ("Decide what plugins may do", &["list", "approve", "grant", "plugin", "kv"]),
-    ("Run a server", &["serve", "stdio", "check", "doctor", "backup", "restore", "key", "keys"]),
+    ("Run a server", &["serve", "stdio", "check", "doctor", "health", "backup", "restore", "key", "keys"]),
     ("Look after people and machines", &["sessions", "people", "token", "revoke", "revoke-everything"]),
     ("See what happened", &["audit"]),
     ("Connect clients", &["connect"]),
