@@ -40,7 +40,18 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     warn_about_views_without_plugins(config, reader);
     warn_about_keys_without_effect(config, reader);
     audit_has_one_place(config, reader);
+    cosign_is_of_registries(config, reader);
     telemetry_has_a_way(config, reader);
+}
+
+/// A signature of cosign is of an artifact in a registry.
+fn cosign_is_of_registries(config: &Config, reader: &mut Reader<'_>) {
+    for (name, plugin) in &config.plugin {
+        if plugin.from.is_none() && plugin.trust.as_ref().is_some_and(|trust| trust.cosign.is_some()) {
+            let message = "a key of cosign is for a plugin that comes from a registry: say which with `from`, or trust a digest or a key of minisign";
+            reader.conflict(&[plugin_key(name, "trust")], message);
+        }
+    }
 }
 
 fn audit_has_one_place(config: &Config, reader: &mut Reader<'_>) {

@@ -1,0 +1,211 @@
+//! Signatures of cosign by a key: ECDSA over P-256 with SHA-256, of a document that names the manifest (cosign, Signature
+//! specification; containers/image, simple signing).
+//!
+//! They are at the tag `sha256-….sig` of the repository. The document is signed, and only the digest in it counts: the name in
+//! it is not compared, since a mirror and a copy have another one.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::client::{Action, Ask, Client};
+use super::digest::{Algorithm, Digest};
+use super::error::OciError;
+use super::manifest::{Descriptor, MANIFEST, MAX_MANIFEST_BYTES};
+use super::reference::Repository;
+
+const PAYLOAD_LAYER: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const PAYLOAD_TYPE: &str = "cosign container image signature";
+
+/// Bytes of a document that is signed.
+const MAX_PAYLOAD_BYTES: u64 = 64 * 1024;
+
+/// Signatures of one artifact that are looked at.
+const MAX_SIGNATURES: usize = 32;
+
+/// What comes before the point in the DER of a public key of this curve (RFC 5480 §2).
+const SPKI_P256: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+    0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// A public key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CosignKey(Vec<u8>);
+
+/// One signature, as it is kept beside what was pulled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CosignSignature {
+    /// The document, in base64.
+    payload: String,
+    /// In DER, in base64.
+    signature: String,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    critical: Critical,
+}
+
+#[derive(Deserialize)]
+struct Critical {
+    image: Image,
+    #[serde(rename = "type")]
+    of: String,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    #[serde(rename = "docker-manifest-digest")]
+    digest: String,
+}
+
+#[derive(Deserialize)]
+struct SignatureManifest {
+    layers: Vec<SignatureLayer>,
+}
+
+#[derive(Deserialize)]
+struct SignatureLayer {
+    #[serde(flatten)]
+    descriptor: Descriptor,
+    #[serde(default)]
+    annotations: std::collections::BTreeMap<String, String>,
+}
+
+impl CosignKey {
+    /// Reads a key: the text of `cosign.pub`, or what stands between its two lines.
+    ///
+    /// # Errors
+    /// It is none of this curve.
+    pub(crate) fn read(text: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "expected a public key of cosign (ECDSA over P-256): the file `cosign.pub`, or the lines between its first and its last";
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
+        let der = STANDARD.decode(lines.collect::<String>()).map_err(|_| EXPECTED)?;
+        let point = der.strip_prefix(&SPKI_P256).filter(|point| point.len() == 65 && point[0] == 4).ok_or(EXPECTED)?;
+        Ok(Self(point.to_vec()))
+    }
+
+    /// Tells whether one of these signatures is by this key and of this manifest.
+    ///
+    /// # Errors
+    /// Why none is.
+    pub(crate) fn verify(&self, signatures: &[CosignSignature], manifest: &Digest) -> Result<(), String> {
+        if signatures.is_empty() {
+            return Err(format!("nobody has signed {manifest}: `cosign sign --key cosign.key REPOSITORY@{manifest}`"));
+        }
+        let is_by_key = |signature: &&CosignSignature| self.has_signed(signature).is_some();
+        let signed: Vec<Digest> = signatures.iter().filter(is_by_key).filter_map(|it| self.has_signed(it)).collect();
+        match signed.contains(manifest) {
+            true => Ok(()),
+            false if signed.is_empty() => Err(format!("none of the signatures of {manifest} is by the key of `trust`")),
+            false => Err(format!("the key of `trust` has signed another artifact than {manifest}")),
+        }
+    }
+
+    /// The manifest that this key has signed.
+    fn has_signed(&self, signature: &CosignSignature) -> Option<Digest> {
+        let payload = STANDARD.decode(&signature.payload).ok()?;
+        let der = STANDARD.decode(&signature.signature).ok()?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0).verify(&payload, &der).ok()?;
+        let payload: Payload = serde_json::from_slice(&payload).ok()?;
+        (payload.critical.of == PAYLOAD_TYPE).then(|| payload.critical.image.digest.parse().ok()).flatten()
+    }
+}
+
+impl Client {
+    /// The signatures of a manifest; none if nobody has signed it.
+    ///
+    /// # Errors
+    /// [`OciError`].
+    pub(crate) async fn signatures(
+        &self,
+        repository: &Repository,
+        manifest: &Digest,
+    ) -> Result<Vec<CosignSignature>, OciError> {
+        if manifest.algorithm() != Algorithm::Sha256 {
+            return Err(OciError::Signature(format!("signatures of cosign are of sha256, and not of {manifest}")));
+        }
+        let ask = Ask::get(format!("manifests/{}.sig", manifest.dashed()), &[MANIFEST]);
+        let mut bytes = None;
+        for host in self.registries.places(&repository.host) {
+            match self.ask(host, repository, Action::Pull, &ask).await {
+                Ok(answer) => {
+                    bytes = Some(self.whole(host, answer, MAX_MANIFEST_BYTES).await?);
+                    break;
+                }
+                Err(OciError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(bytes) = bytes else { return Ok(Vec::new()) };
+        let read: SignatureManifest = serde_json::from_slice(&bytes)
+            .map_err(|_| OciError::Signature(format!("the signatures of {manifest} cannot be read")))?;
+        let mut signatures = Vec::new();
+        let layers = read.layers.iter().filter(|layer| layer.descriptor.media_type == PAYLOAD_LAYER);
+        for layer in layers.take(MAX_SIGNATURES) {
+            let Some(signature) = layer.annotations.get(SIGNATURE) else { continue };
+            let payload = self.small_blob(repository, &layer.descriptor, MAX_PAYLOAD_BYTES).await?;
+            signatures.push(CosignSignature { payload: STANDARD.encode(payload), signature: signature.clone() });
+        }
+        Ok(signatures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+
+    use super::*;
+
+    fn pair() -> EcdsaKeyPair {
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).unwrap();
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.as_ref()).unwrap()
+    }
+
+    fn key_of(pair: &EcdsaKeyPair) -> String {
+        let der = [&SPKI_P256[..], pair.public_key().as_ref()].concat();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
+    }
+
+    fn sign(pair: &EcdsaKeyPair, payload: &str) -> CosignSignature {
+        let signature = pair.sign(&SystemRandom::new(), payload.as_bytes()).unwrap();
+        CosignSignature { payload: STANDARD.encode(payload), signature: STANDARD.encode(signature) }
+    }
+
+    fn payload(digest: &Digest, of: &str) -> String {
+        format!(r#"{{"critical":{{"identity":{{"docker-reference":"x"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"{of}"}},"optional":null}}"#)
+    }
+
+    #[test]
+    fn a_signature_is_of_one_manifest_by_one_key() {
+        let (pair, other) = (pair(), pair());
+        let (digest, another) = (Digest::of(b"1"), Digest::of(b"2"));
+        let key = CosignKey::read(&key_of(&pair)).unwrap();
+        let good = sign(&pair, &payload(&digest, PAYLOAD_TYPE));
+        let verify = |signatures: &[CosignSignature]| key.verify(signatures, &digest);
+        assert_eq!(verify(&[sign(&other, &payload(&digest, PAYLOAD_TYPE)), good.clone()]), Ok(()));
+        assert!(verify(&[]).unwrap_err().contains("nobody has signed"));
+        assert!(verify(&[sign(&other, &payload(&digest, PAYLOAD_TYPE))]).unwrap_err().contains("none of the signatures"));
+        assert!(verify(&[sign(&pair, &payload(&another, PAYLOAD_TYPE))]).unwrap_err().contains("another artifact"));
+        assert!(verify(&[sign(&pair, &payload(&digest, "atomic container signature"))]).is_err());
+        assert!(verify(&[sign(&pair, "{}")]).is_err());
+        // The document of one signature under another.
+        let swapped = CosignSignature { payload: STANDARD.encode(payload(&digest, PAYLOAD_TYPE)), ..sign(&pair, "x") };
+        assert!(verify(&[swapped]).is_err());
+        assert!(verify(&[CosignSignature { signature: "!".to_owned(), ..good }]).is_err());
+    }
+
+    #[test]
+    fn a_key_is_read_with_and_without_its_frame() {
+        let pem = key_of(&pair());
+        let inner = pem.lines().nth(1).unwrap();
+        assert_eq!(CosignKey::read(&pem), CosignKey::read(inner));
+        for wrong in ["", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3", &inner[..80]] {
+            assert!(CosignKey::read(wrong).is_err(), "{wrong}");
+        }
+    }
+}
