@@ -252,14 +252,15 @@ impl Supply {
             && let Ok(lock) = lock.clone()
         {
             let cache = self.cache.clone();
-            let sweep = move || cache.sweep(lock.plugins.iter().map(|(name, locked)| (name.as_str(), &locked.manifest)));
+            let sweep =
+                move || cache.sweep(lock.plugins.iter().map(|(name, locked)| (name.as_str(), &locked.manifest)));
             let _ = tokio::task::spawn_blocking(sweep).await;
         }
         if let Ok(lock) = &lock
             && is_whole
             && self.sweeps
         {
-            let notes = self.moved.look(&client, config, lock).await;
+            let notes = self.moved.look(&client, config, lock).await.clone();
             self.publish(|sources| {
                 for (plugin, source) in sources {
                     source.note = notes.get(plugin).cloned();

@@ -26,6 +26,7 @@ mod operator;
 mod page;
 mod protocol;
 mod reaching;
+mod registry;
 mod reload;
 mod requests;
 mod rich;

@@ -11,6 +11,7 @@
 //! | [`oauth`] | an OAuth client with the habits of Cursor, Claude Code and others | `world.register(Kind::Cursor)` |
 //! | [`browser`] | a person in front of it: cookies, forms, redirects | `Browser::of("alice")` |
 //! | [`peer`] | a server that plugins send requests to, and that misbehaves as it is told | `Peer::start(|_| Script::text("hello"))` |
+//! | [`registry`] | a registry of plugins, Debian's own, and artifacts by hand | `Registry::start()` |
 //! | [`collector`] | a collector of OpenTelemetry that reads what it is sent | `Collector::start()` |
 //! | [`guests`] | components for the plugins directory, of `tests/guests` or written as text | `guest("hostile")` |
 //! | [`command`] | the program's commands other than `serve` | `site.run(&["list"])` |
@@ -66,6 +67,7 @@ pub mod log;
 pub mod oauth;
 pub mod peer;
 pub mod provider;
+pub mod registry;
 pub mod server;
 pub mod sse;
 pub mod world;

@@ -24,9 +24,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
-    let reference = match arguments.to.parse().map_err(Failure::start)? {
+    let reference = match arguments.to.parse::<Source>().map_err(Failure::start)? {
         Source::Reference(reference) if matches!(reference.version, Version::Tag(_)) => reference,
-        _ => return Err(Failure::start("expected a place with a tag, such as `oci://registry.example/org/weather:1.2`")),
+        _ => {
+            return Err(Failure::start("expected a place with a tag, such as `oci://registry.example/org/weather:1.2`"));
+        }
     };
     let invocation = arguments.config.clone().invocation(Purpose::Look, Vec::new());
     let docker = Environment::read(invocation.directory()).docker_config();

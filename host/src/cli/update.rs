@@ -1,9 +1,12 @@
 //! `tinymcp update`: shows what would run of plugins that come from registries, and writes it into the lock.
 
+use tokio::runtime::Runtime;
+
 use super::locking::{self, Locking};
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::config::names::snake;
 use crate::config::{Environment, Purpose};
+use crate::oci::lock::Lock;
 use crate::oci::reference::Source;
 use crate::supply;
 
@@ -40,9 +43,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             output::line(&format!("{}  is locked no more: it has no `from`", output::bold(gone)));
         }
     }
-    let mut failed = false;
+    let (mut failed, runtime) = (false, runtime()?);
     for (plugin, from) in wanted.iter().filter(|(plugin, _)| named.is_empty() || named.contains(plugin)) {
-        match update(&locking, plugin, from, &mut lock) {
+        match update(&runtime, &locking, plugin, from, &mut lock) {
             Ok(()) => {}
             Err(failure) => {
                 failed = true;
@@ -64,14 +67,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     if failed { Err(Failure::Silent) } else { Ok(()) }
 }
 
-fn update(
-    locking: &Locking,
-    plugin: &str,
-    from: &str,
-    lock: &mut crate::oci::lock::Lock,
-) -> Result<(), Failure> {
+fn update(runtime: &Runtime, locking: &Locking, plugin: &str, from: &str, lock: &mut Lock) -> Result<(), Failure> {
     let source: Source = from.parse().map_err(Failure::start)?;
-    let found = runtime()?.block_on(locking.find(plugin, &source)).map_err(Failure::failed)?;
+    let found = runtime.block_on(locking.find(plugin, &source)).map_err(Failure::failed)?;
     if lock.plugins.get(plugin) == Some(&found.locked) {
         return Ok(());
     }

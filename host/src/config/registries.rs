@@ -26,7 +26,8 @@ impl PluginSource {
 }
 
 fn plugin_source(text: &str) -> Result<String, InvalidValue> {
-    let source: Source = text.parse().map_err(|error: reference::InvalidSource| InvalidValue::from(error.to_string()))?;
+    let source: Source =
+        text.parse().map_err(|error: reference::InvalidSource| InvalidValue::from(error.to_string()))?;
     Ok(source.to_string())
 }
 

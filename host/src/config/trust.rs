@@ -114,7 +114,14 @@ impl Setting for Trust {
         // A rule that names nothing trusts nothing, and one that names two is a mistake.
         let Value::Table(table) = &node.value else { return None };
         if ["sha256", "minisign", "cosign"].iter().filter(|name| table.contains_key(**name)).count() != 1 {
-            reader.problem(&node.source, key, Fault::Conflict("expected one of `sha256`, `minisign` and `cosign`".to_owned()));
+            reader.problem(
+                &node.source,
+                key,
+                Fault::Conflict(
+                    "expected either `sha256` or `minisign`, or `cosign` where the plugin comes from a registry"
+                        .to_owned(),
+                ),
+            );
             return None;
         }
         Some(Self(rules))

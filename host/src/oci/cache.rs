@@ -153,9 +153,8 @@ impl Cache {
         make_private(&self.dir)?;
         make_private(&parent)?;
         let draft = tempfile::Builder::new().prefix(".draft-").tempdir_in(&parent)?;
-        let private = |name: &str| {
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft.path().join(name))
-        };
+        let private =
+            |name: &str| OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft.path().join(name));
         let mut component = private(&format!("{plugin}.wasm"))?;
         client.blob(&resolved.repository, &resolved.artifact.component, limit, &mut component).await?;
         component.sync_all()?;
@@ -246,7 +245,8 @@ mod tests {
     /// A cache with one component in it.
     fn filled(dir: &Path) -> (Cache, Locked) {
         let component = b"\0asm".as_slice();
-        let layer = json!({ "mediaType": manifest::WASM_LAYER, "size": component.len(), "digest": Digest::of(component) });
+        let layer =
+            json!({ "mediaType": manifest::WASM_LAYER, "size": component.len(), "digest": Digest::of(component) });
         let text = json!({ "schemaVersion": 2, "config": {}, "layers": [layer] }).to_string();
         let locked = Locked {
             from: "oci://registry.example/weather:1".to_owned(),

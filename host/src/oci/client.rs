@@ -268,7 +268,9 @@ impl Client {
         let status = answer.status();
         match status {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST if !has_login => return Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST if !has_login => {
+                return Ok(None);
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => {
                 let said = ", and does not take the login that is kept".to_owned();
                 return Err(OciError::Unauthorized { host: host.to_owned(), said });

@@ -27,8 +27,8 @@ const MAX_SIGNATURES: usize = 32;
 
 /// What comes before the point in the DER of a public key of this curve (RFC 5480 §2).
 const SPKI_P256: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
-    0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
 /// A public key.
@@ -177,7 +177,9 @@ mod tests {
     }
 
     fn payload(digest: &Digest, of: &str) -> String {
-        format!(r#"{{"critical":{{"identity":{{"docker-reference":"x"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"{of}"}},"optional":null}}"#)
+        format!(
+            r#"{{"critical":{{"identity":{{"docker-reference":"x"}},"image":{{"docker-manifest-digest":"{digest}"}},"type":"{of}"}},"optional":null}}"#
+        )
     }
 
     #[test]
@@ -189,7 +191,9 @@ mod tests {
         let verify = |signatures: &[CosignSignature]| key.verify(signatures, &digest);
         assert_eq!(verify(&[sign(&other, &payload(&digest, PAYLOAD_TYPE)), good.clone()]), Ok(()));
         assert!(verify(&[]).unwrap_err().contains("nobody has signed"));
-        assert!(verify(&[sign(&other, &payload(&digest, PAYLOAD_TYPE))]).unwrap_err().contains("none of the signatures"));
+        assert!(
+            verify(&[sign(&other, &payload(&digest, PAYLOAD_TYPE))]).unwrap_err().contains("none of the signatures")
+        );
         assert!(verify(&[sign(&pair, &payload(&another, PAYLOAD_TYPE))]).unwrap_err().contains("another artifact"));
         assert!(verify(&[sign(&pair, &payload(&digest, "atomic container signature"))]).is_err());
         assert!(verify(&[sign(&pair, "{}")]).is_err());

@@ -34,7 +34,10 @@ const TOKEN_USER: &str = "<token>";
 /// A login at one registry.
 #[derive(Debug, Clone)]
 pub(crate) enum Credential {
-    Password { user: String, password: Secret },
+    Password {
+        user: String,
+        password: Secret,
+    },
     /// A refresh token, for OAuth at the realm.
     IdentityToken(Secret),
 }

@@ -12,7 +12,9 @@ pub(crate) enum OciError {
     Unreachable { host: String, source: FetchError },
     #[error("`{host}` answers with status {status}{said}", status = .status.as_u16())]
     Status { host: String, status: StatusCode, said: String },
-    #[error("`{repository}` has no `{what}`: compare the name with what the registry lists, and log in if it is private")]
+    #[error(
+        "`{repository}` has no `{what}`: compare the name with what the registry lists, and log in if it is private"
+    )]
     NotFound { repository: String, what: String },
     #[error(
         "`{host}` asks for a login{said}: `docker login {host}` as the user that the server runs as, or name another directory with its `config.json` in DOCKER_CONFIG"
@@ -56,7 +58,8 @@ impl OciError {
         match self {
             Self::Unreachable { .. } | Self::Kept(_) => true,
             Self::Status { status, .. } => {
-                status.is_server_error() || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+                status.is_server_error()
+                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
             }
             // A registry, a proxy or a mirror that is being mended.
             Self::Digest { .. } | Self::Size { .. } | Self::NotFound { .. } | Self::Unauthorized { .. } => true,

@@ -18,7 +18,8 @@ const VERSION: u32 = 1;
 /// Bytes of the file: a thousand plugins have a third of that.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-const HEAD: &str = "# Written by `tinymcp update`: which files of plugins from registries run here. Keep it with tinymcp.toml.\n\n";
+const HEAD: &str =
+    "# Written by `tinymcp update`: which files of plugins from registries run here. Keep it with tinymcp.toml.\n\n";
 
 /// The file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,11 +90,16 @@ impl Lock {
     fn parse(text: &str) -> Result<Self, String> {
         let lock: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            format!("is damaged at line {line} ({}): take back an older one, or delete it and run `tinymcp update`", error.message())
+            format!(
+                "is damaged at line {line} ({}): take back an older one, or delete it and run `tinymcp update`",
+                error.message()
+            )
         })?;
         match lock.version {
             VERSION => Ok(lock),
-            other => Err(format!("has version {other}, and this program knows {VERSION}: it was written by a newer one")),
+            other => {
+                Err(format!("has version {other}, and this program knows {VERSION}: it was written by a newer one"))
+            }
         }
     }
 

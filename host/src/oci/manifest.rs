@@ -180,7 +180,9 @@ mod tests {
 
     fn manifest(layers: &[Value]) -> Vec<u8> {
         let config = json!({ "mediaType": WASM_CONFIG, "size": 2, "digest": Digest::of(b"{}") });
-        json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers }).to_string().into_bytes()
+        json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers })
+            .to_string()
+            .into_bytes()
     }
 
     fn problem(bytes: &[u8]) -> String {
@@ -195,7 +197,9 @@ mod tests {
             assert_eq!((artifact.component.size, artifact.policy.unwrap().size), (7, 3));
         }
         assert!(problem(&manifest(&[layer(WASM_LAYER, 1), layer(WASM_LAYERS[1], 1)])).contains("several components"));
-        assert!(problem(&manifest(&[layer("application/vnd.oci.image.layer.v1.tar+gzip", 1)])).contains("is no plugin"));
+        assert!(
+            problem(&manifest(&[layer("application/vnd.oci.image.layer.v1.tar+gzip", 1)])).contains("is no plugin")
+        );
         assert!(problem(&manifest(&[])).contains("is no plugin"));
     }
 
@@ -232,7 +236,14 @@ mod tests {
         let mut both: Value = serde_json::from_slice(&manifest(&[layer(WASM_LAYER, 1)])).unwrap();
         both["manifests"] = json!([layer(MANIFEST, 9)]);
         assert!(problem(both.to_string().as_bytes()).contains("neither"));
-        for wrong in ["", "[]", "{}", "{\"schemaVersion\":1}", "{\"schemaVersion\":2}", "{\"schemaVersion\":2,\"mediaType\":\"text/html\",\"config\":{},\"layers\":[]}"] {
+        for wrong in [
+            "",
+            "[]",
+            "{}",
+            "{\"schemaVersion\":1}",
+            "{\"schemaVersion\":2}",
+            "{\"schemaVersion\":2,\"mediaType\":\"text/html\",\"config\":{},\"layers\":[]}",
+        ] {
             assert!(read(wrong.as_bytes(), "x").is_err(), "{wrong}");
         }
     }

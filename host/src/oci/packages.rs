@@ -92,23 +92,38 @@ mod tests {
         let package: Package = "acme:weather@1.2".parse().unwrap();
         let of = |document: &str| repository(document.as_bytes(), "acme.example", &package);
         for (document, expected) in [
-            (r#"{"preferredProtocol":"oci","oci":{"registry":"registry.example","namespacePrefix":"wasm/"}}"#, "registry.example/wasm/acme/weather"),
+            (
+                r#"{"preferredProtocol":"oci","oci":{"registry":"registry.example","namespacePrefix":"wasm/"}}"#,
+                "registry.example/wasm/acme/weather",
+            ),
             (r#"{"ociRegistry":"registry.example:5000"}"#, "registry.example:5000/acme/weather"),
             ("{}", "acme.example/acme/weather"),
         ] {
             assert_eq!(of(document).unwrap().to_string(), expected);
         }
-        for wrong in ["", "[]", r#"{"oci":{"registry":"a/b"}}"#, r#"{"oci":{"registry":"a@b"}}"#, r#"{"oci":{"namespacePrefix":"../"}}"#] {
+        for wrong in [
+            "",
+            "[]",
+            r#"{"oci":{"registry":"a/b"}}"#,
+            r#"{"oci":{"registry":"a@b"}}"#,
+            r#"{"oci":{"namespacePrefix":"../"}}"#,
+        ] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn the_beginning_of_a_version_is_the_newest() {
-        let tags = || ["1.2.3", "1.2.10", "1.2.11-rc.1", "1.20.0", "1.3.0", "2.0.0", "latest"].map(str::to_owned).to_vec();
-        for (version, expected) in
-            [("1.2", Some("1.2.10")), ("1", Some("1.20.0")), ("1.2.3", Some("1.2.3")), ("1.2.11-rc.1", Some("1.2.11-rc.1")), ("3", None), ("1.", None)]
-        {
+        let tags =
+            || ["1.2.3", "1.2.10", "1.2.11-rc.1", "1.20.0", "1.3.0", "2.0.0", "latest"].map(str::to_owned).to_vec();
+        for (version, expected) in [
+            ("1.2", Some("1.2.10")),
+            ("1", Some("1.20.0")),
+            ("1.2.3", Some("1.2.3")),
+            ("1.2.11-rc.1", Some("1.2.11-rc.1")),
+            ("3", None),
+            ("1.", None),
+        ] {
             assert_eq!(newest(tags(), version).as_deref(), expected, "{version}");
         }
     }

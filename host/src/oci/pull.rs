@@ -91,11 +91,9 @@ impl Client {
         let answer = self.ask(host, repository, Action::Pull, ask).await?;
         let bytes = self.whole(host, answer, MAX_MANIFEST_BYTES).await?;
         match version {
-            Version::Digest(digest) if !digest.is_of(&bytes) => Err(OciError::Digest {
-                host: host.to_owned(),
-                expected: digest.clone(),
-                found: Digest::of(&bytes),
-            }),
+            Version::Digest(digest) if !digest.is_of(&bytes) => {
+                Err(OciError::Digest { host: host.to_owned(), expected: digest.clone(), found: Digest::of(&bytes) })
+            }
             _ => Ok(bytes),
         }
     }
@@ -135,12 +133,8 @@ impl Client {
         ask: &Ask<'_>,
         sink: &mut (impl Sink + Send),
     ) -> Result<(), OciError> {
-        let wrong_size = |found| OciError::Size {
-            host: host.to_owned(),
-            digest: of.digest.clone(),
-            expected: of.size,
-            found,
-        };
+        let wrong_size =
+            |found| OciError::Size { host: host.to_owned(), digest: of.digest.clone(), expected: of.size, found };
         let mut answer = self.ask(host, repository, Action::Pull, ask).await?;
         let mut hasher = Hasher::new(of.digest.algorithm());
         let mut count: u64 = 0;

@@ -164,10 +164,17 @@ mod tests {
         let rendered = render(&publication).unwrap();
         let digest = Digest::of(&rendered.manifest).to_string();
         assert_eq!(digest, Digest::of(&render(&publication).unwrap().manifest).to_string());
-        let Document::Artifact(artifact) = manifest::read(&rendered.manifest, "x").unwrap() else { panic!("an artifact") };
+        let Document::Artifact(artifact) = manifest::read(&rendered.manifest, "x").unwrap() else {
+            panic!("an artifact")
+        };
         assert_eq!(artifact.component.digest, Digest::of(b"\0asm"));
         assert_eq!(artifact.minisig.map(|minisig| minisig.size), Some(9));
         let config = String::from_utf8(rendered.blobs[0].1.to_vec()).unwrap();
-        assert!(config.starts_with(r#"{"created":"1970-01-01T00:00:00Z","architecture":"wasm","os":"wasip2","layerDigests":["#), "{config}");
+        assert!(
+            config.starts_with(
+                r#"{"created":"1970-01-01T00:00:00Z","architecture":"wasm","os":"wasip2","layerDigests":["#
+            ),
+            "{config}"
+        );
     }
 }

@@ -243,7 +243,10 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
         }
-        assert_eq!("oci://Registry.Example:443/a:1".parse::<Source>().unwrap().to_string(), "oci://registry.example:443/a:1");
+        assert_eq!(
+            "oci://Registry.Example:443/a:1".parse::<Source>().unwrap().to_string(),
+            "oci://registry.example:443/a:1"
+        );
     }
 
     #[test]

@@ -116,7 +116,9 @@ impl Registries {
 
 /// True if both URLs lead to the same server: scheme, host and port.
 pub(crate) fn is_same_server(one: &Url, other: &Url) -> bool {
-    let place = |url: &Url| (url.scheme().to_owned(), url.host().map(|host: Host<&str>| host.to_owned()), url.port_or_known_default());
+    let place = |url: &Url| {
+        (url.scheme().to_owned(), url.host().map(|host: Host<&str>| host.to_owned()), url.port_or_known_default())
+    };
     place(one) == place(other)
 }
 

@@ -39,7 +39,11 @@ mod tests {
     #[test]
     fn names_are_those_of_the_component_itself() {
         let text = r#"(component (import "a:b/c" (instance)) (component (import "inner:x/y" (instance))) (instance (export "e:f/g@1.0.0")))"#;
-        let bytes = wat::parse_str(text.replace(r#"(instance (export "e:f/g@1.0.0"))"#, r#"(instance $i) (export "e:f/g@1.0.0" (instance $i))"#));
+        let bytes =
+            wat::parse_str(text.replace(
+                r#"(instance (export "e:f/g@1.0.0"))"#,
+                r#"(instance $i) (export "e:f/g@1.0.0" (instance $i))"#,
+            ));
         let (imports, exports) = interface_names(&bytes.unwrap()).unwrap();
         assert_eq!((imports, exports), (vec!["a:b/c".to_owned()], vec!["e:f/g@1.0.0".to_owned()]));
         assert!(interface_names(b"text").is_err());

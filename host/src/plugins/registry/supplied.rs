@@ -87,7 +87,9 @@ impl Registry {
                         let (path, signature) = (path.clone(), Stamp::of_file(&signature_of(path)));
                         found.push(PluginFile { file, path, stamp, signature });
                     }
-                    None => missing.push(without("the file that was pulled is gone: it is pulled again".to_owned(), false)),
+                    None => {
+                        missing.push(without("the file that was pulled is gone: it is pulled again".to_owned(), false))
+                    }
                 },
                 Some(SourceState::Missing(problem)) => missing.push(without(problem.clone(), false)),
                 Some(SourceState::NotLocked(problem)) => missing.push(without(problem.clone(), true)),

@@ -42,7 +42,8 @@ pub fn in_directory(config: &Config) -> Vec<UnknownTable> {
     }
     let Ok(found) = directory::look(&config.plugins.dir) else { return Vec::new() };
     let elsewhere = supplied::files(config);
-    let present: Vec<String> = found.into_iter().map(|found| found.file).chain(elsewhere).map(|file| plugin_of(&file)).collect();
+    let present: Vec<String> =
+        found.into_iter().map(|found| found.file).chain(elsewhere).map(|file| plugin_of(&file)).collect();
     among(config, &present)
 }
 
