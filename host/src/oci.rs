@@ -3,7 +3,7 @@
 //! [`reference`] has the names, [`digest`] what they are held to, [`manifest`] what a registry says of an artifact.
 //! [`client`] sends requests, with the credentials that [`credentials`] finds and under the rules of [`registries`];
 //! [`challenge`] is what a registry asks for. [`pull`] and [`push`] are what is done with one, [`packages`] finds the registry of
-//! a package name, and [`cosign`] verifies signatures. [`cache`] keeps what was pulled, and [`lock`] is the file that says what
+//! a package name, `signatures` fetches signatures, and [`cosign`] verifies them. [`cache`] keeps what was pulled, and [`lock`] is the file that says what
 //! runs.
 //!
 //! This room knows nothing of WebAssembly, of routes and of the protocol.
@@ -31,3 +31,4 @@ pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod reference;
 pub(crate) mod registries;
+mod signatures;

@@ -91,7 +91,7 @@ pub(crate) fn at_hand(config: &Config) -> Sources {
     let lock = Lock::read(&config.plugins.lock);
     let of = |(plugin, from): (String, String)| {
         let state = match locked(&lock, &plugin, &from) {
-            Err(problem) => SourceState::NotLocked(problem),
+            Err(state) => state,
             Ok(locked) => match cache.get(&plugin, locked) {
                 Ok(kept) => {
                     let cosign = signed(config, &plugin, locked, &kept).unwrap_or_else(|| Err(NO_KEY.to_owned()));
@@ -113,15 +113,17 @@ pub(crate) fn at_hand(config: &Config) -> Sources {
 /// Said where `trust` names no key.
 const NO_KEY: &str = "no key of cosign is configured";
 
-/// The entry of the lock for a plugin.
-fn locked<'l>(lock: &'l Result<Lock, String>, plugin: &str, from: &str) -> Result<&'l Locked, String> {
-    let lock = lock.as_ref().map_err(Clone::clone)?;
-    lock.of(plugin, from).ok_or_else(|| match lock.plugins.contains_key(plugin) {
+/// The entry of the lock for a plugin. A lock that cannot be read takes nothing away that is served, as a configuration with
+/// mistakes does not either.
+fn locked<'l>(lock: &'l Result<Lock, String>, plugin: &str, from: &str) -> Result<&'l Locked, SourceState> {
+    let lock = lock.as_ref().map_err(|problem| SourceState::Missing(problem.clone()))?;
+    let not_locked = || match lock.plugins.contains_key(plugin) {
         true => format!(
             "the lock has it from elsewhere than `{from}`: `tinymcp update {plugin}` shows what would run, and locks it"
         ),
         false => format!("`{from}` is not locked: `tinymcp update {plugin}` shows what would run, and locks it"),
-    })
+    };
+    lock.of(plugin, from).ok_or_else(|| SourceState::NotLocked(not_locked()))
 }
 
 /// The key that has signed the artifact, or why none has; nothing where none is asked for.
@@ -221,8 +223,7 @@ impl Supply {
         for (plugin, from) in wanted {
             match locked(&lock, &plugin, &from) {
                 Ok(locked) => orders.push(Order { plugin, from, locked: locked.clone() }),
-                Err(problem) => {
-                    let state = SourceState::NotLocked(problem);
+                Err(state) => {
                     sources.insert(plugin, Source { from, state, note: None });
                 }
             }

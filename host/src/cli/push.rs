@@ -27,7 +27,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let reference = match arguments.to.parse::<Source>().map_err(Failure::start)? {
         Source::Reference(reference) if matches!(reference.version, Version::Tag(_)) => reference,
         _ => {
-            return Err(Failure::start("expected a place with a tag, such as `oci://registry.example/org/weather:1.2`"));
+            return Err(Failure::start(
+                "expected a place with a tag, such as `oci://registry.example/org/weather:1.2`",
+            ));
         }
     };
     let invocation = arguments.config.clone().invocation(Purpose::Look, Vec::new());

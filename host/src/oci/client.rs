@@ -162,7 +162,10 @@ impl Client {
 
     /// The whole body of an answer.
     pub(super) async fn whole(&self, host: &str, answer: RegistryAnswer, max_bytes: usize) -> Result<Bytes, OciError> {
-        answer.whole(max_bytes).await.map_err(|source| unreachable(host, source))
+        answer.whole(max_bytes).await.map_err(|source| match source {
+            FetchError::TooLarge => OciError::Manifest(format!("the answer of `{host}` is too large")),
+            source => unreachable(host, source),
+        })
     }
 
     /// Sends a request, and follows where it is led.

@@ -1,7 +1,7 @@
 //! Signatures of cosign by a key: ECDSA over P-256 with SHA-256, of a document that names the manifest (cosign, Signature
 //! specification; containers/image, simple signing).
 //!
-//! They are at the tag `sha256-….sig` of the repository. The document is signed, and only the digest in it counts: the name in
+//! It needs no registry: `signatures` fetches them. The document is signed, and only the digest in it counts: the name in
 //! it is not compared, since a mirror and a copy have another one.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
@@ -9,21 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Action, Ask, Client};
-use super::digest::{Algorithm, Digest};
-use super::error::OciError;
-use super::manifest::{Descriptor, MANIFEST, MAX_MANIFEST_BYTES};
-use super::reference::Repository;
+use super::digest::Digest;
 
-const PAYLOAD_LAYER: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const PAYLOAD_TYPE: &str = "cosign container image signature";
-
-/// Bytes of a document that is signed.
-const MAX_PAYLOAD_BYTES: u64 = 64 * 1024;
-
-/// Signatures of one artifact that are looked at.
-const MAX_SIGNATURES: usize = 32;
 
 /// What comes before the point in the DER of a public key of this curve (RFC 5480 §2).
 const SPKI_P256: [u8; 26] = [
@@ -39,9 +27,9 @@ pub(crate) struct CosignKey(Vec<u8>);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CosignSignature {
     /// The document, in base64.
-    payload: String,
+    pub(super) payload: String,
     /// In DER, in base64.
-    signature: String,
+    pub(super) signature: String,
 }
 
 #[derive(Deserialize)]
@@ -60,19 +48,6 @@ struct Critical {
 struct Image {
     #[serde(rename = "docker-manifest-digest")]
     digest: String,
-}
-
-#[derive(Deserialize)]
-struct SignatureManifest {
-    layers: Vec<SignatureLayer>,
-}
-
-#[derive(Deserialize)]
-struct SignatureLayer {
-    #[serde(flatten)]
-    descriptor: Descriptor,
-    #[serde(default)]
-    annotations: std::collections::BTreeMap<String, String>,
 }
 
 impl CosignKey {
@@ -112,45 +87,6 @@ impl CosignKey {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0).verify(&payload, &der).ok()?;
         let payload: Payload = serde_json::from_slice(&payload).ok()?;
         (payload.critical.of == PAYLOAD_TYPE).then(|| payload.critical.image.digest.parse().ok()).flatten()
-    }
-}
-
-impl Client {
-    /// The signatures of a manifest; none if nobody has signed it.
-    ///
-    /// # Errors
-    /// [`OciError`].
-    pub(crate) async fn signatures(
-        &self,
-        repository: &Repository,
-        manifest: &Digest,
-    ) -> Result<Vec<CosignSignature>, OciError> {
-        if manifest.algorithm() != Algorithm::Sha256 {
-            return Err(OciError::Signature(format!("signatures of cosign are of sha256, and not of {manifest}")));
-        }
-        let ask = Ask::get(format!("manifests/{}.sig", manifest.dashed()), &[MANIFEST]);
-        let mut bytes = None;
-        for host in self.registries.places(&repository.host) {
-            match self.ask(host, repository, Action::Pull, &ask).await {
-                Ok(answer) => {
-                    bytes = Some(self.whole(host, answer, MAX_MANIFEST_BYTES).await?);
-                    break;
-                }
-                Err(OciError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let Some(bytes) = bytes else { return Ok(Vec::new()) };
-        let read: SignatureManifest = serde_json::from_slice(&bytes)
-            .map_err(|_| OciError::Signature(format!("the signatures of {manifest} cannot be read")))?;
-        let mut signatures = Vec::new();
-        let layers = read.layers.iter().filter(|layer| layer.descriptor.media_type == PAYLOAD_LAYER);
-        for layer in layers.take(MAX_SIGNATURES) {
-            let Some(signature) = layer.annotations.get(SIGNATURE) else { continue };
-            let payload = self.small_blob(repository, &layer.descriptor, MAX_PAYLOAD_BYTES).await?;
-            signatures.push(CosignSignature { payload: STANDARD.encode(payload), signature: signature.clone() });
-        }
-        Ok(signatures)
     }
 }
 

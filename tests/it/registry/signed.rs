@@ -96,7 +96,7 @@ async fn a_signature_of_minisign_travels_with_its_file() {
         assert!(command.status().expect("minisign: run `tests/setup/system`").success());
     };
     minisign(&["-G", "-W", "-p", "key.pub", "-s", "key.sec"]);
-    minisign(&["-S", "-W", "-s", "key.sec", "-m", "plugins/weather.wasm", "-t", "plugin:weather version:1"]);
+    minisign(&["-S", "-s", "key.sec", "-m", "plugins/weather.wasm", "-t", "plugin:weather version:1"]);
     let public = std::fs::read_to_string(author.path().join("key.pub")).unwrap();
     let key = public.lines().nth(1).unwrap();
     let to = registry.at("org/weather:1");
