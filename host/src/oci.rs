@@ -24,6 +24,8 @@ pub(crate) mod cosign;
 pub(crate) mod credentials;
 pub(crate) mod digest;
 pub(crate) mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub(crate) mod lock;
 pub(crate) mod manifest;
 pub(crate) mod packages;
