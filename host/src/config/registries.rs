@@ -18,13 +18,6 @@ name! {
     pub struct PackageNamespace = package_namespace, "a namespace of packages", "acme", "[a-z][a-z0-9-]*"
 }
 
-impl PluginSource {
-    /// What it names.
-    pub(crate) fn source(&self) -> Source {
-        self.as_str().parse().expect("it was accepted when it was read")
-    }
-}
-
 fn plugin_source(text: &str) -> Result<String, InvalidValue> {
     let source: Source =
         text.parse().map_err(|error: reference::InvalidSource| InvalidValue::from(error.to_string()))?;

@@ -130,12 +130,7 @@ impl Client {
         if answer.status() != StatusCode::UNAUTHORIZED {
             return self.accepted(host, repository, ask, answer).await;
         }
-        let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter();
-        let texts: Vec<&str> = headers.filter_map(|header| header.to_str().ok()).collect();
-        let Some(challenge) = texts.iter().find_map(|text| challenge::read(text)) else {
-            let said = sanitize::cut(&sanitize::escape(&texts.join(", ")), MAX_SAID_BYTES);
-            return Err(OciError::Challenge { host: host.to_owned(), said });
-        };
+        let challenge = challenge_of(host, &answer)?;
         let Some(login) = self.log_in(host, challenge, &scope).await? else {
             return Err(OciError::Unauthorized { host: host.to_owned(), said: said(answer).await });
         };
@@ -292,6 +287,16 @@ impl Client {
         })?;
         Ok(Some(Secret::new(format!("Bearer {token}"))))
     }
+}
+
+/// The login that an answer asks for.
+fn challenge_of(host: &str, answer: &RegistryAnswer) -> Result<Challenge, OciError> {
+    let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter();
+    let texts: Vec<&str> = headers.filter_map(|header| header.to_str().ok()).collect();
+    texts.iter().find_map(|text| challenge::read(text)).ok_or_else(|| {
+        let said = sanitize::cut(&sanitize::escape(&texts.join(", ")), MAX_SAID_BYTES);
+        OciError::Challenge { host: host.to_owned(), said }
+    })
 }
 
 fn basic(user: &str, password: &Secret) -> Secret {

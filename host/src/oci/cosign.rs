@@ -71,8 +71,7 @@ impl CosignKey {
         if signatures.is_empty() {
             return Err(format!("nobody has signed {manifest}: `cosign sign --key cosign.key REPOSITORY@{manifest}`"));
         }
-        let is_by_key = |signature: &&CosignSignature| self.has_signed(signature).is_some();
-        let signed: Vec<Digest> = signatures.iter().filter(is_by_key).filter_map(|it| self.has_signed(it)).collect();
+        let signed: Vec<Digest> = signatures.iter().filter_map(|signature| self.has_signed(signature)).collect();
         match signed.contains(manifest) {
             true => Ok(()),
             false if signed.is_empty() => Err(format!("none of the signatures of {manifest} is by the key of `trust`")),

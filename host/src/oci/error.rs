@@ -10,7 +10,7 @@ use crate::fetch::FetchError;
 pub(crate) enum OciError {
     #[error("`{host}` cannot be reached: {source}")]
     Unreachable { host: String, source: FetchError },
-    #[error("`{host}` answers with status {status}{said}", status = .status.as_u16())]
+    #[error("`{host}` answers with status {code}{said}", code = .status.as_u16())]
     Status { host: String, status: StatusCode, said: String },
     #[error(
         "`{repository}` has no `{what}`: compare the name with what the registry lists, and log in if it is private"
