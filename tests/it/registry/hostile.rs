@@ -39,7 +39,7 @@ fn not_added(peer: &Peer) -> String {
     said
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_of_another_digest_are_refused() {
     let mut other = first();
     let last = other.len() - 1;
@@ -48,7 +48,7 @@ async fn bytes_of_another_digest_are_refused() {
     assert!(not_added(&peer).contains("has another digest: sha256:"), "{}", not_added(&peer));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_ends_where_it_was_said_to_end() {
     let whole = manifest(&[descriptor(WASM, &first())]);
     // Without end, and without a length.
@@ -70,7 +70,7 @@ async fn a_body_ends_where_it_was_said_to_end() {
     assert!(peer.requests().iter().all(|request| !request.contains("/blobs/")), "{:?}", peer.requests());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn urls_and_titles_lead_nowhere() {
     let elsewhere = Peer::start(|_| answer(&second())).await;
     let mut layer = descriptor(WASM, &first());
@@ -87,7 +87,7 @@ async fn urls_and_titles_lead_nowhere() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn digests_of_weak_algorithms_are_refused() {
     let mut weak = descriptor(WASM, &first());
     weak["digest"] = json!("md5:d41d8cd98f00b204e9800998ecf8427e");
@@ -95,7 +95,7 @@ async fn digests_of_weak_algorithms_are_refused() {
     assert!(not_added(&peer).contains("a digest of sha256 or sha512"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn redirects_lead_to_no_file_and_end() {
     let to = |location: &'static str| Peer::start(move |_| Script::with(307, &format!("location: {location}\r\n"), ""));
     for location in ["file:///etc/passwd", "http://192.0.2.1/x", "http://user:pass@127.0.0.1/x"] {
@@ -107,7 +107,7 @@ async fn redirects_lead_to_no_file_and_end() {
     assert!(round.requests().len() <= 12, "{}", round.requests().len());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn words_of_a_registry_are_fit_to_be_shown() {
     let text = format!("{{\"errors\":[{{\"code\":\"DENIED\",\"message\":\"\\u001b[2J{}\"}}]}}", "x".repeat(5000));
     let peer = Peer::start(move |_| Script::with(403, "", &text)).await;
@@ -116,7 +116,7 @@ async fn words_of_a_registry_are_fit_to_be_shown() {
     assert!(!said.contains("\u{1b}[2J"), "{said:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_lies_later_changes_nothing() {
     let lies = Arc::new(AtomicBool::new(false));
     let (honest, lying) = (manifest(&[descriptor(WASM, &first())]), manifest(&[descriptor(WASM, &second())]));

@@ -9,7 +9,7 @@ use tinymcp_tests::until;
 
 use super::{V1, V2, done, first, from, lock_of, problem, run, second};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_runs_that_is_not_locked() {
     let registry = Registry::start().await;
     registry.put("org/weather", "1", &[(WASM, &first())]).await;
@@ -50,7 +50,7 @@ async fn nothing_runs_that_is_not_locked() {
     assert!(done(server.site(), &["update"]).contains("is locked no more"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_moved_is_said_and_not_followed() {
     let registry = Registry::start().await;
     registry.put("org/weather", "1", &[(WASM, &first())]).await;
@@ -70,7 +70,7 @@ async fn a_tag_that_moved_is_said_and_not_followed() {
     client.wait_for_tools(&V2).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_needs_no_registry_and_what_is_damaged_is_pulled_again() {
     let registry = Registry::start().await;
     registry.put("org/weather", "1", &[(WASM, &first())]).await;
@@ -97,7 +97,7 @@ async fn a_start_needs_no_registry_and_what_is_damaged_is_pulled_again() {
     assert_eq!(files(&pulled), kept, "nothing else is left there");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cache_that_is_gone_is_filled_and_a_mirror_is_asked_first() {
     let (registry, mirror) = (Registry::start().await, Registry::start().await);
     registry.put("org/weather", "1", &[(WASM, &first())]).await;
@@ -114,7 +114,7 @@ async fn a_cache_that_is_gone_is_filled_and_a_mirror_is_asked_first() {
     Client::modern(&server).wait_for_tools(&V1).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_pulled_waits_for_approval_like_any_other() {
     let registry = Registry::start().await;
     registry.put("org/weather", "1", &[(WASM, &first())]).await;

@@ -17,7 +17,7 @@ use super::{V1, first, refused, run_as};
 const USER: &str = "alice";
 const PASSWORD: &str = "hunter2-registry";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_that_of_docker() {
     let registry = Registry::with_login(USER, PASSWORD).await;
     let to = registry.at("org/weather:1");
@@ -50,7 +50,7 @@ async fn a_login_is_that_of_docker() {
     assert!(!log.contains(PASSWORD) && !log.contains(&STANDARD.encode(format!("{USER}:{PASSWORD}"))));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_helper_is_asked_and_has_to_answer_soon() {
     let registry = Registry::with_login(USER, PASSWORD).await;
     let site = Site::new().plugin("weather", &first());
@@ -119,7 +119,7 @@ fn log_in_at(peer: &Peer) -> (Site, tempfile::TempDir) {
     (Site::new(), docker_config(&peer.address.to_string(), USER, PASSWORD))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_asked_for_at_the_registrys_own_host() {
     let registry = asking(|host| format!("http://{host}/token")).await;
     let (site, docker) = log_in_at(&registry);
@@ -136,7 +136,7 @@ async fn a_token_is_asked_for_at_the_registrys_own_host() {
     assert!(!output.stderr.contains(PASSWORD) && !output.stderr.contains("token-of-the-registry"), "{output:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_realm_elsewhere_gets_nothing_unless_it_is_listed() {
     let elsewhere = Peer::start(|_| Script::text(r#"{"token":"token-of-the-registry"}"#)).await;
     let port = elsewhere.address.port();
@@ -155,7 +155,7 @@ async fn a_realm_elsewhere_gets_nothing_unless_it_is_listed() {
     assert_eq!(elsewhere.requests().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_takes_no_login_along() {
     let component = first();
     let length = component.len();

@@ -11,7 +11,7 @@ use tinymcp_tests::server::Site;
 
 use super::{V1, done, first, lock_of, refused, run};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_pushed_is_the_same_every_time_and_is_added_and_served() {
     let registry = Registry::start().await;
     let author = Site::new().plugin("weather", &first());
@@ -41,7 +41,7 @@ async fn what_is_pushed_is_the_same_every_time_and_is_added_and_served() {
     assert_eq!(Client::modern(&server).tool_names().await, V1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_plugin_is_not_published_and_not_added() {
     let registry = Registry::start().await;
     let site = Site::new();
@@ -64,7 +64,7 @@ async fn what_is_no_plugin_is_not_published_and_not_added() {
     assert!(!config.contains("from"), "{config}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_is_shown_and_nothing_of_it_is_applied() {
     let registry = Registry::start().await;
     let policy = b"version: \"1.0\"\npermissions:\n  network:\n    allow:\n      - host: \"api.example\"\n";
@@ -88,7 +88,7 @@ async fn a_policy_is_shown_and_nothing_of_it_is_applied() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_index_leads_to_its_artifact_for_webassembly() {
     const INDEX: &str = "application/vnd.oci.image.index.v1+json";
     let registry = Registry::start().await;
@@ -106,7 +106,7 @@ async fn an_index_leads_to_its_artifact_for_webassembly() {
     assert!(lock_of(&site).contains(&digest), "{}", lock_of(&site));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_package_is_found_by_the_host_of_its_namespace() {
     let registry = Registry::start().await;
     for tag in ["1.2.3", "1.2.10", "1.3.0"] {

@@ -33,7 +33,7 @@ fn trusting(reference: &str, key: &KeyPair) -> String {
     format!("{}trust = {{ cosign = \"\"\"\n{}\"\"\" }}\n", from(reference), key.public_key_pem())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn only_what_the_key_has_signed_is_served() {
     let registry = Registry::start().await;
     let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
@@ -85,7 +85,7 @@ fn a_key_of_cosign_is_for_what_comes_from_a_registry() {
     assert!(said.code != 0 && said.stderr.contains("expected a public key of cosign"), "{said:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signature_of_minisign_travels_with_its_file() {
     use std::process::{Command, Stdio};
     let registry = Registry::start().await;
