@@ -1,5 +1,6 @@
 //! The commands, a module each, with their arguments and exit codes.
 
+mod add;
 mod approve;
 mod audit;
 mod backup;
@@ -19,6 +20,7 @@ mod inspect;
 mod keys;
 mod kv;
 mod list;
+mod locking;
 mod logging;
 mod login;
 mod new;
@@ -30,6 +32,7 @@ mod passing;
 mod people;
 mod plugin;
 mod plugin_loader;
+mod push;
 mod recording;
 mod reload;
 mod serve;
@@ -38,6 +41,7 @@ mod shared;
 mod stdio;
 mod test;
 mod token;
+mod update;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -82,6 +86,15 @@ enum Command {
     /// Print the lines that grant a plugin what it declares to need
     #[command(after_help = "Example:\n  tinymcp grant weather --write")]
     Grant(grant::Arguments),
+    /// Take a plugin of a registry into the configuration and the lock
+    #[command(after_help = "Example:\n  tinymcp add oci://registry.example/org/weather:1.2")]
+    Add(add::Arguments),
+    /// Show what would run of plugins from registries, and write it into the lock
+    #[command(after_help = "Example:\n  tinymcp update --dry-run\n  tinymcp update weather")]
+    Update(update::Arguments),
+    /// Publish a plugin in a registry
+    #[command(after_help = "Example:\n  tinymcp push plugins/weather.wasm oci://registry.example/org/weather:1.2")]
+    Push(push::Arguments),
     /// Call one tool here, as the server would
     #[command(
         after_help = "Example:\n  tinymcp call add a=2 b=3\n  tinymcp call ./add.wasm add '{\"a\": 2, \"b\": 3}'\n  tinymcp call reserve @reserve.json --answers answers.json"
@@ -206,6 +219,9 @@ pub fn main() -> ExitCode {
         Command::New(arguments) => new::run(&arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Grant(arguments) => grant::run(arguments),
+        Command::Add(arguments) => add::run(arguments),
+        Command::Update(arguments) => update::run(arguments),
+        Command::Push(arguments) => push::run(arguments),
         Command::Call(arguments) => call::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::List(arguments) => list::run(arguments),

@@ -12,7 +12,7 @@
 //! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch. `telemetry`: the
 //!   OTLP endpoint, its headers resolved.
 //! - `machines`, `claims`: callers without a browser.
-//! - `trust`: the files that may go live. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
+//! - `trust`: the files that may go live. `registries`: those of plugins that come from elsewhere. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of
 //! them than the file. The variable of `server.listen` is `TINYMCP_SERVER_LISTEN`, and so on for every key with a
@@ -42,6 +42,7 @@ pub mod problem;
 pub mod provider;
 mod reader;
 pub mod redirect_schemes;
+pub mod registries;
 mod schema;
 mod settings;
 pub mod state_url;

@@ -1,6 +1,6 @@
-//! Requests that this server makes: to URLs that strangers name, to the provider, and with telemetry.
+//! Requests that this server makes: to URLs that strangers name, to the provider, to registries of plugins, and with telemetry.
 //!
-//! Three clients with the same rules: TLS by rustls with aws-lc-rs (the one provider that is compiled in) and the
+//! Four clients with the same rules: TLS by rustls with aws-lc-rs (the one provider that is compiled in) and the
 //! system's root certificates, no redirects, no proxy, no decompression, a limit on size that counts while bytes
 //! arrive, and a deadline. URLs of strangers are fetched from public addresses only, see [`Strangers`]; those of issuers
 //! that the operator has declared too, unless the operator says otherwise, see [`IssuerHttp`].
@@ -8,6 +8,7 @@
 mod gate;
 mod issuer;
 mod provider;
+mod registry;
 mod resolver;
 #[cfg(test)]
 pub(crate) mod site;
@@ -32,6 +33,7 @@ use crate::address;
 
 pub use issuer::IssuerHttp;
 pub use provider::ProviderHttp;
+pub use registry::{RegistryAnswer, RegistryHttp};
 pub use strangers::Strangers;
 pub use telemetry::TelemetryHttp;
 

@@ -7,7 +7,7 @@
 pub(crate) mod promises;
 mod text;
 
-use crate::{auth, config, grants, jwks, mcp, plugins};
+use crate::{auth, config, grants, jwks, mcp, oci, plugins};
 
 /// A function for fuzzers.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     Target { name: "json_to_values", run: plugins::types::codec::fuzzing::json_to_values },
     Target { name: "values_to_json", run: plugins::types::codec::fuzzing::values_to_json },
     Target { name: "wit_section", run: plugins::types::docs::fuzzing::wit_section },
@@ -35,6 +35,7 @@ pub const TARGETS: [Target; 20] = [
     Target { name: "provider_answer", run: auth::upstream::fuzzing::provider_answer },
     Target { name: "discovery_document", run: auth::upstream::fuzzing::discovery_document },
     Target { name: "key_set", run: jwks::fuzzing::key_set },
+    Target { name: "registry_answer", run: oci::fuzzing::registry_answer },
     Target { name: "granted_request", run: grants::fuzzing::granted_request },
     Target { name: "address_class", run: grants::fuzzing::address_class },
     Target { name: "request_headers", run: grants::fuzzing::request_headers },

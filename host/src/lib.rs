@@ -10,6 +10,7 @@
 //! - [`plugins`]: components, the catalog of their tools, and calls; the only module that names wasmtime.
 //! - [`grants`]: what a plugin may touch outside itself, as data. [`egress`]: the way there. [`address`]: classes of
 //!   internet addresses.
+//! - `oci`: registries of plugins. `supply`: which files of theirs run here.
 //! - [`fetch`]: requests that this server makes itself. [`jwks`]: tokens that others have signed, and their keys.
 //!   [`algorithms`]: the algorithms of signatures that are taken.
 //! - [`state`]: the private directory that outlives the process. [`vault`]: keys from it. [`store`]: rows that expire.
@@ -63,6 +64,7 @@ mod log_limiter;
 mod loopback;
 pub mod mcp;
 pub mod metrics;
+pub(crate) mod oci;
 pub mod operator;
 mod overload;
 pub mod peer;
@@ -79,6 +81,7 @@ pub mod secret;
 pub mod state;
 pub mod store;
 mod supervisor;
+mod supply;
 pub mod switches;
 mod sync;
 pub mod telemetry;

@@ -28,6 +28,7 @@ pub mod sandbox;
 pub mod served;
 pub mod services;
 mod shown;
+pub mod sources;
 pub mod types;
 pub mod updates;
 pub mod wit;
@@ -43,12 +44,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::approval::difference;
+use self::approval::face::Face;
 use self::approval::request::{self, ApprovalAnswer, ApprovalRequest, Approvals};
 use self::approval::store::Store;
 use self::catalog::{Catalog, Prompt, Tool};
 use self::conversation::Conversation;
 use self::error::CallError;
 use self::loading::cache::Cache;
+use self::loading::compile::Allowance;
+use self::loading::loader::Loader;
 use self::observers::Observers;
 use self::registry::Registry;
 use self::registry::ledger::Ledger;
@@ -60,13 +65,14 @@ use self::sandbox::requests::{self, CompletionRequest};
 use self::sandbox::runtime::Runtime;
 use self::served::Served;
 use self::services::Services;
+use self::sources::Sources;
 use self::types::codec::Reply;
 use self::updates::Updates;
 use self::wit::completions::Suggestions;
 use self::wit::content::Contents;
 use self::wit::input::Stop;
 use self::wit::prompts::Conversation as PromptMessages;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::grants::PluginGrants;
 use crate::state::StateDir;
 use crate::switches::Switches;
@@ -87,6 +93,8 @@ pub struct Plugins {
     approvals: Approvals,
     /// The moment at which those who wait for the first scan hear that there was none; `None` for never.
     scanned_by: Option<Instant>,
+    /// Compiles ahead what is to come into force; none for one file.
+    loader: Option<Arc<Loader>>,
 }
 
 impl Plugins {
@@ -125,16 +133,17 @@ impl Plugins {
     /// # Errors
     /// As for [`Plugins::start`].
     pub async fn of_directory(
-        (config, grants): (Config, PluginGrants),
+        (config, grants, sources): (Config, PluginGrants, Sources),
         services: Services,
         state: Option<&StateDir>,
         cache: Option<&StateDir>,
         only: Option<BTreeSet<String>>,
     ) -> anyhow::Result<Self> {
         let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
+        let sources = channel::Sender::new(Arc::new(sources));
         // What is switched off for the server beside this command.
         let switches = state.map(Switches::open).transpose()?.unwrap_or_default();
-        let rules = Rules::of(&config, &grants).with(&switches);
+        let rules = Rules::of(&config, &grants).with(&switches).with_sources(&sources);
         let (plugins, registry) = Self::prepare(rules, state, cache, command_runtime(services)?)?;
         tokio::select! {
             () = plugins.ready() => {}
@@ -159,7 +168,8 @@ impl Plugins {
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
         let (ready_sender, ready) = channel::channel(false);
         let registry = Registry::new(Arc::clone(&runtime), cache, known, rules, catalog_sender, ready_sender)?;
-        Ok((Self { runtime, catalog, ready, approvals, scanned_by }, registry))
+        let loader = Some(registry.loader());
+        Ok((Self { runtime, catalog, ready, approvals, scanned_by, loader }, registry))
     }
 
     /// The plugins of one file, for commands: nothing is watched. Compiled code is kept in `cache`.
@@ -184,7 +194,15 @@ impl Plugins {
             ready: channel::channel(true).1,
             approvals: request::channel().0,
             scanned_by: None,
+            loader: None,
         })
+    }
+
+    /// What a plugin shows and needs that another one does not, in lines; both of one file.
+    pub fn differences(before: Option<&Self>, after: &Self) -> Vec<String> {
+        let face = |plugins: &Self| plugins.catalog().served().next().map(|served| Face::of(&served.plugin));
+        let before = before.and_then(face);
+        face(after).map(|after| difference::in_words(before.as_ref(), &after)).unwrap_or_default()
     }
 
     /// Those who are told of calls.
@@ -197,12 +215,13 @@ impl Plugins {
     /// # Errors
     /// As for [`Plugins::start`].
     pub async fn ask_of_directory(
-        (config, grants): (Config, PluginGrants),
+        (config, grants, sources): (Config, PluginGrants, Sources),
         state: &StateDir,
         request: ApprovalRequest,
     ) -> anyhow::Result<Result<ApprovalAnswer, String>> {
         let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
-        let rules = Rules::of(&config, &grants);
+        let sources = channel::Sender::new(Arc::new(sources));
+        let rules = Rules::of(&config, &grants).with_sources(&sources);
         let runtime = command_runtime(Services::default())?;
         let (plugins, registry) = Self::prepare(rules, Some(state), Some(state), runtime)?;
         let ask = async {
@@ -257,6 +276,25 @@ impl Plugins {
             None => self.ready().await,
         }
         self.is_ready()
+    }
+
+    /// Compiles a file before it comes into force, so that this takes no time then: its code is in the cache.
+    ///
+    /// # Errors
+    /// Why it gives no plugin.
+    pub async fn compile_ahead(&self, name: &str, file: &Path, limits: &Limits) -> Result<(), String> {
+        let Some(loader) = &self.loader else { return Ok(()) };
+        let (path, limit) = (file.to_owned(), *limits.file);
+        let read = loader.threads().run(0, move || registry::directory::read(&path, limit)).await;
+        let (bytes, _) = match read {
+            Some(Ok(read)) => read,
+            Some(Err(error)) => return Err(error.to_string()),
+            None => return Err("the host failed while it read the file".to_owned()),
+        };
+        let room = loader.room_for(name, bytes.len() as u64).await;
+        let made = loader.load(name, bytes, Allowance::of(limits)).await;
+        drop(room);
+        made.map(drop).map_err(|error| crate::sanitize::escape(&error.to_string()))
     }
 
     /// Calls a tool; see [`sandbox::call::call`].

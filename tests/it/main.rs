@@ -27,6 +27,7 @@ mod operator;
 mod page;
 mod protocol;
 mod reaching;
+mod registry;
 mod reload;
 mod replicas;
 mod requests;

@@ -318,6 +318,13 @@ fn rooms_that_know_nothing_of_each_other() {
         ("metrics", "plugins"),
         ("traces", "http"),
         ("traces", "plugins"),
+        ("oci", "config"),
+        ("oci", "http"),
+        ("oci", "mcp"),
+        ("oci", "plugins"),
+        ("oci", "state"),
+        ("plugins", "oci"),
+        ("plugins", "supply"),
         ("plugins::approval", "plugins::registry"),
         ("plugins::approval", "plugins::sandbox"),
     ] {

@@ -12,6 +12,7 @@
 //! | [`browser`] | a person in front of it: cookies, forms, redirects | `Browser::of("alice")` |
 //! | [`peer`] | a server that plugins send requests to, and that misbehaves as it is told | `Peer::start(|_| Script::text("hello"))` |
 //! | [`redis`] | a Redis for servers that share a store, which can be killed and frozen | `Redis::durable()` |
+//! | [`registry`] | a registry of plugins, Debian's own, and artifacts by hand | `Registry::start()` |
 //! | [`collector`] | a collector of OpenTelemetry that reads what it is sent | `Collector::start()` |
 //! | [`guests`] | components for the plugins directory, of `tests/guests` or written as text | `guest("hostile")` |
 //! | [`command`] | the program's commands other than `serve` | `site.run(&["list"])` |
@@ -68,6 +69,7 @@ pub mod oauth;
 pub mod peer;
 pub mod provider;
 pub mod redis;
+pub mod registry;
 pub mod server;
 pub mod sse;
 pub mod world;

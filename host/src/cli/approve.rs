@@ -13,6 +13,7 @@ use crate::plugins::Plugins;
 use crate::plugins::approval::reference::Reference;
 use crate::plugins::approval::request::{self, ApprovalAnswer, ApprovalRequest, DifferenceError, WaitingPlugin};
 use crate::state::StateDir;
+use crate::supply;
 
 /// Who approves, for the record.
 const BY: &str = "tinymcp approve";
@@ -165,7 +166,7 @@ impl Asker {
             }
             Way::Directory(way) => {
                 let (loader, state) = &**way;
-                let of = (loader.config.clone(), loader.grants.clone());
+                let of = (loader.config.clone(), loader.grants.clone(), supply::at_hand(&loader.config));
                 let act = Act::of_approval(&request);
                 let doing = async {
                     let asked = Plugins::ask_of_directory(of, state, request).await.map_err(Failure::start)?;

@@ -3,7 +3,7 @@
 //! They are made by a library from needs that were parsed, so that an author's text says nothing but what it declares. They
 //! are written for a person at a terminal only: whatever runs commands on somebody's behalf must not grant to itself.
 
-mod merge;
+pub(super) mod merge;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ use super::{ConfigArguments, Failure, inspect, logging, output};
 use crate::atomic_file;
 use crate::config::names::snake;
 use crate::config::{Config, Environment, Invocation, Purpose};
+use crate::plugins::sources::SourceState;
+use crate::supply;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -100,6 +102,16 @@ pub(super) fn write(invocation: &Invocation, plugin: &str, lines: &str) -> Resul
 fn file_of(plugin: &str, config: &Config) -> Result<PathBuf, Failure> {
     if plugin.ends_with(".wasm") {
         return Ok(plugin.into());
+    }
+    if config.plugin(&snake(plugin)).from.is_some()
+        && let Some(source) = supply::at_hand(config).remove(&snake(plugin))
+    {
+        return match source.state {
+            SourceState::File { path, .. } => Ok(path),
+            SourceState::Missing(problem) | SourceState::NotLocked(problem) => {
+                Err(Failure::start(format!("plugin `{plugin}`: {problem}")))
+            }
+        };
     }
     let dir = &config.plugins.dir;
     let spellings = [plugin.to_owned(), snake(plugin), plugin.replace('_', "-")];

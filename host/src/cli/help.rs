@@ -8,8 +8,8 @@ use crate::plugins::wit;
 
 /// What people do, and the commands for it, in the order of the help. A command that is in none comes last.
 const GROUPS: [(&str, &[&str]); 7] = [
-    ("Write plugins", &["init", "new", "dev", "build", "test", "inspect", "call"]),
-    ("Decide what plugins may do", &["list", "approve", "grant", "plugin", "kv"]),
+    ("Write plugins", &["init", "new", "dev", "build", "test", "inspect", "call", "push"]),
+    ("Decide what plugins may do", &["add", "update", "list", "approve", "grant", "plugin", "kv"]),
     ("Run a server", &["serve", "stdio", "check", "doctor", "health", "backup", "restore", "key", "keys"]),
     ("Look after people and machines", &["sessions", "people", "token", "revoke", "revoke-everything"]),
     ("See what happened", &["audit"]),

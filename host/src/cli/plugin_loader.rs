@@ -12,6 +12,7 @@ use crate::plugins::Plugins;
 use crate::plugins::registry::likely;
 use crate::plugins::services::Services;
 use crate::state::{Secrets, StateDir};
+use crate::supply;
 
 /// Loads plugins for a command.
 pub(super) struct PluginLoader {
@@ -53,7 +54,7 @@ impl PluginLoader {
         require_directory(&self.config)?;
         let (state, cache) = self.directories()?;
         let services = self.services(state.as_ref());
-        let of = (self.config.clone(), self.grants.clone());
+        let of = (self.config.clone(), self.grants.clone(), supply::at_hand(&self.config));
         Plugins::of_directory(of, services, state.as_ref(), cache.as_ref(), only).await.map_err(Failure::start)
     }
 

@@ -35,6 +35,7 @@ use crate::plugins::services::Services;
 use crate::reopen::Reopen;
 use crate::state::StateDir;
 use crate::supervisor::Supervisor;
+use crate::supply::{self, Supply};
 use crate::switches::Switches;
 
 #[derive(clap::Args)]
@@ -132,7 +133,8 @@ impl Server {
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         let grants_sender = watch::Sender::new(Arc::new(grants));
         let credentials_sender = watch::Sender::new(Arc::new(credentials));
-        let rules = Rules::of(&config_sender, &grants_sender).with(&switches);
+        let sources = watch::Sender::new(Arc::new(supply::at_hand(&config)));
+        let rules = Rules::of(&config_sender, &grants_sender).with(&switches).with_sources(&sources);
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
         let login_config = config_receiver;
@@ -145,6 +147,7 @@ impl Server {
         });
         let replicas = shared.as_ref().map(|(_, replicas)| replicas.clone()).unwrap_or_default();
         switches.follow(&replicas, &tasks);
+        let way_to_registries = (egress.clone(), Environment::read(invocation.directory()).docker_config());
         let login = Login {
             config: login_config,
             switches: &switches,
@@ -172,6 +175,8 @@ impl Server {
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
+        let supply = Supply::new(page_config.clone(), way_to_registries, state.path(), sources, plugins.clone());
+        tasks.spawn(supply.run(draining.clone()));
         let running = Running {
             invocation: invocation.clone(),
             config: page_config.clone(),

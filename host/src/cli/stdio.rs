@@ -27,6 +27,7 @@ use crate::plugins::services::Services;
 use crate::principal::Principal;
 use crate::state::{Secrets, StateDir};
 use crate::supervisor::Supervisor;
+use crate::supply::{self, Supply};
 use crate::switches::Switches;
 use crate::{config::Config, descriptors};
 
@@ -61,7 +62,9 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
     let grants_sender = watch::Sender::new(Arc::new(grants));
     let switches = Switches::open(&state).map_err(Failure::at_start)?;
-    let rules = Rules::of(&config_sender, &grants_sender).with(&switches);
+    let sources = watch::Sender::new(Arc::new(supply::at_hand(&config)));
+    let rules = Rules::of(&config_sender, &grants_sender).with(&switches).with_sources(&sources);
+    let docker = Environment::read(invocation.directory()).docker_config();
     tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
     let observing = Observing::of_stdio(&config, &state)?;
     let last_read = LastRead::new(&observing.observers, effective);
@@ -71,7 +74,9 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let (folders, observers) = (Folders::new(places, Some(&state)), observing.observers.clone());
     let services = Services { egress: Some(way_out), folders, kv: Some(kv), observers };
     let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
-    tasks.spawn(warn_of_unknown_tools(config_receiver, plugins.clone(), draining.clone()));
+    tasks.spawn(warn_of_unknown_tools(config_receiver.clone(), plugins.clone(), draining.clone()));
+    let supply = Supply::new(config_receiver, (egress, docker), state.path(), sources, plugins.clone());
+    tasks.spawn(supply.beside_another().run(draining.clone()));
     let keys = reload::Keys { state: state.clone(), switches };
     let about_sender = watch::Sender::new(Arc::new(about));
     let about = about_sender.subscribe();

@@ -41,6 +41,7 @@ pub(super) fn check(config: &Config, secrets: Option<&Secrets>, reader: &mut Rea
     warn_about_views_without_plugins(config, reader);
     warn_about_keys_without_effect(config, reader);
     audit_has_one_place(config, reader);
+    cosign_is_of_registries(config, reader);
     telemetry_has_a_way(config, reader);
     shared_state_is_kept_safe(config, secrets, reader);
 }
@@ -72,6 +73,16 @@ fn shared_state_is_kept_safe(config: &Config, secrets: Option<&Secrets>, reader:
     if url.password.is_none() {
         let message = "off this machine it must have a password: rediss://:${REDIS_PASSWORD}@HOST:PORT";
         reader.conflict(&[key], message);
+    }
+}
+
+/// A signature of cosign is of an artifact in a registry.
+fn cosign_is_of_registries(config: &Config, reader: &mut Reader<'_>) {
+    for (name, plugin) in &config.plugin {
+        if plugin.from.is_none() && plugin.trust.as_ref().is_some_and(|trust| trust.cosign.is_some()) {
+            let message = "a key of cosign is for a plugin that comes from a registry: say which with `from`, or trust a digest or a key of minisign";
+            reader.conflict(&[plugin_key(name, "trust")], message);
+        }
     }
 }
 

@@ -117,6 +117,12 @@ impl Environment {
         absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
     }
 
+    /// The directory in which Docker and its relatives keep their user's logins. `.env` has no say in it.
+    pub fn docker_config(&self) -> Option<PathBuf> {
+        let set = |name| self.of_process(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")))
+    }
+
     /// A variable of the process itself: where the programs of its user keep their files.
     pub fn of_process(&self, name: &str) -> Option<&str> {
         self.variables.get(name).filter(|variable| variable.line.is_none()).map(|variable| variable.value.as_str())

@@ -20,6 +20,7 @@ use super::otlp::{OtlpEndpoint, Share};
 use super::problem::Source;
 use super::reader::{Reader, Setting};
 use super::redirect_schemes::SchemeRule;
+use super::registries::{PackageNamespace, PluginSource, RegistryHost};
 use super::state_url::StateUrl;
 use super::table::{overridable_table, table};
 use super::template::Template;
@@ -57,6 +58,8 @@ table! {
         @live plugin: BTreeMap<PluginName, PluginSettings> = {},
         /// Parts of this server with a list and an audience of their own, each at `/mcp/NAME`. A change applies at once.
         @live view: BTreeMap<ViewName, View> = {},
+        /// What there is to say of registries that plugins come from. A change applies at once.
+        @live registry: BTreeMap<RegistryHost, Registry> = {},
     }
 }
 
@@ -291,6 +294,22 @@ table! {
         /// Holds back files that are new or have changed until an operator has looked at them (`tinymcp approve`);
         /// `"interface"` lets new code pass that shows and needs the same. A change applies at once.
         @live approve: Approve = false,
+        /// The file that says which files of plugins with `from` run here. Only `tinymcp add` and `update` write it.
+        lock: PathBuf = "tinymcp.lock",
+    }
+}
+
+table! {
+    /// `[registry."HOST"]`: a registry that plugins come from, by its host and, if it needs one, its port.
+    pub struct Registry {
+        /// A registry with the same content, which is asked first.
+        mirror: Option<RegistryHost>,
+        /// Further hosts that take logins for it. Without them, they are sent to its own host alone.
+        realms: Vec<RegistryHost> = [],
+        /// Speaks plain http with it; on loopback that is so anyway. No login is sent by it.
+        plain: bool = false,
+        /// Namespaces of packages (`acme:weather@1.2`) whose registry its `.well-known/wasm-pkg/registry.json` names.
+        packages: Vec<PackageNamespace> = [],
     }
 }
 
@@ -400,6 +419,9 @@ table! {
     pub struct PluginSettings {
         /// Loads the plugin, or not.
         enabled: bool = true,
+        /// The registry that it comes from, in place of the plugins directory: `oci://registry.example/org/weather:1.2`, or
+        /// a package, `acme:weather@1.2`. What runs is what `tinymcp.lock` says.
+        from: Option<PluginSource>,
         /// The beginning of its tools' names, instead of its own name; `""` for none.
         prefix: Option<Prefix>,
         /// Scopes of which a caller must hold all.
@@ -410,7 +432,8 @@ table! {
         hide: Vec<ToolName> = [],
         /// Holds back its file, as `plugins.approve` does for all.
         approve: Option<Approve>,
-        /// The only files that are loaded under its name: `{ sha256 = "…" }`, or `{ minisign = "KEY" }`.
+        /// The only files that are loaded under its name: `{ sha256 = "…" }`, `{ minisign = "KEY" }`, or, with `from`,
+        /// `{ cosign = "KEY" }`.
         trust: Option<Trust>,
         /// Requests that it may make: `https://api.example.com`, or a table with more to say.
         http: Vec<Short<HttpEntry>> = [],

@@ -14,6 +14,7 @@ use super::problem::Fault;
 use super::reader::{Reader, Setting, Shape};
 use super::table::table;
 use super::text::{InvalidValue, name};
+use crate::oci::cosign::CosignKey;
 
 /// Whether somebody has to look at a file before it goes live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,12 +76,14 @@ impl JsonSchema for Approve {
 }
 
 table! {
-    /// The two rules, of which a table has one.
+    /// The rules, of which a table has one.
     pub struct Rules {
         /// The one file with this SHA-256 digest, in hexadecimal.
         sha256: Option<Sha256Text>,
         /// Files that are signed with this key of minisign, beside them as `NAME.wasm.minisig`.
         minisign: Option<MinisignKey>,
+        /// Artifacts of a registry that are signed with this key of cosign.
+        cosign: Option<CosignPublicKey>,
     }
 }
 
@@ -91,7 +94,7 @@ pub struct Trust(Rules);
 impl Trust {
     /// The rule of a digest, or of a key.
     pub fn of(sha256: Option<Sha256Text>, minisign: Option<MinisignKey>) -> Self {
-        Self(Rules { sha256, minisign })
+        Self(Rules { sha256, minisign, cosign: None })
     }
 }
 
@@ -110,8 +113,15 @@ impl Setting for Trust {
         let rules = Rules::read(node, key, reader)?;
         // A rule that names nothing trusts nothing, and one that names two is a mistake.
         let Value::Table(table) = &node.value else { return None };
-        if ["sha256", "minisign"].iter().filter(|name| table.contains_key(**name)).count() != 1 {
-            reader.problem(&node.source, key, Fault::Conflict("expected either `sha256` or `minisign`".to_owned()));
+        if ["sha256", "minisign", "cosign"].iter().filter(|name| table.contains_key(**name)).count() != 1 {
+            reader.problem(
+                &node.source,
+                key,
+                Fault::Conflict(
+                    "expected either `sha256` or `minisign`, or `cosign` where the plugin comes from a registry"
+                        .to_owned(),
+                ),
+            );
             return None;
         }
         Some(Self(rules))
@@ -127,14 +137,15 @@ impl JsonSchema for Trust {
         "Trust".into()
     }
 
-    /// One or the other: editors complain of both.
+    /// One of them: editors complain of more.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let only = |name: &str, schema: Schema| {
             let properties = serde_json::json!({ name: schema });
             json_schema!({ "type": "object", "properties": properties, "required": [name], "additionalProperties": false })
         };
         let (sha256, minisign) = (Sha256Text::json_schema(generator), MinisignKey::json_schema(generator));
-        json_schema!({ "oneOf": [only("sha256", sha256), only("minisign", minisign)] })
+        let cosign = CosignPublicKey::json_schema(generator);
+        json_schema!({ "oneOf": [only("sha256", sha256), only("minisign", minisign), only("cosign", cosign)] })
     }
 }
 
@@ -148,11 +159,23 @@ name! {
     pub struct MinisignKey = minisign_key, "a public key of minisign", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3", "RW[A-Za-z0-9+/]{54}"
 }
 
+name! {
+    /// A public key of cosign: its file, or the lines between its first and its last.
+    pub struct CosignPublicKey = cosign_key, "a public key of cosign", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEI4syV7zbIoYWQKW7ArbyeXIV0Lm7IqfvzGOdj50sPZ4ZICzY0EgpUYppWaSpYofjxlKxyNJu+kL2QBG9SSjDCA==", r"[\s\S]*MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/=\s]+[\s\S]*"
+}
+
 fn sha256_text(text: &str) -> Result<String, InvalidValue> {
     let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match is_digest {
         true => Ok(text.to_ascii_lowercase()),
         false => Err("expected 64 hexadecimal digits, as `sha256sum FILE` prints them".into()),
+    }
+}
+
+fn cosign_key(text: &str) -> Result<String, InvalidValue> {
+    match CosignKey::read(text) {
+        Ok(_) => Ok(text.trim().to_owned()),
+        Err(expected) => Err(expected.into()),
     }
 }
 
@@ -162,6 +185,13 @@ fn minisign_key(text: &str) -> Result<String, InvalidValue> {
     match is_key {
         true => Ok(text.to_owned()),
         false => Err("expected the key itself, the line that begins with `RW` in the file `minisign.pub`".into()),
+    }
+}
+
+impl CosignPublicKey {
+    /// The key itself.
+    pub(crate) fn key(&self) -> CosignKey {
+        CosignKey::read(self.as_str()).expect("it was accepted when it was read")
     }
 }
 

@@ -39,6 +39,7 @@ targets![
     provider_answer,
     discovery_document,
     key_set,
+    registry_answer,
     granted_request,
     address_class,
     request_headers,

@@ -8,6 +8,7 @@ mod component;
 mod component_kind;
 pub mod error;
 mod file_kind;
+pub mod interface_names;
 pub(super) mod lists;
 pub mod loader;
 mod queue;

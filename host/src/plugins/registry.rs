@@ -21,6 +21,7 @@ mod publisher;
 mod relisting;
 mod resources;
 pub(super) mod single_file;
+mod supplied;
 pub mod unknown;
 mod versions;
 pub(super) mod watch;
@@ -99,6 +100,8 @@ pub(super) struct Registry {
     settle: Duration,
     /// The only files that are looked at, for a command that is about these.
     only: Option<BTreeSet<String>>,
+    /// The files from elsewhere, at the last look.
+    supplied: supplied::Supplied,
 }
 
 impl Registry {
@@ -135,7 +138,13 @@ impl Registry {
             retry_refused: false,
             settle: SETTLE,
             only: None,
+            supplied: supplied::Supplied::default(),
         })
+    }
+
+    /// The loader, which compiles for others too.
+    pub(super) fn loader(&self) -> Arc<Loader> {
+        Arc::clone(&self.loader)
     }
 
     /// The registry of a command, which looks once: it takes every file as it is, or only some, and waits for all of them.
@@ -229,6 +238,7 @@ impl Registry {
             }
         };
         self.is_missing = false;
+        let missing = self.take_supplied(&mut found, &config);
         if let Some(only) = &self.only {
             found.retain(|found| only.contains(&found.file));
         }
@@ -239,13 +249,17 @@ impl Registry {
         let dirs = [plugins.dir.clone(), parent.unwrap_or_else(|| PathBuf::from("."))];
         let is_new_watched = watch.set(dirs, places).await;
 
-        let names: BTreeSet<String> = found.iter().map(|found| found.file.clone()).collect();
+        let without_file = missing.iter().map(|missing| missing.file.clone());
+        let names: BTreeSet<String> = found.iter().map(|found| found.file.clone()).chain(without_file).collect();
         watch.keep_hints_of(|file| names.contains(file));
         self.remove_all_but(&names);
         let mut next = plugins.poll.unwrap_or(plugins.rescan).duration();
         if is_new_watched {
             // Of what happened there before, nobody has told.
             next = next.min(GATHER);
+        }
+        for missing in missing {
+            self.look_at_missing(missing, &config);
         }
         for found in found {
             if let Some(wait) = self.look_at(&found, watch, &config) {
@@ -257,19 +271,8 @@ impl Registry {
 
     /// Starts a load if the file has changed. Returns how long to wait when it is still being written.
     fn look_at(&mut self, found: &PluginFile, watch: &Watch, config: &Config) -> Option<Duration> {
-        let is_new = !self.entries.contains_key(&found.file);
-        let entry = self.entries.entry(found.file.clone()).or_insert_with(|| {
-            let grants = self.rules.grants.borrow();
-            let mut entry = Entry::new(&found.file, config, &grants);
-            if self.rules.switched_off.borrow().has_plugin(&entry.plugin_name()) {
-                entry.set_switched_off(true);
-                entry.configure(config, &grants);
-            }
-            entry
-        });
-        if is_new {
-            self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
-        }
+        self.require_entry(&found.file, config);
+        let entry = self.entries.get_mut(&found.file)?;
         // Only some rules look at signatures.
         let signature = found.signature.filter(|_| entry.policy.asks_for_signature());
         let is_loading = entry.load.as_ref().is_some_and(|load| load.of == (found.stamp, signature));
@@ -300,6 +303,27 @@ impl Registry {
             entry.load = Some(Load { id: self.last_load, of: (found.stamp, signature), task });
         }
         None
+    }
+
+    /// Sees to it that a file has an entry.
+    fn require_entry(&mut self, file: &str, config: &Config) {
+        if self.entries.contains_key(file) {
+            return;
+        }
+        let grants = self.rules.grants.borrow();
+        let mut entry = Entry::new(file, config, &grants);
+        if self.rules.switched_off.borrow().has_plugin(&entry.plugin_name()) {
+            entry.set_switched_off(true);
+            entry.configure(config, &grants);
+        }
+        drop(grants);
+        self.entries.insert(file.to_owned(), entry);
+        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+    }
+
+    /// The place of a file: in the plugins directory, or elsewhere.
+    fn path_of(&self, file: &str) -> PathBuf {
+        self.supplied.path_of(file).unwrap_or_else(|| self.config().plugins.dir.join(file))
     }
 
     /// Has a compiler wait for the next file, unless this looks only once.
@@ -367,7 +391,7 @@ impl Registry {
         // Without one the next regular look tries again.
         stamp?;
         // A write while this load was under way has not been looked at until now.
-        let path = self.config().plugins.dir.join(&file);
+        let path = self.path_of(&file);
         let is_same = Stamp::of_file(&path) == self.entries.get(&file).and_then(|entry| entry.stamp);
         (!is_same).then_some(Duration::ZERO)
     }

@@ -33,7 +33,7 @@ pub(crate) enum InBackup {
 }
 
 /// All of them. A new one is a line here.
-pub(crate) const FILES: [StateFile; 12] = [
+pub(crate) const FILES: [StateFile; 13] = [
     of("key", Kind::File, InBackup::Copy),
     of("key.", Kind::Files, InBackup::Copy),
     of("switched-off", Kind::File, InBackup::Copy),
@@ -44,6 +44,7 @@ pub(crate) const FILES: [StateFile; 12] = [
     of("kv", Kind::Directory, InBackup::Snapshot),
     of("approved", Kind::Directory, InBackup::Copy),
     of("providers", Kind::Directory, InBackup::Copy),
+    of("pulled", Kind::Directory, InBackup::Nothing),
     of("code", Kind::Directory, InBackup::Nothing),
     of("control", Kind::Directory, InBackup::Nothing),
 ];

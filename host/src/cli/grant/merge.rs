@@ -12,8 +12,7 @@ const MARK: &str = "\u{feff}";
 ///
 /// # Errors
 /// The text is no TOML, or has another type where something would have to be added.
-pub(super) fn merge(text: &str, plugin: &str, lines: &str) -> Result<String, String> {
-    let parse = |text: &str| text.parse::<DocumentMut>().map_err(|error| format!("not valid TOML: {error}"));
+pub(in crate::cli) fn merge(text: &str, plugin: &str, lines: &str) -> Result<String, String> {
     let (mut document, lines) = (parse(text)?, parse(lines)?);
     let given = lines.get("plugin").and_then(|plugins| plugins.get(plugin)).and_then(Item::as_table_like);
     let given = given.ok_or("the lines have no table of the plugin")?;
@@ -26,12 +25,34 @@ pub(super) fn merge(text: &str, plugin: &str, lines: &str) -> Result<String, Str
             (None, None) => return Err(wrong()),
         }
     }
+    Ok(written(text, &document))
+}
+
+/// Sets one text of `[plugin.NAME]`, which stays as it is where it is the same already.
+///
+/// # Errors
+/// As for [`merge`].
+pub(in crate::cli) fn with_text(text: &str, plugin: &str, key: &str, value: &str) -> Result<String, String> {
+    let mut document = parse(text)?;
+    let table = table_of(&mut document, plugin)?;
+    if table.get(key).and_then(Item::as_str) != Some(value) {
+        table.insert(key, toml_edit::value(value));
+    }
+    Ok(written(text, &document))
+}
+
+fn parse(text: &str) -> Result<DocumentMut, String> {
+    text.parse().map_err(|error| format!("not valid TOML: {error}"))
+}
+
+/// The text of a document that was made of `text`.
+fn written(text: &str, document: &DocumentMut) -> String {
     // The mark at the beginning that some editors write is no part of the document.
     let mark = if text.starts_with(MARK) { MARK } else { "" };
     let merged = format!("{mark}{}", document.to_string().trim_start_matches(MARK));
     let breaks = text.matches('\n').count();
     let is_crlf = breaks > 0 && text.matches("\r\n").count() == breaks;
-    Ok(if is_crlf { merged.replace("\r\n", "\n").replace('\n', "\r\n") } else { merged })
+    if is_crlf { merged.replace("\r\n", "\n").replace('\n', "\r\n") } else { merged }
 }
 
 /// The table of the plugin, under whatever spelling of its name it is written.
@@ -139,6 +160,15 @@ mod tests {
             "# mine\n[server]\nbody = \"1MiB\" # so much\n",
             &format!("# mine\n[server]\nbody = \"1MiB\" # so much\n\n{made}"),
         );
+    }
+
+    #[test]
+    fn a_text_is_set_in_the_table_that_is_there() {
+        let set = |text: &str| with_text(text, "my-tool", "from", "oci://a.example/b:1").unwrap();
+        assert_eq!(set("# mine\n"), "# mine\n\n[plugin.my-tool]\nfrom = \"oci://a.example/b:1\"\n");
+        let there = set("[plugin.my_tool] # this\nkv = {}\nfrom = \"oci://a.example/b:0\"\n");
+        assert_eq!(there, "[plugin.my_tool] # this\nkv = {}\nfrom = \"oci://a.example/b:1\"\n");
+        assert_eq!(set(&there), there);
     }
 
     #[test]

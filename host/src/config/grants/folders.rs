@@ -9,9 +9,6 @@ use crate::config::problem::Fault;
 use crate::config::reader::Reader;
 use crate::folders::places::Places;
 
-/// The file beside the configuration that says which components run.
-const LOCK: &str = "tinymcp.lock";
-
 /// The places of this server that no plugin sees.
 pub(in crate::config) fn places(config: &Config, invocation: &Invocation, reader: &Reader<'_>) -> Places {
     let beside = |name: &str| invocation.directory().join(name);
@@ -19,7 +16,7 @@ pub(in crate::config) fn places(config: &Config, invocation: &Invocation, reader
         (config.state.dir.clone(), "the state directory (`state.dir`)".to_owned()),
         (config.plugins.dir.clone(), "the plugins directory (`plugins.dir`)".to_owned()),
         (invocation.path().to_owned(), "the configuration".to_owned()),
-        (beside(LOCK), format!("`{LOCK}`")),
+        (config.plugins.lock.clone(), "the lock (`plugins.lock`)".to_owned()),
         (beside(".env"), "`.env`".to_owned()),
     ];
     let audit = config.audit.file.iter().map(|file| (file.clone(), "the audit (`audit.file`)".to_owned()));

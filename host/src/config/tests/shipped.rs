@@ -41,11 +41,13 @@ fn the_shipped_file_names_every_key() {
 }
 
 #[test]
-fn every_listing_of_grants_can_be_written() {
-    let page = include_str!("../../../../docs/grants.md");
-    let listings: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(listings.len() >= 5, "{listings:?}");
-    for listing in listings {
+fn every_listing_of_grants_and_registries_can_be_written() {
+    let pages = [include_str!("../../../../docs/grants.md"), include_str!("../../../../docs/registry.md")];
+    let listings = |page: &'static str| -> Vec<&str> {
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    };
+    assert!(pages.iter().all(|page| listings(page).len() >= 5));
+    for listing in pages.into_iter().flat_map(listings) {
         // A variable of that name, whatever it is.
         let names = listing.split("${").skip(1).filter_map(|rest| rest.split('}').next());
         let variables: String = names.map(|name| format!("{name}=a-value-of-more-than-sixteen\n")).collect();

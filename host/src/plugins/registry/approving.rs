@@ -32,11 +32,11 @@ impl Registry {
         let store = &self.approving.store;
         let trust = entry.policy.trust.clone().map(|trust| (trust, store.highest(&name)));
         if entry.policy.approve == Approve::Off {
-            return Standing { is_free: true, trust, ..Standing::default() };
+            return Standing { is_free: true, trust, source: self.source_of(&name), ..Standing::default() };
         }
         let approval = store.of(&name).ok().flatten().cloned();
         let served_last = self.counts_as_approved(&name).map(str::to_owned);
-        Standing { approval, served_last, trust, ..Standing::default() }
+        Standing { approval, served_last, trust, source: self.source_of(&name), ..Standing::default() }
     }
 
     /// The digest of the version of a plugin that counts as approved, since it was served last, before anybody asked for
@@ -104,7 +104,7 @@ impl Registry {
             self.approving.keeping.spawn(std::future::ready(kept));
             return;
         };
-        let (file, path) = (file.to_owned(), self.config().plugins.dir.join(file));
+        let (file, path) = (file.to_owned(), self.path_of(file));
         let (sha256, limit) = (plugin.sha256, *self.config().limits(&plugin.name).file);
         let signature = plugin.signed.as_ref().map(|signed| signed.text.clone());
         self.approving.keeping.spawn(async move {
@@ -316,7 +316,8 @@ impl Registry {
             return;
         }
         let found = self.approving.store.bytes_of(&sha256).and_then(|path| Some((Stamp::of_file(&path)?, path)));
-        let standing = Standing { kept: Some(sha256), ..self.standing(entry) };
+        // It may be an older one than what is at the source now.
+        let standing = Standing { kept: Some(sha256), source: None, ..self.standing(entry) };
         let terms = Arc::clone(entry.terms());
         let Some(entry) = self.entries.get_mut(file) else { return };
         entry.tried = Some(sha256);

@@ -66,6 +66,8 @@ pub(super) struct Entry {
     /// What an operator has to look at.
     pub(super) waiting: Option<Waiting>,
     pub(super) policy: Policy,
+    /// What is known of its file beside what it is.
+    pub(super) note: Option<String>,
     state: EntryState,
     terms: Arc<Terms>,
     /// A command has switched it off, whatever the configuration says.
@@ -169,6 +171,7 @@ impl Entry {
             tried: None,
             waiting: None,
             policy,
+            note: None,
             state,
             terms,
             name,
@@ -330,6 +333,16 @@ impl Entry {
         self.fail(problem);
         if let EntryState::Idle(Some(fault)) | EntryState::Serving(_, Some(fault)) = &mut self.state {
             fault.is_untrusted = true;
+        }
+    }
+
+    /// Takes the plugin out of force, since nothing says any more that it may run.
+    pub(super) fn withdraw(&mut self, problem: String) {
+        if !self.is_disabled() {
+            self.state = EntryState::Idle(self.take_fault().map(|fault| FileFault { refused: None, ..fault }));
+            (self.stamp, self.digest, self.load) = (None, None, None);
+            (self.kept, self.tried, self.waiting) = (None, None, None);
+            self.fail(problem);
         }
     }
 
@@ -509,6 +522,7 @@ impl Entry {
                     .warnings()
                     .chain(&offer.names.warnings)
                     .chain(offer.foreign.warnings())
+                    .chain(&self.note)
                     .cloned()
                     .collect(),
             }

@@ -18,6 +18,7 @@ use crate::plugins::plugin::{Digest, Plugin, Sha256};
 use crate::plugins::registry::directory::{self, PluginFile, ReadError, Stamp};
 use crate::plugins::sandbox::runtime::Runtime;
 use crate::plugins::served::{Served, Terms};
+use crate::plugins::sources::SourceState;
 use crate::sanitize;
 
 /// The outcome of a load.
@@ -55,6 +56,8 @@ pub(super) struct Standing {
     pub(super) trust: Option<(Trust, Highest)>,
     /// These are approved bytes of the state directory, which must have this digest.
     pub(super) kept: Option<Sha256>,
+    /// These are bytes from elsewhere than the plugins directory, and this is known of them.
+    pub(super) source: Option<SourceState>,
 }
 
 impl Standing {
@@ -70,7 +73,24 @@ impl Standing {
         if self.kept.is_some_and(|kept| kept != Sha256::of(bytes)) {
             return Err("the approved file that the state directory keeps is damaged".to_owned());
         }
+        let cosign = match &self.source {
+            Some(SourceState::File { sha256, cosign, .. }) => {
+                if *sha256 != Sha256::of(bytes).to_string() {
+                    return Err("the file that was pulled is damaged: `tinymcp update` pulls it again, as a running server does".to_owned());
+                }
+                cosign.clone()
+            }
+            _ => Err("only what comes from a registry has a signature of cosign".to_owned()),
+        };
         let Some((trust, highest)) = &self.trust else { return Ok(None) };
+        if let Some(key) = &trust.cosign {
+            // That the bytes are those of the signature was found out with their digest.
+            match cosign {
+                Ok(signed) if signed == key.as_str() => {}
+                Ok(_) => return Err("it is signed by another key of cosign than that of `trust`".to_owned()),
+                Err(why) => return Err(format!("`trust` demands a signature of cosign: {why}")),
+            }
+        }
         let signature = || {
             let file = signature_of(path);
             let limit = ByteSize::from_bytes(trust::MAX_SIGNATURE_BYTES);

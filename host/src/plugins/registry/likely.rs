@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::directory;
+use super::{directory, supplied};
 use crate::config::Config;
 use crate::plugins::names;
 
 /// The files of the plugins directory whose plugin may well have a tool of this name: the beginning of the name is the
 /// plugin's or its prefix, or the configuration calls one of its tools so. There may be none, and another one may have it.
 pub fn files_of_tool(config: &Config, tool: &str) -> BTreeSet<String> {
-    let found = directory::look(&config.plugins.dir).unwrap_or_default();
-    found.into_iter().map(|found| found.file).filter(|file| may_have(config, file, tool)).collect()
+    let found = directory::look(&config.plugins.dir).unwrap_or_default().into_iter().map(|found| found.file);
+    found.chain(supplied::files(config)).filter(|file| may_have(config, file, tool)).collect()
 }
 
 fn may_have(config: &Config, file: &str, tool: &str) -> bool {

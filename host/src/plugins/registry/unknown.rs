@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::directory;
+use super::{directory, supplied};
 use crate::config::Config;
 use crate::plugins::catalog::Catalog;
 use crate::plugins::names;
@@ -41,7 +41,9 @@ pub fn in_directory(config: &Config) -> Vec<UnknownTable> {
         return Vec::new();
     }
     let Ok(found) = directory::look(&config.plugins.dir) else { return Vec::new() };
-    let present: Vec<String> = found.iter().map(|found| plugin_of(&found.file)).collect();
+    let elsewhere = supplied::files(config);
+    let present: Vec<String> =
+        found.into_iter().map(|found| found.file).chain(elsewhere).map(|file| plugin_of(&file)).collect();
     among(config, &present)
 }
 

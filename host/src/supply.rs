@@ -1,0 +1,399 @@
+//! Plugins that come from registries: from the configuration and the lock to files that may run.
+//!
+//! Only the lock decides. The way of one plugin: its entry in the lock (none: it is not served); the file in the cache, hashed
+//! again ([`at_hand`]); otherwise it is pulled; its signature is verified, if `trust` asks for one; it is compiled ahead, while the
+//! version before goes on. Then it is *prepared*, and [`Supply::switch`] puts it *in force*: it hands the file to the registry of
+//! plugins, which has nothing left to do that takes time. Replicas that are to switch together report here what they have
+//! prepared, and call `switch` when they are told.
+//!
+//! A start needs no registry where the cache has everything. What cannot be pulled is tried again, and says why meanwhile.
+
+mod moved;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::settings::{client, wanted};
+use crate::config::{Config, Egress};
+use crate::oci::cache::{Cache, Kept, NotKept};
+use crate::oci::client::Client;
+use crate::oci::lock::{Lock, Locked};
+use crate::plugins::Plugins;
+use crate::plugins::sources::{Source, SourceState, Sources};
+
+/// The interval between looks at the lock, a call of `stat`.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The interval between looks at the files that are in force: one that is damaged is pulled again.
+const HEAL_EVERY: Duration = Duration::from_secs(60);
+
+/// Waits between two tries of what could not be pulled.
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+const RETRY_LAST: Duration = Duration::from_secs(60);
+
+/// Plugins that are pulled at once.
+const PULLS: usize = 4;
+
+/// What has changed when a file is another one.
+type Stamp = Option<([u64; 3], [i64; 4])>;
+
+/// The task that brings the files.
+pub(crate) struct Supply {
+    config: watch::Receiver<Arc<Config>>,
+    egress: Egress,
+    /// The directory with Docker's `config.json`.
+    docker: Option<PathBuf>,
+    cache: Cache,
+    sources: watch::Sender<Arc<Sources>>,
+    plugins: Plugins,
+    /// What was hashed, and the state of the file then.
+    hashed: BTreeMap<String, (Locked, Stamp, Kept)>,
+    moved: moved::Moved,
+    /// Deletes what is in no lock: of one process for a state directory.
+    sweeps: bool,
+}
+
+/// What is to be done for one plugin.
+struct Order {
+    plugin: String,
+    from: String,
+    locked: Locked,
+}
+
+/// A plugin whose file is there, verified and compiled; or why it is not.
+struct Prepared {
+    order: Order,
+    outcome: Result<(Kept, Result<String, String>), Failed>,
+}
+
+struct Failed {
+    problem: String,
+    may_pass: bool,
+}
+
+/// The files that are there, without asking any registry: for a start, and for commands.
+pub(crate) fn at_hand(config: &Config) -> Sources {
+    let wanted = wanted(config);
+    if wanted.is_empty() {
+        return Sources::new();
+    }
+    let cache = Cache::of_state(&config.state.dir);
+    let lock = Lock::read(&config.plugins.lock);
+    let of = |(plugin, from): (String, String)| {
+        let state = match locked(&lock, &plugin, &from) {
+            Err(state) => state,
+            Ok(locked) => match cache.get(&plugin, locked) {
+                Ok(kept) => {
+                    let cosign = signed(config, &plugin, locked, &kept).unwrap_or_else(|| Err(NO_KEY.to_owned()));
+                    SourceState::File { path: kept.path, sha256: kept.sha256, cosign }
+                }
+                Err(NotKept::Absent) => SourceState::Missing(
+                    "it is not pulled yet: a running server pulls it, and so does `tinymcp update`".to_owned(),
+                ),
+                Err(NotKept::Damaged(why)) => SourceState::Missing(format!(
+                    "what was pulled of it is damaged ({why}): a running server pulls it again, and so does `tinymcp update`"
+                )),
+            },
+        };
+        (plugin, Source { from, state, note: None })
+    };
+    wanted.into_iter().map(of).collect()
+}
+
+/// Said where `trust` names no key.
+const NO_KEY: &str = "no key of cosign is configured";
+
+/// The entry of the lock for a plugin. A lock that cannot be read takes nothing away that is served, as a configuration with
+/// mistakes does not either.
+fn locked<'l>(lock: &'l Result<Lock, String>, plugin: &str, from: &str) -> Result<&'l Locked, SourceState> {
+    let lock = lock.as_ref().map_err(|problem| SourceState::Missing(problem.clone()))?;
+    let not_locked = || match lock.plugins.contains_key(plugin) {
+        true => format!(
+            "the lock has it from elsewhere than `{from}`: `tinymcp update {plugin}` shows what would run, and locks it"
+        ),
+        false => format!("`{from}` is not locked: `tinymcp update {plugin}` shows what would run, and locks it"),
+    };
+    lock.of(plugin, from).ok_or_else(|| SourceState::NotLocked(not_locked()))
+}
+
+/// The key that has signed the artifact, or why none has; nothing where none is asked for.
+pub(crate) fn signed(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<String, String>> {
+    let trust = config.plugin(plugin).trust.as_ref()?;
+    let key = trust.cosign.as_ref()?;
+    let verified = key.key().verify(&kept.signatures, &locked.manifest);
+    Some(verified.map(|()| key.as_str().to_owned()))
+}
+
+impl Supply {
+    pub(crate) fn new(
+        config: watch::Receiver<Arc<Config>>,
+        (egress, docker): (Egress, Option<PathBuf>),
+        state: &Path,
+        sources: watch::Sender<Arc<Sources>>,
+        plugins: Plugins,
+    ) -> Self {
+        Self {
+            config,
+            egress,
+            docker,
+            cache: Cache::of_state(state),
+            sources,
+            plugins,
+            hashed: BTreeMap::new(),
+            moved: moved::Moved::default(),
+            sweeps: true,
+        }
+    }
+
+    /// Another process has the same state directory, and sweeps.
+    #[must_use]
+    pub(crate) fn beside_another(mut self) -> Self {
+        self.sweeps = false;
+        self
+    }
+
+    /// Follows the configuration and the lock until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut retry = RETRY_FIRST;
+        loop {
+            let config = Arc::clone(&self.config.borrow_and_update());
+            let seen = stamp(&config.plugins.lock);
+            let mut changes = self.config.clone();
+            let changed = async {
+                loop {
+                    tokio::select! {
+                        changed = changes.changed() => return changed.is_ok(),
+                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                    }
+                    if stamp(&config.plugins.lock) != seen {
+                        return true;
+                    }
+                }
+            };
+            tokio::pin!(changed);
+            let goes_on = tokio::select! {
+                () = stop.cancelled() => return,
+                goes_on = &mut changed => {
+                    // What was being pulled may not be wanted any more.
+                    retry = RETRY_FIRST;
+                    goes_on
+                }
+                is_whole = self.bring(&config) => {
+                    let wait = if is_whole { HEAL_EVERY } else { retry };
+                    retry = if is_whole { RETRY_FIRST } else { (retry * 2).min(RETRY_LAST) };
+                    let until = Instant::now() + wait;
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        goes_on = &mut changed => {
+                            retry = RETRY_FIRST;
+                            goes_on
+                        }
+                        () = tokio::time::sleep_until(until) => true,
+                    }
+                }
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Brings everything that the configuration and the lock want. Returns whether nothing is left to be tried again.
+    async fn bring(&mut self, config: &Arc<Config>) -> bool {
+        let (path, wanted) = (config.plugins.lock.clone(), wanted(config));
+        if wanted.is_empty() {
+            self.publish(|sources| sources.clear());
+            return true;
+        }
+        let read = tokio::task::spawn_blocking(move || Lock::read(&path)).await;
+        let lock = read.unwrap_or_else(|error| Err(error.to_string()));
+        let mut orders = Vec::new();
+        let mut sources = Sources::clone(&self.sources.borrow());
+        sources.retain(|plugin, source| wanted.iter().any(|(name, from)| name == plugin && *from == source.from));
+        for (plugin, from) in wanted {
+            match locked(&lock, &plugin, &from) {
+                Ok(locked) => orders.push(Order { plugin, from, locked: locked.clone() }),
+                Err(state) => {
+                    sources.insert(plugin, Source { from, state, note: None });
+                }
+            }
+        }
+        self.publish(|published| *published = sources);
+        let client = match client(config, &self.egress, self.docker.clone()) {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::error!("no registry can be reached: {error}");
+                return true;
+            }
+        };
+        let mut is_whole = true;
+        let hashed = std::mem::take(&mut self.hashed);
+        let (cache, plugins) = (self.cache.clone(), self.plugins.clone());
+        let preparing = orders.into_iter().map(|order| {
+            let known = hashed.get(&order.plugin).filter(|(locked, ..)| *locked == order.locked).cloned();
+            prepare(&client, &cache, &plugins, config, order, known)
+        });
+        let mut preparing = stream::iter(preparing).buffer_unordered(PULLS);
+        while let Some(prepared) = preparing.next().await {
+            is_whole &= !prepared.outcome.as_ref().is_err_and(|failed| failed.may_pass);
+            self.switch(prepared);
+        }
+        drop(preparing);
+        if self.sweeps
+            && let Ok(lock) = lock.clone()
+        {
+            let cache = self.cache.clone();
+            let sweep =
+                move || cache.sweep(lock.plugins.iter().map(|(name, locked)| (name.as_str(), &locked.manifest)));
+            let _ = tokio::task::spawn_blocking(sweep).await;
+        }
+        if let Ok(lock) = &lock
+            && is_whole
+            && self.sweeps
+        {
+            let notes = self.moved.look(&client, config, lock).await.clone();
+            self.publish(|sources| {
+                for (plugin, source) in sources {
+                    source.note = notes.get(plugin).cloned();
+                }
+            });
+        }
+        is_whole
+    }
+
+    /// Puts what is prepared in force, or says why it is not.
+    fn switch(&mut self, prepared: Prepared) {
+        let Prepared { order: Order { plugin, from, locked }, outcome } = prepared;
+        let state = match outcome {
+            Ok((kept, cosign)) => {
+                let file = SourceState::File { path: kept.path.clone(), sha256: kept.sha256.clone(), cosign };
+                self.hashed.insert(plugin.clone(), (locked, stamp(&kept.path), kept));
+                file
+            }
+            Err(failed) => SourceState::Missing(failed.problem),
+        };
+        self.publish(|sources| {
+            let note = sources.get(&plugin).and_then(|source| source.note.clone());
+            sources.insert(plugin, Source { from, state, note });
+        });
+    }
+
+    /// Changes what is published, if there is a change.
+    fn publish(&self, change: impl FnOnce(&mut Sources)) {
+        self.sources.send_if_modified(|published| {
+            let mut sources = Sources::clone(published);
+            change(&mut sources);
+            let is_other = **published != sources;
+            *published = Arc::new(sources);
+            is_other
+        });
+    }
+}
+
+/// Gets one plugin to where it can be put in force: in the cache, verified and compiled.
+async fn prepare(
+    client: &Client,
+    cache: &Cache,
+    plugins: &Plugins,
+    config: &Config,
+    order: Order,
+    known: Option<(Locked, Stamp, Kept)>,
+) -> Prepared {
+    let unchanged = known.filter(|(_, before, kept)| before.is_some() && stamp(&kept.path) == *before);
+    let is_new = unchanged.is_none();
+    let kept = match unchanged {
+        Some((_, _, kept)) => Ok(kept),
+        None => get(client, cache, config, &order).await,
+    };
+    let mut kept = match kept {
+        Ok(kept) => kept,
+        Err(failed) => return Prepared { order, outcome: Err(failed) },
+    };
+    let cosign = verify(client, cache, config, &order, &mut kept).await;
+    // What is not trusted is not compiled.
+    if is_new && !matches!(cosign, Some(Err(_))) {
+        let limits = config.limits(&order.plugin);
+        if let Err(problem) = plugins.compile_ahead(&order.plugin, &kept.path, &limits).await {
+            tracing::debug!(plugin = order.plugin, "plugin `{}` cannot be compiled ahead: {problem}", order.plugin);
+        }
+    }
+    let cosign = cosign.unwrap_or_else(|| Err(NO_KEY.to_owned()));
+    Prepared { order, outcome: Ok((kept, cosign)) }
+}
+
+/// The file of the cache, or of the registry.
+async fn get(client: &Client, cache: &Cache, config: &Config, order: &Order) -> Result<Kept, Failed> {
+    let Order { plugin, from, locked } = order;
+    match look_up(cache, plugin, locked).await {
+        Ok(kept) => return Ok(kept),
+        Err(NotKept::Absent) => {}
+        Err(NotKept::Damaged(why)) => {
+            tracing::warn!(plugin, "what was pulled of plugin `{plugin}` is damaged and is pulled again: {why}");
+        }
+    }
+    let limit = config.limits(plugin).file.bytes();
+    let pulled = async {
+        let resolved = client.resolve_digest(&locked.repository, &locked.manifest).await?;
+        cache.pull(client, plugin, &resolved, limit).await
+    };
+    if let Err(error) = pulled.await {
+        let may_pass = error.may_pass();
+        let again = if may_pass { "; it is tried again" } else { "" };
+        return Err(Failed { problem: format!("it cannot be pulled from `{from}`: {error}{again}"), may_pass });
+    }
+    tracing::info!(plugin, manifest = %locked.manifest, "plugin `{plugin}` pulled from {from}");
+    look_up(cache, plugin, locked).await.map_err(|not_kept| Failed {
+        problem: match not_kept {
+            NotKept::Damaged(why) => format!("`{from}` is not what the lock says ({why}): `tinymcp update {plugin}`"),
+            NotKept::Absent => "what was pulled is gone again; it is tried again".to_owned(),
+        },
+        may_pass: true,
+    })
+}
+
+/// Hashes on a thread of its own.
+async fn look_up(cache: &Cache, plugin: &str, locked: &Locked) -> Result<Kept, NotKept> {
+    let (cache, plugin, locked) = (cache.clone(), plugin.to_owned(), locked.clone());
+    let looked = tokio::task::spawn_blocking(move || cache.get(&plugin, &locked)).await;
+    looked.unwrap_or(Err(NotKept::Damaged("it cannot be looked at")))
+}
+
+/// Verifies the signature that `trust` asks for, and fetches it if it is not there.
+async fn verify(
+    client: &Client,
+    cache: &Cache,
+    config: &Config,
+    order: &Order,
+    kept: &mut Kept,
+) -> Option<Result<String, String>> {
+    let first = signed(config, &order.plugin, &order.locked, kept)?;
+    if first.is_ok() {
+        return Some(first);
+    }
+    match client.signatures(&order.locked.repository, &order.locked.manifest).await {
+        Ok(found) => {
+            kept.signatures = found;
+            if let Err(error) = cache.put_signatures(&order.plugin, &order.locked.manifest, &kept.signatures) {
+                tracing::warn!(plugin = order.plugin, %error, "signatures of plugin `{}` not kept", order.plugin);
+            }
+            signed(config, &order.plugin, &order.locked, kept)
+        }
+        Err(error) => Some(Err(format!("the signatures cannot be had: {error}"))),
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+    Some(([metadata.dev(), metadata.ino(), metadata.size()], times))
+}

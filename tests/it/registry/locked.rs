@@ -1,0 +1,138 @@
+//! The lock decides what runs: without it nothing does, and what has moved elsewhere runs when an operator says so.
+
+use std::fs;
+
+use tinymcp_tests::client::Client;
+use tinymcp_tests::registry::{Registry, WASM, files};
+use tinymcp_tests::server::Site;
+use tinymcp_tests::until;
+
+use super::{V1, V2, done, first, from, lock_of, problem, run, second};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_runs_that_is_not_locked() {
+    let registry = Registry::start().await;
+    registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    let to = registry.at("org/weather:1");
+    // Whoever can write into the plugins directory has no say in it.
+    let site = Site::new().config(&from(&to)).plugin("weather", &second());
+    assert!(problem(&site).contains("is not locked: `tinymcp update weather`"), "{}", problem(&site));
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.tool_names().await, Vec::<String>::new());
+    server.log.wait_for("`weather.wasm` in the plugins directory is passed over").await;
+    server.log.wait_for("plugin `weather` not loaded: ").await;
+    let shown = done(server.site(), &["update", "--dry-run"]);
+    assert!(shown.contains("sha256:") && shown.contains("nothing was written"), "{shown}");
+    assert_eq!(lock_of(server.site()), "");
+    done(server.site(), &["update"]);
+    client.wait_for_tools(&V1).await;
+    assert!(done(server.site(), &["update"]).contains("the lock is as it has to be"));
+
+    // The configuration names another one now, and the lock does not: the one before ends.
+    registry.put("org/weather", "2", &[(WASM, &second())]).await;
+    server.site().configure(&from(&registry.at("org/weather:2")));
+    client.wait_for_tools(&[]).await;
+    assert!(problem(server.site()).contains("the lock has it from elsewhere"), "{}", problem(server.site()));
+    done(server.site(), &["update", "weather"]);
+    client.wait_for_tools(&V2).await;
+    // A lock that cannot be read takes nothing away that is served, and nothing else could be.
+    let lock = lock_of(server.site());
+    fs::write(server.site().path().join("tinymcp.lock"), "<<<<<<< ours\n").unwrap();
+    server.log.wait_for("is damaged at line 1").await;
+    assert_eq!(client.tool_names().await, V2);
+    assert!(problem(server.site()).contains("is damaged at line 1"), "{}", problem(server.site()));
+    fs::write(server.site().path().join("tinymcp.lock"), lock).unwrap();
+    client.wait_for_tools(&V2).await;
+    // Without `from` it is a file like others.
+    server.site().configure("");
+    client.wait_for_tools(&V2).await;
+    assert!(done(server.site(), &["update"]).contains("is locked no more"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_moved_is_said_and_not_followed() {
+    let registry = Registry::start().await;
+    registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    let to = registry.at("org/weather:1");
+    let site = Site::new();
+    done(&site, &["add", &to]);
+    let moved = registry.put("org/weather", "1", &[(WASM, &second())]).await;
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    assert_eq!(client.tool_names().await, V1);
+    let said = server.log.wait_for("names another artifact now").await;
+    assert!(said.contains(&moved), "{said}");
+    let shown = done(server.site(), &["update", "--dry-run"]);
+    assert!(shown.contains(&moved) && shown.contains("locked so far: sha256:") && shown.contains("soon"), "{shown}");
+    assert_eq!(client.tool_names().await, V1);
+    done(server.site(), &["update"]);
+    client.wait_for_tools(&V2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_needs_no_registry_and_what_is_damaged_is_pulled_again() {
+    let registry = Registry::start().await;
+    registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    let site = Site::new();
+    done(&site, &["add", &registry.at("org/weather:1")]);
+    let stopped = registry.stop();
+    let server = site.start().await;
+    assert_eq!(Client::modern(&server).tool_names().await, V1);
+    let site = server.kill();
+    let pulled = site.path().join(".tinymcp/pulled");
+    let kept = files(&pulled);
+    let component = kept.iter().find(|file| file.ends_with("weather.wasm")).unwrap();
+    // Another component in its place, which is one that could be served.
+    fs::write(pulled.join(component), second()).unwrap();
+    let listed = run(&site, &["list"]);
+    assert!(listed.stdout.contains("what was pulled of it is damaged"), "{listed:?}");
+    let server = site.start().await;
+    assert_eq!(Client::modern(&server).tool_names().await, Vec::<String>::new());
+    server.log.wait_for("is damaged and is pulled again").await;
+    server.log.wait_for("it cannot be pulled from").await;
+    let _registry = stopped.start().await;
+    Client::modern(&server).wait_for_tools(&V1).await;
+    assert_eq!(fs::read(pulled.join(component)).unwrap(), first());
+    assert_eq!(files(&pulled), kept, "nothing else is left there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_is_gone_is_filled_and_a_mirror_is_asked_first() {
+    let (registry, mirror) = (Registry::start().await, Registry::start().await);
+    registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    let digest = mirror.put("org/weather", "1", &[(WASM, &first())]).await;
+    let host = registry.host();
+    let site = Site::new();
+    done(&site, &["add", &registry.at("org/weather:1")]);
+    assert!(lock_of(&site).contains(&digest));
+    fs::remove_dir_all(site.path().join(".tinymcp/pulled")).unwrap();
+    drop(registry);
+    let reference = format!("oci://{host}/org/weather:1");
+    let site = site.config(&format!("{}[registry.\"{host}\"]\nmirror = \"{}\"\n", from(&reference), mirror.host()));
+    let server = site.start().await;
+    Client::modern(&server).wait_for_tools(&V1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pulled_waits_for_approval_like_any_other() {
+    let registry = Registry::start().await;
+    registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    let site = Site::new().config("[plugins]\napprove = true\n");
+    done(&site, &["add", &registry.at("org/weather:1")]);
+    let server = site.start().await;
+    let client = Client::modern(&server);
+    server.log.wait_for("plugin `weather` waits for approval").await;
+    assert_eq!(client.tool_names().await, Vec::<String>::new());
+    let listed = done(server.site(), &["approve", "weather"]);
+    let reference = listed.split_whitespace().find(|word| word.starts_with("weather@sha256:"));
+    let reference = reference.unwrap_or_else(|| panic!("{listed}")).trim_matches(['`', '.', ',', ';']).to_owned();
+    done(server.site(), &["approve", &reference]);
+    client.wait_for_tools(&V1).await;
+    // The next one waits, and the approved one goes on.
+    registry.put("org/weather", "1", &[(WASM, &second())]).await;
+    done(server.site(), &["update"]);
+    server.log.wait_for("waits for approval: another file").await;
+    assert_eq!(client.tool_names().await, V1);
+    until("the state that says so", async || problem(server.site()).contains("waits for approval")).await;
+}
