@@ -4,7 +4,7 @@
 //! store; nothing that decides about anybody is ever in a message. Messages go through the shared store's own channels
 //! ([`crate::redis`]), sealed under the root key with their sender, number and time ([`envelope`]).
 //!
-//! - `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
+//! - `message`: what is told. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
 //!   `subscription`: the connection that hears. `beat`: this server's own beat, which it hears itself, and what it says of
 //!   itself to others. `peers`: the others, as they say.
 //!
@@ -14,19 +14,23 @@
 mod beat;
 mod envelope;
 pub mod hearing;
+mod member;
+mod message;
 mod peers;
 mod subscription;
 
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::envelope::Envelopes;
 use self::hearing::{Heard, Hearing};
+use self::member::Member;
+pub use self::message::Hint;
+use self::message::Message;
 use self::peers::Peers;
 pub use self::peers::{About, Peer};
 use crate::redis::Redis;
@@ -35,43 +39,9 @@ use crate::state::StateDir;
 /// Hints that wait for a part of this server that is slow to look. One that misses some looks at everything.
 const WAITING_MAX: usize = 4096;
 
-/// Something that another server has changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hint {
-    /// Rows of the store, by the number of their table and their key in hexadecimal digits.
-    Rows(Vec<(u8, String)>),
-    /// What is switched off.
-    Switches,
-}
-
-/// A message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Message {
-    Hint(Hint),
-    /// A server is there, and says what it is.
-    Here(About),
-    /// It is going away.
-    Gone,
-    /// A beat, which only its own server hears.
-    Beat,
-}
-
 /// The other servers, for one of several; or nobody, for a server alone.
 #[derive(Clone, Default)]
-pub struct Replicas(Option<Arc<Inner>>);
-
-struct Inner {
-    redis: Redis,
-    envelopes: Envelopes,
-    hints: broadcast::Sender<Hint>,
-    heard: Heard,
-    peers: Peers,
-    /// Counts the changes of the servers that write.
-    primaries: watch::Sender<u64>,
-    stop: CancellationToken,
-}
+pub struct Replicas(Option<Arc<Member>>);
 
 impl fmt::Debug for Replicas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +52,7 @@ impl fmt::Debug for Replicas {
 impl Replicas {
     /// Joins the servers of a shared store, until `stop`.
     pub fn join(redis: Redis, state: &StateDir, about: About, tracker: &TaskTracker, stop: CancellationToken) -> Self {
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(Member {
             redis,
             envelopes: Envelopes::of(state),
             hints: broadcast::Sender::new(WAITING_MAX),

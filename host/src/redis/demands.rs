@@ -1,6 +1,6 @@
 //! What Redis must be like so that promises can be kept with it. It is asked at the start, and from time to time.
 
-use super::OpenError;
+use super::fault::OpenError;
 use super::link::Link;
 use crate::config::state_url::StateUrl;
 

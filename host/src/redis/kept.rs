@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::Redis;
 use super::fault::Fault;
+use super::handle::Redis;
 use super::place::Place;
 use super::script::{Reply, Script, Step};
 

@@ -19,9 +19,8 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tokio::sync::Mutex;
 
-use super::Address;
+use super::address::Address;
 use super::fault::Fault;
-use super::mark::Mark;
 use super::primary::Primary;
 use super::script::{Reply, Script, Step};
 use crate::config::state_url::{Form, Node};
@@ -89,11 +88,11 @@ impl Link {
         &self,
         script: &Script,
         mark_key: Vec<u8>,
-        mark: &Mark,
+        mark: &[u8],
         step: Step,
     ) -> Result<Reply, Fault> {
         let mut invocation = script.inner().prepare_invoke();
-        invocation.key(mark_key).arg(&mark.0);
+        invocation.key(mark_key).arg(mark);
         for key in step.keys {
             invocation.key(key);
         }

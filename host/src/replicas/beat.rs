@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::envelope::Sender;
-use super::{About, Inner, Message};
+use super::member::Member;
+use super::message::Message;
 use crate::redis::Fault;
 
 /// Time between two beats.
@@ -23,7 +23,7 @@ const HERE_EVERY: Duration = Duration::from_secs(3);
 const CLOCKS_APART_MS: i64 = 2_000;
 
 /// Beats until `stop`, and says goodbye.
-pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+pub(super) async fn run(inner: Arc<Member>, stop: CancellationToken) {
     stop.run_until_cancelled(beat(&inner)).await;
     let all = inner.redis.channel("all");
     let goodbye = inner.tell(&all, &Message::Gone);
@@ -31,7 +31,7 @@ pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
     drop(tokio::time::timeout(ANSWER_MAX, goodbye).await);
 }
 
-async fn beat(inner: &Inner) {
+async fn beat(inner: &Member) {
     let mut ticks = tokio::time::interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut primaries, mut was_reached, mut said) = (Vec::new(), true, None::<Instant>);
@@ -79,26 +79,6 @@ async fn beat(inner: &Inner) {
                 differences.iter().for_each(|difference| tracing::warn!("servers of one store differ: {difference}"));
                 warned_of = differences;
             }
-        }
-    }
-}
-
-impl Inner {
-    /// The channel that only this server hears.
-    pub(super) fn own_channel(&self) -> Vec<u8> {
-        let own: String = self.envelopes.own().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.redis.channel(&own)
-    }
-
-    pub(super) async fn tell(&self, channel: &[u8], message: &Message) -> Result<(), Fault> {
-        self.redis.publish(channel, &self.envelopes.seal(message, self.heard.time_ms())).await
-    }
-
-    /// Another server says what it is.
-    pub(super) fn heard_of(&self, sender: Sender, about: About) {
-        let (name, version) = (about.name.clone(), about.version.clone());
-        if self.peers.note(sender, about) {
-            tracing::info!(name, version, "another server of the shared store is there");
         }
     }
 }

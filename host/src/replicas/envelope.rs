@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::Message;
+use super::message::Message;
+use super::peers::{SENDER_BYTES, Sender};
 use crate::state::StateDir;
 use crate::vault::Vault;
 
@@ -26,11 +27,7 @@ const SENDER_KEPT_MS: i64 = 60_000;
 /// Numbers below the highest of a sender that may still come: two of its tasks may tell at once.
 const WINDOW: u64 = 64;
 
-const SENDER_BYTES: usize = 16;
 const HEAD_BYTES: usize = 1 + SENDER_BYTES + 8 + 8;
-
-/// The id of a process.
-pub(super) type Sender = [u8; SENDER_BYTES];
 
 /// What makes messages and reads those of others.
 pub(super) struct Envelopes {

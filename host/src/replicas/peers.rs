@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::envelope::Sender;
+pub(super) const SENDER_BYTES: usize = 16;
+
+/// The id of a process.
+pub(super) type Sender = [u8; SENDER_BYTES];
 
 /// Time without a word after which a server counts as gone.
 const GONE_AFTER: Duration = Duration::from_secs(15);

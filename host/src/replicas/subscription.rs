@@ -7,7 +7,8 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{Dropped, Taken};
-use super::{Inner, Message};
+use super::member::Member;
+use super::message::Message;
 use crate::log_limiter::LogLimiter;
 
 /// Pause before a lost subscription is made again.
@@ -17,7 +18,7 @@ static NOT_OURS: LogLimiter = LogLimiter::new("messages in the shared store that
 static REPLAYED: LogLimiter = LogLimiter::new("messages in the shared store that were sent again");
 
 /// Hears until `stop`.
-pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+pub(super) async fn run(inner: Arc<Member>, stop: CancellationToken) {
     let hear = async {
         loop {
             if let Err(error) = hear(&inner).await {
@@ -31,7 +32,7 @@ pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
 }
 
 /// Subscribes, and takes what comes until the connection ends.
-async fn hear(inner: &Inner) -> Result<(), crate::redis::Fault> {
+async fn hear(inner: &Member) -> Result<(), crate::redis::Fault> {
     let own = inner.own_channel();
     let mut told = inner.redis.subscribe(&[inner.redis.channel("all"), own]).await?;
     while let Some(bytes) = told.next().await {
@@ -40,7 +41,7 @@ async fn hear(inner: &Inner) -> Result<(), crate::redis::Fault> {
     Ok(())
 }
 
-fn take(inner: &Inner, bytes: &[u8]) {
+fn take(inner: &Member, bytes: &[u8]) {
     match inner.envelopes.open(bytes, inner.heard.time_ms()) {
         Ok(Taken { sender, message }) => match message {
             Message::Beat if sender == inner.envelopes.own() => inner.heard.beat(),

@@ -242,7 +242,8 @@ async fn forged_messages_are_dropped_and_servers_that_differ_are_named() {
     let answer = details(&pair.one).send().await.json();
     assert_eq!(answer["differences"], serde_json::json!([]), "{answer}");
     // By a name it says what any page may know.
-    assert!(pair.one.get("/readyz?details").await.json().get("others").is_none());
+    let by_name = tinymcp_tests::http::Request::to(&pair.bases[0].join("/readyz?details").unwrap(), "GET");
+    assert!(by_name.send().await.json().get("others").is_none());
 }
 
 #[tokio::test]

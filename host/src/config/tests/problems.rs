@@ -138,7 +138,7 @@ fn tables_and_their_names() {
         "[plugin.a]\nnonsense = 1",
         &[NONE],
         &[
-            "tinymcp.toml:2: plugin.a.nonsense: unknown key; known here: enabled, prefix, scopes, tools, hide, approve, trust, http, tcp, dirs, kv, env, secrets, settings, tool, timeout, memory, result, file, compile_cpu, compile_memory, concurrency, queue, log, rate, cpu, http_requests, http_bytes, connections",
+            "tinymcp.toml:2: plugin.a.nonsense: unknown key; known here: enabled, from, prefix, scopes, tools, hide, approve, trust, http, tcp, dirs, kv, env, secrets, settings, tool, timeout, memory, result, file, compile_cpu, compile_memory, concurrency, queue, log, rate, cpu, http_requests, http_bytes, connections",
         ],
     );
     check(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::redis::testing::TestRedis;
-use crate::redis::{OpenError, Redis};
+use crate::redis::testing::{TestCluster, TestRedis, TestSentinel};
+use crate::redis::{Address, OpenError, Redis};
 use crate::replicas::Replicas;
 use crate::state::{SecretText, Secrets, StateDir};
 use crate::store::conformance::{self, commit, insert, remove, replace, row, value};
@@ -22,8 +22,12 @@ fn state(secret: &str) -> (TempDir, StateDir) {
 }
 
 async fn connect(redis: &TestRedis, secret: &str) -> Result<(Store, TempDir), OpenError> {
+    connect_to(&redis.address(), secret).await
+}
+
+async fn connect_to(address: &Address, secret: &str) -> Result<(Store, TempDir), OpenError> {
     let (dir, state) = state(secret);
-    let connected: Redis = Store::connect(&redis.address(), &state).await?;
+    let connected: Redis = Store::connect(address, &state).await?;
     Ok((Store::shared(connected, &Replicas::default(), &state, Duration::ZERO), dir))
 }
 
@@ -40,6 +44,63 @@ async fn it_keeps_the_rules_of_every_backend() {
     let redis = TestRedis::start();
     let (store, _dir) = open(&redis).await;
     conformance::check(&store).await;
+}
+
+#[tokio::test]
+async fn it_keeps_them_in_a_cluster() {
+    let cluster = TestCluster::start();
+    let (store, _dir) = connect_to(&cluster.address(), SECRET).await.unwrap();
+    conformance::check(&store).await;
+    // Each server has its part.
+    for number in 0..64_u8 {
+        commit(&store, [insert(Key::of(&[b'c', number]), "one")]).await;
+    }
+    for server in &cluster.servers {
+        let ::redis::Value::Int(keys) = server.ask(&["DBSIZE"]) else { panic!("a number") };
+        assert!(keys > 60, "{keys}");
+    }
+    // One of them is emptied: what it had is an error, and all else goes on.
+    cluster.servers[1].ask(&["FLUSHALL"]);
+    let (mut lost, mut found) = (0, 0);
+    for number in 0..64_u8 {
+        match store.get(Table::Session, &Key::of(&[b'c', number])).await {
+            Ok(Some(_)) => found += 1,
+            Err(StoreError::Damaged(_)) => lost += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(lost > 5 && found > 20, "{lost} lost, {found} found");
+    let error = connect_to(&cluster.address(), SECRET).await.map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Lost { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn it_follows_the_sentinels_to_the_server_that_takes_over() {
+    let mut sentinel = TestSentinel::start();
+    let (store, _dir) = connect_to(&sentinel.address(), SECRET).await.unwrap();
+    let key = Key::of(b"taken over");
+    commit(&store, [insert(key, "first")]).await;
+    let before = row(&store, key).await.unwrap();
+    let acknowledged = sentinel.primary.ask(&["WAIT", "1", "2000"]);
+    assert_eq!(acknowledged, ::redis::Value::Int(1));
+    sentinel.primary.kill();
+    let killed = std::time::Instant::now();
+    let after = loop {
+        match store.get(Table::Session, &key).await {
+            Ok(after) => break after.unwrap(),
+            Err(StoreError::Unavailable(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert!(killed.elapsed() < Duration::from_secs(20));
+    };
+    assert_eq!(after.value, before.value);
+    assert_ne!(after.revision.primary, before.revision.primary);
+    assert_eq!(commit(&store, [replace(key, before.revision, "on what was read before")]).await, Committed::Conflict);
+    assert_eq!(commit(&store, [replace(key, after.revision, "second")]).await, Committed::Done);
+    // The one that was killed comes back as a secondary, and is not read.
+    sentinel.primary.revive();
+    assert_eq!(value(&store, key).await.as_deref(), Some("second"));
+    drop(sentinel.secondary.ask(&["PING"]));
 }
 
 #[tokio::test]

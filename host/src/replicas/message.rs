@@ -1,0 +1,28 @@
+//! What servers tell each other.
+
+use serde::{Deserialize, Serialize};
+
+use super::peers::About;
+
+/// Something that another server has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hint {
+    /// Rows of the store, by the number of their table and their key in hexadecimal digits.
+    Rows(Vec<(u8, String)>),
+    /// What is switched off.
+    Switches,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Message {
+    Hint(Hint),
+    /// A server is there, and says what it is.
+    Here(About),
+    /// It is going away.
+    Gone,
+    /// A beat, which only its own server hears.
+    Beat,
+}
