@@ -135,7 +135,7 @@ fn replicas_are_added_for_calls_that_wait() {
     let metrics = scaler["metrics"].as_array().unwrap();
     let named: BTreeSet<&str> = metrics.iter().filter_map(|metric| metric["pods"]["metric"]["name"].as_str()).collect();
     let waiting: Vec<String> = [names::WAITING, names::PLUGIN_WAITING].iter().flat_map(Named::exposed).collect();
-    assert_eq!(named, waiting.iter().map(String::as_str).collect());
+    assert_eq!(named, waiting.iter().map(String::as_str).collect::<BTreeSet<_>>());
     let page = text("docs/deploy.md");
     assert!(named.iter().all(|name| page.contains(name)), "the page has a rule of the adapter for each");
 }
@@ -306,7 +306,11 @@ async fn the_redis_of_compose_takes_nothing_but_tls_with_a_password() {
     assert_eq!((make().code, fs::read(path("ca/ca.pem")).unwrap()), (0, authority), "what is there stays");
     let left: BTreeSet<String> =
         fs::read_dir(path("tls")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(left, ["ca.pem", "redis.key", "redis.pem"].map(str::to_owned).into(), "the authority's key is gone");
+    assert_eq!(
+        left,
+        BTreeSet::from(["ca.pem", "redis.key", "redis.pem"].map(str::to_owned)),
+        "the authority's key is gone"
+    );
     let mut verify = Command::new("openssl");
     verify.args(["verify", "-verify_hostname", "redis", "-CAfile"]).arg(path("ca/ca.pem")).arg(path("tls/redis.pem"));
     let verified = finish(&mut verify);
@@ -329,7 +333,7 @@ async fn the_redis_of_compose_takes_nothing_but_tls_with_a_password() {
         finish(&mut ask)
     };
     let ca = path("ca/ca.pem").display().to_string();
-    let tls = ["--tls", "--cacert", &ca];
+    let tls = ["--tls", "--cacert", ca.as_str()];
     until("Redis answers", async || ask("a secret of compose", &tls, &["ping"]).stdout == "PONG\n").await;
     let policy = ask("a secret of compose", &tls, &["config", "get", "maxmemory-policy"]);
     assert_eq!(policy.stdout, "maxmemory-policy\nnoeviction\n");
@@ -338,7 +342,7 @@ async fn the_redis_of_compose_takes_nothing_but_tls_with_a_password() {
     assert!(!ask("another", &tls, &["ping"]).stdout.contains("PONG"));
     assert!(!ask("a secret of compose", &[], &["ping"]).stdout.contains("PONG"));
     let own = certificate_of_another(scratch.path());
-    assert!(!ask("a secret of compose", &["--tls", "--cacert", &own], &["ping"]).stdout.contains("PONG"));
+    assert!(!ask("a secret of compose", &["--tls", "--cacert", own.as_str()], &["ping"]).stdout.contains("PONG"));
 }
 
 /// An authority that has nothing to do with it.
@@ -377,7 +381,9 @@ fn the_workflow_runs_what_cannot_be_moved_and_may_little() {
 
 fn health(site: &Site, server: &Server, arguments: &[&str]) -> CommandOutput {
     let address = server.address.to_string();
-    site.run(&[&["health", "--listen", &address], arguments].concat())
+    let mut all = vec!["health", "--listen", address.as_str()];
+    all.extend_from_slice(arguments);
+    site.run(&all)
 }
 
 #[tokio::test]
