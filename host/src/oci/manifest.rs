@@ -90,6 +90,11 @@ struct Platform {
     architecture: String,
 }
 
+/// True for a JSON object: a list would be read as one too, field by field.
+pub(super) fn is_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"{")
+}
+
 /// Reads a manifest or an index.
 ///
 /// # Errors
@@ -98,7 +103,7 @@ pub(crate) fn read(bytes: &[u8], name: &str) -> Result<Document, OciError> {
     let wrong = |what: &str| OciError::Manifest(format!("`{name}` {what}"));
     let unchecked: Unchecked =
         serde_json::from_slice(bytes).map_err(|_| wrong("has no manifest of version 2 (image specification)"))?;
-    if unchecked.schema_version != 2 {
+    if unchecked.schema_version != 2 || !is_object(bytes) {
         return Err(wrong("has no manifest of version 2 (image specification)"));
     }
     if unchecked.media_type.as_deref().is_some_and(|of| !MANIFEST_TYPES.contains(&of)) {

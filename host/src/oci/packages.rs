@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::client::{Action, Ask, Client};
 use super::error::OciError;
+use super::manifest::is_object;
 use super::reference::{Package, Reference, Repository, Version, host_of};
 
 const WELL_KNOWN: &str = "/.well-known/wasm-pkg/registry.json";
@@ -60,6 +61,9 @@ pub(super) async fn find(client: &Client, package: &Package) -> Result<Reference
 fn repository(document: &[u8], host: &str, package: &Package) -> Result<Repository, OciError> {
     let wrong = |what: &str| OciError::Package(format!("{WELL_KNOWN} of `{host}` {what}"));
     let read: WellKnown = serde_json::from_slice(document).map_err(|_| wrong("cannot be read"))?;
+    if !is_object(document) {
+        return Err(wrong("cannot be read"));
+    }
     let (registry, prefix) = match read.oci {
         Some(oci) => (oci.registry, oci.namespace_prefix),
         None => (read.oci_registry, read.oci_namespace_prefix),
