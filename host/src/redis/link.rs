@@ -56,7 +56,7 @@ enum Way {
     /// It is always the same.
     Node(Box<Client>),
     /// Sentinels know it: without credentials for them, and with the ones of Redis.
-    Sentinels(Mutex<[SentinelClient; 2]>),
+    Sentinels(Box<Mutex<[SentinelClient; 2]>>),
     /// A cluster has several, each with its part of the keys.
     /// The servers that are named are asked for subscriptions.
     Cluster(Box<::redis::cluster::ClusterClient>, Vec<Client>),
@@ -335,7 +335,7 @@ impl Way {
                     }
                     builder.build()
                 };
-                Self::Sentinels(Mutex::new([sentinels(false)?, sentinels(true)?]))
+                Self::Sentinels(Box::new(Mutex::new([sentinels(false)?, sentinels(true)?])))
             }
         })
     }

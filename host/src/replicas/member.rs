@@ -33,10 +33,9 @@ impl Member {
     }
 
     /// Another server says what it is.
-    pub(super) fn heard_of(&self, sender: Sender, about: About) {
-        let (name, version) = (about.name.clone(), about.version.clone());
+    pub(super) fn heard_of(&self, sender: Sender, about: &About) {
         if self.peers.note(sender, about) {
-            tracing::info!(name, version, "another server of the shared store is there");
+            tracing::info!(name = about.name, version = about.version, "another server of the shared store is there");
         }
     }
 }

@@ -55,11 +55,11 @@ impl Peers {
     }
 
     /// Notes a server. Returns true if it is new, or says something else than before.
-    pub(super) fn note(&self, sender: Sender, about: About) -> bool {
+    pub(super) fn note(&self, sender: Sender, about: &About) -> bool {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         others.retain(|_, (_, at)| at.elapsed() <= GONE_AFTER);
         let before = others.insert(sender, (about.clone(), Instant::now()));
-        before.is_none_or(|(before, _)| before != about)
+        before.is_none_or(|(before, _)| before != *about)
     }
 
     /// Forgets one that is going away.
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn others_are_known_while_they_say_so_and_differences_are_named() {
         let peers = Peers::new(about("a", "one"));
-        assert!(peers.note([1; 16], about("b", "one")) && !peers.note([1; 16], about("b", "one")));
+        assert!(peers.note([1; 16], &about("b", "one")) && !peers.note([1; 16], &about("b", "one")));
         assert!(peers.differences().is_empty());
-        assert!(peers.note([2; 16], about("c", "two")));
+        assert!(peers.note([2; 16], &about("c", "two")));
         assert_eq!(peers.differences(), ["another configuration than this server (a): c"]);
         peers.forget(&[2; 16]);
         assert!(peers.differences().is_empty() && peers.others().len() == 1);

@@ -49,7 +49,7 @@ fn take(inner: &Member, bytes: &[u8]) {
             Message::Beat => {}
             // Without a part of this server that listens, nobody has to know.
             Message::Hint(hint) => drop(inner.hints.send(hint)),
-            Message::Here(about) => inner.heard_of(sender, about),
+            Message::Here(about) => inner.heard_of(sender, &about),
             Message::Gone => inner.peers.forget(&sender),
         },
         Err(Dropped::Forged) => NOT_OURS.log(|| {
