@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --package tinymcp-tests --bench login` runs it. The login is the real one, over HTTP.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -154,10 +155,15 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
     config.plugins.dir = directory.path().join("plugins");
     fs::create_dir(&config.plugins.dir).expect("a new directory can be written to");
     let (tasks, never) = (TaskTracker::new(), CancellationToken::new());
-    let plugins =
-        Plugins::of_directory((config.clone(), PluginGrants::default()), Services::default(), None, None, None)
-            .await
-            .expect("the engine runs here");
+    let plugins = Plugins::of_directory(
+        (config.clone(), PluginGrants::default(), BTreeMap::new()),
+        Services::default(),
+        None,
+        None,
+        None,
+    )
+    .await
+    .expect("the engine runs here");
     let endpoint = Endpoint::start(mcp::Parameters {
         discovery_tools: false,
         rules: watch::channel(()).1,

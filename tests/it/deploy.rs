@@ -31,7 +31,7 @@ fn read(project: &Path) -> CommandOutput {
 }
 
 fn deployed() -> Value {
-    let finished = read(&project_dir());
+    let finished = read(project_dir());
     assert_eq!(finished.code, 0, "{finished:?}");
     serde_json::from_str(&finished.stdout).unwrap()
 }
