@@ -135,6 +135,11 @@ impl Server {
         let bound: Vec<SocketAddr> = bound.chain(observing.addresses()).collect();
         let way_out = way_out::start(&config, &egress, &bound);
         let shared = shared::connect(&config.state, &state).await.map_err(Failure::at_start)?;
+        let is_shared = shared.is_some();
+        let kv = match &shared {
+            Some(redis) => Kv::shared(redis.clone(), &state, &tasks, closed.clone()),
+            None => Kv::of(&state, &tasks, closed.clone()),
+        };
         let login = Login {
             config: login_config,
             switches: &switches,
@@ -150,8 +155,7 @@ impl Server {
             observers: &observing.observers,
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let kv = Kv::of(&state, &tasks, closed.clone());
-        if config.plugin.values().any(|plugin| plugin.kv.is_some()) {
+        if is_shared || config.plugin.values().any(|plugin| plugin.kv.is_some()) {
             let kv = kv.clone();
             // Only its error counts, which is logged: the server goes on without.
             tasks.spawn(async move { drop(kv.prepare().await) });

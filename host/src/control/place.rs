@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     fn state(dir: &Path, socket: Option<PathBuf>) -> State {
-        State { dir: dir.to_owned(), socket }
+        State { dir: dir.to_owned(), socket, ..crate::config::Config::default().state }
     }
 
     #[test]
