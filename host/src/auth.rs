@@ -44,6 +44,7 @@ mod server;
 mod sessions;
 pub(crate) mod token;
 mod tokens;
+mod told;
 mod transaction;
 pub mod upstream;
 pub(crate) mod wellknown;

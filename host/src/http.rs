@@ -61,6 +61,7 @@ use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::plugins::Plugins;
 use crate::principal::Principal;
+use crate::replicas::Replicas;
 
 /// The parts of the server that the routes serve from.
 pub struct App {
@@ -78,6 +79,8 @@ pub struct App {
     pub about: watch::Receiver<Arc<About>>,
     /// Cancelled when the server begins to stop.
     pub draining: CancellationToken,
+    /// The other servers of a store.
+    pub replicas: Replicas,
     /// Pages that were rendered.
     pub pages: RenderedPages,
 }

@@ -71,6 +71,7 @@ pub mod plugins;
 pub mod principal;
 pub mod redis;
 mod reopen;
+pub mod replicas;
 pub mod request_memory;
 mod sanitize;
 mod schemes;

@@ -70,7 +70,7 @@ impl Operator {
             Request::SwitchedOff => Ok(Answer::SwitchedOff((*self.switches.now()).clone())),
             Request::Block { person } => self.block(person).await,
             Request::Unblock { person } => {
-                let is_other = self.change(|off| off.people.retain(|blocked| !person.is(blocked)))?;
+                let is_other = self.change(|off| off.people.retain(|blocked| !person.is(blocked))).await?;
                 Ok(Answer::Changed { is_other })
             }
             Request::Forget { person } => self.forget(&person).await,
@@ -117,17 +117,21 @@ impl Operator {
     }
 
     /// Changes what is switched off, on the disk and for everybody who follows it.
-    fn change(&self, change: impl FnOnce(&mut crate::switches::SwitchedOff)) -> Result<bool, String> {
-        self.switches.change(change).map_err(|error| format!("what is switched off cannot be written: {error}"))
+    async fn change(&self, change: impl Fn(&mut crate::switches::SwitchedOff)) -> Result<bool, String> {
+        // Boxed: what becomes of it in a shared store is a long way.
+        Box::pin(self.switches.change(change))
+            .await
+            .map_err(|error| format!("what is switched off cannot be written: {error}"))
     }
 
     async fn block(&self, person: BlockedPerson) -> Result<Answer, String> {
         let id = PersonId { issuer: person.issuer.clone(), subject: person.subject.clone() };
         self.change(|off| {
             if !off.blocks(&person.issuer, &person.subject) {
-                off.people.push(person);
+                off.people.push(person.clone());
             }
-        })?;
+        })
+        .await?;
         let label = crate::person_label::label(&id.key());
         tracing::warn!(person = label, "a person was blocked by whoever runs this server");
         Ok(Answer::Ended { sessions: self.end(&Which::Person(id)).await? })
@@ -142,13 +146,15 @@ impl Operator {
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(format!("there is no plugin `{raw_name}`{near}"));
         }
-        let is_other = self.change(|off| {
-            if is_on {
-                off.plugins.remove(&name)
-            } else {
-                off.plugins.insert(name.clone())
-            };
-        })?;
+        let is_other = self
+            .change(|off| {
+                if is_on {
+                    off.plugins.remove(&name)
+                } else {
+                    off.plugins.insert(name.clone())
+                };
+            })
+            .await?;
         if let Some(serving) = self.serving.as_ref().filter(|_| !is_on) {
             let mut catalog = serving.plugins.changes();
             let is_gone = |catalog: &std::sync::Arc<crate::plugins::catalog::Catalog>| {
@@ -175,13 +181,11 @@ impl Operator {
 
     /// Makes a new root key, and seals under it what is sealed under the current one alone.
     async fn rotate(&self) -> Result<Answer, String> {
-        let (state, switches) = (self.state.clone(), self.switches.clone());
-        let rotated = tokio::task::spawn_blocking(move || {
-            state.rotate().map_err(|error| error.to_string())?;
-            reseal(&state, &switches);
-            Ok::<_, String>(state.ring().listed())
-        });
-        let keys = rotated.await.map_err(|error| error.to_string())??;
+        let state = self.state.clone();
+        let rotated = tokio::task::spawn_blocking(move || state.rotate().map_err(|error| error.to_string()));
+        rotated.await.map_err(|error| error.to_string())??;
+        reseal(&self.state, &self.switches).await;
+        let keys = self.state.ring().listed();
         tracing::warn!("the root key was changed by whoever runs this server; those before it still read");
         Ok(Answer::Keys(keys))
     }
@@ -189,21 +193,24 @@ impl Operator {
 
 /// Seals anew what names the key that it is sealed under and is never written otherwise. What fails is done at the next
 /// start.
-pub(crate) fn reseal(state: &StateDir, switches: &Switches) {
+pub(crate) async fn reseal(state: &StateDir, switches: &Switches) {
     let failed = |what: &str, error: &dyn std::fmt::Display| {
         tracing::warn!("{what} is still sealed under the root key before: {error}; the next start tries again");
     };
-    if let Err(error) = switches.reseal() {
+    if let Err(error) = Box::pin(switches.reseal()).await {
         failed("what is switched off", &error);
     }
-    if Store::is_there(state)
-        && let Err(error) = Store::reseal(state)
-    {
-        failed("the store", &error);
-    }
-    if Kv::is_there(state)
-        && let Err(error) = Kv::reseal(state)
-    {
-        failed("the state of plugins", &error);
+    let state = state.clone();
+    let resealed = tokio::task::spawn_blocking(move || {
+        let store = if Store::is_there(&state) { Store::reseal(&state).err() } else { None };
+        let kv = if Kv::is_there(&state) { Kv::reseal(&state).err() } else { None };
+        (store, kv)
+    });
+    match resealed.await {
+        Ok((store, kv)) => {
+            store.iter().for_each(|error| failed("the store", error));
+            kv.iter().for_each(|error| failed("the state of plugins", error));
+        }
+        Err(error) => failed("the store", &error),
     }
 }

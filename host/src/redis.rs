@@ -4,7 +4,7 @@
 //! switched off. It knows nothing of what they keep. Only this room names the `redis` crate.
 //!
 //! - `link`: the connection, to one server, a cluster or the primary of sentinels. `place`: the part by which a cluster
-//!   places keys. `script`: what is done in one step there. `fault`: why something was not done.
+//!   places keys. `script`: what is done in one step there. `kept`: a value that all share. `fault`: why something was not done.
 //! - `mark`: by which a store that was emptied is told from one that is new. `demands`: what Redis must be like.
 //! - `primary`: the id of the server that writes. Each change of it means that the last writes may be lost.
 //!
@@ -13,6 +13,7 @@
 
 mod demands;
 mod fault;
+mod kept;
 mod link;
 mod mark;
 mod place;
@@ -22,11 +23,15 @@ mod script;
 pub(crate) mod testing;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use futures::stream::BoxStream;
+
 pub use self::fault::{Fault, OpenError};
+pub(crate) use self::kept::Kept;
 use self::link::Link;
+pub use self::mark::FORMAT;
 pub(crate) use self::mark::Mark;
 pub(crate) use self::place::{PLACES, Place};
 pub use self::primary::Primary;
@@ -42,6 +47,14 @@ const START_PAUSE: Duration = Duration::from_millis(500);
 /// The time within which something that failed is tried again, and the pause before.
 const AGAIN_MAX: Duration = Duration::from_millis(800);
 const AGAIN_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is asked of a store at each beat.
+pub(crate) struct Vitals {
+    /// Its clock, in milliseconds since 1970.
+    pub(crate) time_ms: i64,
+    /// The servers that write, in order.
+    pub(crate) primaries: Vec<Primary>,
+}
 
 /// Where the shared store is.
 #[derive(Clone, Debug)]
@@ -146,6 +159,47 @@ impl Redis {
                 done => return done,
             }
         }
+    }
+
+    /// A channel of this store.
+    pub(crate) fn channel(&self, name: &str) -> Vec<u8> {
+        format!("{}:tell:{name}", self.0.prefix).into_bytes()
+    }
+
+    /// Tells something on a channel.
+    ///
+    /// # Errors
+    /// As for [`Redis::run`].
+    pub(crate) async fn publish(&self, channel: &[u8], message: &[u8]) -> Result<(), Fault> {
+        self.0.link.publish(channel, message).await
+    }
+
+    /// What is told on channels from now on, until the connection ends.
+    ///
+    /// # Errors
+    /// As for [`Redis::run`].
+    pub(crate) async fn subscribe(&self, channels: &[Vec<u8>]) -> Result<BoxStream<'static, Vec<u8>>, Fault> {
+        self.0.link.subscribe(channels).await
+    }
+
+    /// The store's clock, and the servers that write.
+    ///
+    /// # Errors
+    /// As for [`Redis::run`].
+    pub(crate) async fn vitals(&self) -> Result<Vitals, Fault> {
+        static TIME: LazyLock<Script> =
+            LazyLock::new(|| Script::reading("local time = redis.call('TIME') return {primary, time[1], time[2]}"));
+        let Reply { primary, values } = self.run(&TIME, Place(0), Step::default()).await?;
+        let number = |at: usize| {
+            let text = values.get(at).and_then(|value| std::str::from_utf8(value).ok());
+            text.and_then(|text| text.parse::<i64>().ok()).ok_or(Fault::Unexpected("no time"))
+        };
+        let time_ms = number(0)? * 1000 + number(1)? / 1000;
+        let primaries = match self.0.link.primaries_of_cluster().await? {
+            Some(primaries) => primaries,
+            None => vec![primary],
+        };
+        Ok(Vitals { time_ms, primaries })
     }
 
     /// A key at a place: the prefix, the place, a word for its kind, and what tells it from others of the kind.

@@ -15,8 +15,10 @@ mod sqlite;
 mod conformance;
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +31,8 @@ use self::seal::{Seal, Sealer};
 use self::sqlite::Sqlite;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::redis::{Address, Redis};
+use crate::replicas::Replicas;
+use crate::replicas::hearing::Hearing;
 use crate::state::StateDir;
 
 /// A handle to the store.
@@ -39,6 +43,9 @@ pub struct Store {
     backend: Arc<dyn Backend>,
     sealer: Sealer,
     metrics: Metrics,
+    replicas: Replicas,
+    /// Time for which what is known is honoured while the store is away.
+    stale: Duration,
 }
 
 impl fmt::Debug for Store {
@@ -58,13 +65,34 @@ impl Store {
     pub fn open(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, OpenError> {
         let sealer = Sealer::of(state);
         let backend = Arc::new(Sqlite::open(state, &sealer, tracker, stop)?);
-        Ok(Self { backend, sealer, metrics: Metrics::default() })
+        Ok(Self { backend, sealer, metrics: Metrics::default(), replicas: Replicas::default(), stale: Duration::MAX })
     }
 
-    /// The store that several servers share.
-    pub fn shared(redis: Redis, state: &StateDir) -> Self {
-        let (backend, sealer) = (Arc::new(RedisRows::new(redis)), Sealer::of(state));
-        Self { backend, sealer, metrics: Metrics::default() }
+    /// The store that several servers share. What is known of it is honoured for `stale` while it is away. Call it in a
+    /// runtime.
+    pub fn shared(redis: Redis, replicas: &Replicas, state: &StateDir, stale: Duration) -> Self {
+        let (backend, sealer) = (Arc::new(RedisRows::new(redis, replicas.clone())), Sealer::of(state));
+        if let Some(changes) = replicas.changes_of_primary() {
+            tokio::spawn(repeat_removals(Arc::downgrade(&backend), changes));
+        }
+        Self { backend, sealer, metrics: Metrics::default(), replicas: replicas.clone(), stale }
+    }
+
+    /// The other servers of this store.
+    pub fn replicas(&self) -> &Replicas {
+        &self.replicas
+    }
+
+    /// True if what was read at a time may still be acted on while the store cannot be read.
+    pub fn honours(&self, read: Instant) -> bool {
+        let verified = match self.replicas.hearing() {
+            // A server alone has changed everything itself.
+            Hearing::Alone => return true,
+            Hearing::Clear | Hearing::Deaf => read,
+            // Up to the last beat every change was heard.
+            Hearing::Away(heard) => read.max(heard),
+        };
+        verified.elapsed() <= self.stale && !self.stale.is_zero()
     }
 
     /// Opens what several servers share: only with the root key that it was written under, or one that is listed as an
@@ -150,5 +178,19 @@ impl Store {
         let outcome = work.await;
         self.metrics.store(operation, outcome.is_ok(), began.elapsed());
         outcome
+    }
+}
+
+/// Removes again what was removed, whenever another server of the store writes.
+async fn repeat_removals(backend: Weak<RedisRows>, mut changes: watch::Receiver<u64>) {
+    changes.mark_unchanged();
+    while changes.changed().await.is_ok() {
+        let Some(backend) = backend.upgrade() else { return };
+        if let Err(error) = backend.repeat_removals().await {
+            tracing::error!(%error, "sessions that ended of late could not be ended again on the server that writes now");
+            // Whoever comes next tries again.
+            changes.mark_changed();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 }

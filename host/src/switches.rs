@@ -4,18 +4,24 @@
 //! at once, and without anybody who edits a file. It fails closed: a server does not start with a file that it cannot
 //! read, since an empty one in its place would let people in again.
 //!
-//! Several servers behind one store will keep it there; nothing but this file knows where it is.
+//! Several servers of one store keep it there ([`Place::Shared`]): one that changes it tells the others in the same step,
+//! and they read it again. What a server had in its own directory before is taken along.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::atomic_file;
+use crate::redis::{Kept, Redis};
+use crate::replicas::{Hint, Replicas};
 use crate::state::StateDir;
 use crate::vault::Vault;
 
@@ -26,6 +32,9 @@ const PURPOSE: &str = "tinymcp 2026 switched off";
 
 /// The context of the seal.
 const CONTEXT: &[u8] = b"switched off";
+
+/// Time between two tries to read it again.
+const READ_AGAIN: Duration = Duration::from_millis(200);
 
 /// Everything that is switched off.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +87,9 @@ pub enum SwitchError {
         /// The system's error.
         source: io::Error,
     },
+    /// The shared store refuses it.
+    #[error("what is switched off cannot be read from the shared store: {0}")]
+    Shared(io::Error),
     /// It is not what was written, or was written under a key that is gone.
     #[error(
         "`{}`, which has the people and plugins that are switched off, {fault}: restore it from a backup, or delete it, \
@@ -96,12 +108,25 @@ pub enum SwitchError {
 pub struct Switches(Arc<Inner>);
 
 struct Inner {
-    /// None where nothing is kept, in tests and commands.
-    file: Option<(PathBuf, Vault)>,
+    place: Place,
     now: watch::Sender<Arc<SwitchedOff>>,
     /// One change at a time.
-    changing: Mutex<()>,
+    changing: tokio::sync::Mutex<()>,
 }
+
+/// Where it is kept.
+enum Place {
+    /// Nowhere, in tests and commands.
+    Memory,
+    File(PathBuf, Vault),
+    Shared(Redis, Vault, OnceLock<Replicas>),
+}
+
+/// Its name in a shared store.
+const SHARED: &str = "switched-off";
+
+/// Tries of a change that others make at the same time.
+const TRIES: usize = 32;
 
 impl std::fmt::Debug for Switches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -112,7 +137,7 @@ impl std::fmt::Debug for Switches {
 impl Default for Switches {
     /// Nothing is switched off, and nothing is kept.
     fn default() -> Self {
-        Self(Arc::new(Inner { file: None, now: watch::Sender::default(), changing: Mutex::default() }))
+        Self(Arc::new(Inner { place: Place::Memory, now: watch::Sender::default(), changing: Default::default() }))
     }
 }
 
@@ -135,7 +160,65 @@ impl Switches {
             None => SwitchedOff::default(),
         };
         let now = watch::Sender::new(Arc::new(switched_off));
-        Ok(Self(Arc::new(Inner { file: Some((path, vault)), now, changing: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { place: Place::File(path, vault), now, changing: Default::default() })))
+    }
+
+    /// Those of a shared store. Where it has none yet, those of the state directory are taken along.
+    ///
+    /// # Errors
+    /// [`SwitchError`].
+    pub async fn shared(redis: Redis, state: &StateDir) -> Result<Self, SwitchError> {
+        let own = Self::open(state)?;
+        let vault = Vault::of(state, PURPOSE);
+        let (now, place) = (watch::Sender::default(), Place::Shared(redis, vault, OnceLock::new()));
+        let this = Self(Arc::new(Inner { place, now, changing: Default::default() }));
+        this.read_again().await.map_err(SwitchError::Shared)?;
+        let of_before = own.now();
+        if *this.now() == SwitchedOff::default() && *of_before != SwitchedOff::default() {
+            this.change(|off| *off = SwitchedOff::clone(&of_before)).await.map_err(SwitchError::Shared)?;
+        }
+        Ok(this)
+    }
+
+    /// Follows the changes that other servers make, and tells them of those that are made here.
+    pub fn follow(&self, replicas: &Replicas, tracker: &TaskTracker) {
+        let Place::Shared(_, _, told) = &self.0.place else { return };
+        let (Some(hints), Some(gaps), Some(left)) = (replicas.hints(), replicas.gaps(), replicas.left()) else {
+            return;
+        };
+        drop(told.set(replicas.clone()));
+        let this = self.clone();
+        tracker.spawn(async move { left.run_until_cancelled(this.listen(hints, gaps)).await });
+    }
+
+    async fn listen(self, mut hints: broadcast::Receiver<Hint>, mut gaps: watch::Receiver<u64>) {
+        loop {
+            tokio::select! {
+                hint = hints.recv() => match hint {
+                    Ok(Hint::Switches) | Err(RecvError::Lagged(_)) => {}
+                    Ok(_) => continue,
+                    Err(RecvError::Closed) => return,
+                },
+                changed = gaps.changed() => if changed.is_err() { return },
+            }
+            while let Err(error) = self.read_again().await {
+                tracing::warn!(%error, "what is switched off could not be read again yet");
+                tokio::time::sleep(READ_AGAIN).await;
+            }
+        }
+    }
+
+    async fn read_again(&self) -> io::Result<()> {
+        let Place::Shared(redis, vault, _) = &self.0.place else { return Ok(()) };
+        let kept = redis.kept(SHARED).await.map_err(io::Error::other)?;
+        let read = kept.value.as_deref().map(|sealed| opened(vault, sealed)).transpose();
+        let after = Arc::new(read.map_err(io::Error::other)?.unwrap_or_default());
+        self.0.now.send_if_modified(|now| {
+            let is_other = **now != *after;
+            *now = after;
+            is_other
+        });
+        Ok(())
     }
 
     /// What is switched off now.
@@ -152,37 +235,69 @@ impl Switches {
     ///
     /// # Errors
     /// The system's; then nothing is changed.
-    pub fn change(&self, change: impl FnOnce(&mut SwitchedOff)) -> io::Result<bool> {
-        let _turn = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.now();
-        let mut after = SwitchedOff::clone(&before);
-        change(&mut after);
-        if after == *before {
-            return Ok(false);
+    pub async fn change(&self, change: impl Fn(&mut SwitchedOff)) -> io::Result<bool> {
+        let _turn = self.0.changing.lock().await;
+        for _ in 0..TRIES {
+            let before = match &self.0.place {
+                Place::Shared(redis, _, _) => Some(redis.kept(SHARED).await.map_err(io::Error::other)?),
+                Place::Memory | Place::File(..) => None,
+            };
+            let was = match (&before, &self.0.place) {
+                (Some(kept), Place::Shared(_, vault, _)) => {
+                    let read = kept.value.as_deref().map(|sealed| opened(vault, sealed)).transpose();
+                    Arc::new(read.map_err(io::Error::other)?.unwrap_or_default())
+                }
+                _ => self.now(),
+            };
+            let mut after = SwitchedOff::clone(&was);
+            change(&mut after);
+            if after == *was {
+                return Ok(false);
+            }
+            if self.write(&after, before.as_ref()).await? {
+                self.0.now.send_replace(Arc::new(after));
+                return Ok(true);
+            }
         }
-        self.write(&after)?;
-        self.0.now.send_replace(Arc::new(after));
-        Ok(true)
+        Err(io::Error::other("it was changed again and again"))
     }
 
-    /// Seals the file anew, under the current root key, so that an earlier one is not needed for it.
+    /// Seals it anew, under the current root key, so that an earlier one is not needed for it.
     ///
     /// # Errors
-    /// The system's; then the file is as it was.
-    pub fn reseal(&self) -> io::Result<()> {
-        let _turn = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        match &self.0.file {
-            Some((path, vault)) if fs::read(path).is_ok_and(|sealed| !vault.has_current_key_of(&sealed)) => {
-                self.write(&self.now())
+    /// The system's; then it is as it was.
+    pub async fn reseal(&self) -> io::Result<()> {
+        let _turn = self.0.changing.lock().await;
+        match &self.0.place {
+            Place::File(path, vault) if fs::read(path).is_ok_and(|sealed| !vault.has_current_key_of(&sealed)) => {
+                self.write(&self.now(), None).await.map(drop)
             }
-            _ => Ok(()),
+            Place::Shared(redis, vault, _) => {
+                let kept = redis.kept(SHARED).await.map_err(io::Error::other)?;
+                match &kept.value {
+                    Some(sealed) if !vault.has_current_key_of(sealed) => {
+                        let value = opened(vault, sealed).map_err(io::Error::other)?;
+                        self.write(&value, Some(&kept)).await.map(drop)
+                    }
+                    Some(_) | None => Ok(()),
+                }
+            }
+            Place::Memory | Place::File(..) => Ok(()),
         }
     }
 
-    fn write(&self, value: &SwitchedOff) -> io::Result<()> {
-        let Some((path, vault)) = &self.0.file else { return Ok(()) };
-        let plain = serde_json::to_vec(value).map_err(io::Error::other)?;
-        atomic_file::replace_durable(path, &vault.seal(CONTEXT, &plain))
+    /// Writes it; false if another server has changed it.
+    async fn write(&self, value: &SwitchedOff, before: Option<&Kept>) -> io::Result<bool> {
+        let sealed = |vault: &Vault| Ok::<_, io::Error>(vault.seal(CONTEXT, &serde_json::to_vec(value)?));
+        match &self.0.place {
+            Place::Memory => Ok(true),
+            Place::File(path, vault) => atomic_file::replace_durable(path, &sealed(vault)?).map(|()| true),
+            Place::Shared(redis, vault, replicas) => {
+                let Some(before) = before else { return Ok(false) };
+                let told = replicas.get().and_then(|replicas| replicas.message(Hint::Switches));
+                redis.keep(SHARED, before, &sealed(vault)?, told).await.map_err(io::Error::other)
+            }
+        }
     }
 }
 
@@ -208,18 +323,18 @@ mod tests {
         BlockedPerson { issuer, subject, email: Some("alice@example.com".to_owned()), since_s: 1 }
     }
 
-    #[test]
-    fn what_is_switched_off_is_told_kept_and_sealed() {
+    #[tokio::test]
+    async fn what_is_switched_off_is_told_kept_and_sealed() {
         let scratch = tempfile::tempdir().unwrap();
         let switches = open(scratch.path()).unwrap();
         let mut told = switches.subscribe();
-        assert!(!switches.change(|_| {}).unwrap() && !told.has_changed().unwrap());
-        assert!(switches.change(|off| off.people.push(alice())).unwrap());
+        assert!(!switches.change(|_| {}).await.unwrap() && !told.has_changed().unwrap());
+        assert!(switches.change(|off| off.people.push(alice())).await.unwrap());
         assert!(told.borrow_and_update().blocks("https://id.example", "alice"));
         let disable = |off: &mut SwitchedOff| {
             off.plugins.insert("my_tool".to_owned());
         };
-        assert!(switches.change(disable).unwrap());
+        assert!(switches.change(disable).await.unwrap());
         let bytes = fs::read(scratch.path().join(FILE)).unwrap();
         assert!(!bytes.windows(5).any(|window| window == b"alice"));
         let again = open(scratch.path()).unwrap().now();
@@ -227,10 +342,10 @@ mod tests {
         assert!(again.has_plugin("my-tool") && !again.blocks("https://other.example", "alice"));
     }
 
-    #[test]
-    fn a_file_that_cannot_be_read_is_no_empty_one() {
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_no_empty_one() {
         let scratch = tempfile::tempdir().unwrap();
-        open(scratch.path()).unwrap().change(|off| off.people.push(alice())).unwrap();
+        open(scratch.path()).unwrap().change(|off| off.people.push(alice())).await.unwrap();
         let path = scratch.path().join(FILE);
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;

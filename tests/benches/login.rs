@@ -196,6 +196,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         about: watch::Sender::default().subscribe(),
         config,
         draining: never.clone(),
+        replicas: tinymcp::replicas::Replicas::default(),
         pages: RenderedPages::default(),
     });
     let limits = Limits { connections: 16, header_timeout: Duration::from_secs(10), trusted_proxies: Vec::new() };

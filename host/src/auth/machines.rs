@@ -205,6 +205,16 @@ impl Machines {
         Ok(())
     }
 
+    /// A token has changed elsewhere: it is read again at its next use.
+    pub(super) fn changed_elsewhere(&self, row: Key) {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).retain(|family, _| key(family) != row);
+    }
+
+    /// Any token may have changed elsewhere.
+    pub(super) fn missed_something(&self) {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     async fn entry(&self, family: Family) -> Result<Arc<Entry>, BearerError> {
         let known = self.cached(&family);
         let by = self.configuration();
@@ -226,8 +236,10 @@ impl Machines {
                     return Err(BearerError::Ended);
                 }
                 // Machines that are known go on while the store is away.
-                (Err(_), Some(entry)) => (Arc::clone(&entry.record), Arc::clone(&entry.has_ended), entry.loaded),
-                (Err(_), None) => return Err(BearerError::Unavailable),
+                (Err(_), Some(entry)) if self.parts.store.honours(entry.loaded) => {
+                    (Arc::clone(&entry.record), Arc::clone(&entry.has_ended), entry.loaded)
+                }
+                (Err(_), _) => return Err(BearerError::Unavailable),
             },
         };
         let principal = self.principal(&record, &by, &has_ended);

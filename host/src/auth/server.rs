@@ -30,6 +30,7 @@ use super::people::People;
 use super::sessions::bearer::BearerError;
 use super::sessions::{Lives, Sessions, Turns};
 use super::tokens::{LastToken, TOKENS, TokenKind};
+use super::told::{self, Keepers};
 use super::transaction::{self, TransactionId, Unfinished, ValidatedRequest};
 use super::upstream::Upstream;
 use crate::audit::event::Reason;
@@ -168,6 +169,12 @@ impl AuthorizationServer {
             issuer,
             audit: audit.clone(),
         });
+        let keepers = Keepers {
+            sessions: Arc::clone(&sessions),
+            machines: Arc::clone(&machines),
+            operator_tokens: operator_tokens.clone(),
+        };
+        tasks.spawn(told::listen(store.replicas().clone(), keepers));
         let clients = Clients::new(
             Vault::of(state, CLIENT_IDS),
             documents,

@@ -11,6 +11,7 @@ pub(super) mod bearer;
 pub(super) mod browser;
 mod cache;
 mod concurrency;
+mod elsewhere;
 mod former;
 pub(super) mod listed;
 mod login_token;

@@ -16,6 +16,7 @@ use crate::config::{Config, Credentials, Egress, Provider};
 use crate::fetch::Strangers;
 use crate::plugins::observers::Observers;
 use crate::redis::Redis;
+use crate::replicas::Replicas;
 use crate::state::StateDir;
 use crate::store::Store;
 use crate::switches::Switches;
@@ -35,7 +36,7 @@ pub(super) struct Login<'a> {
     pub(super) credentials: watch::Receiver<Arc<Credentials>>,
     pub(super) state: &'a StateDir,
     /// The store of several servers, in place of the one in the state directory.
-    pub(super) shared: Option<Redis>,
+    pub(super) shared: Option<(Redis, Replicas)>,
     pub(super) tasks: &'a TaskTracker,
     /// Requests that are finished even if their clients have gone away: the store is closed after them.
     pub(super) in_flight: &'a TaskTracker,
@@ -70,7 +71,7 @@ impl Login<'_> {
         }
         // First, since it is refused while another server has it: then nothing else may have begun.
         let store = match shared {
-            Some(redis) => Store::shared(redis, state),
+            Some((redis, replicas)) => Store::shared(redis, &replicas, state, current.state.stale.duration()),
             None => Store::open(state, tasks, closed)?,
         };
         let store = store.counted_in(observers.metrics.clone());

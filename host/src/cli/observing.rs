@@ -24,6 +24,8 @@ use crate::metrics::{Counted, Metrics, names, process};
 use crate::plugins::Plugins;
 use crate::plugins::catalog::PluginStatus;
 use crate::plugins::observers::Observers;
+use crate::redis::Redis;
+use crate::replicas::{About, Replicas};
 use crate::state::StateDir;
 use crate::telemetry::{self, Otlp, Telemetry};
 use crate::vault::Vault;
@@ -238,6 +240,7 @@ pub(super) struct LastRead {
     observers: Observers,
     effective: EffectiveConfig,
     digest: Arc<Mutex<String>>,
+    replicas: Replicas,
 }
 
 impl LastRead {
@@ -251,7 +254,25 @@ impl LastRead {
             let digest = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
             reading.labelled(1, &[("digest", &digest)]);
         });
-        Self { observers: observers.clone(), effective, digest }
+        Self { observers: observers.clone(), effective, digest, replicas: Replicas::default() }
+    }
+
+    /// Joins the servers of a store, which are told of the configuration.
+    pub(super) fn join(
+        &mut self,
+        redis: &Redis,
+        state: &StateDir,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Replicas {
+        let about = About {
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            format: crate::redis::FORMAT,
+            configuration: self.effective.shared_digest(),
+        };
+        self.replicas = Replicas::join(redis.clone(), state, about, tracker, stop);
+        self.replicas.clone()
     }
 
     /// Another one was taken over, but for keys that wait for a restart.
@@ -263,6 +284,7 @@ impl LastRead {
             waiting: waiting.iter().map(String::as_str).collect(),
         });
         *self.digest.lock().unwrap_or_else(PoisonError::into_inner) = digest;
+        self.replicas.configured(new.shared_digest());
         self.effective = new;
     }
 

@@ -2,6 +2,7 @@
 //! directory while none runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use crate::kv::{self, Kv, SpaceState};
 use crate::operator::names::{self, KnownPerson};
 use crate::operator::{Answer, Operator, Request, Which};
 use crate::person_label;
+use crate::replicas::Replicas;
 use crate::state::StateDir;
 use crate::store::{OpenError, Store};
 use crate::switches::{SwitchedOff, Switches};
@@ -56,7 +58,7 @@ impl Reached {
         let (way, kv) = match Client::find(&state).await {
             Ok(client) => (Way::Server(client.clone()), Some(Kv::elsewhere(Arc::new(client)))),
             Err(ClientError::NoServer) => {
-                let operator = open(&loader, &tracker, &stop).await?;
+                let operator = Box::pin(open(&loader, &tracker, &stop)).await?;
                 let kv = operator.kv.clone();
                 (Way::Here(Box::new(operator)), kv)
             }
@@ -215,10 +217,15 @@ async fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationT
         return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
     }
     person_label::use_key_of(&state);
-    let switches = Switches::open(&state).map_err(Failure::start)?;
     let shared = shared::connect(&loader.config.state, &state).await.map_err(Failure::at_start)?;
+    let switches = match &shared {
+        Some(redis) => Switches::shared(redis.clone(), &state).await,
+        None => Switches::open(&state),
+    };
+    let switches = switches.map_err(Failure::start)?;
     let store = match &shared {
-        Some(redis) => Some(Store::shared(redis.clone(), &state)),
+        // Servers that run elsewhere look for themselves, when they next ask for a row.
+        Some(redis) => Some(Store::shared(redis.clone(), &Replicas::default(), &state, Duration::ZERO)),
         None if Store::is_there(&state) => {
             let store = Store::open(&state, tracker, stop.clone());
             Some(store.map_err(|error| not_opened(error, &loader.config.state))?)

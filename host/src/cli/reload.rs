@@ -211,8 +211,7 @@ fn reload_keys(keys: &Keys, secrets: &Secrets) {
         Ok(true) => {
             tracing::warn!("the root key has changed; those before it still read");
             let (state, switches) = (keys.state.clone(), keys.switches.clone());
-            // It writes into databases.
-            tokio::task::spawn_blocking(move || operator::reseal(&state, &switches));
+            tokio::spawn(async move { operator::reseal(&state, &switches).await });
         }
         Err(error) => tracing::error!("root keys not reloaded: {error}"),
     }

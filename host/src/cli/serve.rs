@@ -104,7 +104,12 @@ impl Server {
         let signals = Signals::listen().map_err(Failure::at_start)?;
         plugin_loader::require_directory(&config)?;
         let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::at_start)?;
-        let switches = Switches::open(&state).map_err(Failure::at_start)?;
+        let redis = shared::connect(&config.state, &state).await.map_err(Failure::at_start)?;
+        let switches = match redis.clone() {
+            Some(redis) => Switches::shared(redis, &state).await,
+            None => Switches::open(&state),
+        };
+        let switches = switches.map_err(Failure::at_start)?;
         person_label::use_key_of(&state);
         let supervisor = Supervisor::of(&Environment::read(invocation.directory()));
         let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
@@ -120,7 +125,7 @@ impl Server {
         }
 
         let mut observing = Observing::start(&config, &egress, &telemetry_headers, &state).await?;
-        let last_read = LastRead::new(&observing.observers, effective);
+        let mut last_read = LastRead::new(&observing.observers, effective);
         let (tasks, in_flight) = (TaskTracker::new(), TaskTracker::new());
         let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
@@ -134,12 +139,17 @@ impl Server {
         let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         let bound: Vec<SocketAddr> = bound.chain(observing.addresses()).collect();
         let way_out = way_out::start(&config, &egress, &bound);
-        let shared = shared::connect(&config.state, &state).await.map_err(Failure::at_start)?;
-        let is_shared = shared.is_some();
-        let kv = match &shared {
+        let is_shared = redis.is_some();
+        let kv = match &redis {
             Some(redis) => Kv::shared(redis.clone(), &state, &tasks, closed.clone()),
             None => Kv::of(&state, &tasks, closed.clone()),
         };
+        let shared = redis.map(|redis| {
+            let replicas = last_read.join(&redis, &state, &tasks, closed.clone());
+            (redis, replicas)
+        });
+        let replicas = shared.as_ref().map(|(_, replicas)| replicas.clone()).unwrap_or_default();
+        switches.follow(&replicas, &tasks);
         let login = Login {
             config: login_config,
             switches: &switches,
@@ -228,6 +238,7 @@ impl Server {
             config: page_config,
             about,
             draining: draining.clone(),
+            replicas,
             pages: RenderedPages::default(),
         });
         Ok(Self {

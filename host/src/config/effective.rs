@@ -9,6 +9,10 @@ use super::problem::Source;
 /// The text in place of a secret.
 pub(super) const REDACTED: &str = "\"***\"";
 
+/// Beginnings of keys that each machine may have of its own.
+const OF_ONE_MACHINE: [&str; 7] =
+    ["server.listen", "state.dir", "state.socket", "plugins.dir", "log.", "metrics.listen", "audit.file"];
+
 /// Every value that was read, in the order of the keys' declarations, and the URLs at the provider that follow from
 /// them. Displayed as TOML without secrets.
 #[derive(Clone, Debug)]
@@ -26,6 +30,16 @@ impl EffectiveConfig {
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         for (key, shown) in self.values() {
+            hasher.update(format!("{key} = {shown}\n").as_bytes());
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
+    /// The same without what one machine may have of its own: for servers that are to be alike.
+    pub fn shared_digest(&self) -> String {
+        let is_of_machine = |key: &str| OF_ONE_MACHINE.iter().any(|own| key.starts_with(own));
+        let mut hasher = blake3::Hasher::new();
+        for (key, shown) in self.values().filter(|(key, _)| !is_of_machine(key)) {
             hasher.update(format!("{key} = {shown}\n").as_bytes());
         }
         hasher.finalize().to_hex()[..16].to_owned()

@@ -2,14 +2,16 @@
 //!
 //! The bodies are constants, since any web page may read them by pointing a name of its own here.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::{App, reply};
+use crate::replicas::Peer;
 
 /// `/healthz`: the process serves requests.
 pub(super) async fn live() -> Response {
@@ -18,9 +20,28 @@ pub(super) async fn live() -> Response {
 
 /// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known; 503 before that, and
 /// while the server stops. Broken plugins do not count: the working ones are served.
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+///
+/// With `?details`, called by an address: how this server and others of one store differ. No web page can ask that: by an
+/// address it gets no answer of another origin, and names get the constants.
+pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Response {
+    if request.uri().query() == Some("details") && is_by_address(request.headers()) {
+        let peers = app.replicas.peers();
+        let servers: Vec<_> =
+            peers.iter().map(|Peer { about }| json!({ "name": about.name, "version": about.version })).collect();
+        let is_ready = !app.draining.is_cancelled() && app.plugins.is_ready() && app.auth.is_ready();
+        let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let word = if is_ready { "ready" } else { "not ready" };
+        let differences = app.replicas.differences();
+        return reply::json(status, &json!({ "status": word, "others": servers, "differences": differences }));
+    }
     match !app.draining.is_cancelled() && app.plugins.is_ready() && app.auth.is_ready() {
         true => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
         false => reply::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready" })),
     }
+}
+
+/// True for a `Host` that is an address, with or without a port.
+fn is_by_address(headers: &HeaderMap) -> bool {
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    host.parse::<SocketAddr>().is_ok() || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }

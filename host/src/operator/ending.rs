@@ -43,7 +43,7 @@ impl Operator {
         if *which == Which::All {
             // First, and before any row is gone: this one line on the disk ends every session there is, also those that
             // nobody here knows of.
-            self.change(|off| off.all_ended += 1)?;
+            self.change(|off| off.all_ended += 1).await?;
         }
         let ended = self.end_rows(which).await;
         // Whatever became of the rows.

@@ -13,7 +13,7 @@ const VERSION_MIN: u32 = 7;
 /// [`OpenError::Unfit`], or it cannot be reached.
 pub(super) async fn hold(link: &Link, url: &StateUrl) -> Result<(), OpenError> {
     let url = url.to_string();
-    let infos = link.info().await.map_err(|fault| OpenError::Unusable { url: url.clone(), fault })?;
+    let infos = link.info("everything").await.map_err(|fault| OpenError::Unusable { url: url.clone(), fault })?;
     for info in infos {
         if let Some((wrong, cure)) = unfit(&info) {
             return Err(OpenError::Unfit { url, wrong, cure });

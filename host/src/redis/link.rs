@@ -15,11 +15,14 @@ use ::redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
     RedisError, ServerErrorKind, TlsCertificates, TlsMode, Value,
 };
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use tokio::sync::Mutex;
 
 use super::Address;
 use super::fault::Fault;
 use super::mark::Mark;
+use super::primary::Primary;
 use super::script::{Reply, Script, Step};
 use crate::config::state_url::{Form, Node};
 
@@ -56,7 +59,8 @@ enum Way {
     /// Sentinels know it: without credentials for them, and with the ones of Redis.
     Sentinels(Mutex<[SentinelClient; 2]>),
     /// A cluster has several, each with its part of the keys.
-    Cluster(Box<::redis::cluster::ClusterClient>),
+    /// The servers that are named are asked for subscriptions.
+    Cluster(Box<::redis::cluster::ClusterClient>, Vec<Client>),
 }
 
 /// A connection with its number: each is another one.
@@ -122,10 +126,10 @@ impl Link {
         self.send::<Value>(&command).await.map(drop)
     }
 
-    /// What each primary says of itself.
-    pub(super) async fn info(&self) -> Result<Vec<String>, Fault> {
+    /// What each primary says of itself, of a section of `INFO`.
+    pub(super) async fn info(&self, section: &str) -> Result<Vec<String>, Fault> {
         let mut command = Cmd::new();
-        command.arg("INFO").arg("everything");
+        command.arg("INFO").arg(section);
         let answered = self.ask(async |connection| match connection {
             Connection::One(one) => Ok(vec![String::from_redis_value(one.req_packed_command(&command).await?)?]),
             Connection::Cluster(cluster) => {
@@ -136,6 +140,51 @@ impl Link {
             }
         });
         answered.await
+    }
+
+    /// Tells something on a channel.
+    pub(super) async fn publish(&self, channel: &[u8], message: &[u8]) -> Result<(), Fault> {
+        let mut command = Cmd::new();
+        command.arg("PUBLISH").arg(channel).arg(message);
+        self.send::<Value>(&command).await.map(drop)
+    }
+
+    /// The primaries of a cluster; none for one server.
+    pub(super) async fn primaries_of_cluster(&self) -> Result<Option<Vec<Primary>>, Fault> {
+        if !matches!(self.way, Way::Cluster(..)) {
+            return Ok(None);
+        }
+        let infos = self.info("replication").await?;
+        let id = |info: &String| {
+            let id = info.lines().find_map(|line| line.strip_prefix("master_replid:"))?;
+            Primary::of_replication_id(id.trim().as_bytes())
+        };
+        let mut primaries: Vec<Primary> = infos.iter().filter_map(id).collect();
+        primaries.sort_unstable();
+        Ok(Some(primaries))
+    }
+
+    /// Subscribes to channels over a connection of its own. Every server of a cluster hears what one is told.
+    pub(super) async fn subscribe(&self, channels: &[Vec<u8>]) -> Result<BoxStream<'static, Vec<u8>>, Fault> {
+        let subscribed = tokio::time::timeout(STEP_MAX, async {
+            let clients = match &self.way {
+                Way::Node(client) => vec![client.as_ref().clone()],
+                Way::Sentinels(sentinels) => vec![primary_of(&mut *sentinels.lock().await).await?],
+                Way::Cluster(_, nodes) => nodes.clone(),
+            };
+            let mut failed = no_node();
+            for client in clients {
+                match subscribed(&client, channels).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => failed = error,
+                }
+            }
+            Err(failed)
+        });
+        match subscribed.await {
+            Ok(stream) => stream.map_err(|error| fault(&error)),
+            Err(_) => Err(Fault::Unreachable("no answer to a subscription".to_owned())),
+        }
     }
 
     async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
@@ -183,7 +232,7 @@ impl Link {
                 let client = primary_of(&mut *sentinels.lock().await).await?;
                 connected(client).await?
             }
-            Way::Cluster(client) => Connection::Cluster(client.get_async_connection().await?),
+            Way::Cluster(client, _) => Connection::Cluster(client.get_async_connection().await?),
         };
         let connection = Numbered { number: rand::random(), connection };
         *lock(&self.current) = Some(connection.clone());
@@ -194,10 +243,19 @@ impl Link {
     fn give_up(&self, used: Option<u64>) {
         let mut current = lock(&self.current);
         let is_used = current.as_ref().is_some_and(|current| Some(current.number) == used);
-        if is_used && !matches!(self.way, Way::Cluster(_)) {
+        if is_used && !matches!(self.way, Way::Cluster(..)) {
             *current = None;
         }
     }
+}
+
+async fn subscribed(client: &Client, channels: &[Vec<u8>]) -> Result<BoxStream<'static, Vec<u8>>, RedisError> {
+    let mut subscription = client.get_async_pubsub().await?;
+    for channel in channels {
+        subscription.subscribe(channel).await?;
+    }
+    let told = subscription.into_on_message();
+    Ok(told.map(|message| message.get_payload_bytes().to_vec()).boxed())
 }
 
 async fn connected(client: Client) -> Result<Connection, RedisError> {
@@ -227,14 +285,14 @@ impl Way {
     fn new(address: &Address) -> Result<Self, RedisError> {
         let url = &address.url;
         let certificates = || TlsCertificates { client_tls: None, root_cert: address.authorities.clone() };
+        let client = |node: &Node| match url.is_tls {
+            true => Client::build_with_tls(info(address, node)?, certificates()),
+            false => Client::open(info(address, node)?),
+        };
         Ok(match &url.form {
             Form::Single => {
                 let Some(node) = url.nodes.first() else { return Err(no_node()) };
-                let info = info(address, node)?;
-                Self::Node(Box::new(match url.is_tls {
-                    true => Client::build_with_tls(info, certificates())?,
-                    false => Client::open(info)?,
-                }))
+                Self::Node(Box::new(client(node)?))
             }
             Form::Cluster => {
                 let nodes: Vec<ConnectionInfo> =
@@ -249,7 +307,8 @@ impl Way {
                 if url.is_tls {
                     builder = builder.certs(certificates());
                 }
-                Self::Cluster(Box::new(builder.build()?))
+                let clients = url.nodes.iter().map(client).collect::<Result<_, _>>()?;
+                Self::Cluster(Box::new(builder.build()?), clients)
             }
             Form::Sentinel { service } => {
                 let sentinels = |with_credentials: bool| {

@@ -11,7 +11,7 @@ use super::link::Link;
 use super::place::Place;
 
 /// The format of what is stored. A later one is written only when every live server knows it.
-pub(super) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 /// The id of a store.
 #[derive(Clone, PartialEq, Eq)]

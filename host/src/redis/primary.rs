@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The beginning of a server's replication id. It changes when another server takes over, and when one starts anew: then
 /// writes that were acknowledged may be lost. Zero stands for a store that loses none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Primary(u64);
 
 impl Primary {

@@ -55,7 +55,9 @@ impl TestRedis {
         let client = ::redis::Client::open(("127.0.0.1", self.port)).unwrap();
         let mut connection = client.get_connection().unwrap();
         let mut asked = ::redis::Cmd::new();
-        command.iter().for_each(|part| drop(asked.arg(*part)));
+        for part in command {
+            asked.arg(*part);
+        }
         asked.query(&mut connection).unwrap()
     }
 

@@ -31,6 +31,12 @@ pub enum Table {
 }
 
 impl Table {
+    /// The table of a number.
+    pub fn of_id(id: u8) -> Option<Self> {
+        let all = [Self::Transaction, Self::Session, Self::Once, Self::Machine, Self::Operator, Self::Device];
+        all.into_iter().find(|table| table.id() == id)
+    }
+
     /// The table's number for backends and seals. Never changed: it is in every stored row.
     pub(super) fn id(self) -> u8 {
         match self {

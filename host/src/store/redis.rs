@@ -7,14 +7,17 @@
 //! Invariant: a row is only replaced on the server that it was read on ([`Revision`]). What another one has acknowledged
 //! and lost is read again first.
 
+mod removed;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
+use self::removed::Removed;
 use super::contract::{Backend, Change, Committed, Key, Millis, Revision, SealedRow, SealedWrite, StoreError, Table};
 use crate::redis::{Fault, PLACES, Place, Primary, Redis, Reply, Script, Step};
+use crate::replicas::{Hint, Replicas};
 
 /// The most rows of which one step reads the values.
 const LIST_PART: usize = 256;
@@ -56,6 +59,9 @@ return out
 /// revision and the server that it must have; the row; its life in milliseconds. The key in the set is the end of the
 /// row's own. All conditions are held before anything is written.
 ///
+/// Behind the writes stand a channel and a message, if others are to be told: they are told in the same step, so that no
+/// crash comes between.
+///
 /// A write that is there already was made by the same commit: its answer was lost, and it is sent again.
 ///
 /// Each new row looks at two others of its set, and takes them out if their time is over: so the set stays in proportion.
@@ -85,12 +91,18 @@ for i = 1, writes do
     end
   end
 end
+if ARGV[5 * writes + 2] then redis.call('PUBLISH', ARGV[5 * writes + 2], ARGV[5 * writes + 3]) end
 return {primary, 'done'}
 ";
+
+/// The tables whose rows servers keep in memory.
+const KEPT_IN_MEMORY: [Table; 3] = [Table::Session, Table::Machine, Table::Operator];
 
 /// The backend.
 pub(super) struct RedisRows {
     redis: Redis,
+    replicas: Replicas,
+    removed: Removed,
     get: Script,
     list: Script,
     commit: Script,
@@ -98,9 +110,11 @@ pub(super) struct RedisRows {
 }
 
 impl RedisRows {
-    pub(super) fn new(redis: Redis) -> Self {
+    pub(super) fn new(redis: Redis, replicas: Replicas) -> Self {
         Self {
             redis,
+            replicas,
+            removed: Removed::default(),
             get: Script::reading(GET),
             list: Script::reading(LIST),
             commit: Script::writing(COMMIT),
@@ -131,14 +145,35 @@ impl RedisRows {
                 Change::Remove => step.argument("D").argument("").argument("").argument("").argument("0"),
             };
         }
+        if let Some((channel, message)) = self.told(writes) {
+            step = step.argument(channel).argument(message);
+        }
         let is_removal = writes.iter().all(|write| matches!(write.change, Change::Remove));
         let script = if is_removal { &self.remove } else { &self.commit };
         let Reply { values, .. } = self.redis.run_until_done(script, place, step).await?;
         match values.first().map(Vec::as_slice) {
-            Some(b"done") => Ok(Committed::Done),
+            Some(b"done") => {
+                self.removed.note(writes);
+                Ok(Committed::Done)
+            }
             Some(b"conflict") => Ok(Committed::Conflict),
             _ => Err(Fault::Unexpected("neither done nor conflict").into()),
         }
+    }
+
+    /// What others are told of these writes: which sessions and tokens to look at. Of new ones nobody knows anything yet.
+    fn told(&self, writes: &[SealedWrite]) -> Option<(Vec<u8>, Vec<u8>)> {
+        let is_known =
+            |write: &&SealedWrite| KEPT_IN_MEMORY.contains(&write.table) && !matches!(write.change, Change::Insert(_));
+        let rows: Vec<_> = writes.iter().filter(is_known).map(|it| (it.table.id(), it.key.to_hex())).collect();
+        if rows.is_empty() { None } else { self.replicas.message(Hint::Rows(rows)) }
+    }
+
+    /// Removes once more what this server has removed of late: another server writes now, which may not know of it.
+    pub(super) async fn repeat_removals(&self) -> Result<(), StoreError> {
+        let table_and_keys = self.removed.of_late();
+        let writes = table_and_keys.into_iter().map(|(table, key)| SealedWrite { table, key, change: Change::Remove });
+        self.commit(writes.collect(), 0).await.map(drop)
     }
 
     async fn list_at(

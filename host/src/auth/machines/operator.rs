@@ -65,6 +65,8 @@ struct Kept {
 struct Loaded {
     revision: Option<Revision>,
     at: Option<Instant>,
+    /// Another server has changed them since.
+    is_doubted: bool,
     tokens: HashMap<Family, Arc<Holder>>,
     /// Those that are no more, as long as others begin seldom: whose they were is told when one is refused.
     former: HashMap<Family, Arc<Principal>>,
@@ -189,10 +191,11 @@ impl OperatorTokens {
 
     /// The caller behind a token that this server made.
     pub(in crate::auth) async fn principal_of(&self, opened: Opened) -> Result<Arc<Principal>, BearerError> {
-        let is_stale = self.loaded().at.is_none_or(|at| at.elapsed() > FRESH);
-        // Tokens that are known go on while the store is away.
-        if is_stale && self.load().await.is_err() && self.loaded().at.is_none() {
-            return Err(BearerError::Unavailable);
+        let read_at = self.loaded().at;
+        let is_fresh = |at: Instant| at.elapsed() <= FRESH && !self.loaded().is_doubted;
+        if !read_at.is_some_and(is_fresh) && self.load().await.is_err() {
+            // Tokens that are known go on while the store is away.
+            read_at.filter(|at| self.0.store.honours(*at)).ok_or(BearerError::Unavailable)?;
         }
         let holder = self.loaded().tokens.get(&opened.family).cloned();
         let holder = holder.filter(|holder| holder.kept.hash == opened.hash && self.0.is_of_now(&holder.kept));
@@ -210,6 +213,11 @@ impl OperatorTokens {
         let loaded = self.loaded();
         let live = loaded.tokens.get(family).map(|holder| &holder.principal);
         live.or_else(|| loaded.former.get(family)).map(|principal| holder::Holder::of_machine(principal))
+    }
+
+    /// Another server has changed the tokens: they are read again at the next use of one.
+    pub(in crate::auth) fn changed_elsewhere(&self) {
+        self.loaded().is_doubted = true;
     }
 
     /// Notes a use. It is written down from time to time, beside the request.
@@ -275,7 +283,7 @@ impl OperatorTokens {
             loaded.tokens = tokens.into_iter().map(|kept| (kept.family, Arc::new(self.holder(kept)))).collect();
             loaded.revision = revision;
         }
-        loaded.at = Some(read_at);
+        (loaded.at, loaded.is_doubted) = (Some(read_at), false);
         Ok(())
     }
 

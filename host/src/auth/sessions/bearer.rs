@@ -79,13 +79,18 @@ impl Sessions {
         if let Some(live) = &cached
             && let Some(grant) = live.grant(&hash)
         {
-            match live.freshness() {
+            match live.freshness(self.store.replicas().hearing()) {
                 Freshness::Fresh => return self.use_grant(family, live, grant, &from),
                 Freshness::Reload => {
                     let sessions = Arc::clone(self);
                     self.in_flight.spawn(async move { sessions.reload(family).await });
                     return self.use_grant(family, live, grant, &from);
                 }
+                // Nobody waits for a store that is known to be away.
+                Freshness::Away if self.store.honours(live.loaded) => {
+                    return self.use_grant(family, live, grant, &from);
+                }
+                Freshness::Away => return Err(BearerError::Unavailable),
                 Freshness::Stale => {}
             }
         }
@@ -98,7 +103,8 @@ impl Sessions {
             }
             // Logins that are known go on while the store is away.
             Err(_) => {
-                let grant = cached.as_ref().and_then(|live| Some((live, live.grant(&hash)?)));
+                let honoured = cached.as_ref().filter(|live| self.store.honours(live.loaded));
+                let grant = honoured.and_then(|live| Some((live, live.grant(&hash)?)));
                 let (live, grant) = grant.ok_or(BearerError::Unavailable)?;
                 self.use_grant(family, live, grant, &from)
             }
@@ -165,7 +171,7 @@ impl Sessions {
         }
     }
 
-    async fn reload(&self, family: Family) -> Result<Option<Arc<LiveSession>>, StoreError> {
+    pub(super) async fn reload(&self, family: Family) -> Result<Option<Arc<LiveSession>>, StoreError> {
         match self.load(&family).await? {
             Some((_, record)) => Ok(Some(self.remember(family, &record))),
             None => {

@@ -14,6 +14,7 @@ use crate::auth::identity::Identity;
 use crate::auth::people::Version;
 use crate::auth::tokens::{Family, TokenHash};
 use crate::principal::Principal;
+use crate::replicas::hearing::Hearing;
 use crate::store::Key;
 use crate::view::View;
 
@@ -33,7 +34,7 @@ const SESSIONS_MAX: usize = 50_000;
 pub(super) struct LiveSession {
     /// Counts the changes of the row that it was read from: a later state is never replaced by an earlier one.
     changes: u64,
-    loaded: Instant,
+    pub(super) loaded: Instant,
     is_reloading: AtomicBool,
     pub(super) facts: Arc<Facts>,
     /// The rules that the grants were decided by.
@@ -74,6 +75,8 @@ pub(super) enum Freshness {
     /// Usable; the caller should read the session again beside the request.
     Reload,
     Stale,
+    /// The store cannot be asked.
+    Away,
 }
 
 #[derive(Default)]
@@ -107,8 +110,13 @@ impl LiveSession {
         }
     }
 
-    /// Exactly one caller is told to reload.
-    pub(super) fn freshness(&self) -> Freshness {
+    /// Exactly one caller is told to reload. What others change must be heard, or nothing counts as fresh.
+    pub(super) fn freshness(&self, hearing: Hearing) -> Freshness {
+        match hearing {
+            Hearing::Alone | Hearing::Clear => {}
+            Hearing::Deaf => return Freshness::Stale,
+            Hearing::Away(_) => return Freshness::Away,
+        }
         match self.loaded.elapsed() {
             age if age <= FRESH => Freshness::Fresh,
             age if age > USABLE => Freshness::Stale,
@@ -178,6 +186,11 @@ impl SessionCache {
             *current = Arc::clone(&new);
         }
         new
+    }
+
+    /// Forgets all sessions: any of them may have been changed elsewhere.
+    pub(super) fn clear(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).live.clear();
     }
 
     /// Forgets a session whose row is gone.

@@ -66,6 +66,13 @@ impl Presences {
         self.lock().get(key).cloned()
     }
 
+    /// Sessions in which something goes on, or that are remembered otherwise.
+    pub(super) fn in_use(&self) -> Vec<Family> {
+        let present = self.lock();
+        let used = present.values().filter(|presence| Arc::strong_count(presence) > 1);
+        used.map(|presence| presence.family).collect()
+    }
+
     /// Ends a session: whatever goes on in it ends. Returns its family, if it was used lately.
     pub(super) fn end(&self, key: &Key) -> Option<Family> {
         let presence = self.lock().remove(key)?;

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::redis::testing::TestRedis;
 use crate::redis::{OpenError, Redis};
+use crate::replicas::Replicas;
 use crate::state::{SecretText, Secrets, StateDir};
 use crate::store::conformance::{self, commit, insert, remove, replace, row, value};
 use crate::store::{Committed, Key, Revision, Store, StoreError, Table, Write};
@@ -23,7 +24,7 @@ fn state(secret: &str) -> (TempDir, StateDir) {
 async fn connect(redis: &TestRedis, secret: &str) -> Result<(Store, TempDir), OpenError> {
     let (dir, state) = state(secret);
     let connected: Redis = Store::connect(&redis.address(), &state).await?;
-    Ok((Store::shared(connected, &state), dir))
+    Ok((Store::shared(connected, &Replicas::default(), &state, Duration::ZERO), dir))
 }
 
 async fn open(redis: &TestRedis) -> (Store, TempDir) {

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::Sqlite;
 use super::worker::{Queue, WeakQueue};
 use crate::metrics::Metrics;
+use crate::replicas::Replicas;
 use crate::state::{Secrets, StateDir};
 use crate::store::conformance::{self, commit, insert, value};
 use crate::store::seal::Sealer;
@@ -37,7 +39,13 @@ impl Running {
         let sqlite = Sqlite::open(&state, &sealer, &tracker, stop.clone())?;
         let writer = sqlite.writer.downgrade();
         Ok(Self {
-            store: Store { backend: Arc::new(sqlite), sealer, metrics: Metrics::default() },
+            store: Store {
+                backend: Arc::new(sqlite),
+                sealer,
+                metrics: Metrics::default(),
+                replicas: Replicas::default(),
+                stale: Duration::MAX,
+            },
             writer,
             tracker,
             stop,

@@ -1,0 +1,104 @@
+//! This server's beat: it asks the store whether it is there, tells itself, and tells others what it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::envelope::Sender;
+use super::{About, Inner, Message};
+use crate::redis::Fault;
+
+/// Time between two beats.
+const BEAT: Duration = Duration::from_millis(200);
+
+/// Time within which the store answers one; then it counts as away.
+const ANSWER_MAX: Duration = Duration::from_millis(400);
+
+/// Time between two words to others.
+const HERE_EVERY: Duration = Duration::from_secs(3);
+
+/// The difference of two clocks from which on people should know, in milliseconds.
+const CLOCKS_APART_MS: i64 = 2_000;
+
+/// Beats until `stop`, and says goodbye.
+pub(super) async fn run(inner: Arc<Inner>, stop: CancellationToken) {
+    stop.run_until_cancelled(beat(&inner)).await;
+    let all = inner.redis.channel("all");
+    let goodbye = inner.tell(&all, &Message::Gone);
+    // Others forget it anyway.
+    drop(tokio::time::timeout(ANSWER_MAX, goodbye).await);
+}
+
+async fn beat(inner: &Inner) {
+    let mut ticks = tokio::time::interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut primaries, mut was_reached, mut said) = (Vec::new(), true, None::<Instant>);
+    let (mut warned_of, mut is_clock_off) = (Vec::new(), false);
+    loop {
+        ticks.tick().await;
+        let asked = tokio::time::timeout(ANSWER_MAX, inner.redis.vitals()).await;
+        let vitals = asked.unwrap_or_else(|_| Err(Fault::Unreachable("no answer to a beat".to_owned())));
+        let vitals = match vitals {
+            Ok(vitals) => vitals,
+            Err(fault) => {
+                inner.heard.answered(None);
+                if std::mem::take(&mut was_reached) {
+                    tracing::error!(
+                        "the shared store is away: {fault}; logins and refreshes fail, and tokens that were verified before are honoured for `state.stale`"
+                    );
+                }
+                continue;
+            }
+        };
+        inner.heard.answered(Some(vitals.time_ms));
+        if !std::mem::replace(&mut was_reached, true) {
+            tracing::info!("the shared store is back");
+        }
+        if vitals.primaries != primaries {
+            if !primaries.is_empty() {
+                tracing::warn!("another server of the shared store writes now; what was written last may be lost");
+                inner.primaries.send_modify(|changes| *changes += 1);
+            }
+            primaries = vitals.primaries;
+        }
+        let is_apart = inner.heard.offset_ms().abs() > CLOCKS_APART_MS;
+        if is_apart && !std::mem::replace(&mut is_clock_off, is_apart) {
+            tracing::warn!(
+                offset_ms = inner.heard.offset_ms(),
+                "the clock of this machine and that of the shared store differ: set both by NTP"
+            );
+        }
+        drop(inner.tell(&inner.own_channel(), &Message::Beat).await);
+        if said.is_none_or(|said| said.elapsed() >= HERE_EVERY) {
+            said = Some(Instant::now());
+            drop(inner.tell(&inner.redis.channel("all"), &Message::Here(inner.peers.own())).await);
+            let differences = inner.peers.differences();
+            if differences != warned_of {
+                differences.iter().for_each(|difference| tracing::warn!("servers of one store differ: {difference}"));
+                warned_of = differences;
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The channel that only this server hears.
+    pub(super) fn own_channel(&self) -> Vec<u8> {
+        let own: String = self.envelopes.own().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.redis.channel(&own)
+    }
+
+    pub(super) async fn tell(&self, channel: &[u8], message: &Message) -> Result<(), Fault> {
+        self.redis.publish(channel, &self.envelopes.seal(message, self.heard.time_ms())).await
+    }
+
+    /// Another server says what it is.
+    pub(super) fn heard_of(&self, sender: Sender, about: About) {
+        let (name, version) = (about.name.clone(), about.version.clone());
+        if self.peers.note(sender, about) {
+            tracing::info!(name, version, "another server of the shared store is there");
+        }
+    }
+}
