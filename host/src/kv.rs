@@ -13,6 +13,7 @@
 //!   is not done. `worker`: the thread.
 //! - `redis`: the same in Redis.
 
+mod backend;
 #[cfg(test)]
 mod conformance;
 mod database;
@@ -41,11 +42,11 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::backend::Backend;
 pub use self::limits::{ENTRY_BYTES, MAX_BATCH_BYTES, MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES, PAGE};
 pub use self::open::OpenError;
 use self::open::Place;
 use self::pace::Pace;
-use self::redis::Shared;
 pub use self::request::{
     Answer, Delta, Expected, KvError, Operation, Outcome, Owner, OwnerState, Person, Request, Space, SpaceState, Value,
 };
@@ -53,23 +54,6 @@ use self::worker::Worker;
 use crate::log_limiter::LogLimiter;
 use crate::redis::Redis;
 use crate::state::StateDir;
-
-/// Something that has the state of plugins.
-#[async_trait]
-pub trait Backend: Send + Sync {
-    /// Does what is asked for. A call whose future is dropped may have taken place or not.
-    async fn ask(&self, request: Request) -> Result<Answer, KvError>;
-
-    /// Sees whether it can be used.
-    async fn prepare(&self) -> Result<(), KvError> {
-        self.ask(Request::Owners { plugin: String::new() }).await.map(drop)
-    }
-
-    /// False if plugins have never kept anything.
-    fn has_any(&self) -> bool {
-        true
-    }
-}
 
 /// A handle to the state of plugins.
 #[derive(Clone)]
@@ -96,7 +80,7 @@ impl Kv {
     /// What several servers share, in Redis. Its key is found, or made, when something is first asked for. Until `stop` is
     /// cancelled, what has expired is removed from time to time; `tracker` waits for that.
     pub fn shared(redis: Redis, state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Self {
-        Self(Shared::start(redis, state, tracker, stop))
+        Self(redis::start(redis, state, tracker, stop))
     }
 
     /// Writes a copy of the state in a state directory, as it is at one moment, into a file. It may be in use.

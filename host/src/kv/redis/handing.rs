@@ -7,8 +7,9 @@
 //! were. The two plugins are noted at the first place, so that the same command goes on instead of being refused.
 
 use super::layout::{ALL, At, DUE, ENDS, ENTRIES, FROZEN, Head, NAMES, SPACE, TURNS, new_version, read_entry};
+use super::outward::outward;
+use super::shared::{Opened, Shared, Written, number};
 use super::spaces::Found;
-use super::{Opened, Shared, Written, number, outward};
 use crate::kv::operations::Part;
 use crate::kv::request::{KvError, Space};
 use crate::kv::seal::{SealedSpace, SpaceName};
@@ -57,7 +58,7 @@ impl Shared {
         Ok(moved)
     }
 
-    async fn asked(&self, script: &crate::redis::Script, step: Step) -> Result<Vec<Vec<u8>>, KvError> {
+    pub(super) async fn asked(&self, script: &crate::redis::Script, step: Step) -> Result<Vec<Vec<u8>>, KvError> {
         Ok(self.redis.run_until_done(script, NOTES, step).await.map_err(outward)?.values)
     }
 
@@ -92,7 +93,7 @@ impl Shared {
     }
 
     /// Sees to it that nobody writes a space. None if it is gone.
-    async fn freeze(&self, opened: &Opened, at: At) -> Result<Option<Head>, KvError> {
+    pub(super) async fn freeze(&self, opened: &Opened, at: At) -> Result<Option<Head>, KvError> {
         for _ in 0..TRIES {
             let Some(head) = self.look(opened, at, &[], Part::Head, 0).await?.head else { return Ok(None) };
             if head.version == FROZEN || self.turn_version(opened, at, head.version, FROZEN).await? == Written::Done {
@@ -112,7 +113,7 @@ impl Shared {
     }
 
     /// Copies the entries of a space beside the place where it goes to, and returns the copy's name and their number.
-    async fn copy(&self, opened: &Opened, source: At, target: At) -> Result<(SpaceName, usize), KvError> {
+    pub(super) async fn copy(&self, opened: &Opened, source: At, target: At) -> Result<(SpaceName, usize), KvError> {
         let unexpected = || outward(Fault::Unexpected("no entry"));
         let copy = SpaceName(rand::random());
         let (mut after, mut count) = (0_u64, 0);
@@ -153,7 +154,7 @@ impl Shared {
     }
 
     /// Puts a copy in its place, if nothing is there.
-    async fn install(
+    pub(super) async fn install(
         &self,
         opened: &Opened,
         target: At,

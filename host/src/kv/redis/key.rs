@@ -7,6 +7,7 @@
 use futures::future::{FutureExt, try_join_all};
 
 use super::layout::KEY_NAME;
+use super::outward::outward;
 use super::scripts::Scripts;
 use crate::kv::request::KvError;
 use crate::kv::seal::{self, KEY_BYTES, Sealer};
@@ -47,7 +48,7 @@ impl NoKey {
     /// For plugins.
     pub(super) fn outward(self) -> KvError {
         match self {
-            Self::Fault(fault) => super::outward(fault),
+            Self::Fault(fault) => outward(fault),
             Self::Wrong | Self::Gone => KvError::Unavailable("its store has to be repaired".to_owned()),
         }
     }

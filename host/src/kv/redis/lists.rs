@@ -2,7 +2,8 @@
 //! steps.
 
 use super::layout::{At, ENDS, Head, NAMES, SPACE, TURNS};
-use super::{Opened, Shared, number, outward};
+use super::outward::outward;
+use super::shared::{Opened, Shared, number};
 use crate::kv::operations::Part;
 use crate::kv::pages;
 use crate::kv::request::{KvError, Outcome};

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use futures::future::{FutureExt, try_join_all};
 
 use super::layout::{ALL, At, ENTRIES, Head, SPACE};
-use super::{Opened, Shared, number, outward};
+use super::outward::outward;
+use super::shared::{Opened, Shared, number};
 use crate::kv::limits::SPACES;
 use crate::kv::request::{KvError, Owner, OwnerState, Person, Space, SpaceState};
 use crate::kv::seal::{SealedSpace, SpaceName};

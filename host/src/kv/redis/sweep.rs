@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::layout::{At, DUE};
-use super::{EXPIRED, Shared, Sight, outward};
+use super::outward::outward;
+use super::shared::{EXPIRED, Shared, Sight};
 use crate::kv::operations::Part;
 use crate::kv::request::KvError;
 use crate::kv::seal::SpaceName;

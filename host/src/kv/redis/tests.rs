@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use super::layout::{self, DUE, Head};
+use super::shared::{Opened, Written};
 use super::*;
 use crate::kv::conformance::{self, QUOTA, get, names, person, plugin, set, swap, used, value};
-use crate::kv::{Delta, ENTRY_BYTES, Kv};
+use crate::kv::operations::Part;
+use crate::kv::{Delta, ENTRY_BYTES, Kv, Operation, Outcome, Space};
 use crate::redis::testing::TestRedis;
+use crate::redis::{Place, Step};
 use crate::state::{SecretText, Secrets};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -43,7 +47,8 @@ impl Server {
         let address = crate::redis::Address { prefix: prefix.to_owned(), ..redis.address() };
         let connected = Redis::open(&address, || b"check".to_vec(), |_| true).await.unwrap();
         let stop = CancellationToken::new();
-        let shared = Shared::start(connected, &state, &TaskTracker::new(), stop.clone());
+        let shared = Arc::new(Shared::new(connected, state));
+        tokio::spawn(sweep::from_time_to_time(Arc::downgrade(&shared), stop.clone()));
         let kv = Kv::elsewhere(Arc::clone(&shared) as Arc<dyn Backend>);
         Self { kv, shared, _dir: dir, stop }
     }
@@ -386,6 +391,7 @@ async fn no_key_tells_whose_it_is_and_no_value_what_it_is() {
 async fn a_sweep_gives_memory_back() {
     let redis = TestRedis::start();
     let server = Server::of(&redis).await;
+    server.stop.cancel();
     let entries = (0..700).map(|number| (number.to_string(), value("x"))).collect();
     let mortal = Operation::Set { entries, ttl: Some(Duration::ZERO) };
     server.kv.run(plugin("a"), QUOTA, mortal).await.unwrap();
