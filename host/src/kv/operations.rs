@@ -261,7 +261,9 @@ impl<E: From<KvError>, F: FnMut() -> Result<Expired, E>> Work<'_, F> {
         let seen =
             self.entries.iter().filter(|(_, entry)| entry.as_ref().is_some_and(|entry| !entry.is_alive(self.now)));
         let seen: Vec<Vec<u8>> = seen.map(|(name, _)| name.clone()).collect();
-        seen.iter().for_each(|name| drop(self.delete(name)));
+        for name in seen {
+            self.delete(&name);
+        }
         for (name, bytes) in (self.expired)()? {
             // Of the others the state so far is known.
             if !self.entries.contains_key(&name) {
