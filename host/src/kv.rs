@@ -2,20 +2,28 @@
 //! calls it.
 //!
 //! It is in a SQLite file of its own in the state directory, with a thread of its own, so that a plugin that writes in a
-//! loop keeps no login waiting. The file is made when something is first kept. It knows nothing of WebAssembly, of grants
-//! or of the protocol (`docs/grants.md`, State).
+//! loop keeps no login waiting. The file is made when something is first kept. Where several servers share what they
+//! have, it is in Redis. It knows nothing of WebAssembly, of grants or of the protocol (`docs/grants.md`, State).
 //!
-//! - `limits`: lengths and numbers. `fault`: why an operation is not done.
-//! - `request`: what is asked for, as data, which also travels through the control socket. `pace`: how fast a space is
-//!   written.
-//! - `open`: the file and its lock. `seal`: what is sealed in it. `spaces`, `rows`: what is stored. `operations`: what is
-//!   done with the rows of one space. `worker`: the thread.
+//! - `limits`: lengths and numbers. `request`: what is asked for, as data, which also travels through the control socket.
+//!   `pace`: how fast a space is written.
+//! - `operations`: what an operation on a space comes to, `pages`: lists of names, `seal`: what is sealed; all three
+//!   wherever it is kept.
+//! - `open`: the file and its lock. `spaces`, `rows`: what is stored in it. `database`: what is asked of it. `fault`: why it
+//!   is not done. `worker`: the thread.
+//! - `redis`: the same in Redis.
 
+mod backend;
+#[cfg(test)]
+mod conformance;
+mod database;
 mod fault;
 mod limits;
 mod open;
 mod operations;
 mod pace;
+mod pages;
+mod redis;
 mod request;
 mod rows;
 mod seal;
@@ -34,6 +42,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::backend::Backend;
 pub use self::limits::{ENTRY_BYTES, MAX_BATCH_BYTES, MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES, PAGE};
 pub use self::open::OpenError;
 use self::open::Place;
@@ -43,14 +52,8 @@ pub use self::request::{
 };
 use self::worker::Worker;
 use crate::log_limiter::LogLimiter;
+use crate::redis::Redis;
 use crate::state::StateDir;
-
-/// Something that has the state of plugins.
-#[async_trait]
-pub trait Backend: Send + Sync {
-    /// Does what is asked for. A call whose future is dropped may have taken place or not.
-    async fn ask(&self, request: Request) -> Result<Answer, KvError>;
-}
 
 /// A handle to the state of plugins.
 #[derive(Clone)]
@@ -72,6 +75,12 @@ impl Kv {
     /// is cancelled: later requests fail. `tracker` waits for that.
     pub fn of(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Self {
         Self::at(Place::In(state.clone()), tracker, stop)
+    }
+
+    /// What several servers share, in Redis. Its key is found, or made, when something is first asked for. Until `stop` is
+    /// cancelled, what has expired is removed from time to time; `tracker` waits for that.
+    pub fn shared(redis: Redis, state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Self {
+        Self(redis::start(redis, state, tracker, stop))
     }
 
     /// Writes a copy of the state in a state directory, as it is at one moment, into a file. It may be in use.
@@ -123,18 +132,24 @@ impl Kv {
         Self(Arc::new(local))
     }
 
-    /// Opens, or makes, the file before anything is asked for, so that its faults are known early.
+    /// Opens, or makes, what it is kept in before anything is asked for, so that faults are known early.
     ///
     /// # Errors
     /// It cannot be used.
     pub async fn prepare(&self) -> Result<(), KvError> {
-        self.ask(Request::Owners { plugin: String::new() }).await.map(drop)
+        self.0.prepare().await
+    }
+
+    /// False if plugins have never kept anything.
+    pub fn has_any(&self) -> bool {
+        self.0.has_any()
     }
 
     /// Does what is asked for.
     ///
     /// # Errors
-    /// [`KvError`]. Of a change that failed nothing was written.
+    /// [`KvError`]. Of a change that failed nothing was written; only after [`KvError::Unavailable`] of what servers share it
+    /// may have been.
     pub async fn ask(&self, request: Request) -> Result<Answer, KvError> {
         self.0.ask(request).await
     }
@@ -168,6 +183,13 @@ impl Backend for Local {
             self.pace.wait(space, operation).await?;
         }
         self.worker().await?.ask(request).await
+    }
+
+    fn has_any(&self) -> bool {
+        match &self.place {
+            Place::In(state) => open::is_there(state),
+            Place::Memory => true,
+        }
     }
 }
 

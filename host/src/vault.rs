@@ -17,6 +17,9 @@ const FORMAT: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
 
+/// Bytes by which a sealed value is longer than the value: the format, the key's id, the nonce and the cipher's tag.
+pub const SEALED_OVERHEAD: usize = 1 + KEY_ID_BYTES + NONCE_BYTES + 16;
+
 /// Bytes of a MAC in a signature. 128 bits cannot be guessed, and signatures go into URLs, where space is short.
 const MAC_BYTES: usize = 16;
 
@@ -250,6 +253,7 @@ mod tests {
         for context in [&b"row 2"[..], b"row", b"row 11", b""] {
             assert_eq!(vault.open(context, &sealed), None);
         }
+        assert_eq!(sealed.len(), b"secret".len() + SEALED_OVERHEAD);
         assert!(!sealed.windows(6).any(|window| window == b"secret"));
     }
 

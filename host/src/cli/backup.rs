@@ -183,6 +183,11 @@ fn say(reached: &Reached, state: &Path, file: Option<&Path>, has_key: bool) {
     let how = if reached.is_served() { "while the server runs" } else { "while no server runs" };
     let place = file.map(|file| format!(" into `{}`", file.display())).unwrap_or_default();
     output::note(&format!("saved `{}`{place}, {how}", state.display()));
+    if reached.is_shared() {
+        output::note(
+            "what servers share in Redis (`state.url`) is not in it: logins, and what plugins have kept; save Redis's own files too",
+        );
+    }
     if !has_key {
         output::note("the root key is `TINYMCP_SECRET`, and not in it: without that secret nothing of it can be read");
     } else {

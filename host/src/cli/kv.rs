@@ -1,4 +1,4 @@
-//! `tinymcp kv`: shows and changes what plugins have kept, through the running server, or in its file while none runs.
+//! `tinymcp kv`: shows and changes what plugins have kept, through the running server, or where it is kept while none runs.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::plugin_loader::PluginLoader;
 use super::recording::RecordedKv;
-use super::{ConfigArguments, Failure, grant, logging, output, runtime};
+use super::{ConfigArguments, Failure, grant, logging, output, runtime, shared};
 use crate::config::names::snake;
 use crate::control::client::{Client, ClientError};
 use crate::kv::{Answer, Kv, Operation, Outcome, Owner, OwnerState, Request, Space, Value};
@@ -255,7 +255,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// That of the running server, or of the file where none is running.
+    /// That of the running server; where none is running here, of Redis, or of the file.
     async fn of(loader: &PluginLoader) -> Result<Self, Failure> {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let directory = &loader.config.state.dir;
@@ -263,14 +263,19 @@ impl Opened {
             Ok(client) => Kv::elsewhere(Arc::new(client)),
             Err(ClientError::NoServer) => {
                 let state = StateDir::open_existing(directory, &loader.secrets).map_err(Failure::start)?;
-                let Some(state) = state.filter(Kv::is_there) else {
+                let is_shared = loader.config.state.url.is_some();
+                let Some(state) = state.filter(|state| is_shared || Kv::is_there(state)) else {
                     return Err(Failure::failed(format!("no plugin has kept anything in `{}`", directory.display())));
                 };
                 if !state.is_mine() {
                     let message = "belongs to another user: run this as the user that the server runs as";
                     return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
                 }
-                let (kv, audit) = (Kv::of(&state, &tracker, stop.clone()), loader.config.audit.clone());
+                let kv = match shared::connect(&loader.config.state, &state).await.map_err(Failure::at_start)? {
+                    Some(redis) => Kv::shared(redis, &state, &tracker, stop.clone()),
+                    None => Kv::of(&state, &tracker, stop.clone()),
+                };
+                let audit = loader.config.audit.clone();
                 RecordedKv { kv, audit, state }.shared()
             }
             Err(error) => return Err(Failure::failed(error)),

@@ -2,6 +2,7 @@
 //! directory while none runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::plugin_loader::PluginLoader;
 use super::recording::recorded;
-use super::{ConfigArguments, Failure};
+use super::{ConfigArguments, Failure, shared};
 use crate::auth::desk::{Desk, ListedSession, Stored};
 use crate::clock::now_s;
 use crate::config::{Config, State, keys};
@@ -19,6 +20,7 @@ use crate::kv::{self, Kv, SpaceState};
 use crate::operator::names::{self, KnownPerson};
 use crate::operator::{Answer, Operator, Request, Which};
 use crate::person_label;
+use crate::replicas::Replicas;
 use crate::state::StateDir;
 use crate::store::{OpenError, Store};
 use crate::switches::{SwitchedOff, Switches};
@@ -56,7 +58,7 @@ impl Reached {
         let (way, kv) = match Client::find(&state).await {
             Ok(client) => (Way::Server(client.clone()), Some(Kv::elsewhere(Arc::new(client)))),
             Err(ClientError::NoServer) => {
-                let operator = open(&loader, &tracker, &stop)?;
+                let operator = Box::pin(open(&loader, &tracker, &stop)).await?;
                 let kv = operator.kv.clone();
                 (Way::Here(Box::new(operator)), kv)
             }
@@ -68,6 +70,11 @@ impl Reached {
     /// True while a server runs.
     pub(super) fn is_served(&self) -> bool {
         matches!(self.way, Way::Server(_))
+    }
+
+    /// True if what several servers share is in Redis.
+    pub(super) fn is_shared(&self) -> bool {
+        self.state.url.is_some()
     }
 
     /// The state of plugins, if there ever was any.
@@ -193,13 +200,13 @@ pub(super) async fn of_server(config: &Config, request: Request) -> Result<Answe
     through(&client, request).await
 }
 
-/// True if plugins have kept something. A server makes the file when it is first asked for.
+/// True if plugins may have kept something. A server makes the file when it is first asked for.
 fn kv_is_there(state: &State) -> bool {
-    state.dir.join("kv").exists()
+    state.url.is_some() || state.dir.join("kv").exists()
 }
 
-/// Opens a state directory that no server has.
-fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) -> Result<Operator, Failure> {
+/// Opens a state directory that no server has, and what its servers share.
+async fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) -> Result<Operator, Failure> {
     let directory = &loader.config.state.dir;
     let state = StateDir::open_existing(directory, &loader.secrets).map_err(Failure::start)?;
     let Some(state) = state else {
@@ -210,17 +217,29 @@ fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) 
         return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
     }
     person_label::use_key_of(&state);
-    let switches = Switches::open(&state).map_err(Failure::start)?;
-    let desk = match Store::is_there(&state) {
-        true => {
-            let store = Store::open(&state, tracker, stop.clone());
-            let store = store.map_err(|error| not_opened(error, &loader.config.state))?;
-            let declared = loader.config.auth.clients.iter().map(|(id, client)| (id.clone(), client.name.clone()));
-            Some(Desk::Stored(Stored::new(store, &state, declared.collect(), switches.clone())))
-        }
-        false => None,
+    let shared = shared::connect(&loader.config.state, &state).await.map_err(Failure::at_start)?;
+    let switches = match &shared {
+        Some(redis) => Switches::shared(redis.clone(), &state).await,
+        None => Switches::open(&state),
     };
-    let kv = Kv::is_there(&state).then(|| Kv::of(&state, tracker, stop.clone()));
+    let switches = switches.map_err(Failure::start)?;
+    let store = match &shared {
+        // Servers that run elsewhere look for themselves, when they next ask for a row.
+        Some(redis) => Some(Store::shared(redis.clone(), &Replicas::default(), &state, Duration::ZERO)),
+        None if Store::is_there(&state) => {
+            let store = Store::open(&state, tracker, stop.clone());
+            Some(store.map_err(|error| not_opened(error, &loader.config.state))?)
+        }
+        None => None,
+    };
+    let desk = store.map(|store| {
+        let declared = loader.config.auth.clients.iter().map(|(id, client)| (id.clone(), client.name.clone()));
+        Desk::Stored(Stored::new(store, &state, declared.collect(), switches.clone()))
+    });
+    let kv = match shared {
+        Some(redis) => Some(Kv::shared(redis, &state, tracker, stop.clone())),
+        None => Kv::is_there(&state).then(|| Kv::of(&state, tracker, stop.clone())),
+    };
     let plugins_dir = loader.config.plugins.dir.clone();
     Ok(Operator { desk, kv, switches, state, plugins_dir, serving: None })
 }

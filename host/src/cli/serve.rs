@@ -141,6 +141,11 @@ impl Server {
         let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         let bound: Vec<SocketAddr> = bound.chain(observing.addresses()).collect();
         let way_out = way_out::start(&config, &egress, &bound);
+        let is_shared = redis.is_some();
+        let kv = match &redis {
+            Some(redis) => Kv::shared(redis.clone(), &state, &tasks, closed.clone()),
+            None => Kv::of(&state, &tasks, closed.clone()),
+        };
         let shared = redis.map(|redis| {
             let replicas = last_read.join(&redis, &state, &tasks, closed.clone());
             (redis, replicas)
@@ -163,8 +168,7 @@ impl Server {
             observers: &observing.observers,
         };
         let auth = login.start().map_err(Failure::at_start)?;
-        let kv = Kv::of(&state, &tasks, closed.clone());
-        if config.plugin.values().any(|plugin| plugin.kv.is_some()) {
+        if is_shared || config.plugin.values().any(|plugin| plugin.kv.is_some()) {
             let kv = kv.clone();
             // Only its error counts, which is logged: the server goes on without.
             tasks.spawn(async move { drop(kv.prepare().await) });

@@ -17,3 +17,6 @@ pub const MAX_ENTRIES: usize = 1000;
 
 /// Bytes of the values of one operation on many.
 pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Spaces of one page: as many as fit a line of the control socket, whatever their owners are called.
+pub(super) const SPACES: usize = 500;

@@ -1,252 +1,310 @@
-//! Operations on the entries of one space, each in a transaction of its own.
+//! What an operation on the entries of one space comes to, wherever they are kept.
+//!
+//! A backend reads what the operation is about ([`Look`]), hears what to answer and what to change ([`decide`]), and makes
+//! all changes in one step with what it has read, or none. Nothing here reads or writes.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rusqlite::{Connection, TransactionBehavior};
+use std::collections::HashMap;
+use std::time::Duration;
 
-use super::fault::Fault;
-use super::limits::{ENTRY_BYTES, MAX_BATCH_BYTES, PAGE};
-use super::open::Database;
-use super::request::{Answer, Delta, Expected, KvError, Operation, Outcome, Owner, Request, Space, Value};
-use super::rows::{self, Entry, Millis};
-use super::seal::{Place, Sealer};
-use super::spaces::{self, OpenSpace};
-use crate::clock;
+use super::limits::{ENTRY_BYTES, MAX_BATCH_BYTES};
+use super::request::{Delta, Expected, KvError, Operation, Outcome, Space, Value};
+use super::seal::{self, Place, SealedSpace, Sealer};
 
-impl Database {
-    /// Does what is asked for: everything or nothing.
-    pub(super) fn run(&mut self, request: Request) -> Result<Answer, Fault> {
-        let Self { connection, sealer, .. } = self;
-        let transaction = connection.transaction_with_behavior(match &request {
-            Request::Use { operation, .. } if operation.written().next().is_none() => TransactionBehavior::Deferred,
-            _ => TransactionBehavior::Immediate,
-        })?;
-        let answer = match request {
-            Request::Use { space, quota_bytes, operation } => {
-                let work = Work { connection: &transaction, sealer, space: &space, quota_bytes, now: now() };
-                Answer::Outcome(work.run(operation)?)
+/// Milliseconds since 1970.
+pub(super) type Millis = i64;
+
+/// What an operation has to see.
+pub(super) enum Look<'o> {
+    /// Entries under these names.
+    Entries { names: Vec<&'o str>, part: Part },
+    /// A page of names in their order.
+    Names { prefix: &'o str, cursor: Option<&'o str> },
+    /// A page of names in the order in which they were made.
+    NamesInTurn { after: u64 },
+}
+
+/// What it has to see of each entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Everything but the value.
+    Head,
+    Whole,
+}
+
+impl<'o> Look<'o> {
+    pub(super) fn of(operation: &'o Operation) -> Self {
+        let several = |names: &'o [String]| names.iter().map(String::as_str).collect();
+        match operation {
+            Operation::Get { names } => Self::Entries { names: several(names), part: Part::Whole },
+            Operation::Exist { names } | Operation::Delete { names } => {
+                Self::Entries { names: several(names), part: Part::Head }
             }
-            Request::Owners { plugin } => Answer::Owners(spaces::owners(&transaction, sealer, &plugin)?),
-            Request::Spaces { after } => {
-                let (spaces, next) = spaces::all(&transaction, sealer, after)?;
-                Answer::Spaces(spaces, next)
+            Operation::Set { entries, .. } => {
+                Self::Entries { names: entries.iter().map(|(name, _)| name.as_str()).collect(), part: Part::Head }
             }
-            Request::Forget { person } => {
-                Answer::Changed(spaces::forget(&transaction, sealer, &Owner::Person(person))?)
+            Operation::Swap { name, .. } | Operation::Increment { name, .. } => {
+                Self::Entries { names: vec![name], part: Part::Whole }
             }
-            Request::Move { from, to } => Answer::Changed(spaces::hand_over(&transaction, sealer, &from, &to)?),
-            Request::Clear { space } => Answer::Changed(spaces::clear(&transaction, sealer, &space)?),
-        };
-        transaction.commit()?;
-        Ok(answer)
-    }
-
-    /// Removes some of what has expired. Returns whether there is more.
-    pub(super) fn sweep(&mut self) -> rusqlite::Result<bool> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let has_more = rows::sweep(&transaction, now())?;
-        transaction.commit()?;
-        Ok(has_more)
+            Operation::Names { prefix, cursor } => Self::Names { prefix, cursor: cursor.as_deref() },
+            Operation::NamesInTurn { cursor } => Self::NamesInTurn { after: cursor.unwrap_or_default() },
+        }
     }
 }
 
-/// The time of day by which lives end.
-fn now() -> Millis {
-    Millis::try_from(clock::now_ms()).unwrap_or(Millis::MAX)
+/// An entry as it is stored, alive or not.
+pub(super) struct Entry {
+    /// Its place in the order in which entries were made.
+    pub(super) turn: u64,
+    /// Bytes that count against the quota, as long as it is stored.
+    pub(super) bytes: u64,
+    pub(super) revision: u64,
+    /// The end of its life; none for ever.
+    pub(super) expires_ms: Option<Millis>,
+    /// The value; empty where only the head was read.
+    pub(super) sealed: Vec<u8>,
 }
 
-/// One operation.
-struct Work<'a> {
-    connection: &'a Connection,
+impl Entry {
+    fn is_alive(&self, now: Millis) -> bool {
+        self.expires_ms.is_none_or(|expires| expires > now)
+    }
+}
+
+/// A space that is there.
+pub(super) struct Held {
+    pub(super) sealed: SealedSpace,
+    /// Bytes that count against the quota.
+    pub(super) bytes: u64,
+    /// Entries that it has had.
+    pub(super) turn: u64,
+}
+
+/// What was read for an operation.
+pub(super) struct Seen {
+    now: Millis,
+    space: Option<Held>,
+    /// By name; none for those that are not there.
+    entries: HashMap<Vec<u8>, Option<Entry>>,
+    value_bytes: usize,
+}
+
+impl Seen {
+    /// A space at a time.
+    pub(super) fn new(now: Millis, space: Option<Held>) -> Self {
+        Self { now, space, entries: HashMap::new(), value_bytes: 0 }
+    }
+
+    /// Adds what is under a name.
+    ///
+    /// # Errors
+    /// The values are more than one operation may be about.
+    pub(super) fn add(&mut self, name: &str, entry: Option<Entry>) -> Result<(), KvError> {
+        if let Some(entry) = entry.as_ref().filter(|entry| entry.is_alive(self.now)) {
+            self.value_bytes += entry.sealed.len().saturating_sub(seal::VALUE_OVERHEAD);
+        }
+        if self.value_bytes > MAX_BATCH_BYTES {
+            return Err(KvError::LargeBatch);
+        }
+        self.entries.insert(name.as_bytes().to_vec(), entry);
+        Ok(())
+    }
+}
+
+/// What an operation comes to.
+pub(super) struct Decided {
+    pub(super) outcome: Outcome,
+    /// None if all stays as it is.
+    pub(super) changes: Option<Changes>,
+}
+
+/// What is different afterwards.
+pub(super) struct Changes {
+    /// The space; one that was not there is made.
+    pub(super) space: Held,
+    /// In this order.
+    pub(super) entries: Vec<Change>,
+}
+
+/// A change of one entry.
+pub(super) enum Change {
+    Put { name: Vec<u8>, entry: Entry },
+    Remove { name: Vec<u8> },
+}
+
+/// Names and bytes of the entries of a space that have expired and are still stored.
+pub(super) type Expired = Vec<(Vec<u8>, u64)>;
+
+/// Decides on an operation about entries. `expired` is only asked for where there is no room.
+///
+/// # Errors
+/// [`KvError`], or that of `expired`. Nothing is to be changed then.
+pub(super) fn decide<E: From<KvError>>(
+    sealer: &Sealer,
+    space: &Space,
+    quota_bytes: u64,
+    operation: &Operation,
+    seen: Seen,
+    expired: impl FnMut() -> Result<Expired, E>,
+) -> Result<Decided, E> {
+    let Seen { now, space: held, entries, .. } = seen;
+    let new = || Held { sealed: SealedSpace::new(space.owner.clone()), bytes: 0, turn: 0 };
+    let held = held.unwrap_or_else(new);
+    let mut work = Work { sealer, quota_bytes, now, held, entries, expired, changes: Vec::new() };
+    let outcome = match operation {
+        Operation::Get { names } => {
+            Outcome::Values(names.iter().map(|name| work.value(name.as_bytes())).collect::<Result<_, _>>()?)
+        }
+        Operation::Exist { names } => {
+            Outcome::Exist(names.iter().map(|name| work.alive(name.as_bytes()).is_some()).collect())
+        }
+        Operation::Set { entries, ttl } => {
+            for (name, value) in entries {
+                work.put(name.as_bytes(), &value.0, work.end_of(*ttl))?;
+            }
+            Outcome::Done
+        }
+        Operation::Delete { names } => {
+            Outcome::Deleted(names.iter().map(|name| u64::from(work.delete(name.as_bytes()))).sum())
+        }
+        Operation::Swap { name, expected, value, ttl } => {
+            let current = work.value(name.as_bytes())?;
+            let is_expected = match expected {
+                Expected::Value(expected) => current.as_ref().map(|(value, _)| value) == expected.as_ref(),
+                Expected::Revision(expected) => current.as_ref().map(|(_, revision)| *revision) == *expected,
+            };
+            match value {
+                _ if !is_expected => Outcome::Other(current),
+                Some(value) => {
+                    work.put(name.as_bytes(), &value.0, work.end_of(*ttl))?;
+                    Outcome::Done
+                }
+                None => {
+                    work.delete(name.as_bytes());
+                    Outcome::Done
+                }
+            }
+        }
+        Operation::Increment { name, delta } => work.increment(name.as_bytes(), *delta)?,
+        Operation::Names { .. } | Operation::NamesInTurn { .. } => return Err(KvError::unfit().into()),
+    };
+    let Work { held, changes, .. } = work;
+    let changes = (!changes.is_empty()).then_some(Changes { space: held, entries: changes });
+    Ok(Decided { outcome, changes })
+}
+
+/// One operation under way: what is there after the changes so far.
+struct Work<'a, F> {
     sealer: &'a Sealer,
-    space: &'a Space,
     quota_bytes: u64,
     now: Millis,
+    held: Held,
+    entries: HashMap<Vec<u8>, Option<Entry>>,
+    expired: F,
+    changes: Vec<Change>,
 }
 
-impl Work<'_> {
-    fn run(&self, operation: Operation) -> Result<Outcome, Fault> {
-        match operation {
-            Operation::Get { names } => self.get(&names),
-            Operation::Exist { names } => {
-                let space = self.find()?;
-                let exists = |name: &String| match &space {
-                    Some(space) => rows::exists(self.connection, space.id, name.as_bytes(), self.now),
-                    None => Ok(false),
-                };
-                Ok(Outcome::Exist(names.iter().map(exists).collect::<rusqlite::Result<_>>()?))
-            }
-            Operation::Set { entries, ttl } => {
-                let expires_ms = self.end_of(ttl);
-                let mut space = self.find_or_make()?;
-                for (name, value) in &entries {
-                    self.put(&mut space, name.as_bytes(), &value.0, expires_ms)?;
-                }
-                spaces::update(self.connection, &space)?;
-                Ok(Outcome::Done)
-            }
-            Operation::Delete { names } => {
-                let Some(mut space) = self.find()? else { return Ok(Outcome::Deleted(0)) };
-                let mut deleted = 0;
-                for name in &names {
-                    deleted += u64::from(self.delete(&mut space, name.as_bytes())?);
-                }
-                spaces::update(self.connection, &space)?;
-                Ok(Outcome::Deleted(deleted))
-            }
-            Operation::Swap { name, expected, value, ttl } => {
-                let mut space = self.find_or_make()?;
-                let current = self.read(&space, name.as_bytes())?;
-                let is_expected = match &expected {
-                    Expected::Value(expected) => current.as_ref().map(|(value, _)| value) == expected.as_ref(),
-                    Expected::Revision(expected) => current.as_ref().map(|(_, revision)| *revision) == *expected,
-                };
-                if !is_expected {
-                    return Ok(Outcome::Other(current));
-                }
-                match value {
-                    Some(value) => self.put(&mut space, name.as_bytes(), &value.0, self.end_of(ttl))?,
-                    None => drop(self.delete(&mut space, name.as_bytes())?),
-                }
-                spaces::update(self.connection, &space)?;
-                Ok(Outcome::Done)
-            }
-            Operation::Increment { name, delta } => self.increment(name.as_bytes(), delta),
-            Operation::Names { prefix, cursor } => self.names(&prefix, cursor),
-            Operation::NamesInTurn { cursor } => {
-                let Some(space) = self.find()? else { return Ok(Outcome::NamesInTurn(Vec::new(), None)) };
-                let after = cursor.unwrap_or_default();
-                let mut found = rows::names_in_turn(self.connection, space.id, after, self.now, PAGE + 1)?;
-                let has_more = found.len() > PAGE;
-                found.truncate(PAGE);
-                let cursor = found.last().map(|(_, turn)| *turn).filter(|_| has_more);
-                let names = found.into_iter().map(|(name, _)| text(name)).collect::<Result<_, _>>()?;
-                Ok(Outcome::NamesInTurn(names, cursor))
-            }
-        }
-    }
-
-    fn find(&self) -> Result<Option<OpenSpace>, Fault> {
-        spaces::find(self.connection, self.sealer, self.space)
-    }
-
-    fn find_or_make(&self) -> Result<OpenSpace, Fault> {
-        spaces::find_or_make(self.connection, self.sealer, self.space)
-    }
-
-    fn end_of(&self, ttl: Option<std::time::Duration>) -> Option<Millis> {
+impl<E: From<KvError>, F: FnMut() -> Result<Expired, E>> Work<'_, F> {
+    fn end_of(&self, ttl: Option<Duration>) -> Option<Millis> {
         let ttl = Millis::try_from(ttl?.as_millis()).unwrap_or(Millis::MAX);
-        Some(self.now.saturating_add(ttl))
+        // The latest stands for one without an end where entries are stored.
+        Some(self.now.saturating_add(ttl).min(Millis::MAX - 1))
     }
 
-    fn get(&self, names: &[String]) -> Result<Outcome, Fault> {
-        let Some(space) = self.find()? else { return Ok(Outcome::Values(vec![None; names.len()])) };
-        let (mut values, mut bytes) = (Vec::with_capacity(names.len()), 0);
-        for name in names {
-            let value = self.read(&space, name.as_bytes())?;
-            bytes += value.as_ref().map_or(0, |(value, _)| value.0.len());
-            if bytes > MAX_BATCH_BYTES {
-                return Err(KvError::LargeBatch.into());
-            }
-            values.push(value);
-        }
-        Ok(Outcome::Values(values))
+    /// What is stored under a name, alive or not.
+    fn stored(&self, name: &[u8]) -> Option<&Entry> {
+        self.entries.get(name)?.as_ref()
     }
 
-    fn read(&self, space: &OpenSpace, name: &[u8]) -> Result<Option<(Value, u64)>, Fault> {
-        let Some(Entry { sealed, revision, expires_ms }) = rows::get(self.connection, space.id, name, self.now)? else {
-            return Ok(None);
-        };
-        let place = Place { name, revision, expires_ms };
-        let value = self.sealer.open_value(&space.sealed, &place, &sealed).ok_or(KvError::Damaged)?;
-        Ok(Some((Value(value), revision)))
+    fn alive(&self, name: &[u8]) -> Option<&Entry> {
+        self.stored(name).filter(|entry| entry.is_alive(self.now))
+    }
+
+    fn value(&self, name: &[u8]) -> Result<Option<(Value, u64)>, KvError> {
+        let Some(Entry { revision, expires_ms, sealed, .. }) = self.alive(name) else { return Ok(None) };
+        let place = Place { name, revision: *revision, expires_ms: *expires_ms };
+        let value = self.sealer.open_value(&self.held.sealed, &place, sealed).ok_or(KvError::Damaged)?;
+        Ok(Some((Value(value), *revision)))
     }
 
     /// Writes an entry, if there is room.
-    fn put(&self, space: &mut OpenSpace, name: &[u8], value: &[u8], expires_ms: Option<Millis>) -> Result<(), Fault> {
+    fn put(&mut self, name: &[u8], value: &[u8], expires_ms: Option<Millis>) -> Result<(), E> {
         let bytes = (name.len() + value.len()) as u64 + ENTRY_BYTES;
-        let mut before = rows::bytes(self.connection, space.id, name)?;
-        let after = |space: &OpenSpace, before: Option<u64>| {
-            space.bytes.saturating_sub(before.unwrap_or_default()).saturating_add(bytes)
-        };
-        if after(space, before) > self.quota_bytes {
-            space.bytes = space.bytes.saturating_sub(rows::remove_expired(self.connection, space.id, self.now)?);
-            before = rows::bytes(self.connection, space.id, name)?;
+        if self.after(name, bytes) > self.quota_bytes {
+            self.remove_expired()?;
         }
-        let is_growth = before.is_none_or(|before| bytes > before);
-        if is_growth && after(space, before) > self.quota_bytes {
-            return Err(KvError::Quota { used_bytes: space.bytes, quota_bytes: self.quota_bytes }.into());
+        let is_growth = self.stored(name).is_none_or(|before| bytes > before.bytes);
+        let after = self.after(name, bytes);
+        if is_growth && after > self.quota_bytes {
+            return Err(KvError::Quota { used_bytes: self.held.bytes, quota_bytes: self.quota_bytes }.into());
         }
-        space.bytes = after(space, before);
-        space.turn += 1;
+        self.held.bytes = after;
+        self.held.turn += 1;
+        // What is written over keeps its turn.
+        let turn = self.stored(name).map_or(self.held.turn, |before| before.turn);
         // Random: it tells an entry from any other that was ever under this name.
         let revision = rand::random();
-        let sealed = self.sealer.seal_value(&space.sealed, &Place { name, revision, expires_ms }, value);
-        rows::put(self.connection, space.id, name, space.turn, bytes, &Entry { sealed, revision, expires_ms })?;
+        let sealed = self.sealer.seal_value(&self.held.sealed, &Place { name, revision, expires_ms }, value);
+        let kept = Entry { turn, bytes, revision, expires_ms, sealed: Vec::new() };
+        self.entries.insert(name.to_vec(), Some(kept));
+        let entry = Entry { turn, bytes, revision, expires_ms, sealed };
+        self.changes.push(Change::Put { name: name.to_vec(), entry });
+        Ok(())
+    }
+
+    /// The bytes of the space once this many are under a name.
+    fn after(&self, name: &[u8], bytes: u64) -> u64 {
+        let before = self.stored(name).map_or(0, |before| before.bytes);
+        self.held.bytes.saturating_sub(before).saturating_add(bytes)
+    }
+
+    fn remove_expired(&mut self) -> Result<(), E> {
+        let seen =
+            self.entries.iter().filter(|(_, entry)| entry.as_ref().is_some_and(|entry| !entry.is_alive(self.now)));
+        let seen: Vec<Vec<u8>> = seen.map(|(name, _)| name.clone()).collect();
+        for name in seen {
+            self.delete(&name);
+        }
+        for (name, bytes) in (self.expired)()? {
+            // Of the others the state so far is known.
+            if !self.entries.contains_key(&name) {
+                self.entries.insert(name.clone(), None);
+                self.held.bytes = self.held.bytes.saturating_sub(bytes);
+                self.changes.push(Change::Remove { name });
+            }
+        }
         Ok(())
     }
 
     /// Removes an entry. Returns whether it was there, and alive.
-    fn delete(&self, space: &mut OpenSpace, name: &[u8]) -> Result<bool, Fault> {
-        let was_there = rows::exists(self.connection, space.id, name, self.now)?;
-        if let Some(bytes) = rows::bytes(self.connection, space.id, name)? {
-            rows::remove(self.connection, space.id, name)?;
-            space.bytes = space.bytes.saturating_sub(bytes);
+    fn delete(&mut self, name: &[u8]) -> bool {
+        let was_alive = self.alive(name).is_some();
+        if let Some(before) = self.entries.get_mut(name).and_then(Option::take) {
+            self.held.bytes = self.held.bytes.saturating_sub(before.bytes);
+            self.changes.push(Change::Remove { name: name.to_vec() });
         }
-        Ok(was_there)
+        was_alive
     }
 
-    fn increment(&self, name: &[u8], delta: Delta) -> Result<Outcome, Fault> {
-        let mut space = self.find_or_make()?;
-        let current = self.read(&space, name)?;
-        let expires_ms =
-            rows::get(self.connection, space.id, name, self.now)?.and_then(|Entry { expires_ms, .. }| expires_ms);
+    fn increment(&mut self, name: &[u8], delta: Delta) -> Result<Outcome, E> {
+        let current = self.value(name)?;
+        let expires_ms = self.alive(name).and_then(|entry| entry.expires_ms);
         let digits = match &current {
             Some((value, _)) => std::str::from_utf8(&value.0).map_err(|_| KvError::NoNumber)?,
             None => "0",
         };
-        let outcome = match delta {
+        let (sum, outcome) = match delta {
             Delta::Unsigned(delta) => {
                 let sum = digits.parse::<u64>().ok().and_then(|number| number.checked_add(delta));
-                Outcome::Unsigned(sum.ok_or(KvError::NoNumber)?)
+                let sum = sum.ok_or(KvError::NoNumber)?;
+                (sum.to_string(), Outcome::Unsigned(sum))
             }
             Delta::Signed(delta) => {
                 let sum = digits.parse::<i64>().ok().and_then(|number| number.checked_add(delta));
-                Outcome::Signed(sum.ok_or(KvError::NoNumber)?)
+                let sum = sum.ok_or(KvError::NoNumber)?;
+                (sum.to_string(), Outcome::Signed(sum))
             }
         };
-        let sum = match &outcome {
-            Outcome::Unsigned(sum) => sum.to_string(),
-            Outcome::Signed(sum) => sum.to_string(),
-            _ => return Err(KvError::NoNumber.into()),
-        };
-        self.put(&mut space, name, sum.as_bytes(), expires_ms)?;
-        spaces::update(self.connection, &space)?;
+        self.put(name, sum.as_bytes(), expires_ms)?;
         Ok(outcome)
     }
-
-    fn names(&self, prefix: &str, cursor: Option<String>) -> Result<Outcome, Fault> {
-        let Some(space) = self.find()? else {
-            return if cursor.is_none() { Ok(Outcome::Names(Vec::new(), None)) } else { Err(KvError::Cursor.into()) };
-        };
-        let opened = |cursor: String| {
-            let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-            self.sealer.open_cursor(&space.sealed, prefix, &sealed)
-        };
-        let after = cursor.map(|cursor| opened(cursor).ok_or(KvError::Cursor)).transpose()?;
-        let mut names =
-            rows::names(self.connection, space.id, after.as_deref(), prefix.as_bytes(), self.now, PAGE + 1)?;
-        let has_more = names.len() > PAGE;
-        names.truncate(PAGE);
-        let cursor = names
-            .last()
-            .filter(|_| has_more)
-            .map(|last| URL_SAFE_NO_PAD.encode(self.sealer.seal_cursor(&space.sealed, prefix, last)));
-        Ok(Outcome::Names(names.into_iter().map(text).collect::<Result<_, _>>()?, cursor))
-    }
-}
-
-/// Names are written as texts.
-fn text(name: Vec<u8>) -> Result<String, KvError> {
-    String::from_utf8(name).map_err(|_| KvError::Damaged)
 }

@@ -1,6 +1,9 @@
-//! The schema, and each statement about entries. The caller decides on the transaction.
+//! The schema of the file, and each statement about entries. The caller decides on the transaction.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::operations::{Entry, Expired, Millis, Part};
+use super::pages::end_of;
 
 /// Version of the schema below, kept as `user_version`. A change of it comes with a migration in `open`.
 pub(super) const SCHEMA_VERSION: i64 = 1;
@@ -46,61 +49,40 @@ const SWEEP_PAGES: i64 = 256;
 /// Free pages that the file keeps, 1 MiB: they are soon used again.
 const SPARE_PAGES: i64 = 256;
 
-/// Milliseconds since 1970.
-pub(super) type Millis = i64;
-
-/// An entry as it is stored.
-pub(super) struct Entry {
-    pub(super) sealed: Vec<u8>,
-    pub(super) revision: u64,
-    pub(super) expires_ms: Option<Millis>,
-}
-
-pub(super) fn get(connection: &Connection, space: i64, name: &[u8], now: Millis) -> Result<Option<Entry>> {
+/// What is stored under a name, expired or not.
+pub(super) fn entry(connection: &Connection, space: i64, name: &[u8], part: Part) -> Result<Option<Entry>> {
+    let head = "SELECT turn, bytes, revision, expires_ms, x'' FROM entries WHERE space = ?1 AND name = ?2";
+    let whole = "SELECT turn, bytes, revision, expires_ms, value FROM entries WHERE space = ?1 AND name = ?2";
+    let statement = match part {
+        Part::Head => head,
+        Part::Whole => whole,
+    };
+    let number = |number: i64| number.max(0).cast_unsigned();
     connection
-        .prepare_cached(
-            "SELECT value, revision, expires_ms FROM entries
-             WHERE space = ?1 AND name = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)",
-        )?
-        .query_row(params![space, name, now], |row| {
-            Ok(Entry { sealed: row.get(0)?, revision: row.get::<_, i64>(1)?.cast_unsigned(), expires_ms: row.get(2)? })
+        .prepare_cached(statement)?
+        .query_row(params![space, name], |row| {
+            Ok(Entry {
+                turn: number(row.get(0)?),
+                bytes: number(row.get(1)?),
+                revision: row.get::<_, i64>(2)?.cast_unsigned(),
+                expires_ms: row.get(3)?,
+                sealed: row.get(4)?,
+            })
         })
         .optional()
 }
 
-pub(super) fn exists(connection: &Connection, space: i64, name: &[u8], now: Millis) -> Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT 1 FROM entries WHERE space = ?1 AND name = ?2 AND (expires_ms IS NULL OR expires_ms > ?3)",
-        )?
-        .exists(params![space, name, now])
-}
-
-/// The bytes of an entry, expired or not: as long as it is stored it counts.
-pub(super) fn bytes(connection: &Connection, space: i64, name: &[u8]) -> Result<Option<u64>> {
-    connection
-        .prepare_cached("SELECT bytes FROM entries WHERE space = ?1 AND name = ?2")?
-        .query_row(params![space, name], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
-        .optional()
-}
-
-/// Writes an entry. `turn` is for one that is new.
-pub(super) fn put(
-    connection: &Connection,
-    space: i64,
-    name: &[u8],
-    turn: u64,
-    bytes: u64,
-    entry: &Entry,
-) -> Result<()> {
+/// Writes an entry. One that is written over keeps its turn.
+pub(super) fn put(connection: &Connection, space: i64, name: &[u8], entry: &Entry) -> Result<()> {
+    let Entry { turn, bytes, revision, expires_ms, sealed } = entry;
     let mut statement = connection.prepare_cached(
         "INSERT INTO entries (space, name, turn, value, bytes, revision, expires_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (space, name) DO UPDATE SET value = excluded.value, bytes = excluded.bytes,
          revision = excluded.revision, expires_ms = excluded.expires_ms",
     )?;
-    let (turn, bytes, revision) = (turn.cast_signed(), bytes.cast_signed(), entry.revision.cast_signed());
-    statement.execute(params![space, name, turn, entry.sealed, bytes, revision, entry.expires_ms])?;
+    let (turn, bytes, revision) = (turn.cast_signed(), bytes.cast_signed(), revision.cast_signed());
+    statement.execute(params![space, name, turn, sealed, bytes, revision, expires_ms])?;
     Ok(())
 }
 
@@ -109,12 +91,13 @@ pub(super) fn remove(connection: &Connection, space: i64, name: &[u8]) -> Result
     Ok(())
 }
 
-/// Removes the entries of a space that have expired, and returns their bytes.
-pub(super) fn remove_expired(connection: &Connection, space: i64, now: Millis) -> Result<u64> {
+/// The entries of a space that have expired, with their bytes.
+pub(super) fn expired(connection: &Connection, space: i64, now: Millis) -> Result<Expired> {
     let mut statement =
-        connection.prepare_cached("DELETE FROM entries WHERE space = ?1 AND expires_ms <= ?2 RETURNING bytes")?;
-    let bytes = statement.query_map(params![space, now], |row| row.get::<_, i64>(0))?;
-    bytes.map(|bytes| bytes.map(i64::cast_unsigned)).sum()
+        connection.prepare_cached("SELECT name, bytes FROM entries WHERE space = ?1 AND expires_ms <= ?2")?;
+    let entries = statement
+        .query_map(params![space, now], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.max(0).cast_unsigned())))?;
+    entries.collect()
 }
 
 /// Names between two, the first not included, in their order.
@@ -178,10 +161,4 @@ pub(super) fn sweep(connection: &Connection, now: Millis) -> Result<bool> {
         while steps.next()?.is_some() {}
     }
     Ok(i64::try_from(removed.len()) == Ok(SWEEP_ENTRIES) || surplus > SWEEP_PAGES)
-}
-
-/// The first name after all that begin with this. No text ends with the highest byte.
-fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
-    let (last, rest) = prefix.split_last()?;
-    Some([rest, &[last.saturating_add(1)]].concat())
 }

@@ -1,22 +1,15 @@
-//! Spaces: who has state, and how much.
+//! Spaces in the file: who has state, and how much.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
+use super::limits::SPACES;
+use super::operations::Held;
 use super::request::{KvError, Owner, OwnerState, Space, SpaceState};
 use super::seal::{SealedSpace, Sealer};
 
-/// A space that is there.
-pub(super) struct OpenSpace {
-    pub(super) id: i64,
-    pub(super) sealed: SealedSpace,
-    /// Bytes that count against the quota.
-    pub(super) bytes: u64,
-    /// Entries that it has had.
-    pub(super) turn: u64,
-}
-
-pub(super) fn find(connection: &Connection, sealer: &Sealer, space: &Space) -> Result<Option<OpenSpace>, Fault> {
+/// A space that is there, with the id of its row.
+pub(super) fn find(connection: &Connection, sealer: &Sealer, space: &Space) -> Result<Option<(i64, Held)>, Fault> {
     let tag = sealer.tag(&space.owner);
     let found: Option<(i64, Vec<u8>, i64, i64)> = connection
         .prepare_cached("SELECT id, seal, bytes, turn FROM spaces WHERE plugin = ?1 AND owner = ?2")?
@@ -25,29 +18,30 @@ pub(super) fn find(connection: &Connection, sealer: &Sealer, space: &Space) -> R
     let Some((id, seal, bytes, turn)) = found else { return Ok(None) };
     let sealed = sealer.open_space(&space.plugin, &tag, &seal).ok_or(KvError::Damaged)?;
     // A count that somebody has changed is none that makes room.
-    Ok(Some(OpenSpace { id, sealed, bytes: bytes.max(0).cast_unsigned(), turn: turn.max(0).cast_unsigned() }))
+    Ok(Some((id, Held { sealed, bytes: bytes.max(0).cast_unsigned(), turn: turn.max(0).cast_unsigned() })))
 }
 
-pub(super) fn find_or_make(connection: &Connection, sealer: &Sealer, space: &Space) -> Result<OpenSpace, Fault> {
-    if let Some(found) = find(connection, sealer, space)? {
-        return Ok(found);
-    }
-    let sealed = SealedSpace::new(space.owner.clone());
-    let seal = sealer.seal_space(space, &sealed);
+/// Makes a space, and returns the id of its row.
+pub(super) fn make(
+    connection: &Connection,
+    sealer: &Sealer,
+    space: &Space,
+    sealed: &SealedSpace,
+) -> Result<i64, Fault> {
+    let seal = sealer.seal_space(space, sealed);
     connection.execute(
         "INSERT INTO spaces (plugin, owner, seal, bytes, turn) VALUES (?1, ?2, ?3, 0, 0)",
         params![space.plugin, sealer.tag(&space.owner), seal],
     )?;
-    Ok(OpenSpace { id: connection.last_insert_rowid(), sealed, bytes: 0, turn: 0 })
+    Ok(connection.last_insert_rowid())
 }
 
 /// Notes what a space has.
-pub(super) fn update(connection: &Connection, space: &OpenSpace) -> Result<(), Fault> {
-    connection.prepare_cached("UPDATE spaces SET bytes = ?2, turn = ?3 WHERE id = ?1")?.execute(params![
-        space.id,
-        space.bytes.cast_signed(),
-        space.turn.cast_signed()
-    ])?;
+pub(super) fn update(connection: &Connection, id: i64, held: &Held) -> Result<(), Fault> {
+    let (bytes, turn) = (held.bytes.cast_signed(), held.turn.cast_signed());
+    connection
+        .prepare_cached("UPDATE spaces SET bytes = ?2, turn = ?3 WHERE id = ?1")?
+        .execute(params![id, bytes, turn])?;
     Ok(())
 }
 
@@ -80,9 +74,6 @@ pub(super) fn owners(connection: &Connection, sealer: &Sealer, plugin: &str) -> 
     Ok(owners)
 }
 
-/// Spaces of a page: as many as fit a line of the control socket, whatever their owners are called.
-const SPACES: i64 = 500;
-
 /// A page of all spaces. One that is not what was written is left out.
 pub(super) fn all(
     connection: &Connection,
@@ -93,7 +84,8 @@ pub(super) fn all(
         "SELECT id, plugin, owner, seal, bytes, (SELECT count(*) FROM entries WHERE space = spaces.id) FROM spaces
          WHERE id > ?1 ORDER BY id LIMIT ?2",
     )?;
-    let mut rows = statement.query(params![after.unwrap_or(i64::MIN), SPACES])?;
+    let most = i64::try_from(SPACES).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![after.unwrap_or(i64::MIN), most])?;
     let (mut spaces, mut last, mut count) = (Vec::new(), None, 0);
     while let Some(row) = rows.next()? {
         let (plugin, tag, seal): (String, Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?, row.get(3)?);
@@ -126,10 +118,10 @@ pub(super) fn hand_over(connection: &Connection, sealer: &Sealer, from: &str, to
     let mut moved = 0;
     for OwnerState { owner, .. } in owners(connection, sealer, from)? {
         let space = Space { plugin: from.to_owned(), owner };
-        let Some(found) = find(connection, sealer, &space)? else { continue };
+        let Some((id, held)) = find(connection, sealer, &space)? else { continue };
         let space = Space { plugin: to.to_owned(), owner: space.owner };
-        let seal = sealer.seal_space(&space, &found.sealed);
-        connection.execute("UPDATE spaces SET plugin = ?2, seal = ?3 WHERE id = ?1", params![found.id, to, seal])?;
+        let seal = sealer.seal_space(&space, &held.sealed);
+        connection.execute("UPDATE spaces SET plugin = ?2, seal = ?3 WHERE id = ?1", params![id, to, seal])?;
         moved += 1;
     }
     Ok(moved)

@@ -90,7 +90,7 @@ impl Operator {
             serving.holdings.forget_tasks(&person.key())
         });
         let mut entries = 0;
-        if let Some(kv) = self.kv.as_ref().filter(|_| kv::Kv::is_there(&self.state)) {
+        if let Some(kv) = self.kv.as_ref().filter(|kv| kv.has_any()) {
             tokio::time::sleep(CALLS_END_WITHIN).await;
             let request = kv::Request::Forget { person: Person::of(&person.issuer, &person.subject) };
             match kv.ask(request).await.map_err(|error| error.to_string())? {
