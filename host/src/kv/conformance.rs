@@ -34,12 +34,13 @@ pub(super) async fn check(open: impl AsyncFn() -> Fresh) {
 async fn nobody_sees_the_entries_of_another_plugin_or_person(kv: &Kv) {
     let spaces = [plugin("a"), plugin("b"), person("a", 1), person("a", 2), person("b", 1)];
     for (number, space) in spaces.iter().enumerate() {
-        for other in 0..600 {
-            kv.run(space.clone(), QUOTA, set(&format!("{number}-{other:03}"), "x")).await.unwrap();
-            if other == 0 {
-                kv.run(space.clone(), QUOTA, set("same", &number.to_string())).await.unwrap();
-            }
-        }
+        let several = |range: std::ops::Range<u16>| {
+            let entries = range.map(|other| (format!("{number}-{other:03}"), value("x"))).collect();
+            Operation::Set { entries, ttl: None }
+        };
+        kv.run(space.clone(), QUOTA, several(0..1)).await.unwrap();
+        kv.run(space.clone(), QUOTA, set("same", &number.to_string())).await.unwrap();
+        kv.run(space.clone(), QUOTA, several(1..600)).await.unwrap();
     }
     for (number, space) in spaces.iter().enumerate() {
         assert_eq!(get(kv, space, "same").await, Ok(Some(number.to_string())));

@@ -20,7 +20,7 @@ use crate::redis::{Fault, Place, Redis, Script, Step};
 use crate::state::StateDir;
 
 /// Time to wait for the other writes of this server to a space.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Locks for writes to spaces; several spaces share one.
 const LOCKS: usize = 256;
