@@ -33,7 +33,7 @@ pub use self::message::Hint;
 use self::message::Message;
 use self::peers::Peers;
 pub use self::peers::{About, Peer};
-use crate::redis::Redis;
+use crate::redis::{Fault, Redis};
 use crate::state::StateDir;
 
 /// Hints that wait for a part of this server that is slow to look. One that misses some looks at everything.
@@ -64,6 +64,18 @@ impl Replicas {
         tracker.spawn(subscription::run(Arc::clone(&inner), stop.clone()));
         tracker.spawn(beat::run(Arc::clone(&inner), stop));
         Self(Some(inner))
+    }
+
+    /// Tells the servers of a shared store of changes, and hears nothing: for a command.
+    ///
+    /// # Errors
+    /// The store's clock cannot be read.
+    pub async fn told_by_command(redis: Redis, state: &StateDir) -> Result<Self, Fault> {
+        let heard = Heard::default();
+        heard.answered(Some(redis.vitals().await?.time_ms));
+        let (envelopes, hints, primaries) = (Envelopes::of(state), broadcast::Sender::new(1), watch::Sender::default());
+        let (peers, stop) = (Peers::new(About::default()), CancellationToken::new());
+        Ok(Self(Some(Arc::new(Member { redis, envelopes, hints, heard, peers, primaries, stop }))))
     }
 
     /// A hint as a message, and the channel for it, for a script that tells it with what it changes. None for a server

@@ -180,6 +180,15 @@ impl Switches {
         Ok(this)
     }
 
+    /// The same, whose changes other servers are told of.
+    #[must_use]
+    pub fn telling(self, replicas: &Replicas) -> Self {
+        if let Place::Shared(_, _, told) = &self.0.place {
+            drop(told.set(replicas.clone()));
+        }
+        self
+    }
+
     /// Follows the changes that other servers make, and tells them of those that are made here.
     pub fn follow(&self, replicas: &Replicas, tracker: &TaskTracker) {
         let Place::Shared(_, _, told) = &self.0.place else { return };

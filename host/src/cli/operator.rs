@@ -20,7 +20,6 @@ use crate::kv::{self, Kv, SpaceState};
 use crate::operator::names::{self, KnownPerson};
 use crate::operator::{Answer, Operator, Request, Which};
 use crate::person_label;
-use crate::replicas::Replicas;
 use crate::state::StateDir;
 use crate::store::{OpenError, Store};
 use crate::switches::{SwitchedOff, Switches};
@@ -209,23 +208,30 @@ fn kv_is_there(state: &State) -> bool {
 async fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationToken) -> Result<Operator, Failure> {
     let directory = &loader.config.state.dir;
     let state = StateDir::open_existing(directory, &loader.secrets).map_err(Failure::start)?;
-    let Some(state) = state else {
-        return Err(Failure::failed(format!("no server is running, and none has run with `{}`", directory.display())));
+    let state = match state {
+        Some(state) => state,
+        // What servers share is there, wherever they have run.
+        None if loader.config.state.url.is_some() => {
+            StateDir::open(directory, &loader.secrets).map_err(Failure::at_start)?
+        }
+        None => {
+            let directory = directory.display();
+            return Err(Failure::failed(format!("no server is running, and none has run with `{directory}`")));
+        }
     };
     if !state.is_mine() {
         let message = "belongs to another user: run this as the user that the server runs as";
         return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
     }
     person_label::use_key_of(&state);
-    let shared = shared::connect(&loader.config.state, &state).await.map_err(Failure::at_start)?;
+    let shared = shared::connect_to_change(&loader.config.state, &state).await.map_err(Failure::at_start)?;
     let switches = match &shared {
-        Some(redis) => Switches::shared(redis.clone(), &state).await,
+        Some((redis, replicas)) => Switches::shared(redis.clone(), &state).await.map(|it| it.telling(replicas)),
         None => Switches::open(&state),
     };
     let switches = switches.map_err(Failure::start)?;
     let store = match &shared {
-        // Servers that run elsewhere look for themselves, when they next ask for a row.
-        Some(redis) => Some(Store::shared(redis.clone(), &Replicas::default(), &state, Duration::ZERO)),
+        Some((redis, replicas)) => Some(Store::shared(redis.clone(), replicas, &state, Duration::ZERO)),
         None if Store::is_there(&state) => {
             let store = Store::open(&state, tracker, stop.clone());
             Some(store.map_err(|error| not_opened(error, &loader.config.state))?)
@@ -237,7 +243,7 @@ async fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationT
         Desk::Stored(Stored::new(store, &state, declared.collect(), switches.clone()))
     });
     let kv = match shared {
-        Some(redis) => Some(Kv::shared(redis, &state, tracker, stop.clone())),
+        Some((redis, _)) => Some(Kv::shared(redis, &state, tracker, stop.clone())),
         None => Kv::is_there(&state).then(|| Kv::of(&state, tracker, stop.clone())),
     };
     let plugins_dir = loader.config.plugins.dir.clone();

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::config::State;
 use crate::redis::{Address, Redis};
+use crate::replicas::Replicas;
 use crate::state::StateDir;
 use crate::store::Store;
 
@@ -20,4 +21,11 @@ pub(super) async fn connect(config: &State, state: &StateDir) -> anyhow::Result<
     let redis = Store::connect(&address, state).await?;
     tracing::info!(url = redis.shown(), prefix = address.prefix, "what servers share is in Redis");
     Ok(Some(redis))
+}
+
+/// The same for a command that changes something, and the way to tell the servers of it.
+pub(super) async fn connect_to_change(config: &State, state: &StateDir) -> anyhow::Result<Option<(Redis, Replicas)>> {
+    let Some(redis) = connect(config, state).await? else { return Ok(None) };
+    let replicas = Replicas::told_by_command(redis.clone(), state).await?;
+    Ok(Some((redis, replicas)))
 }

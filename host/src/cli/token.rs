@@ -2,6 +2,7 @@
 //! store while none runs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::operator::not_opened;
 use super::recording::recorded;
-use super::{ConfigArguments, Failure, logging, output, runtime};
+use super::{ConfigArguments, Failure, logging, output, runtime, shared};
 use crate::auth::machines::operator::{Answer, MadeToken, OperatorTokens, Request, TokenError, TokenState};
 use crate::clock::now_s;
 use crate::config::machines::MachineName;
@@ -173,7 +174,7 @@ async fn ask_store(
     let directory = &config.state.dir;
     let existing = StateDir::open_existing(directory, secrets).map_err(Failure::start)?;
     // Where no token was ever made, looking makes nothing.
-    let has_store = existing.as_ref().is_some_and(Store::is_there);
+    let has_store = config.state.url.is_some() || existing.as_ref().is_some_and(Store::is_there);
     if !has_store && matches!(request, Request::List) {
         return Ok(Ok(Answer::Tokens(Vec::new())));
     }
@@ -182,10 +183,19 @@ async fn ask_store(
         return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
     }
     let state = StateDir::open(directory, secrets).map_err(Failure::at_start)?;
-    let switches = Switches::open(&state).map_err(Failure::start)?;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let store = Store::open(&state, &tracker, stop.clone());
-    let store = store.map_err(|error| not_opened(error, &config.state))?;
+    let shared = shared::connect_to_change(&config.state, &state).await.map_err(Failure::at_start)?;
+    let (switches, store) = match shared {
+        Some((redis, replicas)) => {
+            let switches = Switches::shared(redis.clone(), &state).await.map_err(Failure::start)?;
+            (switches.telling(&replicas), Store::shared(redis, &replicas, &state, Duration::ZERO))
+        }
+        None => {
+            let store = Store::open(&state, &tracker, stop.clone());
+            let store = store.map_err(|error| not_opened(error, &config.state))?;
+            (Switches::open(&state).map_err(Failure::start)?, store)
+        }
+    };
     let tokens = OperatorTokens::of(store, &state, config.server.base_url.as_str().to_owned(), switches);
     let outcome = recorded(&config.audit, &state, Act::of_token(&request), tokens.ask(request)).await;
     drop(tokens);

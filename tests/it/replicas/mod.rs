@@ -117,6 +117,26 @@ async fn who_is_blocked_at_one_server_is_at_all() {
     .await;
 }
 
+/// A machine on which no server runs has what servers share, and tells them what it changes.
+#[tokio::test]
+async fn a_command_without_a_server_reaches_all() {
+    let pair = Pair::of(Redis::durable()).await;
+    let (here, there, tokens) = pair.log_in().await;
+    assert!(here.is_live(&tokens.access).await && there.is_live(&tokens.access).await);
+    let (url, published) = (pair.redis.url(), pair.bases[0].as_str().trim_end_matches('/').to_owned());
+    let shared = format!("[server]\nbase_url = \"{published}\"\n[state]\nurl = \"{url}\"\n");
+    let elsewhere = world::local().config(&shared).variable("TINYMCP_SECRET", SECRET);
+    let sessions = elsewhere.run(&["sessions", "--json"]);
+    assert!(sessions.code == 0 && sessions.stdout.contains("alice"), "{sessions:?}");
+    let ended = elsewhere.run(&["sessions", "end", "alice"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    dies_within(&here, &tokens.access, Duration::from_secs(1)).await;
+    dies_within(&there, &tokens.access, Duration::from_secs(1)).await;
+    let made = elsewhere.run(&["token", "new", "job", "--scopes", "", "--expires", "1h"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    assert!(here.is_live(made.stdout.trim()).await && there.is_live(made.stdout.trim()).await);
+}
+
 #[tokio::test]
 async fn while_the_store_is_away_what_was_verified_goes_on_and_nothing_begins() {
     let mut pair = Pair::of(Redis::durable()).await;
