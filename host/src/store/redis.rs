@@ -161,10 +161,13 @@ impl RedisRows {
         }
     }
 
-    /// What others are told of these writes: which sessions and tokens to look at. Of new ones nobody knows anything yet.
+    /// What others are told of these writes: which sessions and tokens to look at. Of new ones nobody knows anything yet, but
+    /// for the one row of operators' tokens, which others may know not to be there.
     fn told(&self, writes: &[SealedWrite]) -> Option<(Vec<u8>, Vec<u8>)> {
-        let is_known =
-            |write: &&SealedWrite| KEPT_IN_MEMORY.contains(&write.table) && !matches!(write.change, Change::Insert(_));
+        let is_known = |write: &&SealedWrite| {
+            let is_new = matches!(write.change, Change::Insert(_)) && write.table != Table::Operator;
+            KEPT_IN_MEMORY.contains(&write.table) && !is_new
+        };
         let rows: Vec<_> = writes.iter().filter(is_known).map(|it| (it.table.id(), it.key.to_hex())).collect();
         if rows.is_empty() { None } else { self.replicas.message(Hint::Rows(rows)) }
     }
