@@ -95,14 +95,19 @@ impl Store {
         verified.elapsed() <= self.stale && !self.stale.is_zero()
     }
 
-    /// Opens what several servers share: only with the root key that it was written under, or one that is listed as an
+    /// Opens what several servers share, or makes it if it `may_make` it: only with the root key that it was written under, or one that is listed as an
     /// earlier one.
     ///
     /// # Errors
     /// [`crate::redis::OpenError`].
-    pub async fn connect(address: &Address, state: &StateDir) -> Result<Redis, crate::redis::OpenError> {
+    pub async fn connect(
+        address: &Address,
+        state: &StateDir,
+        may_make: bool,
+    ) -> Result<Redis, crate::redis::OpenError> {
         let sealer = Sealer::of(state);
-        Redis::open(address, || sealer.check_value(), |value| sealer.check(value) == Seal::Sound).await
+        let fresh = may_make.then_some(|| sealer.check_value());
+        Redis::open(address, fresh, |value| sealer.check(value) == Seal::Sound).await
     }
 
     /// The same, whose operations are counted.

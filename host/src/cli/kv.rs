@@ -271,7 +271,7 @@ impl Opened {
                     let message = "belongs to another user: run this as the user that the server runs as";
                     return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
                 }
-                let kv = match shared::connect(&loader.config.state, &state).await.map_err(Failure::at_start)? {
+                let kv = match shared::find(&loader.config.state, &state).await.map_err(Failure::at_start)? {
                     Some(redis) => Kv::shared(redis, &state, &tracker, stop.clone()),
                     None => Kv::of(&state, &tracker, stop.clone()),
                 };

@@ -224,7 +224,7 @@ async fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationT
         return Err(Failure::start(format!("state directory `{}` {message}", directory.display())));
     }
     person_label::use_key_of(&state);
-    let shared = shared::connect_to_change(&loader.config.state, &state).await.map_err(Failure::at_start)?;
+    let shared = shared::find_to_change(&loader.config.state, &state).await.map_err(Failure::at_start)?;
     let switches = match &shared {
         Some((redis, replicas)) => Switches::shared(redis.clone(), &state).await.map(|it| it.telling(replicas)),
         None => Switches::open(&state),

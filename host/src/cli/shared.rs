@@ -10,22 +10,31 @@ use crate::replicas::Replicas;
 use crate::state::StateDir;
 use crate::store::Store;
 
-/// Connects to the store that the configuration names, if it names one.
+/// Connects to the store that the configuration names, if it names one. The first server makes it.
 pub(super) async fn connect(config: &State, state: &StateDir) -> anyhow::Result<Option<Redis>> {
+    open(config, state, true).await
+}
+
+/// The same for a command: where no server has made a store, or it was emptied, there is nothing to look at.
+pub(super) async fn find(config: &State, state: &StateDir) -> anyhow::Result<Option<Redis>> {
+    open(config, state, false).await
+}
+
+async fn open(config: &State, state: &StateDir, may_make: bool) -> anyhow::Result<Option<Redis>> {
     let Some(url) = config.url.clone() else { return Ok(None) };
     let authorities = config.ca_file.as_ref().map(|path| {
         fs::read(path)
             .with_context(|| format!("cannot read the certificates in `{}` (`state.ca_file`)", path.display()))
     });
     let address = Address { url, prefix: config.prefix.as_str().to_owned(), authorities: authorities.transpose()? };
-    let redis = Store::connect(&address, state).await?;
+    let redis = Store::connect(&address, state, may_make).await?;
     tracing::info!(url = redis.shown(), prefix = address.prefix, "what servers share is in Redis");
     Ok(Some(redis))
 }
 
 /// The same for a command that changes something, and the way to tell the servers of it.
-pub(super) async fn connect_to_change(config: &State, state: &StateDir) -> anyhow::Result<Option<(Redis, Replicas)>> {
-    let Some(redis) = connect(config, state).await? else { return Ok(None) };
+pub(super) async fn find_to_change(config: &State, state: &StateDir) -> anyhow::Result<Option<(Redis, Replicas)>> {
+    let Some(redis) = find(config, state).await? else { return Ok(None) };
     let replicas = Replicas::told_by_command(redis.clone(), state).await?;
     Ok(Some((redis, replicas)))
 }

@@ -184,7 +184,7 @@ async fn ask_store(
     }
     let state = StateDir::open(directory, secrets).map_err(Failure::at_start)?;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let shared = shared::connect_to_change(&config.state, &state).await.map_err(Failure::at_start)?;
+    let shared = shared::find_to_change(&config.state, &state).await.map_err(Failure::at_start)?;
     let (switches, store) = match shared {
         Some((redis, replicas)) => {
             let switches = Switches::shared(redis.clone(), &state).await.map_err(Failure::start)?;

@@ -58,6 +58,12 @@ pub enum OpenError {
         /// The latest that this version knows.
         known: u32,
     },
+    /// Nothing is there, and only a server makes a store.
+    #[error("there is no store at {url}: no server has used it yet, or it was emptied")]
+    Nothing {
+        /// Its URL, without a password.
+        url: String,
+    },
     /// Its mark is gone, and other things of it are there.
     #[error(
         "the store at {url} has lost its mark, and other keys that begin with `{prefix}:` are there: restore Redis from a backup; or delete those keys, which logs everybody out; or choose another `state.prefix`"

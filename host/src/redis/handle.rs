@@ -52,20 +52,21 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     /// Connects, holds the server to what it must be like, and finds the store's mark or sets it. `check` judges the check
-    /// value of a store that is there; `fresh` makes that of a new one.
+    /// value of a store that is there; `fresh` makes that of a new one; without it none is
+    /// made.
     ///
     /// # Errors
     /// [`OpenError`]. A Redis that cannot be reached is tried for some seconds.
     pub async fn open(
         address: &Address,
-        fresh: impl Fn() -> Vec<u8>,
+        fresh: Option<impl Fn() -> Vec<u8>>,
         check: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, OpenError> {
         let shown = address.url.to_string();
         let link = Link::new(address).map_err(|fault| OpenError::Unusable { url: shown.clone(), fault })?;
         let begin = tokio::time::Instant::now();
         loop {
-            let opened = Self::try_open(&link, address, &fresh, &check).await;
+            let opened = Self::try_open(&link, address, fresh.as_ref(), &check).await;
             match opened {
                 Err(OpenError::Unusable { fault: Fault::Unreachable(cause), .. }) if begin.elapsed() < START_MAX => {
                     tracing::warn!(url = shown, "the shared store cannot be reached yet: {cause}");
@@ -83,17 +84,18 @@ impl Redis {
     async fn try_open(
         link: &Link,
         address: &Address,
-        fresh: impl Fn() -> Vec<u8>,
+        fresh: Option<impl Fn() -> Vec<u8>>,
         check: impl Fn(&[u8]) -> bool,
     ) -> Result<Mark, OpenError> {
         let url = address.url.to_string();
         let unusable = |fault| OpenError::Unusable { url: url.clone(), fault };
         demands::hold(link, &address.url).await?;
-        let found = mark::find_or_set(link, &address.prefix, &fresh).await.map_err(unusable)?;
+        let found = mark::find_or_set(link, &address.prefix, fresh).await.map_err(unusable)?;
         match found {
             mark::Found::Sound { mark, check: value } if check(&value) => Ok(mark),
             mark::Found::Sound { .. } => Err(OpenError::WrongKey { url }),
             mark::Found::Newer { format } => Err(OpenError::Newer { url, found: format, known: mark::FORMAT }),
+            mark::Found::Nothing => Err(OpenError::Nothing { url }),
             mark::Found::Lost => Err(OpenError::Lost { url, prefix: address.prefix.clone() }),
         }
     }

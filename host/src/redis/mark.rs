@@ -31,14 +31,20 @@ pub(super) enum Found {
     Newer { format: u32 },
     /// It is not there, and other things are.
     Lost,
+    /// Nothing is there, and nothing was to be made.
+    Nothing,
 }
 
-/// Finds the mark, or sets it where nothing of a store is there. Of servers that start at once one chooses it, and all
+/// Finds the mark, or sets it where nothing of a store is there and `fresh` gives a check value. Of servers that start at once one chooses it, and all
 /// set it.
 ///
 /// The first place gets its mark first and its description last. A mark elsewhere without one there is therefore what is
 /// left of a store; a mark there without a description is a store that a server began to make.
-pub(super) async fn find_or_set(link: &Link, prefix: &str, fresh: impl Fn() -> Vec<u8>) -> Result<Found, Fault> {
+pub(super) async fn find_or_set(
+    link: &Link,
+    prefix: &str,
+    fresh: Option<impl Fn() -> Vec<u8>>,
+) -> Result<Found, Fault> {
     let keys: Vec<Vec<u8>> = Place::all().map(|place| place.key(prefix, "mark", b"")).collect();
     let about = Place(0).key(prefix, "store", b"");
     loop {
@@ -60,6 +66,7 @@ pub(super) async fn find_or_set(link: &Link, prefix: &str, fresh: impl Fn() -> V
             None if first.is_none() && marks.iter().any(Option::is_some) => return Ok(Found::Lost),
             None => {}
         }
+        let Some(fresh) = &fresh else { return Ok(Found::Nothing) };
         let [first_key, others @ ..] = keys.as_slice() else { return Err(Fault::Unexpected("no places")) };
         link.set_if_absent(first_key, &Mark::new().0).await?;
         // Whoever came first has chosen.

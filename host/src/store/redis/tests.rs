@@ -27,7 +27,7 @@ async fn connect(redis: &TestRedis, secret: &str) -> Result<(Store, TempDir), Op
 
 async fn connect_to(address: &Address, secret: &str) -> Result<(Store, TempDir), OpenError> {
     let (dir, state) = state(secret);
-    let connected: Redis = Store::connect(address, &state).await?;
+    let connected: Redis = Store::connect(address, &state, true).await?;
     Ok((Store::shared(connected, &Replicas::default(), &state, Duration::ZERO), dir))
 }
 
@@ -174,6 +174,17 @@ async fn a_store_without_a_part_of_its_mark_is_refused_at_the_start() {
     // What is left where the server of the first place was emptied.
     redis.ask(&["DEL", "tinymcp:{00}:mark", "tinymcp:{00}:store"]);
     assert!(matches!(error_of(&redis, SECRET).await, OpenError::Lost { .. }));
+}
+
+#[tokio::test]
+async fn who_only_looks_makes_no_store() {
+    let redis = TestRedis::start();
+    let (_dir, state) = state(SECRET);
+    let error = Store::connect(&redis.address(), &state, false).await.unwrap_err();
+    assert!(matches!(error, OpenError::Nothing { .. }), "{error}");
+    assert_eq!(redis.ask(&["DBSIZE"]), ::redis::Value::Int(0));
+    drop(open(&redis).await);
+    Store::connect(&redis.address(), &state, false).await.unwrap();
 }
 
 #[tokio::test]
