@@ -45,7 +45,7 @@ impl Server {
         let secrets = Secrets { current: Some(text(&secret)), previous: previous.iter().map(text).collect() };
         let state = StateDir::open(dir.path(), &secrets).unwrap();
         let address = crate::redis::Address { prefix: prefix.to_owned(), ..redis.address() };
-        let connected = Redis::open(&address, || b"check".to_vec(), |_| true).await.unwrap();
+        let connected = Redis::open(&address, Some(|| b"check".to_vec()), |_| true).await.unwrap();
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared::new(connected, state));
         tokio::spawn(sweep::from_time_to_time(Arc::downgrade(&shared), stop.clone()));
