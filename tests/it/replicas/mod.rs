@@ -125,7 +125,8 @@ async fn a_command_without_a_server_reaches_all() {
     assert!(here.is_live(&tokens.access).await && there.is_live(&tokens.access).await);
     let (url, published) = (pair.redis.url(), pair.bases[0].as_str().trim_end_matches('/').to_owned());
     let shared = format!("[server]\nbase_url = \"{published}\"\n[state]\nurl = \"{url}\"\n");
-    let elsewhere = world::local().config(&shared).variable("TINYMCP_SECRET", SECRET);
+    let elsewhere = world::local().config(&shared);
+    std::fs::write(elsewhere.path().join(".env"), format!("TINYMCP_SECRET=\"{SECRET}\"\n")).unwrap();
     let sessions = elsewhere.run(&["sessions", "--json"]);
     assert!(sessions.code == 0 && sessions.stdout.contains("alice"), "{sessions:?}");
     let ended = elsewhere.run(&["sessions", "end", "alice"]);
