@@ -1,6 +1,6 @@
 //! Registries of plugins, as clients of them see one: the OCI Distribution Specification, version 1.1.
 //!
-//! [`reference`] has the names, [`digest`] what they are held to, [`manifest`] what a registry says of an artifact.
+//! [`mod@reference`] has the names, [`digest`] what they are held to, [`manifest`] what a registry says of an artifact.
 //! [`client`] sends requests, with the credentials that [`credentials`] finds and under the rules of [`registries`];
 //! [`challenge`] is what a registry asks for. [`pull`] and [`push`] are what is done with one, [`packages`] finds the registry of
 //! a package name, `signatures` fetches signatures, and [`cosign`] verifies them. [`cache`] keeps what was pulled, and [`lock`] is the file that says what
