@@ -52,8 +52,7 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     /// Connects, holds the server to what it must be like, and finds the store's mark or sets it. `check` judges the check
-    /// value of a store that is there; `fresh` makes that of a new one; without it none is
-    /// made.
+    /// value of a store that is there; `fresh` makes that of a new one, and without it none is made.
     ///
     /// # Errors
     /// [`OpenError`]. A Redis that cannot be reached is tried for some seconds.
@@ -127,6 +126,23 @@ impl Redis {
                 done => return done,
             }
         }
+    }
+
+    /// Reads the value of a key, if it has one.
+    ///
+    /// # Errors
+    /// As for [`Redis::run`].
+    pub(crate) async fn get(&self, place: Place, key: Vec<u8>) -> Result<Reply, Fault> {
+        static GET: LazyLock<Script> = LazyLock::new(|| {
+            Script::reading(
+                "
+local value = redis.call('GET', KEYS[2])
+if value then return {primary, value} end
+return {primary}
+",
+            )
+        });
+        self.run_until_done(&GET, place, Step::default().key(key)).await
     }
 
     /// A channel of this store.

@@ -7,17 +7,6 @@ use super::handle::Redis;
 use super::place::Place;
 use super::script::{Reply, Script, Step};
 
-/// `KEYS`: mark, value. Returns the value.
-static READ: LazyLock<Script> = LazyLock::new(|| {
-    Script::reading(
-        "
-local value = redis.call('GET', KEYS[2])
-if value then return {primary, value} end
-return {primary}
-",
-    )
-});
-
 /// `KEYS`: mark, value. `ARGV`: mark, the revision before, the new value, and a channel and a message if others are to be
 /// told. A value that is there already was written by the same call: its answer was lost.
 static REPLACE: LazyLock<Script> = LazyLock::new(|| {
@@ -33,6 +22,9 @@ return {primary, 'done'}
     )
 });
 
+/// The place of all such values: they are few.
+const PLACE: Place = Place(0);
+
 /// A value as it was read.
 pub(crate) struct Kept {
     /// Random, and another one after each change; empty where there is no value.
@@ -46,9 +38,7 @@ impl Redis {
     /// # Errors
     /// As for [`Redis::run`].
     pub(crate) async fn kept(&self, name: &str) -> Result<Kept, Fault> {
-        let place = Place(0);
-        let step = Step::default().key(self.key(place, name, b""));
-        let Reply { values, .. } = self.run_until_done(&READ, place, step).await?;
+        let Reply { values, .. } = self.get(PLACE, self.key(PLACE, name, b"")).await?;
         let read = values.first().and_then(|value| value.split_first_chunk::<8>());
         Ok(match read {
             Some((revision, value)) => Kept { revision: revision.to_vec(), value: Some(value.to_vec()) },
@@ -67,20 +57,14 @@ impl Redis {
         value: &[u8],
         told: Option<(Vec<u8>, Vec<u8>)>,
     ) -> Result<bool, Fault> {
-        let place = Place(0);
         let revision: [u8; 8] = rand::random();
         let mut step = Step::default()
-            .key(self.key(place, name, b""))
+            .key(self.key(PLACE, name, b""))
             .argument(before.revision.clone())
             .argument([revision.as_slice(), value].concat());
         if let Some((channel, message)) = told {
             step = step.argument(channel).argument(message);
         }
-        let Reply { values, .. } = self.run_until_done(&REPLACE, place, step).await?;
-        match values.first().map(Vec::as_slice) {
-            Some(b"done") => Ok(true),
-            Some(b"conflict") => Ok(false),
-            _ => Err(Fault::Unexpected("neither done nor conflict")),
-        }
+        self.run_until_done(&REPLACE, PLACE, step).await?.is_done()
     }
 }

@@ -70,6 +70,18 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// True for `done`, false for `conflict`: what a script says that changes something under conditions.
+    ///
+    /// # Errors
+    /// [`Fault::Unexpected`] for anything else.
+    pub(crate) fn is_done(&self) -> Result<bool, Fault> {
+        match self.values.first().map(Vec::as_slice) {
+            Some(b"done") => Ok(true),
+            Some(b"conflict") => Ok(false),
+            _ => Err(Fault::Unexpected("neither done nor conflict")),
+        }
+    }
+
     /// Reads an answer: `{primary, value…}`, or `{'LOST', ''}`.
     pub(super) fn read(values: Vec<Vec<u8>>) -> Result<Self, Fault> {
         let mut values = values.into_iter();

@@ -16,7 +16,7 @@ use futures::future::try_join_all;
 
 use self::removed::Removed;
 use super::contract::{Backend, Change, Committed, Key, Millis, Revision, SealedRow, SealedWrite, StoreError, Table};
-use crate::redis::{Fault, PLACES, Place, Primary, Redis, Reply, Script, Step};
+use crate::redis::{Fault, Place, Primary, Redis, Reply, Script, Step};
 use crate::replicas::{Hint, Replicas};
 
 /// The most rows of which one step reads the values.
@@ -24,13 +24,6 @@ const LIST_PART: usize = 256;
 
 /// Places that are asked at once for a list.
 const LIST_PLACES: usize = 32;
-
-/// `KEYS`: mark, row. Returns the row.
-const GET: &str = "
-local row = redis.call('GET', KEYS[2])
-if row then return {primary, row} end
-return {primary}
-";
 
 /// `KEYS`: mark, set. `ARGV`: mark, the beginning of the rows' keys, the key to begin after, the most rows. Returns the
 /// key and the row of each, and cleans the set of rows whose time is over.
@@ -103,7 +96,6 @@ pub(super) struct RedisRows {
     redis: Redis,
     replicas: Replicas,
     removed: Removed,
-    get: Script,
     list: Script,
     commit: Script,
     remove: Script,
@@ -115,7 +107,6 @@ impl RedisRows {
             redis,
             replicas,
             removed: Removed::default(),
-            get: Script::reading(GET),
             list: Script::reading(LIST),
             commit: Script::writing(COMMIT),
             // The same for what only removes, which is possible even where memory is full.
@@ -150,15 +141,11 @@ impl RedisRows {
         }
         let is_removal = writes.iter().all(|write| matches!(write.change, Change::Remove));
         let script = if is_removal { &self.remove } else { &self.commit };
-        let Reply { values, .. } = self.redis.run_until_done(script, place, step).await?;
-        match values.first().map(Vec::as_slice) {
-            Some(b"done") => {
-                self.removed.note(writes);
-                Ok(Committed::Done)
-            }
-            Some(b"conflict") => Ok(Committed::Conflict),
-            _ => Err(Fault::Unexpected("neither done nor conflict").into()),
+        if !self.redis.run_until_done(script, place, step).await?.is_done()? {
+            return Ok(Committed::Conflict);
         }
+        self.removed.note(writes);
+        Ok(Committed::Done)
     }
 
     /// What others are told of these writes: which sessions and tokens to look at. Of new ones nobody knows anything yet, but
@@ -214,8 +201,7 @@ impl RedisRows {
 #[async_trait]
 impl Backend for RedisRows {
     async fn get(&self, table: Table, key: Key, _now: Millis) -> Result<Option<SealedRow>, StoreError> {
-        let step = Step::default().key(self.row(table, &key));
-        let Reply { primary, values } = self.redis.run_until_done(&self.get, place(&key), step).await?;
+        let Reply { primary, values } = self.redis.get(place(&key), self.row(table, &key)).await?;
         values.first().map(|row| read(row, primary)).transpose()
     }
 
@@ -227,7 +213,7 @@ impl Backend for RedisRows {
         _now: Millis,
     ) -> Result<Vec<(Key, SealedRow)>, StoreError> {
         let first = after.map_or(0, |after| usize::from(after.place()));
-        let places: Vec<Place> = Place::all().skip(first).take(PLACES).collect();
+        let places: Vec<Place> = Place::all().skip(first).collect();
         let mut rows = Vec::new();
         for some in places.chunks(LIST_PLACES) {
             let lists = some.iter().map(|place| self.list_at(table, *place, after, limit - rows.len()));

@@ -33,8 +33,8 @@ impl Shared {
     pub(super) async fn hand_over(&self, from: &str, to: &str) -> Result<u64, KvError> {
         let opened = self.opened().await?;
         let note = self.redis.key(NOTES, "kv-handing", &opened.sealer.name_of_two(from, to));
-        let noted = Step::default().key(note.clone());
-        let is_begun = !self.asked(&self.scripts.get_key, noted.clone()).await?.is_empty();
+        let is_begun = !self.redis.get(NOTES, note.clone()).await.map_err(outward)?.values.is_empty();
+        let noted = Step::default().key(note);
         let (mut given, mut is_occupied) = (Vec::new(), false);
         for Found { at, entries, opened, .. } in self.all(&opened).await? {
             match opened {

@@ -56,9 +56,9 @@ impl NoKey {
 
 /// Finds the key, or makes it where nothing was ever kept, and sees to it that it is sealed under the current root key.
 pub(super) async fn find_or_make(redis: &Redis, scripts: &Scripts, state: &StateDir) -> Result<Sealer, NoKey> {
-    let sealed = match find(redis, scripts).await? {
+    let sealed = match find(redis).await? {
         Some(sealed) => sealed,
-        None if is_used(redis, scripts).await? => find(redis, scripts).await?.ok_or(NoKey::Gone)?,
+        None if is_used(redis).await? => find(redis).await?.ok_or(NoKey::Gone)?,
         None => make(redis, scripts, state).await?,
     };
     let key = seal::open_key(state, &sealed).ok_or(NoKey::Wrong)?;
@@ -73,9 +73,8 @@ fn at(redis: &Redis) -> Vec<u8> {
     redis.key(PLACE, "kv-key", b"")
 }
 
-async fn find(redis: &Redis, scripts: &Scripts) -> Result<Option<Vec<u8>>, Fault> {
-    let step = Step::default().key(at(redis));
-    let reply = redis.run_until_done(&scripts.get_key, PLACE, step).await?;
+async fn find(redis: &Redis) -> Result<Option<Vec<u8>>, Fault> {
+    let reply = redis.get(PLACE, at(redis)).await?;
     Ok(reply.values.into_iter().next())
 }
 
@@ -87,13 +86,10 @@ async fn make(redis: &Redis, scripts: &Scripts, state: &StateDir) -> Result<Vec<
 }
 
 /// True if something was written anywhere.
-async fn is_used(redis: &Redis, scripts: &Scripts) -> Result<bool, Fault> {
+async fn is_used(redis: &Redis) -> Result<bool, Fault> {
     let places: Vec<Place> = Place::all().collect();
     for some in places.chunks(AT_ONCE) {
-        let asked = some.iter().map(|place| {
-            let step = Step::default().key(redis.key(*place, KEY_NAME, b""));
-            redis.run_until_done(&scripts.get_key, *place, step).boxed()
-        });
+        let asked = some.iter().map(|place| redis.get(*place, redis.key(*place, KEY_NAME, b"")).boxed());
         if try_join_all(asked).await?.iter().any(|reply| !reply.values.is_empty()) {
             return Ok(true);
         }

@@ -198,13 +198,6 @@ local ends, due, name = KEYS[7], KEYS[12], ARGV[4]
 
 const DONE: &str = "return {primary, 'done'}\n";
 
-/// `KEYS`: mark, key. Returns its value, if it has one.
-const GET: &str = "
-local value = redis.call('GET', KEYS[2])
-if value then return {primary, value} end
-return {primary}
-";
-
 /// `KEYS`: mark, key. `ARGV`: mark, value. Sets a key that is not there, and returns what it has then.
 const MAKE: &str = "
 redis.call('SET', KEYS[2], ARGV[2], 'NX')
@@ -238,7 +231,6 @@ pub(super) struct Scripts {
     pub(super) read_part: Script,
     pub(super) write_part: Script,
     pub(super) install: Script,
-    pub(super) get_key: Script,
     pub(super) make_key: Script,
     pub(super) replace_key: Script,
     pub(super) remove_key: Script,
@@ -262,7 +254,6 @@ impl Scripts {
             read_part: reading(READ_PART),
             write_part: writing(WRITE_PART),
             install: writing(&[INSTALL, NOTE_DUE, DONE].concat()),
-            get_key: Script::reading(GET),
             make_key: Script::writing(MAKE),
             replace_key: Script::writing(REPLACE),
             remove_key: Script::reading(REMOVE),
