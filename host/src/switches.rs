@@ -218,16 +218,22 @@ impl Switches {
     }
 
     async fn read_again(&self) -> io::Result<()> {
-        let Place::Shared(redis, vault, _) = &self.0.place else { return Ok(()) };
-        let kept = redis.kept(SHARED).await.map_err(io::Error::other)?;
-        let read = kept.value.as_deref().map(|sealed| opened(vault, sealed)).transpose();
-        let after = Arc::new(read.map_err(io::Error::other)?.unwrap_or_default());
+        let _turn = self.0.changing.lock().await;
+        let (read, _) = self.read().await?;
         self.0.now.send_if_modified(|now| {
-            let is_other = **now != *after;
-            *now = after;
+            let is_other = *now != read;
+            *now = read;
             is_other
         });
         Ok(())
+    }
+
+    /// What is switched off where it is kept; with that as it was read, if several servers share it.
+    async fn read(&self) -> io::Result<(Arc<SwitchedOff>, Option<Kept>)> {
+        let Place::Shared(redis, vault, _) = &self.0.place else { return Ok((self.now(), None)) };
+        let kept = redis.kept(SHARED).await.map_err(io::Error::other)?;
+        let read = kept.value.as_deref().map(|sealed| opened(vault, sealed)).transpose().map_err(io::Error::other)?;
+        Ok((Arc::new(read.unwrap_or_default()), Some(kept)))
     }
 
     /// What is switched off now.
@@ -247,17 +253,7 @@ impl Switches {
     pub async fn change(&self, change: impl Fn(&mut SwitchedOff)) -> io::Result<bool> {
         let _turn = self.0.changing.lock().await;
         for _ in 0..TRIES {
-            let before = match &self.0.place {
-                Place::Shared(redis, _, _) => Some(redis.kept(SHARED).await.map_err(io::Error::other)?),
-                Place::Memory | Place::File(..) => None,
-            };
-            let was = match (&before, &self.0.place) {
-                (Some(kept), Place::Shared(_, vault, _)) => {
-                    let read = kept.value.as_deref().map(|sealed| opened(vault, sealed)).transpose();
-                    Arc::new(read.map_err(io::Error::other)?.unwrap_or_default())
-                }
-                _ => self.now(),
-            };
+            let (was, before) = self.read().await?;
             let mut after = SwitchedOff::clone(&was);
             change(&mut after);
             if after == *was {
@@ -281,14 +277,12 @@ impl Switches {
             Place::File(path, vault) if fs::read(path).is_ok_and(|sealed| !vault.has_current_key_of(&sealed)) => {
                 self.write(&self.now(), None).await.map(drop)
             }
-            Place::Shared(redis, vault, _) => {
-                let kept = redis.kept(SHARED).await.map_err(io::Error::other)?;
-                match &kept.value {
-                    Some(sealed) if !vault.has_current_key_of(sealed) => {
-                        let value = opened(vault, sealed).map_err(io::Error::other)?;
-                        self.write(&value, Some(&kept)).await.map(drop)
-                    }
-                    Some(_) | None => Ok(()),
+            Place::Shared(_, vault, _) => {
+                let (value, kept) = self.read().await?;
+                let sealed = kept.as_ref().and_then(|kept| kept.value.as_ref());
+                match sealed.is_some_and(|sealed| !vault.has_current_key_of(sealed)) {
+                    true => self.write(&value, kept.as_ref()).await.map(drop),
+                    false => Ok(()),
                 }
             }
             Place::Memory | Place::File(..) => Ok(()),
