@@ -172,9 +172,11 @@ impl Switches {
         let vault = Vault::of(state, PURPOSE);
         let (now, place) = (watch::Sender::default(), Place::Shared(redis, vault, OnceLock::new()));
         let this = Self(Arc::new(Inner { place, now, changing: Default::default() }));
-        this.read_again().await.map_err(SwitchError::Shared)?;
-        let of_before = own.now();
-        if *this.now() == SwitchedOff::default() && *of_before != SwitchedOff::default() {
+        let (shared, kept) = this.read().await.map_err(SwitchError::Shared)?;
+        this.0.now.send_replace(shared);
+        // Only then: what was switched on again in the store stays so.
+        if kept.is_some_and(|kept| kept.value.is_none()) {
+            let of_before = own.now();
             this.change(|off| *off = SwitchedOff::clone(&of_before)).await.map_err(SwitchError::Shared)?;
         }
         Ok(this)
@@ -315,6 +317,7 @@ fn opened(vault: &Vault, sealed: &[u8]) -> Result<SwitchedOff, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redis::testing::TestRedis;
     use crate::state::Secrets;
 
     fn open(dir: &std::path::Path) -> Result<Switches, SwitchError> {
@@ -343,6 +346,20 @@ mod tests {
         let again = open(scratch.path()).unwrap().now();
         assert_eq!(*again, *switches.now());
         assert!(again.has_plugin("my-tool") && !again.blocks("https://other.example", "alice"));
+    }
+
+    /// What a server had before it shared a store goes there once; what is changed there later counts.
+    #[tokio::test]
+    async fn what_a_directory_has_is_taken_into_a_shared_store_once() {
+        let (redis, scratch) = (TestRedis::start(), tempfile::tempdir().unwrap());
+        let state = StateDir::open(scratch.path(), &Secrets::default()).unwrap();
+        let connected = Redis::open(&redis.address(), Some(|| b"check".to_vec()), |_| true).await.unwrap();
+        Switches::open(&state).unwrap().change(|off| off.people.push(alice())).await.unwrap();
+        let shared = Switches::shared(connected.clone(), &state).await.unwrap();
+        assert!(shared.now().blocks("https://id.example", "alice"));
+        shared.change(|off| off.people.clear()).await.unwrap();
+        let again = Switches::shared(connected, &state).await.unwrap();
+        assert!(!again.now().blocks("https://id.example", "alice"));
     }
 
     #[tokio::test]
