@@ -26,18 +26,13 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::envelope::Envelopes;
-use self::hearing::{Heard, Hearing};
+use self::hearing::Hearing;
 use self::member::Member;
 pub use self::message::Hint;
 use self::message::Message;
-use self::peers::Peers;
 pub use self::peers::{About, Peer};
 use crate::redis::{Fault, Redis};
 use crate::state::StateDir;
-
-/// Hints that wait for a part of this server that is slow to look. One that misses some looks at everything.
-const WAITING_MAX: usize = 4096;
 
 /// The other servers, for one of several; or nobody, for a server alone.
 #[derive(Clone, Default)]
@@ -52,15 +47,7 @@ impl fmt::Debug for Replicas {
 impl Replicas {
     /// Joins the servers of a shared store, until `stop`.
     pub fn join(redis: Redis, state: &StateDir, about: About, tracker: &TaskTracker, stop: CancellationToken) -> Self {
-        let inner = Arc::new(Member {
-            redis,
-            envelopes: Envelopes::of(state),
-            hints: broadcast::Sender::new(WAITING_MAX),
-            heard: Heard::default(),
-            peers: Peers::new(about),
-            primaries: watch::Sender::default(),
-            stop: stop.clone(),
-        });
+        let inner = Arc::new(Member::new(redis, state, about, stop.clone()));
         tracker.spawn(subscription::run(Arc::clone(&inner), stop.clone()));
         tracker.spawn(beat::run(Arc::clone(&inner), stop));
         Self(Some(inner))
@@ -71,11 +58,9 @@ impl Replicas {
     /// # Errors
     /// The store's clock cannot be read.
     pub async fn told_by_command(redis: Redis, state: &StateDir) -> Result<Self, Fault> {
-        let heard = Heard::default();
-        heard.answered(Some(redis.vitals().await?.time_ms));
-        let (envelopes, hints, primaries) = (Envelopes::of(state), broadcast::Sender::new(1), watch::Sender::default());
-        let (peers, stop) = (Peers::new(About::default()), CancellationToken::new());
-        Ok(Self(Some(Arc::new(Member { redis, envelopes, hints, heard, peers, primaries, stop }))))
+        let member = Member::new(redis, state, About::default(), CancellationToken::new());
+        member.heard.answered(Some(member.redis.vitals().await?.time_ms));
+        Ok(Self(Some(Arc::new(member))))
     }
 
     /// A hint as a message, and the channel for it, for a script that tells it with what it changes. None for a server

@@ -32,10 +32,7 @@ pub(super) async fn listen(replicas: Replicas, keepers: Keepers) {
                     Err(RecvError::Closed) => return,
                 },
                 changed = gaps.changed() => match changed {
-                    Ok(()) => {
-                        gaps.mark_unchanged();
-                        keepers.missed_something().await;
-                    }
+                    Ok(()) => keepers.missed_something().await,
                     Err(_) => return,
                 },
             }

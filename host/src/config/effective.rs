@@ -28,21 +28,13 @@ pub struct EffectiveConfig {
 impl EffectiveConfig {
     /// A digest of all values, secrets aside: the same for the same configuration, wherever it comes from.
     pub fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for (key, shown) in self.values() {
-            hasher.update(format!("{key} = {shown}\n").as_bytes());
-        }
-        hasher.finalize().to_hex()[..16].to_owned()
+        digest_of(self.values())
     }
 
     /// The same without what one machine may have of its own: for servers that are to be alike.
     pub fn shared_digest(&self) -> String {
         let is_of_machine = |key: &str| OF_ONE_MACHINE.iter().any(|own| key.starts_with(own));
-        let mut hasher = blake3::Hasher::new();
-        for (key, shown) in self.values().filter(|(key, _)| !is_of_machine(key)) {
-            hasher.update(format!("{key} = {shown}\n").as_bytes());
-        }
-        hasher.finalize().to_hex()[..16].to_owned()
+        digest_of(self.values().filter(|(key, _)| !is_of_machine(key)))
     }
 
     /// The keys whose values are others than before.
@@ -58,6 +50,14 @@ impl EffectiveConfig {
         values.sort_unstable();
         values.into_iter()
     }
+}
+
+fn digest_of<'v>(values: impl Iterator<Item = (String, &'v str)>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (key, shown) in values {
+        hasher.update(format!("{key} = {shown}\n").as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 /// The URLs that an operator compares with what the provider says.

@@ -24,20 +24,17 @@ pub(super) async fn live() -> Response {
 /// With `?details`, called by an address: how this server and others of one store differ. No web page can ask that: by an
 /// address it gets no answer of another origin, and names get the constants.
 pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (status, word) = match !app.draining.is_cancelled() && app.plugins.is_ready() && app.auth.is_ready() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    let mut answer = json!({ "status": word });
     if request.uri().query() == Some("details") && is_by_address(request.headers()) {
-        let peers = app.replicas.peers();
-        let servers: Vec<_> =
-            peers.iter().map(|Peer { about }| json!({ "name": about.name, "version": about.version })).collect();
-        let is_ready = !app.draining.is_cancelled() && app.plugins.is_ready() && app.auth.is_ready();
-        let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let word = if is_ready { "ready" } else { "not ready" };
-        let differences = app.replicas.differences();
-        return reply::json(status, &json!({ "status": word, "others": servers, "differences": differences }));
+        let other = |peer: &Peer| json!({ "name": peer.about.name, "version": peer.about.version });
+        answer["others"] = app.replicas.peers().iter().map(other).collect();
+        answer["differences"] = app.replicas.differences().into();
     }
-    match !app.draining.is_cancelled() && app.plugins.is_ready() && app.auth.is_ready() {
-        true => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
-        false => reply::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready" })),
-    }
+    reply::json(status, &answer)
 }
 
 /// True for a `Host` that is an address, with or without a port.

@@ -8,6 +8,10 @@ use super::hearing::Heard;
 use super::message::{Hint, Message};
 use super::peers::{About, Peers, Sender};
 use crate::redis::{Fault, Redis};
+use crate::state::StateDir;
+
+/// Hints that wait for a part of this server that is slow to look. One that misses some looks at everything.
+const WAITING_MAX: usize = 4096;
 
 /// This server among the others.
 pub(super) struct Member {
@@ -22,10 +26,22 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// A server that has heard nothing yet.
+    pub(super) fn new(redis: Redis, state: &StateDir, about: About, stop: CancellationToken) -> Self {
+        Self {
+            redis,
+            envelopes: Envelopes::of(state),
+            hints: broadcast::Sender::new(WAITING_MAX),
+            heard: Heard::default(),
+            peers: Peers::new(about),
+            primaries: watch::Sender::default(),
+            stop,
+        }
+    }
+
     /// The channel that only this server hears.
     pub(super) fn own_channel(&self) -> Vec<u8> {
-        let own: String = self.envelopes.own().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.redis.channel(&own)
+        self.redis.channel(&format!("{:032x}", u128::from_be_bytes(self.envelopes.own())))
     }
 
     pub(super) async fn tell(&self, channel: &[u8], message: &Message) -> Result<(), Fault> {
