@@ -305,6 +305,11 @@ impl Registry {
         None
     }
 
+    /// Has what has changed published in a moment, together with what changes until then.
+    fn publish_soon(&mut self) {
+        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+    }
+
     /// Sees to it that a file has an entry.
     fn require_entry(&mut self, file: &str, config: &Config) {
         if self.entries.contains_key(file) {
@@ -318,7 +323,7 @@ impl Registry {
         }
         drop(grants);
         self.entries.insert(file.to_owned(), entry);
-        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+        self.publish_soon();
     }
 
     /// The place of a file: in the plugins directory, or elsewhere.
@@ -387,7 +392,7 @@ impl Registry {
             }
         }
         self.serve_kept(&file);
-        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+        self.publish_soon();
         // Without one the next regular look tries again.
         stamp?;
         // A write while this load was under way has not been looked at until now.

@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
-
+use super::Registry;
 use super::claims::{RefusedPlugin, claims, taken};
 use super::entry::Entry;
 use super::job::Loaded;
 use super::offer::{Names, Offer};
 use super::pending_approvals::Verdict;
-use super::{PUBLISH_WITHIN, Registry};
 use crate::config::trust::Approve;
 use crate::plugins::names;
 use crate::plugins::plugin::Plugin;
@@ -133,7 +131,7 @@ impl Registry {
     /// Tries plugins that were refused for their names again before the next catalog.
     pub(super) fn claims_became_free(&mut self) {
         self.retry_refused = true;
-        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+        self.publish_soon();
     }
 
     pub(super) fn try_refused_again(&mut self) {

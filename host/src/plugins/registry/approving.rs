@@ -6,12 +6,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
-
+use super::Registry;
 use super::entry::{Entry, Load, Waiting, WaitingPart};
 use super::job::{LoadJob, LoadOutcome, Standing};
 use super::pending_approvals::{BytesKept, Reply, Verdict};
-use super::{PUBLISH_WITHIN, Registry};
 use crate::config::trust::Approve;
 use crate::plugins::approval::difference;
 use crate::plugins::approval::face::Face;
@@ -76,7 +74,7 @@ impl Registry {
         let Some(entry) = self.entries.get_mut(file) else { return };
         let reference = reference_of(&plugin, entry.terms());
         entry.hold(Waiting { plugin, part, reference, since: SystemTime::now() });
-        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+        self.publish_soon();
     }
 
     /// Records what comes into force without anybody who has looked at it, and keeps its bytes.
@@ -357,7 +355,7 @@ impl Registry {
                 tracing::error!(plugin = name, "plugin `{name}`: its approved version cannot be served: {problem}");
             }
         }
-        self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+        self.publish_soon();
     }
 
     /// Applies a change of what has to be approved. What is served when approval is turned on counts as approved; what

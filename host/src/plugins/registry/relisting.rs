@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::entry::Entry;
 use super::pending_lists::{NewLists, Step};
-use super::{PUBLISH_WITHIN, Registry, job};
+use super::{Registry, job};
 use crate::plugins::announcements::List;
 
 /// Time between two questions to one plugin for its lists: one that announces a change with every call makes work for
@@ -91,7 +91,7 @@ impl Registry {
                     // Nobody is told of lists that wait for approval.
                     self.announced.extend(lists.into_iter().map(|list| (Arc::clone(&of.name), list)));
                 }
-                self.publish_by.get_or_insert_with(|| Instant::now() + PUBLISH_WITHIN);
+                self.publish_soon();
             }
             Err(problem) => tracing::warn!(plugin = %of.name, "plugin `{}` keeps its lists: {problem}", of.name),
         }

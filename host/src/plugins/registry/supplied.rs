@@ -99,7 +99,7 @@ impl Registry {
         }
         let sources = Arc::new(sources);
         if self.supplied.sources != sources {
-            self.publish_by.get_or_insert_with(|| tokio::time::Instant::now() + super::PUBLISH_WITHIN);
+            self.publish_soon();
             self.supplied.sources = sources;
         }
         missing
@@ -124,6 +124,6 @@ impl Registry {
                 entry.fail(problem);
             }
         }
-        self.publish_by.get_or_insert_with(|| tokio::time::Instant::now() + super::PUBLISH_WITHIN);
+        self.publish_soon();
     }
 }
