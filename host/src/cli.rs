@@ -270,7 +270,7 @@ impl ConfigArguments {
         let invocation = self.invocation(Purpose::Look, Vec::new());
         let environment = Environment::read(invocation.directory());
         let setup = Config::load(&invocation, &environment).map_err(Failure::start)?;
-        let user_cache = environment.user_cache();
+        let (user_cache, docker) = (environment.user_cache(), environment.docker_config());
         Ok(plugin_loader::PluginLoader {
             config: setup.config,
             grants: setup.grants,
@@ -278,6 +278,7 @@ impl ConfigArguments {
             places: setup.places,
             secrets: setup.secrets,
             user_cache,
+            docker,
             services: Services::default(),
         })
     }

@@ -127,7 +127,7 @@ fn locked<'l>(lock: &'l Result<Lock, String>, plugin: &str, from: &str) -> Resul
 }
 
 /// The key that has signed the artifact, or why none has; nothing where none is asked for.
-pub(crate) fn signed(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<String, String>> {
+fn signed(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<String, String>> {
     let trust = config.plugin(plugin).trust.as_ref()?;
     let key = trust.cosign.as_ref()?;
     let verified = key.key().verify(&kept.signatures, &locked.manifest);
@@ -168,12 +168,14 @@ impl Supply {
         loop {
             let config = Arc::clone(&self.config.borrow_and_update());
             let seen = stamp(&config.plugins.lock);
+            // Without a plugin that wants it, nobody looks at the lock.
+            let is_wanted = !wanted(&config).is_empty();
             let mut changes = self.config.clone();
             let changed = async {
                 loop {
                     tokio::select! {
                         changed = changes.changed() => return changed.is_ok(),
-                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                        () = tokio::time::sleep(LOOK_EVERY), if is_wanted => {}
                     }
                     if stamp(&config.plugins.lock) != seen {
                         return true;
@@ -319,7 +321,7 @@ async fn prepare(
         Ok(kept) => kept,
         Err(failed) => return Prepared { order, outcome: Err(failed) },
     };
-    let cosign = verify(client, cache, config, &order, &mut kept).await;
+    let cosign = verify(client, cache, config, (&order.plugin, &order.locked), &mut kept).await;
     // What is not trusted is not compiled.
     if is_new && !matches!(cosign, Some(Err(_))) {
         let limits = config.limits(&order.plugin);
@@ -369,24 +371,24 @@ async fn look_up(cache: &Cache, plugin: &str, locked: &Locked) -> Result<Kept, N
 }
 
 /// Verifies the signature that `trust` asks for, and fetches it if it is not there.
-async fn verify(
+pub(crate) async fn verify(
     client: &Client,
     cache: &Cache,
     config: &Config,
-    order: &Order,
+    (plugin, locked): (&str, &Locked),
     kept: &mut Kept,
 ) -> Option<Result<String, String>> {
-    let first = signed(config, &order.plugin, &order.locked, kept)?;
+    let first = signed(config, plugin, locked, kept)?;
     if first.is_ok() {
         return Some(first);
     }
-    match client.signatures(&order.locked.repository, &order.locked.manifest).await {
+    match client.signatures(&locked.repository, &locked.manifest).await {
         Ok(found) => {
             kept.signatures = found;
-            if let Err(error) = cache.put_signatures(&order.plugin, &order.locked.manifest, &kept.signatures) {
-                tracing::warn!(plugin = order.plugin, %error, "signatures of plugin `{}` not kept", order.plugin);
+            if let Err(error) = cache.put_signatures(plugin, &locked.manifest, &kept.signatures) {
+                tracing::warn!(plugin, %error, "signatures of plugin `{plugin}` not kept");
             }
-            signed(config, &order.plugin, &order.locked, kept)
+            signed(config, plugin, locked, kept)
         }
         Err(error) => Some(Err(format!("the signatures cannot be had: {error}"))),
     }

@@ -26,8 +26,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let source: Source = arguments.from.parse().map_err(Failure::start)?;
     let name = name_of(arguments.name.as_deref(), &source)?;
     let invocation = arguments.config.clone().invocation(Purpose::Look, Vec::new());
-    let docker = Environment::read(invocation.directory()).docker_config();
-    let locking = Locking::new(arguments.config.plugin_loader()?, docker)?;
+    let locking = Locking::new(arguments.config.plugin_loader()?)?;
     let plugin = snake(&name);
     let known = locking.loader.config.plugin(&plugin).from.as_ref().map(ToString::to_string);
     if let Some(known) = known.filter(|known| *known != source.to_string()) {

@@ -37,8 +37,8 @@ pub(super) struct Found {
 }
 
 impl Locking {
-    pub(super) fn new(loader: PluginLoader, docker: Option<PathBuf>) -> Result<Self, Failure> {
-        let client = supply::client(&loader.config, &loader.egress, docker).map_err(Failure::at_start)?;
+    pub(super) fn new(loader: PluginLoader) -> Result<Self, Failure> {
+        let client = loader.registries()?;
         let dir = &loader.config.state.dir;
         let state = match StateDir::open_existing(dir, &loader.secrets).map_err(Failure::start)? {
             Some(state) => state.is_mine().then_some(state),
@@ -77,8 +77,9 @@ impl Locking {
             component: component.digest.clone(),
             size: component.size,
         };
-        let kept = self.kept(plugin, &locked, &resolved).await?;
-        let (kept, signed) = self.verified(plugin, &locked, kept).await;
+        let mut kept = self.kept(plugin, &locked, &resolved).await?;
+        let config = &self.loader.config;
+        let signed = supply::verify(&self.client, &self.cache, config, (plugin, &locked), &mut kept).await;
         Ok(Found { locked, resolved, kept, signed })
     }
 
@@ -89,24 +90,6 @@ impl Locking {
         let limit = self.loader.config.limits(plugin).file.bytes();
         self.cache.pull(&self.client, plugin, resolved, limit).await.map_err(|error| error.to_string())?;
         self.cache.get(plugin, locked).map_err(|error| format!("what was pulled cannot be read again: {error:?}"))
-    }
-
-    async fn verified(&self, plugin: &str, locked: &Locked, mut kept: Kept) -> (Kept, Option<Result<String, String>>) {
-        let config = &self.loader.config;
-        let first = supply::signed(config, plugin, locked, &kept);
-        if !matches!(first, Some(Err(_))) {
-            return (kept, first);
-        }
-        match self.client.signatures(&locked.repository, &locked.manifest).await {
-            Ok(signatures) => {
-                kept.signatures = signatures;
-                // The server fetches them itself where they are not kept.
-                let _ = self.cache.put_signatures(plugin, &locked.manifest, &kept.signatures);
-                let signed = supply::signed(config, plugin, locked, &kept);
-                (kept, signed)
-            }
-            Err(error) => (kept, Some(Err(format!("the signatures cannot be had: {error}")))),
-        }
     }
 
     /// The component that is locked, if it is in the cache.

@@ -8,6 +8,7 @@ use crate::config::{Config, Egress};
 use crate::folders::Folders;
 use crate::folders::places::Places;
 use crate::grants::PluginGrants;
+use crate::oci::client::Client;
 use crate::plugins::Plugins;
 use crate::plugins::registry::likely;
 use crate::plugins::services::Services;
@@ -27,11 +28,18 @@ pub(super) struct PluginLoader {
     pub(super) secrets: Secrets,
     /// The user's cache directory.
     pub(super) user_cache: Option<PathBuf>,
+    /// The directory with Docker's `config.json`.
+    pub(super) docker: Option<PathBuf>,
     /// What plugins find; nothing for commands that call none.
     pub(super) services: Services,
 }
 
 impl PluginLoader {
+    /// The way to registries.
+    pub(super) fn registries(&self) -> Result<Client, Failure> {
+        supply::client(&self.config, &self.egress, self.docker.clone()).map_err(Failure::at_start)
+    }
+
     /// Loads the plugins of the configured directory, and waits for all of them.
     pub(super) async fn load_directory(&self) -> Result<Plugins, Failure> {
         self.load(None).await

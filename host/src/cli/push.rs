@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{ConfigArguments, Failure, inspect, logging, output, runtime};
-use crate::config::{Environment, Purpose};
 use crate::oci::manifest::MAX_MINISIG_BYTES;
 use crate::oci::push::Publication;
 use crate::oci::reference::{Source, Version};
 use crate::plugins::loading::interface_names::interface_names;
-use crate::supply;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -32,8 +30,6 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             ));
         }
     };
-    let invocation = arguments.config.clone().invocation(Purpose::Look, Vec::new());
-    let docker = Environment::read(invocation.directory()).docker_config();
     let loader = arguments.config.plugin_loader()?;
     // What is no plugin here is none for others.
     let plugins = loader.load_file(&arguments.file)?;
@@ -46,7 +42,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (imports, exports) = interface_names(&component).map_err(|error| failed(&error))?;
     let minisig = signature(&arguments.file)?;
     let publication = Publication { component: component.into(), imports, exports, minisig: minisig.map(Into::into) };
-    let client = supply::client(&loader.config, &loader.egress, docker).map_err(Failure::at_start)?;
+    let client = loader.registries()?;
     let digest = runtime()?.block_on(client.push(&reference, &publication)).map_err(Failure::failed)?;
     output::result(&format!("oci://{}@{digest}", reference.repository));
     Ok(())

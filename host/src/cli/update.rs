@@ -5,7 +5,6 @@ use tokio::runtime::Runtime;
 use super::locking::{self, Locking};
 use super::{ConfigArguments, Failure, logging, output, runtime};
 use crate::config::names::snake;
-use crate::config::{Environment, Purpose};
 use crate::oci::lock::Lock;
 use crate::oci::reference::Source;
 use crate::supply;
@@ -24,9 +23,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     logging::start_quiet();
-    let invocation = arguments.config.clone().invocation(Purpose::Look, Vec::new());
-    let docker = Environment::read(invocation.directory()).docker_config();
-    let locking = Locking::new(arguments.config.plugin_loader()?, docker)?;
+    let locking = Locking::new(arguments.config.plugin_loader()?)?;
     let wanted = supply::wanted(&locking.loader.config);
     let named: Vec<String> = arguments.plugins.iter().map(|name| snake(name)).collect();
     if let Some(unknown) = named.iter().find(|name| !wanted.iter().any(|(plugin, _)| plugin == *name)) {
