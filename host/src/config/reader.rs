@@ -4,9 +4,10 @@
 
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use super::document::{Node, Value};
-use super::effective::Line;
+use super::effective::{Line, REDACTED};
 use super::environment::Environment;
 use super::invocation::Override;
 use super::key::{Key, PREFIX};
@@ -261,6 +262,19 @@ impl<'a> Reader<'a> {
             return None;
         };
         Some(text)
+    }
+
+    /// Reads a value that may hold a password. What is wrong with it is said without it.
+    pub(super) fn hidden<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        node: &Node,
+        key: &Key,
+        expected: &str,
+    ) -> Option<T> {
+        self.secret_text(node, key, expected)?;
+        let text = self.text(node, key, expected)?;
+        let refused = |reason: T::Err| Fault::Value { value: REDACTED.to_owned(), reason: reason.to_string() };
+        text.trim().parse().map_err(|reason| self.problem(&node.source, key, refused(reason))).ok()
     }
 
     /// Reads the text of a key that is always used, its variables replaced.

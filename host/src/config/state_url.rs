@@ -9,7 +9,6 @@ use schemars::json_schema;
 use super::document::{Node as Written, Value};
 use super::effective::REDACTED;
 use super::key::Key;
-use super::problem::Fault;
 use super::reader::{Reader, Setting};
 use super::schema::inline_schema;
 use super::text::InvalidValue;
@@ -222,10 +221,7 @@ inline_schema!(StateUrl => json_schema!({
 
 impl Setting for StateUrl {
     fn read(node: &Written, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.secret_text(node, key, EXPECTED)?;
-        let text = reader.text(node, key, EXPECTED)?;
-        let refused = |reason: InvalidValue| Fault::Value { value: REDACTED.to_owned(), reason: reason.to_string() };
-        text.trim().parse().map_err(|reason| reader.problem(&node.source, key, refused(reason))).ok()
+        reader.hidden(node, key, EXPECTED)
     }
 
     fn from_variable(text: &str) -> Value {

@@ -9,7 +9,6 @@ use url::Url;
 use crate::config::document::{Node, Value};
 use crate::config::effective::REDACTED;
 use crate::config::key::Key;
-use crate::config::problem::Fault;
 use crate::config::reader::{Reader, Setting};
 use crate::config::schema::inline_schema;
 use crate::config::text::InvalidValue;
@@ -106,10 +105,7 @@ inline_schema!(EgressProxy => json_schema!({
 
 impl Setting for EgressProxy {
     fn read(node: &Node, key: &Key, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.secret_text(node, key, EXPECTED)?;
-        let text = reader.text(node, key, EXPECTED)?;
-        let refused = |reason: InvalidValue| Fault::Value { value: REDACTED.to_owned(), reason: reason.to_string() };
-        text.trim().parse().map_err(|reason| reader.problem(&node.source, key, refused(reason))).ok()
+        reader.hidden(node, key, EXPECTED)
     }
 
     fn from_variable(text: &str) -> Value {
