@@ -3,8 +3,9 @@
 //! One handle, [`Redis`], serves every room that has something there: rows of logins, the state of plugins, what is
 //! switched off. It knows nothing of what they keep. Only this room names the `redis` crate.
 //!
-//! - `handle`: the handle. `address`: where it is. `link`: the connection, to one server, a cluster or the primary of sentinels. `place`: the part by which a cluster
-//!   places keys. `script`: what is done in one step there. `kept`: a value that all share. `fault`: why something was not done.
+//! - `handle`: the handle. `address`: where it is. `link`: the connection, to one server, a cluster or the primary of
+//!   sentinels. `place`: the part by which a cluster places keys. `script`: what is done in one step there. `kept`: a value
+//!   that all share. `fault`: why something was not done.
 //! - `mark`: by which a store that was emptied is told from one that is new. `demands`: what Redis must be like.
 //! - `primary`: the id of the server that writes. Each change of it means that the last writes may be lost.
 //!

@@ -57,8 +57,7 @@ enum Way {
     Node(Box<Client>),
     /// Sentinels know it: without credentials for them, and with the ones of Redis.
     Sentinels(Box<Mutex<[SentinelClient; 2]>>),
-    /// A cluster has several, each with its part of the keys.
-    /// The servers that are named are asked for subscriptions.
+    /// A cluster has several, each with its part of the keys. Those that are named are asked for subscriptions.
     Cluster(Box<::redis::cluster::ClusterClient>, Vec<Client>),
 }
 

@@ -35,8 +35,8 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// Finds the mark, or sets it where nothing of a store is there and `fresh` gives a check value. Of servers that start at once one chooses it, and all
-/// set it.
+/// Finds the mark, or sets it where nothing of a store is there and `fresh` gives a check value. Of servers that start at
+/// once one chooses it, and all set it.
 ///
 /// The first place gets its mark first and its description last. A mark elsewhere without one there is therefore what is
 /// left of a store; a mark there without a description is a store that a server began to make.
