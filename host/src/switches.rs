@@ -182,22 +182,19 @@ impl Switches {
         Ok(this)
     }
 
-    /// The same, whose changes other servers are told of.
-    #[must_use]
-    pub fn telling(self, replicas: &Replicas) -> Self {
+    /// Tells other servers of changes that are made here from now on.
+    pub fn tell(&self, replicas: &Replicas) {
         if let Place::Shared(_, _, told) = &self.0.place {
             drop(told.set(replicas.clone()));
         }
-        self
     }
 
     /// Follows the changes that other servers make, and tells them of those that are made here.
     pub fn follow(&self, replicas: &Replicas, tracker: &TaskTracker) {
-        let Place::Shared(_, _, told) = &self.0.place else { return };
         let (Some(hints), Some(gaps), Some(left)) = (replicas.hints(), replicas.gaps(), replicas.left()) else {
             return;
         };
-        drop(told.set(replicas.clone()));
+        self.tell(replicas);
         let this = self.clone();
         tracker.spawn(async move { left.run_until_cancelled(this.listen(hints, gaps)).await });
     }

@@ -22,7 +22,7 @@ use crate::operator::{Answer, Operator, Request, Which};
 use crate::person_label;
 use crate::state::StateDir;
 use crate::store::{OpenError, Store};
-use crate::switches::{SwitchedOff, Switches};
+use crate::switches::SwitchedOff;
 
 /// The way to what a command is about.
 pub(super) struct Reached {
@@ -225,13 +225,12 @@ async fn open(loader: &PluginLoader, tracker: &TaskTracker, stop: &CancellationT
     }
     person_label::use_key_of(&state);
     let shared = shared::find_to_change(&loader.config.state, &state).await.map_err(Failure::at_start)?;
-    let switches = match &shared {
-        Some((redis, replicas)) => Switches::shared(redis.clone(), &state).await.map(|it| it.telling(replicas)),
-        None => Switches::open(&state),
-    };
-    let switches = switches.map_err(Failure::start)?;
+    let switches = shared::switches(shared.as_ref().map(|(redis, _)| redis), &state).await.map_err(Failure::start)?;
     let store = match &shared {
-        Some((redis, replicas)) => Some(Store::shared(redis.clone(), replicas, &state, Duration::ZERO)),
+        Some((redis, replicas)) => {
+            switches.tell(replicas);
+            Some(Store::shared(redis.clone(), replicas, &state, Duration::ZERO))
+        }
         None if Store::is_there(&state) => {
             let store = Store::open(&state, tracker, stop.clone());
             Some(store.map_err(|error| not_opened(error, &loader.config.state))?)

@@ -36,7 +36,6 @@ use crate::reopen::Reopen;
 use crate::state::StateDir;
 use crate::supervisor::Supervisor;
 use crate::supply::{self, Supply};
-use crate::switches::Switches;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -106,13 +105,10 @@ impl Server {
         plugin_loader::require_directory(&config)?;
         let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::at_start)?;
         let redis = shared::connect(&config.state, &state).await.map_err(Failure::at_start)?;
-        let switches = match redis.clone() {
-            Some(redis) => Switches::shared(redis, &state).await,
-            None => Switches::open(&state),
-        };
-        let switches = switches.map_err(Failure::at_start)?;
+        let switches = shared::switches(redis.as_ref(), &state).await.map_err(Failure::at_start)?;
         person_label::use_key_of(&state);
-        let supervisor = Supervisor::of(&Environment::read(invocation.directory()));
+        let environment = Environment::read(invocation.directory());
+        let supervisor = Supervisor::of(&environment);
         let listeners = http::server::bind(&config.server.listen.addresses()).await.map_err(|(address, error)| {
             let message = match error.kind() {
                 io::ErrorKind::AddrInUse => format!("cannot listen on {address}: the port is in use: stop the program that has it, or choose another with `--listen` or `server.listen`"),
@@ -152,7 +148,7 @@ impl Server {
         });
         let replicas = shared.as_ref().map(|(_, replicas)| replicas.clone()).unwrap_or_default();
         switches.follow(&replicas, &tasks);
-        let way_to_registries = (egress.clone(), Environment::read(invocation.directory()).docker_config());
+        let way_to_registries = (egress.clone(), environment.docker_config());
         let login = Login {
             config: login_config,
             switches: &switches,

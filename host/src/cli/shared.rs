@@ -9,6 +9,7 @@ use crate::redis::{Address, Redis};
 use crate::replicas::Replicas;
 use crate::state::StateDir;
 use crate::store::Store;
+use crate::switches::{SwitchError, Switches};
 
 /// Connects to the store that the configuration names, if it names one. The first server makes it.
 pub(super) async fn connect(config: &State, state: &StateDir) -> anyhow::Result<Option<Redis>> {
@@ -37,4 +38,12 @@ pub(super) async fn find_to_change(config: &State, state: &StateDir) -> anyhow::
     let Some(redis) = find(config, state).await? else { return Ok(None) };
     let replicas = Replicas::told_by_command(redis.clone(), state).await?;
     Ok(Some((redis, replicas)))
+}
+
+/// What is switched off: of all servers, or of the one that the state directory belongs to.
+pub(super) async fn switches(redis: Option<&Redis>, state: &StateDir) -> Result<Switches, SwitchError> {
+    match redis {
+        Some(redis) => Switches::shared(redis.clone(), state).await,
+        None => Switches::open(state),
+    }
 }

@@ -22,7 +22,6 @@ use crate::control::Act;
 use crate::control::client::{Client, ClientError};
 use crate::state::{Secrets, StateDir};
 use crate::store::Store;
-use crate::switches::Switches;
 
 /// The view that every server has: the endpoint `/mcp` itself.
 const MAIN_VIEW: &str = "mcp";
@@ -185,15 +184,12 @@ async fn ask_store(
     let state = StateDir::open(directory, secrets).map_err(Failure::at_start)?;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let shared = shared::find_to_change(&config.state, &state).await.map_err(Failure::at_start)?;
-    let (switches, store) = match shared {
-        Some((redis, replicas)) => {
-            let switches = Switches::shared(redis.clone(), &state).await.map_err(Failure::start)?;
-            (switches.telling(&replicas), Store::shared(redis, &replicas, &state, Duration::ZERO))
-        }
+    let switches = shared::switches(shared.as_ref().map(|(redis, _)| redis), &state).await.map_err(Failure::start)?;
+    let store = match shared {
+        Some((redis, replicas)) => Store::shared(redis, &replicas, &state, Duration::ZERO),
         None => {
             let store = Store::open(&state, &tracker, stop.clone());
-            let store = store.map_err(|error| not_opened(error, &config.state))?;
-            (Switches::open(&state).map_err(Failure::start)?, store)
+            store.map_err(|error| not_opened(error, &config.state))?
         }
     };
     let tokens = OperatorTokens::of(store, &state, config.server.base_url.as_str().to_owned(), switches);
