@@ -22,12 +22,15 @@ impl AtTerminal {
     fn start(site: Site) -> Self {
         let program = program();
         let dev = format!("echo $$ > pid; exec {} dev --no-login --listen 127.0.0.1:0", program.display());
-        let all = format!("stty -g > before; sh -c '{dev}'; echo $? > code; stty -g > after");
+        // Ctrl-C is meant for `dev`, and ends many a shell as well.
+        let all = format!("trap : INT; stty -g > before; sh -c '{dev}'; echo $? > code; stty -g > after");
         let mut script = Command::new("script");
         script.args(["-qefc", &all, "shown"]).current_dir(site.path()).stdin(Stdio::piped()).stdout(Stdio::null());
         let path = std::env::join_paths([site.path().join("bin")]).unwrap();
         let path = [path, suite_path()].join(std::ffi::OsStr::new(":"));
         script.env("XDG_CACHE_HOME", site.path().join(".cache")).env("PATH", path).env("TERM", "dumb");
+        // Where it is set, styles are written even to such a terminal.
+        script.env("SHELL", "/bin/sh").env_remove("CI");
         Self { child: script.spawn().expect("`script` of util-linux"), site }
     }
 
