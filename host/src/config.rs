@@ -22,6 +22,7 @@
 pub mod about;
 pub mod address;
 pub mod cases;
+mod certificates;
 mod check;
 pub mod claims;
 mod document;

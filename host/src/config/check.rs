@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::Host;
 
 use super::address::{BaseUrl, Listen};
+use super::certificates;
 use super::grants::resolve as grants;
 use super::key::Key;
 use super::keys::{Client, Config};
@@ -61,6 +62,11 @@ fn shared_state_is_kept_safe(config: &Config, secrets: Option<&Secrets>, reader:
     if secrets.is_some_and(|secrets| secrets.current.is_none()) {
         let message = "servers that share a store need one root key: set TINYMCP_SECRET to the same value for each (`openssl rand -base64 32`)";
         reader.conflict(std::slice::from_ref(&key), message);
+    }
+    if let (Some(path), true) = (&config.state.ca_file, secrets.is_some())
+        && let Err(reason) = certificates::read(path)
+    {
+        reader.conflict(&[Key::from("state.ca_file")], format!("`{}`: {reason}", path.display()));
     }
     if url.is_loopback() {
         return;

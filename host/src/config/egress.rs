@@ -6,9 +6,9 @@
 pub mod proxy;
 
 use std::fmt;
-use std::path::Path;
 
 use self::proxy::{EgressProxy, ProxyUrl};
+use super::certificates;
 use super::key::Key;
 use super::keys::Config;
 use super::problem::{Fault, Problem, Source};
@@ -26,9 +26,6 @@ const NEVER: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The variable that names the authorities to trust, in place of the system's.
 const TRUSTED: &str = "SSL_CERT_FILE";
-
-/// The largest file of certificates: the whole Mozilla bundle has a quarter of a megabyte.
-const CA_BYTES_MAX: u64 = 4 << 20;
 
 /// The way to the provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,26 +125,13 @@ fn from_variable(text: &str) -> Result<ProxyUrl, InvalidValue> {
 fn authorities(config: &Config, reader: &mut Reader<'_>) -> Option<Vec<u8>> {
     let path = config.egress.ca_file.as_ref()?;
     let key = Key::from("egress.ca_file");
-    match read(path) {
+    match certificates::read(path) {
         Ok(pem) => Some(pem),
         Err(reason) => {
             let source: Source = reader.source_of(&key);
             reader.problem(&source, &key, Fault::Conflict(format!("`{}`: {reason}", path.display())));
             None
         }
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
-    if !metadata.is_file() || metadata.len() > CA_BYTES_MAX {
-        return Err("is no file of certificates".to_owned());
-    }
-    let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    match crate::fetch::certificates(&pem) {
-        Ok(0) => Err("holds no certificate (`-----BEGIN CERTIFICATE-----`)".to_owned()),
-        Ok(_) => Ok(pem),
-        Err(reason) => Err(format!("holds a certificate that cannot be read: {reason}")),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Rules about the tables of callers without a browser, and what they need from outside the file.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use url::Url;
 
 use super::{ClientGrant, Credentials, WebUrl};
+use crate::config::certificates;
 use crate::config::environment::Environment;
 use crate::config::key::Key;
 use crate::config::keys::{Client, Config, Workload};
@@ -19,9 +19,6 @@ use crate::secret::Secret;
 /// Claims that name one workload for good where each is required exactly, in each of these combinations.
 const IDENTITIES: [&[&str]; 4] =
     [&["sub"], &["repository_id"], &["project_id"], &["kubernetes.io/namespace", "kubernetes.io/serviceaccount/name"]];
-
-/// The largest file of certificates.
-const CA_BYTES_MAX: u64 = 4 << 20;
 
 impl Client {
     /// True if the table says that the client gets tokens in this way.
@@ -195,7 +192,7 @@ fn authorities(config: &Config, reader: &mut Reader<'_>) -> BTreeMap<String, Vec
     for (name, workload) in &config.auth.workloads {
         let Some(path) = &workload.ca_file else { continue };
         let key = Key::from("auth.workloads").child(name).child("ca_file");
-        match read_authorities(path) {
+        match certificates::read(path) {
             Ok(pem) => {
                 authorities.insert(name.to_string(), pem);
             }
@@ -203,17 +200,4 @@ fn authorities(config: &Config, reader: &mut Reader<'_>) -> BTreeMap<String, Vec
         }
     }
     authorities
-}
-
-fn read_authorities(path: &Path) -> Result<Vec<u8>, String> {
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
-    if !metadata.is_file() || metadata.len() > CA_BYTES_MAX {
-        return Err("is no file of certificates".to_owned());
-    }
-    let pem = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    match crate::fetch::certificates(&pem) {
-        Ok(0) => Err("holds no certificate (`-----BEGIN CERTIFICATE-----`)".to_owned()),
-        Ok(_) => Ok(pem),
-        Err(reason) => Err(format!("holds a certificate that cannot be read: {reason}")),
-    }
 }
