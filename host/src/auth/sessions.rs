@@ -22,6 +22,7 @@ mod record;
 mod recorded;
 mod refresh;
 mod refused;
+mod transition;
 mod turns;
 
 use std::collections::BTreeSet;
@@ -274,21 +275,21 @@ impl Sessions {
             if record.code.hash != code.hash() || record.client_id != redemption.client_id {
                 return Err(BAD_CODE);
             }
-            // Its use may be among the writes that were lost with another server.
-            if code.lineage.is_some_and(|lineage| lineage.primary != row.revision.primary) {
+            let judged = transition::redemption(code.lineage, record.code.used_ms, row.revision.primary);
+            if judged == transition::Redemption::Doubtful {
                 return Err(BAD_CODE);
             }
             record.require_view(redemption.view.as_ref())?;
             let is_other_redirect =
                 redemption.redirect_uri.as_ref().is_some_and(|uri| *uri != record.code.redirect_uri);
             let has_verifier = fits(&redemption.verifier, &record.code.challenge);
-            if let Some(used_ms) = record.code.used_ms {
+            if let transition::Redemption::Used { at_ms } = judged {
                 let shared = self.answered.get(&record.code.hash, redemption.began);
                 if let Some(answer) = shared.filter(|_| has_verifier && !is_other_redirect) {
                     return Ok(answer);
                 }
                 // One that was spent with a wrong verifier has no session that could end.
-                if has_verifier && record.refresh.is_some() && redemption.began.is_long_after(used_ms) {
+                if has_verifier && record.refresh.is_some() && redemption.began.is_long_after(at_ms) {
                     tracing::warn!(session = ?code.family, "an authorization code was used twice; its session ends");
                     self.tell(TokenChange::Ended, &record, Some("code_used_twice"));
                     self.end(&code.family, Some(record)).await?;

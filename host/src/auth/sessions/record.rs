@@ -10,6 +10,7 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::transition::Known;
 use crate::auth::errors::OAuthError;
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Token, TokenHash, TokenKind};
@@ -164,9 +165,10 @@ impl Answer {
 }
 
 impl RefreshRecord {
-    /// That of a token whose row was lost.
-    pub(super) fn lost(current: TokenHash) -> Self {
-        Self { current, generation: 0, predecessor: None }
+    /// What the rules of a renewal look at.
+    pub(super) fn known(&self) -> Known<'_, TokenHash> {
+        let predecessor = self.predecessor.as_ref().map(|predecessor| &predecessor.hash);
+        Known { current: &self.current, generation: self.generation, predecessor }
     }
 }
 

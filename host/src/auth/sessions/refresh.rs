@@ -5,28 +5,29 @@ use std::sync::Arc;
 
 use super::concurrency::UpstreamRenewal;
 use super::record::{Answer, Predecessor, Record, RefreshRecord};
+use super::transition::{self, Renewal};
 use super::{GONE, Sessions, TRIES};
 use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
 use crate::auth::identity::Identity;
 use crate::auth::people::is_inert;
-use crate::auth::tokens::{Family, Lineage, Token, TokenKind};
+use crate::auth::tokens::{Family, Token, TokenKind};
 use crate::auth::upstream::messages::{RefreshError, RefreshOutcome};
 use crate::clock::{now_ms, now_s};
-use crate::store::{Committed, Primary};
+use crate::store::Committed;
 use crate::view::View;
-
-/// True for a genuine token that the row knows nothing of because a server is gone that had acknowledged it: the token was
-/// written down on another one, and is no older than the row. It is taken as the current one, once: its use makes the row
-/// the newer of the two.
-fn is_lost_write(token: &Token, refresh: Option<&RefreshRecord>, primary: Primary) -> bool {
-    let is_current = |lineage: &Lineage| refresh.is_none_or(|refresh| lineage.generation >= refresh.generation);
-    token.lineage.as_ref().is_some_and(|lineage| lineage.primary != primary && is_current(lineage))
-}
 
 /// The time for which the answer to a refresh may be repeated when no token of it was ever seen: a laptop that slept
 /// before the answer arrived is not logged out.
 const UNSEEN_ANSWER_S: u64 = 24 * 3600;
+
+/// What a refresh token is exchanged for.
+enum Next {
+    /// A new pair, of this generation.
+    Pair(u32),
+    /// An answer that was given before and lost.
+    Again(Answer),
+}
 
 impl Sessions {
     /// Exchanges a refresh token for the next pair (RFC 6749 §6, RFC 9700 §4.14), for the view of its session. A `view`
@@ -68,39 +69,35 @@ impl Sessions {
                 return Err(GONE);
             }
             record.require_view(view)?;
-            let is_lost_write = is_lost_write(token, record.refresh.as_ref(), row.revision.primary);
-            let refresh = match record.refresh.clone() {
-                Some(refresh) => refresh,
-                // The redemption of its code was lost.
-                None if is_lost_write => RefreshRecord::lost(token.hash()),
-                None => return Err(GONE),
-            };
+            let known = record.refresh.as_ref().map(RefreshRecord::known);
             let now_s = now_s();
-            let lost = if token.hash() == refresh.current || is_lost_write {
-                None
-            } else {
-                let Some(answer) = self.answer_to_repeat(token, &refresh, now_s) else {
-                    tracing::warn!(session = ?token.family, "an old refresh token was used again; its session ends");
-                    self.tell(TokenChange::Ended, &record, Some("refresh_token_reused"));
-                    self.end(&token.family, Some(record)).await?;
-                    return Err(GONE);
-                };
-                // At the end of the session's time another one would live no longer.
-                let is_over = answer.is_nearly_over(now_s) && answer.expires_s < self.access_end_s(&record, now_s);
-                if !is_over && record.has_access(&answer.access_token, &self.vault) {
-                    return Ok(answer);
+            let next = match transition::renewal(&token.hash(), token.lineage, known.as_ref(), row.revision.primary) {
+                Renewal::Next { generation } => Next::Pair(generation),
+                Renewal::Unknown => return Err(GONE),
+                Renewal::Again | Renewal::Theft => {
+                    let Some(answer) = self.answer_to_repeat(token, record.refresh.as_ref(), now_s) else {
+                        tracing::warn!(session = ?token.family, "an old refresh token was used again; its session ends");
+                        self.tell(TokenChange::Ended, &record, Some("refresh_token_reused"));
+                        self.end(&token.family, Some(record)).await?;
+                        return Err(GONE);
+                    };
+                    // At the end of the session's time another one would live no longer.
+                    let is_over = answer.is_nearly_over(now_s) && answer.expires_s < self.access_end_s(&record, now_s);
+                    if !is_over && record.has_access(&answer.access_token, &self.vault) {
+                        return Ok(answer);
+                    }
+                    Next::Again(answer)
                 }
-                Some(answer)
             };
             // Clients repeat what they asked for at first, which may be more than the person holds by now, but not more
             // than the person approved (RFC 6749 §6).
             let is_wider = |scope: &String| !record.approved.contains(scope) && !is_inert(scope);
-            if lost.is_none() && asked.iter().flatten().any(is_wider) {
+            if matches!(next, Next::Pair(_)) && asked.iter().flatten().any(is_wider) {
                 return Err(OAuthError::InvalidScope);
             }
-            let renewed = match (self.renewed(&token.family, &record).await, &lost) {
+            let renewed = match (self.renewed(&token.family, &record).await, &next) {
                 // The provider is down, and what was lost is good for a moment more.
-                (Err(OAuthError::Unavailable { .. }), Some(answer))
+                (Err(OAuthError::Unavailable { .. }), Next::Again(answer))
                     if answer.expires_s > now_s && record.has_access(&answer.access_token, &self.vault) =>
                 {
                     return Ok(answer.clone());
@@ -114,12 +111,9 @@ impl Sessions {
                 self.end(&token.family, Some(record)).await?;
                 return Err(GONE);
             }
-            let answer = match lost {
-                None => {
+            let answer = match next {
+                Next::Pair(generation) => {
                     let granted = self.granted(&record, asked.as_ref());
-                    // Of a token whose row was lost, its own: the row has one of before.
-                    let presented = token.lineage.map_or(0, |lineage| lineage.generation);
-                    let generation = refresh.generation.max(presented).saturating_add(1);
                     let by = (token.family, row.revision.primary);
                     let (answer, current) = self.mint(by, &mut record, granted, generation, now_s);
                     let predecessor = Some(Predecessor::new(token, &answer, now_s));
@@ -127,7 +121,7 @@ impl Sessions {
                     record.code.used_ms.get_or_insert_with(now_ms);
                     answer
                 }
-                Some(lost) => self.mint_again(token, &mut record, lost, now_s),
+                Next::Again(lost) => self.mint_again(token, &mut record, lost, now_s),
             };
             let expires = self.expires(&record);
             // Until the row has them, the provider's new tokens are nowhere else: its old ones are used up.
@@ -143,8 +137,8 @@ impl Sessions {
     }
 
     /// The earlier answer to a refresh token that is not the current one, if this is a retry; nothing, if it is theft.
-    fn answer_to_repeat(&self, token: &Token, refresh: &RefreshRecord, now_s: u64) -> Option<Answer> {
-        let predecessor = refresh.predecessor.as_ref().filter(|predecessor| predecessor.hash == token.hash())?;
+    fn answer_to_repeat(&self, token: &Token, refresh: Option<&RefreshRecord>, now_s: u64) -> Option<Answer> {
+        let predecessor = refresh?.predecessor.as_ref().filter(|predecessor| predecessor.hash == token.hash())?;
         let is_in_grace = match predecessor.answer_used_s {
             Some(used_s) => now_s <= used_s + self.lives.grace.as_secs(),
             None => now_s <= predecessor.rotated_s + UNSEEN_ANSWER_S,
