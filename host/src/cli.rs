@@ -176,6 +176,8 @@ enum Failure {
     Failed(String),
     /// The same, with everything printed already.
     Silent,
+    /// A signal ended it before it had begun, which is no failure. Exit code 0.
+    Stopped,
 }
 
 impl Failure {
@@ -198,7 +200,7 @@ impl Failure {
     fn into_message(self) -> String {
         match self {
             Self::Start(message) | Self::Failed(message) => message,
-            Self::Silent => String::new(),
+            Self::Silent | Self::Stopped => String::new(),
         }
     }
 }
@@ -242,7 +244,7 @@ pub fn main() -> ExitCode {
         Command::Connect(arguments) => connect::run(&arguments),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::Stopped) => ExitCode::SUCCESS,
         Err(Failure::Silent) => ExitCode::from(1),
         Err(Failure::Failed(message)) => {
             output::error(&message);

@@ -29,7 +29,7 @@ pub use self::address::Address;
 pub use self::fault::{Fault, OpenError};
 pub use self::handle::Redis;
 pub(crate) use self::kept::Kept;
-pub use self::mark::FORMAT;
+pub use self::mark::{FORMAT, Mark};
 pub(crate) use self::place::{PLACES, Place};
 pub use self::primary::Primary;
 pub(crate) use self::script::{Reply, Script, Step};

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use self::contract::Change;
 use self::contract::{Backend, now};
 pub use self::contract::{Committed, Key, OpenError, Primary, Revision, Row, StoreError, Table, Write};
-use self::redis::RedisRows;
+use self::redis::{Memory, RedisRows};
 use self::seal::{Seal, Sealer};
 use self::sqlite::Sqlite;
 use crate::metrics::{Metrics, StoreOperation};
@@ -95,8 +95,9 @@ impl Store {
         verified.elapsed() <= self.stale && !self.stale.is_zero()
     }
 
-    /// Opens what several servers share, or makes it if it `may_make` it: only with the root key that it was written under, or one that is listed as an
-    /// earlier one.
+    /// Opens what several servers share, or makes it if it `may_make` it: only with the root key that it was written under,
+    /// or one that is listed as an earlier one. The state directory remembers which store it was: one that was emptied, or
+    /// made anew, is not taken for it.
     ///
     /// # Errors
     /// [`crate::redis::OpenError`].
@@ -107,7 +108,11 @@ impl Store {
     ) -> Result<Redis, crate::redis::OpenError> {
         let sealer = Sealer::of(state);
         let fresh = may_make.then_some(|| sealer.check_value());
-        Redis::open(address, fresh, |value| sealer.check(value) == Seal::Sound).await
+        let memory = Memory::open(state, address);
+        let redis =
+            Redis::open(address, memory.mark().as_ref(), fresh, |value| sealer.check(value) == Seal::Sound).await?;
+        memory.keep(redis.mark());
+        Ok(redis)
     }
 
     /// The same, whose operations are counted.

@@ -350,7 +350,7 @@ mod tests {
     async fn what_a_directory_has_is_taken_into_a_shared_store_once() {
         let (redis, scratch) = (TestRedis::start(), tempfile::tempdir().unwrap());
         let state = StateDir::open(scratch.path(), &Secrets::default()).unwrap();
-        let connected = Redis::open(&redis.address(), Some(|| b"check".to_vec()), |_| true).await.unwrap();
+        let connected = redis.open().await;
         Switches::open(&state).unwrap().change(|off| off.people.push(alice())).await.unwrap();
         let shared = Switches::shared(connected.clone(), &state).await.unwrap();
         assert!(shared.now().blocks("https://id.example", "alice"));

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use crate::redis as shared;
 use crate::store::OpenError;
 
 /// True if an error, or the cause of it, may pass: a full disk, a limit that was reached. A port or a store in use is most
@@ -15,6 +16,9 @@ pub(super) fn may_pass(error: &anyhow::Error) -> bool {
 }
 
 fn is_passing(error: &(dyn Error + 'static)) -> bool {
+    if let Some(shared::OpenError::Unusable { fault, .. }) = error.downcast_ref() {
+        return matches!(fault, shared::Fault::Unreachable(_));
+    }
     let of_system = error.downcast_ref::<io::Error>().is_some_and(|error| !is_lasting(error.kind()));
     // Two servers of one store, like two on one port, are a mistake.
     of_system && !matches!(error.downcast_ref::<OpenError>(), Some(OpenError::InUse { .. }))
@@ -74,6 +78,9 @@ mod tests {
         }
         let of_store = OpenError::Unusable { path: PathBuf::new(), source: ErrorKind::StorageFull.into() };
         assert!(may_pass(&of_store.into()));
+        let of_shared = |fault| shared::OpenError::Unusable { url: String::new(), fault };
+        assert!(may_pass(&of_shared(shared::Fault::Unreachable(String::new())).into()));
+        assert!(!may_pass(&of_shared(shared::Fault::Refused(String::new())).into()));
         assert!(!may_pass(&OpenError::InUse { path: PathBuf::new(), pid: None }.into()));
         assert!(!may_pass(&OpenError::WrongKey { path: PathBuf::new() }.into()));
         assert!(!may_pass(&StateError::Key { path: PathBuf::new(), found: 5 }.into()));

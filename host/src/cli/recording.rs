@@ -58,7 +58,7 @@ impl Backend for RecordedKv {
         let asked = recorded(&self.audit, &self.state, act, self.kv.ask(request)).await;
         asked.unwrap_or_else(|failure| match failure {
             Failure::Start(problem) | Failure::Failed(problem) => Err(KvError::Unavailable(problem)),
-            Failure::Silent => Err(KvError::Unavailable(String::new())),
+            Failure::Silent | Failure::Stopped => Err(KvError::Unavailable(String::new())),
         })
     }
 }

@@ -64,6 +64,14 @@ pub enum OpenError {
         /// Its URL, without a password.
         url: String,
     },
+    /// It is not the one that this server has used before.
+    #[error(
+        "the store at {url} is not the one that this server has used: Redis was emptied, or somebody made the store anew. Restore Redis from a backup; or, to go on with what is there now, remove `shared-store.json` from the state directory: everybody has to log in again, and what was revoked or blocked is forgotten"
+    )]
+    Another {
+        /// Its URL, without a password.
+        url: String,
+    },
     /// Its mark is gone, and other things of it are there.
     #[error(
         "the store at {url} has lost its mark, and other keys that begin with `{prefix}:` are there: restore Redis from a backup; or delete those keys, which logs everybody out; or choose another `state.prefix`"

@@ -52,12 +52,14 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     /// Connects, holds the server to what it must be like, and finds the store's mark or sets it. `check` judges the check
-    /// value of a store that is there; `fresh` makes that of a new one, and without it none is made.
+    /// value of a store that is there; `fresh` makes that of a new one, and without it none is made. `known` is the mark of
+    /// the store that was used here before.
     ///
     /// # Errors
     /// [`OpenError`]. A Redis that cannot be reached is tried for some seconds.
     pub async fn open(
         address: &Address,
+        known: Option<&Mark>,
         fresh: Option<impl Fn() -> Vec<u8>>,
         check: impl Fn(&[u8]) -> bool,
     ) -> Result<Self, OpenError> {
@@ -65,7 +67,7 @@ impl Redis {
         let link = Link::new(address).map_err(|fault| OpenError::Unusable { url: shown.clone(), fault })?;
         let begin = tokio::time::Instant::now();
         loop {
-            let opened = Self::try_open(&link, address, fresh.as_ref(), &check).await;
+            let opened = Self::try_open(&link, address, known, fresh.as_ref(), &check).await;
             match opened {
                 Err(OpenError::Unusable { fault: Fault::Unreachable(cause), .. }) if begin.elapsed() < START_MAX => {
                     tracing::warn!(url = shown, "the shared store cannot be reached yet: {cause}");
@@ -83,20 +85,27 @@ impl Redis {
     async fn try_open(
         link: &Link,
         address: &Address,
+        known: Option<&Mark>,
         fresh: Option<impl Fn() -> Vec<u8>>,
         check: impl Fn(&[u8]) -> bool,
     ) -> Result<Mark, OpenError> {
         let url = address.url.to_string();
         let unusable = |fault| OpenError::Unusable { url: url.clone(), fault };
         demands::hold(link, &address.url).await?;
-        let found = mark::find_or_set(link, &address.prefix, fresh).await.map_err(unusable)?;
+        let found = mark::find_or_set(link, &address.prefix, known, fresh).await.map_err(unusable)?;
         match found {
             mark::Found::Sound { mark, check: value } if check(&value) => Ok(mark),
             mark::Found::Sound { .. } => Err(OpenError::WrongKey { url }),
             mark::Found::Newer { format } => Err(OpenError::Newer { url, found: format, known: mark::FORMAT }),
+            mark::Found::Another => Err(OpenError::Another { url }),
             mark::Found::Nothing => Err(OpenError::Nothing { url }),
             mark::Found::Lost => Err(OpenError::Lost { url, prefix: address.prefix.clone() }),
         }
+    }
+
+    /// Its mark.
+    pub fn mark(&self) -> &Mark {
+        &self.0.mark
     }
 
     /// Its URL, without a password.

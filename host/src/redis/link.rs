@@ -3,6 +3,7 @@
 //! It is one for the whole process, which sends many requests at once over it. It comes back by itself. What takes too
 //! long fails, and the connection with it: a server that is gone without a word would be waited for otherwise.
 
+use std::error::Error as _;
 use std::sync::{Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
@@ -129,10 +130,14 @@ impl Link {
         let mut command = Cmd::new();
         command.arg("INFO").arg(section);
         let answered = self.ask(async |connection| match connection {
-            Connection::One(one) => Ok(vec![String::from_redis_value(one.req_packed_command(&command).await?)?]),
+            Connection::One(one) => {
+                let answer = one.req_packed_command(&command).await?.extract_error()?;
+                Ok(vec![String::from_redis_value(answer)?])
+            }
             Connection::Cluster(cluster) => {
                 let all = (MultipleNodeRoutingInfo::AllMasters, None::<ResponsePolicy>);
-                let answers = cluster.route_command(command.clone(), RoutingInfo::MultiNode(all)).await?;
+                let answers =
+                    cluster.route_command(command.clone(), RoutingInfo::MultiNode(all)).await?.extract_error()?;
                 let by_node: std::collections::HashMap<String, String> = FromRedisValue::from_redis_value(answers)?;
                 Ok(by_node.into_values().collect())
             }
@@ -368,6 +373,27 @@ fn info(address: &Address, node: &Node) -> Result<ConnectionInfo, RedisError> {
     Ok(address_of(node, url.is_tls).into_connection_info()?.set_redis_settings(redis))
 }
 
+/// What is wrong with the way to Redis itself, and stays so until somebody changes it: in words with the cure.
+fn stays(error: &RedisError) -> Option<String> {
+    let wrong_password = || "it does not take the user and password of `state.url`".to_owned();
+    match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => return Some(wrong_password()),
+        (_, Some("NOAUTH")) => {
+            return Some("it demands a password: write it into `state.url`, redis://:PASSWORD@HOST:PORT".to_owned());
+        }
+        (_, Some("NOPERM")) => {
+            let what = error.detail().unwrap_or("it does not say which");
+            return Some(format!(
+                "the user of `state.url` lacks a right ({what}): docs/replicas.md lists what it needs"
+            ));
+        }
+        _ => {}
+    }
+    let inner = error.source()?.downcast_ref::<std::io::Error>()?.get_ref()?;
+    let rustls::Error::InvalidCertificate(reason) = inner.downcast_ref()? else { return None };
+    Some(format!("its certificate is not taken ({reason:?}): name the authorities of your own in `state.ca_file`"))
+}
+
 /// True for an error after which the connection is of no use: the server is gone, is silent, or may not write any more.
 fn leads_nowhere(error: &RedisError) -> bool {
     let is_other_server = matches!(
@@ -379,6 +405,9 @@ fn leads_nowhere(error: &RedisError) -> bool {
 
 /// Says what went wrong. Texts of the server are short and have no secrets: they name commands, not arguments.
 fn fault(error: &RedisError) -> Fault {
+    if let Some(why) = stays(error) {
+        return Fault::Refused(why);
+    }
     let text = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.category()),
         None => error.to_string(),

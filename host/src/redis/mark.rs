@@ -15,11 +15,21 @@ pub const FORMAT: u32 = 1;
 
 /// The id of a store.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Mark(pub(super) Vec<u8>);
+pub struct Mark(pub(super) Vec<u8>);
 
 impl Mark {
     fn new() -> Self {
         Self(format!("{:032x}", rand::random::<u128>()).into_bytes())
+    }
+
+    /// As a text, to remember it by.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    /// Reads that text.
+    pub(crate) fn of_text(text: String) -> Self {
+        Self(text.into_bytes())
     }
 }
 
@@ -31,6 +41,8 @@ pub(super) enum Found {
     Newer { format: u32 },
     /// It is not there, and other things are.
     Lost,
+    /// It is another one than this server knows, or gone with everything else.
+    Another,
     /// Nothing is there, and nothing was to be made.
     Nothing,
 }
@@ -38,11 +50,14 @@ pub(super) enum Found {
 /// Finds the mark, or sets it where nothing of a store is there and `fresh` gives a check value. Of servers that start at
 /// once one chooses it, and all set it.
 ///
+/// A server that used a store before knows its mark: for it neither an empty Redis nor one with another mark is new.
+///
 /// The first place gets its mark first and its description last. A mark elsewhere without one there is therefore what is
 /// left of a store; a mark there without a description is a store that a server began to make.
 pub(super) async fn find_or_set(
     link: &Link,
     prefix: &str,
+    known: Option<&Mark>,
     fresh: Option<impl Fn() -> Vec<u8>>,
 ) -> Result<Found, Fault> {
     let keys: Vec<Vec<u8>> = Place::all().map(|place| place.key(prefix, "mark", b"")).collect();
@@ -58,12 +73,17 @@ pub(super) async fn find_or_set(
                     return Ok(Found::Newer { format });
                 }
                 let is_whole = first.is_some() && marks.iter().all(|mark| *mark == first);
-                return Ok(match first.filter(|_| is_whole) {
-                    Some(mark) => Found::Sound { mark: Mark(mark), check },
+                return Ok(match first.filter(|_| is_whole).map(Mark) {
+                    Some(mark) if known.is_some_and(|known| *known != mark) => Found::Another,
+                    Some(mark) => Found::Sound { mark, check },
                     None => Found::Lost,
                 });
             }
             None if first.is_none() && marks.iter().any(Option::is_some) => return Ok(Found::Lost),
+            // A server that knows the store has seen it whole.
+            None if known.is_some() => {
+                return Ok(if first.is_some() { Found::Lost } else { Found::Another });
+            }
             None => {}
         }
         let Some(fresh) = &fresh else { return Ok(Found::Nothing) };

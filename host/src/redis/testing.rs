@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Address;
+use super::{Address, Redis};
 
 /// A server that runs.
 pub(crate) struct TestRedis {
@@ -46,8 +46,18 @@ impl TestRedis {
     }
 
     pub(crate) fn address(&self) -> Address {
-        let url = format!("redis://127.0.0.1:{}", self.port).parse().unwrap();
+        self.address_with("")
+    }
+
+    /// The same with credentials, `user:password@`.
+    pub(crate) fn address_with(&self, credentials: &str) -> Address {
+        let url = format!("redis://{credentials}127.0.0.1:{}", self.port).parse().unwrap();
         Address { url, prefix: "tinymcp".to_owned(), authorities: None }
+    }
+
+    /// A store in it, whose root key nobody asks for.
+    pub(crate) async fn open(&self) -> Redis {
+        open(&self.address()).await
     }
 
     /// Asks it something by hand.
@@ -120,6 +130,11 @@ impl TestCluster {
         let url = format!("redis+cluster://{}", nodes.join(",")).parse().unwrap();
         Address { url, prefix: "tinymcp".to_owned(), authorities: None }
     }
+}
+
+/// A store at an address, whose root key nobody asks for.
+pub(crate) async fn open(address: &Address) -> Redis {
+    Redis::open(address, None, Some(|| b"check".to_vec()), |_| true).await.unwrap()
 }
 
 /// A primary, a server that follows it, and a sentinel that puts the one in the place of the other.

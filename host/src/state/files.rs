@@ -33,13 +33,14 @@ pub(crate) enum InBackup {
 }
 
 /// All of them. A new one is a line here.
-pub(crate) const FILES: [StateFile; 13] = [
+pub(crate) const FILES: [StateFile; 14] = [
     of("key", Kind::File, InBackup::Copy),
     of("key.", Kind::Files, InBackup::Copy),
     of("switched-off", Kind::File, InBackup::Copy),
     of("names.json", Kind::Files, InBackup::Copy),
     of("versions.json", Kind::File, InBackup::Copy),
     of("folders.json", Kind::File, InBackup::Copy),
+    of("shared-store.json", Kind::File, InBackup::Copy),
     of("store", Kind::Directory, InBackup::Snapshot),
     of("kv", Kind::Directory, InBackup::Snapshot),
     of("approved", Kind::Directory, InBackup::Copy),

@@ -28,13 +28,17 @@ pub enum Table {
     Operator,
     /// A device that waits for a person's login, and the code by which the person finds it.
     Device,
+    /// What the servers of one store keep of a person's use of the protocol, in one list ([`Table::Shelf`]).
+    Ledger,
+    /// One thing of such a list.
+    Shelf,
 }
 
 impl Table {
     /// The table of a number.
     pub fn of_id(id: u8) -> Option<Self> {
-        let all = [Self::Transaction, Self::Session, Self::Once, Self::Machine, Self::Operator, Self::Device];
-        all.into_iter().find(|table| table.id() == id)
+        let logins = [Self::Transaction, Self::Session, Self::Once, Self::Machine, Self::Operator, Self::Device];
+        logins.into_iter().chain([Self::Ledger, Self::Shelf]).find(|table| table.id() == id)
     }
 
     /// The table's number for backends and seals. Never changed: it is in every stored row.
@@ -46,6 +50,8 @@ impl Table {
             Self::Machine => 10,
             Self::Operator => 11,
             Self::Device => 12,
+            Self::Ledger => 20,
+            Self::Shelf => 21,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Invariant: a row is only replaced on the server that it was read on ([`Revision`]). What another one has acknowledged
 //! and lost is read again first.
 
+mod memory;
 mod removed;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod tests;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
+pub(super) use self::memory::Memory;
 use self::removed::Removed;
 use super::contract::{Backend, Change, Committed, Key, Millis, Revision, SealedRow, SealedWrite, StoreError, Table};
 use crate::redis::{Fault, Place, Primary, Redis, Reply, Script, Step};

@@ -13,7 +13,7 @@ use super::*;
 use crate::kv::conformance::{self, QUOTA, get, names, person, plugin, set, swap, used, value};
 use crate::kv::operations::Part;
 use crate::kv::{Delta, ENTRY_BYTES, Kv, Operation, Outcome, Space};
-use crate::redis::testing::TestRedis;
+use crate::redis::testing::{self, TestRedis};
 use crate::redis::{Place, Step};
 use crate::state::{SecretText, Secrets};
 
@@ -45,7 +45,7 @@ impl Server {
         let secrets = Secrets { current: Some(text(&secret)), previous: previous.iter().map(text).collect() };
         let state = StateDir::open(dir.path(), &secrets).unwrap();
         let address = crate::redis::Address { prefix: prefix.to_owned(), ..redis.address() };
-        let connected = Redis::open(&address, Some(|| b"check".to_vec()), |_| true).await.unwrap();
+        let connected = testing::open(&address).await;
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared::new(connected, state));
         tokio::spawn(sweep::from_time_to_time(Arc::downgrade(&shared), stop.clone()));

@@ -177,6 +177,64 @@ async fn a_store_without_a_part_of_its_mark_is_refused_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_server_takes_no_emptied_store_for_a_new_one() {
+    let redis = TestRedis::start();
+    let (_dir, own) = state(SECRET);
+    let start = async || Store::connect(&redis.address(), &own, true).await;
+    let error = |started: Result<Redis, OpenError>| started.map(drop).unwrap_err().to_string();
+    start().await.unwrap();
+    start().await.unwrap();
+    // Without the description, though every mark is there.
+    redis.ask(&["DEL", "tinymcp:{00}:store"]);
+    assert!(error(start().await).contains("lost its mark"));
+    redis.ask(&["FLUSHALL"]);
+    assert!(error(start().await).contains("Redis was emptied"));
+    assert_eq!(redis.ask(&["DBSIZE"]), ::redis::Value::Int(0));
+    // A server that knows nothing of it makes it anew; the one that knows better says so.
+    let (_other_dir, other) = state(SECRET);
+    Store::connect(&redis.address(), &other, true).await.unwrap();
+    assert!(error(start().await).contains("shared-store.json"));
+    // Whoever goes on knowingly does what the message says.
+    std::fs::remove_file(own.path().join("shared-store.json")).unwrap();
+    start().await.unwrap();
+    // Another prefix is another store.
+    let elsewhere = Address { prefix: "other".to_owned(), ..redis.address() };
+    Store::connect(&elsewhere, &own, true).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_stays_wrong_is_said_at_once_and_with_its_cure() {
+    let redis = TestRedis::start();
+    redis.ask(&["ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+get", "+set"]);
+    let started = std::time::Instant::now();
+    let (_dir, state) = state(SECRET);
+    let check = async |credentials: &str, said: &str| {
+        let error = Store::connect(&redis.address_with(credentials), &state, true).await.map(drop).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(!error.to_string().contains("pw"), "{error}");
+    };
+    check("weak:another@", "does not take the user and password").await;
+    check("weak:pw@", "lacks a right").await;
+    redis.ask(&["ACL", "SETUSER", "admin", "on", ">pw", "~*", "&*", "+@all"]);
+    redis.ask(&["CONFIG", "SET", "requirepass", "pw"]);
+    check("", "demands a password").await;
+    check(":another@", "does not take the user and password").await;
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// The rights that the documentation lists are enough.
+#[tokio::test]
+async fn a_user_with_the_rights_of_the_documentation_is_enough() {
+    let page = include_str!("../../../../docs/replicas.md");
+    let line = page.lines().find(|line| line.starts_with("ACL SETUSER")).unwrap();
+    let redis = TestRedis::start();
+    let words: Vec<&str> = line.split(' ').collect();
+    redis.ask(&words);
+    let (store, _dir) = connect_to(&redis.address_with("tinymcp:PASSWORD@"), SECRET).await.unwrap();
+    conformance::check(&store).await;
+}
+
+#[tokio::test]
 async fn who_only_looks_makes_no_store() {
     let redis = TestRedis::start();
     let (_dir, state) = state(SECRET);
