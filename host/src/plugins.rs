@@ -20,7 +20,7 @@ pub mod notes;
 pub mod observers;
 pub mod plugin;
 mod questions;
-mod rates;
+pub mod rates;
 pub mod refusals;
 pub mod registry;
 pub mod rules;
@@ -44,6 +44,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::announcements::List;
 use self::approval::difference;
 use self::approval::face::Face;
 use self::approval::request::{self, ApprovalAnswer, ApprovalRequest, Approvals};
@@ -57,6 +58,7 @@ use self::loading::loader::Loader;
 use self::observers::Observers;
 use self::registry::Registry;
 use self::registry::ledger::Ledger;
+use self::registry::sharing::SharedRecords;
 pub use self::registry::watch::cure as watch_cure;
 use self::rules::Rules;
 use self::sandbox::address_space::AddressSpace;
@@ -138,12 +140,13 @@ impl Plugins {
         state: Option<&StateDir>,
         cache: Option<&StateDir>,
         only: Option<BTreeSet<String>>,
+        records: Option<SharedRecords>,
     ) -> anyhow::Result<Self> {
         let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
         let sources = channel::Sender::new(Arc::new(sources));
         // What is switched off for the server beside this command.
         let switches = state.map(Switches::open).transpose()?.unwrap_or_default();
-        let rules = Rules::of(&config, &grants).with(&switches).with_sources(&sources);
+        let rules = Rules::of(&config, &grants).with(&switches).with_sources(&sources).with_records(records);
         let (plugins, registry) = Self::prepare(rules, state, cache, command_runtime(services)?)?;
         tokio::select! {
             () = plugins.ready() => {}
@@ -160,9 +163,12 @@ impl Plugins {
     ) -> anyhow::Result<(Self, Registry)> {
         let runtime = Arc::new(runtime);
         let cache = cache.and_then(|cache| open_cache(cache, &runtime.engine));
-        let ledger = Ledger::open(state);
         let (approvals, requests) = request::channel();
-        let known = (ledger, Store::open(state), requests);
+        let (ledger, store) = match &rules.records {
+            Some(records) => records.opened_with(state),
+            None => (Ledger::open(state), Store::open(state)),
+        };
+        let known = (ledger, store, requests);
         let patience = rules.config.borrow().plugins.wait.duration().saturating_add(PUBLISHING);
         let scanned_by = Instant::now().checked_add(patience);
         let (catalog_sender, catalog) = channel::channel(Arc::new(Catalog::default()));
@@ -217,11 +223,12 @@ impl Plugins {
     pub async fn ask_of_directory(
         (config, grants, sources): (Config, PluginGrants, Sources),
         state: &StateDir,
+        records: Option<SharedRecords>,
         request: ApprovalRequest,
     ) -> anyhow::Result<Result<ApprovalAnswer, String>> {
         let (config, grants) = (channel::Sender::new(Arc::new(config)), channel::Sender::new(Arc::new(grants)));
         let sources = channel::Sender::new(Arc::new(sources));
-        let rules = Rules::of(&config, &grants).with_sources(&sources);
+        let rules = Rules::of(&config, &grants).with_sources(&sources).with_records(records);
         let runtime = command_runtime(Services::default())?;
         let (plugins, registry) = Self::prepare(rules, Some(state), Some(state), runtime)?;
         let ask = async {
@@ -357,6 +364,19 @@ impl Plugins {
     /// Resources that hold something else, and those who subscribe to them.
     pub fn updates(&self) -> &Arc<Updates> {
         self.runtime.announcements.updates()
+    }
+
+    /// Waits for lists that plugins here say are others, with their plugins, and takes them: for other servers.
+    pub async fn lists_for_others(&self) -> Vec<(Arc<str>, &'static str)> {
+        let announced = self.runtime.announcements.lists_for_others().await;
+        announced.into_iter().map(|(plugin, list)| (plugin, list.name())).collect()
+    }
+
+    /// Asks a plugin for a list again that it says is another one, on another server.
+    pub fn list_announced_elsewhere(&self, plugin: &str, list: &str) {
+        if let Some(list) = List::of_name(list) {
+            self.runtime.announcements.list_elsewhere(&plugin.into(), list);
+        }
     }
 
     /// Tells subscribers of resources that hold something else, without end.

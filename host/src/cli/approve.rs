@@ -1,12 +1,12 @@
 //! `tinymcp approve`: what waits for approval, what is different in it, and the approval itself: through the running server,
 //! or in the state directory while none runs.
 
+use futures::FutureExt as _;
 use serde_json::json;
 
 use super::plugin_loader::PluginLoader;
 use super::recording::recorded;
-use super::{ConfigArguments, Failure, logging, output, runtime};
-use crate::config::trust::Approve;
+use super::{ConfigArguments, Failure, logging, output, runtime, shared};
 use crate::control::Act;
 use crate::control::client::{Client, ClientError};
 use crate::plugins::Plugins;
@@ -103,6 +103,9 @@ async fn approve(asker: &Asker, reference: &str, json: bool) -> Result<(), Failu
     match (&approved.problem, &asker.way) {
         (Some(problem), _) => output::warning(&format!("it is not served even so: {problem}")),
         (None, Way::Server(_)) => output::note("it is served now"),
+        (None, Way::Directory(of)) if of.0.config.state.url.is_some() => {
+            output::note("it is served now by every server of the shared store that has this file");
+        }
         (None, Way::Directory(_)) => output::note("it is served at the next start"),
     }
     Ok(())
@@ -126,9 +129,7 @@ enum Way {
 impl Asker {
     async fn of(loader: PluginLoader) -> Result<Self, Failure> {
         let config = &loader.config;
-        let asks = |approve: Approve| approve != Approve::Off;
-        let by_plugin = config.plugin.values().any(|plugin| plugin.approve.is_some_and(asks));
-        let asks_for_approvals = asks(config.plugins.approve) || by_plugin;
+        let asks_for_approvals = shared::asks_for_approvals(config);
         let way = match Client::find(&config.state).await {
             Ok(client) => Way::Server(client),
             Err(ClientError::NoServer) => Way::Directory(Box::new(Self::directory(loader)?)),
@@ -169,7 +170,16 @@ impl Asker {
                 let of = (loader.config.clone(), loader.grants.clone(), supply::at_hand(&loader.config));
                 let act = Act::of_approval(&request);
                 let doing = async {
-                    let asked = Plugins::ask_of_directory(of, state, request).await.map_err(Failure::start)?;
+                    let found =
+                        shared::find_to_change(&loader.config.state, state).boxed().await.map_err(Failure::start)?;
+                    let redis = found.as_ref().map(|(redis, _)| redis);
+                    let records = shared::records(redis, state, false).await.map_err(Failure::start)?;
+                    if let (Some(records), Some((_, replicas))) = (&records, &found) {
+                        records.tell(replicas);
+                    }
+                    let asked = Box::pin(Plugins::ask_of_directory(of, state, records, request))
+                        .await
+                        .map_err(Failure::start)?;
                     asked.map_err(Failure::failed)
                 };
                 recorded(&loader.config.audit, state, act, doing).await?

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, egress};
+use super::{Failure, egress, shared};
 use crate::config::{Config, Egress};
 use crate::folders::Folders;
 use crate::folders::places::Places;
@@ -63,7 +63,11 @@ impl PluginLoader {
         let (state, cache) = self.directories()?;
         let services = self.services(state.as_ref());
         let of = (self.config.clone(), self.grants.clone(), supply::at_hand(&self.config));
-        Plugins::of_directory(of, services, state.as_ref(), cache.as_ref(), only).await.map_err(Failure::start)
+        let records = match &state {
+            Some(state) => shared::records_beside(&self.config, state).await.map_err(Failure::start)?,
+            None => None,
+        };
+        Plugins::of_directory(of, services, state.as_ref(), cache.as_ref(), only, records).await.map_err(Failure::start)
     }
 
     /// Loads the plugin of one file.

@@ -3,8 +3,11 @@
 use std::fs;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 
-use crate::config::State;
+use crate::config::trust::Approve;
+use crate::config::{Config, State};
+use crate::plugins::registry::sharing::{SharedRecords, SharingError};
 use crate::redis::{Address, Redis};
 use crate::replicas::Replicas;
 use crate::state::StateDir;
@@ -38,6 +41,42 @@ pub(super) async fn find_to_change(config: &State, state: &StateDir) -> anyhow::
     let Some(redis) = find(config, state).await? else { return Ok(None) };
     let replicas = Replicas::told_by_command(redis.clone(), state).await?;
     Ok(Some((redis, replicas)))
+}
+
+/// What is known of plugins together with other servers; nothing for a server alone.
+pub(super) async fn records(
+    redis: Option<&Redis>,
+    state: &StateDir,
+    is_server: bool,
+) -> Result<Option<SharedRecords>, SharingError> {
+    match redis {
+        Some(redis) => SharedRecords::open(redis.clone(), state, is_server).boxed().await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same for a process beside servers. Where nothing has to be approved, it goes on without a store that is away.
+pub(super) async fn records_beside(config: &Config, state: &StateDir) -> anyhow::Result<Option<SharedRecords>> {
+    if config.state.url.is_none() {
+        return Ok(None);
+    }
+    let found = async {
+        let redis = find(&config.state, state).await?;
+        Ok::<_, anyhow::Error>(records(redis.as_ref(), state, false).await?)
+    };
+    match found.boxed().await {
+        Err(error) if !asks_for_approvals(config) => {
+            tracing::warn!("what servers know of plugins is not known here: {error:#}");
+            Ok(None)
+        }
+        found => found,
+    }
+}
+
+/// True if any plugin has to be approved.
+pub(super) fn asks_for_approvals(config: &Config) -> bool {
+    let asks = |approve: Approve| approve != Approve::Off;
+    asks(config.plugins.approve) || config.plugin.values().any(|plugin| plugin.approve.is_some_and(asks))
 }
 
 /// What is switched off: of all servers, or of the one that the state directory belongs to.

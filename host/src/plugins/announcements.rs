@@ -1,7 +1,7 @@
 //! Announcements of plugins: a list is another one, a resource holds something else.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -13,6 +13,24 @@ pub(super) enum List {
     Tools,
     Prompts,
     Resources,
+}
+
+impl List {
+    const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
+
+    /// Its name among servers.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+        }
+    }
+
+    /// The list of this name.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|list| list.name() == name)
+    }
 }
 
 /// Lists that plugins announced, by plugin.
@@ -30,15 +48,37 @@ struct Lists {
     /// By plugin.
     announced: Mutex<Announced>,
     news: Notify,
+    /// Those that other servers are to be told of, once there are any.
+    for_others: Mutex<Option<Announced>>,
+    news_for_others: Notify,
 }
 
 impl Announcements {
     /// Notes that one of a plugin's lists may be another.
     pub(super) fn list(&self, plugin: &Arc<str>, list: List) {
-        let mut announced = self.lists.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        announced.insert((Arc::clone(plugin), list));
-        drop(announced);
+        self.list_elsewhere(plugin, list);
+        if let Some(for_others) = lock(&self.lists.for_others).as_mut() {
+            for_others.insert((Arc::clone(plugin), list));
+            self.lists.news_for_others.notify_one();
+        }
+    }
+
+    /// The same of a plugin on another server.
+    pub(super) fn list_elsewhere(&self, plugin: &Arc<str>, list: List) {
+        lock(&self.lists.announced).insert((Arc::clone(plugin), list));
         self.lists.news.notify_one();
+    }
+
+    /// Waits for lists that are announced here from the first call on, for other servers, and takes them.
+    pub(super) async fn lists_for_others(&self) -> Announced {
+        loop {
+            let news = self.lists.news_for_others.notified();
+            let announced = std::mem::take(lock(&self.lists.for_others).get_or_insert_default());
+            if !announced.is_empty() {
+                return announced;
+            }
+            news.await;
+        }
     }
 
     /// Notes that a resource holds something else.
@@ -53,11 +93,15 @@ impl Announcements {
 
     /// Takes the lists that were announced.
     pub(super) fn take_lists(&self) -> Announced {
-        std::mem::take(&mut *self.lists.announced.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.lists.announced))
     }
 
     /// Resources that hold something else, and those who subscribe to them.
     pub(super) fn updates(&self) -> &Arc<Updates> {
         &self.updates
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,11 @@
 //! A [`Bucket`] counts by the generic cell rate algorithm (ITU-T I.371): a person may make all calls of a span at once, and
 //! has them back one by one. It outlives reloads of its plugin and changes of its rate, as the gate does.
 //!
+//! Servers that share a store count together ([`shared`]).
+//!
 //! Invariant: what was counted counts until its time is over. Nobody is forgotten before, for want of room either.
+
+pub mod shared;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +28,11 @@ const FEW_PEOPLE: usize = 1_024;
 const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// The calls of each person.
-pub(super) struct Bucket(Mutex<Calls>);
+pub(super) struct Bucket {
+    /// The tool's function in snake case; empty for the whole plugin.
+    function: String,
+    calls: Mutex<Calls>,
+}
 
 struct Calls {
     rate: Rate,
@@ -68,18 +76,18 @@ impl Rates {
     }
 
     fn replaced_at(&self, plugin: Option<Rate>, tools: impl IntoIterator<Item = (String, Rate)>, now: Instant) -> Self {
-        let counting_on = |bucket: Option<&Arc<Bucket>>, rate| match bucket {
+        let counting_on = |bucket: Option<&Arc<Bucket>>, function: &str, rate| match bucket {
             Some(bucket) => {
                 bucket.set(rate, now);
                 Arc::clone(bucket)
             }
-            None => Arc::new(Bucket::new(rate)),
+            None => Arc::new(Bucket::new(function, rate)),
         };
         Self {
-            plugin: plugin.map(|rate| counting_on(self.plugin.as_ref(), rate)),
+            plugin: plugin.map(|rate| counting_on(self.plugin.as_ref(), "", rate)),
             tools: tools
                 .into_iter()
-                .map(|(name, rate)| (name.clone(), counting_on(self.tools.get(&name), rate)))
+                .map(|(name, rate)| (name.clone(), counting_on(self.tools.get(&name), &name, rate)))
                 .collect(),
         }
     }
@@ -92,22 +100,28 @@ impl Rates {
         self.tools.get(&snake(&function.function)).map(Arc::clone)
     }
 
+    /// True if a call of the plugin, and of this tool of it, counts at all.
+    pub(super) fn are_asked(&self, tool: Option<&Bucket>) -> bool {
+        self.plugin.is_some() || tool.is_some()
+    }
+
     /// Counts a call of a person, who may call both the plugin and this tool of it, or neither.
     ///
     /// # Errors
     /// [`TooMany`], and nothing is counted.
     pub(super) fn count(&self, tool: Option<&Bucket>, person: Person) -> Result<(), TooMany> {
-        if self.plugin.is_none() && tool.is_none() {
-            return Ok(());
+        match self.are_asked(tool) {
+            true => self.count_at(tool, person, Instant::now(), 1),
+            false => Ok(()),
         }
-        self.count_at(tool, person, Instant::now())
     }
 
-    fn count_at(&self, tool: Option<&Bucket>, person: Person, now: Instant) -> Result<(), TooMany> {
+    /// Counts on this server, which is one of so many that each give their share.
+    fn count_at(&self, tool: Option<&Bucket>, person: Person, now: Instant, servers: u32) -> Result<(), TooMany> {
         let mut plugin = self.plugin.as_deref().map(Bucket::calls);
         let mut tool = tool.map(Bucket::calls);
-        let plugin_asked = plugin.as_mut().map(|calls| calls.ask("this plugin", person, now));
-        let tool_asked = tool.as_mut().map(|calls| calls.ask("this tool", person, now));
+        let plugin_asked = plugin.as_mut().map(|calls| calls.ask("this plugin", person, now, servers));
+        let tool_asked = tool.as_mut().map(|calls| calls.ask("this tool", person, now, servers));
         let refusals = [&plugin_asked, &tool_asked].into_iter().flatten().filter_map(|asked| asked.as_ref().err());
         if let Some(longest) = refusals.max_by_key(|refusal| refusal.wait) {
             return Err(longest.clone());
@@ -136,12 +150,32 @@ impl Rates {
 }
 
 impl Bucket {
-    fn new(rate: Rate) -> Self {
-        Self(Mutex::new(Calls { rate, back_at: HashMap::new(), forget_at: FEW_PEOPLE, forgot: None }))
+    fn new(function: &str, rate: Rate) -> Self {
+        let calls = Calls { rate, back_at: HashMap::new(), forget_at: FEW_PEOPLE, forgot: None };
+        Self { function: function.to_owned(), calls: Mutex::new(calls) }
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rate(&self) -> Rate {
+        self.calls().rate
+    }
+
+    /// The time after which a person has all calls back, as far as this server knows.
+    fn left(&self, person: Person, now: Instant) -> Duration {
+        self.calls().back_at.get(&person).map_or(Duration::ZERO, |back_at| back_at.saturating_duration_since(now))
+    }
+
+    /// Notes that time as others count it.
+    fn note(&self, person: Person, now: Instant, left: Duration) {
+        let mut calls = self.calls();
+        let person = calls.with_room(person, now);
+        if person.is_some() {
+            let back_at = calls.back_at.entry(person).or_insert(now);
+            *back_at = (*back_at).max(now + left);
+        }
     }
 
     /// Changes the rate. Calls that were counted stay counted, as so many calls of the new rate.
@@ -161,12 +195,21 @@ impl Bucket {
 
 impl Calls {
     /// The person in whose name a call counts, and the moment at which they have all calls back after it.
-    fn ask(&mut self, what: &'static str, person: Person, now: Instant) -> Result<(Person, Instant), TooMany> {
+    /// One of several servers that each count alone gives its share, and at least one call: a call counts as one of
+    /// each.
+    fn ask(
+        &mut self,
+        what: &'static str,
+        person: Person,
+        now: Instant,
+        servers: u32,
+    ) -> Result<(Person, Instant), TooMany> {
         let person = self.with_room(person, now);
-        let interval = interval(self.rate);
+        let share = (self.rate.calls() / servers.max(1)).max(1);
+        let interval = self.rate.span() / share;
         let free_at = self.back_at.get(&person).map_or(now, |back_at| (*back_at).max(now));
         let back_at = free_at + interval;
-        let wait = back_at.saturating_duration_since(now + interval * self.rate.calls());
+        let wait = back_at.saturating_duration_since(now + interval * share);
         if wait.is_zero() { Ok((person, back_at)) } else { Err(TooMany { what, rate: self.rate, wait }) }
     }
 

@@ -16,12 +16,15 @@ mod links;
 mod offer;
 mod pending_approvals;
 mod pending_lists;
+mod pending_records;
 mod publication;
 mod publisher;
 mod relisting;
 mod resources;
+pub mod sharing;
 pub(super) mod single_file;
 mod supplied;
+mod together;
 pub mod unknown;
 mod versions;
 pub(super) mod watch;
@@ -43,6 +46,7 @@ use self::ledger::Ledger;
 use self::offer::Names;
 use self::pending_approvals::Approving;
 use self::pending_lists::{Relisting, Step};
+use self::pending_records::Sharing;
 use self::publisher::Publisher;
 use self::watch::Watch;
 use super::announcements::Announced;
@@ -76,6 +80,7 @@ pub(super) struct Registry {
     rules: Rules,
     ledger: Ledger,
     approving: Approving,
+    sharing: Sharing,
     /// By file name.
     entries: BTreeMap<String, Entry>,
     loads: JoinSet<LoadOutcome>,
@@ -114,6 +119,7 @@ impl Registry {
         ready: channel::Sender<bool>,
     ) -> std::io::Result<Self> {
         let loader = Arc::new(Loader::new(Arc::clone(&runtime), cache.clone())?);
+        let sharing = Sharing::of(rules.records.clone());
         let patience = Some(rules.config.borrow().plugins.wait.duration());
         Ok(Self {
             runtime,
@@ -122,6 +128,7 @@ impl Registry {
             rules,
             ledger,
             approving: Approving::new(approvals, requests),
+            sharing,
             entries: BTreeMap::new(),
             loads: JoinSet::new(),
             relisting: Relisting::default(),
@@ -165,6 +172,9 @@ impl Registry {
         let runtime = Arc::clone(&self.runtime);
         let mut look_at = Instant::now();
         loop {
+            if std::mem::take(&mut self.sharing.look_now) {
+                look_at = Instant::now();
+            }
             if Instant::now() >= look_at {
                 // A file system that does not answer must not hold up the end either.
                 let Some(next) = stop.run_until_cancelled(self.look(&mut watch)).await else { break };
@@ -195,6 +205,11 @@ impl Registry {
                 () = runtime.announcements.list_announced() => self.list_again(),
                 Some(asked) = self.approving.requests.recv() => self.asked(asked),
                 Some(Ok(kept)) = self.approving.keeping.join_next() => self.bytes_kept(kept),
+                Some(Ok(recorded)) = self.sharing.under_way.join_next() => self.recorded(recorded),
+                () = pending_records::news(&mut self.sharing.news) => {
+                    self.take_news();
+                    self.record_again();
+                }
                 () = sleep_until(publish_at) => self.publish(),
                 () = sleep_until(ready_by) => {}
                 () = watch.happened() => look_at = look_at.min(Instant::now() + GATHER),
@@ -206,6 +221,11 @@ impl Registry {
                 () = tokio::time::sleep_until(look_at) => {}
             }
         }
+    }
+
+    /// True for a command, which looks once.
+    fn looks_once(&self) -> bool {
+        self.settle.is_zero()
     }
 
     fn config(&self) -> Arc<Config> {

@@ -7,6 +7,7 @@ use tokio::sync::watch::error::RecvError;
 
 use crate::config::Config;
 use crate::grants::PluginGrants;
+use crate::plugins::registry::sharing::SharedRecords;
 use crate::plugins::sources::Sources;
 use crate::switches::{SwitchedOff, Switches};
 
@@ -21,6 +22,8 @@ pub struct Rules {
     pub switched_off: watch::Receiver<Arc<SwitchedOff>>,
     /// The files of plugins that come from elsewhere.
     pub sources: watch::Receiver<Arc<Sources>>,
+    /// What is known of plugins together with other servers; none for a server alone.
+    pub records: Option<SharedRecords>,
 }
 
 impl Rules {
@@ -28,7 +31,7 @@ impl Rules {
     pub fn of(config: &watch::Sender<Arc<Config>>, grants: &watch::Sender<Arc<PluginGrants>>) -> Self {
         let switched_off = Switches::default().subscribe();
         let sources = watch::Sender::default().subscribe();
-        Self { config: config.subscribe(), grants: grants.subscribe(), switched_off, sources }
+        Self { config: config.subscribe(), grants: grants.subscribe(), switched_off, sources, records: None }
     }
 
     /// The same rules, with what is switched off.
@@ -41,6 +44,12 @@ impl Rules {
     #[must_use]
     pub fn with_sources(self, sources: &watch::Sender<Arc<Sources>>) -> Self {
         Self { sources: sources.subscribe(), ..self }
+    }
+
+    /// The same rules, with what is known together with other servers.
+    #[must_use]
+    pub fn with_records(self, records: Option<SharedRecords>) -> Self {
+        Self { records, ..self }
     }
 
     /// Waits for a change of either.

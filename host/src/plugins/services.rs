@@ -6,6 +6,7 @@ use crate::egress::Egress;
 use crate::folders::Folders;
 use crate::kv::Kv;
 use crate::plugins::observers::Observers;
+use crate::plugins::rates::shared::SharedRates;
 
 /// Everything of it. Without any, what is granted fails like what is not.
 #[derive(Clone, Debug, Default)]
@@ -18,4 +19,6 @@ pub struct Services {
     pub kv: Option<Kv>,
     /// Those who are told of calls.
     pub observers: Observers,
+    /// The counts of calls that several servers share; none for a server alone.
+    pub rates: Option<SharedRates>,
 }

@@ -27,12 +27,21 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Resources that a subscriber may take in one turn.
 const TURN: usize = 64;
 
+/// Resources, and bytes of their URIs, that wait to be told to other servers. Of a plugin that says more, any may have
+/// changed.
+const OTHERS_MAX: usize = 512;
+const OTHERS_BYTES: usize = 64 * 1024;
+
 /// The clients that subscribe to resources, and what was said of these.
 #[derive(Default)]
 pub struct Updates {
     state: Mutex<State>,
     news: Notify,
+    news_for_others: Notify,
 }
+
+/// Plugins, with the URI that each speaks of; none for any of its resources.
+pub type Said = BTreeSet<(Arc<str>, Option<Arc<str>>)>;
 
 #[derive(Default)]
 struct State {
@@ -42,6 +51,34 @@ struct State {
     announced: BTreeSet<(Arc<str>, Arc<str>)>,
     /// Subscribers that left something in their last turn.
     behind: Vec<Arc<Subscriber>>,
+    /// What other servers are to be told, once there are any.
+    for_others: Option<ForOthers>,
+}
+
+#[derive(Default)]
+struct ForOthers {
+    said: Said,
+    bytes: usize,
+}
+
+impl ForOthers {
+    /// Notes what a plugin says; true if nothing waited before.
+    fn note(&mut self, plugin: &Arc<str>, uri: &str) -> bool {
+        let is_first = self.said.is_empty();
+        if self.said.contains(&(Arc::clone(plugin), None)) {
+            return false;
+        }
+        if self.said.len() < OTHERS_MAX && self.bytes + uri.len() <= OTHERS_BYTES {
+            if self.said.insert((Arc::clone(plugin), Some(uri.into()))) {
+                self.bytes += uri.len();
+            }
+            return is_first;
+        }
+        self.said.retain(|(of, _)| of != plugin);
+        self.bytes = self.said.iter().filter_map(|(_, uri)| Some(uri.as_ref()?.len())).sum();
+        self.said.insert((Arc::clone(plugin), None));
+        is_first
+    }
 }
 
 /// The resources that one client subscribes to, until this is dropped.
@@ -92,6 +129,11 @@ impl Updates {
     /// Notes that a plugin says that a resource holds something else.
     pub(super) fn announce(&self, plugin: &Arc<str>, uri: &str) {
         let mut state = self.state();
+        if let Some(for_others) = &mut state.for_others
+            && for_others.note(plugin, uri)
+        {
+            self.news_for_others.notify_one();
+        }
         let Some((uri, _)) = state.subscribers.get_key_value(uri) else { return };
         let announced = (Arc::clone(plugin), Arc::clone(uri));
         let is_first = state.announced.is_empty();
@@ -99,6 +141,37 @@ impl Updates {
         drop(state);
         if is_first {
             self.news.notify_one();
+        }
+    }
+
+    /// Notes that a plugin says so on another server: of one resource, or that it may be any.
+    pub fn announced_elsewhere(&self, plugin: &str, uri: Option<&str>) {
+        let mut state = self.state();
+        let subscribed: Vec<Arc<str>> = match uri {
+            Some(uri) => state.subscribers.get_key_value(uri).map(|(uri, _)| Arc::clone(uri)).into_iter().collect(),
+            None => state.subscribers.keys().cloned().collect(),
+        };
+        if subscribed.is_empty() {
+            return;
+        }
+        let (plugin, is_first) = (Arc::<str>::from(plugin), state.announced.is_empty());
+        state.announced.extend(subscribed.into_iter().map(|uri| (Arc::clone(&plugin), uri)));
+        drop(state);
+        if is_first {
+            self.news.notify_one();
+        }
+    }
+
+    /// Waits for what plugins say here from the first call on, for other servers, and takes it. Of one that says very much
+    /// it is that any of its resources may have changed.
+    pub async fn for_others(&self) -> Said {
+        loop {
+            let news = self.news_for_others.notified();
+            let said = std::mem::take(self.state().for_others.get_or_insert_default());
+            if !said.said.is_empty() {
+                return said.said;
+            }
+            news.await;
         }
     }
 
@@ -160,6 +233,11 @@ impl Subscription {
             self.subscriber.waiting().updated.remove(uri);
         }
         is_there
+    }
+
+    /// The resources.
+    pub fn uris(&self) -> impl Iterator<Item = &str> {
+        self.uris.iter().map(|uri| &**uri)
     }
 
     /// The number of resources.

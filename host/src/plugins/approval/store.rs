@@ -4,6 +4,9 @@
 //! each plugin that was signed, `turned-on.json` the places of the configuration that have asked for approval so far.
 //! Names of plugins have no `-`, so that none is called like one of these.
 //!
+//! Several servers of one store keep records there (`registry/sharing.rs`), and only bytes here: nobody gets code from
+//! another server.
+//!
 //! Invariant: it fails closed. What is damaged counts as not approved, and never as not there.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,8 +56,35 @@ pub(in crate::plugins) struct Approval {
     pub(in crate::plugins) before: Vec<Sha256>,
 }
 
+impl Approval {
+    /// That of a file, in place of another one.
+    pub(in crate::plugins) fn after(old: Option<&Self>, sha256: Sha256, face: Face, by: &str) -> Self {
+        let before = old.iter().flat_map(|old| std::iter::once(&old.sha256).chain(&old.before));
+        let mut before: Vec<Sha256> = before.copied().filter(|old| *old != sha256).collect();
+        before.truncate(KEPT_BEFORE);
+        Self { sha256, face, by: by.to_owned(), at: crate::clock::now_s(), before }
+    }
+}
+
 /// A record: what it says, or why it cannot be read.
-type Record = Result<Arc<Approval>, String>;
+pub(in crate::plugins) type Record = Result<Arc<Approval>, String>;
+
+/// All records.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::plugins) struct Records {
+    /// By plugin.
+    pub(in crate::plugins) approvals: BTreeMap<String, Record>,
+    /// The highest version of each plugin that was served under a signature.
+    pub(in crate::plugins) signed: Result<BTreeMap<String, Signed>, String>,
+    /// Places of the configuration that have asked for approval.
+    pub(in crate::plugins) turned_on: Result<BTreeSet<String>, String>,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { approvals: BTreeMap::new(), signed: Ok(BTreeMap::new()), turned_on: Ok(BTreeSet::new()) }
+    }
+}
 
 /// All approvals.
 pub(in crate::plugins) struct Store {
@@ -64,6 +94,8 @@ pub(in crate::plugins) struct Store {
     turned_on: Result<BTreeSet<String>, String>,
     /// The folder cannot be read: nothing is known of any plugin.
     damage: Option<String>,
+    /// Records are those of several servers, and are not written here.
+    is_shared: bool,
 }
 
 /// The folder.
@@ -117,6 +149,7 @@ impl Store {
             signed: Ok(BTreeMap::new()),
             turned_on: Ok(BTreeSet::new()),
             damage: None,
+            is_shared: false,
         };
         let Some(state) = state else { return store };
         let (folder, vault) = (state.path().join(FOLDER), Vault::of(state, PURPOSE));
@@ -144,6 +177,54 @@ impl Store {
         store
     }
 
+    /// The bytes of a state directory, with the records of several servers, which [`Store::take`] brings.
+    pub(in crate::plugins) fn of_shared(state: Option<&StateDir>) -> Self {
+        let store = Self::open(None);
+        let place = state.map(|state| Place {
+            folder: state.path().join(FOLDER),
+            vault: Vault::of(state, PURPOSE),
+            may_write: state.access() == StateUse::Own,
+            lock: None,
+        });
+        Self { place, is_shared: true, ..store }
+    }
+
+    /// Takes records in place of those that are here, and tells which plugins have another approval.
+    pub(in crate::plugins) fn take(&mut self, records: &Records) -> BTreeSet<String> {
+        let Records { approvals, signed, turned_on } = records;
+        let before = std::mem::replace(&mut self.records, approvals.clone());
+        (self.signed, self.turned_on) = (signed.clone(), turned_on.clone());
+        let names = before.keys().chain(approvals.keys());
+        names.filter(|name| before.get(*name) != approvals.get(*name)).cloned().collect()
+    }
+
+    /// All records, for several servers that begin with them. A damaged approval is left out: what it was of waits.
+    ///
+    /// # Errors
+    /// What else is damaged; in words, for the operator.
+    pub(in crate::plugins) fn into_records(self) -> Result<Records, String> {
+        if let Some(damage) = self.damage {
+            return Err(damage);
+        }
+        let approvals = self.records.into_iter().filter(|(_, record)| record.is_ok()).collect();
+        Ok(Records { approvals, signed: Ok(self.signed?), turned_on: Ok(self.turned_on?) })
+    }
+
+    /// True for a process that may change records.
+    pub(in crate::plugins) fn may_write(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.may_write)
+    }
+
+    /// Whose approval is asked for, as it is on record.
+    pub(in crate::plugins) fn asks_of(&self, asked: &BTreeSet<String>) -> bool {
+        self.turned_on.as_ref() == Ok(asked)
+    }
+
+    /// The places of the configuration that ask: these plugins, and all others if `of_all`.
+    pub(in crate::plugins) fn places(plugins: impl Iterator<Item = String>, of_all: bool) -> BTreeSet<String> {
+        plugins.chain(of_all.then(|| ALL.to_owned())).collect()
+    }
+
     /// What was approved of a plugin; none if nothing was.
     ///
     /// # Errors
@@ -167,16 +248,11 @@ impl Store {
         face: Face,
         by: &str,
     ) -> Result<(), String> {
-        let before = match self.records.get(plugin) {
-            Some(Ok(old)) => std::iter::once(old.sha256).chain(old.before.iter().copied()).collect(),
-            _ => Vec::new(),
-        };
         if !self.records.contains_key(plugin) && self.records.len() >= MAX_PLUGINS {
             return Err(format!("more than {MAX_PLUGINS} plugins were approved already"));
         }
-        let mut before: Vec<Sha256> = before.into_iter().filter(|old| *old != sha256).collect();
-        before.truncate(KEPT_BEFORE);
-        let approval = Approval { sha256, face, by: by.to_owned(), at: crate::clock::now_s(), before };
+        let old = self.records.get(plugin).and_then(|record| record.as_ref().ok());
+        let approval = Approval::after(old.map(Arc::as_ref), sha256, face, by);
         self.write(plugin, &approval)?;
         self.records.insert(plugin.to_owned(), Ok(Arc::new(approval)));
         // The folder can be read, or it could not have been written to: of the others nothing is known even so.
@@ -185,7 +261,8 @@ impl Store {
 
     /// Forgets what was approved of a plugin of which nothing has to be approved any more.
     pub(in crate::plugins) fn forget(&mut self, plugin: &str) {
-        if self.records.remove(plugin).is_none() {
+        // Another server may ask for approval still.
+        if self.is_shared || self.records.remove(plugin).is_none() {
             return;
         }
         let Some(place) = &self.place else { return };
@@ -262,10 +339,9 @@ impl Store {
         self.damage.is_none() && self.turned_on.as_ref().is_ok_and(is_new)
     }
 
-    /// Records whose approval is asked for now: of these plugins, and of all others if `of_all`.
-    pub(in crate::plugins) fn ask_of(&mut self, plugins: impl Iterator<Item = String>, of_all: bool) {
-        let asked: BTreeSet<String> = plugins.chain(of_all.then(|| ALL.to_owned())).collect();
-        if self.turned_on.as_ref() == Ok(&asked) {
+    /// Records whose approval is asked for now ([`Store::places`]).
+    pub(in crate::plugins) fn ask_of(&mut self, asked: BTreeSet<String>) {
+        if self.asks_of(&asked) {
             return;
         }
         match self.write(TURNED_ON, &asked) {

@@ -28,7 +28,7 @@ impl Bounds {
 
     fn ask(&self, number: u32) -> Result<(), TooMany> {
         let tool = FunctionName { interface: None, function: "draw-map".to_owned() };
-        self.rates.count_at(self.rates.of_tool(&tool).as_deref(), person(number), self.now)
+        self.rates.count_at(self.rates.of_tool(&tool).as_deref(), person(number), self.now, 1)
     }
 
     /// Calls of the tool that are allowed now, of so many.
@@ -38,7 +38,7 @@ impl Bounds {
 
     /// Calls of another tool, which has no rate of its own.
     fn other_calls(&self, number: u32, tries: usize) -> usize {
-        (0..tries).filter(|_| self.rates.count_at(None, person(number), self.now).is_ok()).count()
+        (0..tries).filter(|_| self.rates.count_at(None, person(number), self.now, 1).is_ok()).count()
     }
 
     fn refusal(&self, number: u32) -> String {

@@ -50,12 +50,15 @@ impl Registry {
             let problem = taken(claim, rival);
             return self.refuse(file, plugin, claims, problem);
         }
+        if self.is_to_be_recorded(file, &plugin, why, elapsed) {
+            return;
+        }
         for (rival, claim) in rivals {
             if let Some(entry) = self.entries.get_mut(&rival) {
                 entry.give_way(taken(&claim, file));
             }
         }
-        if let Some(signed) = &plugin.signed
+        if let Some(signed) = plugin.signed.as_ref().filter(|_| self.sharing.records.is_none())
             && let Err(problem) = self.approving.store.serve_signed(&plugin.name, signed)
         {
             // An older file must not come back after the next start.
@@ -65,6 +68,7 @@ impl Registry {
         if let Some(why) = why {
             self.record(file, &plugin, why);
         }
+        self.keep_bytes_of(file, &plugin);
         self.claims_became_free();
         let Some(entry) = self.entries.get_mut(file) else { return };
         if entry.policy.approve == Approve::Off {
@@ -150,6 +154,9 @@ impl Registry {
     pub(super) fn remember(&mut self) {
         if !self.is_settled {
             return;
+        }
+        if self.sharing.records.is_some() {
+            return self.remember_together();
         }
         self.ledger.versions.write();
         let enabled = || self.entries.iter().filter(|(_, entry)| !entry.is_disabled());

@@ -10,12 +10,14 @@ use super::Registry;
 use super::entry::{Entry, Load, Waiting, WaitingPart};
 use super::job::{LoadJob, LoadOutcome, Standing};
 use super::pending_approvals::{BytesKept, Reply, Verdict};
+use super::sharing::SharedRecords;
+use super::together;
 use crate::config::trust::Approve;
 use crate::plugins::approval::difference;
 use crate::plugins::approval::face::Face;
 use crate::plugins::approval::reference::Reference;
 use crate::plugins::approval::request::{ApprovalAnswer, ApprovalRequest, Approved, Asked, Difference, WaitingPlugin};
-use crate::plugins::approval::store::Keeper;
+use crate::plugins::approval::store::{Keeper, Store};
 use crate::plugins::plugin::{Plugin, Sha256};
 use crate::plugins::registry::directory::{self, PluginFile, Stamp};
 use crate::plugins::served::Terms;
@@ -78,7 +80,10 @@ impl Registry {
     }
 
     /// Records what comes into force without anybody who has looked at it, and keeps its bytes.
-    pub(super) fn record(&mut self, file: &str, plugin: &Plugin, why: &str) {
+    pub(super) fn record(&mut self, file: &str, plugin: &Arc<Plugin>, why: &'static str) {
+        if self.sharing.records.is_some() {
+            return self.record_in_force(file, plugin, why);
+        }
         let name = &plugin.name;
         if let Err(error) = self.approving.store.approve(name, plugin.sha256, Face::of(plugin), why) {
             tracing::error!(plugin = &**name, "plugin `{name}` counts as approved until the next start only: {error}");
@@ -86,6 +91,14 @@ impl Registry {
         }
         tracing::info!(plugin = &**name, digest = %plugin.digest, "plugin `{name}` counts as approved: {why}");
         self.keep_bytes(file, plugin, None, None);
+    }
+
+    /// Keeps the bytes of a plugin that was approved by way of another server, if they are not kept here yet.
+    pub(super) fn keep_bytes_of(&mut self, file: &str, plugin: &Plugin) {
+        let asks = self.entries.get(file).is_some_and(|entry| entry.policy.approve != Approve::Off);
+        if asks && self.sharing.records.is_some() && self.approving.store.bytes_of(&plugin.sha256).is_none() {
+            self.keep_bytes(file, plugin, None, None);
+        }
     }
 
     /// Reads the file of a plugin once more and keeps its bytes, if they are still those that were loaded.
@@ -127,6 +140,7 @@ impl Registry {
             return;
         };
         let answer = match (outcome, reference) {
+            (Ok(()), Some(reference)) if self.sharing.records.is_some() => self.approved_by_all(&file, &reference, &by),
             (Ok(()), Some(reference)) => self.approve(&file, &reference, &by),
             (Err(error), _) => Err(format!("not approved: {error}")),
             (Ok(()), None) => Err("not approved".to_owned()),
@@ -164,6 +178,26 @@ impl Registry {
         if self.publisher.is_ready() {
             self.publish();
         }
+        Ok(ApprovalAnswer::Approved(Approved { reference: reference.to_string(), problem }))
+    }
+
+    /// Answers for what is on the record of all servers, and in force by it.
+    fn approved_by_all(&mut self, file: &str, reference: &Reference, by: &str) -> Result<ApprovalAnswer, String> {
+        let plugin = &reference.plugin;
+        tracing::info!(plugin, %reference, by, "plugin `{plugin}` approved by {by} for all servers of the shared store");
+        self.take_news();
+        if self.publisher.is_ready() {
+            self.publish();
+        }
+        let entry = self.entries.get(file).filter(|entry| entry.waiting.is_none());
+        let Some(entry) = entry else {
+            return Err(format!(
+                "plugin `{plugin}` has changed since that was shown, which is approved: look at what waits now with `tinymcp approve {plugin}`"
+            ));
+        };
+        let sha256 = self.approving.store.of(plugin).ok().flatten().map(|approval| approval.sha256);
+        let is_served = entry.offer().is_some_and(|offer| Some(offer.plugin.sha256) == sha256);
+        let problem = entry.problem().filter(|_| !is_served).map(str::to_owned);
         Ok(ApprovalAnswer::Approved(Approved { reference: reference.to_string(), problem }))
     }
 
@@ -222,6 +256,10 @@ impl Registry {
                 None => return Some((reply, error)),
             },
         };
+        if let Some(records) = self.sharing.records.clone() {
+            self.approve_for_all(records, (&file, plugin, part), reference, (by, reply));
+            return None;
+        }
         if part == WaitingPart::Lists {
             // Its bytes were approved before, and the file may be another one by now.
             let answer = self.approve(&file, &reference, &by);
@@ -233,6 +271,33 @@ impl Registry {
         }
         self.keep_bytes(&file, &plugin, Some(reference), Some((by, reply)));
         None
+    }
+
+    /// Keeps the bytes here, and records the approval for all servers.
+    fn approve_for_all(
+        &mut self,
+        records: SharedRecords,
+        (file, plugin, part): (&str, Arc<Plugin>, WaitingPart),
+        reference: Reference,
+        (by, reply): (String, Reply),
+    ) {
+        let keeper = self.approving.store.keeper().filter(|_| part != WaitingPart::Lists);
+        let (file, path) = (file.to_owned(), self.path_of(file));
+        let limit = *self.config().limits(&plugin.name).file;
+        self.approving.keeping.spawn(async move {
+            let approve = async {
+                if let Some(keeper) = keeper {
+                    let signature = plugin.signed.as_ref().map(|signed| signed.text.clone());
+                    let sha256 = plugin.sha256;
+                    let keep = move || keep(&keeper, &path, limit, sha256, signature.as_deref());
+                    let kept = tokio::task::spawn_blocking(keep).await;
+                    kept.unwrap_or_else(|error| Err(error.to_string()))?;
+                }
+                together::approve(&records, &plugin, &by).await
+            };
+            let outcome = approve.await;
+            BytesKept { file, reference: Some(reference), outcome, asked: Some((by, reply)) }
+        });
     }
 
     /// The answer for what was approved last, while nothing else waits.
@@ -384,7 +449,10 @@ impl Registry {
         let asks = |approve: Approve| approve != Approve::Off;
         let named = config.plugin.iter().filter(|(_, plugin)| plugin.approve.is_some_and(asks));
         let named: Vec<String> = named.map(|(name, _)| name.to_string()).collect();
-        self.approving.store.ask_of(named.into_iter(), asks(config.plugins.approve));
+        let asked = Store::places(named.into_iter(), asks(config.plugins.approve));
+        if !self.ask_together(&asked) {
+            self.approving.store.ask_of(asked);
+        }
     }
 }
 

@@ -346,6 +346,15 @@ impl Entry {
         }
     }
 
+    /// Takes the plugin out of force, and forgets what is known of the file, so that it is loaded and judged anew.
+    pub(super) fn look_anew(&mut self) {
+        if !self.is_disabled() {
+            self.state = EntryState::Idle(None);
+            (self.stamp, self.digest, self.load) = (None, None, None);
+            (self.kept, self.tried, self.waiting) = (None, None, None);
+        }
+    }
+
     /// Says once, in the log, why the file is not served.
     ///
     /// It may quote names from the file, and the file's own.

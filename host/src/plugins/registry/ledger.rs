@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::versions::Versions;
+use super::versions::{Version, Versions};
 use crate::state::StateDir;
 use crate::state::record::RecordFile;
 
@@ -25,6 +25,22 @@ impl Ledger {
     pub(in crate::plugins) fn open(state: Option<&StateDir>) -> Self {
         let (file, owners) = RecordFile::open(state, FILE, "tool names are remembered anew");
         Self { file, owners, versions: Versions::open(state) }
+    }
+
+    /// The claims of several servers, which [`Ledger::take`] brings.
+    pub(super) fn of_shared() -> Self {
+        Self::default()
+    }
+
+    /// Takes what several servers know in place of what is here.
+    pub(super) fn take(&mut self, owners: &BTreeMap<String, String>, versions: &BTreeMap<String, Version>) {
+        self.owners = owners.clone();
+        self.versions.take(versions);
+    }
+
+    /// All claims, with the files that they belong to.
+    pub(super) fn owners(&self) -> &BTreeMap<String, String> {
+        &self.owners
     }
 
     /// The file that this claim belongs to.

@@ -1,7 +1,7 @@
 //! The last version of each plugin that was served, kept over restarts: whoever replaces a file takes over what was
 //! granted to the plugin, and an operator should read of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +21,13 @@ pub(in crate::plugins) struct Versions {
     file: RecordFile,
     versions: BTreeMap<String, Version>,
     is_written: bool,
+    /// Plugins whose record has changed since [`Versions::changed`] told of them.
+    changed: BTreeSet<String>,
 }
 
 /// The record of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Version {
+pub(in crate::plugins) struct Version {
     /// BLAKE3 of the file, in hex.
     digest: String,
     /// What it declares; none for nothing at all.
@@ -47,7 +49,7 @@ impl Versions {
     /// Reads the record in a state directory. A damaged one is an empty one, with a warning.
     pub(super) fn open(state: Option<&StateDir>) -> Self {
         let (file, versions) = RecordFile::open(state, FILE, "versions of plugins are remembered anew");
-        Self { file, versions, is_written: true }
+        Self { file, versions, is_written: true, changed: BTreeSet::new() }
     }
 
     /// Records the version that is served now, and tells if there was another one before.
@@ -67,6 +69,7 @@ impl Versions {
         let version = Version { digest, needs, widened: change.as_ref().and_then(|change| change.widened.clone()) };
         if self.versions.len() < MAX_PLUGINS || before.is_some() {
             self.versions.insert(plugin.name.to_string(), version);
+            self.changed.insert(plugin.name.to_string());
             self.is_written = false;
         }
         change
@@ -80,6 +83,23 @@ impl Versions {
     /// What the version that is served may have that the one before it could not.
     pub(super) fn widened(&self, plugin: &str) -> Option<&str> {
         self.versions.get(plugin)?.widened.as_deref()
+    }
+
+    /// The records themselves.
+    pub(super) fn all(&self) -> &BTreeMap<String, Version> {
+        &self.versions
+    }
+
+    /// Takes records of several servers in place of those that are here, but for those that are on their way there.
+    pub(super) fn take(&mut self, versions: &BTreeMap<String, Version>) {
+        let own = std::mem::replace(&mut self.versions, versions.clone());
+        self.versions.extend(own.into_iter().filter(|(name, _)| self.changed.contains(name)));
+    }
+
+    /// What has changed since the last time, for several servers.
+    pub(super) fn changed(&mut self) -> Vec<(String, Version)> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        changed.filter_map(|name| Some((name.clone(), self.versions.get(&name)?.clone()))).collect()
     }
 
     /// Writes what has changed.

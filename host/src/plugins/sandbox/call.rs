@@ -41,9 +41,22 @@ static UNAUDITED: LogLimiter = LogLimiter::new("calls that are refused while the
 static TOO_MANY: LogLimiter = LogLimiter::new("calls by people who have made as many as they may");
 
 /// Counts a request of a person against the calls that they may make, once.
-fn count(served: &Served, tool: Option<&Bucket>, conversation: &Conversation) -> Result<(), CallError> {
+async fn count(
+    runtime: &Runtime,
+    served: &Served,
+    tool: Option<&Bucket>,
+    conversation: &Conversation,
+) -> Result<(), CallError> {
     match &conversation.caller {
-        Some(caller) if !conversation.is_counted => Ok(served.terms.rates.count(tool, Some(caller.person()))?),
+        Some(caller) if !conversation.is_counted => {
+            let (rates, person) = (&served.terms.rates, Some(caller.person()));
+            match &runtime.services.rates {
+                // Without its type, which is deep.
+                Some(shared) => shared.count(rates, &served.plugin.name, tool, person).boxed().await?,
+                None => rates.count(tool, person)?,
+            }
+            Ok(())
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -83,7 +96,7 @@ pub(in crate::plugins) async fn call(
     let share = share(served, &conversation);
     // In a box: each future around it would hold it twice, and all of them are moved about with their request.
     let work = Box::pin(async {
-        count(served, tool.rate.as_deref(), &conversation)?;
+        count(runtime, served, tool.rate.as_deref(), &conversation).await?;
         let place = enter(runtime, served, &conversation).await?;
         let max_bytes = served.terms.limits.result.bytes();
         let is_heavy = values::is_heavy(arguments) || tool.is_heavy.get();
@@ -161,7 +174,7 @@ pub(in crate::plugins) async fn visit<W: Work>(
         runtime.services.observers.begin((&served.plugin.name, served.plugin.digest), called, &mut conversation);
     let observed = observed.inspect_err(|error| log(&served.plugin.name, what, caller.as_ref(), error))?;
     let work = Box::pin(async {
-        count(served, None, &conversation)?;
+        count(runtime, served, None, &conversation).await?;
         let place = enter(runtime, served, &conversation).await?;
         // What the host asks for itself is a plugin's lists, which may be long.
         let is_heavy = conversation.caller.is_none();

@@ -92,3 +92,33 @@ async fn nothing_is_kept_of_what_nobody_subscribes_to() {
     drop(subscription);
     assert!(updates.state().subscribers.is_empty());
 }
+
+#[tokio::test]
+async fn what_is_said_for_others_is_bounded_and_nothing_of_it_is_lost() {
+    let updates = Arc::new(Updates::default());
+    let (chatty, calm): (Arc<str>, Arc<str>) = (Arc::from("chatty"), Arc::from("calm"));
+    // Before anybody takes it, nothing is kept.
+    updates.announce(&chatty, "x:before");
+    assert!(updates.for_others().now_or_never().is_none());
+    updates.announce(&calm, "y:1");
+    (0..2000).for_each(|number| updates.announce(&chatty, &format!("x:{number}")));
+    let said: Vec<_> = updates.for_others().await.into_iter().collect();
+    assert_eq!(said, [(Arc::clone(&calm), Some(Arc::from("y:1"))), (Arc::clone(&chatty), None)]);
+    updates.announce(&chatty, "x:1");
+    let said: Vec<_> = updates.for_others().await.into_iter().collect();
+    assert_eq!(said, [(chatty, Some(Arc::from("x:1")))]);
+}
+
+#[tokio::test]
+async fn what_is_said_elsewhere_is_heard_by_subscribers_of_that_plugins_resources() {
+    with_updates(async |updates| {
+        let subscription = subscription(updates, &["x:1", "x:2"]);
+        updates.announced_elsewhere("owner", Some("x:1"));
+        assert_eq!(uris(&subscription).await, ["x:1"]);
+        updates.announced_elsewhere("other", None);
+        updates.announced_elsewhere("owner", Some("x:3"));
+        updates.announced_elsewhere("owner", None);
+        assert_eq!(uris(&subscription).await, ["x:1", "x:2"]);
+    })
+    .await;
+}

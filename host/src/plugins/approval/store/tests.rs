@@ -79,11 +79,11 @@ fn approval_is_first_asked_for_once() {
     let state = state(scratch.path());
     let mut store = Store::open(Some(&state));
     assert!(store.is_first_asked("one"));
-    store.ask_of(["one".to_owned()].into_iter(), false);
+    store.ask_of(Store::places(["one".to_owned()].into_iter(), false));
     drop(store);
     let mut store = Store::open(Some(&state));
     assert!(!store.is_first_asked("one") && store.is_first_asked("two"));
-    store.ask_of(std::iter::empty(), true);
+    store.ask_of(Store::places(std::iter::empty(), true));
     assert!(!store.is_first_asked("two"));
     drop(store);
     fs::write(scratch.path().join("approved/turned-on.json"), "{}").unwrap();
