@@ -74,7 +74,7 @@ impl Operator {
                 Ok(Answer::Changed { is_other })
             }
             Request::Forget { person } => self.forget(&person).await,
-            Request::Tasks { person } | Request::Export { person } => Ok(Answer::Tasks(self.tasks(&person))),
+            Request::Tasks { person } | Request::Export { person } => self.tasks(&person).await.map(Answer::Tasks),
             Request::SwitchPlugin { name, is_on } => self.switch_plugin(&name, is_on).await,
             Request::OlderVersions => Ok(Answer::OlderVersions(self.older_versions())),
             Request::Keys => Ok(Answer::Keys(self.state.ring().listed())),
@@ -95,8 +95,11 @@ impl Operator {
         Ok(Answer::Sessions { sessions, next: next.map(Key::to_hex) })
     }
 
-    fn tasks(&self, person: &PersonId) -> Vec<crate::mcp::ListedTask> {
-        self.serving.as_ref().map(|serving| serving.holdings.tasks_of(&person.key())).unwrap_or_default()
+    async fn tasks(&self, person: &PersonId) -> Result<Vec<crate::mcp::ListedTask>, String> {
+        match &self.serving {
+            Some(serving) => serving.holdings.tasks_of(&person.key()).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The versions that are served in place of files that are refused.

@@ -4,7 +4,7 @@
 //! store; nothing that decides about anybody is ever in a message. Messages go through the shared store's own channels
 //! ([`crate::redis`]), sealed under the root key with their sender, number and time ([`envelope`]).
 //!
-//! - `message`: what is told. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
+//! - `message`: what is told; `client_hint`: what of it is about clients. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
 //!   `subscription`: the connection that hears. `beat`: this server's own beat, which it hears itself, and what it says of
 //!   itself to others. `peers`: the others, as they say.
 //!
@@ -12,6 +12,7 @@
 //! was known then is read anew.
 
 mod beat;
+mod client_hint;
 mod envelope;
 pub mod hearing;
 mod member;
@@ -21,16 +22,19 @@ mod subscription;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::client_hint::{ChangedList, ClientHint, UpdatedResource};
 use self::hearing::Hearing;
 use self::member::Member;
 pub use self::message::Hint;
 use self::message::Message;
 pub use self::peers::{About, Peer};
+use crate::config::effective::SharedSettings;
 use crate::redis::{Fault, Redis};
 use crate::state::StateDir;
 
@@ -59,7 +63,9 @@ impl Replicas {
     /// The store's clock cannot be read.
     pub async fn told_by_command(redis: Redis, state: &StateDir) -> Result<Self, Fault> {
         let member = Member::new(redis, state, About::default(), CancellationToken::new());
-        member.heard.answered(Some(member.redis.vitals().await?.time_ms));
+        let begin = Instant::now();
+        let vitals = member.redis.vitals().await?;
+        member.heard.answered(vitals.time_ms, begin.elapsed());
         Ok(Self(Some(Arc::new(member))))
     }
 
@@ -70,6 +76,30 @@ impl Replicas {
         Some((inner.redis.channel("all"), inner.envelopes.seal(&Message::Hint(hint), inner.heard.time_ms())))
     }
 
+    /// Tells the others; nothing for a server alone.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    pub(crate) async fn tell(&self, hint: Hint) -> Result<(), Fault> {
+        match &self.0 {
+            Some(inner) => inner.tell(&inner.redis.channel("all"), &Message::Hint(hint)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The name of this process among the others, in hexadecimal digits; empty for a server alone.
+    pub(crate) fn own_name(&self) -> String {
+        self.0.as_ref().map(|inner| peers::name_of(&inner.envelopes.own())).unwrap_or_default()
+    }
+
+    /// True for another process that is gone: it has said goodbye, or nothing for so long that it is. False as long as
+    /// this server may have missed its words.
+    pub(crate) fn is_gone(&self, name: &str) -> bool {
+        let Some(inner) = &self.0 else { return true };
+        let is_own = peers::name_of(&inner.envelopes.own()) == name;
+        !is_own && inner.heard.unbroken_for() > inner.peers.gone_after() && !inner.peers.is_there(name)
+    }
+
     /// What others have changed, from now on. Nothing for a server alone.
     pub(crate) fn hints(&self) -> Option<broadcast::Receiver<Hint>> {
         Some(self.0.as_ref()?.hints.subscribe())
@@ -78,6 +108,11 @@ impl Replicas {
     /// Whether this server hears what others change.
     pub fn hearing(&self) -> Hearing {
         self.0.as_ref().map_or(Hearing::Alone, |inner| inner.heard.now())
+    }
+
+    /// True if the store has been away for longer than this.
+    pub fn is_away_for_more_than(&self, time: Duration) -> bool {
+        matches!(self.hearing(), Hearing::Away(heard) if heard.elapsed() > time)
     }
 
     /// Counts the times that this server may have missed something.
@@ -95,16 +130,27 @@ impl Replicas {
         Some(self.0.as_ref()?.stop.clone())
     }
 
-    /// This server has another configuration from now on, of which others are told the digest.
-    pub(crate) fn configured(&self, digest: String) {
+    /// This server has another configuration from now on, of which others are told the digests.
+    pub(crate) fn configured(&self, shared: SharedSettings) {
         if let Some(inner) = &self.0 {
-            inner.peers.configured(digest);
+            inner.peers.configured(shared);
         }
     }
 
     /// The others that are there.
     pub fn peers(&self) -> Vec<Peer> {
         self.0.as_ref().map(|inner| inner.peers.others()).unwrap_or_default()
+    }
+
+    /// The number of servers that are there, this one with them. While nothing is heard of others, those that were there
+    /// last count.
+    pub(crate) fn alive(&self) -> u32 {
+        let Some(inner) = &self.0 else { return 1 };
+        let at = match inner.heard.now() {
+            Hearing::Alone | Hearing::Clear => Instant::now(),
+            Hearing::Deaf | Hearing::Away(_) => inner.heard.last(),
+        };
+        u32::try_from(inner.peers.others_at(at)).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// In which way others differ from this server, in words; each is a thing to put right.

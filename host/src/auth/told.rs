@@ -27,7 +27,7 @@ pub(super) async fn listen(replicas: Replicas, keepers: Keepers) {
             tokio::select! {
                 hint = hints.recv() => match hint {
                     Ok(Hint::Rows(rows)) => keepers.changed(rows).await,
-                    Ok(Hint::Switches) => {}
+                    Ok(Hint::Switches | Hint::Plugins | Hint::Client(_)) => {}
                     Err(RecvError::Lagged(_)) => keepers.missed_something().await,
                     Err(RecvError::Closed) => return,
                 },
@@ -49,7 +49,7 @@ impl Keepers {
                 Table::Session => self.sessions.changed_elsewhere(key).await,
                 Table::Machine => self.machines.changed_elsewhere(key),
                 Table::Operator => self.operator_tokens.changed_elsewhere(),
-                Table::Transaction | Table::Once | Table::Device => {}
+                Table::Transaction | Table::Once | Table::Device | Table::Ledger | Table::Shelf => {}
             }
         }
     }

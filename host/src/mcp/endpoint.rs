@@ -21,6 +21,7 @@ use http_body_util::Full;
 use rmcp::model::{InitializeRequestParams, RequestId};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use self::unreadable::{InvalidValue, Unreadable};
 use super::answer::{self, Code};
 use super::discovery::Discovery;
+use super::elsewhere::{self, Parts};
 use super::exchange::{Exchange, Handshake};
 use super::handler::Handler;
 use super::headers;
@@ -41,6 +43,7 @@ use super::lists::Lists;
 use super::message::{Era, MAX_HANDSHAKE_BYTES, Message, Target, handshake};
 use super::plain_call::PlainCalls;
 use super::session::{OpenedSession, Sessions};
+use super::shelf::Shelf;
 use super::tasks::Tasks;
 use super::timed::Timed;
 use crate::budget::Budgets;
@@ -52,6 +55,7 @@ use crate::plugins::types::codec;
 use crate::principal::{Access, Principal};
 use crate::request_memory::RequestMemory;
 use crate::state::StateDir;
+use crate::store::Store;
 
 /// Seconds after which a client may ask again while the plugins are not loaded yet.
 const RETRY_AFTER_S: u64 = 2;
@@ -106,6 +110,8 @@ pub struct Parameters<'a> {
     pub about: watch::Receiver<Arc<About>>,
     /// Items of a list in one answer.
     pub list_page: usize,
+    /// What several servers share, for one of them.
+    pub shared: Option<Store>,
     /// Runs the tasks.
     pub tracker: &'a TaskTracker,
     /// Streams that only wait for changes end when this is cancelled.
@@ -145,18 +151,20 @@ impl Endpoint {
             connections,
             about,
             list_page,
+            shared,
             tracker,
             draining,
             closed,
         } = parameters;
+        let shelf = shared.map(|store| Shelf::new(store, state, max_body_bytes));
         let listeners = Listeners::start(&plugins, rules, connections, tracker, draining.clone());
         let budgets = Budgets::new(max_body_bytes);
-        let tasks = Tasks::new(budgets.clone());
+        let tasks = Tasks::new(budgets.clone(), shelf.clone());
         let (ending, held) = (tasks.clone(), tasks.clone());
         let end = closed.clone();
         tracker.spawn(async move {
             end.run_until_cancelled(ending.forget_old()).await;
-            ending.close();
+            ending.close().await;
         });
         let discovery = Discovery::from(discovery_tools);
         let (detachable, in_flight) = (InFlight::default(), InFlight::default());
@@ -169,13 +177,25 @@ impl Endpoint {
             tasks,
             (discovery, list_page),
             detachable.clone(),
-        );
+        )
+        .sharing(shelf.clone());
         let lists = Arc::clone(&handler.lists);
         let plain_calls = PlainCalls::new(plugins.clone(), Arc::clone(&introductions), in_flight.clone());
         let listening = Listening::new(Arc::clone(&listeners), budgets.clone(), introductions);
         let in_flight = (in_flight, detachable);
-        let sessions =
-            Sessions::start(state, sessions_per_person, in_flight, Arc::clone(&listeners), tracker, draining);
+        let sessions = Sessions::start(
+            state,
+            sessions_per_person,
+            in_flight,
+            Arc::clone(&listeners),
+            shelf.clone(),
+            tracker,
+            draining,
+        );
+        if let Some(shelf) = &shelf {
+            let (sessions, tasks, plugins) = (Arc::clone(&sessions), held.clone(), plugins.clone());
+            elsewhere::start(shelf, Parts { sessions, tasks, plugins }, tracker);
+        }
         let config = || {
             // Host and Origin are checked for all routes in one place, see `http::guard`.
             let mut config = StreamableHttpServerConfig::default()
@@ -293,7 +313,7 @@ impl Endpoint {
         self.require_plugins(&message).await?;
 
         let handshake = match &message.era {
-            Era::Session(id) => Handshake::Before(self.open_session(principal, id)?),
+            Era::Session(id) => Handshake::Before(self.open_session(principal, id).await?),
             Era::Handshake(initialize) => Handshake::Now((**initialize).clone()),
             Era::Modern | Era::Sessionless | Era::Undeclared | Era::Endless => Handshake::None,
         };
@@ -382,10 +402,7 @@ impl Endpoint {
         }
         let id = message.id.clone().map(RequestId::into_json_value);
         let text = "the plugins are not known yet: ask again in a moment";
-        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-        let mut response = answer::rpc_error(unavailable, Code::InternalError, text, id.as_ref());
-        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
-        Err(Box::new(response))
+        Err(Box::new(unavailable(text, id.as_ref())))
     }
 
     /// True for a call with large arguments of which the engine's values are made.
@@ -446,7 +463,7 @@ impl Endpoint {
     async fn get(&self, principal: &Arc<Principal>, request: Request<Body>) -> Result<Response, Rejection> {
         let (mut parts, _) = request.into_parts();
         parts.extensions.insert(Arc::clone(principal));
-        let handshake = self.handshake(principal, &parts.headers)?;
+        let handshake = self.handshake(principal, &parts.headers).await?;
         if headers::accept_events(&parts.headers) {
             parts.headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
@@ -468,12 +485,15 @@ impl Endpoint {
         let (mut parts, _) = request.into_parts();
         parts.extensions.insert(Arc::clone(principal));
         let session = headers::session_id(&parts.headers).map(str::to_owned);
-        let exchange = Exchange::without_message(principal, self.handshake(principal, &parts.headers)?);
+        let exchange = Exchange::without_message(principal, self.handshake(principal, &parts.headers).await?);
         let request = Request::from_parts(parts, Full::<Bytes>::default());
         let response = exchange.run(self.stateful.handle(request)).await;
         let mut answer = exchange.finish(response).await;
         if let Some(session) = session.filter(|_| answer.status().is_success()) {
-            self.sessions.end(&session);
+            if let Err(error) = self.sessions.end(&principal.person(), &session).await {
+                let text = format!("the session has ended on this server alone: {error}");
+                return Ok(unavailable(&text, None));
+            }
             // rmcp answers 202, which Python's client takes for a failure.
             *answer.status_mut() = StatusCode::NO_CONTENT;
         }
@@ -481,17 +501,17 @@ impl Endpoint {
     }
 
     /// The handshake of the session that a request without a message names.
-    fn handshake(&self, principal: &Principal, headers: &HeaderMap) -> Result<Handshake, Box<Response>> {
+    async fn handshake(&self, principal: &Principal, headers: &HeaderMap) -> Result<Handshake, Box<Response>> {
         match headers::session_id(headers) {
-            Some(id) => Ok(Handshake::Before(self.open_session(principal, id)?)),
+            Some(id) => Ok(Handshake::Before(self.open_session(principal, id).await?)),
             None => Ok(Handshake::None),
         }
     }
 
     /// Opens a session. One of another person is as unknown as one that never was.
-    fn open_session(&self, principal: &Principal, id: &str) -> Result<InitializeRequestParams, Box<Response>> {
+    async fn open_session(&self, principal: &Principal, id: &str) -> Result<InitializeRequestParams, Box<Response>> {
         let message = "session not found: begin a new one with `initialize`";
-        let opened = self.sessions.open(&principal.session(), &principal.person(), id);
+        let opened = self.sessions.open(&principal.session(), &principal.person(), id).await;
         opened.ok_or_else(|| Box::new(answer::rpc_error(StatusCode::NOT_FOUND, Code::InvalidRequest, message, None)))
     }
 }
@@ -553,6 +573,13 @@ pub(super) fn endless(message: &Message<'_>) -> Response {
     answer::rpc_error(StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest, &text, id.as_ref())
 }
 
+/// The refusal of what can be had in a moment.
+fn unavailable(text: &str, id: Option<&Value>) -> Response {
+    let mut response = answer::rpc_error(StatusCode::SERVICE_UNAVAILABLE, Code::InternalError, text, id);
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+    response
+}
+
 fn method_not_allowed() -> Response {
     let mut response = answer::error_response(StatusCode::METHOD_NOT_ALLOWED, "use POST, GET or DELETE");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
@@ -595,6 +622,7 @@ mod tests {
             connections: 1,
             about: watch::Sender::default().subscribe(),
             list_page: 1,
+            shared: None,
             tracker: &tracker,
             draining: stop.clone(),
             closed: stop.clone(),

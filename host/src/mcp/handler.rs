@@ -10,14 +10,17 @@ use serde_json::json;
 
 use super::discovery::Discovery;
 use super::exchange::Exchange;
+use super::headers;
 use super::in_flight::InFlight;
 use super::introduction::Introductions;
 use super::listeners::Listeners;
 use super::lists::Lists;
-use super::preferences::Preferences;
+use super::preferences::{Preferences, Wish};
 use super::request_channel::RequestChannel;
 use super::request_state::{Purpose, RequestStates};
+use super::shelf::Shelf;
 use super::tasks::Tasks;
+use super::wishes;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
 use crate::principal::Principal;
@@ -39,6 +42,8 @@ pub(super) struct Handler {
     pub(super) discovery: Discovery,
     pub(super) lists: Arc<Lists>,
     detachable: InFlight,
+    /// What several servers share.
+    shelf: Option<Shelf>,
     /// Preferences of this session's client; without a session there are none.
     pub(super) preferences: Arc<Preferences>,
 }
@@ -64,8 +69,14 @@ impl Handler {
             tasks,
             discovery,
             detachable,
+            shelf: None,
             preferences: Arc::default(),
         }
+    }
+
+    /// The same of one of several servers.
+    pub(super) fn sharing(self, shelf: Option<Shelf>) -> Self {
+        Self { shelf, ..self }
     }
 
     /// The same for the session of this task's exchange, which is one at a view for as long as it lasts.
@@ -90,6 +101,19 @@ impl Handler {
     ) -> RequestChannel<'a> {
         let of_request = (context, is_modern(context));
         RequestChannel::new(of_request, principal, &self.preferences, (&self.states, purpose), &self.detachable)
+    }
+
+    /// Changes the preferences of this session's client, on all servers of it.
+    ///
+    /// # Errors
+    /// There is no room for another subscription, or it could not be noted for the other servers.
+    pub(super) async fn wish(&self, wish: &Wish, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        let session = context.extensions.get::<Parts>().and_then(|parts| headers::session_id(&parts.headers));
+        if let (Some(shelf), Some(session)) = (&self.shelf, session) {
+            let person = principal(context)?.person();
+            return Ok(wishes::change(shelf, &person, session, &self.preferences, wish).await?);
+        }
+        self.preferences.change(wish).map_err(|too_many| ErrorData::invalid_params(too_many.to_string(), None))
     }
 
     /// `_meta` of a result: the name of the server (2026-07-28, basic: every result names its server). Older clients

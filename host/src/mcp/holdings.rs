@@ -29,19 +29,30 @@ impl Holdings {
         Self { sessions, tasks }
     }
 
-    /// The tasks of a person ([`crate::principal::Principal::person`]).
-    pub fn tasks_of(&self, person: &[u8; 32]) -> Vec<ListedTask> {
-        self.tasks.of_person(person).into_iter().map(listed).collect()
+    /// The tasks of a person ([`crate::principal::Principal::person`]), on all servers.
+    ///
+    /// # Errors
+    /// In words: those of other servers cannot be read.
+    pub async fn tasks_of(&self, person: &[u8; 32]) -> Result<Vec<ListedTask>, String> {
+        let tasks = self.tasks.of_person(person).await.map_err(|error| error.to_string())?;
+        Ok(tasks.into_iter().map(listed).collect())
     }
 
-    /// Ends a person's sessions of the older era, through one client ([`crate::principal::Principal::session`]) or all.
-    pub fn end_sessions(&self, person: &[u8; 32], session: Option<&[u8; 32]>) {
-        self.sessions.end_of(person, session);
+    /// Ends a person's sessions of the older era, through one client ([`crate::principal::Principal::session`]) or all, on
+    /// all servers.
+    ///
+    /// # Errors
+    /// In words: the other servers could not be told.
+    pub async fn end_sessions(&self, person: &[u8; 32], session: Option<&[u8; 32]>) -> Result<(), String> {
+        self.sessions.end_of(person, session).await.map_err(|error| error.to_string())
     }
 
-    /// Stops and forgets all tasks of a person. Returns their number.
-    pub fn forget_tasks(&self, person: &[u8; 32]) -> usize {
-        self.tasks.forget_person(person)
+    /// Stops and forgets all tasks of a person, on all servers. Returns their number.
+    ///
+    /// # Errors
+    /// In words: the other servers could not be told.
+    pub async fn forget_tasks(&self, person: &[u8; 32]) -> Result<usize, String> {
+        self.tasks.forget_person(person).await.map_err(|error| error.to_string())
     }
 }
 

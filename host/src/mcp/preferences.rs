@@ -1,5 +1,5 @@
 //! Preferences of a client of the older era for its whole session: the level of messages that it wants, and the
-//! resources that it subscribes to. They do not survive a restart.
+//! resources that it subscribes to. Those on a server alone do not survive a restart; several servers share them (`wishes`).
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,12 +12,21 @@ pub(super) struct Preferences(Mutex<Values>);
 struct Values {
     least_level: Level,
     subscriptions: Subscriptions,
+    /// Grows with each change that several servers share: that of the latest that was taken over.
+    changes: u64,
+}
+
+/// A change of preferences.
+pub(super) enum Wish {
+    Level(Level),
+    Subscribe(String),
+    Unsubscribe(String),
 }
 
 impl Default for Preferences {
     /// Until the client sets a level, the server chooses one (MCP, server/utilities/logging).
     fn default() -> Self {
-        Self(Mutex::new(Values { least_level: Level::Info, subscriptions: Subscriptions::default() }))
+        Self(Mutex::new(Values { least_level: Level::Info, subscriptions: Subscriptions::default(), changes: 0 }))
     }
 }
 
@@ -31,20 +40,33 @@ impl Preferences {
         self.with(|values| values.least_level)
     }
 
-    pub(super) fn set_least_level(&self, level: Level) {
-        self.with(|values| values.least_level = level);
-    }
-
-    /// Adds a subscription.
+    /// Changes them.
     ///
     /// # Errors
-    /// There is no room for another.
-    pub(super) fn subscribe(&self, uri: &str) -> Result<(), TooMany> {
-        self.with(|values| values.subscriptions.add(uri))
+    /// There is no room for another subscription.
+    pub(super) fn change(&self, wish: &Wish) -> Result<(), TooMany> {
+        self.with(|values| match wish {
+            Wish::Level(level) => {
+                values.least_level = *level;
+                Ok(())
+            }
+            Wish::Subscribe(uri) => values.subscriptions.add(uri),
+            Wish::Unsubscribe(uri) => {
+                values.subscriptions.remove(uri);
+                Ok(())
+            }
+        })
     }
 
-    pub(super) fn unsubscribe(&self, uri: &str) {
-        self.with(|values| values.subscriptions.remove(uri));
+    /// Takes over what several servers share, unless a later state of it was.
+    pub(super) fn take_over(&self, changes: u64, level: Option<Level>, uris: &[String]) {
+        self.with(|values| {
+            if changes > values.changes {
+                values.changes = changes;
+                values.least_level = level.unwrap_or(Level::Info);
+                values.subscriptions.become_these(uris);
+            }
+        });
     }
 
     /// Begins to hear of updated resources by this subscription, unless it does already.

@@ -11,9 +11,9 @@ use futures::future::join_all;
 use http::request::Parts;
 use rmcp::model::{
     ErrorData, InputRequest, InputRequests, InputRequiredResult, InputResponses, LoggingLevel,
-    LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion,
+    LoggingMessageNotification, LoggingMessageNotificationParam, ProgressNotificationParam, ProtocolVersion,
 };
-use rmcp::service::{Peer, RequestContext};
+use rmcp::service::{OriginatingRequestId, Peer, RequestContext};
 use rmcp::{RoleServer, ServiceError};
 use serde_json::{Value, json};
 
@@ -113,7 +113,9 @@ impl<'a> RequestChannel<'a> {
                 let mut params = json!({ "level": level_name(level), "data": data });
                 content::set(&mut params, "logger", logger.map(Value::String));
                 let Ok(params) = content::read::<LoggingMessageNotificationParam>("message", params) else { return };
-                let _ = self.context.peer.notify_logging_message(params).await;
+                let mut message = LoggingMessageNotification::new(params);
+                message.extensions.insert(OriginatingRequestId(self.context.id.clone()));
+                let _ = self.context.peer.send_notification(message.into()).await;
             }
         }
     }

@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use super::handler::{Handler, is_modern, principal, unless_cancelled};
 use super::listing::shows;
 use super::lists::List;
+use super::preferences::Wish;
 use super::{echo, listing, request_channel};
 
 /// The methods of this server that have parameters. rmcp takes a request with wrong parameters for one of an unknown
@@ -96,7 +97,7 @@ impl ServerHandler for Handler {
         request: GetTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
-        let mut result = GetTaskResult::new(self.tasks.get(&request.task_id, principal(&context)?)?);
+        let mut result = GetTaskResult::new(self.tasks.get(&request.task_id, principal(&context)?).await?);
         result.meta = self.meta(&context);
         Ok(result)
     }
@@ -106,7 +107,7 @@ impl ServerHandler for Handler {
         request: UpdateTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.tasks.update(&request.task_id, principal(&context)?, request.input_responses)
+        self.tasks.update(&request.task_id, principal(&context)?, request.input_responses).await
     }
 
     async fn cancel_task(
@@ -114,7 +115,7 @@ impl ServerHandler for Handler {
         request: CancelTaskParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.tasks.cancel(&request.task_id, principal(&context)?)
+        self.tasks.cancel(&request.task_id, principal(&context)?).await
     }
 
     async fn list_prompts(
@@ -207,8 +208,7 @@ impl ServerHandler for Handler {
         if is_modern(&context) {
             return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "logging/setLevel", None));
         }
-        self.preferences.set_least_level(request_channel::level(request.level));
-        Ok(())
+        self.wish(&Wish::Level(request_channel::level(request.level)), &context).await
     }
 
     async fn subscribe(
@@ -220,17 +220,15 @@ impl ServerHandler for Handler {
         if !self.catalog().owner_of(&request.uri).is_some_and(|served| shows(served, principal)) {
             return Err(resources::not_found(&request.uri));
         }
-        let subscribed = self.preferences.subscribe(&request.uri);
-        subscribed.map_err(|too_many| ErrorData::invalid_params(too_many.to_string(), None))
+        self.wish(&Wish::Subscribe(request.uri), &context).await
     }
 
     async fn unsubscribe(
         &self,
         request: UnsubscribeRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        self.preferences.unsubscribe(&request.uri);
-        Ok(())
+        self.wish(&Wish::Unsubscribe(request.uri), &context).await
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {

@@ -2,14 +2,18 @@
 //!
 //! Invariant: a session id carries its owner and its handshake, under a MAC (see [`SessionId`]). Memory only saves
 //! work: a session that was put away, or that another process began, is made again from its id at its next request.
-//! Only ids that were ended by DELETE are remembered.
+//! Only ids that were ended by DELETE are remembered. Several servers of one store go on with each other's sessions, see
+//! [`elsewhere`].
 //!
 //! A session in memory is small, and rmcp's service for it runs only while requests use it (see [`Live`]). Event streams
 //! and their changes need no service.
 
+mod elsewhere;
 mod id;
 mod live;
+mod question;
 mod roster;
+mod shared;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,10 +33,12 @@ use tokio_util::task::TaskTracker;
 use self::id::{SessionId, SessionKey};
 use self::live::{Line, Live, SessionEnded, Use};
 use self::roster::Roster;
+use self::shared::Shared;
 use super::event_stream::{Opening, Reader};
 use super::exchange::{Exchange, Handshake};
 use super::in_flight::{InFlight, InFlightRequest};
 use super::listeners::Listeners;
+use super::shelf::{Shelf, ShelfError};
 use crate::state::StateDir;
 
 /// Time after which a call without an answer begins a stream, whose comments keep proxies from giving up on it.
@@ -59,6 +65,8 @@ pub(super) struct Sessions {
     detachable: InFlight,
     listeners: Arc<Listeners>,
     draining: CancellationToken,
+    /// What several servers share.
+    shared: Option<Shared>,
 }
 
 /// The reason that a request finds no session.
@@ -70,6 +78,8 @@ pub(super) enum SessionError {
     Ended(#[from] SessionEnded),
     #[error("there is no such event")]
     UnknownEvent,
+    #[error("the answer could not be taken to the server that waits for it: {0}")]
+    Shelf(#[from] ShelfError),
 }
 
 impl Sessions {
@@ -80,13 +90,16 @@ impl Sessions {
         per_person: usize,
         (plain_calls, detachable): (InFlight, InFlight),
         listeners: Arc<Listeners>,
+        shelf: Option<Shelf>,
         tracker: &TaskTracker,
         draining: CancellationToken,
     ) -> Arc<Self> {
         let (key, roster, restoring) = (SessionKey::of(state), Roster::new(per_person), Arc::default());
         let live = Mutex::default();
         let stop = draining.clone();
-        let sessions = Arc::new(Self { live, key, roster, restoring, plain_calls, detachable, listeners, draining });
+        let shared = shelf.map(Shared::new);
+        let sessions =
+            Arc::new(Self { live, key, roster, restoring, plain_calls, detachable, listeners, draining, shared });
         let swept = Arc::clone(&sessions);
         tracker.spawn(async move { stop.run_until_cancelled(swept.sweep()).await });
         sessions
@@ -117,24 +130,48 @@ impl Sessions {
     }
 
     /// Opens the session that a request of this owner names and uses, and gives the handshake that it began with.
-    pub(super) fn open(&self, owner: &[u8; 32], person: &[u8; 32], id: &str) -> Option<InitializeRequestParams> {
+    pub(super) async fn open(&self, owner: &[u8; 32], person: &[u8; 32], id: &str) -> Option<InitializeRequestParams> {
         let session = self.key.open(id).filter(|session| session.owner == *owner && !self.roster.is_ended(id))?;
+        if let Some(shared) = &self.shared
+            && shared.has_ended(person, id, &session).await
+        {
+            self.end_here(vec![id.into()]);
+            return None;
+        }
         self.roster.touch(person, id);
         Some(session.initialize)
     }
 
-    /// Ends a session for its client: its id is dead from now on.
-    pub(super) fn end(&self, id: &str) {
+    /// Ends a session for its client: its id is dead from now on, on all servers.
+    ///
+    /// # Errors
+    /// The other servers could not be told.
+    pub(super) async fn end(&self, person: &[u8; 32], id: &str) -> Result<(), ShelfError> {
         self.roster.end(id);
+        match (&self.shared, self.key.open(id)) {
+            (Some(shared), Some(session)) => shared.end(person, id, &session).await,
+            _ => Ok(()),
+        }
     }
 
-    /// Ends the sessions of a person in memory: all, or those through one client.
-    pub(super) fn end_of(&self, person: &[u8; 32], owner: Option<&[u8; 32]>) {
+    /// Ends the sessions of a person: all, or those through one client. Those in memory end, and the other servers end
+    /// theirs.
+    ///
+    /// # Errors
+    /// The other servers could not be told.
+    pub(super) async fn end_of(&self, person: &[u8; 32], owner: Option<&[u8; 32]>) -> Result<(), ShelfError> {
         let is_meant = |id: &str| match owner {
             Some(owner) => self.key.open(id).is_some_and(|session| session.owner == *owner),
             None => true,
         };
-        let ids: Vec<RmcpId> = self.roster.of_person(person).into_iter().filter(|id| is_meant(id)).collect();
+        self.end_here(self.roster.of_person(person).into_iter().filter(|id| is_meant(id)).collect());
+        match &self.shared {
+            Some(shared) => shared.end_of(person, owner).await,
+            None => Ok(()),
+        }
+    }
+
+    fn end_here(&self, ids: Vec<RmcpId>) {
         for id in &ids {
             self.roster.remove(id);
             self.roster.end(id);
@@ -179,7 +216,7 @@ impl Sessions {
         // Sessions count by person, whichever client they go through.
         self.put_away(self.roster.add(exchange.person(), id));
         self.listeners.prepare(&exchange.preferences());
-        let live = Live::new(negotiated(&initialize.protocol_version), exchange.preferences());
+        let live = Live::new(negotiated(&initialize.protocol_version), exchange.preferences(), self.shared.is_some());
         {
             let mut sessions = self.live();
             // Another request may have been faster.
@@ -203,27 +240,31 @@ impl Sessions {
         }
     }
 
-    /// Cancels the request in progress with this id, unless there are several.
+    /// Cancels the request in progress with this id, unless there are several. False if there is none here.
     async fn cancel(
         &self,
         id: &str,
-        live: &Live,
+        live: Option<&Live>,
         request: &RequestId,
         reason: Option<String>,
-    ) -> Result<(), SessionEnded> {
-        let fitting = live.in_flight(request);
+    ) -> Result<bool, SessionEnded> {
+        let fitting = live.map(|live| live.in_flight(request)).unwrap_or_default();
         match (fitting.as_slice(), self.plain_calls.count(id, request)) {
-            ([number], 0) => live.cancel(*number, reason).await,
+            ([], 0) => Ok(false),
+            ([number], 0) => match live {
+                Some(live) => live.cancel(*number, reason).await.map(|()| true),
+                None => Ok(false),
+            },
             ([], 1) => {
                 self.plain_calls.signal(id, request);
-                Ok(())
+                Ok(true)
             }
             (several, plain_calls) => {
                 tracing::debug!(
                     fitting = several.len() + plain_calls,
                     "a cancellation does not fit one request, and none is cancelled"
                 );
-                Ok(())
+                Ok(true)
             }
         }
     }
@@ -263,7 +304,8 @@ impl SessionManager for Sessions {
             return Ok(false);
         };
         if !exchange.needs_service() {
-            self.remember(&exchange, id, initialize);
+            let live = self.remember(&exchange, id, initialize);
+            self.take_over(&exchange, id, &live).await;
             return Ok(true);
         }
         if let Some(in_use) = self.enter(id) {
@@ -349,10 +391,19 @@ impl SessionManager for Sessions {
             && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
             && let Some(request) = &cancelled.params.request_id
         {
-            self.cancel(id, &live, request, cancelled.params.reason.clone()).await?;
+            if !self.cancel(id, Some(&live), request, cancelled.params.reason.clone()).await? {
+                self.cancel_elsewhere(id, request).await;
+            }
             return Ok(());
         }
-        Ok(live.hand_over(message).await?)
+        let message = match (&self.shared, Exchange::current()) {
+            (Some(shared), Some(exchange)) => shared.pass_on(&exchange.person(), id, &live, message).await?,
+            _ => Some(message),
+        };
+        match message {
+            Some(message) => Ok(live.hand_over(message).await?),
+            None => Ok(()),
+        }
     }
 
     async fn create_standalone_stream(
@@ -379,11 +430,14 @@ impl SessionManager for Sessions {
         let (Handshake::Before(initialize) | Handshake::Now(initialize)) = exchange.handshake() else {
             return Ok(RestoreOutcome::NotSupported);
         };
-        let Some((line, in_use)) = self.remember(&exchange, &id, initialize).begin_service() else {
+        let live = self.remember(&exchange, &id, initialize);
+        let Some((line, in_use)) = live.begin_service() else {
             return Ok(RestoreOutcome::AlreadyPresent);
         };
         exchange.keep_use(in_use);
         exchange.give_turn_back();
+        // Others do not wait for the store, and this session's requests wait for the handshake that follows.
+        self.take_over(&exchange, &id, &live).await;
         Ok(RestoreOutcome::Restored(line))
     }
 }

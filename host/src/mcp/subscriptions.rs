@@ -1,5 +1,7 @@
 //! Subscriptions to resources: few enough, and short enough, to be kept for as long as a client listens.
 
+use std::collections::HashSet;
+
 use crate::plugins::updates::{Subscription, Updated};
 
 /// The most resources that one client may subscribe to.
@@ -24,6 +26,14 @@ pub(super) struct Subscriptions {
     bytes: usize,
 }
 
+/// Requires room for another subscription beside so many, whose URIs have so many bytes.
+///
+/// # Errors
+/// There is none.
+pub(super) fn require_room(count: usize, bytes: usize, uri: &str) -> Result<(), TooMany> {
+    if count >= MAX_SUBSCRIPTIONS || bytes + uri.len() > MAX_SUBSCRIPTION_BYTES { Err(TooMany) } else { Ok(()) }
+}
+
 impl Subscriptions {
     /// Begins to hear of updates by this subscription, unless it does already.
     pub(super) fn hear_by(&mut self, subscription: Subscription) {
@@ -36,9 +46,7 @@ impl Subscriptions {
     /// There is no room for another.
     pub(super) fn add(&mut self, uri: &str) -> Result<(), TooMany> {
         let Some(subscription) = self.subscription.as_mut().filter(|own| !own.has(uri)) else { return Ok(()) };
-        if subscription.len() >= MAX_SUBSCRIPTIONS || self.bytes + uri.len() > MAX_SUBSCRIPTION_BYTES {
-            return Err(TooMany);
-        }
+        require_room(subscription.len(), self.bytes, uri)?;
         self.bytes += uri.len();
         subscription.add(uri);
         Ok(())
@@ -47,6 +55,18 @@ impl Subscriptions {
     pub(super) fn remove(&mut self, uri: &str) {
         if self.subscription.as_mut().is_some_and(|own| own.remove(uri)) {
             self.bytes -= uri.len();
+        }
+    }
+
+    /// Has these from now on, and no others. They have room.
+    pub(super) fn become_these(&mut self, uris: &[String]) {
+        let Some(subscription) = self.subscription.as_ref() else { return };
+        let wanted: HashSet<&str> = uris.iter().map(String::as_str).collect();
+        let gone: Vec<String> = subscription.uris().filter(|own| !wanted.contains(own)).map(str::to_owned).collect();
+        gone.iter().for_each(|uri| self.remove(uri));
+        // Those that have no room were refused where they were asked for.
+        for uri in uris {
+            let _ = self.add(uri);
         }
     }
 

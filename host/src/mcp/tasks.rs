@@ -2,10 +2,13 @@
 //! state from time to time.
 //!
 //! A task belongs to one person through one client; for all others it does not exist. Tasks live in memory: a restart
-//! ends them. What they hold is charged to their person's account: the arguments until the call has ended, then the
+//! ends them. Of several servers each knows the tasks of all ([`elsewhere`]). What they hold is charged to their person's account: the arguments until the call has ended, then the
 //! result until it is forgotten. A result that finds no room is replaced by the reason.
 
-use std::collections::HashMap;
+mod elsewhere;
+mod kept;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,8 +18,10 @@ use rmcp::model::{CallToolResult, CreateTaskResult, DetailedTask, InputRequests,
 use rmcp::task_manager::{TaskContext, TaskExit, TaskManager, TaskOptions};
 use serde_json::{Map, Value};
 
+use self::kept::{Progress, Shown, Start, Word};
 use super::call_result::{self, TextResult, call_result};
 use super::round_trips::{self, AskOutcome, Channel, Outcome};
+use super::shelf::{Shelf, ShelfError};
 use super::{echo, input};
 use crate::budget::{Budgets, Held, Part};
 use crate::json_weight;
@@ -53,6 +58,8 @@ pub(super) struct Tasks {
     manager: TaskManager,
     budgets: Budgets,
     owners: Owners,
+    /// What several servers share.
+    shelf: Option<Shelf>,
 }
 
 /// The owner of each task.
@@ -65,6 +72,8 @@ struct Owner {
     person: [u8; 32],
     /// The time at which it is forgotten at last.
     until: Instant,
+    /// Signals another state of it, where several servers share it and have a row of it.
+    shared: Option<Arc<Progress>>,
     /// The memory of the task.
     _held: Arc<Held>,
 }
@@ -92,8 +101,8 @@ impl Owners {
 }
 
 impl Tasks {
-    pub(super) fn new(budgets: Budgets) -> Self {
-        Self { manager: TaskManager::default(), budgets, owners: Owners::default() }
+    pub(super) fn new(budgets: Budgets, shelf: Option<Shelf>) -> Self {
+        Self { manager: TaskManager::default(), budgets, owners: Owners::default(), shelf }
     }
 
     /// Forgets tasks in time, also while nobody asks for any.
@@ -110,7 +119,15 @@ impl Tasks {
     ///
     /// # Errors
     /// The person has too many, or no room for its arguments.
-    pub(super) fn begin(&self, call: BackgroundCall) -> Result<CreateTaskResult, ErrorData> {
+    pub(super) async fn begin(&self, call: BackgroundCall) -> Result<CreateTaskResult, ErrorData> {
+        match &self.shelf {
+            Some(shelf) => self.begin_shared(shelf, call).await,
+            None => self.spawn(call, None),
+        }
+    }
+
+    /// The same, for one that goes on once `start` lets it.
+    fn spawn(&self, call: BackgroundCall, start: Option<Start>) -> Result<CreateTaskResult, ErrorData> {
         let person = call.principal.person();
         let refuse = |why: String| Err(ErrorData::internal_error(why, None));
         self.owners.forget_old();
@@ -126,10 +143,16 @@ impl Tasks {
         let session = call.principal.session();
         let options = TaskOptions::new().with_ttl_ms(TTL_MS).with_poll_interval_ms(POLL_MS);
         let (of_result, all) = (Arc::clone(&held), self.owners.clone());
+        let progress = start.as_ref().map(|start| Arc::clone(&start.progress));
         let task = self.manager.spawn(options, |context| {
             let id = context.task_id().to_owned();
             Box::pin(async move {
-                let ended = call.run(context).await;
+                let mut shown = None;
+                if let Some(Start { may_go_on, progress }) = start {
+                    may_go_on.await.map_err(|_| TaskExit::Cancelled)?;
+                    shown = Some(progress.until_the_end());
+                }
+                let ended = call.run(context, shown.as_ref()).await;
                 if let Some(owner) = all.lock().get_mut(&id) {
                     owner.until = Instant::now() + TTL;
                 }
@@ -138,7 +161,8 @@ impl Tasks {
                 ended.map(|result| kept(result, &of_result))
             })
         });
-        owners.insert(task.task_id.clone(), Owner { session, person, until: Instant::now() + 2 * TTL, _held: held });
+        let owner = Owner { session, person, until: Instant::now() + 2 * TTL, shared: progress, _held: held };
+        owners.insert(task.task_id.clone(), owner);
         Ok(CreateTaskResult::new(task))
     }
 
@@ -146,66 +170,89 @@ impl Tasks {
     ///
     /// # Errors
     /// -32602 for one that is unknown, or another session's.
-    pub(super) fn get(&self, id: &str, principal: &Principal) -> Result<DetailedTask, ErrorData> {
-        self.require_own(id, principal)?;
-        self.manager.get_task(id)
+    pub(super) async fn get(&self, id: &str, principal: &Principal) -> Result<DetailedTask, ErrorData> {
+        if self.is_here(id, principal) {
+            return self.manager.get_task(id);
+        }
+        self.get_elsewhere(id, principal).await?.ok_or_else(|| unknown(id))
     }
 
     /// Passes the answers to a task's questions.
     ///
     /// # Errors
     /// As for [`Self::get`].
-    pub(super) fn update(&self, id: &str, principal: &Principal, responses: InputResponses) -> Result<(), ErrorData> {
-        self.require_own(id, principal)?;
-        self.manager.update_task(id, responses)
+    pub(super) async fn update(
+        &self,
+        id: &str,
+        principal: &Principal,
+        responses: InputResponses,
+    ) -> Result<(), ErrorData> {
+        if self.is_here(id, principal) {
+            return self.manager.update_task(id, responses);
+        }
+        self.say_elsewhere(id, principal, Word::Answers(responses)).await
     }
 
     /// Stops a task.
     ///
     /// # Errors
     /// As for [`Self::get`].
-    pub(super) fn cancel(&self, id: &str, principal: &Principal) -> Result<(), ErrorData> {
-        self.require_own(id, principal)?;
-        self.manager.cancel_task(id)
+    pub(super) async fn cancel(&self, id: &str, principal: &Principal) -> Result<(), ErrorData> {
+        if self.is_here(id, principal) {
+            return self.manager.cancel_task(id);
+        }
+        self.say_elsewhere(id, principal, Word::Cancel).await
     }
 
     /// Ends all tasks.
-    pub(super) fn close(&self) {
+    pub(super) async fn close(&self) {
+        let cut = self.under_way();
         self.manager.shutdown();
+        self.cut_elsewhere(cut).await;
     }
 
-    /// The tasks of a person, through all clients.
-    pub(super) fn of_person(&self, person: &[u8; 32]) -> Vec<DetailedTask> {
+    /// The tasks of a person, through all clients and on all servers.
+    ///
+    /// # Errors
+    /// Those of other servers cannot be read.
+    pub(super) async fn of_person(&self, person: &[u8; 32]) -> Result<Vec<DetailedTask>, ShelfError> {
+        let mut tasks: Vec<DetailedTask> =
+            self.ids_of(person).iter().filter_map(|id| self.manager.get_task(id).ok()).collect();
+        tasks.extend(self.of_person_elsewhere(person).await?);
+        Ok(tasks)
+    }
+
+    /// Stops and forgets all tasks of a person, on all servers. Returns their number.
+    ///
+    /// # Errors
+    /// Those of other servers cannot be reached; those here are forgotten.
+    pub(super) async fn forget_person(&self, person: &[u8; 32]) -> Result<usize, ShelfError> {
+        let mut all: HashSet<String> = self.ids_of(person).into_iter().collect();
+        self.forget_here(all.iter());
+        all.extend(self.forget_elsewhere(person).await?);
+        Ok(all.len())
+    }
+
+    fn ids_of(&self, person: &[u8; 32]) -> Vec<String> {
         let owners = self.owners.lock();
-        let own: Vec<String> =
-            owners.iter().filter(|(_, owner)| owner.person == *person).map(|(id, _)| id.clone()).collect();
-        drop(owners);
-        own.iter().filter_map(|id| self.manager.get_task(id).ok()).collect()
+        owners.iter().filter(|(_, owner)| owner.person == *person).map(|(id, _)| id.clone()).collect()
     }
 
-    /// Stops and forgets all tasks of a person. Returns their number.
-    pub(super) fn forget_person(&self, person: &[u8; 32]) -> usize {
-        let mut owners = self.owners.lock();
-        let own: Vec<String> =
-            owners.iter().filter(|(_, owner)| owner.person == *person).map(|(id, _)| id.clone()).collect();
-        for id in &own {
-            owners.remove(id);
-        }
-        drop(owners);
-        for id in &own {
+    fn forget_here<'a>(&self, ids: impl Iterator<Item = &'a String>) {
+        for id in ids {
+            self.owners.lock().remove(id);
             // One that has ended is there until its time is over, and nobody's.
             let _ = self.manager.cancel_task(id);
         }
-        own.len()
     }
 
-    fn require_own(&self, id: &str, principal: &Principal) -> Result<(), ErrorData> {
-        let owners = self.owners.lock();
-        if owners.get(id).is_some_and(|owner| owner.session == principal.session()) {
-            return Ok(());
-        }
-        Err(ErrorData::invalid_params(format!("unknown task: {}", echo::name(id)), None))
+    fn is_here(&self, id: &str, principal: &Principal) -> bool {
+        self.owners.lock().get(id).is_some_and(|owner| owner.session == principal.session())
     }
+}
+
+fn unknown(id: &str) -> ErrorData {
+    ErrorData::invalid_params(format!("unknown task: {}", echo::name(id)), None)
 }
 
 /// The result if there is room to keep it, else the reason.
@@ -221,9 +268,9 @@ fn kept(result: CallToolResult, held: &Held) -> CallToolResult {
 }
 
 impl BackgroundCall {
-    async fn run(self, context: TaskContext) -> Result<CallToolResult, TaskExit> {
+    async fn run(self, context: TaskContext, shown: Option<&Shown>) -> Result<CallToolResult, TaskExit> {
         let Self { plugins, tool, arguments, principal, askable, conversation } = self;
-        let mut channel = TaskChannel { context: &context, askable };
+        let mut channel = TaskChannel { context: &context, askable, shown };
         let round = |conversation| call_result::round(&plugins, &tool, &arguments, conversation);
         let ended = tokio::select! {
             ended = round_trips::run(&mut channel, conversation, round) => ended?,
@@ -246,6 +293,16 @@ impl BackgroundCall {
 struct TaskChannel<'a> {
     context: &'a TaskContext,
     askable: Capabilities,
+    /// Tells of another state, where several servers share it.
+    shown: Option<&'a Shown>,
+}
+
+impl TaskChannel<'_> {
+    fn changed(&self) {
+        if let Some(shown) = self.shown {
+            shown.changed();
+        }
+    }
 }
 
 impl Channel for TaskChannel<'_> {
@@ -267,6 +324,7 @@ impl Channel for TaskChannel<'_> {
     async fn deliver(&mut self, message: PluginMessage) {
         if let PluginMessage::Progress { message: Some(text), .. } = message {
             self.context.set_status_message(text);
+            self.changed();
         }
     }
 
@@ -282,7 +340,10 @@ impl Channel for TaskChannel<'_> {
             let shown = if round == 0 { key.clone() } else { format!("{key}-{}", round + 1) };
             Ok((key, context.request_input(shown, question).await?))
         });
-        join_all(asked).await.into_iter().collect::<Result<_, _>>().map(AskOutcome::Answered)
+        // The questions are there once they were asked, which is when all of them are waited for.
+        let (answered, ()) = tokio::join!(join_all(asked), async { self.changed() });
+        self.changed();
+        answered.into_iter().collect::<Result<_, _>>().map(AskOutcome::Answered)
     }
 }
 

@@ -47,10 +47,13 @@ impl Operator {
         }
         let ended = self.end_rows(which).await;
         // Whatever became of the rows.
+        let mut forgotten = Ok(());
         if let Some(serving) = &self.serving {
-            forget_sessions(serving, which, ended.as_ref().map(|ended| &ended.through).unwrap_or(&BTreeSet::new()));
+            let none = BTreeSet::new();
+            forgotten = forget_sessions(serving, which, ended.as_ref().map(|it| &it.through).unwrap_or(&none)).await;
         }
         let sessions = ended?.sessions;
+        forgotten?;
         tell(sessions);
         Ok(sessions)
     }
@@ -85,10 +88,11 @@ impl Operator {
     /// Deletes everything of a person. A block stays, since it is no data of theirs but the operator's decision.
     pub(super) async fn forget(&self, person: &PersonId) -> Result<Answer, String> {
         let sessions = self.end(&Which::Person(person.clone())).await?;
-        let tasks = self.serving.as_ref().map_or(0, |serving| {
+        let mut tasks = 0;
+        if let Some(serving) = &self.serving {
             serving.plugins.forget(&person.key());
-            serving.holdings.forget_tasks(&person.key())
-        });
+            tasks = serving.holdings.forget_tasks(&person.key()).await?;
+        }
         let mut entries = 0;
         if let Some(kv) = self.kv.as_ref().filter(|kv| kv.has_any()) {
             tokio::time::sleep(CALLS_END_WITHIN).await;
@@ -112,17 +116,23 @@ struct Ended {
 }
 
 /// Lets go of sessions of the older era, which no token opens any more.
-fn forget_sessions(serving: &Serving, which: &Which, through: &BTreeSet<(PersonId, String)>) {
+async fn forget_sessions(
+    serving: &Serving,
+    which: &Which,
+    through: &BTreeSet<(PersonId, String)>,
+) -> Result<(), String> {
     let holdings = &serving.holdings;
-    match which {
-        Which::Person(person) => holdings.end_sessions(&person.key(), None),
-        _ => {
-            for (person, client) in through {
-                let session = Principal::session_of(&person.issuer, &person.subject, client);
-                holdings.end_sessions(&person.key(), Some(&session));
-            }
-        }
+    if let Which::Person(person) = which {
+        return holdings.end_sessions(&person.key(), None).await;
     }
+    let session = |person: &PersonId, client: &str| Principal::session_of(&person.issuer, &person.subject, client);
+    let meant: Vec<_> = through.iter().map(|(person, client)| (person.key(), session(person, client))).collect();
+    let ending = meant.into_iter().map(|(person, session)| {
+        let holdings = holdings.clone();
+        async move { holdings.end_sessions(&person, Some(&session)).await }
+    });
+    let ended: Vec<Result<(), String>> = stream::iter(ending).buffer_unordered(AT_A_TIME).collect().await;
+    ended.into_iter().collect()
 }
 
 fn tell(sessions: u64) {

@@ -16,9 +16,6 @@ const BEAT: Duration = Duration::from_millis(200);
 /// Time within which the store answers one; then it counts as away.
 const ANSWER_MAX: Duration = Duration::from_millis(400);
 
-/// Time between two words to others.
-const HERE_EVERY: Duration = Duration::from_secs(3);
-
 /// The difference of two clocks from which on people should know, in milliseconds.
 const CLOCKS_APART_MS: i64 = 2_000;
 
@@ -38,12 +35,13 @@ async fn beat(inner: &Member) {
     let (mut warned_of, mut is_clock_off) = (Vec::new(), false);
     loop {
         ticks.tick().await;
+        let begin = Instant::now();
         let asked = tokio::time::timeout(ANSWER_MAX, inner.redis.vitals()).await;
         let vitals = asked.unwrap_or_else(|_| Err(Fault::Unreachable("no answer to a beat".to_owned())));
         let vitals = match vitals {
             Ok(vitals) => vitals,
             Err(fault) => {
-                inner.heard.answered(None);
+                inner.heard.unanswered();
                 if std::mem::take(&mut was_reached) {
                     tracing::error!(
                         "the shared store is away: {fault}; logins and refreshes fail, and tokens that were verified before are honoured for `state.stale`"
@@ -52,26 +50,26 @@ async fn beat(inner: &Member) {
                 continue;
             }
         };
-        inner.heard.answered(Some(vitals.time_ms));
+        inner.heard.answered(vitals.time_ms, begin.elapsed());
         if !std::mem::replace(&mut was_reached, true) {
             tracing::info!("the shared store is back");
         }
         if vitals.primaries != primaries {
             if !primaries.is_empty() {
-                tracing::warn!("another server of the shared store writes now; what was written last may be lost");
+                tracing::warn!(
+                    "another server of the shared store writes now, or the same one under another replication id (after a restart, or when its first secondary was attached); what was written last may be lost"
+                );
                 inner.primaries.send_modify(|changes| *changes += 1);
             }
             primaries = vitals.primaries;
         }
-        let is_apart = inner.heard.offset_ms().abs() > CLOCKS_APART_MS;
+        let offset_ms = inner.heard.offset_ms().unwrap_or_default();
+        let is_apart = offset_ms.abs() > CLOCKS_APART_MS;
         if is_apart && !std::mem::replace(&mut is_clock_off, is_apart) {
-            tracing::warn!(
-                offset_ms = inner.heard.offset_ms(),
-                "the clock of this machine and that of the shared store differ: set both by NTP"
-            );
+            tracing::warn!(offset_ms, "the clock of this machine and that of the shared store differ: set both by NTP");
         }
         drop(inner.tell(&inner.own_channel(), &Message::Beat).await);
-        if said.is_none_or(|said| said.elapsed() >= HERE_EVERY) {
+        if said.is_none_or(|said| said.elapsed() >= inner.peers.pace()) {
             said = Some(Instant::now());
             drop(inner.tell(&inner.redis.channel("all"), &Message::Here(inner.peers.own())).await);
             let differences = inner.peers.differences();

@@ -13,6 +13,9 @@ use crate::clock;
 /// Time without a beat after which this server counts as one that may miss something.
 pub const SILENCE_MAX: Duration = Duration::from_millis(750);
 
+/// The time of an answer by which clocks can be compared.
+const QUICK: Duration = Duration::from_millis(100);
+
 /// What is known of the store and of what others tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hearing {
@@ -26,6 +29,18 @@ pub enum Hearing {
     Away(Instant),
 }
 
+impl Hearing {
+    /// In a word, for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Alone => "its own",
+            Self::Clear => "shared",
+            Self::Deaf => "shared, and others are not heard",
+            Self::Away(_) => "away",
+        }
+    }
+}
+
 /// The state behind it.
 pub(super) struct Heard {
     state: Mutex<State>,
@@ -37,17 +52,30 @@ struct State {
     beat: Option<Instant>,
     /// The last one that was heard at all.
     last: Instant,
+    /// The beat from which on nothing was missed.
+    unbroken: Instant,
     /// True if the last question to the store was answered.
     is_reached: bool,
     /// True until the next beat after something may have been missed.
     has_gap: bool,
     /// The store's clock less this machine's, in milliseconds.
     offset_ms: i64,
+    /// True once an answer was quick enough to compare the clocks by it.
+    has_compared: bool,
 }
 
 impl Default for Heard {
     fn default() -> Self {
-        let state = State { beat: None, last: Instant::now(), is_reached: true, has_gap: false, offset_ms: 0 };
+        let now = Instant::now();
+        let state = State {
+            beat: None,
+            last: now,
+            unbroken: now,
+            is_reached: true,
+            has_gap: false,
+            offset_ms: 0,
+            has_compared: false,
+        };
         Self { state: Mutex::new(state), gaps: watch::Sender::default() }
     }
 }
@@ -62,6 +90,19 @@ impl Heard {
         }
     }
 
+    /// The moment of the last beat that was heard.
+    pub(super) fn last(&self) -> Instant {
+        self.state().last
+    }
+
+    /// Time for which everything was heard, up to now; none if something may be missed now.
+    pub(super) fn unbroken_for(&self) -> Duration {
+        match self.now() {
+            Hearing::Clear => self.state().unbroken.elapsed(),
+            Hearing::Alone | Hearing::Deaf | Hearing::Away(_) => Duration::ZERO,
+        }
+    }
+
     pub(super) fn gaps(&self) -> watch::Receiver<u64> {
         self.gaps.subscribe()
     }
@@ -72,6 +113,9 @@ impl Heard {
         let was_silent = state.beat.is_none_or(|beat| beat.elapsed() > SILENCE_MAX);
         (state.beat, state.last) = (Some(Instant::now()), Instant::now());
         let is_gap = std::mem::take(&mut state.has_gap) || was_silent;
+        if is_gap {
+            state.unbroken = state.last;
+        }
         drop(state);
         if is_gap {
             self.gaps.send_modify(|gaps| *gaps += 1);
@@ -84,12 +128,21 @@ impl Heard {
         (state.beat, state.has_gap) = (None, true);
     }
 
-    /// The store has answered, or not; with its clock, in milliseconds since 1970.
-    pub(super) fn answered(&self, time_ms: Option<i64>) {
+    /// The store does not answer.
+    pub(super) fn unanswered(&self) {
+        self.state().is_reached = false;
+    }
+
+    /// The store has answered, within this time, with its clock in milliseconds since 1970. A slow answer says little of
+    /// the clock: it was read at some time between.
+    pub(super) fn answered(&self, time_ms: i64, within: Duration) {
         let mut state = self.state();
-        state.is_reached = time_ms.is_some();
-        if let Some(time_ms) = time_ms {
-            state.offset_ms = time_ms.saturating_sub(own_ms());
+        state.is_reached = true;
+        let is_quick = within <= QUICK;
+        if is_quick || !state.has_compared {
+            let half = i64::try_from(within.as_millis() / 2).unwrap_or_default();
+            state.offset_ms = time_ms.saturating_sub(own_ms().saturating_sub(half));
+            state.has_compared = is_quick;
         }
     }
 
@@ -98,9 +151,10 @@ impl Heard {
         own_ms().saturating_add(self.state().offset_ms)
     }
 
-    /// The store's clock less this machine's, in milliseconds.
-    pub(super) fn offset_ms(&self) -> i64 {
-        self.state().offset_ms
+    /// The store's clock less this machine's, in milliseconds; none until they were compared well.
+    pub(super) fn offset_ms(&self) -> Option<i64> {
+        let state = self.state();
+        state.has_compared.then_some(state.offset_ms)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -127,17 +181,27 @@ mod tests {
         assert_eq!(*gaps.borrow(), 1);
         heard.interrupted();
         assert_eq!(heard.now(), Hearing::Deaf);
-        heard.answered(None);
+        heard.unanswered();
         assert!(matches!(heard.now(), Hearing::Away(_)));
         heard.beat();
         assert_eq!((heard.now(), *gaps.borrow()), (Hearing::Clear, 2));
+        let unbroken = heard.unbroken_for();
+        heard.beat();
+        assert!(heard.unbroken_for() > unbroken);
+        heard.interrupted();
+        assert_eq!(heard.unbroken_for(), Duration::ZERO);
     }
 
     #[test]
     fn the_time_is_the_stores() {
         let heard = Heard::default();
-        heard.answered(Some(own_ms() + 60_000));
+        heard.answered(own_ms() + 60_000, Duration::from_secs(1));
         assert!((heard.time_ms() - own_ms() - 60_000).abs() < 1000);
-        assert!((heard.offset_ms() - 60_000).abs() < 1000);
+        assert_eq!(heard.offset_ms(), None);
+        heard.answered(own_ms() + 60_000, Duration::ZERO);
+        assert!((heard.offset_ms().unwrap() - 60_000).abs() < 1000);
+        // An answer that was long on its way.
+        heard.answered(own_ms() + 50_000, Duration::from_secs(1));
+        assert!((heard.offset_ms().unwrap() - 60_000).abs() < 1000);
     }
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::envelope::Envelopes;
 use super::hearing::Heard;
 use super::message::{Hint, Message};
-use super::peers::{About, Peers, Sender};
+use super::peers::{About, Peers, Sender, name_of};
 use crate::redis::{Fault, Redis};
 use crate::state::StateDir;
 
@@ -41,7 +41,7 @@ impl Member {
 
     /// The channel that only this server hears.
     pub(super) fn own_channel(&self) -> Vec<u8> {
-        self.redis.channel(&format!("{:032x}", u128::from_be_bytes(self.envelopes.own())))
+        self.redis.channel(&name_of(&self.envelopes.own()))
     }
 
     pub(super) async fn tell(&self, channel: &[u8], message: &Message) -> Result<(), Fault> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::client_hint::ClientHint;
 use super::peers::About;
 
 /// Something that another server has changed.
@@ -12,6 +13,10 @@ pub enum Hint {
     Rows(Vec<(u8, String)>),
     /// What is switched off.
     Switches,
+    /// What is known of plugins: approvals, versions, names.
+    Plugins,
+    /// Something of a client that several servers serve.
+    Client(ClientHint),
 }
 
 /// A message.

@@ -6,13 +6,30 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::effective::SharedSettings;
+
 pub(super) const SENDER_BYTES: usize = 16;
 
 /// The id of a process.
 pub(super) type Sender = [u8; SENDER_BYTES];
 
-/// Time without a word after which a server counts as gone.
-const GONE_AFTER: Duration = Duration::from_secs(15);
+/// Time between two words of a server to all others.
+const HERE_EVERY: Duration = Duration::from_secs(3);
+
+/// The number of others up to which that holds. What all say to all grows with the square of their number: with more of
+/// them, each says it less often.
+const FEW: usize = 100;
+
+/// Words that are missed before a server counts as gone.
+const MISSED: u32 = 5;
+
+/// The most settings that are named of one that differs.
+const KEYS_NAMED: usize = 10;
+
+/// The id of a process as text.
+pub(super) fn name_of(sender: &Sender) -> String {
+    format!("{:032x}", u128::from_be_bytes(*sender))
+}
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +40,8 @@ pub struct About {
     pub version: String,
     /// The latest format of stored things that it reads.
     pub format: u32,
-    /// A digest of its configuration, secrets aside.
-    pub configuration: String,
+    /// Its configuration as digests, secrets aside.
+    pub settings: SharedSettings,
 }
 
 /// Another server.
@@ -45,19 +62,25 @@ impl Peers {
         Self { own: Mutex::new(own), others: Mutex::default() }
     }
 
+    /// Time between two words of this server to all others.
+    pub(super) fn pace(&self) -> Duration {
+        pace(self.others.lock().unwrap_or_else(PoisonError::into_inner).len())
+    }
+
     /// What this server says of itself.
     pub(super) fn own(&self) -> About {
         self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn configured(&self, digest: String) {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).configuration = digest;
+    pub(super) fn configured(&self, settings: SharedSettings) {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).settings = settings;
     }
 
     /// Notes a server. Returns true if it is new, or says something else than before.
     pub(super) fn note(&self, sender: Sender, about: &About) -> bool {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.retain(|_, (_, at)| at.elapsed() <= GONE_AFTER);
+        let gone_after = gone_after(others.len());
+        others.retain(|_, (_, at)| at.elapsed() <= gone_after);
         let before = others.insert(sender, (about.clone(), Instant::now()));
         before.is_none_or(|(before, _)| before != *about)
     }
@@ -67,18 +90,41 @@ impl Peers {
         self.others.lock().unwrap_or_else(PoisonError::into_inner).remove(sender);
     }
 
+    /// True if the process of this name has said something of late.
+    pub(super) fn is_there(&self, name: &str) -> bool {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone_after = gone_after(others.len());
+        others.iter().any(|(sender, (_, at))| at.elapsed() <= gone_after && name_of(sender) == name)
+    }
+
+    /// Time without a word after which a server counts as gone.
+    pub(super) fn gone_after(&self) -> Duration {
+        gone_after(self.others.lock().unwrap_or_else(PoisonError::into_inner).len())
+    }
+
     pub(super) fn others(&self) -> Vec<Peer> {
         let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        let alive = others.values().filter(|(_, at)| at.elapsed() <= GONE_AFTER);
+        let gone_after = gone_after(others.len());
+        let alive = others.values().filter(|(_, at)| at.elapsed() <= gone_after);
         alive.map(|(about, _)| Peer { about: about.clone() }).collect()
+    }
+
+    /// The number of others that were there at a moment.
+    pub(super) fn others_at(&self, moment: Instant) -> usize {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone_after = gone_after(others.len());
+        others.values().filter(|(_, at)| moment.saturating_duration_since(*at) <= gone_after).count()
     }
 
     pub(super) fn differences(&self) -> Vec<String> {
         let own = self.own();
         let mut by_kind: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for Peer { about } in self.others() {
-            if about.configuration != own.configuration {
-                by_kind.entry("another configuration").or_default().push(about.name.clone());
+            if about.settings.digest != own.settings.digest {
+                let keys: Vec<String> =
+                    about.settings.differences(&own.settings).into_iter().take(KEYS_NAMED).collect();
+                let named = format!("{} ({})", about.name, keys.join(", "));
+                by_kind.entry("another configuration").or_default().push(named);
             }
             if about.version != own.version {
                 by_kind.entry("another version").or_default().push(format!("{} ({})", about.name, about.version));
@@ -92,13 +138,28 @@ impl Peers {
     }
 }
 
+/// Time without a word after which a server counts as gone.
+fn gone_after(others: usize) -> Duration {
+    MISSED * pace(others)
+}
+
+fn pace(others: usize) -> Duration {
+    HERE_EVERY * u32::try_from(others.div_ceil(FEW).max(1)).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn many_servers_say_less_often_what_they_are() {
+        assert_eq!([0, 1, 100, 101, 1000].map(|others| pace(others).as_secs()), [3, 3, 3, 6, 30]);
+    }
+
     fn about(name: &str, configuration: &str) -> About {
-        let (name, configuration) = (name.to_owned(), configuration.to_owned());
-        About { name, version: "1".to_owned(), format: 1, configuration }
+        let given = [("server.body".to_owned(), configuration.to_owned())].into();
+        let settings = SharedSettings { digest: configuration.to_owned(), given };
+        About { name: name.to_owned(), version: "1".to_owned(), format: 1, settings }
     }
 
     #[test]
@@ -107,8 +168,13 @@ mod tests {
         assert!(peers.note([1; 16], &about("b", "one")) && !peers.note([1; 16], &about("b", "one")));
         assert!(peers.differences().is_empty());
         assert!(peers.note([2; 16], &about("c", "two")));
-        assert_eq!(peers.differences(), ["another configuration than this server (a): c"]);
+        assert_eq!(peers.differences(), ["another configuration than this server (a): c (server.body)"]);
+        // One of which nothing is heard any more, since nothing is heard at all, was there last.
+        let now = Instant::now();
+        assert_eq!((peers.others_at(now), peers.others_at(now + gone_after(2) * 2)), (2, 0));
+        assert!(peers.is_there(&name_of(&[2; 16])) && !peers.is_there(&name_of(&[3; 16])));
         peers.forget(&[2; 16]);
+        assert!(!peers.is_there(&name_of(&[2; 16])));
         assert!(peers.differences().is_empty() && peers.others().len() == 1);
     }
 }

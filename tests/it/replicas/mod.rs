@@ -1,8 +1,13 @@
 //! Several servers of one store, and a store that goes away, comes back, and forgets.
 
+mod clients;
+mod plugins;
+mod tasks;
+
 use std::time::{Duration, Instant};
 
 use tinymcp_tests::browser::Browser;
+use tinymcp_tests::guests::guest;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
 use tinymcp_tests::redis::Redis;
 use tinymcp_tests::server::{Server, Site};
@@ -25,11 +30,17 @@ impl Pair {
     }
 
     async fn with(redis: Redis, state: &str) -> Self {
+        Self::with_plugins(redis, state, &[]).await
+    }
+
+    /// The same with guests as plugins.
+    async fn with_plugins(redis: Redis, state: &str, guests: &[&str]) -> Self {
         let (first, second) = (world::local(), world::local());
         let bases = [first.base(), second.base()];
         let published = bases[0].as_str().trim_end_matches('/').to_owned();
         let configured = |site: Site| {
             let url = redis.url();
+            let site = guests.iter().fold(site, |site, name| site.plugin(name, &guest(name)));
             site.config(&format!("[server]\nbase_url = \"{published}\"\n[state]\nurl = \"{url}\"\n{state}\n"))
                 .variable("TINYMCP_SECRET", SECRET)
         };

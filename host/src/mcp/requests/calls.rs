@@ -67,7 +67,7 @@ pub(super) async fn call(
             askable: channel.askable(),
             conversation,
         };
-        let mut created = handler.tasks.begin(call)?;
+        let mut created = handler.tasks.begin(call).await?;
         created.meta = handler.meta(context);
         return Ok(created.into());
     }

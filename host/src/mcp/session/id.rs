@@ -37,6 +37,16 @@ pub(super) struct SessionId {
 }
 
 impl SessionId {
+    /// The time at which it began, in seconds since 1970.
+    pub(super) fn began_s(&self) -> u64 {
+        self.issued_s
+    }
+
+    /// The time at which it is too old, in seconds since 1970.
+    pub(super) fn until_s(&self) -> u64 {
+        latest_until_s(self.issued_s)
+    }
+
     pub(super) fn new(owner: [u8; 32], initialize: InitializeRequestParams) -> Self {
         let cut = |text: &str| text.chars().take(MAX_NAME_CHARS).collect::<String>();
         let client = Implementation::new(cut(&initialize.client_info.name), cut(&initialize.client_info.version));
@@ -65,6 +75,11 @@ mod owner {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(D::Error::custom)?;
         bytes.try_into().map_err(|_| D::Error::custom("an owner has 32 bytes"))
     }
+}
+
+/// The time at which all ids that were made by then are too old; both in seconds since 1970.
+pub(super) fn latest_until_s(by_s: u64) -> u64 {
+    by_s.saturating_add(MAX_AGE.as_secs())
 }
 
 /// The key for making and checking session ids; previous ones check them too.

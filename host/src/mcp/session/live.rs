@@ -20,9 +20,10 @@ use rmcp::model::{
 };
 use rmcp::service::OriginatingRequestId;
 use rmcp::transport::Transport;
-use tokio::sync::{SetOnce, mpsc, oneshot};
+use tokio::sync::{OnceCell, SetOnce, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::question;
 use crate::mcp::event_stream::{EventStream, Opening, Reader};
 use crate::mcp::preferences::Preferences;
 
@@ -52,6 +53,10 @@ pub(super) struct Live {
     requests: Mutex<Requests>,
     standalone: EventStream,
     closed: CancellationToken,
+    /// Several servers serve its client, each of which asks it questions.
+    is_shared: bool,
+    /// What several servers keep of it was taken over.
+    pub(super) taken_over: OnceCell<()>,
 }
 
 /// This side of a service that runs.
@@ -96,6 +101,19 @@ struct Request {
     stream: EventStream,
     /// The time when it was answered, or cancelled.
     ended: Option<Instant>,
+    /// The questions that it asks, by their ids for the client; where several servers ask.
+    questions: Vec<u64>,
+}
+
+/// Whose question an answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AskedBy {
+    /// This session's, here.
+    Us,
+    /// The same session's on another server, or of before; by the id that the client got.
+    Another(u64),
+    /// Nobody's: there is no such question.
+    Nobody,
 }
 
 /// The session is over.
@@ -105,8 +123,8 @@ pub(in crate::mcp) struct SessionEnded;
 
 impl Live {
     /// Makes a session without a service.
-    pub(super) fn new(version: ProtocolVersion, preferences: Arc<Preferences>) -> Arc<Self> {
-        let instance = rand::random();
+    pub(super) fn new(version: ProtocolVersion, preferences: Arc<Preferences>, is_shared: bool) -> Arc<Self> {
+        let instance = rand::random_range(1..=u32::MAX);
         Arc::new(Self {
             version,
             preferences,
@@ -115,6 +133,8 @@ impl Live {
             requests: Mutex::default(),
             standalone: EventStream::new(stream_name(instance, STANDALONE)),
             closed: CancellationToken::new(),
+            is_shared,
+            taken_over: OnceCell::new(),
         })
     }
 
@@ -243,7 +263,9 @@ impl Live {
             request.request.get_meta_mut().set_progress_token(ProgressToken(id_of(number)));
         }
         let id = std::mem::replace(&mut request.id, id_of(number));
-        requests.streams.insert(number, Request { id, token, stream: stream.clone(), ended: None });
+        requests
+            .streams
+            .insert(number, Request { id, token, stream: stream.clone(), ended: None, questions: Vec::new() });
         if self.closed.is_cancelled() {
             stream.end();
         }
@@ -289,6 +311,33 @@ impl Live {
         }
     }
 
+    /// The questions under way, by their ids for the client.
+    pub(super) fn questions(&self) -> Vec<u64> {
+        let requests = self.requests();
+        let in_flight = requests.streams.values().filter(|request| request.ended.is_none());
+        in_flight.flat_map(|request| request.questions.iter().copied()).collect()
+    }
+
+    /// Whose question a client answers, where several servers ask: the answer of one that was asked here gets the
+    /// service's own id.
+    pub(super) fn asked_by(&self, answer: &mut ClientJsonRpcMessage) -> AskedBy {
+        let id = match answer {
+            ClientJsonRpcMessage::Response(response) => Some(&mut response.id),
+            ClientJsonRpcMessage::Error(error) => error.id.as_mut(),
+            ClientJsonRpcMessage::Request(_) | ClientJsonRpcMessage::Notification(_) => return AskedBy::Us,
+        };
+        let Some((id, question)) = id.and_then(|id| Some((question::number(id)?, id))) else { return AskedBy::Nobody };
+        match question::parts(id) {
+            Some((instance, number)) if instance == self.instance => {
+                *question = id_of(number);
+                self.requests().answered(id);
+                AskedBy::Us
+            }
+            Some(_) => AskedBy::Another(id),
+            None => AskedBy::Nobody,
+        }
+    }
+
     /// Ends the session and all of its streams.
     pub(super) fn close(&self) {
         self.closed.cancel();
@@ -311,9 +360,14 @@ impl Live {
     async fn deliver(&self, message: ServerJsonRpcMessage) {
         match message {
             answer @ (ServerJsonRpcMessage::Response(_) | ServerJsonRpcMessage::Error(_)) => self.answer(answer).await,
-            ServerJsonRpcMessage::Request(request) => {
+            ServerJsonRpcMessage::Request(mut request) => {
                 let asked_by =
                     request.request.extensions().get::<OriginatingRequestId>().and_then(|it| number_of(&it.0));
+                if let Some(question) = number_of(&request.id).filter(|_| self.is_shared) {
+                    let question = question::id(self.instance, question);
+                    request.id = id_of(question);
+                    self.requests().asks(asked_by, question);
+                }
                 let stream = asked_by.and_then(|number| Some(self.requests().in_flight(number)?.stream.clone()));
                 stream.as_ref().unwrap_or(&self.standalone).send(ServerJsonRpcMessage::Request(request)).await;
             }
@@ -330,6 +384,15 @@ impl Live {
                     let Some((token, of)) = of else { return };
                     progress.params.progress_token = token;
                     stream = of;
+                }
+                // The stream of GETs may be another server's.
+                if let ServerNotification::LoggingMessageNotification(message) = &notification.notification
+                    && self.is_shared
+                    && let Some(of) = message.extensions.get::<OriginatingRequestId>()
+                    && let Some(request) =
+                        number_of(&of.0).and_then(|number| Some(self.requests().in_flight(number)?.stream.clone()))
+                {
+                    stream = request;
                 }
                 stream.send(ServerJsonRpcMessage::Notification(notification)).await;
             }
@@ -369,6 +432,19 @@ impl Requests {
         let request = self.streams.get_mut(&number).filter(|request| request.ended.is_none())?;
         request.ended = Some(Instant::now());
         Some((request.id.clone(), request.stream.clone()))
+    }
+
+    /// Notes a question of a request.
+    fn asks(&mut self, number: Option<u64>, question: u64) {
+        if let Some(request) = number.and_then(|number| self.streams.get_mut(&number)) {
+            request.questions.push(question);
+        }
+    }
+
+    fn answered(&mut self, question: u64) {
+        for request in self.streams.values_mut() {
+            request.questions.retain(|own| *own != question);
+        }
     }
 
     fn any_in_flight(&self) -> bool {

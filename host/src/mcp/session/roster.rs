@@ -47,6 +47,11 @@ impl Roster {
         over
     }
 
+    /// The people who have any.
+    pub(super) fn people(&self) -> Vec<[u8; 32]> {
+        self.entries().in_memory.keys().copied().collect()
+    }
+
     /// The sessions of a person.
     pub(super) fn of_person(&self, person: &[u8; 32]) -> Vec<RmcpId> {
         self.entries().in_memory.get(person).map(|sessions| sessions.keys().cloned().collect()).unwrap_or_default()
