@@ -77,6 +77,8 @@ pub struct App {
     pub config: watch::Receiver<Arc<Config>>,
     /// What this server says of itself.
     pub about: watch::Receiver<Arc<About>>,
+    /// Cancelled when the server is told to stop; it may serve on for a while.
+    pub leaving: CancellationToken,
     /// Cancelled when the server begins to stop.
     pub draining: CancellationToken,
     /// The other servers of a store.

@@ -269,7 +269,7 @@ impl LastRead {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: crate::redis::FORMAT,
-            configuration: self.effective.shared_digest(),
+            settings: self.effective.shared(),
         };
         self.replicas = Replicas::join(redis.clone(), state, about, tracker, stop);
         self.replicas.clone()
@@ -284,7 +284,7 @@ impl LastRead {
             waiting: waiting.iter().map(String::as_str).collect(),
         });
         *self.digest.lock().unwrap_or_else(PoisonError::into_inner) = digest;
-        self.replicas.configured(new.shared_digest());
+        self.replicas.configured(new.shared());
         self.effective = new;
     }
 

@@ -29,11 +29,13 @@ use crate::operator::{Operator, Running, Serving};
 use crate::person_label;
 use crate::plugins::Plugins;
 use crate::plugins::catalog::Catalog;
+use crate::plugins::rates::shared::SharedRates;
 use crate::plugins::registry::unknown::{self, UnknownTable};
 use crate::plugins::rules::Rules;
 use crate::plugins::services::Services;
 use crate::reopen::Reopen;
 use crate::state::StateDir;
+use crate::store::Store;
 use crate::supervisor::Supervisor;
 use crate::supply::{self, Supply};
 
@@ -74,6 +76,8 @@ pub(super) struct Server {
     routes: Routes,
     tasks: TaskTracker,
     in_flight: TaskTracker,
+    /// Told to stop: it serves on for a while, and says that it is not ready.
+    leaving: CancellationToken,
     draining: CancellationToken,
     closed: CancellationToken,
     signals: Signals,
@@ -101,10 +105,17 @@ impl Server {
             tracing::warn!("{warning}");
         }
         require_descriptors(config.server.connections.get())?;
-        let signals = Signals::listen().map_err(Failure::at_start)?;
+        let mut signals = Signals::listen().map_err(Failure::at_start)?;
         plugin_loader::require_directory(&config)?;
         let state = StateDir::open(&config.state.dir, &secrets).map_err(Failure::at_start)?;
-        let redis = shared::connect(&config.state, &state).await.map_err(Failure::at_start)?;
+        // It may have to be waited for.
+        let redis = tokio::select! {
+            redis = shared::connect(&config.state, &state) => redis.map_err(Failure::at_start)?,
+            signal = signals.next() => {
+                tracing::info!(signal, "stopped before the shared store was reached");
+                return Err(Failure::Stopped);
+            }
+        };
         let switches = shared::switches(redis.as_ref(), &state).await.map_err(Failure::at_start)?;
         person_label::use_key_of(&state);
         let environment = Environment::read(invocation.directory());
@@ -125,12 +136,15 @@ impl Server {
         let mut last_read = LastRead::new(&observing.observers, effective);
         let (tasks, in_flight) = (TaskTracker::new(), TaskTracker::new());
         let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
+        let leaving = CancellationToken::new();
         let config = Arc::new(config);
         let (config_sender, config_receiver) = watch::channel(Arc::clone(&config));
         let grants_sender = watch::Sender::new(Arc::new(grants));
         let credentials_sender = watch::Sender::new(Arc::new(credentials));
         let sources = watch::Sender::new(Arc::new(supply::at_hand(&config)));
+        let records = shared::records(redis.as_ref(), &state, true).await.map_err(Failure::at_start)?;
         let rules = Rules::of(&config_sender, &grants_sender).with(&switches).with_sources(&sources);
+        let rules = rules.with_records(records.clone());
         tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
         let page_config = config_receiver.clone();
         let login_config = config_receiver;
@@ -148,6 +162,14 @@ impl Server {
         });
         let replicas = shared.as_ref().map(|(_, replicas)| replicas.clone()).unwrap_or_default();
         switches.follow(&replicas, &tasks);
+        if let Some(records) = &records {
+            records.follow(&replicas, &tasks);
+        }
+        let rates = shared.as_ref().map(|(redis, replicas)| SharedRates::new(redis.clone(), replicas.clone(), &state));
+        let shared_store = shared.as_ref().map(|(redis, replicas)| {
+            let store = Store::shared(redis.clone(), replicas, &state, config.state.stale.duration());
+            store.counted_in(observing.observers.metrics.clone())
+        });
         let way_to_registries = (egress.clone(), environment.docker_config());
         let login = Login {
             config: login_config,
@@ -171,7 +193,7 @@ impl Server {
         }
         let folders = Folders::new(places, Some(&state));
         let observers = observing.observers.clone();
-        let services = Services { egress: Some(way_out), folders, kv: Some(kv.clone()), observers };
+        let services = Services { egress: Some(way_out), folders, kv: Some(kv.clone()), observers, rates };
         let plugins =
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
@@ -206,6 +228,7 @@ impl Server {
             connections: config.server.connections.get(),
             about: about.clone(),
             list_page: config.server.list_page.get(),
+            shared: shared_store,
             tracker: &tasks,
             draining: draining.clone(),
             closed: closed.clone(),
@@ -238,6 +261,7 @@ impl Server {
             server: config.server.clone(),
             config: page_config,
             about,
+            leaving: leaving.clone(),
             draining: draining.clone(),
             replicas,
             pages: RenderedPages::default(),
@@ -249,6 +273,7 @@ impl Server {
             routes,
             tasks,
             in_flight,
+            leaving,
             draining,
             closed,
             signals,
@@ -266,6 +291,7 @@ impl Server {
             routes,
             tasks,
             in_flight,
+            leaving,
             draining,
             closed,
             mut signals,
@@ -306,6 +332,17 @@ impl Server {
             signal = signals.next() => signal,
             _ = &mut serving => return Err(Failure::failed("the server stopped serving")),
         };
+        leaving.cancel();
+        let drain = config.server.drain.duration();
+        if !drain.is_zero() {
+            tracing::info!(signal, "told to stop; requests are served for another {}", config.server.drain);
+            supervisor.stopping("load balancers hear of it");
+            tokio::select! {
+                () = tokio::time::sleep(drain) => {}
+                signal = signals.next() => tracing::warn!(signal, "told to stop again; nobody is waited for"),
+                _ = &mut serving => return Err(Failure::failed("the server stopped serving")),
+            }
+        }
         let grace = config.server.grace.duration();
         tracing::info!(signal, "stopping; calls under way may take up to {}", config.server.grace);
         supervisor.stopping("calls under way end");

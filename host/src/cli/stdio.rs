@@ -16,7 +16,7 @@ use self::kept::Kept;
 use super::logging::{self, FrameStyle, LogLevel};
 use super::observing::{LastRead, Observing};
 use super::serve::{Signals, warn_of_unknown_plugins, warn_of_unknown_tools};
-use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime};
+use super::{ConfigArguments, Failure, egress as way_out, load, plugin_loader, reload, runtime, shared};
 use crate::config::{Environment, Invocation, Purpose, Setup};
 use crate::folders::Folders;
 use crate::kv::Kv;
@@ -63,7 +63,8 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let grants_sender = watch::Sender::new(Arc::new(grants));
     let switches = Switches::open(&state).map_err(Failure::at_start)?;
     let sources = watch::Sender::new(Arc::new(supply::at_hand(&config)));
-    let rules = Rules::of(&config_sender, &grants_sender).with(&switches).with_sources(&sources);
+    let records = shared::records_beside(&config, &state).await.map_err(Failure::at_start)?;
+    let rules = Rules::of(&config_sender, &grants_sender).with(&switches).with_sources(&sources).with_records(records);
     let docker = Environment::read(invocation.directory()).docker_config();
     tasks.spawn(warn_of_unknown_plugins(config_receiver.clone(), draining.clone()));
     let observing = Observing::of_stdio(&config, &state)?;
@@ -72,7 +73,7 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
     let kept = Kept::backend(&config.state, state.clone(), &tasks, closed.clone());
     let kv = Kv::elsewhere(kept);
     let (folders, observers) = (Folders::new(places, Some(&state)), observing.observers.clone());
-    let services = Services { egress: Some(way_out), folders, kv: Some(kv), observers };
+    let services = Services { egress: Some(way_out), folders, kv: Some(kv), observers, ..Services::default() };
     let plugins = Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
     tasks.spawn(warn_of_unknown_tools(config_receiver.clone(), plugins.clone(), draining.clone()));
     let supply = Supply::new(config_receiver, (egress, docker), state.path(), sources, plugins.clone());
@@ -100,6 +101,7 @@ async fn serve(invocation: Invocation, setup: Setup, log: LogLevel) -> Result<()
         connections: config.server.connections.get(),
         about,
         list_page: config.server.list_page.get(),
+        shared: None,
         tracker: &tasks,
         draining: draining.clone(),
         closed: closed.clone(),

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::key::{Key, quoted};
 use super::problem::Source;
 
@@ -10,8 +12,17 @@ use super::problem::Source;
 pub(super) const REDACTED: &str = "\"***\"";
 
 /// Beginnings of keys that each machine may have of its own.
-const OF_ONE_MACHINE: [&str; 7] =
-    ["server.listen", "state.dir", "state.socket", "plugins.dir", "log.", "metrics.listen", "audit.file"];
+const OF_ONE_MACHINE: [&str; 9] = [
+    "server.listen",
+    "state.dir",
+    "state.socket",
+    "state.url",
+    "state.ca_file",
+    "plugins.dir",
+    "log.",
+    "metrics.listen",
+    "audit.file",
+];
 
 /// Every value that was read, in the order of the keys' declarations, and the URLs at the provider that follow from
 /// them. Displayed as TOML without secrets.
@@ -32,9 +43,15 @@ impl EffectiveConfig {
     }
 
     /// The same without what one machine may have of its own: for servers that are to be alike.
-    pub fn shared_digest(&self) -> String {
+    pub fn shared(&self) -> SharedSettings {
         let is_of_machine = |key: &str| OF_ONE_MACHINE.iter().any(|own| key.starts_with(own));
-        digest_of(self.values().filter(|(key, _)| !is_of_machine(key)))
+        let shared = || self.values().filter(|(key, _)| !is_of_machine(key));
+        let defaults: BTreeSet<String> =
+            self.lines.iter().filter(|line| line.source == Source::Default).map(|line| line.key.to_string()).collect();
+        let given = shared().filter(|(key, _)| !defaults.contains(key));
+        let one =
+            |(key, shown): (String, &str)| (key.clone(), digest_of(std::iter::once((key, shown)))[..8].to_owned());
+        SharedSettings { digest: digest_of(shared()), given: given.map(one).collect() }
     }
 
     /// The keys whose values are others than before.
@@ -49,6 +66,26 @@ impl EffectiveConfig {
             self.lines.iter().map(|line| (line.key.to_string(), line.shown.as_str())).collect();
         values.sort_unstable();
         values.into_iter()
+    }
+}
+
+/// What servers that are to be alike have in common, without any value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedSettings {
+    /// A digest of all settings.
+    pub digest: String,
+    /// A digest of each that is given.
+    pub given: BTreeMap<String, String>,
+}
+
+impl SharedSettings {
+    /// The keys of which two servers have different values.
+    pub fn differences(&self, other: &Self) -> BTreeSet<String> {
+        if self.digest == other.digest {
+            return BTreeSet::new();
+        }
+        let keys = self.given.keys().chain(other.given.keys());
+        keys.filter(|key| self.given.get(*key) != other.given.get(*key)).cloned().collect()
     }
 }
 

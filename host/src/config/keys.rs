@@ -87,6 +87,9 @@ table! {
         header_timeout: Positive<Period> = "10s",
         /// Time that calls may still take after the server has been told to stop.
         grace: Period = "25s",
+        /// Time for which a server that was told to stop goes on to serve, and says at `/readyz` that it is not ready: a load
+        /// balancer hears of it before it ends. `grace` begins afterwards.
+        drain: Period = "0s",
         /// Offers clients two further tools, `find_tools` and `call_tool`, by which they can use a tool that was not
         /// there when they asked for the list.
         discovery_tools: bool = false,

@@ -18,13 +18,17 @@ pub(super) async fn live() -> Response {
     reply::json(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known; 503 before that, and
-/// while the server stops. Broken plugins do not count: the working ones are served.
+/// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known; 503 before that, while
+/// the server is about to stop, and when the store that it shares has been away for so long that no token is honoured any more.
+/// Broken plugins do not count: the working ones are served.
 ///
 /// With `?details`, called by an address: how this server and others of one store differ. No web page can ask that: by an
 /// address it gets no answer of another origin, and names get the constants.
 pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Response {
-    let (status, word) = match !app.draining.is_cancelled() && app.plugins.is_ready() && app.auth.is_ready() {
+    let stale = app.config.borrow().state.stale.duration();
+    let has_store = !app.replicas.is_away_for_more_than(stale);
+    let is_begun = app.plugins.is_ready() && app.auth.is_ready();
+    let (status, word) = match !app.leaving.is_cancelled() && is_begun && has_store {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
@@ -32,6 +36,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Resp
     if request.uri().query() == Some("details") && is_by_address(request.headers()) {
         let other = |peer: &Peer| json!({ "name": peer.about.name, "version": peer.about.version });
         answer["others"] = app.replicas.peers().iter().map(other).collect();
+        answer["store"] = app.replicas.hearing().word().into();
         answer["differences"] = app.replicas.differences().into();
     }
     reply::json(status, &answer)
