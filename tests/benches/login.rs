@@ -161,6 +161,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         None,
         None,
         None,
+        None,
     )
     .await
     .expect("the engine runs here");
@@ -174,6 +175,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         sessions_per_person: 8,
         connections: 64,
         list_page: 1000,
+        shared: None,
         tracker: &tasks,
         draining: never.clone(),
         closed: never.clone(),
@@ -201,6 +203,7 @@ async fn serve(directory: &TempDir) -> (Auth, SocketAddr) {
         server: server_settings,
         about: watch::Sender::default().subscribe(),
         config,
+        leaving: CancellationToken::new(),
         draining: never.clone(),
         replicas: tinymcp::replicas::Replicas::default(),
         pages: RenderedPages::default(),

@@ -4,12 +4,12 @@
 #   conformance.sh URL 2025-11-25|2026-07-28…   every scenario that the suite has for these versions, extensions included
 #   conformance.sh --table                      the table of the runs that are there, and nothing is run
 #
-# What the suite writes stays in tests/.results/conformance/<version>, one folder for each scenario, and its output in suite.log.
+# What the suite writes stays in tests/.results/conformance/<version> (or below CONFORMANCE_RESULTS), one folder for each scenario, and its output in suite.log.
 # conformance.mjs makes one table of it, and says what counts as passed: the exit code is 0 when everything does.
 set -euo pipefail
 
 tests=$(cd "$(dirname "$0")/.." && pwd)
-results=$tests/.results/conformance
+results=${CONFORMANCE_RESULTS:-$tests/.results/conformance}
 PATH=$tests/.tools/node/node_modules/.bin:$PATH
 
 # The longest that a version may take: each scenario ends by itself, after 30 seconds at the latest.

@@ -200,6 +200,10 @@ fn compose_gives_the_server_nothing_that_it_does_not_need() {
 #[test]
 fn configurations_that_are_deployed_are_accepted() {
     let scratch = tempfile::tempdir().unwrap();
+    // Theirs is in a volume.
+    let authority = rcgen::generate_simple_self_signed(vec!["redis".to_owned()]).unwrap();
+    let ca_file = scratch.path().join("ca.pem");
+    fs::write(&ca_file, authority.cert.pem()).unwrap();
     for file in ["deploy/compose/config/tinymcp.toml", "deploy/kubernetes/overlays/example/tinymcp.toml"] {
         let shipped = text(file);
         assert!(shipped.contains("url = \"rediss://:${REDIS_PASSWORD}@redis:6379\"") && shipped.contains("stale ="));
@@ -210,7 +214,8 @@ fn configurations_that_are_deployed_are_accepted() {
         check
             .env("TINYMCP_SECRET", "x".repeat(40))
             .env("REDIS_PASSWORD", "y")
-            .env("BASE_URL", "https://mcp.example.com");
+            .env("BASE_URL", "https://mcp.example.com")
+            .env("TINYMCP_STATE_CA_FILE", &ca_file);
         check.env("TINYMCP_SERVER_LISTEN", "0.0.0.0:8000").env("TINYMCP_METRICS_LISTEN", "0.0.0.0:9464");
         check.env("AUTH0_DOMAIN", "example.eu.auth0.com").env("AUTH0_CLIENT_ID", "a").env("AUTH0_CLIENT_SECRET", "b");
         let finished = finish(&mut check);

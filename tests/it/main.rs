@@ -10,6 +10,7 @@ mod approval;
 mod begin;
 mod cases;
 mod clients;
+mod cluster;
 mod commands;
 mod configuration;
 mod connect;

@@ -302,6 +302,10 @@ fn rooms_that_know_nothing_of_each_other() {
         ("replicas", "mcp"),
         ("replicas", "plugins"),
         ("replicas", "store"),
+        ("mcp::shelf", "mcp::elsewhere"),
+        ("mcp::shelf", "mcp::session"),
+        ("mcp::shelf", "mcp::tasks"),
+        ("mcp::shelf", "plugins"),
         ("grants", "egress"),
         ("egress", "plugins"),
         ("egress", "config"),
@@ -326,6 +330,7 @@ fn rooms_that_know_nothing_of_each_other() {
         ("plugins", "oci"),
         ("plugins", "supply"),
         ("plugins::approval", "plugins::registry"),
+        ("plugins::rates", "plugins::registry"),
         ("plugins::approval", "plugins::sandbox"),
     ] {
         for (module, targets) in imports.iter().filter(|(module, _)| is_in(module, room)) {

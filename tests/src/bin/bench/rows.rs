@@ -1,6 +1,7 @@
 //! The rows of the table, each with its target (`docs/performance.md` says why).
 
 mod calls;
+mod cluster;
 pub(crate) mod compare;
 mod instance;
 mod listener;
@@ -52,11 +53,13 @@ pub(crate) enum Row {
     Many,
     /// Ten thousand clients that listen for changes
     Listeners,
+    /// Servers that share a Redis: what a login, a refresh and a call cost
+    Cluster,
 }
 
 impl Row {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Calls,
         Self::Peers,
         Self::Legacy,
@@ -70,6 +73,7 @@ impl Row {
         Self::Start,
         Self::Many,
         Self::Listeners,
+        Self::Cluster,
     ];
 
     /// The name by which the command line knows it.
@@ -94,6 +98,7 @@ impl Row {
             Self::Start => "start with 2 plugins and a warm cache",
             Self::Many => "1,000 plugins from the compile cache",
             Self::Listeners => "10,000 clients that listen, each over a connection of its own",
+            Self::Cluster => "two servers of one Redis, which writes each step to its disk (`appendfsync always`)",
         }
     }
 
@@ -114,6 +119,7 @@ impl Row {
             Self::Start => start::measure(workshop, plan).await,
             Self::Many => many::measure(workshop, plan).await,
             Self::Listeners => listeners::measure(workshop, plan).await,
+            Self::Cluster => cluster::measure(workshop, plan).await,
         }
     }
 }
