@@ -5,7 +5,7 @@
 //! ([`crate::redis`]), sealed under the root key with their sender, number and time ([`envelope`]).
 //!
 //! - `message`: what is told; `client_hint`: what of it is about clients. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
-//!   `subscription`: the connection that hears. `beat`: this server's own beat, which it hears itself, and what it says of
+//!   `subscription`: the connection that hears. `news`: what each part of this server hears of it. `beat`: this server's own beat, which it hears itself, and what it says of
 //!   itself to others. `peers`: the others, as they say.
 //!
 //! Invariant: a message is heard, or this server knows within [`hearing::SILENCE_MAX`] that it may have missed one. What
@@ -17,6 +17,7 @@ mod envelope;
 pub mod hearing;
 mod member;
 mod message;
+mod news;
 mod peers;
 mod subscription;
 
@@ -24,7 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +34,7 @@ use self::hearing::Hearing;
 use self::member::Member;
 pub use self::message::Hint;
 use self::message::Message;
+pub(crate) use self::news::{News, Told};
 pub use self::peers::{About, Peer};
 use crate::config::effective::SharedSettings;
 use crate::redis::{Fault, Redis};
@@ -100,9 +102,10 @@ impl Replicas {
         !is_own && inner.heard.unbroken_for() > inner.peers.gone_after() && !inner.peers.is_there(name)
     }
 
-    /// What others have changed, from now on. Nothing for a server alone.
-    pub(crate) fn hints(&self) -> Option<broadcast::Receiver<Hint>> {
-        Some(self.0.as_ref()?.hints.subscribe())
+    /// What others change, from now on. Nothing for a server alone.
+    pub(crate) fn news(&self) -> Option<News> {
+        let inner = self.0.as_ref()?;
+        Some(News { hints: inner.hints.subscribe(), gaps: inner.heard.gaps(), left: inner.stop.clone() })
     }
 
     /// Whether this server hears what others change.
@@ -116,6 +119,7 @@ impl Replicas {
     }
 
     /// Counts the times that this server may have missed something.
+    #[cfg(test)]
     pub(crate) fn gaps(&self) -> Option<watch::Receiver<u64>> {
         Some(self.0.as_ref()?.heard.gaps())
     }
@@ -123,11 +127,6 @@ impl Replicas {
     /// Counts the changes of the servers that write: what was acknowledged last may be lost at each.
     pub(crate) fn changes_of_primary(&self) -> Option<watch::Receiver<u64>> {
         Some(self.0.as_ref()?.primaries.subscribe())
-    }
-
-    /// Cancelled when this server leaves.
-    pub(crate) fn left(&self) -> Option<CancellationToken> {
-        Some(self.0.as_ref()?.stop.clone())
     }
 
     /// This server has another configuration from now on, of which others are told the digests.

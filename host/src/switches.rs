@@ -15,13 +15,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::atomic_file;
 use crate::redis::{Kept, Redis};
-use crate::replicas::{Hint, Replicas};
+use crate::replicas::{Hint, News, Replicas, Told};
 use crate::state::StateDir;
 use crate::vault::Vault;
 
@@ -191,23 +190,16 @@ impl Switches {
 
     /// Follows the changes that other servers make, and tells them of those that are made here.
     pub fn follow(&self, replicas: &Replicas, tracker: &TaskTracker) {
-        let (Some(hints), Some(gaps), Some(left)) = (replicas.hints(), replicas.gaps(), replicas.left()) else {
-            return;
-        };
+        let Some(news) = replicas.news() else { return };
         self.tell(replicas);
-        let this = self.clone();
-        tracker.spawn(async move { left.run_until_cancelled(this.listen(hints, gaps)).await });
+        let (this, left) = (self.clone(), news.left());
+        tracker.spawn(async move { left.run_until_cancelled(this.listen(news)).await });
     }
 
-    async fn listen(self, mut hints: broadcast::Receiver<Hint>, mut gaps: watch::Receiver<u64>) {
-        loop {
-            tokio::select! {
-                hint = hints.recv() => match hint {
-                    Ok(Hint::Switches) | Err(RecvError::Lagged(_)) => {}
-                    Ok(_) => continue,
-                    Err(RecvError::Closed) => return,
-                },
-                changed = gaps.changed() => if changed.is_err() { return },
+    async fn listen(self, mut news: News) {
+        while let Some(heard) = news.next().await {
+            if !matches!(heard, Told::Gap | Told::Hint(Hint::Switches)) {
+                continue;
             }
             while let Err(error) = self.read_again().await {
                 tracing::warn!(%error, "what is switched off could not be read again yet");

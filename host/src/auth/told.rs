@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::broadcast::error::RecvError;
-
 use super::machines::Machines;
 use super::machines::operator::OperatorTokens;
 use super::sessions::Sessions;
-use crate::replicas::{Hint, Replicas};
+use crate::replicas::{Hint, Replicas, Told};
 use crate::store::{Key, Table};
 
 /// Whoever keeps rows in memory.
@@ -19,22 +17,14 @@ pub(super) struct Keepers {
 
 /// Listens until this server leaves; returns at once for a server alone.
 pub(super) async fn listen(replicas: Replicas, keepers: Keepers) {
-    let (Some(mut hints), Some(mut gaps), Some(left)) = (replicas.hints(), replicas.gaps(), replicas.left()) else {
-        return;
-    };
+    let Some(mut news) = replicas.news() else { return };
+    let left = news.left();
     let listening = async {
-        loop {
-            tokio::select! {
-                hint = hints.recv() => match hint {
-                    Ok(Hint::Rows(rows)) => keepers.changed(rows).await,
-                    Ok(Hint::Switches | Hint::Plugins | Hint::Client(_)) => {}
-                    Err(RecvError::Lagged(_)) => keepers.missed_something().await,
-                    Err(RecvError::Closed) => return,
-                },
-                changed = gaps.changed() => match changed {
-                    Ok(()) => keepers.missed_something().await,
-                    Err(_) => return,
-                },
+        while let Some(heard) = news.next().await {
+            match heard {
+                Told::Hint(Hint::Rows(rows)) => keepers.changed(rows).await,
+                Told::Hint(Hint::Switches | Hint::Plugins | Hint::Client(_)) => {}
+                Told::Gap => keepers.missed_something().await,
             }
         }
     };

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::RequestId;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -17,7 +16,7 @@ use super::shelf::{Shelf, person_of};
 use super::tasks::Tasks;
 use crate::plugins::Plugins;
 use crate::plugins::updates::Said;
-use crate::replicas::{ChangedList, ClientHint, Hint, UpdatedResource};
+use crate::replicas::{ChangedList, ClientHint, Hint, News, Told, UpdatedResource};
 
 /// Hints that are looked after at a time.
 const AT_ONCE: usize = 64;
@@ -35,29 +34,25 @@ pub(super) struct Parts {
 
 /// Hears and tells until this server leaves.
 pub(super) fn start(shelf: &Shelf, parts: Parts, tracker: &TaskTracker) {
-    let Some(left) = shelf.replicas().left() else { return };
+    let Some(news) = shelf.replicas().news() else { return };
+    let left = news.left();
     let telling = tell(shelf.clone(), parts.plugins.clone());
     tracker.spawn(left.clone().run_until_cancelled_owned(telling));
-    tracker.spawn(left.run_until_cancelled_owned(listen(shelf.clone(), parts)));
+    tracker.spawn(left.run_until_cancelled_owned(listen(news, parts)));
 }
 
-async fn listen(shelf: Shelf, parts: Parts) {
-    let (Some(mut hints), Some(mut gaps)) = (shelf.replicas().hints(), shelf.replicas().gaps()) else { return };
+async fn listen(mut news: News, parts: Parts) {
     let mut looking = JoinSet::new();
     loop {
         while looking.len() >= AT_ONCE {
             looking.join_next().await;
         }
         tokio::select! {
-            hint = hints.recv() => match hint {
-                Ok(Hint::Client(hint)) => drop(looking.spawn(parts.clone().take(hint))),
-                Ok(Hint::Rows(_) | Hint::Switches | Hint::Plugins) => {}
-                Err(RecvError::Lagged(_)) => parts.missed_something().await,
-                Err(RecvError::Closed) => return,
-            },
-            changed = gaps.changed() => match changed {
-                Ok(()) => parts.missed_something().await,
-                Err(_) => return,
+            heard = news.next() => match heard {
+                Some(Told::Hint(Hint::Client(hint))) => drop(looking.spawn(parts.clone().take(hint))),
+                Some(Told::Hint(Hint::Rows(_) | Hint::Switches | Hint::Plugins)) => {}
+                Some(Told::Gap) => parts.missed_something().await,
+                None => return,
             },
             Some(_) = looking.join_next() => {}
         }

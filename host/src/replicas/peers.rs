@@ -1,7 +1,7 @@
 //! The other servers of a store, as they say of themselves.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -62,9 +62,13 @@ impl Peers {
         Self { own: Mutex::new(own), others: Mutex::default() }
     }
 
+    fn lock(&self) -> MutexGuard<'_, HashMap<Sender, (About, Instant)>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Time between two words of this server to all others.
     pub(super) fn pace(&self) -> Duration {
-        pace(self.others.lock().unwrap_or_else(PoisonError::into_inner).len())
+        pace(self.lock().len())
     }
 
     /// What this server says of itself.
@@ -78,7 +82,7 @@ impl Peers {
 
     /// Notes a server. Returns true if it is new, or says something else than before.
     pub(super) fn note(&self, sender: Sender, about: &About) -> bool {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.lock();
         let gone_after = gone_after(others.len());
         others.retain(|_, (_, at)| at.elapsed() <= gone_after);
         let before = others.insert(sender, (about.clone(), Instant::now()));
@@ -87,23 +91,23 @@ impl Peers {
 
     /// Forgets one that is going away.
     pub(super) fn forget(&self, sender: &Sender) {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).remove(sender);
+        self.lock().remove(sender);
     }
 
     /// True if the process of this name has said something of late.
     pub(super) fn is_there(&self, name: &str) -> bool {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self.lock();
         let gone_after = gone_after(others.len());
         others.iter().any(|(sender, (_, at))| at.elapsed() <= gone_after && name_of(sender) == name)
     }
 
     /// Time without a word after which a server counts as gone.
     pub(super) fn gone_after(&self) -> Duration {
-        gone_after(self.others.lock().unwrap_or_else(PoisonError::into_inner).len())
+        gone_after(self.lock().len())
     }
 
     pub(super) fn others(&self) -> Vec<Peer> {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self.lock();
         let gone_after = gone_after(others.len());
         let alive = others.values().filter(|(_, at)| at.elapsed() <= gone_after);
         alive.map(|(about, _)| Peer { about: about.clone() }).collect()
@@ -111,7 +115,7 @@ impl Peers {
 
     /// The number of others that were there at a moment.
     pub(super) fn others_at(&self, moment: Instant) -> usize {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self.lock();
         let gone_after = gone_after(others.len());
         others.values().filter(|(_, at)| moment.saturating_duration_since(*at) <= gone_after).count()
     }

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::ledger::Ledger;
@@ -20,7 +19,7 @@ use super::versions::Version;
 use crate::plugins::approval::store::{Approval, Records, Store};
 use crate::plugins::approval::trust::Signed;
 use crate::redis::{Kept, Redis};
-use crate::replicas::{Hint, Replicas};
+use crate::replicas::{Hint, News, Replicas, Told};
 use crate::state::StateDir;
 use crate::vault::Vault;
 
@@ -165,25 +164,22 @@ impl SharedRecords {
 
     /// Follows the changes that other servers make, and tells them of those that are made here.
     pub fn follow(&self, replicas: &Replicas, tracker: &TaskTracker) {
-        let (Some(hints), Some(gaps), Some(left)) = (replicas.hints(), replicas.gaps(), replicas.left()) else {
-            return;
-        };
+        let Some(news) = replicas.news() else { return };
         self.tell(replicas);
-        let this = self.clone();
-        tracker.spawn(async move { left.run_until_cancelled(this.listen(hints, gaps)).await });
+        let (this, left) = (self.clone(), news.left());
+        tracker.spawn(async move { left.run_until_cancelled(this.listen(news)).await });
     }
 
-    async fn listen(self, mut hints: broadcast::Receiver<Hint>, mut gaps: watch::Receiver<u64>) {
+    async fn listen(self, mut news: News) {
         let mut keys = tokio::time::interval(RESEAL_EVERY);
         keys.reset();
         loop {
             tokio::select! {
-                hint = hints.recv() => match hint {
-                    Ok(Hint::Plugins) | Err(RecvError::Lagged(_)) => {}
-                    Ok(_) => continue,
-                    Err(RecvError::Closed) => return,
+                heard = news.next() => match heard {
+                    Some(Told::Gap | Told::Hint(Hint::Plugins)) => {}
+                    Some(Told::Hint(_)) => continue,
+                    None => return,
                 },
-                changed = gaps.changed() => if changed.is_err() { return },
                 _ = keys.tick() => {
                     if let Err(error) = self.reseal().await {
                         tracing::warn!("what servers know of plugins is still sealed under an earlier root key: {error}");
