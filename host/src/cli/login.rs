@@ -15,8 +15,6 @@ use crate::config::provider::{LOCAL, NONE};
 use crate::config::{Config, Credentials, Egress, Provider};
 use crate::fetch::Strangers;
 use crate::plugins::observers::Observers;
-use crate::redis::Redis;
-use crate::replicas::Replicas;
 use crate::state::StateDir;
 use crate::store::Store;
 use crate::switches::Switches;
@@ -36,7 +34,7 @@ pub(super) struct Login<'a> {
     pub(super) credentials: watch::Receiver<Arc<Credentials>>,
     pub(super) state: &'a StateDir,
     /// The store of several servers, in place of the one in the state directory.
-    pub(super) shared: Option<(Redis, Replicas)>,
+    pub(super) shared: Option<Store>,
     pub(super) tasks: &'a TaskTracker,
     /// Requests that are finished even if their clients have gone away: the store is closed after them.
     pub(super) in_flight: &'a TaskTracker,
@@ -71,10 +69,9 @@ impl Login<'_> {
         }
         // First, since it is refused while another server has it: then nothing else may have begun.
         let store = match shared {
-            Some((redis, replicas)) => Store::shared(redis, &replicas, state, current.state.stale.duration()),
-            None => Store::open(state, tasks, closed)?,
+            Some(store) => store,
+            None => Store::open(state, tasks, closed)?.counted_in(observers.metrics.clone()),
         };
-        let store = store.counted_in(observers.metrics.clone());
         let upstream = match (current.auth.provider.as_str(), provider) {
             (LOCAL, _) => Upstream::Local(Local::new(base_url, Vault::of(state, LOCAL_CODES))),
             (_, Some(provider)) => {

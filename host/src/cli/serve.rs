@@ -178,7 +178,7 @@ impl Server {
             egress,
             credentials: credentials_sender.subscribe(),
             state: &state,
-            shared,
+            shared: shared_store.clone(),
             tasks: &tasks,
             in_flight: &in_flight,
             draining: draining.clone(),
