@@ -45,13 +45,13 @@ impl EffectiveConfig {
     /// The same without what one machine may have of its own: for servers that are to be alike.
     pub fn shared(&self) -> SharedSettings {
         let is_of_machine = |key: &str| OF_ONE_MACHINE.iter().any(|own| key.starts_with(own));
-        let shared = || self.values().filter(|(key, _)| !is_of_machine(key));
-        let defaults: BTreeSet<String> =
-            self.lines.iter().filter(|line| line.source == Source::Default).map(|line| line.key.to_string()).collect();
-        let given = shared().filter(|(key, _)| !defaults.contains(key));
+        let shared = self.values().filter(|(key, _)| !is_of_machine(key));
+        let given = self.lines.iter().filter(|line| line.source != Source::Default);
+        let given =
+            given.map(|line| (line.key.to_string(), line.shown.as_str())).filter(|(key, _)| !is_of_machine(key));
         let one =
             |(key, shown): (String, &str)| (key.clone(), digest_of(std::iter::once((key, shown)))[..8].to_owned());
-        SharedSettings { digest: digest_of(shared()), given: given.map(one).collect() }
+        SharedSettings { digest: digest_of(shared), given: given.map(one).collect() }
     }
 
     /// The keys whose values are others than before.

@@ -126,6 +126,14 @@ impl Shelf {
         Ok(None)
     }
 
+    /// Puts a thing there for so long, in place of whatever is there.
+    ///
+    /// # Errors
+    /// [`ShelfError`].
+    pub(super) async fn put(&self, place: Place<'_>, value: &[u8], life: Duration) -> Result<(), ShelfError> {
+        self.change(place, |_| Ok(Change::Put(value.to_vec(), in_time(life)))).await
+    }
+
     /// Takes a thing away, if it is there.
     ///
     /// # Errors

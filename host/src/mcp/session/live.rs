@@ -356,6 +356,11 @@ impl Live {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The stream of a request in flight.
+    fn stream_of(&self, number: u64) -> Option<EventStream> {
+        Some(self.requests().in_flight(number)?.stream.clone())
+    }
+
     /// Puts a message of the service on the stream that it belongs to, with the client's own ids.
     async fn deliver(&self, message: ServerJsonRpcMessage) {
         match message {
@@ -368,7 +373,7 @@ impl Live {
                     request.id = id_of(question);
                     self.requests().asks(asked_by, question);
                 }
-                let stream = asked_by.and_then(|number| Some(self.requests().in_flight(number)?.stream.clone()));
+                let stream = asked_by.and_then(|number| self.stream_of(number));
                 stream.as_ref().unwrap_or(&self.standalone).send(ServerJsonRpcMessage::Request(request)).await;
             }
             ServerJsonRpcMessage::Notification(mut notification) => {
@@ -389,10 +394,9 @@ impl Live {
                 if let ServerNotification::LoggingMessageNotification(message) = &notification.notification
                     && self.is_shared
                     && let Some(of) = message.extensions.get::<OriginatingRequestId>()
-                    && let Some(request) =
-                        number_of(&of.0).and_then(|number| Some(self.requests().in_flight(number)?.stream.clone()))
+                    && let Some(of) = number_of(&of.0).and_then(|number| self.stream_of(number))
                 {
-                    stream = request;
+                    stream = of;
                 }
                 stream.send(ServerJsonRpcMessage::Notification(notification)).await;
             }

@@ -10,7 +10,7 @@ use rmcp::model::ClientJsonRpcMessage;
 use super::id::{SessionId, latest_until_s};
 use super::live::{AskedBy, Live};
 use crate::clock;
-use crate::mcp::shelf::{Change, Ended, Kind, Person, Place, Shelf, ShelfError, in_time, name_of, person_hex};
+use crate::mcp::shelf::{Ended, Kind, Person, Place, Shelf, ShelfError, name_of, person_hex};
 use crate::mcp::wishes;
 use crate::replicas::ClientHint;
 
@@ -135,9 +135,7 @@ impl Shared {
             AskedBy::Another(question) => question,
         };
         let (name, value) = (letter(id, question), serde_json::to_vec(&message).expect("a message is JSON"));
-        let place = Place { person, kind: Kind::Letter, name: &name };
-        let put = |_: Option<&[u8]>| Ok::<_, ShelfError>(Change::Put(value.clone(), in_time(ANSWER_KEPT)));
-        self.shelf.change(place, put).await?;
+        self.shelf.put(Place { person, kind: Kind::Letter, name: &name }, &value, ANSWER_KEPT).await?;
         let (person, session) = (person_hex(person), id.to_owned());
         self.shelf.tell(ClientHint::Answered { person, session, question }).await?;
         Ok(None)

@@ -85,8 +85,7 @@ impl Tasks {
     async fn note_new(&self, shelf: &Shelf, person: &Person, owner: &str, id: &str) -> Result<(), ErrorData> {
         let kept =
             KeptTask { owner: owner.to_owned(), server: shelf.replicas().own_name(), task: self.manager.get_task(id)? };
-        let put = |_: Option<&[u8]>| Ok::<_, ShelfError>(Change::Put(kept.write(), in_time(2 * TTL)));
-        shelf.change(place(person, id), put).await.map_err(|error| {
+        shelf.put(place(person, id), &kept.write(), 2 * TTL).await.map_err(|error| {
             let why = match error {
                 ShelfError::Full => {
                     "there are 64 tasks already on all servers: wait until some are forgotten".to_owned()
@@ -207,9 +206,7 @@ impl Tasks {
         let letter = serde_json::to_vec(&Letter { owner, word: word.clone() }).expect("a word is JSON");
         let name = format!("{id}.{:016x}", rand::random::<u64>());
         let laid = async {
-            let at = Place { person: &person, kind: Kind::Letter, name: &name };
-            let put = |_: Option<&[u8]>| Ok::<_, ShelfError>(Change::Put(letter.clone(), in_time(WORD_KEPT)));
-            shelf.change(at, put).await?;
+            shelf.put(Place { person: &person, kind: Kind::Letter, name: &name }, &letter, WORD_KEPT).await?;
             let hint = ClientHint::Task { person: person_hex(&person), task: id.to_owned(), letter: name.clone() };
             shelf.tell(hint).await
         };
