@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use tinymcp_tests::command::{CommandOutput, finish, program, report};
-use tinymcp_tests::guests::{guest, shipped, tests_dir};
+use tinymcp_tests::command::{CommandOutput, finish, program, report, script, tool};
+use tinymcp_tests::guests::{guest, shipped};
 use tinymcp_tests::log::Log;
 use tinymcp_tests::server::{Server, Site};
 
@@ -12,18 +12,6 @@ const ERAS: [&str; 3] = ["legacy", "modern", "auto"];
 /// A server with the plugins that the project ships.
 async fn ships() -> Server {
     Site::new().plugin("hello", &shipped("hello")).plugin("add", &shipped("add")).start().await
-}
-
-fn script(program: &str, name: &str) -> Command {
-    let mut command = Command::new(program);
-    command.arg(tests_dir().join("clients").join(name)).stdin(Stdio::null());
-    command
-}
-
-fn tool(path: &str) -> String {
-    let path = tests_dir().join(".tools").join(path);
-    assert!(path.exists(), "`{}` is not installed: run `tests/run --setup-only`", path.display());
-    path.display().to_string()
 }
 
 /// Runs a client that watches for changes, changes the tools when it is ready, and checks what it reports.
@@ -47,7 +35,7 @@ async fn watches_at(mut command: Command, site: &Site) {
 async fn the_typescript_client_works_in_every_era() {
     for era in ERAS {
         let server = ships().await;
-        let mut command = script(&tool("node/node_modules/.bin/node"), "typescript.mjs");
+        let mut command = script(tool("node/node_modules/.bin/node"), "typescript.mjs");
         command.args([&server.url(), era]);
         watches(command, &server).await;
     }
@@ -60,7 +48,7 @@ const OLD_SDKS: [&str; 4] = ["mcp-sdk-1.12", "mcp-sdk-1.20", "mcp-sdk-1.24", "mc
 async fn the_typescript_sdk_works_in_every_age() {
     for sdk in OLD_SDKS {
         let server = ships().await;
-        let mut command = script(&tool("node/node_modules/.bin/node"), "typescript_v1.mjs");
+        let mut command = script(tool("node/node_modules/.bin/node"), "typescript_v1.mjs");
         command.args([&server.url(), sdk]);
         watches(command, &server).await;
     }
@@ -70,7 +58,7 @@ async fn the_typescript_sdk_works_in_every_age() {
 async fn gemini_cli_works_as_far_as_it_goes_without_an_account() {
     let server = ships().await;
     tool("node/node_modules/@google/gemini-cli/bundle/gemini.js");
-    let finished = finish(script(&tool("node/node_modules/.bin/node"), "gemini.mjs").arg(server.url()));
+    let finished = finish(script(tool("node/node_modules/.bin/node"), "gemini.mjs").arg(server.url()));
     assert_eq!(report(&finished), ["connect", "tools", "add", "quiet"]);
 }
 
@@ -78,7 +66,7 @@ async fn gemini_cli_works_as_far_as_it_goes_without_an_account() {
 async fn the_python_client_works_in_every_era() {
     for era in ERAS {
         let server = ships().await;
-        let mut command = script(&tool("python/bin/python"), "python_client.py");
+        let mut command = script(tool("python/bin/python"), "python_client.py");
         command.args([&server.url(), era]);
         watches(command, &server).await;
     }
@@ -88,7 +76,7 @@ async fn the_python_client_works_in_every_era() {
 async fn starts(tool_path: &str, name: &str) {
     for era in ERAS {
         let site = Site::new().plugin("hello", &shipped("hello")).plugin("add", &shipped("add"));
-        let mut command = script(&tool(tool_path), name);
+        let mut command = script(tool(tool_path), name);
         let directory = site.path().to_str().unwrap().to_owned();
         command.args([&directory, era]).env("TINYMCP", program()).env("TINYMCP_PLUGINS_WAIT", "10m");
         command.env("XDG_CACHE_HOME", site.path().join(".cache"));

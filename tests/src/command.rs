@@ -1,6 +1,6 @@
 //! The program's commands other than `serve`, which end by themselves.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -97,6 +97,33 @@ pub fn suite_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tools = TOOLS.map(|tools| tests_dir().join(tools));
     std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&path))).expect("no `:` in our path")
+}
+
+/// A script of `tests/clients`, run by a program.
+pub fn script(program: impl AsRef<OsStr>, name: &str) -> Command {
+    let mut command = Command::new(program);
+    command.arg(tests_dir().join("clients").join(name)).stdin(Stdio::null());
+    command
+}
+
+/// A program or file that the suite has installed, by its path below `tests/.tools`.
+///
+/// # Panics
+/// If it is not installed.
+pub fn tool(path: &str) -> PathBuf {
+    let path = tests_dir().join(".tools").join(path);
+    assert!(path.exists(), "`{}` is not installed: run `tests/run --setup-only`", path.display());
+    path
+}
+
+/// The program that clients start as their browser.
+///
+/// # Panics
+/// If it is not built.
+pub fn browser() -> PathBuf {
+    let browser = program().with_file_name("test-browser");
+    assert!(browser.is_file(), "`{}` is not built: run `cargo build --workspace --bins`", browser.display());
+    browser
 }
 
 /// Runs a command of the program to its end.

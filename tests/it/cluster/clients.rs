@@ -1,8 +1,6 @@
 //! Clients that were not written here, through the load balancer: nothing tells them that there are several servers.
 
-use std::process::{Command, Stdio};
-
-use tinymcp_tests::command::{finish, program, report};
+use tinymcp_tests::command::{browser, finish, report, script, tool};
 use tinymcp_tests::guests::{guest, shipped, tests_dir};
 use tinymcp_tests::server::Site;
 use tinymcp_tests::world;
@@ -17,8 +15,7 @@ const PYTHON: &str = "python/bin/python";
 async fn the_official_suite_passes_in_both_eras() {
     let site = || Site::new().fixed().plugin("everything", &guest("everything"));
     let cluster = Cluster::of(site, "[plugin.everything]\nenabled = true\nprefix = \"\"\n").await;
-    let mut command = Command::new("bash");
-    command.arg(tests_dir().join("clients/conformance.sh")).stdin(Stdio::null());
+    let mut command = script("bash", "conformance.sh");
     command.args([&format!("{}mcp", cluster.balancer.base()), "2025-11-25", "2026-07-28"]);
     // Only the server that ran a call has the rest of its stream (`docs/replicas.md`, what clients see).
     command.env("CONFORMANCE_KNOWN", "server-sse-disconnect-resume");
@@ -39,10 +36,9 @@ async fn official_clients_log_in_and_renew() {
         (PYTHON, "python_login.py", "legacy", &["connect", "add", "renew"]),
         (PYTHON, "python_login.py", "modern", &["connect", "add", "renew"]),
     ];
-    let running = runs.map(|(tool, script, era, checks)| {
-        let mut command = Command::new(tests_dir().join(".tools").join(tool));
-        command.arg(tests_dir().join("clients").join(script)).stdin(Stdio::null());
-        command.args([&url, program().with_file_name("test-browser").to_str().unwrap(), era]);
+    let running = runs.map(|(program, name, era, checks)| {
+        let mut command = script(tool(program), name);
+        command.args([&url, browser().to_str().unwrap(), era]);
         (tokio::task::spawn_blocking(move || report(&finish(&mut command))), checks)
     });
     for (client, checks) in running {

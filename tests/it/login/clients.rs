@@ -1,10 +1,9 @@
 //! Clients that were not written here log in end to end: the scripts of `tests/clients`, with a browser that the rig drives.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use tinymcp_tests::command::{finish, program, report};
-use tinymcp_tests::guests::{shipped, tests_dir};
+use tinymcp_tests::command::{browser, finish, report, script, tool};
+use tinymcp_tests::guests::shipped;
 use tinymcp_tests::provider::Provider;
 use tinymcp_tests::provider::settings::Settings;
 use tinymcp_tests::server::{Site, free_port};
@@ -17,25 +16,6 @@ const PYTHON: &str = "python/bin/python";
 /// A server with `add` whose access tokens live for two seconds, so that clients have to renew them.
 async fn short_lived(site: Site) -> World {
     World::of(site.variable("TINYMCP_AUTH_ACCESS_TTL", "5s").plugin("add", &shipped("add"))).await
-}
-
-/// The program that clients start as their browser.
-fn browser() -> PathBuf {
-    let browser = program().with_file_name("test-browser");
-    assert!(browser.is_file(), "`{}` is not built: run `cargo build --workspace --bins`", browser.display());
-    browser
-}
-
-fn script(program: &Path, name: &str) -> Command {
-    let mut command = Command::new(program);
-    command.arg(tests_dir().join("clients").join(name)).stdin(Stdio::null());
-    command
-}
-
-fn tool(path: &str) -> PathBuf {
-    let path = tests_dir().join(".tools").join(path);
-    assert!(path.exists(), "`{}` is not installed: run `tests/run --setup-only`", path.display());
-    path
 }
 
 /// The base URL at which clients find the server: the name that is in its URLs.
@@ -52,7 +32,7 @@ async fn run(mut command: Command) -> Vec<String> {
 /// Runs a script of a client in every era, at once: most of its time it waits for its tokens to end.
 async fn in_every_era(world: &World, program: &str, name: &str, checks: &[&str]) {
     let running = ERAS.map(|era| {
-        let mut command = script(&tool(program), name);
+        let mut command = script(tool(program), name);
         command.args([&url(world), browser().to_str().unwrap(), era]);
         tokio::spawn(run(command))
     });
@@ -77,10 +57,10 @@ async fn the_python_client_logs_in_and_renews_in_every_era() {
 async fn clients_log_in_through_a_provider() {
     let provider = Provider::start(Settings::auth0()).await;
     let world = short_lived(behind(&provider)).await;
-    let mut typescript = script(&tool(NODE), "login.mjs");
+    let mut typescript = script(tool(NODE), "login.mjs");
     typescript.args([&url(&world), browser().to_str().unwrap(), "modern"]);
     assert_eq!(run(typescript).await, ["unauthorized", "connect", "add", "renew"]);
-    let mut python = script(&tool(PYTHON), "python_login.py");
+    let mut python = script(tool(PYTHON), "python_login.py");
     python.args([&url(&world), browser().to_str().unwrap(), "legacy"]);
     assert_eq!(run(python).await, ["connect", "add", "renew"]);
 }
@@ -88,7 +68,7 @@ async fn clients_log_in_through_a_provider() {
 #[tokio::test]
 async fn mcp_remote_logs_in_once() {
     let world = World::of(local().plugin("add", &shipped("add"))).await;
-    let mut command = script(Path::new("bash"), "login.sh");
+    let mut command = script("bash", "login.sh");
     command.args(["mcp-remote", &url(&world), browser().to_str().unwrap()]);
     assert_eq!(run(command).await, ["login", "again"]);
 }
@@ -96,7 +76,7 @@ async fn mcp_remote_logs_in_once() {
 #[tokio::test]
 async fn the_inspector_logs_in_once() {
     let world = World::of(local().plugin("add", &shipped("add"))).await;
-    let mut command = script(Path::new("bash"), "login.sh");
+    let mut command = script("bash", "login.sh");
     command.args(["inspector", &url(&world), browser().to_str().unwrap()]);
     assert_eq!(run(command).await, ["login", "again"]);
 }
@@ -110,7 +90,7 @@ async fn the_official_suite_passes_for_the_authorization_server() {
     );
     let world = World::of(local().config(&config)).await;
     let issuer = world.base.as_str().trim_end_matches('/').to_owned();
-    let mut command = script(Path::new("bash"), "login.sh");
+    let mut command = script("bash", "login.sh");
     command.args(["conformance", &issuer, browser().to_str().unwrap(), "conformance", &port.to_string()]);
     assert_eq!(run(command).await, ["authorization-server-metadata-endpoint", "authorization-code-grant"]);
 }

@@ -115,11 +115,7 @@ impl Server {
     /// # Errors
     /// When the process is gone.
     pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        // The program's name may hold anything, in parentheses; user and system time are the 14th and 15th field.
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        Ok(Duration::from_secs_f64(ticks.iter().sum::<f64>() / TICKS_PER_SECOND))
+        cpu_time(self.pid)
     }
 
     /// Resident memory (`VmRSS`) in bytes, once it has settled.
@@ -163,6 +159,18 @@ impl Server {
             tokio::time::sleep(LOOK).await;
         }
     }
+}
+
+/// Processor time of a process so far.
+///
+/// # Errors
+/// When the process is gone.
+pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The program's name may hold anything, in parentheses; user and system time are the 14th and 15th field.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    Ok(Duration::from_secs_f64(ticks.iter().sum::<f64>() / TICKS_PER_SECOND))
 }
 
 /// Asks over one connection until the answer is yes; `false` if the connection does not come about or breaks.

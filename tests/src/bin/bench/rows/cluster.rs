@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use tinymcp_tests::browser::Browser;
 use tinymcp_tests::client::Client;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
@@ -15,6 +14,7 @@ use tinymcp_tests::world;
 
 use crate::Plan;
 use crate::figures::{Figures, Unit};
+use crate::server::cpu_time;
 use crate::site::Workshop;
 use crate::table::Line;
 
@@ -154,15 +154,4 @@ impl Pair {
             bytes: (after.bytes - before.bytes) / many,
         })
     }
-}
-
-/// Processor time of a process so far.
-fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
-    // Nanoseconds on a processor, of the threads that live; those of a server do.
-    let mut all = 0;
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
-        all += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or_default();
-    }
-    Some(Duration::from_nanos(all)).filter(|all| !all.is_zero()).context("no `schedstat` in /proc")
 }
