@@ -25,7 +25,7 @@ const MANIFEST: &str = "manifest.json";
 const SIGNATURES: &str = "cosign.json";
 
 /// Bytes of the signatures that are kept.
-const MAX_SIGNATURES_BYTES: usize = 4 * 1024 * 1024;
+const MAX_SIGNATURES_BYTES: usize = 8 * 1024 * 1024;
 
 /// What is in no lock stays for so long: a command pulls before it writes the lock.
 const UNLOCKED_FOR: Duration = Duration::from_secs(3600);

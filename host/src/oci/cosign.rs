@@ -1,5 +1,6 @@
-//! Signatures of cosign by a key: ECDSA over P-256 with SHA-256, of a document that names the manifest (cosign, Signature
-//! specification; containers/image, simple signing).
+//! Signatures of cosign by a key: ECDSA over P-256 with SHA-256, of a document that names the manifest. Up to cosign 2 that is
+//! a document of its own (Signature specification; containers/image, simple signing), from cosign 3 on an in-toto statement in
+//! an envelope (DSSE 1.0.2).
 //!
 //! It needs no registry: `signatures` fetches them. The document is signed, and only the digest in it counts: the name in
 //! it is not compared, since a mirror and a copy have another one.
@@ -12,6 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 
 const PAYLOAD_TYPE: &str = "cosign container image signature";
+
+/// The type of what is in an envelope.
+pub(super) const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+
+/// The statement of `cosign sign`. By others, such as those of `cosign attest`, a key does not say that something is to run.
+const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// What comes before the point in the DER of a public key of this curve (RFC 5480 §2).
 const SPKI_P256: [u8; 26] = [
@@ -30,6 +37,73 @@ pub(crate) struct CosignSignature {
     pub(super) payload: String,
     /// In DER, in base64.
     pub(super) signature: String,
+    /// What is signed.
+    #[serde(default, skip_serializing_if = "Form::is_simple")]
+    pub(super) form: Form,
+}
+
+/// What a signature is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Form {
+    /// The document as it is.
+    #[default]
+    Simple,
+    /// An in-toto statement, in its envelope.
+    Statement,
+}
+
+impl Form {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_simple(&self) -> bool {
+        *self == Self::Simple
+    }
+
+    /// The bytes that are signed.
+    fn signed(self, payload: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Simple => payload.to_vec(),
+            Self::Statement => {
+                let head = format!("DSSEv1 {} {STATEMENT_TYPE} {} ", STATEMENT_TYPE.len(), payload.len());
+                [head.as_bytes(), payload].concat()
+            }
+        }
+    }
+
+    /// The manifest that a document names.
+    fn names(self, payload: &[u8]) -> Option<Digest> {
+        match self {
+            Self::Simple => {
+                let payload: Payload = serde_json::from_slice(payload).ok()?;
+                (payload.critical.of == PAYLOAD_TYPE).then(|| payload.critical.image.digest.parse().ok()).flatten()
+            }
+            Self::Statement => {
+                let statement: Statement = serde_json::from_slice(payload).ok()?;
+                // Several things at once are signed by nobody here.
+                let [subject] = statement.subject.as_slice() else { return None };
+                (statement.predicate_type == SIGN)
+                    .then(|| format!("sha256:{}", subject.digest.sha256).parse().ok())
+                    .flatten()
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Statement {
+    predicate_type: String,
+    subject: Vec<Subject>,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    digest: SubjectDigest,
+}
+
+#[derive(Deserialize)]
+struct SubjectDigest {
+    sha256: String,
 }
 
 #[derive(Deserialize)]
@@ -83,9 +157,9 @@ impl CosignKey {
     fn has_signed(&self, signature: &CosignSignature) -> Option<Digest> {
         let payload = STANDARD.decode(&signature.payload).ok()?;
         let der = STANDARD.decode(&signature.signature).ok()?;
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0).verify(&payload, &der).ok()?;
-        let payload: Payload = serde_json::from_slice(&payload).ok()?;
-        (payload.critical.of == PAYLOAD_TYPE).then(|| payload.critical.image.digest.parse().ok()).flatten()
+        let signed = signature.form.signed(&payload);
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0).verify(&signed, &der).ok()?;
+        signature.form.names(&payload)
     }
 }
 
@@ -108,7 +182,20 @@ mod tests {
 
     fn sign(pair: &EcdsaKeyPair, payload: &str) -> CosignSignature {
         let signature = pair.sign(&SystemRandom::new(), payload.as_bytes()).unwrap();
-        CosignSignature { payload: STANDARD.encode(payload), signature: STANDARD.encode(signature) }
+        let form = Form::Simple;
+        CosignSignature { payload: STANDARD.encode(payload), signature: STANDARD.encode(signature), form }
+    }
+
+    fn state(pair: &EcdsaKeyPair, statement: &str) -> CosignSignature {
+        let signed = format!("DSSEv1 28 application/vnd.in-toto+json {} {statement}", statement.len());
+        CosignSignature { payload: STANDARD.encode(statement), form: Form::Statement, ..sign(pair, &signed) }
+    }
+
+    fn statement(digest: &Digest, of: &str) -> String {
+        let hex = digest.to_string().replace("sha256:", "");
+        format!(
+            r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"digest":{{"sha256":"{hex}"}},"annotations":{{}}}}],"predicateType":"{of}","predicate":{{}}}}"#
+        )
     }
 
     fn payload(digest: &Digest, of: &str) -> String {
@@ -136,6 +223,31 @@ mod tests {
         let swapped = CosignSignature { payload: STANDARD.encode(payload(&digest, PAYLOAD_TYPE)), ..sign(&pair, "x") };
         assert!(verify(&[swapped]).is_err());
         assert!(verify(&[CosignSignature { signature: "!".to_owned(), ..good }]).is_err());
+    }
+
+    #[test]
+    fn a_statement_of_cosign_3_counts_in_its_envelope_alone() {
+        let (pair, other) = (pair(), pair());
+        let (digest, another) = (Digest::of(b"1"), Digest::of(b"2"));
+        let key = CosignKey::read(&key_of(&pair)).unwrap();
+        let verify = |signature: CosignSignature| key.verify(&[signature], &digest);
+        let good = state(&pair, &statement(&digest, SIGN));
+        assert_eq!(verify(good.clone()), Ok(()));
+        assert!(verify(state(&other, &statement(&digest, SIGN))).unwrap_err().contains("none of the signatures"));
+        assert!(verify(state(&pair, &statement(&another, SIGN))).unwrap_err().contains("another artifact"));
+        // What else a pipeline says of an artifact with the same key: a list of parts, where it was built.
+        assert!(verify(state(&pair, &statement(&digest, "https://slsa.dev/provenance/v1"))).is_err());
+        // Signed without the envelope, and a document of the one form as the other.
+        assert!(verify(CosignSignature { form: Form::Statement, ..sign(&pair, &statement(&digest, SIGN)) }).is_err());
+        assert!(verify(CosignSignature { form: Form::Simple, ..good.clone() }).is_err());
+        assert!(verify(state(&pair, &payload(&digest, PAYLOAD_TYPE))).is_err());
+        let two = statement(&digest, SIGN).replace(r#""subject":["#, r#""subject":[{"digest":{"sha256":"00"}},"#);
+        assert!(verify(state(&pair, &two)).is_err());
+        // What is kept is read again, also what was kept before there were envelopes.
+        let kept: CosignSignature = serde_json::from_value(serde_json::to_value(&good).unwrap()).unwrap();
+        assert_eq!(kept, good);
+        let before: CosignSignature = serde_json::from_str(r#"{"payload":"a","signature":"b"}"#).unwrap();
+        assert_eq!(before.form, Form::Simple);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use super::challenge;
 use super::digest::Digest;
 use super::manifest::{self, Document};
 use super::reference::Source;
+use super::signatures;
 
-/// Manifests, challenges, names and digests. What is read is within what it promises, and comes back as it was written.
+/// Manifests, bundles of signatures, challenges, names and digests. What is read is within what it promises, and comes back as it was written.
 pub(crate) fn registry_answer(bytes: &[u8]) {
     match manifest::read(bytes, "x") {
         Ok(Document::Artifact(artifact)) => {
@@ -15,6 +16,7 @@ pub(crate) fn registry_answer(bytes: &[u8]) {
         Ok(Document::Index(_)) => {}
         Err(error) => assert!(error.to_string().len() < 4096, "{error}"),
     }
+    let _ = signatures::of_bundle(bytes);
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = challenge::read(text);
     if let Ok(source) = text.parse::<Source>() {

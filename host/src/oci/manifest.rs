@@ -18,7 +18,7 @@ pub(crate) const MAX_POLICY_BYTES: u64 = 64 * 1024;
 pub(crate) const MAX_MINISIG_BYTES: u64 = 8 * 1024;
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 

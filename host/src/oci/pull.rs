@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// A manifest, whose digest is checked if it is asked for by that.
-    async fn manifest(&self, repository: &Repository, version: &Version) -> Result<Bytes, OciError> {
+    pub(super) async fn manifest(&self, repository: &Repository, version: &Version) -> Result<Bytes, OciError> {
         let ask = Ask::get(format!("manifests/{version}"), &MANIFEST_TYPES);
         let mut last = None;
         for host in self.registries.places(&repository.host) {

@@ -3,16 +3,21 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{KeyPair, SigningKey};
-use serde_json::json;
+use serde_json::{Value, json};
 use tinymcp_tests::client::Client;
-use tinymcp_tests::registry::{MANIFEST, Registry, WASM, descriptor};
+use tinymcp_tests::peer::{Peer, Script};
+use tinymcp_tests::registry::{MANIFEST, Registry, WASM, descriptor, digest, manifest};
 use tinymcp_tests::server::Site;
 
 use super::{V1, done, first, from, problem, run, second};
 
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
-/// Signs a manifest as `cosign sign --key` does.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+
+/// Signs a manifest as `cosign sign --key` does up to version 2.
 async fn sign(registry: &Registry, name: &str, of: &str, says: &str, key: &KeyPair) {
     let payload = json!({
         "critical": { "identity": { "docker-reference": name }, "image": { "docker-manifest-digest": says }, "type": "cosign container image signature" },
@@ -27,6 +32,49 @@ async fn sign(registry: &Registry, name: &str, of: &str, says: &str, key: &KeyPa
     let config = descriptor("application/vnd.oci.image.config.v1+json", b"{}");
     let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
     registry.put_manifest(name, &format!("{}.sig", of.replace(':', "-")), &manifest).await;
+}
+
+/// The bundle that `cosign sign --key` of version 3 makes: a statement about a manifest, in an envelope.
+fn bundle(says: &str, of: &str, key: &KeyPair) -> Vec<u8> {
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "digest": { "sha256": says.trim_start_matches("sha256:") }, "annotations": {} }],
+        "predicateType": of,
+        "predicate": {},
+    });
+    let statement = statement.to_string();
+    let signed = format!("DSSEv1 28 application/vnd.in-toto+json {} {statement}", statement.len());
+    let signature = STANDARD.encode(key.sign(signed.as_bytes()).unwrap());
+    let envelope = json!({
+        "payload": STANDARD.encode(&statement),
+        "payloadType": "application/vnd.in-toto+json",
+        "signatures": [{ "sig": signature }],
+    });
+    let material = json!({ "publicKey": { "hint": "whatever" }, "tlogEntries": [] });
+    json!({ "mediaType": BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope }).to_string().into_bytes()
+}
+
+/// The artifact that such a bundle is in.
+fn bundle_manifest(bundle: &[u8], of: &str) -> Value {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": BUNDLE,
+        "config": descriptor("application/vnd.oci.empty.v1+json", b"{}"),
+        "layers": [descriptor(BUNDLE, bundle)],
+        "subject": { "mediaType": MANIFEST, "digest": of, "size": 1 },
+    })
+}
+
+/// What a registry lists as being about an artifact.
+fn referrers(manifests: &[Value]) -> Value {
+    let described = manifests.iter().map(|manifest| {
+        let mut entry = descriptor(MANIFEST, manifest.to_string().as_bytes());
+        entry["artifactType"] = manifest["artifactType"].clone();
+        entry
+    });
+    let described: Vec<Value> = described.collect();
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": described })
 }
 
 fn trusting(reference: &str, key: &KeyPair) -> String {
@@ -69,6 +117,74 @@ async fn only_what_the_key_has_signed_is_served() {
     drop(registry);
     let server = server.kill().start().await;
     assert_eq!(Client::modern(&server).tool_names().await, V1);
+}
+
+/// A registry without a list of what refers to an artifact, as Debian's: cosign 3 keeps it at a tag there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_of_cosign_3_is_found_at_a_tag() {
+    let registry = Registry::start().await;
+    let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let reference = registry.at("org/weather:1");
+    let signed = registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    let site = Site::new().config(&trusting(&reference, &key));
+    let bundles = [
+        bundle(&signed, SIGN, &other),
+        bundle(&signed, "https://slsa.dev/provenance/v1", &key),
+        b"{}".to_vec(),
+        bundle(&signed, SIGN, &key),
+    ];
+    for count in [3, 4] {
+        let mut manifests = Vec::new();
+        for bundle in &bundles[..count] {
+            let manifest = bundle_manifest(bundle, &signed);
+            registry.put_blob("org/weather", bundle).await;
+            registry.put_manifest("org/weather", &format!("bundle-{}", manifests.len()), &manifest).await;
+            manifests.push(manifest);
+        }
+        registry.put_manifest("org/weather", &signed.replace(':', "-"), &referrers(&manifests)).await;
+        let shown = done(&site, &["update"]);
+        let said = if count == 3 { "none of the signatures of sha256:" } else { "the lock is as it has to be" };
+        assert!(shown.contains(said), "{shown}");
+    }
+    // A running server looks again, and the next start has it.
+    let server = site.start().await;
+    Client::modern(&server).wait_for_tools(&V1).await;
+    drop(registry);
+    let server = server.kill().start().await;
+    assert_eq!(Client::modern(&server).tool_names().await, V1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_of_cosign_3_is_found_in_the_list_of_the_registry() {
+    let key = KeyPair::generate().unwrap();
+    let plugin = manifest(&[descriptor(WASM, &first())]).to_string();
+    let signed = digest(plugin.as_bytes());
+    let bundle = bundle(&signed, SIGN, &key);
+    let attached = bundle_manifest(&bundle, &signed);
+    let things: Vec<(String, Vec<u8>)> = vec![
+        (format!("/referrers/{signed}"), referrers(std::slice::from_ref(&attached)).to_string().into_bytes()),
+        (format!("/manifests/{}", digest(attached.to_string().as_bytes())), attached.to_string().into_bytes()),
+        (format!("/manifests/{}.sig", signed.replace(':', "-")), Vec::new()),
+        (format!("/blobs/{}", digest(&bundle)), bundle),
+        ("/manifests/".to_owned(), plugin.into_bytes()),
+        ("/blobs/".to_owned(), first()),
+    ];
+    let peer = Peer::start(move |request| {
+        let found = things.iter().find(|(path, _)| request.contains(path.as_str()));
+        match found {
+            Some((_, bytes)) if !bytes.is_empty() => {
+                let head = format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n", bytes.len());
+                Script::Answer([head.as_bytes(), bytes].concat())
+            }
+            _ => Script::with(404, "", ""),
+        }
+    })
+    .await;
+    let reference = format!("oci://{}/org/weather:1", peer.address);
+    let site = Site::new().config(&trusting(&reference, &key));
+    let shown = done(&site, &["update"]);
+    assert!(shown.contains("signed by the key of `trust`"), "{shown}");
+    assert!(run(&site, &["list"]).stdout.contains(V1[0]));
 }
 
 #[test]
