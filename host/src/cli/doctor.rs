@@ -6,6 +6,10 @@
 
 mod directories;
 mod reach;
+mod registries;
+mod shared;
+
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -29,18 +33,19 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut report = Report { as_json: arguments.json.then(Vec::new), ..Report::default() };
-    if let Some(setup) = configuration(arguments.config, &mut report) {
-        runtime()?.block_on(look(setup, &mut report))?;
+    if let Some((setup, docker)) = configuration(arguments.config, &mut report) {
+        runtime()?.block_on(look(setup, docker, &mut report))?;
     }
     report.end()
 }
 
-/// Reads the configuration. One that is incomplete for logins alone is good enough for the other checks.
-fn configuration(arguments: ConfigArguments, report: &mut Report) -> Option<Setup> {
+/// Reads the configuration, and the directory with logins at registries. One that is incomplete for logins of people alone is
+/// good enough for the other checks.
+fn configuration(arguments: ConfigArguments, report: &mut Report) -> Option<(Setup, Option<PathBuf>)> {
     let subject = "configuration";
     let invocation = arguments.invocation(Purpose::Serve, Vec::new());
     let environment = Environment::read(invocation.directory());
-    match Config::load(&invocation, &environment) {
+    let setup = match Config::load(&invocation, &environment) {
         Ok(setup) => {
             report.add(setup.warnings.iter().map(|warning| Finding::note(subject, warning.to_string())));
             let file = match invocation.path().exists() {
@@ -60,10 +65,11 @@ fn configuration(arguments: ConfigArguments, report: &mut Report) -> Option<Setu
             }
             setup
         }
-    }
+    };
+    Some((setup?, environment.docker_config()))
 }
 
-async fn look(setup: Setup, report: &mut Report) -> Result<(), Failure> {
+async fn look(setup: Setup, docker: Option<PathBuf>, report: &mut Report) -> Result<(), Failure> {
     let Setup { config, provider, egress, secrets, .. } = setup;
     let base_url = &config.server.base_url;
     let http = ProviderHttp::new(base_url.is_loopback()).map_err(Failure::start)?;
@@ -84,7 +90,9 @@ async fn look(setup: Setup, report: &mut Report) -> Result<(), Failure> {
     }
     report.add(reach::look(&config, &http).await);
     report.add(directories::state(&config.state.dir, &secrets));
+    report.add(shared::look(&config.state).await);
     report.add([directories::plugins(&config.plugins.dir)]);
+    report.add(registries::look(&config, &egress, docker).await);
     let space = Plugins::address_space(&config);
     report.add([match space {
         space if space.is_too_small() => Finding::bad("address space", space.to_string()),

@@ -25,15 +25,20 @@ pub(super) async fn find(config: &State, state: &StateDir) -> anyhow::Result<Opt
 }
 
 async fn open(config: &State, state: &StateDir, may_make: bool) -> anyhow::Result<Option<Redis>> {
+    let Some(address) = address(config)? else { return Ok(None) };
+    let redis = Store::connect(&address, state, may_make).await?;
+    tracing::info!(url = redis.shown(), prefix = address.prefix, "what servers share is in Redis");
+    Ok(Some(redis))
+}
+
+/// The address of that store.
+pub(super) fn address(config: &State) -> anyhow::Result<Option<Address>> {
     let Some(url) = config.url.clone() else { return Ok(None) };
     let authorities = config.ca_file.as_ref().map(|path| {
         fs::read(path)
             .with_context(|| format!("cannot read the certificates in `{}` (`state.ca_file`)", path.display()))
     });
-    let address = Address { url, prefix: config.prefix.as_str().to_owned(), authorities: authorities.transpose()? };
-    let redis = Store::connect(&address, state, may_make).await?;
-    tracing::info!(url = redis.shown(), prefix = address.prefix, "what servers share is in Redis");
-    Ok(Some(redis))
+    Ok(Some(Address { url, prefix: config.prefix.as_str().to_owned(), authorities: authorities.transpose()? }))
 }
 
 /// The same for a command that changes something, and the way to tell the servers of it.

@@ -82,6 +82,21 @@ impl Redis {
         }
     }
 
+    /// Looks whether a server could use this Redis, once, and changes nothing. True if a store is there already, of
+    /// whatever key.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub(crate) async fn look(address: &Address) -> Result<bool, OpenError> {
+        let unusable = |fault| OpenError::Unusable { url: address.url.to_string(), fault };
+        let link = Link::new(address).map_err(unusable)?;
+        match Self::try_open(&link, address, None, None::<fn() -> Vec<u8>>, |_| true).await {
+            Ok(_) => Ok(true),
+            Err(OpenError::Nothing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn try_open(
         link: &Link,
         address: &Address,
