@@ -6,7 +6,7 @@
 //!
 //! - `message`: what is told; `client_hint`: what of it is about clients. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
 //!   `subscription`: the connection that hears. `news`: what each part of this server hears of it. `beat`: this server's own beat, which it hears itself, and what it says of
-//!   itself to others. `peers`: the others, as they say.
+//!   itself to others. `peers`: the others, as they say. `rollout`: when all change over to other plugins.
 //!
 //! Invariant: a message is heard, or this server knows within [`hearing::SILENCE_MAX`] that it may have missed one. What
 //! was known then is read anew.
@@ -19,12 +19,14 @@ mod member;
 mod message;
 mod news;
 mod peers;
+mod rollout;
 mod subscription;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +38,7 @@ pub use self::message::Hint;
 use self::message::Message;
 pub(crate) use self::news::{News, Told};
 pub use self::peers::{About, Peer};
+pub(crate) use self::rollout::{Rollout, Turn};
 use crate::config::effective::SharedSettings;
 use crate::redis::{Fault, Redis};
 use crate::state::StateDir;
@@ -134,6 +137,33 @@ impl Replicas {
         if let Some(inner) = &self.0 {
             inner.peers.configured(shared);
         }
+    }
+
+    /// Tells the others how far this server is with its plugins from registries.
+    pub(crate) async fn rolled(&self, rollout: Rollout) {
+        let Some(inner) = &self.0 else { return };
+        if inner.peers.rolled(rollout) {
+            let (all, here) = (inner.redis.channel("all"), Message::Here(inner.peers.own()));
+            // Where it is not heard now, the next word that this server says of itself has it.
+            drop(inner.tell(&all, &here).boxed().await);
+        }
+    }
+
+    /// Whether this server may change over to the plugins that it has at hand; now, for a server alone.
+    pub(crate) fn turn(&self) -> Turn {
+        self.0
+            .as_ref()
+            .map_or(Turn::Now, |inner| inner.peers.turn(inner.heard.unbroken_for() > inner.peers.all_heard_after()))
+    }
+
+    /// The servers that have changed over to plugins which this one has not been able to get for so long.
+    pub fn ahead(&self, patience: Duration) -> Vec<String> {
+        self.0.as_ref().map(|inner| inner.peers.ahead(patience)).unwrap_or_default()
+    }
+
+    /// True for a server that has no others.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.0.is_none()
     }
 
     /// The others that are there.

@@ -3,13 +3,14 @@
 //! Only the lock decides. The way of one plugin: its entry in the lock (none: it is not served); the file in the cache, hashed
 //! again ([`at_hand`]); otherwise it is pulled; its signature is verified, if `trust` asks for one; it is compiled ahead, while the
 //! version before goes on. Then it is *prepared*, and [`Supply::switch`] puts it *in force*: it hands the file to the registry of
-//! plugins, which has nothing left to do that takes time. Replicas that are to switch together report here what they have
-//! prepared, and call `switch` when they are told.
+//! plugins, which has nothing left to do that takes time. On a server alone each plugin is switched as soon as it is prepared;
+//! servers of one store switch everything at once, and together ([`together`]).
 //!
 //! A start needs no registry where the cache has everything. What cannot be pulled is tried again, and says why meanwhile.
 
 mod moved;
 mod settings;
+mod together;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -30,6 +31,7 @@ use crate::oci::client::Client;
 use crate::oci::lock::{Lock, Locked};
 use crate::plugins::Plugins;
 use crate::plugins::sources::{Source, SourceState, Sources};
+use crate::replicas::Replicas;
 
 /// The interval between looks at the lock, a call of `stat`.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -59,6 +61,7 @@ pub(crate) struct Supply {
     /// What was hashed, and the state of the file then.
     hashed: BTreeMap<String, (Locked, Stamp, Kept)>,
     moved: moved::Moved,
+    together: together::Together,
     /// Deletes what is in no lock: of one process for a state directory.
     sweeps: bool,
 }
@@ -68,6 +71,13 @@ struct Order {
     plugin: String,
     from: String,
     locked: Locked,
+}
+
+impl Order {
+    /// Says what is wanted: the same on every server that wants the same.
+    fn line(&self) -> String {
+        format!("{} {} {}", self.plugin, self.from, self.locked.manifest)
+    }
 }
 
 /// A plugin whose file is there, verified and compiled; or why it is not.
@@ -151,8 +161,16 @@ impl Supply {
             plugins,
             hashed: BTreeMap::new(),
             moved: moved::Moved::default(),
+            together: together::Together::with(Replicas::default()),
             sweeps: true,
         }
+    }
+
+    /// Others of the same store change over together with this one.
+    #[must_use]
+    pub(crate) fn among(mut self, replicas: Replicas) -> Self {
+        self.together = together::Together::with(replicas);
+        self
     }
 
     /// Another process has the same state directory, and sweeps.
@@ -213,8 +231,11 @@ impl Supply {
     /// Brings everything that the configuration and the lock want. Returns whether nothing is left to be tried again.
     async fn bring(&mut self, config: &Arc<Config>) -> bool {
         let (path, wanted) = (config.plugins.lock.clone(), wanted(config));
+        let patience = config.plugins.update_wait.duration();
         if wanted.is_empty() {
             self.publish(|sources| sources.clear());
+            self.together.want(std::iter::empty(), patience).await;
+            self.together.serves().await;
             return true;
         }
         let read = tokio::task::spawn_blocking(move || Lock::read(&path)).await;
@@ -238,6 +259,8 @@ impl Supply {
                 return true;
             }
         };
+        let lines = orders.iter().map(Order::line);
+        let mut held_until = self.together.want(lines, patience).await;
         let mut is_whole = true;
         let hashed = std::mem::take(&mut self.hashed);
         let (cache, plugins) = (self.cache.clone(), self.plugins.clone());
@@ -246,11 +269,39 @@ impl Supply {
             prepare(&client, &cache, &plugins, config, order, known)
         });
         let mut preparing = stream::iter(preparing).buffer_unordered(PULLS);
-        while let Some(prepared) = preparing.next().await {
+        let mut held = Vec::new();
+        loop {
+            let prepared = tokio::select! {
+                biased;
+                // What is at hand does not wait for what cannot be had.
+                () = tokio::time::sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
+                    tracing::warn!("not all plugins that the lock names are at hand after `plugins.update_wait`; those that are come into force");
+                    held_until = None;
+                    self.switch(std::mem::take(&mut held));
+                    continue;
+                }
+                prepared = preparing.next() => prepared,
+            };
+            let Some(prepared) = prepared else { break };
             is_whole &= !prepared.outcome.as_ref().is_err_and(|failed| failed.may_pass);
-            self.switch(prepared);
+            match held_until.is_some() && prepared.outcome.is_ok() {
+                true => held.push(prepared),
+                // A problem takes nothing away that is served.
+                false => self.switch(vec![prepared]),
+            }
         }
         drop(preparing);
+        if let Some(until) = held_until {
+            if !is_whole {
+                // What is at hand is found there at the next try.
+                return false;
+            }
+            self.together.turn(until).await;
+            self.switch(held);
+        }
+        if is_whole {
+            self.together.serves().await;
+        }
         if self.sweeps
             && let Ok(lock) = lock.clone()
         {
@@ -273,21 +324,22 @@ impl Supply {
         is_whole
     }
 
-    /// Puts what is prepared in force, or says why it is not.
-    fn switch(&mut self, prepared: Prepared) {
-        let Prepared { order: Order { plugin, from, locked }, outcome } = prepared;
-        let state = match outcome {
-            Ok((kept, cosign)) => {
-                let file = SourceState::File { path: kept.path.clone(), sha256: kept.sha256.clone(), cosign };
-                self.hashed.insert(plugin.clone(), (locked, stamp(&kept.path), kept));
-                file
-            }
-            Err(failed) => SourceState::Missing(failed.problem),
-        };
-        self.publish(|sources| {
+    /// Puts what is prepared in force, all of it at once, or says why it is not.
+    fn switch(&mut self, prepared: Vec<Prepared>) {
+        let mut sources = Sources::clone(&self.sources.borrow());
+        for Prepared { order: Order { plugin, from, locked }, outcome } in prepared {
+            let state = match outcome {
+                Ok((kept, cosign)) => {
+                    let file = SourceState::File { path: kept.path.clone(), sha256: kept.sha256.clone(), cosign };
+                    self.hashed.insert(plugin.clone(), (locked, stamp(&kept.path), kept));
+                    file
+                }
+                Err(failed) => SourceState::Missing(failed.problem),
+            };
             let note = sources.get(&plugin).and_then(|source| source.note.clone());
             sources.insert(plugin, Source { from, state, note });
-        });
+        }
+        self.publish(|published| *published = sources);
     }
 
     /// Changes what is published, if there is a change.

@@ -270,6 +270,7 @@ impl LastRead {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: crate::redis::FORMAT,
             settings: self.effective.shared(),
+            rollout: None,
         };
         self.replicas = Replicas::join(redis.clone(), state, about, tracker, stop);
         self.replicas.clone()

@@ -198,6 +198,7 @@ impl Server {
             Plugins::start(rules, services, Some(&state), &tasks, draining.clone()).map_err(Failure::at_start)?;
         tasks.spawn(warn_of_unknown_tools(page_config.clone(), plugins.clone(), draining.clone()));
         let supply = Supply::new(page_config.clone(), way_to_registries, state.path(), sources, plugins.clone());
+        let supply = supply.among(replicas.clone());
         tasks.spawn(supply.run(draining.clone()));
         let running = Running {
             invocation: invocation.clone(),

@@ -299,6 +299,9 @@ table! {
         @live approve: Approve = false,
         /// The file that says which files of plugins with `from` run here. Only `tinymcp add` and `update` write it.
         lock: PathBuf = "tinymcp.lock",
+        /// Time that servers of one store wait for each other with what the lock changes. One that has not got it by then holds
+        /// nobody up, and says at `/readyz` that it is behind. A change applies at once.
+        @live update_wait: Period = "60s",
     }
 }
 

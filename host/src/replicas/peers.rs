@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::rollout::{self, Rollout, Turn};
 use crate::config::effective::SharedSettings;
 
 pub(super) const SENDER_BYTES: usize = 16;
@@ -42,6 +43,17 @@ pub struct About {
     pub format: u32,
     /// Its configuration as digests, secrets aside.
     pub settings: SharedSettings,
+    /// How far it is with the plugins from registries. Earlier versions say nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+}
+
+impl About {
+    /// Says the same of the server itself, whatever it is about to do.
+    fn is_same_server(&self, other: &Self) -> bool {
+        (&self.name, &self.version, self.format, &self.settings)
+            == (&other.name, &other.version, other.format, &other.settings)
+    }
 }
 
 /// Another server.
@@ -51,15 +63,26 @@ pub struct Peer {
     pub about: About,
 }
 
+/// This one.
+struct Own {
+    about: About,
+    /// Since when it wants the plugins that it wants.
+    wants_since: Instant,
+}
+
 /// All of them.
 pub(super) struct Peers {
-    own: Mutex<About>,
+    own: Mutex<Own>,
     others: Mutex<HashMap<Sender, (About, Instant)>>,
 }
 
 impl Peers {
     pub(super) fn new(own: About) -> Self {
-        Self { own: Mutex::new(own), others: Mutex::default() }
+        Self { own: Mutex::new(Own { about: own, wants_since: Instant::now() }), others: Mutex::default() }
+    }
+
+    fn lock_own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Sender, (About, Instant)>> {
@@ -73,20 +96,52 @@ impl Peers {
 
     /// What this server says of itself.
     pub(super) fn own(&self) -> About {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_own().about.clone()
     }
 
     pub(super) fn configured(&self, settings: SharedSettings) {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).settings = settings;
+        self.lock_own().about.settings = settings;
     }
 
-    /// Notes a server. Returns true if it is new, or says something else than before.
+    /// This server is this far with its plugins from registries. Returns true if that is further than before.
+    pub(super) fn rolled(&self, rollout: Rollout) -> bool {
+        let mut own = self.lock_own();
+        if own.about.rollout.as_ref().is_none_or(|before| before.wanted != rollout.wanted) {
+            own.wants_since = Instant::now();
+        }
+        let before = own.about.rollout.replace(rollout);
+        before != own.about.rollout
+    }
+
+    /// Whether this server may change over to what it has at hand.
+    pub(super) fn turn(&self, are_known: bool) -> Turn {
+        let wanted = self.own().rollout.unwrap_or_default().wanted;
+        rollout::turn(&wanted, &self.rollouts(), are_known)
+    }
+
+    /// The servers that serve what this one has wanted for longer than `patience` and does not serve.
+    pub(super) fn ahead(&self, patience: Duration) -> Vec<String> {
+        let (own, since) = {
+            let own = self.lock_own();
+            (own.about.rollout.clone().unwrap_or_default(), own.wants_since)
+        };
+        if own.served == own.wanted || since.elapsed() <= patience {
+            return Vec::new();
+        }
+        rollout::serve(&own.wanted, &self.rollouts()).map(ToOwned::to_owned).collect()
+    }
+
+    fn rollouts(&self) -> Vec<(String, Option<Rollout>)> {
+        self.others().into_iter().map(|Peer { about }| (about.name, about.rollout)).collect()
+    }
+
+    /// Notes a server. Returns true if it is new, or says that it is another than before.
     pub(super) fn note(&self, sender: Sender, about: &About) -> bool {
         let mut others = self.lock();
         let gone_after = gone_after(others.len());
         others.retain(|_, (_, at)| at.elapsed() <= gone_after);
         let before = others.insert(sender, (about.clone(), Instant::now()));
-        before.is_none_or(|(before, _)| before != *about)
+        before.is_none_or(|(before, _)| !before.is_same_server(about))
     }
 
     /// Forgets one that is going away.
@@ -104,6 +159,11 @@ impl Peers {
     /// Time without a word after which a server counts as gone.
     pub(super) fn gone_after(&self) -> Duration {
         gone_after(self.lock().len())
+    }
+
+    /// Time within which all others have said something of themselves.
+    pub(super) fn all_heard_after(&self) -> Duration {
+        2 * self.pace()
     }
 
     pub(super) fn others(&self) -> Vec<Peer> {
@@ -129,6 +189,11 @@ impl Peers {
                     about.settings.differences(&own.settings).into_iter().take(KEYS_NAMED).collect();
                 let named = format!("{} ({})", about.name, keys.join(", "));
                 by_kind.entry("another configuration").or_default().push(named);
+            }
+            if let (Some(other), Some(own)) = (&about.rollout, &own.rollout)
+                && other.wanted != own.wanted
+            {
+                by_kind.entry("other plugins from registries by its lock").or_default().push(about.name.clone());
             }
             if about.version != own.version {
                 by_kind.entry("another version").or_default().push(format!("{} ({})", about.name, about.version));
@@ -163,7 +228,7 @@ mod tests {
     fn about(name: &str, configuration: &str) -> About {
         let given = [("server.body".to_owned(), configuration.to_owned())].into();
         let settings = SharedSettings { digest: configuration.to_owned(), given };
-        About { name: name.to_owned(), version: "1".to_owned(), format: 1, settings }
+        About { name: name.to_owned(), version: "1".to_owned(), format: 1, settings, rollout: None }
     }
 
     #[test]

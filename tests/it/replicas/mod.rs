@@ -2,6 +2,7 @@
 
 mod clients;
 mod plugins;
+mod rollout;
 mod tasks;
 
 use std::time::{Duration, Instant};
@@ -56,6 +57,15 @@ impl Pair {
         let elsewhere = client.through(&self.bases[1]);
         (client, elsewhere, tokens)
     }
+}
+
+/// A site whose server keeps in this store what servers share.
+fn sharing(redis: &Redis, config: &str) -> Site {
+    let url = redis.url();
+    let site = Site::new().config(&format!("{config}[state]\nurl = \"{url}\"\n")).variable("TINYMCP_SECRET", SECRET);
+    // For commands.
+    fs::write(site.path().join(".env"), format!("TINYMCP_SECRET=\"{SECRET}\"\n")).unwrap();
+    site
 }
 
 /// The time that a token lives on.

@@ -10,22 +10,13 @@ use tinymcp_tests::redis::Redis;
 use tinymcp_tests::server::{Server, Site};
 use tinymcp_tests::until;
 
-use super::{Pair, SECRET};
+use super::{Pair, SECRET, sharing};
 
 /// Tools of the guests `greeter-v1` and `greeter-v2` as the plugin `greeter`.
 const V1: [&str; 2] = ["greeter_greet", "greeter_wait"];
 const V2: [&str; 3] = ["greeter_greet", "greeter_part", "greeter_wait"];
 
 const ON: &str = "[plugins]\napprove = true\n";
-
-/// A site whose server keeps in this store what servers share.
-fn sharing(redis: &Redis, config: &str) -> Site {
-    let url = redis.url();
-    let site = Site::new().config(&format!("{config}[state]\nurl = \"{url}\"\n")).variable("TINYMCP_SECRET", SECRET);
-    // For commands.
-    fs::write(site.path().join(".env"), format!("TINYMCP_SECRET=\"{SECRET}\"\n")).unwrap();
-    site
-}
 
 /// The name of what waits of a plugin, as soon as something does.
 async fn reference(site: &Site, plugin: &str) -> String {

@@ -1,0 +1,109 @@
+//! A change of the plugins from registries, on all servers of a store at once.
+//!
+//! Each server gets what its own lock names, and says how far it is ([`Rollout`]). It changes over when all others have the
+//! same at hand, or one has changed over, or it has waited for them for long enough ([`Turn`]). What it says of its lock is a
+//! digest, which others compare with theirs and nothing else: which code runs, each server's own lock decides.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a server is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rollout {
+    /// A digest of what its configuration and lock want.
+    pub wanted: String,
+    /// It has all of that at hand: pulled, verified and compiled.
+    pub is_prepared: bool,
+    /// A digest of what it serves; empty until it has served everything that it wanted.
+    pub served: String,
+}
+
+/// Whether a server that has everything at hand may change over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Now.
+    Now,
+    /// Not yet, for these servers, as far as they are known.
+    After(Vec<String>),
+}
+
+impl Rollout {
+    /// Has it at hand, or serves it.
+    fn is_ready_for(&self, wanted: &str) -> bool {
+        self.served == wanted || (self.is_prepared && self.wanted == wanted)
+    }
+}
+
+/// The turn of a server that wants this. `are_known`: all others have been heard of late. A server of an earlier version says
+/// nothing of itself here, and is not waited for.
+pub(super) fn turn(wanted: &str, others: &[(String, Option<Rollout>)], are_known: bool) -> Turn {
+    if serve(wanted, others).next().is_some() {
+        return Turn::Now;
+    }
+    let is_late = |rollout: &Option<Rollout>| rollout.as_ref().is_some_and(|other| !other.is_ready_for(wanted));
+    let late: Vec<String> =
+        others.iter().filter(|(_, rollout)| is_late(rollout)).map(|(name, _)| name.clone()).collect();
+    match late.is_empty() && are_known {
+        true => Turn::Now,
+        false => Turn::After(late),
+    }
+}
+
+/// The servers that serve this.
+pub(super) fn serve<'o>(
+    wanted: &'o str,
+    others: &'o [(String, Option<Rollout>)],
+) -> impl Iterator<Item = &'o str> + use<'o> {
+    let serves = move |rollout: &Option<Rollout>| rollout.as_ref().is_some_and(|other| other.served == wanted);
+    others.iter().filter(move |(_, rollout)| serves(rollout)).map(|(name, _)| name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn other(name: &str, wanted: &str, is_prepared: bool, served: &str) -> (String, Option<Rollout>) {
+        let (wanted, served) = (wanted.to_owned(), served.to_owned());
+        (name.to_owned(), Some(Rollout { wanted, is_prepared, served }))
+    }
+
+    fn after(names: &[&str]) -> Turn {
+        Turn::After(names.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn all_change_over_when_the_last_is_prepared() {
+        let ready = other("a", "new", true, "old");
+        assert_eq!(turn("new", &[], true), Turn::Now);
+        assert_eq!(turn("new", std::slice::from_ref(&ready), true), Turn::Now);
+        // It pulls; it has not seen the lock; it has prepared another one; it wants nothing from registries.
+        for late in [
+            other("b", "new", false, "old"),
+            other("b", "old", true, "old"),
+            other("b", "newer", true, "old"),
+            other("b", "", true, ""),
+        ] {
+            assert_eq!(turn("new", &[ready.clone(), late], true), after(&["b"]));
+        }
+    }
+
+    #[test]
+    fn one_that_has_changed_over_takes_all_along() {
+        let done = other("a", "new", true, "new");
+        let late = other("b", "new", false, "old");
+        assert_eq!(turn("new", &[late.clone(), done.clone()], false), Turn::Now);
+        // Also one that wants the next already.
+        assert_eq!(turn("new", &[late, other("a", "newer", false, "new")], true), Turn::Now);
+    }
+
+    #[test]
+    fn nobody_is_taken_for_ready_who_may_not_have_been_heard() {
+        assert_eq!(turn("new", &[], false), after(&[]));
+        assert_eq!(turn("new", &[other("a", "new", true, "old")], false), after(&[]));
+    }
+
+    #[test]
+    fn a_server_of_an_earlier_version_is_not_waited_for() {
+        assert_eq!(turn("new", &[("a".to_owned(), None)], true), Turn::Now);
+    }
+}
