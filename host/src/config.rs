@@ -11,7 +11,7 @@
 //! - `provider`: the built-in providers, and the one that is chosen, with the values of its variables.
 //! - `egress`: the way to the provider, its variables and files read. `grants`: what plugins may touch. `telemetry`: the
 //!   OTLP endpoint, its headers resolved.
-//! - `machines`, `claims`: callers without a browser.
+//! - `machines`, `claims`: callers without a browser. `certificates`: files of certificates that the configuration names.
 //! - `trust`: the files that may go live. `registries`: those of plugins that come from elsewhere. `check`: rules across keys. `problem`: all problems and their texts. `effective`: the values for `tinymcp check`.
 //!
 //! A value on the command line is stronger than a variable, a variable of the process than one of `.env`, and any of

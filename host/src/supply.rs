@@ -275,7 +275,7 @@ impl Supply {
                 biased;
                 // What is at hand does not wait for what cannot be had.
                 () = tokio::time::sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
-                    tracing::warn!("not all plugins that the lock names are at hand after `plugins.update_wait`; those that are come into force");
+                    self.together.release();
                     held_until = None;
                     self.switch(std::mem::take(&mut held));
                     continue;

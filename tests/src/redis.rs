@@ -28,6 +28,26 @@ impl Redis {
         Self::with(&["--appendonly", "no", "--dbfilename", "kept.rdb"])
     }
 
+    /// One that follows another, and has everything that it has.
+    pub fn following(primary: &Self) -> Self {
+        let port = primary.port.to_string();
+        let this = Self::with(&["--appendonly", "yes", "--appendfsync", "always", "--replicaof", "127.0.0.1", &port]);
+        let begin = Instant::now();
+        while !this.ask(&["INFO", "replication"]).contains("master_link_status:up") {
+            assert!(begin.elapsed() < Duration::from_secs(20), "a secondary does not follow");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        this
+    }
+
+    /// Takes over from the one that it followed, which is told nothing.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn take_over(&self) {
+        self.ask(&["REPLICAOF", "NO", "ONE"]);
+    }
+
     fn with(options: &[&str]) -> Self {
         let (dir, port) = (tempfile::tempdir().expect("a temporary directory"), free_port());
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();

@@ -18,6 +18,9 @@ use super::script::{Reply, Script, Step};
 /// The time within which a server that starts wants to have found Redis: longer than a failover takes.
 const START_MAX: Duration = Duration::from_secs(20);
 
+/// The same for a command, for which somebody waits.
+const COMMAND_MAX: Duration = Duration::from_secs(2);
+
 /// Time between two tries at a start.
 const START_PAUSE: Duration = Duration::from_millis(500);
 
@@ -66,10 +69,12 @@ impl Redis {
         let shown = address.url.to_string();
         let link = Link::new(address).map_err(|fault| OpenError::Unusable { url: shown.clone(), fault })?;
         let begin = tokio::time::Instant::now();
+        // Only servers make stores.
+        let patience = if fresh.is_some() { START_MAX } else { COMMAND_MAX };
         loop {
             let opened = Self::try_open(&link, address, known, fresh.as_ref(), &check).await;
             match opened {
-                Err(OpenError::Unusable { fault: Fault::Unreachable(cause), .. }) if begin.elapsed() < START_MAX => {
+                Err(OpenError::Unusable { fault: Fault::Unreachable(cause), .. }) if begin.elapsed() < patience => {
                     tracing::warn!(url = shown, "the shared store cannot be reached yet: {cause}");
                     tokio::time::sleep(START_PAUSE).await;
                 }

@@ -15,10 +15,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// This server among the others, for what it serves of registries.
 pub(super) struct Together {
     replicas: Replicas,
-    /// A digest of what is wanted, and since when.
-    wanted: Option<(String, Instant)>,
+    wanted: Option<Wanted>,
     /// A digest of what was served whole; none since the start.
     served: Option<String>,
+}
+
+/// What is wanted.
+struct Wanted {
+    digest: String,
+    since: Instant,
+    /// What is at hand of it is not held back any longer.
+    is_released: bool,
 }
 
 impl Together {
@@ -29,16 +36,26 @@ impl Together {
     /// This is what is to be served, as lines. Returns the moment until which what is prepared of it is held back; none if it is
     /// not.
     pub(super) async fn want(&mut self, lines: impl Iterator<Item = String>, patience: Duration) -> Option<Instant> {
-        let digest = lines.fold(Sha256::new(), |digest, line| digest.chain_update(line).chain_update("\n")).finalize();
-        let wanted: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let since = match self.wanted.take() {
-            Some((before, since)) if before == wanted => since,
-            _ => Instant::now(),
-        };
-        let is_new = self.served.as_ref().is_some_and(|served| *served != wanted);
-        self.wanted = Some((wanted, since));
+        let hash = lines.fold(Sha256::new(), |hash, line| hash.chain_update(line).chain_update("\n")).finalize();
+        let digest: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let before = self.wanted.take().filter(|before| before.digest == digest);
+        let wanted = before.unwrap_or_else(|| Wanted { digest, since: Instant::now(), is_released: false });
+        let is_new = self.served.as_ref().is_some_and(|served| *served != wanted.digest);
+        let is_held = is_new && !wanted.is_released && !self.replicas.is_alone() && !patience.is_zero();
+        let until = is_held.then(|| wanted.since + patience);
+        self.wanted = Some(wanted);
         self.say(false).await;
-        (is_new && !self.replicas.is_alone() && !patience.is_zero()).then(|| since + patience)
+        until
+    }
+
+    /// The time is over, and not everything is at hand: the rest is not held back for it.
+    pub(super) fn release(&mut self) {
+        tracing::warn!(
+            "not all plugins that the lock names are at hand after `plugins.update_wait`; those that are come into force"
+        );
+        if let Some(wanted) = &mut self.wanted {
+            wanted.is_released = true;
+        }
     }
 
     /// Everything that is wanted is at hand: waits for its turn, and no longer than `until`.
@@ -66,13 +83,13 @@ impl Together {
 
     /// Everything that is wanted is served.
     pub(super) async fn serves(&mut self) {
-        self.served = self.wanted.as_ref().map(|(wanted, _)| wanted.clone());
+        self.served = self.wanted.as_ref().map(|wanted| wanted.digest.clone());
         self.say(true).await;
     }
 
     /// Tells others.
     async fn say(&self, is_prepared: bool) {
-        let wanted = self.wanted.as_ref().map(|(wanted, _)| wanted.clone()).unwrap_or_default();
+        let wanted = self.wanted.as_ref().map(|wanted| wanted.digest.clone()).unwrap_or_default();
         let served = self.served.clone().unwrap_or_default();
         let is_prepared = is_prepared || served == wanted;
         self.replicas.rolled(Rollout { wanted, is_prepared, served }).await;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use serde_json::Value;
 use tinymcp_tests::client::Client;
 use tinymcp_tests::registry::{Registry, WASM, files};
 use tinymcp_tests::server::Site;
@@ -135,4 +136,40 @@ async fn what_was_pulled_waits_for_approval_like_any_other() {
     server.log.wait_for("waits for approval: another file").await;
     assert_eq!(client.tool_names().await, V1);
     until("the state that says so", async || problem(server.site()).contains("waits for approval")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_says_what_is_at_hand_and_what_the_registry_says_of_it() {
+    let registry = Registry::start().await;
+    registry.put("org/weather", "1", &[(WASM, &first())]).await;
+    let site = Site::new().config(&from(&registry.at("org/weather:1")));
+    // Other checks are none of this test's business.
+    let said = |site: &Site| {
+        let findings: Value = serde_json::from_str(&run(site, &["doctor", "--json"]).stdout).unwrap();
+        let findings = findings["findings"].as_array().unwrap().clone();
+        let of = |finding: &&Value| finding["subject"] == "plugin from a registry";
+        let found: Vec<String> = findings
+            .iter()
+            .filter(of)
+            .map(|finding| format!("{} {}", finding["verdict"].as_str().unwrap(), finding["seen"].as_str().unwrap()))
+            .collect();
+        found.join("\n")
+    };
+    assert!(said(&site).starts_with("fail `weather`: ") && said(&site).contains("is not locked"), "{}", said(&site));
+    done(&site, &["update"]);
+    assert!(said(&site).starts_with("ok `weather` is locked and at hand"), "{}", said(&site));
+    registry.put("org/weather", "1", &[(WASM, &second())]).await;
+    assert!(
+        said(&site).starts_with("note `weather`: ") && said(&site).contains("another artifact now"),
+        "{}",
+        said(&site)
+    );
+    let pulled = site.path().join(".tinymcp/pulled");
+    fs::rename(&pulled, site.path().join("elsewhere")).unwrap();
+    assert!(said(&site).starts_with("ok `weather` is locked, and its registry has it"), "{}", said(&site));
+    drop(registry);
+    assert!(said(&site).starts_with("fail `weather` is not at hand, and cannot be pulled"), "{}", said(&site));
+    fs::rename(site.path().join("elsewhere"), &pulled).unwrap();
+    assert!(said(&site).starts_with("note `weather` is at hand"), "{}", said(&site));
+    assert_eq!(lock_of(&site).matches("[plugin.weather]").count(), 1, "nothing is changed");
 }

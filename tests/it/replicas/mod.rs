@@ -3,6 +3,7 @@
 mod clients;
 mod plugins;
 mod rollout;
+mod split;
 mod tasks;
 
 use std::time::{Duration, Instant};
@@ -64,7 +65,7 @@ fn sharing(redis: &Redis, config: &str) -> Site {
     let url = redis.url();
     let site = Site::new().config(&format!("{config}[state]\nurl = \"{url}\"\n")).variable("TINYMCP_SECRET", SECRET);
     // For commands.
-    fs::write(site.path().join(".env"), format!("TINYMCP_SECRET=\"{SECRET}\"\n")).unwrap();
+    std::fs::write(site.path().join(".env"), format!("TINYMCP_SECRET=\"{SECRET}\"\n")).unwrap();
     site
 }
 
@@ -303,4 +304,41 @@ async fn a_server_without_the_shared_key_does_not_start() {
         let refused = refused.refusal();
         assert!(refused.stderr.contains(cure), "{refused:?}");
     }
+}
+
+#[test]
+fn doctor_looks_at_the_shared_store_and_makes_none() {
+    let mut redis = Redis::durable();
+    let site = sharing(&redis, "");
+    let said = |site: &Site| {
+        let findings: serde_json::Value = serde_json::from_str(&site.run(&["doctor", "--json"]).stdout).unwrap();
+        let found =
+            findings["findings"].as_array().unwrap().iter().find(|finding| finding["subject"] == "shared store");
+        let found = found.unwrap_or_else(|| panic!("{findings}"));
+        format!("{} {}", found["verdict"].as_str().unwrap(), found["seen"].as_str().unwrap())
+    };
+    assert!(said(&site).starts_with("ok redis://") && said(&site).contains("the first server makes a store"));
+    assert_eq!(redis.ask(&["DBSIZE"]), "0");
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    assert!(
+        said(&site).starts_with("fail") && said(&site).contains("set `maxmemory-policy noeviction`"),
+        "{}",
+        said(&site)
+    );
+    redis.kill();
+    let begin = Instant::now();
+    assert!(said(&site).starts_with("fail"), "{}", said(&site));
+    assert!(begin.elapsed() < Duration::from_secs(15));
+}
+
+/// Somebody waits for a command: it says soon that the store is away.
+#[test]
+fn a_command_does_not_wait_for_a_store_that_is_away() {
+    let mut redis = Redis::durable();
+    let site = sharing(&redis, "");
+    redis.kill();
+    let begin = Instant::now();
+    let said = site.run(&["sessions"]);
+    assert!(said.code == 1 && said.stderr.contains("cannot be reached"), "{said:?}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
