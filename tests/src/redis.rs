@@ -1,4 +1,7 @@
-//! A Redis for servers that share a store: on loopback, in a directory of its own, ended with the test.
+//! A Redis for servers that share a store: on loopback, in a directory of its own, ended with the test. [`topology`] has several of
+//! them as one store.
+
+pub mod topology;
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};

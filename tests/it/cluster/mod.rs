@@ -15,6 +15,7 @@ use tinymcp_tests::cut::Way;
 use tinymcp_tests::guests::guest;
 use tinymcp_tests::oauth::{Kind, OAuthClient, Tokens};
 use tinymcp_tests::redis::Redis;
+use tinymcp_tests::redis::topology::Topology;
 use tinymcp_tests::server::{Server, Site};
 use tinymcp_tests::{until, world};
 
@@ -30,9 +31,20 @@ fn rounds() -> usize {
     std::env::var("TEST_CLUSTER_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap())
 }
 
+/// The Redis of a test that does not say which: one server, or in the long form what is asked for.
+fn topology() -> Topology {
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests chooses")]
+    match std::env::var("TEST_CLUSTER_REDIS").as_deref() {
+        Err(_) | Ok("one") => Topology::one(),
+        Ok("cluster") => Topology::cluster(),
+        Ok("sentinel") => Topology::sentinel(),
+        Ok(other) => panic!("TEST_CLUSTER_REDIS is one, cluster or sentinel, and not {other}"),
+    }
+}
+
 /// The servers, their store and what is in front of them.
 struct Cluster {
-    redis: Redis,
+    redis: Topology,
     balancer: Balancer,
     /// None for one that was taken down.
     servers: Vec<Option<Server>>,
@@ -41,13 +53,17 @@ struct Cluster {
 impl Cluster {
     /// Servers of sites like this one, with further configuration.
     async fn of(site: impl Fn() -> Site, config: &str) -> Self {
-        let redis = Redis::durable();
+        Self::on(topology(), site, config).await
+    }
+
+    /// The same on a Redis.
+    async fn on(redis: Topology, site: impl Fn() -> Site, config: &str) -> Self {
         let urls = vec![redis.url(); SERVERS];
         Self::with(redis, &urls, site, config).await
     }
 
     /// The same, each with a way of its own to the store.
-    async fn with(redis: Redis, urls: &[String], site: impl Fn() -> Site, config: &str) -> Self {
+    async fn with(redis: Topology, urls: &[String], site: impl Fn() -> Site, config: &str) -> Self {
         let address = Balancer::address();
         let base = balancer::base(address);
         let published = base.as_str().trim_end_matches('/');
@@ -152,10 +168,28 @@ async fn a_server_that_is_killed_takes_its_own_calls_alone_and_none_runs_twice()
 
 /// Clients that renew as fast as they can, through whatever server comes, while servers and the store are killed under them: each
 /// has a token that is good in the end. One whose answer was lost sends its request again, as clients do.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn honest_clients_keep_their_sessions_through_a_storm() {
+    storm(topology(), SERVERS * rounds()).await;
+}
+
+/// The same while a part of the keys is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_clients_keep_their_sessions_where_the_store_is_a_cluster() {
+    storm(Topology::cluster(), SERVERS * rounds()).await;
+}
+
+/// The same while one Redis takes over from another, and the last writes are lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_clients_keep_their_sessions_where_another_redis_takes_over() {
+    storm(Topology::sentinel(), 2 * rounds()).await;
+}
+
+async fn storm(redis: Topology, crashes: usize) {
     const CLIENTS: usize = 6;
-    let mut cluster = Cluster::of(world::local, "").await;
+    // All clients have one address.
+    let site = || world::local().variable("TINYMCP_AUTH_REQUESTS_PER_MINUTE", "100000");
+    let mut cluster = Cluster::on(redis, site, "").await;
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         clients.push(cluster.log_in(&format!("person{number}")).await);
@@ -175,12 +209,10 @@ async fn honest_clients_keep_their_sessions_through_a_storm() {
             })
         })
         .collect();
-    for number in (0..SERVERS).cycle().take(SERVERS * rounds()) {
+    for (round, number) in (0..SERVERS).cycle().take(crashes).enumerate() {
         let site = cluster.servers[number].take().unwrap().kill();
         tokio::time::sleep(Duration::from_millis(300)).await;
-        cluster.redis.kill();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        cluster.redis.revive();
+        tokio::task::block_in_place(|| cluster.redis.crash(round));
         cluster.servers[number] = Some(site.start().await);
     }
     stop.send_replace(true);
@@ -218,7 +250,7 @@ async fn a_server_that_is_cut_off_from_the_store_gets_no_requests() {
     let redis = Redis::durable();
     let way = Way::to(redis.port).await;
     let urls = [redis.url(), redis.url(), format!("redis://127.0.0.1:{}", way.port)];
-    let cluster = Cluster::with(redis, &urls, greets, "").await;
+    let cluster = Cluster::with(Topology::One(redis), &urls, greets, "").await;
     let (client, tokens) = cluster.log_in("alice").await;
     let cut_off = client.through(&format!("http://{}", cluster.server(2).address).parse().unwrap());
     let (other, revoked) = cluster.log_in("bob").await;
