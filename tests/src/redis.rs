@@ -4,7 +4,7 @@
 pub mod topology;
 
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -94,10 +94,25 @@ impl Redis {
     /// # Panics
     /// When it does not answer.
     pub fn ask(&self, command: &[&str]) -> String {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output();
-        let output = output.expect("redis-cli is installed (tests/setup/system)");
+        let output = self.asked(command);
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        text(&output)
+    }
+
+    /// The same; nothing where it does not answer, as one whose part has just changed.
+    pub fn try_ask(&self, command: &[&str]) -> Option<String> {
+        let output = self.asked(command);
+        output.status.success().then(|| text(&output))
+    }
+
+    /// Whether it says this of its part among several.
+    fn plays(&self, word: &str) -> bool {
+        self.try_ask(&["INFO", "replication"]).is_some_and(|info| info.contains(word))
+    }
+
+    fn asked(&self, command: &[&str]) -> Output {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output();
+        output.expect("redis-cli is installed (tests/setup/system)")
     }
 
     fn wait(&self) {
@@ -116,6 +131,10 @@ impl Drop for Redis {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn spawn(port: u16, dir: &TempDir, options: &[String]) -> Child {
