@@ -79,6 +79,7 @@ static FOREIGN_TOKENS: LogLimiter = LogLimiter::new("bearer tokens that are none
 static ENDED_TOKENS: LogLimiter =
     LogLimiter::new("bearer tokens whose session has ended, or that were revoked or replaced");
 static LOOPING_CLIENTS: LogLimiter = LogLimiter::new("clients that log in for another part of this server");
+static UNCHECKED: LogLimiter = LogLimiter::new("bearer tokens that could not be checked, since the store failed");
 static TURNED_AWAY: LogLimiter =
     LogLimiter::new("bearer tokens of people or clients that `[auth]` or the operator turns away");
 
@@ -360,7 +361,7 @@ fn refused(error: BearerError) -> Refusal {
         }),
         BearerError::Expired => tracing::debug!(%reference, "a bearer token was refused: it has expired"),
         BearerError::Unavailable => {
-            tracing::error!(%reference, "a bearer token could not be checked: the store failed");
+            UNCHECKED.log(|| tracing::error!(%reference, "a bearer token could not be checked: the store failed"));
             return Refusal::Unavailable;
         }
     }

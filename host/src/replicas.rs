@@ -151,14 +151,14 @@ impl Replicas {
 
     /// Whether this server may change over to the plugins that it has at hand; now, for a server alone.
     pub(crate) fn turn(&self) -> Turn {
-        self.0
-            .as_ref()
-            .map_or(Turn::Now, |inner| inner.peers.turn(inner.heard.unbroken_for() > inner.peers.all_heard_after()))
+        self.0.as_ref().map_or(Turn::Now, |inner| inner.peers.turn(inner.has_heard_all()))
     }
 
-    /// The servers that have changed over to plugins which this one has not been able to get for so long.
-    pub fn ahead(&self, patience: Duration) -> Vec<String> {
-        self.0.as_ref().map(|inner| inner.peers.ahead(patience)).unwrap_or_default()
+    /// The servers that serve plugins from registries which this one has not been able to get for so long, or not since its
+    /// start; none, if it is not behind. Nobody may be named at a start, until others have been heard.
+    pub fn ahead(&self, patience: Duration) -> Option<Vec<String>> {
+        let inner = self.0.as_ref()?;
+        inner.peers.ahead(patience, inner.has_heard_all())
     }
 
     /// True for a server that has no others.

@@ -11,6 +11,7 @@
 mod moved;
 mod settings;
 mod together;
+mod unlocked;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::settings::{client, wanted};
+use self::unlocked::{Unlocked, locked};
 use crate::config::{Config, Egress};
 use crate::oci::cache::{Cache, Kept, NotKept};
 use crate::oci::client::Client;
@@ -38,6 +40,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The interval between looks at the files that are in force: one that is damaged is pulled again.
 const HEAL_EVERY: Duration = Duration::from_secs(60);
+
+/// The interval between looks while something goes on that is not locked.
+const UNLOCKED_EVERY: Duration = Duration::from_secs(1);
 
 /// Waits between two tries of what could not be pulled.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
@@ -62,6 +67,7 @@ pub(crate) struct Supply {
     hashed: BTreeMap<String, (Locked, Stamp, Kept)>,
     moved: moved::Moved,
     together: together::Together,
+    unlocked: Unlocked,
     /// Deletes what is in no lock: of one process for a state directory.
     sweeps: bool,
 }
@@ -91,7 +97,7 @@ struct Failed {
     may_pass: bool,
 }
 
-/// The files that are there, without asking any registry: for a start, and for commands.
+/// The files that are there, without asking any registry: for commands.
 pub(crate) fn at_hand(config: &Config) -> Sources {
     let wanted = wanted(config);
     if wanted.is_empty() {
@@ -100,17 +106,19 @@ pub(crate) fn at_hand(config: &Config) -> Sources {
     let cache = Cache::of_state(&config.state.dir);
     let lock = Lock::read(&config.plugins.lock);
     let of = |(plugin, from): (String, String)| {
-        let state = match locked(&lock, &plugin, &from) {
-            Err(state) => state,
-            Ok(locked) => match cache.get(&plugin, locked) {
+        let state = match lock.as_ref().map(|lock| locked(lock, &plugin, &from)) {
+            // One that cannot be read takes nothing away that is served, as a configuration with mistakes does not either.
+            Err(problem) => SourceState::Missing(problem.clone()),
+            Ok(Err(reason)) => SourceState::NotLocked(reason),
+            Ok(Ok(locked)) => match cache.get(&plugin, locked) {
                 Ok(kept) => {
                     let cosign = signed(config, &plugin, locked, &kept).unwrap_or_else(|| Err(NO_KEY.to_owned()));
                     SourceState::File { path: kept.path, sha256: kept.sha256, cosign }
                 }
-                Err(NotKept::Absent) => SourceState::Missing(
+                Err(NotKept::Absent) => SourceState::Coming(
                     "it is not pulled yet: a running server pulls it, and so does `tinymcp update`".to_owned(),
                 ),
-                Err(NotKept::Damaged(why)) => SourceState::Missing(format!(
+                Err(NotKept::Damaged(why)) => SourceState::Coming(format!(
                     "what was pulled of it is damaged ({why}): a running server pulls it again, and so does `tinymcp update`"
                 )),
             },
@@ -122,19 +130,6 @@ pub(crate) fn at_hand(config: &Config) -> Sources {
 
 /// Said where `trust` names no key.
 const NO_KEY: &str = "no key of cosign is configured";
-
-/// The entry of the lock for a plugin. A lock that cannot be read takes nothing away that is served, as a configuration with
-/// mistakes does not either.
-fn locked<'l>(lock: &'l Result<Lock, String>, plugin: &str, from: &str) -> Result<&'l Locked, SourceState> {
-    let lock = lock.as_ref().map_err(|problem| SourceState::Missing(problem.clone()))?;
-    let not_locked = || match lock.plugins.contains_key(plugin) {
-        true => format!(
-            "the lock has it from elsewhere than `{from}`: `tinymcp update {plugin}` shows what would run, and locks it"
-        ),
-        false => format!("`{from}` is not locked: `tinymcp update {plugin}` shows what would run, and locks it"),
-    };
-    lock.of(plugin, from).ok_or_else(|| SourceState::NotLocked(not_locked()))
-}
 
 /// The key that has signed the artifact, or why none has; nothing where none is asked for.
 fn signed(config: &Config, plugin: &str, locked: &Locked, kept: &Kept) -> Option<Result<String, String>> {
@@ -162,6 +157,7 @@ impl Supply {
             hashed: BTreeMap::new(),
             moved: moved::Moved::default(),
             together: together::Together::with(Replicas::default()),
+            unlocked: Unlocked::default(),
             sweeps: true,
         }
     }
@@ -209,7 +205,11 @@ impl Supply {
                     goes_on
                 }
                 is_whole = self.bring(&config) => {
-                    let wait = if is_whole { HEAL_EVERY } else { retry };
+                    let wait = match is_whole {
+                        _ if self.unlocked.any() => UNLOCKED_EVERY,
+                        true => HEAL_EVERY,
+                        false => retry,
+                    };
                     retry = if is_whole { RETRY_FIRST } else { (retry * 2).min(RETRY_LAST) };
                     let until = Instant::now() + wait;
                     tokio::select! {
@@ -239,19 +239,18 @@ impl Supply {
             return true;
         }
         let read = tokio::task::spawn_blocking(move || Lock::read(&path)).await;
-        let lock = read.unwrap_or_else(|error| Err(error.to_string()));
-        let mut orders = Vec::new();
-        let mut sources = Sources::clone(&self.sources.borrow());
-        sources.retain(|plugin, source| wanted.iter().any(|(name, from)| name == plugin && *from == source.from));
-        for (plugin, from) in wanted {
-            match locked(&lock, &plugin, &from) {
-                Ok(locked) => orders.push(Order { plugin, from, locked: locked.clone() }),
-                Err(state) => {
-                    sources.insert(plugin, Source { from, state, note: None });
-                }
+        let lock = match read.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(lock) => lock,
+            Err(problem) => {
+                // It takes nothing away that is served, as a configuration with mistakes does not either.
+                let missing = |from| Source { from, state: SourceState::Missing(problem.clone()), note: None };
+                self.publish(|sources| {
+                    *sources = wanted.into_iter().map(|(plugin, from)| (plugin, missing(from))).collect();
+                });
+                return true;
             }
-        }
-        self.publish(|published| *published = sources);
+        };
+        let orders = self.take_orders(&lock, wanted, patience);
         let client = match client(config, &self.egress, self.docker.clone()) {
             Ok(client) => client,
             Err(error) => {
@@ -302,19 +301,14 @@ impl Supply {
         if is_whole {
             self.together.serves().await;
         }
-        if self.sweeps
-            && let Ok(lock) = lock.clone()
-        {
-            let cache = self.cache.clone();
+        if self.sweeps {
+            let (cache, lock) = (self.cache.clone(), lock.clone());
             let sweep =
                 move || cache.sweep(lock.plugins.iter().map(|(name, locked)| (name.as_str(), &locked.manifest)));
             let _ = tokio::task::spawn_blocking(sweep).await;
         }
-        if let Ok(lock) = &lock
-            && is_whole
-            && self.sweeps
-        {
-            let notes = self.moved.look(&client, config, lock).await.clone();
+        if is_whole && self.sweeps {
+            let notes = self.moved.look(&client, config, &lock).await.clone();
             self.publish(|sources| {
                 for (plugin, source) in sources {
                     source.note = notes.get(plugin).cloned();
@@ -322,6 +316,33 @@ impl Supply {
             });
         }
         is_whole
+    }
+
+    /// What is to be done for plugins that are locked. Of the others it is published why not.
+    fn take_orders(&mut self, lock: &Lock, wanted: Vec<(String, String)>, patience: Duration) -> Vec<Order> {
+        let before = Arc::clone(&self.sources.borrow());
+        let mut sources = Sources::clone(&before);
+        sources.retain(|plugin, source| wanted.iter().any(|(name, from)| name == plugin && *from == source.from));
+        self.unlocked
+            .keep(|plugin| wanted.iter().any(|(name, from)| name == plugin && locked(lock, plugin, from).is_err()));
+        // On servers of one store the lock may come to this one later than to others.
+        let elsewhere_after = match self.together.is_alone() {
+            true => unlocked::ELSEWHERE_AFTER,
+            false => patience.max(unlocked::ELSEWHERE_AFTER),
+        };
+        let mut orders = Vec::new();
+        for (plugin, from) in wanted {
+            match locked(lock, &plugin, &from) {
+                Ok(locked) => orders.push(Order { plugin, from, locked: locked.clone() }),
+                Err(reason) => {
+                    let before = before.get(&plugin).map(|source| &source.state);
+                    let state = self.unlocked.state(&plugin, reason, before, (lock, elsewhere_after));
+                    sources.insert(plugin, Source { from, state, note: None });
+                }
+            }
+        }
+        self.publish(|published| *published = sources);
+        orders
     }
 
     /// Puts what is prepared in force, all of it at once, or says why it is not.

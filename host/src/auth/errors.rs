@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use crate::audit::event::Reason;
+use crate::log_limiter::LogLimiter;
 use crate::store::StoreError;
 
 /// Seconds after which a client may ask again, when something was unavailable.
@@ -170,10 +171,17 @@ impl OAuthError {
     }
 }
 
+static STORE_FAILED: LogLimiter = LogLimiter::new("requests for which the store failed");
+
+/// Logs that the store failed: a store that is away fails for every request.
+pub(in crate::auth) fn store_failed(error: &StoreError) {
+    STORE_FAILED.log(|| tracing::error!(%error, "the store failed"));
+}
+
 /// Logs the cause; the client hears that it may try again.
 impl From<StoreError> for OAuthError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed");
+        store_failed(&error);
         Self::unavailable()
     }
 }

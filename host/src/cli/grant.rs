@@ -108,7 +108,7 @@ fn file_of(plugin: &str, config: &Config) -> Result<PathBuf, Failure> {
     {
         return match source.state {
             SourceState::File { path, .. } => Ok(path),
-            SourceState::Missing(problem) | SourceState::NotLocked(problem) => {
+            SourceState::Coming(problem) | SourceState::Missing(problem) | SourceState::NotLocked(problem) => {
                 Err(Failure::start(format!("plugin `{plugin}`: {problem}")))
             }
         };

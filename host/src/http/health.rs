@@ -20,7 +20,7 @@ pub(super) async fn live() -> Response {
 
 /// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known; 503 before that, while
 /// the server is about to stop, when the store that it shares has been away for so long that no token is honoured any more, and
-/// when others of that store serve plugins that this one has not been able to get for `plugins.update_wait`. Broken plugins do
+/// when others of that store serve plugins that this one has not been able to get for `plugins.update_wait`, or not since its start. Broken plugins do
 /// not count: the working ones are served.
 ///
 /// With `?details`, called by an address: how this server and others of one store differ, and who is ahead with plugins. No web page can ask that: by an
@@ -33,7 +33,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Resp
     let has_store = !app.replicas.is_away_for_more_than(stale);
     let is_begun = app.plugins.is_ready() && app.auth.is_ready();
     let ahead = app.replicas.ahead(update_wait);
-    let (status, word) = match !app.leaving.is_cancelled() && is_begun && has_store && ahead.is_empty() {
+    let (status, word) = match !app.leaving.is_cancelled() && is_begun && has_store && ahead.is_none() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
@@ -43,7 +43,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Resp
         answer["others"] = app.replicas.peers().iter().map(other).collect();
         answer["store"] = app.replicas.hearing().word().into();
         answer["differences"] = app.replicas.differences().into();
-        answer["ahead"] = ahead.into();
+        answer["ahead"] = ahead.unwrap_or_default().into();
     }
     reply::json(status, &answer)
 }

@@ -31,6 +31,8 @@ pub enum SourceState {
         /// The key of cosign that is known to have signed it, or why none is.
         cosign: Result<String, String>,
     },
+    /// It is not there yet, for this reason, and may be in a moment. A start waits for it, as for files that compile.
+    Coming(String),
     /// It is not there, for this reason. What was served before goes on.
     Missing(String),
     /// Nothing says that anything may run, for this reason. What was served before ends.

@@ -39,6 +39,11 @@ impl Member {
         }
     }
 
+    /// All others that are there have been heard of late.
+    pub(super) fn has_heard_all(&self) -> bool {
+        self.heard.unbroken_for() > self.peers.all_heard_after()
+    }
+
     /// The channel that only this server hears.
     pub(super) fn own_channel(&self) -> Vec<u8> {
         self.redis.channel(&name_of(&self.envelopes.own()))

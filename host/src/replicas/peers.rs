@@ -119,16 +119,19 @@ impl Peers {
         rollout::turn(&wanted, &self.rollouts(), are_known)
     }
 
-    /// The servers that serve what this one has wanted for longer than `patience` and does not serve.
-    pub(super) fn ahead(&self, patience: Duration) -> Vec<String> {
+    /// The servers that serve what this one wants and has not got: after `patience`, or at once for one that has not had
+    /// everything since its start. None, if there are none; for such a one also nobody counts, until all have been heard.
+    pub(super) fn ahead(&self, patience: Duration, are_known: bool) -> Option<Vec<String>> {
         let (own, since) = {
             let own = self.lock_own();
             (own.about.rollout.clone().unwrap_or_default(), own.wants_since)
         };
-        if own.served == own.wanted || since.elapsed() <= patience {
-            return Vec::new();
+        let is_new = own.served.is_empty();
+        if own.served == own.wanted || (!is_new && since.elapsed() <= patience) {
+            return None;
         }
-        rollout::serve(&own.wanted, &self.rollouts()).map(ToOwned::to_owned).collect()
+        let ahead: Vec<String> = rollout::serve(&own.wanted, &self.rollouts()).map(ToOwned::to_owned).collect();
+        (!ahead.is_empty() || (is_new && !are_known)).then_some(ahead)
     }
 
     fn rollouts(&self) -> Vec<(String, Option<Rollout>)> {
@@ -229,6 +232,34 @@ mod tests {
         let given = [("server.body".to_owned(), configuration.to_owned())].into();
         let settings = SharedSettings { digest: configuration.to_owned(), given };
         About { name: name.to_owned(), version: "1".to_owned(), format: 1, settings, rollout: None }
+    }
+
+    #[test]
+    fn one_that_has_not_got_what_others_serve_is_behind() {
+        let rollout = |wanted: &str, served: &str| {
+            Rollout { wanted: wanted.to_owned(), is_prepared: false, served: served.to_owned() }
+        };
+        let (none, long) = (Duration::ZERO, Duration::from_secs(60));
+        let peers = Peers::new(about("a", "one"));
+        let is_behind = |patience, are_known| {
+            std::thread::sleep(Duration::from_millis(2));
+            peers.ahead(patience, are_known)
+        };
+        // It has said nothing yet, or wants nothing.
+        assert_eq!(is_behind(none, false), None);
+        // It starts: nobody is ahead that it knows, and then somebody is.
+        peers.rolled(rollout("new", ""));
+        assert_eq!((is_behind(long, false), is_behind(long, true)), (Some(Vec::new()), None));
+        let other = About { rollout: Some(rollout("new", "new")), ..about("b", "one") };
+        peers.note([1; 16], &other);
+        assert_eq!(is_behind(long, true), Some(vec!["b".to_owned()]));
+        // It serves something, and has some time.
+        peers.rolled(rollout("new", "old"));
+        assert_eq!((is_behind(long, true), is_behind(none, false)), (None, Some(vec!["b".to_owned()])));
+        peers.rolled(rollout("new", "new"));
+        assert_eq!(is_behind(none, true), None);
+        peers.rolled(rollout("another", "new"));
+        assert_eq!(is_behind(none, true), None);
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Together {
         Self { replicas, wanted: None, served: None }
     }
 
+    /// True for a server that has no others.
+    pub(super) fn is_alone(&self) -> bool {
+        self.replicas.is_alone()
+    }
+
     /// This is what is to be served, as lines. Returns the moment until which what is prepared of it is held back; none if it is
     /// not.
     pub(super) async fn want(&mut self, lines: impl Iterator<Item = String>, patience: Duration) -> Option<Instant> {
@@ -41,7 +46,7 @@ impl Together {
         let before = self.wanted.take().filter(|before| before.digest == digest);
         let wanted = before.unwrap_or_else(|| Wanted { digest, since: Instant::now(), is_released: false });
         let is_new = self.served.as_ref().is_some_and(|served| *served != wanted.digest);
-        let is_held = is_new && !wanted.is_released && !self.replicas.is_alone() && !patience.is_zero();
+        let is_held = is_new && !wanted.is_released && !self.is_alone() && !patience.is_zero();
         let until = is_held.then(|| wanted.since + patience);
         self.wanted = Some(wanted);
         self.say(false).await;
@@ -61,21 +66,21 @@ impl Together {
     /// Everything that is wanted is at hand: waits for its turn, and no longer than `until`.
     pub(super) async fn turn(&self, until: Instant) {
         self.say(true).await;
-        let mut waits_for = Vec::new();
+        let mut waits_for = None;
         while let Turn::After(others) = self.replicas.turn() {
             if Instant::now() >= until {
                 tracing::warn!(
                     "other servers have not got the plugins that the lock names after `plugins.update_wait`, and are not waited for any longer: {}",
-                    if others.is_empty() { "none of them is heard".to_owned() } else { others.join(", ") }
+                    named(&others)
                 );
                 return;
             }
-            if others != waits_for {
+            if waits_for.as_ref() != Some(&others) {
                 tracing::info!(
                     "the plugins that the lock names now are at hand; other servers are waited for: {}",
-                    others.join(", ")
+                    named(&others)
                 );
-                waits_for = others;
+                waits_for = Some(others);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -94,4 +99,9 @@ impl Together {
         let is_prepared = is_prepared || served == wanted;
         self.replicas.rolled(Rollout { wanted, is_prepared, served }).await;
     }
+}
+
+/// The names of servers that are waited for.
+fn named(others: &[String]) -> String {
+    if others.is_empty() { "they have not been heard of late".to_owned() } else { others.join(", ") }
 }

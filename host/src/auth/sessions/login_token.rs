@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::record::Record;
 use super::{Sessions, TRIES};
 use crate::audit::event::TokenChange;
-use crate::auth::errors::OAuthError;
+use crate::auth::errors::{self, OAuthError};
 use crate::auth::tokens::Family;
 use crate::principal::{LoginToken, NoLoginToken};
 use crate::secret::Secret;
@@ -94,7 +94,7 @@ impl Sessions {
 
 impl From<StoreError> for NoLoginToken {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed");
+        errors::store_failed(&error);
         Self::Unavailable
     }
 }

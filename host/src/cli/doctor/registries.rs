@@ -42,7 +42,7 @@ async fn one(config: &Config, client: &Client, lock: &Lock, plugin: String, sour
             return Finding::bad(SUBJECT, format!("`{plugin}`: `trust` demands a signature of cosign: {why}"));
         }
         SourceState::File { .. } => true,
-        SourceState::Missing(_) => false,
+        SourceState::Coming(_) | SourceState::Missing(_) => false,
     };
     let Some(locked) = lock.of(&plugin, &from) else {
         // It was there a moment ago, or the lock cannot be read.

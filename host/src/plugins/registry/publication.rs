@@ -15,7 +15,9 @@ impl Registry {
             return;
         }
         let is_ready = self.publisher.is_ready();
-        if self.loads.is_empty() {
+        // A command looks once, and nobody pulls for it.
+        let coming = if self.looks_once() { 0 } else { self.coming() };
+        if self.loads.is_empty() && coming == 0 {
             self.is_settled = true;
             self.remember_what_is_asked();
             self.publish();
@@ -23,10 +25,10 @@ impl Registry {
             return;
         } else {
             self.publish();
-            let loading = self.loads.len();
+            let (loading, of) = (self.loads.len() + coming, "pulled or loaded");
             tracing::warn!(
                 loading,
-                "{loading} files are still being loaded after `plugins.wait`; their tools come later, by `list_changed`"
+                "{loading} files are still being {of} after `plugins.wait`; their tools come later, by `list_changed`"
             );
         }
         if !is_ready {

@@ -40,12 +40,18 @@ impl Supplied {
     pub(super) fn path_of(&self, file: &str) -> Option<PathBuf> {
         match &self.sources.get(file.strip_suffix(".wasm")?)?.state {
             SourceState::File { path, .. } => Some(path.clone()),
-            SourceState::Missing(_) | SourceState::NotLocked(_) => None,
+            SourceState::Coming(_) | SourceState::Missing(_) | SourceState::NotLocked(_) => None,
         }
     }
 }
 
 impl Registry {
+    /// The plugins whose files from elsewhere may be there in a moment.
+    pub(super) fn coming(&self) -> usize {
+        let sources = self.rules.sources.borrow();
+        sources.values().filter(|source| matches!(source.state, SourceState::Coming(_))).count()
+    }
+
     /// What is known of a plugin's file elsewhere.
     pub(super) fn source_of(&self, plugin: &str) -> Option<SourceState> {
         self.supplied.sources.get(&snake(plugin)).map(|source| source.state.clone())
@@ -91,7 +97,9 @@ impl Registry {
                         missing.push(without("the file that was pulled is gone: it is pulled again".to_owned(), false))
                     }
                 },
-                Some(SourceState::Missing(problem)) => missing.push(without(problem.clone(), false)),
+                Some(SourceState::Coming(problem) | SourceState::Missing(problem)) => {
+                    missing.push(without(problem.clone(), false));
+                }
                 Some(SourceState::NotLocked(problem)) => missing.push(without(problem.clone(), true)),
                 // A moment after the configuration has changed.
                 None => missing.push(without("it has another origin now, which is looked at".to_owned(), false)),
