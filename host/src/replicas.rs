@@ -6,7 +6,8 @@
 //!
 //! - `message`: what is told; `client_hint`: what of it is about clients. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
 //!   `subscription`: the connection that hears. `news`: what each part of this server hears of it. `beat`: this server's own beat, which it hears itself, and what it says of
-//!   itself to others. `peers`: the others, as they say.
+//!   itself to others. `peers`: the others, as they say. `of_late`: what this server does again when another
+//!   server of the store writes.
 //!
 //! Invariant: a message is heard, or this server knows within [`hearing::SILENCE_MAX`] that it may have missed one. What
 //! was known then is read anew.
@@ -18,6 +19,7 @@ pub mod hearing;
 mod member;
 mod message;
 mod news;
+mod of_late;
 mod peers;
 mod subscription;
 
@@ -35,6 +37,7 @@ use self::member::Member;
 pub use self::message::Hint;
 use self::message::Message;
 pub(crate) use self::news::{News, Told};
+pub(crate) use self::of_late::{OfLate, at_each_change};
 pub use self::peers::{About, Peer};
 use crate::config::effective::SharedSettings;
 use crate::redis::{Fault, Redis};

@@ -15,10 +15,8 @@ mod sqlite;
 mod conformance;
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::sync::watch;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,8 +29,8 @@ use self::seal::{Seal, Sealer};
 use self::sqlite::Sqlite;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::redis::{Address, Redis};
-use crate::replicas::Replicas;
 use crate::replicas::hearing::Hearing;
+use crate::replicas::{Replicas, at_each_change};
 use crate::state::StateDir;
 
 /// A handle to the store.
@@ -73,7 +71,11 @@ impl Store {
     pub fn shared(redis: Redis, replicas: &Replicas, state: &StateDir, stale: Duration) -> Self {
         let (backend, sealer) = (Arc::new(RedisRows::new(redis, replicas.clone())), Sealer::of(state));
         if let Some(changes) = replicas.changes_of_primary() {
-            tokio::spawn(repeat_removals(Arc::downgrade(&backend), changes));
+            let backend = Arc::downgrade(&backend);
+            tokio::spawn(at_each_change(changes, "sessions that ended of late could not be ended again", move || {
+                let backend = backend.upgrade()?;
+                Some(async move { backend.repeat_removals().await })
+            }));
         }
         Self { backend, sealer, metrics: Metrics::default(), replicas: replicas.clone(), stale }
     }
@@ -188,19 +190,5 @@ impl Store {
         let outcome = work.await;
         self.metrics.store(operation, outcome.is_ok(), began.elapsed());
         outcome
-    }
-}
-
-/// Removes again what was removed, whenever another server of the store writes.
-async fn repeat_removals(backend: Weak<RedisRows>, mut changes: watch::Receiver<u64>) {
-    changes.mark_unchanged();
-    while changes.changed().await.is_ok() {
-        let Some(backend) = backend.upgrade() else { return };
-        if let Err(error) = backend.repeat_removals().await {
-            tracing::error!(%error, "sessions that ended of late could not be ended again on the server that writes now");
-            // Whoever comes next tries again.
-            changes.mark_changed();
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
     }
 }

@@ -22,6 +22,7 @@ mod record;
 mod recorded;
 mod refresh;
 mod refused;
+mod revoked;
 mod transition;
 mod turns;
 
@@ -52,6 +53,7 @@ use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
+use crate::replicas::OfLate;
 use crate::store::{Committed, Key, Primary, Row, Store, StoreError, Table, Write};
 use crate::vault::{self, Vault};
 use crate::view::View;
@@ -144,6 +146,8 @@ pub(super) struct Sessions {
     cache: SessionCache,
     presences: Presences,
     former: Former,
+    /// Access tokens that were revoked alone.
+    revoked: OfLate<(Family, TokenHash)>,
     turns: Turns<Family>,
     /// The turns of people who look at their own sessions.
     listing: Turns<[u8; 32]>,
@@ -168,7 +172,8 @@ impl Sessions {
         in_flight: TaskTracker,
         audit: Audit,
     ) -> Arc<Self> {
-        let (cache, presences, former, turns, listing, answered, unsaved, silences) = Default::default();
+        let (cache, presences, former, revoked, turns) = Default::default();
+        let (listing, answered, unsaved, silences) = Default::default();
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
             let giving_back = Arc::new(Semaphore::new(GIVING_BACK_MAX));
@@ -181,6 +186,7 @@ impl Sessions {
                 cache,
                 presences,
                 former,
+                revoked,
                 turns,
                 listing,
                 answered,
@@ -335,21 +341,7 @@ impl Sessions {
             return Ok(());
         }
         let Some(token) = Token::open(&self.vault, TokenKind::Access, raw_token) else { return Ok(()) };
-        for _ in 0..TRIES {
-            let Some((row, mut record)) = self.load(&token.family).await? else { return Ok(()) };
-            let hash = token.hash();
-            if record.client_id != client_id || !record.access.iter().any(|access| access.hash == hash) {
-                return Ok(());
-            }
-            record.access.retain(|access| access.hash != hash);
-            let expires = row.expires;
-            if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
-                self.remember(token.family, &record);
-                self.tell(TokenChange::Revoked, &record, None);
-                return Ok(());
-            }
-        }
-        Err(OAuthError::unavailable())
+        self.revoke_access(token.family, token.hash(), client_id).await
     }
 
     /// The scopes of an access token: those that were approved, that the person holds, and that are asked for now.
