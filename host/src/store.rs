@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use self::contract::Change;
 use self::contract::{Backend, now};
 pub use self::contract::{Committed, Key, OpenError, Primary, Revision, Row, StoreError, Table, Write};
+pub use self::redis::{Lease, Leased, Leases};
 use self::redis::{Memory, RedisRows};
 use self::seal::{Seal, Sealer};
 use self::sqlite::Sqlite;
@@ -42,6 +43,7 @@ pub struct Store {
     sealer: Sealer,
     metrics: Metrics,
     replicas: Replicas,
+    leases: Option<Leases>,
     /// Time for which what is known is honoured while the store is away.
     stale: Duration,
 }
@@ -63,7 +65,8 @@ impl Store {
     pub fn open(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, OpenError> {
         let sealer = Sealer::of(state);
         let backend = Arc::new(Sqlite::open(state, &sealer, tracker, stop)?);
-        Ok(Self { backend, sealer, metrics: Metrics::default(), replicas: Replicas::default(), stale: Duration::MAX })
+        let (metrics, replicas, leases) = Default::default();
+        Ok(Self { backend, sealer, metrics, replicas, leases, stale: Duration::MAX })
     }
 
     /// The store that several servers share. What is known of it is honoured for `stale` while it is away. Call it in a
@@ -77,12 +80,18 @@ impl Store {
                 Some(async move { backend.repeat_removals().await })
             }));
         }
-        Self { backend, sealer, metrics: Metrics::default(), replicas: replicas.clone(), stale }
+        let leases = Some(backend.leases());
+        Self { backend, sealer, metrics: Metrics::default(), replicas: replicas.clone(), leases, stale }
     }
 
     /// The other servers of this store.
     pub fn replicas(&self) -> &Replicas {
         &self.replicas
+    }
+
+    /// The leases of its rows, by which its servers take turns; none of a server alone.
+    pub fn leases(&self) -> Option<&Leases> {
+        self.leases.as_ref()
     }
 
     /// True if what was read at a time may still be acted on while the store cannot be read.

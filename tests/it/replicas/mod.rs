@@ -2,6 +2,7 @@
 
 mod clients;
 mod plugins;
+mod renewals;
 mod tasks;
 
 use std::time::{Duration, Instant};
