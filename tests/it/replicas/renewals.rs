@@ -70,7 +70,8 @@ impl Servers {
 
     /// Begins a renewal at the first server, and waits until the provider is asked.
     async fn ask_by_the_first(&self, person: &Person) -> tokio::task::JoinHandle<u16> {
-        let (client, refresh, held) = (person.by_server[0].clone(), person.tokens.refresh.clone(), self.provider.held());
+        let (client, refresh, held) =
+            (person.by_server[0].clone(), person.tokens.refresh.clone(), self.provider.held());
         let asking = tokio::spawn(async move {
             let sent = client.posting("/token", &client.renewal(&refresh)).try_send().await;
             sent.map_or(0, |answer| answer.status)
