@@ -116,6 +116,12 @@ impl Replicas {
         self.0.as_ref().map_or(Hearing::Alone, |inner| inner.heard.now())
     }
 
+    /// The time for which everything was heard, up to now: since the store was last away, or another server began to write.
+    /// For a server alone it has always been so.
+    pub(crate) fn unbroken_for(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::MAX, |inner| inner.heard.unbroken_for())
+    }
+
     /// True if the store has been away for longer than this.
     pub fn is_away_for_more_than(&self, time: Duration) -> bool {
         matches!(self.hearing(), Hearing::Away(heard) if heard.elapsed() > time)

@@ -38,9 +38,13 @@ struct Person {
 
 impl Servers {
     async fn start(number: usize) -> Self {
+        Self::at(Redis::durable(), number).await
+    }
+
+    async fn at(redis: Redis, number: usize) -> Self {
         let settings = Settings { access_seconds: LIFE.as_secs(), ..Settings::oidc() };
         assert!(settings.rotate && settings.overlap.is_zero(), "a token that comes twice ends the login");
-        let (redis, provider, service) = (Redis::durable(), Provider::start(settings).await, service().await);
+        let (provider, service) = (Provider::start(settings).await, service().await);
         let sites: Vec<Site> = (0..number).map(|_| behind(&provider).with_clock()).collect();
         let bases: Vec<Url> = sites.iter().map(Site::base).collect();
         let (published, store) = (bases[0].as_str().trim_end_matches('/'), redis.url());
@@ -195,6 +199,27 @@ async fn what_the_provider_has_said_is_written_down_when_the_store_is_back() {
     // Nobody comes to the first server again.
     person.renew(1).await;
     servers.assert_renewed_once_each(1);
+    servers.no_turn_is_left().await;
+    servers.near_the_end();
+    person.renew(1).await;
+    servers.assert_renewed_once_each(2);
+}
+
+/// The turn is among what the store has lost: its holder has it again before anybody else takes one.
+#[tokio::test]
+async fn a_turn_that_was_lost_with_the_last_writes_is_taken_again_first() {
+    let mut servers = Servers::at(Redis::forgetful(), 2).await;
+    let mut person = servers.log_in("alice").await;
+    servers.near_the_end();
+    servers.redis.save();
+    servers.provider.fail("/token", Fault::Slow(Duration::from_secs(6)));
+    let asking = servers.ask_by_the_first(&person).await;
+    servers.redis.kill();
+    servers.redis.revive();
+    person.renew(1).await;
+    asking.await.unwrap();
+    servers.assert_renewed_once_each(1);
+    servers.provider.mend();
     servers.no_turn_is_left().await;
     servers.near_the_end();
     person.renew(1).await;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::replicas::Replicas;
 use crate::store::{Key, Lease, Leased, Leases, Revision, Store, StoreError, Table};
 
 /// The life of a lease that is not kept up: longer than most failovers take, and short enough that whoever waits for a server
@@ -24,6 +25,10 @@ const LIFE: Duration = Duration::from_secs(10);
 
 /// Times that a lease is kept up within its life.
 const KEPT_UP: u32 = 5;
+
+/// The time after a gap in which nobody takes a turn: the store may have lost turns, or they have run out. Whoever had one takes
+/// it again before, and writes down what it has.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Looks at a lease that another server has: the first pause between two, and the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -34,6 +39,7 @@ const OVERTAKEN: &str = "another server has begun to renew a session at the prov
 /// The turns of all servers.
 pub(super) struct SharedTurns {
     leases: Option<Leases>,
+    replicas: Replicas,
     life: Duration,
     in_flight: TaskTracker,
 }
@@ -56,7 +62,7 @@ pub(super) enum Waited {
 
 impl SharedTurns {
     pub(super) fn of(store: &Store, in_flight: TaskTracker) -> Self {
-        Self { leases: store.leases().cloned(), life: LIFE, in_flight }
+        Self { leases: store.leases().cloned(), replicas: store.replicas().clone(), life: LIFE, in_flight }
     }
 
     /// Waits for the turn to ask about the session of a row that was read.
@@ -65,6 +71,7 @@ impl SharedTurns {
     /// [`StoreError`]. A turn that was taken all the same ends by itself.
     pub(super) async fn take(&self, row: Key, read: Revision) -> Result<Waited, StoreError> {
         let Some(leases) = &self.leases else { return Ok(Waited::Turn(SharedTurn::default())) };
+        self.settled().await;
         let (lease, began, mut pause) = (Lease::of(Table::Session, row), Instant::now(), PAUSE_MIN);
         loop {
             match leases.take(&lease, read, self.life).await? {
@@ -75,6 +82,15 @@ impl SharedTurns {
                 Leased::Held => sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await,
             }
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Waits until turns of before a gap are there again; for so long at most, since a server that never hears the others
+    /// must go on too.
+    async fn settled(&self) {
+        let began = Instant::now();
+        while began.elapsed() < SETTLED && self.replicas.unbroken_for() < SETTLED {
+            sleep(PAUSE_MAX).await;
         }
     }
 

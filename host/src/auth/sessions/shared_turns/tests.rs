@@ -5,7 +5,6 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock;
 use crate::redis::testing::TestRedis;
-use crate::replicas::Replicas;
 use crate::state::{SecretText, Secrets, StateDir};
 use crate::store::{Committed, Write};
 
