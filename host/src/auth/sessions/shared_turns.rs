@@ -6,7 +6,7 @@
 //!
 //! A lease is kept up while its holder has something under way: the question, however long it takes, and then the answer
 //! until the row has it. It ends [`LIFE`] after its holder has died, and at once when the provider has said nothing of use.
-//! What it cannot do is in `docs/replicas.md`: whatever comes of a second question, the row has one winner.
+//! After a gap nobody takes a turn for a moment ([`SETTLED`]), but for those who had one. What it cannot do is in `docs/replicas.md`: whatever comes of a second question, the row has one winner.
 //!
 //! A server alone has turns in its own process, and pays nothing here.
 
@@ -34,7 +34,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-const OVERTAKEN: &str = "another server has begun to renew a session at the provider while this one does: the shared store was away, or has lost a turn. If the provider takes a refresh token once, the session may end";
+const OVERTAKEN: &str = "another server has begun to renew a session at the provider while this one does: this server was stopped for long, or the shared store has lost a turn. If the provider takes a refresh token once, the session may end";
 
 /// The turns of all servers.
 pub(super) struct SharedTurns {
