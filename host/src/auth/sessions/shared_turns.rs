@@ -6,7 +6,8 @@
 //!
 //! A lease is kept up while its holder has something under way: the question, however long it takes, and then the answer
 //! until the row has it. It ends [`LIFE`] after its holder has died, and at once when the provider has said nothing of use.
-//! After a gap nobody takes a turn for a moment ([`SETTLED`]), but for those who had one. What it cannot do is in `docs/replicas.md`: whatever comes of a second question, the row has one winner.
+//! After a gap nobody takes a turn for a moment ([`SETTLED`]), but for those who had one. What it cannot do is in
+//! `docs/replicas.md`: whatever comes of a second question, the row has one winner.
 //!
 //! A server alone has turns in its own process, and pays nothing here.
 
