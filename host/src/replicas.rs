@@ -6,7 +6,8 @@
 //!
 //! - `message`: what is told; `client_hint`: what of it is about clients. `member`: what the parts of this room share. `envelope`: a message as it travels, and what makes it a replay. `hearing`: whether this server hears what is told.
 //!   `subscription`: the connection that hears. `news`: what each part of this server hears of it. `beat`: this server's own beat, which it hears itself, and what it says of
-//!   itself to others. `peers`: the others, as they say. `rollout`: when all change over to other plugins.
+//!   itself to others. `peers`: the others, as they say. `rollout`: when all change over to other plugins. `of_late`: what this
+//!   server does again when another server of the store writes.
 //!
 //! Invariant: a message is heard, or this server knows within [`hearing::SILENCE_MAX`] that it may have missed one. What
 //! was known then is read anew.
@@ -18,6 +19,7 @@ pub mod hearing;
 mod member;
 mod message;
 mod news;
+mod of_late;
 mod peers;
 mod rollout;
 mod subscription;
@@ -37,6 +39,7 @@ use self::member::Member;
 pub use self::message::Hint;
 use self::message::Message;
 pub(crate) use self::news::{News, Told};
+pub(crate) use self::of_late::{OfLate, at_each_change};
 pub use self::peers::{About, Peer};
 pub(crate) use self::rollout::{Rollout, Turn};
 use crate::config::effective::SharedSettings;
@@ -114,6 +117,12 @@ impl Replicas {
     /// Whether this server hears what others change.
     pub fn hearing(&self) -> Hearing {
         self.0.as_ref().map_or(Hearing::Alone, |inner| inner.heard.now())
+    }
+
+    /// The time for which everything was heard, up to now: since the store was last away, or another server began to write.
+    /// For a server alone it has always been so.
+    pub(crate) fn unbroken_for(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::MAX, |inner| inner.heard.unbroken_for())
     }
 
     /// True if the store has been away for longer than this.

@@ -15,10 +15,8 @@ mod sqlite;
 mod conformance;
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::sync::watch;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,13 +24,14 @@ use tokio_util::task::TaskTracker;
 use self::contract::Change;
 use self::contract::{Backend, now};
 pub use self::contract::{Committed, Key, OpenError, Primary, Revision, Row, StoreError, Table, Write};
+pub use self::redis::{Lease, Leased, Leases};
 use self::redis::{Memory, RedisRows};
 use self::seal::{Seal, Sealer};
 use self::sqlite::Sqlite;
 use crate::metrics::{Metrics, StoreOperation};
 use crate::redis::{Address, Redis};
-use crate::replicas::Replicas;
 use crate::replicas::hearing::Hearing;
+use crate::replicas::{Replicas, at_each_change};
 use crate::state::StateDir;
 
 /// A handle to the store.
@@ -44,6 +43,7 @@ pub struct Store {
     sealer: Sealer,
     metrics: Metrics,
     replicas: Replicas,
+    leases: Option<Leases>,
     /// Time for which what is known is honoured while the store is away.
     stale: Duration,
 }
@@ -65,7 +65,8 @@ impl Store {
     pub fn open(state: &StateDir, tracker: &TaskTracker, stop: CancellationToken) -> Result<Self, OpenError> {
         let sealer = Sealer::of(state);
         let backend = Arc::new(Sqlite::open(state, &sealer, tracker, stop)?);
-        Ok(Self { backend, sealer, metrics: Metrics::default(), replicas: Replicas::default(), stale: Duration::MAX })
+        let (metrics, replicas, leases) = Default::default();
+        Ok(Self { backend, sealer, metrics, replicas, leases, stale: Duration::MAX })
     }
 
     /// The store that several servers share. What is known of it is honoured for `stale` while it is away. Call it in a
@@ -73,14 +74,24 @@ impl Store {
     pub fn shared(redis: Redis, replicas: &Replicas, state: &StateDir, stale: Duration) -> Self {
         let (backend, sealer) = (Arc::new(RedisRows::new(redis, replicas.clone())), Sealer::of(state));
         if let Some(changes) = replicas.changes_of_primary() {
-            tokio::spawn(repeat_removals(Arc::downgrade(&backend), changes));
+            let backend = Arc::downgrade(&backend);
+            tokio::spawn(at_each_change(changes, "sessions that ended of late could not be ended again", move || {
+                let backend = backend.upgrade()?;
+                Some(async move { backend.repeat_removals().await })
+            }));
         }
-        Self { backend, sealer, metrics: Metrics::default(), replicas: replicas.clone(), stale }
+        let leases = Some(backend.leases());
+        Self { backend, sealer, metrics: Metrics::default(), replicas: replicas.clone(), leases, stale }
     }
 
     /// The other servers of this store.
     pub fn replicas(&self) -> &Replicas {
         &self.replicas
+    }
+
+    /// The leases of its rows, by which its servers take turns; none of a server alone.
+    pub fn leases(&self) -> Option<&Leases> {
+        self.leases.as_ref()
     }
 
     /// True if what was read at a time may still be acted on while the store cannot be read.
@@ -188,19 +199,5 @@ impl Store {
         let outcome = work.await;
         self.metrics.store(operation, outcome.is_ok(), began.elapsed());
         outcome
-    }
-}
-
-/// Removes again what was removed, whenever another server of the store writes.
-async fn repeat_removals(backend: Weak<RedisRows>, mut changes: watch::Receiver<u64>) {
-    changes.mark_unchanged();
-    while changes.changed().await.is_ok() {
-        let Some(backend) = backend.upgrade() else { return };
-        if let Err(error) = backend.repeat_removals().await {
-            tracing::error!(%error, "sessions that ended of late could not be ended again on the server that writes now");
-            // Whoever comes next tries again.
-            changes.mark_changed();
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
     }
 }

@@ -1,12 +1,14 @@
 //! Sessions: the tokens of one person's login through one client, from the code to the end.
 //!
 //! [`refresh`] and [`bearer`] serve the two kinds of tokens; here are the code, the end of a session, and its row.
-//! `login_token` gives a call the provider's own token.
+//! `login_token` gives a call the provider's own token. `asking` asks the provider, one request at a time: in this process by
+//! `turns`, and of all servers of the store by `shared_turns`.
 //!
 //! Invariant: a session is one row of the store ([`record`]), and every change of it is a compare-and-swap on that
 //! row. Two redemptions of a code, two refreshes, or a refresh and a revocation therefore have one winner, whichever
 //! process they reach; the loser reads the row again and finds the result.
 
+mod asking;
 pub(super) mod bearer;
 pub(super) mod browser;
 mod cache;
@@ -22,10 +24,13 @@ mod record;
 mod recorded;
 mod refresh;
 mod refused;
+mod revoked;
+mod shared_turns;
 mod transition;
 mod turns;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -42,6 +47,7 @@ use self::former::Former;
 use self::presence::Presences;
 pub(super) use self::record::Answer;
 use self::record::{AccessRecord, CodeRecord, Record, RefreshRecord};
+use self::shared_turns::SharedTurns;
 pub(super) use self::turns::Turns;
 use super::errors::OAuthError;
 use super::people::People;
@@ -52,6 +58,7 @@ use crate::audit::event::TokenChange;
 use crate::auth::identity::Identity;
 use crate::auth::upstream::messages::UpstreamTokens;
 use crate::clock::{self, now_ms, now_s};
+use crate::replicas::OfLate;
 use crate::store::{Committed, Key, Primary, Row, Store, StoreError, Table, Write};
 use crate::vault::{self, Vault};
 use crate::view::View;
@@ -144,11 +151,16 @@ pub(super) struct Sessions {
     cache: SessionCache,
     presences: Presences,
     former: Former,
+    /// Access tokens that were revoked alone.
+    revoked: OfLate<(Family, TokenHash)>,
     turns: Turns<Family>,
+    shared_turns: SharedTurns,
     /// The turns of people who look at their own sessions.
     listing: Turns<[u8; 32]>,
     answered: AnswerCache,
     unsaved: PendingRenewals,
+    /// True while a task writes down what is unsaved.
+    is_saving: AtomicBool,
     silences: Silences,
     in_flight: TaskTracker,
     audit: Audit,
@@ -168,7 +180,9 @@ impl Sessions {
         in_flight: TaskTracker,
         audit: Audit,
     ) -> Arc<Self> {
-        let (cache, presences, former, turns, listing, answered, unsaved, silences) = Default::default();
+        let (cache, presences, former, revoked, turns) = Default::default();
+        let (listing, answered, unsaved, is_saving, silences) = Default::default();
+        let shared_turns = SharedTurns::of(&store, in_flight.clone());
         Arc::new_cyclic(|own| {
             let own = Weak::clone(own);
             let giving_back = Arc::new(Semaphore::new(GIVING_BACK_MAX));
@@ -181,10 +195,13 @@ impl Sessions {
                 cache,
                 presences,
                 former,
+                revoked,
                 turns,
+                shared_turns,
                 listing,
                 answered,
                 unsaved,
+                is_saving,
                 silences,
                 in_flight,
                 giving_back,
@@ -335,21 +352,7 @@ impl Sessions {
             return Ok(());
         }
         let Some(token) = Token::open(&self.vault, TokenKind::Access, raw_token) else { return Ok(()) };
-        for _ in 0..TRIES {
-            let Some((row, mut record)) = self.load(&token.family).await? else { return Ok(()) };
-            let hash = token.hash();
-            if record.client_id != client_id || !record.access.iter().any(|access| access.hash == hash) {
-                return Ok(());
-            }
-            record.access.retain(|access| access.hash != hash);
-            let expires = row.expires;
-            if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
-                self.remember(token.family, &record);
-                self.tell(TokenChange::Revoked, &record, None);
-                return Ok(());
-            }
-        }
-        Err(OAuthError::unavailable())
+        self.revoke_access(token.family, token.hash(), client_id).await
     }
 
     /// The scopes of an access token: those that were approved, that the person holds, and that are asked for now.
@@ -405,7 +408,10 @@ impl Sessions {
     }
 
     async fn load(&self, family: &Family) -> Result<Option<(Row, Record)>, StoreError> {
-        let Some(row) = self.store.get(Table::Session, &family.row()).await? else { return Ok(None) };
+        let Some(row) = self.store.get(Table::Session, &family.row()).await? else {
+            self.forget_unsaved(family);
+            return Ok(None);
+        };
         let record: Record = serde_json::from_slice(&row.value)
             .map_err(|_| StoreError::Damaged("a session's row is not what this version writes".to_owned()))?;
         if !self.upstream.vouches_for(&record.provider, &record.identity) {

@@ -1,11 +1,12 @@
-//! What other servers of the store tell about logins, taken to whoever keeps them in memory.
+//! What other servers of the store tell about logins, taken to whoever keeps them in memory; and the change of the server that
+//! writes, after which revocations are repeated.
 
 use std::sync::Arc;
 
 use super::machines::Machines;
-use super::machines::operator::OperatorTokens;
+use super::machines::operator::{OperatorTokens, TokenError};
 use super::sessions::Sessions;
-use crate::replicas::{Hint, Replicas, Told};
+use crate::replicas::{Hint, Replicas, Told, at_each_change};
 use crate::store::{Key, Table};
 
 /// Whoever keeps rows in memory.
@@ -28,7 +29,12 @@ pub(super) async fn listen(replicas: Replicas, keepers: Keepers) {
             }
         }
     };
-    left.run_until_cancelled(listening).await;
+    let repeating = async {
+        let Some(changes) = replicas.changes_of_primary() else { return };
+        let what = "tokens that were revoked of late could not be revoked again";
+        at_each_change(changes, what, || Some(keepers.repeat_revocations())).await;
+    };
+    left.run_until_cancelled(futures::future::join(listening, repeating)).await;
 }
 
 impl Keepers {
@@ -42,6 +48,12 @@ impl Keepers {
                 Table::Transaction | Table::Once | Table::Device | Table::Ledger | Table::Shelf => {}
             }
         }
+    }
+
+    async fn repeat_revocations(&self) -> Result<(), TokenError> {
+        self.operator_tokens.repeat_revocations().await?;
+        self.sessions.repeat_revocations().await?;
+        Ok(())
     }
 
     async fn missed_something(&self) {

@@ -236,8 +236,10 @@ mod tests {
 
     #[test]
     fn one_that_has_not_got_what_others_serve_is_behind() {
-        let rollout = |wanted: &str, served: &str| {
-            Rollout { wanted: wanted.to_owned(), is_prepared: false, served: served.to_owned() }
+        let rollout = |wanted: &str, served: &str| Rollout {
+            wanted: wanted.to_owned(),
+            is_prepared: false,
+            served: served.to_owned(),
         };
         let (none, long) = (Duration::ZERO, Duration::from_secs(60));
         let peers = Peers::new(about("a", "one"));

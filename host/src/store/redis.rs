@@ -7,6 +7,8 @@
 //! Invariant: a row is only replaced on the server that it was read on ([`Revision`]). What another one has acknowledged
 //! and lost is read again first.
 
+mod keys;
+mod leases;
 mod memory;
 mod removed;
 #[cfg(test)]
@@ -15,6 +17,8 @@ mod tests;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
+use self::keys::place;
+pub use self::leases::{Lease, Leased, Leases};
 pub(super) use self::memory::Memory;
 use self::removed::Removed;
 use super::contract::{Backend, Change, Committed, Key, Millis, Revision, SealedRow, SealedWrite, StoreError, Table};
@@ -116,8 +120,13 @@ impl RedisRows {
         }
     }
 
+    /// The leases of these rows.
+    pub(super) fn leases(&self) -> Leases {
+        Leases::new(self.redis.clone())
+    }
+
     fn row(&self, table: Table, key: &Key) -> Vec<u8> {
-        self.redis.key(place(key), &format!("r{}", table.id()), &key.0)
+        keys::row(&self.redis, table, key)
     }
 
     fn set(&self, table: Table, place: Place) -> Vec<u8> {
@@ -176,7 +185,7 @@ impl RedisRows {
         limit: usize,
     ) -> Result<Vec<(Key, SealedRow)>, StoreError> {
         let mut rows = Vec::new();
-        let mut after = after.filter(|after| self::place(after) == place);
+        let mut after = after.filter(|after| keys::place(after) == place);
         while rows.len() < limit {
             let part = (limit - rows.len()).min(LIST_PART);
             let step = Step::default()
@@ -242,10 +251,6 @@ impl Backend for RedisRows {
         try_join_all(groups.filter_map(|group| Some(self.commit_at(place(&group.first()?.key), group, now)))).await?;
         Ok(Committed::Done)
     }
-}
-
-fn place(key: &Key) -> Place {
-    Place(key.place())
 }
 
 /// A row as an argument, and its life.

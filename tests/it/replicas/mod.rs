@@ -2,6 +2,7 @@
 
 mod clients;
 mod plugins;
+mod renewals;
 mod rollout;
 mod split;
 mod tasks;
@@ -257,6 +258,42 @@ async fn what_was_ended_is_ended_again_where_the_store_has_forgotten_it() {
     dies_within(&here, &tokens.access, Duration::from_secs(2)).await;
     dies_within(&there, &tokens.access, Duration::from_secs(2)).await;
     until("the session is gone", async || there.try_renew(&tokens.refresh).await.status == 400).await;
+}
+
+/// An access token that its client revoked and goes on without, and an operator's token.
+#[tokio::test]
+async fn what_was_revoked_alone_is_revoked_again_where_the_store_has_forgotten_it() {
+    let mut pair = Pair::of(Redis::forgetful()).await;
+    let (here, there, tokens) = pair.log_in().await;
+    let operate = |arguments: &[&str]| {
+        let done = pair.one.site().run(arguments);
+        assert_eq!(done.code, 0, "{done:?}");
+        done.stdout.trim().to_owned()
+    };
+    let job = operate(&["token", "new", "job", "--scopes", "", "--expires", "1h"]);
+    let kept = operate(&["token", "new", "kept", "--scopes", "", "--expires", "1h"]);
+    pair.redis.save();
+    assert_eq!(here.revoke(&tokens.access).await.status, 200);
+    operate(&["token", "revoke", "job"]);
+    pair.redis.kill();
+    pair.redis.revive();
+    for server in [&pair.one, &pair.other] {
+        server.log.wait_for("another server of the shared store writes now").await;
+    }
+    let revived = Instant::now();
+    for (client, token) in [(&here, &tokens.access), (&there, &tokens.access), (&here, &job), (&there, &job)] {
+        // It may have been read once more before it was revoked again; then it stays dead.
+        let mut died = None::<Instant>;
+        while died.is_none_or(|died| died.elapsed() < Duration::from_secs(1)) {
+            died = if client.is_live(token).await { None } else { Some(died.unwrap_or_else(Instant::now)) };
+            assert!(revived.elapsed() < Duration::from_secs(10), "it lives again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    // All else goes on.
+    assert!(here.is_live(&kept).await && there.is_live(&kept).await);
+    let renewed = there.renew(&tokens.refresh).await;
+    assert!(here.is_live(&renewed.access).await && there.is_live(&renewed.access).await);
 }
 
 #[tokio::test]

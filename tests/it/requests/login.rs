@@ -16,20 +16,25 @@ use super::tls::{Service, service};
 use super::{configuration, get};
 
 /// Life of the provider's access tokens.
-const LIFE: Duration = Duration::from_secs(300);
+pub(crate) const LIFE: Duration = Duration::from_secs(300);
 
 /// A time after which such a token has less than a minute, and more than none.
-const NEARLY: Duration = Duration::from_secs(250);
+pub(crate) const NEARLY: Duration = Duration::from_secs(250);
 
 /// The site with the guest `fetch`, which may send the caller's token to the service.
 fn reaching(site: Site, service: &Service) -> Site {
+    reaching_beside("", site, service)
+}
+
+/// The same beside other configuration.
+pub(crate) fn reaching_beside(other: &str, site: Site, service: &Service) -> Site {
     std::fs::write(site.path().join("house.pem"), &service.pem).unwrap();
     let table = format!("http = [{{ to = \"https://localhost:{}/v1\", as = \"login\" }}]", service.port);
-    let config = format!("[egress]\nca_file = \"house.pem\"\n{}", configuration(&table));
+    let config = format!("{other}\n[egress]\nca_file = \"house.pem\"\n{}", configuration(&table));
     site.plugin("fetch", &guest("fetch")).config(&config)
 }
 
-fn url(service: &Service) -> String {
+pub(crate) fn url(service: &Service) -> String {
     format!("https://localhost:{}/v1/me", service.port)
 }
 

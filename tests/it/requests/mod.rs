@@ -3,9 +3,9 @@
 mod credentials;
 mod granted;
 mod limits;
-mod login;
+pub(crate) mod login;
 mod peers;
-mod tls;
+pub(crate) mod tls;
 mod withdrawn;
 
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn all_of(peer: &Peer) -> String {
     format!("http = [\"http://{}\"]", peer.address)
 }
 
-fn get(url: &str) -> Value {
+pub(crate) fn get(url: &str) -> Value {
     json!({ "method": "GET", "url": url, "headers": [] })
 }
 

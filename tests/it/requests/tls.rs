@@ -23,27 +23,27 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use super::{ask, configuration, fetching, get, site};
 
 /// A server of HTTP/2 over TLS that says what it was asked for, `Authorization` too.
-pub(super) struct Service {
-    pub(super) port: u16,
+pub(crate) struct Service {
+    pub(crate) port: u16,
     /// The certificate of its authority.
-    pub(super) pem: String,
+    pub(crate) pem: String,
     connections: Arc<AtomicUsize>,
     authorizations: Arc<Mutex<Vec<String>>>,
 }
 
 impl Service {
     /// The number of its connections so far.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// `Authorization` of each request so far; empty without one.
-    pub(super) fn authorizations(&self) -> Vec<String> {
+    pub(crate) fn authorizations(&self) -> Vec<String> {
         self.authorizations.lock().unwrap().clone()
     }
 }
 
-pub(super) async fn service() -> Service {
+pub(crate) async fn service() -> Service {
     let names = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

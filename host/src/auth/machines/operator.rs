@@ -20,6 +20,7 @@ use crate::auth::sessions::bearer::BearerError;
 use crate::auth::tokens::{Family, Opened, TOKENS, Token, TokenHash, TokenKind};
 use crate::clock::now_s;
 use crate::principal::{self, Machine, MachineKind, Principal, Standing};
+use crate::replicas::OfLate;
 use crate::state::StateDir;
 use crate::store::{Committed, Key, Revision, Row, Store, StoreError, Table, Write};
 use crate::switches::Switches;
@@ -95,6 +96,8 @@ struct Shared {
     loaded: Mutex<Loaded>,
     /// The last use of each token since it was written down.
     used: Mutex<Used>,
+    /// The tokens that were revoked here.
+    revoked: OfLate<Family>,
 }
 
 #[derive(Default)]
@@ -107,9 +110,9 @@ impl OperatorTokens {
     /// The tokens of a store, for a command without a server.
     pub fn of(store: Store, state: &StateDir, issuer: String, switches: Switches) -> Self {
         let vault = Vault::of(state, TOKENS);
-        let (loaded, used, in_flight) = Default::default();
+        let (loaded, used, revoked, in_flight) = Default::default();
         let (people, switches) = (None, Some(switches));
-        Self(Arc::new(Shared { store, vault, issuer, people, switches, in_flight, loaded, used }))
+        Self(Arc::new(Shared { store, vault, issuer, people, switches, in_flight, loaded, used, revoked }))
     }
 
     pub(in crate::auth) fn new(
@@ -119,9 +122,9 @@ impl OperatorTokens {
         people: People,
         in_flight: TaskTracker,
     ) -> Self {
-        let (loaded, used) = Default::default();
+        let (loaded, used, revoked) = Default::default();
         let (people, switches) = (Some(people), None);
-        Self(Arc::new(Shared { store, vault, issuer, people, switches, in_flight, loaded, used }))
+        Self(Arc::new(Shared { store, vault, issuer, people, switches, in_flight, loaded, used, revoked }))
     }
 
     /// Does what an operator asks for.
@@ -176,17 +179,41 @@ impl OperatorTokens {
     }
 
     async fn revoke(&self, name: &str) -> Result<(), TokenError> {
+        let mut revoked = None;
         self.change(|tokens| {
-            let before = tokens.len();
-            tokens.retain(|token| token.name != name);
-            if tokens.len() == before { Err(TokenError::Unknown(name.to_owned())) } else { Ok(()) }
+            let found = tokens.iter().position(|token| token.name == name);
+            let found = found.ok_or_else(|| TokenError::Unknown(name.to_owned()))?;
+            revoked = Some(tokens.remove(found).family);
+            Ok(())
         })
         .await?;
+        self.0.revoked.note(revoked);
         tracing::info!(token = name, "an operator has revoked a token");
+        self.tell_of_revocation();
+        Ok(())
+    }
+
+    /// Revokes once more what was revoked here of late: another server of the store writes now, which may have lost it.
+    pub(in crate::auth) async fn repeat_revocations(&self) -> Result<(), TokenError> {
+        let revoked = self.0.revoked.all();
+        let is_revoked = |token: &Kept| revoked.contains(&token.family);
+        if revoked.is_empty() || !self.read().await?.1.iter().any(is_revoked) {
+            return Ok(());
+        }
+        self.change(|tokens| {
+            tokens.retain(|token| !is_revoked(token));
+            Ok(())
+        })
+        .await?;
+        self.tell_of_revocation();
+        Ok(())
+    }
+
+    /// Calls of a token that is no more end.
+    fn tell_of_revocation(&self) {
         if let Some(people) = &self.0.people {
             people.look_again();
         }
-        Ok(())
     }
 
     /// The caller behind a token that this server made.
@@ -238,7 +265,7 @@ impl OperatorTokens {
     }
 
     /// Changes the tokens, and writes down when each was last used.
-    async fn change(&self, change: impl Fn(&mut Vec<Kept>) -> Result<(), TokenError>) -> Result<(), TokenError> {
+    async fn change(&self, mut change: impl FnMut(&mut Vec<Kept>) -> Result<(), TokenError>) -> Result<(), TokenError> {
         for _ in 0..TRIES {
             let (row, mut tokens) = self.read().await?;
             let now_s = now_s();

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::record::{Answer, Record};
+use super::shared_turns::SharedTurn;
 use crate::auth::identity::Identity;
 use crate::auth::tokens::{Family, TokenHash};
 use crate::auth::upstream::messages::UpstreamTokens;
@@ -67,13 +68,24 @@ impl AnswerCache {
 }
 
 /// The provider's answer to a refresh token; empty, if nothing was due.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct UpstreamRenewal {
     pub(super) tokens: Option<UpstreamTokens>,
     pub(super) identity: Option<Identity>,
+    /// The tokens that the provider was asked with.
+    pub(super) before: Option<UpstreamTokens>,
+    /// Other servers ask nothing until the row has the answer.
+    pub(super) _turn: SharedTurn,
 }
 
 impl UpstreamRenewal {
+    /// True if the row has a later word of the provider's than this one: another server has asked in spite of all. A row with
+    /// an earlier word is what a failover has left.
+    pub(super) fn is_outdated_by(&self, row: &UpstreamTokens) -> bool {
+        let is_later = |tokens: &UpstreamTokens| row.checked_at >= tokens.checked_at;
+        self.before.as_ref() != Some(row) && self.tokens.as_ref().is_none_or(is_later)
+    }
+
     pub(super) fn apply(&self, record: &mut Record) {
         if let Some(tokens) = &self.tokens {
             record.upstream = tokens.clone();
@@ -104,6 +116,10 @@ impl PendingRenewals {
 
     pub(super) fn take(&self, family: &Family) -> Option<UpstreamRenewal> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(family)
+    }
+
+    pub(super) fn families(&self) -> Vec<Family> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 }
 
@@ -184,5 +200,38 @@ mod tests {
             assert_eq!(began(at_ms).is_long_after(1_000_000), expected, "{at_ms}");
         }
         assert!(!began(u64::MAX).is_long_after(u64::MAX));
+    }
+
+    #[test]
+    fn the_later_word_of_the_provider_counts() {
+        let tokens = |name: &str, checked_at| UpstreamTokens {
+            access_token: name.to_owned(),
+            refresh_token: None,
+            id_token: None,
+            expires_at: None,
+            scope: Vec::new(),
+            checked_at,
+        };
+        // This one was asked with `old`, and told `new` at 20.
+        let renewal = UpstreamRenewal {
+            tokens: Some(tokens("new", 20)),
+            before: Some(tokens("old", 10)),
+            ..UpstreamRenewal::default()
+        };
+        for (row, expected) in [
+            (tokens("old", 10), false),
+            // Written down already, or another server was told something later.
+            (tokens("new", 20), true),
+            (tokens("another", 21), true),
+            (tokens("another", 20), true),
+            // A failover has left what was before.
+            (tokens("older", 9), false),
+        ] {
+            let name = row.access_token.clone();
+            assert_eq!(renewal.is_outdated_by(&row), expected, "{name}");
+        }
+        // Tokens may be renewed in the second in which they were given.
+        let at_once = UpstreamRenewal { before: Some(tokens("old", 20)), ..renewal };
+        assert!(!at_once.is_outdated_by(&tokens("old", 20)));
     }
 }

@@ -56,8 +56,9 @@ impl Sessions {
     async fn renewed_login_token(&self, family: Family) -> Result<Secret, NoLoginToken> {
         for _ in 0..TRIES {
             let (row, mut record) = self.load(&family).await?.ok_or(NoLoginToken::Ended)?;
-            let renewed = match self.renewed(&family, &record).await {
-                Ok(renewed) => renewed,
+            let renewed = match self.renewed(&family, &row, &record).await {
+                Ok(Some(renewed)) => renewed,
+                Ok(None) => continue,
                 Err(OAuthError::InvalidGrant(_)) => return Err(NoLoginToken::Ended),
                 // It is good for a moment more.
                 Err(_) if !record.upstream.is_over() => return self.token_of(&record),
@@ -74,11 +75,7 @@ impl Sessions {
                 self.end(&family, Some(record)).await?;
                 return Err(NoLoginToken::Ended);
             }
-            // Until the row has them, the provider's new tokens are nowhere else: its old ones are used up.
-            self.unsaved.keep(family, renewed);
-            let expires = row.expires;
-            if self.replace(&family, &row, &mut record, expires).await? == Committed::Done {
-                self.unsaved.take(&family);
+            if self.replace_renewed((family, renewed), &row, &mut record, row.expires).await? == Committed::Done {
                 self.remember(family, &record);
                 return self.token_of(&record);
             }

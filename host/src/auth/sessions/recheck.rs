@@ -61,8 +61,9 @@ impl Sessions {
                 self.remember(family, &record);
                 return;
             }
-            let renewed = match self.renewed(&family, &record).await {
-                Ok(renewed) => renewed,
+            let renewed = match self.renewed(&family, &row, &record).await {
+                Ok(Some(renewed)) => renewed,
+                Ok(None) => continue,
                 // It has ended there, and here.
                 Err(OAuthError::InvalidGrant(_)) => return,
                 Err(_) => {
@@ -82,12 +83,8 @@ impl Sessions {
                 }
                 return;
             }
-            // Until the row has them, the provider's new tokens are nowhere else: its old ones are used up.
-            self.unsaved.keep(family, renewed);
-            let expires = row.expires;
-            match self.replace(&family, &row, &mut record, expires).await {
+            match self.replace_renewed((family, renewed), &row, &mut record, row.expires).await {
                 Ok(Committed::Done) => {
-                    self.unsaved.take(&family);
                     self.silences.end(&family);
                     self.remember(family, &record);
                     return;

@@ -3,16 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::concurrency::UpstreamRenewal;
 use super::record::{Answer, Predecessor, Record, RefreshRecord};
 use super::transition::{self, Renewal};
 use super::{GONE, Sessions, TRIES};
 use crate::audit::event::TokenChange;
 use crate::auth::errors::OAuthError;
-use crate::auth::identity::Identity;
 use crate::auth::people::is_inert;
-use crate::auth::tokens::{Family, Token, TokenKind};
-use crate::auth::upstream::messages::{RefreshError, RefreshOutcome};
+use crate::auth::tokens::{Token, TokenKind};
 use crate::clock::{now_ms, now_s};
 use crate::store::Committed;
 use crate::view::View;
@@ -95,7 +92,7 @@ impl Sessions {
             if matches!(next, Next::Pair(_)) && asked.iter().flatten().any(is_wider) {
                 return Err(OAuthError::InvalidScope);
             }
-            let renewed = match (self.renewed(&token.family, &record).await, &next) {
+            let renewed = match (self.renewed(&token.family, &row, &record).await, &next) {
                 // The provider is down, and what was lost is good for a moment more.
                 (Err(OAuthError::Unavailable { .. }), Next::Again(answer))
                     if answer.expires_s > now_s && record.has_access(&answer.access_token, &self.vault) =>
@@ -104,6 +101,7 @@ impl Sessions {
                 }
                 (renewed, _) => renewed?,
             };
+            let Some(renewed) = renewed else { continue };
             renewed.apply(&mut record);
             if !self.people.admits(&record.identity) {
                 tracing::warn!(session = ?token.family, "the person may not log in any more; the session ends");
@@ -124,10 +122,7 @@ impl Sessions {
                 Next::Again(lost) => self.mint_again(token, &mut record, lost, now_s),
             };
             let expires = self.expires(&record);
-            // Until the row has them, the provider's new tokens are nowhere else: its old ones are used up.
-            self.unsaved.keep(token.family, renewed);
-            if self.replace(&token.family, &row, &mut record, expires).await? == Committed::Done {
-                self.unsaved.take(&token.family);
+            if self.replace_renewed((token.family, renewed), &row, &mut record, expires).await? == Committed::Done {
                 self.remember(token.family, &record);
                 self.tell(TokenChange::Refreshed, &record, None);
                 return Ok(answer);
@@ -161,55 +156,5 @@ impl Sessions {
             predecessor.replace_answer(token, &answer);
         }
         answer
-    }
-
-    /// Renews the provider's tokens, if they are due.
-    pub(super) async fn renewed(&self, family: &Family, record: &Record) -> Result<UpstreamRenewal, OAuthError> {
-        if let Some(unsaved) = self.unsaved.take(family) {
-            return Ok(unsaved);
-        }
-        // What only `auth.recheck` wants to know changes nothing while the provider does not say it.
-        let is_recheck = self.is_recheck_due(family, &record.upstream) && !self.upstream.is_due(&record.upstream);
-        let asked = match is_recheck {
-            true => self.upstream.ask(&record.upstream, &record.identity).await,
-            false => self.upstream.refresh(&record.upstream, &record.identity).await,
-        };
-        match asked {
-            Ok(RefreshOutcome::NotNeeded) => Ok(UpstreamRenewal::default()),
-            Ok(RefreshOutcome::Tokens { tokens, identity }) => {
-                let is_another =
-                    |it: &Identity| (&it.issuer, &it.subject) != (&record.identity.issuer, &record.identity.subject);
-                if identity.as_ref().is_some_and(is_another) {
-                    tracing::error!(session = ?family, "the provider refreshed somebody else; the session ends");
-                    self.upstream.discard(tokens);
-                    self.tell(TokenChange::Ended, record, Some("other_person"));
-                    self.end(family, None).await?;
-                    return Err(GONE);
-                }
-                Ok(UpstreamRenewal { tokens: Some(tokens), identity })
-            }
-            Err(RefreshError::Ended) => {
-                tracing::info!(session = ?family, "the provider has ended the login; the session ends");
-                let reason = if is_recheck { "ended_at_recheck" } else { "ended_by_provider" };
-                self.tell(TokenChange::Ended, record, Some(reason));
-                self.end(family, None).await?;
-                Err(GONE)
-            }
-            Err(RefreshError::Refused(alike)) => match self.refused(family, alike).await? {
-                OAuthError::Unavailable { .. } if is_recheck => {
-                    self.silences.note(*family, &record.upstream);
-                    Ok(UpstreamRenewal::default())
-                }
-                error => Err(error),
-            },
-            Err(RefreshError::Temporary { .. }) if is_recheck => {
-                self.silences.note(*family, &record.upstream);
-                Ok(UpstreamRenewal::default())
-            }
-            Err(RefreshError::Temporary { retry_after }) => Err(match retry_after {
-                Some(retry_after_s) => OAuthError::Unavailable { retry_after_s },
-                None => OAuthError::unavailable(),
-            }),
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Requests that concern the same thing, one at a time.
+//! Requests that concern the same thing, one at a time in this process. (`shared_turns` has what several servers do so.)
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -9,7 +9,7 @@ use crate::redis::{Address, OpenError, Redis};
 use crate::replicas::Replicas;
 use crate::state::{SecretText, Secrets, StateDir};
 use crate::store::conformance::{self, commit, insert, remove, replace, row, value};
-use crate::store::{Committed, Key, Revision, Store, StoreError, Table, Write};
+use crate::store::{Committed, Key, Lease, Leased, Revision, Store, StoreError, Table, Write};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -320,6 +320,80 @@ async fn a_commit_is_done_once_although_its_connection_breaks() {
         assert_eq!(written, Ok(Committed::Done), "{number}");
     }
     assert_eq!(value(&store, key).await.as_deref(), Some("40"));
+}
+
+#[tokio::test]
+async fn a_lease_has_one_holder_and_begins_while_its_row_is_as_it_was_read() {
+    let redis = TestRedis::start();
+    let [(one, _one), (other, _other)] = [open(&redis).await, open(&redis).await];
+    let key = Key::of(b"leased");
+    commit(&one, [insert(key, "first")]).await;
+    let read = row(&one, key).await.unwrap().revision;
+    let [first, second] = [(); 2].map(|()| Lease::of(Table::Session, key));
+    let (one_leases, other_leases) = (one.leases().unwrap(), other.leases().unwrap());
+    let minute = Duration::from_secs(60);
+    assert_eq!(one_leases.take(&first, read, minute).await, Ok(Leased::Taken));
+    assert_eq!(other_leases.take(&second, read, minute).await, Ok(Leased::Held));
+    // One whose answer was lost is asked for again.
+    assert_eq!(one_leases.take(&first, read, minute).await, Ok(Leased::Taken));
+    // Nobody ends or keeps another's.
+    other_leases.release(&second).await.unwrap();
+    assert_eq!(other_leases.keep(&second, minute).await, Ok(false));
+    assert_eq!(other_leases.take(&second, read, minute).await, Ok(Leased::Held));
+    one_leases.release(&first).await.unwrap();
+    assert_eq!(other_leases.take(&second, read, minute).await, Ok(Leased::Taken));
+    other_leases.release(&second).await.unwrap();
+
+    // The row decides first: whoever read an earlier one reads it again.
+    assert_eq!(commit(&other, [replace(key, read, "second")]).await, Committed::Done);
+    assert_eq!(one_leases.take(&first, read, minute).await, Ok(Leased::Changed));
+    let read = row(&one, key).await.unwrap().revision;
+    assert_eq!(one_leases.take(&first, read, minute).await, Ok(Leased::Taken));
+    commit(&other, [remove(key)]).await;
+    assert_eq!(other_leases.take(&second, read, minute).await, Ok(Leased::Changed));
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_and_one_that_was_lost_is_taken_again() {
+    let mut redis = TestRedis::start();
+    let (store, _dir) = open(&redis).await;
+    let key = Key::of(b"leased");
+    commit(&store, [insert(key, "first")]).await;
+    let read = row(&store, key).await.unwrap().revision;
+    let [first, second] = [(); 2].map(|()| Lease::of(Table::Session, key));
+    let (leases, short) = (store.leases().unwrap(), Duration::from_millis(50));
+    assert_eq!(leases.take(&first, read, short).await, Ok(Leased::Taken));
+    while leases.take(&second, read, Duration::from_secs(60)).await != Ok(Leased::Taken) {}
+    assert_eq!(leases.keep(&first, short).await, Ok(false));
+    // A server that is started anew is another one, by which nothing begins that was read before; and what it has lost is there
+    // again when it is kept up.
+    redis.kill();
+    redis.revive();
+    assert_eq!(leases.take(&second, read, short).await, Ok(Leased::Changed));
+    redis.ask(&["EVAL", "for _, key in ipairs(redis.call('KEYS', '*:l2:*')) do redis.call('DEL', key) end", "0"]);
+    assert_eq!(leases.keep(&second, Duration::from_secs(60)).await, Ok(true));
+    let read = row(&store, key).await.unwrap().revision;
+    assert_eq!(leases.take(&first, read, short).await, Ok(Leased::Held));
+    // Where memory is full nobody begins what could not be written down, and a lease ends still.
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    leases.release(&second).await.unwrap();
+    let refused = leases.take(&first, read, short).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_lease_is_beside_its_row_in_a_cluster() {
+    let cluster = TestCluster::start();
+    let (store, _dir) = connect_to(&cluster.address(), SECRET).await.unwrap();
+    let leases = store.leases().unwrap();
+    for number in 0..16_u8 {
+        let key = Key::of(&[b'l', number]);
+        commit(&store, [insert(key, "one")]).await;
+        let read = row(&store, key).await.unwrap().revision;
+        let [first, second] = [(); 2].map(|()| Lease::of(Table::Session, key));
+        assert_eq!(leases.take(&first, read, Duration::from_secs(60)).await, Ok(Leased::Taken));
+        assert_eq!(leases.take(&second, read, Duration::from_secs(60)).await, Ok(Leased::Held));
+    }
 }
 
 #[tokio::test]

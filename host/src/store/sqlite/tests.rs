@@ -44,6 +44,7 @@ impl Running {
                 sealer,
                 metrics: Metrics::default(),
                 replicas: Replicas::default(),
+                leases: None,
                 stale: Duration::MAX,
             },
             writer,
