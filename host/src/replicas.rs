@@ -25,7 +25,7 @@ mod rollout;
 mod subscription;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -191,8 +191,11 @@ impl Replicas {
         u32::try_from(inner.peers.others_at(at)).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// In which way others differ from this server, in words; each is a thing to put right.
+    /// In which way others differ from this server, and the store from what it has to be, in words; each is a thing to put
+    /// right.
     pub fn differences(&self) -> Vec<String> {
-        self.0.as_ref().map(|inner| inner.peers.differences()).unwrap_or_default()
+        let Some(inner) = &self.0 else { return Vec::new() };
+        let unfit = inner.unfit.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        inner.peers.differences().into_iter().chain(unfit).collect()
     }
 }

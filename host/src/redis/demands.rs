@@ -1,8 +1,7 @@
 //! What Redis must be like so that promises can be kept with it. It is asked at the start, and from time to time.
 
-use super::fault::OpenError;
+use super::fault::{Fault, OpenError};
 use super::link::Link;
-use crate::config::state_url::StateUrl;
 
 /// The first version whose scripts can refuse to run on a secondary (Redis 7.0; Valkey begins at 7.2).
 const VERSION_MIN: u32 = 7;
@@ -11,15 +10,23 @@ const VERSION_MIN: u32 = 7;
 ///
 /// # Errors
 /// [`OpenError::Unfit`], or it cannot be reached.
-pub(super) async fn hold(link: &Link, url: &StateUrl) -> Result<(), OpenError> {
-    let url = url.to_string();
+pub(super) async fn hold(link: &Link, url: &str) -> Result<(), OpenError> {
+    let url = url.to_owned();
     let infos = link.info("everything").await.map_err(|fault| OpenError::Unusable { url: url.clone(), fault })?;
     for info in infos {
         if let Some((wrong, cure)) = unfit(&info) {
             return Err(OpenError::Unfit { url, wrong, cure });
         }
-        warn_of_losses(&info);
     }
+    Ok(())
+}
+
+/// Warns of a server that may lose what it has acknowledged.
+///
+/// # Errors
+/// It cannot be reached.
+pub(super) async fn warn(link: &Link) -> Result<(), Fault> {
+    link.info("everything").await?.iter().for_each(|info| warn_of_losses(info));
     Ok(())
 }
 

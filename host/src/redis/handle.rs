@@ -80,6 +80,8 @@ impl Redis {
                 }
                 Err(error) => return Err(error),
                 Ok(mark) => {
+                    // Where it has gone again, the first beat says so.
+                    let _ = demands::warn(&link).await;
                     let prefix = address.prefix.clone();
                     return Ok(Self(Arc::new(Inner { link, mark, prefix, shown })));
                 }
@@ -111,7 +113,7 @@ impl Redis {
     ) -> Result<Mark, OpenError> {
         let url = address.url.to_string();
         let unusable = |fault| OpenError::Unusable { url: url.clone(), fault };
-        demands::hold(link, &address.url).await?;
+        demands::hold(link, &url).await?;
         let found = mark::find_or_set(link, &address.prefix, known, fresh).await.map_err(unusable)?;
         match found {
             mark::Found::Sound { mark, check: value } if check(&value) => Ok(mark),
@@ -213,6 +215,18 @@ return {primary}
             None => vec![primary],
         };
         Ok(Vitals { time_ms, primaries })
+    }
+
+    /// What is wrong with Redis by now, with the cure: somebody may have changed its settings, or another server writes.
+    ///
+    /// # Errors
+    /// As for [`Redis::run`].
+    pub(crate) async fn unfit(&self) -> Result<Option<String>, Fault> {
+        match demands::hold(&self.0.link, &self.0.shown).await {
+            Ok(()) => Ok(None),
+            Err(OpenError::Unusable { fault, .. }) => Err(fault),
+            Err(error) => Ok(Some(error.to_string())),
+        }
     }
 
     /// A key at a place: the prefix, the place, a word for its kind, and what tells it from others of the kind.

@@ -16,6 +16,9 @@ const BEAT: Duration = Duration::from_millis(200);
 /// Time within which the store answers one; then it counts as away.
 const ANSWER_MAX: Duration = Duration::from_millis(400);
 
+/// Time between two looks whether the store is as it has to be.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
 /// The difference of two clocks from which on people should know, in milliseconds.
 const CLOCKS_APART_MS: i64 = 2_000;
 
@@ -33,6 +36,7 @@ async fn beat(inner: &Member) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut primaries, mut was_reached, mut said) = (Vec::new(), true, None::<Instant>);
     let (mut warned_of, mut is_clock_off) = (Vec::new(), false);
+    let mut looked = Instant::now();
     loop {
         ticks.tick().await;
         let begin = Instant::now();
@@ -61,7 +65,13 @@ async fn beat(inner: &Member) {
                 );
                 inner.primaries.send_modify(|changes| *changes += 1);
             }
-            primaries = vitals.primaries;
+            let is_first = std::mem::replace(&mut primaries, vitals.primaries).is_empty();
+            // At its start a server has just looked.
+            looked = if is_first { looked } else { Instant::now() - LOOK_EVERY };
+        }
+        if looked.elapsed() >= LOOK_EVERY {
+            looked = Instant::now();
+            drop(tokio::time::timeout(ANSWER_MAX, inner.look_at_store()).await);
         }
         let offset_ms = inner.heard.offset_ms().unwrap_or_default();
         let is_apart = offset_ms.abs() > CLOCKS_APART_MS;

@@ -1,5 +1,7 @@
 //! This server among the others of its store: what the parts of this room share.
 
+use std::sync::{Mutex, PoisonError};
+
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +22,8 @@ pub(super) struct Member {
     pub(super) hints: broadcast::Sender<Hint>,
     pub(super) heard: Heard,
     pub(super) peers: Peers,
+    /// What is wrong with the store, which takes part all the same.
+    pub(super) unfit: Mutex<Option<String>>,
     /// Counts the changes of the servers that write.
     pub(super) primaries: watch::Sender<u64>,
     pub(super) stop: CancellationToken,
@@ -34,9 +38,24 @@ impl Member {
             hints: broadcast::Sender::new(WAITING_MAX),
             heard: Heard::default(),
             peers: Peers::new(about),
+            unfit: Mutex::default(),
             primaries: watch::Sender::default(),
             stop,
         }
+    }
+
+    /// Looks whether the store is still as it has to be.
+    pub(super) async fn look_at_store(&self) {
+        let Ok(unfit) = self.redis.unfit().await else { return };
+        let mut known = self.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == unfit {
+            return;
+        }
+        match &unfit {
+            Some(unfit) => tracing::error!("{unfit}; no server would start with it"),
+            None => tracing::info!("the shared store is as it has to be again"),
+        }
+        *known = unfit;
     }
 
     /// All others that are there have been heard of late.

@@ -343,6 +343,19 @@ async fn a_server_without_the_shared_key_does_not_start() {
     }
 }
 
+/// The store is another one after a failover or a restart, with settings of its own.
+#[tokio::test]
+async fn a_store_that_begins_to_throw_keys_away_is_named() {
+    let mut redis = Redis::durable();
+    let server = sharing(&redis, "").start().await;
+    redis.kill();
+    redis.revive();
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    server.log.wait_for("set `maxmemory-policy noeviction`").await;
+    let details = server.get("/readyz?details").await;
+    assert!(details.text().contains("maxmemory-policy"), "{details:?}");
+}
+
 #[test]
 fn doctor_looks_at_the_shared_store_and_makes_none() {
     let mut redis = Redis::durable();
