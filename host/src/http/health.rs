@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::{App, reply};
-use crate::replicas::Peer;
+use crate::replicas::{Format, Peer};
 
 /// `/healthz`: the process serves requests.
 pub(super) async fn live() -> Response {
@@ -19,10 +19,11 @@ pub(super) async fn live() -> Response {
 }
 
 /// `/readyz`: 200 once the first scan of the plugins is done and the identity provider is known; 503 before that, while
-/// the server is about to stop, and when the store that it shares has been away for so long that no token is honoured any more.
+/// the server is about to stop, and when the store that it shares has been away for so long that no token is honoured any more,
+/// or is written by later versions in a way that this one does not read.
 /// Broken plugins do not count: the working ones are served.
 ///
-/// With `?details`, called by an address: how this server and others of one store differ. No web page can ask that: by an
+/// With `?details`, called by an address: how this server and others of one store differ, and how they write. No web page can ask that: by an
 /// address it gets no answer of another origin, and names get the constants.
 pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Response {
     let stale = app.config.borrow().state.stale.duration();
@@ -37,6 +38,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>, request: Request) -> Resp
         let other = |peer: &Peer| json!({ "name": peer.about.name, "version": peer.about.version });
         answer["others"] = app.replicas.peers().iter().map(other).collect();
         answer["store"] = app.replicas.hearing().word().into();
+        if let Some(Format { written, latest, held_back_by }) = app.replicas.format() {
+            answer["format"] = json!({ "written": written, "latest": latest, "held_back_by": held_back_by });
+        }
         answer["differences"] = app.replicas.differences().into();
     }
     reply::json(status, &answer)

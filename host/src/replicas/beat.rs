@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::agreement::Agreement;
 use super::member::Member;
 use super::message::Message;
 use crate::redis::Fault;
@@ -14,7 +15,7 @@ use crate::redis::Fault;
 const BEAT: Duration = Duration::from_millis(200);
 
 /// Time within which the store answers one; then it counts as away.
-const ANSWER_MAX: Duration = Duration::from_millis(400);
+pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 
 /// The difference of two clocks from which on people should know, in milliseconds.
 const CLOCKS_APART_MS: i64 = 2_000;
@@ -33,6 +34,7 @@ async fn beat(inner: &Member) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut primaries, mut was_reached, mut said) = (Vec::new(), true, None::<Instant>);
     let (mut warned_of, mut is_clock_off) = (Vec::new(), false);
+    let mut agreement = Agreement::default();
     loop {
         ticks.tick().await;
         let begin = Instant::now();
@@ -54,12 +56,16 @@ async fn beat(inner: &Member) {
         if !std::mem::replace(&mut was_reached, true) {
             tracing::info!("the shared store is back");
         }
+        agreement.keep(inner, vitals.format).await;
         if vitals.primaries != primaries {
             if !primaries.is_empty() {
                 tracing::warn!(
                     "another server of the shared store writes now, or the same one under another replication id (after a restart, or when its first secondary was attached); what was written last may be lost"
                 );
-                inner.primaries.send_modify(|changes| *changes += 1);
+                // Who left has nothing to do about it.
+                if !inner.left.is_cancelled() {
+                    inner.primaries.send_modify(|changes| *changes += 1);
+                }
             }
             primaries = vitals.primaries;
         }

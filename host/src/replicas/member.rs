@@ -22,12 +22,13 @@ pub(super) struct Member {
     pub(super) peers: Peers,
     /// Counts the changes of the servers that write.
     pub(super) primaries: watch::Sender<u64>,
-    pub(super) stop: CancellationToken,
+    /// Cancelled when this server leaves the others: it ends, or does not read any more what they write.
+    pub(super) left: CancellationToken,
 }
 
 impl Member {
     /// A server that has heard nothing yet.
-    pub(super) fn new(redis: Redis, state: &StateDir, about: About, stop: CancellationToken) -> Self {
+    pub(super) fn new(redis: Redis, state: &StateDir, about: About, stop: &CancellationToken) -> Self {
         Self {
             redis,
             envelopes: Envelopes::of(state),
@@ -35,7 +36,7 @@ impl Member {
             heard: Heard::default(),
             peers: Peers::new(about),
             primaries: watch::Sender::default(),
-            stop,
+            left: stop.child_token(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 mod clients;
 mod plugins;
-mod tasks;
+mod rollout;
+pub(crate) mod tasks;
 
 use std::time::{Duration, Instant};
 
