@@ -73,6 +73,7 @@ pub(super) async fn find_or_set(
     fresh: Option<impl Fn() -> Vec<u8>>,
 ) -> Result<Found, Fault> {
     let keys: Vec<Vec<u8>> = Place::all().map(|place| place.key(prefix, "mark", b"")).collect();
+    let [first_key, others @ ..] = keys.as_slice() else { return Err(Fault::Unexpected("no places")) };
     let about = about(prefix);
     loop {
         let described = link.get(&about).await?;
@@ -91,7 +92,13 @@ pub(super) async fn find_or_set(
                     None => Found::Lost,
                 });
             }
-            None if first.is_none() && marks.iter().any(Option::is_some) => return Ok(Found::Lost),
+            None if first.is_none() && marks.iter().any(Option::is_some) => {
+                // Another server may be making the store: then the first is there by now.
+                if link.get(first_key).await?.is_none() {
+                    return Ok(Found::Lost);
+                }
+                continue;
+            }
             // A server that knows the store has seen it whole.
             None if known.is_some() => {
                 return Ok(if first.is_some() { Found::Lost } else { Found::Another });
@@ -99,7 +106,6 @@ pub(super) async fn find_or_set(
             None => {}
         }
         let Some(fresh) = &fresh else { return Ok(Found::Nothing) };
-        let [first_key, others @ ..] = keys.as_slice() else { return Err(Fault::Unexpected("no places")) };
         link.set_if_absent(first_key, &Mark::new().0).await?;
         // Whoever came first has chosen.
         let chosen = link.get(first_key).await?.ok_or(Fault::Lost)?;

@@ -8,8 +8,7 @@
 //! A server that finds a format which it does not read was cut off, or came in the very moment of the raise. It asks nothing
 //! of the store any more, and hears nothing: what it would make of either could be wrong.
 
-use super::beat::ANSWER_MAX;
-use super::member::Member;
+use super::member::{ANSWER_MAX, Member};
 
 /// The format of a store, as a server sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,15 +7,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::agreement::Agreement;
-use super::member::Member;
+use super::member::{ANSWER_MAX, Member};
 use super::message::Message;
 use crate::redis::Fault;
 
 /// Time between two beats.
 const BEAT: Duration = Duration::from_millis(200);
-
-/// Time within which the store answers one; then it counts as away.
-pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 
 /// The difference of two clocks from which on people should know, in milliseconds.
 const CLOCKS_APART_MS: i64 = 2_000;

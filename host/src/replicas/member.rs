@@ -1,5 +1,7 @@
 //! This server among the others of its store: what the parts of this room share.
 
+use std::time::Duration;
+
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +11,9 @@ use super::message::{Hint, Message};
 use super::peers::{About, Peers, Sender, name_of};
 use crate::redis::{Fault, Redis};
 use crate::state::StateDir;
+
+/// Time within which the store answers a beat; then it counts as away.
+pub(super) const ANSWER_MAX: Duration = Duration::from_millis(400);
 
 /// Hints that wait for a part of this server that is slow to look. One that misses some looks at everything.
 const WAITING_MAX: usize = 4096;
